@@ -1,0 +1,214 @@
+"""The one idea: a source *streams blocks* of attention, a collector *eats* them.
+
+A model yields its attention a few query rows at a time and forgets them; a saved record yields its maps the same way.
+Whoever wants full maps collects them, whoever wants summaries reduces each block and lets it go, so memory is what the
+answer needs and not layers x heads x queries x keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from attn_cli.errors import SelectionError
+from attn_cli.shapes import Float, Int
+
+__all__ = [
+    "KINDS",
+    "Block",
+    "Eat",
+    "Kind",
+    "ModelInfo",
+    "Report",
+    "Request",
+    "Source",
+    "Stack",
+    "Token",
+    "Tokens",
+    "Word",
+    "key_tokens",
+    "query_tokens",
+]
+
+Kind = Literal["encoder", "decoder", "cross"]
+KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One piece that the model reads."""
+
+    piece: str
+    """As the vocabulary spells it: `##ing`, `Ġit`, `[SEP]`."""
+    start: int
+    """Where it stands in the text, in characters; `start == end` where it stands for none."""
+    end: int
+    word: int | None
+    """Index into `Tokens.words`; None for special tokens."""
+    special: bool = False
+    segment: int = 0
+    """0 for the text, 1 for its `--pair`."""
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the text: a stretch between Unicode word boundaries that tokens do not straddle."""
+
+    text: str
+    start: int
+    end: int
+    segment: int = 0
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One side's text, its tokens and its words."""
+
+    text: str
+    tokens: tuple[Token, ...]
+    words: tuple[Word, ...]
+    pair: str | None = None
+    """The second segment's text, where there is one."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The attention layers of one kind."""
+
+    layers: int
+    """How many layers the stack has, those without attention included."""
+    heads: Mapping[int, int]
+    """layer -> number of heads, for the layers that have attention."""
+    key_value_heads: int
+    """Fewer than the heads where heads share keys and values (grouped-query attention)."""
+    without: Mapping[int, str] = field(default_factory=dict)
+    """layer -> what stands in the place of attention there (`mamba`, `linear attention`)."""
+
+    @property
+    def total(self) -> int:
+        """Heads in all layers together."""
+        return sum(self.heads.values())
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a reader must know of a model."""
+
+    name: str
+    """As the user named it."""
+    family: str
+    """transformers' `model_type`, or the built-in's name."""
+    stacks: Mapping[Kind, Stack]
+    captured: Literal["interface", "hooks", "numpy"]
+    """How the weights were taken: inside the model's own attention function, from what its layers return, or computed
+    by the built-in model itself."""
+    dtype: str = "float32"
+    device: str = "cpu"
+    parameters: int | None = None
+    positions: int | None = None
+    """The longest input, in tokens; None where there is no limit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Some heads of one layer, over a run of consecutive query positions.
+
+    Blocks of one (kind, layer) come with rising `start`, and all the heads asked for come in the same block.
+    """
+
+    kind: Kind
+    layer: int
+    heads: tuple[int, ...]
+    """The model's numbers of the heads along the first axis."""
+    start: int
+    """Position (token index) of the first query."""
+    weights: Float[np.ndarray, "head query key"]
+    """float32. Keys run from position 0; keys that no query of the block can see may be cut off at the end."""
+    visible: Int[np.ndarray, "query 2"]
+    """First key that each query can see, and one past the last (the mask's hull: causal, window, or everything)."""
+    scores: Float[np.ndarray, "head query key"] | None = None
+    """Scores before softmax, float32, minus infinity where masked; only when asked for."""
+    sink: Float[np.ndarray, "head query"] | None = None
+    """Share of each row's weight that a learned sink takes, in models that have one (gpt-oss)."""
+
+
+Eat = Callable[[Block], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a source should stream."""
+
+    heads: Mapping[Kind, Mapping[int, tuple[int, ...]]]
+    """kind -> layer -> heads; whatever is absent is not streamed."""
+    queries: Mapping[Kind, tuple[int, ...]] = field(default_factory=dict)
+    """kind -> the only query positions wanted (sorted); a kind that is absent wants them all.
+
+    A source may stream more rows than these, never fewer."""
+    scores: bool = False
+    """Also give the scores before softmax."""
+    verify: bool = False
+    """Recompute softmax(scores) . values and report the largest difference from what the layer itself computed."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a source has to say once it has streamed everything."""
+
+    verified: float | None = None
+    """Largest absolute difference found by `Request.verify`; None when it was not asked for."""
+    notes: tuple[str, ...] = ()
+    """Things a reader of the result must know, one sentence each."""
+
+
+class Source(Protocol):
+    """Text that has been given to a model (or a record of it), ready to stream its attention."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model's shape and name."""
+
+    @property
+    def source(self) -> Tokens:
+        """Tokens of the text; of the encoder's side in an encoder-decoder."""
+
+    @property
+    def target(self) -> Tokens | None:
+        """Tokens on the decoder's side of an encoder-decoder, when there are any."""
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Run, and hand each block to `eat`.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: what it gave are not attention weights.
+        """
+
+
+def key_tokens(source: Source, kind: Kind) -> Tokens:
+    """Tokens along the columns of this kind's maps: the encoder's side for `cross`.
+
+    Raises:
+        SelectionError: the decoder's side is asked for and there is none.
+    """
+    return source.source if kind == "cross" else query_tokens(source, kind)
+
+
+def query_tokens(source: Source, kind: Kind) -> Tokens:
+    """Tokens along the rows of this kind's maps: the decoder's side for `cross`.
+
+    Raises:
+        SelectionError: the decoder's side is asked for and there is none.
+    """
+    if kind == "encoder" or (kind == "decoder" and "cross" not in source.model.stacks):
+        return source.source
+    if source.target is None:
+        raise SelectionError(f"There is no text on the decoder's side for {kind} attention", "Give one with --target")
+    return source.target

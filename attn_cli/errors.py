@@ -1,0 +1,88 @@
+"""What can go wrong, as a person should hear it: one line that says what to do next, and an exit code.
+
+Raise one of these where the fault is found; `attn_cli.cli.app` is the only place that catches them.
+
+| exit code | kind                | meaning                                                            |
+| --------- | ------------------- | ------------------------------------------------------------------ |
+| 0         |                     | it worked                                                          |
+| 1         |                     | a fault in attn itself (set `ATTN_DEBUG=1` to see the traceback)   |
+| 2         | `UsageError`        | the command line says something that cannot be                     |
+| 3         | `InputError`        | the text or the file given cannot be used                          |
+| 4         | `SelectionError`    | a layer, head, kind or word that is not there                      |
+| 5         | `ModelError`        | the model cannot be found, read or inspected                       |
+| 6         | `OutputError`       | the result cannot be written                                       |
+| 7         | `MemoryLimitError`  | the answer would not fit in memory                                 |
+| 8         | `ExactnessError`    | the weights found are not attention weights: nothing can be shown  |
+| 130       |                     | interrupted with Ctrl-C                                            |
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AttnError",
+    "ExactnessError",
+    "InputError",
+    "MemoryLimitError",
+    "ModelError",
+    "OutputError",
+    "SelectionError",
+    "UsageError",
+]
+
+
+class AttnError(Exception):
+    """A fault with a remedy.
+
+    Args:
+        problem: what is wrong, in one sentence without a full stop.
+        remedy: what to do next, in one sentence without a full stop; empty where the problem says it all.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}. {remedy}." if remedy else f"{problem}.")
+
+
+class UsageError(AttnError):
+    """The command line says something that cannot be."""
+
+    exit_code = 2
+
+
+class InputError(AttnError):
+    """The text or the file given cannot be used."""
+
+    exit_code = 3
+
+
+class SelectionError(AttnError):
+    """A layer, head, kind or word that is not there."""
+
+    exit_code = 4
+
+
+class ModelError(AttnError):
+    """The model cannot be found, read or inspected."""
+
+    exit_code = 5
+
+
+class OutputError(AttnError):
+    """The result cannot be written."""
+
+    exit_code = 6
+
+
+class MemoryLimitError(AttnError):
+    """The answer would not fit in memory."""
+
+    exit_code = 7
+
+
+class ExactnessError(AttnError):
+    """The weights found are not attention weights."""
+
+    exit_code = 8

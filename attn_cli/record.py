@@ -1,0 +1,192 @@
+"""What was seen: attention maps and the record that holds them. Plain, frozen, NumPy only, self-checking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from attn_cli.blocks import Block, Eat, Kind, ModelInfo, Report, Request, Tokens, key_tokens, query_tokens
+from attn_cli.errors import ExactnessError, SelectionError
+from attn_cli.shapes import Float, Int
+
+__all__ = ["AttentionMap", "Record", "Selection", "check_rows"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a user asked to see, as it was typed; `attn_cli.select` turns it into indices."""
+
+    view: Literal["heads", "head", "query", "grid"] = "heads"
+    kind: Kind | None = None
+    """None: the model's first kind, or `cross` where a target was given."""
+    layer: str | None = None
+    """`0-2,5`, `-1`; None for all."""
+    head: str | None = None
+    """`3`, `0-3`, or `2.5,4.1` (layer.head); None for all."""
+    query: str | None = None
+    """`it`, `it#2`, `11`; None for all."""
+    unit: Literal["word", "token"] = "word"
+    special: bool = True
+    """Show special tokens; where not, the rows are renormalised."""
+    sink: bool = True
+    """Show the first token; where not, the rows are renormalised."""
+    scores: bool = False
+    top_k: int = 3
+    sort: str = "layer"
+    all: bool = False
+
+
+ROW_TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "float64": 1e-3, "float16": 5e-3, "bfloat16": 3e-2}
+"""How far a row's sum may be from 1; half-precision models round each weight."""
+
+
+def check_rows(
+    weights: Float[np.ndarray, "head query key"],
+    sink: Float[np.ndarray, "head query"] | None,
+    where: str,
+    dtype: str = "float32",
+) -> None:
+    """Make sure that these are attention weights.
+
+    Raises:
+        ExactnessError: a weight is not a number or is negative, or a row (with its learned sink) does not sum to 1.
+    """
+    if not np.isfinite(weights).all():
+        raise ExactnessError(f"{where} has weights that are not numbers", "Try --dtype float32")
+    if weights.size and weights.min() < 0:
+        raise ExactnessError(f"{where} has negative weights", "This model's attention is not a softmax")
+    sums = weights.sum(axis=-1, dtype=np.float64)
+    if sink is not None:
+        sums = sums + sink
+    tolerance = ROW_TOLERANCE.get(dtype, 1e-3)
+    # A query that can see nothing (padding, some windows) has a row of zeros.
+    wrong = (np.abs(sums - 1) > tolerance) & (sums != 0)
+    if wrong.any():
+        head, query = (int(i) for i in np.argwhere(wrong)[0])
+        raise ExactnessError(
+            f"{where}: row {query} of head number {head} sums to {sums[head, query]:.4f} and not to 1",
+            "This model's attention is not a plain softmax",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """The maps of some heads of one layer: rows are queries, columns are keys.
+
+    Raises:
+        ExactnessError: shapes disagree, or `check_rows` objects.
+    """
+
+    kind: Kind
+    layer: int
+    heads: tuple[int, ...]
+    queries: tuple[int, ...]
+    """Positions (token indices) of the rows: all of them, or those asked for."""
+    weights: Float[np.ndarray, "head query key"]
+    visible: Int[np.ndarray, "query 2"]
+    scores: Float[np.ndarray, "head query key"] | None = None
+    sink: Float[np.ndarray, "head query"] | None = None
+    dtype: str = "float32"
+    """What the model computed in, which says how exact the rows can be."""
+
+    def __post_init__(self) -> None:
+        where = f"{self.kind} layer {self.layer}"
+        rows = (len(self.heads), len(self.queries))
+        for name, array, shape in (
+            ("weights", self.weights, (*rows, self.weights.shape[-1])),
+            ("scores", self.scores, self.weights.shape),
+            ("visible", self.visible, (rows[1], 2)),
+            ("sink", self.sink, rows),
+        ):
+            if array is not None and array.shape != shape:
+                raise ExactnessError(f"{where}: {name} has shape {array.shape}, expected {shape}")
+        check_rows(self.weights, self.sink, where, self.dtype)
+
+    def blocks(self, heads: tuple[int, ...], rows: int = 64) -> Iterator[Block]:
+        """These heads as blocks of at most `rows` consecutive queries."""
+        index = [self.heads.index(head) for head in heads]
+        queries = np.asarray(self.queries)
+        breaks = np.flatnonzero(np.diff(queries) != 1) + 1
+        for run in np.split(np.arange(len(queries)), breaks):
+            for first in range(0, len(run), rows):
+                part = slice(int(run[first]), int(run[min(first + rows, len(run)) - 1]) + 1)
+                yield Block(
+                    kind=self.kind,
+                    layer=self.layer,
+                    heads=heads,
+                    start=int(queries[part.start]),
+                    weights=self.weights[index, part],
+                    visible=self.visible[part],
+                    scores=None if self.scores is None else self.scores[index, part],
+                    sink=None if self.sink is None else self.sink[index, part],
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a model attended to in one text. It is also a `Source`: it streams its maps as a model would.
+
+    Raises:
+        ExactnessError: maps and tokens disagree.
+    """
+
+    model: ModelInfo
+    source: Tokens
+    target: Tokens | None
+    maps: tuple[AttentionMap, ...]
+    verified: float | None = None
+    """Largest absolute difference found by `--verify`."""
+    notes: tuple[str, ...] = ()
+    selection: Selection = field(default_factory=lambda: Selection())
+    """What was asked for, so that showing the record again shows the same."""
+    tool_version: str = ""
+
+    def __post_init__(self) -> None:
+        for map_ in self.maps:
+            expected = (len(query_tokens(self, map_.kind)), len(key_tokens(self, map_.kind)))
+            if map_.weights.shape[-1] != expected[1] or any(not 0 <= q < expected[0] for q in map_.queries):
+                raise ExactnessError(
+                    f"{map_.kind} layer {map_.layer} has {map_.weights.shape[-1]} keys and queries up to "
+                    f"{max(map_.queries, default=-1)}, but there are {expected[1]} and {expected[0]} tokens"
+                )
+
+    @cached_property
+    def _by_place(self) -> Mapping[tuple[Kind, int], AttentionMap]:
+        return {(map_.kind, map_.layer): map_ for map_ in self.maps}
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Hand over the maps asked for, block by block.
+
+        Raises:
+            SelectionError: a layer, head, query or the scores asked for were not saved.
+        """
+        for kind, layers in request.heads.items():
+            for layer, heads in layers.items():
+                map_ = self._by_place.get((kind, layer))
+                missing = heads if map_ is None else tuple(head for head in heads if head not in map_.heads)
+                if map_ is None or missing:
+                    raise SelectionError(
+                        f"This record does not hold {kind} layer {layer}, head {', '.join(map(str, missing))}",
+                        "Save it again with that layer and head selected",
+                    )
+                wanted = request.queries.get(kind, range(len(query_tokens(self, kind))))
+                if not set(wanted) <= set(map_.queries):
+                    raise SelectionError(
+                        f"This record holds only {len(map_.queries)} of the queries of {kind} layer {layer}",
+                        "Show it with the --query it was saved with, or save it again without",
+                    )
+                if request.scores and map_.scores is None:
+                    raise SelectionError("This record holds no scores", "Save it again with --scores")
+                for block in map_.blocks(heads):
+                    eat(block)
+        return Report(verified=self.verified, notes=self.notes)
+
+    def _repr_html_(self) -> str:
+        # A notebook asks the record for its own picture; this is the one place that looks upward, and only then.
+        from attn_cli.render.page import fragment
+
+        return fragment(self)

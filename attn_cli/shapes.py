@@ -1,0 +1,24 @@
+"""Array types with named dimensions, for signatures: `Float[np.ndarray, "head query key"]`.
+
+Reading them costs a user nothing: jaxtyping takes 0.1 s to import, so only type checkers and the tests (which set
+`ATTN_CHECK_SHAPES` before the first import and check every call against its signature) see the real thing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["Bool", "Float", "Int"]
+
+if TYPE_CHECKING or "ATTN_CHECK_SHAPES" in os.environ:
+    from jaxtyping import Bool, Float, Int
+else:
+
+    class _Named:
+        """`Float[array type, "dimension names"]` is just the array type."""
+
+        def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
+            return item[0]
+
+    Bool = Float = Int = _Named
