@@ -1,0 +1,152 @@
+"""Collectors that keep maps: all of them, the mean over heads, or each one made small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from attn_cli.blocks import Block, Kind
+from attn_cli.record import AttentionMap
+from attn_cli.shapes import Float, Int
+
+__all__ = ["KeepMaps", "MeanMap", "PoolMaps", "map_bytes"]
+
+
+def map_bytes(heads: int, queries: int, keys: int, *, scores: bool = False) -> int:
+    """Memory that `KeepMaps` takes, in bytes: float32 for each weight, and again for each score."""
+    return heads * queries * keys * 4 * (2 if scores else 1)
+
+
+@dataclass(eq=False)
+class _Rows:
+    """The rows of one layer seen so far; full-size arrays are made once, when the first block comes."""
+
+    heads: tuple[int, ...]
+    weights: Float[np.ndarray, "head query key"]
+    visible: Int[np.ndarray, "query 2"]
+    scores: Float[np.ndarray, "head query key"] | None
+    sink: Float[np.ndarray, "head query"] | None
+
+
+class KeepMaps:
+    """A collector that keeps every weight of the rows it is told to keep.
+
+    Args:
+        queries: how many rows there are.
+        keys: how many columns there are.
+        only: the rows to keep (sorted); all by default.
+    """
+
+    def __init__(self, queries: int, keys: int, only: tuple[int, ...] | None = None) -> None:
+        self.keys = keys
+        self.only = tuple(range(queries)) if only is None else only
+        self._place = np.full(queries, -1)
+        self._place[list(self.only)] = np.arange(len(self.only))
+        self._rows: dict[tuple[Kind, int], _Rows] = {}
+
+    def __call__(self, block: Block) -> None:
+        stop = block.start + block.visible.shape[0]
+        places = self._place[block.start : stop]
+        wanted = np.flatnonzero(places >= 0)
+        if not len(wanted):
+            return
+        kept = self._kept(block)
+        places, width = places[wanted], block.weights.shape[2]
+        kept.weights[:, places, :width] = block.weights[:, wanted]
+        kept.visible[places] = block.visible[wanted]
+        if kept.scores is not None and block.scores is not None:
+            kept.scores[:, places, :width] = block.scores[:, wanted]
+        if kept.sink is not None and block.sink is not None:
+            kept.sink[:, places] = block.sink[:, wanted]
+
+    def _kept(self, block: Block) -> _Rows:
+        place = (block.kind, block.layer)
+        if place not in self._rows:
+            shape = (len(block.heads), len(self.only), self.keys)
+            self._rows[place] = _Rows(
+                heads=block.heads,
+                weights=np.zeros(shape, np.float32),
+                visible=np.zeros((shape[1], 2), np.intp),
+                scores=None if block.scores is None else np.full(shape, -np.inf, np.float32),
+                sink=None if block.sink is None else np.zeros(shape[:2], np.float32),
+            )
+        return self._rows[place]
+
+    def maps(self, dtype: str = "float32") -> tuple[AttentionMap, ...]:
+        """What was kept, each map checked.
+
+        Args:
+            dtype: what the model computed in, which says how exact the rows can be.
+
+        Raises:
+            ExactnessError: these are not attention weights.
+        """
+        return tuple(
+            AttentionMap(kind, layer, kept.heads, self.only, kept.weights, kept.visible, kept.scores, kept.sink, dtype)
+            for (kind, layer), kept in self._rows.items()
+        )
+
+
+class MeanMap:
+    """A collector of one map: the mean over the heads of one layer (or of its scores).
+
+    Args:
+        layer: the only layer to look at.
+        queries: how many rows there are.
+        keys: how many columns there are.
+        scores: average the scores instead of the weights.
+    """
+
+    def __init__(self, layer: int, queries: int, keys: int, *, scores: bool = False) -> None:
+        self.layer, self.scores = layer, scores
+        self.heads: tuple[int, ...] = ()
+        self.values: Float[np.ndarray, "query key"] = np.full((queries, keys), -np.inf if scores else 0, np.float32)
+        self.visible: Int[np.ndarray, "query 2"] = np.zeros((queries, 2), np.intp)
+
+    def __call__(self, block: Block) -> None:
+        values = block.scores if self.scores else block.weights
+        if block.layer != self.layer or values is None:
+            return
+        self.heads = block.heads
+        rows = slice(block.start, block.start + block.visible.shape[0])
+        self.values[rows, : values.shape[2]] = values.mean(axis=0)
+        self.visible[rows] = block.visible
+
+
+class PoolMaps:
+    """A collector that keeps every map small: each cell is the largest weight of a square of units.
+
+    Args:
+        queries: how many rows there are.
+        keys: how many columns there are.
+        limit: the most cells along a side.
+    """
+
+    def __init__(self, queries: int, keys: int, limit: int) -> None:
+        self.size = max(1, -(-max(queries, keys) // limit))
+        """Units along a cell's side; 1 where nothing is made smaller."""
+        self._shape = (-(-queries // self.size), -(-keys // self.size))
+        self._maps: dict[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]] = {}
+
+    def __call__(self, block: Block) -> None:
+        rows, width = block.weights.shape[1:]
+        if not rows or not width:
+            return
+        values = block.weights
+        if self.size > 1:
+            values = np.maximum.reduceat(values, np.arange(0, width, self.size), axis=2)
+            row_cells = (np.arange(rows) + block.start) // self.size
+            starts = np.flatnonzero(np.diff(row_cells, prepend=-1))
+            values = np.maximum.reduceat(values, starts, axis=1)
+        first = block.start // self.size
+        for index, head in enumerate(block.heads):
+            whole = self._maps.setdefault((block.layer, head), np.zeros(self._shape, np.float32))
+            part = whole[first : first + values.shape[1], : values.shape[2]]
+            np.maximum(part, values[index], out=part)
+
+    @property
+    def maps(self) -> Mapping[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]]:
+        """(layer, head) -> map."""
+        return self._maps
