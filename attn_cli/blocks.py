@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from attn_cli.errors import SelectionError
+from attn_cli.selection import Kind
 from attn_cli.shapes import Float, Int
 
 __all__ = [
-    "KINDS",
     "Block",
     "Eat",
     "Kind",
@@ -32,9 +32,6 @@ __all__ = [
     "key_tokens",
     "query_tokens",
 ]
-
-Kind = Literal["encoder", "decoder", "cross"]
-KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +165,7 @@ class Report:
     """Things a reader of the result must know, one sentence each."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Text that has been given to a model (or a record of it), ready to stream its attention."""
 

@@ -5,39 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from attn_cli.blocks import Block, Eat, Kind, ModelInfo, Report, Request, Tokens, key_tokens, query_tokens
 from attn_cli.errors import ExactnessError, SelectionError
+from attn_cli.selection import Selection
 from attn_cli.shapes import Float, Int
 
 __all__ = ["AttentionMap", "Record", "Selection", "check_rows"]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What a user asked to see, as it was typed; `attn_cli.select` turns it into indices."""
-
-    view: Literal["heads", "head", "query", "grid"] = "heads"
-    kind: Kind | None = None
-    """None: the model's first kind, or `cross` where a target was given."""
-    layer: str | None = None
-    """`0-2,5`, `-1`; None for all."""
-    head: str | None = None
-    """`3`, `0-3`, or `2.5,4.1` (layer.head); None for all."""
-    query: str | None = None
-    """`it`, `it#2`, `11`; None for all."""
-    unit: Literal["word", "token"] = "word"
-    special: bool = True
-    """Show special tokens; where not, the rows are renormalised."""
-    sink: bool = True
-    """Show the first token; where not, the rows are renormalised."""
-    scores: bool = False
-    top_k: int = 3
-    sort: str = "layer"
-    all: bool = False
 
 
 ROW_TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "float64": 1e-3, "float16": 5e-3, "bfloat16": 3e-2}
@@ -141,7 +117,7 @@ class Record:
     verified: float | None = None
     """Largest absolute difference found by `--verify`."""
     notes: tuple[str, ...] = ()
-    selection: Selection = field(default_factory=lambda: Selection())
+    selection: Selection = field(default_factory=Selection)
     """What was asked for, so that showing the record again shows the same."""
     tool_version: str = ""
 

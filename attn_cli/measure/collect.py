@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attn_cli.blocks import Block, Kind
+from attn_cli.blocks import Block
 from attn_cli.record import AttentionMap
+from attn_cli.selection import Kind
 from attn_cli.shapes import Float, Int
 
 __all__ = ["KeepMaps", "MeanMap", "PoolMaps", "map_bytes"]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attn_cli.blocks import Block, Kind
+from attn_cli.blocks import Block
+from attn_cli.selection import Kind
 from attn_cli.shapes import Float, Int
 from attn_cli.words import Units
 

@@ -1,76 +1,84 @@
-"""What a user types (`0-2,5`, `2.5`, `-1`, `it`, `it#2`) to layers, heads and positions.
-
-Parsing needs no model, so a typing error is found before one is loaded; resolving needs one, and lists what there is.
-"""
+"""What a user asked for, found in a model and a text: layers, heads, units and positions, or an error listing them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from attn_cli.blocks import KINDS, Kind, Stack
-from attn_cli.errors import SelectionError, UsageError
+from attn_cli.blocks import Request, Source, Stack, key_tokens, query_tokens
+from attn_cli.errors import InputError, SelectionError
+from attn_cli.selection import KINDS, Kind, Selection, parse_heads, parse_numbers
 from attn_cli.words import Units
 
-__all__ = ["check_syntax", "choose_heads", "choose_kind", "choose_queries", "name_head"]
+__all__ = ["Plan", "choose_heads", "choose_kind", "choose_queries", "make_plan", "name_head"]
 
-RANGE = re.compile(r"(-?\d+)(?:-(-?\d+))?")
-PLACE = re.compile(r"(-?\d+)\.(\d+)")
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a view of one text needs to know."""
+
+    source: Source
+    selection: Selection
+    kind: Kind
+    heads: Mapping[int, tuple[int, ...]]
+    """layer -> heads."""
+    queries: Units
+    """The rows."""
+    keys: Units
+    """The columns."""
+    chosen: tuple[int, ...] | None
+    """The rows that `--query` names; None for all."""
+
+    @property
+    def stack(self) -> Stack:
+        """The layers these heads belong to."""
+        return self.source.model.stacks[self.kind]
+
+    @property
+    def head_count(self) -> int:
+        """How many heads are selected."""
+        return sum(len(heads) for heads in self.heads.values())
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Token positions of the rows needed."""
+        if self.chosen is None:
+            return tuple(range(self.queries.tokens))
+        return tuple(token for unit in self.chosen for token in self.queries.token_positions(unit))
+
+    def request(self, *, verify: bool = False) -> Request:
+        """What to ask the source for."""
+        return Request(
+            heads={self.kind: self.heads},
+            queries={} if self.chosen is None else {self.kind: self.positions},
+            scores=self.selection.scores,
+            verify=verify,
+        )
+
+
+def make_plan(source: Source, selection: Selection) -> Plan:
+    """Find in this model and text what the user asked for.
+
+    Raises:
+        SelectionError: a kind, layer, head or word is not there; what is there is listed.
+        InputError: hiding special tokens or the first leaves nothing to show.
+    """
+    kind = choose_kind(source.model.stacks, selection.kind, has_target=source.target is not None)
+    heads = choose_heads(source.model.stacks[kind], selection.layer, selection.head)
+    rows, columns = query_tokens(source, kind), key_tokens(source, kind)
+    keys = Units.of(columns, selection.unit, special=selection.special, sink=selection.sink)
+    # In cross-attention the sink is on the other side, and the decoder's first token is a row like any other.
+    queries = Units.of(rows, selection.unit, special=selection.special, sink=selection.sink or kind == "cross")
+    if not len(queries) or not len(keys):
+        raise InputError("Nothing is left to show", "Leave out --no-special or --no-sink")
+    chosen = None if selection.query is None else choose_queries(queries, selection.query)
+    return Plan(source, selection, kind, heads, queries, keys, chosen)
 
 
 def name_head(layer: int, head: int) -> str:
     """`2.5`: layer and head, both counted from 0."""
     return f"{layer}.{head}"
-
-
-def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
-    """`0-2,5,-1` as inclusive ranges.
-
-    Raises:
-        UsageError: it is not written that way.
-    """
-    ranges = []
-    for part in text.split(","):
-        match = RANGE.fullmatch(part.strip())
-        if match is None:
-            raise UsageError(
-                f"{option} {text!r} is not a list of numbers", f"Write it like {option} 0-2,5 or {option} -1"
-            )
-        first = int(match[1])
-        ranges.append((first, first if match[2] is None else int(match[2])))
-    return tuple(ranges)
-
-
-def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
-    """`2.5,4.1` as (layer, head) pairs; None where it is a plain list of head numbers.
-
-    Raises:
-        UsageError: the two ways are mixed, or it is neither.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    places = [PLACE.fullmatch(part) for part in parts]
-    if any(places):
-        if not all(places):
-            raise UsageError(
-                f"--head {text!r} mixes layer.head with plain heads", "Write --head 2.5,4.1, or --layer 2 --head 5,1"
-            )
-        return tuple((int(place[1]), int(place[2])) for place in places if place)
-    parse_numbers(text, "--head")
-    return None
-
-
-def check_syntax(layer: str | None, head: str | None, query: str | None) -> None:
-    """Find what no model could make sense of, before one is loaded.
-
-    Raises:
-        UsageError: a list is not written as one, or a layer is given twice over.
-    """
-    if layer is not None:
-        parse_numbers(layer, "--layer")
-    if head is not None and parse_heads(head) is not None and layer is not None:
-        raise UsageError("--head names layers already, so --layer cannot go with it", "Leave --layer out")
-    if query is not None and not query.strip():
-        raise UsageError("--query is empty", "Give a word of the sentence or its position")
 
 
 def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: bool) -> Kind:
