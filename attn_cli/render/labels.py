@@ -1,0 +1,165 @@
+"""Text that a model or a user wrote, made safe to show and fitted to a number of cells.
+
+Nothing else in `render` may put such text on a screen: here control sequences lose their teeth, invisible characters
+become visible, and widths are what the terminal will make of them (`rich.cells`: East Asian wide characters, emoji,
+combining marks).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rich.cells import cell_len, get_character_cell_size, split_graphemes
+
+__all__ = ["Labels", "clean", "fit", "letters", "width"]
+
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+DOTTED_CIRCLE = "\N{DOTTED CIRCLE}"
+JOINER = "\N{ZERO WIDTH JOINER}"
+NON_JOINER = "\N{ZERO WIDTH NON-JOINER}"
+LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
+RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One axis of a map: what stands beside its rows or above its columns.
+
+    Raises:
+        ValueError: the parts differ in length.
+    """
+
+    texts: Sequence[str]
+    special: Sequence[bool] = ()
+    """Which are special tokens; none by default."""
+    positions: Sequence[int] = ()
+    """The number that a user calls each by; counted from 0 by default."""
+
+    def __post_init__(self) -> None:
+        for name, default in (("special", (False,) * len(self.texts)), ("positions", range(len(self.texts)))):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, tuple(default))
+            elif len(getattr(self, name)) != len(self.texts):
+                raise ValueError(f"{len(self.texts)} labels but {len(getattr(self, name))} {name}")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def named(self, index: int) -> str:
+        """The text of one label, with `#2` where it is the second of several that read the same."""
+        text = self.texts[index]
+        same = [i for i, other in enumerate(self.texts) if other == text]
+        return text if len(same) == 1 else f"{text}#{same.index(index) + 1}"
+
+
+@lru_cache(maxsize=8192)
+def clean(text: str, *, unicode: bool = True) -> str:
+    """Text that shows as text, whatever it is made of.
+
+    Control characters become their pictures (`␛` for escape, `␀` for NUL), so that a control sequence is read and not
+    obeyed; what is invisible or reorders the line (bidirectional controls, zero-width space) becomes `�`; spaces at the
+    ends become `␣`; a mark with nothing to stand on gets a dotted circle. Joiners stay where they join emoji;
+    variation selectors go, because terminals disagree on how wide they make a character.
+
+    Args:
+        text: anything.
+        unicode: where False, the answer is ASCII: accents are dropped, the rest becomes `?`.
+    """
+    if text.isascii() and text.isprintable() and text.strip() == text:
+        return text
+    core = text.strip(" ")
+    if not core:
+        pieces = ["␣"] * len(text)
+    else:
+        before = len(text) - len(text.lstrip(" "))
+        pieces = ["␣"] * before
+        pieces += [_shown(core, index) for index in range(len(core))]
+        pieces += ["␣"] * (len(text) - before - len(core))
+    shown = "".join(pieces)
+    if shown and _stands_on_nothing(shown):
+        shown = DOTTED_CIRCLE + shown
+    return shown if unicode else _ascii(shown)
+
+
+def _shown(text: str, index: int) -> str:
+    character = text[index]
+    code = ord(character)
+    if " " < character <= "~":
+        return character
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\N{SYMBOL FOR DELETE}"
+    if 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF:
+        return ""
+    if character == JOINER:
+        joins = 0 < index < len(text) - 1 and _pictorial(text[index - 1]) and _pictorial(text[index + 1])
+        return JOINER if joins else ""
+    category = unicodedata.category(character)
+    if category in ("Zl", "Zp"):
+        return "␤"
+    if category == "Zs":
+        return " " if character == " " else "␣"
+    if category in ("Cc", "Cs") or (category == "Cf" and character != NON_JOINER):
+        return UNKNOWN
+    return character
+
+
+def _pictorial(character: str) -> bool:
+    """Part of an emoji: a symbol, a skin tone, or the selector between them."""
+    return unicodedata.category(character) in ("So", "Sk") or character == "\N{VARIATION SELECTOR-16}"
+
+
+def _stands_on_nothing(text: str) -> bool:
+    return get_character_cell_size(text[0]) == 0 or unicodedata.category(text[0]).startswith("M")
+
+
+def _ascii(text: str) -> str:
+    pictures = str.maketrans({"␣": "_", "␤": "\\", UNKNOWN: "?", DOTTED_CIRCLE: "?"})
+    bare = (c for c in unicodedata.normalize("NFKD", text.translate(pictures)) if not unicodedata.combining(c))
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in bare)
+
+
+def width(text: str) -> int:
+    """Cells that clean text takes."""
+    return cell_len(text)
+
+
+def letters(text: str) -> list[str]:
+    """Clean text as what a reader calls letters (a letter with its marks, an emoji with its parts)."""
+    spans, _ = split_graphemes(text)
+    return [text[start:stop] for start, stop, _ in spans]
+
+
+@lru_cache(maxsize=8192)
+def fit(text: str, cells: int, *, align: str = "left", unicode: bool = True) -> str:
+    """Any text, cleaned, in exactly so many cells: cut with `…` where it is too long, else filled with spaces.
+
+    A cut that would split a wide character leaves a space. Right-to-left text is followed by a left-to-right mark, so
+    that a terminal which reorders lines does not carry the numbers beside it away.
+
+    Args:
+        text: anything.
+        cells: how wide.
+        align: `left`, `right` or `center`.
+        unicode: see `clean`.
+    """
+    shown = clean(text, unicode=unicode)
+    if width(shown) > cells:
+        ellipsis = "…" if unicode else "~"
+        kept: list[str] = []
+        room = cells - 1
+        for letter in letters(shown):
+            room -= width(letter)
+            if room < 0:
+                break
+            kept.append(letter)
+        shown = "".join(kept) + ellipsis if cells > 0 else ""
+    space = cells - width(shown)
+    if not shown.isascii() and any(unicodedata.bidirectional(c) in RIGHT_TO_LEFT for c in shown):
+        shown += LEFT_TO_RIGHT
+    left = {"left": 0, "right": space, "center": space // 2}[align]
+    return " " * left + shown + " " * (space - left)

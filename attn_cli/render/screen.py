@@ -1,0 +1,196 @@
+"""What a drawing must know of the place it is drawn on, and how it gets there.
+
+Renderers are pure: they are told by a `Screen`, and never ask the environment. The command line probes once; a file is a
+screen too, so the same drawing goes to a terminal, to text, to SVG and to HTML.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Literal
+
+from rich.console import Console, RenderableType
+from rich.terminal_theme import TerminalTheme
+
+__all__ = ["NARROWEST", "Screen", "Theme", "console", "probe", "to_html", "to_svg", "to_text"]
+
+Theme = Literal["dark", "light"]
+
+NARROWEST = 40
+"""Columns that every drawing may count on; on a narrower terminal the lines are this long all the same."""
+
+GLYPHS = "▀▄█▏▎▍▌▋▊▉░▒▓■□·…→×–"
+"""Every character beyond ASCII that the renderers themselves draw."""
+
+DARK = TerminalTheme(
+    (18, 19, 24),
+    (216, 217, 222),
+    [
+        (40, 42, 50),
+        (222, 92, 92),
+        (120, 190, 110),
+        (224, 175, 90),
+        (100, 150, 230),
+        (180, 120, 210),
+        (90, 185, 190),
+        (200, 202, 208),
+    ],
+    [
+        (110, 113, 122),
+        (240, 120, 120),
+        (150, 215, 140),
+        (245, 205, 120),
+        (135, 180, 250),
+        (205, 155, 235),
+        (120, 215, 220),
+        (255, 255, 255),
+    ],
+)
+LIGHT = TerminalTheme(
+    (255, 255, 255),
+    (32, 33, 38),
+    [(32, 33, 38), (190, 45, 45), (45, 130, 45), (160, 110, 0), (40, 90, 190), (130, 60, 160), (0, 120, 130), (215, 216, 220)],
+    [(110, 113, 122), (215, 70, 70), (60, 150, 60), (180, 130, 20), (65, 115, 215), (155, 85, 185), (20, 145, 155), (250, 250, 250)],
+)  # fmt: skip
+
+SVG_FORMAT = """\
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px; line-height: {line_height}px; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+
+HTML_FORMAT = """\
+<pre style="color: {foreground}; background: {background}; padding: 1em; overflow-x: auto; line-height: 1.2; \
+font-family: ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace">{code}</pre>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A place to draw on."""
+
+    width: int = 80
+    """In cells; at least 40."""
+    height: int | None = None
+    """In lines; None where there is no end (a file, a pipe)."""
+    color: bool = True
+    """Whether colours (and bold, and dim) can be used; where not, shades carry the weights."""
+    unicode: bool = True
+    """Whether more than ASCII can be shown."""
+    theme: Theme = "dark"
+    """The ground the colours stand on."""
+    depth: Literal["truecolor", "256"] = "truecolor"
+    """How many colours there are."""
+
+    def __post_init__(self) -> None:
+        if self.width < NARROWEST:
+            raise ValueError(f"a screen has at least {NARROWEST} columns, not {self.width}")
+
+
+def console(screen: Screen, file: IO[str]) -> Console:
+    """A console that writes drawings made for `screen` to `file`, and decides nothing itself."""
+    return Console(
+        file=file,
+        width=screen.width,
+        height=screen.height or 100,
+        force_terminal=screen.color,
+        color_system=screen.depth if screen.color else None,
+        force_jupyter=False,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=False,
+        _environ={},
+    )
+
+
+def to_text(drawing: RenderableType, screen: Screen) -> str:
+    """The drawing as text, with ANSI colours where the screen has colour."""
+    file = io.StringIO()
+    console(screen, file).print(drawing)
+    return file.getvalue()
+
+
+def _recorded(drawing: RenderableType, screen: Screen) -> Console:
+    recorder = Console(
+        file=io.StringIO(),
+        width=screen.width,
+        record=True,
+        force_terminal=True,
+        color_system="truecolor",
+        force_jupyter=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    recorder.print(drawing)
+    return recorder
+
+
+def to_svg(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
+    """The drawing as an SVG picture that fetches nothing."""
+    theme = DARK if screen.theme == "dark" else LIGHT
+    return _recorded(drawing, screen).export_svg(title=title, theme=theme, code_format=SVG_FORMAT, unique_id="attn")
+
+
+def to_html(drawing: RenderableType, screen: Screen) -> str:
+    """The drawing as one `<pre>` element with inline styles, to be put into a page."""
+    theme = DARK if screen.theme == "dark" else LIGHT
+    return _recorded(drawing, screen).export_html(theme=theme, code_format=HTML_FORMAT, inline_styles=True)
+
+
+def probe(
+    stdout: IO[str], environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None
+) -> Screen:
+    """Find out what `stdout` can show.
+
+    Width, height and colours are Rich's findings (`NO_COLOR`, `FORCE_COLOR`, `TERM`, `COLORTERM`, `COLUMNS`). A terminal
+    with fewer than 256 colours counts as one without: sixteen cannot show a scale.
+
+    Args:
+        stdout: where the drawings will go.
+        environ: the environment.
+        color: colour or not, whatever the terminal says; None to ask it.
+        theme: the terminal's ground; None to go by `COLORFGBG`, which some terminals set, and else `dark`.
+    """
+    found = Console(file=stdout, _environ=environ)
+    colorful = found.color_system in ("truecolor", "256") and not found.no_color and not found.is_dumb_terminal
+    return Screen(
+        width=max(found.width, NARROWEST),
+        height=found.height if found.is_terminal else None,
+        color=colorful if color is None else color,
+        unicode=_can_show(GLYPHS, stdout.encoding),
+        theme=theme or _ground(environ.get("COLORFGBG", "")),
+        depth="256" if found.color_system == "256" else "truecolor",
+    )
+
+
+def _can_show(text: str, encoding: str | None) -> bool:
+    try:
+        text.encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _ground(colorfgbg: str) -> Theme:
+    """rxvt's convention, `foreground;background`: of the sixteen colours 7 and 9 to 15 are light."""
+    background = colorfgbg.rpartition(";")[2]
+    return "light" if background.isdigit() and int(background) in (7, *range(9, 16)) else "dark"

@@ -1,0 +1,298 @@
+"""Tables of heads, and the line that says which model they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from rich.console import Group
+from rich.style import Style
+from rich.text import Text
+
+from attn_cli.blocks import Kind, ModelInfo
+from attn_cli.measure.summary import HeadSummary, Link
+from attn_cli.render import labels
+from attn_cli.render.labels import Labels, fit
+from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, bar, drawing, flow, line
+from attn_cli.render.screen import Screen
+
+__all__ = ["QueryRow", "head_table", "model_line", "query_table"]
+
+GAP = "  "
+LONGEST_LINK = 14
+"""Cells of a label in a link."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRow:
+    """Where one query looks in one head."""
+
+    layer: int
+    head: int
+    query: int
+    """Index into the query labels."""
+    links: tuple[Link, ...]
+    """Strongest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    short: str
+    value: Callable[[HeadSummary], float | None]
+    share: bool
+    """A share of a row's weight, so that small means little."""
+    rank: int
+    """The higher, the sooner it goes where there is no room."""
+
+
+COLUMNS = (
+    _Column("entropy", "entropy", lambda row: row.entropy, share=False, rank=4),
+    _Column("distance", "dist.", lambda row: row.distance, share=False, rank=1),
+    _Column("first", "first", lambda row: row.first, share=True, rank=0),
+    _Column("itself", "itself", lambda row: row.itself, share=True, rank=3),
+    _Column("previous", "prev.", lambda row: row.previous, share=True, rank=2),
+)
+
+
+def head_table(
+    summaries: Sequence[HeadSummary],
+    query_labels: Labels,
+    key_labels: Labels,
+    screen: Screen,
+    *,
+    caption: str = "",
+) -> Group:
+    """One row per head, in the order given: focus, entropy, distance, where its weight goes, its strongest links.
+
+    Columns without a value in any row are left out; where the screen is narrow, some go and a line says which.
+
+    Args:
+        summaries: the heads.
+        query_labels: what the links' queries are called.
+        key_labels: what their keys are called.
+        screen: where.
+        caption: a line below.
+    """
+    name = max((len(f"{row.layer}.{row.head}") for row in summaries), default=3)
+    name = max(name, len("head"))
+    columns = [column for column in COLUMNS if any(column.value(row) is not None for row in summaries)]
+    link = _link_width(summaries, query_labels, key_labels, screen)
+    columns, hidden, short, bar_cells = _fitting(columns, screen.width, name, min(link, 24))
+    left = name + len(GAP) + bar_cells + 1 + 4
+    heads = [column.short if short else column.name for column in columns]
+    sizes = [max(len(head), 4) for head in heads]
+    used = left + sum(size + len(GAP) for size in sizes) + len(GAP)
+    count = max(1, min((screen.width - used + 3) // (link + 3), max((len(row.links) for row in summaries), default=0)))
+    room = min(link, screen.width - used)
+    title = "strongest link" if count == 1 else "strongest links"
+    lines = [line(
+        ("head".rjust(name) + GAP + "focus".ljust(bar_cells + 5), DIM),
+        *((GAP + head.rjust(size), DIM) for head, size in zip(heads, sizes, strict=True)),
+        (GAP + title, DIM),
+    )]  # fmt: skip
+    spaced = _by_layer(summaries)
+    for index, row in enumerate(summaries):
+        if spaced and index and summaries[index - 1].layer != row.layer:
+            lines.append(line())
+        parts: list[Part] = [(f"{row.layer}.{row.head}".rjust(name), BOLD), (GAP, PLAIN)]
+        parts += bar(row.focus, bar_cells, screen)
+        parts.append((" " + _figure(row.focus, 4), PLAIN))
+        for column, size in zip(columns, sizes, strict=True):
+            value = column.value(row)
+            faint = column.share and value is not None and value < 0.05
+            parts.append((GAP + _figure(value, size), DIM if faint or value is None else PLAIN))
+        parts.append((GAP, PLAIN))
+        for place, each in enumerate(row.links[:count]):
+            if place:
+                parts.append(("   ", PLAIN))
+            parts += _link(each, query_labels, key_labels, room, screen, second=place > 0)
+        lines.append(line(*parts))
+    if hidden:
+        caption = f"{caption} A wider terminal also shows {', '.join(hidden)}.".strip()
+    lines += _caption(caption, screen)
+    return drawing(lines)
+
+
+def _fitting(
+    columns: Sequence[_Column], width: int, name: int, link: int
+) -> tuple[list[_Column], list[str], bool, int]:
+    """Columns that fit beside the links, names of those that do not, whether they have short names, cells of a bar."""
+    kept = sorted(columns, key=lambda column: column.rank)
+    while True:
+        for short, bar_cells in ((False, 12), (False, 8), (True, 8), (True, 6), (True, 4)):
+            figures = sum(max(len(c.short if short else c.name), 4) + len(GAP) for c in kept)
+            if name + len(GAP) + bar_cells + 5 + figures + len(GAP) + link <= width:
+                shown = [column for column in columns if column in kept]
+                return shown, [column.name for column in columns if column not in kept], short, bar_cells
+        if not kept:
+            return [], [column.name for column in columns], True, 4
+        kept.pop()
+
+
+def _link_width(summaries: Sequence[HeadSummary], query_labels: Labels, key_labels: Labels, screen: Screen) -> int:
+    """Cells that the widest link takes, its labels cut to `LONGEST_LINK`."""
+    widest = 0
+    for row in summaries:
+        for link in row.links:
+            sizes = [
+                min(labels.width(labels.clean(axis.texts[index], unicode=screen.unicode)), LONGEST_LINK)
+                for axis, index in ((query_labels, link.query), (key_labels, link.key))
+            ]
+            widest = max(widest, sum(sizes) + 8)
+    return max(widest, len("strongest link"))
+
+
+def _link(
+    link: Link, query_labels: Labels, key_labels: Labels, room: int, screen: Screen, *, second: bool
+) -> list[Part]:
+    """`it → trophy 0.58` in exactly `room` cells."""
+    arrow = " → " if screen.unicode else " > "
+    texts = [
+        labels.clean(axis.texts[index], unicode=screen.unicode)
+        for axis, index in ((query_labels, link.query), (key_labels, link.key))
+    ]
+    sizes = [min(labels.width(text), LONGEST_LINK) for text in texts]
+    over = sum(sizes) + len(arrow) + 5 - room
+    while over > 0:
+        longer = 0 if sizes[0] > sizes[1] else 1
+        sizes[longer] -= 1
+        over -= 1
+    quiet = DIM if second else PLAIN
+    space = " " * (room - sum(sizes) - len(arrow) - 5)
+    return [
+        (fit(texts[0], sizes[0], unicode=screen.unicode), quiet),
+        (arrow, DIM),
+        (fit(texts[1], sizes[1], unicode=screen.unicode), quiet if second else BOLD),
+        (space, PLAIN),
+        (f" {link.weight:.2f}", quiet),
+    ]
+
+
+def _figure(value: float | None, size: int) -> str:
+    return ("–" if value is None or not np.isfinite(value) else f"{value:.2f}").rjust(size)
+
+
+def _by_layer(summaries: Sequence[HeadSummary]) -> bool:
+    """Rows stand layer by layer, with enough in each to deserve a blank line between."""
+    runs = [layer for layer, _ in groupby(summaries, key=lambda row: row.layer)]
+    return 1 < len(runs) == len(set(runs)) and len(summaries) >= 3 * len(runs)
+
+
+def _caption(caption: str, screen: Screen) -> list[Text]:
+    if not caption:
+        return []
+    words = labels.clean(caption, unicode=screen.unicode).split()
+    return [line(), *flow([[(word, DIM)] for word in words], screen.width, gap=1)]
+
+
+def query_table(
+    rows: Sequence[QueryRow], query_labels: Labels, key_labels: Labels, screen: Screen, *, caption: str = ""
+) -> Group:
+    """Where queries look: one row per head with its strongest keys, a section for each query.
+
+    Args:
+        rows: the heads, those of one query together.
+        query_labels: what the queries are called.
+        key_labels: what the keys are called.
+        screen: where.
+        caption: a line below.
+    """
+    name = max((len(f"{row.layer}.{row.head}") for row in rows), default=3)
+    longest = max(
+        (
+            labels.width(labels.clean(key_labels.texts[link.key], unicode=screen.unicode))
+            for row in rows
+            for link in row.links
+        ),
+        default=0,
+    )
+    most = max((len(row.links) for row in rows), default=1)
+    label, bar_cells, per_line = _items(longest, most, screen.width - name)
+    lines: list[Text] = []
+    for query, group in groupby(rows, key=lambda row: row.query):
+        if lines:
+            lines.append(line())
+        text = labels.clean(query_labels.named(query), unicode=screen.unicode)
+        style = DIM if query_labels.special[query] else BOLD
+        lines.append(line((text, style), (f"  query {query_labels.positions[query]}", DIM)))
+        for row in group:
+            parts: list[Part] = [(f"{row.layer}.{row.head}".rjust(name), BOLD)]
+            for place, link in enumerate(row.links):
+                if place and place % per_line == 0:
+                    lines.append(line(*parts))
+                    parts = [(" " * name, PLAIN)]
+                parts += _item(link, key_labels, label, bar_cells, screen)
+            lines.append(line(*parts))
+    lines += _caption(caption, screen)
+    return drawing(lines)
+
+
+def _items(longest: int, most: int, width: int) -> tuple[int, int, int]:
+    """Cells of a label, cells of a bar, items on a line: all on one line if that leaves them readable."""
+    for label, bar_cells in ((16, 10), (12, 8), (12, 5), (10, 4), (8, 3), (8, 0)):
+        label = min(longest, label)
+        if most * (len(GAP) + label + 5 + (bar_cells + 1 if bar_cells else 0)) <= width:
+            return label, bar_cells, most
+    label = min(longest, 10)
+    return label, 4, max(1, width // (len(GAP) + label + 5 + 5))
+
+
+def _item(link: Link, key_labels: Labels, label: int, bar_cells: int, screen: Screen) -> list[Part]:
+    special = key_labels.special[link.key]
+    faint = special or link.weight < 0.05
+    style: Style = DIM if faint else PLAIN
+    parts: list[Part] = [
+        (GAP, PLAIN),
+        (fit(key_labels.texts[link.key], label, unicode=screen.unicode), style),
+        (f" {link.weight:.2f}", style),
+    ]
+    if bar_cells:
+        parts += [(" ", PLAIN), *bar(link.weight, bar_cells, screen)]
+    return parts
+
+
+FAMILIES: dict[str, str] = {
+    "interface": "captured in the model's own attention function",
+    "hooks": "captured from what the layers return",
+    "numpy": "computed by attn itself",
+}
+
+
+def model_line(model: ModelInfo, kind: Kind, tokens: int, words: int, screen: Screen) -> Group:
+    """Which model this is and how its attention was taken.
+
+    Args:
+        model: the model.
+        kind: which of its stacks is shown.
+        tokens: how many tokens were read.
+        words: how many words they make.
+        screen: where.
+    """
+    stack = model.stacks[kind]
+    heads = sorted(set(stack.heads.values()))
+    times, dot = ("×", " · ") if screen.unicode else ("x", ", ")
+    count = "–".join(str(n) for n in ([heads[0], heads[-1]] if len(heads) > 1 else heads))
+    shape = f"{stack.layers} layers {times} {count} heads"
+    if stack.without:
+        shape = f"{stack.layers} layers, {len(stack.heads)} with attention {times} {count} heads"
+    if heads and stack.key_value_heads < heads[-1]:
+        shape += f", {stack.key_value_heads} key-value heads"
+    facts = [
+        f"{model.family} {kind}",
+        shape,
+        f"{words} words, {tokens} tokens" if words != tokens else f"{tokens} tokens",
+        model.dtype if model.device == "cpu" else f"{model.dtype} on {model.device}",
+        FAMILIES[model.captured],
+    ]
+    title = labels.clean(model.name, unicode=screen.unicode)
+    title = fit(title, min(labels.width(title), screen.width))
+    pieces: list[list[Part]] = [[(title, BOLD)]]
+    pieces += [[(labels.clean(fact, unicode=screen.unicode), DIM)] for fact in facts]
+    joined: list[list[Part]] = []
+    for index, piece in enumerate(pieces):
+        last = index in (0, len(pieces) - 1)
+        joined.append(piece if last else [*piece, (dot.rstrip(), DIM)])
+    return drawing(flow(joined, screen.width, gap=1 if not screen.unicode else 1))
