@@ -114,17 +114,15 @@ def choose_heads(stack: Stack, layer: str | None, head: str | None) -> dict[int,
         return {number: tuple(range(stack.heads[number])) for number in layers}
     heads = parse_numbers(head, "--head")
     return {
-        number: tuple(
-            sorted(
-                {
-                    one
-                    for first, last in heads
-                    for one in range(_head(stack, number, first), _head(stack, number, last) + 1)
-                }
-            )
-        )
-        for number in layers
+        number: tuple(sorted({one for ends in heads for one in _head_span(ends, stack, number)})) for number in layers
     }
+
+
+def _head_span(ends: tuple[int, int], stack: Stack, layer: int) -> range:
+    first, last = (_head(stack, layer, head) for head in ends)
+    if first > last:
+        raise SelectionError(f"Heads {ends[0]}-{ends[1]} run backwards", "Write the smaller number first")
+    return range(first, last + 1)
 
 
 def _span(ends: tuple[int, int], stack: Stack) -> list[int]:
@@ -135,8 +133,9 @@ def _span(ends: tuple[int, int], stack: Stack) -> list[int]:
         return [_layer(stack, ends[0])]
     for number in (ends[0], ends[1]):
         _inside(stack, number)
-    # A range may run over layers without attention; a layer named alone may not be one.
-    return [number for number in range(first, last + 1) if number in stack.heads]
+    # A range may run over layers without attention; a layer named alone may not be one, nor may a whole range.
+    found = [number for number in range(first, last + 1) if number in stack.heads]
+    return found or [_layer(stack, first)]
 
 
 def _inside(stack: Stack, layer: int) -> int:

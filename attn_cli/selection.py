@@ -1,4 +1,4 @@
-"""What a user asks for, as it is typed: `0-2,5`, `2.5`, `-1`, `it#2`. Nothing heavy is imported to find a typing error."""
+"""What a user asks for, as it is typed: `0-2,5`, `2.5`, `it#2`. Nothing heavy is imported to find a typing error."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ class Regroup:
         shown = self.keys.shown[:present]
         weights, scores, sink = block.weights, block.scores, block.sink
         if present != weights.shape[2]:
-            weights = np.add.reduceat(weights, self.keys.starts[:present], axis=2)
+            weights, scores = np.add.reduceat(weights, self.keys.starts[:present], axis=2), None
         if not shown.all():
             weights = weights[:, :, shown]
         if self.keys.hides:

@@ -15,7 +15,10 @@ from attn_cli.selection import Kind, Selection, SortKey
 
 __all__ = ["DisplayOptions", "ModelOptions", "OutputOptions", "SelectionOptions", "grouped"]
 
-SELECTION, DISPLAY, OUTPUT, MODEL = "Selection", "Display", "Output", "Model"
+_model = functools.partial(typer.Option, rich_help_panel="Model")
+_select = functools.partial(typer.Option, rich_help_panel="Selection")
+_display = functools.partial(typer.Option, rich_help_panel="Display")
+_output = functools.partial(typer.Option, rich_help_panel="Output")
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -23,7 +26,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
     The command keeps a short signature, and every option shared by several commands is written once.
     """
-    groups: dict[str, type[Any]] = {}
+    groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
     hints = get_type_hints(command, include_extras=True)
     for parameter in inspect.signature(command).parameters.values():
@@ -58,106 +61,52 @@ class ModelOptions:
     """Which model, and how to load it."""
 
     model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", envvar="ATTN_MODEL", help="Folder or hub name of a Transformer.", rich_help_panel=MODEL
-        ),
+        str | None, _model("--model", "-m", envvar="ATTN_MODEL", help="Folder or hub name of a Transformer.")
     ] = None
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to run it.", rich_help_panel=MODEL)
-    ] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _model(help="Where to run it.")] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
-        typer.Option(help="What to compute in; auto is float32 on a CPU.", rich_help_panel=MODEL),
+        _model(help="What to compute in; auto is float32 on a CPU."),
     ] = "auto"
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.", rich_help_panel=MODEL)] = (
-        None
-    )
+    revision: Annotated[str | None, _model(help="Branch, tag or commit on the hub.")] = None
     trust_remote_code: Annotated[
-        bool,
-        typer.Option("--trust-remote-code", help="Run Python code that comes with the model.", rich_help_panel=MODEL),
+        bool, _model("--trust-remote-code", help="Run Python code that comes with the model.")
     ] = False
-    allow_pickle: Annotated[
-        bool,
-        typer.Option("--allow-pickle", help="Read pickled weights, which can run code.", rich_help_panel=MODEL),
-    ] = False
+    allow_pickle: Annotated[bool, _model("--allow-pickle", help="Read pickled weights, which can run code.")] = False
 
 
 @dataclass(frozen=True)
 class SelectionOptions:
     """What to look at. None everywhere means: as the record says, or else the default."""
 
-    kind: Annotated[
-        Kind | None,
-        typer.Option(help="Which attention, in an encoder-decoder.", rich_help_panel=SELECTION),
-    ] = None
-    layer: Annotated[
-        str | None,
-        typer.Option(
-            "--layer", "-l", metavar="LIST", help="Layers: 0-2,5 or -1 for the last.", rich_help_panel=SELECTION
-        ),
-    ] = None
-    head: Annotated[
-        str | None,
-        typer.Option(
-            "--head", "-h", metavar="LIST", help="Heads: 3, 0-3, or 2.5,4.1 as layer.head.", rich_help_panel=SELECTION
-        ),
-    ] = None
+    kind: Annotated[Kind | None, _select(help="Which attention, in an encoder-decoder.")] = None
+    layer: Annotated[str | None, _select("--layer", "-l", metavar="LIST", help="Layers: 0-2,5 or -1 for the last.")] = (
+        None
+    )
+    head: Annotated[str | None, _select(metavar="LIST", help="Heads: 3, 0-3, or 2.5,4.1 as layer.head.")] = None
     query: Annotated[
         str | None,
-        typer.Option(
-            "--query",
-            "-q",
-            metavar="WORD",
-            help="Where this word looks: it, it#2 for the second, or its position.",
-            rich_help_panel=SELECTION,
-        ),
+        _select("--query", "-q", metavar="WORD", help="Where a word looks: it, it#2 for the second, or its position."),
     ] = None
-    top_k: Annotated[
-        int | None,
-        typer.Option("--top-k", "-k", min=1, help="Keys to list for --query.  [default: 3]", rich_help_panel=SELECTION),
-    ] = None
+    top_k: Annotated[int | None, _select("--top-k", "-k", min=1, help="Keys to list for --query (default: 3).")] = None
     tokens: Annotated[
-        bool | None,
-        typer.Option(
-            "--tokens/--words", help="The model's own pieces, or whole words (default).", rich_help_panel=SELECTION
-        ),
+        bool | None, _select("--tokens/--words", help="The model's own pieces, or whole words (default).")
     ] = None
     special: Annotated[
-        bool | None,
-        typer.Option(
-            "--special/--no-special",
-            help="Show special tokens (default), or hide them and renormalise.",
-            rich_help_panel=SELECTION,
-        ),
+        bool | None, _select("--special/--no-special", help="Show special tokens (default), or hide and renormalise.")
     ] = None
     sink: Annotated[
-        bool | None,
-        typer.Option(
-            "--sink/--no-sink",
-            help="Show the first token (default), or hide it and renormalise.",
-            rich_help_panel=SELECTION,
-        ),
+        bool | None, _select("--sink/--no-sink", help="Show the first token (default), or hide and renormalise.")
     ] = None
 
-    grid: Annotated[
-        bool | None,
-        typer.Option("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.", rich_help_panel=DISPLAY),
-    ] = None
-    scores: Annotated[
-        bool | None,
-        typer.Option("--scores/--weights", help="Scores before softmax instead of weights.", rich_help_panel=DISPLAY),
-    ] = None
-    all: Annotated[
-        bool | None,
-        typer.Option(
-            "--all/--fit", help="Every head, or as many as fit the screen (default).", rich_help_panel=DISPLAY
-        ),
-    ] = None
-    sort: Annotated[
-        SortKey | None,
-        typer.Option(help="Order of the heads.  [default: layer]", rich_help_panel=DISPLAY),
-    ] = None
+    grid: Annotated[bool | None, _display("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")] = (
+        None
+    )
+    scores: Annotated[bool | None, _display("--scores/--weights", help="Scores before softmax instead of weights.")] = (
+        None
+    )
+    all: Annotated[bool | None, _display("--all/--fit", help="Every head, or as many as fit (default).")] = None
+    sort: Annotated[SortKey | None, _display(help="Order of the heads (default: layer).")] = None
 
     def over(self, base: Selection) -> Selection:
         """These choices laid over those of `base`.
@@ -191,20 +140,10 @@ class SelectionOptions:
 class DisplayOptions:
     """How to draw it."""
 
-    width: Annotated[
-        int | None,
-        typer.Option("--width", min=40, help="Columns to draw in.  [default: the terminal's]", rich_help_panel=DISPLAY),
-    ] = None
-    theme: Annotated[
-        Literal["auto", "dark", "light"], typer.Option(help="The terminal's background.", rich_help_panel=DISPLAY)
-    ] = "auto"
+    width: Annotated[int | None, _display(min=40, help="Columns to draw in (default: the terminal's).")] = None
+    theme: Annotated[Literal["auto", "dark", "light"], _display(help="The terminal's background.")] = "auto"
     color: Annotated[
-        bool | None,
-        typer.Option(
-            "--color/--no-color",
-            help="Colour, or shades of grey.  [default: as the terminal can]",
-            rich_help_panel=DISPLAY,
-        ),
+        bool | None, _display("--color/--no-color", help="Colour, or shades (default: what the terminal can).")
     ] = None
 
 
@@ -212,28 +151,9 @@ class DisplayOptions:
 class OutputOptions:
     """Where the result goes."""
 
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="One JSON object a sentence on stdout; see attn schema.", rich_help_panel=OUTPUT),
-    ] = False
+    json: Annotated[bool, _output("--json", help="JSON on stdout, one line a sentence; see attn schema.")] = False
     save: Annotated[
         str | None,
-        typer.Option(
-            "--save",
-            "-o",
-            metavar="PATH",
-            help="Write a .json, .jsonl, .csv, .npz, .svg, .html or .txt.",
-            rich_help_panel=OUTPUT,
-        ),
+        _output("--save", "-o", metavar="PATH", help="Write .json, .jsonl, .csv, .npz, .svg, .html or .txt."),
     ] = None
-    force: Annotated[
-        bool, typer.Option("--force", "-f", help="Overwrite what --save finds there.", rich_help_panel=OUTPUT)
-    ] = False
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify",
-            help="Recompute softmax(scores) · values and show the largest difference.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False
+    force: Annotated[bool, _output("--force", "-f", help="Overwrite what --save finds there.")] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,29 +91,43 @@ class KeepMaps:
 
 
 class MeanMap:
-    """A collector of one map: the mean over the heads of one layer (or of its scores).
+    """A collector of one map: the mean over all the heads of some layers (or of their scores).
 
     Args:
-        layer: the only layer to look at.
         queries: how many rows there are.
         keys: how many columns there are.
+        layers: the layers to look at.
         scores: average the scores instead of the weights.
     """
 
-    def __init__(self, layer: int, queries: int, keys: int, *, scores: bool = False) -> None:
-        self.layer, self.scores = layer, scores
-        self.heads: tuple[int, ...] = ()
-        self.values: Float[np.ndarray, "query key"] = np.full((queries, keys), -np.inf if scores else 0, np.float32)
-        self.visible: Int[np.ndarray, "query 2"] = np.zeros((queries, 2), np.intp)
+    def __init__(self, queries: int, keys: int, layers: Collection[int], *, scores: bool = False) -> None:
+        self.layers, self.scores = layers, scores
+        self.visible: Int[np.ndarray, "query 2"] = np.tile([keys, 0], (queries, 1))
+        """What any of the heads can see."""
+        self._sum: Float[np.ndarray, "query key"] = np.zeros((queries, keys), np.float32)
+        self._heads: dict[int, int] = {}
 
     def __call__(self, block: Block) -> None:
         values = block.scores if self.scores else block.weights
-        if block.layer != self.layer or values is None:
+        if block.layer not in self.layers or values is None:
             return
-        self.heads = block.heads
-        rows = slice(block.start, block.start + block.visible.shape[0])
-        self.values[rows, : values.shape[2]] = values.mean(axis=0)
-        self.visible[rows] = block.visible
+        self._heads[block.layer] = len(block.heads)
+        rows, width = slice(block.start, block.start + block.visible.shape[0]), values.shape[2]
+        self._sum[rows, :width] += values.sum(axis=0)
+        if self.scores:
+            self._sum[rows, width:] = -np.inf
+        self.visible[rows, 0] = np.minimum(self.visible[rows, 0], block.visible[:, 0])
+        self.visible[rows, 1] = np.maximum(self.visible[rows, 1], block.visible[:, 1])
+
+    @property
+    def heads(self) -> int:
+        """How many heads the mean is over."""
+        return sum(self._heads.values())
+
+    @property
+    def values(self) -> Float[np.ndarray, "query key"]:
+        """The mean; minus infinity where a score is masked."""
+        return self._sum / np.float32(max(self.heads, 1))
 
 
 class PoolMaps:

@@ -1,0 +1,113 @@
+"""Figures of a head, against figures worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attn_cli.blocks import Block, Token, Tokens
+from attn_cli.measure.summary import HeadSummary, Link, Summarize, entropy
+from attn_cli.selection import Kind
+from attn_cli.shapes import Float
+from attn_cli.words import Units
+from tests.samples import encoder_record, random_map, softmax
+
+
+def units(count: int, special: tuple[int, ...] = ()) -> Units:
+    tokens = tuple(Token(str(i), 0, 0, None if i in special else i, special=i in special) for i in range(count))
+    return Units.of(Tokens("", tokens, ()), "token")
+
+
+def summary(
+    weights: Sequence[Sequence[float]],
+    kind: Kind,
+    counts: list[int],
+    side: Units,
+    keys: Units | None = None,
+    links: int = 1,
+) -> HeadSummary:
+    collector = Summarize(side, keys or side, links)
+    array = np.asarray([weights], np.float32)
+    collector(Block(kind, 4, (2,), 0, array, np.asarray([[0, count] for count in counts])))
+    (result,) = collector.result
+    assert (result.kind, result.layer, result.head) == (kind, 4, 2)
+    return result
+
+
+def figures(summary: HeadSummary) -> Float[np.ndarray, "figure"]:
+    figures = (summary.focus, summary.entropy, summary.distance, summary.first, summary.itself, summary.previous)
+    return np.asarray(figures, np.float64)
+
+
+def test_entropy_of_an_even_row_is_the_logarithm_and_of_a_sure_one_nothing() -> None:
+    rows = np.asarray([[0.2] * 5, [0, 0, 1, 0, 0], [0.5, 0.5, 0, 0, 0]], np.float32)
+    np.testing.assert_allclose(entropy(rows), [math.log(5), 0, math.log(2)], atol=1e-6)
+
+
+def test_a_causal_head_by_hand() -> None:
+    weights = [[1.0, 0, 0], [0.25, 0.75, 0], [0.5, 0.25, 0.25]]
+    result = summary(weights, "decoder", [1, 2, 3], units(3))
+    first = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    second = 1.5 * math.log(2)
+    assert result.entropy == pytest.approx((first + second) / 2)  # the first row sees one key and says nothing
+    assert result.focus == pytest.approx(((1 - first / math.log(2)) + (1 - second / math.log(3))) / 2)
+    assert result.distance == pytest.approx((0.25 + (2 * 0.5 + 0.25)) / 2)
+    assert result.first == pytest.approx(0.375)
+    assert result.itself == pytest.approx(0.5)
+    assert result.previous == pytest.approx((0.25 + 0.25) / 2)
+    assert result.links == (Link(2, 1, 0.25),)  # not to itself, not to the first
+
+
+def test_links_leave_special_tokens_and_the_query_itself_out() -> None:
+    weights = [[0.9, 0.0, 0.1, 0], [0.6, 0.3, 0.1, 0], [0.5, 0.2, 0.2, 0.1], [0.0, 1, 0, 0]]
+    result = summary(weights, "encoder", [4] * 4, units(4, special=(0, 3)), links=3)
+    assert [(link.query, link.key) for link in result.links] == [(2, 1), (1, 2)]
+    assert [link.weight for link in result.links] == pytest.approx([0.2, 0.1])
+
+
+def test_cross_attention_has_no_positions_in_common() -> None:
+    result = summary([[0.5, 0.5, 0], [0.1, 0.2, 0.7]], "cross", [3, 3], units(2), units(3), links=2)
+    assert result.distance is result.itself is result.previous is None
+    assert result.first == pytest.approx(0.3)
+    assert [(link.query, link.key) for link in result.links] == [(1, 2), (0, 0)]
+
+
+def test_a_hidden_first_token_has_no_figure() -> None:
+    side = Units.of(encoder_record().source, "token", sink=False)
+    collector = Summarize(side, side)
+    collector(Block("encoder", 0, (0,), 0, np.full((1, 10, 10), 0.1, np.float32), np.tile([0, 10], (10, 1))))
+    assert collector.result[0].first is None
+
+
+def test_one_token_says_nothing() -> None:
+    result = summary([[1.0]], "encoder", [1], units(1))
+    assert math.isnan(result.focus)
+    assert math.isnan(result.entropy)
+    assert result.links == ()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_blocks_of_any_height_give_the_same_figures(rows: int) -> None:
+    map_ = random_map("decoder", 0, 11, 11, causal=True)
+    side = Units.of(encoder_record().source, "token")
+    whole, parts = Summarize(side, side, 3), Summarize(side, side, 3)
+    for block in map_.blocks(map_.heads, 64):
+        whole(block)
+    for block in map_.blocks(map_.heads, rows):
+        parts(block)
+    for one, other in zip(whole.result, parts.result, strict=True):
+        assert one.links == other.links
+        np.testing.assert_allclose(figures(one), figures(other), rtol=1e-6)
+
+
+@given(st.integers(2, 17), st.floats(0.01, 20), st.integers(0, 2**32 - 1))
+def test_focus_lies_between_even_and_sure(keys: int, scale: float, seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(scale=scale, size=(5, keys))
+    result = summary(softmax(scores).tolist(), "cross", [keys] * 5, units(5), units(keys))
+    assert -1e-5 <= result.focus <= 1 + 1e-5
+    assert -1e-5 <= result.entropy <= math.log(keys) + 1e-5
