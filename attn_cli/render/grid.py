@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from rich.console import Group
-from rich.text import Text
 
-from attn_cli.render import labels
-from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, drawing, flow, line, mosaic, number, pool, swatches
-from attn_cli.render.scale import BLANK, WEIGHTS, marks, painted
+from attn_cli.render.heatmap import cell_note
+from attn_cli.render.paint import (
+    DIM,
+    PLAIN,
+    Part,
+    caption_lines,
+    cells,
+    drawing,
+    flow,
+    line,
+    mosaic,
+    number,
+    pool,
+    swatches,
+    title_lines,
+)
+from attn_cli.render.scale import BLANK, SHARES, WEIGHTS, Scale, marks, painted
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float, Int
 
@@ -51,32 +65,22 @@ def grid(
     per_line, size = _fit(most, side, name, screen.width)
     slot = max(-(-shape[1] // size), name)
     gap = min(3, max(1, (screen.width - per_line * slot) // max(per_line, 1)))
-    lines: list[Text] = [line((labels.clean(title, unicode=screen.unicode), BOLD))] if title else []
+    seen = {place: pool(_seen(values, visible), size, size) for place, values in maps.items()}
+    scale = Scale.reaching(np.stack(list(seen.values()))) if seen else WEIGHTS
+    lines = title_lines(title, screen)
     for layer, heads in layers.items():
         for first in range(0, len(heads), per_line):
-            if lines:
-                lines.append(line())
             chosen = heads[first : first + per_line]
+            lines += [line()] if lines else []
             lines.append(line(*((f"{layer}.{head}".ljust(slot + gap), DIM) for head in chosen)))
-            drawn = [mosaic(pool(_seen(maps[layer, head], visible), size, size), WEIGHTS, screen) for head in chosen]
-            for strips in zip(*drawn, strict=True):
-                parts: list[Part] = []
-                for strip in strips:
-                    parts += strip
-                    parts.append((" " * (slot + gap - sum(labels.width(text) for text, _ in strip)), PLAIN))
-                lines.append(line(*parts))
-    pieces = [swatches(WEIGHTS, "weight", screen)]
-    across, down = size * pooled, size * pooled * (1 if screen.color else 2)
-    if (across, down) != (1, 1):
-        times = "×" if screen.unicode else "x"
-        pieces.append([(f"one cell = {down} {times} {across} {unit}s, their largest weight", DIM)])
-    pieces.append([("layer.head; rows attend to columns", DIM)])
-    lines += [line(), *flow(pieces, screen.width)]
-    if caption:
-        lines += flow(
-            [[(word, DIM)] for word in labels.clean(caption, unicode=screen.unicode).split()], screen.width, gap=1
-        )
-    return drawing(lines)
+            for strips in zip(*(mosaic(seen[layer, head], scale, screen) for head in chosen), strict=True):
+                fill: list[Part] = [(" " * (slot + gap - cells(strip)), PLAIN) for strip in strips]
+                lines.append(
+                    line(*chain.from_iterable([*strip, space] for strip, space in zip(strips, fill, strict=True)))
+                )
+    notes = [cell_note(size * pooled, size * pooled, unit, "weight", screen), "layer.head; rows attend to columns"]
+    pieces = [swatches(scale, "weight", screen), *([(note, DIM)] for note in notes if note)]
+    return drawing([*lines, line(), *flow(pieces, screen), *caption_lines(caption, screen)])
 
 
 def _seen(
@@ -107,6 +111,7 @@ def atlas(
     screen: Screen,
     *,
     name: str = "focus",
+    title: str = "",
     caption: str = "",
 ) -> Group:
     """Each head as one cell with its value, layers down and heads across.
@@ -116,39 +121,35 @@ def atlas(
         layers: the layers' numbers.
         screen: where.
         name: what the values are.
+        title: a line above.
         caption: a line below.
     """
     heads = values.shape[1]
     digits = max((len(str(layer)) for layer in layers), default=1)
     gutter = len("layer ") + digits + 1
-    cell = next((cells for cells in (5, 4, 2) if gutter + heads * cells <= screen.width), 1)
-    margin = (" " * gutter, PLAIN)
+    cell = next((size for size in (5, 4, 2) if gutter + heads * size <= screen.width), 1)
+    end = " " * (cell == 5)
+    # Where a cell is too small for its head's number, every fifth head has one.
     step = 1 if cell >= 4 else 5
-    numbers = "".join(
-        (str(head) if head % step == 0 else "").ljust(cell * step)[: cell * step] if head % step == 0 else ""
-        for head in range(heads)
-    )
-    if cell >= 4:
-        numbers = "".join(str(head).rjust(cell - 1) + " " for head in range(heads))
-    lines = [line(margin, (numbers, DIM))]
-    levels, shades = WEIGHTS.levels(values), WEIGHTS.shades(values)
+    across = [
+        str(head).rjust(cell - len(end)) + end if cell >= 4 else str(head).ljust(cell * step)
+        for head in range(0, heads, step)
+    ]
+    lines = [line((" " * gutter, PLAIN), ("".join(across), DIM))]
     glyphs = marks(unicode=screen.unicode)
-    for row, layer in enumerate(layers):
-        head_ = "layer " if row == 0 else " " * 6
-        parts: list[Part] = [(f"{head_}{layer:>{digits}} ", DIM)]
-        for head in range(heads):
-            level = int(levels[row, head])
+    for row, (levels, shades) in enumerate(
+        zip(SHARES.levels(values).tolist(), SHARES.shades(values).tolist(), strict=True)
+    ):
+        parts: list[Part] = [("layer " if row == 0 else " " * 6, DIM), (f"{layers[row]:>{digits}} ", DIM)]
+        for head, (level, shade) in enumerate(zip(levels, shades, strict=True)):
             if level == BLANK:
-                parts.append((" " * cell, PLAIN))
+                text = " " * cell
             elif cell >= 4:
-                parts.append((number(float(values[row, head])).rjust(cell - 1) + " ", painted(level, screen.theme)))
+                text = number(float(values[row, head]), unicode=screen.unicode).rjust(cell - len(end)) + end
             else:
-                sign = " " if screen.color else glyphs[int(shades[row, head])]
-                parts.append((sign * cell, painted(level, screen.theme)))
+                text = (" " if screen.color else glyphs[shade]) * cell
+            parts.append((text, painted(level, screen.theme)))
         lines.append(line(*parts))
-    lines.append(line(*swatches(WEIGHTS, name, screen)))
-    if caption:
-        lines += flow(
-            [[(word, DIM)] for word in labels.clean(caption, unicode=screen.unicode).split()], screen.width, gap=1
-        )
-    return drawing(lines)
+    if cell < 4:
+        lines.append(line(*swatches(SHARES, name, screen)))
+    return drawing([*title_lines(title, screen), *lines, *caption_lines(caption, screen)])

@@ -1,8 +1,8 @@
-"""One map as a heatmap, drawn as largely as the screen allows: with numbers, as squares, or as a mosaic of half-blocks."""
+"""One map as a heatmap, as large as the screen allows: with numbers, as squares, or as a mosaic of half-blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +11,21 @@ from rich.console import Group
 from rich.text import Text
 
 from attn_cli.blocks import Kind
-from attn_cli.render import labels
-from attn_cli.render.labels import Labels, fit
-from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, drawing, flow, line, mosaic, number, pool, swatches
+from attn_cli.render.labels import Labels, clean, fit, letters, width
+from attn_cli.render.paint import (
+    DIM,
+    PLAIN,
+    Part,
+    caption_lines,
+    drawing,
+    flow,
+    line,
+    mosaic,
+    number,
+    pool,
+    swatches,
+    title_lines,
+)
 from attn_cli.render.scale import BLANK, WEIGHTS, Scale, marks, painted
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float, Int
@@ -22,6 +34,8 @@ __all__ = ["MapView", "heatmap"]
 
 LONGEST_LABEL = 12
 TALLEST_HEADER = 8
+"""Letters of a label written downwards."""
+MOST_TIERS = 3
 MOST_LINES = 120
 """A map that would take more lines than this in panels of squares becomes a mosaic."""
 
@@ -59,28 +73,26 @@ class MapView:
             values = np.where((keys >= self.visible[:, :1]) & (keys < self.visible[:, 1:]), values, np.nan)
         return values.astype(np.float32, copy=False)
 
-    def scale(self) -> Scale:
-        """Weights share one scale; scores go from the lowest to the highest shown."""
-        if self.measure == "weight":
-            return WEIGHTS
-        values = self.shown()
-        known = values[np.isfinite(values)]
-        return Scale.between(float(known.min()), float(known.max())) if known.size else Scale.between(0.0, 0.0)
-
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How a map is laid out."""
+    """How a map is laid out in cells."""
 
     gutter: int
-    """Cells before the first column: position and label of the row."""
+    """Before the first column: position and label of the row."""
     cell: int
-    """Cells of a column."""
+    """Of a column."""
     columns: int
-    """Columns of a panel."""
+    """How many columns stand side by side in a panel."""
+    tiers: int
+    """Lines over which column labels are spread, so that each has room; 0 where they are written downwards."""
     numbers: bool
-    words: bool
-    """Column labels are written along the line, not down the column."""
+    """Numbers are written in the cells."""
+
+    @property
+    def margin(self) -> int:
+        """What a cell keeps free on its right, where it is wide enough to centre a number."""
+        return 1 if self.numbers and self.cell > 5 else 0
 
 
 def heatmap(
@@ -99,66 +111,63 @@ def heatmap(
         screen: where.
         title: a line above.
         caption: a line below, for what else must be known (a learned sink's share, rows renormalised).
-        numbers: write every weight out, in as many panels of columns as it takes: the full table of a head. Without,
+        numbers: write every number out, in as many panels of columns as it takes: the full table of a head. Without,
             numbers are written where there is room for all columns.
-        mark_strongest: mark the strongest key of each row where no numbers are written.
+        mark_strongest: mark the strongest key of each row where it is drawn as a square.
     """
-    values, scale = view.shown(), view.scale()
-    written = _written(values, view.measure)
-    plan = _plan(view, written, screen, numbers=numbers)
-    lines: list[Text] = (
-        [line((fit(title, min(labels.width(labels.clean(title)), screen.width)), BOLD))] if title else []
-    )
-    notes: list[list[Part]] = []
+    values = view.shown()
+    scale = WEIGHTS if view.measure == "weight" else Scale.between(values)
+    plan = _plan(view, values, screen, numbers=numbers)
+    lines = title_lines(title, screen)
+    notes: list[str] = []
     if plan is None:
-        drawn, size = _mosaic(view, values, scale, screen)
-        lines += drawn
-        notes = [[(f"one cell = {size} {view.unit}s, their largest {view.measure}", DIM)]] if size else []
+        size = _mosaic_size(view, screen)
+        small = pool(values, size, size)
+        scale = Scale.reaching(small) if view.measure == "weight" else scale
+        lines += _mosaic(view, small, size, scale, screen)
+        notes.append(cell_note(size, size, view.unit, view.measure, screen))
     else:
+        sheet = _Sheet(view, values, scale, plan, screen, mark_strongest)
         for first in range(0, max(len(view.key), 1), plan.columns):
-            if first:
-                lines.append(line())
-            part = slice(first, first + plan.columns)
-            lines += _header(view.key, part, plan, screen)
-            lines += _rows(view, values, written, scale, part, plan, screen, mark_strongest)
-    masked = bool((~np.isfinite(values)).any())
-    lines.append(line())
-    lines += flow(
-        _legend(view, scale, screen, notes, masked=masked, marked=mark_strongest and plan is not None), screen.width
-    )
-    if caption:
-        lines += flow(
-            [[(word, DIM)] for word in labels.clean(caption, unicode=screen.unicode).split()], screen.width, gap=1
-        )
-    return drawing(lines)
+            lines += [line()] if first else []
+            part = range(first, min(first + plan.columns, len(view.key)))
+            lines += [*sheet.header(part), *sheet.rows(part)]
+    sides = ("output", "input") if view.kind == "cross" else ("queries", "keys")
+    notes.insert(0, f"rows ({sides[0]}) attend to columns ({sides[1]})")
+    if not np.isfinite(values).all():
+        notes.append("blank: masked")
+    marked = mark_strongest and plan is not None and not screen.color
+    lines += [line(), *flow([
+        swatches(scale, view.measure, screen, strongest=marked),
+        *([(note, DIM)] for note in notes if note),
+    ], screen)]  # fmt: skip
+    return drawing([*lines, *caption_lines(caption, screen)])
 
 
-def _written(values: Float[np.ndarray, "query key"], measure: str) -> list[list[str]]:
-    if measure == "weight":
-        return [[number(value) if value == value else "" for value in row] for row in values.tolist()]
-    places = 2 if not np.isfinite(values).any() or np.nanmax(np.abs(values)) < 100 else 1
-    return [[f"{value:.{places}f}" if value == value else "" for value in row] for row in values.tolist()]
+def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) -> str:
+    """How many units one cell stands for; empty where it is one."""
+    rows *= 1 if screen.color else 2
+    if rows == columns == 1:
+        return ""
+    return f"one cell = {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s, the largest {measure} of them"
 
 
-def _plan(view: MapView, written: Sequence[Sequence[str]], screen: Screen, *, numbers: bool) -> _Plan | None:
+def _plan(view: MapView, values: Float[np.ndarray, "query key"], screen: Screen, *, numbers: bool) -> _Plan | None:
     """The largest cells that let all columns stand side by side; None where only a mosaic will do."""
-    keys, longest = len(view.key), max((labels.width(labels.clean(text)) for text in view.key.texts), default=0)
-    gutter = _gutter(view.query, screen)
+    keys = max(len(view.key), 1)
+    longest = min(_longest(view.key, screen), LONGEST_LABEL)
+    gutter = _digits(view.query) + 1 + min(_longest(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
     room = screen.width - gutter
-    least = max((len(text) for row in written for text in row), default=3) + (1 if screen.color else 3)
-    least = max(least, 4)
-    each = room // max(keys, 1)
-    full = max(min(longest, LONGEST_LABEL) + 1, least)
-    if each >= min(full, max(least, 6)):
-        return _Plan(gutter, min(each, full), keys or 1, numbers=True, words=True)
-    if numbers:
-        cell = max(least, min(full, 8))
-        return _Plan(gutter, cell, _even(keys, room // cell), numbers=True, words=True)
-    if each >= least:
-        return _Plan(gutter, each, keys, numbers=True, words=False)
+    least = _number_width(view, values) + (1 if screen.color else 2)
+    each = room // keys
+    if each >= least or numbers:
+        # A number and its label have a cell to themselves, up to a width that still looks like a heatmap.
+        cell = min(each, max(longest + 1, least)) if each >= least else max(least, min(longest + 1, 8))
+        tiers = next((t for t in range(1, MOST_TIERS) if t * cell - 1 >= longest), MOST_TIERS)
+        return _Plan(gutter, cell, _even(keys, room // cell), tiers, numbers=True)
     panels = -(-keys // (room // 2))
     if panels == 1 or panels * (len(view.query) + TALLEST_HEADER) <= MOST_LINES:
-        return _Plan(gutter, 2, _even(keys, room // 2), numbers=False, words=False)
+        return _Plan(gutter, 2, _even(keys, room // 2), 0, numbers=False)
     return None
 
 
@@ -168,129 +177,138 @@ def _even(keys: int, most: int) -> int:
     return -(-keys // panels)
 
 
-def _gutter(query: Labels, screen: Screen) -> int:
-    longest = max((labels.width(labels.clean(text, unicode=screen.unicode)) for text in query.texts), default=0)
-    return _digits(query) + 1 + min(longest, LONGEST_LABEL, screen.width // 5) + 1
+def _longest(axis: Labels, screen: Screen) -> int:
+    return max((width(clean(text, unicode=screen.unicode)) for text in axis.texts), default=0)
 
 
 def _digits(axis: Labels) -> int:
     return len(str(max(axis.positions, default=0)))
 
 
-def _header(key: Labels, part: slice, plan: _Plan, screen: Screen) -> Iterator[Text]:
-    texts, special = key.texts[part], key.special[part]
-    styles = [DIM if dim else PLAIN for dim in special]
-    margin = (" " * plan.gutter, PLAIN)
-    if plan.words:
-        cells = [" " + fit(text, plan.cell - 1, align="right", unicode=screen.unicode) for text in texts]
-        yield line(margin, *zip(cells, styles, strict=True))
-        return
-    stacks = [_stack(text, unicode=screen.unicode) for text in texts]
-    tallest = max(map(len, stacks), default=0)
-    for row in range(tallest):
-        parts = [margin]
-        for stack, style in zip(stacks, styles, strict=True):
-            place = row - (tallest - len(stack))
-            letter = stack[place] if place >= 0 else ""
-            parts.append(
-                (fit(letter, plan.cell, align="right" if plan.numbers else "left", unicode=screen.unicode), style)
+def _number_width(view: MapView, values: Float[np.ndarray, "query key"]) -> int:
+    if view.measure == "weight" or not np.isfinite(values).any():
+        return 3
+    places = _places(values)
+    return max(len(f"{float(end):.{places}f}") for end in (np.nanmin(values), np.nanmax(values)))
+
+
+def _places(values: Float[np.ndarray, "query key"]) -> int:
+    """Decimals of a score: two, and fewer where they would be lost behind the digits before them."""
+    largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
+    return 2 if largest < 100 else 1 if largest < 1000 else 0
+
+
+class _Sheet:
+    """A map on its way into lines, panel by panel."""
+
+    def __init__(
+        self,
+        view: MapView,
+        values: Float[np.ndarray, "query key"],
+        scale: Scale,
+        plan: _Plan,
+        screen: Screen,
+        mark_strongest: bool,
+    ) -> None:
+        self.view, self.plan, self.screen = view, plan, screen
+        self.values = values.tolist()
+        self.levels = scale.levels(values).tolist()
+        self.shades = scale.shades(values).tolist()
+        self.places = _places(values)
+        known = np.isfinite(values)
+        best = np.argmax(np.where(known, values, -np.inf), axis=1) if values.size else np.zeros(len(values), np.intp)
+        self.best = np.where(known.any(axis=1), best, -1).tolist()
+        self.signs = marks(unicode=screen.unicode, strongest=mark_strongest)
+        self.mark_strongest = mark_strongest
+
+    def header(self, part: range) -> Iterator[Text]:
+        """Labels of these columns, each ending above its numbers."""
+        key, plan, unicode = self.view.key, self.plan, self.screen.unicode
+        styles = [DIM if key.special[column] else PLAIN for column in part]
+        if plan.tiers:
+            tiers = min(plan.tiers, max(len(part), 1))
+            for tier in range(tiers):
+                parts: list[Part] = []
+                used = 0
+                for index in range(tier, len(part), tiers):
+                    stop = plan.gutter + (index + 1) * plan.cell - plan.margin
+                    size = min(tiers * plan.cell - 1, stop - used)
+                    parts.append((" " * (stop - size - used), PLAIN))
+                    parts.append((fit(key.texts[part[index]], size, align="right", unicode=unicode), styles[index]))
+                    used = stop
+                yield line(*parts)
+            return
+        stacks = [_stack(key.texts[column], unicode=unicode) for column in part]
+        tallest = max(map(len, stacks), default=0)
+        for row in range(tallest):
+            parts = [(" " * plan.gutter, PLAIN)]
+            for stack, style in zip(stacks, styles, strict=True):
+                place = row - (tallest - len(stack))
+                parts.append((fit(stack[place] if place >= 0 else "", plan.cell, unicode=unicode), style))
+            yield line(*parts)
+
+    def rows(self, part: range) -> Iterator[Text]:
+        """Every row's cells in these columns, after its position and label."""
+        query, plan = self.view.query, self.plan
+        digits = _digits(query)
+        for row, text in enumerate(query.texts):
+            label = fit(text, plan.gutter - digits - 2, unicode=self.screen.unicode) + " "
+            yield line(
+                (f"{query.positions[row]:>{digits}} ", DIM),
+                (label, DIM if query.special[row] else PLAIN),
+                *(self.cell(row, column) for column in part),
             )
-        yield line(*parts)
+
+    def cell(self, row: int, column: int) -> Part:
+        """One cell: painted, shaded, numbered as the plan and the screen have it."""
+        plan, level, shade = self.plan, self.levels[row][column], self.shades[row][column]
+        if level == BLANK:
+            return " " * plan.cell, PLAIN
+        strongest = column == self.best[row]
+        style = painted(level, self.screen.theme, bold=strongest)
+        sign = self.signs[5 if strongest and self.mark_strongest else shade]
+        if plan.numbers:
+            value = self.values[row][column]
+            text = (
+                number(value, unicode=self.screen.unicode)
+                if self.view.measure == "weight"
+                else f"{value:.{self.places}f}"
+            )
+            if not self.screen.color and shade:
+                text = sign + text
+            return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
+        if self.screen.color:
+            return (f"{sign} " if strongest and self.mark_strongest else "  "), style
+        return (f"{sign} " if self.mark_strongest or not shade else sign * 2), PLAIN
 
 
 def _stack(text: str, *, unicode: bool) -> list[str]:
-    letters = labels.letters(labels.clean(text, unicode=unicode))
-    if len(letters) > TALLEST_HEADER:
-        letters = [*letters[: TALLEST_HEADER - 1], "…" if unicode else "~"]
-    return letters
+    """A label's letters from top to bottom."""
+    stack = letters(clean(text, unicode=unicode))
+    if len(stack) > TALLEST_HEADER:
+        stack = [*stack[: TALLEST_HEADER - 1], "…" if unicode else "~"]
+    return stack
 
 
-def _rows(
-    view: MapView,
-    values: Float[np.ndarray, "query key"],
-    written: Sequence[Sequence[str]],
-    scale: Scale,
-    part: slice,
-    plan: _Plan,
-    screen: Screen,
-    mark_strongest: bool,
-) -> Iterator[Text]:
-    levels, shades = scale.levels(values), scale.shades(values)
-    glyphs = marks(unicode=screen.unicode)
-    marked = marks(unicode=screen.unicode, strongest=True)
-    digits = _digits(view.query)
-    for row, text in enumerate(view.query.texts):
-        position = f"{view.query.positions[row]:>{digits}} "
-        label = fit(text, plan.gutter - digits - 2, unicode=screen.unicode) + " "
-        parts: list[Part] = [(position, DIM), (label, DIM if view.query.special[row] else PLAIN)]
-        known = np.isfinite(values[row])
-        best = int(np.nanargmax(values[row])) if known.any() else -1
-        for column in range(*part.indices(len(view.key))):
-            level, shade = int(levels[row, column]), int(shades[row, column])
-            if level == BLANK:
-                parts.append((" " * plan.cell, PLAIN))
-                continue
-            style = painted(level, screen.theme, bold=column == best)
-            if mark_strongest:
-                sign = marked[5 if column == best else shade]
-            else:
-                sign = glyphs[shade]
-            if plan.numbers:
-                text_ = written[row][column]
-                if not screen.color and text_ != "·":
-                    text_ = f"{sign if shade else ' '}{text_}"
-                if screen.color:
-                    parts.append((f"{text_:>{plan.cell - 1}} " if plan.cell > 4 else f"{text_:>{plan.cell}}", style))
-                else:
-                    parts.append((f"{text_:>{plan.cell}}", style))
-            elif screen.color:
-                parts.append((f"{sign if mark_strongest and column == best else ' '} ", style))
-            else:
-                parts.append((sign * 2 if shade and not mark_strongest else f"{sign} ", style))
-        yield line(*parts)
+def _mosaic_size(view: MapView, screen: Screen) -> int:
+    """How many units a side of each cell must stand for, so that the map fits the screen."""
+    room = screen.width - _digits(view.query) - 1
+    tallest = 2 * (max(screen.height - 8, 12) if screen.height else 60)
+    return max(-(-len(view.key) // room), -(-len(view.query) // tallest), 1)
 
 
 def _mosaic(
-    view: MapView, values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen
-) -> tuple[list[Text], str]:
-    """Lines, and how many units one cell stands for (empty where it is one)."""
+    view: MapView, small: Float[np.ndarray, "row column"], size: int, scale: Scale, screen: Screen
+) -> Iterator[Text]:
+    """The map with position numbers above and at its left."""
     digits = _digits(view.query)
-    room = screen.width - digits - 1
-    tallest = 2 * (max(12, screen.height - 8) if screen.height else 60)
-    size = max(-(-len(view.key) // room), -(-len(view.query) // tallest), 1)
-    small = pool(values, size, size)
-    rows_per_line = 2 * size
-    lines = [line((" " * (digits + 1), PLAIN), (_ticks(view.key.positions, size, small.shape[1]), DIM))]
-    last = None
+    step = 10 if small.shape[1] > 30 else 5
+    ticks = ""
+    for column in range(0, small.shape[1], step):
+        tick = str(view.key.positions[column * size])
+        if column + len(tick) <= screen.width - digits - 1:
+            ticks = ticks.ljust(column) + tick
+    yield line((" " * (digits + 1), PLAIN), (ticks, DIM))
     for index, parts in enumerate(mosaic(small, scale, screen)):
-        tick = ""
-        if index % 5 == 0:
-            tick = str(view.query.positions[index * rows_per_line])
-        lines.append(line((f"{tick:>{digits}} ", DIM), *parts))
-        last = index
-    del last
-    times = "×" if screen.unicode else "x"
-    high = size if screen.color else 2 * size
-    return lines, "" if high == size == 1 else f"{high} {times} {size}"
-
-
-def _ticks(positions: Sequence[int], size: int, cells: int) -> str:
-    """Position numbers, each starting above its column."""
-    step = 10 if cells > 30 else 5
-    text = ""
-    for cell in range(0, cells, step):
-        label = str(positions[cell * size])
-        if cell + len(label) <= cells:
-            text = text.ljust(cell) + label
-    return text
-
-
-def _legend(
-    view: MapView, scale: Scale, screen: Screen, notes: list[list[Part]], *, masked: bool, marked: bool
-) -> list[list[Part]]:
-    rows, columns = ("output", "input") if view.kind == "cross" else ("queries", "keys")
-    pieces = [swatches(scale, view.measure, screen, strongest=marked and not screen.color)]
-    pieces.append([(f"rows ({rows}) attend to columns ({columns})", DIM)])
-    if masked:
-        pieces.append([("blank: masked", DIM)])
-    return pieces + notes
+        tick = str(view.query.positions[index * 2 * size]) if index % (step // 2) == 0 else ""
+        yield line((f"{tick:>{digits}} ", DIM), *parts)

@@ -9,20 +9,35 @@ from rich.console import Group
 from rich.style import Style
 from rich.text import Text
 
-from attn_cli.render import labels
-from attn_cli.render.scale import BLANK, Scale, accent, ink, marks, painted
+from attn_cli.render.labels import clean, fit, width
+from attn_cli.render.scale import BLANK, Scale, accent, ink, marks, painted, track
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float
 
-__all__ = ["BOLD", "DIM", "PLAIN", "Part", "bar", "drawing", "flow", "line", "mosaic", "number", "pool", "swatches"]
+__all__ = [
+    "BOLD",
+    "DIM",
+    "PLAIN",
+    "Part",
+    "bar",
+    "caption_lines",
+    "cells",
+    "drawing",
+    "flow",
+    "line",
+    "mosaic",
+    "number",
+    "pool",
+    "swatches",
+    "title_lines",
+]
 
 PLAIN = Style.null()
 DIM = Style(dim=True)
 BOLD = Style(bold=True)
 
 Part = tuple[str, Style]
-
-EIGHTHS = " ▏▎▍▌▋▊▉█"
+"""Text that is already clean, and its style."""
 
 
 def line(*parts: Part) -> Text:
@@ -35,8 +50,7 @@ def line(*parts: Part) -> Text:
         else:
             text.append(run, current)
             run, current = piece, style
-    text.append(run, current)
-    text.rstrip() if current is PLAIN else None
+    text.append(run.rstrip() if current is PLAIN else run, current)
     return text
 
 
@@ -47,42 +61,56 @@ def drawing(lines: Iterable[Text]) -> Group:
     return Group(whole)
 
 
-def flow(pieces: Sequence[Sequence[Part]], width: int, gap: int = 3) -> list[Text]:
+def cells(parts: Sequence[Part]) -> int:
+    """How wide the parts are together."""
+    return sum(width(text) for text, _ in parts)
+
+
+def flow(pieces: Sequence[Sequence[Part]], screen: Screen, between: str = "   ") -> list[Text]:
     """Pieces side by side, and on the next line where they do not fit; no piece is split."""
     rows: list[list[Part]] = []
-    used = 0
     for piece in pieces:
-        size = sum(labels.width(text) for text, _ in piece)
-        if rows and used + gap + size <= width:
-            rows[-1].append((" " * gap, PLAIN))
-            used += gap + size
+        if rows and cells(rows[-1]) + width(between) + cells(piece) <= screen.width:
+            rows[-1].append((between, DIM if between.strip() else PLAIN))
         else:
             rows.append([])
-            used = size
         rows[-1].extend(piece)
     return [line(*row) for row in rows]
 
 
-def number(value: float) -> str:
+def title_lines(title: str, screen: Screen) -> list[Text]:
+    """What a drawing is called, on one line; nothing where it has no name."""
+    shown = clean(title, unicode=screen.unicode)
+    return [line((fit(shown, min(width(shown), screen.width)), BOLD))] if title else []
+
+
+def caption_lines(caption: str, screen: Screen) -> list[Text]:
+    """What else must be known, word by word; nothing where there is nothing."""
+    words = (clean(word, unicode=screen.unicode) for word in caption.split())
+    return flow([[(fit(word, min(width(word), screen.width)), DIM)] for word in words], screen, between=" ")
+
+
+def number(value: float, *, unicode: bool = True) -> str:
     """A weight in three cells: `.58`, `1.0`, and a dot below .005."""
     if value < 0.005:
-        return "·"
+        return "·" if unicode else "."
     return "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
 
 
-def bar(share: float, cells: int, screen: Screen) -> list[Part]:
-    """A bar of this share of `cells`."""
+def bar(share: float, size: int, screen: Screen) -> list[Part]:
+    """A bar of this share of `size` cells, drawn in half cells."""
     share = min(max(share, 0.0), 1.0) if np.isfinite(share) else 0.0
+    halves = round(share * size * 2)
     if not screen.unicode:
-        return [(("#" * round(share * cells)).ljust(cells), accent(screen.theme))]
-    eighths = round(share * cells * 8)
-    full, rest = divmod(eighths, 8)
-    drawn = "█" * full + (EIGHTHS[rest] if rest else "")
-    return [(drawn.ljust(cells), accent(screen.theme, ground=True))]
+        return [(("#" * round(share * size)).ljust(size), PLAIN)]
+    drawn = "━" * (halves // 2) + "╸" * (halves % 2)
+    if not screen.color:
+        return [(drawn.ljust(size), PLAIN)]
+    return [(drawn, accent(screen.theme)), ("━" * (size - len(drawn)), track(screen.theme))]
 
 
 def pool(values: Float[np.ndarray, "query key"], rows: int, columns: int) -> Float[np.ndarray, "row column"]:
-    """The largest of each rectangle of `rows` × `columns` values; not-a-number only where all of it is."""
+    """The largest of each rectangle of `rows` x `columns` values; not-a-number only where all of it is."""
     if rows > 1:
         values = np.fmax.reduceat(values, np.arange(0, values.shape[0], rows), axis=0)
     if columns > 1:
@@ -96,43 +124,40 @@ def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen)
     Both take as many lines, so a layout need not know which it is.
     """
     if not screen.color:
-        glyphs = (*marks(unicode=screen.unicode), " ")
+        glyphs = (*marks(unicode=screen.unicode), " ")  # the last is BLANK's, -1
         return [[("".join(glyphs[shade] for shade in row), PLAIN)] for row in scale.shades(pool(values, 2, 1))]
     levels = scale.levels(values)
     if len(levels) % 2:
         levels = np.vstack([levels, np.full((1, levels.shape[1]), BLANK, dtype=levels.dtype)])
-    rows: list[list[Part]] = []
-    for upper, lower in zip(levels[::2].tolist(), levels[1::2].tolist(), strict=True):
-        rows.append(
-            [
-                (" " if up == low == BLANK else "▄" if up == BLANK else "▀", ink(up, low, screen.theme))
-                for up, low in zip(upper, lower, strict=True)
-            ]
-        )
-    return rows
+    return [
+        [
+            (" " if up == low == BLANK else "▄" if up == BLANK else "▀", ink(up, low, screen.theme))
+            for up, low in zip(upper, lower, strict=True)
+        ]
+        for upper, lower in zip(levels[::2].tolist(), levels[1::2].tolist(), strict=True)
+    ]
 
 
 def swatches(scale: Scale, name: str, screen: Screen, *, strongest: bool = False) -> list[Part]:
     """The scale itself: what each colour or shade stands for."""
     ticks = (scale.low, *scale.steps, scale.high)
     words = [_tick(tick, scale) for tick in ticks]
+    words[-1] += "+" if scale.clipped else ""
     parts: list[Part] = [(f"{name} ", DIM)]
     if screen.color:
-        cells = max(map(len, words)) + 2
-        for word, level in zip(words, scale.levels(np.asarray(ticks)), strict=True):
-            parts.append((word.center(cells), painted(int(level), screen.theme)))
-        return parts
+        size = max(map(len, words)) + 2
+        levels = scale.levels(np.asarray(ticks))
+        return parts + [
+            (word.center(size), painted(int(level), screen.theme)) for word, level in zip(words, levels, strict=True)
+        ]
     glyphs = marks(unicode=screen.unicode, strongest=strongest)
     if strongest:
         return [*parts, (f"{glyphs[5]} strongest of its row  {glyphs[1]} {words[1]} or more  {glyphs[0]} less", PLAIN)]
-    pieces = [
-        f"{glyphs[0]} <{words[1]}",
-        *(f"{glyph} {word}" for glyph, word in zip(glyphs[1:], words[1:5], strict=True)),
-    ]
-    return [*parts, ("  ".join(pieces), PLAIN), (f"–{words[5]}" if screen.unicode else f"-{words[5]}", PLAIN)]
+    pieces = [f"{glyph} {word}" for glyph, word in zip(glyphs, [f"<{words[1]}", *words[1:5]], strict=True)]
+    return [*parts, ("  ".join(pieces) + ("–" if screen.unicode else "-") + words[5], PLAIN)]
 
 
 def _tick(value: float, scale: Scale) -> str:
-    if not scale.root:
+    if scale.low != 0 or scale.high > 1:
         return f"{value:.1f}"
-    return f"{value:.0f}" if value in (0, 1) else f"{value:.2f}"[1:]
+    return f"{value:.2f}".removeprefix("0") if scale.high == 1 and 0 < value < 1 else f"{value:.3g}".replace("0.", ".")

@@ -1,13 +1,13 @@
 """From a number to a colour or a shade.
 
-Two tables of 17 colours, one for each ground, dark and light. Both start near the ground, so that zero recedes, and go
-away from it in even steps of OKLab lightness; hue turns from violet over rose to amber meanwhile, and back. Every cell is
-painted, zero included, and every number has its own colour against its cell, so a map drawn for the wrong ground is a
-plate of another brightness but reads the same.
+Two tables of 17 colours, one for each ground, dark and light. Both start near the ground, so that zero recedes, and
+go away from it in even steps of OKLab lightness; hue turns from violet over rose to amber meanwhile, or back. Every
+cell is painted, zero included, and every number has its own colour against its cell, so a map drawn for the wrong
+ground is a plate of another brightness but reads the same.
 
-Colours: OKLCH with lightness even from 0.22 to 0.93 (dark) and from 0.965 to 0.30 (light), converted with the matrices of
-B. Ottosson, "A perceptual color space for image processing", 2020, https://bottosson.github.io/posts/oklab/ ; numbers
-contrast with their cell by at least 4.5 to 1 as WCAG 2.2 defines contrast.
+Colours: OKLCH with lightness even from 0.22 to 0.93 (dark) and from 0.965 to 0.30 (light), converted with the matrices
+of B. Ottosson, "A perceptual color space for image processing", 2020, https://bottosson.github.io/posts/oklab/;
+numbers contrast with their cell by at least 4.5 to 1 as WCAG 2.2 defines contrast.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from rich.color import Color
 from rich.style import Style
 
 from attn_cli.render.screen import Theme
 from attn_cli.shapes import Float, Int
 
-__all__ = ["BLANK", "PALETTES", "WEIGHTS", "Scale", "accent", "ink", "marks", "painted"]
+__all__ = ["BLANK", "NUMBERS", "PALETTES", "SHARES", "WEIGHTS", "Scale", "accent", "ink", "marks", "painted", "track"]
 
 PALETTES: Mapping[Theme, tuple[str, ...]] = {
     "dark": (
@@ -38,7 +37,7 @@ PALETTES: Mapping[Theme, tuple[str, ...]] = {
 """Level 0 to 16."""
 
 NUMBERS: Mapping[Theme, tuple[str, ...]] = {
-    "dark": ("#8b8d99", "#9a9bab", "#b3aec4", "#d6cfe4", *("#ffffff",) * 5, *("#000000",) * 8),
+    "dark": ("#8b8d99", "#9a9bab", "#b3aec4", "#d6cfe4", *("#ffffff",) * 4, *("#000000",) * 9),
     "light": ("#6e675c", "#63594b", "#584a38", "#46382a", *("#000000",) * 5, *("#ffffff",) * 8),
 }
 """Colour of a number on a cell of each level; small ones stand back."""
@@ -47,36 +46,53 @@ LEVELS = 17
 BLANK = -1
 """Level of what is not there: masked, or not a number."""
 
+STEPS = (0.05, 0.10, 0.25, 0.50)
+"""Where the shades of weights change, as a share of the scale."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How values become levels 0 to 16 (colour) or 0 to 4 (shade).
-
-    Weights are placed by their square root. They span decades, and a root leaves `.05` and `.10` apart in a map that
-    also holds a `1`; it is the same for every map, so one colour means one weight everywhere.
-    """
+    """How values become levels 0 to 16 (colour) or shades 0 to 4."""
 
     low: float = 0.0
     high: float = 1.0
-    root: bool = True
-    steps: tuple[float, float, float, float] = (0.05, 0.10, 0.25, 0.50)
+    power: float = 1.0
+    """Values are placed by this power of their share of the scale."""
+    steps: tuple[float, float, float, float] = (0.2, 0.4, 0.6, 0.8)
     """Values at which the shades change."""
+    clipped: bool = False
+    """There are values above `high`."""
 
     @classmethod
-    def between(cls, low: float, high: float) -> Scale:
-        """An even scale from the lowest to the highest value of a map, for scores."""
-        reach = high - low
-        return cls(
-            low, high, root=False, steps=(low + 0.2 * reach, low + 0.4 * reach, low + 0.6 * reach, low + 0.8 * reach)
-        )
+    def weights(cls, high: float = 1.0, *, clipped: bool = False) -> Scale:
+        """Weights span decades: the power keeps .05 and .10 apart in a map that also holds a 1."""
+        steps = tuple(step * high for step in STEPS)
+        return cls(0.0, high, power=2 / 3, steps=(steps[0], steps[1], steps[2], steps[3]), clipped=clipped)
+
+    @classmethod
+    def reaching(cls, values: Float[np.ndarray, "..."]) -> Scale:
+        """For weights without numbers: up to a round number that all but the strongest 2 % stay below."""
+        known = values[np.isfinite(values)]
+        if not known.size:
+            return cls.weights()
+        reach = float(np.quantile(known, 0.98))
+        high = next((high for high in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if reach <= high), 1.0)
+        return cls.weights(high, clipped=bool(known.max() > high))
+
+    @classmethod
+    def between(cls, values: Float[np.ndarray, "..."]) -> Scale:
+        """An even scale from the lowest to the highest value, for scores."""
+        known = values[np.isfinite(values)]
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+        steps = [low + share * (high - low) for share in (0.2, 0.4, 0.6, 0.8)]
+        return cls(low, high, steps=(steps[0], steps[1], steps[2], steps[3]))
 
     def levels(self, values: Float[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
         """Level of each value; `BLANK` where it is not finite."""
         known = np.isfinite(values)
         reach = self.high - self.low
         share = np.clip((np.where(known, values, self.low) - self.low) / (reach if reach > 0 else 1.0), 0, 1)
-        level = np.rint((np.sqrt(share) if self.root else share) * (LEVELS - 1))
-        return np.where(known, level, BLANK).astype(np.intp)
+        return np.where(known, np.rint(share**self.power * (LEVELS - 1)), BLANK).astype(np.intp)
 
     def shades(self, values: Float[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
         """Shade of each value, 0 to 4; `BLANK` where it is not finite."""
@@ -85,7 +101,10 @@ class Scale:
         return np.where(known, shade, BLANK).astype(np.intp)
 
 
-WEIGHTS = Scale()
+WEIGHTS = Scale.weights()
+"""For weights with numbers: one colour means one weight in every map."""
+SHARES = Scale()
+"""For figures that are spread evenly from 0 to 1, such as focus."""
 
 
 def marks(*, unicode: bool, strongest: bool = False) -> tuple[str, ...]:
@@ -112,7 +131,11 @@ def ink(upper: int, lower: int, theme: Theme) -> Style:
     return Style(color=palette[upper], bgcolor=palette[lower] if lower != BLANK else None)
 
 
-def accent(theme: Theme, *, ground: bool = False) -> Style:
-    """The colour of inline bars; with `ground`, on the track that shows how long a bar can be."""
-    palette = PALETTES[theme]
-    return Style(color=Color.parse(palette[11]), bgcolor=palette[0] if ground else None)
+def accent(theme: Theme) -> Style:
+    """The colour of inline bars: the middle of the scale, which stands out from either ground."""
+    return Style(color=PALETTES[theme][10 if theme == "dark" else 9])
+
+
+def track(theme: Theme) -> Style:
+    """What is left of an inline bar's length."""
+    return Style(color=PALETTES[theme][2 if theme == "dark" else 1])

@@ -1,7 +1,7 @@
 """What a drawing must know of the place it is drawn on, and how it gets there.
 
-Renderers are pure: they are told by a `Screen`, and never ask the environment. The command line probes once; a file is a
-screen too, so the same drawing goes to a terminal, to text, to SVG and to HTML.
+Renderers are pure: they are told by a `Screen`, and never ask the environment. The command line probes once; a file is
+a screen too, so the same drawing goes to a terminal, to text, to SVG and to HTML.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Literal
+from typing import IO, Literal, TextIO
 
 from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
@@ -21,39 +21,12 @@ Theme = Literal["dark", "light"]
 NARROWEST = 40
 """Columns that every drawing may count on; on a narrower terminal the lines are this long all the same."""
 
-GLYPHS = "▀▄█▏▎▍▌▋▊▉░▒▓■□·…→×–"
+GLYPHS = "▀▄█░▒▓■□━╸·…→×–"
 """Every character beyond ASCII that the renderers themselves draw."""
 
-DARK = TerminalTheme(
-    (18, 19, 24),
-    (216, 217, 222),
-    [
-        (40, 42, 50),
-        (222, 92, 92),
-        (120, 190, 110),
-        (224, 175, 90),
-        (100, 150, 230),
-        (180, 120, 210),
-        (90, 185, 190),
-        (200, 202, 208),
-    ],
-    [
-        (110, 113, 122),
-        (240, 120, 120),
-        (150, 215, 140),
-        (245, 205, 120),
-        (135, 180, 250),
-        (205, 155, 235),
-        (120, 215, 220),
-        (255, 255, 255),
-    ],
-)
-LIGHT = TerminalTheme(
-    (255, 255, 255),
-    (32, 33, 38),
-    [(32, 33, 38), (190, 45, 45), (45, 130, 45), (160, 110, 0), (40, 90, 190), (130, 60, 160), (0, 120, 130), (215, 216, 220)],
-    [(110, 113, 122), (215, 70, 70), (60, 150, 60), (180, 130, 20), (65, 115, 215), (155, 85, 185), (20, 145, 155), (250, 250, 250)],
-)  # fmt: skip
+DARK = TerminalTheme((14, 15, 19), (216, 217, 222), [(0, 0, 0)] * 8, [(128, 128, 128)] * 8)
+LIGHT = TerminalTheme((255, 255, 255), (32, 33, 38), [(0, 0, 0)] * 8, [(128, 128, 128)] * 8)
+"""Ground and ink of pictures; drawings use none of a terminal's own sixteen colours."""
 
 SVG_FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve">
@@ -63,7 +36,9 @@ SVG_FORMAT = """\
 {styles}
 </style>
 <defs>
-<clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
 {lines}
 </defs>
 {chrome}
@@ -157,12 +132,12 @@ def to_html(drawing: RenderableType, screen: Screen) -> str:
 
 
 def probe(
-    stdout: IO[str], environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None
+    stdout: TextIO, environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None
 ) -> Screen:
     """Find out what `stdout` can show.
 
-    Width, height and colours are Rich's findings (`NO_COLOR`, `FORCE_COLOR`, `TERM`, `COLORTERM`, `COLUMNS`). A terminal
-    with fewer than 256 colours counts as one without: sixteen cannot show a scale.
+    Width, height and colours are Rich's findings (`NO_COLOR`, `FORCE_COLOR`, `TERM`, `COLORTERM`, `COLUMNS`). A
+    terminal with fewer than 256 colours counts as one without: sixteen cannot show a scale.
 
     Args:
         stdout: where the drawings will go.
@@ -191,6 +166,6 @@ def _can_show(text: str, encoding: str | None) -> bool:
 
 
 def _ground(colorfgbg: str) -> Theme:
-    """rxvt's convention, `foreground;background`: of the sixteen colours 7 and 9 to 15 are light."""
+    """What `COLORFGBG` says, in rxvt's convention `foreground;background`: of the sixteen colours 7 and 9 to 15 are light."""
     background = colorfgbg.rpartition(";")[2]
     return "light" if background.isdigit() and int(background) in (7, *range(9, 16)) else "dark"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -13,9 +13,8 @@ from rich.text import Text
 
 from attn_cli.blocks import Kind, ModelInfo
 from attn_cli.measure.summary import HeadSummary, Link
-from attn_cli.render import labels
-from attn_cli.render.labels import Labels, fit
-from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, bar, drawing, flow, line
+from attn_cli.render.labels import Labels, clean, fit, width
+from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, flow, line
 from attn_cli.render.screen import Screen
 
 __all__ = ["QueryRow", "head_table", "model_line", "query_table"]
@@ -80,7 +79,7 @@ def head_table(
     name = max(name, len("head"))
     columns = [column for column in COLUMNS if any(column.value(row) is not None for row in summaries)]
     link = _link_width(summaries, query_labels, key_labels, screen)
-    columns, hidden, short, bar_cells = _fitting(columns, screen.width, name, min(link, 24))
+    columns, hidden, short, bar_cells = _fitting(columns, screen, name, min(link, 24))
     left = name + len(GAP) + bar_cells + 1 + 4
     heads = [column.short if short else column.name for column in columns]
     sizes = [max(len(head), 4) for head in heads]
@@ -112,19 +111,19 @@ def head_table(
         lines.append(line(*parts))
     if hidden:
         caption = f"{caption} A wider terminal also shows {', '.join(hidden)}.".strip()
-    lines += _caption(caption, screen)
+    lines += [line(), *caption_lines(caption, screen)] if caption else []
     return drawing(lines)
 
 
 def _fitting(
-    columns: Sequence[_Column], width: int, name: int, link: int
+    columns: Sequence[_Column], screen: Screen, name: int, link: int
 ) -> tuple[list[_Column], list[str], bool, int]:
     """Columns that fit beside the links, names of those that do not, whether they have short names, cells of a bar."""
     kept = sorted(columns, key=lambda column: column.rank)
     while True:
         for short, bar_cells in ((False, 12), (False, 8), (True, 8), (True, 6), (True, 4)):
             figures = sum(max(len(c.short if short else c.name), 4) + len(GAP) for c in kept)
-            if name + len(GAP) + bar_cells + 5 + figures + len(GAP) + link <= width:
+            if name + len(GAP) + bar_cells + 5 + figures + len(GAP) + link <= screen.width:
                 shown = [column for column in columns if column in kept]
                 return shown, [column.name for column in columns if column not in kept], short, bar_cells
         if not kept:
@@ -138,7 +137,7 @@ def _link_width(summaries: Sequence[HeadSummary], query_labels: Labels, key_labe
     for row in summaries:
         for link in row.links:
             sizes = [
-                min(labels.width(labels.clean(axis.texts[index], unicode=screen.unicode)), LONGEST_LINK)
+                min(width(clean(axis.texts[index], unicode=screen.unicode)), LONGEST_LINK)
                 for axis, index in ((query_labels, link.query), (key_labels, link.key))
             ]
             widest = max(widest, sum(sizes) + 8)
@@ -151,10 +150,10 @@ def _link(
     """`it → trophy 0.58` in exactly `room` cells."""
     arrow = " → " if screen.unicode else " > "
     texts = [
-        labels.clean(axis.texts[index], unicode=screen.unicode)
+        clean(axis.texts[index], unicode=screen.unicode)
         for axis, index in ((query_labels, link.query), (key_labels, link.key))
     ]
-    sizes = [min(labels.width(text), LONGEST_LINK) for text in texts]
+    sizes = [min(width(text), LONGEST_LINK) for text in texts]
     over = sum(sizes) + len(arrow) + 5 - room
     while over > 0:
         longer = 0 if sizes[0] > sizes[1] else 1
@@ -181,13 +180,6 @@ def _by_layer(summaries: Sequence[HeadSummary]) -> bool:
     return 1 < len(runs) == len(set(runs)) and len(summaries) >= 3 * len(runs)
 
 
-def _caption(caption: str, screen: Screen) -> list[Text]:
-    if not caption:
-        return []
-    words = labels.clean(caption, unicode=screen.unicode).split()
-    return [line(), *flow([[(word, DIM)] for word in words], screen.width, gap=1)]
-
-
 def query_table(
     rows: Sequence[QueryRow], query_labels: Labels, key_labels: Labels, screen: Screen, *, caption: str = ""
 ) -> Group:
@@ -202,11 +194,7 @@ def query_table(
     """
     name = max((len(f"{row.layer}.{row.head}") for row in rows), default=3)
     longest = max(
-        (
-            labels.width(labels.clean(key_labels.texts[link.key], unicode=screen.unicode))
-            for row in rows
-            for link in row.links
-        ),
+        (width(clean(key_labels.texts[link.key], unicode=screen.unicode)) for row in rows for link in row.links),
         default=0,
     )
     most = max((len(row.links) for row in rows), default=1)
@@ -215,7 +203,7 @@ def query_table(
     for query, group in groupby(rows, key=lambda row: row.query):
         if lines:
             lines.append(line())
-        text = labels.clean(query_labels.named(query), unicode=screen.unicode)
+        text = clean(query_labels.named(query), unicode=screen.unicode)
         style = DIM if query_labels.special[query] else BOLD
         lines.append(line((text, style), (f"  query {query_labels.positions[query]}", DIM)))
         for row in group:
@@ -226,18 +214,18 @@ def query_table(
                     parts = [(" " * name, PLAIN)]
                 parts += _item(link, key_labels, label, bar_cells, screen)
             lines.append(line(*parts))
-    lines += _caption(caption, screen)
+    lines += [line(), *caption_lines(caption, screen)] if caption else []
     return drawing(lines)
 
 
-def _items(longest: int, most: int, width: int) -> tuple[int, int, int]:
+def _items(longest: int, most: int, room: int) -> tuple[int, int, int]:
     """Cells of a label, cells of a bar, items on a line: all on one line if that leaves them readable."""
     for label, bar_cells in ((16, 10), (12, 8), (12, 5), (10, 4), (8, 3), (8, 0)):
         label = min(longest, label)
-        if most * (len(GAP) + label + 5 + (bar_cells + 1 if bar_cells else 0)) <= width:
+        if most * (len(GAP) + label + 5 + (bar_cells + 1 if bar_cells else 0)) <= room:
             return label, bar_cells, most
     label = min(longest, 10)
-    return label, 4, max(1, width // (len(GAP) + label + 5 + 5))
+    return label, 4, max(1, room // (len(GAP) + label + 5 + 5))
 
 
 def _item(link: Link, key_labels: Labels, label: int, bar_cells: int, screen: Screen) -> list[Part]:
@@ -254,15 +242,15 @@ def _item(link: Link, key_labels: Labels, label: int, bar_cells: int, screen: Sc
     return parts
 
 
-FAMILIES: dict[str, str] = {
-    "interface": "captured in the model's own attention function",
-    "hooks": "captured from what the layers return",
-    "numpy": "computed by attn itself",
+CAPTURED: Mapping[str, str] = {
+    "interface": "captured inside the model's attention",
+    "hooks": "captured from its layers' outputs",
+    "numpy": "computed by attn",
 }
 
 
 def model_line(model: ModelInfo, kind: Kind, tokens: int, words: int, screen: Screen) -> Group:
-    """Which model this is and how its attention was taken.
+    """Which model this is, how much it read and how its attention was taken, on as few lines as it takes.
 
     Args:
         model: the model.
@@ -272,27 +260,19 @@ def model_line(model: ModelInfo, kind: Kind, tokens: int, words: int, screen: Sc
         screen: where.
     """
     stack = model.stacks[kind]
-    heads = sorted(set(stack.heads.values()))
     times, dot = ("×", " · ") if screen.unicode else ("x", ", ")
-    count = "–".join(str(n) for n in ([heads[0], heads[-1]] if len(heads) > 1 else heads))
-    shape = f"{stack.layers} layers {times} {count} heads"
-    if stack.without:
-        shape = f"{stack.layers} layers, {len(stack.heads)} with attention {times} {count} heads"
-    if heads and stack.key_value_heads < heads[-1]:
-        shape += f", {stack.key_value_heads} key-value heads"
+    counts = sorted(set(stack.heads.values()))
+    heads = ("–" if screen.unicode else "-").join(str(count) for count in counts[:: max(len(counts) - 1, 1)])
+    layers = f"{stack.layers} layers" if not stack.without else f"{len(stack.heads)} of {stack.layers} layers"
+    groups = f", {stack.key_value_heads} key-value heads" if counts and stack.key_value_heads < counts[-1] else ""
     facts = [
         f"{model.family} {kind}",
-        shape,
-        f"{words} words, {tokens} tokens" if words != tokens else f"{tokens} tokens",
+        f"{layers} {times} {heads} heads{groups}",
+        f"{words} words, {tokens} tokens",
         model.dtype if model.device == "cpu" else f"{model.dtype} on {model.device}",
-        FAMILIES[model.captured],
+        CAPTURED[model.captured],
     ]
-    title = labels.clean(model.name, unicode=screen.unicode)
-    title = fit(title, min(labels.width(title), screen.width))
-    pieces: list[list[Part]] = [[(title, BOLD)]]
-    pieces += [[(labels.clean(fact, unicode=screen.unicode), DIM)] for fact in facts]
-    joined: list[list[Part]] = []
-    for index, piece in enumerate(pieces):
-        last = index in (0, len(pieces) - 1)
-        joined.append(piece if last else [*piece, (dot.rstrip(), DIM)])
-    return drawing(flow(joined, screen.width, gap=1 if not screen.unicode else 1))
+    name = clean(model.name, unicode=screen.unicode)
+    pieces: list[list[Part]] = [[(fit(name, min(width(name), screen.width)), BOLD)]]
+    pieces += [[(clean(fact, unicode=screen.unicode), DIM)] for fact in facts]
+    return drawing(flow(pieces, screen, between=dot))
