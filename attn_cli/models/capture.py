@@ -1,34 +1,57 @@
 """A transformers model's attention, streamed in blocks of query rows through the model's own attention function.
 
-The three things that `pretrained.py` needs (the anatomy is read from the modules, so no forward pass is spent on it):
+transformers hands every modern attention layer's query, key, value and mask to a registered function
+(`AttentionInterface`, with its mask twin `AttentionMaskInterface`). The one registered here calls the model's own
+`eager_attention_forward` on a slice of the queries at a time, so that the weights and the output are the model's own
+and only one slice of weights exists at once. Layers that nobody asked for run on plain SDPA. Families of older code
+are handled in `older.py`.
 
     model = AutoModel.from_pretrained(..., attn_implementation=LOAD_WITH)
-    model_info.captured = captured_by(model); model_info.stacks = stacks(model)
     report = stream(model, inputs, request, eat)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import torch
+from torch import nn
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
+from transformers.modeling_utils import AttentionInterface, PreTrainedModel
 
 from attn_cli.blocks import Eat, Kind, Report, Request, Stack
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from attn_cli.errors import ModelError
+from attn_cli.models.anatomy import Anatomy, Place, dissect
+from attn_cli.models.call import AttentionCall
+from attn_cli.models.delivery import Delivery
+from attn_cli.models.older import watch_older_layers
+from attn_cli.models.slices import Slicer
+from attn_cli.shapes import Float
 
 __all__ = ["LOAD_WITH", "captured_by", "stacks", "stream"]
 
 LOAD_WITH = "eager"
 """What to pass as `attn_implementation` when loading. Every family takes it; families that use transformers'
-`AttentionInterface` are switched to this module's function for the length of a `stream` and back afterwards."""
+`AttentionInterface` are switched to this module's function for the length of a `stream`, and back afterwards."""
+
+NAME = "attn_cli"
+"""What this module's function is registered as."""
+
+_anatomies: WeakKeyDictionary[PreTrainedModel, Anatomy] = WeakKeyDictionary()
 
 
 def captured_by(model: PreTrainedModel) -> Literal["interface", "hooks"]:
-    """How this model's weights are taken: inside its own attention function, or from what its layers compute."""
-    raise NotImplementedError
+    """How this model's weights are taken: inside its own attention function, or from what its layers compute.
+
+    Raises:
+        ModelError: the model has no attention.
+    """
+    return _anatomy(model).captured
 
 
 def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
@@ -37,23 +60,194 @@ def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
     Raises:
         ModelError: the model has no attention.
     """
-    raise NotImplementedError
+    return _anatomy(model).stacks
 
 
 def stream(
     model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, eat: Eat, *, rows: int = 64
 ) -> Report:
-    """Run the model once on a batch of one, and hand each block of attention to `eat`.
+    """Run the model once on a batch of one, without gradients or dropout, and hand each block of attention to `eat`.
+
+    The model is left as it was found, also where `eat` raises.
 
     Args:
         model: as `from_pretrained` gives it, loaded with `LOAD_WITH`.
         inputs: keyword arguments of its forward: `input_ids` `[1, query]`, `attention_mask`, `decoder_input_ids`, ...
         request: what to stream.
         eat: called with each block.
-        rows: queries in one block.
+        rows: the most queries in one block.
 
     Raises:
         ModelError: a layer asked for gave no attention, or the inputs are not a batch of one.
         ExactnessError: what was found are not attention weights.
     """
-    raise NotImplementedError
+    anatomy = _anatomy(model)
+    delivery = Delivery(model.config.model_type, anatomy, inputs, request, eat, rows)
+    run = _Run(model, delivery)
+    interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
+    with ExitStack() as stack:
+        stack.enter_context(_left_as_found(model, NAME if interface else None))
+        stack.enter_context(torch.no_grad())
+        for module in interface:
+            stack.callback(module.register_forward_pre_hook(run.begin).remove)
+        stack.enter_context(watch_older_layers(anatomy, delivery))
+        stack.callback(_running.reset, _running.set(run))
+        model(**inputs)
+    return delivery.finish()
+
+
+def _anatomy(model: PreTrainedModel) -> Anatomy:
+    if model not in _anatomies:
+        _anatomies[model] = dissect(model)
+    return _anatomies[model]
+
+
+@contextmanager
+def _left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterator[None]:
+    """Set the attention implementation, evaluation mode and no cache, and put everything back at the end."""
+    configs: dict[int, PreTrainedConfig] = {}
+    for module in model.modules():
+        own = getattr(module, "config", None)
+        for config in _with_parts(own) if isinstance(own, PreTrainedConfig) else ():
+            configs[id(config)] = config
+    before = [(config, config._attn_implementation, getattr(config, "use_cache", None)) for config in configs.values()]  # noqa: SLF001
+    training = [module for module in model.modules() if module.training]
+    try:
+        model.train(mode=False)
+        for config, _, use_cache in before:
+            if implementation is not None:
+                config._attn_implementation = implementation  # noqa: SLF001
+            if use_cache is not None:
+                config.use_cache = False
+        yield
+    finally:
+        # Setting a configuration sets its parts too, and the parts come after the whole here.
+        for config, implementation_before, use_cache in before:
+            config._attn_implementation = implementation_before  # noqa: SLF001
+            if use_cache is not None:
+                config.use_cache = use_cache
+        for module in training:
+            module.training = True
+
+
+def _with_parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
+    yield config
+    for name in config.sub_configs:
+        part = getattr(config, name, None)
+        if isinstance(part, PreTrainedConfig):
+            yield from _with_parts(part)
+
+
+class _Run:
+    """One pass of a model through the registered attention function."""
+
+    def __init__(self, model: PreTrainedModel, delivery: Delivery) -> None:
+        self._flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
+        self.plain_masks = self._flash or bool(model._supports_flex_attn)  # noqa: SLF001
+        """Whether the model hands on its masks untouched, so that they need not be made as floats."""
+        self._delivery = delivery
+        self._slicer = Slicer()
+        self._place: dict[nn.Module, Place] = {}
+        self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
+
+    def begin(self, module: nn.Module, _: tuple[Any, ...]) -> None:
+        """Before a module's forward: find out which layer it is."""
+        self._place[module] = self._delivery.begin(module)
+        self._shown.pop(module, None)
+
+    def place(self, module: nn.Module) -> Place | None:
+        """Which layer a module is computing; None where it is none that a reader could ask for."""
+        return self._place.get(module)
+
+    def attend(self, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
+        """One layer's output, with the rows asked for handed over on the way."""
+        place = self._place.get(call.module)
+        queries = call.query.shape[2]
+        flash = self._flash and call.suits_flash
+        every = self._delivery.every_span(queries)
+        if place is None or not self._delivery.heads(place) or self._is_repeated(place, call):
+            if flash:
+                return call.flash()
+            return torch.cat([call.slice(self._slicer, *span).output for span in every], dim=1)
+        self._delivery.check_shape(place, call.query.shape[1], queries, call.key.shape[2])
+        wanted = self._delivery.spans(place.kind, queries)
+        if flash and 2 * sum(stop - start for start, stop in wanted) <= queries:
+            for span in wanted:
+                self._deliver(place, call, *span)
+            return call.flash()
+        return torch.cat([self._deliver(place, call, *span) for span in every], dim=1)
+
+    def _deliver(
+        self, place: Place, call: AttentionCall, start: int, stop: int
+    ) -> Float[torch.Tensor, "1 query head dim"]:
+        request = self._delivery.request
+        piece = call.slice(self._slicer, start, stop, watch=request.scores or request.verify)
+        if not self._delivery.wants(place.kind, start, stop):
+            return piece.output
+        self._delivery.deliver(
+            place,
+            start,
+            piece.weights,
+            piece.visible,
+            scores=piece.scores,
+            sink=piece.sink,
+            dtype=call.query.dtype,
+        )
+        if request.verify:
+            difference = call.difference(piece)
+            if difference is not None:
+                self._delivery.verify(difference)
+        if call.has_sinks and piece.sink is None:
+            self._delivery.note(
+                "A learned sink scales each head's output after the softmax in the family "
+                f"{self._delivery.family}; the weights are those before it, and their product with the values was not "
+                "verified"
+            )
+        return piece.output
+
+    def _is_repeated(self, place: Place, call: AttentionCall) -> bool:
+        """Whether this layer's attention was seen already: DiffLlama weighs two halves of its values alike.
+
+        Raises:
+            ModelError: it computes attention twice in different ways.
+        """
+        shown = self._shown.get(call.module)
+        if shown is None:
+            self._shown[call.module] = ref(call.query)
+            return False
+        if shown() is not call.query:
+            raise ModelError(
+                f"{place.kind} layer {place.layer} of the family {self._delivery.family} attends twice, so its weights "
+                "cannot be told apart",
+                "Choose other layers with --layer, or another model",
+            )
+        return True
+
+
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """The registered function; `transformers.integrations.sdpa_attention` has the same shapes."""
+    run = _running.get()
+    place = run.place(module)
+    causal = options.pop("is_causal", None)
+    if causal is None:
+        causal = getattr(module, "is_causal", place is None or place.kind == "decoder")
+    call = AttentionCall(module, query, key, value, attention_mask, causal=bool(causal), options=options)
+    return run.attend(call), None
+
+
+def _mask(**options: Any) -> torch.Tensor | None:
+    """The registered mask: true where seen, or None where causality says it all, if the model can do with that."""
+    return sdpa_mask(**options) if _running.get().plain_masks else eager_mask(**options)
+
+
+_running: ContextVar[_Run] = ContextVar("running")
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, _mask)

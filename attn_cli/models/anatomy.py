@@ -1,0 +1,294 @@
+"""Where a transformers model has its attention: which modules compute it, in which layer, with how many heads.
+
+Everything is read from the modules themselves, so that no forward pass is spent on it and no table of families has to
+be kept, but for the two that share modules in a way of their own (ALBERT) or pool their tokens (Funnel).
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import CodeType
+from typing import Any, Literal
+
+from torch import nn
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+
+from attn_cli.blocks import Kind, Stack
+from attn_cli.errors import ModelError
+from attn_cli.selection import KINDS
+
+__all__ = ["Anatomy", "Place", "Site", "dissect", "interface_caller"]
+
+How = Literal["interface", "hooks"]
+
+CROSS = re.compile(r"cross|enc(oder)?_?(dec|attn|attention)", re.IGNORECASE)
+OTHER_SENSES = re.compile(r"vision|visual|image|audio|speech|video", re.IGNORECASE)
+SIDE = re.compile(r"encoder|decoder")
+
+HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "num_attn_heads")
+KEY_VALUE_HEADS = ("num_key_value_heads", "num_kv_heads")
+
+INSTEAD = {
+    "mamba": "mamba",
+    "delta": "linear attention (gated delta rule)",
+    "lightning": "linear attention",
+    "linearattention": "linear attention",
+    "recurrent": "recurrence",
+    "conv": "convolution",
+    "mlp": "feed-forward only",
+    "moe": "feed-forward only",
+}
+"""What the class names in a layer without attention say about what it has instead; the first that fits is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One attention layer, as a reader names it."""
+
+    kind: Kind
+    layer: int
+    heads: int
+    key_value_heads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A module that computes attention."""
+
+    how: How
+    places: tuple[Place, ...]
+    """The layers it computes, in the order in which it is called; several where layers share one module."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """All the attention of one model."""
+
+    stacks: Mapping[Kind, Stack]
+    sites: Mapping[nn.Module, Site]
+
+    @property
+    def captured(self) -> How:
+        """`interface` where every module goes through transformers' `AttentionInterface`."""
+        return "hooks" if any(site.how == "hooks" for site in self.sites.values()) else "interface"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A module that computes attention, and one of the paths that lead to it."""
+
+    module: nn.Module
+    how: How
+    kind: Kind
+    layers: nn.ModuleList
+    """The outermost list of layers that it is in."""
+    index: int
+    """Its layer's index in that list, where lists directly within lists are flattened."""
+    pooled: bool
+    """Its rows and columns are no tokens but groups of them."""
+
+
+def dissect(model: PreTrainedModel) -> Anatomy:
+    """Find a model's attention.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found = list(_find(model))
+    sites: dict[nn.Module, Site] = {}
+    stacks: dict[Kind, Stack] = {}
+    for kind in KINDS:
+        members = [one for one in found if one.kind == kind]
+        if all(one.pooled for one in members):
+            continue
+        total, numbers, names = _number(model, members)
+        places: dict[int, Place] = {}
+        for one, layers in zip(members, numbers, strict=True):
+            for layer in layers if not one.pooled else ():
+                places[layer] = Place(kind, layer, *_heads(one.module, _text_config(model)))
+                known = sites.get(one.module, Site(one.how, ()))
+                sites[one.module] = Site(one.how, (*known.places, places[layer]))
+        stacks[kind] = Stack(
+            layers=total,
+            heads={layer: places[layer].heads for layer in sorted(places)},
+            key_value_heads=places[min(places)].key_value_heads,
+            without={layer: names[layer] for layer in range(total) if layer not in places},
+        )
+    if not stacks:
+        raise ModelError(
+            f"Models of the family {model.config.model_type} have no attention from token to token",
+            "Choose a model whose layers weigh the tokens of a text with a softmax",
+        )
+    return Anatomy(stacks, sites)
+
+
+def interface_caller(cls: type[nn.Module]) -> Callable[..., Any] | None:
+    """The method of an attention module that calls transformers' `AttentionInterface`, if there is one.
+
+    The globals of that function hold the model's own `eager_attention_forward`.
+    """
+    return next((method for method in _methods(cls) if "ALL_ATTENTION_FUNCTIONS" in _names(method.__code__)), None)
+
+
+def _find(model: PreTrainedModel) -> Iterator[_Found]:
+    encoder_decoder = bool(model.config.is_encoder_decoder)
+    crosses = encoder_decoder or bool(getattr(model.config, "add_cross_attention", False))
+    for path, module in model.named_modules(remove_duplicate=False):
+        how = _how(type(module))
+        if how is None or OTHER_SENSES.search(path):
+            continue
+        outer = _outermost_list(model, path)
+        if outer is None:
+            continue
+        layers, index, inner = outer
+        side = SIDE.search(path)
+        kind: Kind
+        if CROSS.search(inner):
+            if not crosses:
+                continue  # A decoder taken out of an encoder-decoder keeps these modules and never calls them.
+            kind = "cross"
+        elif encoder_decoder and side is not None:
+            kind = "encoder" if side[0] == "encoder" else "decoder"
+        else:
+            kind = "decoder" if _is_causal(module, model.config) else "encoder"
+        yield _Found(module, how, kind, layers, index, pooled=_is_pooled(model.config, path))
+
+
+@cache
+def _how(cls: Callable[..., nn.Module]) -> How | None:
+    if issubclass(cls, PreTrainedModel):
+        return None
+    if interface_caller(cls) is not None:
+        return "interface"
+    if "att" in cls.__name__.lower():
+        # Code older than the interface: an attention module that takes a softmax itself.
+        names = {name.lower() for method in _methods(cls) for name in _names(method.__code__)}
+        return "hooks" if "softmax" in names else None
+    return None
+
+
+def _methods(cls: type[nn.Module]) -> Iterator[Callable[..., Any]]:
+    for base in cls.__mro__:
+        if base is nn.Module:
+            return
+        for member in vars(base).values():
+            method = inspect.unwrap(member) if callable(member) else None
+            if inspect.isfunction(method):
+                yield method
+
+
+def _names(code: CodeType) -> set[str]:
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _names(constant)
+    return names
+
+
+def _outermost_list(model: nn.Module, path: str) -> tuple[nn.ModuleList, int, str] | None:
+    """The list of layers that a module is in, its index there, and the rest of its path."""
+    module, parts = model, path.split(".")
+    for depth, part in enumerate(parts):
+        if isinstance(module, nn.ModuleList):
+            layers, index = module, int(part)
+            inner = module[index]
+            if isinstance(inner, nn.ModuleList):
+                index = sum(len(before) for before in list(module)[:index] if isinstance(before, nn.ModuleList))
+                index += int(parts[depth + 1])
+            return layers, index, ".".join(parts[depth + 1 :])
+        module = module.get_submodule(part)
+    return None
+
+
+def _flat(layers: nn.ModuleList) -> Iterator[nn.Module]:
+    for layer in layers:
+        if isinstance(layer, nn.ModuleList):
+            yield from _flat(layer)
+        else:
+            yield layer
+
+
+def _number(model: PreTrainedModel, members: list[_Found]) -> tuple[int, list[tuple[int, ...]], dict[int, str]]:
+    """How many layers there are, which ones each member computes, and what each layer has if not attention."""
+    config = _text_config(model)
+    groups, inner = getattr(config, "num_hidden_groups", None), getattr(config, "inner_group_num", 1)
+    if groups is not None:
+        # ALBERT runs the layers of its first group again and again, then those of its second.
+        turns = config.num_hidden_layers
+        numbers = [
+            tuple(
+                turn * inner + order % inner for turn in range(turns) if int(turn / (turns / groups)) == order // inner
+            )
+            for order in range(len(members))
+        ]
+        return turns * inner, numbers, {}
+    lists: dict[nn.ModuleList, int] = {}
+    names: dict[int, str] = {}
+    total = 0
+    for one in members:
+        if one.layers not in lists:
+            lists[one.layers] = total
+            for layer in _flat(one.layers):
+                names[total] = _instead(layer)
+                total += 1
+    offsets: list[tuple[int, ...]] = [(lists[one.layers] + one.index,) for one in members]
+    for one, (number,) in zip(members, offsets, strict=True):
+        if one.pooled:
+            names[number] = "attention between groups of tokens"
+    return total, offsets, names
+
+
+def _instead(layer: nn.Module) -> str:
+    classes = [type(module).__name__ for module in layer.modules()]
+    lowered = " ".join(classes).lower()
+    return next((name for word, name in INSTEAD.items() if word in lowered), classes[0])
+
+
+def _text_config(model: PreTrainedModel) -> PreTrainedConfig:
+    return model.config.get_text_config()
+
+
+def _is_pooled(config: PreTrainedConfig, path: str) -> bool:
+    return config.model_type == "funnel" and re.search(r"(^|\.)blocks\.[1-9]", path) is not None
+
+
+def _is_causal(module: nn.Module, config: PreTrainedConfig) -> bool:
+    """Whether a model of one stack reads from left to right."""
+    causal = getattr(module, "is_causal", None)
+    if causal is None and config.model_type == "xlnet":
+        causal = config.attn_type == "uni"
+    if causal is None:
+        causal = getattr(config, "causal", None)  # XLM and Flaubert
+    if causal is not None:
+        return bool(causal)
+    if getattr(config, "is_decoder", False):
+        return True
+    family = config.model_type
+    return family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and family not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _heads(module: nn.Module, default: PreTrainedConfig) -> tuple[int, int]:
+    """Heads, and key-value heads."""
+    own = getattr(module, "config", None)
+    config = own.get_text_config() if isinstance(own, PreTrainedConfig) else default
+    groups = getattr(module, "num_key_value_groups", None)
+    heads = next((int(getattr(module, name)) for name in HEADS if isinstance(getattr(module, name, None), int)), None)
+    keys, head_dim = getattr(module, "k_proj", None), getattr(module, "head_dim", None)
+    if heads is None and groups is not None and head_dim and isinstance(keys, nn.Linear):
+        # The numbers may differ from layer to layer (MiMo), so the weights' shape knows better than the configuration.
+        heads = keys.out_features // head_dim * groups
+    if heads is None:
+        heads = int(config.num_attention_heads)
+    if groups is not None:
+        return heads, heads // groups
+    shared = (getattr(module, name, None) for name in KEY_VALUE_HEADS)
+    return heads, next((int(number) for number in shared if number), heads)

@@ -1,0 +1,194 @@
+"""From tensors to blocks: what was asked for, what has been handed over, and what there is to say about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from attn_cli.blocks import Block, Eat, Kind, Report, Request
+from attn_cli.errors import ModelError
+from attn_cli.models.anatomy import Anatomy, Place
+from attn_cli.record import check_rows
+from attn_cli.shapes import Float, Int
+
+__all__ = ["Delivery"]
+
+
+class Delivery:
+    """One run's blocks, on their way from the model to a collector.
+
+    Args:
+        family: the model's family, for messages.
+        anatomy: the model's attention.
+        inputs: what the model's forward is given.
+        request: what to hand over.
+        eat: whom to hand it to.
+        rows: the most queries in one block.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        anatomy: Anatomy,
+        inputs: Mapping[str, torch.Tensor],
+        request: Request,
+        eat: Eat,
+        rows: int,
+    ) -> None:
+        self.request = request
+        self.family = family
+        self._anatomy = anatomy
+        self._eat = eat
+        self._rows = rows
+        self._lengths = _lengths(anatomy, inputs)
+        self._calls: Counter[nn.Module] = Counter()
+        self._delivered: dict[tuple[Kind, int], int] = {}
+        self._verified: float | None = None
+        self._notes: dict[str, None] = {}
+
+    def begin(self, module: nn.Module) -> Place:
+        """The layer that this module computes now: modules that layers share are told apart by the order of calls.
+
+        Raises:
+            ModelError: it is called more often than there are layers.
+        """
+        places = self._anatomy.sites[module].places
+        turn = self._calls[module]
+        if turn == len(places):
+            raise ModelError(
+                f"{type(module).__name__} of the family {self.family} runs more than {turn} times in one pass, so its "
+                "layers cannot be told apart",
+                "Choose a layer of another kind, or another model",
+            )
+        self._calls[module] += 1
+        return places[turn]
+
+    def heads(self, place: Place) -> tuple[int, ...]:
+        """The heads asked for in this layer; none where it was not asked for."""
+        return self.request.heads.get(place.kind, {}).get(place.layer, ())
+
+    def shape(self, kind: Kind) -> tuple[int, int] | None:
+        """How many queries and keys this kind has, where the inputs tell."""
+        return self._lengths.get(kind)
+
+    def check_shape(self, place: Place, heads: int, queries: int, keys: int) -> None:
+        """Make sure that rows and columns are the tokens that a reader takes them for.
+
+        Raises:
+            ModelError: they are not.
+        """
+        expected = self._lengths.get(place.kind)
+        if heads != place.heads or expected not in (None, (queries, keys)):
+            tokens = (
+                f"{place.heads} heads of {expected[0]} x {expected[1]} tokens" if expected else f"{place.heads} heads"
+            )
+            raise ModelError(
+                f"{place.kind} layer {place.layer} of the family {self.family} computes {heads} heads of {queries} x "
+                f"{keys} positions where {tokens} are expected",
+                "Choose other layers with --layer, or another model",
+            )
+
+    def spans(self, kind: Kind, queries: int) -> list[tuple[int, int]]:
+        """Runs of rows, at most `rows` long and rising, that cover every query asked for."""
+        wanted = self.request.queries.get(kind)
+        if wanted is None:
+            return self.every_span(queries)
+        spans: list[tuple[int, int]] = []
+        for query in wanted:
+            if spans and query < spans[-1][0] + self._rows:
+                spans[-1] = (spans[-1][0], query + 1)
+            else:
+                spans.append((query, query + 1))
+        return spans
+
+    def wants(self, kind: Kind, start: int, stop: int) -> bool:
+        """Whether any query from `start` to `stop` was asked for."""
+        wanted = self.request.queries.get(kind)
+        return wanted is None or any(start <= query < stop for query in wanted)
+
+    def every_span(self, queries: int) -> list[tuple[int, int]]:
+        """Runs of rows, at most `rows` long, that cover every query."""
+        return [(start, min(start + self._rows, queries)) for start in range(0, queries, self._rows)]
+
+    def deliver(
+        self,
+        place: Place,
+        start: int,
+        weights: Float[torch.Tensor, "head query key"],
+        visible: Int[np.ndarray, "query 2"],
+        *,
+        scores: Float[torch.Tensor, "head query key"] | None = None,
+        sink: Float[torch.Tensor, "head query"] | None = None,
+        dtype: torch.dtype,
+    ) -> None:
+        """Check some rows of one layer, all its heads, and hand over the heads asked for.
+
+        Raises:
+            ExactnessError: these are not attention weights.
+        """
+        heads = self.heads(place)
+        block = Block(
+            kind=place.kind,
+            layer=place.layer,
+            heads=heads,
+            start=start,
+            weights=_to_numpy(weights, heads),
+            visible=visible,
+            scores=None if scores is None or not self.request.scores else _to_numpy(scores, heads),
+            sink=None if sink is None else _to_numpy(sink, heads),
+        )
+        where = f"{place.kind} layer {place.layer}, rows from {start}"
+        check_rows(block.weights, block.sink, where, str(dtype).removeprefix("torch."))
+        self._delivered[place.kind, place.layer] = self._delivered.get((place.kind, place.layer), 0) + 1
+        self._eat(block)
+
+    def verify(self, difference: torch.Tensor) -> None:
+        """Take note of the differences that recomputing showed."""
+        largest = float(difference.abs().max()) if difference.numel() else 0.0
+        self._verified = max(largest, self._verified or 0.0)
+
+    def note(self, text: str) -> None:
+        """Take note of something that a reader of the result must know, once."""
+        self._notes[text] = None
+
+    def finish(self) -> Report:
+        """Make sure that every layer asked for was handed over.
+
+        Raises:
+            ModelError: one was not.
+        """
+        for kind, layers in self.request.heads.items():
+            for layer, heads in layers.items():
+                if heads and self.request.queries.get(kind) != () and (kind, layer) not in self._delivered:
+                    raise ModelError(
+                        f"{kind} layer {layer} of the family {self.family} computed no attention from token to token",
+                        "Choose other layers with --layer, or another model",
+                    )
+        return Report(verified=self._verified, notes=tuple(self._notes))
+
+
+def _lengths(anatomy: Anatomy, inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
+    """Queries and keys of each kind, as far as the inputs tell."""
+
+    def tokens(*names: str) -> int | None:
+        return next((int(inputs[name].shape[1]) for name in names if inputs.get(name) is not None), None)
+
+    source = tokens("input_ids", "inputs_embeds")
+    target = tokens("decoder_input_ids", "decoder_inputs_embeds")
+    sides: dict[Kind, tuple[int | None, int | None]] = {"encoder": (source, source), "decoder": (source, source)}
+    if "encoder" in anatomy.stacks and "decoder" in anatomy.stacks:
+        sides |= {"decoder": (target, target), "cross": (target, source)}
+    return {
+        kind: (queries, keys) for kind, (queries, keys) in sides.items() if queries is not None and keys is not None
+    }
+
+
+def _to_numpy(values: torch.Tensor, heads: tuple[int, ...]) -> Float[np.ndarray, "head ..."]:
+    if heads != tuple(range(len(values))):
+        values = values[list(heads)]
+    array: Float[np.ndarray, "head ..."] = values.to("cpu", torch.float32).contiguous().numpy()
+    return array

@@ -1,0 +1,164 @@
+"""Attention layers of code older than transformers' `AttentionInterface`: their softmax is watched while they run.
+
+A hook before each attention module says which layer begins, one after it says that it ended, and whatever softmax is
+taken in between over keys is that layer's. Its map is handed on in blocks there and then, so that the map of one layer
+exists at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from attn_cli.errors import ModelError
+from attn_cli.models.anatomy import Anatomy, Place
+from attn_cli.models.delivery import Delivery
+from attn_cli.models.slices import hull
+from attn_cli.models.watch import Softmax, Watch, softmax_exactly
+from attn_cli.shapes import Float
+
+__all__ = ["watch_older_layers"]
+
+HIDDEN = -5000.0
+"""Older code hides a key by adding -10,000, or the type's smallest number, to its score; no real score is near."""
+
+
+@contextmanager
+def watch_older_layers(anatomy: Anatomy, delivery: Delivery) -> Iterator[None]:
+    """While it is entered, hand over the attention asked for of every module that takes its softmax itself.
+
+    Raises:
+        ModelError: a layer takes more than one softmax from token to token.
+        ExactnessError: what was found are not attention weights.
+    """
+    running: list[_Layer] = []
+    done: list[_Layer] = []
+    modules = [
+        module
+        for module, site in anatomy.sites.items()
+        if site.how == "hooks" and any(delivery.heads(place) for place in site.places)
+    ]
+    if not modules:
+        yield
+        return
+
+    def begin(module: nn.Module, _: tuple[Any, ...]) -> None:
+        running.append(_Layer(module, delivery.begin(module), delivery))
+
+    def end(module: nn.Module, _: tuple[Any, ...], __: Any) -> None:  # noqa: ARG001 - the signature is torch's
+        done.append(running.pop())
+
+    def on_softmax(softmax: Softmax) -> None:
+        if running:
+            running[-1].take(softmax)
+
+    def on_product(function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor) -> None:
+        if running:
+            running[-1].verify_product(function, operands, result)
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.register_forward_pre_hook(begin).remove)
+            stack.callback(module.register_forward_hook(end).remove)
+        stack.enter_context(Watch(on_softmax, on_product if delivery.request.verify else None))
+        yield
+    if delivery.request.verify:
+        products = sum(layer.product_verified for layer in done)
+        delivery.note(
+            "Verified in each layer's own call: softmax(scores) against its weights"
+            f", and softmax(scores) . values against its own product in {products} of {len(done)} layers"
+        )
+
+
+class _Layer:
+    """One layer while it runs."""
+
+    def __init__(self, module: nn.Module, place: Place, delivery: Delivery) -> None:
+        self._module, self._place, self._delivery = module, place, delivery
+        self._softmax: Softmax | None = None
+        self.product_verified = False
+
+    def take(self, softmax: Softmax) -> None:
+        """Hand over the rows asked for, if this softmax is from token to token.
+
+        Raises:
+            ModelError: another one was, before.
+            ExactnessError: these are not attention weights.
+        """
+        place, delivery = self._place, self._delivery
+        weights, scores = self._rows(softmax.weights), self._rows(softmax.scores)
+        if not delivery.heads(place) or weights is None or scores is None:
+            return
+        if self._softmax is not None:
+            raise ModelError(
+                f"{place.kind} layer {place.layer} of the family {delivery.family} takes several softmaxes, so its "
+                "weights cannot be told apart",
+                "Choose another model",
+            )
+        self._softmax = softmax
+        for start, stop in delivery.spans(place.kind, self._shape(softmax.weights)[0]):
+            some = scores(start, stop)
+            hidden = some <= HIDDEN
+            delivery.deliver(
+                place,
+                start,
+                weights(start, stop),
+                hull((~hidden).any(dim=0)),
+                scores=some.masked_fill(hidden, -torch.inf),
+                dtype=softmax.weights.dtype,
+            )
+        if delivery.request.verify:
+            delivery.verify(softmax_exactly(softmax.scores) - softmax.weights)
+
+    def verify_product(self, function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor) -> None:
+        """If the layer's weights were multiplied with something, do it again with exact ones and compare."""
+        softmax = self._softmax
+        if softmax is None or self.product_verified:
+            return
+        weights = softmax.weights
+        again: list[Any] = []
+        for operand in operands:
+            if not isinstance(operand, torch.Tensor):
+                again.append(operand)
+            elif operand.data_ptr() == weights.data_ptr() and operand.numel() == weights.numel():
+                again.append(softmax_exactly(softmax.scores).reshape(operand.shape))
+                self.product_verified = True
+            else:
+                again.append(operand.to(torch.float32 if operand.device.type == "mps" else torch.float64))
+        if self.product_verified:
+            self._delivery.verify(function(*again) - result)
+
+    def _shape(self, values: torch.Tensor) -> tuple[int, int]:
+        known = self._delivery.shape(self._place.kind)
+        return known if known is not None else (values.shape[-2], values.shape[-1])
+
+    def _rows(self, values: torch.Tensor) -> Callable[[int, int], Float[torch.Tensor, "head query key"]] | None:
+        """A way to get at some rows of the map, all heads; None where this is no map from token to token."""
+        queries, keys = self._shape(values)
+        heads = self._place.heads
+        window = getattr(self._module, "one_sided_attn_window_size", None)
+        if window is not None and values.ndim == 4 and values.shape[2:] == (heads, 2 * window + 1):
+            return lambda start, stop: _unrolled(values[0, start:stop], start, keys)
+        maps = values[0] if values.ndim == 4 and len(values) == 1 else values
+        if maps.shape != (heads, queries, keys):
+            return None
+        return lambda start, stop: maps[:, start:stop]
+
+
+def _unrolled(
+    band: Float[torch.Tensor, "query head window"], start: int, keys: int
+) -> Float[torch.Tensor, "head query key"]:
+    """Rows of the whole map from Longformer's band, which holds for each query the keys from -w to +w around it."""
+    rows, heads, window = band.shape
+    reach = (window - 1) // 2
+    # Keys stand at their position plus w here, so that the band's ends beyond the text have somewhere to go.
+    width = max(keys, start + rows) + 2 * reach
+    fill = -torch.inf if bool((band < 0).any()) else 0.0
+    whole = band.new_full((heads, rows, width), fill)
+    columns = torch.arange(rows, device=band.device)[:, None] + torch.arange(window, device=band.device) + start
+    whole.scatter_(2, columns.expand(heads, rows, window), band.transpose(0, 1))
+    return whole[:, :, reach : reach + keys]

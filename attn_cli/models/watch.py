@@ -1,0 +1,76 @@
+"""Seeing the softmax inside a model's own code: what goes in, what comes out, and what is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["Softmax", "Watch", "softmax_exactly"]
+
+PRODUCTS = frozenset({"matmul", "__matmul__", "bmm", "einsum"})
+
+
+class Softmax:
+    """One softmax over the last axis, as it happened."""
+
+    def __init__(self, scores: torch.Tensor, weights: torch.Tensor) -> None:
+        self.scores = scores
+        """What went in, before the row's maximum was taken off where the model does that itself."""
+        self.weights = weights
+        """What came out."""
+
+
+class Watch(TorchFunctionMode):
+    """While it is entered, tells of each softmax and of each product of such weights with something else.
+
+    Args:
+        on_softmax: called after each softmax over a last axis.
+        on_product: called after each matrix product, with what it was given, so that it can be done again.
+    """
+
+    def __init__(
+        self,
+        on_softmax: Callable[[Softmax], None],
+        on_product: Callable[[Callable[..., Any], Sequence[Any], torch.Tensor], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._on_softmax = on_softmax
+        self._on_product = on_product
+        self._maximum: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if name == "softmax" and isinstance(args[0], torch.Tensor):
+            dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+            if dim in (-1, args[0].ndim - 1):
+                self._on_softmax(Softmax(self._before_maximum(args[0]), result))
+                self._maximum = None
+        elif name in ("max", "amax") and kwargs.get("dim") == -1:
+            # gpt-oss takes the row's maximum off before its softmax; the scores are what stood there before.
+            self._maximum = args[0], result if name == "amax" else result.values
+        elif name in PRODUCTS and self._on_product is not None and not kwargs:
+            self._on_product(func, args, result)
+        return result
+
+    def _before_maximum(self, scores: torch.Tensor) -> torch.Tensor:
+        if self._maximum is not None:
+            before, maximum = self._maximum
+            if before.shape == scores.shape and torch.equal(before - maximum, scores):
+                return before
+        return scores
+
+
+def softmax_exactly(scores: torch.Tensor) -> torch.Tensor:
+    """Take a softmax over the last axis in double precision (single where the device has no double)."""
+    return scores.to(torch.float32 if scores.device.type == "mps" else torch.float64).softmax(dim=-1)
