@@ -1,0 +1,269 @@
+"""A record without its arrays, to and from a plain document: the part that JSON and `.npz` files share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from attn_cli import __version__
+from attn_cli.blocks import ModelInfo, Stack, Token, Tokens, Word, key_tokens, query_tokens
+from attn_cli.errors import ExactnessError, SelectionError
+from attn_cli.measure.summary import HeadSummary
+from attn_cli.record import AttentionMap, Record
+from attn_cli.render.schema import SCHEMA_VERSION, fault
+from attn_cli.selection import Kind, Selection
+from attn_cli.shapes import Int
+from attn_cli.words import Units
+
+__all__ = ["Document", "describe", "head_rows", "make_map", "restore"]
+
+Document = dict[str, Any]
+
+UNITS = {
+    "weight": "share of 1",
+    "score": "query·key after scaling, bias, soft-capping and mask, before softmax",
+    "entropy": "nats",
+    "focus": "1 - entropy / ln(visible keys)",
+    "positions": "tokens, from 0",
+    "offsets": "characters (Unicode code points)",
+    "rows": "input row: the step that reads the token",
+}
+
+
+def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> Document:
+    """Everything but the maps, which come last and are left empty.
+
+    Args:
+        record: what was seen.
+        heads: rows of the table of heads, as `head_rows` makes them.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "attn", "version": record.tool_version or __version__},
+        "model": _model(record.model),
+        "source": _tokens(record.source),
+        "target": None if record.target is None else _tokens(record.target),
+        "selection": asdict(record.selection),
+        "units": {**UNITS, "distance": f"{record.selection.unit}s"},
+        "verified": record.verified,
+        "notes": list(record.notes),
+        **({} if heads is None else {"heads": list(heads)}),
+        "maps": [],
+    }
+
+
+def _model(model: ModelInfo) -> Document:
+    return {
+        "name": model.name,
+        "family": model.family,
+        "captured": model.captured,
+        "dtype": model.dtype,
+        "device": model.device,
+        "parameters": model.parameters,
+        "positions": model.positions,
+        "stacks": [
+            {
+                "kind": kind,
+                "layers": stack.layers,
+                "heads": [{"layer": layer, "heads": heads} for layer, heads in stack.heads.items()],
+                "key_value_heads": stack.key_value_heads,
+                "without_attention": [{"layer": layer, "instead": what} for layer, what in stack.without.items()],
+            }
+            for kind, stack in model.stacks.items()
+        ],
+    }
+
+
+def _tokens(tokens: Tokens) -> Document:
+    return {
+        "text": tokens.text,
+        "pair": tokens.pair,
+        "tokens": [
+            {
+                "index": index,
+                "id": token.id,
+                "piece": token.piece,
+                "start": token.start,
+                "end": token.end,
+                "word": token.word,
+                "special": token.special,
+                "segment": token.segment,
+            }
+            for index, token in enumerate(tokens.tokens)
+        ],
+        "words": [
+            {"index": index, "text": word.text, "start": word.start, "end": word.end, "segment": word.segment}
+            for index, word in enumerate(tokens.words)
+        ],
+    }
+
+
+def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> list[Document]:
+    """The table of heads, as it goes into a document.
+
+    Args:
+        summaries: one for each head.
+        queries: the units that the links start from.
+        keys: the units that they go to.
+    """
+    return [
+        {
+            "kind": summary.kind,
+            "layer": summary.layer,
+            "head": summary.head,
+            # The figures are means of float32: more digits would be noise.
+            **{
+                name: None if (value := getattr(summary, name)) is None else np.float32(value)
+                for name in ("focus", "entropy", "distance", "first", "itself", "previous")
+            },
+            "links": [
+                {
+                    "query": link.query,
+                    "query_text": queries.labels[link.query],
+                    "key": link.key,
+                    "key_text": keys.labels[link.key],
+                    "weight": np.float32(link.weight),
+                }
+                for link in summary.links
+            ],
+        }
+        for summary in summaries
+    ]
+
+
+def restore(document: Mapping[str, Any], name: str) -> Record:
+    """The record that `describe` describes, without maps.
+
+    Args:
+        document: what `attn_cli.render.schema.check` let pass.
+        name: what to call the file in messages.
+
+    Raises:
+        InputError: it contradicts itself.
+    """
+    return Record(
+        model=_read_model(document["model"], name),
+        source=_read_tokens(document["source"], "$.source", name),
+        target=None if document["target"] is None else _read_tokens(document["target"], "$.target", name),
+        maps=(),
+        verified=None if document["verified"] is None else float(document["verified"]),
+        notes=tuple(document["notes"]),
+        selection=Selection(**document["selection"]),
+        tool_version=document["tool"]["version"],
+    )
+
+
+def _read_model(model: Mapping[str, Any], name: str) -> ModelInfo:
+    stacks: dict[Kind, Stack] = {}
+    for index, stack in enumerate(model["stacks"]):
+        path = f"$.model.stacks[{index}]"
+        if stack["kind"] in stacks:
+            raise fault(name, path, f"is a second stack of kind {stack['kind']}")
+        layers = [entry["layer"] for entry in (*stack["heads"], *stack["without_attention"])]
+        if len(set(layers)) < len(layers):
+            raise fault(name, path, "lists a layer twice")
+        if max(layers, default=-1) >= stack["layers"]:
+            raise fault(name, path, f"lists layer {max(layers)} of {stack['layers']}")
+        stacks[stack["kind"]] = Stack(
+            layers=stack["layers"],
+            heads={entry["layer"]: entry["heads"] for entry in stack["heads"]},
+            key_value_heads=stack["key_value_heads"],
+            without={entry["layer"]: entry["instead"] for entry in stack["without_attention"]},
+        )
+    return ModelInfo(**{**model, "stacks": stacks})
+
+
+def _read_tokens(side: Mapping[str, Any], path: str, name: str) -> Tokens:
+    lengths = (len(side["text"]), len(side["pair"] or ""))
+    for kind in ("tokens", "words"):
+        for index, entry in enumerate(side[kind]):
+            here = f"{path}.{kind}[{index}]"
+            if entry["index"] != index:
+                raise fault(name, here, f"has index {entry['index']}: the {kind} are out of order")
+            length = lengths[entry["segment"]]
+            if not entry["start"] <= entry["end"] <= length:
+                raise fault(name, here, f"runs from character {entry['start']} to {entry['end']} of {length}")
+    for index, entry in enumerate(side["tokens"]):
+        if entry["word"] is not None and entry["word"] >= len(side["words"]):
+            words = len(side["words"])
+            raise fault(
+                name, f"{path}.tokens[{index}]", f"belongs to word {entry['word']}, but there are {words} words"
+            )
+    return Tokens(
+        text=side["text"],
+        pair=side["pair"],
+        tokens=tuple(Token(**_without_index(entry)) for entry in side["tokens"]),
+        words=tuple(Word(**_without_index(entry)) for entry in side["words"]),
+    )
+
+
+def _without_index(entry: Mapping[str, Any]) -> Document:
+    return {key: value for key, value in entry.items() if key != "index"}
+
+
+def make_map(
+    frame: Record, place: tuple[Kind, int], arrays: Mapping[str, np.ndarray], path: str, name: str
+) -> AttentionMap:
+    """A map from arrays that somebody else wrote.
+
+    Args:
+        frame: the record it is for.
+        place: its kind and layer.
+        arrays: `heads`, `queries` and `visible`, whole numbers; `weights`, and perhaps `scores` and `sink`, float32.
+        path: where in the file they stand.
+        name: what to call the file in messages.
+
+    Raises:
+        InputError: they do not fit each other, the model or the tokens, or are not attention weights.
+    """
+    kind, layer = place
+    queries, keys = _sides(frame, kind, path, name)
+    heads = frame.model.stacks[kind].heads.get(layer, 0)
+    positions = arrays["queries"]
+    if positions.ndim != 1 or not positions.size or (np.diff(positions) <= 0).any() or not _within(positions, queries):
+        raise fault(name, f"{path}.queries", f"are not rising positions among {queries} tokens")
+    if len(set(arrays["heads"].tolist())) < arrays["heads"].size or not _within(arrays["heads"], heads):
+        raise fault(name, path, f"is of head {arrays['heads'].tolist()} of {heads} in {kind} layer {layer}")
+    square = (arrays["heads"].size, positions.size, keys)
+    for part, shape in (("visible", (square[1], 2)), ("weights", square), ("scores", square), ("sink", square[:2])):
+        if part in arrays and arrays[part].shape != shape:
+            raise fault(name, f"{path}.{part}", f"has shape {arrays[part].shape}, expected {shape}")
+    visible = arrays["visible"]
+    if not _within(visible, keys + 1) or (visible[:, 0] > visible[:, 1]).any():
+        raise fault(name, f"{path}.visible", f"are not ranges of {keys} keys")
+    scores, sink = arrays.get("scores"), arrays.get("sink")
+    if scores is not None and (np.isnan(scores) | np.isposinf(scores)).any():
+        raise fault(name, f"{path}.scores", "has scores that are not numbers")
+    if sink is not None and not (np.isfinite(sink) & (sink >= 0)).all():
+        raise fault(name, f"{path}.sink", "has shares that are not numbers from 0")
+    try:
+        return AttentionMap(
+            kind=kind,
+            layer=layer,
+            heads=tuple(arrays["heads"].tolist()),
+            queries=tuple(positions.tolist()),
+            weights=arrays["weights"],
+            visible=visible,
+            scores=scores,
+            sink=sink,
+            dtype=frame.model.dtype,
+        )
+    except ExactnessError as error:
+        raise fault(name, f"{path}.weights", f"are not attention weights: {error.problem}") from error
+
+
+def _within(numbers: Int[np.ndarray, "*any"], stop: int) -> bool:
+    return bool(((numbers >= 0) & (numbers < stop)).all())
+
+
+def _sides(frame: Record, kind: Kind, path: str, name: str) -> tuple[int, int]:
+    """How many queries and keys there are for a kind."""
+    if kind not in frame.model.stacks:
+        raise fault(name, path, f"is of kind {kind}, which $.model.stacks does not list")
+    try:
+        return len(query_tokens(frame, kind)), len(key_tokens(frame, kind))
+    except SelectionError as error:
+        raise fault(name, path, f"is of kind {kind}, but $.target is null") from error
