@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Group
 
 from attn_cli.render.heatmap import cell_note
+from attn_cli.render.labels import fit
 from attn_cli.render.paint import (
     DIM,
     PLAIN,
@@ -135,7 +136,9 @@ def atlas(
         str(head).rjust(cell - len(end)) + end if cell >= 4 else str(head).ljust(cell * step)
         for head in range(0, heads, step)
     ]
-    lines = [line((" " * gutter, PLAIN), ("".join(across), DIM))]
+    corner = fit(name if cell >= 4 else "", gutter)
+    aside = " head" if gutter + heads * cell + 5 <= screen.width else ""
+    lines = [line((corner + "".join(across)[: heads * cell].ljust(heads * cell) + aside, DIM))]
     glyphs = marks(unicode=screen.unicode)
     for row, (levels, shades) in enumerate(
         zip(SHARES.levels(values).tolist(), SHARES.shades(values).tolist(), strict=True)
@@ -148,7 +151,7 @@ def atlas(
                 text = number(float(values[row, head]), unicode=screen.unicode).rjust(cell - len(end)) + end
             else:
                 text = (" " if screen.color else glyphs[shade]) * cell
-            parts.append((text, painted(level, screen.theme)))
+            parts.append((text, painted(level, screen.theme) if screen.color else PLAIN))
         lines.append(line(*parts))
     if cell < 4:
         lines.append(line(*swatches(SHARES, name, screen)))

@@ -26,7 +26,7 @@ from attn_cli.render.paint import (
     swatches,
     title_lines,
 )
-from attn_cli.render.scale import BLANK, WEIGHTS, Scale, marks, painted
+from attn_cli.render.scale import BLANK, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float, Int
 
@@ -136,11 +136,18 @@ def heatmap(
     notes.insert(0, f"rows ({sides[0]}) attend to columns ({sides[1]})")
     if not np.isfinite(values).all():
         notes.append("blank: masked")
-    marked = mark_strongest and plan is not None and not screen.color
-    lines += [line(), *flow([
-        swatches(scale, view.measure, screen, strongest=marked),
-        *([(note, DIM)] for note in notes if note),
-    ], screen)]  # fmt: skip
+    legend = swatches(scale, view.measure, screen)
+    if mark_strongest and plan is not None:
+        some, strongest = squares(unicode=screen.unicode)
+        sign = "bold" if plan.numbers and screen.color else strongest
+        notes.insert(0, f"{sign} strongest of its row")
+        if not plan.numbers and not screen.color:
+            least = f"{scale.steps[0]:.2f}"
+            legend = [
+                (f"{view.measure} ", DIM),
+                (f"{some} from {least}  {marks(unicode=screen.unicode)[0]} less", PLAIN),
+            ]
+    lines += [line(), *flow([legend, *([(note, DIM)] for note in notes if note)], screen)]
     return drawing([*lines, *caption_lines(caption, screen)])
 
 
@@ -162,7 +169,7 @@ def _plan(view: MapView, values: Float[np.ndarray, "query key"], screen: Screen,
     each = room // keys
     if each >= least or numbers:
         # A number and its label have a cell to themselves, up to a width that still looks like a heatmap.
-        cell = min(each, max(longest + 1, least)) if each >= least else max(least, min(longest + 1, 8))
+        cell = max(least, min(each, longest + 1))
         tiers = next((t for t in range(1, MOST_TIERS) if t * cell - 1 >= longest), MOST_TIERS)
         return _Plan(gutter, cell, _even(keys, room // cell), tiers, numbers=True)
     panels = -(-keys // (room // 2))
@@ -218,7 +225,8 @@ class _Sheet:
         known = np.isfinite(values)
         best = np.argmax(np.where(known, values, -np.inf), axis=1) if values.size else np.zeros(len(values), np.intp)
         self.best = np.where(known.any(axis=1), best, -1).tolist()
-        self.signs = marks(unicode=screen.unicode, strongest=mark_strongest)
+        self.shading = marks(unicode=screen.unicode)
+        self.some, self.strongest = squares(unicode=screen.unicode)
         self.mark_strongest = mark_strongest
 
     def header(self, part: range) -> Iterator[Text]:
@@ -248,10 +256,12 @@ class _Sheet:
             yield line(*parts)
 
     def rows(self, part: range) -> Iterator[Text]:
-        """Every row's cells in these columns, after its position and label."""
+        """Each row's cells in these columns, after its position and label; later panels leave out masked rows."""
         query, plan = self.view.query, self.plan
         digits = _digits(query)
         for row, text in enumerate(query.texts):
+            if part.start and all(self.levels[row][column] == BLANK for column in part):
+                continue
             label = fit(text, plan.gutter - digits - 2, unicode=self.screen.unicode) + " "
             yield line(
                 (f"{query.positions[row]:>{digits}} ", DIM),
@@ -264,22 +274,21 @@ class _Sheet:
         plan, level, shade = self.plan, self.levels[row][column], self.shades[row][column]
         if level == BLANK:
             return " " * plan.cell, PLAIN
-        strongest = column == self.best[row]
-        style = painted(level, self.screen.theme, bold=strongest)
-        sign = self.signs[5 if strongest and self.mark_strongest else shade]
+        best = column == self.best[row]
+        style = painted(level, self.screen.theme, bold=best) if self.screen.color else PLAIN
+        sign = self.strongest if best and self.mark_strongest else self.shading[shade]
         if plan.numbers:
-            value = self.values[row][column]
-            text = (
-                number(value, unicode=self.screen.unicode)
-                if self.view.measure == "weight"
-                else f"{value:.{self.places}f}"
-            )
+            value, unicode = self.values[row][column], self.screen.unicode
+            weight = self.view.measure == "weight"
+            text = number(value, unicode=unicode) if weight else f"{value:.{self.places}f}"
             if not self.screen.color and shade:
                 text = sign + text
             return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
         if self.screen.color:
-            return (f"{sign} " if strongest and self.mark_strongest else "  "), style
-        return (f"{sign} " if self.mark_strongest or not shade else sign * 2), PLAIN
+            return (f"{sign} " if best and self.mark_strongest else "  "), style
+        if self.mark_strongest:
+            return (f"{sign} " if best or not shade else f"{self.some} "), PLAIN
+        return (sign * 2 if shade else f"{sign} "), PLAIN
 
 
 def _stack(text: str, *, unicode: bool) -> list[str]:

@@ -41,17 +41,19 @@ Part = tuple[str, Style]
 
 
 def line(*parts: Part) -> Text:
-    """One line, never wrapped; neighbours of one style become one."""
-    text = Text(no_wrap=True, overflow="ignore", end="")
-    run, current = "", PLAIN
+    """One line, never wrapped, without blanks at its end; neighbours of one style become one."""
+    runs: list[Part] = []
     for piece, style in parts:
-        if style is current or style == current:
-            run += piece
+        if runs and runs[-1][1] == style:
+            runs[-1] = (runs[-1][0] + piece, style)
         else:
-            text.append(run, current)
-            run, current = piece, style
-    text.append(run.rstrip() if current is PLAIN else run, current)
-    return text
+            runs.append((piece, style))
+    while runs and runs[-1][1].bgcolor is None:
+        piece, style = runs.pop()
+        if piece.rstrip(" "):
+            runs.append((piece.rstrip(" "), style))
+            break
+    return Text.assemble(*runs, no_wrap=True, overflow="ignore", end="")
 
 
 def drawing(lines: Iterable[Text]) -> Group:
@@ -97,8 +99,8 @@ def number(value: float, *, unicode: bool = True) -> str:
     return "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
 
 
-def bar(share: float, size: int, screen: Screen) -> list[Part]:
-    """A bar of this share of `size` cells, drawn in half cells."""
+def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[Part]:
+    """A bar of this share of `size` cells, drawn in half cells; with `rail`, what is left of its length shows."""
     share = min(max(share, 0.0), 1.0) if np.isfinite(share) else 0.0
     halves = round(share * size * 2)
     if not screen.unicode:
@@ -106,7 +108,8 @@ def bar(share: float, size: int, screen: Screen) -> list[Part]:
     drawn = "━" * (halves // 2) + "╸" * (halves % 2)
     if not screen.color:
         return [(drawn.ljust(size), PLAIN)]
-    return [(drawn, accent(screen.theme)), ("━" * (size - len(drawn)), track(screen.theme))]
+    rest = size - len(drawn)
+    return [(drawn, accent(screen.theme)), ("━" * rest, track(screen.theme)) if rail else (" " * rest, PLAIN)]
 
 
 def pool(values: Float[np.ndarray, "query key"], rows: int, columns: int) -> Float[np.ndarray, "row column"]:
@@ -138,7 +141,7 @@ def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen)
     ]
 
 
-def swatches(scale: Scale, name: str, screen: Screen, *, strongest: bool = False) -> list[Part]:
+def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
     """The scale itself: what each colour or shade stands for."""
     ticks = (scale.low, *scale.steps, scale.high)
     words = [_tick(tick, scale) for tick in ticks]
@@ -150,11 +153,10 @@ def swatches(scale: Scale, name: str, screen: Screen, *, strongest: bool = False
         return parts + [
             (word.center(size), painted(int(level), screen.theme)) for word, level in zip(words, levels, strict=True)
         ]
-    glyphs = marks(unicode=screen.unicode, strongest=strongest)
-    if strongest:
-        return [*parts, (f"{glyphs[5]} strongest of its row  {glyphs[1]} {words[1]} or more  {glyphs[0]} less", PLAIN)]
+    glyphs = marks(unicode=screen.unicode)
     pieces = [f"{glyph} {word}" for glyph, word in zip(glyphs, [f"<{words[1]}", *words[1:5]], strict=True)]
-    return [*parts, ("  ".join(pieces) + ("–" if screen.unicode else "-") + words[5], PLAIN)]
+    to = "–" if screen.unicode else " to "
+    return [*parts, ("  ".join(pieces) + to + words[5], PLAIN)]
 
 
 def _tick(value: float, scale: Scale) -> str:

@@ -22,7 +22,20 @@ from rich.style import Style
 from attn_cli.render.screen import Theme
 from attn_cli.shapes import Float, Int
 
-__all__ = ["BLANK", "NUMBERS", "PALETTES", "SHARES", "WEIGHTS", "Scale", "accent", "ink", "marks", "painted", "track"]
+__all__ = [
+    "BLANK",
+    "NUMBERS",
+    "PALETTES",
+    "SHARES",
+    "WEIGHTS",
+    "Scale",
+    "accent",
+    "ink",
+    "marks",
+    "painted",
+    "squares",
+    "track",
+]
 
 PALETTES: Mapping[Theme, tuple[str, ...]] = {
     "dark": (
@@ -30,8 +43,8 @@ PALETTES: Mapping[Theme, tuple[str, ...]] = {
         "#d75742", "#e36b37", "#eb812e", "#f1972c", "#f3ae35", "#f4c355", "#f5d779", "#f7ea9b",
     ),
     "light": (
-        "#f8f3eb", "#f4e3ce", "#f1d2b1", "#f0c097", "#f0ac7e", "#ef976a", "#ec825f", "#e66c5c", "#de565e",
-        "#cd4769", "#b93a72", "#a43179", "#8c2c7c", "#74277c", "#5e2375", "#4a2069", "#371b5b",
+        "#f6f3ef", "#eee4d7", "#e7d5c0", "#e7c3a0", "#e8b081", "#e89c66", "#e8864c", "#e3723f", "#dd5a41",
+        "#d0474e", "#c0365c", "#aa2c69", "#932672", "#7a2277", "#621e76", "#4c1d6a", "#371b5b",
     ),
 }  # fmt: skip
 """Level 0 to 16."""
@@ -107,11 +120,14 @@ SHARES = Scale()
 """For figures that are spread evenly from 0 to 1, such as focus."""
 
 
-def marks(*, unicode: bool, strongest: bool = False) -> tuple[str, ...]:
-    """What stands for shade 0 to 4 where there is no colour; with `strongest`, a sixth for the strongest of a row."""
-    if strongest:
-        return ("·", "□", "□", "□", "□", "■") if unicode else (".", "o", "o", "o", "o", "X")
+def marks(*, unicode: bool) -> tuple[str, ...]:
+    """What stands for shade 0 to 4 where there is no colour."""
     return ("·", "░", "▒", "▓", "█") if unicode else (".", ":", "+", "*", "#")
+
+
+def squares(*, unicode: bool) -> tuple[str, str]:
+    """Marks for any key and for the strongest key of a row."""
+    return ("□", "■") if unicode else ("o", "X")
 
 
 @lru_cache(maxsize=256)

@@ -166,6 +166,6 @@ def _can_show(text: str, encoding: str | None) -> bool:
 
 
 def _ground(colorfgbg: str) -> Theme:
-    """What `COLORFGBG` says, in rxvt's convention `foreground;background`: of the sixteen colours 7 and 9 to 15 are light."""
+    """What `COLORFGBG` says (rxvt's `foreground;background`): of the sixteen colours 7 and 9 to 15 are light."""
     background = colorfgbg.rpartition(";")[2]
     return "light" if background.isdigit() and int(background) in (7, *range(9, 16)) else "dark"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 from rich.console import Group
-from rich.style import Style
 from rich.text import Text
 
 from attn_cli.blocks import Kind, ModelInfo
@@ -97,7 +97,7 @@ def head_table(
         if spaced and index and summaries[index - 1].layer != row.layer:
             lines.append(line())
         parts: list[Part] = [(f"{row.layer}.{row.head}".rjust(name), BOLD), (GAP, PLAIN)]
-        parts += bar(row.focus, bar_cells, screen)
+        parts += bar(row.focus, bar_cells, screen, rail=True)
         parts.append((" " + _figure(row.focus, 4), PLAIN))
         for column, size in zip(columns, sizes, strict=True):
             value = column.value(row)
@@ -181,7 +181,13 @@ def _by_layer(summaries: Sequence[HeadSummary]) -> bool:
 
 
 def query_table(
-    rows: Sequence[QueryRow], query_labels: Labels, key_labels: Labels, screen: Screen, *, caption: str = ""
+    rows: Sequence[QueryRow],
+    query_labels: Labels,
+    key_labels: Labels,
+    screen: Screen,
+    *,
+    measure: Literal["weight", "score"] = "weight",
+    caption: str = "",
 ) -> Group:
     """Where queries look: one row per head with its strongest keys, a section for each query.
 
@@ -190,56 +196,66 @@ def query_table(
         query_labels: what the queries are called.
         key_labels: what the keys are called.
         screen: where.
+        measure: what the links' numbers are; only weights get a bar.
         caption: a line below.
     """
     name = max((len(f"{row.layer}.{row.head}") for row in rows), default=3)
-    longest = max(
-        (width(clean(key_labels.texts[link.key], unicode=screen.unicode)) for row in rows for link in row.links),
-        default=0,
-    )
+    links = [link for row in rows for link in row.links]
+    longest = max((width(clean(key_labels.texts[link.key], unicode=screen.unicode)) for link in links), default=0)
+    digits = max((len(f"{link.weight:.2f}") for link in links), default=4)
     most = max((len(row.links) for row in rows), default=1)
-    label, bar_cells, per_line = _items(longest, most, screen.width - name)
+    item = _Item.fitting(longest, digits, most, screen.width - name, bars=measure == "weight")
     lines: list[Text] = []
     for query, group in groupby(rows, key=lambda row: row.query):
-        if lines:
-            lines.append(line())
+        lines += [line()] if lines else []
         text = clean(query_labels.named(query), unicode=screen.unicode)
         style = DIM if query_labels.special[query] else BOLD
-        lines.append(line((text, style), (f"  query {query_labels.positions[query]}", DIM)))
+        place = f"  query {query_labels.positions[query]}"
+        lines.append(line((fit(text, min(width(text), screen.width - len(place))), style), (place, DIM)))
         for row in group:
-            parts: list[Part] = [(f"{row.layer}.{row.head}".rjust(name), BOLD)]
-            for place, link in enumerate(row.links):
-                if place and place % per_line == 0:
-                    lines.append(line(*parts))
-                    parts = [(" " * name, PLAIN)]
-                parts += _item(link, key_labels, label, bar_cells, screen)
-            lines.append(line(*parts))
+            for first in range(0, max(len(row.links), 1), item.per_line):
+                parts: list[Part] = [("" if first else f"{row.layer}.{row.head}", BOLD)]
+                parts.append((" " * (name - width(parts[0][0])), PLAIN))
+                for link in row.links[first : first + item.per_line]:
+                    parts += item.draw(link, key_labels, screen)
+                lines.append(line(*parts))
     lines += [line(), *caption_lines(caption, screen)] if caption else []
     return drawing(lines)
 
 
-def _items(longest: int, most: int, room: int) -> tuple[int, int, int]:
-    """Cells of a label, cells of a bar, items on a line: all on one line if that leaves them readable."""
-    for label, bar_cells in ((16, 10), (12, 8), (12, 5), (10, 4), (8, 3), (8, 0)):
-        label = min(longest, label)
-        if most * (len(GAP) + label + 5 + (bar_cells + 1 if bar_cells else 0)) <= room:
-            return label, bar_cells, most
-    label = min(longest, 10)
-    return label, 4, max(1, room // (len(GAP) + label + 5 + 5))
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """How a key and its number are laid out, in cells."""
 
+    label: int
+    digits: int
+    bar: int
+    per_line: int
 
-def _item(link: Link, key_labels: Labels, label: int, bar_cells: int, screen: Screen) -> list[Part]:
-    special = key_labels.special[link.key]
-    faint = special or link.weight < 0.05
-    style: Style = DIM if faint else PLAIN
-    parts: list[Part] = [
-        (GAP, PLAIN),
-        (fit(key_labels.texts[link.key], label, unicode=screen.unicode), style),
-        (f" {link.weight:.2f}", style),
-    ]
-    if bar_cells:
-        parts += [(" ", PLAIN), *bar(link.weight, bar_cells, screen)]
-    return parts
+    @classmethod
+    def fitting(cls, longest: int, digits: int, most: int, room: int, *, bars: bool) -> _Item:
+        """All on one line if that leaves them readable, else on as many lines as they need."""
+        choices = [(16, 8), (12, 6), (12, 4), (10, 3)] if bars else [(16, 0), (12, 0)]
+        for label, bar_cells in [*choices, (8, 0)]:
+            item = cls(min(longest, label), digits, bar_cells, most)
+            if most * item.width <= room:
+                return item
+        item = cls(min(longest, 12), digits, 0, 1)
+        return replace(item, per_line=max(1, room // item.width))
+
+    @property
+    def width(self) -> int:
+        return len(GAP) + self.label + 1 + self.digits + (self.bar + 1 if self.bar else 0)
+
+    def draw(self, link: Link, key_labels: Labels, screen: Screen) -> list[Part]:
+        """The key, the number, and the bar if there is room for bars."""
+        style = DIM if key_labels.special[link.key] or 0 <= link.weight < 0.05 else PLAIN
+        parts: list[Part] = [
+            (GAP, PLAIN),
+            (fit(key_labels.texts[link.key], self.label, unicode=screen.unicode), style),
+            (f" {link.weight:{self.digits}.2f}", style),
+        ]
+        return [*parts, (" ", PLAIN), *bar(link.weight, self.bar, screen)] if self.bar else parts
 
 
 CAPTURED: Mapping[str, str] = {
