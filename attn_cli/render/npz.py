@@ -31,7 +31,7 @@ MAGIC = b"PK"
 """How every zip archive begins."""
 
 HEADER_ERRORS = (ArithmeticError, EOFError, LookupError, MemoryError, SyntaxError, TokenError, TypeError, ValueError)
-"""What NumPy raises at an array's header that NumPy did not write: it is parsed as Python, and lets through what fails."""
+"""What comes out of NumPy at a header that it did not write: it parses it as Python, and lets through what fails."""
 
 WHOLE = ("heads", "queries", "visible")
 PARTS = (*WHOLE, "weights", "scores", "sink")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import orjson
 
@@ -17,6 +17,7 @@ from attn_cli.render.npz import MAGIC, from_npz
 __all__ = ["Readable", "read_records"]
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A file open for reading bytes: standard input, for one."""
 
