@@ -1,0 +1,99 @@
+"""Weights as a table in long form: one row for each query and key that can see each other, at the unit shown.
+
+The texts of a model or a user are data, but a spreadsheet takes a text that begins with a sign for a formula, so those
+get an apostrophe in front (OWASP, "CSV Injection"), which a spreadsheet hides. A sign alone is no formula and stays as
+it is. Strip one apostrophe from texts that begin with an apostrophe and a sign, and the texts are exact again.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Container, Iterable
+from itertools import repeat
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import orjson
+
+from attn_cli.blocks import Block, Eat
+from attn_cli.shapes import Float
+from attn_cli.words import Units
+
+__all__ = ["CsvTable", "Writable", "harmless"]
+
+FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n].", re.DOTALL)
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """A file open for writing text."""
+
+    def write(self, text: str, /) -> object: ...
+
+
+class CsvTable:
+    """A CSV file (RFC 4180, so its lines end with CR LF) that grows as blocks come.
+
+    Args:
+        file: where to write; opened with `newline=""`.
+        scores: add a column of scores, to be had where the blocks hold them.
+        sentences: begin with a column that counts the sentences.
+    """
+
+    def __init__(self, file: Writable, *, scores: bool = False, sentences: bool = False) -> None:
+        self._scores, self._sentences = scores, sentences
+        self._write = csv.writer(file)
+        head = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
+        self._write.writerow([*(["sentence"] if sentences else []), *head, *(["score"] if scores else [])])
+
+    def collector(self, queries: Units, keys: Units, sentence: int = 0, only: Container[int] | None = None) -> Eat:
+        """What eats the blocks of one sentence and one kind.
+
+        Rows come as blocks do: by layer, a run of queries at a time, then by head, query and key.
+
+        Args:
+            queries: the units along the rows; what it eats must be in those units (see `Regroup`).
+            keys: the units along the columns.
+            sentence: its number, from 0.
+            only: the rows to write; all by default.
+        """
+        query_texts = [harmless(label) for label in queries.labels]
+        key_texts = [harmless(label) for label in keys.labels]
+
+        def eat(block: Block) -> None:
+            for index, head in enumerate(block.heads):
+                for row, (start, stop) in enumerate(block.visible.tolist()):
+                    query = block.start + row
+                    if only is not None and query not in only:
+                        continue
+                    part = slice(start, min(stop, block.weights.shape[2]))
+                    columns: list[Iterable[Any]] = [
+                        repeat(block.kind),
+                        repeat(block.layer),
+                        repeat(head),
+                        repeat(query),
+                        repeat(query_texts[query]),
+                        range(part.start, part.stop),
+                        key_texts[part],
+                        shortest(block.weights[index, row, part]),
+                    ]
+                    if self._sentences:
+                        columns.insert(0, repeat(sentence))
+                    if self._scores:
+                        columns.append(repeat("") if block.scores is None else shortest(block.scores[index, row, part]))
+                    self._write.writerows(zip(*columns, strict=False))
+
+        return eat
+
+
+def harmless(text: str) -> str:
+    """The text, such that no spreadsheet takes it for a formula."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def shortest(numbers: Float[np.ndarray, "key"]) -> list[str]:
+    """Each float32 in the fewest digits that give it back; nothing where it is not finite, as a masked score is not."""
+    # orjson writes them that way, and ten times faster than str() does.
+    written = orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY).decode()[1:-1]
+    return ["" if number == "null" else number for number in written.split(",")]

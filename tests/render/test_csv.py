@@ -1,0 +1,127 @@
+"""Weights as CSV: what a reader gets back, and what a spreadsheet must not do."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attn_cli.blocks import Block, Token, Tokens
+from attn_cli.render.csv import CsvTable, harmless
+from attn_cli.words import Regroup, Units
+from tests.samples import decoder_record, source_tokens, target_tokens, translation_record
+
+THIRD = np.float32(1 / 3)
+
+
+def side(*texts: str) -> Units:
+    return Units.of(Tokens(" ".join(texts), tuple(Token(text, 0, 0, None) for text in texts), ()), "token")
+
+
+def block(start: int = 0) -> Block:
+    """Two heads, two queries, three keys; the first query sees two keys."""
+    weights = np.array([[[0.25, 0.75, 0], [0, THIRD, 2 / 3]], [[1, 0, 0], [1e-7, 0.5, 0.5]]], np.float32)
+    scores = np.array([[[-1.5, 2, -np.inf], [0, 1, 2]], [[1, 0, 3], [-2, -np.inf, 0.5]]], np.float32)
+    return Block("cross", 3, (0, 5), start, weights, np.array([[0, 2], [1, 3]]), scores)
+
+
+def test_the_whole_text() -> None:
+    file = io.StringIO(newline="")
+    CsvTable(file, scores=True).collector(side("a", 'b"', "c,d"), side("x", "", "y\nz"))(block(1))
+    assert file.getvalue().split("\r\n") == [
+        "kind,layer,head,query,query_text,key,key_text,weight,score",
+        'cross,3,0,1,"b""",0,x,0.25,-1.5',
+        'cross,3,0,1,"b""",1,,0.75,2.0',
+        'cross,3,0,2,"c,d",1,,0.33333334,1.0',
+        'cross,3,0,2,"c,d",2,"y\nz",0.6666667,2.0',
+        'cross,3,5,1,"b""",0,x,1.0,1.0',
+        'cross,3,5,1,"b""",1,,0.0,0.0',
+        'cross,3,5,2,"c,d",1,,0.5,',
+        'cross,3,5,2,"c,d",2,"y\nz",0.5,0.5',
+        "",
+    ]
+
+
+def test_chosen_queries_of_the_second_sentence() -> None:
+    file = io.StringIO(newline="")
+    table = CsvTable(file, sentences=True)
+    table.collector(side("a", "b"), side("x", "y", "z"), sentence=1, only=(1,))(block())
+    rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    assert [(row["sentence"], row["query"], row["head"]) for row in rows] == [("1", "1", "0")] * 2 + [
+        ("1", "1", "5")
+    ] * 2
+
+
+def test_words_of_a_causal_model_in_small_blocks() -> None:
+    record = decoder_record()
+    units = Units.of(source_tokens())
+    file = io.StringIO(newline="")
+    eat = Regroup(units, units, CsvTable(file).collector(units, units))
+    for part in record.maps[1].blocks((0, 2), rows=2):
+        eat(part)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    count = len(units)
+    assert len(rows) == 2 * count * (count + 1) // 2
+    sums: dict[tuple[str, str], float] = {}
+    for row in rows:
+        assert int(row["key"]) <= int(row["query"])
+        assert row["query_text"] == units.labels[int(row["query"])]
+        assert row["key_text"] == units.labels[int(row["key"])]
+        sums[row["head"], row["query"]] = sums.get((row["head"], row["query"]), 0) + float(row["weight"])
+    assert len(sums) == 2 * count
+    np.testing.assert_allclose(list(sums.values()), 1, atol=1e-6)
+
+
+def test_scores_that_are_not_there_are_left_empty() -> None:
+    record = translation_record()
+    queries, keys = Units.of(target_tokens()), Units.of(source_tokens())
+    file = io.StringIO(newline="")
+    eat = Regroup(queries, keys, CsvTable(file, scores=True).collector(queries, keys))
+    for part in record.maps[4].blocks((1,)):
+        eat(part)
+    assert {row["score"] for row in csv.DictReader(io.StringIO(file.getvalue(), newline=""))} == {""}
+
+
+@given(st.text(max_size=7), st.text(max_size=7))
+def test_any_text_is_read_back(query: str, key: str) -> None:
+    file = io.StringIO(newline="")
+    weights = np.ones((1, 1, 1), np.float32)
+    CsvTable(file).collector(side(query), side(key))(Block("encoder", 0, (0,), 0, weights, np.array([[0, 1]])))
+    (row,) = csv.DictReader(io.StringIO(file.getvalue(), newline=""))
+    assert (row["query_text"], row["key_text"]) == (harmless(query), harmless(key))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("'=1", "''=1"),
+        ("＝1", "'＝1"),
+        ("=\n", "'=\n"),
+        ("=", "="),
+        ("-", "-"),
+        ("'", "'"),
+        ("'tis", "'tis"),
+        ("1=1", "1=1"),
+        ("", ""),
+    ],
+)
+def test_formulas(text: str, written: str) -> None:
+    assert harmless(text) == written
+
+
+@given(st.text(st.sampled_from("'=+-@\t\ra1"), max_size=5))
+def test_no_formula_is_left_and_no_text_is_lost(text: str) -> None:
+    written = harmless(text)
+    assert len(written) < 2 or written[0] not in "=+-@\t\r"
+    stripped = written[1:] if written.startswith("'") and harmless(written[1:]) == written else written
+    assert stripped == text
