@@ -1,0 +1,258 @@
+"""What is in a model's folder, on this machine or in the hub's cache. Finds most faults without importing torch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attn_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from attn_cli.models import LoadOptions
+
+__all__ = ["Checkpoint", "find"]
+
+WEIGHTS = "model.safetensors"
+PICKLED_WEIGHTS = "pytorch_model.bin"
+TOKENIZER_SUFFIXES = (".model", ".spm", ".tiktoken", ".codes")
+TOKENIZER_PREFIXES = ("tokenizer.json", "tekken.json", "vocab", "byte_maps.json", "prophetnet.tokenizer")
+TOKENIZERS_WITHOUT_FILES = frozenset({"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"})
+"""They read bytes or characters, so there is no vocabulary to save."""
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's folder whose files are all there and can be opened."""
+
+    name: str
+    """As the user named it."""
+    folder: Path
+    config: Mapping[str, Any]
+    """What `config.json` says."""
+    pickled: bool
+    """The weights are in `pytorch_model.bin` and not in safetensors."""
+    saved_bytes: int
+    """Size of the weights as they were saved."""
+    saved_dtype: str | None
+    """Number format of most of the weights; None where only unpickling could tell, or where they are quantized."""
+
+    def bytes_in(self, dtype: str) -> int:
+        """Memory that the weights take in this number format."""
+        if self.saved_dtype is None:
+            return self.saved_bytes
+        return self.saved_bytes * DTYPE_BYTES[dtype] // DTYPE_BYTES[self.saved_dtype]
+
+
+class _IncompleteError(ModelError):
+    """Something is missing that the hub may have."""
+
+
+def find(name: str, options: LoadOptions) -> Checkpoint:
+    """Find a model's folder and check what is in it. Downloads what is not there yet, and nothing else.
+
+    Args:
+        name: a folder, or a name on the hub.
+        options: whether code and pickled weights are allowed, and which revision.
+
+    Raises:
+        ModelError: there is no such model, or its files cannot be used.
+    """
+    place = Path(name).expanduser()
+    if place.is_dir():
+        return _inspect(name, place, options)
+    if place.exists():
+        raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json", revision=options.revision)
+    except HFValidationError as fault:
+        raise ModelError(
+            f"There is no folder {name}", "Give a folder that holds a model, or a name on the hub"
+        ) from fault
+    if isinstance(cached, str):
+        try:
+            return _inspect(name, Path(cached).parent, options)
+        except _IncompleteError:
+            pass  # a download may have been interrupted, or made by a tool that needed less
+    return _inspect(name, _download(name, options), options)
+
+
+def _download(name: str, options: LoadOptions) -> Path:
+    """Fetch what is needed into the hub's cache. The hub's library shows the progress on stderr."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    try:
+        there = [file.rfilename for file in HfApi().model_info(name, revision=options.revision).siblings or ()]
+        wanted = _wanted(name, there, options)
+        return Path(snapshot_download(name, revision=options.revision, allow_patterns=wanted))
+    except GatedRepoError as fault:
+        raise ModelError(
+            f"The hub gives {name} only to people who have accepted its terms",
+            f"Accept them at https://huggingface.co/{name}, then run `hf auth login`",
+        ) from fault
+    except RepositoryNotFoundError as fault:
+        raise ModelError(
+            f"There is no folder {name} here and no model of that name on the hub",
+            "Check the name; for a private model run `hf auth login` first",
+        ) from fault
+    except RevisionNotFoundError as fault:
+        raise ModelError(f"{name} has no revision {options.revision} on the hub", "Check the revision") from fault
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError, httpx.HTTPError) as fault:
+        raise ModelError(
+            f"{name} is neither a folder here nor complete in the hub's cache, and the hub cannot be reached",
+            "Give a folder that holds the model's config.json, tokenizer and safetensors files",
+        ) from fault
+    except OSError as fault:
+        raise ModelError(
+            f"{name} could not be saved in the hub's cache: {fault.strerror or fault}",
+            "Make room there, or set HF_HOME to another folder",
+        ) from fault
+
+
+def _wanted(name: str, there: Iterable[str], options: LoadOptions) -> list[str]:
+    """Which of the files on the hub are needed."""
+    top = [file for file in there if "/" not in file]
+    safe = [file for file in top if file.endswith(".safetensors") and file.startswith("model")]
+    pickled = [file for file in top if file.endswith(".bin") and file.startswith("pytorch_model")]
+    if not safe and pickled and not options.allow_pickle:
+        raise _pickled(name)
+    weights = safe or (pickled if options.allow_pickle else [])
+    suffixes = (".json", ".txt", ".tokenizer", *TOKENIZER_SUFFIXES)
+    code = [file for file in there if file.endswith(".py")] if options.trust_remote_code else []
+    return [file for file in top if file.endswith(suffixes)] + weights + code
+
+
+def _pickled(name: str) -> _IncompleteError:
+    return _IncompleteError(
+        f"The weights of {name} are only there as a pickle ({PICKLED_WEIGHTS}), which can run code when it is read",
+        "If you trust where it comes from, add --allow-pickle",
+    )
+
+
+def _inspect(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
+    config = _config(name, folder, options)
+    paths, pickled = _weights(name, folder, options)
+    for path in paths:
+        if not path.exists():
+            raise _IncompleteError(f"{name} lacks {path.name}, a part of its weights", "Copy or download it again")
+    if pickled:
+        saved_bytes, saved_dtype = sum(path.stat().st_size for path in paths), None
+    else:
+        saved_bytes, saved_dtype = _measure(name, paths)
+    _check_tokenizer(name, folder)
+    return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype)
+
+
+def _read_json(name: str, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:  # neither JSON nor UTF-8
+        raise ModelError(f"{path.name} of {name} is not JSON: {fault}", "Copy or download it again") from fault
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.name} of {name} does not hold a JSON object", "Copy or download it again")
+    return content
+
+
+def _config(name: str, folder: Path, options: LoadOptions) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.exists():
+        if (folder / "adapter_config.json").exists():
+            raise ModelError(
+                f"{name} holds an adapter and not a whole model",
+                "Merge it into its base model (PEFT's merge_and_unload), save that and give its folder",
+            )
+        raise _IncompleteError(
+            f"{name} has no config.json", "Give the folder that save_pretrained wrote, or a name on the hub"
+        )
+    config = _read_json(name, path)
+    if not isinstance(config.get("model_type"), str):
+        if "auto_map" not in config:
+            raise ModelError(
+                f"config.json of {name} does not say what kind of model it is (it has no model_type)",
+                'Add "model_type", for example "bert", or save the model again with transformers',
+            )
+        if not options.trust_remote_code:
+            raise needs_code(name)
+    return config
+
+
+def needs_code(name: str) -> ModelError:
+    """The error for a model that brings Python code of its own."""
+    return ModelError(
+        f"{name} needs Python code that comes with it, which is not run unasked",
+        "Read that code, and if you trust it add --trust-remote-code",
+    )
+
+
+def _weights(name: str, folder: Path, options: LoadOptions) -> tuple[list[Path], bool]:
+    """The files that hold the weights, and whether they are pickles."""
+    for file, pickled in ((WEIGHTS, False), (PICKLED_WEIGHTS, True)):
+        index = folder / f"{file}.index.json"
+        if not (folder / file).exists() and not index.exists():
+            continue
+        if pickled and not options.allow_pickle:
+            raise _pickled(name)
+        if (folder / file).exists():
+            return [folder / file], pickled
+        places = _read_json(name, index).get("weight_map")
+        if not isinstance(places, dict) or not places or not all(isinstance(place, str) for place in places.values()):
+            raise ModelError(f"{index.name} of {name} does not say where the weights are", "Copy or download it again")
+        return [folder / place for place in sorted(set(places.values()))], pickled
+    raise _IncompleteError(
+        f"{name} has no weights (no {WEIGHTS})", "Give the folder that save_pretrained wrote, or a name on the hub"
+    )
+
+
+def _measure(name: str, paths: Iterable[Path]) -> tuple[int, str | None]:
+    """Size and most frequent number format, from the headers alone."""
+    from safetensors import SafetensorError, safe_open
+
+    sizes: Counter[str] = Counter()
+    for path in paths:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                for key in file.keys():  # noqa: SIM118 (not a dict)
+                    part = file.get_slice(key)
+                    sizes[part.get_dtype()] += prod(part.get_shape())
+        except SafetensorError as fault:
+            raise ModelError(
+                f"{path.name} of {name} is damaged or cut short ({fault})", "Copy or download it again"
+            ) from fault
+    dtype = DTYPES.get(sizes.most_common(1)[0][0]) if sizes else None
+    if dtype is None:
+        return sum(path.stat().st_size for path in paths), None
+    return sum(sizes.values()) * DTYPE_BYTES[dtype], dtype
+
+
+def _check_tokenizer(name: str, folder: Path) -> None:
+    if any(path.name.startswith(TOKENIZER_PREFIXES) or path.suffix in TOKENIZER_SUFFIXES for path in folder.iterdir()):
+        return
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and _read_json(name, settings).get("tokenizer_class") in TOKENIZERS_WITHOUT_FILES:
+        return
+    if any((folder / file).exists() for file in ("preprocessor_config.json", "processor_config.json")):
+        raise ModelError(
+            f"{name} does not read text (it has no tokenizer, but settings for images or sound)",
+            "Give a model that reads text",
+        )
+    raise _IncompleteError(
+        f"{name} has no tokenizer (no tokenizer.json or vocabulary)",
+        "Copy the tokenizer's files into the folder, or save it there with save_pretrained",
+    )

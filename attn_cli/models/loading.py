@@ -1,0 +1,228 @@
+"""A checkpoint's config, tokenizer and weights, read by transformers without a word on the terminal."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.utils import logging
+
+from attn_cli.errors import MemoryLimitError, ModelError
+from attn_cli.models import Device, Dtype, LoadOptions
+from attn_cli.models.capture import LOAD_WITH
+from attn_cli.models.files import Checkpoint, needs_code
+
+__all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_model", "read_tokenizer"]
+
+FAULTS = (
+    *(ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    StrictDataclassError,
+)
+"""What transformers raises when a folder's files do not fit each other or need what is not installed; no more specific
+names exist. Only its own calls are guarded with them, never attn's."""
+
+AFTER_ATTENTION = frozenset(
+    {"pooler", "lm_head", "cls", "classifier", "classification_head", "qa_outputs", "final_logits_bias"}
+)
+"""Parts of a model that come after its last attention layer: no weight of a map depends on them."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing that transformers has to say reaches the terminal; what a reader must know becomes a note or an error."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.log_levels["critical"])
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def faults_told(problem: str, remedy: str) -> Iterator[None]:
+    """Faults that transformers finds become errors of one sentence.
+
+    Args:
+        problem: what could not be done; what transformers says follows after a colon.
+        remedy: what to do next.
+
+    Raises:
+        ModelError: transformers found a fault.
+        MemoryLimitError: memory ran out.
+    """
+    try:
+        yield
+    except (*FAULTS, MemoryError) as fault:
+        said = str(fault)
+        if isinstance(fault, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in said:
+            raise MemoryLimitError(
+                f"{problem}: memory ran out", "Use --dtype bfloat16, a shorter text or a smaller model"
+            ) from fault
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        raise ModelError(f"{problem}: {lines[0].rstrip('.') if lines else type(fault).__name__}", remedy) from fault
+
+
+def choose_device(name: Device) -> torch.device:
+    """The device of that name, or the best there is.
+
+    Raises:
+        ModelError: there is no such device.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if there["cuda"] else "mps" if there["mps"] else "cpu")
+    if not there[name]:
+        raise ModelError(f"torch finds no {name} device on this machine", "Use --device cpu")
+    return torch.device(name)
+
+
+def choose_dtype(
+    checkpoint: Checkpoint, wanted: Dtype, device: torch.device
+) -> tuple[torch.dtype | None, tuple[str, ...]]:
+    """What to hold the weights in, and what a reader must know of it.
+
+    Returns:
+        The number format, None for a quantized model's own; and notes.
+
+    Raises:
+        MemoryLimitError: the weights would not fit.
+    """
+    if "quantization_config" in checkpoint.config:
+        return None, ()
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    name: str = "float32" if wanted == "auto" else wanted
+    saved = checkpoint.saved_dtype or "float32"
+    notes: tuple[str, ...] = ()
+    if wanted == "auto" and checkpoint.bytes_in(saved) < checkpoint.bytes_in(name) and checkpoint.bytes_in(name) > free:
+        notes = (f"The model is run in {saved}, as it was saved: in float32 it would not fit in memory",)
+        name = saved
+    needed = checkpoint.bytes_in(name)
+    if needed > free:
+        raise MemoryLimitError(
+            f"The weights of {checkpoint.name} take {needed / 1e9:.1f} GB in {name}, and {free / 1e9:.1f} GB are free",
+            "Use --dtype bfloat16 or a smaller model" if name == "float32" else "Use a smaller model",
+        )
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype, notes
+
+
+def read_config(checkpoint: Checkpoint, options: LoadOptions) -> PreTrainedConfig:
+    """The model's configuration.
+
+    Raises:
+        ModelError: transformers does not know the family, or the file says what cannot be.
+    """
+    family = checkpoint.config.get("model_type")
+    if family not in CONFIG_MAPPING and not options.trust_remote_code:
+        if "auto_map" in checkpoint.config:
+            raise needs_code(checkpoint.name)
+        raise ModelError(
+            f"{checkpoint.name} is of a kind ({family}) that transformers {transformers.__version__} does not know",
+            "Check model_type in its config.json, or install a newer transformers",
+        )
+    with faults_told(f"config.json of {checkpoint.name} cannot be used", "Check it, or copy it again"):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            checkpoint.folder, trust_remote_code=options.trust_remote_code
+        )
+    return config
+
+
+def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: LoadOptions) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, as `AutoTokenizer` makes it: it costs little beside the model, and what it makes of
+    `tokenizer.json` differs from the bare file in many families.
+
+    Raises:
+        ModelError: its files cannot be used, or it needs code of its own.
+    """
+    remedy = "Copy the tokenizer's files again, or save them again with save_pretrained"
+    with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
+        settings = checkpoint.folder / "tokenizer_config.json"
+        if settings.exists() and not options.trust_remote_code:
+            brought = json.loads(settings.read_text(encoding="utf-8")).get("auto_map")
+            if brought is not None and not (checkpoint.folder / "tokenizer.json").exists():
+                raise needs_code(checkpoint.name)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            checkpoint.folder, config=config, trust_remote_code=options.trust_remote_code
+        )
+    return tokenizer
+
+
+def read_model(
+    checkpoint: Checkpoint, config: PreTrainedConfig, dtype: torch.dtype | None, options: LoadOptions
+) -> PreTrainedModel:
+    """The model with its weights, on the processor.
+
+    Raises:
+        ModelError: it reads no text, or its weights are not there, do not fit, or are not all of them.
+        MemoryLimitError: memory ran out.
+    """
+    model_class = _model_class(checkpoint, config, options)
+    with faults_told(f"{checkpoint.name} cannot be loaded", "Check that the folder's files belong together"):
+        model, found = model_class.from_pretrained(
+            checkpoint.folder,
+            config=config,
+            dtype="auto" if dtype is None else dtype,
+            attn_implementation=LOAD_WITH,
+            use_safetensors=not checkpoint.pickled,
+            trust_remote_code=options.trust_remote_code,
+            ignore_mismatched_sizes=True,  # they are listed in `found`, and refused below
+            output_loading_info=True,
+        )
+    for key, saved, expected in sorted(found["mismatched_keys"]):
+        raise ModelError(
+            f"The weights of {checkpoint.name} do not fit its config.json: {key} is saved as {tuple(saved)}, but "
+            f"{tuple(expected)} is expected",
+            "Copy the config.json that belongs to the weights",
+        )
+    body = "" if model.base_model is model else f"{model.base_model_prefix}."
+    missing = sorted(
+        key for key in found["missing_keys"] if key.startswith(body) and AFTER_ATTENTION.isdisjoint(key.split("."))
+    )
+    if missing:
+        raise ModelError(
+            f"{checkpoint.name} lacks {len(missing)} of the weights of a {type(model).__name__}, such as {missing[0]}",
+            "Check that its config.json belongs to its weights: nothing is shown of weights that would be made up",
+        )
+    loaded: PreTrainedModel = model.eval()
+    return loaded
+
+
+def _model_class(checkpoint: Checkpoint, config: PreTrainedConfig, options: LoadOptions) -> Any:
+    """The class that the weights were saved from; else the family's plain model."""
+    brought = checkpoint.config.get("auto_map", {}) if options.trust_remote_code else {}
+    for name in ("AutoModel", "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM"):
+        if name in brought:
+            return getattr(transformers, name)
+    for name in config.architectures or ():
+        named = getattr(transformers, name, None)
+        if isinstance(named, type) and issubclass(named, PreTrainedModel) and named.config_class is type(config):
+            return _reads_text(checkpoint, named)
+    plain: Any = MODEL_MAPPING.get(type(config), None)
+    if plain is None:
+        raise ModelError(
+            f"transformers has no plain model of the kind {config.model_type}", "Give a model that reads text"
+        )
+    return _reads_text(checkpoint, plain[0] if isinstance(plain, list | tuple) else plain)
+
+
+def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> type[PreTrainedModel]:
+    modalities = model_class.input_modalities
+    if model_class.main_input_name != "input_ids" or "text" not in modalities:
+        takes = modalities if isinstance(modalities, str) else " and ".join(modalities)
+        raise ModelError(f"{checkpoint.name} does not read text but {takes}", "Give a model that reads text")
+    return model_class

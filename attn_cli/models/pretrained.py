@@ -1,0 +1,284 @@
+"""Any transformers checkpoint: loaded, and given text. Importing this module imports torch and transformers."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Tokens
+from attn_cli.errors import InputError, ModelError, UsageError
+from attn_cli.models import DEVICES, DTYPES, LoadOptions, capture
+from attn_cli.models.files import Checkpoint
+from attn_cli.models.loading import (
+    choose_device,
+    choose_dtype,
+    faults_told,
+    quiet,
+    read_config,
+    read_model,
+    read_tokenizer,
+)
+from attn_cli.models.tokenizing import Pieces, encode
+
+__all__ = ["Prepared", "Pretrained", "load"]
+
+POSITION_TABLE = re.compile(r"position_embeddings|positions_embed|embed_positions|wpe|pos_encoding")
+"""What the families call a table with one row for each position."""
+
+POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
+
+
+class Limit(NamedTuple):
+    """The longest input of one side."""
+
+    tokens: int
+    hard: bool
+    """The model has a table of positions that ends there. Where positions are computed (rotary), it can go on past the
+    length that it was trained with, and a note is all that is due."""
+
+
+def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
+    """Load a model's weights and its tokenizer.
+
+    Args:
+        checkpoint: where they are.
+        options: device, number format, and what is allowed.
+
+    Raises:
+        ModelError: the files cannot be used, or the model has no attention or reads no text.
+        MemoryLimitError: the weights do not fit in memory.
+        UsageError: there is no such device or number format.
+    """
+    if options.device not in DEVICES or options.dtype not in DTYPES:
+        raise UsageError(
+            f"There is no device {options.device} or no number format {options.dtype}",
+            f"Devices are {', '.join(DEVICES)}; number formats are {', '.join(DTYPES)}",
+        )
+    device = choose_device(options.device)
+    dtype, notes = choose_dtype(checkpoint, options.dtype, device)
+    with quiet():
+        config = read_config(checkpoint, options)
+        tokenizer = read_tokenizer(checkpoint, config, options)
+        model = read_model(checkpoint, config, dtype, options)
+        torch.nn.Module.to(model, device)  # past the signature check that makes the model's own `to` untypable
+    return Pretrained(checkpoint.name, model, tokenizer, notes)
+
+
+class Pretrained:
+    """A transformers model and its tokenizer, ready for text.
+
+    Raises:
+        ModelError: the model has no attention.
+    """
+
+    def __init__(
+        self, name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, notes: tuple[str, ...] = ()
+    ) -> None:
+        body: Any = model.base_model
+        stacks = capture.stacks(body)
+        self.notes = notes
+        self.tokenizer = tokenizer
+        self.model: PreTrainedModel = body
+        """What is run: the model without the head that only its output needs."""
+        self.two_sided = "cross" in stacks
+        self._whole = model if self.two_sided else body  # the head knows how the decoder's input is made
+        self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
+        self._accepted = frozenset(inspect.signature(body.forward).parameters)
+        limit = self._limits["encoder"]
+        self.info = ModelInfo(
+            name=name,
+            family=body.config.model_type,
+            stacks=stacks,
+            captured=capture.captured_by(body),
+            dtype=str(body.dtype).removeprefix("torch."),
+            device=body.device.type,
+            parameters=model.num_parameters(),
+            positions=None if limit is None else limit.tokens,
+        )
+
+    def prepare(
+        self, text: str, *, pair: str | None = None, target: str | None = None, truncate: bool = False
+    ) -> Prepared:
+        """Tokenize; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text is empty, gives no tokens, is too long, or has a side that this model does not have.
+            ModelError: the tokenizer and the model do not belong together.
+        """
+        if target is not None and not self.two_sided:
+            raise InputError(f"{self.info.name} has no decoder's side beside the text", "Leave --target out")
+        with quiet():
+            source, notes = self._read(text, pair, "encoder", truncate)
+            inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids)}
+            if pair is not None and source.type_ids is not None:
+                self._check_segments(source.type_ids)
+            if source.type_ids is not None:
+                inputs["token_type_ids"] = source.type_ids
+            tensors = {
+                key: torch.tensor([ids], device=self.model.device)
+                for key, ids in inputs.items()
+                if key in self._accepted
+            }
+            written: Pieces | None = None
+            if self.two_sided:
+                if target is None:  # the decoder must read something while the encoder is looked at
+                    tensors["decoder_input_ids"] = self._decoder_input(source.ids[-1:])
+                else:
+                    written, more = self._read(target, None, "decoder", truncate)
+                    tensors["decoder_input_ids"] = self._decoder_input(written.ids)
+                    written = self._as_input(written, tensors["decoder_input_ids"])
+                    notes += more
+        return Prepared(
+            model=self.info,
+            source=source.tokens(),
+            target=None if written is None else written.tokens(),
+            notes=self.notes + tuple(dict.fromkeys(notes)),
+            module=self.model,
+            inputs=tensors,
+        )
+
+    def _read(self, text: str, pair: str | None, side: str, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
+        """Tokenize one side, and make sure that the model has a place and an embedding for each token."""
+        target = side == "decoder"
+        limit = self._limits[side]
+        pieces = encode(self.tokenizer, text, pair=pair, target=target)
+        notes = pieces.notes
+        count = len(pieces.ids)
+        if limit is not None and count > limit.tokens:
+            if truncate:
+                pieces = encode(self.tokenizer, text, pair=pair, target=target, limit=limit.tokens)
+                notes += (f"The {'target' if target else 'text'} was cut to {len(pieces.ids)} of its {count} tokens",)
+            elif limit.hard:
+                raise InputError(
+                    f"The {'target' if target else 'text'} has {count} tokens, {count - limit.tokens} more than the "
+                    f"{limit.tokens} that {self.info.name} has positions for",
+                    "Shorten it, or add --truncate to cut it there",
+                )
+            else:
+                trained = f"The model was trained with at most {limit.tokens} tokens, and here it has {count}"
+                notes += (f"{trained}: what it does beyond them may mean little",)
+        config = _side(self.model.config, side)
+        words = getattr(config, "decoder_vocab_size", None) if target else None
+        words = words or getattr(config, "vocab_size", None)
+        if isinstance(words, int) and max(pieces.ids) >= words:
+            raise ModelError(
+                f"The tokenizer of {self.info.name} knows more tokens than the model ({max(pieces.ids)} is not below "
+                f"{words})",
+                "Copy the tokenizer that belongs to the model into its folder",
+            )
+        return pieces, notes
+
+    def _check_segments(self, type_ids: tuple[int, ...]) -> None:
+        kinds = getattr(self.model.config, "type_vocab_size", None)
+        if isinstance(kinds, int) and 0 < kinds <= max(type_ids):
+            raise InputError(f"{self.info.name} takes one text and not two", "Leave --pair out, or write one text")
+
+    def _decoder_input(self, ids: tuple[int, ...]) -> torch.Tensor:
+        """What the decoder reads while it writes these ids, as the model itself makes it (shifted to the right)."""
+        labels = torch.tensor([ids], device=self.model.device)
+        whole: Any = self._whole
+        try:
+            if hasattr(whole, "prepare_decoder_input_ids_from_labels"):
+                shifted = whole.prepare_decoder_input_ids_from_labels(labels=labels)
+            elif hasattr(whole, "_shift_right"):
+                shifted = whole._shift_right(labels)  # noqa: SLF001 (the T5 family has no public name for it)
+            else:
+                shift = sys.modules[type(whole).__module__].shift_tokens_right
+                starts = (whole.config.pad_token_id, whole.config.decoder_start_token_id)
+                shifted = shift(labels, *starts[: len(inspect.signature(shift).parameters) - 1])
+        except (AttributeError, ValueError, TypeError) as fault:
+            raise ModelError(
+                f"{self.info.name} does not say which token its decoder starts with",
+                'Add "decoder_start_token_id" and "pad_token_id" to its config.json',
+            ) from fault
+        made: torch.Tensor = shifted
+        return made
+
+    def _as_input(self, written: Pieces, read: torch.Tensor) -> Pieces:
+        """The pieces of the target in the order in which the decoder reads them."""
+        ids = tuple(read[0].tolist())
+        if ids[1:] != written.ids[:-1]:
+            raise ModelError(
+                f"{self.info.name} rearranges its decoder's input in a way that attn does not know",
+                "Inspect its encoder, without --target",
+            )
+        return written.shifted(ids[0], str(self.tokenizer.convert_ids_to_tokens(ids[0])))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Text that has been tokenized for a model: a `Source`."""
+
+    model: ModelInfo
+    source: Tokens
+    target: Tokens | None
+    """The decoder's input: the start token, then all tokens but the last."""
+    notes: tuple[str, ...]
+    module: PreTrainedModel
+    inputs: Mapping[str, torch.Tensor]
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Run the model, and hand each block of its attention to `eat`.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: what it gave are not attention weights.
+        """
+        problem = f"{self.model.name} could not be run on this text"
+        try:
+            with quiet(), faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed"):
+                report = capture.stream(self.module, self.inputs, request, _carrying(eat))
+        except _CarriedError as carried:
+            raise carried.fault from carried.fault.__cause__
+        return replace(report, notes=self.notes + report.notes)
+
+
+class _CarriedError(Exception):
+    """A collector's own fault on its way through the model, where it must not be taken for one of the model's."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+def _carrying(eat: Eat) -> Eat:
+    def carry(block: Block) -> None:
+        try:
+            eat(block)
+        except Exception as fault:
+            raise _CarriedError(fault) from fault
+
+    return carry
+
+
+def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:
+    """The part of a nested config that speaks of this side's text."""
+    part = getattr(config, side, None)
+    chosen: PreTrainedConfig = (part if isinstance(part, PreTrainedConfig) else config).get_text_config()
+    return chosen
+
+
+def _limit(model: PreTrainedModel, config: PreTrainedConfig, side: str) -> Limit | None:
+    """How many positions the model has; None where it places tokens by their distance alone (T5, ALiBi)."""
+    found = [(name, getattr(config, name, None)) for name in (f"max_{side}_position_embeddings", *POSITIONS)]
+    name, tokens = next(((name, n) for name, n in found if isinstance(n, int) and n > 0), ("", 0))
+    if not tokens:
+        return None
+    for place, _ in chain(model.named_parameters(), model.named_buffers()):
+        if POSITION_TABLE.search(place):
+            table: Any = model.get_submodule(place.rpartition(".")[0])
+            grows = hasattr(table, "make_weight") or hasattr(table, "make_weights")
+            # RoBERTa and its kin count positions from one past the padding's number, in a table of as many more rows.
+            padded = "position_embeddings" in place and getattr(table, "padding_idx", None) is not None
+            return Limit(tokens - (table.padding_idx + 1 if padded else 0), hard=not grows)
+    if getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None):
+        return Limit(tokens, hard=False)
+    return Limit(tokens, hard=True) if name == "max_seq_len" else None  # MPT's ALiBi biases are a table, but unnamed

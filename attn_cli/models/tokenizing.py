@@ -1,0 +1,223 @@
+"""Text to token ids, through the model's own tokenizer, with each piece's place in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from attn_cli.blocks import Tokens
+from attn_cli.errors import InputError
+from attn_cli.words import make_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Pieces", "encode"]
+
+WITHOUT_OFFSETS = "This tokenizer does not say where its pieces stand in the text, so they are not merged into words"
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What a tokenizer made of a text. All sequences are as long as there are tokens."""
+
+    text: str
+    pair: str | None
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+    """As the vocabulary spells them; pieces of bytes as readable text."""
+    offsets: tuple[tuple[int, int], ...]
+    """First character and one past the last, in `text` or `pair`."""
+    special: tuple[bool, ...]
+    segments: tuple[int, ...]
+    type_ids: tuple[int, ...] | None
+    """What the model is told of segments; None where the tokenizer says nothing of them."""
+    notes: tuple[str, ...] = ()
+
+    def tokens(self) -> Tokens:
+        """The pieces grouped into words."""
+        return make_tokens(
+            self.text,
+            self.names,
+            self.offsets,
+            self.special,
+            pair=self.pair,
+            segments=self.segments,
+            ids=self.ids,
+        )
+
+    def shifted(self, first: int, name: str) -> Pieces:
+        """What a decoder reads while it writes these pieces: a start token, then all but the last.
+
+        Args:
+            first: id of the start token.
+            name: its spelling.
+        """
+        return replace(
+            self,
+            ids=(first, *self.ids[:-1]),
+            names=(name, *self.names[:-1]),
+            offsets=((0, 0), *self.offsets[:-1]),
+            special=(True, *self.special[:-1]),
+            segments=(0, *self.segments[:-1]),
+        )
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    *,
+    pair: str | None = None,
+    target: bool = False,
+    limit: int | None = None,
+) -> Pieces:
+    """Tokenize as the model expects it, special tokens included.
+
+    Args:
+        tokenizer: the model's own.
+        text: what to tokenize.
+        pair: a second segment.
+        target: the text is for the decoder's side, which some tokenizers treat otherwise (Marian, mBART).
+        limit: cut to this many tokens, special tokens kept.
+
+    Raises:
+        InputError: the text is blank or no text at all, gives no tokens, or `pair` is given to a tokenizer that does
+            not keep two segments apart.
+    """
+    for content in (text, pair):
+        if content is not None:
+            _check_text(content)
+    settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
+    pieces = (_encode_fast if tokenizer.is_fast else _encode_slow)(tokenizer, text, pair, target, settings)
+    if all(pieces.special):
+        raise InputError(
+            "The model's tokenizer makes no tokens of this text", "Give a text with letters or digits that can be seen"
+        )
+    if pair is not None and not _separated(pieces):
+        raise InputError(
+            "This model takes one text: its tokenizer puts nothing between two", "Leave --pair out, or write one text"
+        )
+    return pieces
+
+
+def _check_text(text: str) -> None:
+    if not text.strip():
+        raise InputError("The text is empty", "Give at least one word")
+    try:
+        text.encode()
+    except UnicodeEncodeError as fault:
+        raise InputError(
+            "The text is not valid Unicode (it has half of a surrogate pair)", "Save it as UTF-8"
+        ) from fault
+
+
+def _separated(pieces: Pieces) -> bool:
+    """Whether there is a special token between the two segments."""
+    place = pieces.segments.index(1) if 1 in pieces.segments else 0
+    return place > 0 and (pieces.special[place - 1] or pieces.special[place])
+
+
+def _encode_fast(
+    tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, target: bool, settings: dict[str, Any]
+) -> Pieces:
+    """With the `tokenizers` library, which knows where each piece stands."""
+    batch: Any = tokenizer(text_target=text, **settings) if target else tokenizer(text, pair, **settings)
+    encoding = batch.encodings[0]
+    extra = _special_ids(tokenizer)
+    backend: Any = tokenizer
+    of_bytes = "ByteLevel(" in repr(backend.backend_tokenizer.decoder)
+    return Pieces(
+        text=text,
+        pair=pair,
+        ids=tuple(encoding.ids),
+        names=tuple(readable(token) for token in encoding.tokens) if of_bytes else tuple(encoding.tokens),
+        offsets=tuple(encoding.offsets),
+        special=tuple(
+            bool(mark) or id_ in extra for mark, id_ in zip(encoding.special_tokens_mask, encoding.ids, strict=True)
+        ),
+        segments=_filled(encoding.sequence_ids),
+        type_ids=tuple(batch["token_type_ids"]) if "token_type_ids" in batch else None,
+    )
+
+
+def _encode_slow(
+    tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, target: bool, settings: dict[str, Any]
+) -> Pieces:
+    """With a tokenizer written in Python, which keeps no offsets; SentencePiece itself can be asked for them."""
+    batch: Any = tokenizer(text_target=text, **settings) if target else tokenizer(text, pair, **settings)
+    ids = tuple(batch["input_ids"])
+    extra = _special_ids(tokenizer)
+    special = tuple(id_ in extra for id_ in ids)
+    type_ids = tuple(batch["token_type_ids"]) if "token_type_ids" in batch else None
+    inner = [id_ for id_, is_special in zip(ids, special, strict=True) if not is_special]
+    found = _sentencepiece_offsets(tokenizer, text, target, inner) if pair is None else None
+    places = iter(found or ())
+    return Pieces(
+        text=text,
+        pair=pair,
+        ids=ids,
+        names=tuple(tokenizer.convert_ids_to_tokens(list(ids))),
+        offsets=tuple((0, 0) if is_special or found is None else next(places) for is_special in special),
+        special=special,
+        segments=(0,) * len(ids) if pair is None or type_ids is None else type_ids,
+        type_ids=type_ids,
+        notes=() if found is not None else (WITHOUT_OFFSETS,),
+    )
+
+
+def _sentencepiece_offsets(
+    tokenizer: PreTrainedTokenizerBase, text: str, target: bool, ids: Sequence[int]
+) -> list[tuple[int, int]] | None:
+    """Places of the pieces, where SentencePiece alone made them; None where something else had a hand in it."""
+    processor = getattr(tokenizer, "spm_target" if target else "spm_source", getattr(tokenizer, "sp_model", None))
+    if processor is None:
+        return None
+    pieces = processor.encode(text, out_type="immutable_proto").pieces[: len(ids)]
+    if list(ids) != tokenizer.convert_tokens_to_ids([piece.piece for piece in pieces]):
+        return None
+    return [(piece.begin, piece.end) for piece in pieces]
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Tokens that mark structure even where the text itself spells them; unknown and masked words are words."""
+    structural = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.cls_token_id}
+    words = {tokenizer.unk_token_id, tokenizer.mask_token_id} - structural
+    return frozenset(tokenizer.all_special_ids) - words
+
+
+def _filled(segments: Sequence[int | None]) -> tuple[int, ...]:
+    """Special tokens belong to the segment before them."""
+    filled: list[int] = []
+    for segment in segments:
+        filled.append(segment if segment is not None else filled[-1] if filled else 0)
+    return tuple(filled)
+
+
+def _byte_alphabet() -> dict[int, str]:
+    """The characters that byte-level vocabularies write for bytes (`bytes_to_unicode` of GPT-2's encoder.py)."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    other = [byte for byte in range(256) if byte not in plain]
+    return {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(other)}
+
+
+ALPHABET = _byte_alphabet()
+BYTES = {character: byte for byte, character in ALPHABET.items()}
+
+
+def readable(piece: str) -> str:
+    """A byte-level piece with its letters put together again: `Ã©t` is `ét`; broken letters become `<0xC3>`.
+
+    ASCII stays as the vocabulary spells it (`Ġ` for a space), and so do added tokens.
+    """
+    if not all(character in BYTES for character in piece):
+        return piece
+    letters = bytes(BYTES[character] for character in piece).decode(errors="surrogateescape")
+    return "".join(
+        f"<0x{ord(letter) - 0xDC00:02X}>"
+        if 0xDC80 <= ord(letter) <= 0xDCFF
+        else ALPHABET.get(ord(letter), letter)
+        if letter.isascii()
+        else letter
+        for letter in letters
+    )
