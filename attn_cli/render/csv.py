@@ -8,6 +8,7 @@ it is. Strip one apostrophe from texts that begin with an apostrophe and a sign,
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Container, Iterable
 from itertools import repeat
@@ -27,25 +28,32 @@ FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n].", re.DOTALL)
 
 @runtime_checkable
 class Writable(Protocol):
-    """A file open for writing text."""
+    """A file open for writing bytes."""
 
-    def write(self, text: str, /) -> object: ...
+    def write(self, data: bytes, /) -> object: ...
 
 
 class CsvTable:
-    """A CSV file (RFC 4180, so its lines end with CR LF) that grows as blocks come.
+    """A CSV file in UTF-8 (RFC 4180, so its lines end with CR LF) that grows as blocks come.
 
     Args:
-        file: where to write; opened with `newline=""`.
+        file: where to write.
         scores: add a column of scores, to be had where the blocks hold them.
         sentences: begin with a column that counts the sentences.
     """
 
     def __init__(self, file: Writable, *, scores: bool = False, sentences: bool = False) -> None:
-        self._scores, self._sentences = scores, sentences
-        self._write = csv.writer(file)
+        self._file, self._scores, self._sentences = file, scores, sentences
+        self._text = io.StringIO(newline="")
+        self._writer = csv.writer(self._text)
         head = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
-        self._write.writerow([*(["sentence"] if sentences else []), *head, *(["score"] if scores else [])])
+        self._write([[*(["sentence"] if sentences else []), *head, *(["score"] if scores else [])]])
+
+    def _write(self, rows: Iterable[Iterable[Any]]) -> None:
+        self._writer.writerows(rows)
+        self._file.write(self._text.getvalue().encode())
+        self._text.seek(0)
+        self._text.truncate()
 
     def collector(self, queries: Units, keys: Units, sentence: int = 0, only: Container[int] | None = None) -> Eat:
         """What eats the blocks of one sentence and one kind.
@@ -82,7 +90,7 @@ class CsvTable:
                         columns.insert(0, repeat(sentence))
                     if self._scores:
                         columns.append(repeat("") if block.scores is None else shortest(block.scores[index, row, part]))
-                    self._write.writerows(zip(*columns, strict=False))
+                    self._write(zip(*columns, strict=False))
 
         return eat
 

@@ -18,6 +18,10 @@ from tests.samples import decoder_record, source_tokens, target_tokens, translat
 THIRD = np.float32(1 / 3)
 
 
+def read(file: io.BytesIO) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(file.getvalue().decode(), newline="")))
+
+
 def side(*texts: str) -> Units:
     return Units.of(Tokens(" ".join(texts), tuple(Token(text, 0, 0, None) for text in texts), ()), "token")
 
@@ -30,9 +34,9 @@ def block(start: int = 0) -> Block:
 
 
 def test_the_whole_text() -> None:
-    file = io.StringIO(newline="")
+    file = io.BytesIO()
     CsvTable(file, scores=True).collector(side("a", 'b"', "c,d"), side("x", "", "y\nz"))(block(1))
-    assert file.getvalue().split("\r\n") == [
+    assert file.getvalue().decode().split("\r\n") == [
         "kind,layer,head,query,query_text,key,key_text,weight,score",
         'cross,3,0,1,"b""",0,x,0.25,-1.5',
         'cross,3,0,1,"b""",1,,0.75,2.0',
@@ -47,10 +51,10 @@ def test_the_whole_text() -> None:
 
 
 def test_chosen_queries_of_the_second_sentence() -> None:
-    file = io.StringIO(newline="")
+    file = io.BytesIO()
     table = CsvTable(file, sentences=True)
     table.collector(side("a", "b"), side("x", "y", "z"), sentence=1, only=(1,))(block())
-    rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    rows = read(file)
     assert [(row["sentence"], row["query"], row["head"]) for row in rows] == [("1", "1", "0")] * 2 + [
         ("1", "1", "5")
     ] * 2
@@ -59,11 +63,11 @@ def test_chosen_queries_of_the_second_sentence() -> None:
 def test_words_of_a_causal_model_in_small_blocks() -> None:
     record = decoder_record()
     units = Units.of(source_tokens())
-    file = io.StringIO(newline="")
+    file = io.BytesIO()
     eat = Regroup(units, units, CsvTable(file).collector(units, units))
     for part in record.maps[1].blocks((0, 2), rows=2):
         eat(part)
-    rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
+    rows = read(file)
     count = len(units)
     assert len(rows) == 2 * count * (count + 1) // 2
     sums: dict[tuple[str, str], float] = {}
@@ -79,19 +83,19 @@ def test_words_of_a_causal_model_in_small_blocks() -> None:
 def test_scores_that_are_not_there_are_left_empty() -> None:
     record = translation_record()
     queries, keys = Units.of(target_tokens()), Units.of(source_tokens())
-    file = io.StringIO(newline="")
+    file = io.BytesIO()
     eat = Regroup(queries, keys, CsvTable(file, scores=True).collector(queries, keys))
     for part in record.maps[4].blocks((1,)):
         eat(part)
-    assert {row["score"] for row in csv.DictReader(io.StringIO(file.getvalue(), newline=""))} == {""}
+    assert {row["score"] for row in read(file)} == {""}
 
 
 @given(st.text(max_size=7), st.text(max_size=7))
 def test_any_text_is_read_back(query: str, key: str) -> None:
-    file = io.StringIO(newline="")
+    file = io.BytesIO()
     weights = np.ones((1, 1, 1), np.float32)
     CsvTable(file).collector(side(query), side(key))(Block("encoder", 0, (0,), 0, weights, np.array([[0, 1]])))
-    (row,) = csv.DictReader(io.StringIO(file.getvalue(), newline=""))
+    (row,) = read(file)
     assert (row["query_text"], row["key_text"]) == (harmless(query), harmless(key))
 
 

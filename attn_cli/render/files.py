@@ -1,0 +1,176 @@
+"""Where a result is saved: checked before anything runs, and written so that an old file stays whole until it is done.
+
+A file is written beside its target, forced to the disk and renamed over it. Whatever happens before the renaming, the
+target is as it was.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import shlex
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attn_cli.errors import OutputError
+
+__all__ = ["SUFFIXES", "Destination", "destination"]
+
+RECORDS = (".json", ".jsonl", ".csv", ".npz")
+DRAWINGS = (".svg", ".html", ".txt")
+SUFFIXES = (*RECORDS, *DRAWINGS)
+SINGLE = (".json", ".npz")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A file that can be written."""
+
+    path: Path
+    """As the user named it."""
+    suffix: str
+    """One of `SUFFIXES`; decides the format."""
+    target: Path
+    """What is written: the path with every link followed, so that a link stays one."""
+    force: bool = False
+    """Replace what stands there."""
+    device: bool = False
+    """A pipe or a device, which is written as it is and cannot be replaced."""
+
+    @property
+    def holds_maps(self) -> bool:
+        """Whether the format keeps the maps themselves, and not a drawing of them."""
+        return self.suffix in RECORDS
+
+    def check_count(self, count: int) -> None:
+        """Make sure that the format can hold so many sentences.
+
+        Raises:
+            OutputError: it holds one.
+        """
+        if count > 1 and self.suffix in SINGLE:
+            raise OutputError(
+                f"{self.path} holds one sentence, and there are {count}",
+                f"Save {self.path.with_suffix('.jsonl')}, which has one on each line",
+            )
+
+    @contextmanager
+    def open(self) -> Iterator[io.BufferedIOBase]:
+        """A binary file that becomes the target when the block ends without an exception, and vanishes otherwise.
+
+        Raises:
+            OutputError: it could not be written; the target is as it was.
+        """
+        if self.device:
+            with self._translated():
+                descriptor = os.open(self.target, os.O_WRONLY)
+            with io.BufferedWriter(_Raw(descriptor, self.path)) as file:
+                yield file
+            return
+        temporary = self.target.with_name(f".attn-{secrets.token_hex(8)}.tmp")
+        with self._translated():
+            # 0o666 less the umask, which is what any new file gets.
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with io.BufferedWriter(_Raw(descriptor, self.path)) as file:
+                yield file
+                file.flush()
+                with self._translated():
+                    os.fsync(descriptor)
+                    if self.target.exists():
+                        os.fchmod(descriptor, stat.S_IMODE(self.target.stat().st_mode))
+            self.check_free()
+            with self._translated():
+                temporary.replace(self.target)
+        except BaseException:  # Ctrl-C too must leave nothing behind
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def check_free(self) -> None:
+        """Make sure that nothing would be lost.
+
+        Raises:
+            OutputError: something stands there, and `force` was not given.
+        """
+        if self.target.exists() and not self.force:
+            raise OutputError(f"{self.path} exists", "Add --force to replace it, or choose another name")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+
+class _Raw(io.FileIO):
+    """A file whose failed writes name it, so that any other `OSError` in a block that writes stays what it is."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        super().__init__(descriptor, "wb")
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """What the system said, and that nothing was lost."""
+    return OutputError(
+        f"{path} cannot be written: {error.strerror}", "Choose another place; what stood there before still does"
+    )
+
+
+def destination(path: str, *, force: bool = False) -> Destination:
+    """Find out, before any work is done, whether a file can be written.
+
+    Args:
+        path: what `--save` names.
+        force: replace a file that is there.
+
+    Raises:
+        OutputError: its suffix stands for no format, it is there already, or it cannot be made.
+    """
+    place = Path(path)
+    suffix = place.suffix.lower()
+    if suffix not in SUFFIXES:
+        listed = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        if path == "-" or place.is_relative_to("/dev"):
+            raise OutputError(f"--save writes files, and {path} is none", "Use --json for records on standard output")
+        raise OutputError(f"{path} says no format", f"End its name in {listed}")
+    try:
+        mode = place.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise unwritable(place, error) from error
+    if mode is not None and stat.S_ISDIR(mode):
+        raise OutputError(f"{path} is a folder", "Name a file in it")
+    device = mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode))
+    if mode is not None and not device and not stat.S_ISREG(mode):
+        raise OutputError(f"{path} is not a file", "Choose another name")
+    found = Destination(place, suffix, Path(os.path.realpath(place)), force=force, device=device)
+    if not device:
+        found.check_free()
+        _check_folder(found.target.parent)
+    return found
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise OutputError(f"There is no folder {folder}", f"Make it with mkdir -p {shlex.quote(str(folder))}")
+    try:
+        # Rights alone do not say it (read-only disks, quotas, root): only making a file does. This one has no name.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written to: {error.strerror}", "Choose another folder") from error
