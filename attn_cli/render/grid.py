@@ -151,7 +151,7 @@ def atlas(
                 text = number(float(values[row, head]), unicode=screen.unicode).rjust(cell - len(end)) + end
             else:
                 text = (" " if screen.color else glyphs[shade]) * cell
-            parts.append((text, painted(level, screen.theme) if screen.color else PLAIN))
+            parts.append((text, painted(level, screen)))
         lines.append(line(*parts))
     if cell < 4:
         lines.append(line(*swatches(SHARES, name, screen)))

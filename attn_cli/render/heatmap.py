@@ -275,7 +275,7 @@ class _Sheet:
         if level == BLANK:
             return " " * plan.cell, PLAIN
         best = column == self.best[row]
-        style = painted(level, self.screen.theme, bold=best) if self.screen.color else PLAIN
+        style = painted(level, self.screen, bold=best)
         sign = self.strongest if best and self.mark_strongest else self.shading[shade]
         if plan.numbers:
             value, unicode = self.values[row][column], self.screen.unicode

@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from attn_cli.render.labels import clean, fit, width
-from attn_cli.render.scale import BLANK, Scale, accent, ink, marks, painted, track
+from attn_cli.render.scale import BLANK, Scale, bar_styles, ink, marks, painted
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float
 
@@ -109,7 +109,8 @@ def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[
     if not screen.color:
         return [(drawn.ljust(size), PLAIN)]
     rest = size - len(drawn)
-    return [(drawn, accent(screen.theme)), ("━" * rest, track(screen.theme)) if rail else (" " * rest, PLAIN)]
+    full, left = bar_styles(screen)
+    return [(drawn, full), ("━" * rest, left) if rail else (" " * rest, PLAIN)]
 
 
 def pool(values: Float[np.ndarray, "query key"], rows: int, columns: int) -> Float[np.ndarray, "row column"]:
@@ -134,7 +135,7 @@ def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen)
         levels = np.vstack([levels, np.full((1, levels.shape[1]), BLANK, dtype=levels.dtype)])
     return [
         [
-            (" " if up == low == BLANK else "▄" if up == BLANK else "▀", ink(up, low, screen.theme))
+            (" " if up == low == BLANK else "▄" if up == BLANK else "▀", ink(up, low, screen))
             for up, low in zip(upper, lower, strict=True)
         ]
         for upper, lower in zip(levels[::2].tolist(), levels[1::2].tolist(), strict=True)
@@ -151,7 +152,7 @@ def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
         size = max(map(len, words)) + 2
         levels = scale.levels(np.asarray(ticks))
         return parts + [
-            (word.center(size), painted(int(level), screen.theme)) for word, level in zip(words, levels, strict=True)
+            (word.center(size), painted(int(level), screen)) for word, level in zip(words, levels, strict=True)
         ]
     glyphs = marks(unicode=screen.unicode)
     pieces = [f"{glyph} {word}" for glyph, word in zip(glyphs, [f"<{words[1]}", *words[1:5]], strict=True)]

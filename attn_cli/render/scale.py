@@ -7,7 +7,8 @@ ground is a plate of another brightness but reads the same.
 
 Colours: OKLCH with lightness even from 0.22 to 0.93 (dark) and from 0.965 to 0.30 (light), converted with the matrices
 of B. Ottosson, "A perceptual color space for image processing", 2020, https://bottosson.github.io/posts/oklab/;
-numbers contrast with their cell by at least 4.5 to 1 as WCAG 2.2 defines contrast.
+numbers contrast with their cell by at least 4.5 to 1 as WCAG 2.2 defines contrast. Terminals with 256
+colours get the nearest of xterm's colours 16 to 255 that keep lightness going one way, some of them twice.
 """
 
 from __future__ import annotations
@@ -19,41 +20,74 @@ from functools import lru_cache
 import numpy as np
 from rich.style import Style
 
-from attn_cli.render.screen import Theme
+from attn_cli.render.screen import Depth, Screen, Theme
 from attn_cli.shapes import Float, Int
 
 __all__ = [
     "BLANK",
-    "NUMBERS",
     "PALETTES",
     "SHARES",
     "WEIGHTS",
+    "Palette",
     "Scale",
-    "accent",
+    "bar_styles",
     "ink",
     "marks",
     "painted",
     "squares",
-    "track",
 ]
 
-PALETTES: Mapping[Theme, tuple[str, ...]] = {
-    "dark": (
-        "#181a22", "#21223a", "#2e2952", "#402e68", "#5b3076", "#78307d", "#963277", "#b23866", "#c9434d",
-        "#d75742", "#e36b37", "#eb812e", "#f1972c", "#f3ae35", "#f4c355", "#f5d779", "#f7ea9b",
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """A cell's colour and its number's at each level, 0 to 16; numbers of small weights stand back."""
+
+    cells: tuple[str, ...]
+    numbers: tuple[str, ...]
+    accent: int
+    """Level whose colour inline bars have: one that stands out from either ground."""
+    rail: int
+    """Level whose colour shows how long a bar can be."""
+
+
+def _xterm(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"color({number})" for number in numbers)
+
+
+WHITE, BLACK = "#ffffff", "#000000"
+
+PALETTES: Mapping[tuple[Theme, Depth], Palette] = {
+    ("dark", "truecolor"): Palette(
+        (
+            "#181a22", "#21223a", "#2e2952", "#402e68", "#5b3076", "#78307d", "#963277", "#b23866", "#c9434d",
+            "#d75742", "#e36b37", "#eb812e", "#f1972c", "#f3ae35", "#f4c355", "#f5d779", "#f7ea9b",
+        ),
+        ("#8b8d99", "#9a9bab", "#b3aec4", "#d6cfe4", *(WHITE,) * 5, *(BLACK,) * 8),
+        accent=10,
+        rail=2,
     ),
-    "light": (
-        "#f6f3ef", "#eee4d7", "#e7d5c0", "#e7c3a0", "#e8b081", "#e89c66", "#e8864c", "#e3723f", "#dd5a41",
-        "#d0474e", "#c0365c", "#aa2c69", "#932672", "#7a2277", "#621e76", "#4c1d6a", "#371b5b",
+    ("light", "truecolor"): Palette(
+        (
+            "#f6f3ef", "#eee4d7", "#e7d5c0", "#e7c3a0", "#e8b081", "#e89c66", "#e8864c", "#e3723f", "#dd5a41",
+            "#d0474e", "#c0365c", "#aa2c69", "#932672", "#7a2277", "#621e76", "#4c1d6a", "#371b5b",
+        ),
+        ("#6e675c", "#63594b", "#584a38", "#46382a", *(BLACK,) * 6, *(WHITE,) * 7),
+        accent=9,
+        rail=1,
+    ),
+    ("dark", "256"): Palette(
+        _xterm(234, 235, 236, 53, 53, 89, 125, 161, 161, 166, 202, 208, 208, 214, 221, 222, 229),
+        _xterm(245, 247, 249, *(231,) * 6, *(16,) * 8),
+        accent=10,
+        rail=2,
+    ),
+    ("light", "256"): Palette(
+        _xterm(255, 254, 223, 216, 216, 209, 209, 203, 167, 161, 161, 125, 125, 90, 54, 53, 17),
+        _xterm(241, 240, 239, 237, *(16,) * 5, *(231,) * 8),
+        accent=9,
+        rail=1,
     ),
 }  # fmt: skip
-"""Level 0 to 16."""
-
-NUMBERS: Mapping[Theme, tuple[str, ...]] = {
-    "dark": ("#8b8d99", "#9a9bab", "#b3aec4", "#d6cfe4", *("#ffffff",) * 4, *("#000000",) * 9),
-    "light": ("#6e675c", "#63594b", "#584a38", "#46382a", *("#000000",) * 5, *("#ffffff",) * 8),
-}
-"""Colour of a number on a cell of each level; small ones stand back."""
 
 LEVELS = 17
 BLANK = -1
@@ -131,27 +165,28 @@ def squares(*, unicode: bool) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=256)
-def painted(level: int, theme: Theme, *, bold: bool = False) -> Style:
-    """A cell of this level, with a colour for what is written in it; no style for `BLANK`."""
-    if level == BLANK:
+def painted(level: int, screen: Screen, *, bold: bool = False) -> Style:
+    """A cell of this level, with a colour for what is written in it; no style for `BLANK`, nor without colour."""
+    if level == BLANK or not screen.color:
         return Style.null()
-    return Style(color=NUMBERS[theme][level], bgcolor=PALETTES[theme][level], bold=bold or None)
+    palette = _palette(screen)
+    return Style(color=palette.numbers[level], bgcolor=palette.cells[level], bold=bold or None)
 
 
 @lru_cache(maxsize=1024)
-def ink(upper: int, lower: int, theme: Theme) -> Style:
+def ink(upper: int, lower: int, screen: Screen) -> Style:
     """Two cells in one character: `▀` of the upper's colour on the lower's; `▄` where the upper is `BLANK`."""
-    palette = PALETTES[theme]
+    colors = _palette(screen).cells
     if upper == BLANK:
-        return Style(color=palette[lower]) if lower != BLANK else Style.null()
-    return Style(color=palette[upper], bgcolor=palette[lower] if lower != BLANK else None)
+        return Style(color=colors[lower]) if lower != BLANK else Style.null()
+    return Style(color=colors[upper], bgcolor=colors[lower] if lower != BLANK else None)
 
 
-def accent(theme: Theme) -> Style:
-    """The colour of inline bars: the middle of the scale, which stands out from either ground."""
-    return Style(color=PALETTES[theme][10 if theme == "dark" else 9])
+def bar_styles(screen: Screen) -> tuple[Style, Style]:
+    """An inline bar, and what is left of its length."""
+    palette = _palette(screen)
+    return Style(color=palette.cells[palette.accent]), Style(color=palette.cells[palette.rail])
 
 
-def track(theme: Theme) -> Style:
-    """What is left of an inline bar's length."""
-    return Style(color=PALETTES[theme][2 if theme == "dark" else 1])
+def _palette(screen: Screen) -> Palette:
+    return PALETTES[screen.theme, screen.depth]

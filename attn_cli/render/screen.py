@@ -18,9 +18,10 @@ from rich.console import Console, RenderableType
 from rich.segment import Segment
 from rich.terminal_theme import TerminalTheme
 
-__all__ = ["NARROWEST", "Screen", "Theme", "console", "probe", "to_html", "to_svg", "to_text"]
+__all__ = ["NARROWEST", "Depth", "Screen", "Theme", "console", "probe", "to_html", "to_svg", "to_text"]
 
 Theme = Literal["dark", "light"]
+Depth = Literal["truecolor", "256"]
 
 NARROWEST = 40
 """Columns that every drawing may count on; on a narrower terminal the lines are this long all the same."""
@@ -80,7 +81,7 @@ class Screen:
     """Whether more than ASCII can be shown."""
     theme: Theme = "dark"
     """The ground the colours stand on."""
-    depth: Literal["truecolor", "256"] = "truecolor"
+    depth: Depth = "truecolor"
     """How many colours there are."""
 
     def __post_init__(self) -> None:
