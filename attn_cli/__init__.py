@@ -1,5 +1,34 @@
-"""attn: what a Transformer attends to, in a terminal. Importing this package imports nothing heavy."""
+"""attn: what a Transformer attends to, in a terminal. Importing this package imports nothing heavy.
+
+import attn_cli
+
+model = attn_cli.load("path/to/a/model")
+record = model.inspect("The trophy didn't fit in the suitcase because it was too big")
+record.maps[3].weights[1]      # layer 3, head 1: queries down, keys across
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attn_cli.api import Inspector
+
+__all__ = ["__version__", "load"]
+
 __version__ = "0.1.0"
+
+
+def load(name: str, **options: Any) -> Inspector:
+    """Load a model, to be asked with `.inspect(text)`; see `attn_cli.api`.
+
+    Args:
+        name: a folder or a hub name.
+        **options: `device`, `dtype`, `revision`, `trust_remote_code`, `allow_pickle`.
+
+    Raises:
+        ModelError: it cannot be found, read or inspected.
+    """
+    from attn_cli.api import load as load_inspector
+
+    return load_inspector(name, **options)

@@ -163,6 +163,6 @@ class Record:
 
     def _repr_html_(self) -> str:
         # A notebook asks the record for its own picture; this is the one place that looks upward, and only then.
-        from attn_cli.render.page import fragment
+        from attn_cli.look import notebook_html
 
-        return fragment(self)
+        return notebook_html(self)

@@ -43,6 +43,11 @@ class Selection:
     sort: SortKey = "layer"
     all: bool = False
 
+    @property
+    def measure(self) -> Literal["weight", "score"]:
+        """What heatmaps and tables of keys show."""
+        return "score" if self.scores else "weight"
+
 
 def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
     """`0-2,5,-1` as inclusive ranges.

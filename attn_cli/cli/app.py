@@ -11,6 +11,7 @@ import typer
 
 from attn_cli import __version__
 from attn_cli.cli import inspect, schema, view
+from attn_cli.cli.options import GroupedHelp
 from attn_cli.errors import AttnError
 
 __all__ = ["app", "main"]
@@ -30,7 +31,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 fine, 2 command line, 3 input, 4 selection, 5 model, 6 output, 7 memory, 8 not attention.",
 )
 for command in (inspect, view, schema):
-    app.command(command.NAME, help=command.HELP, epilog=command.EPILOG)(command.run)
+    app.command(command.NAME, help=command.HELP, epilog=command.EPILOG, cls=GroupedHelp)(command.run)
 
 
 def _version(show: bool) -> None:

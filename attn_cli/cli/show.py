@@ -1,133 +1,46 @@
-"""From text given to a model (or a record of it) to what the user asked to see: one run, one view, every output."""
+"""What was seen, to wherever it should go: drawings or JSON on stdout, and a file."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
+from itertools import chain, islice
 
-from attn_cli import __version__
-from attn_cli.blocks import Block, Source
+from rich.console import Console
+from rich.text import Text
+
 from attn_cli.cli.options import DisplayOptions, OutputOptions
-from attn_cli.errors import AttnError, MemoryLimitError
-from attn_cli.measure.collect import KeepMaps, map_bytes
-from attn_cli.plan import Plan, make_plan
-from attn_cli.record import Record
+from attn_cli.cli.save import Saver, titled
+from attn_cli.look import Seen
 from attn_cli.render.files import Destination, destination
-from attn_cli.render.screen import Screen, probe
-from attn_cli.render.views import View, make_view
-from attn_cli.selection import Selection
-from attn_cli.words import Regroup
+from attn_cli.render.json import to_json
+from attn_cli.render.labels import clean
+from attn_cli.render.screen import console, probe
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-__all__ = ["Output", "Seen", "look"]
-
-RECORD_SUFFIXES = {".json", ".jsonl", ".npz", ".csv"}
-SMALL = 256 * 2**20
-"""Bytes that any machine that runs a Transformer has to spare."""
+__all__ = ["Output", "working"]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One sentence, looked at."""
-
-    view: View
-    record: Record
-    """Without maps, unless they were asked for."""
-
-
-def look(source: Source, selection: Selection, *, keep: bool, verify: bool = False) -> Seen:
-    """Run once, and take from the stream what is needed.
-
-    Args:
-        source: a text given to a model, or a record of one.
-        selection: what to look at.
-        keep: also keep the maps.
-        verify: also check the weights against what the layers computed.
-
-    Raises:
-        SelectionError: something selected is not there.
-        MemoryLimitError: the answer would not fit in memory.
-        ModelError: the model could not be run.
-        ExactnessError: what it gave are not attention weights.
-    """
-    plan = make_plan(source, selection)
-    view = make_view(plan)
-    _check_memory(plan, view, keep=keep)
-    kept = KeepMaps(plan.queries.tokens, plan.keys.tokens, plan.positions) if keep else None
-    regroup = Regroup(plan.queries, plan.keys, view.eat)
-
-    def eat(block: Block) -> None:
-        if kept is not None:
-            kept(block)
-        regroup(block)
-
-    report = source.stream(plan.request(verify=verify), eat)
-    record = Record(
-        model=source.model,
-        source=source.source,
-        target=source.target,
-        maps=() if kept is None else kept.maps(source.model.dtype),
-        verified=report.verified,
-        notes=report.notes,
-        selection=plan.selection,
-        tool_version=__version__,
-    )
-    return Seen(view, record)
-
-
-def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
-    whole = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
-    heads = max(map(len, plan.heads.values()), default=0)
-    layer = map_bytes(heads, plan.queries.tokens, plan.keys.tokens)
-    needed = (
-        view.bytes_needed
-        # Text is longer than the numbers it spells: about 11 characters for each 4 bytes.
-        + (4 * whole if keep else 0)
-        # Old-style code gives a layer's weights all at once, and needs the scores for them.
-        + (3 * layer if plan.source.model.captured == "hooks" else 0)
-    )
-    if needed <= SMALL:
-        return
-    import psutil
-
-    available = psutil.virtual_memory().available
-    if needed > available:
-        maps = f"{plan.head_count} heads of {len(plan.positions):,} × {plan.keys.tokens:,} weights"
-        raise MemoryLimitError(
-            f"This takes {_gigabytes(needed)} of memory for {maps}, and {_gigabytes(available)} are free",
-            "Choose fewer with --layer, --head or --query"
-            + (", or leave out --json and --save: what is only looked at is not kept" if keep else ", or cut the text"),
-        )
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:,.1f} GB"
+def working(task: str) -> AbstractContextManager[object]:
+    """A spinner on stderr while something takes its time; nothing where nobody watches."""
+    talk = Console(stderr=True)
+    return talk.status(Text(clean(task)), spinner="dots") if talk.is_terminal else nullcontext()
 
 
 class Output:
-    """Where results go: stdout, as drawings or JSON, and a file.
+    """Where results go.
 
     Raises:
-        OutputError: the file cannot be written; found here, before any model is loaded.
+        OutputError: the file to save cannot be written; found here, before any model is loaded.
     """
 
     def __init__(self, display: DisplayOptions, options: OutputOptions) -> None:
         theme = None if display.theme == "auto" else display.theme
         found = probe(sys.stdout, os.environ, color=display.color, theme=theme)
+        self.screen = found if display.width is None else replace(found, width=display.width)
         self.json = options.json
-        self.screen = Screen(
-            width=display.width or found.width,
-            height=found.height,
-            color=found.color,
-            unicode=found.unicode,
-            theme=found.theme,
-            depth=found.depth,
-        )
         self.destination: Destination | None = (
             None if options.save is None else destination(options.save, force=options.force)
         )
@@ -135,8 +48,40 @@ class Output:
     @property
     def keeps(self) -> bool:
         """Whether something written needs the maps themselves."""
-        return self.json or (self.destination is not None and self.destination.suffix in RECORD_SUFFIXES)
+        return self.json or (self.destination is not None and self.destination.holds_maps)
 
-    def write(self, seen: Iterable[Seen]) -> None:
-        """Show and save each as it comes."""
-        raise NotImplementedError
+    def write(self, looks: Iterable[Seen]) -> None:
+        """Show each as it comes, and save them all.
+
+        Raises:
+            OutputError: the file could not be written; what stood there before still does.
+        """
+        with ExitStack() as stack:
+            saver = None
+            for number, (seen, title) in enumerate(self._titled(looks)):
+                if self.destination is not None:
+                    self.destination.check_count(number + 1)
+                    if saver is None:
+                        saver = stack.enter_context(Saver.open(self.destination, self.screen, several=bool(title)))
+                    saver.add(seen, title)
+                self._show(seen, title)
+        if self.destination is not None and saver is not None:
+            print(f"attn: saved {clean(str(self.destination.path))}", file=sys.stderr)
+
+    def _titled(self, looks: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
+        """Give each a title where there are several."""
+        rest = iter(looks)
+        first = list(islice(rest, 1))
+        # JSON goes out at once, drawings wait for a second sentence to know whether they need titles.
+        second = [] if self.json else list(islice(rest, 1))
+        for number, seen in enumerate(chain(first, second, rest), start=1):
+            yield seen, f"{number}  {seen.record.source.text}" if second else ""
+
+    def _show(self, seen: Seen, title: str) -> None:
+        for note in seen.record.notes:
+            print(f"attn: note: {clean(note)}", file=sys.stderr)
+        if self.json:
+            sys.stdout.buffer.write(to_json(seen.record, seen.rows()))
+        else:
+            console(self.screen, sys.stdout).print(titled(seen, title, self.screen), end="")
+        sys.stdout.flush()

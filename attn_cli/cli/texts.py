@@ -39,7 +39,7 @@ def sentences(text: str | None, file: Path | None) -> Iterator[Sentence]:
     if text == "-" or (text is None and not sys.stdin.isatty()):
         return _lines(sys.stdin.buffer, "standard input")
     if text is None:
-        raise UsageError("There is no text to look at", 'Give a sentence in quotes, pipe lines in, or use --file PATH')
+        raise UsageError("There is no text to look at", "Give a sentence in quotes, pipe lines in, or use --file PATH")
     return iter([Sentence(_not_blank(_well_formed(text)))])
 
 

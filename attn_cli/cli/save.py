@@ -1,0 +1,92 @@
+"""What `--save` writes: each sentence as it comes, in the format that the file's suffix names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BufferedWriter
+
+from rich.console import Group
+
+from attn_cli.look import Seen
+from attn_cli.render.csv import CsvTable
+from attn_cli.render.files import Destination
+from attn_cli.render.json import to_json
+from attn_cli.render.npz import to_npz
+from attn_cli.render.page import to_page
+from attn_cli.render.paint import title_lines
+from attn_cli.render.screen import Screen, to_svg, to_text
+from attn_cli.render.views.base import stacked
+from attn_cli.words import Regroup
+
+__all__ = ["Saver", "titled"]
+
+
+class Saver:
+    """An open file that sentences are added to.
+
+    Args:
+        destination: where, and in which format.
+        file: the open file.
+        screen: what drawings are made for.
+        several: whether there will be more than one sentence.
+    """
+
+    def __init__(self, destination: Destination, file: BufferedWriter, screen: Screen, *, several: bool) -> None:
+        self._suffix, self._file, self._several = destination.suffix, file, several
+        # A file is as long as it needs to be, and holds whatever a reader can show.
+        self._screen = replace(screen, height=None, unicode=True, color=destination.suffix != ".txt", depth="truecolor")
+        self._table: CsvTable | None = None
+        self._drawings: list[Group] = []
+        self._count = 0
+
+    @classmethod
+    @contextmanager
+    def open(cls, destination: Destination, screen: Screen, *, several: bool) -> Iterator[Saver]:
+        """A saver whose file takes its place when the block ends without an exception.
+
+        Raises:
+            OutputError: it could not be written; what stood there before still does.
+        """
+        with destination.open() as file:
+            saver = cls(destination, file, screen, several=several)
+            yield saver
+            saver._finish()
+
+    def add(self, seen: Seen, title: str) -> None:
+        """Write one sentence, below its title where it has one."""
+        if self._suffix in {".json", ".jsonl"}:
+            self._file.write(to_json(seen.record, seen.rows()))
+        elif self._suffix == ".npz":
+            self._file.write(to_npz(seen.record, seen.rows()))
+        elif self._suffix == ".csv":
+            self._add_table(seen)
+        else:
+            self._drawings.append(titled(seen, title, self._screen))
+        self._count += 1
+
+    def _add_table(self, seen: Seen) -> None:
+        plan = seen.view.plan
+        if self._table is None:
+            self._table = CsvTable(self._file, scores=plan.selection.scores, sentences=self._several)
+        collector = self._table.collector(plan.queries, plan.keys, self._count, plan.chosen)
+        seen.record.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
+
+    def _finish(self) -> None:
+        if not self._drawings:
+            return
+        drawing = stacked(self._drawings)
+        if self._suffix == ".svg":
+            text = to_svg(drawing, self._screen)
+        elif self._suffix == ".html":
+            text = to_page(drawing, self._screen)
+        else:
+            text = to_text(drawing, self._screen)
+        self._file.write(text.encode())
+
+
+def titled(seen: Seen, title: str, screen: Screen) -> Group:
+    """A drawing below its title, where it has one."""
+    drawing = seen.draw(screen)
+    return stacked([Group(*title_lines(title, screen)), drawing]) if title else drawing

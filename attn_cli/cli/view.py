@@ -1,0 +1,54 @@
+"""`attn view`: a saved record, shown again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attn_cli.cli.options import DisplayOptions, OutputOptions, SelectionOptions, grouped
+from attn_cli.errors import UsageError
+from attn_cli.selection import Selection, check_syntax
+
+__all__ = ["EPILOG", "HELP", "NAME", "run"]
+
+NAME = "view"
+HELP = """Show a saved record again, as it was or with another selection.
+
+Reads what --json printed and what --save wrote as .json, .jsonl or .npz.
+"""
+EPILOG = """\b
+Examples:
+  attn inspect "The cat sat" --model FOLDER --json | attn view -
+  attn view record.npz --query cat
+  attn view record.json --grid --save record.svg
+"""
+
+
+@grouped
+def run(
+    *,
+    file: Annotated[str, typer.Argument(help="A .json, .jsonl or .npz; - for standard input.")],
+    choice: SelectionOptions,
+    display: DisplayOptions,
+    output: OutputOptions,
+) -> None:
+    """Run the command."""
+    check_syntax(choice.over(Selection()))
+    if file == "-" and sys.stdin.isatty():
+        raise UsageError("There is nothing on standard input", "Pipe a record in, or name a file")
+
+    from attn_cli.cli.show import Output
+    from attn_cli.look import Seen, look
+    from attn_cli.render.read import read_records
+
+    out = Output(display, output)
+
+    def looks() -> Iterator[Seen]:
+        for record in read_records(sys.stdin.buffer if file == "-" else Path(file)):
+            yield look(record, choice.over(record.selection), keep=out.keeps)
+
+    out.write(looks())

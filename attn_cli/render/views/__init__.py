@@ -1,0 +1,21 @@
+"""What a user can look at: each view eats the stream of one text and draws what it kept. A new view is one new file."""
+
+from __future__ import annotations
+
+from attn_cli.plan import Plan
+from attn_cli.render.views.base import View
+from attn_cli.render.views.grid import GridView
+from attn_cli.render.views.head import HeadView
+from attn_cli.render.views.heads import HeadsView
+from attn_cli.render.views.query import QueryView
+
+__all__ = ["View", "make_view"]
+
+
+def make_view(plan: Plan) -> View:
+    """The view that was asked for; a single head is shown whole."""
+    if plan.selection.view == "grid":
+        return GridView(plan)
+    if plan.chosen is not None:
+        return QueryView(plan)
+    return HeadView(plan) if plan.head_count == 1 else HeadsView(plan)

@@ -1,0 +1,133 @@
+"""What all views share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from attn_cli.blocks import Block
+from attn_cli.measure.summary import HeadSummary, Summarize
+from attn_cli.plan import Plan
+from attn_cli.record import Record
+from attn_cli.render.labels import Labels
+from attn_cli.render.paint import caption_lines, drawing
+from attn_cli.render.screen import Screen, to_text
+from attn_cli.render.tables import model_line
+from attn_cli.words import Units
+
+__all__ = ["View", "labels_of", "lines_of", "listed", "stacked"]
+
+LINKS = 3
+
+
+class View(ABC):
+    """Eats the blocks of one text, in the units shown (see `words.Regroup`), and draws what it kept.
+
+    Args:
+        plan: what to look at.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.queries, self.keys = labels_of(plan.queries), labels_of(plan.keys)
+        self._summarize = Summarize(plan.queries, plan.keys, LINKS)
+        self._sinks: list[float] = []
+
+    @property
+    @abstractmethod
+    def bytes_needed(self) -> int:
+        """Memory that this view keeps, in bytes."""
+
+    @abstractmethod
+    def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+        """The parts of the drawing, below the line on the model.
+
+        Args:
+            screen: where.
+            room: lines that are left of the screen's height; None for no end.
+        """
+
+    def eat(self, block: Block) -> None:
+        """Take from a block what this view needs."""
+        if block.sink is not None:
+            self._sinks.append(float(block.sink.mean()))
+        self._summarize(block)
+
+    def summaries(self) -> tuple[HeadSummary, ...]:
+        """The figures of each head."""
+        return self._summarize.result
+
+    def draw(self, screen: Screen, record: Record) -> Group:
+        """The whole drawing.
+
+        Args:
+            screen: where.
+            record: the record of this run; its maps are not needed.
+        """
+        heading = model_line(record.model, self.plan.kind, self.plan.queries.tokens, self._words(record), screen)
+        remarks = caption_lines(" ".join(self._remarks(record)), screen)
+        top = [heading, drawing(remarks)] if remarks else [heading]
+        room = None if screen.height is None else screen.height - sum(lines_of(part, screen) for part in top) - 2
+        return stacked([Group(*top), *self.body(screen, room)])
+
+    def _words(self, record: Record) -> int:
+        rows = record.source if self.plan.kind != "cross" or record.target is None else record.target
+        return len(rows.words)
+
+    def _remarks(self, record: Record) -> list[str]:
+        """What a reader must know before believing the numbers."""
+        remarks = []
+        instead: dict[str, list[int]] = {}
+        for layer, name in self.plan.stack.without.items():
+            instead.setdefault(name, []).append(layer)
+        for name, layers in instead.items():
+            remarks.append(f"Without attention: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
+        hidden = [
+            name
+            for name, shown in (
+                ("special tokens", self.plan.selection.special),
+                ("the first token", self.plan.selection.sink),
+            )
+            if not shown
+        ]
+        if hidden:
+            remarks.append(f"Without {' and '.join(hidden)}: the rest of each row is renormalised to sum to 1.")
+        if self._sinks:
+            share = float(np.mean(self._sinks))
+            remarks.append(f"A learned sink takes {share:.2f} of the average row; the weights sum to the rest.")
+        if record.verified is not None:
+            remarks.append(
+                f"Verified: softmax(scores)·values is what the layers computed, within {record.verified:.1e}."
+            )
+        return remarks
+
+
+def labels_of(units: Units) -> Labels:
+    """What stands beside the rows or above the columns of these units."""
+    return Labels(units.labels, units.special)
+
+
+def lines_of(drawing: RenderableType, screen: Screen) -> int:
+    """How many lines a drawing takes."""
+    return to_text(drawing, screen).count("\n")
+
+
+def stacked(parts: Sequence[RenderableType]) -> Group:
+    """Drawings below each other, a blank line between."""
+    first, *rest = parts
+    return Group(first, *(piece for part in rest for piece in (Text(""), part)))
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """`0-2, 5`: numbers in order, with runs drawn together."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

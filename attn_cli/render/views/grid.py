@@ -1,0 +1,39 @@
+"""All heads side by side, each as a small heatmap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+
+from attn_cli.blocks import Block
+from attn_cli.measure.collect import PoolMaps
+from attn_cli.plan import Plan
+from attn_cli.render.grid import grid
+from attn_cli.render.screen import Screen
+from attn_cli.render.views.base import View
+
+__all__ = ["GridView"]
+
+SIDE = 256
+"""Most cells kept along a map's side; no terminal shows more."""
+
+
+class GridView(View):
+    """Every head as a small heatmap, a row of the grid per layer."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._maps = PoolMaps(len(plan.queries), len(plan.keys), SIDE)
+
+    @property
+    def bytes_needed(self) -> int:
+        return self.plan.head_count * min(len(self.queries), SIDE) * min(len(self.keys), SIDE) * 4
+
+    def eat(self, block: Block) -> None:
+        super().eat(block)
+        self._maps(block)
+
+    def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+        del room  # all of them were asked for
+        return [grid(self._maps.maps, screen, pooled=self._maps.size, unit=self.plan.selection.unit)]

@@ -1,0 +1,57 @@
+"""One head: its figures, and its whole map with every number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+
+from attn_cli.blocks import Block
+from attn_cli.measure.collect import MeanMap
+from attn_cli.plan import Plan, name_head
+from attn_cli.render.heatmap import MapView, heatmap
+from attn_cli.render.screen import Screen
+from attn_cli.render.tables import head_table
+from attn_cli.render.views.base import View
+
+__all__ = ["HeadView"]
+
+MOST_COLUMNS = 48
+"""Columns up to which every number is written without being asked to with `--all`."""
+
+
+class HeadView(View):
+    """A single head's figures, its table of weights, and the heatmap under them."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        ((self._layer, (self._head,)),) = plan.heads.items()
+        self._map = MeanMap(len(plan.queries), len(plan.keys), [self._layer], scores=plan.selection.scores)
+
+    @property
+    def bytes_needed(self) -> int:
+        return 3 * 4 * len(self.queries) * len(self.keys)
+
+    def eat(self, block: Block) -> None:
+        super().eat(block)
+        self._map(block)
+
+    def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+        del room  # a whole map was asked for
+        selection = self.plan.selection
+        measure = selection.measure
+        numbers = selection.all or len(self.keys) <= MOST_COLUMNS
+        view = MapView(
+            self._map.values, self.queries, self.keys, self.plan.kind, measure, selection.unit, self._map.visible
+        )
+        return [
+            head_table(self.summaries(), self.queries, self.keys, screen),
+            heatmap(
+                view,
+                screen,
+                title=f"{measure.capitalize()}s of head {name_head(self._layer, self._head)}",
+                caption="" if numbers else f"--all writes every {measure}.",
+                numbers=numbers,
+                mark_strongest=True,
+            ),
+        ]

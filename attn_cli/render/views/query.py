@@ -1,0 +1,81 @@
+"""One word: where it looks, in each head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from rich.console import RenderableType
+
+from attn_cli.blocks import Block
+from attn_cli.measure.summary import HeadSummary, Link, Summarize
+from attn_cli.plan import Plan
+from attn_cli.render.screen import Screen
+from attn_cli.render.tables import QueryRow, query_table
+from attn_cli.render.views.base import View
+from attn_cli.render.views.heads import FEWEST_ROWS, in_order
+
+__all__ = ["QueryView"]
+
+
+class QueryView(View):
+    """For each head, the keys that the chosen queries weigh most (or score highest)."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._summarize = Summarize(plan.queries, plan.keys, links=1)
+        self._rows: list[QueryRow] = []
+
+    @property
+    def bytes_needed(self) -> int:
+        return 0
+
+    def eat(self, block: Block) -> None:
+        for query in self.plan.chosen or ():
+            row = query - block.start
+            if not 0 <= row < block.visible.shape[0]:
+                continue
+            part = slice(row, row + 1)
+            super().eat(
+                replace(
+                    block,
+                    start=query,
+                    weights=block.weights[:, part],
+                    visible=block.visible[part],
+                    scores=None if block.scores is None else block.scores[:, part],
+                    sink=None if block.sink is None else block.sink[:, part],
+                )
+            )
+            first, stop = (int(end) for end in block.visible[row])
+            values = block.scores if self.plan.selection.scores and block.scores is not None else block.weights
+            for index, head in enumerate(block.heads):
+                seen = values[index, row, first:stop]
+                best = np.argsort(-seen, kind="stable")[: self.plan.selection.top_k] + first
+                links = tuple(Link(query, int(key), float(values[index, row, key])) for key in best)
+                self._rows.append(QueryRow(block.layer, head, query, links))
+
+    def summaries(self) -> tuple[HeadSummary, ...]:
+        """Figures over the chosen rows alone, and the links from them that are shown."""
+        links: dict[tuple[int, int], tuple[Link, ...]] = {}
+        for row in self._rows:
+            place = (row.layer, row.head)
+            links[place] = (*links.get(place, ()), *row.links)
+        return tuple(replace(one, links=links[one.layer, one.head]) for one in super().summaries())
+
+    def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+        selection = self.plan.selection
+        telling = super().summaries()
+        queries = max(len(self.plan.chosen or ()), 1)
+        limit = None if room is None or selection.all else max(FEWEST_ROWS, (room - 3) // queries - 2)
+        chosen = in_order(telling, selection.sort, limit)
+        order = {(row.layer, row.head): place for place, row in enumerate(chosen)}
+        rows = sorted(
+            (row for row in self._rows if (row.layer, row.head) in order),
+            key=lambda row: (row.query, order[row.layer, row.head]),
+        )
+        caption = ""
+        if len(chosen) < len(telling):
+            why = "those that look most at one other word" if selection.sort == "layer" else f"by {selection.sort}"
+            caption = f"{len(chosen)} of {len(telling)} heads, {why}; --all shows every head."
+        return [query_table(rows, self.queries, self.keys, screen, caption=caption)]

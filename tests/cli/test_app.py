@@ -1,0 +1,167 @@
+"""The command line itself: help, errors, exit codes, and nothing heavy imported for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attn_cli import __version__
+from attn_cli.cli.app import main
+
+HEAVY = ("torch", "transformers", "numpy", "tokenizers", "scipy")
+COMMANDS = ("inspect", "view", "schema")
+
+
+def attn(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """The installed command, as a person runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "attn_cli", *arguments],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "80", **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        *([command, "--help"] for command in COMMANDS),
+        ["--version"],
+        [],
+        ["nonsense"],
+        ["inspect", "--nonsense"],
+        ["inspect", "a cat"],
+        ["inspect", "a cat", "--model", "x", "--layer", "1..2"],
+        ["inspect", "a cat", "--model", "x", "--head", "2.5,3"],
+        ["inspect", "a cat", "--model", "x", "--grid", "--query", "cat"],
+        ["inspect", "a cat", "--model", "x", "--top-k", "0"],
+        ["inspect", "a cat", "--model", "x", "--device", "abacus"],
+        ["inspect", "a cat", "--file", "x", "--model", "x"],
+        ["inspect", " ", "--model", "x"],
+        ["view"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
+    program = (
+        "import json, sys\n"
+        "from attn_cli.cli.app import main\n"
+        f"code = main({arguments!r})\n"
+        f"print(json.dumps([code, [name for name in {HEAVY!r} if name in sys.modules]]), file=sys.stderr)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in {"ATTN_CHECK_SHAPES", "ATTN_MODEL"}}
+    result = subprocess.run(
+        [sys.executable, "-c", program], input=b"", capture_output=True, check=True, env=environment
+    )
+    code, imported = json.loads(result.stderr.splitlines()[-1])
+    assert imported == []
+    helps = not arguments or "--help" in arguments or "--version" in arguments
+    assert code == (3 if " " in arguments else 2 if not helps or not arguments else 0)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"attn {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_every_option_and_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Example" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def examples(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    main([command, "--help"])
+    text = capsys.readouterr().out
+    return [line.strip().removeprefix("Example: ") for line in text.splitlines() if re.search(r"\battn (inspect|view|schema)\b", line) and "Usage" not in line]
+
+
+def test_the_examples_in_the_help_pages_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], minilm: str
+) -> None:
+    commands = [line for command in COMMANDS for line in examples(command, capsys)]
+    assert len(commands) >= 8
+    (tmp_path / "sentences.txt").write_text("The cat sat.\nThe mat.\n")
+    shell = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}; set -eo pipefail\n'
+    prepare = (
+        f'attn inspect "The cat sat" --model FOLDER --save record.json >/dev/null\n'
+        f'attn inspect "The cat sat" --model FOLDER --save record.npz >/dev/null\n'
+    )
+    script = (shell + prepare + "\n".join(commands)).replace("FOLDER", shlex.quote(minilm))
+    script = script.replace("| jq '.properties | keys'", "| python3 -m json.tool")  # jq is not on every machine
+    result = subprocess.run(
+        ["bash", "-c", script], capture_output=True, check=False, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    assert len((tmp_path / "maps.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["inspect", "--layer"], 2, "--layer"),
+        (["inspect", "a cat"], 2, "--model"),
+        (["inspect", "a cat", "--model", "no/such/folder/here"], 5, "no/such/folder/here"),
+        (["inspect", "", "--model", "x"], 3, "empty"),
+        (["inspect", "--file", "missing.txt", "--model", "x"], 3, "missing.txt"),
+        (["view", "missing.json"], 3, "missing.json"),
+        (["inspect", "a", "--model", "x", "--save", "a.docx"], 6, ".json"),
+        (["inspect", "a", "--model", "x", "--save", "no/such/place/a.json"], 6, "no/such/place"),
+        (["inspekt"], 2, "inspekt"),
+    ],
+)
+def test_errors_are_one_line_with_a_code(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("attn: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_traceback_is_one_variable_away() -> None:
+    result = attn("view", "missing.json", ATTN_DEBUG="1")
+    assert b"Traceback" in result.stderr
+
+
+def test_control_characters_in_an_error_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["view", "a\x1b]0;title\x07\x1b[31mred"]) == 3
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [(b"", "no text in standard input"), (b"\n \n", "no text"), (b"caf\xe9\n", "line 1 of standard input is not UTF-8")],
+)
+def test_what_is_piped_in(stdin: bytes, message: str) -> None:
+    result = attn("inspect", "--model", "x", stdin=stdin)
+    assert result.returncode == 3
+    assert message in result.stderr.decode()
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{shlex.quote(sys.executable)} -m attn_cli schema | head -c 5; echo \" ${{PIPESTATUS[0]}}\""
+    result = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    assert result.stderr == b""
+    assert result.stdout.split()[-1] in {b"0", b"141"}
+
+
+def test_completion_scripts_are_made(capsys: pytest.CaptureFixture[str]) -> None:
+    result = attn("--show-completion", "bash", SHELL="/bin/bash")
+    assert result.returncode == 0
+    assert b"_ATTN_COMPLETE" in result.stdout or b"complete" in result.stdout
+    assert capsys.readouterr().err == ""
