@@ -47,7 +47,7 @@ INSTEAD = {
     "mlp": "feed-forward only",
     "moe": "feed-forward only",
 }
-"""What the class names in a layer without attention say about what it has instead; the first that fits is taken."""
+"""What the names in a layer without attention say about what it has instead; the first that fits is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +248,8 @@ def _number(model: PreTrainedModel, members: list[_Found]) -> tuple[int, list[tu
 
 
 def _instead(layer: nn.Module) -> str:
-    classes = [type(module).__name__ for module in layer.modules()]
-    lowered = " ".join(classes).lower()
-    return next((name for word, name in INSTEAD.items() if word in lowered), classes[0])
+    names = " ".join(f"{path} {type(module).__name__}" for path, module in layer.named_modules()).lower()
+    return next((instead for word, instead in INSTEAD.items() if word in names), type(layer).__name__)
 
 
 def _text_config(model: PreTrainedModel) -> PreTrainedConfig:

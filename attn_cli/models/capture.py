@@ -85,12 +85,13 @@ def stream(
     delivery = Delivery(model.config.model_type, anatomy, inputs, request, eat, rows)
     run = _Run(model, delivery)
     interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
+    loaded_with = model.config._attn_implementation  # noqa: SLF001 - there is no public name
     with ExitStack() as stack:
         stack.enter_context(_left_as_found(model, NAME if interface else None))
         stack.enter_context(torch.no_grad())
         for module in interface:
             stack.callback(module.register_forward_pre_hook(run.begin).remove)
-        stack.enter_context(watch_older_layers(anatomy, delivery))
+        stack.enter_context(watch_older_layers(anatomy, delivery, loaded_with))
         stack.callback(_running.reset, _running.set(run))
         model(**inputs)
     return delivery.finish()

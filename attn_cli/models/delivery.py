@@ -172,10 +172,18 @@ class Delivery:
 
 
 def _lengths(anatomy: Anatomy, inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
-    """Queries and keys of each kind, as far as the inputs tell."""
+    """Queries and keys of each kind, as far as the inputs tell.
+
+    Raises:
+        ModelError: they are not a batch of one.
+    """
 
     def tokens(*names: str) -> int | None:
-        return next((int(inputs[name].shape[1]) for name in names if inputs.get(name) is not None), None)
+        given = [inputs[name] for name in names if inputs.get(name) is not None]
+        for tensor in given:
+            if len(tensor) != 1:
+                raise ModelError(f"The model was given a batch of {len(tensor)} texts", "Give it one at a time")
+        return int(given[0].shape[1]) if given else None
 
     source = tokens("input_ids", "inputs_embeds")
     target = tokens("decoder_input_ids", "decoder_inputs_embeds")

@@ -28,11 +28,17 @@ HIDDEN = -5000.0
 
 
 @contextmanager
-def watch_older_layers(anatomy: Anatomy, delivery: Delivery) -> Iterator[None]:
+def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str | None) -> Iterator[None]:
     """While it is entered, hand over the attention asked for of every module that takes its softmax itself.
 
+    Args:
+        anatomy: the model's attention.
+        delivery: where to hand it.
+        implementation: what the model was loaded with.
+
     Raises:
-        ModelError: a layer takes more than one softmax from token to token.
+        ModelError: the model was not loaded with eager attention, or a layer takes more than one softmax from token to
+            token.
         ExactnessError: what was found are not attention weights.
     """
     running: list[_Layer] = []
@@ -45,6 +51,12 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery) -> Iterator[None]:
     if not modules:
         yield
         return
+    if implementation != "eager":
+        raise ModelError(
+            f"Models of the family {delivery.family} show their attention only with the attention implementation eager, "
+            f"and this one was loaded with {implementation}",
+            'Load it with attn_implementation="eager"',
+        )
 
     def begin(module: nn.Module, _: tuple[Any, ...]) -> None:
         running.append(_Layer(module, delivery.begin(module), delivery))
@@ -144,6 +156,8 @@ class _Layer:
         if window is not None and values.ndim == 4 and values.shape[2:] == (heads, 2 * window + 1):
             return lambda start, stop: _unrolled(values[0, start:stop], start, keys)
         maps = values[0] if values.ndim == 4 and len(values) == 1 else values
+        if self._place.kind == "cross" and self._delivery.family == "prophetnet":
+            maps = maps[:, :queries]  # Below the stream that reads the text come those that predict further ahead.
         if maps.shape != (heads, queries, keys):
             return None
         return lambda start, stop: maps[:, start:stop]
