@@ -61,7 +61,7 @@ class Destination:
             )
 
     @contextmanager
-    def open(self) -> Iterator[io.BufferedIOBase]:
+    def open(self) -> Iterator[io.BufferedWriter]:
         """A binary file that becomes the target when the block ends without an exception, and vanishes otherwise.
 
         Raises:
@@ -70,7 +70,7 @@ class Destination:
         if self.device:
             with self._translated():
                 descriptor = os.open(self.target, os.O_WRONLY)
-            with io.BufferedWriter(_Raw(descriptor, self.path)) as file:
+            with self._buffered(descriptor) as file:
                 yield file
             return
         temporary = self.target.with_name(f".attn-{secrets.token_hex(8)}.tmp")
@@ -78,7 +78,7 @@ class Destination:
             # 0o666 less the umask, which is what any new file gets.
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            with io.BufferedWriter(_Raw(descriptor, self.path)) as file:
+            with self._buffered(descriptor) as file:
                 yield file
                 file.flush()
                 with self._translated():
@@ -91,6 +91,9 @@ class Destination:
         except BaseException:  # Ctrl-C too must leave nothing behind
             temporary.unlink(missing_ok=True)
             raise
+
+    def _buffered(self, descriptor: int) -> io.BufferedWriter:
+        return io.BufferedWriter(_Raw(descriptor, self.path))
 
     def check_free(self) -> None:
         """Make sure that nothing would be lost.
