@@ -45,7 +45,7 @@ class MapView:
     """What a heatmap shows.
 
     Raises:
-        ValueError: shapes disagree.
+        ValueError: values and labels disagree.
     """
 
     values: Float[np.ndarray, "query key"]
@@ -62,8 +62,6 @@ class MapView:
         shape = (len(self.query), len(self.key))
         if self.values.shape != shape:
             raise ValueError(f"values have shape {self.values.shape}, the labels say {shape}")
-        if self.visible is not None and self.visible.shape != (shape[0], 2):
-            raise ValueError(f"visible has shape {self.visible.shape}, expected {(shape[0], 2)}")
 
     def shown(self) -> Float[np.ndarray, "query key"]:
         """The values, not-a-number where there is nothing to see."""

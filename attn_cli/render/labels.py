@@ -70,15 +70,11 @@ def clean(text: str, *, unicode: bool = True) -> str:
     """
     if text.isascii() and text.isprintable() and text.strip() == text:
         return text
-    core = text.strip(" ")
-    if not core:
-        pieces = ["␣"] * len(text)
-    else:
-        before = len(text) - len(text.lstrip(" "))
-        pieces = ["␣"] * before
-        pieces += [_shown(core, index) for index in range(len(core))]
-        pieces += ["␣"] * (len(text) - before - len(core))
-    shown = "".join(pieces)
+    bare = "".join(character for character in text if not _is_selector(character))
+    shown = "".join(_shown(bare, index) for index in range(len(bare)))
+    core = shown.strip(" ")
+    before = len(shown) - len(shown.lstrip(" "))
+    shown = "␣" * before + core + "␣" * (len(shown) - before - len(core))
     if shown and _stands_on_nothing(shown):
         shown = DOTTED_CIRCLE + shown
     return shown if unicode else _ascii(shown)
@@ -93,8 +89,6 @@ def _shown(text: str, index: int) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "\N{SYMBOL FOR DELETE}"
-    if 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF:
-        return ""
     if character == JOINER:
         joins = 0 < index < len(text) - 1 and _pictorial(text[index - 1]) and _pictorial(text[index + 1])
         return JOINER if joins else ""
@@ -109,8 +103,15 @@ def _shown(text: str, index: int) -> str:
 
 
 def _pictorial(character: str) -> bool:
-    """Part of an emoji: a symbol, a skin tone, or the selector between them."""
-    return unicodedata.category(character) in ("So", "Sk") or character == "\N{VARIATION SELECTOR-16}"
+    """Part of an emoji: a symbol or a skin tone."""
+    return unicodedata.category(character) in ("So", "Sk")
+
+
+def _is_selector(character: str) -> bool:
+    """Chooses between two looks of the character before, of which one may be wider."""
+    return "\N{VARIATION SELECTOR-1}" <= character <= "\N{VARIATION SELECTOR-16}" or (
+        "\N{VARIATION SELECTOR-17}" <= character <= "\N{VARIATION SELECTOR-256}"
+    )
 
 
 def _stands_on_nothing(text: str) -> bool:

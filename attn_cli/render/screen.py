@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Literal, TextIO
+from typing import Any, Literal
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -89,7 +89,7 @@ class Screen:
             raise ValueError(f"a screen has at least {NARROWEST} columns, not {self.width}")
 
 
-def console(screen: Screen, file: IO[str]) -> Console:
+def console(screen: Screen, file: Any) -> Console:
     """A console that writes drawings made for `screen` to `file`, and decides nothing itself."""
     return Console(
         file=file,
@@ -162,16 +162,14 @@ def _span(segment: Segment, theme: TerminalTheme) -> str:
     return f'<span style="{style}">{text}</span>' if style else text
 
 
-def probe(
-    stdout: TextIO, environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None
-) -> Screen:
+def probe(stdout: Any, environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None) -> Screen:
     """Find out what `stdout` can show.
 
     Width, height and colours are Rich's findings (`NO_COLOR`, `FORCE_COLOR`, `TERM`, `COLORTERM`, `COLUMNS`). A
     terminal with fewer than 256 colours counts as one without: sixteen cannot show a scale.
 
     Args:
-        stdout: where the drawings will go.
+        stdout: the text stream that the drawings will go to.
         environ: the environment.
         color: colour or not, whatever the terminal says; None to ask it.
         theme: the terminal's ground; None to go by `COLORFGBG`, which some terminals set, and else `dark`.

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from rich.text import Text
+
+from attn_cli.render.heatmap import MapView, heatmap
+from attn_cli.render.labels import Labels
+from attn_cli.render.screen import Screen, probe, to_html, to_svg, to_text
+from tests.render.drawings import LABELS, NASTY, weights
+
+
+class Stdout(io.TextIOWrapper):
+    """A stream that may be a terminal."""
+
+    def __init__(self, *, terminal: bool = True, encoding: str = "utf-8") -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+XTERM = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "97", "LINES": "31"}
+
+
+def test_a_terminal() -> None:
+    assert probe(Stdout(), XTERM) == Screen(width=97, height=31, color=True, unicode=True, theme="dark")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb", "COLORTERM": ""}, False),
+        ({"TERM": "linux", "COLORTERM": ""}, False),
+        ({"TERM": "xterm-256color", "COLORTERM": ""}, True),
+    ],
+)
+def test_color(environ: dict[str, str], expected: bool) -> None:
+    assert probe(Stdout(), XTERM | environ).color is expected
+
+
+def test_256_colors() -> None:
+    assert probe(Stdout(), XTERM | {"COLORTERM": ""}).depth == "256"
+
+
+def test_color_can_be_asked_for() -> None:
+    assert probe(Stdout(terminal=False), XTERM, color=True).color
+    assert not probe(Stdout(), XTERM, color=False).color
+    assert probe(Stdout(terminal=False), XTERM | {"FORCE_COLOR": "1"}).color
+
+
+def test_a_pipe_has_neither_color_nor_end() -> None:
+    screen = probe(Stdout(terminal=False), XTERM)
+    assert (screen.color, screen.height) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("colorfgbg", "expected"),
+    [
+        ("15;0", "dark"),
+        ("0;15", "light"),
+        ("0;default;7", "light"),
+        ("12;8", "dark"),
+        ("default;default", "dark"),
+        ("", "dark"),
+    ],
+)
+def test_ground(colorfgbg: str, expected: str) -> None:
+    assert probe(Stdout(), XTERM | {"COLORFGBG": colorfgbg}).theme == expected
+    assert probe(Stdout(), XTERM | {"COLORFGBG": colorfgbg}, theme="light").theme == "light"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "shift_jis"])
+def test_encodings_without_block_characters(encoding: str) -> None:
+    assert not probe(Stdout(encoding=encoding), XTERM).unicode
+
+
+def test_widths_have_a_floor() -> None:
+    assert probe(Stdout(), XTERM | {"COLUMNS": "7"}).width == 40
+    with pytest.raises(ValueError, match="at least 40 columns, not 39"):
+        Screen(width=39)
+
+
+def test_plain_text_has_no_escapes() -> None:
+    drawing = heatmap(MapView(weights(0, 1), LABELS, LABELS), Screen(color=False), title="Head")
+    assert "\x1b" not in to_text(drawing, Screen(color=False))
+    assert "\x1b[" in to_text(drawing, Screen(color=True))
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_pictures_fetch_nothing_and_escape_everything(theme: str) -> None:
+    screen = Screen(theme="light" if theme == "light" else "dark")
+    labels = Labels([*NASTY[:10], "<script>", "&amp;", "שלום", "漢"])
+    drawing = heatmap(MapView(weights(0, 1), labels, labels), screen, title="<b>&")
+    svg, html = to_svg(drawing, screen, title="<&>"), to_html(drawing, screen)
+    assert re.findall(r"https?://[^\"]*", svg) == ["http://www.w3.org/2000/svg"]
+    assert not re.search(r"https?:|url\(|@import|src=", html)
+    for picture in (svg, html):
+        assert "<script" not in picture
+        assert "<b>" not in picture
+        assert "&lt;b&gt;&amp;" in picture
+        assert "\x1b" not in picture
+    assert html.startswith("<pre style=")
+    assert html.count("<span") == html.count("</span>")
+    assert '<span style="display: inline-block; height: 16px; width: 2ch">漢</span>' in html
+
+
+def test_svg_is_a_picture() -> None:
+    svg = to_svg(Text("a & b"), Screen(width=60))
+    assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - of our own making

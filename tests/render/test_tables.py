@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from attn_cli.blocks import ModelInfo, Stack
+from attn_cli.measure.summary import HeadSummary, Link
+from attn_cli.render.labels import Labels
+from attn_cli.render.screen import Screen
+from attn_cli.render.tables import QueryRow, head_table, model_line, query_table
+from tests.render.drawings import LABELS, NASTY, longest, shown, summaries
+
+PLAIN = Screen(color=False)
+
+
+def row(**changes: object) -> HeadSummary:
+    return replace(summaries()[0], **changes)  # type: ignore[arg-type]
+
+
+def test_one_row_per_head() -> None:
+    rows = [
+        row(layer=2, head=5, focus=0.5, entropy=1.25, distance=3.0, first=0.04, itself=0.1, previous=0.996),
+        row(layer=10, head=11, focus=0.0, links=()),
+    ]
+    screen = Screen(width=100, color=False)
+    assert shown(head_table(rows, LABELS, LABELS, screen), screen) == [
+        " head  focus              entropy  distance  first  itself  previous  strongest link",
+        "  2.5  ━━━━━━       0.50     1.25      3.00   0.04    0.10      1.00  it → trophy   0.58",
+        "10.11               0.00     2.64      1.00   0.00    0.00      0.02",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "header", "missing"),
+    [
+        (160, "focus entropy distance first itself previous strongest links", ""),
+        (80, "focus entropy dist. first itself prev. strongest link", ""),
+        (60, "focus dist. first prev. strongest link", "A wider terminal also shows entropy, itself."),
+    ],
+)
+def test_columns_that_fit(width: int, header: str, missing: str) -> None:
+    screen = Screen(width=width, color=False)
+    lines = shown(head_table(summaries(), LABELS, LABELS, screen, caption=""), screen)
+    assert lines[0].split() == ["head", *header.split()]
+    assert longest(lines) <= width
+    assert (lines[-1] == missing) if missing else ("wider" not in lines[-1])
+    assert len([line for line in lines if re.match(r" ?\d\.\d ", line)]) == 15
+
+
+def test_layers_stand_apart_only_in_their_order() -> None:
+    def gaps(rows: list[HeadSummary]) -> int:
+        return shown(head_table(rows, LABELS, LABELS, PLAIN), PLAIN).count("")
+
+    assert gaps(summaries()) == 2
+    assert gaps(sorted(summaries(), key=lambda row: -row.focus)) == 0
+    assert gaps([summaries()[0], summaries()[5], summaries()[10]]) == 0
+
+
+def test_cross_attention_has_no_positions() -> None:
+    rows = [row(kind="cross", distance=None, itself=None, previous=None, focus=float("nan"))]
+    lines = shown(head_table(rows, LABELS, LABELS, PLAIN), PLAIN)
+    assert lines[0].split() == ["head", "focus", "entropy", "first", "strongest", "links"]
+    assert lines[1].split()[1] == "–"
+
+
+def test_captions() -> None:
+    lines = shown(head_table(summaries()[:2], LABELS, LABELS, PLAIN, caption="2 of 15 heads; --all."), PLAIN)
+    assert lines[-2:] == ["", "2 of 15 heads; --all."]
+
+
+def test_no_heads() -> None:
+    assert shown(head_table([], LABELS, LABELS, PLAIN), PLAIN) == ["head  focus              strongest link"]
+    assert shown(query_table([], LABELS, LABELS, PLAIN), PLAIN) == [""]
+
+
+def test_where_a_word_looks() -> None:
+    labels = Labels(["it", "was", "it"], positions=[4, 5, 9])
+    rows = [
+        QueryRow(2, 5, 0, (Link(0, 1, 0.5), Link(0, 2, 0.04))),
+        QueryRow(2, 11, 0, (Link(0, 0, 1.0),)),
+        QueryRow(2, 5, 2, (Link(2, 1, 0.25),)),
+    ]
+    assert shown(query_table(rows, labels, labels, PLAIN, caption="End."), PLAIN) == [
+        "it#1  query 4",
+        "2.5   was 0.50 ━━━━      it  0.04 ╸",
+        "2.11  it  1.00 ━━━━━━━━",
+        "",
+        "it#2  query 9",
+        "2.5   was 0.25 ━━",
+        "",
+        "End.",
+    ]
+
+
+def test_scores_get_no_bars() -> None:
+    rows = [QueryRow(0, 0, 9, (Link(9, 2, 12.5), Link(9, 1, -3.25)))]
+    lines = shown(query_table(rows, LABELS, LABELS, PLAIN, measure="score"), PLAIN)
+    assert lines[1] == "0.0  trophy 12.50  The    -3.25"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_query_rows_are_never_cut(width: int, count: int) -> None:
+    screen = Screen(width=width, color=False)
+    rows = [QueryRow(0, 0, 9, tuple(Link(9, key, 0.01 * (key + 1)) for key in range(count)))]
+    lines = shown(query_table(rows, LABELS, LABELS, screen), screen)
+    assert longest(lines) <= width
+    assert re.findall(r"0\.\d\d", "".join(lines)) == [f"{0.01 * (key + 1):.2f}" for key in range(count)]
+
+
+def info(**changes: object) -> ModelInfo:
+    stack = Stack(6, dict.fromkeys(range(6), 12), 12)
+    return replace(ModelInfo("org/name", "bert", {"encoder": stack}, "interface"), **changes)  # type: ignore[arg-type]
+
+
+def test_model_line() -> None:
+    wide = Screen(width=160, color=False)
+    assert shown(model_line(info(), "encoder", 17, 15, wide), wide) == [
+        (
+            "org/name · bert encoder · 6 layers × 12 heads · 15 words, 17 tokens · float32"
+            " · captured inside the model's attention"
+        )
+    ]
+
+
+def test_model_line_of_an_unusual_model() -> None:
+    stack = Stack(7, {1: 8, 4: 6}, 2, without={0: "mamba"})
+    model = info(stacks={"decoder": stack}, captured="hooks", device="cuda", dtype="bfloat16", name="\x1b[31m/a/b")
+    screen = Screen(width=160, color=False, unicode=False)
+    assert shown(model_line(model, "decoder", 5, 4, screen), screen) == [
+        (
+            "?[31m/a/b, bert decoder, 2 of 7 layers x 6-8 heads, 2 key-value heads, 4 words, 5 tokens, "
+            "bfloat16 on cuda, captured from its layers' outputs"
+        )
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_model_line_fits(width: int) -> None:
+    screen = Screen(width=width, color=False)
+    assert longest(shown(model_line(info(name="x" * 200), "encoder", 17, 15, screen), screen)) <= width
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(st.one_of(st.text(max_size=20), st.sampled_from(NASTY)), min_size=2, max_size=9),
+    width=st.integers(40, 170),
+    color=st.booleans(),
+    unicode=st.booleans(),
+)
+def test_weights_stay_aligned(texts: list[str], width: int, color: bool, unicode: bool) -> None:
+    screen = Screen(width=width, color=color, unicode=unicode)
+    labels = Labels(texts)
+    last = len(texts) - 1
+    rows = [row(head=query, links=(Link(query, last - query, 0.5),)) for query in range(len(texts))]
+    lines = shown(head_table(rows, labels, labels, screen), screen)
+    assert longest(lines) <= width
+    assert len({cell_len(line) for line in lines[1 : 1 + len(texts)]}) == 1
+    looks = [QueryRow(0, head, 0, (Link(0, head, 0.5), Link(0, last, 0.25))) for head in range(len(texts))]
+    lines = shown(query_table(looks, labels, labels, screen), screen)
+    assert longest(lines) <= width
+    assert len({cell_len(line.split("0.50")[0]) for line in lines[1:]}) <= 1 + len(lines) // len(texts)
