@@ -137,7 +137,7 @@ def heatmap(
     legend = swatches(scale, view.measure, screen)
     if mark_strongest and plan is not None:
         some, strongest = squares(unicode=screen.unicode)
-        sign = "bold" if plan.numbers and screen.color else strongest
+        sign = "bold:" if plan.numbers and screen.color else strongest
         notes.insert(0, f"{sign} strongest of its row")
         if not plan.numbers and not screen.color:
             least = f"{scale.steps[0]:.2f}"

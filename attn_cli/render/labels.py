@@ -136,7 +136,7 @@ def letters(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=8192)
-def fit(text: str, cells: int, *, align: str = "left", unicode: bool = True) -> str:
+def fit(text: str, cells: int, *, align: str = "left", keep: str = "start", unicode: bool = True) -> str:
     """Any text, cleaned, in exactly so many cells: cut with `…` where it is too long, else filled with spaces.
 
     A cut that would split a wide character leaves a space. Right-to-left text is followed by a left-to-right mark, so
@@ -146,6 +146,7 @@ def fit(text: str, cells: int, *, align: str = "left", unicode: bool = True) -> 
         text: anything.
         cells: how wide.
         align: `left`, `right` or `center`.
+        keep: the `start` or the `end` of a text that is too long.
         unicode: see `clean`.
     """
     shown = clean(text, unicode=unicode)
@@ -153,12 +154,13 @@ def fit(text: str, cells: int, *, align: str = "left", unicode: bool = True) -> 
         ellipsis = "…" if unicode else "~"
         kept: list[str] = []
         room = cells - 1
-        for letter in letters(shown):
+        ends = keep == "end"
+        for letter in reversed(letters(shown)) if ends else letters(shown):
             room -= width(letter)
             if room < 0:
                 break
             kept.append(letter)
-        shown = "".join(kept) + ellipsis if cells > 0 else ""
+        shown = (ellipsis + "".join(reversed(kept)) if ends else "".join(kept) + ellipsis) if cells > 0 else ""
     space = cells - width(shown)
     if not shown.isascii() and any(unicodedata.bidirectional(c) in RIGHT_TO_LEFT for c in shown):
         shown += LEFT_TO_RIGHT

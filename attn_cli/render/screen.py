@@ -6,7 +6,6 @@ a screen too, so the same drawing goes to a terminal, to text, to SVG and to HTM
 
 from __future__ import annotations
 
-import html
 import io
 import re
 from collections.abc import Mapping
@@ -152,11 +151,13 @@ def _theme(screen: Screen) -> TerminalTheme:
 
 def _span(segment: Segment, theme: TerminalTheme) -> str:
     """A stretch of one style, with what is not ASCII in boxes as wide as a terminal makes it."""
+    from html import escape  # its table of entities takes time to load, and only pages need it
+
     text = FOREIGN.sub(
         lambda match: (
             f'<span style="display: inline-block; height: 16px; width: {cell_len(match[0])}ch">{match[0]}</span>'
         ),
-        html.escape(segment.text, quote=False),
+        escape(segment.text, quote=False),
     )
     style = segment.style.get_html_style(theme) if segment.style else ""
     return f'<span style="{style}">{text}</span>' if style else text

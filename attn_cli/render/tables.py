@@ -289,6 +289,8 @@ def model_line(model: ModelInfo, kind: Kind, tokens: int, words: int, screen: Sc
         CAPTURED[model.captured],
     ]
     name = clean(model.name, unicode=screen.unicode)
-    pieces: list[list[Part]] = [[(fit(name, min(width(name), screen.width)), BOLD)]]
+    # The end of a long path says more than its start.
+    size = min(width(name), screen.width // 2)
+    pieces: list[list[Part]] = [[(fit(name, size, keep="end", unicode=screen.unicode), BOLD)]]
     pieces += [[(clean(fact, unicode=screen.unicode), DIM)] for fact in facts]
     return drawing(flow(pieces, screen, between=dot))

@@ -65,9 +65,15 @@ def test_clean_text_does_nothing_to_a_terminal(text: str) -> None:
     assert cell_len(shown + "x") == cell_len("x" + shown) == cell_len(shown) + 1
 
 
-@given(ANYTHING, st.integers(0, 20), st.sampled_from(["left", "right", "center"]), st.booleans())
-def test_fit_fills_its_cells(text: str, cells: int, align: str, unicode: bool) -> None:
-    fitted = fit(text, cells, align=align, unicode=unicode)
+@given(
+    ANYTHING,
+    st.integers(0, 20),
+    st.sampled_from(["left", "right", "center"]),
+    st.sampled_from(["start", "end"]),
+    st.booleans(),
+)
+def test_fit_fills_its_cells(text: str, cells: int, align: str, keep: str, unicode: bool) -> None:
+    fitted = fit(text, cells, align=align, keep=keep, unicode=unicode)
     assert cell_len(fitted) == cells
     assert cell_len(f"|{fitted}|") == cells + 2
     # Rich neither drops nor reads anything in it.
@@ -81,6 +87,7 @@ def test_fit() -> None:
     assert fit("it", 5, align="center") == " it  "
     assert fit("漢字かな", 4) == "漢… "  # a wide letter is not halved
     assert fit("x", 0) == ""
+    assert fit("/models/minilm", 7, keep="end") == "…minilm"
     assert fit("שלום", 6) == "שלום" + LEFT_TO_RIGHT + "  "
 
 

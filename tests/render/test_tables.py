@@ -143,7 +143,10 @@ def test_model_line_of_an_unusual_model() -> None:
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_model_line_fits(width: int) -> None:
     screen = Screen(width=width, color=False)
-    assert longest(shown(model_line(info(name="x" * 200), "encoder", 17, 15, screen), screen)) <= width
+    lines = shown(model_line(info(name="/a/path" * 20 + "/name"), "encoder", 17, 15, screen), screen)
+    assert longest(lines) <= width
+    assert lines[0].split(" ")[0].startswith("…")
+    assert lines[0].split(" ")[0].endswith("/path/name")
 
 
 @settings(max_examples=60, deadline=None)
