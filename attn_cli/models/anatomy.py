@@ -10,7 +10,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from types import CodeType
 from typing import Any, Literal
 
@@ -142,8 +141,11 @@ def interface_caller(cls: type[nn.Module]) -> Callable[..., Any] | None:
 def _find(model: PreTrainedModel) -> Iterator[_Found]:
     encoder_decoder = bool(model.config.is_encoder_decoder)
     crosses = encoder_decoder or bool(getattr(model.config, "add_cross_attention", False))
+    known: dict[type[nn.Module], How | None] = {}
     for path, module in model.named_modules(remove_duplicate=False):
-        how = _how(type(module))
+        if type(module) not in known:
+            known[type(module)] = _how(type(module))
+        how = known[type(module)]
         if how is None or OTHER_SENSES.search(path):
             continue
         outer = _outermost_list(model, path)
@@ -163,8 +165,7 @@ def _find(model: PreTrainedModel) -> Iterator[_Found]:
         yield _Found(module, how, kind, layers, index, pooled=_is_pooled(model.config, path))
 
 
-@cache
-def _how(cls: Callable[..., nn.Module]) -> How | None:
+def _how(cls: type[nn.Module]) -> How | None:
     if issubclass(cls, PreTrainedModel):
         return None
     if interface_caller(cls) is not None:

@@ -53,8 +53,8 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
         return
     if implementation != "eager":
         raise ModelError(
-            f"Models of the family {delivery.family} show their attention only with the attention implementation eager, "
-            f"and this one was loaded with {implementation}",
+            f"The family {delivery.family} shows its attention only when loaded with eager attention, and this model "
+            f"was loaded with {implementation}",
             'Load it with attn_implementation="eager"',
         )
 

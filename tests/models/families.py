@@ -14,12 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedModel
-from transformers.utils import logging
 
 from attn_cli.blocks import Block, Kind, Report, Request
 from attn_cli.models.capture import LOAD_WITH, stacks, stream
-
-logging.set_verbosity_error()
 
 SOURCE, TARGET, VOCABULARY = 13, 11, 97
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -35,9 +32,9 @@ BERT = SPECIAL | {
 }
 LLAMA = BERT | {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8}
 MIXTURE = LLAMA | {
-    "intermediate_size": 44,
-    "moe_intermediate_size": 20,
-    "shared_expert_intermediate_size": 20,
+    "intermediate_size": 40,
+    "moe_intermediate_size": 24,
+    "shared_expert_intermediate_size": 24,
     "num_local_experts": 4,
     "num_experts": 4,
     "num_experts_per_tok": 2,
@@ -143,7 +140,11 @@ MODERN = [
 ]
 
 HYBRIDS = [
-    Family("jamba", HYBRID | {"attn_layer_period": 3, "attn_layer_offset": 1}, without=dict.fromkeys((0, 2, 3), "mamba")),
+    Family(
+        "jamba",
+        HYBRID | {"attn_layer_period": 3, "attn_layer_offset": 1},
+        without=dict.fromkeys((0, 2, 3), "mamba"),
+    ),
     Family("bamba", HYBRID | MAMBA | {"attn_layer_indices": [1, 4]}, without=dict.fromkeys((0, 2, 3), "mamba")),
     Family(
         "granitemoehybrid",
@@ -311,13 +312,18 @@ OLDER = [
 FAMILIES = {family.name: family for family in (*MODERN, *HYBRIDS, *OLDER)}
 
 
+def make(name: str, options: Mapping[str, Any], *, implementation: str = LOAD_WITH) -> Any:
+    """A model with transformers' own random weights, always the same ones."""
+    torch.manual_seed(0)
+    create: Any = AutoModel.from_config
+    return create(AutoConfig.for_model(name, **options), attn_implementation=implementation).eval()
+
+
 @cache
-def build(name: str, **options: Any) -> PreTrainedModel:
+def build(name: str, **options: Any) -> Any:
     """A family's tiny model, with weights that make its attention uneven; always the same."""
     family = FAMILIES[name]
-    config = AutoConfig.for_model(name, **(dict(family.options) | options))
-    torch.manual_seed(0)
-    model: PreTrainedModel = AutoModel.from_config(config, attn_implementation=LOAD_WITH)
+    model = make(name, dict(family.options) | options)
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for path, parameter in model.named_parameters():
@@ -326,7 +332,7 @@ def build(name: str, **options: Any) -> PreTrainedModel:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
             elif "bias" in path or "sinks" in path:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return model.eval()
+    return model
 
 
 def inputs_of(model: PreTrainedModel) -> dict[str, torch.Tensor]:
