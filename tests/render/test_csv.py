@@ -90,6 +90,13 @@ def test_scores_that_are_not_there_are_left_empty() -> None:
     assert {row["score"] for row in read(file)} == {""}
 
 
+def test_a_query_that_sees_nothing_has_no_rows() -> None:
+    file = io.BytesIO()
+    nothing = Block("encoder", 0, (0,), 0, np.zeros((1, 2, 3), np.float32), np.array([[0, 0], [3, 3]]))
+    CsvTable(file).collector(side("a", "b"), side("x", "y", "z"))(nothing)
+    assert read(file) == []
+
+
 @given(st.text(max_size=7), st.text(max_size=7))
 def test_any_text_is_read_back(query: str, key: str) -> None:
     file = io.BytesIO()
