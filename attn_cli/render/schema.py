@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attn_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 __all__ = ["SCHEMA_VERSION", "check", "fault", "schema"]
 
@@ -56,14 +60,19 @@ def check(document: object, name: str) -> Mapping[str, Any]:
             f"{name} was written by a newer attn (schema version {version}, this one reads {SCHEMA_VERSION})",
             "Upgrade with pip install -U attn-cli",
         )
-    # Imported late: jsonschema is needed to read a record and not to write one.
-    import orjson
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    validator = Draft202012Validator(orjson.loads(schema()))
     # A file that is wrong everywhere has as many faults as tokens; the best of the first few says enough.
-    error = best_match(islice(validator.iter_errors(document), 20))
+    error = best_match(islice(_validator().iter_errors(document), 20))
     if error is not None:
         raise fault(name, error.json_path, f"is not as it should be: {error.message}")
     return document
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    # Imported late: this is needed to read a record and not to write one.
+    import orjson
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(orjson.loads(schema()))
