@@ -31,7 +31,7 @@ from attn_cli.shapes import Float, Int
 
 __all__ = ["atlas", "grid"]
 
-SMALLEST = 8
+SMALLEST = 7
 """Cells along a small map's side below which heads go on another line instead."""
 
 
@@ -96,13 +96,14 @@ def _seen(
 def _fit(heads: int, side: int, name: int, width: int) -> tuple[int, int]:
     """How many heads go on a line, and how many values along a cell's side.
 
-    All heads of a layer on one line if each gets `SMALLEST` cells, else on as few lines as give them that.
+    All heads of a layer on one line if each keeps `SMALLEST` cells, else on as few lines as let them.
     """
     for lines in range(1, heads + 1):
         per_line = -(-heads // lines)
         cells = width // per_line - 1
-        if cells >= max(min(side, SMALLEST), name):
-            return per_line, -(-side // cells)
+        size = -(-side // max(cells, 1))
+        if cells >= name and -(-side // size) >= min(side, SMALLEST):
+            return per_line, size
     return 1, -(-side // width)
 
 

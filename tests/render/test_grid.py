@@ -31,6 +31,15 @@ def test_twelve_by_twelve(width: int, per_line: int, cells: int, color: bool) ->
     assert lines[2 + cells // 2].split()[0] == ("0.6" if per_line == 6 else "1.0")
 
 
+def test_maps_are_spread_before_they_lose_too_much() -> None:
+    # 9 cells each on one line of 12: 10 words would become 5, 14 become 7.
+    screen = Screen(width=120)
+    for side, per_line, cells in ((10, 6, 10), (14, 12, 7), (16, 12, 8)):
+        lines = shown(grid(maps(1, 12, side), screen), screen)
+        assert len(lines[0].split()) == per_line
+        assert len(lines[1].split()[0]) == cells
+
+
 def test_small_maps_are_not_made_smaller() -> None:
     screen = Screen(color=False)
     lines = shown(grid({(0, 3): weights(0, 1, 4, 4), (11, 11): weights(0, 0, 4, 4)}, screen), screen)

@@ -78,4 +78,4 @@ class QueryView(View):
         if len(chosen) < len(telling):
             why = "those that look most at one other word" if selection.sort == "layer" else f"by {selection.sort}"
             caption = f"{len(chosen)} of {len(telling)} heads, {why}; --all shows every head."
-        return [query_table(rows, self.queries, self.keys, screen, caption=caption)]
+        return [query_table(rows, self.queries, self.keys, screen, measure=selection.measure, caption=caption)]
