@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from attn_cli.blocks import ModelInfo, Source
+from attn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -21,7 +24,11 @@ DTYPES: tuple[Dtype, ...] = ("auto", "float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How to load a model."""
+    """How to load a model.
+
+    Raises:
+        UsageError: there is no such device or number format.
+    """
 
     device: Device = "auto"
     """`auto`: a CUDA device where there is one, else Apple's MPS, else the processor."""
@@ -34,7 +41,14 @@ class LoadOptions:
     revision: str | None = None
     """Branch, tag or commit of a model on the hub; the main branch by default."""
 
+    def __post_init__(self) -> None:
+        for value, known, what in ((self.device, DEVICES, "device"), (self.dtype, DTYPES, "number format")):
+            if value not in known:
+                raise UsageError(f"There is no {what} {value}", f"Choose from {', '.join(known)}")
 
+
+@runtime_checkable
+@runtime_checkable
 class Model(Protocol):
     """A model that is loaded and ready for text."""
 
@@ -70,7 +84,6 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
     Raises:
         ModelError: it cannot be found, read or inspected.
         MemoryLimitError: it does not fit in memory.
-        UsageError: the options name a device or number format that does not exist.
     """
     from attn_cli.models.files import find
 
@@ -82,14 +95,18 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
 def _pretrained() -> ModuleType:
     """Import `pretrained`, and with it torch and transformers.
 
-    They make hundreds of thousands of objects that live as long as the program does. The garbage collector looks
-    through all of them again and again while they are made, and once more at exit: a third of the time of a short run.
+    That makes some hundred thousand objects which live as long as the program does. Left alone, the garbage collector
+    looks through them all again and again while they are made, and once more at exit: a third of a short run's time.
+    So it waits until they are there, and then leaves them out of its account.
     """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        from attn_cli.models import pretrained
-    finally:
-        if collecting:
-            gc.enable()
-    return pretrained
+    name = "attn_cli.models.pretrained"
+    if name not in sys.modules:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            import_module(name)
+            gc.freeze()
+        finally:
+            if collecting:
+                gc.enable()
+    return sys.modules[name]

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attn_cli.errors import ModelError
-
-if TYPE_CHECKING:
-    from attn_cli.models import LoadOptions
+from attn_cli.models import LoadOptions
 
 __all__ = ["Checkpoint", "find"]
 

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import Any
 
 import psutil
@@ -26,7 +27,7 @@ __all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_model"
 
 FAULTS = (
     *(ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError),
-    StrictDataclassError,
+    *(EOFError, UnpicklingError, StrictDataclassError),
 )
 """What transformers raises when a folder's files do not fit each other or need what is not installed; no more specific
 names exist. Only its own calls are guarded with them, never attn's."""

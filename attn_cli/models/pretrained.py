@@ -14,8 +14,8 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Tokens
-from attn_cli.errors import InputError, ModelError, UsageError
-from attn_cli.models import DEVICES, DTYPES, LoadOptions, capture
+from attn_cli.errors import InputError, ModelError
+from attn_cli.models import LoadOptions, capture
 from attn_cli.models.files import Checkpoint
 from attn_cli.models.loading import (
     choose_device,
@@ -55,13 +55,7 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
     Raises:
         ModelError: the files cannot be used, or the model has no attention or reads no text.
         MemoryLimitError: the weights do not fit in memory.
-        UsageError: there is no such device or number format.
     """
-    if options.device not in DEVICES or options.dtype not in DTYPES:
-        raise UsageError(
-            f"There is no device {options.device} or no number format {options.dtype}",
-            f"Devices are {', '.join(DEVICES)}; number formats are {', '.join(DTYPES)}",
-        )
     device = choose_device(options.device)
     dtype, notes = choose_dtype(checkpoint, options.dtype, device)
     with quiet():

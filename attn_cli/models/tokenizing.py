@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from attn_cli.blocks import Tokens
 from attn_cli.errors import InputError
 from attn_cli.words import make_tokens
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Pieces", "encode"]
 
@@ -170,13 +169,13 @@ def _sentencepiece_offsets(
     tokenizer: PreTrainedTokenizerBase, text: str, target: bool, ids: Sequence[int]
 ) -> list[tuple[int, int]] | None:
     """Places of the pieces, where SentencePiece alone made them; None where something else had a hand in it."""
-    processor = getattr(tokenizer, "spm_target" if target else "spm_source", getattr(tokenizer, "sp_model", None))
-    if processor is None:
+    processor: Any = getattr(tokenizer, "spm_target" if target else "spm_source", getattr(tokenizer, "sp_model", None))
+    if not hasattr(processor, "EncodeAsOffsetMapping"):  # not SentencePiece, or an old one
         return None
-    pieces = processor.encode(text, out_type="immutable_proto").pieces[: len(ids)]
-    if list(ids) != tokenizer.convert_tokens_to_ids([piece.piece for piece in pieces]):
+    made = processor.EncodeAsOffsetMapping(text)
+    if list(ids) != tokenizer.convert_tokens_to_ids(made["pieces"][: len(ids)]):
         return None
-    return [(piece.begin, piece.end) for piece in pieces]
+    return [(start, end) for start, end in made["offsets"][: len(ids)]]
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -1,0 +1,102 @@
+"""What a decoder reads of its target, and the three kinds of attention of an encoder-decoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from attn_cli.errors import InputError, ModelError
+from attn_cli.models.pretrained import Pretrained
+from tests.models import folders
+
+SIZES = {
+    "vocab_size": 401,
+    "d_model": 20,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 7,
+    "decoder_ffn_dim": 7,
+    "max_position_embeddings": 43,
+}
+TOKENIZERS = {"t5": folders.t5, "bart": folders.roberta, "mbart": folders.mbart}
+T5 = {"vocab_size": 401, "d_model": 20, "d_kv": 5, "d_ff": 7, "num_layers": 1, "num_heads": 2}
+
+
+def two_sided(folder: Path, family: str) -> tuple[Pretrained, Any]:
+    """An encoder-decoder with its head: loaded by attn, and as transformers has it."""
+    tokenizer = folders.marian(folder) if family == "marian" else TOKENIZERS[family]()
+    start = {"pad_token_id": tokenizer.pad_token_id, "decoder_start_token_id": tokenizer.pad_token_id}
+    whole = {
+        "t5": lambda: folders.made("T5", "ForConditionalGeneration", **T5, **start),
+        "bart": lambda: folders.made("Bart", "ForConditionalGeneration", **SIZES),
+        "mbart": lambda: folders.made("MBart", "ForConditionalGeneration", **SIZES),
+        "marian": lambda: folders.made("Marian", "MTModel", **SIZES, **start, eos_token_id=0),
+    }[family]()
+    return folders.opened(folders.save(folder, whole, tokenizer)), whole
+
+
+@pytest.mark.parametrize(
+    ("family", "read"),
+    [
+        ("t5", ("<pad>", "▁a", "▁b")),
+        ("bart", ("</s>", "<s>", "a", "Ġb")),
+        ("mbart", ("fr_XX", "▁a", "▁b", "</s>")),
+        ("marian", ("<pad>", "▁a", "▁b")),
+    ],
+)
+def test_the_decoder_reads_its_target_one_step_late(tmp_path: Path, family: str, read: tuple[str, ...]) -> None:
+    model, whole = two_sided(tmp_path, family)
+    prepared = model.prepare("the trophy", target="a b")
+    assert prepared.target is not None
+    assert tuple(token.piece for token in prepared.target.tokens) == read
+    assert [word.text for word in prepared.target.words] == ["a", "b"]
+    assert [token.special for token in prepared.target.tokens] == [token[0] in "</f" for token in read]
+    labels = model.tokenizer(text_target="a b", return_tensors="pt")["input_ids"]
+    assert torch.equal(prepared.inputs["decoder_input_ids"], whole.prepare_decoder_input_ids_from_labels(labels))
+
+
+@pytest.mark.parametrize("family", ["t5", "bart", "mbart", "marian"])
+def test_the_three_kinds_are_those_of_the_whole_model(tmp_path: Path, family: str) -> None:
+    model, whole = two_sided(tmp_path, family)
+    whole.set_attn_implementation("eager")
+    prepared = model.prepare("the trophy was too big", target="le chat")
+    inputs = {key: value for key, value in prepared.inputs.items() if key != "decoder_input_ids"}
+    with torch.no_grad():
+        labels = model.tokenizer(text_target="le chat", return_tensors="pt")["input_ids"]
+        expected = whole(**inputs, labels=labels, output_attentions=True)
+    found = folders.everything(prepared)
+    assert sorted(found) == [("cross", 0), ("decoder", 0), ("encoder", 0)]
+    for kind in ("encoder", "decoder", "cross"):
+        (maps,) = expected[f"{kind}_attentions"]
+        weights = np.concatenate([block.weights for block in found[kind, 0]], axis=1)
+        np.testing.assert_allclose(weights, maps[0].numpy(), atol=1e-5)
+
+
+def test_without_a_target_the_encoder_can_be_seen(tmp_path: Path) -> None:
+    model, _ = two_sided(tmp_path, "bart")
+    prepared = model.prepare("the trophy")
+    assert prepared.target is None
+    assert list(folders.everything(prepared)) == [("encoder", 0)]
+
+
+def test_a_target_that_is_too_long(tmp_path: Path) -> None:
+    model, _ = two_sided(tmp_path, "bart")
+    with pytest.raises(InputError, match=r"The target has .* more than the 43"):
+        model.prepare("a", target="le chat " * 20)
+    cut = model.prepare("a", target="le chat " * 20, truncate=True)
+    assert cut.target is not None
+    assert len(cut.target) == 43
+    assert cut.notes[0].startswith("The target was cut to 43 of its")
+
+
+def test_a_decoder_that_does_not_say_how_it_starts(tmp_path: Path) -> None:
+    model = Pretrained("tiny", folders.made("T5", **T5), folders.t5())
+    with pytest.raises(ModelError, match="does not say which token its decoder starts with") as raised:
+        model.prepare("a", target="b")
+    assert "decoder_start_token_id" in raised.value.remedy

@@ -1,0 +1,145 @@
+"""Folders whose files are all there but do not fit together, or hold a model that is none of ours."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+
+from attn_cli.blocks import Block, Request
+from attn_cli.errors import ModelError
+from tests.models import folders
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folders.bert(tmp_path_factory.mktemp("models") / "bert")
+
+
+@pytest.fixture
+def copy(bert: Path, tmp_path: Path) -> Path:
+    """A BERT's folder to change."""
+    shutil.copytree(bert, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"model_type": "perceptron"}, r"of a kind \(perceptron\) that transformers .* does not know"),
+        ({"num_hidden_layers": "two"}, "config.json of .* cannot be used"),
+        ({"hidden_size": 25}, "cannot be loaded"),
+        ({"num_attention_heads": 0}, "cannot be loaded|cannot be used"),
+        ({"intermediate_size": 41}, r"do not fit its config.json: .* is saved as \(37,\), but \(41,\) is expected"),
+        ({"num_hidden_layers": 3}, r"lacks 16 of the weights of a BertModel, such as encoder.layer.2"),
+        ({"model_type": "gpt2", "architectures": ["GPT2Model"]}, "lacks .* of the weights of a GPT2Model"),
+    ],
+)
+def test_a_config_that_does_not_fit(copy: Path, changes: dict[str, Any], problem: str) -> None:
+    folders.edit(copy, **changes)
+    with pytest.raises(ModelError, match=problem) as raised:
+        folders.opened(copy)
+    assert "\n" not in str(raised.value)
+    assert raised.value.remedy
+
+
+def test_a_damaged_tokenizer(copy: Path) -> None:
+    (copy / "tokenizer.json").write_text('{"version": "1.0"', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"The tokenizer of .* cannot be used"):
+        folders.opened(copy)
+
+
+def test_another_models_tokenizer(copy: Path) -> None:
+    tokenizer = json.loads((copy / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["model"]["vocab"]["it"] = 4999
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    model = folders.opened(copy)
+    with pytest.raises(ModelError, match=r"4999 is not below 113"):
+        model.prepare("was it big")
+    assert len(model.prepare("was big").source) == 4
+
+
+MAMBA = {"vocab_size": 101, "hidden_size": 16, "state_size": 3, "num_hidden_layers": 2}
+VISION = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 7}
+
+
+def test_a_model_without_attention(tmp_path: Path) -> None:
+    folders.save(tmp_path, folders.made("Mamba", **MAMBA), folders.byte_level())
+    with pytest.raises(ModelError, match="attention"):
+        folders.opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("family", "takes", "settings"),
+    [
+        ("ViT", "image", VISION | {"image_size": 8, "patch_size": 4}),
+        (
+            "Wav2Vec2",
+            "audio",
+            VISION
+            | {
+                "conv_dim": (8,),
+                "conv_kernel": (3,),
+                "conv_stride": (2,),
+                "num_conv_pos_embeddings": 4,
+                "num_conv_pos_embedding_groups": 2,
+            },
+        ),
+    ],
+)
+def test_a_model_that_reads_no_text(tmp_path: Path, family: str, takes: str, settings: dict[str, Any]) -> None:
+    folders.save(tmp_path, folders.made(family, **settings), folders.wordpiece())
+    with pytest.raises(ModelError, match=f"does not read text but {takes}"):
+        folders.opened(tmp_path)
+
+
+def test_a_model_that_needs_more_than_text(tmp_path: Path) -> None:
+    text = {**VISION, "vocab_size": 113, "max_position_embeddings": 19}
+    both = folders.made("CLIP", text_config=text, vision_config=VISION | {"image_size": 8, "patch_size": 4})
+    model = folders.opened(folders.save(tmp_path, both, folders.wordpiece()))
+    with pytest.raises(ModelError, match="could not be run on this text"):
+        folders.everything(model.prepare("it was big"))
+
+
+def test_a_collectors_own_fault_is_not_the_models(bert: Path) -> None:
+    def eat(block: Block) -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"^mine$"):
+        folders.opened(bert).prepare("a").stream(Request({"encoder": {0: (0,)}}), eat)
+
+
+CODE = """
+from pathlib import Path
+Path({sentinel!r}).touch()
+from transformers import BertConfig, BertModel
+class OwnConfig(BertConfig):
+    model_type = "own"
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+
+
+@pytest.mark.parametrize("family", ["own", "bert"])
+def test_code_of_the_model_runs_only_where_it_is_trusted(
+    copy: Path, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    sentinel = tmp_path / "was run"
+    (copy / "own.py").write_text(CODE.format(sentinel=str(sentinel)), encoding="utf-8")
+    folders.edit(copy, model_type=family, auto_map={"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"})
+    if family == "own":
+        with pytest.raises(ModelError, match="--trust-remote-code"):
+            folders.opened(copy)
+    else:  # transformers has code of its own for it
+        folders.opened(copy)
+    assert not sentinel.exists()
+    model = folders.opened(copy, trust_remote_code=True)
+    assert sentinel.exists()
+    assert type(model.model).__name__ == "OwnModel"
+    assert len(folders.everything(model.prepare("it was big"))) == 2
