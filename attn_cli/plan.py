@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -205,9 +206,13 @@ def _matches(units: Units, query: str) -> list[int]:
 
 
 def _same_word(units: Units, word: str) -> list[int]:
-    """Every unit with this text; in another case only where none has it as typed."""
+    """Every unit with this text; in another case, or less what cannot be seen, only where none has it as typed."""
     exact = [index for index, label in enumerate(units.labels) if label == word]
-    return exact or [index for index, label in enumerate(units.labels) if label.casefold() == word.casefold()]
+    return exact or [index for index, label in enumerate(units.labels) if _plain(label) == _plain(word)]
+
+
+def _plain(word: str) -> str:
+    return "".join(character for character in word.casefold() if unicodedata.category(character) not in {"Cf", "Cc"})
 
 
 def _no_such_word(units: Units, word: str) -> SelectionError:

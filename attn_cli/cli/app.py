@@ -13,6 +13,7 @@ from attn_cli import __version__
 from attn_cli.cli import inspect, schema, view
 from attn_cli.cli.options import GroupedHelp
 from attn_cli.errors import AttnError
+from attn_cli.render.labels import clean
 
 __all__ = ["app", "main"]
 
@@ -34,7 +35,7 @@ for command in (inspect, view, schema):
     app.command(command.NAME, help=command.HELP, epilog=command.EPILOG, cls=GroupedHelp)(command.run)
 
 
-def _version(show: bool) -> None:
+def _version(show: bool | None) -> None:
     if show:
         print(f"attn {__version__}")
         raise typer.Exit
@@ -43,8 +44,8 @@ def _version(show: bool) -> None:
 @app.callback()
 def attn(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = None,
 ) -> None:
     """Options that come before any command."""
 
@@ -84,8 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _complain(message: str, code: int) -> int:
     # The one line may quote the user's text, so control characters in it are made visible, not obeyed.
-    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in message)
-    print(f"attn: {line}", file=sys.stderr)
+    print(f"attn: {clean(message)}", file=sys.stderr)
     return code
 
 

@@ -38,9 +38,6 @@ NO_MODEL = UsageError(
 def run(
     *,
     text: Annotated[str | None, typer.Argument(help="The sentence; - or a pipe for one a line.")] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Check softmax(scores)·values against what the layers computed.")
-    ] = False,
     reading: TextOptions,
     choice: SelectionOptions,
     display: DisplayOptions,
@@ -79,7 +76,7 @@ def run(
                 source = loaded.prepare(
                     sentence.text, pair=reading.pair, target=reading.target, truncate=reading.truncate
                 )
-                yield look(source, selection, keep=out.keeps, verify=verify)
+                yield look(source, selection, keep=out.keeps, verify=model.verify)
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
 

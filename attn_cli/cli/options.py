@@ -25,6 +25,7 @@ __all__ = [
     "grouped",
 ]
 
+OTHER = "Options"
 _text = functools.partial(typer.Option, rich_help_panel="Text")
 _model = functools.partial(typer.Option, rich_help_panel="Model")
 _select = functools.partial(typer.Option, rich_help_panel="Selection")
@@ -94,6 +95,7 @@ class ModelOptions:
         bool, _model("--trust-remote-code", help="Run Python code that comes with the model.")
     ] = False
     allow_pickle: Annotated[bool, _model("--allow-pickle", help="Read pickled weights, which can run code.")] = False
+    verify: Annotated[bool, _model("--verify", help="Check softmax(scores)·values against the layers' own.")] = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class SelectionOptions:
         if self.tokens is not None:
             given["unit"] = "token" if self.tokens else "word"
         if self.grid is not None:
-            given["view"] = "grid" if self.grid else "heads"
+            given |= {"view": "grid" if self.grid else "heads", "query": None}
         if self.query is not None:
             given["view"] = "query"
         if (self.layer is None) != (self.head is None):  # one of them given anew replaces both
@@ -190,9 +192,9 @@ class GroupedHelp(typer.core.TyperCommand):
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is not None:
-                own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                own = "Arguments" if parameter.param_type_name == "argument" else OTHER
                 group = getattr(parameter, "rich_help_panel", None) or own
                 sections.setdefault(group, []).append(record)
-        for name, records in sections.items():
+        for name, records in sorted(sections.items(), key=lambda section: section[0] == OTHER):
             with formatter.section(name):
                 formatter.write_dl(records)

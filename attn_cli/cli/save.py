@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from io import BufferedWriter
+from io import BufferedIOBase
 
 from rich.console import Group
 
@@ -33,7 +33,7 @@ class Saver:
         several: whether there will be more than one sentence.
     """
 
-    def __init__(self, destination: Destination, file: BufferedWriter, screen: Screen, *, several: bool) -> None:
+    def __init__(self, destination: Destination, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
         self._suffix, self._file, self._several = destination.suffix, file, several
         # A file is as long as it needs to be, and holds whatever a reader can show.
         self._screen = replace(screen, height=None, unicode=True, color=destination.suffix != ".txt", depth="truecolor")
