@@ -13,7 +13,8 @@ from attn_cli.measure.collect import KeepMaps, map_bytes
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
 from attn_cli.render.document import Document, head_rows
-from attn_cli.render.screen import Screen, to_html
+from attn_cli.render.page import html_fragment
+from attn_cli.render.screen import Screen
 from attn_cli.render.views import View, make_view
 from attn_cli.selection import Selection
 from attn_cli.words import Regroup
@@ -89,8 +90,8 @@ def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
     layer = map_bytes(heads, plan.queries.tokens, plan.keys.tokens)
     needed = (
         view.bytes_needed
-        # Text is longer than the numbers it spells: about 11 characters for each 4 bytes.
-        + (4 * whole if keep else 0)
+        # Text is longer than the numbers it spells: about 13 characters for each 4 bytes, and those 4 bytes.
+        + (5 * whole if keep else 0)
         # Old-style code gives a layer's weights all at once, and needs the scores for them.
         + (3 * layer if plan.source.model.captured == "hooks" else 0)
     )
@@ -115,4 +116,4 @@ def _gigabytes(size: float) -> str:
 def notebook_html(record: Record) -> str:
     """A record as a notebook shows it: the view it was made for, as one HTML element."""
     screen = Screen(width=NOTEBOOK_WIDTH, theme="light")
-    return to_html(look(record, record.selection, keep=False).draw(screen), screen)
+    return html_fragment(look(record, record.selection, keep=False).draw(screen), screen)

@@ -31,7 +31,7 @@ def check_rows(
     Raises:
         ExactnessError: a weight is not a number or is negative, or a row (with its learned sink) does not sum to 1.
     """
-    if not np.isfinite(weights).all():
+    if not np.isfinite(weights).all() or (sink is not None and not np.isfinite(sink).all()):
         raise ExactnessError(f"{where} has weights that are not numbers", "Try --dtype float32")
     if weights.size and weights.min() < 0:
         raise ExactnessError(f"{where} has negative weights", "This model's attention is not a softmax")
@@ -122,6 +122,8 @@ class Record:
     tool_version: str = ""
 
     def __post_init__(self) -> None:
+        if len(self._by_place) != len(self.maps):
+            raise ExactnessError("A layer has two maps of one kind")
         for map_ in self.maps:
             expected = (len(query_tokens(self, map_.kind)), len(key_tokens(self, map_.kind)))
             if map_.weights.shape[-1] != expected[1] or any(not 0 <= q < expected[0] for q in map_.queries):

@@ -14,9 +14,9 @@ from attn_cli.render.csv import CsvTable
 from attn_cli.render.files import Destination
 from attn_cli.render.json import to_json
 from attn_cli.render.npz import to_npz
-from attn_cli.render.page import to_page
+from attn_cli.render.page import to_page, to_svg, to_text
 from attn_cli.render.paint import title_lines
-from attn_cli.render.screen import Screen, to_svg, to_text
+from attn_cli.render.screen import Screen
 from attn_cli.render.views.base import stacked
 from attn_cli.words import Regroup
 

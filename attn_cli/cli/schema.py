@@ -13,6 +13,6 @@ EPILOG = "Example: attn schema | jq '.properties | keys'"
 
 def run() -> None:
     """Print the schema on stdout."""
-    from attn_cli.render.json import schema
+    from attn_cli.render.schema import schema
 
     sys.stdout.write(schema().decode() + "\n")

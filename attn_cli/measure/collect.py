@@ -149,19 +149,21 @@ class PoolMaps:
         rows, width = block.weights.shape[1:]
         if not rows or not width:
             return
-        values = block.weights
+        keys = np.arange(width)
+        seen = (keys >= block.visible[:, :1]) & (keys < block.visible[:, 1:])
+        values = np.where(seen, block.weights, np.float32(np.nan))
         if self.size > 1:
-            values = np.maximum.reduceat(values, np.arange(0, width, self.size), axis=2)
+            values = np.fmax.reduceat(values, np.arange(0, width, self.size), axis=2)
             row_cells = (np.arange(rows) + block.start) // self.size
             starts = np.flatnonzero(np.diff(row_cells, prepend=-1))
-            values = np.maximum.reduceat(values, starts, axis=1)
+            values = np.fmax.reduceat(values, starts, axis=1)
         first = block.start // self.size
         for index, head in enumerate(block.heads):
-            whole = self._maps.setdefault((block.layer, head), np.zeros(self._shape, np.float32))
+            whole = self._maps.setdefault((block.layer, head), np.full(self._shape, np.nan, np.float32))
             part = whole[first : first + values.shape[1], : values.shape[2]]
-            np.maximum(part, values[index], out=part)
+            np.fmax(part, values[index], out=part)
 
     @property
     def maps(self) -> Mapping[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]]:
-        """(layer, head) -> map."""
+        """(layer, head) -> map; not-a-number where no query of a cell can see any of its keys."""
         return self._maps

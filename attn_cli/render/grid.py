@@ -27,7 +27,7 @@ from attn_cli.render.paint import (
 )
 from attn_cli.render.scale import BLANK, SHARES, WEIGHTS, Scale, marks, painted
 from attn_cli.render.screen import Screen
-from attn_cli.shapes import Float, Int
+from attn_cli.shapes import Float
 
 __all__ = ["atlas", "grid"]
 
@@ -41,18 +41,16 @@ def grid(
     *,
     pooled: int = 1,
     unit: str = "word",
-    visible: Int[np.ndarray, "query 2"] | None = None,
     title: str = "",
     caption: str = "",
 ) -> Group:
     """Every head as a small heatmap, a row of the grid per layer.
 
     Args:
-        maps: (layer, head) -> weights, all of one shape.
+        maps: (layer, head) -> weights, all of one shape; not-a-number where there is nothing to see.
         screen: where.
         pooled: units that a side of one value stands for already (`PoolMaps.size`).
         unit: what they are.
-        visible: first value of each row that can be seen, and one past the last; everything by default.
         title: a line above.
         caption: a line below.
     """
@@ -66,7 +64,7 @@ def grid(
     per_line, size = _fit(most, side, name, screen.width)
     slot = max(-(-shape[1] // size), name)
     gap = min(3, max(1, (screen.width - per_line * slot) // max(per_line, 1)))
-    seen = {place: pool(_seen(values, visible), size, size) for place, values in maps.items()}
+    seen = {place: pool(values, size, size) for place, values in maps.items()}
     scale = Scale.reaching(np.stack(list(seen.values()))) if seen else WEIGHTS
     lines = title_lines(title, screen)
     for layer, heads in layers.items():
@@ -82,15 +80,6 @@ def grid(
     notes = [cell_note(size * pooled, size * pooled, unit, "weight", screen), "layer.head; rows attend to columns"]
     pieces = [swatches(scale, "weight", screen), *([(note, DIM)] for note in notes if note)]
     return drawing([*lines, line(), *flow(pieces, screen), *caption_lines(caption, screen)])
-
-
-def _seen(
-    values: Float[np.ndarray, "query key"], visible: Int[np.ndarray, "query 2"] | None
-) -> Float[np.ndarray, "query key"]:
-    if visible is None:
-        return values
-    keys = np.arange(values.shape[1])
-    return np.where((keys >= visible[:, :1]) & (keys < visible[:, 1:]), values, np.nan).astype(np.float32)
 
 
 def _fit(heads: int, side: int, name: int, width: int) -> tuple[int, int]:

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from rich.segment import Segment
 from rich.terminal_theme import TerminalTheme
 
-__all__ = ["NARROWEST", "Depth", "Screen", "Theme", "console", "probe", "to_html", "to_svg", "to_text"]
+__all__ = ["NARROWEST", "Depth", "Screen", "Theme", "console", "probe", "to_text"]
 
 Theme = Literal["dark", "light"]
 Depth = Literal["truecolor", "256"]
@@ -31,36 +29,6 @@ GLYPHS = "▀▄█░▒▓■□━╸·…→×–"
 DARK = TerminalTheme((14, 15, 19), (216, 217, 222), [(0, 0, 0)] * 8)
 LIGHT = TerminalTheme((255, 255, 255), (32, 33, 38), [(0, 0, 0)] * 8)
 """Ground and ink of pictures; drawings use none of a terminal's own sixteen colours."""
-
-SVG_FORMAT = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve">
-<style>
-.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-  font-size: {char_height}px; line-height: {line_height}px; }}
-.{unique_id}-title {{ font: bold 16px system-ui, "DejaVu Sans", sans-serif; }}
-{styles}
-</style>
-<defs>
-<clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
-</clipPath>
-{lines}
-</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}
-<g class="{unique_id}-matrix">
-{matrix}
-</g>
-</g>
-</svg>
-"""
-
-HTML_STYLE = (
-    "color: {ink}; background: {ground}; padding: 16px; overflow-x: auto; font: 14px/16px ui-monospace, Menlo, "
-    "Consolas, 'DejaVu Sans Mono', monospace"
-)
-"""Lines just less high than letters, so that painted cells meet."""
 
 FOREIGN = re.compile(r"[^\x00-\x7f·]+")
 """Characters that a browser may take from another font, of another width, or write from right to left."""
@@ -111,56 +79,6 @@ def to_text(drawing: RenderableType, screen: Screen) -> str:
     file = io.StringIO()
     console(screen, file).print(drawing)
     return file.getvalue()
-
-
-def to_svg(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
-    """The drawing as an SVG picture that fetches nothing."""
-    recorder = _full_color(screen, record=True)
-    recorder.print(drawing)
-    return recorder.export_svg(title=title, theme=_theme(screen), code_format=SVG_FORMAT, unique_id="attn")
-
-
-def to_html(drawing: RenderableType, screen: Screen) -> str:
-    """The drawing as one `<pre>` element with inline styles, to be put into a page; it fetches nothing."""
-    theme = _theme(screen)
-    rows = [
-        "".join(_span(segment, theme) for segment in segments)
-        for segments in _full_color(screen).render_lines(drawing, pad=False)
-    ]
-    style = HTML_STYLE.format(ink=theme.foreground_color.hex, ground=theme.background_color.hex)
-    return f'<pre style="{style}">' + "\n".join(rows).rstrip("\n") + "</pre>\n"
-
-
-def _full_color(screen: Screen, *, record: bool = False) -> Console:
-    """A console for pictures, which have every colour whatever the terminal has."""
-    return Console(
-        file=io.StringIO(),
-        width=screen.width,
-        record=record,
-        force_terminal=True,
-        color_system="truecolor",
-        force_jupyter=False,
-        legacy_windows=False,
-        _environ={},
-    )
-
-
-def _theme(screen: Screen) -> TerminalTheme:
-    return DARK if screen.theme == "dark" else LIGHT
-
-
-def _span(segment: Segment, theme: TerminalTheme) -> str:
-    """A stretch of one style, with what is not ASCII in boxes as wide as a terminal makes it."""
-    from html import escape  # its table of entities takes time to load, and only pages need it
-
-    text = FOREIGN.sub(
-        lambda match: (
-            f'<span style="display: inline-block; height: 16px; width: {cell_len(match[0])}ch">{match[0]}</span>'
-        ),
-        escape(segment.text, quote=False),
-    )
-    style = segment.style.get_html_style(theme) if segment.style else ""
-    return f'<span style="{style}">{text}</span>' if style else text
 
 
 def probe(stdout: Any, environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None) -> Screen:

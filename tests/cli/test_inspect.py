@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,9 @@ from attn_cli.cli.app import main
 from attn_cli.render.json import from_json
 from attn_cli.render.npz import from_npz
 from attn_cli.render.schema import schema
+from tests.golden_files import assert_golden
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
-GOLDEN = Path(__file__).parent.parent / "golden"
-REWRITE = "ATTN_REWRITE_GOLDEN" in os.environ
-"""Set it to write the golden screens anew; then read the difference before it is committed."""
 
 Run = Callable[..., str]
 
@@ -277,8 +274,4 @@ def test_golden_screens(screen: str, width: int, color: bool, attn: Run, minilm:
     # The first lines name the folder, which is another on every machine.
     start = next(number for number, line in enumerate(lines) if not line.strip())
     kept = "\n".join(lines[start:]) + "\n"
-    file = GOLDEN / "minilm" / f"{screen}-{width}{'-color' if color else ''}.txt"
-    if REWRITE:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(kept)
-    assert kept == file.read_text()
+    assert_golden(f"minilm-{screen}-{width}{'-color' if color else ''}", kept)

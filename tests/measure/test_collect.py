@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,15 @@ def test_pooling_takes_the_largest_of_each_square(rows: int, limit: int) -> None
         for j in range(cells.shape[1]):
             square = map_.weights[2, i * size : (i + 1) * size, j * size : (j + 1) * size]
             assert cells[i, j] == square.max()
+
+
+def test_pooling_leaves_what_is_masked_blank() -> None:
+    map_ = random_map("decoder", 0, 5, 5, causal=True)
+    pooled = PoolMaps(5, 5, 3)
+    for block in map_.blocks((0,), 2):
+        stop = block.start + block.visible.shape[0]
+        pooled(replace(block, weights=block.weights[:, :, :stop], scores=None))
+    np.testing.assert_array_equal(np.isnan(pooled.maps[0, 0]), [[False, True, True], [False, False, True], [False] * 3])
 
 
 def test_bytes_of_maps() -> None:

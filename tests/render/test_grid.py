@@ -58,8 +58,8 @@ def test_what_was_pooled_before_counts() -> None:
 
 def test_what_cannot_be_seen_is_blank() -> None:
     screen = Screen(color=False)
-    visible = np.array([[0, 1], [0, 2], [0, 3], [0, 4]])
-    lines = shown(grid({(0, 0): np.tril(weights(0, 0, 4, 4))}, screen, visible=visible), screen)  # all .25, of .5
+    seen = np.where(np.tri(4, dtype=np.bool_), weights(0, 0, 4, 4), np.float32(np.nan))
+    lines = shown(grid({(0, 0): seen}, screen), screen)  # all .25, of .5
     assert lines[1:3] == ["██", "████"]
 
 
