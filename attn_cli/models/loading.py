@@ -6,31 +6,22 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pickle import UnpicklingError
 from typing import Any
 
 import psutil
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
 
-from attn_cli.errors import MemoryLimitError, ModelError
+from attn_cli.errors import AttnError, MemoryLimitError, ModelError
 from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
 from attn_cli.models.files import Checkpoint, needs_code
 
 __all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_model", "read_tokenizer"]
-
-FAULTS = (
-    *(ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError),
-    *(EOFError, UnpicklingError, StrictDataclassError),
-)
-"""What transformers raises when a folder's files do not fit each other or need what is not installed; no more specific
-names exist. Only its own calls are guarded with them, never attn's."""
 
 AFTER_ATTENTION = frozenset(
     {"pooler", "lm_head", "cls", "classifier", "classification_head", "qa_outputs", "final_logits_bias"}
@@ -56,19 +47,24 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def faults_told(problem: str, remedy: str) -> Iterator[None]:
-    """Faults that transformers finds become errors of one sentence.
+    """Whatever transformers or tokenizers raise becomes an error of one sentence; attn's own errors pass.
+
+    They raise nearly every kind there is, down to a bare `Exception` (tokenizers), for files that do not fit each other
+    or need what is not installed, so only their calls may stand under this.
 
     Args:
         problem: what could not be done; what transformers says follows after a colon.
         remedy: what to do next.
 
     Raises:
-        ModelError: transformers found a fault.
+        ModelError: they found a fault.
         MemoryLimitError: memory ran out.
     """
     try:
         yield
-    except (*FAULTS, MemoryError) as fault:
+    except AttnError:
+        raise
+    except Exception as fault:
         said = str(fault)
         if isinstance(fault, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in said:
             raise MemoryLimitError(
@@ -172,8 +168,8 @@ def read_model(
         ModelError: it reads no text, or its weights are not there, do not fit, or are not all of them.
         MemoryLimitError: memory ran out.
     """
-    model_class = _model_class(checkpoint, config, options)
     with faults_told(f"{checkpoint.name} cannot be loaded", "Check that the folder's files belong together"):
+        model_class = _model_class(checkpoint, config, options)
         model, found = model_class.from_pretrained(
             checkpoint.folder,
             config=config,
@@ -223,7 +219,8 @@ def _model_class(checkpoint: Checkpoint, config: PreTrainedConfig, options: Load
 
 def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> type[PreTrainedModel]:
     modalities = model_class.input_modalities
-    if model_class.main_input_name != "input_ids" or "text" not in modalities:
-        takes = modalities if isinstance(modalities, str) else " and ".join(modalities)
+    read = [modalities] if isinstance(modalities, str) else list(modalities)
+    if model_class.main_input_name != "input_ids" or "text" not in read:
+        takes = " and ".join(modality for modality in read if modality != "text")
         raise ModelError(f"{checkpoint.name} does not read text but {takes}", "Give a model that reads text")
     return model_class

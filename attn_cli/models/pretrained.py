@@ -30,7 +30,7 @@ from attn_cli.models.tokenizing import Pieces, encode
 
 __all__ = ["Prepared", "Pretrained", "load"]
 
-POSITION_TABLE = re.compile(r"position_embeddings|positions_embed|embed_positions|wpe|pos_encoding")
+POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
 """What the families call a table with one row for each position."""
 
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
@@ -77,7 +77,11 @@ class Pretrained:
         self, name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, notes: tuple[str, ...] = ()
     ) -> None:
         body: Any = model.base_model
+        if "input_ids" not in inspect.signature(body.forward).parameters:  # BART's decoder alone has a mere shell there
+            body = model
         stacks = capture.stacks(body)
+        if "encoder" not in stacks:  # a decoder made to be put behind an encoder, on its own
+            stacks = {kind: stack for kind, stack in stacks.items() if kind != "cross"}
         self.notes = notes
         self.tokenizer = tokenizer
         self.model: PreTrainedModel = body
@@ -124,7 +128,7 @@ class Pretrained:
             written: Pieces | None = None
             if self.two_sided:
                 if target is None:  # the decoder must read something while the encoder is looked at
-                    tensors["decoder_input_ids"] = self._decoder_input(source.ids[-1:])
+                    tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
                 else:
                     written, more = self._read(target, None, "decoder", truncate)
                     tensors["decoder_input_ids"] = self._decoder_input(written.ids)
@@ -207,7 +211,7 @@ class Pretrained:
         return written.shifted(ids[0], str(self.tokenizer.convert_ids_to_tokens(ids[0])))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """Text that has been tokenized for a model: a `Source`."""
 
@@ -235,8 +239,8 @@ class Prepared:
         return replace(report, notes=self.notes + report.notes)
 
 
-class _CarriedError(Exception):
-    """A collector's own fault on its way through the model, where it must not be taken for one of the model's."""
+class _CarriedError(BaseException):
+    """A collector's own fault on its way out, past all that could take it for one of the model's."""
 
     def __init__(self, fault: Exception) -> None:
         super().__init__(fault)
@@ -255,9 +259,10 @@ def _carrying(eat: Eat) -> Eat:
 
 def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:
     """The part of a nested config that speaks of this side's text."""
-    part = getattr(config, side, None)
-    chosen: PreTrainedConfig = (part if isinstance(part, PreTrainedConfig) else config).get_text_config()
-    return chosen
+    for name in (side, "text_config"):
+        part = getattr(config, name, None)
+        config = part if isinstance(part, PreTrainedConfig) else config
+    return config
 
 
 def _limit(model: PreTrainedModel, config: PreTrainedConfig, side: str) -> Limit | None:

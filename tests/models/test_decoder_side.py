@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from attn_cli.errors import InputError, ModelError
 from attn_cli.models.pretrained import Pretrained
@@ -100,3 +101,37 @@ def test_a_decoder_that_does_not_say_how_it_starts(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not say which token its decoder starts with") as raised:
         model.prepare("a", target="b")
     assert "decoder_start_token_id" in raised.value.remedy
+
+
+def test_a_decoder_without_its_encoder_reads_the_text_itself(tmp_path: Path) -> None:
+    whole = folders.made("Bart", "ForCausalLM", **SIZES)
+    model = folders.opened(folders.save(tmp_path, whole, folders.roberta()))
+    prepared = model.prepare("the trophy")
+    whole.set_attn_implementation("eager")
+    with torch.no_grad():
+        (expected,) = whole(**prepared.inputs, output_attentions=True).attentions
+    found = folders.everything(prepared)
+    assert list(found) == [("decoder", 0)]
+    weights = np.concatenate([block.weights for block in found["decoder", 0]], axis=1)
+    np.testing.assert_allclose(weights, expected[0].numpy(), atol=1e-5)
+    with pytest.raises(InputError, match="no decoder's side"):
+        model.prepare("a", target="b")
+
+
+def test_two_models_put_together(tmp_path: Path) -> None:
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(
+        transformers.BertConfig(**folders.BERT),
+        transformers.BertConfig(**(folders.BERT | {"num_hidden_layers": 1, "max_position_embeddings": 29})),
+        decoder_start_token_id=2,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    folders.save(tmp_path, transformers.EncoderDecoderModel(config), folders.wordpiece())
+    model = folders.opened(tmp_path)
+    prepared = model.prepare("it was big", target="it")
+    assert prepared.target is not None
+    assert [token.piece for token in prepared.target.tokens] == ["[CLS]", "[CLS]", "it"]
+    assert sorted(folders.everything(prepared)) == [("cross", 0), ("decoder", 0), ("encoder", 0), ("encoder", 1)]
+    assert len(model.prepare("it " * 39).source) == 41
+    with pytest.raises(InputError, match="The target has 30 tokens, 1 more than the 29"):
+        model.prepare("it", target="it " * 28)

@@ -47,8 +47,11 @@ def test_a_config_that_does_not_fit(copy: Path, changes: dict[str, Any], problem
     assert raised.value.remedy
 
 
-def test_a_damaged_tokenizer(copy: Path) -> None:
-    (copy / "tokenizer.json").write_text('{"version": "1.0"', encoding="utf-8")
+@pytest.mark.parametrize("content", ['{"version": "1.0"', "{}"])
+@pytest.mark.parametrize("kind", ["BertTokenizer", "PreTrainedTokenizerFast"])
+def test_a_damaged_tokenizer(copy: Path, kind: str, content: str) -> None:
+    (copy / "tokenizer.json").write_text(content, encoding="utf-8")
+    (copy / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}), encoding="utf-8")
     with pytest.raises(ModelError, match=r"The tokenizer of .* cannot be used"):
         folders.opened(copy)
 
@@ -64,6 +67,7 @@ def test_another_models_tokenizer(copy: Path) -> None:
 
 
 MAMBA = {"vocab_size": 101, "hidden_size": 16, "state_size": 3, "num_hidden_layers": 2}
+SPEECH = {"vocab_size": 113, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "num_mel_bins": 5}
 VISION = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 7}
 
 
