@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,11 +63,17 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
     Raises:
         ModelError: there is no such model, or its files cannot be used.
     """
-    place = Path(name).expanduser()
-    if place.is_dir():
-        return _inspect(name, place, options)
-    if place.exists():
-        raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
+    try:
+        place = Path(name).expanduser()
+        if place.is_dir():
+            return _inspect(name, place, options)
+        if place.exists():
+            raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
+    except (OSError, RuntimeError) as fault:  # not permitted, far too long, or `~` of nobody
+        raise ModelError(
+            f"{name} cannot be read: {getattr(fault, 'strerror', None) or fault}",
+            "Give a folder that holds a model, or a name on the hub",
+        ) from fault
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -127,8 +134,8 @@ def _download(name: str, options: LoadOptions) -> Path:
 def _wanted(name: str, there: Iterable[str], options: LoadOptions) -> list[str]:
     """Which of the files on the hub are needed."""
     top = [file for file in there if "/" not in file]
-    safe = [file for file in top if file.endswith(".safetensors") and file.startswith("model")]
-    pickled = [file for file in top if file.endswith(".bin") and file.startswith("pytorch_model")]
+    safe = [file for file in top if re.fullmatch(r"model(-\d+-of-\d+)?\.safetensors", file)]
+    pickled = [file for file in top if re.fullmatch(r"pytorch_model(-\d+-of-\d+)?\.bin", file)]
     if not safe and pickled and not options.allow_pickle:
         raise _pickled(name)
     weights = safe or (pickled if options.allow_pickle else [])

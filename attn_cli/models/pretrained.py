@@ -32,6 +32,8 @@ __all__ = ["Prepared", "Pretrained", "load"]
 
 POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
 """What the families call a table with one row for each position."""
+OTHER_SENSES = re.compile(r"vision|visual|image|audio")
+"""Parts of a model that can do more than read; their positions are not a text's."""
 
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
 
@@ -272,7 +274,7 @@ def _limit(model: PreTrainedModel, config: PreTrainedConfig, side: str) -> Limit
     if not tokens:
         return None
     for place, _ in chain(model.named_parameters(), model.named_buffers()):
-        if POSITION_TABLE.search(place):
+        if POSITION_TABLE.search(place) and not OTHER_SENSES.search(place):
             table: Any = model.get_submodule(place.rpartition(".")[0])
             grows = hasattr(table, "make_weight") or hasattr(table, "make_weights")
             # RoBERTa and its kin count positions from one past the padding's number, in a table of as many more rows.

@@ -130,6 +130,18 @@ def test_a_file_is_no_folder(whole: Path) -> None:
         find(str(whole / "model.safetensors"), PLAIN)
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/model", "long" * 999, "a\0b"])
+def test_what_cannot_even_be_looked_for(name: str) -> None:
+    with pytest.raises(ModelError, match=r"cannot be read|There is no folder"):
+        find(name, PLAIN)
+
+
+def test_a_file_that_cannot_be_read(whole: Path, tmp_path: Path) -> None:
+    folder = broken(whole, tmp_path / "model", drop("config.json"), lambda folder: (folder / "config.json").mkdir())
+    with pytest.raises(ModelError, match="cannot be read: Is a directory"):
+        find(str(folder), PLAIN)
+
+
 def test_a_name_on_a_hub_out_of_reach() -> None:
     with pytest.raises(ModelError, match="hub cannot be reached") as raised:
         find("nobody/nothing", PLAIN)

@@ -111,6 +111,19 @@ def test_a_computed_position_can_be_past_the_training(tmp_path: Path) -> None:
     assert len(model.prepare("a a a a a a a", truncate=True).source) == 5
 
 
+def test_the_positions_of_images_are_not_those_of_text(tmp_path: Path) -> None:
+    seen = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 7}
+    body = folders.made(
+        "Llava",
+        text_config=SIZES | {"model_type": "llama", "max_position_embeddings": 5, "num_key_value_heads": 1},
+        vision_config=seen | {"model_type": "clip_vision_model", "image_size": 8, "patch_size": 4},
+        image_token_index=400,
+    )
+    model = folders.opened(folders.save(tmp_path, body, folders.llama()))
+    assert model.info.positions == 5
+    assert "trained with at most 5" in model.prepare("a a a a a a").notes[0]
+
+
 def test_a_model_that_knows_one_segment(tmp_path: Path) -> None:
     model = folders.opened(folders.bert(tmp_path, type_vocab_size=1))
     assert len(model.prepare("a").source) == 3
