@@ -101,6 +101,7 @@ def heatmap(
     caption: str = "",
     numbers: bool = False,
     mark_strongest: bool = False,
+    wrap: bool = True,
 ) -> Group:
     """A map as a heatmap: rows are queries, columns are keys, and a legend says so.
 
@@ -112,10 +113,11 @@ def heatmap(
         numbers: write every number out, in as many panels of columns as it takes: the full table of a head. Without,
             numbers are written where there is room for all columns.
         mark_strongest: mark the strongest key of each row where it is drawn as a square.
+        wrap: wrap the columns into panels where they do not fit side by side, before resorting to a mosaic.
     """
     values = view.shown()
     scale = WEIGHTS if view.measure == "weight" else Scale.between(values)
-    plan = _plan(view, values, screen, numbers=numbers)
+    plan = _plan(view, values, screen, numbers=numbers, wrap=wrap)
     lines = title_lines(title, screen)
     notes: list[str] = []
     if plan is None:
@@ -157,7 +159,9 @@ def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) 
     return f"one cell = {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s, the largest {measure} of them"
 
 
-def _plan(view: MapView, values: Float[np.ndarray, "query key"], screen: Screen, *, numbers: bool) -> _Plan | None:
+def _plan(
+    view: MapView, values: Float[np.ndarray, "query key"], screen: Screen, *, numbers: bool, wrap: bool
+) -> _Plan | None:
     """The largest cells that let all columns stand side by side; None where only a mosaic will do."""
     keys = max(len(view.key), 1)
     longest = min(_longest(view.key, screen), LONGEST_LABEL)
@@ -171,7 +175,7 @@ def _plan(view: MapView, values: Float[np.ndarray, "query key"], screen: Screen,
         tiers = next((t for t in range(1, MOST_TIERS) if t * cell - 1 >= longest), MOST_TIERS)
         return _Plan(gutter, cell, _even(keys, room // cell), tiers, numbers=True)
     panels = -(-keys // (room // 2))
-    if panels == 1 or panels * (len(view.query) + TALLEST_HEADER) <= MOST_LINES:
+    if panels == 1 or (wrap and panels * (len(view.query) + TALLEST_HEADER) <= MOST_LINES):
         return _Plan(gutter, 2, _even(keys, room // 2), 0, numbers=False)
     return None
 

@@ -89,21 +89,28 @@ class HeadsView(View):
             ),
             screen,
             title=f"Mean {measure} of {self._mean.heads} heads, {layers}",
+            wrap=room is None or selection.all,
         )
         summaries = self.summaries()
         overview = self._overview(summaries, screen)
-        table = self._table(summaries, screen, None)
+        limit: int | None = None
         if room is not None and not selection.all:
             room -= lines_of(picture, screen) + 2
             tall = sum(lines_of(part, screen) + 1 for part in overview)
-            if lines_of(table, screen) + tall > room and room - tall < FEWEST_ROWS + TABLE_FRAME:
+            whole = lines_of(self._table(summaries, screen, None), screen)
+            if whole + tall > room and room - tall < FEWEST_ROWS + TABLE_FRAME:
                 overview, tall = [], 0
-            # Layers are set apart where there are many rows, so how many rows fit shows only when they are drawn.
-            for limit in range(min(room - tall, len(summaries)), FEWEST_ROWS - 1, -1):
-                if lines_of(table, screen) <= room - tall:
-                    break
-                table = self._table(summaries, screen, limit)
+            if whole + tall > room:
+                limit = self._rows_that_fit(summaries, screen, room - tall)
+        table = self._table(summaries, screen, limit)
         return [*overview, table, picture]
+
+    def _rows_that_fit(self, summaries: Sequence[HeadSummary], screen: Screen, room: int) -> int:
+        # Layers are set apart where there are many rows, so how many rows fit shows only when they are drawn.
+        for limit in range(min(room, len(summaries)), FEWEST_ROWS, -1):
+            if lines_of(self._table(summaries, screen, limit), screen) <= room:
+                return limit
+        return FEWEST_ROWS
 
     def _table(self, summaries: Sequence[HeadSummary], screen: Screen, limit: int | None) -> RenderableType:
         chosen = in_order(summaries, self.plan.selection.sort, limit)
