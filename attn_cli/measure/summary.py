@@ -52,7 +52,7 @@ def entropy(weights: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows
     """Shannon entropy of each row, in nats: -sum p ln p, with 0 ln 0 = 0."""
     logarithms = np.maximum(weights, TINY)
     np.log(logarithms, out=logarithms)
-    result: Float[np.ndarray, "*rows"] = -np.einsum("...k,...k->...", weights, logarithms)
+    result: Float[np.ndarray, "*rows"] = -np.vecdot(weights, logarithms)
     return result
 
 
@@ -117,7 +117,7 @@ class Summarize:
     ) -> None:
         keys = weights.shape[2]
         distance = np.abs(positions[:, None] - np.arange(keys)[None, :]).astype(np.float32)
-        running.add("distance", np.einsum("hqk,qk->hq", weights, distance))
+        running.add("distance", np.vecdot(weights, distance))
         rows = np.arange(len(positions))
         running.add("itself", weights[:, rows, np.minimum(positions, keys - 1)] * (positions < keys))
         later = positions >= 1
@@ -132,7 +132,9 @@ class Summarize:
     ) -> None:
         # Few weights beat the weakest link kept so far, so everything after this comparison is small.
         floors = np.asarray([kept[-1].weight if len(kept) == self.links else 0.0 for kept in running.links], np.float32)
-        heads, rows, keys = np.nonzero(weights > floors[:, None, None])
+        # (On a flat array, finding them is thirty times faster.)
+        strong = np.flatnonzero(weights > floors[:, None, None])
+        heads, rows, keys = np.unravel_index(strong, weights.shape)
         queries = positions[rows]
         fit = self._query_links[queries] & self._key_links[keys]
         if kind != "cross":

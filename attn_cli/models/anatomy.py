@@ -263,6 +263,8 @@ def _is_pooled(config: PreTrainedConfig, path: str) -> bool:
 
 def _is_causal(module: nn.Module, config: PreTrainedConfig) -> bool:
     """Whether a model of one stack reads from left to right."""
+    if getattr(config, "is_causal", None) is False:
+        return False  # Many decoders can be told to read both ways, whatever their modules say.
     causal = getattr(module, "is_causal", None)
     if causal is None and config.model_type == "xlnet":
         causal = config.attn_type == "uni"

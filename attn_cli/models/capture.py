@@ -143,8 +143,9 @@ class _Run:
     """One pass of a model through the registered attention function."""
 
     def __init__(self, model: PreTrainedModel, delivery: Delivery) -> None:
-        self._flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
-        self.plain_masks = self._flash or bool(model._supports_flex_attn)  # noqa: SLF001
+        self.flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
+        """Whether the model may be run with SDPA, and so says by `is_causal` what a mask that is not made would say."""
+        self._plain_masks = self.flash or bool(model._supports_flex_attn)  # noqa: SLF001
         """Whether the model hands on its masks untouched, so that they need not be made as floats."""
         self._delivery = delivery
         self._slicer = Slicer()
@@ -160,11 +161,19 @@ class _Run:
         """Which layer a module is computing; None where it is none that a reader could ask for."""
         return self._place.get(module)
 
+    def mask(self, options: dict[str, Any]) -> torch.Tensor | None:
+        """The mask that the model asks for, made as small as the model lets us."""
+        if self.flash:
+            return sdpa_mask(**options)
+        if self._plain_masks:
+            return sdpa_mask(**options | {"allow_is_causal_skip": False})
+        return eager_mask(**options)
+
     def attend(self, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
         """One layer's output, with the rows asked for handed over on the way."""
         place = self._place.get(call.module)
         queries = call.query.shape[2]
-        flash = self._flash and call.suits_flash
+        flash = self.flash and call.suits_flash
         every = self._delivery.every_span(queries)
         if place is None or not self._delivery.heads(place) or self._is_repeated(place, call):
             if flash:
@@ -238,14 +247,16 @@ def _attention(
     place = run.place(module)
     causal = options.pop("is_causal", None)
     if causal is None:
-        causal = getattr(module, "is_causal", place is None or place.kind == "decoder")
+        causal = getattr(module, "is_causal", True)
+    if not run.flash or (place is not None and place.kind != "decoder"):
+        causal = False  # Where there is no mask, there is nothing to hide.
     call = AttentionCall(module, query, key, value, attention_mask, causal=bool(causal), options=options)
     return run.attend(call), None
 
 
 def _mask(**options: Any) -> torch.Tensor | None:
-    """The registered mask: true where seen, or None where causality says it all, if the model can do with that."""
-    return sdpa_mask(**options) if _running.get().plain_masks else eager_mask(**options)
+    """The registered mask."""
+    return _running.get().mask(options)
 
 
 _running: ContextVar[_Run] = ContextVar("running")
