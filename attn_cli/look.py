@@ -109,7 +109,7 @@ def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
         )
 
 
-def _gigabytes(size: float) -> str:
+def _gigabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB"
 
 

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         return _command_line_error(error)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted.", INTERRUPTED)
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has seen enough (`| head`); the interpreter must not try to flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

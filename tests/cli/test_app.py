@@ -15,6 +15,14 @@ from attn_cli import __version__
 from attn_cli.cli.app import main
 
 HEAVY = ("torch", "transformers", "numpy", "tokenizers", "scipy")
+INTERRUPT = """
+import os, signal, sys
+import attn_cli.models
+from attn_cli.cli.app import main
+attn_cli.models.load = lambda *_: os.kill(os.getpid(), signal.SIGINT) or signal.pause()
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command line, with a Ctrl-C where a model is loaded."""
 COMMANDS = ("inspect", "view", "schema")
 
 
@@ -158,6 +166,14 @@ def test_what_is_piped_in(stdin: bytes, message: str) -> None:
     result = attn("inspect", "--model", "x", stdin=stdin)
     assert result.returncode == 3
     assert message in result.stderr.decode()
+
+
+def test_ctrl_c_exits_130_and_leaves_nothing(tmp_path: Path) -> None:
+    saved = tmp_path / "out.json"
+    command = [sys.executable, "-c", INTERRUPT, "inspect", "a cat", "--model", "x", "--save", str(saved)]
+    result = subprocess.run(command, capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (130, b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -38,9 +38,16 @@ def attn(minilm: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     return run
 
 
+def documents(text: str) -> list[dict[str, Any]]:
+    """What `--json` printed, each line held against the schema."""
+    found: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+    for document in found:
+        jsonschema.validate(document, json.loads(schema()))
+    return found
+
+
 def inspect_json(attn: Run, *arguments: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(attn("inspect", SENTENCE, "--model", "MODEL", "--json", *arguments))
-    jsonschema.validate(document, json.loads(schema()))
+    (document,) = documents(attn("inspect", SENTENCE, "--model", "MODEL", "--json", *arguments))
     return document
 
 
@@ -86,6 +93,15 @@ def test_json_says_what_was_asked_and_found(attn: Run) -> None:
             word = source["words"][token["word"]]
             assert word["start"] <= token["start"] < token["end"] <= word["end"]
     assert [word["text"] for word in source["words"]] == SENTENCE.split()
+
+
+@pytest.mark.parametrize("selection", [["--query", "it"], ["--scores"], ["--grid"], ["--no-special", "--no-sink"]])
+def test_every_selection_keeps_to_the_schema(selection: list[str], attn: Run) -> None:
+    document = inspect_json(attn, *selection, "--layer", "0")
+    rows = document["heads"]
+    assert len(rows) == len(document["maps"]) == 12
+    for row, map_ in zip(rows, document["maps"], strict=True):
+        assert (row["layer"], row["head"]) == (map_["layer"], map_["head"])
 
 
 SELECTIONS = [
@@ -175,7 +191,7 @@ def test_the_same_weights_in_every_format(attn: Run, tmp_path: Path) -> None:
             str(tmp_path / f"x.{suffix}"),
         )
     weights = from_npz((tmp_path / "x.npz").read_bytes()).maps[0].weights[0]
-    document = json.loads((tmp_path / "x.json").read_text())
+    (document,) = documents((tmp_path / "x.json").read_text())
     np.testing.assert_array_equal(np.asarray(document["maps"][0]["weights"], np.float32), weights)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "x.csv").read_text())))
     assert len(rows) == 16 * 16
@@ -186,8 +202,8 @@ def test_the_same_weights_in_every_format(attn: Run, tmp_path: Path) -> None:
 def test_several_sentences_are_one_record_each_in_order(attn: Run, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("The cat sat.\n\nIt was big.\r\n")
     arguments = ("inspect", "--file", str(tmp_path / "in.txt"), "--model", "MODEL")
-    lines = attn(*arguments, "--json").splitlines()
-    assert [json.loads(line)["source"]["text"] for line in lines] == ["The cat sat.", "It was big."]
+    found = documents(attn(*arguments, "--json"))
+    assert [document["source"]["text"] for document in found] == ["The cat sat.", "It was big."]
     shown = attn(*arguments, "--query", "1")
     assert shown.index("1  The cat sat.") < shown.index("2  It was big.")
     attn(*arguments, "--save", str(tmp_path / "out.jsonl"))
@@ -216,7 +232,7 @@ def test_a_fault_in_a_later_line_is_located_and_what_came_before_is_out(
     assert saved.read_text() == "old"
     assert main([*arguments, "--truncate"]) == 0
     out, err = capsys.readouterr()
-    assert len(json.loads(out.splitlines()[1])["source"]["tokens"]) == 512
+    assert len(documents(out)[1]["source"]["tokens"]) == 512
     assert "512" in err
 
 
