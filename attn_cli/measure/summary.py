@@ -50,7 +50,7 @@ class HeadSummary:
 
 def entropy(weights: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows"]:
     """Shannon entropy of each row, in nats: -sum p ln p, with 0 ln 0 = 0."""
-    logarithms = np.maximum(weights, TINY)
+    logarithms = weights + TINY
     np.log(logarithms, out=logarithms)
     result: Float[np.ndarray, "*rows"] = -np.vecdot(weights, logarithms)
     return result

@@ -28,7 +28,7 @@ from attn_cli.blocks import Eat, Kind, Report, Request, Stack
 from attn_cli.errors import ModelError
 from attn_cli.models.anatomy import Anatomy, Place, dissect
 from attn_cli.models.call import AttentionCall
-from attn_cli.models.delivery import Delivery
+from attn_cli.models.delivery import Delivery, every_span
 from attn_cli.models.older import watch_older_layers
 from attn_cli.models.slices import Slicer
 from attn_cli.shapes import Float
@@ -64,7 +64,7 @@ def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
 
 
 def stream(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, eat: Eat, *, rows: int = 64
+    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, eat: Eat, *, rows: int | None = None
 ) -> Report:
     """Run the model once on a batch of one, without gradients or dropout, and hand each block of attention to `eat`.
 
@@ -75,7 +75,7 @@ def stream(
         inputs: keyword arguments of its forward: `input_ids` `[1, query]`, `attention_mask`, `decoder_input_ids`, ...
         request: what to stream.
         eat: called with each block.
-        rows: the most queries in one block.
+        rows: the most queries in one block; by default as many as make a block of a dozen megabytes, but at least 16.
 
     Raises:
         ModelError: a layer asked for gave no attention, or the inputs are not a batch of one.
@@ -172,15 +172,16 @@ class _Run:
     def attend(self, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
         """One layer's output, with the rows asked for handed over on the way."""
         place = self._place.get(call.module)
-        queries = call.query.shape[2]
+        heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
         flash = self.flash and call.suits_flash
-        every = self._delivery.every_span(queries)
+        rows = self._delivery.rows(heads, keys)
+        every = every_span(queries, rows)
         if place is None or not self._delivery.heads(place) or self._is_repeated(place, call):
             if flash:
                 return call.flash()
             return torch.cat([call.slice(self._slicer, *span).output for span in every], dim=1)
-        self._delivery.check_shape(place, call.query.shape[1], queries, call.key.shape[2])
-        wanted = self._delivery.spans(place.kind, queries)
+        self._delivery.check_shape(place, heads, queries, keys)
+        wanted = self._delivery.spans(place.kind, queries, rows)
         if flash and 2 * sum(stop - start for start, stop in wanted) <= queries:
             for span in wanted:
                 self._deliver(place, call, *span)

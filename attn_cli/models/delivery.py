@@ -15,7 +15,12 @@ from attn_cli.models.anatomy import Anatomy, Place
 from attn_cli.record import check_rows
 from attn_cli.shapes import Float, Int
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "every_span"]
+
+BLOCK = 3 * 2**20
+"""How many weights a block should have: 12 megabytes stay in a processor's cache while they are reduced."""
+FEWEST_ROWS = 16
+"""Fewer rows at a time make matrix products slow."""
 
 
 class Delivery:
@@ -27,7 +32,7 @@ class Delivery:
         inputs: what the model's forward is given.
         request: what to hand over.
         eat: whom to hand it to.
-        rows: the most queries in one block.
+        rows: the most queries in one block; None to choose.
     """
 
     def __init__(
@@ -37,7 +42,7 @@ class Delivery:
         inputs: Mapping[str, torch.Tensor],
         request: Request,
         eat: Eat,
-        rows: int,
+        rows: int | None,
     ) -> None:
         self.request = request
         self.family = family
@@ -92,14 +97,18 @@ class Delivery:
                 "Choose other layers with --layer, or another model",
             )
 
-    def spans(self, kind: Kind, queries: int) -> list[tuple[int, int]]:
-        """Runs of rows, at most `rows` long and rising, that cover every query asked for."""
+    def rows(self, heads: int, keys: int) -> int:
+        """How many queries a block should have at most."""
+        return self._rows if self._rows is not None else max(FEWEST_ROWS, BLOCK // (heads * keys))
+
+    def spans(self, kind: Kind, queries: int, rows: int) -> list[tuple[int, int]]:
+        """Runs of at most `rows` queries, rising, that cover every one that was asked for."""
         wanted = self.request.queries.get(kind)
         if wanted is None:
-            return self.every_span(queries)
+            return every_span(queries, rows)
         spans: list[tuple[int, int]] = []
         for query in wanted:
-            if spans and query < spans[-1][0] + self._rows:
+            if spans and query < spans[-1][0] + rows:
                 spans[-1] = (spans[-1][0], query + 1)
             else:
                 spans.append((query, query + 1))
@@ -109,10 +118,6 @@ class Delivery:
         """Whether any query from `start` to `stop` was asked for."""
         wanted = self.request.queries.get(kind)
         return wanted is None or any(start <= query < stop for query in wanted)
-
-    def every_span(self, queries: int) -> list[tuple[int, int]]:
-        """Runs of rows, at most `rows` long, that cover every query."""
-        return [(start, min(start + self._rows, queries)) for start in range(0, queries, self._rows)]
 
     def deliver(
         self,
@@ -169,6 +174,11 @@ class Delivery:
                         "Choose other layers with --layer, or another model",
                     )
         return Report(verified=self._verified, notes=tuple(self._notes))
+
+
+def every_span(queries: int, rows: int) -> list[tuple[int, int]]:
+    """Runs of at most `rows` queries that cover them all."""
+    return [(start, min(start + rows, queries)) for start in range(0, queries, rows)]
 
 
 def _lengths(anatomy: Anatomy, inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:

@@ -112,7 +112,8 @@ class _Layer:
                 "Choose another model",
             )
         self._softmax = softmax
-        for start, stop in delivery.spans(place.kind, self._shape(softmax.weights)[0]):
+        queries, keys = self._shape(softmax.weights)
+        for start, stop in delivery.spans(place.kind, queries, delivery.rows(place.heads, keys)):
             some = scores(start, stop)
             hidden = some <= HIDDEN
             delivery.deliver(

@@ -451,7 +451,7 @@ def everything(model: PreTrainedModel, **options: Any) -> Request:
     return Request(heads=heads, **options)
 
 
-def run(model: PreTrainedModel, inputs: Mapping[str, Any], request: Request, rows: int = 5) -> Streamed:
+def run(model: PreTrainedModel, inputs: Mapping[str, Any], request: Request, rows: int | None = 5) -> Streamed:
     """Stream, and keep the blocks and the model's own output."""
     outputs: list[np.ndarray] = []
     hook = model.register_forward_hook(lambda _, __, result: outputs.append(result.last_hidden_state.numpy()))

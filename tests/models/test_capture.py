@@ -50,7 +50,7 @@ def queries_of(model: PreTrainedModel, kind: Kind) -> int:
     return SOURCE if kind == "encoder" or not model.config.is_encoder_decoder else TARGET
 
 
-def assert_equals_reference(model: Any, inputs: dict[str, Any], rows: int = 5, **options: Any) -> None:
+def assert_equals_reference(model: Any, inputs: dict[str, Any], rows: int | None = 5, **options: Any) -> None:
     """Everything that is streamed is what the model itself says, and the model says the same as without us."""
     expected = reference(model, inputs)
     streamed = run(model, inputs, everything(model, **options), rows)
@@ -133,8 +133,8 @@ def test_some_heads_and_queries_in_any_order(family: Family) -> None:
 
 
 @pytest.mark.parametrize("name", ["bert", "llama", "gemma2", "gpt_oss", "t5", "modernbert", "longformer", "bart"])
-@pytest.mark.parametrize("rows", [1, 4, 64])
-def test_the_size_of_blocks_changes_nothing(name: str, rows: int) -> None:
+@pytest.mark.parametrize("rows", [1, 4, None])
+def test_the_size_of_blocks_changes_nothing(name: str, rows: int | None) -> None:
     model = build(name)
     assert_equals_reference(model, inputs_of(model), rows)
 
