@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from attn_cli.encoding import decode_text
 from attn_cli.errors import AttnError, InputError, UsageError
 
-__all__ = ["Sentence", "decode", "located", "sentences"]
+__all__ = ["Sentence", "located", "sentences"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +56,16 @@ def _lines(lines: Iterable[bytes], name: str) -> Iterator[Sentence]:
     found = False
     for number, line in enumerate(lines, start=1):
         where = f"line {number} of {name}"
-        text = decode(line, where).removeprefix("\ufeff").rstrip("\r\n")
+        text = (
+            decode_text(line, where, "Convert it, for example with: iconv -f LATIN1 -t UTF-8")
+            .removeprefix("\ufeff")
+            .rstrip("\r\n")
+        )
         if text.strip():
             found = True
             yield Sentence(text, where)
     if not found:
         raise InputError(f"There is no text in {name}", "Give one sentence a line")
-
-
-def decode(data: bytes, where: str) -> str:
-    """UTF-8 to text.
-
-    Raises:
-        InputError: it is not UTF-8.
-    """
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where} is not UTF-8 (byte 0x{data[error.start]:02x} at position {error.start})",
-            "Convert it, for example with: iconv -f LATIN1 -t UTF-8",
-        ) from error
 
 
 def _well_formed(text: str) -> str:

@@ -15,12 +15,13 @@ import numpy as np
 import orjson
 
 from attn_cli.blocks import Kind
+from attn_cli.encoding import decode_text
 from attn_cli.errors import ExactnessError, InputError
 from attn_cli.record import AttentionMap, Record
 from attn_cli.render.document import Document, describe, head_rows, make_map, restore
 from attn_cli.render.schema import check, fault, schema
 
-__all__ = ["decode", "decode_text", "from_json", "head_rows", "not_json", "restore_maps", "schema", "to_json"]
+__all__ = ["NOT_A_RECORD", "decode", "from_json", "head_rows", "not_json", "restore_maps", "schema", "to_json"]
 
 ARRAYS = ("queries", "visible", "weights", "scores", "sink")
 """What NumPy checks, because there is too much of it for the schema's validator."""
@@ -77,22 +78,8 @@ def decode(data: bytes | str, name: str) -> object:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         if isinstance(data, bytes):
-            decode_text(data, name)
+            decode_text(data, name, NOT_A_RECORD)
         raise not_json(name, error.msg, error.lineno, error.colno) from error
-
-
-def decode_text(data: bytes, name: str) -> str:
-    """UTF-8 to text.
-
-    Raises:
-        InputError: it is not UTF-8.
-    """
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name} is not UTF-8 (byte 0x{data[error.start]:02x} at position {error.start})", NOT_A_RECORD
-        ) from error
 
 
 def not_json(name: str, problem: str, line: int, column: int) -> InputError:

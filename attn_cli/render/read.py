@@ -9,9 +9,10 @@ from typing import Protocol, runtime_checkable
 
 import orjson
 
+from attn_cli.encoding import decode_text
 from attn_cli.errors import InputError
 from attn_cli.record import Record
-from attn_cli.render.json import decode, decode_text, not_json, restore_maps
+from attn_cli.render.json import NOT_A_RECORD, decode, not_json, restore_maps
 from attn_cli.render.npz import MAGIC, from_npz
 
 __all__ = ["Readable", "read_records"]
@@ -77,7 +78,7 @@ def _documents(line: bytes, file: Readable, name: str) -> Iterator[tuple[object,
 
 def _spread(data: bytes, first_line: int, name: str) -> Iterator[tuple[object, str]]:
     """JSON objects with any white space inside and between them."""
-    text = decode_text(data, name)
+    text = decode_text(data, name, NOT_A_RECORD)
     find = json.JSONDecoder().raw_decode
     count, position = 0, _after_space(text, 0)
     while position < len(text):
