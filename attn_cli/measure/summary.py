@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -13,6 +17,8 @@ from attn_cli.words import Units
 
 __all__ = ["HeadSummary", "Link", "Summarize", "entropy"]
 
+WORTH_THREADS = 2**19
+"""With fewer weights than these, threads cost more than they bring."""
 TINY = np.float32(np.finfo(np.float32).tiny)
 
 
@@ -54,6 +60,20 @@ def entropy(weights: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows
     np.log(logarithms, out=logarithms)
     result: Float[np.ndarray, "*rows"] = -np.vecdot(weights, logarithms)
     return result
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="heads")
+
+
+def _each_head(
+    reduce: Callable[[Float[np.ndarray, "query key"]], Float[np.ndarray, "query"]],
+    weights: Float[np.ndarray, "head query key"],
+) -> Float[np.ndarray, "head query"]:
+    """Reduce each head's rows: one head fits in a processor's own cache, and NumPy lets several run at once."""
+    mapped = map if weights.size < WORTH_THREADS else _threads().map
+    return np.stack(list(mapped(reduce, weights)))
 
 
 class _Running:
@@ -102,7 +122,7 @@ class Summarize:
         if not telling.all():
             weights, counts = weights[:, telling], counts[telling]
         positions = np.flatnonzero(telling) + block.start
-        entropies = entropy(weights)
+        entropies = _each_head(entropy, weights)
         running.add("entropy", entropies)
         running.add("focus", 1 - entropies / np.log(counts).astype(np.float32))
         if self.keys.shows_first:
@@ -117,7 +137,7 @@ class Summarize:
     ) -> None:
         keys = weights.shape[2]
         distance = np.abs(positions[:, None] - np.arange(keys)[None, :]).astype(np.float32)
-        running.add("distance", np.vecdot(weights, distance))
+        running.add("distance", _each_head(lambda rows: np.vecdot(rows, distance), weights))
         rows = np.arange(len(positions))
         running.add("itself", weights[:, rows, np.minimum(positions, keys - 1)] * (positions < keys))
         later = positions >= 1
