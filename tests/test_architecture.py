@@ -18,6 +18,7 @@ MAY_BE_HEAVY = re.compile(r"models/(?!files|__init__)\w+\.py|train/.*")
 # Each room may import those before it. `models` stands beside the rooms that measure and draw, and knows none of them.
 ORDER = (
     "errors",
+    "encoding",
     "shapes",
     "selection",
     "blocks",
@@ -30,7 +31,7 @@ ORDER = (
     "api",
     "cli",
 )
-MODELS_MAY_IMPORT = {"errors", "shapes", "selection", "blocks", "record", "words", "models"}
+MODELS_MAY_IMPORT = {"errors", "encoding", "shapes", "selection", "blocks", "record", "words", "models"}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
