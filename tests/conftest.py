@@ -9,9 +9,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 install_import_hook("attn_cli", "beartype.beartype")
+
+# How long a machine takes is no property of the code; and every run of CI must draw the same examples.
+settings.register_profile(
+    "attn", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("attn")
 
 
 @pytest.fixture(scope="session")
