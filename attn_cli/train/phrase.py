@@ -1,0 +1,156 @@
+"""Text in two languages at once: English and French words that know which of them stand for each other.
+
+A phrase is written as two templates whose words carry labels after a slash, `"The/1 cat/2"` and `"le/1 chat/2"`: words
+that share a label are linked. A slot, `"{thing}"`, takes the words of another phrase on both sides. French is written
+without elision (`"le arbre"`, `"de le"`, `"que il"`); `spell` brings in what is said: `l'arbre`, `du`, `qu'il`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Link", "Phrase", "Span", "Spelled", "Word", "opens_with_vowel", "spell", "weave"]
+
+Span = tuple[int, int]
+"""First character and one past the last."""
+Link = tuple[Span, Span]
+"""An English word and a French one that stands for it."""
+
+PUNCTUATION = frozenset(".,?!;:")
+SPACED = frozenset("?!;:")  # French puts a space before these
+ELIDING = {
+    word: word[:-1] + "'" for word in ("le", "la", "de", "ne", "que", "je", "se", "me", "te", "puisque", "lorsque")
+}
+CONTRACTED = {("de", "le"): "du", ("de", "les"): "des", ("à", "le"): "au", ("à", "les"): "aux"}
+BEFORE_VOWEL = {"ce": "cet", "ma": "mon", "ta": "ton", "sa": "son"}
+ASPIRATED = ("haut", "hache", "hibou", "huit", "hors")  # French words whose h forbids elision
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word or a punctuation mark, and the labels that it shares with its counterparts."""
+
+    text: str
+    labels: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """The same thing in English and in French."""
+
+    english: tuple[Word, ...]
+    french: tuple[Word, ...]
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A finished sentence pair.
+
+    Attributes:
+        english: the English text.
+        french: the French text.
+        links: pairs of words that stand for each other, by their English place, then by their French one.
+        marks: where the words labelled `@name` are, in English and in French.
+    """
+
+    english: str
+    french: str
+    links: tuple[Link, ...]
+    marks: dict[str, Link]
+
+
+def weave(english: str, french: str, **slots: Phrase) -> Phrase:
+    """Make a phrase of two templates.
+
+    Labels are local to a template, so phrases in slots bring their own; labels that begin with `@` are known
+    everywhere.
+    A punctuation mark without a label is linked with the same mark on the other side.
+
+    Raises:
+        KeyError: a template names a slot that is not given.
+    """
+    return Phrase(_words(english, slots, 0), _words(french, slots, 1))
+
+
+def _words(template: str, slots: dict[str, Phrase], side: int) -> tuple[Word, ...]:
+    found: list[Word] = []
+    for piece in template.split():
+        if piece.startswith("{"):
+            name = piece[1:-1]
+            inner = (slots[name].english, slots[name].french)[side]
+            found.extend(
+                Word(word.text, frozenset(x if x.startswith("@") else f"{name}.{x}" for x in word.labels))
+                for word in inner
+            )
+            continue
+        text, _, labels = piece.partition("/")
+        found.append(Word(text, frozenset(labels.split("+") if labels else [text] if text in PUNCTUATION else [])))
+    return tuple(found)
+
+
+def opens_with_vowel(word: str) -> bool:
+    """Whether French elides before this word (`l'arbre`, `l'hôtel`, but `la hache`)."""
+    return word.lower()[0] in "aeiouyàâéèêëîïôûœh" and not word.lower().startswith((*ASPIRATED, "yacht"))
+
+
+def spell(phrase: Phrase) -> Spelled:
+    """Write a phrase out as two sentences with capitals, spaces, elisions and contractions."""
+    english, english_spans = _write(_sounds_english(phrase.english), spaced=frozenset())
+    french_words = _sounds_french(phrase.french)
+    french, french_spans = _write(french_words, spaced=SPACED)
+    links = []
+    marks: dict[str, Link] = {}
+    for source, source_span in zip(phrase.english, english_spans, strict=True):
+        for target, target_span in zip(french_words, french_spans, strict=True):
+            shared = source.labels & target.labels
+            if shared:
+                links.append((source_span, target_span))
+            marks.update({name: (source_span, target_span) for name in shared if name.startswith("@")})
+    return Spelled(english, french, tuple(links), marks)
+
+
+def _sounds_english(words: Sequence[Word]) -> list[Word]:
+    """`a apple` to `an apple`."""
+    return [
+        Word("an", word.labels) if word.text == "a" and following[0] in "aeiou" else word
+        for word, following in _with_next(words)
+    ]
+
+
+def _sounds_french(words: Sequence[Word]) -> list[Word]:
+    """`ce arbre` to `cet arbre`, `ma école` to `mon école`; then elisions and contractions.
+
+    `le arbre` to `l'arbre`, `de le` to `du`, `que il` to `qu'il`, `si il` to `s'il`.
+    """
+    done: list[Word] = []
+    for word, following in _with_next(words):
+        text = word.text
+        if opens_with_vowel(following):
+            text = BEFORE_VOWEL.get(text, ELIDING.get(text, text))
+        if text == "si" and following in {"il", "ils"}:
+            text = "s'"
+        if done and (done[-1].text, text) in CONTRACTED:
+            before = done.pop()
+            done.append(Word(CONTRACTED[before.text, text], before.labels | word.labels))
+        else:
+            done.append(Word(text, word.labels))
+    return done
+
+
+def _with_next(words: Sequence[Word]) -> Iterator[tuple[Word, str]]:
+    return zip(words, [*(word.text for word in words[1:]), "."], strict=True)
+
+
+def _write(words: Sequence[Word], *, spaced: frozenset[str]) -> tuple[str, list[Span]]:
+    text = ""
+    spans: list[Span] = []
+    starts = True
+    for word in words:
+        shown = word.text[0].upper() + word.text[1:] if starts else word.text
+        if text and not text.endswith("'") and (word.text not in PUNCTUATION or word.text in spaced):
+            text += " "
+        spans.append((len(text), len(text) + len(shown)))
+        text += shown
+        starts = word.text in {".", "?", "!"}
+    return text, spans
