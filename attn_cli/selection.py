@@ -13,7 +13,7 @@ __all__ = ["KINDS", "Kind", "Selection", "SortKey", "check_syntax", "parse_heads
 Kind = Literal["encoder", "decoder", "cross"]
 KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
 
-SortKey = Literal["layer", "focus", "entropy", "distance", "first", "self", "previous", "link"]
+SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "previous", "link"]
 
 RANGE = re.compile(r"(-?\d+)(?:-(-?\d+))?")
 PLACE = re.compile(r"(-?\d+)\.(-?\d+)")

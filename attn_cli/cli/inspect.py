@@ -61,7 +61,7 @@ def run(
         loaded = None
         for sentence in sentences:
             if loaded is None:
-                with working(f"Loading {model.model}"):
+                with working("Loading", str(model.model)):
                     loaded = load(
                         str(model.model),
                         LoadOptions(
@@ -73,10 +73,12 @@ def run(
                         ),
                     )
             try:
-                source = loaded.prepare(
-                    sentence.text, pair=reading.pair, target=reading.target, truncate=reading.truncate
-                )
-                yield look(source, selection, keep=out.keeps, verify=model.verify)
+                with working("Running", str(model.model)):
+                    source = loaded.prepare(
+                        sentence.text, pair=reading.pair, target=reading.target, truncate=reading.truncate
+                    )
+                    seen = look(source, selection, keep=out.keeps, verify=model.verify)
+                yield seen
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
 

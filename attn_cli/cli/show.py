@@ -17,16 +17,20 @@ from attn_cli.cli.save import Saver, titled
 from attn_cli.look import Seen
 from attn_cli.render.files import Destination, destination
 from attn_cli.render.json import to_json
-from attn_cli.render.labels import clean
+from attn_cli.render.labels import clean, fit, width
 from attn_cli.render.screen import console, probe
 
 __all__ = ["Output", "working"]
 
 
-def working(task: str) -> AbstractContextManager[object]:
-    """A spinner on stderr while something takes its time; nothing where nobody watches."""
+def working(task: str, name: str) -> AbstractContextManager[object]:
+    """A spinner on stderr, with the task and whose it is on one line; nothing where nobody watches."""
     talk = Console(stderr=True)
-    return talk.status(Text(clean(task)), spinner="dots") if talk.is_terminal else nullcontext()
+    if not talk.is_terminal:
+        return nullcontext()
+    room = max(talk.width - len(task) - len("⠋ ") - 2, 1)
+    shown = fit(name, min(width(clean(name)), room), keep="end")
+    return talk.status(Text(f"{task} {shown}", no_wrap=True), spinner="dots")
 
 
 class Output:
@@ -64,7 +68,7 @@ class Output:
                     if saver is None:
                         saver = stack.enter_context(Saver.open(self.destination, self.screen, several=bool(title)))
                     saver.add(seen, title)
-                self._show(seen, title)
+                self._show(seen, title, number)
         if self.destination is not None and saver is not None:
             print(f"attn: saved {clean(str(self.destination.path))}", file=sys.stderr)
 
@@ -77,11 +81,13 @@ class Output:
         for number, seen in enumerate(chain(first, second, rest), start=1):
             yield seen, f"{number}  {seen.record.source.text}" if second else ""
 
-    def _show(self, seen: Seen, title: str) -> None:
+    def _show(self, seen: Seen, title: str, number: int) -> None:
         for note in seen.record.notes:
             print(f"attn: note: {clean(note)}", file=sys.stderr)
         if self.json:
             sys.stdout.buffer.write(to_json(seen.record, seen.rows()))
         else:
+            if number:
+                sys.stdout.write("\n")
             console(self.screen, sys.stdout).print(titled(seen, title, self.screen), end="")
         sys.stdout.flush()

@@ -131,27 +131,30 @@ class MeanMap:
 
 
 class PoolMaps:
-    """A collector that keeps every map small: each cell is the largest weight of a square of units.
+    """A collector that keeps every map small: each cell is the largest weight (or score) of a square of units.
 
     Args:
         queries: how many rows there are.
         keys: how many columns there are.
         limit: the most cells along a side.
+        scores: keep scores instead of weights.
     """
 
-    def __init__(self, queries: int, keys: int, limit: int) -> None:
+    def __init__(self, queries: int, keys: int, limit: int, *, scores: bool = False) -> None:
+        self._scores = scores
         self.size = max(1, -(-max(queries, keys) // limit))
         """Units along a cell's side; 1 where nothing is made smaller."""
         self._shape = (-(-queries // self.size), -(-keys // self.size))
         self._maps: dict[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]] = {}
 
     def __call__(self, block: Block) -> None:
-        rows, width = block.weights.shape[1:]
-        if not rows or not width:
+        values = block.scores if self._scores else block.weights
+        if values is None or not values.shape[1] or not values.shape[2]:
             return
+        rows, width = values.shape[1:]
         keys = np.arange(width)
         seen = (keys >= block.visible[:, :1]) & (keys < block.visible[:, 1:])
-        values = np.where(seen, block.weights, np.float32(np.nan))
+        values = np.where(seen & np.isfinite(values), values, np.float32(np.nan))
         if self.size > 1:
             values = np.fmax.reduceat(values, np.arange(0, width, self.size), axis=2)
             row_cells = (np.arange(rows) + block.start) // self.size

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 from rich.console import Group
 
-from attn_cli.render.heatmap import cell_note
+from attn_cli.blocks import Kind
 from attn_cli.render.labels import fit
+from attn_cli.render.legend import attends, cell_note
 from attn_cli.render.paint import (
     DIM,
     PLAIN,
@@ -25,7 +27,7 @@ from attn_cli.render.paint import (
     swatches,
     title_lines,
 )
-from attn_cli.render.scale import BLANK, SHARES, WEIGHTS, Scale, marks, painted
+from attn_cli.render.scale import BLANK, SHARES, Scale, marks, painted
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float
 
@@ -39,6 +41,8 @@ def grid(
     maps: Mapping[tuple[int, int], Float[np.ndarray, "query key"]],
     screen: Screen,
     *,
+    kind: Kind = "encoder",
+    measure: Literal["weight", "score"] = "weight",
     pooled: int = 1,
     unit: str = "word",
     title: str = "",
@@ -47,8 +51,10 @@ def grid(
     """Every head as a small heatmap, a row of the grid per layer.
 
     Args:
-        maps: (layer, head) -> weights, all of one shape; not-a-number where there is nothing to see.
+        maps: (layer, head) -> weights or scores, all of one shape; not-a-number where there is nothing to see.
         screen: where.
+        kind: of the attention.
+        measure: what the values are.
         pooled: units that a side of one value stands for already (`PoolMaps.size`).
         unit: what they are.
         title: a line above.
@@ -65,20 +71,21 @@ def grid(
     slot = max(-(-shape[1] // size), name)
     gap = min(3, max(1, (screen.width - per_line * slot) // max(per_line, 1)))
     seen = {place: pool(values, size, size) for place, values in maps.items()}
-    scale = Scale.reaching(np.stack(list(seen.values()))) if seen else WEIGHTS
+    values = np.stack(list(seen.values())) if seen else np.zeros(0, np.float32)
+    scale = Scale.reaching(values) if measure == "weight" else Scale.between(values)
     lines = title_lines(title, screen)
     for layer, heads in layers.items():
         for first in range(0, len(heads), per_line):
             chosen = heads[first : first + per_line]
-            lines += [line()] if lines else []
+            lines += [line()] if lines and not first else []
             lines.append(line(*((f"{layer}.{head}".ljust(slot + gap), DIM) for head in chosen)))
             for strips in zip(*(mosaic(seen[layer, head], scale, screen) for head in chosen), strict=True):
                 fill: list[Part] = [(" " * (slot + gap - cells(strip)), PLAIN) for strip in strips]
                 lines.append(
                     line(*chain.from_iterable([*strip, space] for strip, space in zip(strips, fill, strict=True)))
                 )
-    notes = [cell_note(size * pooled, size * pooled, unit, "weight", screen), "layer.head; rows attend to columns"]
-    pieces = [swatches(scale, "weight", screen), *([(note, DIM)] for note in notes if note)]
+    notes = [f"layer.head; {attends(kind)}", cell_note(size * pooled, size * pooled, unit, measure, screen)]
+    pieces = [swatches(scale, measure, screen), *([(note, DIM)] for note in notes if note)]
     return drawing([*lines, line(), *flow(pieces, screen), *caption_lines(caption, screen)])
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from attn_cli.blocks import Kind
 from attn_cli.render.labels import Labels, clean, fit, letters, width
+from attn_cli.render.legend import attends, brightest, cell_note
 from attn_cli.render.paint import (
     DIM,
     PLAIN,
@@ -30,14 +31,20 @@ from attn_cli.render.scale import BLANK, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float, Int
 
-__all__ = ["MapView", "heatmap"]
+__all__ = ["MapView", "heatmap", "panels"]
 
 LONGEST_LABEL = 12
 TALLEST_HEADER = 8
 """Letters of a label written downwards."""
+SHORTEST_HEADER = 4
+"""Letters that are left of it where there is little room."""
 MOST_TIERS = 3
 MOST_LINES = 120
 """A map that would take more lines than this in panels of squares becomes a mosaic."""
+LABELLED = 20
+"""Lines that a map may take for the sake of its labels, however little room there is."""
+LOWEST = 6
+"""Lines of a mosaic, however little room there is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +91,8 @@ class _Plan:
     """How many columns stand side by side in a panel."""
     tiers: int
     """Lines over which column labels are spread, so that each has room; 0 where they are written downwards."""
+    header: int
+    """Lines that a label written downwards may take."""
     numbers: bool
     """Numbers are written in the cells."""
 
@@ -101,7 +110,7 @@ def heatmap(
     caption: str = "",
     numbers: bool = False,
     mark_strongest: bool = False,
-    wrap: bool = True,
+    room: int | None = None,
 ) -> Group:
     """A map as a heatmap: rows are queries, columns are keys, and a legend says so.
 
@@ -112,72 +121,98 @@ def heatmap(
         caption: a line below, for what else must be known (a learned sink's share, rows renormalised).
         numbers: write every number out, in as many panels of columns as it takes: the full table of a head. Without,
             numbers are written where there is room for all columns.
-        mark_strongest: mark the strongest key of each row where it is drawn as a square.
-        wrap: wrap the columns into panels where they do not fit side by side, before resorting to a mosaic.
+        mark_strongest: mark the strongest key of each row, unless it is lost in a mosaic.
+        room: lines that the drawing should take. To keep to them it gives up panels, then the ends of labels written
+            downwards, then labels and single cells. None for as many lines as it takes.
     """
     values = view.shown()
     scale = WEIGHTS if view.measure == "weight" else Scale.between(values)
-    plan = _plan(view, values, screen, numbers=numbers, wrap=wrap)
-    lines = title_lines(title, screen)
-    notes: list[str] = []
-    if plan is None:
-        size = _mosaic_size(view, screen)
-        small = pool(values, size, size)
-        scale = Scale.reaching(small) if view.measure == "weight" else scale
-        lines += _mosaic(view, small, size, scale, screen)
-        notes.append(cell_note(size, size, view.unit, view.measure, screen))
-    else:
+    above, below = title_lines(title, screen), caption_lines(caption, screen)
+    for plan in _plans(view, values, screen, numbers=numbers, room=room):
         sheet = _Sheet(view, values, scale, plan, screen, mark_strongest)
-        for first in range(0, max(len(view.key), 1), plan.columns):
-            lines += [line()] if first else []
-            part = range(first, min(first + plan.columns, len(view.key)))
-            lines += [*sheet.header(part), *sheet.rows(part)]
-    sides = ("output", "input") if view.kind == "cross" else ("queries", "keys")
-    notes.insert(0, f"rows ({sides[0]}) attend to columns ({sides[1]})")
-    if not np.isfinite(values).all():
-        notes.append("blank: masked")
-    legend = swatches(scale, view.measure, screen)
-    if mark_strongest and plan is not None:
+        legend = _legend(view, values, scale, screen, plan=plan, mark_strongest=mark_strongest)
+        lines = [*above, *sheet.panels(), *legend, *below]
+        if room is None or len(lines) <= max(room, LABELLED):
+            return drawing(lines)
+    if room is None:
+        room = screen.height - 2 if screen.height else MOST_LINES // 2
+    size = _narrowest(view, screen)
+    while True:
+        small = pool(values, size, size)
+        if view.measure == "weight":
+            scale = Scale.reaching(small)
+        legend = _legend(view, values, scale, screen, size=size)
+        picture = list(_mosaic(view, small, size, scale, screen))
+        tall = max(room - len(above) - len(legend) - len(below), LOWEST)
+        if len(picture) <= tall:
+            return drawing([*above, *picture, *legend, *below])
+        size = max(size + 1, -(-len(view.query) // (2 * tall)))
+
+
+def panels(view: MapView, screen: Screen) -> int:
+    """How many panels of columns it takes to write every number out."""
+    (plan,) = _plans(view, view.shown(), screen, numbers=True, room=None)
+    return -(-max(len(view.key), 1) // plan.columns)
+
+
+def _legend(
+    view: MapView,
+    values: Float[np.ndarray, "query key"],
+    scale: Scale,
+    screen: Screen,
+    *,
+    plan: _Plan | None = None,
+    mark_strongest: bool = False,
+    size: int = 1,
+) -> list[Text]:
+    """What the colours, rows and columns mean, below a blank line; without a plan, of a mosaic."""
+    notes = [attends(view.kind)]
+    swatch = swatches(scale, view.measure, screen)
+    if plan is None:
+        notes.append(cell_note(size, size, view.unit, view.measure, screen))
+    elif mark_strongest:
         some, strongest = squares(unicode=screen.unicode)
         sign = "bold:" if plan.numbers and screen.color else strongest
         notes.insert(0, f"{sign} strongest of its row")
         if not plan.numbers and not screen.color:
             least = f"{scale.steps[0]:.2f}"
-            legend = [
+            swatch = [
                 (f"{view.measure} ", DIM),
                 (f"{some} from {least}  {marks(unicode=screen.unicode)[0]} less", PLAIN),
             ]
-    lines += [line(), *flow([legend, *([(note, DIM)] for note in notes if note)], screen)]
-    return drawing([*lines, *caption_lines(caption, screen)])
+    if not np.isfinite(values).all():
+        notes.append("blank: masked")
+    lines = [line(), *flow([swatch, *([(note, DIM)] for note in notes if note)], screen)]
+    if plan is None and view.measure == "weight":
+        lines += brightest(view.key, values, screen)
+    return lines
 
 
-def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) -> str:
-    """How many units one cell stands for; empty where it is one."""
-    rows *= 1 if screen.color else 2
-    if rows == columns == 1:
-        return ""
-    return f"one cell = {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s, the largest {measure} of them"
-
-
-def _plan(
-    view: MapView, values: Float[np.ndarray, "query key"], screen: Screen, *, numbers: bool, wrap: bool
-) -> _Plan | None:
-    """The largest cells that let all columns stand side by side; None where only a mosaic will do."""
-    keys = max(len(view.key), 1)
+def _plans(
+    view: MapView, values: Float[np.ndarray, "query key"], screen: Screen, *, numbers: bool, room: int | None
+) -> Iterator[_Plan]:
+    """Layouts with labels, the one that says most first; none where only a mosaic will do."""
+    rows, keys = len(view.query), max(len(view.key), 1)
+    if room is not None and rows > max(room, LABELLED):
+        return
     longest = min(_longest(view.key, screen), LONGEST_LABEL)
     gutter = _digits(view.query) + 1 + min(_longest(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
-    room = screen.width - gutter
+    across = screen.width - gutter
     least = _number_width(view, values) + (1 if screen.color else 2)
-    each = room // keys
+    each = across // keys
     if each >= least or numbers:
         # A number and its label have a cell to themselves, up to a width that still looks like a heatmap.
         cell = max(least, min(each, longest + 1))
         tiers = next((t for t in range(1, MOST_TIERS) if t * cell - 1 >= longest), MOST_TIERS)
-        return _Plan(gutter, cell, _even(keys, room // cell), tiers, numbers=True)
-    panels = -(-keys // (room // 2))
-    if panels == 1 or (wrap and panels * (len(view.query) + TALLEST_HEADER) <= MOST_LINES):
-        return _Plan(gutter, 2, _even(keys, room // 2), 0, numbers=False)
-    return None
+        yield _Plan(gutter, cell, _even(keys, across // cell), tiers, 0, numbers=True)
+    if numbers:
+        return
+    count = -(-keys // (across // 2))
+    if room is None and count * (rows + TALLEST_HEADER) <= MOST_LINES:
+        yield _Plan(gutter, 2, _even(keys, across // 2), 0, TALLEST_HEADER, numbers=False)
+    elif count == 1:
+        for header in range(TALLEST_HEADER, SHORTEST_HEADER - 1, -1):
+            yield _Plan(gutter, 2, keys, 0, header, numbers=False)
 
 
 def _even(keys: int, most: int) -> int:
@@ -231,6 +266,16 @@ class _Sheet:
         self.some, self.strongest = squares(unicode=screen.unicode)
         self.mark_strongest = mark_strongest
 
+    def panels(self) -> Iterator[Text]:
+        """Everything, in panels of columns below each other."""
+        count = len(self.view.key)
+        for first in range(0, max(count, 1), self.plan.columns):
+            if first:
+                yield line()
+            part = range(first, min(first + self.plan.columns, count))
+            yield from self.header(part)
+            yield from self.rows(part)
+
     def header(self, part: range) -> Iterator[Text]:
         """Labels of these columns, each ending above its numbers."""
         key, plan, unicode = self.view.key, self.plan, self.screen.unicode
@@ -248,7 +293,7 @@ class _Sheet:
                     used = stop
                 yield line(*parts)
             return
-        stacks = [_stack(key.texts[column], unicode=unicode) for column in part]
+        stacks = [_stack(key.texts[column], plan.header, unicode=unicode) for column in part]
         tallest = max(map(len, stacks), default=0)
         for row in range(tallest):
             parts = [(" " * plan.gutter, PLAIN)]
@@ -276,9 +321,9 @@ class _Sheet:
         plan, level, shade = self.plan, self.levels[row][column], self.shades[row][column]
         if level == BLANK:
             return " " * plan.cell, PLAIN
-        best = column == self.best[row]
+        best = self.mark_strongest and column == self.best[row]
         style = painted(level, self.screen, bold=best)
-        sign = self.strongest if best and self.mark_strongest else self.shading[shade]
+        sign = self.strongest if best else self.shading[shade]
         if plan.numbers:
             value, unicode = self.values[row][column], self.screen.unicode
             weight = self.view.measure == "weight"
@@ -287,39 +332,49 @@ class _Sheet:
                 text = sign + text
             return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
         if self.screen.color:
-            return (f"{sign} " if best and self.mark_strongest else "  "), style
+            return (f"{sign} " if best else "  "), style
         if self.mark_strongest:
             return (f"{sign} " if best or not shade else f"{self.some} "), PLAIN
         return (sign * 2 if shade else f"{sign} "), PLAIN
 
 
-def _stack(text: str, *, unicode: bool) -> list[str]:
+def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
     """A label's letters from top to bottom."""
     stack = letters(clean(text, unicode=unicode))
-    if len(stack) > TALLEST_HEADER:
-        stack = [*stack[: TALLEST_HEADER - 1], "…" if unicode else "~"]
+    if len(stack) > most:
+        stack = [*stack[: most - 1], "…" if unicode else "~"]
     return stack
 
 
-def _mosaic_size(view: MapView, screen: Screen) -> int:
-    """How many units a side of each cell must stand for, so that the map fits the screen."""
-    room = screen.width - _digits(view.query) - 1
-    tallest = 2 * (max(screen.height - 8, 12) if screen.height else 60)
-    return max(-(-len(view.key) // room), -(-len(view.query) // tallest), 1)
+def _narrowest(view: MapView, screen: Screen) -> int:
+    """How many units a side of each cell of a mosaic must stand for, so that the map is no wider than the screen."""
+    return max(-(-len(view.key) // (screen.width - _digits(view.query) - 1)), 1)
 
 
 def _mosaic(
     view: MapView, small: Float[np.ndarray, "row column"], size: int, scale: Scale, screen: Screen
 ) -> Iterator[Text]:
-    """The map with position numbers above and at its left."""
-    digits = _digits(view.query)
+    """The map with position numbers above and at its left, and there, if the width allows, some labels."""
     step = 10 if small.shape[1] > 30 else 5
+    query, digits, unicode = view.query, _digits(view.query), screen.unicode
+    marked = {index: index * 2 * size for index in range(0, -(-len(small) // 2), step // 2)}
+    longest = max((width(clean(query.texts[row], unicode=unicode)) for row in marked.values()), default=0)
+    longest = min(longest, LONGEST_LABEL)
+    gutter = digits + 1 + longest + 1
+    if gutter + small.shape[1] > screen.width:
+        longest, gutter = 0, digits + 1
     ticks = ""
     for column in range(0, small.shape[1], step):
         tick = str(view.key.positions[column * size])
-        if column + len(tick) <= screen.width - digits - 1:
+        if column + len(tick) <= screen.width - gutter:
             ticks = ticks.ljust(column) + tick
-    yield line((" " * (digits + 1), PLAIN), (ticks, DIM))
+    yield line((" " * gutter, PLAIN), (ticks, DIM))
     for index, parts in enumerate(mosaic(small, scale, screen)):
-        tick = str(view.query.positions[index * 2 * size]) if index % (step // 2) == 0 else ""
-        yield line((f"{tick:>{digits}} ", DIM), *parts)
+        beside: list[Part] = [(" " * gutter, PLAIN)]
+        if (row := marked.get(index)) is not None:
+            label = fit(query.texts[row], longest, unicode=unicode)
+            beside = [
+                (f"{query.positions[row]:>{digits}} ", DIM),
+                (label.ljust(len(label) + gutter - digits - 1 - longest), DIM if query.special[row] else PLAIN),
+            ]
+        yield line(*beside, *parts)

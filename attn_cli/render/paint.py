@@ -157,7 +157,7 @@ def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
     glyphs = marks(unicode=screen.unicode)
     pieces = [f"{glyph} {word}" for glyph, word in zip(glyphs, [f"<{words[1]}", *words[1:5]], strict=True)]
     to = "–" if screen.unicode and scale.low >= 0 else " to "
-    return [*parts, ("  ".join(pieces) + to + words[5], PLAIN)]
+    return [*parts, ("  ".join(pieces) + ("+" if scale.clipped else to + words[5]), PLAIN)]
 
 
 def _tick(value: float, scale: Scale) -> str:

@@ -11,17 +11,20 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from attn_cli.blocks import Kind, ModelInfo
+from attn_cli.blocks import Kind, ModelInfo, Tokens
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, flow, line
 from attn_cli.render.screen import Screen
+from attn_cli.selection import SortKey
 
 __all__ = ["QueryRow", "head_table", "model_line", "query_table"]
 
 GAP = "  "
 LONGEST_LINK = 14
 """Cells of a label in a link."""
+WIDEST_LINK = 26
+"""Cells of a link that no column may take from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ def head_table(
     key_labels: Labels,
     screen: Screen,
     *,
+    sort: SortKey = "layer",
+    apart: bool = True,
     caption: str = "",
 ) -> Group:
     """One row per head, in the order given: focus, entropy, distance, where its weight goes, its strongest links.
@@ -73,26 +78,36 @@ def head_table(
         query_labels: what the links' queries are called.
         key_labels: what their keys are called.
         screen: where.
+        sort: the column they are sorted by.
+        apart: leave a line blank between layers, where they stand in order and have several rows each.
         caption: a line below.
     """
     name = max((len(f"{row.layer}.{row.head}") for row in summaries), default=3)
     name = max(name, len("head"))
     columns = [column for column in COLUMNS if any(column.value(row) is not None for row in summaries)]
-    link = _link_width(summaries, query_labels, key_labels, screen)
-    columns, hidden, short, bar_cells = _fitting(columns, screen, name, min(link, 24))
+    first = _LinkSizes.of([row.links[:1] for row in summaries], query_labels, key_labels, screen)
+    least = min(first.width, WIDEST_LINK) if first else None
+    columns, hidden, short, bar_cells = _fitting(columns, screen, name, least)
     left = name + len(GAP) + bar_cells + 1 + 4
     heads = [column.short if short else column.name for column in columns]
     sizes = [max(len(head), 4) for head in heads]
-    used = left + sum(size + len(GAP) for size in sizes) + len(GAP)
-    count = max(1, min((screen.width - used + 3) // (link + 3), max((len(row.links) for row in summaries), default=0)))
-    room = min(link, screen.width - used)
-    title = "strongest link" if count == 1 else "strongest links"
-    lines = [line(
-        ("head".rjust(name) + GAP + "focus".ljust(bar_cells + 5), DIM),
-        *((GAP + head.rjust(size), DIM) for head, size in zip(heads, sizes, strict=True)),
-        (GAP + title, DIM),
-    )]  # fmt: skip
-    spaced = _by_layer(summaries)
+    room = screen.width - left - sum(size + len(GAP) for size in sizes) - len(GAP)
+    every = _LinkSizes.of([row.links for row in summaries], query_labels, key_labels, screen)
+    count = min((room + 3) // (every.width + 3), max(map(len, (row.links for row in summaries)))) if every else 0
+    links = every if count > 1 else first and first.within(room)
+    titles = [
+        (GAP + head.rjust(size), column.name == sort) for column, head, size in zip(columns, heads, sizes, strict=True)
+    ]
+    if links:
+        titles.append((GAP + ("strongest links" if count > 1 else "strongest link"), sort == "link"))
+    lines = [
+        line(
+            ("head".rjust(name) + GAP, DIM),
+            ("focus".ljust(bar_cells + 5), BOLD if sort == "focus" else DIM),
+            *((title, BOLD if sorted_by else DIM) for title, sorted_by in titles),
+        )
+    ]
+    spaced = apart and _by_layer(summaries)
     for index, row in enumerate(summaries):
         if spaced and index and summaries[index - 1].layer != row.layer:
             lines.append(line())
@@ -104,26 +119,26 @@ def head_table(
             faint = column.share and value is not None and value < 0.05
             parts.append((GAP + _figure(value, size), DIM if faint or value is None else PLAIN))
         parts.append((GAP, PLAIN))
-        for place, each in enumerate(row.links[:count]):
-            if place:
-                parts.append(("   ", PLAIN))
-            parts += _link(each, query_labels, key_labels, room, screen, second=place > 0)
+        for place, each in enumerate(row.links[: max(count, 1)]):
+            if links:
+                parts += [("   " if place else "", PLAIN)]
+                parts += links.draw(each, query_labels, key_labels, screen, second=place > 0)
         lines.append(line(*parts))
     if hidden:
-        caption = f"{caption} A wider terminal also shows {', '.join(hidden)}.".strip()
-    lines += [line(), *caption_lines(caption, screen)] if caption else []
-    return drawing(lines)
+        caption = f"{caption} Too narrow for {', '.join(hidden)}.".strip()
+    return drawing([*lines, *caption_lines(caption, screen)])
 
 
 def _fitting(
-    columns: Sequence[_Column], screen: Screen, name: int, link: int
+    columns: Sequence[_Column], screen: Screen, name: int, link: int | None
 ) -> tuple[list[_Column], list[str], bool, int]:
     """Columns that fit beside the links, names of those that do not, whether they have short names, cells of a bar."""
     kept = sorted(columns, key=lambda column: column.rank)
+    room = screen.width - name - len(GAP) - 5 - (0 if link is None else len(GAP) + link)
     while True:
         for short, bar_cells in ((False, 12), (False, 8), (True, 8), (True, 6), (True, 4)):
             figures = sum(max(len(c.short if short else c.name), 4) + len(GAP) for c in kept)
-            if name + len(GAP) + bar_cells + 5 + figures + len(GAP) + link <= screen.width:
+            if bar_cells + figures <= room:
                 shown = [column for column in columns if column in kept]
                 return shown, [column.name for column in columns if column not in kept], short, bar_cells
         if not kept:
@@ -131,43 +146,50 @@ def _fitting(
         kept.pop()
 
 
-def _link_width(summaries: Sequence[HeadSummary], query_labels: Labels, key_labels: Labels, screen: Screen) -> int:
-    """Cells that the widest link takes, its labels cut to `LONGEST_LINK`."""
-    widest = 0
-    for row in summaries:
-        for link in row.links:
-            sizes = [
-                min(width(clean(axis.texts[index], unicode=screen.unicode)), LONGEST_LINK)
-                for axis, index in ((query_labels, link.query), (key_labels, link.key))
-            ]
-            widest = max(widest, sum(sizes) + 8)
-    return max(widest, len("strongest link"))
+@dataclass(frozen=True, slots=True)
+class _LinkSizes:
+    """Cells of the labels in a column of links, whose arrows stand below each other: `it → trophy 0.58`."""
 
+    query: int
+    key: int
 
-def _link(
-    link: Link, query_labels: Labels, key_labels: Labels, room: int, screen: Screen, *, second: bool
-) -> list[Part]:
-    """`it → trophy 0.58` in exactly `room` cells."""
-    arrow = " → " if screen.unicode else " > "
-    texts = [
-        clean(axis.texts[index], unicode=screen.unicode)
-        for axis, index in ((query_labels, link.query), (key_labels, link.key))
-    ]
-    sizes = [min(width(text), LONGEST_LINK) for text in texts]
-    over = sum(sizes) + len(arrow) + 5 - room
-    while over > 0:
-        longer = 0 if sizes[0] > sizes[1] else 1
-        sizes[longer] -= 1
-        over -= 1
-    quiet = DIM if second else PLAIN
-    space = " " * (room - sum(sizes) - len(arrow) - 5)
-    return [
-        (fit(texts[0], sizes[0], unicode=screen.unicode), quiet),
-        (arrow, DIM),
-        (fit(texts[1], sizes[1], unicode=screen.unicode), quiet if second else BOLD),
-        (space, PLAIN),
-        (f" {link.weight:.2f}", quiet),
-    ]
+    @classmethod
+    def of(
+        cls, rows: Sequence[Sequence[Link]], query_labels: Labels, key_labels: Labels, screen: Screen
+    ) -> _LinkSizes | None:
+        """Sizes that hold every label up to `LONGEST_LINK`; None where there is no link."""
+        links = [link for row in rows for link in row]
+        if not links:
+            return None
+        queries, keys = (
+            min(max(width(clean(text, unicode=screen.unicode)) for text in texts), LONGEST_LINK)
+            for texts in (
+                [query_labels.texts[link.query] for link in links],
+                [key_labels.texts[link.key] for link in links],
+            )
+        )
+        return cls(queries, keys)
+
+    @property
+    def width(self) -> int:
+        return self.query + len(" → ") + self.key + len(" 0.00")
+
+    def within(self, room: int) -> _LinkSizes:
+        """The same, its longer label cut to keep to `room` cells."""
+        query, key = self.query, self.key
+        for _ in range(self.width - room):
+            query, key = (query - 1, key) if query > key else (query, key - 1)
+        return _LinkSizes(query, key)
+
+    def draw(self, link: Link, query_labels: Labels, key_labels: Labels, screen: Screen, *, second: bool) -> list[Part]:
+        """A link in exactly these cells."""
+        quiet = DIM if second else PLAIN
+        return [
+            (fit(query_labels.texts[link.query], self.query, align="right", unicode=screen.unicode), quiet),
+            (" → " if screen.unicode else " > ", DIM),
+            (fit(key_labels.texts[link.key], self.key, unicode=screen.unicode), quiet if second else BOLD),
+            (f" {link.weight:.2f}", quiet),
+        ]
 
 
 def _figure(value: float | None, size: int) -> str:
@@ -186,6 +208,7 @@ def query_table(
     key_labels: Labels,
     screen: Screen,
     *,
+    kind: Kind = "encoder",
     measure: Literal["weight", "score"] = "weight",
     caption: str = "",
 ) -> Group:
@@ -196,6 +219,7 @@ def query_table(
         query_labels: what the queries are called.
         key_labels: what the keys are called.
         screen: where.
+        kind: of the attention.
         measure: what the links' numbers are; only weights get a bar.
         caption: a line below.
     """
@@ -210,7 +234,8 @@ def query_table(
         lines += [line()] if lines else []
         text = clean(query_labels.named(query), unicode=screen.unicode)
         style = DIM if query_labels.special[query] else BOLD
-        place = f"  query {query_labels.positions[query]}"
+        when = ", when read" if kind == "cross" else ""
+        place = f"  query {query_labels.positions[query]}{when}: its strongest keys by {measure}"
         lines.append(line((fit(text, min(width(text), screen.width - len(place))), style), (place, DIM)))
         for row in group:
             for first in range(0, max(len(row.links), 1), item.per_line):
@@ -219,8 +244,7 @@ def query_table(
                 for link in row.links[first : first + item.per_line]:
                     parts += item.draw(link, key_labels, screen)
                 lines.append(line(*parts))
-    lines += [line(), *caption_lines(caption, screen)] if caption else []
-    return drawing(lines)
+    return drawing([*lines, *caption_lines(caption, screen)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +259,7 @@ class _Item:
     @classmethod
     def fitting(cls, longest: int, digits: int, most: int, room: int, *, bars: bool) -> _Item:
         """All on one line if that leaves them readable, else on as many lines as they need."""
-        choices = [(16, 8), (12, 6), (12, 4), (10, 3)] if bars else [(16, 0), (12, 0)]
+        choices = [(16, 20), (16, 12), (16, 8), (12, 6), (12, 4), (10, 3)] if bars else [(16, 0), (12, 0)]
         for label, bar_cells in [*choices, (8, 0)]:
             item = cls(min(longest, label), digits, bar_cells, most)
             if most * item.width <= room:
@@ -265,14 +289,14 @@ CAPTURED: Mapping[str, str] = {
 }
 
 
-def model_line(model: ModelInfo, kind: Kind, tokens: int, words: int, screen: Screen) -> Group:
+def model_line(model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | None, screen: Screen) -> Group:
     """Which model this is, how much it read and how its attention was taken, on as few lines as it takes.
 
     Args:
         model: the model.
         kind: which of its stacks is shown.
-        tokens: how many tokens were read.
-        words: how many words they make.
+        source: what it read; what the encoder read, in an encoder-decoder.
+        target: what its decoder read.
         screen: where.
     """
     stack = model.stacks[kind]
@@ -281,10 +305,14 @@ def model_line(model: ModelInfo, kind: Kind, tokens: int, words: int, screen: Sc
     heads = ("–" if screen.unicode else "-").join(str(count) for count in counts[:: max(len(counts) - 1, 1)])
     layers = f"{stack.layers} layers" if not stack.without else f"{len(stack.heads)} of {stack.layers} layers"
     groups = f", {stack.key_value_heads} key-value heads" if counts and stack.key_value_heads < counts[-1] else ""
+    if kind == "cross" and target is not None:
+        read = [f"source {_counted(source)}", f"target {_counted(target)}"]
+    else:
+        read = [_counted(source if target is None or kind == "encoder" else target)]
     facts = [
-        f"{model.family} {kind}",
+        f"{model.family} {'cross-attention' if kind == 'cross' else kind}",
         f"{layers} {times} {heads} heads{groups}",
-        f"{words} words, {tokens} tokens",
+        *read,
         model.dtype if model.device == "cpu" else f"{model.dtype} on {model.device}",
         CAPTURED[model.captured],
     ]
@@ -294,3 +322,8 @@ def model_line(model: ModelInfo, kind: Kind, tokens: int, words: int, screen: Sc
     pieces: list[list[Part]] = [[(fit(name, size, keep="end", unicode=screen.unicode), BOLD)]]
     pieces += [[(clean(fact, unicode=screen.unicode), DIM)] for fact in facts]
     return drawing(flow(pieces, screen, between=dot))
+
+
+def _counted(tokens: Tokens) -> str:
+    counts = ((len(tokens.words), "word"), (len(tokens), "token"))
+    return ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in counts)

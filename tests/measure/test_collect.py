@@ -73,9 +73,12 @@ def test_mean_of_scores_keeps_what_is_masked_masked() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 64])
 @pytest.mark.parametrize("limit", [3, 4, 11, 100])
-def test_pooling_takes_the_largest_of_each_square(rows: int, limit: int) -> None:
+@pytest.mark.parametrize("scores", [False, True])
+def test_pooling_takes_the_largest_of_each_square(rows: int, limit: int, scores: bool) -> None:
     map_ = random_map("cross", 3, 7, 11)
-    pooled = PoolMaps(7, 11, limit)
+    assert map_.scores is not None
+    whole = map_.scores if scores else map_.weights
+    pooled = PoolMaps(7, 11, limit, scores=scores)
     for block in map_.blocks((1, 2), rows):
         pooled(block)
     size = pooled.size
@@ -85,16 +88,18 @@ def test_pooling_takes_the_largest_of_each_square(rows: int, limit: int) -> None
     assert cells.shape == (-(-7 // size), -(-11 // size))
     for i in range(cells.shape[0]):
         for j in range(cells.shape[1]):
-            square = map_.weights[2, i * size : (i + 1) * size, j * size : (j + 1) * size]
+            square = whole[2, i * size : (i + 1) * size, j * size : (j + 1) * size]
             assert cells[i, j] == square.max()
 
 
-def test_pooling_leaves_what_is_masked_blank() -> None:
+@pytest.mark.parametrize("scores", [False, True])
+def test_pooling_leaves_what_is_masked_blank(scores: bool) -> None:
     map_ = random_map("decoder", 0, 5, 5, causal=True)
-    pooled = PoolMaps(5, 5, 3)
+    pooled = PoolMaps(5, 5, 3, scores=scores)
     for block in map_.blocks((0,), 2):
         stop = block.start + block.visible.shape[0]
-        pooled(replace(block, weights=block.weights[:, :, :stop], scores=None))
+        assert block.scores is not None
+        pooled(replace(block, weights=block.weights[:, :, :stop], scores=block.scores[:, :, :stop]))
     np.testing.assert_array_equal(np.isnan(pooled.maps[0, 0]), [[False, True, True], [False, False, True], [False] * 3])
 
 

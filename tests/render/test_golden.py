@@ -18,6 +18,7 @@ from attn_cli.render.screen import Screen, to_text
 from attn_cli.render.tables import QueryRow, head_table, model_line, query_table
 from tests.golden_files import assert_golden
 from tests.render.drawings import FRENCH, HEADS, LABELS, LAYERS, WORDS, summaries, weights
+from tests.samples import source_tokens
 
 MODEL = ModelInfo(
     "sentence-transformers/all-MiniLM-L6-v2",
@@ -34,7 +35,7 @@ def first_screen(screen: Screen) -> RenderableType:
     chosen = sorted(heads, key=lambda row: -row.focus)[:7]
     mean = np.mean([weights(2, head) for head in range(HEADS)], axis=0)
     return Group(
-        model_line(MODEL, "encoder", 16, 12, screen),
+        model_line(MODEL, "encoder", source_tokens(), None, screen),
         Text(),
         atlas(focus, range(LAYERS), screen),
         Text(),

@@ -26,9 +26,11 @@ def test_twelve_by_twelve(width: int, per_line: int, cells: int, color: bool) ->
     assert lines[0].split() == [f"0.{head}" for head in range(per_line)]
     strips = lines[1].split()
     assert [len(strip) for strip in strips] == [cells] * per_line
-    # A name, its map of two rows a line, an empty line.
-    assert lines[1 + cells // 2] == ""
-    assert lines[2 + cells // 2].split()[0] == ("0.6" if per_line == 6 else "1.0")
+    # A name and its map of two rows a line; a blank line sets layers apart, and nothing the lines of one layer.
+    after = lines[1 + cells // 2 : 3 + cells // 2]
+    assert after[0].split()[:1] == (["0.6"] if per_line == 6 else [])
+    assert per_line == 6 or after[1].startswith("1.0")
+    assert lines.count("") == 12
 
 
 def test_maps_are_spread_before_they_lose_too_much() -> None:
@@ -45,15 +47,15 @@ def test_small_maps_are_not_made_smaller() -> None:
     lines = shown(grid({(0, 3): weights(0, 1, 4, 4), (11, 11): weights(0, 0, 4, 4)}, screen), screen)
     # Head 0.1 looks at the word before and its first row is even; the larger of two rows shows.
     assert lines[:7] == ["0.3", "█▓▓▓", "·██·", "", "11.11", "▓▓▓▓", "▓▓▓▓"]
-    assert "one cell = 2 × 1 words, the largest weight of them" in "\n".join(lines)
+    assert "cell = largest weight of 2 × 1 words" in "\n".join(lines)
 
 
 def test_what_was_pooled_before_counts() -> None:
     screen = Screen()
     text = "\n".join(shown(grid(maps(1, 1, 8), screen, pooled=16, unit="token"), screen))
-    assert "one cell = 16 × 16 tokens, the largest weight of them" in text
+    assert "cell = largest weight of 16 × 16 tokens" in text
     text = "\n".join(shown(grid(maps(1, 2, 60), Screen(width=41), pooled=3), Screen(width=41)))
-    assert "one cell = 12 × 12 words" in text
+    assert "cell = largest weight of 12 × 12 words" in text
 
 
 def test_what_cannot_be_seen_is_blank() -> None:
@@ -61,6 +63,16 @@ def test_what_cannot_be_seen_is_blank() -> None:
     seen = np.where(np.tri(4, dtype=np.bool_), weights(0, 0, 4, 4), np.float32(np.nan))
     lines = shown(grid({(0, 0): seen}, screen), screen)  # all .25, of .5
     assert lines[1:3] == ["██", "████"]
+
+
+def test_scores_have_a_scale_of_their_own() -> None:
+    screen = Screen(color=False)
+    values = np.array([[-4.0, 1.0], [np.nan, 6.0]], np.float32)
+    lines = shown(grid({(0, 0): values, (0, 1): values - 10}, screen, kind="cross", measure="score"), screen)
+    assert lines[1] == "▒█    ·▒"
+    assert lines[3].startswith("score · <-10.0")
+    assert "layer.head; rows (target, when read) attend to columns (source)" in lines
+    assert "cell = largest score of 2 × 1 words" in lines
 
 
 def test_the_scale_says_where_it_ends() -> None:

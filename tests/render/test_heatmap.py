@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from attn_cli.render.heatmap import MapView, heatmap
+from attn_cli.render.heatmap import MapView, heatmap, panels
 from attn_cli.render.labels import Labels
 from attn_cli.render.screen import Screen, to_text
 from tests.render.drawings import LABELS, NASTY, longest, shown, weights
@@ -43,16 +43,18 @@ def test_ascii() -> None:
     assert "".join(lines).isascii()
 
 
-def test_cross_attention_reads_from_output_to_input() -> None:
+def test_cross_attention_says_which_of_a_target_words_rows_it_shows() -> None:
     view = MapView(small().values, small().query, small().key, kind="cross")
-    assert "rows (output) attend to columns (input)" in shown(heatmap(view, PLAIN), PLAIN)[-1]
+    assert "rows (target, when read) attend to columns (source)" in shown(heatmap(view, PLAIN), PLAIN)[-1]
 
 
-def test_the_strongest_of_each_row_is_bold() -> None:
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_strongest_of_each_row_is_bold_where_the_legend_says_so(marked: bool) -> None:
     screen = Screen(color=True)
-    text = to_text(heatmap(small(), screen), screen)
+    text = to_text(heatmap(small(), screen, mark_strongest=marked), screen)
     bold = re.findall(r"\x1b\[1;[0-9;]*m *([.0-9]+) *\x1b", text)
-    assert bold == ["1.0", ".58"]
+    assert bold == (["1.0", ".58"] if marked else [])
+    assert ("bold: strongest of its row" in text) is marked
 
 
 def test_masked_is_blank_and_zero_is_not() -> None:
@@ -153,11 +155,26 @@ def test_a_long_text_becomes_a_mosaic_of_its_largest_weights() -> None:
     assert lines[0] == "    0         40        80        120       160       200       240       280"
     assert lines[1].startswith("  0 ·")
     assert lines[1 + 250 // 8] == "    " + "·" * 10 + "█" + "·" * 64
-    assert "one cell = 8 × 4 words, the largest weight of them" in lines
+    assert "cell = largest weight of 8 × 4 words" in lines[-2]
+    assert lines[-1].startswith("most weight in columns 40 w40,")
     screen = Screen(width=80, color=True)
     lines = shown(heatmap(MapView(values, labels, labels), screen), screen)
     assert lines[1 + 250 // 8] == "    " + "▀" * 75
-    assert "one cell = 4 × 4 words, the largest weight of them" in lines
+    assert "cell = largest weight of 4 × 4 words" in lines[-2]
+
+
+def test_a_mosaic_names_rows_where_the_width_allows() -> None:
+    labels = Labels([f"word{i}" for i in range(60)], [True] + [False] * 59)
+    values = weights(0, 0, 60, 60)
+    screen = Screen(width=80, height=50, color=True)
+    lines = shown(heatmap(MapView(values, labels, labels), screen), screen)
+    assert lines[0] == " " * 10 + "0         10        20        30        40        50"
+    assert [line[:10] for line in lines[1:8]] == [" 0 word0  ", *[" " * 10] * 4, "10 word10 ", " " * 10]
+    assert lines[-1] == "most weight in columns 0 word0, 1 word1, 2 word2, 3 word3, 4 word4"
+    screen = Screen(width=69, height=50, color=True)
+    lines = shown(heatmap(MapView(values, labels, labels), screen), screen)
+    assert lines[0] == "   0         10        20        30        40        50"
+    assert lines[6].startswith("10 ▀▀▀")
 
 
 def test_a_mosaic_fits_the_height_too() -> None:
@@ -166,7 +183,46 @@ def test_a_mosaic_fits_the_height_too() -> None:
     for height in (24, 40, 60):
         screen = Screen(width=200, height=height)
         lines = shown(heatmap(MapView(weights(0, 0, count, count), labels, labels), screen, title="Head"), screen)
-        assert len(lines) < height
+        assert height - 8 <= len(lines) < height
+
+
+@pytest.mark.parametrize("color", [True, False])
+@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("count", [5, 14, 19, 30, 46, 150, 800])
+def test_a_map_keeps_to_its_room(count: int, width: int, color: bool) -> None:
+    labels = Labels([f"lighthouse{i}" for i in range(count)])
+    screen = Screen(width=width, color=color)
+    view = MapView(weights(0, 1, count, count), labels, labels)
+    for room in (20, 25, 29, 45):
+        lines = shown(heatmap(view, screen, title="Head", room=room), screen)
+        assert len(lines) <= room
+        assert longest(lines) <= width
+
+
+def test_labels_written_downwards_are_cut_where_there_is_little_room() -> None:
+    labels = Labels(["lighthouse", "it"] * 7)
+    screen = Screen(width=50, color=True)
+    view = MapView(weights(0, 1, 14, 14), labels, labels)
+
+    def header(room: int | None) -> list[str]:
+        lines = shown(heatmap(view, screen, room=room), screen)
+        return [line[14:16] for line in lines[: next(i for i, line in enumerate(lines) if line.startswith(" 0"))]]
+
+    assert header(None) == ["l ", "i ", "g ", "h ", "t ", "h ", "o ", "… "[:2]]
+    assert header(22) == ["l ", "i ", "g ", "h ", "… "]
+    assert header(21) == ["l ", "i ", "g ", "… "]
+    # No shorter: labels are worth more lines than there are.
+    assert len(header(3)) == 1
+
+
+def test_panels_are_counted() -> None:
+    def view(count: int) -> MapView:
+        labels = Labels([f"w{i:02}" for i in range(count)])
+        return MapView(weights(0, 1, count, count), labels, labels)
+
+    screen = Screen(width=80)
+    # 73 columns for cells of 4.
+    assert [panels(view(count), screen) for count in (18, 19, 36, 37)] == [1, 2, 2, 3]
 
 
 def test_shapes_are_checked() -> None:

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from attn_cli.blocks import ModelInfo, Stack
+from attn_cli.blocks import Kind, ModelInfo, Stack
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.render.labels import Labels
-from attn_cli.render.screen import Screen
+from attn_cli.render.screen import Screen, to_text
 from attn_cli.render.tables import QueryRow, head_table, model_line, query_table
+from attn_cli.words import make_tokens
 from tests.render.drawings import LABELS, NASTY, longest, shown, summaries
+from tests.samples import source_tokens, target_tokens, translation_record
 
 PLAIN = Screen(color=False)
 
@@ -30,7 +32,7 @@ def test_one_row_per_head() -> None:
     screen = Screen(width=100, color=False)
     assert shown(head_table(rows, LABELS, LABELS, screen), screen) == [
         " head  focus              entropy  distance  first  itself  previous  strongest link",
-        "  2.5  ━━━━━━       0.50     1.25      3.00   0.04    0.10      1.00  it → trophy   0.58",
+        "  2.5  ━━━━━━       0.50     1.25      3.00   0.04    0.10      1.00  it → trophy 0.58",
         "10.11               0.00     2.64      1.00   0.00    0.00      0.02",
     ]
 
@@ -40,7 +42,7 @@ def test_one_row_per_head() -> None:
     [
         (160, "focus entropy distance first itself previous strongest links", ""),
         (80, "focus entropy dist. first itself prev. strongest link", ""),
-        (60, "focus dist. first prev. strongest link", "A wider terminal also shows entropy, itself."),
+        (60, "focus dist. first prev. strongest link", "Too narrow for entropy, itself."),
     ],
 )
 def test_columns_that_fit(width: int, header: str, missing: str) -> None:
@@ -48,7 +50,7 @@ def test_columns_that_fit(width: int, header: str, missing: str) -> None:
     lines = shown(head_table(summaries(), LABELS, LABELS, screen, caption=""), screen)
     assert lines[0].split() == ["head", *header.split()]
     assert longest(lines) <= width
-    assert (lines[-1] == missing) if missing else ("wider" not in lines[-1])
+    assert (lines[-1] == missing) if missing else ("narrow" not in lines[-1])
     assert len([line for line in lines if re.match(r" ?\d\.\d ", line)]) == 15
 
 
@@ -59,6 +61,28 @@ def test_layers_stand_apart_only_in_their_order() -> None:
     assert gaps(summaries()) == 2
     assert gaps(sorted(summaries(), key=lambda row: -row.focus)) == 0
     assert gaps([summaries()[0], summaries()[5], summaries()[10]]) == 0
+    assert shown(head_table(summaries(), LABELS, LABELS, PLAIN, apart=False), PLAIN).count("") == 0
+
+
+def test_arrows_stand_below_each_other() -> None:
+    labels = Labels(["it", "suitcases", "the"])
+    rows = [row(head=i, links=(Link(query, key, 0.5),)) for i, (query, key) in enumerate([(0, 1), (1, 2), (2, 0)])]
+    screen = Screen(width=100, color=False)
+    lines = shown(head_table(rows, labels, labels, screen), screen)[1:]
+    assert [line[-26:] for line in lines] == [
+        "       it → suitcases 0.50",
+        "suitcases → the       0.50",
+        "      the → it        0.50",
+    ]
+
+
+def test_the_column_that_heads_are_sorted_by_stands_out() -> None:
+    screen = Screen(color=True)
+    for sort in ("focus", "entropy", "itself", "link"):
+        first = to_text(head_table(summaries(), LABELS, LABELS, screen, sort=sort), screen).splitlines()[0]
+        (bold,) = re.findall(r"\x1b\[1m([^\x1b]*)\x1b", first)
+        assert bold.strip().startswith("strongest link" if sort == "link" else sort)
+    assert "\x1b[1m" not in to_text(head_table(summaries(), LABELS, LABELS, screen), screen).splitlines()[0]
 
 
 def test_cross_attention_has_no_positions() -> None:
@@ -70,11 +94,12 @@ def test_cross_attention_has_no_positions() -> None:
 
 def test_captions() -> None:
     lines = shown(head_table(summaries()[:2], LABELS, LABELS, PLAIN, caption="2 of 15 heads; --all."), PLAIN)
-    assert lines[-2:] == ["", "2 of 15 heads; --all."]
+    assert lines[-1] == "2 of 15 heads; --all."
+    assert "" not in lines
 
 
 def test_no_heads() -> None:
-    assert shown(head_table([], LABELS, LABELS, PLAIN), PLAIN) == ["head  focus              strongest link"]
+    assert shown(head_table([], LABELS, LABELS, PLAIN), PLAIN) == ["head  focus"]
     assert shown(query_table([], LABELS, LABELS, PLAIN), PLAIN) == [""]
 
 
@@ -86,13 +111,12 @@ def test_where_a_word_looks() -> None:
         QueryRow(2, 5, 2, (Link(2, 1, 0.25),)),
     ]
     assert shown(query_table(rows, labels, labels, PLAIN, caption="End."), PLAIN) == [
-        "it#1  query 4",
-        "2.5   was 0.50 ━━━━      it  0.04 ╸",
-        "2.11  it  1.00 ━━━━━━━━",
+        "it#1  query 4: its strongest keys by weight",
+        "2.5   was 0.50 ━━━━━━━━━━            it  0.04 ━",
+        "2.11  it  1.00 ━━━━━━━━━━━━━━━━━━━━",
         "",
-        "it#2  query 9",
-        "2.5   was 0.25 ━━",
-        "",
+        "it#2  query 9: its strongest keys by weight",
+        "2.5   was 0.25 ━━━━━",
         "End.",
     ]
 
@@ -120,21 +144,39 @@ def info(**changes: object) -> ModelInfo:
 
 def test_model_line() -> None:
     wide = Screen(width=160, color=False)
-    assert shown(model_line(info(), "encoder", 17, 15, wide), wide) == [
+    assert shown(model_line(info(), "encoder", source_tokens(), None, wide), wide) == [
         (
-            "org/name · bert encoder · 6 layers × 12 heads · 15 words, 17 tokens · float32"
+            "org/name · bert encoder · 6 layers × 12 heads · 5 words, 11 tokens · float32"
             " · captured inside the model's attention"
         )
     ]
+
+
+def test_model_line_of_a_translation() -> None:
+    record = translation_record()
+    wide = Screen(width=200, color=False)
+    reads: tuple[tuple[Kind, str], ...] = (
+        ("cross", "marian cross-attention · 2 layers × 3 heads · source 5 words, 11 tokens · target 3 words, 5 tokens"),
+        ("encoder", "marian encoder · 2 layers × 3 heads · 5 words, 11 tokens"),
+        ("decoder", "marian decoder · 2 layers × 3 heads · 3 words, 5 tokens"),
+    )
+    for kind, read in reads:
+        (line,) = shown(model_line(record.model, kind, record.source, record.target, wide), wide)
+        assert line.startswith(f"sample-translation · {read} · float32")
+
+
+def test_one_word_is_not_words() -> None:
+    one = make_tokens("Yes", ["Yes"], [(0, 3)], [False])
+    assert "· 1 word, 1 token ·" in " ".join(shown(model_line(info(), "encoder", one, None, PLAIN), PLAIN))
 
 
 def test_model_line_of_an_unusual_model() -> None:
     stack = Stack(7, {1: 8, 4: 6}, 2, without={0: "mamba"})
     model = info(stacks={"decoder": stack}, captured="hooks", device="cuda", dtype="bfloat16", name="\x1b[31m/a/b")
     screen = Screen(width=160, color=False, unicode=False)
-    assert shown(model_line(model, "decoder", 5, 4, screen), screen) == [
+    assert shown(model_line(model, "decoder", target_tokens(), None, screen), screen) == [
         (
-            "?[31m/a/b, bert decoder, 2 of 7 layers x 6-8 heads, 2 key-value heads, 4 words, 5 tokens, "
+            "?[31m/a/b, bert decoder, 2 of 7 layers x 6-8 heads, 2 key-value heads, 3 words, 5 tokens, "
             "bfloat16 on cuda, captured from its layers' outputs"
         )
     ]
@@ -143,7 +185,7 @@ def test_model_line_of_an_unusual_model() -> None:
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_model_line_fits(width: int) -> None:
     screen = Screen(width=width, color=False)
-    lines = shown(model_line(info(name="/a/path" * 20 + "/name"), "encoder", 17, 15, screen), screen)
+    lines = shown(model_line(info(name="/a/path" * 20 + "/name"), "encoder", source_tokens(), None, screen), screen)
     assert longest(lines) <= width
     assert lines[0].split(" ")[0].startswith("…")
     assert lines[0].split(" ")[0].endswith("/path/name")

@@ -68,15 +68,11 @@ class View(ABC):
             screen: where.
             record: the record of this run; its maps are not needed.
         """
-        heading = model_line(record.model, self.plan.kind, self.plan.queries.tokens, self._words(record), screen)
+        heading = model_line(record.model, self.plan.kind, record.source, record.target, screen)
         remarks = caption_lines(" ".join(self._remarks(record)), screen)
         top = [heading, drawing(remarks)] if remarks else [heading]
         room = None if screen.height is None else screen.height - sum(lines_of(part, screen) for part in top) - 2
         return stacked([Group(*top), *self.body(screen, room)])
-
-    def _words(self, record: Record) -> int:
-        rows = record.source if self.plan.kind != "cross" or record.target is None else record.target
-        return len(rows.words)
 
     def _remarks(self, record: Record) -> list[str]:
         """What a reader must know before believing the numbers."""

@@ -24,7 +24,7 @@ class GridView(View):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._maps = PoolMaps(len(plan.queries), len(plan.keys), SIDE)
+        self._maps = PoolMaps(len(plan.queries), len(plan.keys), SIDE, scores=plan.selection.scores)
 
     @property
     def bytes_needed(self) -> int:
@@ -36,4 +36,14 @@ class GridView(View):
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
         del room  # all of them were asked for
-        return [grid(self._maps.maps, screen, pooled=self._maps.size, unit=self.plan.selection.unit)]
+        selection, maps = self.plan.selection, self._maps
+        return [
+            grid(
+                maps.maps,
+                screen,
+                kind=self.plan.kind,
+                measure=selection.measure,
+                pooled=maps.size,
+                unit=selection.unit,
+            )
+        ]

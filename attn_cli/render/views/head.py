@@ -9,10 +9,10 @@ from rich.console import RenderableType
 from attn_cli.blocks import Block
 from attn_cli.measure.collect import MeanMap
 from attn_cli.plan import Plan, name_head
-from attn_cli.render.heatmap import MapView, heatmap
+from attn_cli.render.heatmap import MapView, heatmap, panels
 from attn_cli.render.screen import Screen
 from attn_cli.render.tables import head_table
-from attn_cli.render.views.base import View
+from attn_cli.render.views.base import View, lines_of
 
 __all__ = ["HeadView"]
 
@@ -37,21 +37,21 @@ class HeadView(View):
         self._map(block)
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
-        del room  # a whole map was asked for
         selection = self.plan.selection
         measure = selection.measure
         numbers = selection.all or len(self.keys) <= MOST_COLUMNS
         view = MapView(
             self._map.values, self.queries, self.keys, self.plan.kind, measure, selection.unit, self._map.visible
         )
-        return [
-            head_table(self.summaries(), self.queries, self.keys, screen),
-            heatmap(
-                view,
-                screen,
-                title=f"{measure.capitalize()}s of head {name_head(self._layer, self._head)}",
-                caption="" if numbers else f"--all writes every {measure}.",
-                numbers=numbers,
-                mark_strongest=True,
-            ),
-        ]
+        name = name_head(self._layer, self._head)
+        figures = head_table(self.summaries(), self.queries, self.keys, screen)
+        parts: list[RenderableType] = [figures]
+        if numbers:
+            title = f"{measure.capitalize()}s of head {name}"
+            parts.append(heatmap(view, screen, title=title, numbers=True, mark_strongest=True))
+        if not numbers or panels(view, screen) > 1:
+            caption = "" if numbers else f"--all writes every {measure}."
+            title = f"Head {name} at a glance"
+            room = None if room is None else room - lines_of(figures, screen) - 1
+            parts.append(heatmap(view, screen, title=title, caption=caption, mark_strongest=True, room=room))
+        return parts

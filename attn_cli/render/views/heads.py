@@ -20,12 +20,10 @@ from attn_cli.render.views.base import View, lines_of, listed
 from attn_cli.selection import SortKey
 from attn_cli.shapes import Float
 
-__all__ = ["HeadsView", "in_order"]
+__all__ = ["FEWEST_ROWS", "HeadsView", "cut_note", "in_order"]
 
-FEWEST_ROWS = 6
+FEWEST_ROWS = 4
 """Heads that the table shows even where the screen is too low for them."""
-TABLE_FRAME = 4
-"""Lines of the table besides its rows."""
 
 # By layer as they come; everything else with the largest first, but for entropy, where little is telling.
 ORDER: Mapping[SortKey, Callable[[HeadSummary], float]] = {
@@ -33,7 +31,7 @@ ORDER: Mapping[SortKey, Callable[[HeadSummary], float]] = {
     "entropy": lambda row: row.entropy,
     "distance": lambda row: -_or_least(row.distance),
     "first": lambda row: -_or_least(row.first),
-    "self": lambda row: -_or_least(row.itself),
+    "itself": lambda row: -_or_least(row.itself),
     "previous": lambda row: -_or_least(row.previous),
     "link": lambda row: -(row.links[0].weight if row.links else -math.inf),
 }
@@ -56,6 +54,21 @@ def in_order(summaries: Sequence[HeadSummary], sort: SortKey, limit: int | None)
     return sorted(chosen, key=lambda row: (row.layer, row.head))
 
 
+def cut_note(shown: int, heads: int, sort: SortKey, chosen: str) -> str:
+    """Which heads a table shows, where it does not show all.
+
+    Args:
+        shown: how many heads it shows.
+        heads: how many there are.
+        sort: their order.
+        chosen: how they were chosen where they stand by layer.
+    """
+    if shown == heads:
+        return ""
+    why = chosen if sort == "layer" else f"{'lowest' if sort == 'entropy' else 'highest'} {sort} first"
+    return f"{shown} of {heads:,} heads, {why}; --all shows every head."
+
+
 class HeadsView(View):
     """A table of heads and the heatmap of their mean, in the last layer or over what was selected."""
 
@@ -74,52 +87,42 @@ class HeadsView(View):
         self._mean(block)
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+        summaries = self.summaries()
+        overview = self._overview(summaries, screen)
+        if room is None or self.plan.selection.all:
+            return [*overview, self._table(summaries, screen, None), self._picture(screen, None)]
+        least = lines_of(self._table(summaries, screen, FEWEST_ROWS), screen)
+        picture = self._picture(screen, room - least - 1)
+        room -= lines_of(picture, screen) + 1
+        tall = sum(lines_of(part, screen) + 1 for part in overview)
+        if tall + least > room:
+            overview, tall = [], 0
+        return [*overview, self._fitting_table(summaries, screen, room - tall), picture]
+
+    def _picture(self, screen: Screen, room: int | None) -> RenderableType:
         selection = self.plan.selection
         measure = selection.measure
         layers = f"layer{'s' if len(self._layers) > 1 else ''} {listed(self._layers)}"
-        picture = heatmap(
-            MapView(
-                self._mean.values,
-                self.queries,
-                self.keys,
-                self.plan.kind,
-                measure,
-                selection.unit,
-                self._mean.visible,
-            ),
-            screen,
-            title=f"Mean {measure} of {self._mean.heads} heads, {layers}",
-            wrap=room is None or selection.all,
+        view = MapView(
+            self._mean.values, self.queries, self.keys, self.plan.kind, measure, selection.unit, self._mean.visible
         )
-        summaries = self.summaries()
-        overview = self._overview(summaries, screen)
-        limit: int | None = None
-        if room is not None and not selection.all:
-            room -= lines_of(picture, screen) + 2
-            tall = sum(lines_of(part, screen) + 1 for part in overview)
-            whole = lines_of(self._table(summaries, screen, None), screen)
-            if whole + tall > room and room - tall < FEWEST_ROWS + TABLE_FRAME:
-                overview, tall = [], 0
-            if whole + tall > room:
-                limit = self._rows_that_fit(summaries, screen, room - tall)
-        table = self._table(summaries, screen, limit)
-        return [*overview, table, picture]
+        return heatmap(view, screen, title=f"Mean {measure} of {self._mean.heads} heads, {layers}", room=room)
 
-    def _rows_that_fit(self, summaries: Sequence[HeadSummary], screen: Screen, room: int) -> int:
-        # Layers are set apart where there are many rows, so how many rows fit shows only when they are drawn.
-        for limit in range(min(room, len(summaries)), FEWEST_ROWS, -1):
-            if lines_of(self._table(summaries, screen, limit), screen) <= room:
-                return limit
-        return FEWEST_ROWS
+    def _fitting_table(self, summaries: Sequence[HeadSummary], screen: Screen, room: int) -> RenderableType:
+        table = self._table(summaries, screen, None)
+        limit = min(room, len(summaries))
+        while lines_of(table, screen) > room and limit >= FEWEST_ROWS:
+            table = self._table(summaries, screen, limit)
+            limit -= 1
+        return table
 
     def _table(self, summaries: Sequence[HeadSummary], screen: Screen, limit: int | None) -> RenderableType:
-        chosen = in_order(summaries, self.plan.selection.sort, limit)
-        caption = ""
-        if len(chosen) < len(summaries):
-            sort = self.plan.selection.sort
-            why = "those with the strongest links" if sort == "layer" else f"by {sort}"
-            caption = f"{len(chosen)} of {len(summaries)} heads, {why}; --all shows every head."
-        return head_table(chosen, self.queries, self.keys, screen, caption=caption)
+        sort = self.plan.selection.sort
+        chosen = in_order(summaries, sort, limit)
+        linked = any(row.links for row in summaries)
+        how = "those with the strongest links" if linked else "the first"
+        caption = cut_note(len(chosen), len(summaries), sort, how)
+        return head_table(chosen, self.queries, self.keys, screen, sort=sort, apart=limit is None, caption=caption)
 
     def _overview(self, summaries: Sequence[HeadSummary], screen: Screen) -> list[RenderableType]:
         layers = sorted({row.layer for row in summaries})

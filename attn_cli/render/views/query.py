@@ -13,8 +13,8 @@ from attn_cli.measure.summary import HeadSummary, Link, Summarize
 from attn_cli.plan import Plan
 from attn_cli.render.screen import Screen
 from attn_cli.render.tables import QueryRow, query_table
-from attn_cli.render.views.base import View
-from attn_cli.render.views.heads import FEWEST_ROWS, in_order
+from attn_cli.render.views.base import View, lines_of
+from attn_cli.render.views.heads import FEWEST_ROWS, cut_note, in_order
 
 __all__ = ["QueryView"]
 
@@ -64,18 +64,24 @@ class QueryView(View):
         return tuple(replace(one, links=links[one.layer, one.head]) for one in super().summaries())
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
-        selection = self.plan.selection
         telling = super().summaries()
-        queries = max(len(self.plan.chosen or ()), 1)
-        limit = None if room is None or selection.all else max(FEWEST_ROWS, (room - 3) // queries - 2)
+        table = self._table(telling, screen, None)
+        if room is None or self.plan.selection.all or lines_of(table, screen) <= room:
+            return [table]
+        # Every head takes as many lines as any other.
+        few, more = (lines_of(self._table(telling, screen, FEWEST_ROWS + extra), screen) for extra in (0, 1))
+        fitting = (room - few) // max(more - few, 1)
+        return [self._table(telling, screen, FEWEST_ROWS + max(fitting, 0))]
+
+    def _table(self, telling: Sequence[HeadSummary], screen: Screen, limit: int | None) -> RenderableType:
+        selection = self.plan.selection
         chosen = in_order(telling, selection.sort, limit)
         order = {(row.layer, row.head): place for place, row in enumerate(chosen)}
         rows = sorted(
             (row for row in self._rows if (row.layer, row.head) in order),
             key=lambda row: (row.query, order[row.layer, row.head]),
         )
-        caption = ""
-        if len(chosen) < len(telling):
-            why = "those that look most at one other word" if selection.sort == "layer" else f"by {selection.sort}"
-            caption = f"{len(chosen)} of {len(telling)} heads, {why}; --all shows every head."
-        return [query_table(rows, self.queries, self.keys, screen, measure=selection.measure, caption=caption)]
+        caption = cut_note(len(chosen), len(telling), selection.sort, "those that look most at one other word")
+        return query_table(
+            rows, self.queries, self.keys, screen, kind=self.plan.kind, measure=selection.measure, caption=caption
+        )

@@ -1,0 +1,45 @@
+"""What a reader must know to read a map: which side attends to which, what a cell stands for, what stands out."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.text import Text
+
+from attn_cli.blocks import Kind
+from attn_cli.render.labels import Labels, clean, fit, width
+from attn_cli.render.paint import DIM, PLAIN, Part, cells, line
+from attn_cli.render.screen import Screen
+from attn_cli.shapes import Float
+
+__all__ = ["attends", "brightest", "cell_note"]
+
+MOST_NAMED = 5
+LONGEST_LABEL = 12
+
+
+def attends(kind: Kind) -> str:
+    """What rows and columns are. In `cross` a target word's row is the step at which the decoder reads it."""
+    rows, columns = ("target, when read", "source") if kind == "cross" else ("queries", "keys")
+    return f"rows ({rows}) attend to columns ({columns})"
+
+
+def brightest(key: Labels, values: Float[np.ndarray, "query key"], screen: Screen) -> list[Text]:
+    """Names of the columns that a reader of a mosaic sees first, on one line."""
+    totals = np.nansum(values, axis=0)
+    parts: list[Part] = [("most weight in columns", DIM)]
+    for column in np.argsort(-totals, kind="stable")[:MOST_NAMED]:
+        place = f" {key.positions[column]} "
+        text = clean(key.texts[column], unicode=screen.unicode)
+        label = fit(text, min(width(text), LONGEST_LABEL), unicode=screen.unicode)
+        if cells(parts) + len(place) + width(label) + 1 > screen.width:
+            break
+        parts += [("," if len(parts) > 1 else "", DIM), (place, DIM), (label, PLAIN)]
+    return [line(*parts)]
+
+
+def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) -> str:
+    """How many units one cell stands for; empty where it is one."""
+    rows *= 1 if screen.color else 2
+    if rows == columns == 1:
+        return ""
+    return f"cell = largest {measure} of {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s"
