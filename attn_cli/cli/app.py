@@ -11,7 +11,7 @@ import typer
 
 from attn_cli import __version__
 from attn_cli.cli import inspect, schema, view
-from attn_cli.cli.options import GroupedHelp
+from attn_cli.cli.commands import Command, Group
 from attn_cli.errors import AttnError
 from attn_cli.render.labels import clean
 
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="attn",
-    no_args_is_help=True,
+    cls=Group,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -32,7 +32,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 fine, 2 command line, 3 input, 4 selection, 5 model, 6 output, 7 memory, 8 not attention.",
 )
 for command in (inspect, view, schema):
-    app.command(command.NAME, help=command.HELP, epilog=command.EPILOG, cls=GroupedHelp)(command.run)
+    app.command(command.NAME, help=command.HELP, epilog=command.EPILOG, cls=Command)(command.run)
 
 
 def _version(show: bool | None) -> None:
@@ -92,7 +92,5 @@ def _complain(message: str, code: int) -> int:
 def _command_line_error(error: Exception) -> int:
     message: str = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
-    if not message:  # no command was named: the help has been shown instead
-        return int(getattr(error, "exit_code", 2))
     path = "attn" if context is None else context.command_path
     return _complain(f"{message.rstrip('.')}. See '{path} --help'.", 2)

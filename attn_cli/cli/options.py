@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
-import typer.core
 
 from attn_cli.errors import UsageError
 from attn_cli.selection import Kind, Selection, SortKey
 
 __all__ = [
     "DisplayOptions",
-    "GroupedHelp",
     "ModelOptions",
     "OutputOptions",
     "SelectionOptions",
@@ -25,7 +23,6 @@ __all__ = [
     "grouped",
 ]
 
-OTHER = "Options"
 _text = functools.partial(typer.Option, rich_help_panel="Text")
 _model = functools.partial(typer.Option, rich_help_panel="Model")
 _select = functools.partial(typer.Option, rich_help_panel="Selection")
@@ -182,19 +179,3 @@ class OutputOptions:
         _output("--save", "-o", metavar="PATH", help="Write .json, .jsonl, .csv, .npz, .svg, .html or .txt."),
     ] = None
     force: Annotated[bool, _output("--force", "-f", help="Overwrite what --save finds there.")] = False
-
-
-class GroupedHelp(typer.core.TyperCommand):
-    """Help that shows the options by group. Rich's panels would do the same at twice the time of everything else."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for each group, in the order they are declared."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                own = "Arguments" if parameter.param_type_name == "argument" else OTHER
-                group = getattr(parameter, "rich_help_panel", None) or own
-                sections.setdefault(group, []).append(record)
-        for name, records in sorted(sections.items(), key=lambda section: section[0] == OTHER):
-            with formatter.section(name):
-                formatter.write_dl(records)

@@ -14,7 +14,7 @@ import pytest
 from attn_cli import __version__
 from attn_cli.cli.app import main
 
-HEAVY = ("torch", "transformers", "numpy", "tokenizers", "scipy")
+HEAVY = ("torch", "transformers", "numpy", "tokenizers", "scipy", "pydantic")
 INTERRUPT = """
 import os, signal, sys
 import attn_cli.models
@@ -51,6 +51,7 @@ def attn(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.
         ["inspect", "a cat", "--model", "x", "--head", "2.5,3"],
         ["inspect", "a cat", "--model", "x", "--grid", "--query", "cat"],
         ["inspect", "a cat", "--model", "x", "--top-k", "0"],
+        ["inspect", "a cat", "--model", "x", "--width", "wide"],
         ["inspect", "a cat", "--model", "x", "--device", "abacus"],
         ["inspect", "a cat", "--file", "x", "--model", "x"],
         ["inspect", " ", "--model", "x"],
@@ -72,7 +73,14 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> Non
     code, imported = json.loads(result.stderr.splitlines()[-1])
     assert imported == []
     helps = not arguments or "--help" in arguments or "--version" in arguments
-    assert code == (3 if " " in arguments else 2 if not helps or not arguments else 0)
+    assert code == (0 if helps else 3 if " " in arguments else 2)
+
+
+def test_attn_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    expected = capsys.readouterr()
+    assert main([]) == 0
+    assert capsys.readouterr() == expected
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +138,11 @@ def test_the_examples_in_the_help_pages_work(tmp_path: Path, capsys: pytest.Capt
         (["inspect", "a", "--model", "x", "--save", "a.docx"], 6, ".json"),
         (["inspect", "a", "--model", "x", "--save", "no/such/place/a.json"], 6, "no/such/place"),
         (["inspekt"], 2, "inspekt"),
+        (["inspect", "a", "--device", "abacus"], 2, "'abacus' is none of auto, cpu, cuda, mps"),
+        (["inspect", "a", "--kind", "Encoder"], 2, "'Encoder' is none of encoder, decoder, cross"),
+        (["inspect", "a", "--top-k", "0"], 2, "'0' is less than 1"),
+        (["inspect", "a", "--width", "wide"], 2, "'wide' is not a whole number"),
+        (["view"], 2, "Missing argument 'file'"),
     ],
 )
 def test_errors_are_one_line_with_a_code(

@@ -1,0 +1,91 @@
+"""Typer's commands as attn has them: options shown by group, and values read at once."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+__all__ = ["Command", "Group"]
+
+OTHER = "Options"
+"""The group of options that belong to no other; it comes last."""
+
+Parameter = TyperArgument | TyperOption
+
+
+class _ReadsValues:
+    """Reads values of text, paths, whole numbers and choices itself.
+
+    Typer hands each value to pydantic, those that were not given too. Importing that takes longer than all else that a
+    help page or a usage error needs, and what it then says speaks of a "Value error" in the "Input".
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take over from Typer just before it reads the command line."""
+        base: Any = super()
+        for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
+            descriptor = getattr(parameter, "type_descriptor", None)  # an older Typer has none, and no pydantic either
+            if descriptor is not None and (descriptor.choices or descriptor.annotation in {str, int, bool, Path}):
+                parameter.process_value = functools.partial(_processed, parameter)
+        rest: list[str] = base.parse_args(ctx, args)
+        return rest
+
+
+def _processed(parameter: Parameter, context: Any, given: Any) -> Any:
+    """The value of a parameter, from what was given for it; what is no text is a default or a flag.
+
+    Raises:
+        BadParameter: it cannot be that.
+    """
+    value = _read(parameter, context, given) if isinstance(given, str) else given
+    if value is None and parameter.required:
+        context.fail(f"Missing {parameter.param_type_name} {parameter.name!r}")
+    return value if parameter.callback is None else parameter.callback(context, parameter, value)
+
+
+def _read(parameter: Parameter, context: Any, given: str) -> str | int | Path:
+    def refuse(why: str) -> NoReturn:
+        raise typer.BadParameter(f"{given!r} {why}", ctx=context, param=parameter)
+
+    kind, choices = parameter.type_descriptor.annotation, parameter.type_descriptor.choices
+    if choices is not None and given not in choices:
+        refuse(f"is none of {', '.join(map(str, choices))}")
+    if kind is Path:
+        return Path(given)
+    if kind is not int:
+        return given
+    try:
+        number = int(given)
+    except ValueError:
+        refuse("is not a whole number")
+    if parameter.min is not None and number < parameter.min:
+        refuse(f"is less than {parameter.min}")
+    return number
+
+
+class Command(_ReadsValues, TyperCommand):
+    """Help that shows the options by group. Rich's panels would do the same at twice the time of everything else."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group, in the order they are declared."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                own = "Arguments" if parameter.param_type_name == "argument" else OTHER
+                group = getattr(parameter, "rich_help_panel", None) or own
+                sections.setdefault(group, []).append(record)
+        for name, records in sorted(sections.items(), key=lambda section: section[0] == OTHER):
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+class Group(_ReadsValues, TyperGroup):
+    """`attn` itself, with its commands; alone, it shows its help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line."""
+        return super().parse_args(ctx, args or ["--help"])
