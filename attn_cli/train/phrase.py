@@ -7,10 +7,12 @@ without elision (`"le arbre"`, `"de le"`, `"que il"`); `spell` brings in what is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-__all__ = ["Link", "Phrase", "Span", "Spelled", "Word", "opens_with_vowel", "spell", "weave"]
+__all__ = ["EMPTY", "Link", "Phrase", "Span", "Spelled", "Word", "opens_with_vowel", "spell", "weave"]
 
 Span = tuple[int, int]
 """First character and one past the last."""
@@ -43,6 +45,9 @@ class Phrase:
     french: tuple[Word, ...]
 
 
+EMPTY = Phrase((), ())
+
+
 @dataclass(frozen=True)
 class Spelled:
     """A finished sentence pair.
@@ -65,7 +70,7 @@ def weave(english: str, french: str, **slots: Phrase) -> Phrase:
 
     Labels are local to a template, so phrases in slots bring their own; labels that begin with `@` are known
     everywhere.
-    A punctuation mark without a label is linked with the same mark on the other side.
+    A punctuation mark without a label is linked with the same mark on the other side, first with first.
 
     Raises:
         KeyError: a template names a slot that is not given.
@@ -75,18 +80,35 @@ def weave(english: str, french: str, **slots: Phrase) -> Phrase:
 
 def _words(template: str, slots: dict[str, Phrase], side: int) -> tuple[Word, ...]:
     found: list[Word] = []
-    for piece in template.split():
-        if piece.startswith("{"):
-            name = piece[1:-1]
-            inner = (slots[name].english, slots[name].french)[side]
-            found.extend(
-                Word(word.text, frozenset(x if x.startswith("@") else f"{name}.{x}" for x in word.labels))
-                for word in inner
-            )
+    for part in _parse(template):
+        if isinstance(part, Word):
+            found.append(part)
             continue
-        text, _, labels = piece.partition("/")
-        found.append(Word(text, frozenset(labels.split("+") if labels else [text] if text in PUNCTUATION else [])))
+        words = (slots[part].english, slots[part].french)[side]
+        found.extend(Word(word.text, frozenset([_within(part, label) for label in word.labels])) for word in words)
     return tuple(found)
+
+
+@cache
+def _parse(template: str) -> tuple[Word | str, ...]:
+    """The words of a template, and the names of its slots."""
+    parts: list[Word | str] = []
+    seen: Counter[str] = Counter()
+    for piece in template.split():
+        text, _, labels = piece.partition("/")
+        if piece.startswith("{"):
+            parts.append(piece[1:-1])
+        else:
+            if text in PUNCTUATION and not labels:
+                seen[text] += 1
+                labels = f"{text}{seen[text]}"
+            parts.append(Word(text, frozenset(labels.split("+") if labels else [])))
+    return tuple(parts)
+
+
+@cache
+def _within(slot: str, label: str) -> str:
+    return label if label.startswith("@") else f"{slot}.{label}"
 
 
 def opens_with_vowel(word: str) -> bool:
@@ -99,15 +121,18 @@ def spell(phrase: Phrase) -> Spelled:
     english, english_spans = _write(_sounds_english(phrase.english), spaced=frozenset())
     french_words = _sounds_french(phrase.french)
     french, french_spans = _write(french_words, spaced=SPACED)
-    links = []
+    links: set[Link] = set()
     marks: dict[str, Link] = {}
-    for source, source_span in zip(phrase.english, english_spans, strict=True):
-        for target, target_span in zip(french_words, french_spans, strict=True):
-            shared = source.labels & target.labels
-            if shared:
-                links.append((source_span, target_span))
-            marks.update({name: (source_span, target_span) for name in shared if name.startswith("@")})
-    return Spelled(english, french, tuple(links), marks)
+    labelled: dict[str, list[Span]] = {}
+    for word, span in zip(french_words, french_spans, strict=True):
+        for label in word.labels:
+            labelled.setdefault(label, []).append(span)
+    for word, span in zip(phrase.english, english_spans, strict=True):
+        for label in word.labels & labelled.keys():
+            links.update((span, other) for other in labelled[label])
+            if label.startswith("@"):
+                marks[label] = span, labelled[label][0]
+    return Spelled(english, french, tuple(sorted(links)), marks)
 
 
 def _sounds_english(words: Sequence[Word]) -> list[Word]:
@@ -139,7 +164,7 @@ def _sounds_french(words: Sequence[Word]) -> list[Word]:
 
 
 def _with_next(words: Sequence[Word]) -> Iterator[tuple[Word, str]]:
-    return zip(words, [*(word.text for word in words[1:]), "."], strict=True)
+    return zip(words, [*(word.text for word in words), "."][1:], strict=True)
 
 
 def _write(words: Sequence[Word], *, spaced: frozenset[str]) -> tuple[str, list[Span]]:
