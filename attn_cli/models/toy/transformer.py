@@ -1,0 +1,217 @@
+"""The multi-head Transformer (Vaswani et al. 2017), encoder and decoder, as a MarianMT checkpoint holds it.
+
+Written once for NumPy and torch (see `steps`). Weights carry the names that transformers' `MarianMTModel` gives them, so
+that one file serves both. Layer norm comes after each residual sum; positions are fixed sines and cosines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from attn_cli.models.toy.steps import Array, hide, layer_norm, linear, namespace, normalize, score, weighted_sum
+from attn_cli.shapes import Bool, Float, Int
+
+__all__ = ["KeysValues", "See", "Shape", "Transformer", "positions", "weight_shapes"]
+
+KeysValues = tuple[Float[Array, "batch head key dim"], Float[Array, "batch head key dim"]]
+
+See = Callable[
+    [
+        Literal["encoder", "decoder", "cross"],
+        int,
+        Float[Array, "batch head query key"],
+        Float[Array, "batch head query key"],
+        Float[Array, "batch head key dim"],
+        Float[Array, "batch head query dim"],
+    ],
+    None,
+]
+"""Called by each layer with its kind and number, its scores, weights and values, and the context vectors."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a Transformer."""
+
+    vocabulary: int
+    dim: int
+    heads: int
+    feed_forward: int
+    encoder_layers: int
+    decoder_layers: int
+    positions: int
+    """The longest text, in tokens."""
+
+
+def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every weight, as transformers' MarianMTModel names them."""
+    dim, wide = shape.dim, shape.feed_forward
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.shared.weight": (shape.vocabulary, dim),
+        "final_logits_bias": (1, shape.vocabulary),
+    }
+
+    def norm(name: str) -> None:
+        shapes[f"{name}.weight"] = shapes[f"{name}.bias"] = (dim,)
+
+    for side, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+        for layer in range(layers):
+            place = f"model.{side}.layers.{layer}"
+            for attention in ("self_attn", "encoder_attn") if side == "decoder" else ("self_attn",):
+                for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                    shapes[f"{place}.{attention}.{part}.weight"] = (dim, dim)
+                    shapes[f"{place}.{attention}.{part}.bias"] = (dim,)
+                norm(f"{place}.{attention}_layer_norm")
+            shapes[f"{place}.fc1.weight"], shapes[f"{place}.fc1.bias"] = (wide, dim), (wide,)
+            shapes[f"{place}.fc2.weight"], shapes[f"{place}.fc2.bias"] = (dim, wide), (dim,)
+            norm(f"{place}.final_layer_norm")
+    return shapes
+
+
+def positions(count: int, dim: int) -> Float[np.ndarray, "position dim"]:
+    """Sines in the first half of each vector, cosines in the second (Vaswani et al. 2017, section 3.5)."""
+    angles = np.arange(count)[:, None] / 10000 ** (np.arange(0, dim, 2) / dim)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+class Transformer:
+    """The model, around weights that are NumPy arrays or torch tensors.
+
+    Args:
+        shape: its sizes.
+        weights: by name; see `weight_shapes`.
+        table: `positions`, as an array of the weights' kind.
+        drop: what training does to the states here and there (dropout); nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        weights: Mapping[str, Array],
+        table: Float[Array, "position dim"],
+        drop: Callable[[Array], Array] = lambda states: states,
+    ) -> None:
+        self.shape, self.weights, self.table, self.drop = shape, weights, table, drop
+
+    def encode(
+        self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"], see: See | None = None
+    ) -> Float[Array, "batch key dim"]:
+        """The encoder's last states.
+
+        Args:
+            ids: tokens of the texts, padded at the end.
+            present: which of them are not padding.
+            see: shown each layer's attention.
+        """
+        mask = hide(present)[:, None, None, :]
+        states = self._embed(ids, 0)
+        for layer in range(self.shape.encoder_layers):
+            place = f"model.encoder.layers.{layer}"
+            keys_values = self._keys_values(f"{place}.self_attn", states)
+            states = self._attend("encoder", layer, f"{place}.self_attn", states, keys_values, mask, see)
+            states = self._feed_forward(place, states)
+        return states
+
+    def cross_keys_values(self, memory: Float[Array, "batch key dim"]) -> list[KeysValues]:
+        """Each decoder layer's keys and values of the encoder's last states."""
+        return [
+            self._keys_values(f"model.decoder.layers.{layer}.encoder_attn", memory)
+            for layer in range(self.shape.decoder_layers)
+        ]
+
+    def decode(
+        self,
+        ids: Int[Array, "batch query"],
+        memory: Sequence[KeysValues],
+        present: Bool[Array, "batch key"],
+        past: list[KeysValues] | None = None,
+        see: See | None = None,
+    ) -> Float[Array, "batch query dim"]:
+        """The decoder's last states, one for each token that it reads.
+
+        Args:
+            ids: tokens that the decoder reads, the start token first.
+            memory: from `cross_keys_values`.
+            present: which of the encoder's tokens are not padding.
+            past: keys and values of the tokens read before, by layer; grows by those of `ids`. Start with an empty list.
+            see: shown each layer's attention.
+        """
+        xp = namespace(ids)
+        before = past[0][0].shape[2] if past else 0
+        count = ids.shape[1]
+        # Each token sees itself and what came before it.
+        order = xp.arange(before + count)
+        causal = hide(order[None, :] <= order[before:, None])
+        mask = hide(present)[:, None, None, :]
+        states = self._embed(ids, before)
+        for layer in range(self.shape.decoder_layers):
+            place = f"model.decoder.layers.{layer}"
+            keys_values = self._keys_values(f"{place}.self_attn", states)
+            if past is not None:
+                if layer < len(past):
+                    keys_values = tuple(  # type: ignore[assignment]
+                        xp.concat([old, new], axis=2) for old, new in zip(past[layer], keys_values, strict=True)
+                    )
+                    past[layer] = keys_values
+                else:
+                    past.append(keys_values)
+            states = self._attend("decoder", layer, f"{place}.self_attn", states, keys_values, causal, see)
+            states = self._attend("cross", layer, f"{place}.encoder_attn", states, memory[layer], mask, see)
+            states = self._feed_forward(place, states)
+        return states
+
+    def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
+        """What the decoder's states say of the next token, before softmax."""
+        return linear(states, self.weights["model.shared.weight"], self.weights["final_logits_bias"][0])
+
+    def _embed(self, ids: Int[Array, "batch query"], start: int) -> Float[Array, "batch query dim"]:
+        embedded = self.weights["model.shared.weight"][ids] * math.sqrt(self.shape.dim)
+        return self.drop(embedded + self.table[start : start + ids.shape[1]])
+
+    def _split(self, states: Float[Array, "batch query dim"]) -> Float[Array, "batch head query head_dim"]:
+        batch, count, dim = states.shape
+        return states.reshape(batch, count, self.shape.heads, dim // self.shape.heads).swapaxes(1, 2)
+
+    def _linear(self, place: str, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch to_dim"]:
+        return linear(states, self.weights[f"{place}.weight"], self.weights[f"{place}.bias"])
+
+    def _keys_values(self, place: str, states: Float[Array, "batch key dim"]) -> KeysValues:
+        return (
+            self._split(self._linear(f"{place}.k_proj", states)),
+            self._split(self._linear(f"{place}.v_proj", states)),
+        )
+
+    def _attend(
+        self,
+        kind: Literal["encoder", "decoder", "cross"],
+        layer: int,
+        place: str,
+        states: Float[Array, "batch query dim"],
+        keys_values: KeysValues,
+        mask: Float[Array, "..."],
+        see: See | None,
+    ) -> Float[Array, "batch query dim"]:
+        keys, values = keys_values
+        scores = score(self._split(self._linear(f"{place}.q_proj", states)), keys) + mask
+        weights = normalize(scores)
+        context = weighted_sum(weights, values)
+        if see is not None:
+            see(kind, layer, scores, weights, values, context)
+        joined = context.swapaxes(1, 2).reshape(states.shape)
+        return self._add(f"{place}_layer_norm", states, self._linear(f"{place}.out_proj", joined))
+
+    def _feed_forward(self, place: str, states: Float[Array, "batch query dim"]) -> Float[Array, "batch query dim"]:
+        hidden = namespace(states).clip(self._linear(f"{place}.fc1", states), 0, None)  # ReLU
+        return self._add(f"{place}.final_layer_norm", states, self._linear(f"{place}.fc2", hidden))
+
+    def _add(
+        self, norm: str, states: Float[Array, "batch query dim"], change: Float[Array, "batch query dim"]
+    ) -> Float[Array, "batch query dim"]:
+        return layer_norm(
+            states + self.drop(change), self.weights[f"{norm}.weight"], self.weights[f"{norm}.bias"]
+        )
