@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from attn_cli.models.toy.steps import Array, hide, layer_norm, linear, namespace, normalize, score, weighted_sum
+from attn_cli.models.toy.steps import Array, hide, layer_norm, linear, namespace, normalize, score, sigmoid, weighted_sum
 from attn_cli.shapes import Bool, Float, Int
 
 __all__ = ["KeysValues", "See", "Shape", "Transformer", "positions", "weight_shapes"]
@@ -77,6 +77,17 @@ def positions(count: int, dim: int) -> Float[np.ndarray, "position dim"]:
     """Sines in the first half of each vector, cosines in the second (Vaswani et al. 2017, section 3.5)."""
     angles = np.arange(count)[:, None] / 10000 ** (np.arange(0, dim, 2) / dim)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where the decoder stands."""
+
+    memory: Sequence[KeysValues]
+    """Of the text, by decoder layer."""
+    present: Bool[Array, "batch key"]
+    past: list[KeysValues]
+    """Of what has been written, by decoder layer."""
 
 
 class Transformer:
@@ -165,9 +176,37 @@ class Transformer:
             states = self._feed_forward(place, states)
         return states
 
+    def states(
+        self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
+    ) -> Float[Array, "batch query dim"]:
+        """Both sides in one go: the decoder's state after each token that it reads. Token 0 is padding in `source`."""
+        present = source != 0
+        memory = self.cross_keys_values(self.encode(source, present, see))
+        return self.decode(read, memory, present, see=see)
+
     def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
         """What the decoder's states say of the next token, before softmax."""
         return linear(states, self.weights["model.shared.weight"], self.weights["final_logits_bias"][0])
+
+    def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Writing:
+        """Read texts; see `search.Writer`."""
+        return Writing(self.cross_keys_values(self.encode(ids, present)), present, [])
+
+    def advance(
+        self, ids: Int[Array, "batch"], state: Writing
+    ) -> tuple[Float[Array, "batch vocabulary"], Writing]:
+        """Read one token for each text; see `search.Writer`."""
+        past = list(state.past)
+        states = self.decode(ids[:, None], state.memory, state.present, past)
+        return self.logits(states[:, 0]), Writing(state.memory, state.present, past)
+
+    def pick(self, state: Writing, rows: Int[Array, "picked"]) -> Writing:
+        """Some rows of the batch; see `search.Writer`."""
+        return Writing(
+            [(keys[rows], values[rows]) for keys, values in state.memory],
+            state.present[rows],
+            [(keys[rows], values[rows]) for keys, values in state.past],
+        )
 
     def _embed(self, ids: Int[Array, "batch query"], start: int) -> Float[Array, "batch query dim"]:
         embedded = self.weights["model.shared.weight"][ids] * math.sqrt(self.shape.dim)
@@ -206,7 +245,8 @@ class Transformer:
         return self._add(f"{place}_layer_norm", states, self._linear(f"{place}.out_proj", joined))
 
     def _feed_forward(self, place: str, states: Float[Array, "batch query dim"]) -> Float[Array, "batch query dim"]:
-        hidden = namespace(states).clip(self._linear(f"{place}.fc1", states), 0, None)  # ReLU
+        hidden = self._linear(f"{place}.fc1", states)
+        hidden = hidden * sigmoid(hidden)  # swish (Ramachandran et al. 2017)
         return self._add(f"{place}.final_layer_norm", states, self._linear(f"{place}.fc2", hidden))
 
     def _add(

@@ -1,0 +1,237 @@
+"""The recurrent encoder-decoder, with additive attention (Bahdanau et al. 2015) and without (Cho et al. 2014).
+
+Both have the same bidirectional encoder of gated recurrent units and the same decoder. With attention, the decoder mixes a
+context vector of its own from all encoder states for each word that it writes. Without, it gets the same vector every
+time, made of the two last states: everything there is to know of the sentence must pass through it.
+
+Written once for NumPy and torch; see `steps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from attn_cli.models.toy.steps import (
+    Array,
+    hide,
+    linear,
+    namespace,
+    normalize,
+    score,
+    sigmoid,
+    weighted_sum,
+)
+from attn_cli.models.toy.transformer import See
+from attn_cli.shapes import Bool, Float, Int
+
+__all__ = ["Memory", "Recurrent", "Shape", "gated_unit", "weight_shapes"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a recurrent encoder-decoder."""
+
+    vocabulary: int
+    dim: int
+    """Of embeddings, and of what the vocabulary is scored with."""
+    hidden: int
+    """Of the encoder's state in each direction; the decoder's state is twice as large."""
+    attention: bool
+    positions: int
+    """The longest text, in tokens."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the decoder has of a text."""
+
+    states: Float[Array, "batch key states_dim"]
+    """The encoder's states, both directions side by side."""
+    keys: Float[Array, "batch key dim"] | None
+    """Projected for additive attention; None without."""
+    mask: Float[Array, "batch 1 key"]
+    last: Float[Array, "batch states_dim"]
+    """Each direction's state when it has read everything."""
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where the decoder stands."""
+
+    memory: Memory
+    state: Float[Array, "batch state_dim"]
+
+
+def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every weight."""
+    dim, hidden, double = shape.dim, shape.hidden, 2 * shape.hidden
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (shape.vocabulary, dim), "output.bias": (shape.vocabulary,)}
+
+    def layer(name: str, wide: int, from_dim: int) -> None:
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (wide, from_dim), (wide,)
+
+    for direction in ("forward", "backward"):
+        layer(f"encoder.{direction}.input", 3 * hidden, dim)
+        layer(f"encoder.{direction}.state", 3 * hidden, hidden)
+    layer("decoder.start", double, double)
+    layer("decoder.input", 3 * double, dim)
+    layer("decoder.context", 3 * double, double)
+    layer("decoder.state", 3 * double, double)
+    if shape.attention:
+        layer("attention.query", dim, double)
+        layer("attention.key", dim, double)
+        shapes["attention.vector"] = (dim,)
+    layer("output.state", dim, double)
+    layer("output.input", dim, dim)
+    layer("output.context", dim, double)
+    return shapes
+
+
+def gated_unit(
+    inputs: Float[Array, "batch three_hidden"], recurrent: Float[Array, "batch three_hidden"], state: Float[Array, "batch hidden"]
+) -> Float[Array, "batch hidden"]:
+    """The next state of a gated recurrent unit (Cho et al. 2014, with the reset gate after the product).
+
+    Args:
+        inputs: what is read, projected for reset gate, update gate and candidate.
+        recurrent: the state, projected in the same way.
+        state: the state before.
+    """
+    hidden = state.shape[-1]
+    reset = sigmoid(inputs[..., :hidden] + recurrent[..., :hidden])
+    update = sigmoid(inputs[..., hidden : 2 * hidden] + recurrent[..., hidden : 2 * hidden])
+    candidate = namespace(state).tanh(inputs[..., 2 * hidden :] + reset * recurrent[..., 2 * hidden :])
+    return candidate + update * (state - candidate)
+
+
+class Recurrent:
+    """The model, around weights that are NumPy arrays or torch tensors.
+
+    Args:
+        shape: its sizes.
+        weights: by name; see `weight_shapes`.
+        drop: what training does to the states here and there (dropout); nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        weights: Mapping[str, Array],
+        drop: Callable[[Array], Array] = lambda states: states,
+    ) -> None:
+        self.shape, self.weights, self.drop = shape, weights, drop
+
+    def encode(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Memory:
+        """Read texts in both directions.
+
+        Args:
+            ids: tokens of the texts, padded at the end.
+            present: which of them are not padding.
+        """
+        xp = namespace(ids)
+        embedded = self.drop(self.weights["embedding.weight"][ids])
+        sides, lasts = [], []
+        for direction in ("forward", "backward"):
+            inputs = self._linear(f"encoder.{direction}.input", embedded)
+            state = inputs[:, 0, : self.shape.hidden] * 0
+            states = []
+            order = range(ids.shape[1])
+            for place in order if direction == "forward" else reversed(order):
+                recurrent = self._linear(f"encoder.{direction}.state", state)
+                # Where there is only padding, the state waits.
+                state = xp.where(present[:, place, None], gated_unit(inputs[:, place], recurrent, state), state)
+                states.append(state)
+            sides.append(xp.stack(states if direction == "forward" else states[::-1], axis=1))
+            lasts.append(state)
+        both = self.drop(xp.concat(sides, axis=-1))
+        keys = self._linear("attention.key", both) if self.shape.attention else None
+        return Memory(both, keys, hide(present)[:, None, :], xp.concat(lasts, axis=-1))
+
+    def start(self, memory: Memory) -> Float[Array, "batch state_dim"]:
+        """The decoder's first state."""
+        return namespace(memory.last).tanh(self._linear("decoder.start", memory.last))
+
+    def step(
+        self,
+        embedded: Float[Array, "batch dim"],
+        state: Float[Array, "batch state_dim"],
+        memory: Memory,
+        see: Callable[[Array, Array, Array], None] | None = None,
+    ) -> tuple[Float[Array, "batch dim"], Float[Array, "batch state_dim"]]:
+        """One step of the decoder: what it says of the next token (before `logits`), and its next state.
+
+        Args:
+            embedded: the token that it reads.
+            state: its state before.
+            memory: what it has of the text.
+            see: shown the scores and weights `[batch, 1, key]` and the context vectors `[batch, 1, dim]`.
+        """
+        if memory.keys is None:
+            context = memory.last
+        else:
+            query = self._linear("attention.query", state)[:, None]
+            scores = score(query, memory.keys, self.weights["attention.vector"]) + memory.mask
+            weights = normalize(scores)
+            contexts = weighted_sum(weights, memory.states)
+            if see is not None:
+                see(scores, weights, contexts)
+            context = contexts[:, 0]
+        inputs = self._linear("decoder.input", embedded) + self._linear("decoder.context", context)
+        state = gated_unit(inputs, self._linear("decoder.state", state), state)
+        said = (
+            self._linear("output.state", state)
+            + self._linear("output.input", embedded)
+            + self._linear("output.context", context)
+        )
+        return namespace(said).tanh(said), state
+
+    def embed(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch dim"]:
+        """Tokens as the decoder reads them."""
+        return self.drop(self.weights["embedding.weight"][ids])
+
+    def states(
+        self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
+    ) -> Float[Array, "batch query dim"]:
+        """Both sides in one go: what the decoder says after each token that it reads. Token 0 is padding in `source`."""
+        xp = namespace(source)
+        memory = self.encode(source, source != 0)
+        state = self.start(memory)
+        embedded = self.embed(read)
+        seen: list[tuple[Array, ...]] = []
+        said = []
+        for place in range(read.shape[1]):
+            one, state = self.step(
+                embedded[:, place], state, memory, None if see is None else lambda *arrays: seen.append(arrays)
+            )
+            said.append(one)
+        if see is not None and seen:
+            scores, weights, contexts = (xp.concat(arrays, axis=1)[:, None] for arrays in zip(*seen, strict=True))
+            see("cross", 0, scores, weights, memory.states[:, None], contexts)
+        return self.drop(xp.stack(said, axis=1))
+
+    def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Writing:
+        """Read texts; see `search.Writer`."""
+        memory = self.encode(ids, present)
+        return Writing(memory, self.start(memory))
+
+    def advance(
+        self, ids: Int[Array, "batch"], state: Writing
+    ) -> tuple[Float[Array, "batch vocabulary"], Writing]:
+        """Read one token for each text; see `search.Writer`."""
+        said, after = self.step(self.embed(ids), state.state, state.memory)
+        return self.logits(said), Writing(state.memory, after)
+
+    def pick(self, state: Writing, rows: Int[Array, "picked"]) -> Writing:
+        """Some rows of the batch; see `search.Writer`."""
+        memory = state.memory
+        keys = None if memory.keys is None else memory.keys[rows]
+        picked = Memory(memory.states[rows], keys, memory.mask[rows], memory.last[rows])
+        return Writing(picked, state.state[rows])
+
+    def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
+        """What the decoder says of the next token, before softmax."""
+        return linear(states, self.weights["embedding.weight"], self.weights["output.bias"])
+
+    def _linear(self, place: str, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch to_dim"]:
+        return linear(states, self.weights[f"{place}.weight"], self.weights[f"{place}.bias"])

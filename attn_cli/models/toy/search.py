@@ -1,0 +1,117 @@
+"""From a text to its translation: greedy, or with a beam, for every built-in model alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from attn_cli.shapes import Bool, Float, Int
+
+__all__ = ["END", "PAD", "Writer", "search"]
+
+PAD, END = 0, 1
+"""The tokens that fill up and that end a text. The decoder starts from `PAD`."""
+
+
+class Writer(Protocol):
+    """A model that writes one token after another, for several texts side by side."""
+
+    def begin(self, ids: Int[np.ndarray, "batch key"], present: Bool[np.ndarray, "batch key"]) -> Any:
+        """Read the texts. Returns the state that writing starts from."""
+
+    def advance(self, ids: Int[np.ndarray, "batch"], state: Any) -> tuple[Float[np.ndarray, "batch vocabulary"], Any]:
+        """Read one token for each text. Returns the logits of the next, and the state after it."""
+
+    def pick(self, state: Any, rows: Int[np.ndarray, "picked"]) -> Any:
+        """The state of these rows of the batch, in this order; a row may be picked more than once."""
+
+
+@dataclass
+class _Sentence:
+    """The hypotheses of one text."""
+
+    most: int
+    """Tokens of its longest translation, the end token counted."""
+    ended: list[tuple[float, list[int]]] = field(default_factory=list)
+    """(mean log-probability, tokens), best first."""
+
+
+def search(
+    model: Writer,
+    ids: Int[np.ndarray, "batch key"],
+    most: Int[np.ndarray, "batch"],
+    beam: int = 1,
+) -> list[list[int]]:
+    """The likeliest translation of each text that a beam finds; a beam of 1 takes the likeliest token each time.
+
+    Hypotheses are compared by the mean log-probability of their tokens, the end token counted. A text is done when no
+    running hypothesis could still beat the worst of the `beam` best that have ended.
+
+    Args:
+        model: what writes.
+        ids: tokens of the texts, padded at the end.
+        most: how many tokens each translation may have; it is cut there.
+        beam: hypotheses to keep for each text.
+
+    Returns:
+        Tokens of each translation, without the end token.
+    """
+    count = len(ids)
+    sentences = [_Sentence(int(limit) + 1) for limit in most]
+    state = model.begin(ids, ids != PAD)
+    owners = np.arange(count)  # of each row of the batch, the text it belongs to
+    totals = np.zeros(count, np.float32)  # log-probabilities so far
+    written = np.zeros((count, 0), np.int64)
+    last = np.full(count, PAD)
+    while len(owners):
+        logits, state = model.advance(last, state)
+        logits[:, PAD] = -np.inf
+        options = totals[:, None] + _log_softmax(logits)
+        length = written.shape[1] + 1
+        rows: list[int] = []
+        tokens: list[int] = []
+        scores: list[float] = []
+        for owner in dict.fromkeys(owners.tolist()):
+            sentence = sentences[owner]
+            own = np.flatnonzero(owners == owner)
+            table = options[own].ravel()
+            best = _largest(table, min(2 * beam, table.size) if beam > 1 else 1)
+            kept = 0
+            for rank, place in enumerate(best):
+                row, token = own[place // logits.shape[1]], int(place % logits.shape[1])
+                if token == END or length == sentence.most:
+                    if rank < beam:
+                        tail = [] if token == END else [token]
+                        sentence.ended.append((float(table[place]) / length, [*written[row].tolist(), *tail]))
+                elif kept < beam:
+                    rows.append(int(row))
+                    tokens.append(token)
+                    scores.append(float(table[place]))
+                    kept += 1
+            sentence.ended.sort(key=lambda one: -one[0])
+            del sentence.ended[beam:]
+            # The best running hypothesis, ended now, would have to beat the worst of those that have.
+            if kept and len(sentence.ended) == beam and scores[-kept] / length <= sentence.ended[-1][0]:
+                del rows[-kept:], tokens[-kept:], scores[-kept:]
+        chosen = np.asarray(rows, np.intp)
+        if len(chosen) != len(owners) or (chosen != np.arange(len(owners))).any():
+            state = model.pick(state, chosen)
+        last = np.asarray(tokens, np.int64)
+        written = np.concatenate([written[chosen], last[:, None]], axis=1)
+        owners, totals = owners[chosen], np.asarray(scores, np.float32)
+    return [sentence.ended[0][1] for sentence in sentences]
+
+
+def _log_softmax(logits: Float[np.ndarray, "batch vocabulary"]) -> Float[np.ndarray, "batch vocabulary"]:
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def _largest(values: Float[np.ndarray, "option"], count: int) -> Int[np.ndarray, "count"]:
+    """Indices of the largest values, largest first."""
+    if count == 1:
+        return np.asarray([values.argmax()])
+    found = np.argpartition(-values, count - 1)[:count]
+    return found[np.argsort(-values[found], kind="stable")]

@@ -1,0 +1,147 @@
+"""Training: steps, a learning rate that rises, stays and falls, an average of the weights, checkpoints to go on from."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from attn_cli.shapes import Float
+from attn_cli.train.corpus import Batch
+from attn_cli.train.objective import Guide, Learner, Losses, objective, quick_dropout, surprise
+
+__all__ = ["Progress", "Schedule", "Trainer", "Weights"]
+
+Weights = dict[str, torch.Tensor]
+
+AVERAGE_OVER = 1000
+"""Steps over which the saved weights are averaged (exponentially)."""
+AVERAGE_EVERY = 4
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train and how fast to learn: the rate rises to `peak`, stays there, and falls to 0 at the end."""
+
+    steps: int
+    peak: float = 7e-4
+    warm_up: int = 1000
+    fall: float = 0.3
+    """The share of the steps over which the rate falls."""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        falling = max(1, int(self.fall * self.steps))
+        return self.peak * max(0.0, min(1.0, (step + 1) / self.warm_up, (self.steps - step) / falling))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How training goes, averaged since the last one."""
+
+    step: int
+    surprise: float
+    """Cross-entropy, nats a token."""
+    aligned: float
+    referred: float
+    tokens_per_second: float
+
+
+class Trainer:
+    """A model being trained.
+
+    Args:
+        weights: as they start; they change.
+        build: makes the model around weights, given what drops some of its states.
+        guide: heads to guide.
+        schedule: see there.
+        dropout: share of states dropped.
+        device: where.
+        fuse: what to compile, which takes a minute once and makes each step several times faster: everything; only the
+            loss, where the rest is loops over tokens that would be unrolled; or nothing.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        build: Callable[[Mapping[str, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]], Learner],
+        guide: Guide,
+        schedule: Schedule,
+        *,
+        dropout: float = 0.1,
+        device: str = "cpu",
+        fuse: Literal["all", "loss", "nothing"] = "all",
+    ) -> None:
+        self.schedule, self.device = schedule, device
+        self.weights = {name: weight.to(device).requires_grad_() for name, weight in weights.items()}
+        self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.step = 0
+        self._optimizer = torch.optim.AdamW(
+            list(self.weights.values()), lr=schedule.peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
+
+        def losses(seed: torch.Tensor, *batch: torch.Tensor) -> Losses:
+            with torch.autocast(device, torch.bfloat16):
+                return objective(build(self.weights, quick_dropout(dropout, seed)), guide, *batch, surprised=surprised)
+
+        surprised = torch.compile(surprise, dynamic=True) if fuse == "loss" else surprise
+        self._losses = torch.compile(losses, dynamic=True) if fuse == "all" else losses
+
+    def learn(self, batch: Batch) -> tuple[float, float, float]:
+        """One step. Returns the surprise, and the guided heads' losses."""
+        written = torch.from_numpy(batch.written).reshape(-1)
+        places = written.nonzero()[:, 0]
+        given = (batch.source, batch.read, places, written[places], batch.links, batch.references)
+        tensors = [
+            (torch.from_numpy(one) if isinstance(one, np.ndarray) else one).to(self.device) for one in given
+        ]
+        seed = torch.tensor((self.step * 1_000_003) % 2**31, dtype=torch.int32, device=self.device)
+        total, *parts = self._losses(seed, *tensors)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
+        self._optimizer.param_groups[0]["lr"] = self.schedule.rate(self.step)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.step % AVERAGE_EVERY == 0:
+            # Early on the average follows closely, so that it is not weighed down by where training began.
+            keep = min(1 - AVERAGE_EVERY / AVERAGE_OVER, self.step / (self.step + 9 * AVERAGE_EVERY))
+            with torch.no_grad():
+                torch._foreach_lerp_(  # noqa: SLF001
+                    list(self.average.values()), [weight.detach() for weight in self.weights.values()], 1 - keep
+                )
+        surprise, aligned, referred = (float(part.detach()) for part in parts)
+        return surprise, aligned, referred
+
+    def state(self) -> Weights:
+        """All that is needed to go on, as one flat table."""
+        state: Weights = {}
+        for name, weight in self.weights.items():
+            state[f"weights/{name}"] = weight.detach()
+            state[f"average/{name}"] = self.average[name]
+            for key, value in self._optimizer.state.get(weight, {}).items():
+                state[f"{key}/{name}"] = value
+        return state
+
+    def restore(self, state: Mapping[str, torch.Tensor], step: int) -> None:
+        """Go on from what `state` gave."""
+        self.step = step
+        for name, weight in self.weights.items():
+            with torch.no_grad():
+                weight.copy_(state[f"weights/{name}"])
+                self.average[name].copy_(state[f"average/{name}"])
+            kept = {
+                key: state[f"{key}/{name}"].to(self.device)
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"{key}/{name}" in state
+            }
+            if kept:
+                self._optimizer.state[weight] = kept
