@@ -26,7 +26,8 @@ from attn_cli.models.loading import (
     read_model,
     read_tokenizer,
 )
-from attn_cli.models.tokenizing import Pieces, encode
+from attn_cli.models.pieces import Pieces
+from attn_cli.models.tokenizing import encode
 
 __all__ = ["Prepared", "Pretrained", "load"]
 

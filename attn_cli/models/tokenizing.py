@@ -3,64 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from attn_cli.blocks import Tokens
 from attn_cli.errors import InputError
-from attn_cli.words import make_tokens
+from attn_cli.models.pieces import Pieces, check_text
 
-__all__ = ["Pieces", "encode"]
+__all__ = ["encode"]
 
 WITHOUT_OFFSETS = "This tokenizer does not say where its pieces stand in the text, so they are not merged into words"
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """What a tokenizer made of a text. All sequences are as long as there are tokens."""
-
-    text: str
-    pair: str | None
-    ids: tuple[int, ...]
-    names: tuple[str, ...]
-    """As the vocabulary spells them; pieces of bytes as readable text."""
-    offsets: tuple[tuple[int, int], ...]
-    """First character and one past the last, in `text` or `pair`."""
-    special: tuple[bool, ...]
-    segments: tuple[int, ...]
-    type_ids: tuple[int, ...] | None
-    """What the model is told of segments; None where the tokenizer says nothing of them."""
-    notes: tuple[str, ...] = ()
-
-    def tokens(self) -> Tokens:
-        """The pieces grouped into words."""
-        return make_tokens(
-            self.text,
-            self.names,
-            self.offsets,
-            self.special,
-            pair=self.pair,
-            segments=self.segments,
-            ids=self.ids,
-        )
-
-    def shifted(self, first: int, name: str) -> Pieces:
-        """What a decoder reads while it writes these pieces: a start token, then all but the last.
-
-        Args:
-            first: id of the start token.
-            name: its spelling.
-        """
-        return replace(
-            self,
-            ids=(first, *self.ids[:-1]),
-            names=(name, *self.names[:-1]),
-            offsets=((0, 0), *self.offsets[:-1]),
-            special=(True, *self.special[:-1]),
-            segments=(0, *self.segments[:-1]),
-        )
 
 
 def encode(
@@ -86,7 +38,7 @@ def encode(
     """
     for content in (text, pair):
         if content is not None:
-            _check_text(content)
+            check_text(content)
     settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
     pieces = (_encode_fast if tokenizer.is_fast else _encode_slow)(tokenizer, text, pair, target, settings)
     if all(pieces.special):
@@ -98,17 +50,6 @@ def encode(
             "This model takes one text: its tokenizer puts nothing between two", "Leave --pair out, or write one text"
         )
     return pieces
-
-
-def _check_text(text: str) -> None:
-    if not text.strip():
-        raise InputError("The text is empty", "Give at least one word")
-    try:
-        text.encode()
-    except UnicodeEncodeError as fault:
-        raise InputError(
-            "The text is not valid Unicode (it has half of a surrogate pair)", "Save it as UTF-8"
-        ) from fault
 
 
 def _separated(pieces: Pieces) -> bool:

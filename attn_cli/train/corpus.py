@@ -1,4 +1,4 @@
-"""Pairs of sentences as a model is trained on them: tokens, gold or aligned links, joined runs, batches of like length."""
+"""Pairs of sentences as a model is trained on them: tokens, links, joined runs, batches of like length."""
 
 from __future__ import annotations
 
@@ -72,9 +72,7 @@ def encode(
     ]
 
 
-def _token_links(
-    links: Sequence[SpanLink], rows: Sequence[Span], columns: Sequence[Span]
-) -> Int[np.ndarray, "link 2"]:
+def _token_links(links: Sequence[SpanLink], rows: Sequence[Span], columns: Sequence[Span]) -> Int[np.ndarray, "link 2"]:
     found = {
         (row, column)
         for from_span, to_span in links
@@ -133,10 +131,7 @@ def _join(run: Sequence[Encoded]) -> Encoded:
             ]
         ),
         np.concatenate(
-            [
-                pair.references + np.int32(source)
-                for pair, source in zip(run, source_starts[:-1], strict=True)
-            ]
+            [pair.references + np.int32(source) for pair, source in zip(run, source_starts[:-1], strict=True)]
         ),
         sum(pair.words for pair in run),
     )

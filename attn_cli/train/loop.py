@@ -1,20 +1,14 @@
-"""Training: steps, a learning rate that rises, stays and falls, an average of the weights, checkpoints to go on from."""
+"""Training: steps, a learning rate that rises, stays and falls, an average of the weights, checkpoints."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
-from attn_cli.shapes import Float
 from attn_cli.train.corpus import Batch
 from attn_cli.train.objective import Guide, Learner, Losses, objective, quick_dropout, surprise
 
@@ -90,7 +84,7 @@ class Trainer:
 
         def losses(seed: torch.Tensor, *batch: torch.Tensor) -> Losses:
             with torch.autocast(device, torch.bfloat16):
-                return objective(build(self.weights, quick_dropout(dropout, seed)), guide, *batch, surprised=surprised)
+                return objective(build(self.weights, quick_dropout(dropout, seed)), guide, surprised, *batch)
 
         surprised = torch.compile(surprise, dynamic=True) if fuse == "loss" else surprise
         self._losses = torch.compile(losses, dynamic=True) if fuse == "all" else losses
@@ -100,12 +94,10 @@ class Trainer:
         written = torch.from_numpy(batch.written).reshape(-1)
         places = written.nonzero()[:, 0]
         given = (batch.source, batch.read, places, written[places], batch.links, batch.references)
-        tensors = [
-            (torch.from_numpy(one) if isinstance(one, np.ndarray) else one).to(self.device) for one in given
-        ]
+        tensors = [(torch.from_numpy(one) if isinstance(one, np.ndarray) else one).to(self.device) for one in given]
         seed = torch.tensor((self.step * 1_000_003) % 2**31, dtype=torch.int32, device=self.device)
         total, *parts = self._losses(seed, *tensors)
-        total.backward()
+        torch.autograd.backward(total)
         torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
         self._optimizer.param_groups[0]["lr"] = self.schedule.rate(self.step)
         self._optimizer.step()
@@ -115,7 +107,7 @@ class Trainer:
             # Early on the average follows closely, so that it is not weighed down by where training began.
             keep = min(1 - AVERAGE_EVERY / AVERAGE_OVER, self.step / (self.step + 9 * AVERAGE_EVERY))
             with torch.no_grad():
-                torch._foreach_lerp_(  # noqa: SLF001
+                torch._foreach_lerp_(
                     list(self.average.values()), [weight.detach() for weight in self.weights.values()], 1 - keep
                 )
         surprise, aligned, referred = (float(part.detach()) for part in parts)

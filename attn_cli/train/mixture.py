@@ -1,4 +1,4 @@
-"""What a model is trained on: pairs, runs of pairs, pairs spaced as aligners write them, and the grammar's sentences."""
+"""What a model is trained on: pairs, runs of pairs, pairs spaced as aligners write them, the grammar's sentences."""
 
 from __future__ import annotations
 
@@ -47,19 +47,17 @@ class Mixture:
         random = np.random.default_rng([self.seed, 1])
         links = self.links or [[]] * len(self.pairs)
         texts, moved = list(self.pairs), list(links)
-        for index in np.flatnonzero(random.random(len(self.pairs)) < SPACED):
+        for index in np.flatnonzero(random.random(len(self.pairs)) < SPACED).tolist():
             (english, theirs), (french, ours) = (
                 spaced(self.pairs[index][side], [link[side] for link in links[index]]) for side in (0, 1)
             )
             texts.append((english, french))
             moved.append(list(zip(theirs, ours, strict=True)))
-        for index in random.integers(0, len(self.pairs), len(self.pairs) // 100):
+        for index in random.integers(0, len(self.pairs), len(self.pairs) // 100).tolist():
             english, french = self.pairs[index]
             mark = " " + PICTURES[random.integers(len(PICTURES))]
             texts.append((english + mark, french + mark))
-            moved.append(
-                [*links[index], ((len(english) + 1, len(english) + 2), (len(french) + 1, len(french) + 2))]
-            )
+            moved.append([*links[index], ((len(english) + 1, len(english) + 2), (len(french) + 1, len(french) + 2))])
         return encode(self.tokenizer, texts, moved)
 
     def epoch(self, number: int, fixed: Sequence[Encoded], tokens: int) -> Iterator[Batch]:

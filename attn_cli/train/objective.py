@@ -39,34 +39,32 @@ class Guide:
 
 
 Surprise = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-Losses = tuple[
-    Float[torch.Tensor, ""], Float[torch.Tensor, ""], Float[torch.Tensor, ""], Float[torch.Tensor, ""]
-]
+Losses = tuple[Float[torch.Tensor, ""], Float[torch.Tensor, ""], Float[torch.Tensor, ""], Float[torch.Tensor, ""]]
 
 
 def objective(
     model: Learner,
     guide: Guide,
+    surprised: Surprise,
     source: Int[torch.Tensor, "batch source"],
     read: Int[torch.Tensor, "batch target"],
     places: Int[torch.Tensor, "token"],
     written: Int[torch.Tensor, "token"],
     links: Bool[torch.Tensor, "batch target source"],
     references: Bool[torch.Tensor, "batch source source"],
-    surprised: Surprise | None = None,
 ) -> Losses:
     """The loss, and what it is made of: cross-entropy in nats a token, and the guided heads' (alignment, coreference).
 
     Args:
         model: what is trained.
         guide: the heads to guide.
+        surprised: `surprise`, or a compiled form of it.
         source: tokens of the texts.
         read: what the decoder reads.
         places: where, in `read` laid flat, there are tokens to write.
         written: those tokens.
         links: which source tokens each token read is linked to.
         references: which tokens each pronoun stands for.
-        surprised: `surprise`, or a compiled form of it.
     """
     kept: dict[str, Float[torch.Tensor, "batch query key"]] = {}
 
@@ -77,7 +75,7 @@ def objective(
 
     states = model.states(source, read, see if guide.heads else None)
     flat = states.reshape(-1, states.shape[-1])[places]
-    surprised_by, spread = (surprise if surprised is None else surprised)(model.logits(flat), written)
+    surprised_by, spread = surprised(model.logits(flat), written)
     aligned = _guided(kept["cross"], links) if "cross" in kept else torch.zeros(())
     referred = _guided(kept["encoder"], references) if "encoder" in kept else torch.zeros(())
     total = (1 - SMOOTHING) * surprised_by + SMOOTHING * spread + guide.weight * (aligned + referred)
@@ -98,7 +96,7 @@ def surprise(
 def _guided(
     weights: Float[torch.Tensor, "batch query key"], links: Bool[torch.Tensor, "batch query key"]
 ) -> Float[torch.Tensor, ""]:
-    """-log of the weight on linked keys, the mean over queries that have any (Garg et al. 2019, equation 3, for sets)."""
+    """-log of the weight on linked keys, the mean over queries that have any (after Garg et al. 2019, equation 3)."""
     rows = links.any(dim=-1)
     found = -torch.log((weights.float() * links).sum(dim=-1) + 1e-5)
     return (found * rows).sum() / rows.sum().clamp(min=1)

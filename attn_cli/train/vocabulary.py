@@ -1,4 +1,4 @@
-"""The joint subword vocabulary: byte-pair encoding (Sennrich et al. 2016) that falls back to bytes, so nothing is unknown."""
+"""The joint vocabulary: byte-pair encoding (Sennrich et al. 2016) that falls back to bytes, so nothing is unknown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ PAD, END = "<pad>", "</s>"
 
 LETTER = r"[\p{L}\p{M}]"
 CHUNK = (
-    rf"▁?{LETTER}+n't\b|▁?{LETTER}+(?={ENDING})|{ENDING}|▁?{LETTER}+'(?=\p{{L}})|▁?{LETTER}+|▁?\p{{N}}|▁?\.\.\.|▁?[^\s▁]"
+    rf"▁?{LETTER}+n't\b|▁?{LETTER}+(?={ENDING})|{ENDING}|▁?{LETTER}+'(?=\p{{L}})|▁?{LETTER}+"
+    r"|▁?\p{N}|▁?\.\.\.|▁?[^\s▁]"
 )
 """No piece goes beyond one of these: a word, an elided word, an English ending, a digit, a mark."""
 

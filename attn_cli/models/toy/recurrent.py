@@ -1,8 +1,8 @@
 """The recurrent encoder-decoder, with additive attention (Bahdanau et al. 2015) and without (Cho et al. 2014).
 
-Both have the same bidirectional encoder of gated recurrent units and the same decoder. With attention, the decoder mixes a
-context vector of its own from all encoder states for each word that it writes. Without, it gets the same vector every
-time, made of the two last states: everything there is to know of the sentence must pass through it.
+Both have the same bidirectional encoder of gated recurrent units and the same decoder. With attention, the decoder
+mixes a context vector of its own from all encoder states for each word that it writes. Without, it gets the same vector
+every time, made of the two last states: everything there is to know of the sentence must pass through it.
 
 Written once for NumPy and torch; see `steps`.
 """
@@ -66,7 +66,10 @@ class Writing:
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     """The name and shape of every weight."""
     dim, hidden, double = shape.dim, shape.hidden, 2 * shape.hidden
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (shape.vocabulary, dim), "output.bias": (shape.vocabulary,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding.weight": (shape.vocabulary, dim),
+        "output.bias": (shape.vocabulary,),
+    }
 
     def layer(name: str, wide: int, from_dim: int) -> None:
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (wide, from_dim), (wide,)
@@ -89,7 +92,9 @@ def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def gated_unit(
-    inputs: Float[Array, "batch three_hidden"], recurrent: Float[Array, "batch three_hidden"], state: Float[Array, "batch hidden"]
+    inputs: Float[Array, "batch three_hidden"],
+    recurrent: Float[Array, "batch three_hidden"],
+    state: Float[Array, "batch hidden"],
 ) -> Float[Array, "batch hidden"]:
     """The next state of a gated recurrent unit (Cho et al. 2014, with the reset gate after the product).
 
@@ -193,7 +198,7 @@ class Recurrent:
     def states(
         self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
     ) -> Float[Array, "batch query dim"]:
-        """Both sides in one go: what the decoder says after each token that it reads. Token 0 is padding in `source`."""
+        """What the decoder says after each token that it reads. Token 0 is padding in `source`."""
         xp = namespace(source)
         memory = self.encode(source, source != 0)
         state = self.start(memory)
@@ -215,9 +220,7 @@ class Recurrent:
         memory = self.encode(ids, present)
         return Writing(memory, self.start(memory))
 
-    def advance(
-        self, ids: Int[Array, "batch"], state: Writing
-    ) -> tuple[Float[Array, "batch vocabulary"], Writing]:
+    def advance(self, ids: Int[Array, "batch"], state: Writing) -> tuple[Float[Array, "batch vocabulary"], Writing]:
         """Read one token for each text; see `search.Writer`."""
         said, after = self.step(self.embed(ids), state.state, state.memory)
         return self.logits(said), Writing(state.memory, after)

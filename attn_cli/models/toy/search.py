@@ -106,7 +106,8 @@ def search(
 
 def _log_softmax(logits: Float[np.ndarray, "batch vocabulary"]) -> Float[np.ndarray, "batch vocabulary"]:
     logits = logits - logits.max(axis=1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    normalized: Float[np.ndarray, "batch vocabulary"] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return normalized
 
 
 def _largest(values: Float[np.ndarray, "option"], count: int) -> Int[np.ndarray, "count"]:

@@ -1,7 +1,7 @@
 """The multi-head Transformer (Vaswani et al. 2017), encoder and decoder, as a MarianMT checkpoint holds it.
 
-Written once for NumPy and torch (see `steps`). Weights carry the names that transformers' `MarianMTModel` gives them, so
-that one file serves both. Layer norm comes after each residual sum; positions are fixed sines and cosines.
+Written once for NumPy and torch (see `steps`). Weights carry the names that transformers' `MarianMTModel` gives them,
+so that one file serves both. Layer norm comes after each residual sum; positions are fixed sines and cosines.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from typing import Literal
 
 import numpy as np
 
-from attn_cli.models.toy.steps import Array, hide, layer_norm, linear, namespace, normalize, score, sigmoid, weighted_sum
+from attn_cli.models.toy.steps import (
+    Array,
+    hide,
+    layer_norm,
+    linear,
+    namespace,
+    normalize,
+    score,
+    sigmoid,
+    weighted_sum,
+)
 from attn_cli.shapes import Bool, Float, Int
 
 __all__ = ["KeysValues", "See", "Shape", "Transformer", "positions", "weight_shapes"]
@@ -149,7 +159,7 @@ class Transformer:
             ids: tokens that the decoder reads, the start token first.
             memory: from `cross_keys_values`.
             present: which of the encoder's tokens are not padding.
-            past: keys and values of the tokens read before, by layer; grows by those of `ids`. Start with an empty list.
+            past: keys and values of the tokens read before, by layer, empty at first; it grows by those of `ids`.
             see: shown each layer's attention.
         """
         xp = namespace(ids)
@@ -165,12 +175,9 @@ class Transformer:
             keys_values = self._keys_values(f"{place}.self_attn", states)
             if past is not None:
                 if layer < len(past):
-                    keys_values = tuple(  # type: ignore[assignment]
-                        xp.concat([old, new], axis=2) for old, new in zip(past[layer], keys_values, strict=True)
-                    )
-                    past[layer] = keys_values
-                else:
-                    past.append(keys_values)
+                    (old_keys, old_values), (keys, values) = past[layer], keys_values
+                    keys_values = xp.concat([old_keys, keys], axis=2), xp.concat([old_values, values], axis=2)
+                past[layer:] = [keys_values]
             states = self._attend("decoder", layer, f"{place}.self_attn", states, keys_values, causal, see)
             states = self._attend("cross", layer, f"{place}.encoder_attn", states, memory[layer], mask, see)
             states = self._feed_forward(place, states)
@@ -179,7 +186,7 @@ class Transformer:
     def states(
         self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
     ) -> Float[Array, "batch query dim"]:
-        """Both sides in one go: the decoder's state after each token that it reads. Token 0 is padding in `source`."""
+        """The decoder's state after each token that it reads. Token 0 is padding in `source`."""
         present = source != 0
         memory = self.cross_keys_values(self.encode(source, present, see))
         return self.decode(read, memory, present, see=see)
@@ -192,9 +199,7 @@ class Transformer:
         """Read texts; see `search.Writer`."""
         return Writing(self.cross_keys_values(self.encode(ids, present)), present, [])
 
-    def advance(
-        self, ids: Int[Array, "batch"], state: Writing
-    ) -> tuple[Float[Array, "batch vocabulary"], Writing]:
+    def advance(self, ids: Int[Array, "batch"], state: Writing) -> tuple[Float[Array, "batch vocabulary"], Writing]:
         """Read one token for each text; see `search.Writer`."""
         past = list(state.past)
         states = self.decode(ids[:, None], state.memory, state.present, past)
@@ -252,6 +257,4 @@ class Transformer:
     def _add(
         self, norm: str, states: Float[Array, "batch query dim"], change: Float[Array, "batch query dim"]
     ) -> Float[Array, "batch query dim"]:
-        return layer_norm(
-            states + self.drop(change), self.weights[f"{norm}.weight"], self.weights[f"{norm}.bias"]
-        )
+        return layer_norm(states + self.drop(change), self.weights[f"{norm}.weight"], self.weights[f"{norm}.bias"])
