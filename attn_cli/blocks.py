@@ -8,16 +8,17 @@ answer needs and not layers x heads x queries x keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from attn_cli.errors import SelectionError
-from attn_cli.selection import Kind
+from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float, Int
 
 __all__ = [
+    "Alignment",
     "Block",
     "Eat",
     "Kind",
@@ -95,6 +96,20 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """Heads that are known to say which word of the input a word of the output comes from."""
+
+    layer: int
+    heads: tuple[int, ...]
+    """Cross-attention heads of that layer; where there are several, their mean aligns."""
+    rows: Rows
+    """At which step a word's row is read: the one that outputs it, or the one that reads it as input."""
+    how: str
+    """How they came to do so, in one sentence with a full stop: trained to, or found best on some data."""
+    kind: Kind = "cross"
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What a reader must know of a model."""
 
@@ -111,6 +126,11 @@ class ModelInfo:
     parameters: int | None = None
     positions: int | None = None
     """The longest input, in tokens; None where there is no limit."""
+    alignment: Alignment | None = None
+    """What the model declares of its cross-attention; None where nothing is known."""
+    bottleneck: int | None = None
+    """How many numbers the one vector has that carries the whole text to the decoder, in a model without attention
+    (whose `stacks` are empty); None in all others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,7 +199,10 @@ class Source(Protocol):
 
     @property
     def target(self) -> Tokens | None:
-        """Tokens on the decoder's side of an encoder-decoder, when there are any."""
+        """Tokens on the decoder's side of an encoder-decoder, when there are any: the start token, then all it writes.
+
+        Row i of a map is the step that reads token i and outputs token i + 1, so there is one row fewer than tokens.
+        """
 
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run, and hand each block to `eat`.
@@ -199,8 +222,14 @@ def key_tokens(source: Source, kind: Kind) -> Tokens:
     return source.source if kind == "cross" else query_tokens(source, kind)
 
 
-def query_tokens(source: Source, kind: Kind) -> Tokens:
-    """Tokens along the rows of this kind's maps: the decoder's side for `cross`.
+def query_tokens(source: Source, kind: Kind, rows: Rows = "input") -> Tokens:
+    """Tokens along the rows of this kind's maps: on the decoder's side, those that its steps read or output.
+
+    Args:
+        source: a text given to a model, or a record of one.
+        kind: which attention.
+        rows: whether a step on the decoder's side belongs to the token that it reads (`input`) or to the one that it
+            outputs.
 
     Raises:
         SelectionError: the decoder's side is asked for and there is none.
@@ -209,4 +238,5 @@ def query_tokens(source: Source, kind: Kind) -> Tokens:
         return source.source
     if source.target is None:
         raise SelectionError(f"There is no text on the decoder's side for {kind} attention", "Give one with --target")
-    return source.target
+    tokens = source.target.tokens
+    return replace(source.target, tokens=tokens[:-1] if rows == "input" else tokens[1:])

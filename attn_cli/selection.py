@@ -8,10 +8,13 @@ from typing import Literal
 
 from attn_cli.errors import UsageError
 
-__all__ = ["KINDS", "Kind", "Selection", "SortKey", "check_syntax", "parse_heads", "parse_numbers"]
+__all__ = ["KINDS", "Kind", "Rows", "Selection", "SortKey", "check_syntax", "parse_heads", "parse_numbers"]
 
 Kind = Literal["encoder", "decoder", "cross"]
 KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
+
+Rows = Literal["output", "input"]
+"""Whose a decoder's step is, in cross-attention: the token's that it outputs, or the one's that it reads as input."""
 
 SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "previous", "link"]
 
@@ -38,6 +41,8 @@ class Selection:
     """Show special tokens; where not, the rows are renormalised."""
     sink: bool = True
     """Show the first token; where not, the rows are renormalised."""
+    rows: Rows | None = None
+    """Which word a row of cross-attention belongs to; None: as the model declares, else the input (see `plan`)."""
     scores: bool = False
     top_k: int = 3
     sort: SortKey = "layer"

@@ -7,7 +7,7 @@ weight *from* a word is the mean over its pieces (Clark et al. 2019, section 4.1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +17,7 @@ import regex
 from attn_cli.blocks import Block, Eat, Kind, Token, Tokens, Word
 from attn_cli.shapes import Bool, Float, Int
 
-__all__ = ["Regroup", "Units", "make_tokens"]
+__all__ = ["Regroup", "Units", "make_tokens", "written_offsets"]
 
 WORD_BOUNDARY = regex.compile(r"(?wV1)\b")
 
@@ -86,6 +86,30 @@ def make_tokens(
         for i in range(count)
     )
     return Tokens(text=text, tokens=tokens, words=tuple(words), pair=pair)
+
+
+def written_offsets(text: str, growing: Iterable[str]) -> list[tuple[int, int]]:
+    """Where each piece of a text that was written piece by piece stands in it.
+
+    A piece that changes what came before (an accent, the second byte of a letter) stands where the change begins; one
+    that adds nothing stands for no character.
+
+    Args:
+        text: the whole text.
+        growing: what the text reads after each piece.
+    """
+    offsets = []
+    end = 0
+    for so_far in growing:
+        start, end = end, max(end, _common(so_far, text))
+        offsets.append((start, end))
+    return offsets
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _word_cells(text: str) -> list[tuple[int, int]]:

@@ -15,8 +15,8 @@ SENTENCE = "The trophy didn't fit."
 PIECES = ("[CLS]", "the", "tro", "##phy", "didn", "'", "t", "fit", ".", "[SEP]", "[SEP]")  # 11 tokens
 OFFSETS = ((0, 0), (0, 3), (4, 7), (7, 10), (11, 15), (15, 16), (16, 17), (18, 21), (21, 22), (0, 0), (0, 0))
 TARGET = "Le trophée."
-TARGET_PIECES = ("<s>", "Le", "tro", "phée", ".")  # 5 tokens
-TARGET_OFFSETS = ((0, 0), (0, 2), (3, 6), (6, 10), (10, 11))
+TARGET_PIECES = ("<s>", "Le", "tro", "phée", ".", "</s>")  # 6 tokens, which makes 5 steps
+TARGET_OFFSETS = ((0, 0), (0, 2), (3, 6), (6, 10), (10, 11), (0, 0))
 
 
 def source_tokens() -> Tokens:
@@ -24,7 +24,8 @@ def source_tokens() -> Tokens:
 
 
 def target_tokens() -> Tokens:
-    return make_tokens(TARGET, TARGET_PIECES, TARGET_OFFSETS, [True, False, False, False, False], ids=range(5))
+    special = [piece.startswith("<") for piece in TARGET_PIECES]
+    return make_tokens(TARGET, TARGET_PIECES, TARGET_OFFSETS, special, ids=range(6))
 
 
 def softmax(scores: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows key"]:
@@ -74,7 +75,7 @@ def decoder_record(selection: Selection | None = None) -> Record:
 
 
 def translation_record(selection: Selection | None = None) -> Record:
-    """An encoder-decoder: 11 source tokens, 5 target tokens."""
+    """An encoder-decoder: 11 source tokens, 5 steps of its decoder."""
     stack = Stack(LAYERS, dict.fromkeys(range(LAYERS), HEADS), HEADS)
     sizes: dict[Kind, tuple[int, int]] = {"encoder": (11, 11), "decoder": (5, 5), "cross": (5, 11)}
     return Record(

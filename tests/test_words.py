@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attn_cli.blocks import Block, Tokens
+from attn_cli.blocks import Block, Tokens, query_tokens
 from attn_cli.measure.collect import KeepMaps
 from attn_cli.record import AttentionMap
 from attn_cli.shapes import Float
@@ -118,8 +118,7 @@ def test_maps_of_words(rows: int, special: bool, sink: bool, unit: str) -> None:
 @pytest.mark.parametrize("rows", [1, 2, 64])
 def test_cross_maps_keep_rows_and_columns_apart(rows: int) -> None:
     record = translation_record()
-    assert record.target is not None
-    queries, keys = Units.of(record.target), Units.of(record.source, sink=False)
+    queries, keys = Units.of(query_tokens(record, "cross")), Units.of(record.source, sink=False)
     assert (len(queries), len(keys)) == (4, 7)
     map_ = record.maps[-1]
     np.testing.assert_allclose(regrouped(map_, queries, keys, rows).weights, by_hand(map_, queries, keys), atol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -14,7 +15,18 @@ from attn_cli.errors import UsageError
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["DEVICES", "DTYPES", "LoadOptions", "Model", "load"]
+__all__ = [
+    "AS_IT_HAS_THEM",
+    "DEVICES",
+    "DTYPES",
+    "GREEDY",
+    "Decoding",
+    "Languages",
+    "LoadOptions",
+    "Model",
+    "Translation",
+    "load",
+]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
@@ -47,7 +59,55 @@ class LoadOptions:
                 raise UsageError(f"There is no {what} {value}", f"Choose from {', '.join(known)}")
 
 
-@runtime_checkable
+@dataclass(frozen=True)
+class Languages:
+    """From which language to which, as a user names them: `en`, `fr`, or a code of the model's own (`fra_Latn`)."""
+
+    source: str | None = None
+    """None: as the model has it."""
+    target: str | None = None
+    """None: as the model has it."""
+
+
+AS_IT_HAS_THEM = Languages()
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to search for a translation.
+
+    Raises:
+        UsageError: a number is below 1.
+    """
+
+    beam: int = 1
+    """How many hypotheses are kept at each step; 1 is greedy."""
+    max_length: int | None = None
+    """The most tokens to write for one text, the end token among them; None: as many as the model may, but not more
+    than twice the text's tokens and 50."""
+
+    def __post_init__(self) -> None:
+        for value, option in ((self.beam, "--beam"), (self.max_length, "--max-length")):
+            if value is not None and value < 1:
+                raise UsageError(f"{option} {value} is below 1", f"Write {option} 1 or more")
+
+
+GREEDY = Decoding()
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What a model wrote for one text."""
+
+    text: str
+    """As a reader reads it: without start and end tokens and language codes."""
+    ids: tuple[int, ...]
+    """Every token of the decoder's side: the start token first, then all that was written, the end token last (unless
+    the search was cut short). Hand the translation to `Model.prepare` to see the attention of exactly these."""
+    notes: tuple[str, ...] = ()
+    """Things a reader must know, one sentence each without a full stop."""
+
+
 @runtime_checkable
 class Model(Protocol):
     """A model that is loaded and ready for text."""
@@ -57,20 +117,55 @@ class Model(Protocol):
         """The model's shape and name."""
 
     def prepare(
-        self, text: str, *, pair: str | None = None, target: str | None = None, truncate: bool = False
+        self,
+        text: str,
+        *,
+        pair: str | None = None,
+        target: str | Translation | None = None,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
     ) -> Source:
-        """Tokenize.
+        """Tokenize, for one pass that captures the attention of every kind there is.
+
+        A model without attention gives a source all the same: its tokens can be seen, and there is nothing to stream.
 
         Args:
             text: what the model reads; the encoder's side of an encoder-decoder.
             pair: a second segment, for models that take two.
-            target: text on the decoder's side of an encoder-decoder. Its rows are the decoder's *input* tokens: the
-                start token first, and each row made where its token is read (not where it is written).
+            target: what the decoder of an encoder-decoder is made to write: a text, or exactly the tokens of a
+                translation. See `Source.target` for which row is whose.
+            languages: from which to which, for models that are told.
             truncate: cut what the model has no positions for, and say so in the notes.
 
         Raises:
             InputError: the text is empty, gives no tokens, is too long, or has a side that this model does not have.
+            UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
+        """
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        decoding: Decoding = GREEDY,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
+    ) -> list[Translation]:
+        """Write a translation of each text, in one batch.
+
+        Each comes out as it would alone, but for the rounding of sums over a padded batch.
+
+        Args:
+            texts: what to translate.
+            decoding: how to search.
+            languages: from which to which, for models that are told.
+            truncate: cut what the model has no positions for, and say so in the notes.
+
+        Raises:
+            InputError: a text is empty, gives no tokens or is too long.
+            UsageError: the model does not know a language, or must be told one.
+            ModelError: the model cannot translate.
+            MemoryLimitError: memory ran out.
         """
 
 

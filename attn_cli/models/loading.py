@@ -21,7 +21,7 @@ from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
 from attn_cli.models.files import Checkpoint, needs_code
 
-__all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_model", "read_tokenizer"]
+__all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_config", "read_model", "read_tokenizer"]
 
 AFTER_ATTENTION = frozenset(
     {"pooler", "lm_head", "cls", "classifier", "classification_head", "qa_outputs", "final_logits_bias"}
@@ -161,8 +161,8 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
 
 def read_model(
     checkpoint: Checkpoint, config: PreTrainedConfig, dtype: torch.dtype | None, options: LoadOptions
-) -> PreTrainedModel:
-    """The model with its weights, on the processor.
+) -> tuple[PreTrainedModel, bool]:
+    """The model with its weights, on the processor, and whether those that choose words are all there.
 
     Raises:
         ModelError: it reads no text, or its weights are not there, do not fit, or are not all of them.
@@ -196,7 +196,7 @@ def read_model(
             "Check that its config.json belongs to its weights: nothing is shown of weights that would be made up",
         )
     loaded: PreTrainedModel = model.eval()
-    return loaded
+    return loaded, not any("lm_head" in key for key in found["missing_keys"])
 
 
 def _model_class(checkpoint: Checkpoint, config: PreTrainedConfig, options: LoadOptions) -> Any:

@@ -40,8 +40,22 @@ class Pieces:
             ids=self.ids,
         )
 
-    def shifted(self, first: int, name: str) -> Pieces:
-        """What a decoder reads while it writes these pieces: a start token, then all but the last.
+    def without_prefix(self, prefix: str) -> Pieces:
+        """These pieces with those of a prefix as special tokens, which stand nowhere in the text."""
+        size = len(prefix)
+        special = tuple(mark or 0 < end <= size for mark, (_, end) in zip(self.special, self.offsets, strict=True))
+        return replace(
+            self,
+            text=self.text.removeprefix(prefix),
+            special=special,
+            offsets=tuple(
+                (0, 0) if mark else (max(start - size, 0), max(end - size, 0))
+                for mark, (start, end) in zip(special, self.offsets, strict=True)
+            ),
+        )
+
+    def started(self, first: int, name: str) -> Pieces:
+        """These pieces as a decoder writes them: after a start token.
 
         Args:
             first: id of the start token.
@@ -49,11 +63,18 @@ class Pieces:
         """
         return replace(
             self,
-            ids=(first, *self.ids[:-1]),
-            names=(name, *self.names[:-1]),
-            offsets=((0, 0), *self.offsets[:-1]),
-            special=(True, *self.special[:-1]),
-            segments=(0, *self.segments[:-1]),
+            ids=(first, *self.ids),
+            names=(name, *self.names),
+            offsets=((0, 0), *self.offsets),
+            special=(True, *self.special),
+            segments=(0, *self.segments),
+        )
+
+    def without_last(self) -> Pieces:
+        """All but the last piece."""
+        return replace(
+            self,
+            **{name: getattr(self, name)[:-1] for name in ("ids", "names", "offsets", "special", "segments")},
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
@@ -15,8 +15,10 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Tokens
 from attn_cli.errors import InputError, ModelError
-from attn_cli.models import LoadOptions, capture
+from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation, capture
 from attn_cli.models.files import Checkpoint
+from attn_cli.models.generating import generate
+from attn_cli.models.languages import Told, tell
 from attn_cli.models.loading import (
     choose_device,
     choose_dtype,
@@ -27,7 +29,7 @@ from attn_cli.models.loading import (
     read_tokenizer,
 )
 from attn_cli.models.pieces import Pieces
-from attn_cli.models.tokenizing import encode
+from attn_cli.models.tokenizing import encode, spell, written
 
 __all__ = ["Prepared", "Pretrained", "load"]
 
@@ -35,6 +37,8 @@ POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|e
 """What the families call a table with one row for each position."""
 OTHER_SENSES = re.compile(r"vision|visual|image|audio")
 """Parts of a model that can do more than read; their positions are not a text's."""
+
+ONE_THAT_TRANSLATES = "Helsinki-NLP/opus-mt-en-fr"
 
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
 
@@ -64,9 +68,9 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
     with quiet():
         config = read_config(checkpoint, options)
         tokenizer = read_tokenizer(checkpoint, config, options)
-        model = read_model(checkpoint, config, dtype, options)
+        model, complete = read_model(checkpoint, config, dtype, options)
         torch.nn.Module.to(model, device)  # past the signature check that makes the model's own `to` untypable
-    return Pretrained(checkpoint.name, model, tokenizer, notes)
+    return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete)
 
 
 class Pretrained:
@@ -77,7 +81,13 @@ class Pretrained:
     """
 
     def __init__(
-        self, name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, notes: tuple[str, ...] = ()
+        self,
+        name: str,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        notes: tuple[str, ...] = (),
+        *,
+        complete: bool = True,
     ) -> None:
         body: Any = model.base_model
         if "input_ids" not in inspect.signature(body.forward).parameters:  # BART's decoder alone has a mere shell there
@@ -92,6 +102,7 @@ class Pretrained:
         self.two_sided = "cross" in stacks
         self._whole = model if self.two_sided else body  # the head knows how the decoder's input is made
         self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
+        self._complete = complete
         self._accepted = frozenset(inspect.signature(body.forward).parameters)
         limit = self._limits["encoder"]
         self.info = ModelInfo(
@@ -106,18 +117,26 @@ class Pretrained:
         )
 
     def prepare(
-        self, text: str, *, pair: str | None = None, target: str | None = None, truncate: bool = False
+        self,
+        text: str,
+        *,
+        pair: str | None = None,
+        target: str | Translation | None = None,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
     ) -> Prepared:
         """Tokenize; see `attn_cli.models.Model`.
 
         Raises:
             InputError: the text is empty, gives no tokens, is too long, or has a side that this model does not have.
+            UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
         """
         if target is not None and not self.two_sided:
             raise InputError(f"{self.info.name} has no decoder's side beside the text", "Leave --target out")
         with quiet():
-            source, notes = self._read(text, pair, "encoder", truncate)
+            told = self._tell(languages, None)
+            source, notes = self._read(text, pair, "encoder", truncate, told.prefix)
             inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids)}
             if pair is not None and source.type_ids is not None:
                 self._check_segments(source.type_ids)
@@ -133,9 +152,8 @@ class Pretrained:
                 if target is None:  # the decoder must read something while the encoder is looked at
                     tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
                 else:
-                    written, more = self._read(target, None, "decoder", truncate)
-                    tensors["decoder_input_ids"] = self._decoder_input(written.ids)
-                    written = self._as_input(written, tensors["decoder_input_ids"])
+                    written, more = self._write(target, told, truncate)
+                    tensors["decoder_input_ids"] = torch.tensor([written.ids[:-1]], device=self.model.device)
                     notes += more
         return Prepared(
             model=self.info,
@@ -146,16 +164,71 @@ class Pretrained:
             inputs=tensors,
         )
 
-    def _read(self, text: str, pair: str | None, side: str, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        decoding: Decoding = GREEDY,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
+    ) -> list[Translation]:
+        """Write a translation of each text; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: a text is empty, gives no tokens or is too long.
+            UsageError: the model does not know a language, or must be told one.
+            ModelError: the model cannot translate.
+            MemoryLimitError: memory ran out.
+        """
+        self._check_writes()
+        with quiet():
+            told = self._tell(languages, texts)
+            read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]
+            limit = self._limits["decoder"]
+            with faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"):
+                found = generate(
+                    self._whole, [pieces.ids for pieces, _ in read], decoding, told, limit.tokens if limit else None
+                )
+            return [
+                Translation(
+                    text=spell(self.tokenizer, ids),
+                    ids=ids,
+                    notes=tuple(dict.fromkeys((*told.notes, *notes, *more))),
+                )
+                for (ids, more), (_, notes) in zip(found, read, strict=True)
+            ]
+
+    def _check_writes(self) -> None:
+        """Make sure that the model can write.
+
+        Raises:
+            ModelError: it cannot.
+        """
+        other = f"Use an encoder-decoder that translates, such as --model {ONE_THAT_TRANSLATES}"
+        if not self.two_sided:
+            kinds = " and ".join(self.info.stacks)
+            raise ModelError(f"{self.info.name} cannot translate: it is only a {kinds}", other)
+        if not self._complete or not self._whole.can_generate():
+            raise ModelError(
+                f"{self.info.name} cannot translate: it was saved without the layer that chooses words", other
+            )
+
+    def _tell(self, languages: Languages, texts: Sequence[str] | None) -> Told:
+        generation = getattr(self._whole, "generation_config", None)
+        return tell(self.tokenizer, self._whole.config, generation, self.info.name, languages, texts=texts)
+
+    def _read(
+        self, text: str, pair: str | None, side: str, truncate: bool, prefix: str = ""
+    ) -> tuple[Pieces, tuple[str, ...]]:
         """Tokenize one side, and make sure that the model has a place and an embedding for each token."""
         target = side == "decoder"
         limit = self._limits[side]
-        pieces = encode(self.tokenizer, text, pair=pair, target=target)
+        pieces = encode(self.tokenizer, text, prefix=prefix, pair=pair, target=target)
         notes = pieces.notes
         count = len(pieces.ids)
         if limit is not None and count > limit.tokens:
             if truncate:
-                pieces = encode(self.tokenizer, text, pair=pair, target=target, limit=limit.tokens)
+                pieces = encode(self.tokenizer, text, prefix=prefix, pair=pair, target=target, limit=limit.tokens)
                 notes += (f"The {'target' if target else 'text'} was cut to {len(pieces.ids)} of its {count} tokens",)
             elif limit.hard:
                 raise InputError(
@@ -203,15 +276,23 @@ class Pretrained:
         made: torch.Tensor = shifted
         return made
 
-    def _as_input(self, written: Pieces, read: torch.Tensor) -> Pieces:
-        """The pieces of the target in the order in which the decoder reads them."""
-        ids = tuple(read[0].tolist())
-        if ids[1:] != written.ids[:-1]:
+    def _write(self, target: str | Translation, told: Told, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
+        """The start token, and all that the decoder is made to write after it."""
+        if isinstance(target, Translation):
+            return written(self.tokenizer, target.text, target.ids), target.notes
+        pieces, notes = self._read(target, None, "decoder", truncate)
+        start, *read = self._decoder_input(pieces.ids)[0].tolist()
+        if tuple(read) != pieces.ids[:-1]:
             raise ModelError(
                 f"{self.info.name} rearranges its decoder's input in a way that attn does not know",
                 "Inspect its encoder, without --target",
             )
-        return written.shifted(ids[0], str(self.tokenizer.convert_ids_to_tokens(ids[0])))
+        if len(read) > 1 and pieces.ids[-1] in (start, told.first) and read[-1] == self.tokenizer.eos_token_id:
+            # mBART's tokenizer puts the language that its decoder starts from behind the end, where it never writes it.
+            pieces = pieces.without_last()
+        if told.first is not None and pieces.ids[0] != told.first:
+            pieces = pieces.started(told.first, str(self.tokenizer.convert_ids_to_tokens(told.first)))
+        return pieces.started(start, str(self.tokenizer.convert_ids_to_tokens(start))), notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +302,7 @@ class Prepared:
     model: ModelInfo
     source: Tokens
     target: Tokens | None
-    """The decoder's input: the start token, then all tokens but the last."""
+    """The start token, and all that the decoder writes after it."""
     notes: tuple[str, ...]
     module: PreTrainedModel
     inputs: Mapping[str, torch.Tensor]

@@ -9,8 +9,9 @@ from transformers import PreTrainedTokenizerBase
 
 from attn_cli.errors import InputError
 from attn_cli.models.pieces import Pieces, check_text
+from attn_cli.words import written_offsets
 
-__all__ = ["encode"]
+__all__ = ["encode", "spell", "written"]
 
 WITHOUT_OFFSETS = "This tokenizer does not say where its pieces stand in the text, so they are not merged into words"
 
@@ -19,6 +20,7 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     text: str,
     *,
+    prefix: str = "",
     pair: str | None = None,
     target: bool = False,
     limit: int | None = None,
@@ -28,6 +30,7 @@ def encode(
     Args:
         tokenizer: the model's own.
         text: what to tokenize.
+        prefix: what the model is told before the text (a task, a language); its pieces are special.
         pair: a second segment.
         target: the text is for the decoder's side, which some tokenizers treat otherwise (Marian, mBART).
         limit: cut to this many tokens, special tokens kept.
@@ -40,7 +43,9 @@ def encode(
         if content is not None:
             check_text(content)
     settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
-    pieces = (_encode_fast if tokenizer.is_fast else _encode_slow)(tokenizer, text, pair, target, settings)
+    pieces = (_encode_fast if tokenizer.is_fast else _encode_slow)(tokenizer, prefix + text, pair, target, settings)
+    if prefix:
+        pieces = pieces.without_prefix(prefix)
     if all(pieces.special):
         raise InputError(
             "The model's tokenizer makes no tokens of this text", "Give a text with letters or digits that can be seen"
@@ -50,6 +55,48 @@ def encode(
             "This model takes one text: its tokenizer puts nothing between two", "Leave --pair out, or write one text"
         )
     return pieces
+
+
+def written(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> Pieces:
+    """The pieces of what a decoder wrote, exactly as it wrote them.
+
+    Args:
+        tokenizer: the model's own.
+        text: the ids as text, special tokens left out.
+        ids: the start token and all that was written.
+    """
+    extra = _special_ids(tokenizer)
+    found: Any = tokenizer.convert_ids_to_tokens(list(ids))
+    # A model may have more numbers than its vocabulary has words.
+    names = [f"<{id_}>" if name is None else str(name) for id_, name in zip(ids, found, strict=True)]
+    return Pieces(
+        text=text,
+        pair=None,
+        ids=tuple(ids),
+        names=tuple(readable(name) for name in names) if _of_bytes(tokenizer) else tuple(names),
+        offsets=tuple(written_offsets(text, (spell(tokenizer, ids[:stop], extra) for stop in range(1, len(ids) + 1)))),
+        special=(True, *(id_ in extra for id_ in ids[1:])),
+        segments=(0,) * len(ids),
+        type_ids=None,
+    )
+
+
+def spell(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: frozenset[int] | None = None) -> str:
+    """What was written, as text, without special tokens and language codes.
+
+    Args:
+        tokenizer: the model's own.
+        ids: what was written.
+        special: ids to leave out; found out where None.
+    """
+    extra = _special_ids(tokenizer) if special is None else special
+    return str(tokenizer.decode([id_ for id_ in ids if id_ not in extra], skip_special_tokens=True)).strip()
+
+
+def _of_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the vocabulary spells bytes and not letters."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and "ByteLevel(" in repr(backend.decoder)
 
 
 def _separated(pieces: Pieces) -> bool:
@@ -65,13 +112,11 @@ def _encode_fast(
     batch: Any = tokenizer(text_target=text, **settings) if target else tokenizer(text, pair, **settings)
     encoding = batch.encodings[0]
     extra = _special_ids(tokenizer)
-    backend: Any = tokenizer
-    of_bytes = "ByteLevel(" in repr(backend.backend_tokenizer.decoder)
     return Pieces(
         text=text,
         pair=pair,
         ids=tuple(encoding.ids),
-        names=tuple(readable(token) for token in encoding.tokens) if of_bytes else tuple(encoding.tokens),
+        names=tuple(readable(token) for token in encoding.tokens) if _of_bytes(tokenizer) else tuple(encoding.tokens),
         offsets=tuple(encoding.offsets),
         special=tuple(
             bool(mark) or id_ in extra for mark, id_ in zip(encoding.special_tokens_mask, encoding.ids, strict=True)
@@ -91,8 +136,12 @@ def _encode_slow(
     special = tuple(id_ in extra for id_ in ids)
     type_ids = tuple(batch["token_type_ids"]) if "token_type_ids" in batch else None
     inner = [id_ for id_, is_special in zip(ids, special, strict=True) if not is_special]
-    found = _sentencepiece_offsets(tokenizer, text, target, inner) if pair is None else None
-    places = iter(found or ())
+    # Marian takes the language before a text off by itself.
+    split: Any = getattr(tokenizer, "remove_language_code", None)
+    plain = text if split is None else str(split(text)[1])
+    found = _sentencepiece_offsets(tokenizer, plain, target, inner) if pair is None else None
+    skipped = len(text) - len(plain)
+    places = ((start + skipped, end + skipped) for start, end in found or ())
     return Pieces(
         text=text,
         pair=pair,
@@ -123,7 +172,10 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Tokens that mark structure even where the text itself spells them; unknown and masked words are words."""
     structural = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.cls_token_id}
     words = {tokenizer.unk_token_id, tokenizer.mask_token_id} - structural
-    return frozenset(tokenizer.all_special_ids) - words
+    # Marian and M2M100 do not count their languages among them.
+    marian: Any = tokenizer.convert_tokens_to_ids(list(getattr(tokenizer, "supported_language_codes", ())))
+    m2m_100 = getattr(tokenizer, "id_to_lang_token", ())
+    return frozenset((*tokenizer.all_special_ids, *marian, *m2m_100)) - words
 
 
 def _filled(segments: Sequence[int | None]) -> tuple[int, ...]:

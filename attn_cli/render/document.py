@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from attn_cli import __version__
-from attn_cli.blocks import ModelInfo, Stack, Token, Tokens, Word, key_tokens, query_tokens
+from attn_cli.blocks import Alignment, ModelInfo, Stack, Token, Tokens, Word, key_tokens, query_tokens
 from attn_cli.errors import ExactnessError, SelectionError
 from attn_cli.measure.summary import HeadSummary
+from attn_cli.plan import choose_rows
 from attn_cli.record import AttentionMap, Record
 from attn_cli.render.schema import SCHEMA_VERSION, fault
-from attn_cli.selection import Kind, Selection
+from attn_cli.selection import Kind, Rows, Selection
 from attn_cli.shapes import Int
 from attn_cli.words import Units
 
@@ -29,7 +30,10 @@ UNITS = {
     "focus": "1 - entropy / ln(visible keys)",
     "positions": "tokens, from 0",
     "offsets": "characters (Unicode code points)",
-    "rows": "input row: the step that reads the token",
+}
+ROWS: Mapping[Rows, str] = {
+    "output": "output row: the step that outputs the token",
+    "input": "input row: the step that reads the token",
 }
 
 
@@ -47,7 +51,11 @@ def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -
         "source": _tokens(record.source),
         "target": None if record.target is None else _tokens(record.target),
         "selection": asdict(record.selection),
-        "units": {**UNITS, "distance": f"{record.selection.unit}s"},
+        "units": {
+            **UNITS,
+            "distance": f"{record.selection.unit}s",
+            "rows": ROWS[choose_rows(record.model, record.selection.rows)],
+        },
         "verified": record.verified,
         "notes": list(record.notes),
         **({} if heads is None else {"heads": list(heads)}),
@@ -64,6 +72,8 @@ def _model(model: ModelInfo) -> Document:
         "device": model.device,
         "parameters": model.parameters,
         "positions": model.positions,
+        "alignment": None if model.alignment is None else asdict(model.alignment),
+        "bottleneck": model.bottleneck,
         "stacks": [
             {
                 "kind": kind,
@@ -173,7 +183,17 @@ def _read_model(model: Mapping[str, Any], name: str) -> ModelInfo:
             key_value_heads=stack["key_value_heads"],
             without={entry["layer"]: entry["instead"] for entry in stack["without_attention"]},
         )
-    return ModelInfo(**{**model, "stacks": stacks})
+    return ModelInfo(**{**model, "stacks": stacks, "alignment": _read_alignment(model["alignment"], stacks, name)})
+
+
+def _read_alignment(declared: Mapping[str, Any] | None, stacks: Mapping[Kind, Stack], name: str) -> Alignment | None:
+    if declared is None:
+        return None
+    found = Alignment(**{**declared, "heads": tuple(declared["heads"])})
+    stack = stacks.get(found.kind)
+    if stack is None or not found.heads or max(found.heads) >= stack.heads.get(found.layer, 0):
+        raise fault(name, "$.model.alignment", f"names {found.kind} heads that $.model.stacks does not list")
+    return found
 
 
 def _read_tokens(side: Mapping[str, Any], path: str, name: str) -> Tokens:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+from attn_cli.blocks import query_tokens
 from attn_cli.errors import InputError, ModelError
 from attn_cli.models.pretrained import Pretrained
 from tests.models import folders
@@ -43,23 +44,28 @@ def two_sided(folder: Path, family: str) -> tuple[Pretrained, Any]:
 
 
 @pytest.mark.parametrize(
-    ("family", "read"),
+    ("family", "sequence"),
     [
-        ("t5", ("<pad>", "▁a", "▁b")),
-        ("bart", ("</s>", "<s>", "a", "Ġb")),
+        ("t5", ("<pad>", "▁a", "▁b", "</s>")),
+        ("bart", ("</s>", "<s>", "a", "Ġb", "</s>")),
         ("mbart", ("fr_XX", "▁a", "▁b", "</s>")),
-        ("marian", ("<pad>", "▁a", "▁b")),
+        ("marian", ("<pad>", "▁a", "▁b", "</s>")),
     ],
 )
-def test_the_decoder_reads_its_target_one_step_late(tmp_path: Path, family: str, read: tuple[str, ...]) -> None:
+def test_the_decoder_reads_its_target_one_step_late(tmp_path: Path, family: str, sequence: tuple[str, ...]) -> None:
     model, whole = two_sided(tmp_path, family)
     prepared = model.prepare("the trophy", target="a b")
     assert prepared.target is not None
-    assert tuple(token.piece for token in prepared.target.tokens) == read
+    assert tuple(token.piece for token in prepared.target.tokens) == sequence
     assert [word.text for word in prepared.target.words] == ["a", "b"]
-    assert [token.special for token in prepared.target.tokens] == [token[0] in "</f" for token in read]
+    assert [token.special for token in prepared.target.tokens] == [token[0] in "</f" for token in sequence]
     labels = model.tokenizer(text_target="a b", return_tensors="pt")["input_ids"]
-    assert torch.equal(prepared.inputs["decoder_input_ids"], whole.prepare_decoder_input_ids_from_labels(labels))
+    expected = whole.prepare_decoder_input_ids_from_labels(labels)
+    if family == "mbart":  # whose tokenizer has the language again behind the end, where it is never written
+        expected = expected[:, :-1]
+    assert torch.equal(prepared.inputs["decoder_input_ids"], expected)
+    assert [token.piece for token in query_tokens(prepared, "cross").tokens] == list(sequence[:-1])
+    assert [token.piece for token in query_tokens(prepared, "cross", "output").tokens] == list(sequence[1:])
 
 
 @pytest.mark.parametrize("family", ["t5", "bart", "mbart", "marian"])
@@ -67,10 +73,8 @@ def test_the_three_kinds_are_those_of_the_whole_model(tmp_path: Path, family: st
     model, whole = two_sided(tmp_path, family)
     whole.set_attn_implementation("eager")
     prepared = model.prepare("the trophy was too big", target="le chat")
-    inputs = {key: value for key, value in prepared.inputs.items() if key != "decoder_input_ids"}
     with torch.no_grad():
-        labels = model.tokenizer(text_target="le chat", return_tensors="pt")["input_ids"]
-        expected = whole(**inputs, labels=labels, output_attentions=True)
+        expected = whole(**prepared.inputs, output_attentions=True)
     found = folders.everything(prepared)
     assert sorted(found) == [("cross", 0), ("decoder", 0), ("encoder", 0)]
     for kind in ("encoder", "decoder", "cross"):
@@ -92,7 +96,7 @@ def test_a_target_that_is_too_long(tmp_path: Path) -> None:
         model.prepare("a", target="le chat " * 20)
     cut = model.prepare("a", target="le chat " * 20, truncate=True)
     assert cut.target is not None
-    assert len(cut.target) == 43
+    assert len(cut.target) == 44
     assert cut.notes[0].startswith("The target was cut to 43 of its")
 
 
@@ -130,7 +134,7 @@ def test_two_models_put_together(tmp_path: Path) -> None:
     model = folders.opened(tmp_path)
     prepared = model.prepare("it was big", target="it")
     assert prepared.target is not None
-    assert [token.piece for token in prepared.target.tokens] == ["[CLS]", "[CLS]", "it"]
+    assert [token.piece for token in prepared.target.tokens] == ["[CLS]", "[CLS]", "it", "[SEP]"]
     assert sorted(folders.everything(prepared)) == [("cross", 0), ("decoder", 0), ("encoder", 0), ("encoder", 1)]
     assert len(model.prepare("it " * 39).source) == 41
     with pytest.raises(InputError, match="The target has 30 tokens, 1 more than the 29"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from jsonschema import Draft202012Validator
 
-from attn_cli.blocks import ModelInfo, Stack, Token, Tokens, Word
+from attn_cli.blocks import Alignment, ModelInfo, Stack, Token, Tokens, Word
 from attn_cli.record import AttentionMap, Record
 from attn_cli.render.schema import schema
 from attn_cli.selection import Kind, Selection, SortKey
@@ -121,7 +121,7 @@ def records(draw: st.DrawFn) -> Record:
         heads = {layer: draw(COUNTS) for layer in range(layers) if layer not in without}
         stacks[kind] = Stack(layers, heads, draw(COUNTS), without)
     source = draw(tokens(draw(COUNTS)))
-    target = draw(tokens(draw(COUNTS))) if "cross" in kinds else draw(st.none() | tokens(2))
+    target = draw(tokens(draw(COUNTS) + 1)) if "cross" in kinds else draw(st.none() | tokens(2))
     model = ModelInfo(
         name=draw(TEXT),
         family=draw(TEXT),
@@ -129,11 +129,13 @@ def records(draw: st.DrawFn) -> Record:
         captured=draw(st.sampled_from(["interface", "hooks", "numpy"])),
         parameters=draw(st.none() | st.integers(0, 2**40)),
         positions=draw(st.none() | st.integers(0, 2**20)),
+        alignment=draw(st.none() | alignments(stacks["cross"])) if "cross" in kinds else None,
+        bottleneck=draw(st.none() | st.integers(1, 2**20)),
     )
     found = []
     for kind, stack in stacks.items():
         on_target = kind == "cross" or (kind == "decoder" and "cross" in stacks)
-        rows = len((target if on_target and target else source).tokens)
+        rows = len(target) - 1 if on_target and target else len(source)
         keys = rows if kind != "cross" else len(source)
         found += [
             draw(maps(kind, layer, heads, (rows, keys))) for layer, heads in stack.heads.items() if draw(st.booleans())
@@ -150,6 +152,16 @@ def records(draw: st.DrawFn) -> Record:
     )
 
 
+@st.composite
+def alignments(draw: st.DrawFn, cross: Stack) -> Alignment | None:
+    """Some heads of one layer of a stack; None where it has no heads."""
+    if not cross.heads:
+        return None
+    layer = draw(st.sampled_from(sorted(cross.heads)))
+    heads = tuple(sorted(draw(st.sets(st.integers(0, cross.heads[layer] - 1), min_size=1))))
+    return Alignment(layer, heads, draw(st.sampled_from(["output", "input"])), draw(TEXT))
+
+
 def selections() -> st.SearchStrategy[Selection]:
     typed = st.none() | TEXT
     return st.builds(
@@ -162,6 +174,7 @@ def selections() -> st.SearchStrategy[Selection]:
         unit=st.sampled_from(["word", "token"]),
         special=st.booleans(),
         sink=st.booleans(),
+        rows=st.sampled_from([None, "output", "input"]),
         scores=st.booleans(),
         top_k=st.integers(1, 100),
         sort=st.sampled_from(get_args(SortKey)),
