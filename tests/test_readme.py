@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import attn_cli
 from attn_cli.cli.app import main
+from attn_cli.look import look
+from attn_cli.render.page import to_svg
+from attn_cli.render.screen import Screen
+from attn_cli.selection import Selection
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"```console\n\$ ([^\n]+)\n(.*?)```", re.DOTALL)
@@ -47,6 +52,27 @@ def test_readme_commands_print_what_it_says(command: str, example_folder: Path) 
         )
         README.write_text(text)
     assert (command, printed) in BLOCK.findall(text)
+
+
+PICTURES = {
+    "first-screen": (Selection(), Screen(width=80, height=40)),
+    "grid": (Selection(view="grid"), Screen(width=100)),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_readme_pictures_are_what_a_terminal_shows(
+    name: str, example_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection, screen = PICTURES[name]
+    monkeypatch.chdir(example_folder)
+    record = attn_cli.load(MODEL).inspect("The trophy didn't fit in the suitcase because it was too big")
+    picture = to_svg(look(record, selection, keep=False).draw(screen), screen)
+    path = README.parent / "docs" / f"{name}.svg"
+    if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
+        path.write_text(picture)
+    assert path.read_text() == picture
+    assert f"(docs/{name}.svg)" in README.read_text()
 
 
 def test_readme_names_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:

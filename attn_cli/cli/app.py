@@ -22,6 +22,12 @@ CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = 130
 
+EPILOG = """\b
+Example: attn inspect "The cat sat on the mat" --model FOLDER
+
+Exit codes: 0 fine, 2 command line, 3 input, 4 selection, 5 model, 6 output, 7 memory, 8 not attention.
+"""
+
 app = typer.Typer(
     name="attn",
     cls=Group,
@@ -29,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="See what a Transformer attends to: per-head tables and heatmaps, in the terminal.",
-    epilog="Exit codes: 0 fine, 2 command line, 3 input, 4 selection, 5 model, 6 output, 7 memory, 8 not attention.",
+    epilog=EPILOG,
 )
 for command in (inspect, view, schema):
     app.command(command.NAME, help=command.HELP, epilog=command.EPILOG, cls=Command)(command.run)

@@ -37,7 +37,9 @@ NO_MODEL = UsageError(
 @grouped
 def run(
     *,
-    text: Annotated[str | None, typer.Argument(help="The sentence; - or a pipe for one a line.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
+    ] = None,
     reading: TextOptions,
     choice: SelectionOptions,
     display: DisplayOptions,

@@ -80,14 +80,15 @@ class ModelOptions:
     """Which model, and how to load it."""
 
     model: Annotated[
-        str | None, _model("--model", "-m", envvar="ATTN_MODEL", help="Folder or hub name of a Transformer.")
+        str | None,
+        _model("--model", "-m", metavar="NAME", envvar="ATTN_MODEL", help="Folder or hub name of a Transformer."),
     ] = None
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _model(help="Where to run it.")] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
         _model(help="What to compute in; auto is float32 on a CPU."),
     ] = "auto"
-    revision: Annotated[str | None, _model(help="Branch, tag or commit on the hub.")] = None
+    revision: Annotated[str | None, _model(metavar="NAME", help="Branch, tag or commit on the hub.")] = None
     trust_remote_code: Annotated[
         bool, _model("--trust-remote-code", help="Run Python code that comes with the model.")
     ] = False
@@ -108,7 +109,9 @@ class SelectionOptions:
         str | None,
         _select("--query", "-q", metavar="WORD", help="Where a word looks: it, it#2 for the second, or its position."),
     ] = None
-    top_k: Annotated[int | None, _select("--top-k", "-k", min=1, help="Keys to list for --query (default: 3).")] = None
+    top_k: Annotated[
+        int | None, _select("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3).")
+    ] = None
     tokens: Annotated[
         bool | None, _select("--tokens/--words", help="The model's own pieces, or whole words (default).")
     ] = None
@@ -136,8 +139,6 @@ class SelectionOptions:
         """
         if self.grid and self.query is not None:
             raise UsageError("--grid shows all queries, so --query cannot go with it", "Choose one of them")
-        if self.grid and self.scores:
-            raise UsageError("--grid shows weights, so --scores cannot go with it", "Choose one of them")
         if self.scores and self.tokens is False:
             raise UsageError("A word of several pieces has no single score", "Leave --words out to see scores by token")
         given = {
@@ -162,7 +163,9 @@ class SelectionOptions:
 class DisplayOptions:
     """How to draw it."""
 
-    width: Annotated[int | None, _display(min=40, help="Columns to draw in (default: the terminal's).")] = None
+    width: Annotated[
+        int | None, _display(metavar="N", min=40, help="Columns to draw in (default: the terminal's).")
+    ] = None
     theme: Annotated[Literal["auto", "dark", "light"], _display(help="The terminal's background.")] = "auto"
     color: Annotated[
         bool | None, _display("--color/--no-color", help="Colour, or shades (default: what the terminal can).")

@@ -31,7 +31,7 @@ Examples:
 @grouped
 def run(
     *,
-    file: Annotated[str, typer.Argument(help="A .json, .jsonl or .npz; - for standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .json, .jsonl or .npz; - for standard input.")],
     choice: SelectionOptions,
     display: DisplayOptions,
     output: OutputOptions,

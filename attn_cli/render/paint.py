@@ -149,7 +149,7 @@ def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
     words[-1] += "+" if scale.clipped else ""
     parts: list[Part] = [(f"{name} ", DIM)]
     if screen.color:
-        size = max(map(len, words)) + 2
+        size = min(max(map(len, words)) + 2, (screen.width - cells(parts)) // len(words))
         levels = scale.levels(np.asarray(ticks))
         return parts + [
             (word.center(size), painted(int(level), screen)) for word, level in zip(words, levels, strict=True)

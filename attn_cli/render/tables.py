@@ -234,9 +234,10 @@ def query_table(
         lines += [line()] if lines else []
         text = clean(query_labels.named(query), unicode=screen.unicode)
         style = DIM if query_labels.special[query] else BOLD
-        when = ", when read" if kind == "cross" else ""
-        place = f"  query {query_labels.positions[query]}{when}: its strongest keys by {measure}"
-        lines.append(line((fit(text, min(width(text), screen.width - len(place))), style), (place, DIM)))
+        place = f"  query {query_labels.positions[query]}{', when read' if kind == 'cross' else ''}"
+        what = f": its strongest keys by {measure}"
+        what = what if width(text) + len(place + what) <= screen.width else ""
+        lines.append(line((fit(text, min(width(text), screen.width - len(place))), style), (place + what, DIM)))
         for row in group:
             for first in range(0, max(len(row.links), 1), item.per_line):
                 parts: list[Part] = [("" if first else f"{row.layer}.{row.head}", BOLD)]

@@ -88,16 +88,19 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"attn {__version__}\n"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_every_option_and_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
+HELP = [["--help"], *([command, "--help"] for command in COMMANDS)]
+
+
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
+def test_help_shows_every_option_and_examples(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
     text = capsys.readouterr().out
     assert "Example" in text
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
-def examples(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    main([command, "--help"])
+def examples(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    main(arguments)
     _, _, shown = capsys.readouterr().out.partition("Example")
     return [
         line.partition("xample: ")[2] or line.strip() for line in ("Example" + shown).splitlines() if "attn " in line
@@ -105,8 +108,8 @@ def examples(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_the_examples_in_the_help_pages_work(tmp_path: Path, capsys: pytest.CaptureFixture[str], minilm: str) -> None:
-    commands = [line for command in COMMANDS for line in examples(command, capsys)]
-    assert len(commands) >= 8
+    commands = [line for arguments in HELP for line in examples(arguments, capsys)]
+    assert len(commands) >= 9
     (tmp_path / "sentences.txt").write_text("The cat sat.\nThe mat.\n")
     shell = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}; set -eo pipefail\n'
     prepare = (

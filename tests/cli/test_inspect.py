@@ -116,6 +116,7 @@ SELECTIONS = [
     ["--grid"],
     ["--grid", "--layer", "-1", "--tokens"],
     ["--scores"],
+    ["--scores", "--grid"],
     ["--scores", "--query", "it"],
     ["--scores", "--head", "3.1"],
     ["--no-special"],

@@ -199,6 +199,15 @@ def test_a_map_keeps_to_its_room(count: int, width: int, color: bool) -> None:
         assert longest(lines) <= width
 
 
+def test_the_narrowest_legend_is_whole() -> None:
+    screen = Screen(width=40, color=True)
+    labels = Labels([f"w{i}" for i in range(90)])
+    values = np.full((90, 90), 0.3, np.float32)
+    lines = shown(heatmap(MapView(values, labels, labels), screen), screen)
+    (legend,) = [line for line in lines if line.startswith("weight")]
+    assert legend.split() == ["weight", "0", ".025", ".05", ".125", ".25", ".5"]
+
+
 def test_labels_written_downwards_are_cut_where_there_is_little_room() -> None:
     labels = Labels(["lighthouse", "it"] * 7)
     screen = Screen(width=50, color=True)

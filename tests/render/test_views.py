@@ -62,6 +62,14 @@ def test_the_first_screen_fits_the_terminal(
         assert int(note.split()[0]) == len(shown_heads)
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_low_terminal_shows_few_heads_and_the_words(width: int) -> None:
+    lines = lines_of(record(12, 12, 12), Selection(), Screen(width=width, height=24))
+    assert len(heads_in(lines)) == 4
+    assert len(lines) <= 35
+    assert any(line.startswith(" 1 word1 ") for line in lines)
+
+
 def test_all_shows_every_head_layer_by_layer() -> None:
     lines = lines_of(record(6, 8, 12), Selection(all=True), Screen(height=40))
     table = lines[lines.index(next(line for line in lines if line.startswith("head "))) :]

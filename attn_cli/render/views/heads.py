@@ -110,7 +110,7 @@ class HeadsView(View):
 
     def _fitting_table(self, summaries: Sequence[HeadSummary], screen: Screen, room: int) -> RenderableType:
         table = self._table(summaries, screen, None)
-        limit = min(room, len(summaries))
+        limit = max(min(room, len(summaries)), FEWEST_ROWS)
         while lines_of(table, screen) > room and limit >= FEWEST_ROWS:
             table = self._table(summaries, screen, limit)
             limit -= 1
