@@ -108,6 +108,14 @@ class Alignment:
     """How they came to do so, in one sentence with a full stop: trained to, or found best on some data."""
     kind: Kind = "cross"
 
+    @classmethod
+    def declared(cls, known: object) -> Alignment | None:
+        """What a model's `config.json` says under `attn`, if it says anything of alignment."""
+        found = known.get("alignment") if isinstance(known, Mapping) else None
+        if not isinstance(found, Mapping):
+            return None
+        return cls(int(found["layer"]), tuple(map(int, found["heads"])), found["rows"], str(found["how"]))
+
 
 @dataclass(frozen=True)
 class ModelInfo:

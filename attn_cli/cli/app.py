@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from attn_cli import __version__
-from attn_cli.cli import inspect, schema, view
+from attn_cli.cli import inspect, models, schema, train, view
 from attn_cli.cli.commands import Command, Group
 from attn_cli.errors import AttnError
 from attn_cli.render.labels import clean
@@ -37,7 +37,7 @@ app = typer.Typer(
     help="See what a Transformer attends to: per-head tables and heatmaps, in the terminal.",
     epilog=EPILOG,
 )
-for command in (inspect, view, schema):
+for command in (inspect, view, models, train, schema):
     app.command(command.NAME, help=command.HELP, epilog=command.EPILOG, cls=Command)(command.run)
 
 

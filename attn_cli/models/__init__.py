@@ -173,13 +173,21 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
     """Find a model and load it.
 
     Args:
-        name: a folder, or a name on the hub.
+        name: a built-in model, a folder, or a name on the hub.
         options: how to load it.
 
     Raises:
         ModelError: it cannot be found, read or inspected.
         MemoryLimitError: it does not fit in memory.
     """
+    from attn_cli.models.toy.folder import find as find_toy
+
+    folder = find_toy(name)
+    if folder is not None:
+        from attn_cli.models.toy.model import load as load_toy
+
+        return load_toy(folder, options)
+
     from attn_cli.models.files import find
 
     checkpoint = find(name, options)  # most faults are found here, before anything heavy is imported

@@ -14,7 +14,7 @@ from typing import Any
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
 
-__all__ = ["Checkpoint", "find"]
+__all__ = ["Checkpoint", "examine", "find"]
 
 WEIGHTS = "model.safetensors"
 PICKLED_WEIGHTS = "pytorch_model.bin"
@@ -42,6 +42,11 @@ class Checkpoint:
     saved_dtype: str | None
     """Number format of most of the weights; None where only unpickling could tell, or where they are quantized."""
 
+    @property
+    def parameters(self) -> int | None:
+        """How many weights there are; None where only unpickling could tell, or where they are quantized."""
+        return None if self.saved_dtype is None else self.saved_bytes // DTYPE_BYTES[self.saved_dtype]
+
     def bytes_in(self, dtype: str) -> int:
         """Memory that the weights take in this number format."""
         if self.saved_dtype is None:
@@ -66,7 +71,7 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
     try:
         place = Path(name).expanduser()
         if place.is_dir():
-            return _inspect(name, place, options)
+            return examine(name, place, options)
         if place.exists():
             raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
     except (OSError, RuntimeError) as fault:  # not permitted, far too long, or `~` of nobody
@@ -85,10 +90,10 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
         ) from fault
     if isinstance(cached, str):
         try:
-            return _inspect(name, Path(cached).parent, options)
+            return examine(name, Path(cached).parent, options)
         except _IncompleteError:
             pass  # a download may have been interrupted, or made by a tool that needed less
-    return _inspect(name, _download(name, options), options)
+    return examine(name, _download(name, options), options)
 
 
 def _download(name: str, options: LoadOptions) -> Path:
@@ -151,7 +156,17 @@ def _pickled(name: str) -> _IncompleteError:
     )
 
 
-def _inspect(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
+def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
+    """Check what is in a model's folder.
+
+    Args:
+        name: as the user named it.
+        folder: where it is.
+        options: whether code and pickled weights are allowed.
+
+    Raises:
+        ModelError: its files cannot be used.
+    """
     config = _config(name, folder, options)
     paths, pickled = _weights(name, folder, options)
     for path in paths:

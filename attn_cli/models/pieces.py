@@ -70,6 +70,22 @@ class Pieces:
             segments=(0, *self.segments),
         )
 
+    def ended(self, last: int, name: str) -> Pieces:
+        """These pieces with an end token behind them.
+
+        Args:
+            last: id of the end token.
+            name: its spelling.
+        """
+        return replace(
+            self,
+            ids=(*self.ids, last),
+            names=(*self.names, name),
+            offsets=(*self.offsets, (0, 0)),
+            special=(*self.special, True),
+            segments=(*self.segments, 0),
+        )
+
     def without_last(self) -> Pieces:
         """All but the last piece."""
         return replace(

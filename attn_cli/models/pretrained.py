@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Tokens
+from attn_cli.blocks import Alignment, Block, Eat, ModelInfo, Report, Request, Tokens
 from attn_cli.errors import InputError, ModelError
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation, capture
 from attn_cli.models.files import Checkpoint
@@ -114,6 +114,7 @@ class Pretrained:
             device=body.device.type,
             parameters=model.num_parameters(),
             positions=None if limit is None else limit.tokens,
+            alignment=Alignment.declared(getattr(body.config, "attn", None)),
         )
 
     def prepare(

@@ -12,7 +12,7 @@ import torch
 from attn_cli.train.corpus import Batch
 from attn_cli.train.objective import Guide, Learner, Losses, objective, quick_dropout, surprise
 
-__all__ = ["Progress", "Schedule", "Trainer", "Weights"]
+__all__ = ["Schedule", "Trainer", "Weights"]
 
 Weights = dict[str, torch.Tensor]
 
@@ -28,25 +28,15 @@ class Schedule:
     steps: int
     peak: float = 7e-4
     warm_up: int = 1000
+    """Steps over which it rises; at most a tenth of all."""
     fall: float = 0.3
     """The share of the steps over which the rate falls."""
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
+        rising = max(1, min(self.warm_up, self.steps // 10))
         falling = max(1, int(self.fall * self.steps))
-        return self.peak * max(0.0, min(1.0, (step + 1) / self.warm_up, (self.steps - step) / falling))
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How training goes, averaged since the last one."""
-
-    step: int
-    surprise: float
-    """Cross-entropy, nats a token."""
-    aligned: float
-    referred: float
-    tokens_per_second: float
+        return self.peak * max(0.0, min(1.0, (step + 1) / rising, (self.steps - step) / falling))
 
 
 class Trainer:

@@ -34,6 +34,7 @@ class Mixture:
         coreference: sentences of the grammar in each epoch whose pronoun has two nouns to choose from; half as many
             simple ones come along.
         seed: what all random choices come from.
+        longest: tokens of the longest text that the model has positions for; longer ones are left out.
     """
 
     tokenizer: Tokenizer
@@ -41,6 +42,7 @@ class Mixture:
     links: Sequence[Sequence[SpanLink]] | None
     coreference: int
     seed: int
+    longest: int
 
     def fixed(self) -> list[Encoded]:
         """What every epoch has: the pairs, and some of them spaced or with a picture."""
@@ -58,7 +60,7 @@ class Mixture:
             mark = " " + PICTURES[random.integers(len(PICTURES))]
             texts.append((english + mark, french + mark))
             moved.append([*links[index], ((len(english) + 1, len(english) + 2), (len(french) + 1, len(french) + 2))])
-        return encode(self.tokenizer, texts, moved)
+        return self._fitting(encode(self.tokenizer, texts, moved))
 
     def epoch(self, number: int, fixed: Sequence[Encoded], tokens: int) -> Iterator[Batch]:
         """The batches of one epoch; the same for the same number.
@@ -80,6 +82,9 @@ class Mixture:
             [one.links for one in drawn],
             [() if one.coreference is None else [(one.coreference.pronoun, one.coreference.meant)] for one in drawn],
         )
-        short = [*fixed, *written]
-        runs = joined(short, int(RUNS * len(fixed)), LONGEST_RUN, random)
+        short = [*fixed, *self._fitting(written)]
+        runs = self._fitting(joined(short, int(RUNS * len(fixed)), LONGEST_RUN, random))
         yield from batches([*short, *runs], tokens, random)
+
+    def _fitting(self, pairs: Sequence[Encoded]) -> list[Encoded]:
+        return [pair for pair in pairs if pair.size <= self.longest]

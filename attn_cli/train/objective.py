@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -17,6 +17,7 @@ SMOOTHING = 0.1
 """Share of the target probability spread over the whole vocabulary (Szegedy et al. 2016)."""
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A model that can be trained."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ PAD, END = 0, 1
 """The tokens that fill up and that end a text. The decoder starts from `PAD`."""
 
 
+@runtime_checkable
 class Writer(Protocol):
     """A model that writes one token after another, for several texts side by side."""
 
@@ -52,14 +53,14 @@ def search(
     Args:
         model: what writes.
         ids: tokens of the texts, padded at the end.
-        most: how many tokens each translation may have; it is cut there.
+        most: how many tokens each translation may have, the end token among them; it is cut there.
         beam: hypotheses to keep for each text.
 
     Returns:
         Tokens of each translation, without the end token.
     """
     count = len(ids)
-    sentences = [_Sentence(int(limit) + 1) for limit in most]
+    sentences = [_Sentence(int(limit)) for limit in most]
     state = model.begin(ids, ids != PAD)
     owners = np.arange(count)  # of each row of the batch, the text it belongs to
     totals = np.zeros(count, np.float32)  # log-probabilities so far
@@ -67,8 +68,8 @@ def search(
     last = np.full(count, PAD)
     while len(owners):
         logits, state = model.advance(last, state)
-        logits[:, PAD] = -np.inf
         options = totals[:, None] + _log_softmax(logits)
+        options[:, PAD] = -np.inf
         length = written.shape[1] + 1
         rows: list[int] = []
         tokens: list[int] = []

@@ -60,7 +60,8 @@ def weighted_sum(
 def hide(visible: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:
     """What to add to scores: 0 where a key can be seen, minus infinity where not."""
     xp = namespace(visible)
-    return xp.where(visible, 0.0, -math.inf)
+    nothing, everything = (xp.asarray(value, dtype=xp.float32) for value in (0.0, -math.inf))
+    return xp.where(visible, nothing, everything)
 
 
 def linear(

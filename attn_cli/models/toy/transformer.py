@@ -28,7 +28,9 @@ from attn_cli.shapes import Bool, Float, Int
 
 __all__ = ["KeysValues", "See", "Shape", "Transformer", "positions", "weight_shapes"]
 
-KeysValues = tuple[Float[Array, "batch head key dim"], Float[Array, "batch head key dim"]]
+KeysValues = tuple[Float[Array, "batch head key head_dim"], Float[Array, "batch head key head_dim"]]
+Past = tuple[Float[Array, "batch head past head_dim"], Float[Array, "batch head past head_dim"]]
+Grown = tuple[Float[Array, "batch head so_far head_dim"], Float[Array, "batch head so_far head_dim"]]
 
 See = Callable[
     [
@@ -96,7 +98,7 @@ class Writing:
     memory: Sequence[KeysValues]
     """Of the text, by decoder layer."""
     present: Bool[Array, "batch key"]
-    past: list[KeysValues]
+    past: list[Past]
     """Of what has been written, by decoder layer."""
 
 
@@ -150,38 +152,36 @@ class Transformer:
         ids: Int[Array, "batch query"],
         memory: Sequence[KeysValues],
         present: Bool[Array, "batch key"],
-        past: list[KeysValues] | None = None,
+        past: Sequence[Past] = (),
         see: See | None = None,
-    ) -> Float[Array, "batch query dim"]:
-        """The decoder's last states, one for each token that it reads.
+    ) -> tuple[Float[Array, "batch query dim"], list[Grown]]:
+        """The decoder's last states, one for each token that it reads, and the keys and values of all it has read.
 
         Args:
             ids: tokens that the decoder reads, the start token first.
             memory: from `cross_keys_values`.
             present: which of the encoder's tokens are not padding.
-            past: keys and values of the tokens read before, by layer, empty at first; it grows by those of `ids`.
+            past: keys and values of the tokens read before, by layer; empty where there are none.
             see: shown each layer's attention.
         """
         xp = namespace(ids)
         before = past[0][0].shape[2] if past else 0
-        count = ids.shape[1]
         # Each token sees itself and what came before it.
-        order = xp.arange(before + count)
+        order = xp.arange(before + ids.shape[1])
         causal = hide(order[None, :] <= order[before:, None])
         mask = hide(present)[:, None, None, :]
         states = self._embed(ids, before)
+        grown = []
         for layer in range(self.shape.decoder_layers):
             place = f"model.decoder.layers.{layer}"
-            keys_values = self._keys_values(f"{place}.self_attn", states)
-            if past is not None:
-                if layer < len(past):
-                    (old_keys, old_values), (keys, values) = past[layer], keys_values
-                    keys_values = xp.concat([old_keys, keys], axis=2), xp.concat([old_values, values], axis=2)
-                past[layer:] = [keys_values]
-            states = self._attend("decoder", layer, f"{place}.self_attn", states, keys_values, causal, see)
+            keys, values = self._keys_values(f"{place}.self_attn", states)
+            if past:
+                keys, values = xp.concat([past[layer][0], keys], axis=2), xp.concat([past[layer][1], values], axis=2)
+            grown.append((keys, values))
+            states = self._attend("decoder", layer, f"{place}.self_attn", states, (keys, values), causal, see)
             states = self._attend("cross", layer, f"{place}.encoder_attn", states, memory[layer], mask, see)
             states = self._feed_forward(place, states)
-        return states
+        return states, grown
 
     def states(
         self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
@@ -189,7 +189,7 @@ class Transformer:
         """The decoder's state after each token that it reads. Token 0 is padding in `source`."""
         present = source != 0
         memory = self.cross_keys_values(self.encode(source, present, see))
-        return self.decode(read, memory, present, see=see)
+        return self.decode(read, memory, present, see=see)[0]
 
     def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
         """What the decoder's states say of the next token, before softmax."""
@@ -201,8 +201,7 @@ class Transformer:
 
     def advance(self, ids: Int[Array, "batch"], state: Writing) -> tuple[Float[Array, "batch vocabulary"], Writing]:
         """Read one token for each text; see `search.Writer`."""
-        past = list(state.past)
-        states = self.decode(ids[:, None], state.memory, state.present, past)
+        states, past = self.decode(ids[:, None], state.memory, state.present, state.past)
         return self.logits(states[:, 0]), Writing(state.memory, state.present, past)
 
     def pick(self, state: Writing, rows: Int[Array, "picked"]) -> Writing:

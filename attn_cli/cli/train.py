@@ -1,0 +1,94 @@
+"""`attn train`: from pairs of sentences to a model of one's own, watched as it learns."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from attn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["EPILOG", "HELP", "NAME", "run"]
+
+NAME = "train"
+HELP = """Train an encoder-decoder on pairs of sentences, as the built-in models were.
+
+PAIRS.tsv has an English sentence, a tab and its French translation on each line. The folder holds a usable model from
+the first judgement on: name it with --model in every command. Ctrl-C keeps what was learned; --resume goes on.
+"""
+EPILOG = """\b
+Examples:
+  attn train PAIRS.tsv --arch transformer --out my-model
+  attn train PAIRS.tsv --arch transformer --out my-model --resume --steps 20000
+  attn train PAIRS.tsv --arch rnn-attention --out my-rnn --watch "The cat sat on the mat"
+"""
+SET_ASIDE = 300
+
+
+def run(
+    *,
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS.tsv", help="A sentence, a tab and its translation a line.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the model goes.")],
+    arch: Annotated[
+        Literal["transformer", "rnn-attention", "rnn"],
+        typer.Option(help="A Transformer, or a recurrent model with or without attention."),
+    ] = "transformer",
+    steps: Annotated[int, typer.Option(min=1, help="Batches of some 3,500 tokens to learn from.")] = 12_000,
+    dev: Annotated[
+        Path | None,
+        typer.Option(metavar="DEV.tsv", help=f"Pairs to judge by (default: {SET_ASIDE} sentences of PAIRS.tsv)."),
+    ] = None,
+    judge_every: Annotated[int, typer.Option(min=1, metavar="STEPS", help="How often to judge and to redraw.")] = 1000,
+    watch: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Redraw this sentence's cross-attention as training goes on.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="What all random choices come from.")] = 1,
+    coreference: Annotated[
+        bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
+    ] = True,
+    guide: Annotated[
+        bool, typer.Option("--guide/--no-guide", help="Train one head towards word alignments (needs eflomal).")
+    ] = True,
+    device: Annotated[Literal["cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "cpu",
+    fuse: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Compile the step: minutes at first, then much faster.")
+    ] = True,
+) -> None:
+    """Run the command."""
+    from attn_cli.train.pairs import read_pairs, split
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file", "Name a folder with --out")
+    told = read_pairs(pairs)
+    if dev is None:
+        told, aside = split(told, SET_ASIDE)
+    else:
+        aside = read_pairs(dev)
+
+    from attn_cli.cli.training import TerminalWatcher
+    from attn_cli.train.run import Settings, train
+
+    settings = Settings(arch, steps, seed=seed, coreference=Settings.coreference if coreference else 0, guide=guide)
+    try:
+        with TerminalWatcher(watch) as watcher:
+            train(
+                told,
+                aside,
+                settings,
+                out,
+                watcher,
+                resume=resume,
+                device=device,
+                judge_every=judge_every,
+                fuse=fuse,
+            )
+    except KeyboardInterrupt:
+        print(f"attn: stopped; the same command with --resume goes on from {out}", file=sys.stderr)
+        raise
+    print(f'attn: saved {out}; try attn translate "The cat sat on the mat" --model {out}', file=sys.stderr)

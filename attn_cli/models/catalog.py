@@ -1,0 +1,111 @@
+"""Which models are on this machine: the built-in ones, and those in the hub's cache. Reads headers, loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attn_cli.errors import ModelError
+from attn_cli.models import LoadOptions
+from attn_cli.models.files import Checkpoint, examine
+from attn_cli.models.toy.folder import BUILT_IN, RECURRENT, built_in
+
+__all__ = ["Listed", "catalog"]
+
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
+"""What the families call how many layers and heads there are."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model that is here."""
+
+    name: str
+    """What to give to `--model`."""
+    family: str
+    layers: tuple[int, ...]
+    """Of the encoder and the decoder, where there are both; empty where the configuration does not say."""
+    heads: int | None
+    """In a layer; None where the configuration does not say."""
+    parameters: int | None
+    """None where the weights are pickled or quantized."""
+    bytes: int
+    """Of the weights as they are saved."""
+    built_in: bool
+    notes: tuple[str, ...] = ()
+    """What is known of its heads, one sentence each with a full stop."""
+
+
+def catalog() -> Iterator[Listed]:
+    """The built-in models, then those in the hub's cache, by name."""
+    for name in BUILT_IN:
+        if built_in(name).is_dir():
+            yield _listed(examine(name, built_in(name), LoadOptions()), built_in=True)
+    for name, folder in sorted(_cached(), key=lambda found: found[0].casefold()):
+        try:
+            # Looking at a model that would need code or a pickle runs neither.
+            found = examine(name, folder, LoadOptions(allow_pickle=True, trust_remote_code=True))
+        except ModelError:  # only a part of a model, or one that reads no text
+            continue
+        yield _listed(found, built_in=False)
+
+
+def _cached() -> Iterator[tuple[str, Path]]:
+    """Names and folders of what is in the hub's cache."""
+    from huggingface_hub import scan_cache_dir, try_to_load_from_cache
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir().repos
+    except CacheNotFound:
+        return
+    for repository in repositories:
+        if repository.repo_type == "model":
+            config = try_to_load_from_cache(repository.repo_id, "config.json")
+            if isinstance(config, str):
+                yield repository.repo_id, Path(config).parent
+
+
+def _listed(found: Checkpoint, *, built_in: bool) -> Listed:
+    config = found.config
+    recurrent = config.get("model_type") == RECURRENT
+    return Listed(
+        name=found.name,
+        family="recurrent" if recurrent else str(config.get("model_type", "")),
+        layers=(1, 1) if recurrent else _layers(config),
+        heads=int(config["shape"]["attention"]) if recurrent else _first(config, HEADS),
+        parameters=found.parameters,
+        bytes=found.saved_bytes,
+        built_in=built_in,
+        notes=_notes(config),
+    )
+
+
+def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    known = config.get("attn")
+    if not isinstance(known, Mapping):
+        return ()
+    shape = config.get("shape")
+    if isinstance(shape, Mapping) and not shape.get("attention"):
+        return (f"No attention: everything passes through one vector of {2 * int(shape['hidden'])} numbers.",)
+    notes = []
+    for name, kind in (("alignment", "cross"), ("coreference", "encoder")):
+        if name in known:
+            one = known[name]
+            heads = one.get("heads", [one.get("head")])
+            places = ", ".join(f"{one['layer']}.{head}" for head in heads)
+            notes.append(f"{kind} {places}: {one['how']}")
+    return tuple(notes)
+
+
+def _layers(config: Mapping[str, Any]) -> tuple[int, ...]:
+    both = [config.get(f"{side}_layers") for side in ("encoder", "decoder")]
+    counts = both if None not in both else [_first(config, LAYERS), config.get("num_decoder_layers")]
+    return tuple(count for count in counts if isinstance(count, int))
+
+
+def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((config[name] for name in names if isinstance(config.get(name), int)), None)

@@ -1,0 +1,294 @@
+"""A toy model at work: text in, attention streamed, translations out. NumPy alone; no torch, no transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Tokens
+from attn_cli.errors import InputError, UsageError
+from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
+from attn_cli.models.pieces import Pieces, check_text
+from attn_cli.models.toy import recurrent
+from attn_cli.models.toy.folder import ToyFolder, build
+from attn_cli.models.toy.search import END, PAD, search
+from attn_cli.models.toy.steps import normalize, weighted_sum
+from attn_cli.models.toy.transformer import Transformer
+from attn_cli.shapes import Float
+from attn_cli.words import written_offsets
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["Prepared", "Toy", "load"]
+
+BATCH = 64
+"""Texts that are translated side by side."""
+LISTED = 8
+"""Rare words that a note names."""
+
+
+def load(folder: ToyFolder, options: LoadOptions) -> Toy:
+    """Load a toy model.
+
+    Args:
+        folder: where it is.
+        options: it runs on the processor, in float32, whatever they say of other models.
+
+    Raises:
+        ModelError: a part of it cannot be read.
+        UsageError: another device or number format is asked for.
+    """
+    if options.device not in {"auto", "cpu"} or options.dtype not in {"auto", "float32"}:
+        raise UsageError(
+            f"{folder.name} runs on the processor in float32", "Leave --device and --dtype out, or name another model"
+        )
+    return Toy(folder)
+
+
+class Toy:
+    """A toy model, ready for text: an `attn_cli.models.Model`.
+
+    Raises:
+        ModelError: a part of its folder cannot be read.
+    """
+
+    def __init__(self, folder: ToyFolder) -> None:
+        self.shape = folder.shape
+        weights = folder.weights()
+        self.network = build(self.shape, weights)
+        self.tokenizer: Tokenizer = folder.tokenizer()
+        self._known_words = folder.known_words()
+        stacks = _stacks(self.network)
+        self.info = ModelInfo(
+            name=folder.name,
+            family="recurrent" if isinstance(self.shape, recurrent.Shape) else "transformer",
+            stacks=stacks,
+            captured="numpy",
+            parameters=sum(weight.size for weight in weights.values()),
+            positions=self.shape.positions,
+            alignment=Alignment.declared(folder.config.get("attn")),
+            bottleneck=None if stacks else 2 * self.network.shape.hidden,  # type: ignore[union-attr]
+        )
+
+    def prepare(
+        self,
+        text: str,
+        *,
+        pair: str | None = None,
+        target: str | Translation | None = None,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
+    ) -> Prepared:
+        """Tokenize; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text is empty or too long, or there are two.
+            UsageError: the languages are not English and French.
+        """
+        if pair is not None:
+            raise InputError(f"{self.info.name} takes one text and not two", "Leave --pair out, or write one text")
+        self._check_languages(languages)
+        source, notes = self._read(text, "text", truncate)
+        written: Pieces | None = None
+        if isinstance(target, Translation):
+            written, more = self._written(target), target.notes
+            notes += more
+        elif target is not None:
+            pieces, more = self._read(target, "target", truncate)
+            written = pieces.started(PAD, self._name(PAD))
+            notes += more
+        return Prepared(
+            model=self.info,
+            source=source.tokens(),
+            target=None if written is None else written.tokens(),
+            notes=tuple(dict.fromkeys(notes)),
+            network=self.network,
+            ids=source.ids,
+            read=None if written is None else written.ids[:-1],
+        )
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        decoding: Decoding = GREEDY,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
+    ) -> list[Translation]:
+        """Write a translation of each text; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: a text is empty or too long.
+            UsageError: the languages are not English and French.
+        """
+        self._check_languages(languages)
+        read = [self._read(text, "text", truncate) for text in texts]
+        order = sorted(range(len(texts)), key=lambda index: len(read[index][0].ids))
+        made: dict[int, Translation] = {}
+        for first in range(0, len(order), BATCH):
+            part = order[first : first + BATCH]
+            ids = np.full((len(part), len(read[part[-1]][0].ids)), PAD)
+            for row, index in enumerate(part):
+                ids[row, : len(read[index][0].ids)] = read[index][0].ids
+            limits = np.asarray([self._most(len(read[index][0].ids), decoding) for index in part])
+            found = search(self.network, ids, limits, decoding.beam)
+            for index, limit, tokens in zip(part, limits.tolist(), found, strict=True):
+                made[index] = self._translation(tokens, limit, read[index][1])
+        return [made[index] for index in range(len(texts))]
+
+    def _most(self, source: int, decoding: Decoding) -> int:
+        """The most tokens to write for a source of so many, the end token among them."""
+        wanted = 2 * source + 50 if decoding.max_length is None else decoding.max_length
+        return min(wanted, self.shape.positions)
+
+    def _translation(self, tokens: Sequence[int], limit: int, notes: tuple[str, ...]) -> Translation:
+        ended = len(tokens) < limit
+        if not ended:
+            notes += (f"The translation was cut after {limit} tokens; --max-length {2 * limit} lets it go on",)
+        return Translation(
+            text=self.tokenizer.decode(list(tokens)).strip(),
+            ids=(PAD, *tokens, *([END] if ended else [])),
+            notes=notes,
+        )
+
+    def _check_languages(self, languages: Languages) -> None:
+        for asked, known, option in ((languages.source, "en", "--from"), (languages.target, "fr", "--to")):
+            if asked not in {None, known}:
+                raise UsageError(
+                    f"{self.info.name} translates from en to fr, and not {option.removeprefix('--')} {asked}",
+                    f"Leave {option} out, or name another model",
+                )
+
+    def _read(self, text: str, what: str, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
+        """Tokenize one side, and make sure that there is a position for each token."""
+        check_text(text)
+        encoding = self.tokenizer.encode(text)
+        count, most = len(encoding.ids), self.shape.positions
+        notes: tuple[str, ...] = ()
+        if count > most:
+            if not truncate:
+                raise InputError(
+                    f"The {what} has {count} tokens, {count - most} more than the {most} that {self.info.name} has "
+                    "positions for",
+                    "Shorten it, or add --truncate to cut it there",
+                )
+            notes += (f"The {what} was cut to {most} of its {count} tokens",)
+        keep = slice(None) if count <= most else slice(0, most - 1)
+        pieces = Pieces(
+            text=text,
+            pair=None,
+            ids=tuple(encoding.ids[keep]),
+            names=tuple(encoding.tokens[keep]),
+            offsets=tuple(encoding.offsets[keep]),
+            special=tuple(map(bool, encoding.special_tokens_mask[keep])),
+            segments=(0,) * len(encoding.ids[keep]),
+            type_ids=None,
+        )
+        if count > most:
+            pieces = pieces.ended(END, self._name(END))
+        if what == "text":
+            notes += self._guessing(pieces.tokens())
+        return pieces, notes
+
+    def _guessing(self, tokens: Tokens) -> tuple[str, ...]:
+        """A note on words that training has hardly shown."""
+        if not self._known_words:
+            return ()
+        words = [word.text for word in tokens.words if any(letter.isalpha() for letter in word.text)]
+        rare = list(dict.fromkeys(word for word in words if word.lower() not in self._known_words))
+        if not rare:
+            return ()
+        listed = ", ".join(rare[:LISTED]) + (f" and {len(rare) - LISTED} more" if len(rare) > LISTED else "")
+        return (f"{self.info.name} has hardly seen {listed} in training and is guessing; --model names a larger model",)
+
+    def _written(self, translation: Translation) -> Pieces:
+        """The pieces of a translation, exactly as it was written."""
+        ids = list(translation.ids)
+        growing = (self.tokenizer.decode(ids[1:count]).lstrip() for count in range(1, len(ids) + 1))
+        return Pieces(
+            text=translation.text,
+            pair=None,
+            ids=translation.ids,
+            names=tuple(self._name(one) for one in ids),
+            offsets=tuple(written_offsets(translation.text, growing)),
+            special=tuple(one in {PAD, END} for one in ids),
+            segments=(0,) * len(ids),
+            type_ids=None,
+        )
+
+    def _name(self, token: int) -> str:
+        return str(self.tokenizer.id_to_token(token))
+
+
+def _stacks(network: Transformer | recurrent.Recurrent) -> dict[Kind, Stack]:
+    shape = network.shape
+    if isinstance(shape, recurrent.Shape):
+        return {"cross": Stack(layers=1, heads={0: 1}, key_value_heads=1)} if shape.attention else {}
+
+    def stack(layers: int) -> Stack:
+        return Stack(layers=layers, heads=dict.fromkeys(range(layers), shape.heads), key_value_heads=shape.heads)
+
+    return {
+        "encoder": stack(shape.encoder_layers),
+        "decoder": stack(shape.decoder_layers),
+        "cross": stack(shape.decoder_layers),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A text that has been tokenized for a toy model: a `Source`."""
+
+    model: ModelInfo
+    source: Tokens
+    target: Tokens | None
+    notes: tuple[str, ...]
+    network: Transformer | recurrent.Recurrent
+    ids: tuple[int, ...]
+    read: tuple[int, ...] | None
+    """What the decoder reads: the start token, then all tokens of the target but the last."""
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Run the model, and hand each layer's attention to `eat`."""
+        largest = 0.0
+
+        def see(
+            kind: Kind,
+            layer: int,
+            scores: Float[np.ndarray, "1 head query key"],
+            weights: Float[np.ndarray, "1 head query key"],
+            values: Float[np.ndarray, "1 head key dim"],
+            contexts: Float[np.ndarray, "1 head query dim"],
+        ) -> None:
+            nonlocal largest
+            heads = request.heads.get(kind, {}).get(layer)
+            if heads is None:
+                return
+            if request.verify:
+                again = weighted_sum(normalize(scores), values)
+                largest = max(largest, float(np.abs(again - contexts).max()))
+            chosen = list(heads)
+            queries, keys = weights.shape[2:]
+            stops = np.arange(queries) + 1 if kind == "decoder" else np.full(queries, keys)
+            eat(
+                Block(
+                    kind=kind,
+                    layer=layer,
+                    heads=heads,
+                    start=0,
+                    weights=np.ascontiguousarray(weights[0, chosen], np.float32),
+                    visible=np.stack([np.zeros_like(stops), stops], axis=1),
+                    scores=np.ascontiguousarray(scores[0, chosen], np.float32) if request.scores else None,
+                )
+            )
+
+        ids = np.asarray([self.ids])
+        if self.read is not None:
+            self.network.states(ids, np.asarray([self.read]), see)
+        elif isinstance(self.network, Transformer):
+            self.network.encode(ids, ids != PAD, see)
+        return Report(verified=largest if request.verify else None, notes=self.notes)

@@ -1,0 +1,139 @@
+"""The models that can be trained: their sizes, how their weights start, and which heads are guided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from attn_cli.models.toy import recurrent, transformer
+from attn_cli.models.toy.folder import Shape, marian_config, recurrent_config, weight_shapes
+from attn_cli.train.objective import Guide, Learner
+
+__all__ = ["ARCHITECTURES", "Architecture", "ArchitectureName", "builder", "config", "first_weights"]
+
+ArchitectureName = Literal["transformer", "rnn-attention", "rnn"]
+POSITIONS = 512
+
+ALIGNING_HEAD, COREFERENCE_HEAD = (1, 0), (2, 0)
+"""(layer, head) of the Transformer's guided heads, in its cross-attention and in its encoder."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of model, and what trains it well."""
+
+    shape: Callable[[int], Shape]
+    """Its sizes, given the vocabulary's."""
+    guide: Guide
+    """Heads that can be guided."""
+    dropout: float
+    peak: float
+    """The highest learning rate."""
+    fuse: Literal["all", "loss"]
+    """What to compile; see `loop.Trainer`."""
+
+
+def _recurrent(*, attention: bool) -> Architecture:
+    return Architecture(
+        shape=lambda size: recurrent.Shape(
+            vocabulary=size, dim=256, hidden=256, attention=attention, positions=POSITIONS
+        ),
+        guide=Guide({}),
+        dropout=0.2,
+        peak=1e-3,
+        fuse="loss",
+    )
+
+
+ARCHITECTURES: Mapping[ArchitectureName, Architecture] = {
+    "transformer": Architecture(
+        shape=lambda size: transformer.Shape(
+            vocabulary=size,
+            dim=256,
+            heads=8,
+            feed_forward=1024,
+            encoder_layers=3,
+            decoder_layers=3,
+            positions=POSITIONS,
+        ),
+        guide=Guide({"cross": ALIGNING_HEAD, "encoder": COREFERENCE_HEAD}),
+        dropout=0.1,
+        peak=7e-4,
+        fuse="all",
+    ),
+    "rnn-attention": _recurrent(attention=True),
+    "rnn": _recurrent(attention=False),
+}
+
+
+def first_weights(shape: Shape, seed: int) -> dict[str, torch.Tensor]:
+    """Weights as training starts from them.
+
+    Matrices are uniform as in Glorot and Bengio 2010, those from a recurrent state to itself orthogonal (Saxe et al.
+    2014), embeddings normal with a variance of 1 / dim, biases 0.
+    """
+    torch.manual_seed(seed)
+    return {name: _first(name, size) for name, size in weight_shapes(shape).items()}
+
+
+def _first(name: str, size: tuple[int, ...]) -> torch.Tensor:
+    if name.endswith("norm.weight"):
+        return torch.ones(size)
+    if name in {"model.shared.weight", "embedding.weight"}:
+        return torch.randn(size) / math.sqrt(size[-1])
+    if name == "attention.vector":
+        return torch.randn(size) / math.sqrt(size[-1])
+    if len(size) == 1 or name == "final_logits_bias":
+        return torch.zeros(size)
+    if name.endswith(".state.weight") and size[0] == 3 * size[1]:
+        return torch.cat([torch.nn.init.orthogonal_(torch.empty(size[1], size[1])) for _ in range(3)])
+    return torch.nn.init.xavier_uniform_(torch.empty(size))
+
+
+def builder(shape: Shape) -> Callable[[Mapping[str, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]], Learner]:
+    """What makes a model around weights."""
+    if isinstance(shape, recurrent.Shape):
+        return lambda weights, drop: recurrent.Recurrent(shape, weights, drop)
+    table = torch.from_numpy(transformer.positions(shape.positions, shape.dim))
+    return lambda weights, drop: transformer.Transformer(shape, weights, table, drop)
+
+
+def config(shape: Shape, *, guided: bool, coreference: bool) -> dict[str, Any]:
+    """`config.json` of a trained model.
+
+    Args:
+        shape: its sizes.
+        guided: one cross-attention head was trained towards word alignments.
+        coreference: one encoder head was trained from pronouns towards their nouns.
+    """
+    if isinstance(shape, recurrent.Shape):
+        known: dict[str, Any] = {}
+        if shape.attention:
+            known["alignment"] = {
+                "layer": 0,
+                "heads": [0],
+                "rows": "output",
+                "how": "The model's only head, as training left it.",
+            }
+        return recurrent_config(shape, known)
+    known = {}
+    if guided:
+        layer, head = ALIGNING_HEAD
+        known["alignment"] = {
+            "layer": layer,
+            "heads": [head],
+            "rows": "input",
+            "how": "Trained towards word alignments (guided attention).",
+        }
+    if coreference:
+        layer, head = COREFERENCE_HEAD
+        known["coreference"] = {
+            "layer": layer,
+            "head": head,
+            "how": "Trained to look from a pronoun to the noun that it stands for, on the sentences of a grammar.",
+        }
+    return marian_config(shape, known)

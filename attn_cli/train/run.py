@@ -1,0 +1,288 @@
+"""One training, from pairs of sentences to a model's folder; it can be stopped at any time and taken up again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from attn_cli.errors import InputError, OutputError
+from attn_cli.models.toy.folder import ToyFolder
+from attn_cli.models.toy.model import Toy
+from attn_cli.train import grammar
+from attn_cli.train.alignments import align
+from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName, builder, config, first_weights
+from attn_cli.train.corpus import Batch, SpanLink
+from attn_cli.train.loop import Schedule, Trainer
+from attn_cli.train.mixture import Mixture
+from attn_cli.train.objective import Guide
+from attn_cli.train.pairs import Pair, by_source
+from attn_cli.train.quality import Quality, judge
+from attn_cli.train.saving import (
+    known_words,
+    read_checkpoint,
+    read_links,
+    read_tokenizer,
+    save_checkpoint,
+    save_model,
+    save_start,
+)
+from attn_cli.train.vocabulary import train_tokenizer
+
+__all__ = ["Progress", "Settings", "Watcher", "train"]
+
+CHECKPOINTS = "training"
+"""The folder, inside the model's, that a training can go on from."""
+SMALLEST = 200
+"""Pairs without which there is nothing to learn from."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training is."""
+
+    arch: ArchitectureName
+    steps: int
+    seed: int = 1
+    vocabulary: int = 8000
+    batch_tokens: int = 3500
+    coreference: int = 10_000
+    """Sentences of the grammar in each epoch; half as many simple ones come along. 0: pairs only."""
+    guide: bool = True
+    """Train one cross-attention head towards word alignments, where the architecture has one for it."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How training goes, as a mean since the last one."""
+
+    step: int
+    steps: int
+    loss: float
+    """Cross-entropy, in nats a token."""
+    tokens_per_second: float
+    aligned: float
+    """The aligning head's -log weight on linked tokens."""
+    referred: float
+    """The same of the head that looks from pronouns to nouns."""
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Whoever shows how training goes."""
+
+    def says(self, what: str) -> None:
+        """What begins now."""
+
+    def steps(self, progress: Progress) -> None:
+        """Every few steps."""
+
+    def judged(self, step: int, quality: Quality | None, model: Toy) -> None:
+        """Now and then: how the model does on the sentences set aside, where there are any."""
+
+
+def train(
+    pairs: Sequence[Pair],
+    aside: Sequence[Pair],
+    settings: Settings,
+    out: Path,
+    watcher: Watcher,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    judge_every: int = 1000,
+    fuse: bool = True,
+) -> None:
+    """Train a model and write its folder.
+
+    A checkpoint is written every two minutes, and when training is interrupted.
+
+    Args:
+        pairs: English and French.
+        aside: pairs to judge by, which `pairs` does not hold; all references of a sentence count.
+        settings: see there; of a training that is taken up again only `steps` may differ.
+        out: the model's folder. It holds a usable model from the first judgement on.
+        watcher: is told how it goes.
+        resume: go on from the last checkpoint.
+        device: where to compute.
+        judge_every: steps between judgements.
+        fuse: compile.
+
+    Raises:
+        InputError: too few pairs, or no checkpoint to go on from, or one of another training.
+        OutputError: the folder cannot be written, or holds a training already.
+        UsageError: a package that is needed for training is not installed.
+    """
+    if len(pairs) < SMALLEST:
+        raise InputError(f"{len(pairs)} pairs are too few to train on", f"Give at least {SMALLEST}")
+    run = _Run.resumed(out, settings, pairs) if resume else _Run.started(out, settings, pairs, watcher)
+    watcher.says("Reading the pairs")
+    architecture = ARCHITECTURES[settings.arch]
+    shape = architecture.shape(run.tokenizer.get_vocab_size())
+    heads = dict(architecture.guide.heads)
+    if run.links is None:
+        heads.pop("cross", None)
+    if not settings.coreference:
+        heads.pop("encoder", None)
+    trainer = Trainer(
+        first_weights(shape, settings.seed),
+        builder(shape),
+        Guide(heads),
+        Schedule(settings.steps, architecture.peak),
+        dropout=architecture.dropout,
+        device=device,
+        fuse=architecture.fuse if fuse else "nothing",
+    )
+    if run.tensors is not None:
+        trainer.restore(run.tensors, run.step)
+        run.tensors = None
+    mixture = Mixture(run.tokenizer, pairs, run.links, settings.coreference, settings.seed, shape.positions)
+    references = by_source(aside)
+    described = config(shape, guided="cross" in heads, coreference="encoder" in heads)
+    words = known_words(
+        chain((pair[0] for pair in pairs), (one.english for one in _grammar(settings, settings.coreference)))
+    )
+
+    def save() -> None:
+        save_checkpoint(out / CHECKPOINTS, trainer.state(), run.state(trainer.step))
+
+    def show() -> None:
+        save_model(out, trainer.average, described, run.tokenizer, words)
+        model = Toy(ToyFolder(str(out), out))
+        quality = None
+        if references:
+            made = model.translate(list(references))
+            quality = judge(dict(zip(references, (one.text for one in made), strict=True)), references)
+        watcher.judged(trainer.step, quality, model)
+
+    watcher.says("Compiling the training step, which takes a minute or two" if fuse else "Training")
+    try:
+        for progress in _steps(trainer, run, mixture, settings):
+            watcher.steps(progress)
+            if trainer.step % judge_every == 0 and trainer.step < settings.steps:
+                show()
+            if time.monotonic() - run.saved > SAVE_EVERY:
+                save()
+                run.saved = time.monotonic()
+    except KeyboardInterrupt:
+        save()
+        raise
+    save()
+    show()
+
+
+SAVE_EVERY = 120.0
+"""Seconds between checkpoints."""
+TELL_EVERY = 10
+"""Steps between reports."""
+
+
+def _steps(trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings) -> Iterator[Progress]:
+    """Train, and tell how it goes."""
+    fixed = mixture.fixed()
+    begun, tokens = time.monotonic(), 0
+    seen: list[tuple[float, float, float]] = []
+    while trainer.step < settings.steps:
+        for batch in _batches(mixture, run, fixed, settings.batch_tokens):
+            seen.append(trainer.learn(batch))
+            tokens += batch.tokens
+            run.batch += 1
+            if trainer.step % TELL_EVERY == 0 or trainer.step == settings.steps:
+                loss, aligned, referred = (float(mean) for mean in np.mean(seen, axis=0))
+                speed = tokens / (time.monotonic() - begun)
+                yield Progress(trainer.step, settings.steps, loss, speed, aligned, referred)
+                begun, tokens, seen = time.monotonic(), 0, []
+            if trainer.step == settings.steps:
+                return
+        run.epoch, run.batch = run.epoch + 1, 0
+
+
+def _batches(mixture: Mixture, run: _Run, fixed: Any, tokens: int) -> Iterator[Batch]:
+    return islice(mixture.epoch(run.epoch, fixed, tokens), run.batch, None)
+
+
+def _grammar(settings: Settings, count: int) -> Iterator[grammar.Example]:
+    """Sentences of the grammar, of both kinds."""
+    if not count:
+        return
+    seed = random.Random(settings.seed).randrange(2**31)  # noqa: S311 (nothing secret)
+    yield from islice(grammar.examples(seed), count)
+    yield from islice(grammar.simple(seed), count // 2)
+
+
+@dataclass
+class _Run:
+    """Where a training stands, and what it must not make anew when it goes on."""
+
+    settings: Settings
+    tokenizer: Tokenizer
+    links: Sequence[Sequence[SpanLink]] | None
+    pairs: int
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    tensors: Mapping[str, torch.Tensor] | None = None
+    saved: float = 0.0
+
+    @classmethod
+    def started(cls, out: Path, settings: Settings, pairs: Sequence[Pair], watcher: Watcher) -> _Run:
+        """A new one: with a vocabulary and word alignments of its own."""
+        if (out / CHECKPOINTS).exists():
+            raise OutputError(f"{out} holds a training already", "Add --resume to go on, or name another folder")
+        if out.exists() and any(out.iterdir()):
+            raise OutputError(f"{out} is not empty", "Name a new folder with --out")
+        links = None
+        if settings.guide and "cross" in ARCHITECTURES[settings.arch].guide.heads:
+            watcher.says("Aligning words")
+            links = align(pairs)
+        watcher.says("Learning a vocabulary")
+        written = ((one.english, one.french) for one in _grammar(settings, settings.coreference // 2))
+        tokenizer = train_tokenizer(chain.from_iterable(chain(pairs, written)), settings.vocabulary)
+        save_start(out / CHECKPOINTS, tokenizer, links)
+        return cls(settings, tokenizer, links, len(pairs), saved=time.monotonic())
+
+    @classmethod
+    def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _Run:
+        """One that was stopped."""
+        tensors, state = read_checkpoint(out / CHECKPOINTS)
+        before = Settings(**state["settings"])
+        if replace(before, steps=settings.steps) != settings or state["pairs"] != len(pairs):
+            raise InputError(
+                f"The training in {out} was begun with other settings or pairs: {_differences(before, settings)}",
+                "Give it the same again (only --steps may differ), or name another folder",
+            )
+        return cls(
+            settings,
+            read_tokenizer(out / CHECKPOINTS),
+            read_links(out / CHECKPOINTS),
+            len(pairs),
+            step=state["step"],
+            epoch=state["epoch"],
+            batch=state["batch"],
+            tensors=tensors,
+            saved=time.monotonic(),
+        )
+
+    def state(self, step: int) -> dict[str, Any]:
+        """What `resumed` needs."""
+        return {
+            "step": step,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "pairs": self.pairs,
+            "settings": asdict(self.settings),
+        }
+
+
+def _differences(before: Settings, now: Settings) -> str:
+    old, new = asdict(before), asdict(now)
+    changed = [f"{name} {old[name]}" for name in old if old[name] != new[name] and name != "steps"]
+    return ", ".join(changed) or "another number of pairs"

@@ -1,0 +1,191 @@
+"""What training leaves: a model's folder, and checkpoints to go on from. Nothing is ever half written."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import regex
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from tokenizers import Tokenizer
+
+from attn_cli.errors import InputError, OutputError
+from attn_cli.models.toy.folder import CONFIG, TOKENIZER, WEIGHTS, WORDS
+from attn_cli.train.corpus import SpanLink
+
+__all__ = [
+    "known_words",
+    "read_checkpoint",
+    "read_links",
+    "read_tokenizer",
+    "save_checkpoint",
+    "save_model",
+    "save_start",
+    "write_whole",
+]
+
+KNOWN = 5
+"""How often training must show a word for it to be more than a guess."""
+STATE, LINKS = "state.json", "links.safetensors"
+WORD = regex.compile(r"[\p{L}\p{M}]+(?:'[\p{L}\p{M}]+)*")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside its place, and move it there when it is whole.
+
+    Raises:
+        OutputError: it cannot be written; what stood there before still does.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as fault:
+        beside.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {fault.strerror}", "Make room there and add --resume") from fault
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    write_whole(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": "pt"}))
+
+
+def known_words(sentences: Iterable[str]) -> list[str]:
+    """The words, in small letters, that stand often enough in these sentences."""
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        counts.update(word.lower() for word in WORD.findall(sentence.replace("’", "'")))
+    return sorted(word for word, count in counts.items() if count >= KNOWN)
+
+
+def save_model(
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    config: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    words: Sequence[str],
+) -> None:
+    """Write a model's folder, as `attn_cli.models.toy.folder` and, for a Transformer, transformers read it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    _save_tensors(folder / WEIGHTS, {name: weight.detach().cpu().half() for name, weight in weights.items()})
+    write_whole(folder / TOKENIZER, tokenizer.to_str().encode())
+    write_whole(folder / WORDS, "".join(f"{word}\n" for word in words).encode())
+    if config["model_type"] == "marian":
+        _write_json(
+            folder / "tokenizer_config.json",
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "pad_token": "<pad>",
+                "eos_token": "</s>",
+                "model_max_length": config["max_position_embeddings"],
+                "clean_up_tokenization_spaces": False,
+            },
+        )
+        _write_json(
+            folder / "generation_config.json",
+            {
+                "decoder_start_token_id": 0,
+                "pad_token_id": 0,
+                "eos_token_id": 1,
+                "bad_words_ids": [[0]],
+                "max_length": config["max_position_embeddings"],
+            },
+        )
+    _write_json(folder / CONFIG, config)  # last: with it the folder is a model
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def save_start(folder: Path, tokenizer: Tokenizer, links: Sequence[Sequence[SpanLink]] | None) -> None:
+    """Write what a training makes once, before its first step.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise OutputError(f"{folder} cannot be made: {fault.strerror}", "Name another folder with --out") from fault
+    write_whole(folder / TOKENIZER, tokenizer.to_str().encode())
+    if links is not None:
+        flat = [(number, *ours, *theirs) for number, pair in enumerate(links) for ours, theirs in pair]
+        table = torch.tensor([len(links), *chain.from_iterable(flat)], dtype=torch.int32)
+        _save_tensors(folder / LINKS, {"links": table})
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The vocabulary that `save_start` wrote.
+
+    Raises:
+        InputError: it is not there, or damaged.
+    """
+    try:
+        return Tokenizer.from_str((folder / TOKENIZER).read_text(encoding="utf-8"))
+    except Exception as fault:  # the library raises nothing more particular
+        raise _damaged(folder) from fault
+
+
+def read_links(folder: Path) -> list[list[SpanLink]] | None:
+    """The word alignments that `save_start` wrote; None where there are none.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    if not (folder / LINKS).exists():
+        return None
+    try:
+        count, *flat = load_file(folder / LINKS)["links"].tolist()
+    except (OSError, KeyError, SafetensorError) as fault:
+        raise _damaged(folder) from fault
+    links: list[list[SpanLink]] = [[] for _ in range(count)]
+    for number, *places in zip(*[iter(flat)] * 5, strict=True):
+        start, end, other_start, other_end = places
+        links[number].append(((start, end), (other_start, other_end)))
+    return links
+
+
+def _damaged(folder: Path) -> InputError:
+    return InputError(f"The checkpoint in {folder} is damaged", "Remove that folder and start anew, without --resume")
+
+
+def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
+    """Write all that is needed to go on.
+
+    Raises:
+        OutputError: it cannot be written; the checkpoint before still stands.
+    """
+    # The state names its tensors' file, so that the two can never be of different steps.
+    name = f"checkpoint-{state['step']}.safetensors"
+    _save_tensors(folder / name, tensors)
+    _write_json(folder / STATE, {**state, "tensors": name})
+    for old in folder.glob("checkpoint-*.safetensors"):
+        if old.name != name:
+            old.unlink()
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What `save_checkpoint` wrote.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        tensors: dict[str, torch.Tensor] = load_file(folder / state["tensors"])
+    except FileNotFoundError as fault:
+        raise InputError(
+            f"There is no checkpoint in {folder.parent} to go on from", "Leave --resume out to start anew"
+        ) from fault
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as fault:
+        raise _damaged(folder) from fault
+    return tensors, state

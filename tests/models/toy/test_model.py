@@ -1,0 +1,215 @@
+"""Toy models as users meet them: loaded from a folder, given text, streaming, translating; alone and as MarianMT."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attn_cli.blocks import Block, Report, Request
+from attn_cli.errors import InputError, ModelError, UsageError
+from attn_cli.models import Decoding, Languages, LoadOptions, Translation, load
+from attn_cli.models.toy.folder import ToyFolder, find
+from attn_cli.models.toy.model import Prepared, Toy
+from attn_cli.models.toy.model import load as load_toy
+from tests.models.toy.folders import toy_folder
+from tests.models.toy.networks import RNN, RNN_ATTENTION, TRANSFORMER
+
+TEXT = "The cat sat on the mat"
+TARGET = "Le chat était assis"
+
+
+def toy(tmp_path: Path) -> Toy:
+    """The Transformer in NumPy, from the folder that transformers could read as well."""
+    folder = toy_folder(tmp_path / "toy", replace(TRANSFORMER, positions=61))
+    return load_toy(ToyFolder("toy", Path(folder)), LoadOptions())
+
+
+def streamed(source: object, request: Request) -> tuple[list[Block], Report]:
+    blocks: list[Block] = []
+    report = source.stream(request, blocks.append)  # type: ignore[attr-defined]
+    return blocks, report
+
+
+def everything(model: Toy, *, scores: bool = False) -> Request:
+    heads = {
+        kind: {layer: tuple(range(count)) for layer, count in stack.heads.items()}
+        for kind, stack in model.info.stacks.items()
+    }
+    return Request(heads=heads, scores=scores)
+
+
+def test_a_toy_streams_what_marian_streams(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    marian = load(str(tmp_path / "toy"))
+    assert marian.info.captured == "interface"
+    request = everything(model, scores=True)
+    ours, _ = streamed(model.prepare(TEXT, target=TARGET), request)
+    theirs, _ = streamed(marian.prepare(TEXT, target=TARGET), request)
+    whole = {(block.kind, block.layer): block for block in ours}
+    seen = 0
+    for block in theirs:
+        mine = whole[block.kind, block.layer]
+        rows = slice(block.start, block.start + block.weights.shape[1])
+        keys = block.weights.shape[2]
+        assert np.allclose(mine.weights[:, rows, :keys], block.weights, atol=1e-4)
+        assert (mine.visible[rows] == block.visible).all()
+        assert mine.scores is not None
+        assert block.scores is not None
+        finite = np.isfinite(block.scores)
+        assert np.allclose(mine.scores[:, rows, :keys][finite], block.scores[finite], atol=1e-3)
+        seen += block.weights.shape[1]
+    assert seen == sum(block.weights.shape[1] for block in ours)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_toy_writes_what_marian_writes(tmp_path: Path, beam: int) -> None:
+    model = toy(tmp_path)
+    decoding = Decoding(beam=beam, max_length=11)
+    texts = [TEXT, "the window near", "é 😀"]
+    ours = model.translate(texts, decoding=decoding)
+    theirs = load(str(tmp_path / "toy")).translate(texts, decoding=decoding)
+    assert [one.ids for one in ours] == [one.ids for one in theirs]
+    assert [one.text for one in ours] == [one.text for one in theirs]
+
+
+def test_both_read_the_same_tokens(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    marian = load(str(tmp_path / "toy"))
+    translation = model.translate([TEXT], decoding=Decoding(max_length=7))[0]
+    for target in (TARGET, translation):
+        ours, theirs = model.prepare(TEXT, target=target), marian.prepare(TEXT, target=target)
+        assert ours.source == theirs.source
+        assert ours.target == theirs.target
+
+
+def test_it_streams_only_what_is_asked_for(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    request = Request(heads={"encoder": {1: (3, 7)}}, verify=True)
+    blocks, report = streamed(model.prepare(TEXT), request)
+    assert [(block.kind, block.layer, block.heads) for block in blocks] == [("encoder", 1, (3, 7))]
+    assert blocks[0].scores is None
+    assert report.verified == pytest.approx(0, abs=1e-6)
+    whole, _ = streamed(model.prepare(TEXT), Request(heads={"encoder": {1: tuple(range(11))}}))
+    assert np.array_equal(whole[0].weights[[3, 7]], blocks[0].weights)
+
+
+def test_without_a_target_only_the_encoder_runs(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    source = model.prepare(TEXT)
+    assert source.target is None
+    blocks, _ = streamed(source, everything(model))
+    assert {block.kind for block in blocks} == {"encoder"}
+
+
+def test_a_recurrent_model_has_one_head(tmp_path: Path) -> None:
+    model = load(toy_folder(tmp_path / "rnn", RNN_ATTENTION))
+    assert isinstance(model, Toy)
+    assert {kind: dict(stack.heads) for kind, stack in model.info.stacks.items()} == {"cross": {0: 1}}
+    assert model.info.alignment is not None
+    assert model.info.alignment.rows == "output"
+    source = model.prepare(TEXT, target=TARGET)
+    (block,), _ = streamed(source, everything(model))
+    assert source.target is not None
+    assert block.weights.shape == (1, len(source.target) - 1, len(source.source))
+    assert np.allclose(block.weights.sum(axis=-1), 1, atol=1e-5)
+
+
+def test_without_attention_there_is_a_bottleneck(tmp_path: Path) -> None:
+    model = load(toy_folder(tmp_path / "rnn", RNN))
+    assert isinstance(model, Toy)
+    assert model.info.stacks == {}
+    assert model.info.bottleneck == 2 * RNN.hidden
+    assert model.translate([TEXT], decoding=Decoding(max_length=5))[0].text is not None
+    blocks, _ = streamed(model.prepare(TEXT, target=TARGET), everything(model))
+    assert blocks == []
+
+
+def test_batches_translate_as_one_would(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    texts = [TEXT, "the", "the window near the cat on the mat", "Sat?"]
+    decoding = Decoding(max_length=9)
+    together = model.translate(texts, decoding=decoding)
+    assert together == [model.translate([text], decoding=decoding)[0] for text in texts]
+
+
+def test_a_search_cut_short_says_so(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    translation = model.translate([TEXT], decoding=Decoding(max_length=2))[0]
+    assert len(translation.ids) == 3
+    assert any("cut after 2 tokens; --max-length 4" in note for note in translation.notes)
+
+
+def test_hardly_seen_words_are_named_once(tmp_path: Path) -> None:
+    source = toy(tmp_path).prepare("The cat sat, the Axolotl sat: axolotl and 12 MATS")
+    assert isinstance(source, Prepared)
+    assert source.notes == (
+        "toy has hardly seen Axolotl, axolotl, and, MATS in training and is guessing; --model names a larger model",
+    )
+    assert toy(tmp_path).prepare("The cat sat").notes == ()
+
+
+def test_too_long_a_text_is_refused_or_cut(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    text = "the cat " * 100
+    with pytest.raises(InputError, match=r"has \d+ tokens, \d+ more than the 61"):
+        model.prepare(text)
+    source = model.prepare(text, truncate=True)
+    assert len(source.source) == 61
+    assert source.source.tokens[-1].special
+    assert any("cut to 61" in note for note in source.notes)
+
+
+def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    with pytest.raises(InputError, match="one text and not two"):
+        model.prepare(TEXT, pair=TEXT)
+    with pytest.raises(InputError, match="empty"):
+        model.translate([" "])
+    with pytest.raises(UsageError, match="from en to fr, and not to de"):
+        model.translate([TEXT], languages=Languages("en", "de"))
+    with pytest.raises(UsageError, match="float32"):
+        load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(dtype="float16"))
+    with pytest.raises(UsageError, match="runs on the processor"):
+        load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(device="cuda"))
+
+
+def test_translations_and_texts_give_the_same_rows(tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    target = model.prepare(TEXT, target=TARGET).target
+    assert target is not None
+    ids = tuple(token.id for token in target.tokens if token.id is not None)
+    again = model.prepare(TEXT, target=Translation(TARGET, ids)).target
+    assert again is not None
+    assert [word.text for word in again.words] == [word.text for word in target.words]
+
+
+@pytest.mark.parametrize("part", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_damaged_folder_says_which_part(tmp_path: Path, part: str) -> None:
+    folder = Path(toy_folder(tmp_path / "rnn", RNN))
+    (folder / part).write_bytes(b'{"model_type": "attn-recurrent"' if part == "config.json" else b"{")
+    with pytest.raises(ModelError, match=f"damaged {part}"):
+        load(str(folder))
+    if part != "config.json":
+        (folder / part).unlink()
+        with pytest.raises(ModelError, match=f"lacks its {part}"):
+            load(str(folder))
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    folder = Path(toy_folder(tmp_path / "rnn", RNN))
+    config = json.loads((folder / "config.json").read_text())
+    config["shape"]["dim"] += 2
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"damaged model\.safetensors"):
+        load(str(folder))
+
+
+def test_only_recurrent_folders_are_ours(tmp_path: Path) -> None:
+    assert find(toy_folder(tmp_path / "rnn", RNN)) is not None
+    assert find(toy_folder(tmp_path / "toy", replace(TRANSFORMER, positions=61))) is None
+    assert find("sentence-transformers/all-MiniLM-L6-v2") is None
+    assert find(str(tmp_path)) is None

@@ -1,0 +1,197 @@
+"""Training from pairs to a folder: what it learns, that it can be stopped anywhere, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from attn_cli.errors import InputError, OutputError
+from attn_cli.models import load
+from attn_cli.models.toy import recurrent, transformer
+from attn_cli.models.toy.folder import Shape, ToyFolder
+from attn_cli.models.toy.model import Toy
+from attn_cli.train import architectures, grammar, run
+from attn_cli.train.loop import Schedule
+from attn_cli.train.pairs import Pair, by_source, read_pairs, split
+from attn_cli.train.quality import Quality, judge
+from attn_cli.train.run import Progress, Settings, train
+from attn_cli.train.saving import known_words
+
+SMALL: dict[str, Callable[[int], Shape]] = {
+    "transformer": lambda size: transformer.Shape(
+        vocabulary=size, dim=22, heads=11, feed_forward=13, encoder_layers=3, decoder_layers=2, positions=97
+    ),
+    "rnn-attention": lambda size: recurrent.Shape(vocabulary=size, dim=11, hidden=7, attention=True, positions=97),
+    "rnn": lambda size: recurrent.Shape(vocabulary=size, dim=11, hidden=7, attention=False, positions=97),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real architectures, at sizes that a test can train."""
+    made = {name: replace(one, shape=SMALL[name]) for name, one in architectures.ARCHITECTURES.items()}
+    monkeypatch.setattr(run, "ARCHITECTURES", made)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Pair]:
+    return list(dict.fromkeys((one.english, one.french) for one in islice(grammar.simple(3), 260)))
+
+
+class Listener:
+    """A watcher that stops the training after so many reports, where it is told to."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stop_after = stop_after
+        self.said: list[str] = []
+        self.progress: list[Progress] = []
+        self.judgements: list[tuple[int, Quality | None]] = []
+
+    def says(self, what: str) -> None:
+        self.said.append(what)
+
+    def steps(self, progress: Progress) -> None:
+        self.progress.append(progress)
+        if len(self.progress) == self.stop_after:
+            raise KeyboardInterrupt
+
+    def judged(self, step: int, quality: Quality | None, model: Toy) -> None:
+        assert isinstance(model, Toy)
+        self.judgements.append((step, quality))
+
+
+def settings(arch: str, steps: int = 30) -> Settings:
+    return Settings(arch, steps, vocabulary=400, batch_tokens=500, coreference=40)  # type: ignore[arg-type]
+
+
+def weights_of(folder: Path) -> dict[str, np.ndarray]:
+    return ToyFolder("it", folder).weights()
+
+
+@pytest.mark.parametrize("arch", SMALL)
+def test_training_leaves_a_model_that_works(arch: str, pairs: list[Pair], tmp_path: Path) -> None:
+    told, aside = split(pairs, 5)
+    listener = Listener()
+    train(told, aside, settings(arch), tmp_path / "it", listener, judge_every=20, fuse=False)
+    assert [progress.step for progress in listener.progress] == [10, 20, 30]
+    assert listener.progress[-1].loss < listener.progress[0].loss
+    assert [step for step, _ in listener.judgements] == [20, 30]
+    assert all(quality is not None and quality.sentences == len(by_source(aside)) for _, quality in listener.judgements)
+    model = load(str(tmp_path / "it"))
+    translation = model.translate(["The cat sat on the mat"])[0]
+    assert translation.ids[0] == 0
+    assert not list((tmp_path / "it").rglob(".*.part"))
+
+
+def test_a_transformer_says_which_heads_were_guided(pairs: list[Pair], tmp_path: Path) -> None:
+    train(pairs, [], settings("transformer", 10), tmp_path / "it", Listener(), fuse=False)
+    config = json.loads((tmp_path / "it" / "config.json").read_text())
+    assert config["attn"]["alignment"]["heads"] == [0]
+    assert config["attn"]["coreference"]["layer"] == 2
+    model = load(str(tmp_path / "it"))  # through transformers
+    assert model.info.captured == "interface"
+    assert model.info.alignment is not None
+    assert "word alignments" in model.info.alignment.how
+
+
+def test_stopping_and_going_on_changes_nothing(pairs: list[Pair], tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    told = replace(settings("transformer"), guide=False)  # the aligner draws anew each time
+    train(pairs, [], told, one, Listener(), fuse=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, [], told, other, Listener(stop_after=1), fuse=False)
+    train(pairs, [], told, other, Listener(), resume=True, fuse=False)
+    for name, weight in weights_of(one).items():
+        assert np.allclose(weights_of(other)[name], weight, atol=1e-4), name
+
+
+def test_more_steps_go_on_from_the_end(pairs: list[Pair], tmp_path: Path) -> None:
+    train(pairs, [], settings("rnn", 10), tmp_path / "it", Listener(), fuse=False)
+    listener = Listener()
+    train(pairs, [], settings("rnn", 20), tmp_path / "it", listener, resume=True, fuse=False)
+    assert [progress.step for progress in listener.progress] == [20]
+
+
+def test_what_cannot_go_on_says_why(pairs: list[Pair], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no checkpoint"):
+        train(pairs, [], settings("rnn"), tmp_path / "none", Listener(), resume=True)
+    train(pairs, [], settings("rnn", 10), tmp_path / "it", Listener(), fuse=False)
+    with pytest.raises(OutputError, match=r"holds a training already.*--resume"):
+        train(pairs, [], settings("rnn"), tmp_path / "it", Listener())
+    with pytest.raises(InputError, match=r"other settings.*seed 1"):
+        train(pairs, [], replace(settings("rnn"), seed=2), tmp_path / "it", Listener(), resume=True)
+    with pytest.raises(InputError, match="another number of pairs"):
+        train(pairs[:-1], [], settings("rnn"), tmp_path / "it", Listener(), resume=True)
+    (tmp_path / "it" / "training" / "state.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        train(pairs, [], settings("rnn"), tmp_path / "it", Listener(), resume=True)
+
+
+def test_a_folder_with_something_in_it_is_left_alone(pairs: list[Pair], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        train(pairs, [], settings("rnn"), tmp_path, Listener())
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_too_few_pairs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="3 pairs are too few"):
+        train([("a", "b")] * 3, [], settings("rnn"), tmp_path / "it", Listener())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("one\tun\ntwo\n", "line 2 has 1 of the two"),
+        ("one\tun\n\ttwo\n", "line 2 has 1 of the two"),
+        ("one\tun\ttrois\n", "line 1 has 3"),
+        ("\n\n", "holds no pairs"),
+    ],
+)
+def test_pairs_without_two_sides_are_named(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_pairs(path)
+
+
+def test_pairs_are_read_and_split_by_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"s{number // 2}\tt{number}\n" for number in range(60)))
+    told, aside = split(read_pairs(path), 3)
+    assert [pair[0] for pair in aside] == ["s0", "s0", "s10", "s10", "s20", "s20"]
+    assert len(told) == 54
+    with pytest.raises(InputError, match="cannot be read"):
+        read_pairs(tmp_path / "none.tsv")
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    schedule = Schedule(100, peak=1.0, warm_up=10, fall=0.2)
+    assert [schedule.rate(step) for step in (0, 4, 9, 50, 80, 90, 99)] == pytest.approx([0.1, 0.5, 1, 1, 1, 0.5, 0.05])
+
+
+def test_known_words_are_frequent_ones() -> None:
+    assert known_words(["The cat's hat"] * 5 + ["A the dog"] * 4) == ["cat's", "hat", "the"]
+
+
+def test_a_perfect_translation_scores_100_on_any_of_its_references() -> None:
+    references = {"a b": ["le chat dort ici bien"], "c": ["il est parti hier soir", "il partit hier au soir"]}
+    made = {"a b": "le chat dort ici bien", "c": "il partit hier au soir"}
+    quality = judge(made, references)
+    assert [quality.bleu, quality.chrf] == pytest.approx([100, 100])
+    assert quality.sentences == 2
+    assert judge({**made, "c": "autre chose"}, references).bleu < 80
+
+
+def test_first_weights_follow_their_seed() -> None:
+    shape = SMALL["transformer"](31)
+    one, same, other = (architectures.first_weights(shape, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["model.shared.weight"], other["model.shared.weight"])
