@@ -16,7 +16,7 @@ __all__ = ["Draw", "cannot", "negated", "noun_phrase", "reason", "thing"]
 T = TypeVar("T")
 
 NEGATED: dict[Tense, tuple[tuple[str, bool], ...]] = {  # the auxiliary, and whether it says "able to"
-    "past": (("didn't", False), ("did not", False), ("couldn't", True), ("could not", True)),
+    "past": (("didn't", False), ("did not", False), ("wouldn't", False), ("couldn't", True), ("could not", True)),
     "present": (("doesn't", False), ("does not", False), ("can't", True), ("cannot", True)),
     "future": (("won't", False), ("will not", False)),
 }
@@ -63,8 +63,8 @@ class Draw(random.Random):
 
 
 def _telling(template: str) -> set[str]:
-    words = {piece.partition("/")[0].removesuffix("'s") for piece in template.split()}
-    return words - {",", "the", "of", "in", "on", "had", "that", "my", "our", "his", "for", "to", "as", "you"}
+    words = {piece.partition("/")[0] for piece in template.split()}
+    return words - {",", "'s", "the", "of", "in", "on", "had", "that", "my", "our", "his", "for", "to", "as", "you"}
 
 
 def noun_phrase(
@@ -151,7 +151,11 @@ def _owned(noun: Noun, mark: str, owner: Phrase) -> Phrase:
 def negated(verb: Verb, tense: Tense, draw: Draw) -> Phrase:
     """What the thing does not do or cannot do: `didn't fit` and `ne rentrait pas`."""
     auxiliary, able = draw.choice(
-        [row for row in NEGATED[tense] if row[1] or tense == "future" or not verb.only_able],
+        [
+            (word, able)
+            for word, able in NEGATED[tense]
+            if able or tense == "future" or not (verb.only_able or (verb.perfect and word == "wouldn't"))
+        ],
     )
     words = " ".join(f"{word}/1" for word in auxiliary.split())
     if able:
@@ -170,7 +174,7 @@ def cannot(person: Person, tense: Tense, draw: Draw) -> Phrase:
     return weave(f"{{who}} {words}", f"{{who}} ne/1 {able}/1 pas/1", who=weave(*person.name))
 
 
-def reason(name: str, gender: Gender, degree: str, tense: Tense) -> tuple[Phrase, str]:
+def reason(name: str, gender: Gender, degree: str, tense: Tense, *, contracted: bool = False) -> tuple[Phrase, str]:
     """The clause about the pronoun, whose words are marked `@it` and `@adjective`, and its French adjective.
 
     Args:
@@ -178,11 +182,14 @@ def reason(name: str, gender: Gender, degree: str, tense: Tense) -> tuple[Phrase
         gender: of the French noun meant.
         degree: of `constructions.DEGREES`, for an adjective without comparison.
         tense: of the main clause; what is said of the future is so already.
+        contracted: whether "it is" becomes "it's".
     """
+    it_is = "it/@it 's/1" if contracted else "it/@it is/1"
     pronoun = "il" if gender == "m" else "elle"
     if name in CLAUSES:
         english, french = CLAUSES[name][tense != "past"]
-        return weave(f"it/@it {english}", f"{pronoun}/@it {french}"), ""
+        english = f"it/@it {english}".replace("it/@it is/1", it_is)
+        return weave(english, f"{pronoun}/@it {french}"), ""
     if name in COMPARED:
         french_degree, positive = COMPARED[name]
         form = ADJECTIVES[positive].french(gender)
@@ -192,6 +199,6 @@ def reason(name: str, gender: Gender, degree: str, tense: Tense) -> tuple[Phrase
         name = name.lstrip("+-")
         form = ADJECTIVES[name].french(gender)
         predicate = weave(*DEGREES[degree], adjective=weave(f"{name}/@adjective", f"{form}/@adjective"))
-    was, french_was = ("was", "était") if tense == "past" else ("is", "est")
-    clause = weave(f"it/@it {was}/1 {{predicate}}", f"{pronoun}/@it {french_was}/1 {{predicate}}", predicate=predicate)
+    it_was, french_was = ("it/@it was/1", "était") if tense == "past" else (it_is, "est")
+    clause = weave(f"{it_was} {{predicate}}", f"{pronoun}/@it {french_was}/1 {{predicate}}", predicate=predicate)
     return clause, form

@@ -59,6 +59,7 @@ class Construction:
             their French auxiliary, and `~` the ending of a French participle that agrees with `a`.
         because_of_a: reasons, if the first thing is meant.
         because_of_b: reasons, if the second is.
+        variants: other ways to say the clause.
         despite: what "even though" can say of `a`, and of `b`.
         verb: for `{verb}`.
         degrees: how adjectives are strengthened.
@@ -74,6 +75,7 @@ class Construction:
     clause: Templates
     because_of_a: str
     because_of_b: str
+    variants: tuple[Templates, ...] = ()
     despite: tuple[str, str] | None = None
     verb: Verb | None = None
     degrees: tuple[str, ...] = ("too", "too", "too", "too", "far too", "much too", "a bit too")
@@ -122,6 +124,7 @@ CONSTRUCTIONS = (
         ("{a} {verb} in/1 {b}", "{a} {verb} dans/1 {b}"),
         "big big large wide long thick SPACE",
         "small small narrow short full ROOM",
+        variants=(("{a} {verb} into/1 {b}", "{a} {verb} dans/1 {b}"),),
         despite=_SIZES,
         verb=Verb("fit", "rentrer", "rentrait", "rentre", "rentrera"),
         tenses=_ALL,
@@ -144,6 +147,7 @@ CONSTRUCTIONS = (
         "small short thin narrow",
         "big wide large deep",
         degrees=("so", "so", "very", "enough", "enough"),
+        variants=(("{a} could/1 fit/2 into/3 {b}", "{a} pouvait/1 rentrer/2 dans/3 {b}"),),
     ),
     Construction(
         "put in",
@@ -152,6 +156,7 @@ CONSTRUCTIONS = (
         ("{cannot} put/1 {a} in/2 {b}", "{cannot} mettre/1 {a} dans/2 {b}"),
         "big big large wide long heavy SPACE",
         "small small narrow full ROOM",
+        variants=(("{cannot} put/1 {a} into/2 {b}", "{cannot} mettre/1 {a} dans/2 {b}"),),
         tenses=_ALL,
         weight=3,
     ),
@@ -285,6 +290,7 @@ CONSTRUCTIONS = (
         ("{who} bought/1 {a} instead/2 of/3 {b}", "{who} {have} acheté/1 {a} au/2 lieu/2 de/3 {b}"),
         "+beautiful +useful +solid +modern -expensive lighter cheaper",
         "expensive old heavy dirty ugly fragile",
+        variants=(("{who} chose/1 {a} over/2 {b}", "{who} {have} choisi/1 {a} plutôt/2 que/2 {b}"),),
         event=True,
     ),
     Construction(

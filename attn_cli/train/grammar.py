@@ -12,7 +12,6 @@ nouns (`is_held_out`) and whole constructions (`HELD_OUT_CONSTRUCTIONS`) are nev
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from functools import cache
 from attn_cli.train.agreement import agrees, said_of_pronoun
 from attn_cli.train.clauses import Draw, cannot, negated, reason, thing
 from attn_cli.train.constructions import CONSTRUCTIONS, FRAMES, HELD_OUT_CONSTRUCTIONS, Construction
-from attn_cli.train.lexicon import BY_KIND, PEOPLE, Gender, Noun, Tense
+from attn_cli.train.lexicon import BY_KIND, PEOPLE, Gender, Noun, Templates, Tense
 from attn_cli.train.modifiers import ANYHOW, BETWEEN, OPENINGS, SAID, WHEN
-from attn_cli.train.phrase import EMPTY, Link, Phrase, Span, spell, weave
+from attn_cli.train.phrase import EMPTY, PUNCTUATION, Link, Phrase, Span, spell, weave
 from attn_cli.train.simple import is_simple_held_out, sentence
 
 __all__ = [
@@ -43,9 +42,9 @@ LONGEST_DISTANCE = 20  # words between the noun meant and the pronoun
 LONGEST_SIMPLE = 15  # words and the full stop
 HELD_OUT_PERCENT = 15  # of the pairs of nouns
 HELD_OUT_CONSTRUCTION_SHARE = 0.25  # of the test sentences
+CONTRACTED_SHARE = 0.25  # "it's", of the sentences for training that say "it is"
 NO_STOP_SHARE = 0.15  # of the sentences, as users type them
 SAME_GENDER_SHARE = 0.15  # of the sentences for training
-WORD = re.compile(r"\w+(?:'\w+)?")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Coreference:
     """What the pronoun of a sentence stands for.
 
     Attributes:
-        pronoun: the English pronoun.
+        pronoun: the English pronoun, also where it is a part of "it's" (which no test sentence has).
         meant: the English noun that it stands for, without article.
         other: the English noun that it could have stood for.
         french_pronoun: `il` or `elle`, as it must stand in the translation.
@@ -105,18 +104,19 @@ def pairs(seed: int, *, held_out: bool = False) -> Iterator[tuple[Example, Examp
     With `held_out`, only what is never drawn without it, and always of two genders, so that a translation cannot be
     right by chance.
     """
-    draw = Draw(f"coreference {seed} {held_out}")
-    while True:
-        found = _pair(draw, held=held_out)
-        if found:
-            yield found
+    for draft in _drafts(Draw(f"pairs {seed} {held_out}"), held=held_out):
+        one, twin = _written(draft, 0), _written(draft, 1)
+        if one and twin:
+            yield one, twin
 
 
 def examples(seed: int, *, held_out: bool = False) -> Iterator[Example]:
     """Sentences with a pronoun, endless and the same for the same seed; with `held_out`, those kept for testing."""
-    draw = Draw(f"which {seed}")
-    for pair in pairs(seed, held_out=held_out):
-        yield draw.choice(pair)
+    draw = Draw(f"examples {seed} {held_out}")
+    for draft in _drafts(draw, held=held_out):
+        found = _written(draft, draw.choice((0, 1)))
+        if found:
+            yield found
 
 
 def held_out(count: int, seed: int = 0) -> tuple[Example, ...]:
@@ -174,16 +174,34 @@ def _plain(phrase: Phrase) -> Example:
     return Example(spelled.english, spelled.french, spelled.links)
 
 
-def _pair(draw: Draw, *, held: bool) -> tuple[Example, Example] | None:
-    """A sentence and its twin, or None where the draw does not come out."""
-    draw.new_sentence()
-    whole = held and draw.happens(HELD_OUT_CONSTRUCTION_SHARE)
-    choices = [row for row in CONSTRUCTIONS if (row.name in HELD_OUT_CONSTRUCTIONS) == whole]
-    construction = draw.choices(choices, [row.weight for row in choices])[0]
-    same_gender = not held and draw.happens(SAME_GENDER_SHARE)
-    nouns = _nouns(construction, draw, same_gender=same_gender, held=None if whole else held)
-    if nouns is None:
-        return None
+@dataclass(frozen=True)
+class Draft:
+    """A sentence before it is settled which of the two nouns the pronoun stands for."""
+
+    nouns: tuple[Noun, Noun]
+    main: Phrase
+    between: Phrase
+    frame: Templates
+    reasons: tuple[str, str]
+    degree: str
+    tense: Tense
+    contracted: bool
+    construction: str
+
+
+def _drafts(draw: Draw, *, held: bool) -> Iterator[Draft]:
+    while True:
+        draw.new_sentence()
+        whole = held and draw.happens(HELD_OUT_CONSTRUCTION_SHARE)
+        choices = [row for row in CONSTRUCTIONS if (row.name in HELD_OUT_CONSTRUCTIONS) == whole]
+        construction = draw.choices(choices, [row.weight for row in choices])[0]
+        same_gender = not held and draw.happens(SAME_GENDER_SHARE)
+        nouns = _nouns(construction, draw, same_gender=same_gender, held=None if whole else held)
+        if nouns:
+            yield _draft(construction, nouns, draw, held=held)
+
+
+def _draft(construction: Construction, nouns: tuple[Noun, Noun], draw: Draw, *, held: bool) -> Draft:
     frame = _frame(construction, draw)
     because = construction.because_of_a, construction.because_of_b
     of_a, of_b = construction.despite if frame == "even though" and construction.despite else because
@@ -196,14 +214,9 @@ def _pair(draw: Draw, *, held: bool) -> tuple[Example, Example] | None:
     english, french = FRAMES[frame].templates
     if draw.happens(NO_STOP_SHARE):
         english, french = english.removesuffix(" ."), french.removesuffix(" .")
-    made = []
-    for index, name in enumerate(reasons):
-        it, adjective = reason(name, nouns[index].gender, degree, tense)
-        phrase = weave(english, french, main=main, it=it, between=between)
-        made.append(_example(phrase, nouns, index, adjective, f"{construction.name}, {frame}"))
-    if max(example.coreference.distance for example in made if example.coreference) > LONGEST_DISTANCE:
-        return None
-    return made[0], made[1]
+    contracted = not held and tense != "past" and draw.happens(CONTRACTED_SHARE)
+    name = f"{construction.name}, {frame}"
+    return Draft(nouns, main, between, (english, french), reasons, degree, tense, contracted, name)
 
 
 def _nouns(construction: Construction, draw: Draw, *, same_gender: bool, held: bool | None) -> tuple[Noun, Noun] | None:
@@ -240,17 +253,14 @@ def _main(
     """The clause about the two things, and what stands between it and the reason."""
     long = draw.happens(0.55)
     person = draw.choice(PEOPLE)
-    slots = {
-        "who": weave(*person.name),
-        "cannot": cannot(person, tense, draw),
-    }
+    slots = {"who": weave(*person.name), "cannot": cannot(person, tense, draw)}
     if construction.verb:
         slots["verb"] = negated(construction.verb, tense, draw)
     words = {word.lstrip("+-") for word in reasons}
     told = [long and draw.happens(0.5) for _ in nouns]
     for slot, noun, tells in zip("ab", nouns, told, strict=True):
         slots[slot] = thing(noun, f"@{slot}", tense, draw, told=tells, reasons=words)
-    english, french = construction.clause
+    english, french = draw.choice((construction.clause, construction.clause, *construction.variants))
     french = french.replace("~", nouns[0].agree("", "e")).replace("{have}", f"{person.have}/1")
     main = weave(english, french, **slots)
     if draw.happens(0.55 if long else 0.2):
@@ -263,21 +273,32 @@ def _main(
     return main, between
 
 
-def _example(phrase: Phrase, nouns: tuple[Noun, Noun], index: int, adjective: str, construction: str) -> Example:
-    """The sentence whose pronoun stands for the noun of that index."""
+def _written(draft: Draft, index: int) -> Example | None:
+    """The sentence whose pronoun stands for the noun of that index; None where a noun is too far away."""
+    meant, other = draft.nouns[index], draft.nouns[1 - index]
+    it, adjective = reason(draft.reasons[index], meant.gender, draft.degree, draft.tense, contracted=draft.contracted)
+    phrase = weave(*draft.frame, main=draft.main, it=it, between=draft.between)
+    distances = _distance(phrase, "@a"), _distance(phrase, "@b")
+    if max(distances) > LONGEST_DISTANCE:  # of both nouns, or the nearer one would be meant more often
+        return None
     spelled = spell(phrase)
-    pronoun = spelled.marks["@it"][0]
-    ours, others = (spelled.marks[("@a", "@b")[which]][0] for which in (index, 1 - index))
-    inside = spelled.english[min(pronoun[1], ours[1]) : max(pronoun[0], ours[0])]
+    spans = spelled.marks["@a"][0], spelled.marks["@b"][0]
     coreference = Coreference(
-        pronoun=pronoun,
-        meant=ours,
-        other=others,
-        french_pronoun=nouns[index].agree("il", "elle"),
+        pronoun=spelled.marks["@it"][0],
+        meant=spans[index],
+        other=spans[1 - index],
+        french_pronoun=meant.agree("il", "elle"),
         french_adjective=adjective,
-        french_meant=nouns[index].french,
-        french_other=nouns[1 - index].french,
-        distance=len(WORD.findall(inside)),
-        construction=construction,
+        french_meant=meant.french,
+        french_other=other.french,
+        distance=distances[index],
+        construction=draft.construction,
     )
     return Example(spelled.english, spelled.french, spelled.links, coreference)
+
+
+def _distance(phrase: Phrase, mark: str) -> int:
+    """How many words stand between the marked noun and the pronoun."""
+    places = [index for index, word in enumerate(phrase.english) if word.labels & {mark, "@it"}]
+    between = phrase.english[places[0] + 1 : places[1]]
+    return sum(word.text not in PUNCTUATION and word.text != "'s" for word in between)

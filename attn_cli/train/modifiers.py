@@ -39,10 +39,10 @@ class Done(NamedTuple):
 
 
 OWNERS: tuple[Templates, ...] = (
-    ("Tom's/1", "de/1 Tom/1"),
-    ("my/1 uncle's/2", "de/2 mon/1 oncle/2"),
-    ("my/1 sister's/2", "de/2 ma/1 sœur/2"),
-    ("the/1 teacher's/2", "de/2 le/1 professeur/2"),
+    ("Tom/1 's/2", "de/2 Tom/1"),
+    ("my/1 uncle/2 's/3", "de/3 mon/1 oncle/2"),
+    ("my/1 sister/2 's/3", "de/3 ma/1 sœur/2"),
+    ("the/1 teacher/2 's/3", "de/3 le/1 professeur/2"),
 )
 GIVERS = (
     Giver(("I/1", "je/1"), "avais", "ai"),

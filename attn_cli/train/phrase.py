@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
-__all__ = ["EMPTY", "Link", "Phrase", "Span", "Spelled", "Word", "opens_with_vowel", "spell", "weave"]
+__all__ = ["EMPTY", "PUNCTUATION", "Link", "Phrase", "Span", "Spelled", "Word", "opens_with_vowel", "spell", "weave"]
 
 Span = tuple[int, int]
 """First character and one past the last."""
@@ -29,8 +30,7 @@ BEFORE_VOWEL = {"ce": "cet", "ma": "mon", "ta": "ton", "sa": "son"}
 ASPIRATED = ("haut", "hache", "hibou", "huit", "hors")  # French words whose h forbids elision
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A word or a punctuation mark, and the labels that it shares with its counterparts."""
 
     text: str
@@ -85,7 +85,7 @@ def _words(template: str, slots: dict[str, Phrase], side: int) -> tuple[Word, ..
             found.append(part)
             continue
         words = (slots[part].english, slots[part].french)[side]
-        found.extend(Word(word.text, frozenset([_within(part, label) for label in word.labels])) for word in words)
+        found.extend([_within(part, word) for word in words])
     return tuple(found)
 
 
@@ -107,10 +107,12 @@ def _parse(template: str) -> tuple[Word | str, ...]:
 
 
 @cache
-def _within(slot: str, label: str) -> str:
-    return label if label.startswith("@") else f"{slot}.{label}"
+def _within(slot: str, word: Word) -> Word:
+    """The word of a phrase in a slot, whose labels must not meet those of the template."""
+    return Word(word.text, frozenset(x if x.startswith("@") else f"{slot}.{x}" for x in word.labels))
 
 
+@cache
 def opens_with_vowel(word: str) -> bool:
     """Whether French elides before this word (`l'arbre`, `l'hôtel`, but `la hache`)."""
     return word.lower()[0] in "aeiouyàâéèêëîïôûœh" and not word.lower().startswith((*ASPIRATED, "yacht"))
@@ -173,7 +175,10 @@ def _write(words: Sequence[Word], *, spaced: frozenset[str]) -> tuple[str, list[
     starts = True
     for word in words:
         shown = word.text[0].upper() + word.text[1:] if starts else word.text
-        if text and not text.endswith("'") and (word.text not in PUNCTUATION or word.text in spaced):
+        glued = (
+            text.endswith("'") or word.text.startswith("'") or (word.text in PUNCTUATION and word.text not in spaced)
+        )
+        if text and not glued:
             text += " "
         spans.append((len(text), len(text) + len(shown)))
         text += shown
