@@ -18,7 +18,7 @@ LONGEST_RUN = 60
 """Words of the longest text that a model is trained on."""
 SPACED = 0.06
 """The share of the pairs that are also read with a space before every mark."""
-RUNS = 0.07
+RUNS = 0.12
 """Joined runs of 2 to 5 pairs, as a share of the number of pairs."""
 PICTURES = "😀😂😍😎😢😡👍👏🙏💪🎉🎂🍎🍕🍷☕🐱🐶🐭🐟🌳🌹🌞🌙⭐🔥🌍🏠🚗🚲🚆📚📷🎵🎸⚽🏆🎁💡❤"
 
