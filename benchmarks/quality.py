@@ -1,7 +1,7 @@
-"""How good the toy models are: python benchmarks/quality.py DATA [MODEL ...] [--json].
+"""How good the toy models are: python benchmarks/quality.py DATA [MODEL ...].
 
-DATA is a folder with tatoeba-en-fr/dev.tsv and alibi-alignments/gold.tsv. Prints the tables that the README and the model
-cards show: translation by sacrebleu, by length of the source, pronouns, and alignments.
+DATA is a folder with tatoeba-en-fr/dev.tsv and alibi-alignments/gold.tsv. Prints what the README and the model cards
+show: translation by sacrebleu, by length of the source, pronouns, and alignments.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def pronouns(model: Any, examples: Sequence[grammar.Example]) -> float:
 
 
 def pronoun_heads(model: Toy, examples: Sequence[grammar.Example]) -> list[tuple[tuple[int, int], float, float]]:
-    """Each encoder head, how often its strongest word for the pronoun is the noun meant, and how often in both twins."""
+    """Each encoder head, how often its strongest word for the pronoun is the noun meant, and in both twins."""
     heads = {layer: tuple(range(count)) for layer, count in model.info.stacks["encoder"].heads.items()}
     right: dict[tuple[int, int], list[bool]] = defaultdict(list)
     for one in examples:
@@ -109,7 +109,8 @@ def report(name: str, data: Path) -> None:
     if "encoder" in model.info.stacks:
         for (layer, head), share, both in pronoun_heads(model, examples)[:3]:
             print(
-                f"head {layer}.{head} looks from the pronoun to its noun: {100 * share:.1f} %, both twins {100 * both:.1f} %"
+                f"head {layer}.{head} looks from the pronoun to its noun: {100 * share:.1f} %, "
+                f"and moves with the adjective: {100 * both:.1f} %"
             )
     print()
 

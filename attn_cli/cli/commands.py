@@ -43,7 +43,9 @@ def _processed(parameter: Parameter, context: Any, given: Any) -> Any:
     """
     value = _read(parameter, context, given) if isinstance(given, str) else given
     if value is None and parameter.required:
-        context.fail(f"Missing {parameter.param_type_name} {parameter.name!r}")
+        option = isinstance(parameter, TyperOption)
+        shown = parameter.opts[0] if option else parameter.metavar or str(parameter.name).upper()
+        context.fail(f"Missing {parameter.param_type_name} {shown}")
     return value if parameter.callback is None else parameter.callback(context, parameter, value)
 
 

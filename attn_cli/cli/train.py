@@ -32,13 +32,17 @@ SET_ASIDE = 300
 
 def run(
     *,
-    pairs: Annotated[Path, typer.Argument(metavar="PAIRS.tsv", help="A sentence, a tab and its translation a line.")],
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS.tsv", help="An English sentence, a tab and its French translation a line.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the model goes.")],
     arch: Annotated[
         Literal["transformer", "rnn-attention", "rnn"],
         typer.Option(help="A Transformer, or a recurrent model with or without attention."),
     ] = "transformer",
-    steps: Annotated[int, typer.Option(min=1, help="Batches of some 3,500 tokens to learn from.")] = 12_000,
+    steps: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Batches of some 3,500 tokens to learn from.")
+    ] = 12_000,
     dev: Annotated[
         Path | None,
         typer.Option(metavar="DEV.tsv", help=f"Pairs to judge by (default: {SET_ASIDE} sentences of PAIRS.tsv)."),
@@ -48,7 +52,7 @@ def run(
         str | None, typer.Option(metavar="TEXT", help="Redraw this sentence's cross-attention as training goes on.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="What all random choices come from.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="What all random choices come from.")] = 1,
     coreference: Annotated[
         bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
     ] = True,

@@ -258,7 +258,8 @@ def _measure(name: str, paths: Iterable[Path]) -> tuple[int, str | None]:
     dtype = DTYPES.get(sizes.most_common(1)[0][0]) if sizes else None
     if dtype is None:
         return sum(path.stat().st_size for path in paths), None
-    return sum(sizes.values()) * DTYPE_BYTES[dtype], dtype
+    # Tables of whole numbers (of positions, say) are no weights.
+    return sum(sizes[kind] for kind in DTYPES) * DTYPE_BYTES[dtype], dtype
 
 
 def _check_tokenizer(name: str, folder: Path) -> None:

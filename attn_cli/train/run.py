@@ -165,7 +165,7 @@ def train(
 
     watcher.says("Compiling the training step, which takes a minute or two" if fuse else "Training")
     try:
-        for progress in _steps(trainer, run, mixture, settings):
+        for progress in _steps(trainer, run, mixture, settings, judge_every):
             watcher.steps(progress)
             if trainer.step % judge_every == 0 and trainer.step < settings.steps:
                 show()
@@ -185,8 +185,8 @@ TELL_EVERY = 10
 """Steps between reports."""
 
 
-def _steps(trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings) -> Iterator[Progress]:
-    """Train, and tell how it goes."""
+def _steps(trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings, judge_every: int) -> Iterator[Progress]:
+    """Train, and tell how it goes: every few steps, where it is time to judge, and at the end."""
     fixed = mixture.fixed()
     begun, tokens = time.monotonic(), 0
     seen: list[tuple[float, float, float]] = []
@@ -195,7 +195,7 @@ def _steps(trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings) ->
             seen.append(trainer.learn(batch))
             tokens += batch.tokens
             run.batch += 1
-            if trainer.step % TELL_EVERY == 0 or trainer.step == settings.steps:
+            if any(trainer.step % every == 0 for every in (TELL_EVERY, judge_every, settings.steps)):
                 loss, aligned, referred = (float(mean) for mean in np.mean(seen, axis=0))
                 speed = tokens / (time.monotonic() - begun)
                 yield Progress(trainer.step, settings.steps, loss, speed, aligned, referred)
