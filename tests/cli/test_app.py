@@ -145,7 +145,7 @@ def test_the_examples_in_the_help_pages_work(tmp_path: Path, capsys: pytest.Capt
         (["inspect", "a", "--kind", "Encoder"], 2, "'Encoder' is none of encoder, decoder, cross"),
         (["inspect", "a", "--top-k", "0"], 2, "'0' is less than 1"),
         (["inspect", "a", "--width", "wide"], 2, "'wide' is not a whole number"),
-        (["view"], 2, "Missing argument 'file'"),
+        (["view"], 2, "Missing argument FILE"),
     ],
 )
 def test_errors_are_one_line_with_a_code(
