@@ -22,11 +22,19 @@ ROW_TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "float64": 1e-3, "float16
 
 def check_rows(
     weights: Float[np.ndarray, "head query key"],
+    visible: Int[np.ndarray, "query 2"],
     sink: Float[np.ndarray, "head query"] | None,
     where: str,
     dtype: str = "float32",
 ) -> None:
     """Make sure that these are attention weights.
+
+    Args:
+        weights: rows of some heads.
+        visible: the keys that each query sees, from the first to one past the last.
+        sink: what a learned sink takes of each row.
+        where: whose rows they are, for messages.
+        dtype: what the model computed in.
 
     Raises:
         ExactnessError: a weight is not a number or is negative, or a row (with its learned sink) does not sum to 1.
@@ -42,8 +50,8 @@ def check_rows(
     if sink is not None:
         sums = sums + sink
     tolerance = ROW_TOLERANCE.get(dtype, 1e-3)
-    # A query that can see nothing (padding, some windows) has a row of zeros.
-    wrong = (np.abs(sums - 1) > tolerance) & (sums != 0)
+    # A query that can see nothing (padding, some windows) may have a row of zeros, and no other may.
+    wrong = (np.abs(sums - 1) > tolerance) & ((sums != 0) | (visible[:, 0] < visible[:, 1]))
     if wrong.any():
         head, query = (int(i) for i in np.argwhere(wrong)[0])
         raise ExactnessError(
@@ -83,7 +91,7 @@ class AttentionMap:
         ):
             if array is not None and array.shape != shape:
                 raise ExactnessError(f"{where}: {name} has shape {array.shape}, expected {shape}")
-        check_rows(self.weights, self.sink, where, self.dtype)
+        check_rows(self.weights, self.visible, self.sink, where, self.dtype)
 
     def blocks(self, heads: tuple[int, ...], rows: int = 64) -> Iterator[Block]:
         """These heads as blocks of at most `rows` consecutive queries."""
@@ -128,6 +136,13 @@ class Record:
         if len(self._by_place) != len(self.maps):
             raise ExactnessError("A layer has two maps of one kind")
         for map_ in self.maps:
+            stack = self.model.stacks.get(map_.kind)
+            heads = 0 if stack is None else stack.heads.get(map_.layer, 0)
+            if any(not 0 <= head < heads for head in map_.heads):
+                raise ExactnessError(
+                    f"{map_.kind} layer {map_.layer} has a map of head {', '.join(map(str, map_.heads))}, but the "
+                    f"model has {heads} heads there"
+                )
             expected = (len(query_tokens(self, map_.kind)), len(key_tokens(self, map_.kind)))
             if map_.weights.shape[-1] != expected[1] or any(not 0 <= q < expected[0] for q in map_.queries):
                 raise ExactnessError(

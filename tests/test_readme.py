@@ -18,9 +18,11 @@ from attn_cli.look import look
 from attn_cli.render.page import to_svg
 from attn_cli.render.screen import Screen
 from attn_cli.selection import Selection
+from tests.models.families import HYBRIDS, MODERN, OLDER
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"```console\n\$ ([^\n]+)\n(.*?)```", re.DOTALL)
+FAMILIES = re.compile(r"(^\| families .*\n\| ---.*\n)((?:\|.*\n)*)", re.MULTILINE)
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -73,6 +75,22 @@ def test_readme_pictures_are_what_a_terminal_shows(
         path.write_text(picture)
     assert path.read_text() == picture
     assert f"(docs/{name}.svg)" in README.read_text()
+
+
+def test_readme_names_every_family_that_is_tested() -> None:
+    text = README.read_text()
+    table = "".join(
+        f"| {len(families)} | {code} | {', '.join(family.name for family in families)} |\n"
+        for families, code in (
+            (MODERN, "calls transformers' attention interface"),
+            (HYBRIDS, "the same, hybrids with state-space layers and their like"),
+            (OLDER, "older, its softmax is watched"),
+        )
+    )
+    if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
+        text = FAMILIES.sub(lambda match: match[1] + table, text)
+        README.write_text(text)
+    assert [found for _, found in FAMILIES.findall(text)] == [table]
 
 
 def test_readme_names_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -147,7 +147,7 @@ class Delivery:
             sink=None if sink is None else _to_numpy(sink, heads),
         )
         where = f"{place.kind} layer {place.layer}, rows from {start}"
-        check_rows(block.weights, block.sink, where, str(dtype).removeprefix("torch."))
+        check_rows(block.weights, block.visible, block.sink, where, str(dtype).removeprefix("torch."))
         self._delivered[place.kind, place.layer] = self._delivered.get((place.kind, place.layer), 0) + 1
         self._eat(block)
 

@@ -14,6 +14,7 @@ import pytest
 from attn_cli import __version__
 from attn_cli.cli.app import main
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "numpy", "tokenizers", "scipy", "pydantic")
 INTERRUPT = """
 import os, signal, sys
@@ -123,7 +124,7 @@ def test_the_examples_in_the_help_pages_work(tmp_path: Path, capsys: pytest.Capt
         capture_output=True,
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert result.returncode == 0, result.stderr.decode()
     assert len((tmp_path / "maps.jsonl").read_text().splitlines()) == 2
@@ -199,8 +200,33 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert result.stdout.split()[-1] in {b"0", b"141"}
 
 
-def test_completion_scripts_are_made(capsys: pytest.CaptureFixture[str]) -> None:
-    result = attn("--show-completion", "bash", SHELL="/bin/bash")
-    assert result.returncode == 0
-    assert b"_ATTN_COMPLETE" in result.stdout or b"complete" in result.stdout
-    assert capsys.readouterr().err == ""
+COMPLETE = """
+eval "$(attn --show-completion)"
+COMP_WORDS=({words}) COMP_CWORD={last}
+_attn_completion attn
+echo "${{COMPREPLY[@]}}"
+"""
+"""What bash does when the tab key is pressed."""
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("attn in", "inspect"),
+        ("attn inspect --que", "--query"),
+        ("attn view --sort f", "focus first"),
+        ("attn inspect --device cu", "cuda"),
+    ],
+)
+def test_bash_completes(words: str, completed: str, tmp_path: Path) -> None:
+    command = tmp_path / "attn"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m attn_cli "$@"\n')
+    command.chmod(0o755)
+    script = COMPLETE.format(words=words, last=len(words.split()) - 1)
+    result = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+    )
+    assert (result.stdout.decode(), result.stderr) == (f"{completed}\n", b"")

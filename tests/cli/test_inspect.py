@@ -95,6 +95,16 @@ def test_json_says_what_was_asked_and_found(attn: Run) -> None:
     assert [word["text"] for word in source["words"]] == SENTENCE.split()
 
 
+def test_verify_prints_the_largest_difference(attn: Run) -> None:
+    document = inspect_json(attn, "--layer", "3", "--verify")
+    assert 0 < document["verified"] < 1e-5
+    shown = attn("inspect", SENTENCE, "--model", "MODEL", "--layer", "3", "--verify")
+    (line,) = (line for line in shown.splitlines() if line.startswith("Verified"))
+    assert line == f"Verified: softmax(scores)·values is what the layers computed, within {document['verified']:.1e}."
+    assert "Verified" not in attn("inspect", SENTENCE, "--model", "MODEL", "--layer", "3")
+    assert inspect_json(attn, "--layer", "3")["verified"] is None
+
+
 @pytest.mark.parametrize("selection", [["--query", "it"], ["--scores"], ["--grid"], ["--no-special", "--no-sink"]])
 def test_every_selection_keeps_to_the_schema(selection: list[str], attn: Run) -> None:
     document = inspect_json(attn, *selection, "--layer", "0")

@@ -64,8 +64,8 @@ def assert_equals_reference(model: Any, inputs: dict[str, Any], rows: int | None
 
 
 def test_there_are_families_enough() -> None:
-    assert len(FAMILIES) >= 55
-    assert sum(family.older for family in FAMILIES.values()) >= 20
+    assert len(FAMILIES) >= 100
+    assert sum(family.older for family in FAMILIES.values()) >= 30
 
 
 @every_family
@@ -169,6 +169,26 @@ def test_scores_are_soft_capped() -> None:
     largest = [np.abs(scores[np.isfinite(scores)]).max() for scores in map(_scores, streamed.blocks)]
     assert 0.69 < max(largest) <= 0.7
     assert_equals_reference(model, inputs_of(model))
+
+
+def test_position_bias_is_part_of_the_scores() -> None:
+    """T5 adds one number for each distance (Raffel et al. 2020, 2.1); without queries, nothing else is left."""
+    model = copy.deepcopy(build("t5"))
+    with torch.no_grad():
+        for path, weight in model.named_parameters():
+            if path.endswith("SelfAttention.q.weight"):
+                weight.zero_()
+    streamed = run(model, inputs_of(model), everything(model, scores=True))
+    sides: dict[Kind, tuple[Any, int]] = {"encoder": (model.encoder, SOURCE), "decoder": (model.decoder, TARGET)}
+    for kind, (stack, length) in sides.items():
+        table = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight.detach().numpy()
+        for layer, head in ((0, 2), (1, 1)):
+            scores = streamed.scores(kind, layer, head, length)
+            for query in range(length):
+                # Below 8, each distance has a row of its own; those to the right come 16 rows further down.
+                for key in range(max(0, query - 7), min(length, query + 8) if kind == "encoder" else query + 1):
+                    row = abs(key - query) + (16 if key > query else 0)
+                    assert_close(scores[query][key], table[row, head])
 
 
 def test_a_learned_sink_takes_what_is_missing_of_each_row() -> None:

@@ -97,13 +97,16 @@ def maps(draw: st.DrawFn, kind: Kind, layer: int, heads: int, size: tuple[int, i
         [draw(st.integers(0, stop)), stop]
         for stop in draw(st.lists(st.integers(0, size[1]), min_size=shape[1], max_size=shape[1]))
     ]
+    visible = np.array(stops, dtype=np.intp)
+    blind = (weights.sum(axis=2) == 0).any(axis=0)
+    visible[blind, 0] = visible[blind, 1]
     return AttentionMap(
         kind=kind,
         layer=layer,
         heads=chosen,
         queries=queries,
         weights=weights,
-        visible=np.array(stops, dtype=np.intp),
+        visible=visible,
         scores=scores if draw(st.booleans()) else None,
         sink=sink,
     )
