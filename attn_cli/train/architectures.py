@@ -94,11 +94,13 @@ def _first(name: str, size: tuple[int, ...]) -> torch.Tensor:
     return torch.nn.init.xavier_uniform_(torch.empty(size))
 
 
-def builder(shape: Shape) -> Callable[[Mapping[str, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]], Learner]:
-    """What makes a model around weights."""
+def builder(
+    shape: Shape, device: str
+) -> Callable[[Mapping[str, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]], Learner]:
+    """What makes a model around weights on a device."""
     if isinstance(shape, recurrent.Shape):
         return lambda weights, drop: recurrent.Recurrent(shape, weights, drop)
-    table = torch.from_numpy(transformer.positions(shape.positions, shape.dim))
+    table = torch.from_numpy(transformer.positions(shape.positions, shape.dim)).to(device)
     return lambda weights, drop: transformer.Transformer(shape, weights, table, drop)
 
 

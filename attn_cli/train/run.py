@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -43,6 +45,10 @@ CHECKPOINTS = "training"
 """The folder, inside the model's, that a training can go on from."""
 SMALLEST = 200
 """Pairs without which there is nothing to learn from."""
+SAVE_EVERY = 120.0
+"""Seconds between checkpoints."""
+TELL_EVERY = 10
+"""Steps between reports."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,7 @@ def train(
         heads.pop("encoder", None)
     trainer = Trainer(
         first_weights(shape, settings.seed),
-        builder(shape),
+        builder(shape, device),
         Guide(heads),
         Schedule(settings.steps, architecture.peak),
         dropout=architecture.dropout,
@@ -165,13 +171,14 @@ def train(
 
     watcher.says("Compiling the training step, which takes a minute or two" if fuse else "Training")
     try:
-        for progress in _steps(trainer, run, mixture, settings, judge_every):
-            watcher.steps(progress)
-            if trainer.step % judge_every == 0 and trainer.step < settings.steps:
-                show()
-            if time.monotonic() - run.saved > SAVE_EVERY:
-                save()
-                run.saved = time.monotonic()
+        with _patience(watcher) as asked:
+            for progress in _steps(trainer, run, mixture, settings, judge_every, asked):
+                watcher.steps(progress)
+                if trainer.step % judge_every == 0 and trainer.step < settings.steps:
+                    show()
+                if time.monotonic() - run.saved > SAVE_EVERY:
+                    save()
+                    run.saved = time.monotonic()
     except KeyboardInterrupt:
         save()
         raise
@@ -179,14 +186,37 @@ def train(
     show()
 
 
-SAVE_EVERY = 120.0
-"""Seconds between checkpoints."""
-TELL_EVERY = 10
-"""Steps between reports."""
+@contextmanager
+def _patience(watcher: Watcher) -> Iterator[Callable[[], bool]]:
+    """Let the step that Ctrl-C falls into come to its end; a second Ctrl-C stops at once.
+
+    Yields:
+        Whether to stop.
+    """
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        watcher.says("Stopping after this step")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _steps(trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings, judge_every: int) -> Iterator[Progress]:
-    """Train, and tell how it goes: every few steps, where it is time to judge, and at the end."""
+def _steps(
+    trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings, judge_every: int, asked: Callable[[], bool]
+) -> Iterator[Progress]:
+    """Train, and tell how it goes: every few steps, where it is time to judge, and at the end.
+
+    Raises:
+        KeyboardInterrupt: between two steps, when it is asked for.
+    """
     fixed = mixture.fixed()
     begun, tokens = time.monotonic(), 0
     seen: list[tuple[float, float, float]] = []
@@ -195,6 +225,8 @@ def _steps(trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings, ju
             seen.append(trainer.learn(batch))
             tokens += batch.tokens
             run.batch += 1
+            if asked():
+                raise KeyboardInterrupt
             if any(trainer.step % every == 0 for every in (TELL_EVERY, judge_every, settings.steps)):
                 loss, aligned, referred = (float(mean) for mean in np.mean(seen, axis=0))
                 speed = tokens / (time.monotonic() - begun)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -110,6 +112,21 @@ def test_stopping_and_going_on_changes_nothing(pairs: list[Pair], tmp_path: Path
     train(pairs, [], told, other, Listener(), resume=True, fuse=False)
     for name, weight in weights_of(one).items():
         assert np.allclose(weights_of(other)[name], weight, atol=1e-4), name
+
+
+def test_ctrl_c_waits_for_the_end_of_a_step(pairs: list[Pair], tmp_path: Path) -> None:
+    class Impatient(Listener):
+        def steps(self, progress: Progress) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert self.said[-1] == "Stopping after this step"
+            super().steps(progress)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, [], settings("rnn", 20), tmp_path / "it", Impatient(), fuse=False)
+    listener = Listener()
+    train(pairs, [], settings("rnn", 20), tmp_path / "it", listener, resume=True, fuse=False)
+    assert [progress.step for progress in listener.progress] == [20]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_more_steps_go_on_from_the_end(pairs: list[Pair], tmp_path: Path) -> None:

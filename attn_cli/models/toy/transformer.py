@@ -167,7 +167,7 @@ class Transformer:
         xp = namespace(ids)
         before = past[0][0].shape[2] if past else 0
         # Each token sees itself and what came before it.
-        order = xp.arange(before + ids.shape[1])
+        order = xp.arange(before + ids.shape[1], device=ids.device)
         causal = hide(order[None, :] <= order[before:, None])
         mask = hide(present)[:, None, None, :]
         states = self._embed(ids, before)
