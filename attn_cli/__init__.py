@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from attn_cli.api import Inspector
 
 __all__ = ["__version__", "load"]
@@ -19,7 +21,7 @@ __all__ = ["__version__", "load"]
 __version__ = "0.1.0"
 
 
-def load(name: str, **options: Any) -> Inspector:
+def load(name: str | PathLike[str], **options: Any) -> Inspector:
     """Load a model, to be asked with `.inspect(text)`; see `attn_cli.api`.
 
     Args:

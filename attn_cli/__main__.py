@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from attn_cli.cli.app import main as run
-
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    try:
+        # Half of the time that help takes goes into this import, so a Ctrl-C may well come here.
+        from attn_cli.cli.app import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(run())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import Any
 
 from attn_cli.blocks import ModelInfo
@@ -12,6 +14,9 @@ from attn_cli.record import Record
 from attn_cli.selection import Selection, check_syntax
 
 __all__ = ["Inspector", "load"]
+
+LISTS = frozenset({"layer", "head", "query"})
+"""What is chosen by a list, of which a number alone is the shortest."""
 
 
 class Inspector:
@@ -50,7 +55,8 @@ class Inspector:
             target: the decoder's side, for an encoder-decoder.
             truncate: cut a text that is too long for the model.
             verify: check softmax(scores) . values against what the layers computed.
-            **selection: fields of `attn_cli.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...
+            **selection: fields of `attn_cli.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...;
+                whole numbers as such, too: `layer=2`.
 
         Returns:
             The record; its `maps` hold `weights` `[head, query, key]` for each layer.
@@ -58,15 +64,16 @@ class Inspector:
         Raises:
             AttnError: whatever the command would have said.
         """
-        choice = Selection(**selection)
+        numbers = {name: str(value) for name, value in selection.items() if name in LISTS and type(value) is int}
+        choice = Selection(**selection | numbers)
         if choice.query is not None and choice.view == "heads":
-            choice = Selection(**{**selection, "view": "query"})
+            choice = replace(choice, view="query")
         check_syntax(choice)
         source = self._model.prepare(text, pair=pair, target=target, truncate=truncate)
         return look(source, choice, keep=True, verify=verify).record
 
 
-def load(name: str, **options: Any) -> Inspector:
+def load(name: str | os.PathLike[str], **options: Any) -> Inspector:
     """Load a model once.
 
     Args:
@@ -76,4 +83,4 @@ def load(name: str, **options: Any) -> Inspector:
     Raises:
         ModelError: it cannot be found, read or inspected.
     """
-    return Inspector(load_model(name, LoadOptions(**options)))
+    return Inspector(load_model(os.fspath(name), LoadOptions(**options)))

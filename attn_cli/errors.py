@@ -14,6 +14,7 @@ Raise one of these where the fault is found; `attn_cli.cli.app` is the only plac
 | 7         | `MemoryLimitError`  | the answer would not fit in memory                                 |
 | 8         | `ExactnessError`    | the weights found are not attention weights: nothing can be shown  |
 | 130       |                     | interrupted with Ctrl-C                                            |
+| 141       |                     | nobody reads the output any more (`head` has seen enough)          |
 """
 
 from __future__ import annotations
@@ -27,7 +28,20 @@ __all__ = [
     "OutputError",
     "SelectionError",
     "UsageError",
+    "quoted",
+    "shortened",
 ]
+
+
+def quoted(text: str) -> str:
+    """What a user typed, as a message quotes it."""
+    return repr(shortened(text))
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The text, or its start and its end: what a message quotes may be as long as a book."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
 class AttnError(Exception):

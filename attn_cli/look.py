@@ -8,8 +8,8 @@ from rich.console import Group
 
 from attn_cli import __version__
 from attn_cli.blocks import Block, Source
-from attn_cli.errors import MemoryLimitError
 from attn_cli.measure.collect import KeepMaps, map_bytes
+from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
 from attn_cli.render.document import Document, head_rows
@@ -21,8 +21,6 @@ from attn_cli.words import Regroup
 
 __all__ = ["Seen", "look", "notebook_html"]
 
-SMALL = 256 * 2**20
-"""Bytes that any machine that runs a Transformer has to spare."""
 NOTEBOOK_WIDTH = 100
 """Columns; what a notebook's cell shows without scrolling."""
 
@@ -95,22 +93,12 @@ def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
         # Old-style code gives a layer's weights all at once, and needs the scores for them.
         + (3 * layer if plan.source.model.captured == "hooks" else 0)
     )
-    if needed <= SMALL:
-        return
-    import psutil
-
-    available = psutil.virtual_memory().available
-    if needed > available:
-        maps = f"{plan.head_count} heads of {len(plan.positions):,} × {plan.keys.tokens:,} weights"
-        raise MemoryLimitError(
-            f"This takes {_gigabytes(needed)} of memory for {maps}, and {_gigabytes(available)} are free",
-            "Choose fewer with --layer, --head or --query"
-            + (", or leave out --json and --save: what is only looked at is not kept" if keep else ", or cut the text"),
-        )
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB"
+    require(
+        needed,
+        f"Looking at {plan.head_count} heads of {len(plan.positions):,} × {plan.keys.tokens:,} weights",
+        "Choose fewer with --layer, --head or --query"
+        + (", or leave out --json and --save: what is only looked at is not kept" if keep else ", or cut the text"),
+    )
 
 
 def notebook_html(record: Record) -> str:

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from attn_cli.blocks import ModelInfo, Request, Source, Stack, key_tokens, query_tokens
-from attn_cli.errors import InputError, SelectionError
+from attn_cli.errors import InputError, SelectionError, quoted, shortened
 from attn_cli.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
 from attn_cli.words import Units
 
 __all__ = ["Plan", "choose_heads", "choose_kind", "choose_queries", "choose_rows", "make_plan", "name_head"]
+
+
+NUMBER = re.compile(r"\d{1,18}")
+"""Of an occurrence or a position; Python itself refuses to read numbers of some thousand digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +199,7 @@ def choose_queries(units: Units, query: str) -> tuple[int, ...]:
         SelectionError: there is no such word or position.
     """
     chosen: list[int] = []
-    for part in _query_parts(units, query):
+    for part in _query_parts(units, query) or [query]:
         chosen.extend(index for index in _matches(units, part) if index not in chosen)
     return tuple(sorted(chosen))
 
@@ -207,19 +211,22 @@ def _query_parts(units: Units, query: str) -> Sequence[str]:
 
 
 def _matches(units: Units, query: str) -> list[int]:
+    found = _same_word(units, query)
+    if found:
+        return found
     word, mark, which = query.rpartition("#")
-    if mark and word and which.isdecimal():
+    if mark and word and NUMBER.fullmatch(which):
         found = _same_word(units, word)
         if not found:
             raise _no_such_word(units, word)
         if not 1 <= int(which) <= len(found):
-            times = "once" if len(found) == 1 else f"{len(found)} times"
-            raise SelectionError(f"{word!r} stands there only {times}", f"Write {word}#1 to {word}#{len(found)}")
+            many = len(found) > 1
+            raise SelectionError(
+                f"{quoted(word)} stands there only {f'{len(found)} times' if many else 'once'}",
+                f"Write {shortened(word)}#1" + (f" to {shortened(word)}#{len(found)}" if many else ""),
+            )
         return [found[int(which) - 1]]
-    found = _same_word(units, query)
-    if found:
-        return found
-    if re.fullmatch(r"-?\d+", query):
+    if re.fullmatch(rf"-?{NUMBER.pattern}", query):
         position = int(query) + (len(units) if int(query) < 0 else 0)
         if not 0 <= position < len(units):
             raise SelectionError(f"There is no position {query}", f"Positions run from 0 to {len(units) - 1}")
@@ -239,8 +246,8 @@ def _plain(word: str) -> str:
 
 def _no_such_word(units: Units, word: str) -> SelectionError:
     shown = list(dict.fromkeys(units.labels))
-    listed = ", ".join(shown[:40]) + (f" and {len(shown) - 40} more" if len(shown) > 40 else "")
-    return SelectionError(f"{word!r} is not in the text", f"Its words are: {listed}")
+    listed = ", ".join(map(shortened, shown[:40])) + (f" and {len(shown) - 40} more" if len(shown) > 40 else "")
+    return SelectionError(f"{quoted(word)} is not in the text", f"Its words are: {listed}")
 
 
 def _listed(things: Iterable[object]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from attn_cli.errors import UsageError
+from attn_cli.errors import UsageError, quoted
 
 __all__ = ["KINDS", "Kind", "Rows", "Selection", "SortKey", "check_syntax", "parse_heads", "parse_numbers"]
 
@@ -18,15 +18,19 @@ Rows = Literal["output", "input"]
 
 SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "previous", "link"]
 
-RANGE = re.compile(r"(-?\d+)(?:-(-?\d+))?")
-PLACE = re.compile(r"(-?\d+)\.(-?\d+)")
+View = Literal["heads", "query", "grid"]
+Unit = Literal["word", "token"]
+
+# Python itself refuses to read numbers of some thousand digits.
+RANGE = re.compile(r"(-?\d{1,18})(?:-(-?\d{1,18}))?")
+PLACE = re.compile(r"(-?\d{1,18})\.(-?\d{1,18})")
 
 
 @dataclass(frozen=True)
 class Selection:
     """What a user asked to see, as it was typed; `attn_cli.plan` turns it into indices."""
 
-    view: Literal["heads", "query", "grid"] = "heads"
+    view: View = "heads"
     """`heads` shows one head's whole table where only one is chosen."""
     kind: Kind | None = None
     """None: the model's first kind, or `cross` where a target was given."""
@@ -36,7 +40,7 @@ class Selection:
     """`3`, `0-3`, or `2.5,4.1` (layer.head); None for all."""
     query: str | None = None
     """`it`, `it#2`, `11`; None for all."""
-    unit: Literal["word", "token"] = "word"
+    unit: Unit = "word"
     special: bool = True
     """Show special tokens; where not, the rows are renormalised."""
     sink: bool = True
@@ -65,7 +69,7 @@ def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
         match = RANGE.fullmatch(part.strip())
         if match is None:
             raise UsageError(
-                f"{option} {text!r} is not a list of numbers", f"Write it like {option} 0-2,5 or {option} -1"
+                f"{option} {quoted(text)} is not a list of numbers", f"Write it like {option} 0-2,5 or {option} -1"
             )
         first = int(match[1])
         ranges.append((first, first if match[2] is None else int(match[2])))
@@ -83,7 +87,8 @@ def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
     if any(places):
         if not all(places):
             raise UsageError(
-                f"--head {text!r} mixes layer.head with plain heads", "Write --head 2.5,4.1, or --layer 2 --head 5,1"
+                f"--head {quoted(text)} mixes layer.head with plain heads",
+                "Write --head 2.5,4.1, or --layer 2 --head 5,1",
             )
         return tuple((int(place[1]), int(place[2])) for place in places if place)
     parse_numbers(text, "--head")
@@ -94,11 +99,37 @@ def check_syntax(selection: Selection) -> None:
     """Find what no model could make sense of, before one is loaded.
 
     Raises:
-        UsageError: a list is not written as one, or a layer is given twice over.
+        UsageError: a list is not written as one, a layer is given twice over, or (from Python) a field holds what it
+            cannot.
     """
+    _check_values(selection)
     if selection.layer is not None:
         parse_numbers(selection.layer, "--layer")
     if selection.head is not None and parse_heads(selection.head) is not None and selection.layer is not None:
         raise UsageError("--head names layers already, so --layer cannot go with it", "Leave --layer out")
     if selection.query is not None and not selection.query.strip():
         raise UsageError("--query is empty", "Give a word of the sentence or its position")
+
+
+def _check_values(selection: Selection) -> None:
+    """The command line lets nothing else through, but in Python anything can be written."""
+    choices: dict[str, tuple[str | None, ...]] = {
+        "view": get_args(View),
+        "kind": (None, *KINDS),
+        "unit": get_args(Unit),
+        "rows": (None, *get_args(Rows)),
+        "sort": get_args(SortKey),
+    }
+    for name, known in choices.items():
+        value: Any = getattr(selection, name)
+        if value not in known:
+            raise UsageError(
+                f"There is no {name} {quoted(str(value))}", f"Choose from {', '.join(map(str, filter(None, known)))}"
+            )
+    for name in ("layer", "head", "query"):
+        value = getattr(selection, name)
+        if not isinstance(value, str | None):
+            raise UsageError(f"{name} {quoted(str(value))} is not written as text", f'Write it like {name}="2"')
+    keys: Any = selection.top_k
+    if not isinstance(keys, int) or keys < 1:
+        raise UsageError(f"top_k {quoted(str(keys))} is no number of keys", "Give a whole number from 1")

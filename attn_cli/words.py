@@ -7,8 +7,10 @@ weight *from* a word is the mean over its pieces (Clark et al. 2019, section 4.1
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -131,9 +133,8 @@ def _cells_touched(cells: list[tuple[int, int]], text: str, start: int, end: int
         end -= 1
     if start == end:
         return None
-    starts = [cell[0] for cell in cells]
-    first = int(np.searchsorted(starts, start, side="right")) - 1
-    last = int(np.searchsorted(starts, end, side="left"))
+    first = bisect_right(cells, start, key=itemgetter(0)) - 1
+    last = bisect_left(cells, end, key=itemgetter(0))
     return (0, first, last)
 
 

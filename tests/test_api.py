@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 import attn_cli
-from attn_cli import look as look_module
+from attn_cli import memory
 from attn_cli.cli.app import main
 from attn_cli.errors import MemoryLimitError, SelectionError, UsageError
 from attn_cli.look import look
@@ -61,11 +62,45 @@ def test_python_gets_the_same_errors(minilm: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("layer=1.5", "layer '1.5' is not written as text. Write it like layer=\"2\"."),
+        ("head=['2.5']", "is not written as text"),
+        ("view='table'", "There is no view 'table'. Choose from heads, query, grid."),
+        ("unit='words'", "Choose from word, token."),
+        ("kind='self'", "Choose from encoder, decoder, cross."),
+        ("sort=None", "There is no sort 'None'. Choose from layer, focus,"),
+        ("top_k=0", "top_k '0' is no number of keys"),
+        ("top_k='3'", "Give a whole number from 1."),
+        ("layer='x'", "--layer 'x' is not a list of numbers"),
+    ],
+)
+def test_what_python_lets_through_is_refused(written: str, message: str) -> None:
+    """In a process of its own: here the signatures' own checks would come first."""
+    script = (
+        "from attn_cli.selection import Selection, check_syntax\n"
+        f"try: check_syntax(Selection({written}))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("UsageError ")
+    assert message in ran.stdout
+
+
+def test_numbers_and_paths_are_taken_as_they_are(minilm: str) -> None:
+    model = attn_cli.load(Path(minilm))
+    record = model.inspect(SENTENCE, layer=3, head=1, query=9)
+    assert record.selection == Selection(view="query", layer="3", head="1", query="9")
+    assert [(map_.layer, map_.heads) for map_ in record.maps] == [(3, (1,))]
+    assert record.model.name == minilm
+
+
+@pytest.mark.parametrize(
     ("selection", "keep"),
     [(Selection(), True), (Selection(), False), (Selection(view="grid"), False), (Selection(head="0.1"), False)],
 )
 def test_memory_is_predicted(selection: Selection, keep: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look_module, "SMALL", 0)
+    monkeypatch.setattr(memory, "SMALL", 0)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10))
     with pytest.raises(MemoryLimitError, match=r"GB of memory.*--query"):
         look(encoder_record(), selection, keep=keep)
@@ -74,7 +109,7 @@ def test_memory_is_predicted(selection: Selection, keep: bool, monkeypatch: pyte
 
 
 def test_only_what_is_kept_needs_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look_module, "SMALL", 0)
+    monkeypatch.setattr(memory, "SMALL", 0)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10))
     assert look(encoder_record(), Selection(view="query", query="fit"), keep=False).view.summaries()
 

@@ -18,6 +18,7 @@ MAY_BE_HEAVY = re.compile(r"models/(?!files|__init__)\w+\.py|train/.*")
 # Each room may import those before it. `models` stands beside the rooms that measure and draw, and knows none of them.
 ORDER = (
     "errors",
+    "memory",
     "encoding",
     "shapes",
     "selection",
@@ -32,7 +33,7 @@ ORDER = (
     "train",
     "cli",
 )
-MODELS_MAY_IMPORT = {"errors", "encoding", "shapes", "selection", "blocks", "record", "words", "models"}
+MODELS_MAY_IMPORT = {"errors", "memory", "encoding", "shapes", "selection", "blocks", "record", "words", "models"}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

@@ -29,7 +29,7 @@ def test_lists_of_numbers(text: str, expected: tuple[tuple[int, int], ...]) -> N
     assert parse_numbers(text, "--layer") == expected
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "-", "1..2", "1;2", "0x1", "1,,2", "2.5", "1 2", "٣-"])
+@pytest.mark.parametrize("text", ["", "a", "1-", "-", "1..2", "1;2", "0x1", "1,,2", "2.5", "1 2", "٣-", "9" * 5000])
 def test_what_is_no_list_of_numbers(text: str) -> None:
     with pytest.raises(UsageError, match="--layer"):
         check_syntax(Selection(layer=text))
@@ -138,7 +138,10 @@ def test_queries_are_words_occurrences_or_positions(query: str, expected: tuple[
         ("cat", r"'cat' is not in the text.*Its words are: it, said"),
         ("it#3", r"only 2 times.*it#1 to it#2"),
         ("it#0", r"only 2 times"),
-        ("said#2", r"only once"),
+        ("said#2", r"only once\. Write said#1\.$"),
+        ("said#" + "9" * 5000, r"'said#9+…9+' is not in the text"),
+        ("9" * 5000, r"'9+…9+' is not in the text"),
+        (",,", r"',,' is not in the text"),
         ("cat#1", r"not in the text"),
         ("7", r"no position 7.*0 to 6"),
         ("-8", r"no position -8"),
@@ -146,8 +149,21 @@ def test_queries_are_words_occurrences_or_positions(query: str, expected: tuple[
     ],
 )
 def test_queries_that_are_not_there(query: str, message: str) -> None:
-    with pytest.raises(SelectionError, match=message):
+    with pytest.raises(SelectionError, match=message) as raised:
         choose_queries(IT, query)
+    assert len(str(raised.value)) < 200
+
+
+def test_a_piece_that_looks_like_an_occurrence() -> None:
+    pieces = Units.of(make_tokens("12", ["1", "##2"], [(0, 1), (1, 2)], [False] * 2), "token")
+    assert choose_queries(pieces, "##2") == (1,)
+    assert choose_queries(pieces, "##2#1") == (1,)
+
+
+def test_words_as_long_as_a_book_are_listed_by_their_ends() -> None:
+    long = Units.of(make_tokens("x" * 9999, ["x" * 9999], [(0, 9999)], [False]))
+    with pytest.raises(SelectionError, match=r"Its words are: x+…x+\.$"):
+        choose_queries(long, "y")
 
 
 def test_a_plan_asks_for_the_tokens_of_the_chosen_word() -> None:

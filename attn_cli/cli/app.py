@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -12,8 +12,8 @@ import typer
 from attn_cli import __version__
 from attn_cli.cli import inspect, models, schema, train, view
 from attn_cli.cli.commands import Command, Group
-from attn_cli.errors import AttnError
-from attn_cli.render.labels import clean
+from attn_cli.cli.streams import ReaderGoneError, say, standard_streams
+from attn_cli.errors import AttnError, MemoryLimitError, UsageError, shortened
 
 __all__ = ["app", "main"]
 
@@ -21,6 +21,8 @@ __all__ = ["app", "main"]
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = 130
+READER_GONE = 141
+"""What a shell reports for a program that a broken pipe has ended."""
 
 EPILOG = """\b
 Example: attn inspect "The cat sat on the mat" --model FOLDER
@@ -65,38 +67,36 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code; see `attn_cli.errors`.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A text from anywhere must not end in UnicodeEncodeError on a terminal that cannot show it.
-        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     debug = os.environ.get("ATTN_DEBUG", "") not in {"", "0"}
-    try:
-        code = typer.main.get_command(app).main(arguments, prog_name="attn", standalone_mode=False)
-        sys.stdout.flush()
-    except AttnError as error:
-        if debug:
-            raise
-        return _complain(str(error), error.exit_code)
-    except CommandLineError as error:
-        if debug:
-            raise
-        return _command_line_error(error)
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`); the interpreter must not try to flush again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    return int(code or 0)
+    with standard_streams():
+        try:
+            code = typer.main.get_command(app).main(arguments, prog_name="attn", standalone_mode=False)
+            sys.stdout.flush()
+        except (KeyboardInterrupt, typer.Abort):
+            return INTERRUPTED
+        except ReaderGoneError:
+            return READER_GONE
+        except Exception as error:  # whatever it is: here it ends, and a person gets one line
+            if debug:
+                traceback.print_exc()
+            told = _told(error)
+            say(str(told))
+            return told.exit_code
+        return int(code or 0)
 
 
-def _complain(message: str, code: int) -> int:
-    # The one line may quote the user's text, so control characters in it are made visible, not obeyed.
-    print(f"attn: {clean(message)}", file=sys.stderr)
-    return code
-
-
-def _command_line_error(error: Exception) -> int:
-    message: str = error.format_message()  # type: ignore[attr-defined]
-    context = getattr(error, "ctx", None)
-    path = "attn" if context is None else context.command_path
-    return _complain(f"{message.rstrip('.')}. See '{path} --help'.", 2)
+def _told(error: Exception) -> AttnError:
+    """What a person should hear of an error."""
+    if isinstance(error, AttnError):
+        return error
+    if isinstance(error, CommandLineError):
+        message: str = error.format_message()  # type: ignore[attr-defined]
+        context = getattr(error, "ctx", None)
+        path = "attn" if context is None else context.command_path
+        return UsageError(message.rstrip("."), f"See '{path} --help'")
+    if isinstance(error, MemoryError):
+        return MemoryLimitError("Memory ran out", "Choose fewer heads with --layer or --head, or a shorter text")
+    return AttnError(
+        f"This is a fault in attn itself ({type(error).__name__}: {shortened(str(error), 200)})",
+        "Set ATTN_DEBUG=1 to see where it happened, and please report it",
+    )

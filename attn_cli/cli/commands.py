@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from attn_cli.errors import quoted
+
 __all__ = ["Command", "Group"]
 
 OTHER = "Options"
@@ -51,7 +53,7 @@ def _processed(parameter: Parameter, context: Any, given: Any) -> Any:
 
 def _read(parameter: Parameter, context: Any, given: str) -> str | int | Path:
     def refuse(why: str) -> NoReturn:
-        raise typer.BadParameter(f"{given!r} {why}", ctx=context, param=parameter)
+        raise typer.BadParameter(f"{quoted(given)} {why}", ctx=context, param=parameter)
 
     kind, choices = parameter.type_descriptor.annotation, parameter.type_descriptor.choices
     if choices is not None and given not in choices:
@@ -66,11 +68,25 @@ def _read(parameter: Parameter, context: Any, given: str) -> str | int | Path:
         refuse("is not a whole number")
     if parameter.min is not None and number < parameter.min:
         refuse(f"is less than {parameter.min}")
+    if parameter.max is not None and number > parameter.max:
+        refuse(f"is more than {parameter.max}")
     return number
 
 
 class Command(_ReadsValues, TyperCommand):
     """Help that shows the options by group. Rich's panels would do the same at twice the time of everything else."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; a sentence that was not quoted falls apart into more texts than there can be."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest:
+            quotes = any(parameter.name == "text" for parameter in self.get_params(ctx))
+            ctx.fail(
+                f"There is no place for {', '.join(map(quoted, rest[:3]))}{', ...' if rest[3:] else ''}"
+                f"{': put the sentence in quotes' if quotes else ''}"
+            )
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group, in the order they are declared."""

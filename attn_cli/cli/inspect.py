@@ -9,6 +9,7 @@ import typer
 
 from attn_cli.cli import texts
 from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, SelectionOptions, TextOptions, grouped
+from attn_cli.encoding import check_text
 from attn_cli.errors import AttnError, UsageError
 from attn_cli.selection import Selection, check_syntax
 
@@ -49,8 +50,11 @@ def run(
     """Run the command."""
     selection = choice.over(Selection())
     check_syntax(selection)
+    for side, name in ((reading.pair, "--pair"), (reading.target, "--target")):
+        if side is not None:
+            check_text(side, f"The text of {name}")
     sentences = texts.sentences(text, reading.file)
-    if model.model is None:
+    if model.model is None or not model.model.strip():
         raise NO_MODEL
 
     from attn_cli.cli.show import Output, working
@@ -61,7 +65,7 @@ def run(
 
     def looks() -> Iterator[Seen]:
         loaded = None
-        for sentence in sentences:
+        for sentence in out.as_many_as_fit(sentences):
             if loaded is None:
                 with working("Loading", str(model.model)):
                     loaded = load(

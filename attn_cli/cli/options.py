@@ -110,7 +110,8 @@ class SelectionOptions:
         _select("--query", "-q", metavar="WORD", help="Where a word looks: it, it#2 for the second, or its position."),
     ] = None
     top_k: Annotated[
-        int | None, _select("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3).")
+        int | None,
+        _select("--top-k", "-k", metavar="N", min=1, max=10**6, help="Keys to list for --query (default: 3)."),
     ] = None
     tokens: Annotated[
         bool | None, _select("--tokens/--words", help="The model's own pieces, or whole words (default).")
@@ -139,8 +140,8 @@ class SelectionOptions:
         """
         if self.grid and self.query is not None:
             raise UsageError("--grid shows all queries, so --query cannot go with it", "Choose one of them")
-        if self.scores and self.tokens is False:
-            raise UsageError("A word of several pieces has no single score", "Leave --words out to see scores by token")
+        if self.tokens is False and (base.scores if self.scores is None else self.scores):
+            raise UsageError("A word of several pieces has no single score", "Leave --words out, or add --weights")
         given = {
             field.name: value
             for field in fields(self)

@@ -15,4 +15,4 @@ def run() -> None:
     """Print the schema on stdout."""
     from attn_cli.render.schema import schema
 
-    sys.stdout.write(schema().decode() + "\n")
+    sys.stdout.buffer.write(schema() + b"\n")

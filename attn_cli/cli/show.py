@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from itertools import chain, islice
+from typing import TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
 from attn_cli.cli.options import DisplayOptions, OutputOptions
 from attn_cli.cli.save import Saver, titled
+from attn_cli.cli.streams import say
 from attn_cli.look import Seen
 from attn_cli.render.files import Destination, destination
 from attn_cli.render.json import to_json
@@ -21,6 +23,8 @@ from attn_cli.render.labels import clean, fit, width
 from attn_cli.render.screen import console, probe
 
 __all__ = ["Output", "working"]
+
+Input = TypeVar("Input")
 
 
 def working(task: str, name: str) -> AbstractContextManager[object]:
@@ -54,6 +58,19 @@ class Output:
         """Whether something written needs the maps themselves."""
         return self.json or (self.destination is not None and self.destination.holds_maps)
 
+    def as_many_as_fit(self, inputs: Iterable[Input]) -> Iterator[Input]:
+        """What there is to look at. A file for one sentence waits for the second before the first is looked at.
+
+        Raises:
+            OutputError: there is a second.
+        """
+        rest = iter(inputs)
+        if self.destination is not None and self.destination.single:
+            first = list(islice(rest, 2))
+            self.destination.check_count(len(first))
+            rest = iter(first)
+        yield from rest
+
     def write(self, looks: Iterable[Seen]) -> None:
         """Show each as it comes, and save them all.
 
@@ -64,13 +81,12 @@ class Output:
             saver = None
             for number, (seen, title) in enumerate(self._titled(looks)):
                 if self.destination is not None:
-                    self.destination.check_count(number + 1)
                     if saver is None:
                         saver = stack.enter_context(Saver.open(self.destination, self.screen, several=bool(title)))
                     saver.add(seen, title)
                 self._show(seen, title, number)
         if self.destination is not None and saver is not None:
-            print(f"attn: saved {clean(str(self.destination.path))}", file=sys.stderr)
+            say(f"saved {self.destination.path}")
 
     def _titled(self, looks: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
         """Give each a title where there are several."""
@@ -83,7 +99,7 @@ class Output:
 
     def _show(self, seen: Seen, title: str, number: int) -> None:
         for note in seen.record.notes:
-            print(f"attn: note: {clean(note)}", file=sys.stderr)
+            say(f"note: {note}")
         if self.json:
             sys.stdout.buffer.write(to_json(seen.record, seen.rows()))
         else:

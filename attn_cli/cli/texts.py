@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-from attn_cli.encoding import decode_text
+from attn_cli.encoding import check_text, decode_text
 from attn_cli.errors import AttnError, InputError, UsageError
 
 __all__ = ["Sentence", "located", "sentences"]
+
+LONGEST = 2**24
+"""Bytes in a line. No model reads as much, and what has no lines (`/dev/zero`, a picture) must end somewhere."""
+
+
+@runtime_checkable
+class _Lines(Protocol):
+    """A file open for reading bytes."""
+
+    def readline(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +39,7 @@ def sentences(text: str | None, file: Path | None) -> Iterator[Sentence]:
 
     Args:
         text: the argument; `-` means standard input, as does None where something is piped in.
-        file: what `--file` names.
+        file: what `--file` names; `-` means standard input here too.
 
     Raises:
         UsageError: there is no text, or two sources of it.
@@ -35,32 +47,38 @@ def sentences(text: str | None, file: Path | None) -> Iterator[Sentence]:
     """
     if text is not None and file is not None:
         raise UsageError("There is a text and a --file as well", "Give one of them")
-    if file is not None:
+    piped = "-" in (text, str(file))
+    if file is not None and not piped:
         return _from_file(file)
-    if text == "-" or (text is None and not sys.stdin.isatty()):
+    if piped or (text is None and not sys.stdin.isatty()):
         return _lines(sys.stdin.buffer, "standard input")
     if text is None:
         raise UsageError("There is no text to look at", "Give a sentence in quotes, pipe lines in, or use --file PATH")
-    return iter([Sentence(_not_blank(_well_formed(text)))])
+    return iter([Sentence(check_text(text))])
 
 
 def _from_file(path: Path) -> Iterator[Sentence]:
     try:
-        with path.open("rb") as lines:
-            yield from _lines(lines, str(path))
+        lines = path.open("rb")
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise _unreadable(str(path), error) from error
+    with lines:
+        yield from _lines(lines, str(path))
 
 
-def _lines(lines: Iterable[bytes], name: str) -> Iterator[Sentence]:
+def _lines(stream: _Lines, name: str) -> Iterator[Sentence]:
     found = False
-    for number, line in enumerate(lines, start=1):
+    for number in count(1):
         where = f"line {number} of {name}"
-        text = (
-            decode_text(line, where, "Convert it, for example with: iconv -f LATIN1 -t UTF-8")
-            .removeprefix("\ufeff")
-            .rstrip("\r\n")
-        )
+        try:
+            line = stream.readline(LONGEST + 1)
+        except OSError as error:
+            raise _unreadable(name, error) from error
+        if not line:
+            break
+        if len(line) > LONGEST:
+            raise InputError(f"{where} is longer than {LONGEST:,} bytes", "Give a text with one sentence a line")
+        text = decode_text(line, where).removeprefix("\ufeff").rstrip("\r\n")
         if text.strip():
             found = True
             yield Sentence(text, where)
@@ -68,18 +86,8 @@ def _lines(lines: Iterable[bytes], name: str) -> Iterator[Sentence]:
         raise InputError(f"There is no text in {name}", "Give one sentence a line")
 
 
-def _well_formed(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError("The text is not UTF-8", "Check the terminal's encoding, or use --file") from error
-    return text
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise InputError("The text is empty", "Give a sentence in quotes")
-    return text
+def _unreadable(name: str, error: OSError) -> InputError:
+    return InputError(f"{name} cannot be read: {error.strerror}", "Name a text file with one sentence a line")
 
 
 def located(error: AttnError, where: str) -> AttnError:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from attn_cli.cli.streams import say
 from attn_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
 
@@ -93,6 +90,6 @@ def run(
                 fuse=fuse,
             )
     except KeyboardInterrupt:
-        print(f"attn: stopped; the same command with --resume goes on from {out}", file=sys.stderr)
+        say(f"stopped; the same command with --resume goes on from {out}")
         raise
-    print(f'attn: saved {out}; try attn translate "The cat sat on the mat" --model {out}', file=sys.stderr)
+    say(f'saved {out}; try attn translate "The cat sat on the mat" --model {out}')

@@ -48,7 +48,7 @@ def run(
     out = Output(display, output)
 
     def looks() -> Iterator[Seen]:
-        for record in read_records(sys.stdin.buffer if file == "-" else Path(file)):
+        for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file))):
             yield look(record, choice.over(record.selection), keep=out.keeps)
 
     out.write(looks())

@@ -6,9 +6,9 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import Any
 
-import psutil
 import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
 
 from attn_cli.errors import AttnError, MemoryLimitError, ModelError
+from attn_cli.memory import available, gigabytes
 from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
 from attn_cli.models.files import Checkpoint, needs_code
@@ -101,7 +102,7 @@ def choose_dtype(
     """
     if "quantization_config" in checkpoint.config:
         return None, ()
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available()
     name: str = "float32" if wanted == "auto" else wanted
     saved = checkpoint.saved_dtype or "float32"
     notes: tuple[str, ...] = ()
@@ -111,7 +112,7 @@ def choose_dtype(
     needed = checkpoint.bytes_in(name)
     if needed > free:
         raise MemoryLimitError(
-            f"The weights of {checkpoint.name} take {needed / 1e9:.1f} GB in {name}, and {free / 1e9:.1f} GB are free",
+            f"The weights of {checkpoint.name} take {gigabytes(needed)} in {name}, and {gigabytes(free)} are free",
             "Use --dtype bfloat16 or a smaller model" if name == "float32" else "Use a smaller model",
         )
     dtype: torch.dtype = getattr(torch, name)
@@ -168,7 +169,8 @@ def read_model(
         ModelError: it reads no text, or its weights are not there, do not fit, or are not all of them.
         MemoryLimitError: memory ran out.
     """
-    with faults_told(f"{checkpoint.name} cannot be loaded", "Check that the folder's files belong together"):
+    problem = f"{checkpoint.name} cannot be loaded"
+    with faults_told(problem, "Check that the folder's files belong together"), _pickles_told(checkpoint, problem):
         model_class = _model_class(checkpoint, config, options)
         model, found = model_class.from_pretrained(
             checkpoint.folder,
@@ -197,6 +199,20 @@ def read_model(
         )
     loaded: PreTrainedModel = model.eval()
     return loaded, not any("lm_head" in key for key in found["missing_keys"])
+
+
+@contextmanager
+def _pickles_told(checkpoint: Checkpoint, problem: str) -> Iterator[None]:
+    """What is wrong with a pickle, without torch's advice to let it run code."""
+    try:
+        yield
+    except (UnpicklingError, EOFError, KeyError) as fault:  # KeyError: bytes that are no instruction
+        if not checkpoint.pickled:
+            raise
+        raise ModelError(
+            f"{problem}: its pickle is damaged, or holds more than weights, which is not read even with --allow-pickle",
+            "Save the model again with save_pretrained, which writes safetensors",
+        ) from fault
 
 
 def _model_class(checkpoint: Checkpoint, config: PreTrainedConfig, options: LoadOptions) -> Any:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from attn_cli.blocks import Tokens
-from attn_cli.errors import InputError
 from attn_cli.words import make_tokens
 
-__all__ = ["Pieces", "check_text"]
+__all__ = ["Pieces"]
 
 
 @dataclass(frozen=True)
@@ -92,19 +91,3 @@ class Pieces:
             self,
             **{name: getattr(self, name)[:-1] for name in ("ids", "names", "offsets", "special", "segments")},
         )
-
-
-def check_text(text: str) -> None:
-    """Make sure that there is something to tokenize.
-
-    Raises:
-        InputError: the text is blank or no text at all.
-    """
-    if not text.strip():
-        raise InputError("The text is empty", "Give at least one word")
-    try:
-        text.encode()
-    except UnicodeEncodeError as fault:
-        raise InputError(
-            "The text is not valid Unicode (it has half of a surrogate pair)", "Save it as UTF-8"
-        ) from fault

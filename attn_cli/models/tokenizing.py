@@ -7,8 +7,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from attn_cli.encoding import check_text
 from attn_cli.errors import InputError
-from attn_cli.models.pieces import Pieces, check_text
+from attn_cli.models.pieces import Pieces
 from attn_cli.words import written_offsets
 
 __all__ = ["encode", "spell", "written"]
@@ -39,9 +40,9 @@ def encode(
         InputError: the text is blank or no text at all, gives no tokens, or `pair` is given to a tokenizer that does
             not keep two segments apart.
     """
-    for content in (text, pair):
-        if content is not None:
-            check_text(content)
+    check_text(text, "The target" if target else "The text")
+    if pair is not None:
+        check_text(pair, "The second text")
     settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
     pieces = (_encode_fast if tokenizer.is_fast else _encode_slow)(tokenizer, prefix + text, pair, target, settings)
     if prefix:

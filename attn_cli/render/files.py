@@ -48,15 +48,20 @@ class Destination:
         """Whether the format keeps the maps themselves, and not a drawing of them."""
         return self.suffix in RECORDS
 
+    @property
+    def single(self) -> bool:
+        """Whether the format holds one sentence."""
+        return self.suffix in SINGLE
+
     def check_count(self, count: int) -> None:
         """Make sure that the format can hold so many sentences.
 
         Raises:
             OutputError: it holds one.
         """
-        if count > 1 and self.suffix in SINGLE:
+        if count > 1 and self.single:
             raise OutputError(
-                f"{self.path} holds one sentence, and there are {count}",
+                f"{self.path} holds one sentence, and there are more",
                 f"Save {self.path.with_suffix('.jsonl')}, which has one on each line",
             )
 
@@ -149,7 +154,7 @@ def destination(path: str, *, force: bool = False) -> Destination:
         listed = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         if path == "-" or place.is_relative_to("/dev"):
             raise OutputError(f"--save writes files, and {path} is none", "Use --json for records on standard output")
-        raise OutputError(f"{path} says no format", f"End its name in {listed}")
+        raise OutputError(f"{path or 'An empty name'} says no format", f"End its name in {listed}")
     try:
         mode = place.stat().st_mode
     except FileNotFoundError:
@@ -161,7 +166,11 @@ def destination(path: str, *, force: bool = False) -> Destination:
     device = mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode))
     if mode is not None and not device and not stat.S_ISREG(mode):
         raise OutputError(f"{path} is not a file", "Choose another name")
-    found = Destination(place, suffix, Path(os.path.realpath(place)), force=force, device=device)
+    try:
+        target = Path(os.path.realpath(place))
+    except OSError as error:  # the folder that we are in has been removed
+        raise unwritable(place, error) from error
+    found = Destination(place, suffix, target, force=force, device=device)
     if not device:
         found.check_free()
         _check_folder(found.target.parent)

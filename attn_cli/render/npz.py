@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from attn_cli.errors import InputError
+from attn_cli.memory import require
 from attn_cli.record import Record
 from attn_cli.render.document import make_map, restore
 from attn_cli.render.json import decode, to_json
@@ -67,6 +68,7 @@ def from_npz(data: bytes, name: str = "the record") -> Record:
 
     Raises:
         InputError: it is damaged, from elsewhere, or contradicts itself.
+        MemoryLimitError: it does not fit in memory once it is unpacked.
     """
     arrays = _arrays(data, name)
     if "record" not in arrays or arrays["record"].dtype != np.uint8:
@@ -97,6 +99,8 @@ def _arrays(data: bytes, name: str) -> dict[str, np.ndarray]:
     """Every array in the archive; nothing in it is ever unpickled."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+            require(2 * size, name, "Save it with fewer heads, through --layer and --head")
             # Read whole, so that the checksums are compared before anything is made of the contents.
             members = {entry: archive.read(entry) for entry in archive.namelist()}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -11,11 +11,16 @@ import orjson
 
 from attn_cli.encoding import decode_text
 from attn_cli.errors import InputError
+from attn_cli.memory import require
 from attn_cli.record import Record
 from attn_cli.render.json import NOT_A_RECORD, decode, not_json, restore_maps
 from attn_cli.render.npz import MAGIC, from_npz
 
 __all__ = ["Readable", "read_records"]
+
+EXPANSION = 5
+"""What a number takes as a Python object and in an array, for each byte of its text."""
+SMALLER = "Save it as .npz, or with fewer heads through --layer and --head"
 
 
 @runtime_checkable
@@ -37,6 +42,7 @@ def read_records(source: Path | Readable) -> Iterator[Record]:
 
     Raises:
         InputError: it cannot be read, holds no record, or holds something else.
+        MemoryLimitError: it does not fit in memory.
     """
     if not isinstance(source, Path):
         yield from _records(source, "standard input")
@@ -66,6 +72,7 @@ def _documents(line: bytes, file: Readable, name: str) -> Iterator[tuple[object,
     number = 1
     while line:
         if line.strip():
+            require(EXPANSION * len(line), f"{name} (line {number})", SMALLER)
             try:
                 document = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -86,6 +93,8 @@ def _spread(data: bytes, first_line: int, name: str) -> Iterator[tuple[object, s
             _, end = find(text, position)
         except json.JSONDecodeError as error:
             raise not_json(name, error.msg, error.lineno + first_line - 1, error.colno) from error
+        except ValueError as error:  # Python's own limit to the digits of a number
+            raise InputError(f"{name} is not JSON: it has a number of thousands of digits", NOT_A_RECORD) from error
         except RecursionError as error:
             raise InputError(
                 f"{name} is nested too deeply to be a record", "Make one with attn inspect --json"

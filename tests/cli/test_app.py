@@ -20,6 +20,7 @@ INTERRUPT = """
 import os, signal, sys
 import attn_cli.models
 from attn_cli.cli.app import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 attn_cli.models.load = lambda *_: os.kill(os.getpid(), signal.SIGINT) or signal.pause()
 sys.exit(main(sys.argv[1:]))
 """
@@ -169,6 +170,34 @@ def test_a_traceback_is_one_variable_away() -> None:
 def test_control_characters_in_an_error_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["view", "a\x1b]0;title\x07\x1b[31mred"]) == 3
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.npz"])
+def test_a_file_for_one_sentence_is_refused_before_a_model_is_loaded(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.txt").write_text("The cat sat.\nIt was big.\n")
+    saved = tmp_path / name
+    saved.write_bytes(b"old")
+    arguments = ["inspect", "--file", str(tmp_path / "in.txt"), "--model", "no/such/model", "--force"]
+    assert main([*arguments, "--save", str(saved)]) == 6
+    assert "a.jsonl" in capsys.readouterr().err
+    assert saved.read_bytes() == b"old"
+    assert main([*arguments, "--save", str(saved.with_suffix(".jsonl"))]) == 5  # now the model is looked for
+
+
+def test_ctrl_c_while_attn_itself_is_imported() -> None:
+    script = (
+        "import signal, sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from attn_cli.__main__ import main\n"
+        "main()"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, b"", b"")
 
 
 @pytest.mark.parametrize(

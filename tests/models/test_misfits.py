@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,28 @@ def test_another_models_tokenizer(copy: Path) -> None:
     with pytest.raises(ModelError, match=r"4999 is not below 113"):
         model.prepare("was it big")
     assert len(model.prepare("was big").source) == 4
+
+
+class _Command:
+    """A pickle that runs a command when it is read."""
+
+    def __init__(self, sentinel: Path) -> None:
+        self.sentinel = sentinel
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.sentinel),)
+
+
+@pytest.mark.parametrize("content", ["code", "text", "nothing"])
+def test_a_pickle_that_is_no_pickle_of_weights(copy: Path, content: str) -> None:
+    sentinel = copy.parent / "was run"
+    (copy / "model.safetensors").unlink()
+    made = {"code": pickle.dumps(_Command(sentinel)), "text": b"hi\n", "nothing": b""}
+    (copy / "pytorch_model.bin").write_bytes(made[content])
+    with pytest.raises(ModelError, match="its pickle is damaged, or holds more than weights") as raised:
+        folders.opened(copy, allow_pickle=True)
+    assert "save_pretrained" in raised.value.remedy
+    assert not sentinel.exists()
 
 
 MAMBA = {"vocab_size": 101, "hidden_size": 16, "state_size": 3, "num_hidden_layers": 2}

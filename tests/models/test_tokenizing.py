@@ -132,7 +132,7 @@ def test_a_text_of_which_nothing_is_left_is_refused(tokenizers: dict[str, PreTra
 
 
 def test_half_a_surrogate_pair_is_refused(tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:
-    with pytest.raises(InputError, match="not valid Unicode"):
+    with pytest.raises(InputError, match="not valid UTF-8"):
         encode(tokenizers["minilm"], "caf\udce9")
 
 

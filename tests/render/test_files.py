@@ -41,7 +41,9 @@ def test_what_each_format_holds(tmp_path: Path) -> None:
     for suffix in {".jsonl", ".csv", ".svg", ".html", ".txt"}:
         found[suffix].check_count(3)
     for suffix in {".json", ".npz"}:
-        with pytest.raises(OutputError, match=rf"a\{suffix} holds one sentence, and there are 3\. Save .*/a\.jsonl, "):
+        with pytest.raises(
+            OutputError, match=rf"a\{suffix} holds one sentence, and there are more\. Save .*/a\.jsonl, "
+        ):
             found[suffix].check_count(3)
 
 
@@ -70,6 +72,7 @@ def test_a_replaced_file_keeps_its_rights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("", "An empty name says no format. End its name in .json"),
         ("a", "a says no format. End its name in .json, .jsonl, .csv, .npz, .svg, .html or .txt."),
         ("a.json.gz", "a.json.gz says no format. End its name in .json"),
         (".json", ".json says no format"),
@@ -97,6 +100,15 @@ def test_found_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
     assert error.value.exit_code == 6
     assert names(tmp_path) == before
     assert Path("there.json").read_bytes() == OLD
+
+
+def test_a_folder_that_we_stand_in_and_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(OutputError, match=r"^a\.json cannot be written: No such file or directory\."):
+        destination("a.json")
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Tokens
+from attn_cli.encoding import check_text
 from attn_cli.errors import InputError, UsageError
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
-from attn_cli.models.pieces import Pieces, check_text
+from attn_cli.models.pieces import Pieces
 from attn_cli.models.toy import recurrent
 from attn_cli.models.toy.folder import ToyFolder, build
 from attn_cli.models.toy.search import END, PAD, search
@@ -165,7 +166,7 @@ class Toy:
 
     def _read(self, text: str, what: str, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
         """Tokenize one side, and make sure that there is a position for each token."""
-        check_text(text)
+        check_text(text, f"The {what}")
         encoding = self.tokenizer.encode(text)
         count, most = len(encoding.ids), self.shape.positions
         notes: tuple[str, ...] = ()

@@ -1,0 +1,76 @@
+"""How much memory there is, before something is started that would not fit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from attn_cli.errors import MemoryLimitError
+
+__all__ = ["available", "gigabytes", "require"]
+
+SMALL = 256 * 2**20
+"""Bytes that any machine that runs a Transformer has to spare."""
+GROUPS = Path("/sys/fs/cgroup")
+OWN_GROUP = Path("/proc/self/cgroup")
+
+
+def require(needed: int, what: str, remedy: str) -> None:
+    """Make sure that something fits in memory.
+
+    Args:
+        needed: bytes.
+        what: what takes them, for the message.
+        remedy: how to ask for less.
+
+    Raises:
+        MemoryLimitError: it does not fit.
+    """
+    if needed > SMALL and needed > (free := available()):
+        raise MemoryLimitError(f"{what} takes {gigabytes(needed)} of memory, and {gigabytes(free)} are free", remedy)
+
+
+def gigabytes(size: int) -> str:
+    """`1.5 GB`."""
+    return f"{size / 1e9:,.1f} GB"
+
+
+def available() -> int:
+    """Bytes that this process can still take: what the machine has free, or less where it may not have all of that."""
+    import psutil
+
+    return max(0, min(psutil.virtual_memory().available, *_limits_left()))
+
+
+def _limits_left() -> Iterator[int]:
+    """What is left of each limit set for us: by `ulimit -v`, a container or a batch system."""
+    yield sys.maxsize
+    if sys.platform == "win32":
+        return
+    import resource
+
+    import psutil
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        yield limit - psutil.Process().memory_info().vms
+    yield from _groups_left()
+
+
+def _groups_left() -> Iterator[int]:
+    """What is left of the limits of our control group and those above it (Linux, "Control Group v2")."""
+    try:
+        own = next(line[4:] for line in OWN_GROUP.read_text().splitlines() if line.startswith("0::/"))
+    except (OSError, StopIteration):  # another system, or the older version
+        return
+    for folder in ((place := GROUPS / own), *place.parents):
+        try:
+            limit = (folder / "memory.max").read_text().strip()
+            used = int((folder / "memory.current").read_text())
+            figures = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except OSError:  # the topmost group has no limit
+            continue
+        if limit != "max":
+            # Files read long ago are given up as soon as somebody needs their room.
+            yield int(limit) - used + next((int(size) for name, size in figures if name == "inactive_file"), 0)
