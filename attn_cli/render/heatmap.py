@@ -29,6 +29,7 @@ from attn_cli.render.paint import (
 )
 from attn_cli.render.scale import BLANK, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.render.screen import Screen
+from attn_cli.selection import Rows
 from attn_cli.shapes import Float, Int
 
 __all__ = ["MapView", "heatmap", "panels"]
@@ -64,6 +65,8 @@ class MapView:
     unit: Literal["word", "token"] = "word"
     visible: Int[np.ndarray, "query 2"] | None = None
     """First key that each query can see, and one past the last; everything by default."""
+    rows: Rows = "input"
+    """Which row of a target word this is, in cross-attention."""
 
     def __post_init__(self) -> None:
         shape = (len(self.query), len(self.key))
@@ -166,7 +169,7 @@ def _legend(
     size: int = 1,
 ) -> list[Text]:
     """What the colours, rows and columns mean, below a blank line; without a plan, of a mosaic."""
-    notes = [attends(view.kind)]
+    notes = [attends(view.kind, view.rows)]
     swatch = swatches(scale, view.measure, screen)
     if plan is None:
         notes.append(cell_note(size, size, view.unit, view.measure, screen))

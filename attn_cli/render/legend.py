@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from rich.text import Text
 
@@ -9,18 +11,23 @@ from attn_cli.blocks import Kind
 from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.paint import DIM, PLAIN, Part, cells, line
 from attn_cli.render.screen import Screen
+from attn_cli.selection import Rows
 from attn_cli.shapes import Float
 
-__all__ = ["attends", "brightest", "cell_note"]
+__all__ = ["WHEN", "attends", "brightest", "cell_note"]
 
 MOST_NAMED = 5
 LONGEST_LABEL = 12
 
 
-def attends(kind: Kind) -> str:
-    """What rows and columns are. In `cross` a target word's row is the step at which the decoder reads it."""
-    rows, columns = ("target, when read", "source") if kind == "cross" else ("queries", "keys")
-    return f"rows ({rows}) attend to columns ({columns})"
+WHEN: Mapping[Rows, str] = {"input": "when read", "output": "when written"}
+"""The step of the decoder at which a target word's row of cross-attention is taken."""
+
+
+def attends(kind: Kind, rows: Rows) -> str:
+    """What rows and columns are; in `cross`, also which of its two rows a target word has."""
+    sides = (f"target, {WHEN[rows]}", "source") if kind == "cross" else ("queries", "keys")
+    return f"rows ({sides[0]}) attend to columns ({sides[1]})"
 
 
 def brightest(key: Labels, values: Float[np.ndarray, "query key"], screen: Screen) -> list[Text]:

@@ -11,7 +11,7 @@ from attn_cli.blocks import Kind, ModelInfo, Stack
 from attn_cli.look import look
 from attn_cli.record import Record
 from attn_cli.render.screen import Screen
-from attn_cli.selection import Selection, SortKey
+from attn_cli.selection import Rows, Selection, SortKey
 from attn_cli.words import make_tokens
 from tests.render.drawings import longest, shown
 from tests.samples import encoder_record, random_map, translation_record
@@ -132,12 +132,13 @@ def test_a_grid_of_scores_shows_scores() -> None:
     assert "weight" not in text
 
 
-def test_every_view_of_cross_attention_says_which_row_of_a_word_it_shows() -> None:
+@pytest.mark.parametrize(("rows", "when"), [(None, "when read"), ("input", "when read"), ("output", "when written")])
+def test_every_view_of_cross_attention_says_which_row_of_a_word_it_shows(rows: Rows | None, when: str) -> None:
     screen = Screen(width=120)
     for selection in (
-        Selection(kind="cross"),
-        Selection(kind="cross", view="grid"),
-        Selection(kind="cross", layer="0", head="1"),
-        Selection(kind="cross", view="query", query="Le"),
+        Selection(kind="cross", rows=rows),
+        Selection(kind="cross", rows=rows, view="grid"),
+        Selection(kind="cross", rows=rows, layer="0", head="1"),
+        Selection(kind="cross", rows=rows, view="query", query="0"),
     ):
-        assert "when read" in "\n".join(lines_of(translation_record(), selection, screen))
+        assert when in "\n".join(lines_of(translation_record(), selection, screen))

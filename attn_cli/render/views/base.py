@@ -10,9 +10,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from attn_cli.blocks import Block
+from attn_cli.measure.collect import MeanMap
 from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.plan import Plan
 from attn_cli.record import Record
+from attn_cli.render.heatmap import MapView
 from attn_cli.render.labels import Labels
 from attn_cli.render.paint import caption_lines, drawing
 from attn_cli.render.screen import Screen, to_text
@@ -60,6 +62,20 @@ class View(ABC):
     def summaries(self) -> tuple[HeadSummary, ...]:
         """The figures of each head."""
         return self._summarize.result
+
+    def map_view(self, collected: MeanMap) -> MapView:
+        """A map of this view's rows and columns, for a heatmap."""
+        plan = self.plan
+        return MapView(
+            collected.values,
+            self.queries,
+            self.keys,
+            plan.kind,
+            plan.selection.measure,
+            plan.selection.unit,
+            collected.visible,
+            plan.rows,
+        )
 
     def draw(self, screen: Screen, record: Record) -> Group:
         """The whole drawing.
