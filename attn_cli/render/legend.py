@@ -46,7 +46,7 @@ def brightest(key: Labels, values: Float[np.ndarray, "query key"], screen: Scree
 
 def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) -> str:
     """How many units one cell stands for; empty where it is one."""
-    rows *= 1 if screen.color else 2
+    rows *= 1 if screen.color and screen.unicode else 2
     if rows == columns == 1:
         return ""
     return f"cell = largest {measure} of {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s"

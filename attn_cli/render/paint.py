@@ -123,13 +123,15 @@ def pool(values: Float[np.ndarray, "query key"], rows: int, columns: int) -> Flo
 
 
 def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen) -> list[list[Part]]:
-    """A map in as few characters as can be: half-blocks of two rows each, or shades of the larger of two rows.
+    """A map in as few characters as can be: half-blocks of two rows each, or shades or colours of the larger of two.
 
-    Both take as many lines, so a layout need not know which it is.
+    All take as many lines, so a layout need not know which it is.
     """
     if not screen.color:
         glyphs = (*marks(unicode=screen.unicode), " ")  # the last is BLANK's, -1
         return [[("".join(glyphs[shade] for shade in row), PLAIN)] for row in scale.shades(pool(values, 2, 1))]
+    if not screen.unicode:
+        return [[(" ", painted(level, screen)) for level in row] for row in scale.levels(pool(values, 2, 1)).tolist()]
     levels = scale.levels(values)
     if len(levels) % 2:
         levels = np.vstack([levels, np.full((1, levels.shape[1]), BLANK, dtype=levels.dtype)])

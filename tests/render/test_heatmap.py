@@ -163,6 +163,16 @@ def test_a_long_text_becomes_a_mosaic_of_its_largest_weights() -> None:
     assert "cell = largest weight of 4 × 4 words" in lines[-2]
 
 
+@pytest.mark.parametrize("color", [True, False])
+def test_a_mosaic_in_ascii(color: bool) -> None:
+    labels = Labels([f"w{i}" for i in range(300)])
+    screen = Screen(width=80, color=color, unicode=False)
+    lines = shown(heatmap(MapView(weights(0, 1, 300, 300), labels, labels), screen), screen)
+    assert "".join(lines).isascii()
+    assert "cell = largest weight of 8 x 4 words" in lines[-2]
+    assert len(lines) == 1 + 38 + 1 + 3
+
+
 def test_a_mosaic_names_rows_where_the_width_allows() -> None:
     labels = Labels([f"word{i}" for i in range(60)], [True] + [False] * 59)
     values = weights(0, 0, 60, 60)
