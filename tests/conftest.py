@@ -16,6 +16,9 @@ from jaxtyping import install_import_hook
 
 install_import_hook("attn_cli", "beartype.beartype")
 
+# A user's own choice of a model is no default of the tests.
+os.environ.pop("ATTN_MODEL", None)
+
 # How long a machine takes is no property of the code; and every run of CI must draw the same examples.
 settings.register_profile(
     "attn", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True

@@ -129,9 +129,9 @@ def heatmap(
             downwards, then labels and single cells. None for as many lines as it takes.
     """
     values = view.shown()
-    scale = WEIGHTS if view.measure == "weight" else Scale.between(values)
     above, below = title_lines(title, screen), caption_lines(caption, screen)
     for plan in _plans(view, values, screen, numbers=numbers, room=room):
+        scale = _scale(view, values, same=plan.numbers or not screen.color)
         sheet = _Sheet(view, values, scale, plan, screen, mark_strongest)
         legend = _legend(view, values, scale, screen, plan=plan, mark_strongest=mark_strongest)
         lines = [*above, *sheet.panels(), *legend, *below]
@@ -142,14 +142,20 @@ def heatmap(
     size = _narrowest(view, screen)
     while True:
         small = pool(values, size, size)
-        if view.measure == "weight":
-            scale = Scale.reaching(small)
+        scale = _scale(view, small, same=False)
         legend = _legend(view, values, scale, screen, size=size)
         picture = list(_mosaic(view, small, size, scale, screen))
         tall = max(room - len(above) - len(legend) - len(below), LOWEST)
         if len(picture) <= tall:
             return drawing([*above, *picture, *legend, *below])
         size = max(size + 1, -(-len(view.query) // (2 * tall)))
+
+
+def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
+    """The `same` for the weights of every map; else, where colours are all there is, one that makes the most of them."""
+    if view.measure == "score":
+        return Scale.between(values)
+    return WEIGHTS if same else Scale.reaching(values)
 
 
 def panels(view: MapView, screen: Screen) -> int:
@@ -178,7 +184,7 @@ def _legend(
         sign = "bold:" if plan.numbers and screen.color else strongest
         notes.insert(0, f"{sign} strongest of its row")
         if not plan.numbers and not screen.color:
-            least = f"{scale.steps[0]:.2f}"
+            least = f"{scale.steps[0]:.3g}"
             swatch = [
                 (f"{view.measure} ", DIM),
                 (f"{some} from {least}  {marks(unicode=screen.unicode)[0]} less", PLAIN),
