@@ -152,7 +152,7 @@ def heatmap(
 
 
 def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
-    """The `same` for the weights of every map; else, where colours are all there is, one that makes the most of them."""
+    """The `same` for the weights of every map; else, where there are only colours, one that makes the most of them."""
     if view.measure == "score":
         return Scale.between(values)
     return WEIGHTS if same else Scale.reaching(values)
