@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from rich.console import Group
 
-from attn_cli.blocks import Kind
 from attn_cli.render.labels import fit
 from attn_cli.render.legend import attends, cell_note
 from attn_cli.render.paint import (
@@ -29,6 +28,7 @@ from attn_cli.render.paint import (
 )
 from attn_cli.render.scale import BLANK, SHARES, Scale, marks, painted
 from attn_cli.render.screen import Screen
+from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float
 
 __all__ = ["atlas", "grid"]
@@ -42,6 +42,7 @@ def grid(
     screen: Screen,
     *,
     kind: Kind = "encoder",
+    rows: Rows = "input",
     measure: Literal["weight", "score"] = "weight",
     pooled: int = 1,
     unit: str = "word",
@@ -54,6 +55,7 @@ def grid(
         maps: (layer, head) -> weights or scores, all of one shape; not-a-number where there is nothing to see.
         screen: where.
         kind: of the attention.
+        rows: in cross-attention, which step a target word's row is.
         measure: what the values are.
         pooled: units that a side of one value stands for already (`PoolMaps.size`).
         unit: what they are.
@@ -84,7 +86,7 @@ def grid(
                 lines.append(
                     line(*chain.from_iterable([*strip, space] for strip, space in zip(strips, fill, strict=True)))
                 )
-    notes = [f"layer.head; {attends(kind)}", cell_note(size * pooled, size * pooled, unit, measure, screen)]
+    notes = [f"layer.head; {attends(kind, rows)}", cell_note(size * pooled, size * pooled, unit, measure, screen)]
     pieces = [swatches(scale, measure, screen), *([(note, DIM)] for note in notes if note)]
     return drawing([*lines, line(), *flow(pieces, screen), *caption_lines(caption, screen)])
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import numpy as np
 from rich.text import Text
 
-from attn_cli.blocks import Kind
 from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.paint import DIM, PLAIN, Part, cells, line
 from attn_cli.render.screen import Screen
+from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float
 
-__all__ = ["attends", "brightest", "cell_note"]
+__all__ = ["attends", "brightest", "cell_note", "when"]
 
 MOST_NAMED = 5
 LONGEST_LABEL = 12
 
 
-def attends(kind: Kind) -> str:
-    """What rows and columns are. In `cross` a target word's row is the step at which the decoder reads it."""
-    rows, columns = ("target, when read", "source") if kind == "cross" else ("queries", "keys")
-    return f"rows ({rows}) attend to columns ({columns})"
+def when(rows: Rows) -> str:
+    """At which of the decoder's steps a target word has its row."""
+    return "when written" if rows == "output" else "when read"
+
+
+def attends(kind: Kind, rows: Rows) -> str:
+    """What rows and columns are."""
+    sides = (f"target, {when(rows)}", "source") if kind == "cross" else ("queries", "keys")
+    return f"rows ({sides[0]}) attend to columns ({sides[1]})"
 
 
 def brightest(key: Labels, values: Float[np.ndarray, "query key"], screen: Screen) -> list[Text]:

@@ -42,6 +42,7 @@ class GridView(View):
                 maps.maps,
                 screen,
                 kind=self.plan.kind,
+                rows=self.plan.rows,
                 measure=selection.measure,
                 pooled=maps.size,
                 unit=selection.unit,

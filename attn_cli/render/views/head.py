@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from attn_cli.blocks import Block
 from attn_cli.measure.collect import MeanMap
 from attn_cli.plan import Plan, name_head
-from attn_cli.render.heatmap import MapView, heatmap, panels
+from attn_cli.render.heatmap import heatmap, panels
 from attn_cli.render.screen import Screen
 from attn_cli.render.tables import head_table
 from attn_cli.render.views.base import View, lines_of
@@ -40,9 +40,7 @@ class HeadView(View):
         selection = self.plan.selection
         measure = selection.measure
         numbers = selection.all or len(self.keys) <= MOST_COLUMNS
-        view = MapView(
-            self._map.values, self.queries, self.keys, self.plan.kind, measure, selection.unit, self._map.visible
-        )
+        view = self.map_view(self._map)
         name = name_head(self._layer, self._head)
         figures = head_table(self.summaries(), self.queries, self.keys, screen)
         parts: list[RenderableType] = [figures]

@@ -13,7 +13,7 @@ from attn_cli.measure.collect import MeanMap
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.plan import Plan
 from attn_cli.render.grid import atlas
-from attn_cli.render.heatmap import MapView, heatmap
+from attn_cli.render.heatmap import heatmap
 from attn_cli.render.screen import Screen
 from attn_cli.render.tables import head_table
 from attn_cli.render.views.base import View, lines_of, listed
@@ -103,9 +103,7 @@ class HeadsView(View):
         selection = self.plan.selection
         measure = selection.measure
         layers = f"layer{'s' if len(self._layers) > 1 else ''} {listed(self._layers)}"
-        view = MapView(
-            self._mean.values, self.queries, self.keys, self.plan.kind, measure, selection.unit, self._mean.visible
-        )
+        view = self.map_view(self._mean)
         return heatmap(view, screen, title=f"Mean {measure} of {self._mean.heads} heads, {layers}", room=room)
 
     def _fitting_table(self, summaries: Sequence[HeadSummary], screen: Screen, room: int) -> RenderableType:

@@ -83,5 +83,12 @@ class QueryView(View):
         )
         caption = cut_note(len(chosen), len(telling), selection.sort, "those that look most at one other word")
         return query_table(
-            rows, self.queries, self.keys, screen, kind=self.plan.kind, measure=selection.measure, caption=caption
+            rows,
+            self.queries,
+            self.keys,
+            screen,
+            kind=self.plan.kind,
+            step=self.plan.rows,
+            measure=selection.measure,
+            caption=caption,
         )
