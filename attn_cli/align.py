@@ -57,9 +57,9 @@ def align(source: Source, selection: Selection) -> Aligned:
     chosen = Selection(layer=selection.layer, head=selection.head, rows=selection.rows, translation=True)
     plan = make_plan(_AtSpaces(source), chosen)
     view = AlignmentView(plan)
-    report = source.stream(plan.request(), Regroup(plan.queries, plan.keys, view.eat))
     targets = _places(query_tokens(plan.source, "cross", plan.rows))
     sources = _places(plan.source.source)
+    report = source.stream(plan.request(), Regroup(plan.queries, plan.keys, view.eat))
     words = np.ix_(~np.asarray(plan.queries.special, np.bool_), ~np.asarray(plan.keys.special, np.bool_))
     weights = view.values[words]
     links = (

@@ -156,9 +156,9 @@ def test_model_line_of_a_translation() -> None:
     record = translation_record()
     wide = Screen(width=200, color=False)
     reads: tuple[tuple[Kind, str], ...] = (
-        ("cross", "marian cross-attention · 2 layers × 3 heads · source 5 words, 11 tokens · target 3 words, 5 tokens"),
+        ("cross", "marian cross-attention · 2 layers × 3 heads · source 5 words, 11 tokens · target 3 words, 6 tokens"),
         ("encoder", "marian encoder · 2 layers × 3 heads · 5 words, 11 tokens"),
-        ("decoder", "marian decoder · 2 layers × 3 heads · 3 words, 5 tokens"),
+        ("decoder", "marian decoder · 2 layers × 3 heads · 3 words, 6 tokens"),
     )
     for kind, read in reads:
         (line,) = shown(model_line(record.model, kind, record.source, record.target, wide), wide)
@@ -176,7 +176,7 @@ def test_model_line_of_an_unusual_model() -> None:
     screen = Screen(width=160, color=False, unicode=False)
     assert shown(model_line(model, "decoder", target_tokens(), None, screen), screen) == [
         (
-            "?[31m/a/b, bert decoder, 2 of 7 layers x 6-8 heads, 2 key-value heads, 3 words, 5 tokens, "
+            "?[31m/a/b, bert decoder, 2 of 7 layers x 6-8 heads, 2 key-value heads, 3 words, 6 tokens, "
             "bfloat16 on cuda, captured from its layers' outputs"
         )
     ]
