@@ -68,10 +68,10 @@ class GoldFile:
             raise self._other_length(sentences)
 
     def _other_length(self, sentences: int) -> InputError:
+        count = len(self._lines)
+        rest = f"sentence {sentences:,} is the last there is" if sentences < count else "there are more sentences"
         return InputError(
-            f"{self._path} has {len(self._lines):,} lines, and sentence {sentences:,} is the last there is"
-            if sentences < len(self._lines)
-            else f"{self._path} has {len(self._lines):,} lines, and there are more sentences",
+            f"{self._path} has {count:,} line{'' if count == 1 else 's'}, and {rest}",
             "Give the links of one sentence on each line",
         )
 

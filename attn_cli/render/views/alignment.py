@@ -41,6 +41,8 @@ class AlignmentView(View):
         if not selected and declared is not None:
             self._heads = {declared.layer: declared.heads}
             self._why = declared.how
+            if declared.rows != plan.rows:
+                self._why += f" They align at {declared.rows} rows, and these are {plan.rows} rows."
         self._searches = not selected and declared is None
         self._map = self._empty()
         self._layer: dict[int, tuple[MeanMap, MeanMap]] = {}
