@@ -5,6 +5,8 @@ import attn_cli
 model = attn_cli.load("path/to/a/model")
 record = model.inspect("The trophy didn't fit in the suitcase because it was too big")
 record.maps[3].weights[1]      # layer 3, head 1: queries down, keys across
+
+attn_cli.translate("The cat sat on the mat", "path/to/a/translator").target.text
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from attn_cli.api import Inspector
+    from attn_cli.record import Record
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "inspect", "load", "translate"]
 
 __version__ = "0.1.0"
 
@@ -34,3 +37,31 @@ def load(name: str | PathLike[str], **options: Any) -> Inspector:
     from attn_cli.api import load as load_inspector
 
     return load_inspector(name, **options)
+
+
+def inspect(text: str, model: str | PathLike[str], **options: Any) -> Record:
+    """Load a model, inspect one text, and let the model go; for several texts, `load` it once.
+
+    Args:
+        text: what to read.
+        model: a folder or a hub name.
+        **options: as of `attn_cli.api.Inspector.inspect`.
+
+    Raises:
+        AttnError: whatever the command would have said.
+    """
+    return load(model).inspect(text, **options)
+
+
+def translate(text: str, model: str | PathLike[str], **options: Any) -> Record:
+    """Load a model, translate one text, and let the model go; for several texts, `load` it once.
+
+    Args:
+        text: what to translate.
+        model: a folder or a hub name.
+        **options: as of `attn_cli.api.Inspector.translate`.
+
+    Raises:
+        AttnError: whatever the command would have said.
+    """
+    return load(model).translate(text, **options)

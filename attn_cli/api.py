@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from attn_cli.blocks import ModelInfo
 from attn_cli.look import look
-from attn_cli.models import LoadOptions, Model
+from attn_cli.models import Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.record import Record
 from attn_cli.selection import Selection, check_syntax
@@ -43,6 +44,8 @@ class Inspector:
         *,
         pair: str | None = None,
         target: str | None = None,
+        source_language: str | None = None,
+        target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
         **selection: Any,
@@ -53,6 +56,8 @@ class Inspector:
             text: what to read.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
+            source_language: the text's, for models that are told: `en`.
+            target_language: the target's.
             truncate: cut a text that is too long for the model.
             verify: check softmax(scores) . values against what the layers computed.
             **selection: fields of `attn_cli.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...;
@@ -64,13 +69,67 @@ class Inspector:
         Raises:
             AttnError: whatever the command would have said.
         """
-        numbers = {name: str(value) for name, value in selection.items() if name in LISTS and type(value) is int}
-        choice = Selection(**selection | numbers)
-        if choice.query is not None and choice.view == "heads":
-            choice = replace(choice, view="query")
-        check_syntax(choice)
-        source = self._model.prepare(text, pair=pair, target=target, truncate=truncate)
+        choice = _choice(Selection(), selection)
+        languages = Languages(source_language, target_language)
+        source = self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
         return look(source, choice, keep=True, verify=verify).record
+
+    def translate(
+        self,
+        text: str,
+        *,
+        target: str | None = None,
+        beam: int = 1,
+        max_length: int | None = None,
+        source_language: str | None = None,
+        target_language: str | None = None,
+        truncate: bool = False,
+        verify: bool = False,
+        **selection: Any,
+    ) -> Record:
+        """A translation and its cross-attention: the record that `attn translate --json` prints.
+
+        Args:
+            text: what to translate.
+            target: the translation, where it is known; nothing is searched for then.
+            beam: hypotheses to keep at each step; 1 is greedy.
+            max_length: the most tokens to write; by default twice those of the text, and 50.
+            source_language: the text's, for models that are told: `en`.
+            target_language: the language to translate into: `fr`.
+            truncate: cut a text that is too long for the model.
+            verify: check softmax(scores) . values against what the layers computed.
+            **selection: as in `inspect`.
+
+        Returns:
+            The record; `target.text` is the translation, and `maps` hold `weights` `[head, query, key]` for each layer.
+
+        Raises:
+            AttnError: whatever the command would have said.
+        """
+        choice = _choice(Selection(translation=True), selection)
+        languages = Languages(source_language, target_language)
+        written: str | Translation
+        if target is None:
+            decoding = Decoding(beam, max_length)
+            (written,) = self._model.translate([text], decoding=decoding, languages=languages, truncate=truncate)
+        else:
+            written = target
+        source = self._model.prepare(text, target=written, languages=languages, truncate=truncate)
+        return look(source, choice, keep=True, verify=verify).record
+
+
+def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:
+    """What to look at; who names a query wants to see where it looks.
+
+    Raises:
+        UsageError: a list is not written as one.
+    """
+    numbers = {name: str(value) for name, value in given.items() if name in LISTS and type(value) is int}
+    choice = replace(base, **{**given, **numbers})
+    if choice.query is not None and choice.view == "heads":
+        choice = replace(choice, view="query")
+    check_syntax(choice)
+    return choice
 
 
 def load(name: str | os.PathLike[str], **options: Any) -> Inspector:

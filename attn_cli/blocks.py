@@ -140,6 +140,16 @@ class ModelInfo:
     """How many numbers the one vector has that carries the whole text to the decoder, in a model without attention
     (whose `stacks` are empty); None in all others."""
 
+    @property
+    def without_attention(self) -> str:
+        """What to say of a model that has none, in a sentence without a full stop."""
+        if self.bottleneck is None:
+            return f"{self.name} has no attention"
+        return (
+            f"{self.name} has no attention to show: the whole text passes to its decoder through one vector of "
+            f"{self.bottleneck:,} numbers"
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:

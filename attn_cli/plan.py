@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from attn_cli.blocks import ModelInfo, Request, Source, Stack, key_tokens, query_tokens
-from attn_cli.errors import InputError, SelectionError, quoted, shortened
+from attn_cli.errors import InputError, ModelError, SelectionError, quoted, shortened
 from attn_cli.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
 from attn_cli.words import Units
 
@@ -38,9 +38,10 @@ class Plan:
     """Whether a row of cross-attention belongs to the token that its step outputs, or to the one that it reads."""
 
     @property
-    def stack(self) -> Stack:
-        """The layers these heads belong to."""
-        return self.source.model.stacks[self.kind]
+    def without(self) -> Mapping[int, str]:
+        """Layers of the stack that have no attention, and what they have instead."""
+        stack = self.source.model.stacks.get(self.kind)
+        return {} if stack is None else stack.without
 
     @property
     def head_count(self) -> int:
@@ -70,7 +71,10 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     Raises:
         SelectionError: a kind, layer, head or word is not there; what is there is listed.
         InputError: hiding special tokens or the first leaves nothing to show.
+        ModelError: the model has no attention, and more is asked for than what it wrote.
     """
+    if not source.model.stacks:
+        return _plan_without_attention(source, selection)
     kind = choose_kind(source.model.stacks, selection.kind, has_target=source.target is not None)
     heads = choose_heads(source.model.stacks[kind], selection.layer, selection.head)
     side = choose_rows(source.model, selection.rows, kind)
@@ -82,6 +86,15 @@ def make_plan(source: Source, selection: Selection) -> Plan:
         raise InputError("Nothing is left to show", "Leave out --no-special or --no-sink")
     chosen = None if selection.query is None else choose_queries(queries, selection.query)
     return Plan(source, selection, kind, heads, queries, keys, chosen, side)
+
+
+def _plan_without_attention(source: Source, selection: Selection) -> Plan:
+    asked = (selection.kind, selection.layer, selection.head, selection.query)
+    if not selection.translation or selection.view != "heads" or any(one is not None for one in asked):
+        raise ModelError(source.model.without_attention, "Name another model with --model")
+    rows = choose_rows(source.model, selection.rows)
+    queries, keys = (Units.of(side, selection.unit) for side in (query_tokens(source, "cross", rows), source.source))
+    return Plan(source, selection, "cross", {}, queries, keys, None, rows)
 
 
 def name_head(layer: int, head: int) -> str:

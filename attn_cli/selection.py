@@ -51,6 +51,8 @@ class Selection:
     top_k: int = 3
     sort: SortKey = "layer"
     all: bool = False
+    translation: bool = False
+    """Show the target as a translation: its text first, and the heads that align best instead of a table of heads."""
 
     @property
     def measure(self) -> Literal["weight", "score"]:

@@ -8,7 +8,7 @@ weight *from* a word is the mean over its pieces (Clark et al. 2019, section 4.1
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Literal
@@ -19,9 +19,10 @@ import regex
 from attn_cli.blocks import Block, Eat, Kind, Token, Tokens, Word
 from attn_cli.shapes import Bool, Float, Int
 
-__all__ = ["Regroup", "Units", "make_tokens", "written_offsets"]
+__all__ = ["Regroup", "Units", "at_spaces", "make_tokens", "spaced_words", "written_offsets"]
 
 WORD_BOUNDARY = regex.compile(r"(?wV1)\b")
+SPACED_WORD = regex.compile(r"[^ \t]+")
 
 
 def make_tokens(
@@ -32,7 +33,8 @@ def make_tokens(
     *,
     pair: str | None = None,
     segments: Sequence[int] | None = None,
-    ids: Sequence[int] | None = None,
+    ids: Sequence[int | None] | None = None,
+    cells_of: Callable[[str], list[tuple[int, int]]] | None = None,
 ) -> Tokens:
     """Group a tokenizer's pieces into words.
 
@@ -44,12 +46,13 @@ def make_tokens(
         pair: the second segment's text.
         segments: 0 for pieces of `text`, 1 for pieces of `pair`; all 0 by default.
         ids: the pieces' numbers in the vocabulary.
+        cells_of: where the words of a text stand; between Unicode word boundaries by default.
     """
     count = len(pieces)
     segments = [0] * count if segments is None else segments
     spans: list[tuple[int, int, int] | None] = [None] * count  # (segment, first boundary cell, one past the last)
     cells: dict[int, list[tuple[int, int]]] = {
-        segment: _word_cells(content) for segment, content in ((0, text), (1, pair or ""))
+        segment: (cells_of or _word_cells)(content) for segment, content in ((0, text), (1, pair or ""))
     }
     for index, (start, end) in enumerate(offsets):
         if not special[index]:
@@ -88,6 +91,26 @@ def make_tokens(
         for i in range(count)
     )
     return Tokens(text=text, tokens=tokens, words=tuple(words), pair=pair)
+
+
+def at_spaces(tokens: Tokens) -> Tokens:
+    """The same tokens with words as aligners' tools count them: what stands between spaces."""
+    every = tokens.tokens
+    return make_tokens(
+        tokens.text,
+        [token.piece for token in every],
+        [(token.start, token.end) for token in every],
+        [token.special for token in every],
+        pair=tokens.pair,
+        segments=[token.segment for token in every],
+        ids=[token.id for token in every],
+        cells_of=spaced_words,
+    )
+
+
+def spaced_words(text: str) -> list[tuple[int, int]]:
+    """Where each word between spaces begins, and one past its end."""
+    return [match.span() for match in SPACED_WORD.finditer(text)]
 
 
 def written_offsets(text: str, growing: Iterable[str]) -> list[tuple[int, int]]:

@@ -29,6 +29,7 @@ ORDER = (
     "measure",
     "render",
     "look",
+    "align",
     "api",
     "train",
     "cli",

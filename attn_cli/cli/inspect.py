@@ -8,9 +8,18 @@ from typing import Annotated
 import typer
 
 from attn_cli.cli import texts
-from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, SelectionOptions, TextOptions, grouped
+from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.options import (
+    DisplayOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    TextOptions,
+    grouped,
+    text_option,
+)
 from attn_cli.encoding import check_text
-from attn_cli.errors import AttnError, UsageError
+from attn_cli.errors import AttnError
 from attn_cli.selection import Selection, check_syntax
 
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
@@ -29,11 +38,6 @@ Examples:
   cat sentences.txt | attn inspect --model FOLDER --json > maps.jsonl
 """
 
-NO_MODEL = UsageError(
-    "No model is named",
-    "Add --model FOLDER, or a hub name such as --model sentence-transformers/all-MiniLM-L6-v2, or set ATTN_MODEL",
-)
-
 
 @grouped
 def run(
@@ -41,6 +45,7 @@ def run(
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
     ] = None,
+    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
     reading: TextOptions,
     choice: SelectionOptions,
     display: DisplayOptions,
@@ -50,38 +55,30 @@ def run(
     """Run the command."""
     selection = choice.over(Selection())
     check_syntax(selection)
-    for side, name in ((reading.pair, "--pair"), (reading.target, "--target")):
-        if side is not None:
-            check_text(side, f"The text of {name}")
-    sentences = texts.sentences(text, reading.file)
-    if model.model is None or not model.model.strip():
-        raise NO_MODEL
+    if pair is not None:
+        check_text(pair, "The text of --pair")
+    sentences = texts.sentences(text, reading.file, target=reading.target)
+    check_named(model)
 
     from attn_cli.cli.show import Output, working
     from attn_cli.look import Seen, look
-    from attn_cli.models import LoadOptions, load
+    from attn_cli.models import Languages
 
     out = Output(display, output)
 
     def looks() -> Iterator[Seen]:
-        loaded = None
+        languages = Languages(reading.source_language, reading.target_language)
+        ready = None
         for sentence in out.as_many_as_fit(sentences):
-            if loaded is None:
-                with working("Loading", str(model.model)):
-                    loaded = load(
-                        str(model.model),
-                        LoadOptions(
-                            device=model.device,
-                            dtype=model.dtype,
-                            trust_remote_code=model.trust_remote_code,
-                            allow_pickle=model.allow_pickle,
-                            revision=model.revision,
-                        ),
-                    )
+            ready = ready or loaded(model)
             try:
                 with working("Running", str(model.model)):
-                    source = loaded.prepare(
-                        sentence.text, pair=reading.pair, target=reading.target, truncate=reading.truncate
+                    source = ready.prepare(
+                        sentence.text,
+                        pair=pair,
+                        target=sentence.target,
+                        languages=languages,
+                        truncate=reading.truncate,
                     )
                     seen = look(source, selection, keep=out.keeps, verify=model.verify)
                 yield seen

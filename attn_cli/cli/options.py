@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from attn_cli.errors import UsageError
-from attn_cli.selection import Kind, Selection, SortKey
+from attn_cli.selection import Kind, Rows, Selection, SortKey
 
 __all__ = [
     "DisplayOptions",
@@ -21,9 +21,10 @@ __all__ = [
     "SelectionOptions",
     "TextOptions",
     "grouped",
+    "text_option",
 ]
 
-_text = functools.partial(typer.Option, rich_help_panel="Text")
+text_option = functools.partial(typer.Option, rich_help_panel="Text")
 _model = functools.partial(typer.Option, rich_help_panel="Model")
 _select = functools.partial(typer.Option, rich_help_panel="Selection")
 _display = functools.partial(typer.Option, rich_help_panel="Display")
@@ -69,10 +70,17 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 class TextOptions:
     """Which text, and what else the model reads with it."""
 
-    file: Annotated[Path | None, _text(metavar="PATH", help="Read sentences from a file, one a line.")] = None
-    pair: Annotated[str | None, _text(metavar="TEXT", help="A second segment, for models that take two.")] = None
-    target: Annotated[str | None, _text(metavar="TEXT", help="The decoder's side, for an encoder-decoder.")] = None
-    truncate: Annotated[bool, _text("--truncate", help="Cut a text that is too long for the model.")] = False
+    file: Annotated[Path | None, text_option(metavar="PATH", help="Read sentences from a file, one a line.")] = None
+    target: Annotated[str | None, text_option(metavar="TEXT", help="The decoder's side, for an encoder-decoder.")] = (
+        None
+    )
+    source_language: Annotated[
+        str | None, text_option("--from", metavar="LANG", help="The text's language, for models that are told: en.")
+    ] = None
+    target_language: Annotated[
+        str | None, text_option("--to", metavar="LANG", help="The language to translate into: fr.")
+    ] = None
+    truncate: Annotated[bool, text_option("--truncate", help="Cut a text that is too long for the model.")] = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,10 @@ class SelectionOptions:
     ] = None
     sink: Annotated[
         bool | None, _select("--sink/--no-sink", help="Show the first token (default), or hide and renormalise.")
+    ] = None
+    rows: Annotated[
+        Rows | None,
+        _select(help="In cross-attention, a word's row: the step that outputs it, or reads it as input."),
     ] = None
 
     grid: Annotated[bool | None, _display("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")] = (

@@ -69,7 +69,8 @@ class Saver:
     def _add_table(self, seen: Seen) -> None:
         plan = seen.view.plan
         if self._table is None:
-            self._table = CsvTable(self._file, scores=plan.selection.scores, sentences=self._several)
+            rows = plan.rows if plan.kind == "cross" else None
+            self._table = CsvTable(self._file, rows=rows, scores=plan.selection.scores, sentences=self._several)
         collector = self._table.collector(plan.queries, plan.keys, self._count, plan.chosen)
         seen.record.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
 

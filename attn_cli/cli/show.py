@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -11,6 +12,7 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from attn_cli.cli.options import DisplayOptions, OutputOptions
@@ -22,9 +24,12 @@ from attn_cli.render.json import to_json
 from attn_cli.render.labels import clean, fit, width
 from attn_cli.render.screen import console, probe
 
-__all__ = ["Output", "working"]
+__all__ = ["Notes", "Output", "watched", "working"]
 
-Input = TypeVar("Input")
+Item = TypeVar("Item")
+
+LONG = 1.0
+"""Seconds after which a bar says how far it is."""
 
 
 def working(task: str, name: str) -> AbstractContextManager[object]:
@@ -35,6 +40,52 @@ def working(task: str, name: str) -> AbstractContextManager[object]:
     room = max(talk.width - len(task) - len("⠋ ") - 2, 1)
     shown = fit(name, min(width(clean(name)), room), keep="end")
     return talk.status(Text(f"{task} {shown}", no_wrap=True), spinner="dots")
+
+
+class Notes:
+    """What a reader must know, on stderr; the same thing once, however many sentences it is true of."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, notes: Iterable[str]) -> None:
+        """Say what has not been said."""
+        for note in notes:
+            if note not in self._said:
+                self._said.add(note)
+                say(f"note: {note}")
+
+
+def watched(items: Iterable[Item], task: str, total: int | None) -> Iterator[Item]:
+    """The same items, with a bar on stderr once it has taken a second; none where nobody watches or they are shown.
+
+    Args:
+        items: what takes long to come.
+        task: what is done.
+        total: how many there will be, if that is known.
+    """
+    talk = Console(stderr=True)
+    if not talk.is_terminal or sys.stdout.isatty():
+        yield from items
+        return
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=talk,
+        transient=True,
+    )
+    row = bar.add_task(task, total=total)
+    start = time.monotonic()
+    try:
+        for item in items:
+            bar.advance(row)
+            if not bar.live.is_started and time.monotonic() - start > LONG:
+                bar.start()
+            yield item
+    finally:
+        bar.stop()
 
 
 class Output:
@@ -49,6 +100,7 @@ class Output:
         found = probe(sys.stdout, os.environ, color=display.color, theme=theme)
         self.screen = found if display.width is None else replace(found, width=display.width)
         self.json = options.json
+        self._notes = Notes()
         self.destination: Destination | None = (
             None if options.save is None else destination(options.save, force=options.force)
         )
@@ -58,7 +110,7 @@ class Output:
         """Whether something written needs the maps themselves."""
         return self.json or (self.destination is not None and self.destination.holds_maps)
 
-    def as_many_as_fit(self, inputs: Iterable[Input]) -> Iterator[Input]:
+    def as_many_as_fit(self, inputs: Iterable[Item]) -> Iterator[Item]:
         """What there is to look at. A file for one sentence waits for the second before the first is looked at.
 
         Raises:
@@ -98,8 +150,7 @@ class Output:
             yield seen, f"{number}  {seen.record.source.text}" if second else ""
 
     def _show(self, seen: Seen, title: str, number: int) -> None:
-        for note in seen.record.notes:
-            say(f"note: {note}")
+        self._notes(seen.record.notes)
         if self.json:
             sys.stdout.buffer.write(to_json(seen.record, seen.rows()))
         else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -12,7 +12,10 @@ from typing import Protocol, runtime_checkable
 from attn_cli.encoding import check_text, decode_text
 from attn_cli.errors import AttnError, InputError, UsageError
 
-__all__ = ["Sentence", "located", "sentences"]
+__all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "sentences"]
+
+TABLE = ".tsv"
+"""What the name of a file ends in whose lines have columns: a text, a tab, its target."""
 
 LONGEST = 2**24
 """Bytes in a line. No model reads as much, and what has no lines (`/dev/zero`, a picture) must end somewhere."""
@@ -32,32 +35,51 @@ class Sentence:
     text: str
     where: str = ""
     """`line 3 of notes.txt`; empty for the command line."""
+    target: str | None = None
+    """What the decoder is made to write."""
 
 
-def sentences(text: str | None, file: Path | None) -> Iterator[Sentence]:
+def sentences(
+    text: str | None, file: Path | None, *, target: str | None = None, blanks: bool = False
+) -> Iterator[Sentence]:
     """The sentences that a command was given.
 
     Args:
         text: the argument; `-` means standard input, as does None where something is piped in.
-        file: what `--file` names; `-` means standard input here too.
+        file: what `--file` names; `-` means standard input here too. In a `.tsv`, the second column is the target.
+        target: what `--target` gives.
+        blanks: give blank lines too, as empty texts, so that the sentences can be counted.
 
     Raises:
         UsageError: there is no text, or two sources of it.
-        InputError: it is blank, cannot be read, or is not UTF-8.
+        InputError: it is blank, cannot be read, is not UTF-8, or has lines with other columns than the first.
     """
     if text is not None and file is not None:
         raise UsageError("There is a text and a --file as well", "Give one of them")
+    if target is not None:
+        check_text(target, "The text of --target")
     piped = "-" in (text, str(file))
+    if file is not None and file.suffix == TABLE:
+        if target is not None:
+            raise UsageError(f"{file} has a column of targets, so --target cannot go with it", "Give one of them")
+        return _nonempty(_pairs(lines_of(file)), str(file), blanks=blanks)
     if file is not None and not piped:
-        return _from_file(file)
-    if piped or (text is None and not sys.stdin.isatty()):
-        return _lines(sys.stdin.buffer, "standard input")
-    if text is None:
+        found, name = lines_of(file), str(file)
+    elif piped or (text is None and not sys.stdin.isatty()):
+        found, name = _lines(sys.stdin.buffer, "standard input"), "standard input"
+    elif text is None:
         raise UsageError("There is no text to look at", "Give a sentence in quotes, pipe lines in, or use --file PATH")
-    return iter([Sentence(check_text(text))])
+    else:
+        return iter([Sentence(check_text(text), target=target)])
+    return _nonempty((replace(line, target=target) for line in found), name, blanks=blanks)
 
 
-def _from_file(path: Path) -> Iterator[Sentence]:
+def lines_of(path: Path) -> Iterator[Sentence]:
+    """The lines of a file, blank ones too.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8.
+    """
     try:
         lines = path.open("rb")
     except OSError as error:
@@ -66,8 +88,18 @@ def _from_file(path: Path) -> Iterator[Sentence]:
         yield from _lines(lines, str(path))
 
 
+def count_lines(path: Path) -> int | None:
+    """How many lines a file has, the last without a line end counted; None where that would use it up, as in a pipe."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as lines:
+            return sum(1 for _ in lines)
+    except OSError:  # whoever reads it will say so
+        return None
+
+
 def _lines(stream: _Lines, name: str) -> Iterator[Sentence]:
-    found = False
     for number in count(1):
         where = f"line {number} of {name}"
         try:
@@ -75,15 +107,46 @@ def _lines(stream: _Lines, name: str) -> Iterator[Sentence]:
         except OSError as error:
             raise _unreadable(name, error) from error
         if not line:
-            break
+            return
         if len(line) > LONGEST:
             raise InputError(f"{where} is longer than {LONGEST:,} bytes", "Give a text with one sentence a line")
-        text = decode_text(line, where).removeprefix("\ufeff").rstrip("\r\n")
-        if text.strip():
-            found = True
-            yield Sentence(text, where)
-    if not found:
+        yield Sentence(decode_text(line, where).removeprefix("\ufeff").rstrip("\r\n"), where)
+
+
+def _nonempty(found: Iterable[Sentence], name: str, *, blanks: bool) -> Iterator[Sentence]:
+    empty = True
+    for sentence in found:
+        if sentence.text.strip():
+            empty = False
+            yield sentence
+        elif blanks:
+            yield replace(sentence, text="", target=None)
+    if empty:
         raise InputError(f"There is no text in {name}", "Give one sentence a line")
+
+
+def _pairs(lines: Iterable[Sentence]) -> Iterator[Sentence]:
+    """Each line's first column as a text, and its second as the target, where there is one."""
+    columns = 0
+    for line in lines:
+        if not line.text.strip():
+            yield line
+            continue
+        text, *rest = line.text.split("\t")
+        columns = columns or 1 + len(rest)
+        if len(rest) + 1 != columns:
+            raise InputError(
+                f"{line.where} has {_counted(1 + len(rest))}, and the lines before it have {columns}",
+                "Give every line a text, a tab and its target",
+            )
+        for content, what in ((text, "text"), *([(rest[0], "target")] if rest else [])):
+            if not content.strip():
+                raise InputError(f"{line.where} has no {what}", "Give every line a text, a tab and its target")
+        yield Sentence(text, line.where, rest[0] if rest else None)
+
+
+def _counted(columns: int) -> str:
+    return "1 column" if columns == 1 else f"{columns} columns"
 
 
 def _unreadable(name: str, error: OSError) -> InputError:
@@ -91,5 +154,7 @@ def _unreadable(name: str, error: OSError) -> InputError:
 
 
 def located(error: AttnError, where: str) -> AttnError:
-    """The same error, saying where it happened."""
-    return type(error)(f"{where}: {error.problem}", error.remedy) if where else error
+    """The same error, saying where it happened; but for a fault of the command line, which happens everywhere."""
+    if not where or isinstance(error, UsageError):
+        return error
+    return type(error)(f"{where}: {error.problem}", error.remedy)

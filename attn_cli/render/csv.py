@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from attn_cli.blocks import Block, Eat
+from attn_cli.selection import Rows
 from attn_cli.shapes import Float
 from attn_cli.words import Units
 
@@ -37,13 +38,17 @@ class CsvTable:
 
     Args:
         file: where to write.
+        rows: in cross-attention, which step a target word's row is; a column says so.
         scores: add a column of scores, to be had where the blocks hold them.
         sentences: begin with a column that counts the sentences.
     """
 
-    def __init__(self, file: Writable, *, scores: bool = False, sentences: bool = False) -> None:
-        self._file, self._scores, self._sentences = file, scores, sentences
+    def __init__(
+        self, file: Writable, *, rows: Rows | None = None, scores: bool = False, sentences: bool = False
+    ) -> None:
+        self._file, self._rows, self._scores, self._sentences = file, rows, scores, sentences
         columns = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
+        columns[1:1] = [] if rows is None else ["rows"]
         names = [*(["sentence"] if sentences else []), *columns, *(["score"] if scores else [])]
         file.write(f"{','.join(names)}\r\n".encode())
 
@@ -64,6 +69,7 @@ class CsvTable:
         first = f"{sentence}," if self._sentences else ""
 
         def eat(block: Block) -> None:
+            kind = block.kind if self._rows is None else f"{block.kind},{self._rows}"
             for index, head in enumerate(block.heads):
                 for row, (start, stop) in enumerate(block.visible.tolist()):
                     query = block.start + row
@@ -74,7 +80,7 @@ class CsvTable:
                     if self._scores:
                         masked = [""] * len(columns[0])
                         columns.append(masked if block.scores is None else shortest(block.scores[index, row, part]))
-                    front = f"{first}{block.kind},{block.layer},{head},{query_fields[query]},"
+                    front = f"{first}{kind},{block.layer},{head},{query_fields[query]},"
                     lines = (f"{front}{','.join(fields)}\r\n" for fields in zip(*columns, strict=True))
                     self._file.write("".join(lines).encode())
 

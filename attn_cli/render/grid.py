@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from rich.console import Group
 
-from attn_cli.blocks import Kind
 from attn_cli.render.labels import fit
 from attn_cli.render.legend import attends, cell_note
 from attn_cli.render.paint import (
@@ -29,7 +28,7 @@ from attn_cli.render.paint import (
 )
 from attn_cli.render.scale import BLANK, SHARES, Scale, marks, painted
 from attn_cli.render.screen import Screen
-from attn_cli.selection import Rows
+from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float
 
 __all__ = ["atlas", "grid"]
@@ -56,7 +55,7 @@ def grid(
         maps: (layer, head) -> weights or scores, all of one shape; not-a-number where there is nothing to see.
         screen: where.
         kind: of the attention.
-        rows: which row of a target word these are, in cross-attention.
+        rows: in cross-attention, which step a target word's row is.
         measure: what the values are.
         pooled: units that a side of one value stands for already (`PoolMaps.size`).
         unit: what they are.

@@ -10,7 +10,6 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from attn_cli.blocks import Kind
 from attn_cli.render.labels import Labels, clean, fit, letters, width
 from attn_cli.render.legend import attends, brightest, cell_note
 from attn_cli.render.paint import (
@@ -29,7 +28,7 @@ from attn_cli.render.paint import (
 )
 from attn_cli.render.scale import BLANK, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.render.screen import Screen
-from attn_cli.selection import Rows
+from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float, Int
 
 __all__ = ["MapView", "heatmap", "panels"]
@@ -66,7 +65,7 @@ class MapView:
     visible: Int[np.ndarray, "query 2"] | None = None
     """First key that each query can see, and one past the last; everything by default."""
     rows: Rows = "input"
-    """Which row of a target word this is, in cross-attention."""
+    """In cross-attention, which step a target word's row is."""
 
     def __post_init__(self) -> None:
         shape = (len(self.query), len(self.key))

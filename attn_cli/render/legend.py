@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from rich.text import Text
 
-from attn_cli.blocks import Kind
 from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.paint import DIM, PLAIN, Part, cells, line
 from attn_cli.render.screen import Screen
-from attn_cli.selection import Rows
+from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float
 
-__all__ = ["WHEN", "attends", "brightest", "cell_note"]
+__all__ = ["attends", "brightest", "cell_note", "when"]
 
 MOST_NAMED = 5
 LONGEST_LABEL = 12
 
 
-WHEN: Mapping[Rows, str] = {"input": "when read", "output": "when written"}
-"""The step of the decoder at which a target word's row of cross-attention is taken."""
+def when(rows: Rows) -> str:
+    """At which of the decoder's steps a target word has its row."""
+    return "when written" if rows == "output" else "when read"
 
 
 def attends(kind: Kind, rows: Rows) -> str:
-    """What rows and columns are; in `cross`, also which of its two rows a target word has."""
-    sides = (f"target, {WHEN[rows]}", "source") if kind == "cross" else ("queries", "keys")
+    """What rows and columns are."""
+    sides = (f"target, {when(rows)}", "source") if kind == "cross" else ("queries", "keys")
     return f"rows ({sides[0]}) attend to columns ({sides[1]})"
 
 

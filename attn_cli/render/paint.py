@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.style import Style
 from rich.text import Text
 
-from attn_cli.render.labels import clean, fit, width
+from attn_cli.render.labels import clean, fit, letters, width
 from attn_cli.render.scale import BLANK, Scale, bar_styles, ink, marks, painted
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float
@@ -29,6 +29,7 @@ __all__ = [
     "number",
     "pool",
     "swatches",
+    "text_lines",
     "title_lines",
 ]
 
@@ -90,6 +91,18 @@ def caption_lines(caption: str, screen: Screen) -> list[Text]:
     """What else must be known, word by word; nothing where there is nothing."""
     words = (clean(word, unicode=screen.unicode) for word in caption.split())
     return flow([[(fit(word, min(width(word), screen.width)), DIM)] for word in words], screen, between=" ")
+
+
+def text_lines(text: str, screen: Screen) -> list[Text]:
+    """A whole text, word by word; a word that is longer than a line goes on in the next."""
+    pieces: list[str] = []
+    for word in (clean(word, unicode=screen.unicode) for word in text.split()):
+        pieces.append("")
+        for letter in letters(word):
+            if width(pieces[-1]) + width(letter) > screen.width:
+                pieces.append("")
+            pieces[-1] += letter
+    return flow([[(piece, BOLD)] for piece in pieces], screen, between=" ")
 
 
 def number(value: float, *, unicode: bool = True) -> str:

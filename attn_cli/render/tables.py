@@ -14,7 +14,7 @@ from rich.text import Text
 from attn_cli.blocks import Kind, ModelInfo, Tokens
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.render.labels import Labels, clean, fit, width
-from attn_cli.render.legend import WHEN
+from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, flow, line
 from attn_cli.render.screen import Screen
 from attn_cli.selection import Rows, SortKey
@@ -210,7 +210,7 @@ def query_table(
     screen: Screen,
     *,
     kind: Kind = "encoder",
-    side: Rows = "input",
+    step: Rows = "input",
     measure: Literal["weight", "score"] = "weight",
     caption: str = "",
 ) -> Group:
@@ -222,7 +222,7 @@ def query_table(
         key_labels: what the keys are called.
         screen: where.
         kind: of the attention.
-        side: which row of a target word these are, in cross-attention.
+        step: in cross-attention, which step a target word's row is.
         measure: what the links' numbers are; only weights get a bar.
         caption: a line below.
     """
@@ -237,7 +237,7 @@ def query_table(
         lines += [line()] if lines else []
         text = clean(query_labels.named(query), unicode=screen.unicode)
         style = DIM if query_labels.special[query] else BOLD
-        place = f"  query {query_labels.positions[query]}{f', {WHEN[side]}' if kind == 'cross' else ''}"
+        place = f"  query {query_labels.positions[query]}{f', {when(step)}' if kind == 'cross' else ''}"
         what = f": its strongest keys by {measure}"
         what = what if width(text) + len(place + what) <= screen.width else ""
         lines.append(line((fit(text, min(width(text), screen.width - len(place))), style), (place + what, DIM)))

@@ -179,7 +179,17 @@ def build(one: Translator, folder: Path) -> tuple[Path, Any, Any]:
 
 
 @cache
+def _saved(name: str) -> tuple[Path, Any, Any]:
+    return build(TRANSLATORS[name], Path(mkdtemp(prefix="attn-test-")))
+
+
+@cache
 def built(name: str) -> tuple[Pretrained, Any, Any]:
     """One family: loaded by attn, and as transformers has it."""
-    folder, whole, tokenizer = build(TRANSLATORS[name], Path(mkdtemp(prefix="attn-test-")))
+    folder, whole, tokenizer = _saved(name)
     return folders.opened(folder), whole, tokenizer
+
+
+def folder_of(name: str) -> str:
+    """Where one family's model is saved."""
+    return str(_saved(name)[0])

@@ -182,4 +182,5 @@ def selections() -> st.SearchStrategy[Selection]:
         top_k=st.integers(1, 100),
         sort=st.sampled_from(get_args(SortKey)),
         all=st.booleans(),
+        translation=st.booleans(),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from attn_cli.plan import Plan
+from attn_cli.render.views.alignment import AlignmentView
 from attn_cli.render.views.base import View
+from attn_cli.render.views.bottleneck import BottleneckView
 from attn_cli.render.views.grid import GridView
 from attn_cli.render.views.head import HeadView
 from attn_cli.render.views.heads import HeadsView
@@ -14,8 +16,14 @@ __all__ = ["View", "make_view"]
 
 def make_view(plan: Plan) -> View:
     """The view that was asked for; a single head is shown whole."""
-    if plan.selection.view == "grid":
+    selection = plan.selection
+    if not plan.source.model.stacks:
+        return BottleneckView(plan)
+    if selection.view == "grid":
         return GridView(plan)
     if plan.chosen is not None:
         return QueryView(plan)
+    # Whoever names the kind or an order wants the table.
+    if selection.translation and plan.kind == "cross" and selection.kind is None and selection.sort == "layer":
+        return AlignmentView(plan)
     return HeadView(plan) if plan.head_count == 1 else HeadsView(plan)

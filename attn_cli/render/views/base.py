@@ -16,12 +16,12 @@ from attn_cli.plan import Plan
 from attn_cli.record import Record
 from attn_cli.render.heatmap import MapView
 from attn_cli.render.labels import Labels
-from attn_cli.render.paint import caption_lines, drawing
+from attn_cli.render.paint import caption_lines, drawing, text_lines
 from attn_cli.render.screen import Screen, to_text
 from attn_cli.render.tables import model_line
 from attn_cli.words import Units
 
-__all__ = ["View", "labels_of", "lines_of", "listed", "stacked"]
+__all__ = ["View", "labels_of", "lines_of", "listed", "stacked", "translation_text"]
 
 LINKS = 3
 
@@ -59,6 +59,10 @@ class View(ABC):
             self._sinks.append(float(block.sink.mean()))
         self._summarize(block)
 
+    def heading(self, record: Record, screen: Screen) -> RenderableType:
+        """The line on the model."""
+        return model_line(record.model, self.plan.kind, record.source, record.target, screen)
+
     def summaries(self) -> tuple[HeadSummary, ...]:
         """The figures of each head."""
         return self._summarize.result
@@ -84,9 +88,12 @@ class View(ABC):
             screen: where.
             record: the record of this run; its maps are not needed.
         """
-        heading = model_line(record.model, self.plan.kind, record.source, record.target, screen)
+        top: list[RenderableType] = []
+        if self.plan.selection.translation and record.target is not None:
+            top = [translation_text(record.target.text, screen), Text("")]
+        top.append(self.heading(record, screen))
         remarks = caption_lines(" ".join(self._remarks(record)), screen)
-        top = [heading, drawing(remarks)] if remarks else [heading]
+        top += [drawing(remarks)] if remarks else []
         room = None if screen.height is None else screen.height - sum(lines_of(part, screen) for part in top) - 2
         return stacked([Group(*top), *self.body(screen, room)])
 
@@ -94,7 +101,7 @@ class View(ABC):
         """What a reader must know before believing the numbers."""
         remarks = []
         instead: dict[str, list[int]] = {}
-        for layer, name in self.plan.stack.without.items():
+        for layer, name in self.plan.without.items():
             instead.setdefault(name, []).append(layer)
         for name, layers in instead.items():
             remarks.append(f"Without attention: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
@@ -116,6 +123,11 @@ class View(ABC):
                 f"Verified: softmax(scores)·values is what the layers computed, within {record.verified:.1e}."
             )
         return remarks
+
+
+def translation_text(text: str, screen: Screen) -> RenderableType:
+    """A translation on as many lines as it takes."""
+    return drawing(text_lines(text, screen) if text.strip() else caption_lines("(The model wrote nothing.)", screen))
 
 
 def labels_of(units: Units) -> Labels:

@@ -102,9 +102,8 @@ class HeadsView(View):
     def _picture(self, screen: Screen, room: int | None) -> RenderableType:
         measure = self.plan.selection.measure
         layers = f"layer{'s' if len(self._layers) > 1 else ''} {listed(self._layers)}"
-        return heatmap(
-            self.map_view(self._mean), screen, title=f"Mean {measure} of {self._mean.heads} heads, {layers}", room=room
-        )
+        view = self.map_view(self._mean)
+        return heatmap(view, screen, title=f"Mean {measure} of {self._mean.heads} heads, {layers}", room=room)
 
     def _fitting_table(self, summaries: Sequence[HeadSummary], screen: Screen, room: int) -> RenderableType:
         table = self._table(summaries, screen, None)

@@ -88,7 +88,7 @@ class QueryView(View):
             self.keys,
             screen,
             kind=self.plan.kind,
-            side=self.plan.rows,
+            step=self.plan.rows,
             measure=selection.measure,
             caption=caption,
         )

@@ -1,0 +1,51 @@
+"""The model that a command was told to use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attn_cli.cli.options import ModelOptions
+from attn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from attn_cli.models import Model
+
+__all__ = ["check_named", "loaded"]
+
+
+def check_named(options: ModelOptions) -> None:
+    """Make sure, before anything is imported, that there is a model to load.
+
+    Raises:
+        UsageError: none is named.
+    """
+    if options.model is None or not options.model.strip():
+        raise UsageError(
+            "No model is named",
+            "Add --model FOLDER, or a hub name such as --model sentence-transformers/all-MiniLM-L6-v2, "
+            "or set ATTN_MODEL",
+        )
+
+
+def loaded(options: ModelOptions) -> Model:
+    """Load it, behind a spinner where somebody watches.
+
+    Raises:
+        ModelError: it cannot be found, read or inspected.
+        MemoryLimitError: it does not fit in memory.
+    """
+    from attn_cli.cli.show import working
+    from attn_cli.models import LoadOptions, load
+
+    name = str(options.model)
+    with working("Loading", name):
+        return load(
+            name,
+            LoadOptions(
+                device=options.device,
+                dtype=options.dtype,
+                trust_remote_code=options.trust_remote_code,
+                allow_pickle=options.allow_pickle,
+                revision=options.revision,
+            ),
+        )
