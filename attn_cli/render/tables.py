@@ -22,6 +22,8 @@ from attn_cli.selection import Rows, SortKey
 __all__ = ["QueryRow", "head_table", "model_line", "query_table"]
 
 GAP = "  "
+BETWEEN = "   "
+"""What stands between links."""
 LONGEST_LINK = 14
 """Cells of a label in a link."""
 WIDEST_LINK = 26
@@ -86,21 +88,22 @@ def head_table(
     name = max((len(f"{row.layer}.{row.head}") for row in summaries), default=3)
     name = max(name, len("head"))
     columns = [column for column in COLUMNS if any(column.value(row) is not None for row in summaries)]
-    first = _LinkSizes.of([row.links[:1] for row in summaries], query_labels, key_labels, screen)
-    least = min(first.width, WIDEST_LINK) if first else None
+    ranks = [
+        _LinkSizes.of([row.links[rank] for row in summaries if len(row.links) > rank], query_labels, key_labels, screen)
+        for rank in range(max((len(row.links) for row in summaries), default=0))
+    ]
+    least = min(ranks[0].width, WIDEST_LINK) if ranks else None
     columns, hidden, short, bar_cells = _fitting(columns, screen, name, least)
     left = name + len(GAP) + bar_cells + 1 + 4
     heads = [column.short if short else column.name for column in columns]
     sizes = [max(len(head), 4) for head in heads]
     room = screen.width - left - sum(size + len(GAP) for size in sizes) - len(GAP)
-    every = _LinkSizes.of([row.links for row in summaries], query_labels, key_labels, screen)
-    count = min((room + 3) // (every.width + 3), max(map(len, (row.links for row in summaries)))) if every else 0
-    links = every if count > 1 else first and first.within(room)
+    links = _fitting_links(ranks, room)
     titles = [
         (GAP + head.rjust(size), column.name == sort) for column, head, size in zip(columns, heads, sizes, strict=True)
     ]
     if links:
-        titles.append((GAP + ("strongest links" if count > 1 else "strongest link"), sort == "link"))
+        titles.append((GAP + ("strongest links" if len(links) > 1 else "strongest link"), sort == "link"))
     lines = [
         line(
             ("head".rjust(name) + GAP, DIM),
@@ -120,10 +123,9 @@ def head_table(
             faint = column.share and value is not None and value < 0.05
             parts.append((GAP + _figure(value, size), DIM if faint or value is None else PLAIN))
         parts.append((GAP, PLAIN))
-        for place, each in enumerate(row.links[: max(count, 1)]):
-            if links:
-                parts += [("   " if place else "", PLAIN)]
-                parts += links.draw(each, query_labels, key_labels, screen, second=place > 0)
+        for rank, (link, in_cells) in enumerate(zip(row.links, links, strict=False)):
+            parts.append((BETWEEN if rank else "", PLAIN))
+            parts += in_cells.draw(link, query_labels, key_labels, screen, second=rank > 0)
         lines.append(line(*parts))
     if hidden:
         caption = f"{caption} Too narrow for {', '.join(hidden)}.".strip()
@@ -147,6 +149,18 @@ def _fitting(
         kept.pop()
 
 
+def _fitting_links(ranks: Sequence[_LinkSizes], room: int) -> list[_LinkSizes]:
+    """The first links, cut to the room, and as many of the next as fit whole beside them."""
+    fitting = [rank.within(room) for rank in ranks[:1]]
+    used = sum(rank.width for rank in fitting)
+    for rank in ranks[1:]:
+        used += len(BETWEEN) + rank.width
+        if used > room:
+            break
+        fitting.append(rank)
+    return fitting
+
+
 @dataclass(frozen=True, slots=True)
 class _LinkSizes:
     """Cells of the labels in a column of links, whose arrows stand below each other: `it → trophy 0.58`."""
@@ -155,13 +169,8 @@ class _LinkSizes:
     key: int
 
     @classmethod
-    def of(
-        cls, rows: Sequence[Sequence[Link]], query_labels: Labels, key_labels: Labels, screen: Screen
-    ) -> _LinkSizes | None:
-        """Sizes that hold every label up to `LONGEST_LINK`; None where there is no link."""
-        links = [link for row in rows for link in row]
-        if not links:
-            return None
+    def of(cls, links: Sequence[Link], query_labels: Labels, key_labels: Labels, screen: Screen) -> _LinkSizes:
+        """Sizes that hold every label up to `LONGEST_LINK`."""
         queries, keys = (
             min(max(width(clean(text, unicode=screen.unicode)) for text in texts), LONGEST_LINK)
             for texts in (
