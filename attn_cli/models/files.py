@@ -125,9 +125,16 @@ def _download(name: str, options: LoadOptions) -> Path:
     except RevisionNotFoundError as fault:
         raise ModelError(f"{name} has no revision {options.revision} on the hub", "Check the revision") from fault
     except (OfflineModeIsEnabled, LocalEntryNotFoundError, httpx.HTTPError) as fault:
+        status = getattr(getattr(fault, "response", None), "status_code", None)
+        reach = "cannot be reached" if status is None else f"answers with HTTP error {status}"
         raise ModelError(
-            f"{name} is neither a folder here nor complete in the hub's cache, and the hub cannot be reached",
+            f"{name} is neither a folder here nor complete in the hub's cache, and the hub {reach}",
             "Give a folder that holds the model's config.json, tokenizer and safetensors files",
+        ) from fault
+    except json.JSONDecodeError as fault:
+        raise ModelError(
+            f"{name} was asked for on the hub, but what answers there is something else",
+            "Look whether the network wants a login, and at HF_ENDPOINT where it is set",
         ) from fault
     except OSError as fault:
         raise ModelError(

@@ -7,7 +7,9 @@ Everything else is in `record`, the bytes of the JSON document without maps.
 
 from __future__ import annotations
 
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -30,6 +32,15 @@ __all__ = ["MAGIC", "from_npz", "to_npz"]
 
 MAGIC = b"PK"
 """How every zip archive begins."""
+
+DENSEST = 1032
+"""How many bytes one byte can stand for (deflate's limit)."""
+
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
+"""What comes out of `zipfile`, and of what it unpacks with, at an archive that is damaged."""
 
 HEADER_ERRORS = (ArithmeticError, EOFError, LookupError, MemoryError, SyntaxError, TokenError, TypeError, ValueError)
 """What comes out of NumPy at a header that it did not write: it parses it as Python, and lets through what fails."""
@@ -100,10 +111,12 @@ def _arrays(data: bytes, name: str) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
+            if size > DENSEST * len(data):
+                raise zipfile.BadZipFile("it says that more is in it than can be")
             require(2 * size, name, "Save it with fewer heads, through --layer and --head")
             # Read whole, so that the checksums are compared before anything is made of the contents.
             members = {entry: archive.read(entry) for entry in archive.namelist()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except ARCHIVE_ERRORS as error:
         raise InputError(f"{name} is damaged: {error}", "Save it again with attn inspect --save") from error
     try:
         return {

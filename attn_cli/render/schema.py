@@ -74,5 +74,9 @@ def _validator() -> Draft202012Validator:
     # Imported late: this is needed to read a record and not to write one.
     import orjson
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(orjson.loads(schema()))
+    # JSON Schema takes 1.0 for an integer. Nothing counts with it, and attn does not write it.
+    integers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    strict: type[Draft202012Validator] = extend(Draft202012Validator, type_checker=integers)  # type: ignore[no-untyped-call]
+    return strict(orjson.loads(schema()))

@@ -95,3 +95,19 @@ def test_what_is_not_on_the_hub(files: dict[str, Path], tmp_path: Path) -> None:
         assert "no model of that name on the hub" in ask(tmp_path, address, "someone/else")[0]
         assert f"{NAME} has no revision v9" in ask(tmp_path, address, NAME, "revision=v9")[0]
     assert "the hub cannot be reached" in ask(tmp_path, address, "someone/else")[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "message"),
+    [
+        (500, b"oops", "the hub answers with HTTP error 500"),
+        (401, b"{}", "the hub answers with HTTP error 401"),
+        (200, b"<html>Log in to this network</html>", "what answers there is something else. Look whether the network"),
+    ],
+)
+def test_a_hub_with_a_fault(status: int, content: bytes, message: str, tmp_path: Path) -> None:
+    with hub.answering(status, content) as address:
+        said, shown = ask(tmp_path, address)
+    assert message in said
+    assert "\n" not in said
+    assert shown == ""

@@ -145,6 +145,32 @@ def test_foreign_archives(content: bytes) -> None:
 SAVED = to_npz(encoder_record())
 
 
+def test_an_archive_that_says_it_holds_more_than_it_can() -> None:
+    content = bytes(2**20)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("record.npy", content)
+    sizes = struct.pack("<I", len(content)), struct.pack("<I", 2**32 - 2)
+    with pytest.raises(InputError, match=r"^saved.npz is damaged: it says that more is in it than can be"):
+        from_npz(file.getvalue().replace(*sizes), "saved.npz")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 97])
+def test_an_archive_packed_in_another_way(method: int) -> None:
+    packed = bytearray(SAVED)
+    for signature, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        start = packed.index(signature) + place
+        packed[start : start + 2] = struct.pack("<H", method)
+    with pytest.raises(InputError, match=r"^saved.npz is damaged: "):
+        from_npz(bytes(packed), "saved.npz")
+
+
+def test_an_archive_that_starts_before_its_file() -> None:
+    end = SAVED.index(b"PK\x05\x06")
+    with pytest.raises(InputError, match=r"^saved.npz is damaged: "):
+        from_npz(SAVED[: end + 12] + struct.pack("<I", 2**24) + SAVED[end + 16 :], "saved.npz")
+
+
 @may_check_shapes
 @given(st.integers(0, len(SAVED) - 1), st.integers(1, 255))
 def test_a_flipped_byte_is_found_or_harmless(place: int, flip: int) -> None:

@@ -97,6 +97,7 @@ def test_lines_are_read_as_they_come() -> None:
             b"[" + to_json(ALL[0]).strip() + b"]",
             "standard input is JSON, but not a record of attn. Write its records one",
         ),
+        (b'{"schema_version": ' + b"9" * 5000 + b"}", "standard input is not JSON: it has a number of thousands of"),
         (b"PK\x03\x04", "standard input is damaged: "),
         (LINES.replace(b'"schema_version":1', b'"schema_version":2'), "standard input was written by a newer attn"),
         (LINES[: len(LINES) // 2], "standard input is not JSON: "),
