@@ -24,11 +24,11 @@ __all__ = ["__version__", "inspect", "load", "translate"]
 __version__ = "0.1.0"
 
 
-def load(name: str | PathLike[str], **options: Any) -> Inspector:
+def load(name: str | PathLike[str] = "toy", **options: Any) -> Inspector:
     """Load a model, to be asked with `.inspect(text)`; see `attn_cli.api`.
 
     Args:
-        name: a folder or a hub name.
+        name: a built-in model, a folder, or a name on the hub.
         **options: `device`, `dtype`, `revision`, `trust_remote_code`, `allow_pickle`.
 
     Raises:
@@ -39,12 +39,12 @@ def load(name: str | PathLike[str], **options: Any) -> Inspector:
     return load_inspector(name, **options)
 
 
-def inspect(text: str, model: str | PathLike[str], **options: Any) -> Record:
+def inspect(text: str, model: str | PathLike[str] = "toy", **options: Any) -> Record:
     """Load a model, inspect one text, and let the model go; for several texts, `load` it once.
 
     Args:
         text: what to read.
-        model: a folder or a hub name.
+        model: a built-in model, a folder, or a name on the hub.
         **options: as of `attn_cli.api.Inspector.inspect`.
 
     Raises:
@@ -53,12 +53,12 @@ def inspect(text: str, model: str | PathLike[str], **options: Any) -> Record:
     return load(model).inspect(text, **options)
 
 
-def translate(text: str, model: str | PathLike[str], **options: Any) -> Record:
+def translate(text: str, model: str | PathLike[str] = "toy", **options: Any) -> Record:
     """Load a model, translate one text, and let the model go; for several texts, `load` it once.
 
     Args:
         text: what to translate.
-        model: a folder or a hub name.
+        model: a built-in model, a folder, or a name on the hub.
         **options: as of `attn_cli.api.Inspector.translate`.
 
     Raises:

@@ -136,7 +136,7 @@ def load(name: str | os.PathLike[str], **options: Any) -> Inspector:
     """Load a model once.
 
     Args:
-        name: a folder or a hub name.
+        name: a built-in model, a folder, or a name on the hub.
         **options: fields of `attn_cli.models.LoadOptions`: `device`, `dtype`, `revision`, ...
 
     Raises:

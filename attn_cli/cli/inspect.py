@@ -32,8 +32,8 @@ whole map. With --query: where a word looks in each head. With --grid: every hea
 """
 EPILOG = """\b
 Examples:
-  attn inspect "The cat sat on the mat" --model FOLDER
-  attn inspect "The cat sat on the mat" --model FOLDER --query cat
+  attn inspect "The cat sat on the mat"
+  attn inspect "The cat sat on the mat" --query cat
   attn inspect "The cat sat on the mat" --model FOLDER --head 2.5
   cat sentences.txt | attn inspect --model FOLDER --json > maps.jsonl
 """
@@ -72,7 +72,7 @@ def run(
         for sentence in out.as_many_as_fit(sentences):
             ready = ready or loaded(model)
             try:
-                with working("Running", str(model.model)):
+                with working("Running", model.model):
                     source = ready.prepare(
                         sentence.text,
                         pair=pair,

@@ -14,16 +14,14 @@ __all__ = ["check_named", "loaded"]
 
 
 def check_named(options: ModelOptions) -> None:
-    """Make sure, before anything is imported, that there is a model to load.
+    """Make sure, before anything is imported, that there is a name to look for.
 
     Raises:
-        UsageError: none is named.
+        UsageError: what is named is blank.
     """
-    if options.model is None or not options.model.strip():
+    if not options.model.strip():
         raise UsageError(
-            "No model is named",
-            "Add --model FOLDER, or a hub name such as --model sentence-transformers/all-MiniLM-L6-v2, "
-            "or set ATTN_MODEL",
+            "--model names nothing", "Leave it out for the built-in model, or name a folder or a model on the hub"
         )
 
 
@@ -37,7 +35,7 @@ def loaded(options: ModelOptions) -> Model:
     from attn_cli.cli.show import working
     from attn_cli.models import LoadOptions, load
 
-    name = str(options.model)
+    name = options.model
     with working("Loading", name):
         return load(
             name,

@@ -88,9 +88,9 @@ class ModelOptions:
     """Which model, and how to load it."""
 
     model: Annotated[
-        str | None,
-        _model("--model", "-m", metavar="NAME", envvar="ATTN_MODEL", help="Folder or hub name of a Transformer."),
-    ] = None
+        str,
+        _model("--model", "-m", metavar="NAME", envvar="ATTN_MODEL", help="Built in, a folder, or a name on the hub."),
+    ] = "toy"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _model(help="Where to run it.")] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],

@@ -33,12 +33,12 @@ that --layer and --head name. With --grid, --query, --kind or --sort: what attn 
 """
 EPILOG = """\b
 Examples:
-  attn translate "The cat sat on the mat" --model FOLDER
-  attn translate "The cat sat on the mat" --model FOLDER --target "Le chat était assis" --head 1.0
-  attn translate "The cat sat on the mat" --model facebook/nllb-200-distilled-600M --from en --to fr
-  attn translate --file english.txt --model FOLDER --text-only > french.txt
-  attn translate --file pairs.tsv --model FOLDER --align > links.txt
-  attn translate --file pairs.tsv --model FOLDER --align --gold gold.tsv
+  attn translate "The cat sat on the mat"
+  attn translate "The cat sat on the mat" --target "Le chat était assis" --head 1.0
+  attn translate "The cat sat" --model facebook/nllb-200-distilled-600M --from en --to fr
+  attn translate --file english.txt --text-only > french.txt
+  attn translate --file pairs.tsv --align > links.txt
+  attn translate --file pairs.tsv --align --gold gold.tsv
 """
 
 FIRST_BATCH, LARGEST_BATCH = 4, 64
@@ -131,7 +131,7 @@ def run(
 
     single = reading.file is None and text not in {None, "-"}
     total = None if reading.file is None else texts.count_lines(reading.file)
-    name = str(model.model)
+    name = model.model
     worker = Translator(
         functools.partial(loaded, model),
         Decoding(searching.beam, searching.max_length),

@@ -22,7 +22,7 @@ Reads what --json printed and what --save wrote as .json, .jsonl or .npz.
 """
 EPILOG = """\b
 Examples:
-  attn inspect "The cat sat" --model FOLDER --json | attn view -
+  attn inspect "The cat sat" --json | attn view -
   attn view record.npz --query cat
   attn view record.json --grid --save record.svg
 """

@@ -117,8 +117,8 @@ def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "message"),
     [
         (["the", "cat", "sat", "down", "there"], "no place for 'cat', 'sat', 'down', ...: put the sentence in quotes"),
-        (["the cat", "--model", ""], "No model is named"),
-        (["the cat", "--model", " "], "No model is named"),
+        (["the cat", "--model", ""], "--model names nothing"),
+        (["the cat", "--model", " "], "--model names nothing"),
         (["the cat", "--model", "x", "--top-k", "9" * 5000], "is not a whole number"),
         (["the cat", "--model", "x", "--top-k", "9" * 20], "is more than 1000000"),
         (["the cat", "--model", "x", "--layer", "9" * 5000], "is not a list of numbers"),

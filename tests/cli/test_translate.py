@@ -340,7 +340,7 @@ def test_notes_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["a", *BART, "--gold", "x"], 2, "--gold scores word links. Add --align"),
         (["a", *BART, "--align", "--gold", "missing"], 3, "missing cannot be read"),
         (["a", "--model", "no/such/model"], 5, "no/such/model"),
-        (["a"], 2, "--model"),
+        (["a", "--model", " "], 2, "--model"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )

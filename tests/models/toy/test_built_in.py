@@ -1,0 +1,116 @@
+"""The built-in models as they come with the package: truly trained, and the same in NumPy as in transformers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attn_cli import load
+from attn_cli.models import Decoding
+from attn_cli.models import load as load_model
+from attn_cli.models.toy.folder import BUILT_IN, built_in
+from attn_cli.record import AttentionMap, Record
+
+HERE = [name for name in BUILT_IN if built_in(name).is_dir()]
+SENTENCES = [
+    "The cat sat on the mat.",
+    "The trophy didn't fit in the suitcase because it was too big.",
+    "Where is the nearest station?",
+    "I don't know what you're talking about. 😀",
+]
+
+
+def row(record: Record, layer: int, query: str, *, target: bool = False) -> tuple[Any, list[str]]:
+    """The map of a layer, and at which row of it a word's only token stands; pieces of the columns."""
+    (found,) = (one for one in record.maps if one.layer == layer)
+    side = record.target if target else record.source
+    assert side is not None
+    at = next(i for i, token in enumerate(side.tokens) if token.piece == f"▁{query}")
+    return (found, at), [token.piece for token in record.source.tokens]
+
+
+def strongest(found: AttentionMap, head: int, at: int, pieces: list[str]) -> str:
+    return pieces[int(found.weights[found.heads.index(head), at].argmax())]
+
+
+def test_the_default_is_here_and_small() -> None:
+    assert HERE[0] == "toy"
+    total = sum(path.stat().st_size for name in HERE for path in built_in(name).rglob("*"))
+    assert total < 40e6
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_each_has_a_card(name: str) -> None:
+    card = (built_in(name) / "README.md").read_text()
+    for word in ("tatoeba.org", "manythings.org/anki", "CC BY 2.0 FR", "seed", "BLEU", "cannot"):
+        assert word in card, word
+
+
+def test_chat_looks_at_cat() -> None:
+    record = load().translate("The cat sat on the mat.")
+    assert record.target is not None
+    assert record.target.text == "Le chat était assis sur le tapis."
+    alignment = record.model.alignment
+    assert alignment is not None
+    (found, at), pieces = row(record, alignment.layer, "chat", target=True)
+    assert alignment.rows == "input"
+    assert strongest(found, alignment.heads[0], at, pieces) == "▁cat"
+
+
+@pytest.mark.parametrize(
+    ("adjective", "noun", "translation"),
+    [
+        ("big", "▁trophy", "Le trophée ne rentrait pas dans la valise parce qu'il était trop grand."),
+        ("small", "▁suitcase", "Le trophée ne rentrait pas dans la valise parce qu'elle était trop petite."),
+    ],
+)
+def test_it_finds_what_it_stands_for(adjective: str, noun: str, translation: str) -> None:
+    model = load()
+    text = f"The trophy didn't fit in the suitcase because it was too {adjective}."
+    assert model.translate(text).target is not None
+    target = model.translate(text).target
+    assert target is not None
+    assert target.text == translation
+    record = model.inspect(text, kind="encoder", head="2.0")
+    (found, at), pieces = row(record, 2, "it")
+    assert strongest(found, 0, at, pieces) == noun
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_transformers_writes_the_same(beam: int) -> None:
+    ours, theirs = (load_model(name) for name in ("toy", str(built_in("toy"))))
+    assert theirs.info.captured == "interface"
+    decoding = Decoding(beam=beam)
+    for one, other in zip(*(model.translate(SENTENCES, decoding=decoding) for model in (ours, theirs)), strict=True):
+        assert one.ids == other.ids
+        assert one.text == other.text
+
+
+def test_transformers_sees_the_same() -> None:
+    ours, theirs = load("toy"), load(str(built_in("toy")))
+    target = "Le chat était assis sur le tapis."
+    for kind in ("encoder", "decoder", "cross"):
+        one, other = (model.inspect(SENTENCES[0], target=target, kind=kind) for model in (ours, theirs))
+        assert len(one.maps) == len(other.maps) == 3
+        for mine, yours in zip(one.maps, other.maps, strict=True):
+            assert np.allclose(mine.weights, yours.weights, atol=1e-4)
+
+
+@pytest.mark.parametrize("command", ["inspect", "translate"])
+def test_nothing_heavy_is_imported(command: str) -> None:
+    program = (
+        "import sys\n"
+        "from attn_cli.cli.app import main\n"
+        f"code = main([{command!r}, 'The cat sat on the mat'])\n"
+        "heavy = [name for name in ('torch', 'transformers', 'huggingface_hub') if name in sys.modules]\n"
+        "sys.exit(code or (f'imported {heavy}' if heavy else 0))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in {"ATTN_CHECK_SHAPES", "ATTN_MODEL"}}
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, env=environment)
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"cat" in result.stdout
