@@ -103,10 +103,11 @@ def main() -> int:
         print(json.dumps(measure(sys.argv[1])))
         return 0
     best: dict[str, dict[str, float]] = {}
-    for _ in range(TURNS):
+    for turn in range(TURNS):
         for way in WAYS:
-            done = subprocess.run([sys.executable, __file__, way], check=True, capture_output=True, text=True)
+            done = subprocess.run([sys.executable, __file__, way], check=True, stdout=subprocess.PIPE, text=True)
             seen = json.loads(done.stdout)
+            print(f"turn {turn + 1} of {TURNS}: {way} took {seen['time']:.1f} s", file=sys.stderr)
             best[way] = {name: min(value, best.get(way, seen)[name]) for name, value in seen.items()}
     base, ours = best["plain"], best["streamed"]
     print(f"GPT-2's shape, {TOKENS:,} tokens, {LAYERS * HEADS} heads; best of {TURNS} turns")
