@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attn_cli.errors import InputError
 
 __all__ = ["check_text", "decode_text"]
@@ -39,8 +41,11 @@ def check_text(text: str, name: str = "The text") -> str:
         name: what to call it in the message.
 
     Raises:
-        InputError: it is blank, or holds what was no UTF-8 where it came from.
+        InputError: it is no text, blank, or holds what was no UTF-8 where it came from.
     """
+    given: Any = text
+    if not isinstance(given, str):  # from Python, anything may come
+        raise InputError(f"{name} is of type {type(given).__name__} and no str", "Give one text at a time")
     if not text.strip():
         raise InputError(f"{name} is empty", "Give at least one word")
     try:

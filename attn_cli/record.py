@@ -113,7 +113,7 @@ class AttentionMap:
                 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Record:
     """What a model attended to in one text. It is also a `Source`: it streams its maps as a model would.
 
@@ -180,6 +180,10 @@ class Record:
                 for block in map_.blocks(heads):
                     eat(block)
         return Report(verified=self.verified, notes=self.notes)
+
+    def __repr__(self) -> str:
+        layers = f"{len(self.maps)} layer{'' if len(self.maps) == 1 else 's'}"
+        return f"<attn record: {self.model.name!r}, {len(self.source)} tokens, maps of {layers}>"
 
     def _repr_html_(self) -> str:
         # A notebook asks the record for its own picture; this is the one place that looks upward, and only then.

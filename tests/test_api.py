@@ -45,6 +45,19 @@ def test_the_record_is_the_one_that_the_command_prints(minilm: str, capsys: pyte
     assert round(float(record.maps[0].weights[0, 0, 2]), 2) == 0.58
 
 
+def test_a_record_has_a_short_name() -> None:
+    assert repr(encoder_record()) == "<attn record: 'sample', 11 tokens, maps of 2 layers>"
+
+
+@pytest.mark.parametrize("text", ["None", "b'it'", "['it', 'was']", "3"])
+def test_what_is_no_text(text: str) -> None:
+    """In a process of its own: here the signatures' own checks would come first."""
+    script = f"from attn_cli.encoding import check_text\ntry: check_text({text})\nexcept Exception as e: print(repr(e))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("InputError('The text is of type ")
+    assert "Give one text at a time" in ran.stdout
+
+
 def test_a_notebook_shows_the_screen(minilm: str) -> None:
     record = attn_cli.load(minilm).inspect(SENTENCE + " <script>", layer="3")
     html = record._repr_html_()

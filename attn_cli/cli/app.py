@@ -94,8 +94,13 @@ def _told(error: Exception) -> AttnError:
         context = getattr(error, "ctx", None)
         path = "attn" if context is None else context.command_path
         return UsageError(message.rstrip("."), f"See '{path} --help'")
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "failed to map segment" in str(error):  # of a library that is imported
         return MemoryLimitError("Memory ran out", "Choose fewer heads with --layer or --head, or a shorter text")
+    if isinstance(error, ImportError):
+        return AttnError(
+            f"A library that attn needs cannot be imported: {shortened(str(error), 200)}",
+            "Install attn again, with the versions in its constraints.txt",
+        )
     return AttnError(
         f"This is a fault in attn itself ({type(error).__name__}: {shortened(str(error), 200)})",
         "Set ATTN_DEBUG=1 to see where it happened, and please report it",

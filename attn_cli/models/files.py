@@ -68,6 +68,8 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
     Raises:
         ModelError: there is no such model, or its files cannot be used.
     """
+    if not name.strip():
+        raise ModelError("No model is named", "Give a folder that holds a model, or a name on the hub")
     try:
         place = Path(name).expanduser()
         if place.is_dir():

@@ -121,6 +121,8 @@ def test_a_broken_pipe_has_a_code_of_its_own(
         (ValueError("two\nlines"), 1, "attn: This is a fault in attn itself (ValueError: two␊lines). Set ATTN_DEBUG=1"),
         (RecursionError("x" * 999), 1, "xxx…xxx"),
         (MemoryError(), 7, "attn: Memory ran out. Choose fewer heads"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), 7, "attn: Memory ran out. Choose fewer"),
+        (ImportError("No module named 'torch'"), 1, "cannot be imported: No module named 'torch'. Install attn again"),
     ],
 )
 def test_whatever_happens_is_one_line(

@@ -119,10 +119,17 @@ def test_a_fault_in_a_folder_is_named(whole: Path, tmp_path: Path, fault: str) -
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["no/such/folder", "./nothing", "/no/such", "white space", ""])
+@pytest.mark.parametrize("name", ["no/such/folder", "./nothing", "/no/such", "white space", "..nothing"])
 def test_what_can_be_no_name_is_said_to_be_no_folder(name: str) -> None:
     with pytest.raises(ModelError, match="There is no folder"):
-        find(name or "..nothing", PLAIN)
+        find(name, PLAIN)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_no_name_is_not_the_folder_that_we_are_in(name: str, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(whole)
+    with pytest.raises(ModelError, match="No model is named"):
+        find(name, PLAIN)
 
 
 def test_a_file_is_no_folder(whole: Path) -> None:
