@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -142,7 +143,8 @@ def run(
         from attn_cli.cli import links
 
         gold = None if plain.gold is None else links.GoldFile(plain.gold, total)
-        pairs = watched(worker.pairs(sentences), "Translating", total)
+        pairs = worker.pairs(sentences)
+        pairs = pairs if single else watched(pairs, "Translating", total)
         if plain.text_only:
             links.write_texts(pairs)
         else:
@@ -157,7 +159,7 @@ def run(
         sources = worker.sources(worker.pairs(out.as_many_as_fit(sentences)))
         if single:
             worker.load()
-        while True:
+        for _ in range(1) if single else count():
             with working("Translating", str(model.model)) if single else nullcontext():
                 sentence, source = next(sources, (None, None))
                 if sentence is None or source is None:
@@ -168,7 +170,7 @@ def run(
                     raise texts.located(error, sentence.where) from error
             yield seen
 
-    out.write(watched(looks(), "Translating", total))
+    out.write(looks() if single else watched(looks(), "Translating", total))
 
 
 class Translator:
