@@ -13,7 +13,7 @@ from attn_cli.blocks import Block, Tokens, query_tokens
 from attn_cli.measure.collect import KeepMaps
 from attn_cli.record import AttentionMap
 from attn_cli.shapes import Float
-from attn_cli.words import Regroup, Units, make_tokens
+from attn_cli.words import Regroup, Units, make_tokens, written_offsets
 from tests.samples import encoder_record, random_map, source_tokens, translation_record
 
 
@@ -180,3 +180,27 @@ def test_units_know_their_tokens() -> None:
     assert tokens.plain
     assert tokens.labels[3] == "##phy"
     assert tokens.special == (True, *[False] * 8, True, True)
+
+
+@given(st.lists(st.text("aé ▁漢😀", max_size=4), max_size=7))
+def test_pieces_written_one_after_another_tile_the_text(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    growing = ["".join(pieces[: count + 1]) for count in range(len(pieces))]
+    offsets = written_offsets(text, growing)
+    assert [text[start:end] for start, end in offsets] == pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "growing", "expected"),
+    [
+        # The second byte of a letter: until it comes there is no letter.
+        ("é!", ["\ufffd", "é", "é!"], ["", "é", "!"]),
+        # A tokenizer that tidies up what it has written: the apostrophe moves back to its word.
+        ("don't go", ["do", "do n", "don't", "don't go"], ["do", "", "n't", " go"]),
+        # A piece that stands for nothing.
+        ("a b", ["a", "a", "a b"], ["a", "", " b"]),
+        ("", ["", ""], ["", ""]),
+    ],
+)
+def test_pieces_that_change_what_came_before(text: str, growing: list[str], expected: list[str]) -> None:
+    assert [text[start:end] for start, end in written_offsets(text, growing)] == expected

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,7 @@ class PlainOptions:
         """One of them is wanted."""
         return self.text_only or self.links
 
-    def check(self, choice: SelectionOptions, output: OutputOptions, *, forced: bool) -> None:
+    def check(self, choice: SelectionOptions, output: OutputOptions, *, forced: bool, verify: bool) -> None:
         """Make sure that nothing else is asked for that would have to go to stdout as well.
 
         Raises:
@@ -100,6 +101,7 @@ class PlainOptions:
             *(["--json"] if output.json else []),
             *(["--save"] if output.save is not None else []),
             *(["--target"] if forced and self.text_only else []),
+            *(["--verify"] if verify else []),
         ]
         if clashing:
             raise UsageError(f"{own} prints text alone, so {clashing[0]} cannot go with it", "Leave one of them out")
@@ -122,7 +124,7 @@ def run(
     """Run the command."""
     selection = choice.over(Selection(translation=True))
     check_syntax(selection)
-    plain.check(choice, output, forced=reading.target is not None)
+    plain.check(choice, output, forced=reading.target is not None, verify=model.verify)
     sentences = texts.sentences(text, reading.file, target=reading.target, blanks=plain.any)
     check_named(model)
 
@@ -131,7 +133,6 @@ def run(
 
     single = reading.file is None and text not in {None, "-"}
     total = None if reading.file is None else texts.count_lines(reading.file)
-    name = model.model
     worker = Translator(
         functools.partial(loaded, model),
         Decoding(searching.beam, searching.max_length),
@@ -142,7 +143,8 @@ def run(
         from attn_cli.cli import links
 
         gold = None if plain.gold is None else links.GoldFile(plain.gold, total)
-        pairs = watched(worker.pairs(sentences), "Translating", total)
+        pairs = worker.pairs(sentences)
+        pairs = pairs if single else watched(pairs, "Translating", total)
         if plain.text_only:
             links.write_texts(pairs)
         else:
@@ -155,8 +157,10 @@ def run(
 
     def looks() -> Iterator[Seen]:
         sources = worker.sources(worker.pairs(out.as_many_as_fit(sentences)))
-        while True:
-            with working("Translating", name) if single else nullcontext():
+        if single:
+            worker.load()
+        for _ in range(1) if single else count():
+            with working("Translating", str(model.model)) if single else nullcontext():
                 sentence, source = next(sources, (None, None))
                 if sentence is None or source is None:
                     return
@@ -166,7 +170,7 @@ def run(
                     raise texts.located(error, sentence.where) from error
             yield seen
 
-    out.write(watched(looks(), "Translating", total))
+    out.write(looks() if single else watched(looks(), "Translating", total))
 
 
 class Translator:
@@ -183,6 +187,16 @@ class Translator:
         self._load, self._decoding, self._languages, self._truncate = load, decoding, languages, truncate
         self._model: Model | None = None
 
+    def load(self) -> Model:
+        """The model, loaded once.
+
+        Raises:
+            ModelError: it cannot be found, read or inspected.
+            MemoryLimitError: it does not fit in memory.
+        """
+        self._model = self._model or self._load()
+        return self._model
+
     def pairs(self, sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, str | Translation | None]]:
         """Each sentence with its target: the one it came with, or a translation; None for a blank line.
 
@@ -190,7 +204,7 @@ class Translator:
             AttnError: a sentence cannot be translated; those before it have been given.
         """
         for batch in _batches(sentences):
-            self._model = self._model or self._load()
+            self.load()
             made = self._translations([one for one in batch if one.target is None and one.text])
             for one in batch:
                 yield one, one.target if one.target is not None or not one.text else next(made)
@@ -204,11 +218,11 @@ class Translator:
             AttnError: a sentence or its target cannot be used.
         """
         for sentence, target in pairs:
-            if target is None or self._model is None:
+            if target is None:
                 yield sentence, None
                 continue
             try:
-                source = self._model.prepare(
+                source = self.load().prepare(
                     sentence.text, target=target, languages=self._languages, truncate=self._truncate
                 )
             except AttnError as error:
@@ -220,7 +234,9 @@ class Translator:
             return
         try:
             yield from self._translate([one.text for one in batch])
-        except AttnError:
+        except AttnError as error:
+            if len(batch) == 1:
+                raise texts.located(error, batch[0].where) from error
             # One of them is at fault, or they are too much for the memory together.
             for one in batch:
                 try:
@@ -229,8 +245,7 @@ class Translator:
                     raise texts.located(error, one.where) from error
 
     def _translate(self, batch: Sequence[str]) -> list[Translation]:
-        model = self._model = self._model or self._load()
-        return model.translate(batch, decoding=self._decoding, languages=self._languages, truncate=self._truncate)
+        return self.load().translate(batch, decoding=self._decoding, languages=self._languages, truncate=self._truncate)
 
 
 def _batches(sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:

@@ -100,7 +100,14 @@ class Told:
 
 
 def tell(
-    tokenizer: Any, config: Any, generation: Any, name: str, languages: Languages, *, texts: Sequence[str] | None
+    tokenizer: Any,
+    config: Any,
+    generation: Any,
+    name: str,
+    languages: Languages,
+    *,
+    texts: Sequence[str] | None = None,
+    forced: bool = False,
 ) -> Told:
     """Find out what a model must be told, and tell its tokenizer.
 
@@ -111,12 +118,16 @@ def tell(
         name: what to call the model.
         languages: from which to which.
         texts: what will be translated; None where no translation is asked for, so that no language need be named.
+        forced: a text is given that the decoder is made to write, so that its language must be known.
 
     Raises:
         UsageError: the model does not know a language, or must be told one.
     """
     if hasattr(tokenizer, "set_src_lang_special_tokens"):
-        return _tell_by_token(tokenizer, config, generation, name, languages, needed=texts is not None)
+        needed = texts is not None
+        return _tell_by_token(
+            tokenizer, config, generation, name, languages, source_needed=needed, target_needed=needed or forced
+        )
     if getattr(tokenizer, "supported_language_codes", None):
         return _tell_marian(tokenizer, name, languages, texts)
     if config.model_type in {"t5", "mt5", "umt5", "longt5"}:
@@ -128,7 +139,7 @@ def tell(
         if wanted is None:
             continue
         if known is None:
-            raise UsageError(f"{name} is not told languages: it has one pair, or none", "Leave --from and --to out")
+            raise UsageError(f"{name} takes no languages: it knows one pair, or none", "Leave --from and --to out")
         # Codes such as `mul` or `roa` are families, and any language may belong to them.
         if name_of(known) is not None and not same_language(wanted, known):
             pair = f"{tokenizer.source_lang} to {tokenizer.target_lang}"
@@ -143,7 +154,14 @@ LANGUAGE_TOKEN = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}")
 
 
 def _tell_by_token(
-    tokenizer: Any, config: Any, generation: Any, name: str, languages: Languages, *, needed: bool
+    tokenizer: Any,
+    config: Any,
+    generation: Any,
+    name: str,
+    languages: Languages,
+    *,
+    source_needed: bool,
+    target_needed: bool,
 ) -> Told:
     """mBART, M2M100, NLLB: a token for each language, on either side."""
     ids: Mapping[str, int] = getattr(tokenizer, "lang_code_to_id", {})
@@ -158,11 +176,15 @@ def _tell_by_token(
         source = choose(languages.source, list(ids), name)
     if languages.target is not None:
         target = choose(languages.target, list(ids), name)
-    if needed and (source is None or target is None):
-        missing = " and ".join(option for option, code in (("--from", source), ("--to", target)) if code is None)
+    missing = [
+        option
+        for option, code, needed in (("--from", source, source_needed), ("--to", target, target_needed))
+        if needed and code is None
+    ]
+    if missing:
         raise UsageError(
             f"{name} translates between {len(ids)} languages and must be told which",
-            f"Add {missing}, as in --from en --to fr; it knows {', '.join(ids)}",
+            f"Add {' and '.join(missing)}, as in --from en --to fr; it knows {', '.join(ids)}",
         )
     # A tokenizer keeps what it was told last, so it is told anew each time; all of them begin with English.
     tokenizer.src_lang = source or next((code for code in ids if same_language(code, "en")), tokenizer.src_lang)

@@ -136,7 +136,7 @@ class Pretrained:
         if target is not None and not self.two_sided:
             raise InputError(f"{self.info.name} has no decoder's side beside the text", "Leave --target out")
         with quiet():
-            told = self._tell(languages, None)
+            told = self._tell(languages, forced=isinstance(target, str))
             source, notes = self._read(text, pair, "encoder", truncate, told.prefix)
             inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids)}
             if pair is not None and source.type_ids is not None:
@@ -183,7 +183,7 @@ class Pretrained:
         """
         self._check_writes()
         with quiet():
-            told = self._tell(languages, texts)
+            told = self._tell(languages, texts=texts)
             read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]
             limit = self._limits["decoder"]
             with faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"):
@@ -214,9 +214,9 @@ class Pretrained:
                 f"{self.info.name} cannot translate: it was saved without the layer that chooses words", other
             )
 
-    def _tell(self, languages: Languages, texts: Sequence[str] | None) -> Told:
+    def _tell(self, languages: Languages, **asked: Any) -> Told:
         generation = getattr(self._whole, "generation_config", None)
-        return tell(self.tokenizer, self._whole.config, generation, self.info.name, languages, texts=texts)
+        return tell(self.tokenizer, self._whole.config, generation, self.info.name, languages, **asked)
 
     def _read(
         self, text: str, pair: str | None, side: str, truncate: bool, prefix: str = ""

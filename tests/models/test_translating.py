@@ -155,8 +155,8 @@ def test_generate_leaves_the_model_as_it_was() -> None:
         ("t5", Languages(), "must be told to translate. Add --from and --to: en to de, en to fr"),
         ("mt5", Languages("en"), "must be told both languages"),
         ("mt5", Languages("en", "tlh"), "There is no language tlh. Known are af, "),
-        ("bart", Languages("en", "fr"), "is not told languages"),
-        ("marian", Languages("en", "fr"), "is not told languages"),
+        ("bart", Languages("en", "fr"), "takes no languages"),
+        ("marian", Languages("en", "fr"), "takes no languages"),
     ],
     ids=str,
 )
@@ -203,6 +203,9 @@ def test_a_tokenizer_that_has_no_languages_of_its_own() -> None:
     tokenizer.init_kwargs.pop("src_lang", None)
     with pytest.raises(UsageError, match=r"must be told which\. Add --from and --to, "):
         Pretrained("m2m", whole, tokenizer).translate(["a"])
+    with pytest.raises(UsageError, match=r"must be told which\. Add --to, "):
+        Pretrained("m2m", whole, tokenizer).prepare("a", target="b")
+    assert Pretrained("m2m", whole, tokenizer).prepare("a").source.tokens[0].piece == "__en__"
 
 
 def test_languages_are_forgotten_again() -> None:

@@ -93,6 +93,7 @@ class AlignmentView(View):
         return f"{self._what(self.plan.selection.measure)}, {self.plan.rows} rows"
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+        del room  # words that can be read are worth scrolling for
         return [
             heatmap(
                 self.map_view(self._map),
@@ -101,7 +102,6 @@ class AlignmentView(View):
                 caption=f"{self._reason()} {OTHER_STEP[self.plan.rows]}".strip(),
                 numbers=self.plan.selection.all,
                 mark_strongest=True,
-                room=room,
             )
         ]
 
