@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from attn_cli.errors import ModelError
-from attn_cli.models import LoadOptions
+from attn_cli.models import LoadOptions, load
 from attn_cli.models.files import find
 from tests.models import folders
 
@@ -139,8 +139,9 @@ def test_a_file_is_no_folder(whole: Path) -> None:
 
 @pytest.mark.parametrize("name", ["~nobody-of-that-name/model", "long" * 999, "a\0b"])
 def test_what_cannot_even_be_looked_for(name: str) -> None:
-    with pytest.raises(ModelError, match=r"cannot be read|There is no folder"):
-        find(name, PLAIN)
+    for look in (find, load):
+        with pytest.raises(ModelError, match=r"cannot be read|There is no folder"):
+            look(name, PLAIN)
 
 
 def test_a_file_that_cannot_be_read(whole: Path, tmp_path: Path) -> None:

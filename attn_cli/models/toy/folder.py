@@ -63,10 +63,10 @@ def find(name: str) -> ToyFolder | None:
     """
     if name in BUILT_IN:
         return ToyFolder(name, built_in(name))
-    path = Path(name).expanduser()
     try:
+        path = Path(name).expanduser()
         known = RECURRENT.encode() in (path / CONFIG).read_bytes()
-    except OSError:  # a name on the hub, or a folder that has no such file
+    except (OSError, RuntimeError, ValueError):  # a name on the hub, a folder without that file, or no name at all
         return None
     folder = ToyFolder(name, path)
     return folder if known and folder.config.get("model_type") == RECURRENT else None
