@@ -160,7 +160,7 @@ def run(
         if single:
             worker.load()
         for _ in range(1) if single else count():
-            with working("Translating", str(model.model)) if single else nullcontext():
+            with working("Translating", model.model) if single else nullcontext():
                 sentence, source = next(sources, (None, None))
                 if sentence is None or source is None:
                     return

@@ -499,13 +499,13 @@ def test_the_examples_in_the_help_page_work(tmp_path: Path, capsys: pytest.Captu
     table(tmp_path / "pairs.tsv", ["The cat sat.", "The mat."], ["Le chat.", "Le tapis."])
     table(tmp_path / "gold.tsv", ["The cat sat.", "The mat."], ["Le chat.", "Le tapis."], ["0-0 1-1", "0-0 1-1"])
     shell = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}; set -eo pipefail\n'
-    script = (shell + "\n".join(commands)).replace("FOLDER", shlex.quote(folder_of("bart")))
+    script = shell + "\n".join(commands)
     result = subprocess.run(
         ["bash", "-c", script],
         capture_output=True,
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "ATTN_MODEL": folder_of("bart")},
     )
     assert result.returncode == 0, result.stderr.decode()
     assert len((tmp_path / "french.txt").read_text().splitlines()) == 2
