@@ -10,7 +10,8 @@ import pytest
 
 from attn_cli.cli.app import main
 from attn_cli.models import load
-from attn_cli.train import grammar
+from attn_cli.train import grammar, run
+from tests.train.small import small_architectures
 
 Run = Callable[..., str]
 
@@ -20,14 +21,20 @@ def attn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     """Run a command; what it said on stderr."""
     monkeypatch.setenv("COLUMNS", "80")
 
-    def run(*arguments: str, code: int = 0) -> str:
+    def told(*arguments: str, code: int = 0) -> str:
         got = main(list(arguments))
         out, err = capsys.readouterr()
         assert got == code, err
         assert out == ""
         return err
 
-    return run
+    return told
+
+
+@pytest.fixture(autouse=True)
+def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real architectures, at sizes that a test can train."""
+    monkeypatch.setattr(run, "ARCHITECTURES", small_architectures())
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_a_text_that_tells_the_model_itself() -> None:
         (found,) = model.translate([text], decoding=Decoding(max_length=11))
         assert found.ids == translated(name, max_length=11)[0].ids
     (summary,) = built("t5")[0].translate(["summarize: " + TEXTS[2]], decoding=Decoding(max_length=3))
-    assert len(summary.ids) == 4
+    assert 2 <= len(summary.ids) <= 4  # a model of random weights may end at once
 
 
 def test_a_model_that_may_need_a_task_says_so() -> None:

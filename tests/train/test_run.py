@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,8 +15,7 @@ import torch
 
 from attn_cli.errors import InputError, OutputError
 from attn_cli.models import load
-from attn_cli.models.toy import recurrent, transformer
-from attn_cli.models.toy.folder import Shape, ToyFolder
+from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
 from attn_cli.train import architectures, grammar, run
 from attn_cli.train.loop import Schedule
@@ -25,21 +23,13 @@ from attn_cli.train.pairs import Pair, by_source, read_pairs, split
 from attn_cli.train.quality import Quality, judge
 from attn_cli.train.run import Progress, Settings, train
 from attn_cli.train.saving import known_words
-
-SMALL: dict[str, Callable[[int], Shape]] = {
-    "transformer": lambda size: transformer.Shape(
-        vocabulary=size, dim=22, heads=11, feed_forward=13, encoder_layers=3, decoder_layers=2, positions=97
-    ),
-    "rnn-attention": lambda size: recurrent.Shape(vocabulary=size, dim=11, hidden=7, attention=True, positions=97),
-    "rnn": lambda size: recurrent.Shape(vocabulary=size, dim=11, hidden=7, attention=False, positions=97),
-}
+from tests.train.small import SMALL, small_architectures
 
 
 @pytest.fixture(autouse=True)
 def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real architectures, at sizes that a test can train."""
-    made = {name: replace(one, shape=SMALL[name]) for name, one in architectures.ARCHITECTURES.items()}
-    monkeypatch.setattr(run, "ARCHITECTURES", made)
+    monkeypatch.setattr(run, "ARCHITECTURES", small_architectures())
 
 
 @pytest.fixture(scope="module")
