@@ -21,6 +21,9 @@ SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "p
 View = Literal["heads", "query", "grid"]
 Unit = Literal["word", "token"]
 
+MOST_KEYS = 2**31
+"""No text is as long, and every reader of JSON can hold it."""
+
 # Python itself refuses to read numbers of some thousand digits.
 RANGE = re.compile(r"(-?\d{1,18})(?:-(-?\d{1,18}))?")
 PLACE = re.compile(r"(-?\d{1,18})\.(-?\d{1,18})")
@@ -133,5 +136,5 @@ def _check_values(selection: Selection) -> None:
         if not isinstance(value, str | None):
             raise UsageError(f"{name} {quoted(str(value))} is not written as text", f'Write it like {name}="2"')
     keys: Any = selection.top_k
-    if not isinstance(keys, int) or keys < 1:
-        raise UsageError(f"top_k {quoted(str(keys))} is no number of keys", "Give a whole number from 1")
+    if not isinstance(keys, int) or not 1 <= keys < MOST_KEYS:
+        raise UsageError(f"--top-k {quoted(str(keys))} is no number of keys", "Give a whole number from 1")

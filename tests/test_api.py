@@ -83,7 +83,7 @@ def test_python_gets_the_same_errors(minilm: str) -> None:
         ("unit='words'", "Choose from word, token."),
         ("kind='self'", "Choose from encoder, decoder, cross."),
         ("sort=None", "There is no sort 'None'. Choose from layer, focus,"),
-        ("top_k=0", "top_k '0' is no number of keys"),
+        ("top_k=0", "--top-k '0' is no number of keys"),
         ("top_k='3'", "Give a whole number from 1."),
         ("layer='x'", "--layer 'x' is not a list of numbers"),
     ],

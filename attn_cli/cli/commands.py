@@ -68,8 +68,6 @@ def _read(parameter: Parameter, context: Any, given: str) -> str | int | Path:
         refuse("is not a whole number")
     if parameter.min is not None and number < parameter.min:
         refuse(f"is less than {parameter.min}")
-    if parameter.max is not None and number > parameter.max:
-        refuse(f"is more than {parameter.max}")
     return number
 
 

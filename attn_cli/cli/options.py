@@ -119,7 +119,7 @@ class SelectionOptions:
     ] = None
     top_k: Annotated[
         int | None,
-        _select("--top-k", "-k", metavar="N", min=1, max=10**6, help="Keys to list for --query (default: 3)."),
+        _select("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3)."),
     ] = None
     tokens: Annotated[
         bool | None, _select("--tokens/--words", help="The model's own pieces, or whole words (default).")
