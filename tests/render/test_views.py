@@ -83,7 +83,7 @@ def test_all_shows_every_head_layer_by_layer() -> None:
         ("layer", "those with the strongest links"),
         ("entropy", "lowest entropy first"),
         ("distance", "highest distance first"),
-        ("link", "highest link first"),
+        ("link", "strongest link first"),
     ],
 )
 def test_which_heads_are_shown_is_said(sort: SortKey, why: str) -> None:

@@ -65,7 +65,8 @@ def cut_note(shown: int, heads: int, sort: SortKey, chosen: str) -> str:
     """
     if shown == heads:
         return ""
-    why = chosen if sort == "layer" else f"{'lowest' if sort == 'entropy' else 'highest'} {sort} first"
+    end = {"entropy": "lowest", "link": "strongest"}.get(sort, "highest")
+    why = chosen if sort == "layer" else f"{end} {sort} first"
     return f"{shown} of {heads:,} heads, {why}; --all shows every head."
 
 
