@@ -10,7 +10,7 @@ import numpy as np
 
 from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Tokens
 from attn_cli.encoding import check_text
-from attn_cli.errors import InputError, UsageError
+from attn_cli.errors import InputError, UsageError, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
 from attn_cli.models.pieces import Pieces
 from attn_cli.models.toy import recurrent
@@ -203,7 +203,7 @@ class Toy:
         rare = list(dict.fromkeys(word for word in words if word.lower() not in self._known_words))
         if not rare:
             return ()
-        listed = ", ".join(rare[:LISTED]) + (f" and {len(rare) - LISTED} more" if len(rare) > LISTED else "")
+        listed = ", ".join(map(shortened, rare[:LISTED])) + (f" and {len(rare) - LISTED} more" if len(rare) > LISTED else "")
         return (f"{self.info.name} has hardly seen {listed} in training and is guessing; --model names a larger model",)
 
     def _written(self, translation: Translation) -> Pieces:
