@@ -150,6 +150,7 @@ def test_hardly_seen_words_are_named_once(tmp_path: Path) -> None:
         "toy has hardly seen Axolotl, axolotl, and, MATS in training and is guessing; --model names a larger model",
     )
     assert toy(tmp_path).prepare("The cat sat").notes == ()
+    assert "seen zz…zz in" in toy(tmp_path).prepare("z" * 999, truncate=True).notes[-1].replace("z" * 27, "")
 
 
 def test_too_long_a_text_is_refused_or_cut(tmp_path: Path) -> None:
