@@ -203,7 +203,8 @@ class Toy:
         rare = list(dict.fromkeys(word for word in words if word.lower() not in self._known_words))
         if not rare:
             return ()
-        listed = ", ".join(map(shortened, rare[:LISTED])) + (f" and {len(rare) - LISTED} more" if len(rare) > LISTED else "")
+        more = f" and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
+        listed = ", ".join(map(shortened, rare[:LISTED])) + more
         return (f"{self.info.name} has hardly seen {listed} in training and is guessing; --model names a larger model",)
 
     def _written(self, translation: Translation) -> Pieces:
