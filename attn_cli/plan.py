@@ -118,8 +118,8 @@ def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: 
 def choose_rows(model: ModelInfo, rows: Rows | None, kind: Kind = "cross") -> Rows:
     """Which step a word's row of cross-attention is: as asked for, else as the model declares, else the input's.
 
-    In Transformers whose heads nobody has trained or tested, a word aligns far better at the step that reads it (Chen
-    et al. 2020, "Accurate Word Alignment Induction from Neural Machine Translation", table 2).
+    In Transformers whose heads nobody has trained to align, a word aligns far better at the step that reads it (Chen et
+    al. 2020, "Accurate Word Alignment Induction from Neural Machine Translation").
 
     Raises:
         SelectionError: output rows are asked for where rows and columns are the same tokens.

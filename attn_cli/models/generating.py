@@ -38,6 +38,7 @@ def generate(
         num_beams=decoding.beam,
         do_sample=False,
         num_return_sequences=1,
+        return_dict_in_generate=False,
         max_length=None,
         max_new_tokens=max(limits),
         # It would hide where a search was cut short.

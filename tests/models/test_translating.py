@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,24 @@ def test_a_text_that_tells_the_model_itself() -> None:
         assert found.ids == translated(name, max_length=11)[0].ids
     (summary,) = built("t5")[0].translate(["summarize: " + TEXTS[2]], decoding=Decoding(max_length=3))
     assert 2 <= len(summary.ids) <= 4  # a model of random weights may end at once
+
+
+def test_a_t5_that_has_a_token_for_each_language() -> None:
+    whole = deepcopy(built("mt5")[1])
+    tokenizer = folders.t5()
+    tokenizer.add_tokens(["<2fr>", "<2de>"])
+    whole.resize_token_embeddings(len(tokenizer))
+    model = Pretrained("madlad", whole, tokenizer)
+    french = model.prepare(TEXTS[0], languages=Languages("en", "French"))
+    assert (french.source.tokens[0].piece, french.source.tokens[0].special) == ("<2fr>", True)
+    assert [word.text for word in french.source.words] == TEXTS[0].split()
+    (found,) = model.translate([TEXTS[0]], decoding=Decoding(max_length=5), languages=Languages(target="de"))
+    (same,) = model.translate(["<2de> " + TEXTS[0]], decoding=Decoding(max_length=5))
+    assert found.ids == same.ids
+    with pytest.raises(UsageError, match=r"translates into 2 languages .* it knows de, fr"):
+        model.translate(["a"])
+    with pytest.raises(UsageError, match=r"does not know the language es\. It knows de, fr"):
+        model.translate(["a"], languages=Languages(target="es"))
 
 
 def test_a_model_that_may_need_a_task_says_so() -> None:
