@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 from rich.console import Group
 
-from attn_cli import __version__
 from attn_cli.blocks import Block, Source
 from attn_cli.measure.collect import KeepMaps, map_bytes
 from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
+from attn_cli.render.csv import CsvTable, weight_columns, weight_rows
 from attn_cli.render.document import Document, head_rows
+from attn_cli.render.json import to_json
+from attn_cli.render.npz import to_npz
 from attn_cli.render.page import html_fragment
 from attn_cli.render.screen import Screen
 from attn_cli.render.views import View, make_view
-from attn_cli.selection import Selection
+from attn_cli.selection import Rows, Selection
 from attn_cli.words import Regroup
 
 __all__ = ["Seen", "look", "notebook_html"]
@@ -33,9 +35,51 @@ class Seen:
     record: Record
     """Without maps, unless they were asked for."""
 
+    @property
+    def title(self) -> str:
+        """The text."""
+        return self.record.source.text
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Of the record."""
+        return self.record.notes
+
     def draw(self, screen: Screen) -> Group:
         """What was asked for, as a drawing."""
         return self.view.draw(screen, self.record)
+
+    def data(self, suffix: str = ".json") -> bytes:
+        """The record, as a line of JSON or as `.npz`."""
+        return to_npz(self.record, self.rows()) if suffix == ".npz" else to_json(self.record, self.rows())
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table of weights."""
+        return weight_columns(rows=self._step, scores=self.view.plan.selection.scores)
+
+    def add_rows(self, table: CsvTable, sentence: int) -> None:
+        """Write a row for each query and key.
+
+        Args:
+            table: where.
+            sentence: how many others came before.
+        """
+        plan = self.view.plan
+        collector = weight_rows(
+            table,
+            plan.queries,
+            plan.keys,
+            sentence=sentence,
+            only=plan.chosen,
+            rows=self._step,
+            scores=plan.selection.scores,
+        )
+        self.record.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
+
+    @property
+    def _step(self) -> Rows | None:
+        return self.view.plan.rows if self.view.plan.kind == "cross" else None
 
     def rows(self) -> list[Document]:
         """What was found out about each head, as it goes into a document."""
@@ -69,17 +113,8 @@ def look(source: Source, selection: Selection, *, keep: bool, verify: bool = Fal
         regroup(block)
 
     report = source.stream(plan.request(verify=verify), eat)
-    record = Record(
-        model=source.model,
-        source=source.source,
-        target=source.target,
-        maps=() if kept is None else kept.maps(source.model.dtype),
-        verified=report.verified,
-        notes=report.notes,
-        selection=plan.selection,
-        tool_version=__version__,
-    )
-    return Seen(view, record)
+    maps = () if kept is None else kept.maps(source.model.dtype)
+    return Seen(view, Record.of(source, report, plan.selection, maps))
 
 
 def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:

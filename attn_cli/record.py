@@ -8,7 +8,19 @@ from functools import cached_property
 
 import numpy as np
 
-from attn_cli.blocks import Block, Eat, Kind, ModelInfo, Report, Request, Tokens, key_tokens, query_tokens
+from attn_cli import __version__
+from attn_cli.blocks import (
+    Block,
+    Eat,
+    Kind,
+    ModelInfo,
+    Report,
+    Request,
+    Source,
+    Tokens,
+    key_tokens,
+    query_tokens,
+)
 from attn_cli.errors import ExactnessError, SelectionError
 from attn_cli.selection import Selection
 from attn_cli.shapes import Float, Int
@@ -149,6 +161,23 @@ class Record:
                     f"{map_.kind} layer {map_.layer} has {map_.weights.shape[-1]} keys and queries up to "
                     f"{max(map_.queries, default=-1)}, but there are {expected[1]} and {expected[0]} tokens"
                 )
+
+    @classmethod
+    def of(cls, source: Source, report: Report, selection: Selection, maps: tuple[AttentionMap, ...] = ()) -> Record:
+        """What is known once a source has streamed.
+
+        Args:
+            source: a text given to a model, or a record of one.
+            report: what it said in the end.
+            selection: what was asked for.
+            maps: what was kept.
+
+        Raises:
+            ExactnessError: maps and tokens disagree.
+        """
+        return cls(
+            source.model, source.source, source.target, maps, report.verified, report.notes, selection, __version__
+        )
 
     @cached_property
     def _by_place(self) -> Mapping[tuple[Kind, int], AttentionMap]:

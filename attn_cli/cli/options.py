@@ -16,6 +16,7 @@ from attn_cli.selection import Kind, Rows, Selection, SortKey
 
 __all__ = [
     "DisplayOptions",
+    "HeadOptions",
     "ModelOptions",
     "OutputOptions",
     "SelectionOptions",
@@ -105,27 +106,20 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
-class SelectionOptions:
-    """What to look at. None everywhere means: as the record says, or else the default."""
+class HeadOptions:
+    """Which attention of which heads, in which units. None means: as the record says, or else the default."""
 
     kind: Annotated[Kind | None, _select(help="Which attention, in an encoder-decoder.")] = None
     layer: Annotated[str | None, _select("--layer", "-l", metavar="LIST", help="Layers: 0-2,5 or -1 for the last.")] = (
         None
     )
     head: Annotated[str | None, _select(metavar="LIST", help="Heads: 3, 0-3, or 2.5,4.1 as layer.head.")] = None
-    query: Annotated[
-        str | None,
-        _select("--query", "-q", metavar="WORD", help="Where a word looks: it, it#2 for the second, or its position."),
-    ] = None
-    top_k: Annotated[
-        int | None,
-        _select("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3)."),
-    ] = None
     tokens: Annotated[
         bool | None, _select("--tokens/--words", help="The model's own pieces, or whole words (default).")
     ] = None
     special: Annotated[
-        bool | None, _select("--special/--no-special", help="Show special tokens (default), or hide and renormalise.")
+        bool | None,
+        _select("--special/--no-special", help="Show special tokens (default), or hide and renormalise."),
     ] = None
     sink: Annotated[
         bool | None, _select("--sink/--no-sink", help="Show the first token (default), or hide and renormalise.")
@@ -134,14 +128,49 @@ class SelectionOptions:
         Rows | None,
         _select(help="In cross-attention, a word's row: the step that outputs it, or reads it as input."),
     ] = None
+    all: Annotated[bool | None, _display("--all/--fit", help="Every head, or as many as fit (default).")] = None
 
+    def over(self, base: Selection) -> Selection:
+        """These choices laid over those of `base`.
+
+        Raises:
+            UsageError: two of them exclude each other.
+        """
+        return replace(base, **self._given())
+
+    def _given(self) -> dict[str, Any]:
+        """Fields of a `Selection` that are chosen."""
+        known = {field.name for field in fields(Selection)}
+        given = {
+            field.name: value
+            for field in fields(self)
+            if field.name in known and (value := getattr(self, field.name)) is not None
+        }
+        if self.tokens is not None:
+            given["unit"] = "token" if self.tokens else "word"
+        if (self.layer is None) != (self.head is None):  # one of them given anew replaces both
+            given = {"layer": None, "head": None, **given}
+        return given
+
+
+@dataclass(frozen=True)
+class SelectionOptions(HeadOptions):
+    """What to look at."""
+
+    query: Annotated[
+        str | None,
+        _select("--query", "-q", metavar="WORD", help="Where a word looks: it, it#2 for the second, or its position."),
+    ] = None
+    top_k: Annotated[
+        int | None,
+        _select("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3)."),
+    ] = None
     grid: Annotated[bool | None, _display("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")] = (
         None
     )
     scores: Annotated[bool | None, _display("--scores/--weights", help="Scores before softmax instead of weights.")] = (
         None
     )
-    all: Annotated[bool | None, _display("--all/--fit", help="Every head, or as many as fit (default).")] = None
     sort: Annotated[SortKey | None, _display(help="Order of the heads (default: layer).")] = None
 
     def over(self, base: Selection) -> Selection:
@@ -154,19 +183,11 @@ class SelectionOptions:
             raise UsageError("--grid shows all queries, so --query cannot go with it", "Choose one of them")
         if self.tokens is False and (base.scores if self.scores is None else self.scores):
             raise UsageError("A word of several pieces has no single score", "Leave --words out, or add --weights")
-        given = {
-            field.name: value
-            for field in fields(self)
-            if field.name not in {"tokens", "grid"} and (value := getattr(self, field.name)) is not None
-        }
-        if self.tokens is not None:
-            given["unit"] = "token" if self.tokens else "word"
+        given = self._given()
         if self.grid is not None:
             given |= {"view": "grid" if self.grid else "heads", "query": None}
         if self.query is not None:
             given["view"] = "query"
-        if (self.layer is None) != (self.head is None):  # one of them given anew replaces both
-            given = {"layer": None, "head": None, **given}
         if given.get("scores", base.scores):
             given["unit"] = "token"
         return replace(base, **given)

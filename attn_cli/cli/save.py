@@ -9,16 +9,13 @@ from io import BufferedIOBase
 
 from rich.console import Group
 
-from attn_cli.look import Seen
 from attn_cli.render.csv import CsvTable
-from attn_cli.render.files import Destination
-from attn_cli.render.json import to_json
-from attn_cli.render.npz import to_npz
+from attn_cli.render.files import RECORDS, Destination
 from attn_cli.render.page import to_page, to_svg, to_text
 from attn_cli.render.paint import title_lines
 from attn_cli.render.screen import Screen
+from attn_cli.render.shown import Shown
 from attn_cli.render.views.base import stacked
-from attn_cli.words import Regroup
 
 __all__ = ["Saver", "titled"]
 
@@ -54,25 +51,17 @@ class Saver:
             yield saver
             saver._finish()
 
-    def add(self, seen: Seen, title: str) -> None:
+    def add(self, shown: Shown, title: str) -> None:
         """Write one sentence, below its title where it has one."""
-        if self._suffix in {".json", ".jsonl"}:
-            self._file.write(to_json(seen.record, seen.rows()))
-        elif self._suffix == ".npz":
-            self._file.write(to_npz(seen.record, seen.rows()))
-        elif self._suffix == ".csv":
-            self._add_table(seen)
+        if self._suffix == ".csv":
+            if self._table is None:
+                self._table = CsvTable(self._file, shown.columns, sentences=self._several)
+            shown.add_rows(self._table, self._count)
+        elif self._suffix in RECORDS:
+            self._file.write(shown.data(self._suffix))
         else:
-            self._drawings.append(titled(seen, title, self._screen))
+            self._drawings.append(titled(shown, title, self._screen))
         self._count += 1
-
-    def _add_table(self, seen: Seen) -> None:
-        plan = seen.view.plan
-        if self._table is None:
-            rows = plan.rows if plan.kind == "cross" else None
-            self._table = CsvTable(self._file, rows=rows, scores=plan.selection.scores, sentences=self._several)
-        collector = self._table.collector(plan.queries, plan.keys, self._count, plan.chosen)
-        seen.record.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
 
     def _finish(self) -> None:
         if not self._drawings:
@@ -87,7 +76,7 @@ class Saver:
         self._file.write(text.encode())
 
 
-def titled(seen: Seen, title: str, screen: Screen) -> Group:
+def titled(shown: Shown, title: str, screen: Screen) -> Group:
     """A drawing below its title, where it has one."""
-    drawing = seen.draw(screen)
+    drawing = shown.draw(screen)
     return stacked([Group(*title_lines(title, screen)), drawing]) if title else drawing

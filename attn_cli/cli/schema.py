@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
+
+import typer
 
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
 
 NAME = "schema"
-HELP = "Print the JSON Schema of what --json prints."
-EPILOG = "Example: attn schema | jq '.properties | keys'"
+HELP = """Print the JSON Schema of what --json prints.
+
+Without a name, of a record, which attn inspect and attn translate print. With the name of another command, of what that
+one finds.
+"""
+EPILOG = """\b
+Examples:
+  attn schema | jq '.properties | keys'
+  attn schema find
+"""
 
 
-def run() -> None:
+NameArgument = Annotated[str, typer.Argument(metavar="[NAME]", help="record (default), or a command, such as find.")]
+
+
+def run(name: NameArgument = "record") -> None:
     """Print the schema on stdout."""
     from attn_cli.render.schema import schema
 
-    sys.stdout.buffer.write(schema() + b"\n")
+    sys.stdout.buffer.write(schema(name) + b"\n")

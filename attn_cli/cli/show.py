@@ -17,11 +17,10 @@ from rich.text import Text
 from attn_cli.cli.options import DisplayOptions, OutputOptions
 from attn_cli.cli.save import Saver, titled
 from attn_cli.cli.streams import say
-from attn_cli.look import Seen
 from attn_cli.render.files import Destination, destination
-from attn_cli.render.json import to_json
 from attn_cli.render.labels import clean, fit, width
 from attn_cli.render.screen import console, probe
+from attn_cli.render.shown import Shown
 
 __all__ = ["Notes", "Output", "watched", "working"]
 
@@ -93,18 +92,23 @@ def watched(items: Iterable[Item], task: str, total: int | None) -> Iterator[Ite
 class Output:
     """Where results go.
 
+    Args:
+        display: how to draw them.
+        options: where else they go.
+        maps: they hold maps, as records do and findings do not.
+
     Raises:
         OutputError: the file to save cannot be written; found here, before any model is loaded.
     """
 
-    def __init__(self, display: DisplayOptions, options: OutputOptions) -> None:
+    def __init__(self, display: DisplayOptions, options: OutputOptions, *, maps: bool = True) -> None:
         theme = None if display.theme == "auto" else display.theme
         found = probe(sys.stdout, os.environ, color=display.color, theme=theme)
         self.screen = found if display.width is None else replace(found, width=display.width)
         self.json = options.json
         self._notes = Notes()
         self.destination: Destination | None = (
-            None if options.save is None else destination(options.save, force=options.force)
+            None if options.save is None else destination(options.save, force=options.force, maps=maps)
         )
 
     @property
@@ -125,7 +129,7 @@ class Output:
             rest = iter(first)
         yield from rest
 
-    def write(self, looks: Iterable[Seen]) -> None:
+    def write(self, looks: Iterable[Shown]) -> None:
         """Show each as it comes, and save them all.
 
         Raises:
@@ -133,30 +137,30 @@ class Output:
         """
         with ExitStack() as stack:
             saver = None
-            for number, (seen, title) in enumerate(self._titled(looks)):
+            for number, (shown, title) in enumerate(self._titled(looks)):
                 if self.destination is not None:
                     if saver is None:
                         saver = stack.enter_context(Saver.open(self.destination, self.screen, several=bool(title)))
-                    saver.add(seen, title)
-                self._show(seen, title, number)
+                    saver.add(shown, title)
+                self._show(shown, title, number)
         if self.destination is not None and saver is not None:
             say(f"saved {self.destination.path}")
 
-    def _titled(self, looks: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
+    def _titled(self, looks: Iterable[Shown]) -> Iterator[tuple[Shown, str]]:
         """Give each a title where there are several."""
         rest = iter(looks)
         first = list(islice(rest, 1))
         # JSON goes out at once, drawings wait for a second sentence to know whether they need titles.
         second = [] if self.json else list(islice(rest, 1))
-        for number, seen in enumerate(chain(first, second, rest), start=1):
-            yield seen, f"{number}  {seen.record.source.text}" if second else ""
+        for number, shown in enumerate(chain(first, second, rest), start=1):
+            yield shown, f"{number}  {shown.title}" if second else ""
 
-    def _show(self, seen: Seen, title: str, number: int) -> None:
-        self._notes(seen.record.notes)
+    def _show(self, shown: Shown, title: str, number: int) -> None:
+        self._notes(shown.notes)
         if self.json:
-            sys.stdout.buffer.write(to_json(seen.record, seen.rows()))
+            sys.stdout.buffer.write(shown.data())
         else:
             if number:
                 sys.stdout.write("\n")
-            console(self.screen, sys.stdout).print(titled(seen, title, self.screen), end="")
+            console(self.screen, sys.stdout).print(titled(shown, title, self.screen), end="")
         sys.stdout.flush()

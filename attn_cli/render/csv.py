@@ -1,4 +1,4 @@
-"""Weights as a table in long form: one row for each query and key that can see each other, at the unit shown.
+"""Tables for spreadsheets; of weights in long form: a row for each query and key that can see each other, as shown.
 
 The texts of a model or a user are data, but a spreadsheet takes a text that begins with a sign for a formula, so those
 get an apostrophe in front (OWASP, "CSV Injection"), which a spreadsheet hides. A sign alone is no formula and stays as
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -21,7 +21,10 @@ from attn_cli.selection import Rows
 from attn_cli.shapes import Float
 from attn_cli.words import Units
 
-__all__ = ["CsvTable", "Writable", "harmless"]
+__all__ = ["Cell", "CsvTable", "Writable", "harmless", "weight_columns", "weight_rows"]
+
+Cell = str | int | float | np.floating | None
+"""What stands in a row."""
 
 FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n].", re.DOTALL)
 
@@ -34,57 +37,100 @@ class Writable(Protocol):
 
 
 class CsvTable:
-    """A CSV file in UTF-8 (RFC 4180, so its lines end with CR LF) that grows as blocks come.
+    """A CSV file in UTF-8 (RFC 4180, so its lines end with CR LF) that grows.
 
     Args:
         file: where to write.
-        rows: in cross-attention, which step a target word's row is; a column says so.
-        scores: add a column of scores, to be had where the blocks hold them.
+        columns: their names.
         sentences: begin with a column that counts the sentences.
     """
 
-    def __init__(
-        self, file: Writable, *, rows: Rows | None = None, scores: bool = False, sentences: bool = False
-    ) -> None:
-        self._file, self._rows, self._scores, self._sentences = file, rows, scores, sentences
-        columns = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
-        columns[1:1] = [] if rows is None else ["rows"]
-        names = [*(["sentence"] if sentences else []), *columns, *(["score"] if scores else [])]
-        file.write(f"{','.join(names)}\r\n".encode())
+    def __init__(self, file: Writable, columns: Sequence[str], *, sentences: bool = False) -> None:
+        self._file, self._sentences = file, sentences
+        self.write([[*(["sentence"] if sentences else []), *columns]])
 
-    def collector(self, queries: Units, keys: Units, sentence: int = 0, only: Container[int] | None = None) -> Eat:
-        """What eats the blocks of one sentence and one kind.
-
-        Rows come as blocks do: by layer, a run of queries at a time, then by head, query and key.
+    def add(self, rows: Iterable[Sequence[Cell]], sentence: int = 0) -> None:
+        """Write the rows of one sentence.
 
         Args:
-            queries: the units along the rows; what it eats must be in those units (see `Regroup`).
-            keys: the units along the columns.
+            rows: a cell for each column.
             sentence: its number, from 0.
-            only: the rows to write; all by default.
         """
-        # Each text is quoted once and not for every row that it stands in, which is what takes the time.
-        query_fields = [f"{index},{quoted(label)}" for index, label in enumerate(queries.labels)]
-        key_fields = [f"{index},{quoted(label)}" for index, label in enumerate(keys.labels)]
-        first = f"{sentence}," if self._sentences else ""
+        self.write([*self.front(sentence), *map(field, row)] for row in rows)
 
-        def eat(block: Block) -> None:
-            kind = block.kind if self._rows is None else f"{block.kind},{self._rows}"
-            for index, head in enumerate(block.heads):
-                for row, (start, stop) in enumerate(block.visible.tolist()):
-                    query = block.start + row
-                    if only is not None and query not in only:
-                        continue
-                    part = slice(start, min(stop, block.weights.shape[2]))
-                    columns = [key_fields[part], shortest(block.weights[index, row, part])]
-                    if self._scores:
-                        masked = [""] * len(columns[0])
-                        columns.append(masked if block.scores is None else shortest(block.scores[index, row, part]))
-                    front = f"{first}{kind},{block.layer},{head},{query_fields[query]},"
-                    lines = (f"{front}{','.join(fields)}\r\n" for fields in zip(*columns, strict=True))
-                    self._file.write("".join(lines).encode())
+    def front(self, sentence: int) -> list[str]:
+        """What each row of a sentence begins with."""
+        return [str(sentence)] if self._sentences else []
 
-        return eat
+    def write(self, rows: Iterable[Sequence[str]]) -> None:
+        """Write rows of fields that need no quotes any more."""
+        self._file.write("".join(f"{','.join(row)}\r\n" for row in rows).encode())
+
+
+def weight_columns(*, rows: Rows | None = None, scores: bool = False) -> tuple[str, ...]:
+    """The columns that `weight_rows` fills.
+
+    Args:
+        rows: in cross-attention, which step a target word's row is; a column says so.
+        scores: add a column of scores.
+    """
+    columns = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
+    columns[1:1] = [] if rows is None else ["rows"]
+    return (*columns, *(["score"] if scores else []))
+
+
+def weight_rows(
+    table: CsvTable,
+    queries: Units,
+    keys: Units,
+    *,
+    sentence: int = 0,
+    only: Container[int] | None = None,
+    rows: Rows | None = None,
+    scores: bool = False,
+) -> Eat:
+    """What eats the blocks of one sentence and one kind, and writes a row for each query and key.
+
+    Rows come as blocks do: by layer, a run of queries at a time, then by head, query and key.
+
+    Args:
+        table: where they are added.
+        queries: the units along the rows; what it eats must be in those units (see `Regroup`).
+        keys: the units along the columns.
+        sentence: its number, from 0.
+        only: the rows to write; all by default.
+        rows: in cross-attention, which step a target word's row is.
+        scores: write scores, to be had where the blocks hold them.
+    """
+    # Each text is quoted once and not for every row that it stands in, which is what takes the time.
+    query_fields = [f"{index},{quoted(label)}" for index, label in enumerate(queries.labels)]
+    key_fields = [f"{index},{quoted(label)}" for index, label in enumerate(keys.labels)]
+
+    def eat(block: Block) -> None:
+        front = [*table.front(sentence), block.kind, *([] if rows is None else [rows]), str(block.layer)]
+        for index, head in enumerate(block.heads):
+            for row, (start, stop) in enumerate(block.visible.tolist()):
+                query = block.start + row
+                if only is not None and query not in only:
+                    continue
+                part = slice(start, min(stop, block.weights.shape[2]))
+                columns = [key_fields[part], shortest(block.weights[index, row, part])]
+                if scores:
+                    masked = [""] * len(columns[0])
+                    columns.append(masked if block.scores is None else shortest(block.scores[index, row, part]))
+                first = ",".join([*front, str(head), query_fields[query]])
+                table.write((first, *fields) for fields in zip(*columns, strict=True))
+
+    return eat
+
+
+def field(cell: Cell) -> str:
+    """Any value as one field: numbers in the fewest digits that give them back as float32, nothing for None or NaN."""
+    if cell is None or isinstance(cell, str):
+        return quoted(cell or "")
+    if isinstance(cell, float | np.floating):
+        return shortest(np.array([cell], np.float32))[0]
+    return str(cell)
 
 
 def quoted(text: str) -> str:

@@ -19,7 +19,7 @@ from attn_cli.selection import Kind, Rows, Selection
 from attn_cli.shapes import Int
 from attn_cli.words import Units
 
-__all__ = ["Document", "describe", "head_rows", "make_map", "restore"]
+__all__ = ["Document", "describe", "describe_finding", "describe_text", "head_rows", "make_map", "restore"]
 
 Document = dict[str, Any]
 
@@ -44,22 +44,46 @@ def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -
         record: what was seen.
         heads: rows of the table of heads, as `head_rows` makes them.
     """
+    rows = ROWS[choose_rows(record.model, record.selection.rows)]
     return {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "attn", "version": record.tool_version or __version__},
+        **_begin(record),
+        **describe_text(record),
+        **_asked(record, {**UNITS, "distance": f"{record.selection.unit}s", "rows": rows}),
+        **({} if heads is None else {"heads": list(heads)}),
+        "maps": [],
+    }
+
+
+def describe_finding(name: str, record: Record, units: Mapping[str, str]) -> Document:
+    """What every finding begins with.
+
+    Args:
+        name: of the finding.
+        record: the model, the texts and what was asked for.
+        units: what its numbers mean.
+    """
+    return {**_begin(record), "finding": name, **describe_text(record), **_asked(record, units)}
+
+
+def _begin(record: Record) -> Document:
+    return {"schema_version": SCHEMA_VERSION, "tool": {"name": "attn", "version": record.tool_version or __version__}}
+
+
+def _asked(record: Record, units: Mapping[str, str]) -> Document:
+    return {
+        "selection": asdict(record.selection),
+        "units": dict(units),
+        "verified": record.verified,
+        "notes": list(record.notes),
+    }
+
+
+def describe_text(record: Record) -> Document:
+    """Which model read what."""
+    return {
         "model": _model(record.model),
         "source": _tokens(record.source),
         "target": None if record.target is None else _tokens(record.target),
-        "selection": asdict(record.selection),
-        "units": {
-            **UNITS,
-            "distance": f"{record.selection.unit}s",
-            "rows": ROWS[choose_rows(record.model, record.selection.rows)],
-        },
-        "verified": record.verified,
-        "notes": list(record.notes),
-        **({} if heads is None else {"heads": list(heads)}),
-        "maps": [],
     }
 
 

@@ -20,12 +20,13 @@ from typing import Any
 
 from attn_cli.errors import OutputError
 
-__all__ = ["SUFFIXES", "Destination", "destination"]
+__all__ = ["RECORDS", "SUFFIXES", "Destination", "destination"]
 
 RECORDS = (".json", ".jsonl", ".csv", ".npz")
 DRAWINGS = (".svg", ".html", ".txt")
 SUFFIXES = (*RECORDS, *DRAWINGS)
-SINGLE = (".json", ".npz")
+MAPS_ALONE = ".npz"
+SINGLE = (".json", MAPS_ALONE)
 
 
 @dataclass(frozen=True)
@@ -138,20 +139,24 @@ def unwritable(path: Path, error: OSError) -> OutputError:
     )
 
 
-def destination(path: str, *, force: bool = False) -> Destination:
+def destination(path: str, *, force: bool = False, maps: bool = True) -> Destination:
     """Find out, before any work is done, whether a file can be written.
 
     Args:
         path: what `--save` names.
         force: replace a file that is there.
+        maps: there will be maps, which `.npz` is for.
 
     Raises:
         OutputError: its suffix stands for no format, it is there already, or it cannot be made.
     """
     place = Path(path)
     suffix = place.suffix.lower()
-    if suffix not in SUFFIXES:
-        listed = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+    suffixes = SUFFIXES if maps else tuple(one for one in SUFFIXES if one != MAPS_ALONE)
+    if suffix not in suffixes:
+        listed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        if suffix == MAPS_ALONE:
+            raise OutputError(f"{path} would hold maps, and there are none to save", f"End its name in {listed}")
         if path == "-" or place.is_relative_to("/dev"):
             raise OutputError(f"--save writes files, and {path} is none", "Use --json for records on standard output")
         raise OutputError(f"{path or 'An empty name'} says no format", f"End its name in {listed}")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attn_cli.blocks import Block, Token, Tokens
-from attn_cli.render.csv import CsvTable, harmless
+from attn_cli.render.csv import CsvTable, harmless, weight_columns, weight_rows
 from attn_cli.words import Regroup, Units
 from tests.samples import decoder_record, source_tokens, target_tokens, translation_record
 
@@ -35,7 +35,8 @@ def block(start: int = 0) -> Block:
 
 def test_the_whole_text() -> None:
     file = io.BytesIO()
-    CsvTable(file, scores=True).collector(side("a", 'b"', "c,d"), side("x", "", "y\nz"))(block(1))
+    table = CsvTable(file, weight_columns(scores=True))
+    weight_rows(table, side("a", 'b"', "c,d"), side("x", "", "y\nz"), scores=True)(block(1))
     assert file.getvalue().decode().split("\r\n") == [
         "kind,layer,head,query,query_text,key,key_text,weight,score",
         'cross,3,0,1,"b""",0,x,0.25,-1.5',
@@ -52,8 +53,8 @@ def test_the_whole_text() -> None:
 
 def test_chosen_queries_of_the_second_sentence() -> None:
     file = io.BytesIO()
-    table = CsvTable(file, sentences=True)
-    table.collector(side("a", "b"), side("x", "y", "z"), sentence=1, only=(1,))(block())
+    table = CsvTable(file, weight_columns(), sentences=True)
+    weight_rows(table, side("a", "b"), side("x", "y", "z"), sentence=1, only=(1,))(block())
     rows = read(file)
     assert [(row["sentence"], row["query"], row["head"]) for row in rows] == [("1", "1", "0")] * 2 + [
         ("1", "1", "5")
@@ -64,7 +65,7 @@ def test_words_of_a_causal_model_in_small_blocks() -> None:
     record = decoder_record()
     units = Units.of(source_tokens())
     file = io.BytesIO()
-    eat = Regroup(units, units, CsvTable(file).collector(units, units))
+    eat = Regroup(units, units, weight_rows(CsvTable(file, weight_columns()), units, units))
     for part in record.maps[1].blocks((0, 2), rows=2):
         eat(part)
     rows = read(file)
@@ -84,7 +85,8 @@ def test_scores_that_are_not_there_are_left_empty() -> None:
     record = translation_record()
     queries, keys = Units.of(target_tokens()), Units.of(source_tokens())
     file = io.BytesIO()
-    eat = Regroup(queries, keys, CsvTable(file, scores=True).collector(queries, keys))
+    table = CsvTable(file, weight_columns(scores=True))
+    eat = Regroup(queries, keys, weight_rows(table, queries, keys, scores=True))
     for part in record.maps[4].blocks((1,)):
         eat(part)
     assert {row["score"] for row in read(file)} == {""}
@@ -93,15 +95,29 @@ def test_scores_that_are_not_there_are_left_empty() -> None:
 def test_a_query_that_sees_nothing_has_no_rows() -> None:
     file = io.BytesIO()
     nothing = Block("encoder", 0, (0,), 0, np.zeros((1, 2, 3), np.float32), np.array([[0, 0], [3, 3]]))
-    CsvTable(file).collector(side("a", "b"), side("x", "y", "z"))(nothing)
+    weight_rows(CsvTable(file, weight_columns()), side("a", "b"), side("x", "y", "z"))(nothing)
     assert read(file) == []
+
+
+def test_rows_of_any_values() -> None:
+    file = io.BytesIO()
+    table = CsvTable(file, ["word", "count", "weight"], sentences=True)
+    table.add([["=it", 3, np.float32(0.1)], ['a "b"', None, float("nan")], [None, 0, 1 / 3]], sentence=2)
+    assert file.getvalue().decode().split("\r\n") == [
+        "sentence,word,count,weight",
+        "2,'=it,3,0.1",
+        '2,"a ""b""",,',
+        "2,,0,0.33333334",
+        "",
+    ]
 
 
 @given(st.text(max_size=7), st.text(max_size=7))
 def test_any_text_is_read_back(query: str, key: str) -> None:
     file = io.BytesIO()
     weights = np.ones((1, 1, 1), np.float32)
-    CsvTable(file).collector(side(query), side(key))(Block("encoder", 0, (0,), 0, weights, np.array([[0, 1]])))
+    eat = weight_rows(CsvTable(file, weight_columns()), side(query), side(key))
+    eat(Block("encoder", 0, (0,), 0, weights, np.array([[0, 1]])))
     (row,) = read(file)
     assert (row["query_text"], row["key_text"]) == (harmless(query), harmless(key))
 

@@ -12,9 +12,10 @@ from attn_cli.blocks import Block
 from attn_cli.measure.alignment import mutual_weight
 from attn_cli.measure.collect import MeanMap
 from attn_cli.plan import Plan, name_head
+from attn_cli.render.heading import listed
 from attn_cli.render.heatmap import heatmap
 from attn_cli.render.screen import Screen
-from attn_cli.render.views.base import View, listed
+from attn_cli.render.views.base import View
 from attn_cli.shapes import Float
 
 __all__ = ["AlignmentView"]

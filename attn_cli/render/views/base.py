@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from attn_cli.measure.collect import MeanMap
 from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.plan import Plan
 from attn_cli.record import Record
+from attn_cli.render.heading import remarks
 from attn_cli.render.heatmap import MapView
 from attn_cli.render.labels import Labels
 from attn_cli.render.paint import caption_lines, drawing, text_lines
@@ -21,7 +21,7 @@ from attn_cli.render.screen import Screen, to_text
 from attn_cli.render.tables import model_line
 from attn_cli.words import Units
 
-__all__ = ["View", "labels_of", "lines_of", "listed", "stacked", "translation_text"]
+__all__ = ["View", "labels_of", "lines_of", "stacked", "translation_text"]
 
 LINKS = 3
 
@@ -92,37 +92,9 @@ class View(ABC):
         if self.plan.selection.translation and record.target is not None:
             top = [translation_text(record.target.text, screen), Text("")]
         top.append(self.heading(record, screen))
-        remarks = caption_lines(" ".join(self._remarks(record)), screen)
-        top += [drawing(remarks)] if remarks else []
+        top += remarks(self.plan, record, screen, self._sinks)
         room = None if screen.height is None else screen.height - sum(lines_of(part, screen) for part in top) - 2
         return stacked([Group(*top), *self.body(screen, room)])
-
-    def _remarks(self, record: Record) -> list[str]:
-        """What a reader must know before believing the numbers."""
-        remarks = []
-        instead: dict[str, list[int]] = {}
-        for layer, name in self.plan.without.items():
-            instead.setdefault(name, []).append(layer)
-        for name, layers in instead.items():
-            remarks.append(f"Without attention: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
-        hidden = [
-            name
-            for name, shown in (
-                ("special tokens", self.plan.selection.special),
-                ("the first token", self.plan.selection.sink),
-            )
-            if not shown
-        ]
-        if hidden:
-            remarks.append(f"Without {' and '.join(hidden)}: the rest of each row is renormalised to sum to 1.")
-        if self._sinks:
-            share = float(np.mean(self._sinks))
-            remarks.append(f"A learned sink takes {share:.2f} of the average row; the weights sum to the rest.")
-        if record.verified is not None:
-            remarks.append(
-                f"Verified: softmax(scores)·values is what the layers computed, within {record.verified:.1e}."
-            )
-        return remarks
 
 
 def translation_text(text: str, screen: Screen) -> RenderableType:
@@ -144,14 +116,3 @@ def stacked(parts: Sequence[RenderableType]) -> Group:
     """Drawings below each other, a blank line between."""
     first, *rest = parts
     return Group(first, *(piece for part in rest for piece in (Text(""), part)))
-
-
-def listed(numbers: Sequence[int]) -> str:
-    """`0-2, 5`: numbers in order, with runs drawn together."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

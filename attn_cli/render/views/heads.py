@@ -13,10 +13,11 @@ from attn_cli.measure.collect import MeanMap
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.plan import Plan
 from attn_cli.render.grid import atlas
+from attn_cli.render.heading import listed
 from attn_cli.render.heatmap import heatmap
 from attn_cli.render.screen import Screen
 from attn_cli.render.tables import head_table
-from attn_cli.render.views.base import View, lines_of, listed
+from attn_cli.render.views.base import View, lines_of
 from attn_cli.selection import SortKey
 from attn_cli.shapes import Float
 

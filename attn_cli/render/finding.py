@@ -1,0 +1,62 @@
+"""What all findings share: the frame of their JSON, their table, and the line on the model above their drawing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+import orjson
+from rich.console import Group
+
+from attn_cli.record import Record
+from attn_cli.render.csv import Cell, CsvTable
+from attn_cli.render.document import Document, describe_finding
+from attn_cli.render.screen import Screen
+
+__all__ = ["Finding"]
+
+
+class Finding(ABC):
+    """What one command found out. A new finding is a figure in `measure`, one of these, and a schema of its name."""
+
+    name: ClassVar[str]
+    """The command's; its schema is `schemas/NAME.json`."""
+    units: ClassVar[Mapping[str, str]] = {}
+    """What its numbers mean, as its JSON says it."""
+    columns: tuple[str, ...] = ()
+    """Of its table, as in `Shown`."""
+
+    @property
+    @abstractmethod
+    def record(self) -> Record:
+        """The model, the texts and what was asked for; maps are not needed."""
+
+    @property
+    def title(self) -> str:
+        return self.record.source.text
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.record.notes
+
+    @abstractmethod
+    def draw(self, screen: Screen) -> Group:
+        """The drawing."""
+
+    @abstractmethod
+    def part(self) -> Document:
+        """Its own part of the JSON, as its schema has it; float32 for what was computed in it."""
+
+    @abstractmethod
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        """The rows of its table, a cell for each of its columns."""
+
+    def data(self, suffix: str = ".json") -> bytes:
+        """A line of JSON: there are no maps that another format would keep."""
+        del suffix
+        document = {**describe_finding(self.name, self.record, self.units), **self.part()}
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+
+    def add_rows(self, table: CsvTable, sentence: int) -> None:
+        table.add(self.rows(), sentence)

@@ -1,0 +1,57 @@
+"""What stands above a drawing, below the line on the model: what a reader must know before believing the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import RenderableType
+
+from attn_cli.plan import Plan
+from attn_cli.record import Record
+from attn_cli.render.paint import caption_lines, drawing
+from attn_cli.render.screen import Screen
+
+__all__ = ["listed", "remarks"]
+
+
+def remarks(plan: Plan, record: Record, screen: Screen, sinks: Sequence[float] = ()) -> list[RenderableType]:
+    """Layers without attention, what is hidden, what a learned sink takes, what was verified; or nothing.
+
+    Args:
+        plan: what is looked at.
+        record: the record of this run.
+        screen: where.
+        sinks: shares of rows that a learned sink takes.
+    """
+    said = []
+    instead: dict[str, list[int]] = {}
+    for layer, name in plan.without.items():
+        instead.setdefault(name, []).append(layer)
+    for name, layers in instead.items():
+        said.append(f"Without attention: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
+    hidden = [
+        name
+        for name, shown in (("special tokens", plan.selection.special), ("the first token", plan.selection.sink))
+        if not shown
+    ]
+    if hidden:
+        said.append(f"Without {' and '.join(hidden)}: the rest of each row is renormalised to sum to 1.")
+    if sinks:
+        share = float(np.mean(sinks))
+        said.append(f"A learned sink takes {share:.2f} of the average row; the weights sum to the rest.")
+    if record.verified is not None:
+        said.append(f"Verified: softmax(scores)·values is what the layers computed, within {record.verified:.1e}.")
+    lines = caption_lines(" ".join(said), screen)
+    return [drawing(lines)] if lines else []
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """`0-2, 5`: numbers in order, with runs drawn together."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
