@@ -9,6 +9,7 @@ from typing import Any
 
 from attn_cli.blocks import ModelInfo
 from attn_cli.look import look
+from attn_cli.measure.find import FoundLinks, find
 from attn_cli.models import Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.record import Record
@@ -116,6 +117,47 @@ class Inspector:
             written = target
         source = self._model.prepare(text, target=written, languages=languages, truncate=truncate)
         return look(source, choice, keep=True, verify=verify).record
+
+    def find(
+        self,
+        text: str,
+        start: str | int,
+        end: str | int,
+        *,
+        both: bool = False,
+        pair: str | None = None,
+        target: str | None = None,
+        source_language: str | None = None,
+        target_language: str | None = None,
+        truncate: bool = False,
+        verify: bool = False,
+        **selection: Any,
+    ) -> FoundLinks:
+        """Which heads link two words of a text: what `attn find` shows.
+
+        Args:
+            text: what to read.
+            start: the word that looks: `it`, `it#2`, or its position.
+            end: the word that is looked at.
+            both: also the other way round.
+            pair: a second segment, for models that take two.
+            target: the decoder's side, for an encoder-decoder.
+            source_language: the text's, for models that are told: `en`.
+            target_language: the target's.
+            truncate: cut a text that is too long for the model.
+            verify: check softmax(scores) . values against what the layers computed.
+            **selection: as in `inspect`.
+
+        Returns:
+            Its `links` hold each head's weight and what it is held against, strongest first.
+
+        Raises:
+            AttnError: whatever the command would have said.
+        """
+        choice = _choice(Selection(), selection)
+        languages = Languages(source_language, target_language)
+        source = self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
+        return find(source, choice, str(start), str(end), both=both, verify=verify)
 
 
 def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:

@@ -16,11 +16,14 @@ __all__ = ["Command", "Group"]
 OTHER = "Options"
 """The group of options that belong to no other; it comes last."""
 
+READ = frozenset({str, int, float, bool, Path})
+"""Types of values that are read here."""
+
 Parameter = TyperArgument | TyperOption
 
 
 class _ReadsValues:
-    """Reads values of text, paths, whole numbers and choices itself.
+    """Reads values of text, paths, numbers and choices itself.
 
     Typer hands each value to pydantic, those that were not given too. Importing that takes longer than all else that a
     help page or a usage error needs, and what it then says speaks of a "Value error" in the "Input".
@@ -31,7 +34,7 @@ class _ReadsValues:
         base: Any = super()
         for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
             descriptor = getattr(parameter, "type_descriptor", None)  # an older Typer has none, and no pydantic either
-            if descriptor is not None and (descriptor.choices or descriptor.annotation in {str, int, bool, Path}):
+            if descriptor is not None and (descriptor.choices or descriptor.annotation in READ):
                 parameter.process_value = functools.partial(_processed, parameter)
         rest: list[str] = base.parse_args(ctx, args)
         return rest
@@ -51,7 +54,7 @@ def _processed(parameter: Parameter, context: Any, given: Any) -> Any:
     return value if parameter.callback is None else parameter.callback(context, parameter, value)
 
 
-def _read(parameter: Parameter, context: Any, given: str) -> str | int | Path:
+def _read(parameter: Parameter, context: Any, given: str) -> str | int | float | Path:
     def refuse(why: str) -> NoReturn:
         raise typer.BadParameter(f"{quoted(given)} {why}", ctx=context, param=parameter)
 
@@ -60,14 +63,16 @@ def _read(parameter: Parameter, context: Any, given: str) -> str | int | Path:
         refuse(f"is none of {', '.join(map(str, choices))}")
     if kind is Path:
         return Path(given)
-    if kind is not int:
+    if kind not in {int, float}:
         return given
     try:
-        number = int(given)
+        number: int | float = kind(given)
     except ValueError:
-        refuse("is not a whole number")
-    if parameter.min is not None and number < parameter.min:
-        refuse(f"is less than {parameter.min}")
+        refuse("is not a whole number" if kind is int else "is not a number")
+    if parameter.min is not None and not number >= parameter.min:
+        refuse(f"is less than {parameter.min:g}" if number == number else "is not a number")
+    if parameter.max is not None and number > parameter.max:
+        refuse(f"is more than {parameter.max:g}")
     return number
 
 

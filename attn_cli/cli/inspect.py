@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from attn_cli.cli import texts
-from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
@@ -18,8 +15,7 @@ from attn_cli.cli.options import (
     grouped,
     text_option,
 )
-from attn_cli.encoding import check_text
-from attn_cli.errors import AttnError
+from attn_cli.cli.running import given
 from attn_cli.selection import Selection, check_syntax
 
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
@@ -55,34 +51,10 @@ def run(
     """Run the command."""
     selection = choice.over(Selection())
     check_syntax(selection)
-    if pair is not None:
-        check_text(pair, "The text of --pair")
-    sentences = texts.sentences(text, reading.file, target=reading.target)
-    check_named(model)
+    texts = given(text, reading, model, pair=pair, records=False)
 
-    from attn_cli.cli.show import Output, working
-    from attn_cli.look import Seen, look
-    from attn_cli.models import Languages
+    from attn_cli.cli.show import Output
+    from attn_cli.look import look
 
     out = Output(display, output)
-
-    def looks() -> Iterator[Seen]:
-        languages = Languages(reading.source_language, reading.target_language)
-        ready = None
-        for sentence in out.as_many_as_fit(sentences):
-            ready = ready or loaded(model)
-            try:
-                with working("Running", model.model):
-                    source = ready.prepare(
-                        sentence.text,
-                        pair=pair,
-                        target=sentence.target,
-                        languages=languages,
-                        truncate=reading.truncate,
-                    )
-                    seen = look(source, selection, keep=out.keeps, verify=model.verify)
-                yield seen
-            except AttnError as error:
-                raise texts.located(error, sentence.where) from error
-
-    out.write(looks())
+    out.write(texts.each(out, lambda source, _: look(source, selection, keep=out.keeps, verify=model.verify)))

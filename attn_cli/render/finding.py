@@ -24,7 +24,7 @@ class Finding(ABC):
     """The command's; its schema is `schemas/NAME.json`."""
     units: ClassVar[Mapping[str, str]] = {}
     """What its numbers mean, as its JSON says it."""
-    columns: tuple[str, ...] = ()
+    columns: ClassVar[tuple[str, ...]] = ()
     """Of its table, as in `Shown`."""
 
     @property

@@ -111,6 +111,7 @@ def atlas(
     screen: Screen,
     *,
     name: str = "focus",
+    scale: Scale = SHARES,
     title: str = "",
     caption: str = "",
 ) -> Group:
@@ -121,6 +122,7 @@ def atlas(
         layers: the layers' numbers.
         screen: where.
         name: what the values are.
+        scale: of its colours and shades.
         title: a line above.
         caption: a line below.
     """
@@ -140,7 +142,7 @@ def atlas(
     lines = [line((corner + "".join(across)[: heads * cell].ljust(heads * cell) + aside, DIM))]
     glyphs = marks(unicode=screen.unicode)
     for row, (levels, shades) in enumerate(
-        zip(SHARES.levels(values).tolist(), SHARES.shades(values).tolist(), strict=True)
+        zip(scale.levels(values).tolist(), scale.shades(values).tolist(), strict=True)
     ):
         parts: list[Part] = [("layer " if row == 0 else " " * 6, DIM), (f"{layers[row]:>{digits}} ", DIM)]
         for head, (level, shade) in enumerate(zip(levels, shades, strict=True)):
@@ -153,5 +155,5 @@ def atlas(
             parts.append((text, painted(level, screen)))
         lines.append(line(*parts))
     if cell < 4:
-        lines.append(line(*swatches(SHARES, name, screen)))
+        lines.append(line(*swatches(scale, name, screen)))
     return drawing([*title_lines(title, screen), *lines, *caption_lines(caption, screen)])

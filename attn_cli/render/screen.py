@@ -15,7 +15,7 @@ from typing import Any, Literal
 from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 
-__all__ = ["NARROWEST", "Depth", "Screen", "Theme", "console", "probe", "to_text"]
+__all__ = ["NARROWEST", "Depth", "Screen", "Theme", "console", "lines_of", "probe", "to_text"]
 
 Theme = Literal["dark", "light"]
 Depth = Literal["truecolor", "256"]
@@ -79,6 +79,11 @@ def to_text(drawing: RenderableType, screen: Screen) -> str:
     file = io.StringIO()
     console(screen, file).print(drawing)
     return file.getvalue()
+
+
+def lines_of(drawing: RenderableType, screen: Screen) -> int:
+    """How many lines a drawing takes."""
+    return to_text(drawing, screen).count("\n")
 
 
 def probe(stdout: Any, environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None) -> Screen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.console import Group
 
@@ -12,6 +12,7 @@ from attn_cli.render.screen import Screen
 __all__ = ["Shown"]
 
 
+@runtime_checkable
 class Shown(Protocol):
     """One sentence looked at, or one finding."""
 

@@ -25,7 +25,7 @@ attn_cli.models.load = lambda *_: os.kill(os.getpid(), signal.SIGINT) or signal.
 sys.exit(main(sys.argv[1:]))
 """
 """The command line, with a Ctrl-C where a model is loaded."""
-COMMANDS = ("inspect", "translate", "view", "models", "train", "schema")
+COMMANDS = ("inspect", "translate", "find", "view", "models", "train", "schema")
 TRIED_ELSEWHERE = ("attn train", "attn translate")
 """Examples that have tests of their own."""
 
@@ -59,6 +59,9 @@ def attn(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.
         ["inspect", "a cat", "--model", "x", "--device", "abacus"],
         ["inspect", "a cat", "--file", "x", "--model", "x"],
         ["inspect", " ", "--model", "x"],
+        ["find", "a cat", "a"],
+        ["find", "a cat", "a", "cat", "--min", "2"],
+        ["find", "a cat", "a", "cat", "--model", ""],
         ["view"],
     ],
     ids=" ".join,

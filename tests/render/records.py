@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 from typing import Any, get_args
 
 import numpy as np
@@ -25,15 +26,18 @@ NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 may_check_shapes = pytest.mark.filterwarnings("ignore:Do not use the .random. module")
 """For tests that draw records: making one checks its types, for which beartype looks at random items."""
 
-VALIDATOR = Draft202012Validator(orjson.loads(schema()))
+
+@cache
+def validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(orjson.loads(schema(name)))
 
 
-def validated(data: bytes) -> dict[str, Any]:
+def validated(data: bytes, name: str = "record") -> dict[str, Any]:
     """One line of JSON, held against the whole schema."""
     assert data.endswith(b"\n")
     assert data.count(b"\n") == 1
     document: dict[str, Any] = orjson.loads(data)
-    VALIDATOR.validate(document)
+    validator(name).validate(document)
     return document
 
 

@@ -17,11 +17,11 @@ from attn_cli.render.heading import remarks
 from attn_cli.render.heatmap import MapView
 from attn_cli.render.labels import Labels
 from attn_cli.render.paint import caption_lines, drawing, text_lines
-from attn_cli.render.screen import Screen, to_text
+from attn_cli.render.screen import Screen, lines_of
 from attn_cli.render.tables import model_line
 from attn_cli.words import Units
 
-__all__ = ["View", "labels_of", "lines_of", "stacked", "translation_text"]
+__all__ = ["View", "labels_of", "stacked", "translation_text"]
 
 LINKS = 3
 
@@ -105,11 +105,6 @@ def translation_text(text: str, screen: Screen) -> RenderableType:
 def labels_of(units: Units) -> Labels:
     """What stands beside the rows or above the columns of these units."""
     return Labels(units.labels, units.special)
-
-
-def lines_of(drawing: RenderableType, screen: Screen) -> int:
-    """How many lines a drawing takes."""
-    return to_text(drawing, screen).count("\n")
 
 
 def stacked(parts: Sequence[RenderableType]) -> Group:

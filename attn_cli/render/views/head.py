@@ -10,9 +10,9 @@ from attn_cli.blocks import Block
 from attn_cli.measure.collect import MeanMap
 from attn_cli.plan import Plan, name_head
 from attn_cli.render.heatmap import heatmap, panels
-from attn_cli.render.screen import Screen
+from attn_cli.render.screen import Screen, lines_of
 from attn_cli.render.tables import head_table
-from attn_cli.render.views.base import View, lines_of
+from attn_cli.render.views.base import View
 
 __all__ = ["HeadView"]
 

@@ -12,19 +12,17 @@ from attn_cli.blocks import Block
 from attn_cli.measure.collect import MeanMap
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.plan import Plan
+from attn_cli.render.columns import FEWEST_ROWS, fitting
 from attn_cli.render.grid import atlas
 from attn_cli.render.heading import listed
 from attn_cli.render.heatmap import heatmap
-from attn_cli.render.screen import Screen
+from attn_cli.render.screen import Screen, lines_of
 from attn_cli.render.tables import head_table
-from attn_cli.render.views.base import View, lines_of
+from attn_cli.render.views.base import View
 from attn_cli.selection import SortKey
 from attn_cli.shapes import Float
 
-__all__ = ["FEWEST_ROWS", "HeadsView", "cut_note", "in_order"]
-
-FEWEST_ROWS = 4
-"""Heads that the table shows even where the screen is too low for them."""
+__all__ = ["HeadsView", "cut_note", "in_order"]
 
 # By layer as they come; everything else with the largest first, but for entropy, where little is telling.
 ORDER: Mapping[SortKey, Callable[[HeadSummary], float]] = {
@@ -99,21 +97,14 @@ class HeadsView(View):
         tall = sum(lines_of(part, screen) + 1 for part in overview)
         if tall + least > room:
             overview, tall = [], 0
-        return [*overview, self._fitting_table(summaries, screen, room - tall), picture]
+        table = fitting(lambda limit: self._table(summaries, screen, limit), len(summaries), screen, room - tall)
+        return [*overview, table, picture]
 
     def _picture(self, screen: Screen, room: int | None) -> RenderableType:
         measure = self.plan.selection.measure
         layers = f"layer{'s' if len(self._layers) > 1 else ''} {listed(self._layers)}"
         view = self.map_view(self._mean)
         return heatmap(view, screen, title=f"Mean {measure} of {self._mean.heads} heads, {layers}", room=room)
-
-    def _fitting_table(self, summaries: Sequence[HeadSummary], screen: Screen, room: int) -> RenderableType:
-        table = self._table(summaries, screen, None)
-        limit = max(min(room, len(summaries)), FEWEST_ROWS)
-        while lines_of(table, screen) > room and limit >= FEWEST_ROWS:
-            table = self._table(summaries, screen, limit)
-            limit -= 1
-        return table
 
     def _table(self, summaries: Sequence[HeadSummary], screen: Screen, limit: int | None) -> RenderableType:
         sort = self.plan.selection.sort

@@ -11,10 +11,11 @@ from rich.console import RenderableType
 from attn_cli.blocks import Block
 from attn_cli.measure.summary import HeadSummary, Link, Summarize
 from attn_cli.plan import Plan
-from attn_cli.render.screen import Screen
+from attn_cli.render.columns import FEWEST_ROWS
+from attn_cli.render.screen import Screen, lines_of
 from attn_cli.render.tables import QueryRow, query_table
-from attn_cli.render.views.base import View, lines_of
-from attn_cli.render.views.heads import FEWEST_ROWS, cut_note, in_order
+from attn_cli.render.views.base import View
+from attn_cli.render.views.heads import cut_note, in_order
 
 __all__ = ["QueryView"]
 

@@ -101,12 +101,20 @@ def test_transformers_sees_the_same() -> None:
             assert np.allclose(mine.weights, yours.weights, atol=1e-4)
 
 
-@pytest.mark.parametrize("command", ["inspect", "translate"])
-def test_nothing_heavy_is_imported(command: str) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "The cat sat on the mat"],
+        ["translate", "The cat sat on the mat"],
+        ["find", "The cat sat on the mat", "cat", "mat"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     program = (
         "import sys\n"
         "from attn_cli.cli.app import main\n"
-        f"code = main([{command!r}, 'The cat sat on the mat'])\n"
+        f"code = main({arguments!r})\n"
         "heavy = [name for name in ('torch', 'transformers', 'huggingface_hub') if name in sys.modules]\n"
         "sys.exit(code or (f'imported {heavy}' if heavy else 0))"
     )

@@ -1,0 +1,93 @@
+"""`attn find`: which heads link two words."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from attn_cli.cli.options import (
+    DisplayOptions,
+    HeadOptions,
+    ModelOptions,
+    OutputOptions,
+    TextOptions,
+    grouped,
+    text_option,
+)
+from attn_cli.cli.running import given
+from attn_cli.errors import UsageError
+from attn_cli.selection import Selection, check_syntax
+
+if TYPE_CHECKING:
+    from attn_cli.blocks import Source
+    from attn_cli.render.findings.find import FindView
+
+__all__ = ["EPILOG", "HELP", "NAME", "run"]
+
+NAME = "find"
+HELP = """Find the heads that link two words: every head's weight from one to the other, ranked.
+
+Beside each weight stands what it should be held against: an even row, what the same head gives at that distance
+elsewhere in the text, and what it gives to the same word from everywhere else.
+
+TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz). With --file, leave it out.
+"""
+EPILOG = """\b
+Examples:
+  attn find "The cat sat on the mat because it was tired" it cat
+  attn find "The cat sat on the mat" the mat --both --model FOLDER
+  attn find "The cat sat" --target "Le chat" chat cat
+  attn find record.json cat sat --min 0.1
+"""
+
+_select = functools.partial(typer.Option, rich_help_panel="Selection")
+_display = functools.partial(typer.Option, rich_help_panel="Display")
+
+
+@grouped
+def run(
+    *,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - for one a line of a pipe.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Argument(metavar="FROM", help="The word that looks: it, it#2, its position, or a list.")
+    ] = None,
+    end: Annotated[str | None, typer.Argument(metavar="TO", help="The word that is looked at.")] = None,
+    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
+    reading: TextOptions,
+    both: Annotated[bool, _select("--both", help="Also from TO to FROM.")] = False,
+    least: Annotated[float, _select("--min", metavar="X", min=0, max=1, help="List weights from X on.")] = 0.0,
+    choice: HeadOptions,
+    sort: Annotated[
+        Literal["weight", "distance", "others", "layer"],
+        _display(help="By weight, or by how far it is above the column named."),
+    ] = "weight",
+    display: DisplayOptions,
+    output: OutputOptions,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    if reading.file is not None and end is None:
+        text, start, end = None, text, start
+    if start is None or end is None:
+        raise UsageError("There are no two words to find", "Write attn find TEXT FROM TO")
+    for word, what in ((start, "FROM"), (end, "TO")):
+        if not word.strip():
+            raise UsageError(f"{what} is empty", "Give a word of the sentence or its position")
+    check_syntax(choice.over(Selection()))
+    texts = given(text, reading, model, pair=pair)
+
+    from attn_cli.cli.show import Output
+    from attn_cli.measure.find import find
+    from attn_cli.render.findings.find import FindView
+
+    out = Output(display, output, maps=False)
+
+    def show(source: Source, base: Selection) -> FindView:
+        found = find(source, choice.over(base), start, end, both=both, verify=model.verify)
+        return FindView(found, least, sort)
+
+    out.write(texts.each(out, show))

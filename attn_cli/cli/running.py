@@ -1,0 +1,129 @@
+"""From what a command was given to what it shows: texts to a model, or saved records, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attn_cli.cli import texts
+from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.options import ModelOptions, TextOptions
+from attn_cli.cli.texts import Sentence
+from attn_cli.encoding import check_text
+from attn_cli.errors import AttnError
+from attn_cli.selection import Selection
+
+if TYPE_CHECKING:
+    from attn_cli.blocks import Source
+    from attn_cli.cli.show import Output
+    from attn_cli.models import Model
+    from attn_cli.record import Record
+    from attn_cli.render.shown import Shown
+
+__all__ = ["RECORDS", "Given", "given", "names_record"]
+
+RECORDS = (".json", ".jsonl", ".npz")
+"""What the names of files end in that hold records."""
+
+
+def names_record(text: str | None) -> bool:
+    """Whether a text is no text, but names a file with a record."""
+    return text is not None and text.endswith(RECORDS) and (len(text.split()) == 1 or Path(text).exists())
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command was given to look at."""
+
+    sentences: Iterator[Sentence]
+    record: Path | None
+    """A file of records, instead of sentences."""
+    pair: str | None
+    reading: TextOptions
+    model: ModelOptions
+
+    def each(self, out: Output, show: Callable[[Source, Selection], Shown]) -> Iterator[Shown]:
+        """What is shown of each text or record, as they come.
+
+        Args:
+            out: where it goes.
+            show: looks at one, given the selection to start from.
+
+        Raises:
+            AttnError: one of them cannot be looked at, and which.
+        """
+        if self.record is not None:
+            from attn_cli.render.read import read_records
+
+            for record in out.as_many_as_fit(read_records(self.record)):
+                yield show(record, _saved_with(record))
+            return
+
+        from attn_cli.cli.show import working
+
+        model = None
+        for sentence in out.as_many_as_fit(self.sentences):
+            model = model or loaded(self.model)
+            try:
+                with working("Running", self.model.model):
+                    shown = show(self.prepared(model, sentence), Selection())
+            except AttnError as error:
+                raise texts.located(error, sentence.where) from error
+            yield shown
+
+    def prepared(self, model: Model, sentence: Sentence) -> Source:
+        """A sentence, given to a model.
+
+        Raises:
+            AttnError: the model cannot read it.
+        """
+        from attn_cli.models import Languages
+
+        return model.prepare(
+            sentence.text,
+            pair=self.pair,
+            target=sentence.target,
+            languages=Languages(self.reading.source_language, self.reading.target_language),
+            truncate=self.reading.truncate,
+        )
+
+
+def given(
+    text: str | None, reading: TextOptions, model: ModelOptions, *, pair: str | None = None, records: bool = True
+) -> Given:
+    """What to look at; nothing heavy is imported to find a fault of the command line.
+
+    Args:
+        text: the argument: a sentence, `-`, or with `records` the name of a file of records.
+        reading: how to read it.
+        model: which model.
+        pair: a second segment.
+        records: the text may name one.
+
+    Raises:
+        UsageError: there is no text, two sources of it, or no model.
+        InputError: it cannot be used.
+    """
+    if pair is not None:
+        check_text(pair, "The text of --pair")
+    if records and text is not None and reading.file is None and names_record(text):
+        return Given(iter(()), Path(text), pair, reading, model)
+    sentences = texts.sentences(text, reading.file, target=reading.target)
+    check_named(model)
+    return Given(sentences, None, pair, reading, model)
+
+
+def _saved_with(record: Record) -> Selection:
+    """What a record was saved with, as far as it says which heads to look at, and in which units."""
+    saved = record.selection
+    default = Selection()
+    return replace(
+        saved,
+        view=default.view,
+        query=default.query,
+        scores=default.scores,
+        sort=default.sort,
+        translation=default.translation,
+    )

@@ -1,0 +1,1 @@
+"""Drawings and documents of what each command finds: one file a finding."""

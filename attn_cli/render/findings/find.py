@@ -1,0 +1,282 @@
+"""Which heads link two words: a ranked table, and every head's weight at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from attn_cli.measure.find import FoundLink, FoundLinks, Pair
+from attn_cli.plan import name_head
+from attn_cli.record import Record
+from attn_cli.render.columns import Column, bars, figures, fitting, names, table
+from attn_cli.render.csv import Cell
+from attn_cli.render.document import Document
+from attn_cli.render.finding import Finding
+from attn_cli.render.grid import atlas
+from attn_cli.render.heading import remarks
+from attn_cli.render.labels import clean, fit, width
+from attn_cli.render.legend import when
+from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line
+from attn_cli.render.scale import WEIGHTS
+from attn_cli.render.screen import Screen, lines_of
+from attn_cli.render.tables import model_line
+from attn_cli.render.views.base import labels_of, stacked
+from attn_cli.shapes import Float
+
+__all__ = ["FindSort", "FindView"]
+
+FindSort = Literal["weight", "distance", "others", "layer"]
+
+ORDER: Mapping[FindSort, Callable[[FoundLink], float | tuple[int, int]]] = {
+    "weight": lambda link: -link.weight,
+    "distance": lambda link: _over(link.usual, link),
+    "others": lambda link: _over(link.others, link),
+    "layer": lambda link: (link.layer, link.head),
+}
+LONGEST_LABEL = 14
+
+
+def _over(base: float | None, link: FoundLink) -> float:
+    """How far a link stands above what it is held against, the furthest first; those that cannot be told last."""
+    return np.inf if base is None else base - link.weight
+
+
+@dataclass(frozen=True, eq=False)
+class FindView(Finding):
+    """What `attn find` shows."""
+
+    found: FoundLinks
+    least: float = 0.0
+    """The smallest weight to list."""
+    sort: FindSort = "weight"
+
+    name = "find"
+    units: ClassVar[Mapping[str, str]] = {
+        "weight": "share of 1",
+        "even": "the weight if the row were the same for each token that it can see",
+        "distance": "the head's mean weight between other units as far apart, in the same direction",
+        "others": "the head's mean weight to the same key from all other units",
+    }
+    columns: ClassVar[tuple[str, ...]] = (
+        *("kind", "layer", "head", "query", "query_text", "key", "key_text"),
+        *("weight", "even", "distance", "others"),
+    )
+
+    @property
+    def record(self) -> Record:
+        return self.found.record
+
+    @property
+    def links(self) -> list[FoundLink]:
+        """Those that are strong enough, in the order asked for."""
+        return sorted((link for link in self.found.links if link.weight >= self.least), key=ORDER[self.sort])
+
+    def part(self) -> Document:
+        found = self.found
+        return {
+            "kind": found.plan.kind,
+            "from": found.start,
+            "to": found.end,
+            "both": found.both,
+            "min": self.least,
+            "sort": self.sort,
+            "pairs": [
+                {
+                    **self._ends(pair),
+                    "offset": None if found.plan.kind == "cross" else pair.key - pair.query,
+                    "alike": found.alike.get(pair, 0),
+                    "visible": pair not in found.masked,
+                }
+                for pair in found.pairs
+            ],
+            "links": [
+                {
+                    "layer": link.layer,
+                    "head": link.head,
+                    **self._ends(link.pair),
+                    "weight": np.float32(link.weight),
+                    "even": np.float32(link.even),
+                    "distance": None if link.usual is None else np.float32(link.usual),
+                    "others": None if link.others is None else np.float32(link.others),
+                }
+                for link in self.links
+            ],
+        }
+
+    def _ends(self, pair: Pair) -> Document:
+        plan = self.found.plan
+        return {
+            "query": pair.query,
+            "query_text": plan.queries.labels[pair.query],
+            "key": pair.key,
+            "key_text": plan.keys.labels[pair.key],
+        }
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        for link in self.links:
+            ends = self._ends(link.pair).values()
+            yield self.found.plan.kind, link.layer, link.head, *ends, link.weight, link.even, link.usual, link.others
+
+    def draw(self, screen: Screen) -> Group:
+        plan, record = self.found.plan, self.record
+        top = [
+            model_line(record.model, plan.kind, record.source, record.target, screen),
+            *remarks(plan, record, screen, self.found.sinks),
+        ]
+        heading = drawing([self._heading(screen), *self._unseen(screen)])
+        links = self.links
+        if not links:
+            return stacked([Group(*top), Group(heading, drawing(caption_lines(self._nothing(), screen)))])
+        picture = self._picture(screen)
+        room = None if screen.height is None or plan.selection.all else screen.height - 2
+        if room is not None:
+            room -= sum(lines_of(part, screen) for part in [*top, heading, *picture]) + 1 + len(picture)
+        ranked = fitting(lambda limit: self._table(links[:limit], len(links), screen), len(links), screen, room)
+        return stacked([Group(*top), Group(heading, ranked), *picture])
+
+    def _heading(self, screen: Screen) -> Text:
+        """What is looked for, and where it stands."""
+        found = self.found
+        plan = found.plan
+        several = len(found.pairs) > 1
+        arrow = " → " if screen.unicode else " > "
+        ends = [found.start, found.end]
+        place = f"  {len(found.pairs)} pairs{', both ways' if found.both else ''}"
+        if not several:
+            (pair,) = found.pairs
+            ends = [labels_of(plan.queries).named(pair.query), labels_of(plan.keys).named(pair.key)]
+            step = f", {when(plan.rows)}" if plan.kind == "cross" else ""
+            place = f"  query {pair.query}{step}, key {pair.key}{self._apart(pair)}"
+        texts = [clean(text, unicode=screen.unicode) for text in ends]
+        parts: list[Part] = [
+            (fit(texts[0], min(width(texts[0]), screen.width // 3), unicode=screen.unicode), BOLD),
+            (arrow, DIM),
+            (fit(texts[1], min(width(texts[1]), screen.width // 3), unicode=screen.unicode), BOLD),
+        ]
+        return line(*parts, (place if cells(parts) + len(place) <= screen.width else "", DIM))
+
+    def _apart(self, pair: Pair) -> str:
+        plan = self.found.plan
+        offset = pair.key - pair.query
+        if plan.kind == "cross":
+            return ""
+        if not offset:
+            return ": itself"
+        unit = plan.selection.unit + ("s" if abs(offset) > 1 else "")
+        return f": {abs(offset)} {unit} {'ahead' if offset > 0 else 'back'}"
+
+    def _unseen(self, screen: Screen) -> Sequence[Text]:
+        """Pairs that no head can see."""
+        masked = self.found.masked
+        if not masked:
+            return []
+        return caption_lines(
+            f"{len(masked)} of {len(self.found.pairs)} pairs are masked in every head: those queries cannot see those "
+            "keys."
+            if len(self.found.pairs) > 1
+            else "It is masked in every head: the query cannot see the key.",
+            screen,
+        )
+
+    def _nothing(self) -> str:
+        """Why the table is empty."""
+        found = self.found
+        if not found.links:
+            return "" if found.both or found.plan.kind == "cross" else "--both looks the other way as well."
+        best = found.links[0]
+        return (
+            f"No head gives it {self.least:g} or more; the most is {best.weight:.2f}, in head "
+            f"{name_head(best.layer, best.head)}."
+        )
+
+    def _table(self, links: Sequence[FoundLink], count: int, screen: Screen) -> RenderableType:
+        plan = self.found.plan
+        columns = [names("head", [name_head(link.layer, link.head) for link in links], screen, right=True)]
+        if len(self.found.pairs) > 1:
+            columns.append(self._pairs(links, screen))
+        unit = f"{plan.selection.unit}s"
+        even = {f"{link.even:.2f}" for link in self.found.links}
+        columns += [
+            bars("weight", [link.weight for link in links], screen),
+            figures(
+                "× even" if screen.unicode else "x even",
+                [link.weight / link.even for link in links],
+                rank=1,
+                form=".1f",
+                faint=1.0,
+                note=f"even: a row that gives each token the same gives it {even.pop() if len(even) == 1 else 'that'}.",
+            ),
+        ]
+        if plan.kind != "cross":
+            note = f"distance: this head's mean between {self._alike()}."
+            columns.append(figures("distance", [link.usual for link in links], rank=2, note=note))
+        note = f"others: its mean to {self._key()} from the other {unit}."
+        columns.append(figures("others", [link.others for link in links], rank=3, note=note))
+        return table(columns, screen, order=self.sort, caption=self._cut(len(links), count))
+
+    def _pairs(self, links: Sequence[FoundLink], screen: Screen) -> Column:
+        queries, keys = labels_of(self.found.plan.queries), labels_of(self.found.plan.keys)
+        arrow = " → " if screen.unicode else " > "
+        most = min(LONGEST_LABEL, (screen.width - 32) // 2)
+        starts = _fitted([queries.named(link.pair.query) for link in links], most, screen)
+        ends = _fitted([keys.named(link.pair.key) for link in links], most, screen)
+        across = max(map(width, starts))
+        rows: list[list[Part]] = [
+            [(" " * (across - width(start)) + start, PLAIN), (arrow, DIM), (end, BOLD)]
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        return Column("", rows, right=False)
+
+    def _cut(self, shown: int, count: int) -> str:
+        """How many links are not shown."""
+        if shown == count:
+            return ""
+        how = {
+            "weight": "strongest first",
+            "distance": "most above what is usual at their distance first",
+            "others": "most above the others first",
+            "layer": "the first",
+        }[self.sort]
+        return f"{shown} of {count:,} {'links' if len(self.found.pairs) > 1 else 'heads'}, {how}; --all shows all."
+
+    def _alike(self) -> str:
+        """Which pairs `distance` is the mean of."""
+        found = self.found
+        unit = found.plan.selection.unit
+        if len(found.pairs) > 1:
+            return f"other {unit}s as far apart"
+        (pair,) = found.pairs
+        count = found.alike.get(pair, 0)
+        if not count:
+            return f"other {unit}s as far apart, of which there are none"
+        if pair.key == pair.query:
+            return f"each of {count} other {unit}s and itself"
+        return f"{count} other pair{'' if count == 1 else 's'} of {unit}s as far apart"
+
+    def _key(self) -> str:
+        return (
+            "the key" if len(self.found.pairs) > 1 else labels_of(self.found.plan.keys).named(self.found.pairs[0].key)
+        )
+
+    def _picture(self, screen: Screen) -> list[RenderableType]:
+        """Each head's largest weight, where there are several layers."""
+        links = self.found.links
+        layers = sorted({link.layer for link in links})
+        if len(layers) < 2:
+            return []
+        values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(link.head for link in links) + 1), np.nan)
+        for link in links:
+            place = layers.index(link.layer), link.head
+            values[place] = np.fmax(values[place], link.weight)
+        title = "Weight in each head" if len(self.found.pairs) == 1 else "Largest weight in each head"
+        return [atlas(values, layers, screen, name="weight", scale=WEIGHTS, title=title)]
+
+
+def _fitted(texts: Sequence[str], most: int, screen: Screen) -> list[str]:
+    shown = [clean(text, unicode=screen.unicode) for text in texts]
+    return [fit(text, min(width(text), most), unicode=screen.unicode) for text in shown]
