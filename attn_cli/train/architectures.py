@@ -95,11 +95,30 @@ def _first(name: str, size: tuple[int, ...]) -> torch.Tensor:
 
 
 def builder(
-    shape: Shape, device: str
+    shape: Shape, device: str, *, fuse: bool
 ) -> Callable[[Mapping[str, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]], Learner]:
-    """What makes a model around weights on a device."""
+    """What makes a model around weights on a device.
+
+    Args:
+        shape: its sizes.
+        device: where.
+        fuse: compile what a recurrent model does at each token; the loop around it cannot be.
+    """
     if isinstance(shape, recurrent.Shape):
-        return lambda weights, drop: recurrent.Recurrent(shape, weights, drop)
+        steps: Any = (recurrent.read, recurrent.write)
+        if fuse:
+            steps = tuple(torch.compile(step, dynamic=True) for step in steps)
+
+        def build(
+            weights: Mapping[str, torch.Tensor], drop: Callable[[torch.Tensor], torch.Tensor]
+        ) -> recurrent.Recurrent:
+            # All in the precision of the products at once, which would else be done at each token; but the embeddings,
+            # whose gradients are long sums, and what the decoder's state, which is carried along, starts from.
+            exact = {"embedding.weight", "decoder.start.bias"}
+            ready = {name: one if name in exact else one.bfloat16() for name, one in weights.items()}
+            return recurrent.Recurrent(shape, ready, lambda states: drop(states).bfloat16(), steps)
+
+        return build
     table = torch.from_numpy(transformer.positions(shape.positions, shape.dim)).to(device)
     return lambda weights, drop: transformer.Transformer(shape, weights, table, drop)
 

@@ -140,7 +140,7 @@ def train(
         heads.pop("encoder", None)
     trainer = Trainer(
         first_weights(shape, settings.seed),
-        builder(shape, device),
+        builder(shape, device, fuse=fuse),
         Guide(heads),
         Schedule(settings.steps, architecture.peak),
         dropout=architecture.dropout,

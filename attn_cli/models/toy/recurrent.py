@@ -25,7 +25,7 @@ from attn_cli.models.toy.steps import (
 from attn_cli.models.toy.transformer import See
 from attn_cli.shapes import Bool, Float, Int
 
-__all__ = ["Memory", "Recurrent", "Shape", "gated_unit", "weight_shapes"]
+__all__ = ["Memory", "Recurrent", "Shape", "gated_unit", "read", "weight_shapes", "write"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,59 @@ def gated_unit(
     return candidate + update * (state - candidate)
 
 
+def read(
+    weights: Mapping[str, Array],
+    direction: str,
+    inputs: Float[Array, "batch three_hidden"],
+    present: Bool[Array, "batch 1"],
+    state: Float[Array, "batch hidden"],
+) -> Float[Array, "batch hidden"]:
+    """The encoder's next state in one direction. Where there is only padding, it waits.
+
+    Args:
+        weights: the model's.
+        direction: `forward` or `backward`.
+        inputs: the token that is read, projected.
+        present: where there is one.
+        state: the state before.
+    """
+    recurrent = _linear(weights, f"encoder.{direction}.state", state)
+    return namespace(state).where(present, gated_unit(inputs, recurrent, state), state)
+
+
+def write(
+    weights: Mapping[str, Array],
+    inputs: Float[Array, "batch three_state"],
+    state: Float[Array, "batch state_dim"],
+    values: Float[Array, "batch key states_dim"],
+    keys: Float[Array, "batch key dim"] | None,
+    mask: Float[Array, "batch 1 key"],
+) -> tuple[Array, ...]:
+    """One step of the decoder.
+
+    Args:
+        weights: the model's.
+        inputs: the token that it reads, projected; without attention, what it has of the text comes along.
+        state: its state before.
+        values: the encoder's states.
+        keys: the same, projected; None without attention.
+        mask: minus infinity where there is padding.
+
+    Returns:
+        The next state `[batch, state_dim]`; with attention also scores and weights `[batch, key]` and the context
+        vectors `[batch, states_dim]`.
+    """
+    recurrent = _linear(weights, "decoder.state", state)
+    if keys is None:
+        return (gated_unit(inputs, recurrent, state),)
+    query = _linear(weights, "attention.query", state)[:, None]
+    scores = score(query, keys, weights["attention.vector"]) + mask
+    attention = normalize(scores)
+    context = weighted_sum(attention, values)[:, 0]
+    inputs = inputs + _linear(weights, "decoder.context", context)
+    return gated_unit(inputs, recurrent, state), scores[:, 0], attention[:, 0], context
+
+
 class Recurrent:
     """The model, around weights that are NumPy arrays or torch tensors.
 
@@ -117,6 +170,7 @@ class Recurrent:
         shape: its sizes.
         weights: by name; see `weight_shapes`.
         drop: what training does to the states here and there (dropout); nothing otherwise.
+        steps: what is done at each token: `read` and `write`, or compiled forms of them.
     """
 
     def __init__(
@@ -124,8 +178,10 @@ class Recurrent:
         shape: Shape,
         weights: Mapping[str, Array],
         drop: Callable[[Array], Array] = lambda states: states,
+        steps: tuple[Callable[..., Array], Callable[..., tuple[Array, ...]]] = (read, write),
     ) -> None:
         self.shape, self.weights, self.drop = shape, weights, drop
+        self._read, self._write = steps
 
     def encode(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Memory:
         """Read texts in both directions.
@@ -136,16 +192,16 @@ class Recurrent:
         """
         xp = namespace(ids)
         embedded = self.drop(self.weights["embedding.weight"][ids])
+        here = list(present.T[:, :, None])
         sides, lasts = [], []
         for direction in ("forward", "backward"):
-            inputs = self._linear(f"encoder.{direction}.input", embedded)
-            state = inputs[:, 0, : self.shape.hidden] * 0
+            # One array for each token, all at once: in training, a slice at a time costs the whole again each time.
+            inputs = list(xp.moveaxis(self._linear(f"encoder.{direction}.input", embedded), 1, 0))
+            state = xp.zeros((ids.shape[0], self.shape.hidden), dtype=xp.float32, device=ids.device)
             states = []
             order = range(ids.shape[1])
             for place in order if direction == "forward" else reversed(order):
-                recurrent = self._linear(f"encoder.{direction}.state", state)
-                # Where there is only padding, the state waits.
-                state = xp.where(present[:, place, None], gated_unit(inputs[:, place], recurrent, state), state)
+                state = self._read(self.weights, direction, inputs[place], here[place], state)
                 states.append(state)
             sides.append(xp.stack(states if direction == "forward" else states[::-1], axis=1))
             lasts.append(state)
@@ -156,40 +212,6 @@ class Recurrent:
     def start(self, memory: Memory) -> Float[Array, "batch state_dim"]:
         """The decoder's first state."""
         return namespace(memory.last).tanh(self._linear("decoder.start", memory.last))
-
-    def step(
-        self,
-        embedded: Float[Array, "batch dim"],
-        state: Float[Array, "batch state_dim"],
-        memory: Memory,
-        see: Callable[[Array, Array, Array], None] | None = None,
-    ) -> tuple[Float[Array, "batch dim"], Float[Array, "batch state_dim"]]:
-        """One step of the decoder: what it says of the next token (before `logits`), and its next state.
-
-        Args:
-            embedded: the token that it reads.
-            state: its state before.
-            memory: what it has of the text.
-            see: shown the scores and weights `[batch, 1, key]` and the context vectors `[batch, 1, dim]`.
-        """
-        if memory.keys is None:
-            context = memory.last
-        else:
-            query = self._linear("attention.query", state)[:, None]
-            scores = score(query, memory.keys, self.weights["attention.vector"]) + memory.mask
-            weights = normalize(scores)
-            contexts = weighted_sum(weights, memory.states)
-            if see is not None:
-                see(scores, weights, contexts)
-            context = contexts[:, 0]
-        inputs = self._linear("decoder.input", embedded) + self._linear("decoder.context", context)
-        state = gated_unit(inputs, self._linear("decoder.state", state), state)
-        said = (
-            self._linear("output.state", state)
-            + self._linear("output.input", embedded)
-            + self._linear("output.context", context)
-        )
-        return namespace(said).tanh(said), state
 
     def embed(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch dim"]:
         """Tokens as the decoder reads them."""
@@ -203,17 +225,18 @@ class Recurrent:
         memory = self.encode(source, source != 0)
         state = self.start(memory)
         embedded = self.embed(read)
-        seen: list[tuple[Array, ...]] = []
-        said = []
-        for place in range(read.shape[1]):
-            one, state = self.step(
-                embedded[:, place], state, memory, None if see is None else lambda *arrays: seen.append(arrays)
-            )
-            said.append(one)
-        if see is not None and seen:
-            scores, weights, contexts = (xp.concat(arrays, axis=1)[:, None] for arrays in zip(*seen, strict=True))
-            see("cross", 0, scores, weights, memory.states[:, None], contexts)
-        return self.drop(xp.stack(said, axis=1))
+        states, seen = [], []
+        for inputs in xp.moveaxis(self._inputs(embedded, memory), 1, 0):
+            state, *attention = self._write(self.weights, inputs, state, memory.states, memory.keys, memory.mask)
+            states.append(state)
+            seen.append(attention)
+        if self.shape.attention:
+            scores, weights, contexts = (xp.stack(arrays, axis=1) for arrays in zip(*seen, strict=True))
+            if see is not None:
+                see("cross", 0, scores[:, None], weights[:, None], memory.states[:, None], contexts[:, None])
+        else:
+            contexts = memory.last[:, None]
+        return self.drop(self._say(embedded, xp.stack(states, axis=1), contexts))
 
     def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Writing:
         """Read texts; see `search.Writer`."""
@@ -222,8 +245,13 @@ class Recurrent:
 
     def advance(self, ids: Int[Array, "batch"], state: Writing) -> tuple[Float[Array, "batch vocabulary"], Writing]:
         """Read one token for each text; see `search.Writer`."""
-        said, after = self.step(self.embed(ids), state.state, state.memory)
-        return self.logits(said), Writing(state.memory, after)
+        memory = state.memory
+        embedded = self.embed(ids)[:, None]
+        after, *attention = self._write(
+            self.weights, self._inputs(embedded, memory)[:, 0], state.state, memory.states, memory.keys, memory.mask
+        )
+        context = attention[-1] if attention else memory.last
+        return self.logits(self._say(embedded[:, 0], after, context)), Writing(memory, after)
 
     def pick(self, state: Writing, rows: Int[Array, "picked"]) -> Writing:
         """Some rows of the batch; see `search.Writer`."""
@@ -236,5 +264,34 @@ class Recurrent:
         """What the decoder says of the next token, before softmax."""
         return linear(states, self.weights["embedding.weight"], self.weights["output.bias"])
 
-    def _linear(self, place: str, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch to_dim"]:
-        return linear(states, self.weights[f"{place}.weight"], self.weights[f"{place}.bias"])
+    def _inputs(
+        self, embedded: Float[Array, "batch query dim"], memory: Memory
+    ) -> Float[Array, "batch query three_state"]:
+        """What the decoder's unit gets that doesn't depend on its state."""
+        inputs = self._linear("decoder.input", embedded)
+        if self.shape.attention:
+            return inputs
+        return inputs + self._linear("decoder.context", memory.last)[:, None]
+
+    def _say(
+        self,
+        embedded: Float[Array, "*batch dim"],
+        states: Float[Array, "*batch state_dim"],
+        contexts: Float[Array, "*#batch states_dim"],
+    ) -> Float[Array, "*batch dim"]:
+        """What the decoder says of the next token, before `logits`."""
+        said = (
+            self._linear("output.state", states)
+            + self._linear("output.input", embedded)
+            + self._linear("output.context", contexts)
+        )
+        return namespace(said).tanh(said)
+
+    def _linear(self, place: str, states: Float[Array, "*batch from_dim"]) -> Float[Array, "*batch to_dim"]:
+        return _linear(self.weights, place, states)
+
+
+def _linear(
+    weights: Mapping[str, Array], place: str, states: Float[Array, "*batch from_dim"]
+) -> Float[Array, "*batch to_dim"]:
+    return linear(states, weights[f"{place}.weight"], weights[f"{place}.bias"])
