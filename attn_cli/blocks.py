@@ -7,15 +7,20 @@ answer needs and not layers x heads x queries x keys.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from attn_cli.errors import SelectionError
 from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float, Int
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = [
     "Alignment",
@@ -30,6 +35,7 @@ __all__ = [
     "Token",
     "Tokens",
     "Word",
+    "each_head",
     "key_tokens",
     "query_tokens",
 ]
@@ -175,6 +181,30 @@ class Block:
 
 
 Eat = Callable[[Block], None]
+
+Reduced = TypeVar("Reduced")
+
+WORTH_THREADS = 2**19
+"""With fewer weights than these, threads cost more than they bring."""
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    # Imported late: a short text never needs it.
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="heads")
+
+
+def each_head(reduce: Callable[[int], Reduced], weights: Float[np.ndarray, "head query key"]) -> list[Reduced]:
+    """Reduce each head, given its index: one head fits in a processor's own cache, and NumPy lets several run at once.
+
+    Args:
+        reduce: may be called from several threads, but for each head once.
+        weights: of the heads.
+    """
+    mapped = map if weights.size < WORTH_THREADS else _threads().map
+    return list(mapped(reduce, range(len(weights))))
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
-"""How much memory there is, before something is started that would not fit."""
+"""How much memory there is, before something is started that would not fit; and keeping what was freed at hand."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from attn_cli.errors import MemoryLimitError
 
-__all__ = ["available", "gigabytes", "require"]
+__all__ = ["available", "gigabytes", "keep_freed", "require"]
 
 SMALL = 256 * 2**20
 """Bytes that any machine that runs a Transformer has to spare."""
+MAPPED, TRIMMED = -3, -1
+"""`M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` of glibc's malloc.h."""
 GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUP = Path("/proc/self/cgroup")
 
@@ -29,6 +32,23 @@ def require(needed: int, what: str, remedy: str) -> None:
     """
     if needed > SMALL and needed > (free := available()):
         raise MemoryLimitError(f"{what} takes {gigabytes(needed)} of memory, and {gigabytes(free)} are free", remedy)
+
+
+@cache
+def keep_freed() -> None:
+    """Keep what was freed for the next that needs as much, where the system's allocator can be told so (glibc).
+
+    By default it hands back arrays of some megabytes at once, and each new one gets fresh pages, which the system first
+    fills with zeros: a tenth of the time that a long text takes.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every C library
+    if set_option is not None:
+        for option in (MAPPED, TRIMMED):
+            set_option(option, SMALL)
 
 
 def gigabytes(size: int) -> str:

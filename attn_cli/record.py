@@ -18,6 +18,7 @@ from attn_cli.blocks import (
     Request,
     Source,
     Tokens,
+    each_head,
     key_tokens,
     query_tokens,
 )
@@ -53,11 +54,17 @@ def check_rows(
     """
     # Every block passes here, so each pass over it counts: a product with ones is the fastest sum there is, and one
     # weight that is no number leaves its row's sum none.
-    with np.errstate(invalid="ignore", over="ignore"):
-        sums = (weights @ np.ones(weights.shape[-1], weights.dtype)).astype(np.float64)
+    ones = np.ones(weights.shape[-1], weights.dtype)
+
+    def reduce(head: int) -> tuple[Float[np.ndarray, "query"], float]:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return weights[head] @ ones, float(weights[head].min(initial=0))
+
+    reduced = each_head(reduce, weights)
+    sums = np.array([row for row, _ in reduced], np.float64).reshape(weights.shape[:2])
     if not np.isfinite(sums).all() or (sink is not None and not np.isfinite(sink).all()):
         raise ExactnessError(f"{where} has weights that are not numbers", "Try --dtype float32")
-    if weights.size and weights.min() < 0:
+    if any(least < 0 for _, least in reduced):
         raise ExactnessError(f"{where} has negative weights", "This model's attention is not a softmax")
     if sink is not None:
         sums = sums + sink

@@ -96,3 +96,19 @@ def test_files_are_weighed_before_they_are_unpacked(tmp_path: Path, monkeypatch:
     for name in ("a.npz", "a.json"):
         with pytest.raises(MemoryLimitError, match=rf"{name}.* takes .* --layer and --head"):
             list(read_records(tmp_path / name))
+
+
+def test_what_was_freed_is_kept_where_the_allocator_can_be_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+
+    class Library:
+        def mallopt(self, option: int, size: int) -> None:
+            told.append((option, size))
+
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", lambda _: Library())
+    memory.keep_freed.__wrapped__()
+    assert [option for option, _ in told] == [-3, -1]  # as glibc's malloc.h has them
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    memory.keep_freed.__wrapped__()  # another C library has no such function
+    assert len(told) == 2

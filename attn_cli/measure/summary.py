@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
-from attn_cli.blocks import Block
+from attn_cli.blocks import Block, each_head
 from attn_cli.selection import Kind
 from attn_cli.shapes import Float, Int
 from attn_cli.words import Units
 
 __all__ = ["HeadSummary", "Link", "Summarize", "entropy"]
 
-WORTH_THREADS = 2**19
-"""With fewer weights than these, threads cost more than they bring."""
 TINY = np.float32(np.finfo(np.float32).tiny)
 
 
@@ -60,20 +54,6 @@ def entropy(weights: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows
     np.log(logarithms, out=logarithms)
     result: Float[np.ndarray, "*rows"] = -np.vecdot(weights, logarithms)
     return result
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="heads")
-
-
-def _each_head(
-    reduce: Callable[[Float[np.ndarray, "query key"]], Float[np.ndarray, "query"]],
-    weights: Float[np.ndarray, "head query key"],
-) -> Float[np.ndarray, "head query"]:
-    """Reduce each head's rows: one head fits in a processor's own cache, and NumPy lets several run at once."""
-    mapped = map if weights.size < WORTH_THREADS else _threads().map
-    return np.stack(list(mapped(reduce, weights)))
 
 
 class _Running:
@@ -122,54 +102,54 @@ class Summarize:
         if not telling.all():
             weights, counts = weights[:, telling], counts[telling]
         positions = np.flatnonzero(telling) + block.start
-        entropies = _each_head(entropy, weights)
+        keys = weights.shape[2]
+        distance = None
+        if block.kind != "cross":
+            distance = np.abs(positions[:, None] - np.arange(keys)[None, :]).astype(np.float32)
+
+        def reduce(index: int) -> tuple[Float[np.ndarray, "query"], Float[np.ndarray, "query"] | None]:
+            """One head at a time, while it is in the processor's cache."""
+            rows = weights[index]
+            if self.links:
+                self._add_links(running.links[index], block.kind, rows, positions)
+            return entropy(rows), None if distance is None else np.vecdot(rows, distance)
+
+        reduced = each_head(reduce, weights)
+        entropies = np.stack([one for one, _ in reduced])
         running.add("entropy", entropies)
         running.add("focus", 1 - entropies / np.log(counts).astype(np.float32))
         if self.keys.shows_first:
             running.add("first", weights[:, :, 0])
         if block.kind != "cross":
-            self._add_positions(running, weights, positions)
-        if self.links:
-            self._add_links(running, block.kind, weights, positions)
-
-    def _add_positions(
-        self, running: _Running, weights: Float[np.ndarray, "head query key"], positions: Int[np.ndarray, "query"]
-    ) -> None:
-        keys = weights.shape[2]
-        distance = np.abs(positions[:, None] - np.arange(keys)[None, :]).astype(np.float32)
-        running.add("distance", _each_head(lambda rows: np.vecdot(rows, distance), weights))
-        rows = np.arange(len(positions))
-        running.add("itself", weights[:, rows, np.minimum(positions, keys - 1)] * (positions < keys))
-        later = positions >= 1
-        running.add("previous", weights[:, rows[later], positions[later] - 1])
+            running.add("distance", np.stack([one for _, one in reduced if one is not None]))
+            rows = np.arange(len(positions))
+            running.add("itself", weights[:, rows, np.minimum(positions, keys - 1)] * (positions < keys))
+            later = positions >= 1
+            running.add("previous", weights[:, rows[later], positions[later] - 1])
 
     def _add_links(
         self,
-        running: _Running,
+        kept: list[Link],
         kind: Kind,
-        weights: Float[np.ndarray, "head query key"],
+        weights: Float[np.ndarray, "query key"],
         positions: Int[np.ndarray, "query"],
     ) -> None:
         # Few weights beat the weakest link kept so far, so everything after this comparison is small.
-        floors = np.asarray([kept[-1].weight if len(kept) == self.links else 0.0 for kept in running.links], np.float32)
+        floor = np.float32(kept[-1].weight if len(kept) == self.links else 0.0)
         # (On a flat array, finding them is thirty times faster.)
-        strong = np.flatnonzero(weights > floors[:, None, None])
-        heads, rows, keys = np.unravel_index(strong, weights.shape)
+        rows, keys = np.unravel_index(np.flatnonzero(weights > floor), weights.shape)
         queries = positions[rows]
         fit = self._query_links[queries] & self._key_links[keys]
         if kind != "cross":
             fit &= queries != keys
         if kind == "decoder" and self.keys.shows_first:
             fit &= keys > 0
-        heads, rows, keys, queries = heads[fit], rows[fit], keys[fit], queries[fit]
-        strengths = weights[heads, rows, keys]
-        for index in np.unique(heads):
-            own = np.flatnonzero(heads == index)
-            best = own[np.argsort(-strengths[own], kind="stable")[: self.links]]
-            kept = running.links[index]
-            kept.extend(Link(int(queries[i]), int(keys[i]), float(strengths[i])) for i in best)
-            kept.sort(key=lambda link: -link.weight)
-            del kept[self.links :]
+        rows, keys, queries = rows[fit], keys[fit], queries[fit]
+        strengths = weights[rows, keys]
+        best = np.argsort(-strengths, kind="stable")[: self.links]
+        kept.extend(Link(int(queries[i]), int(keys[i]), float(strengths[i])) for i in best)
+        kept.sort(key=lambda link: -link.weight)
+        del kept[self.links :]
 
     @property
     def result(self) -> tuple[HeadSummary, ...]:

@@ -26,6 +26,7 @@ from transformers.modeling_utils import AttentionInterface, PreTrainedModel
 
 from attn_cli.blocks import Eat, Kind, Report, Request, Stack
 from attn_cli.errors import ModelError
+from attn_cli.memory import keep_freed
 from attn_cli.models.anatomy import Anatomy, Place, dissect
 from attn_cli.models.call import AttentionCall
 from attn_cli.models.delivery import Delivery, every_span
@@ -81,6 +82,7 @@ def stream(
         ModelError: a layer asked for gave no attention, or the inputs are not a batch of one.
         ExactnessError: what was found are not attention weights.
     """
+    keep_freed()
     anatomy = _anatomy(model)
     delivery = Delivery(model.config.model_type, anatomy, inputs, request, eat, rows)
     run = _Run(model, delivery)

@@ -111,23 +111,22 @@ def gated_unit(
 
 
 def read(
-    weights: Mapping[str, Array],
-    direction: str,
     inputs: Float[Array, "batch three_hidden"],
     present: Bool[Array, "batch 1"],
     state: Float[Array, "batch hidden"],
+    weight: Float[Array, "three_hidden hidden"],
+    bias: Float[Array, "three_hidden"],
 ) -> Float[Array, "batch hidden"]:
     """The encoder's next state in one direction. Where there is only padding, it waits.
 
     Args:
-        weights: the model's.
-        direction: `forward` or `backward`.
         inputs: the token that is read, projected.
         present: where there is one.
         state: the state before.
+        weight: what projects the state.
+        bias: what is added to that.
     """
-    recurrent = _linear(weights, f"encoder.{direction}.state", state)
-    return namespace(state).where(present, gated_unit(inputs, recurrent, state), state)
+    return namespace(state).where(present, gated_unit(inputs, linear(state, weight, bias), state), state)
 
 
 def write(
@@ -197,11 +196,12 @@ class Recurrent:
         for direction in ("forward", "backward"):
             # One array for each token, all at once: in training, a slice at a time costs the whole again each time.
             inputs = list(xp.moveaxis(self._linear(f"encoder.{direction}.input", embedded), 1, 0))
+            own = [self.weights[f"encoder.{direction}.state.{part}"] for part in ("weight", "bias")]
             state = xp.zeros((ids.shape[0], self.shape.hidden), dtype=xp.float32, device=ids.device)
             states = []
             order = range(ids.shape[1])
             for place in order if direction == "forward" else reversed(order):
-                state = self._read(self.weights, direction, inputs[place], here[place], state)
+                state = self._read(inputs[place], here[place], state, *own)
                 states.append(state)
             sides.append(xp.stack(states if direction == "forward" else states[::-1], axis=1))
             lasts.append(state)
