@@ -32,6 +32,7 @@ __all__ = [
     "Request",
     "Source",
     "Stack",
+    "Steps",
     "Token",
     "Tokens",
     "Word",
@@ -158,6 +159,34 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """What a block's weights are made from and what they are used for, as the layer had it; float32.
+
+    Where heads share keys and values, these are repeated; rotary positions are in queries and keys already.
+    """
+
+    queries: Float[np.ndarray, "head query dim"] | None
+    """None where the family does not show them."""
+    keys: Float[np.ndarray, "head key dim"] | None
+    """All keys, also those that no query of the block can see."""
+    values: Float[np.ndarray, "head key value_dim"] | None
+    contexts: Float[np.ndarray, "head query value_dim"] | None
+    """The weighted sums of the values, as the layer itself computed them."""
+    scaling: float | None = None
+    """What query . key is multiplied with; None where the score is no such product."""
+    vector: Float[np.ndarray, "dim"] | None = None
+    """Of an additive score, vector . tanh(query + key); None where the score is a product."""
+    soft_cap: float | None = None
+    """The cap, where scaled scores are replaced by cap . tanh(score / cap)."""
+    bias: Float[np.ndarray, "head query some_keys"] | None = None
+    """What is added to the scores besides, 0 where a key is hidden; keys from position 0, like the block's weights."""
+    sink_scores: Float[np.ndarray, "head query"] | None = None
+    """The score of a learned sink, where there is one."""
+    missing: tuple[str, ...] = ()
+    """What this family does not show, in half sentences."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Some heads of one layer, over a run of consecutive query positions.
 
@@ -178,6 +207,8 @@ class Block:
     """Scores before softmax, float32, minus infinity where masked; only when asked for."""
     sink: Float[np.ndarray, "head query"] | None = None
     """Share of each row's weight that a learned sink takes, in models that have one (gpt-oss)."""
+    steps: Steps | None = None
+    """Queries, keys and values; only when asked for."""
 
 
 Eat = Callable[[Block], None]
@@ -219,6 +250,8 @@ class Request:
     A source may stream more rows than these, never fewer."""
     scores: bool = False
     """Also give the scores before softmax."""
+    steps: bool = False
+    """Also give queries, keys and values, and the scores with them."""
     verify: bool = False
     """Recompute softmax(scores) . values and report the largest difference from what the layer itself computed."""
 

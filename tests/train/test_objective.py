@@ -28,7 +28,7 @@ class Fixed:
     def states(self, _source: torch.Tensor, read: torch.Tensor, see: See | None) -> torch.Tensor:
         if see is not None:
             for kind, layer in (("encoder", 1), ("cross", 1), ("cross", 2)):
-                see(kind, layer, self.weights, self.weights, self.weights, self.weights)  # type: ignore[arg-type]
+                see(kind, layer, *[self.weights] * 6)  # type: ignore[arg-type]
         return torch.zeros(*read.shape, 3)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:

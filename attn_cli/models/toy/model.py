@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Tokens
+from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Steps, Tokens
 from attn_cli.encoding import check_text
 from attn_cli.errors import InputError, UsageError, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
@@ -263,28 +263,46 @@ class Prepared:
             layer: int,
             scores: Float[np.ndarray, "1 head query key"],
             weights: Float[np.ndarray, "1 head query key"],
-            values: Float[np.ndarray, "1 head key dim"],
-            contexts: Float[np.ndarray, "1 head query dim"],
+            values: Float[np.ndarray, "1 head key value_dim"],
+            contexts: Float[np.ndarray, "1 head query value_dim"],
+            queries: Float[np.ndarray, "1 head query dim"],
+            keys: Float[np.ndarray, "1 head key dim"],
         ) -> None:
             nonlocal largest
             heads = request.heads.get(kind, {}).get(layer)
             if heads is None:
                 return
+
+            def of_heads(arrays: Float[np.ndarray, "1 head row column"]) -> Float[np.ndarray, "head row column"]:
+                chosen: Float[np.ndarray, "head row column"] = np.ascontiguousarray(arrays[0, list(heads)], np.float32)
+                return chosen
+
             if request.verify:
                 again = weighted_sum(normalize(scores), values)
                 largest = max(largest, float(np.abs(again - contexts).max()))
-            chosen = list(heads)
-            queries, keys = weights.shape[2:]
-            stops = np.arange(queries) + 1 if kind == "decoder" else np.full(queries, keys)
+            rows, columns = weights.shape[2:]
+            stops = np.arange(rows) + 1 if kind == "decoder" else np.full(rows, columns)
+            steps = None
+            if request.steps:
+                vector = self._additive()
+                steps = Steps(
+                    queries=of_heads(queries),
+                    keys=of_heads(keys),
+                    values=of_heads(values),
+                    contexts=of_heads(contexts),
+                    scaling=queries.shape[-1] ** -0.5 if vector is None else None,
+                    vector=vector,
+                )
             eat(
                 Block(
                     kind=kind,
                     layer=layer,
                     heads=heads,
                     start=0,
-                    weights=np.ascontiguousarray(weights[0, chosen], np.float32),
+                    weights=of_heads(weights),
                     visible=np.stack([np.zeros_like(stops), stops], axis=1),
-                    scores=np.ascontiguousarray(scores[0, chosen], np.float32) if request.scores else None,
+                    scores=of_heads(scores) if request.scores or request.steps else None,
+                    steps=steps,
                 )
             )
 
@@ -294,3 +312,8 @@ class Prepared:
         elif isinstance(self.network, Transformer):
             self.network.encode(ids, ids != PAD, see)
         return Report(verified=largest if request.verify else None, notes=self.notes)
+
+    def _additive(self) -> Float[np.ndarray, "dim"] | None:
+        """What makes an additive score of tanh(query + key); None where the score is a product."""
+        additive = isinstance(self.network, recurrent.Recurrent)
+        return np.asarray(self.network.weights["attention.vector"], np.float32) if additive else None

@@ -225,18 +225,20 @@ class Recurrent:
         memory = self.encode(source, source != 0)
         state = self.start(memory)
         embedded = self.embed(read)
-        states, seen = [], []
+        states, seen = [state], []
         for inputs in xp.moveaxis(self._inputs(embedded, memory), 1, 0):
             state, *attention = self._write(self.weights, inputs, state, memory.states, memory.keys, memory.mask)
             states.append(state)
             seen.append(attention)
         if self.shape.attention:
             scores, weights, contexts = (xp.stack(arrays, axis=1) for arrays in zip(*seen, strict=True))
-            if see is not None:
-                see("cross", 0, scores[:, None], weights[:, None], memory.states[:, None], contexts[:, None])
+            if see is not None and memory.keys is not None:
+                queries, keys = self._linear("attention.query", xp.stack(states[:-1], axis=1)), memory.keys
+                seen_arrays = (scores, weights, memory.states, contexts, queries, keys)
+                see("cross", 0, *(array[:, None] for array in seen_arrays))
         else:
             contexts = memory.last[:, None]
-        return self.drop(self._say(embedded, xp.stack(states, axis=1), contexts))
+        return self.drop(self._say(embedded, xp.stack(states[1:], axis=1), contexts))
 
     def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Writing:
         """Read texts; see `search.Writer`."""

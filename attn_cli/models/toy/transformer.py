@@ -38,12 +38,15 @@ See = Callable[
         int,
         Float[Array, "batch head query key"],
         Float[Array, "batch head query key"],
-        Float[Array, "batch head key dim"],
+        Float[Array, "batch head key value_dim"],
+        Float[Array, "batch head query value_dim"],
         Float[Array, "batch head query dim"],
+        Float[Array, "batch head key dim"],
     ],
     None,
 ]
-"""Called by each layer with its kind and number, its scores, weights and values, and the context vectors."""
+"""Called by each layer with its kind and number, its scores, weights and values, the context vectors, and the queries
+and keys that the scores were made of."""
 
 
 @dataclass(frozen=True)
@@ -240,11 +243,12 @@ class Transformer:
         see: See | None,
     ) -> Float[Array, "batch query dim"]:
         keys, values = keys_values
-        scores = score(self._split(self._linear(f"{place}.q_proj", states)), keys) + mask
+        queries = self._split(self._linear(f"{place}.q_proj", states))
+        scores = score(queries, keys) + mask
         weights = normalize(scores)
         context = weighted_sum(weights, values)
         if see is not None:
-            see(kind, layer, scores, weights, values, context)
+            see(kind, layer, scores, weights, values, context, queries, keys)
         joined = context.swapaxes(1, 2).reshape(states.shape)
         return self._add(f"{place}_layer_norm", states, self._linear(f"{place}.out_proj", joined))
 

@@ -1,0 +1,268 @@
+"""The three steps of one query in one head, as a table of its keys: score, normalize, weighted sum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from rich.console import RenderableType
+from rich.text import Text
+
+from attn_cli.measure.explain import Explanation, Part
+from attn_cli.render.labels import Labels, clean, fit, width
+from attn_cli.render.paint import BOLD, DIM, PLAIN, bar, caption_lines, cells, drawing, line
+from attn_cli.render.paint import Part as Painted
+from attn_cli.render.screen import Screen
+from attn_cli.render.views.base import lines_of, stacked
+from attn_cli.shapes import Float, Int
+
+__all__ = ["FEWEST_KEYS", "explanation"]
+
+GAP = "  "
+LONGEST_KEY = 16
+FEWEST_KEYS = 5
+"""Keys that are shown even where the screen is too low for them."""
+BARS = (20, 16, 12, 8, 6, 4, 0)
+"""Cells of a bar, the best first."""
+MOST_NAMED = 3
+"""Contributors that are named below the table."""
+SHORT_VECTOR = 8
+"""Numbers of a context vector up to which they are all written."""
+
+NAMES: Mapping[Part, str] = {
+    "scaled": "scaled",
+    "additive": "v·tanh(q+k)",
+    "soft_capping": "capping",
+    "bias": "bias",
+    "other": "other",
+    "mask": "mask",
+}
+STEPS = ("1 score", "2 normalize", "3 weighted sum")
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of figures, one for each row of the table."""
+
+    step: int
+    name: str
+    cells: Sequence[str]
+    bars: Sequence[float] = field(default=())
+    """Shares that are drawn beside the figures."""
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (self.name, *self.cells)))
+
+
+def explanation(
+    found: Explanation,
+    keys: Labels,
+    screen: Screen,
+    *,
+    given: bool = False,
+    room: int | None = None,
+) -> Sequence[RenderableType]:
+    """The steps: their formulas, the table of keys, and what came of it.
+
+    Args:
+        found: the numbers.
+        keys: what the keys are called, and the number of each.
+        screen: where.
+        given: the scores are plain numbers that somebody gave.
+        room: lines there are; None for no end. Where not all keys fit, those with the most weight are shown.
+    """
+    formulas = drawing(_formulas(found, screen, given=given))
+    below = drawing(_below(found, keys, screen))
+    everything = np.arange(len(keys))
+    if room is not None:
+        room -= lines_of(formulas, screen) + lines_of(below, screen) + 2
+    tables = _tables(found, keys, everything, screen, given=given)
+    if room is not None and sum(lines_of(table, screen) + 1 for table in tables) - 1 > room:
+        least = sum(lines_of(table, screen) + 1 for table in tables) - 1 - len(tables) * len(keys)
+        shown = max((room - least) // len(tables) - 1, FEWEST_KEYS)
+        if shown < len(keys):
+            chosen = np.sort(np.argsort(-found.weights, kind="stable")[:shown])
+            tables = _tables(found, keys, chosen, screen, given=given)
+    return [formulas, *tables, below]
+
+
+def _formulas(found: Explanation, screen: Screen, *, given: bool) -> list[Text]:
+    times, minus = ("×", "-") if screen.unicode else ("x", "-")
+    names = [name for name in found.parts if name not in ("scaled", "additive")]
+    if "additive" in found.parts:
+        score = "v·tanh(query + key)" if screen.unicode else "v.tanh(query + key)"
+    elif given:
+        score = "as given" if found.products is None else f"score / {1 / (found.scaling or 1):g}"
+    elif not found.parts:
+        score = "as the model computed it"
+    else:
+        scaling = 1.0 if found.scaling is None else found.scaling
+        score = ("query·key" if screen.unicode else "query.key") + ("" if scaling == 1 else f" {times} {scaling:.4g}")
+    score += "".join(f" + {'soft-capping' if name == 'soft_capping' else name}" for name in names)
+    if found.soft_cap is not None:
+        score += f" (at {found.soft_cap:g})"
+    lines = [("1 score  ", score), ("2 weight ", f"exp(score {minus} {_figure(found.maximum)}) / {found.total:.3f}")]
+    if found.context is not None:
+        lines.append(("3 context", f"sum of weight {times} value"))
+    return [line((name, BOLD), (" = ", DIM), (fit(text, screen.width - 12).rstrip(), PLAIN)) for name, text in lines]
+
+
+def _tables(
+    found: Explanation, keys: Labels, chosen: Int[np.ndarray, "shown"], screen: Screen, *, given: bool
+) -> list[RenderableType]:
+    """One table, or one for each step where the screen is narrow."""
+    labels = _RowLabels.of(keys, chosen, found, screen)
+    columns = _columns(found, chosen, len(keys), screen, given=given)
+    steps = sorted({column.step for column in columns})
+    for together in ([steps], [steps[:1], steps[1:]] if len(steps) > 2 else [], [[step] for step in steps]):
+        tables = [[column for column in columns if column.step in part] for part in together]
+        if tables and all(labels.width + _width(table) <= screen.width for table in tables):
+            break
+    return [_table(labels, table, found, chosen, screen) for table in tables]
+
+
+def _width(columns: Sequence[_Column]) -> int:
+    return sum(len(GAP) + column.width for column in columns)
+
+
+def _columns(
+    found: Explanation, chosen: Int[np.ndarray, "shown"], keys: int, screen: Screen, *, given: bool
+) -> list[_Column]:
+    infinite = "-∞" if screen.unicode else "-inf"
+    dot = "·" if screen.unicode else "."
+    rest = np.setdiff1d(np.arange(keys), chosen)
+
+    def scores(values: Float[np.ndarray, "key"], sink: str = "") -> list[str]:
+        texts = [infinite if math.isinf(value) else _figure(value) for value in values[chosen].tolist()]
+        return [*texts, *([sink] if found.sink else []), *([""] if len(rest) else [])]
+
+    def shares(values: Float[np.ndarray, "key"], sink: str = "") -> list[str]:
+        texts = [f"{value:.3f}" for value in values[chosen].tolist()]
+        return [*texts, *([sink] if found.sink else []), *([f"{values[rest].sum():.3f}"] if len(rest) else [])]
+
+    columns = []
+    if found.products is not None:
+        columns.append(_Column(0, "given" if given else f"q{dot}k", scores(found.products)))
+    shown = {name: values for name, values in found.parts.items() if len(found.parts) > 1}
+    if given and found.products is None:
+        shown = {}
+    for name, values in shown.items():
+        columns.append(_Column(0, NAMES[name].replace("·", dot), scores(values)))
+    columns.append(_Column(0, "score", scores(found.scores, _figure(found.sink.score) if found.sink else "")))
+    columns.append(_Column(1, "exp", shares(found.exponentials, f"{found.sink.exponential:.3f}" if found.sink else "")))
+    weights = shares(found.weights, f"{found.sink.weight:.3f}" if found.sink else "")
+    bars = [*found.weights[chosen].tolist(), *([found.sink.weight] if found.sink else [])]
+    if len(rest):
+        bars.append(float(found.weights[rest].sum()))
+    columns.append(_Column(1, "weight", weights, bars))
+    if found.context is not None:
+        columns.append(_Column(2, "|value|", scores(found.context.value_norms)))
+        columns.append(_Column(2, "share", shares(found.context.shares)))
+    return columns
+
+
+@dataclass(frozen=True)
+class _RowLabels:
+    """What stands at the left of each row."""
+
+    numbers: Sequence[str]
+    texts: Sequence[str]
+    quiet: Sequence[bool]
+    """Special tokens, and what is no key."""
+
+    @classmethod
+    def of(cls, keys: Labels, chosen: Int[np.ndarray, "shown"], found: Explanation, screen: Screen) -> _RowLabels:
+        states = "additive" in found.parts
+        numbers = [f"h{keys.positions[key] + 1}" if states else str(keys.positions[key]) for key in chosen.tolist()]
+        texts = [clean(keys.texts[key], unicode=screen.unicode) for key in chosen.tolist()]
+        quiet = [bool(keys.special[key]) for key in chosen.tolist()]
+        if found.sink is not None:
+            numbers, texts, quiet = [*numbers, ""], [*texts, "learned sink"], [*quiet, True]
+        if len(chosen) < len(keys):
+            more = f"{len(keys) - len(chosen)} more"
+            numbers, texts, quiet = [*numbers, ""], [*texts, more], [*quiet, True]
+        return cls(numbers, texts, quiet)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return max(map(len, self.numbers), default=0), min(max(map(width, self.texts), default=0), LONGEST_KEY)
+
+    @property
+    def width(self) -> int:
+        return sum(self.sizes) + 1
+
+
+def _table(
+    labels: _RowLabels,
+    columns: Sequence[_Column],
+    found: Explanation,
+    chosen: Int[np.ndarray, "shown"],
+    screen: Screen,
+) -> RenderableType:
+    number, text = labels.sizes
+    hidden: list[str] = []
+    columns = list(columns)
+    while labels.width + _width(columns) > screen.width and len(columns) > 1:
+        hidden.append(columns.pop(0).name)
+    left = screen.width - labels.width - _width(columns)
+    bar_cells = next(size for size in BARS if size + 1 <= left or size == 0)
+    headings: list[Painted] = [(" " * (labels.width), PLAIN)]
+    names: list[Painted] = [("key".ljust(labels.width), DIM)]
+    for index, column in enumerate(columns):
+        size = column.width + (bar_cells + 1 if column.bars and bar_cells else 0)
+        first = index == 0 or columns[index - 1].step != column.step
+        room = sum(
+            other.width + len(GAP) + (bar_cells + 1 if other.bars and bar_cells else 0)
+            for other in columns
+            if other.step == column.step
+        ) - len(GAP)
+        if first:
+            headings += [(GAP, PLAIN), (fit(STEPS[column.step], room), BOLD)]
+        names.append((GAP + column.name.rjust(column.width) + " " * (size - column.width), DIM))
+    best = int(found.weights[chosen].argmax()) if len(chosen) else -1
+    masked = np.isneginf(found.scores[chosen])
+    lines = [line(*headings), line(*names)]
+    for row, label in enumerate(labels.texts):
+        quiet = labels.quiet[row] or (row < len(chosen) and bool(masked[row]))
+        style = BOLD if row == best else DIM if quiet else PLAIN
+        parts: list[Painted] = [
+            (labels.numbers[row].rjust(number) + " ", DIM),
+            (fit(label, text, unicode=screen.unicode), style),
+        ]
+        for column in columns:
+            faint = bool(column.bars) and column.bars[row] < 0.05
+            figure = GAP + column.cells[row].rjust(column.width)
+            parts.append((figure, DIM if faint or (row < len(chosen) and masked[row]) else PLAIN))
+            if column.bars and bar_cells:
+                parts += [(" ", PLAIN), *bar(column.bars[row], bar_cells, screen)]
+        lines.append(line(*parts))
+    caption = f"Too narrow for {', '.join(hidden)}." if hidden else ""
+    return drawing([*lines, *caption_lines(caption, screen)])
+
+
+def _below(found: Explanation, keys: Labels, screen: Screen) -> list[Text]:
+    """What came of it."""
+    sentences = []
+    if found.context is not None:
+        size = np.abs(found.context.shares)
+        order = [int(key) for key in np.argsort(-size, kind="stable")[:MOST_NAMED] if size[key] >= 0.005]
+        named = ", ".join(f"{keys.named(key)} {found.context.shares[key]:.2f}" for key in order)
+        vector = found.context.vector
+        written = f" ({' '.join(_figure(float(one)) for one in vector)})" if len(vector) <= SHORT_VECTOR else ""
+        sentences.append(
+            f"The context vector{written} has length {_figure(found.context.norm)}"
+            + (f"; the largest shares: {named}." if named else ".")
+        )
+    sentences += [f"Not shown: {missing}." for missing in found.missing]
+    if found.differences is not None:
+        within = ", ".join(f"{name} {value:.1e}" for name, value in found.differences.items())
+        sentences.append(f"Largest difference from what the layer itself computed: {within}.")
+    return [text for sentence in sentences for text in caption_lines(sentence, screen)]
+
+
+def _figure(value: float) -> str:
+    """A score in as few cells as say enough."""
+    return f"{value:.2f}" if abs(value) < 100_000 else f"{value:.3g}"
