@@ -17,7 +17,7 @@ from attn_cli.blocks import Block, Steps
 from attn_cli.errors import ExactnessError, InputError
 from attn_cli.shapes import Float
 
-__all__ = ["Context", "Explanation", "Part", "Sink", "explain_numbers", "explain_row"]
+__all__ = ["Context", "Explanation", "Part", "Sink", "counted", "explain_numbers", "explain_row"]
 
 Part = Literal["scaled", "additive", "soft_capping", "bias", "other", "mask"]
 """What can add up to a score, in this order:
@@ -97,7 +97,7 @@ class Explanation:
 
 def explain_numbers(
     scores: Float[np.ndarray, "key"],
-    values: Float[np.ndarray, "key dim"] | None = None,
+    values: Float[np.ndarray, "value dim"] | None = None,
     temperature: float = 1.0,
 ) -> Explanation:
     """The steps on plain numbers.
@@ -121,7 +121,9 @@ def explain_numbers(
         raise InputError(f"A temperature of {temperature:g} cannot be", "Give a number above 0; 1 changes nothing")
     if values is not None:
         if len(values) != len(given):
-            raise InputError(f"There are {len(given)} scores and {len(values)} values", "Give one value for each score")
+            raise InputError(
+                f"{counted(len(given), 'score')} cannot weigh {counted(len(values), 'value')}", "Give one value for each score"
+            )
         if not np.isfinite(values).all():
             raise InputError("A value is not a number", "Give finite numbers")
     finite = np.isfinite(given)
@@ -165,7 +167,7 @@ def explain_row(block: Block, head: int, query: int, keys: int, dtype: str = "fl
     sink = None if steps is None or steps.sink_scores is None else float(steps.sink_scores[index, row])
     missing = [] if steps is None else list(steps.missing)
     if steps is None or steps.queries is None or steps.keys is None:
-        result = _finish({}, own, values, sink=sink, missing=missing)
+        result = _finish({}, own, values, sink_score=sink, missing=missing)
     else:
         parts, products = _parts(steps, index, row, keys, own, dtype)
         scores = sum(parts.values(), np.zeros(keys))
@@ -266,3 +268,8 @@ def _padded(row: Float[np.ndarray, "some_keys"], keys: int, fill: float) -> Floa
     whole = np.full(keys, fill)
     whole[: len(row)] = row
     return whole
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 value`, `2 values`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -273,7 +273,7 @@ class Prepared:
             if heads is None:
                 return
 
-            def of_heads(arrays: Float[np.ndarray, "1 head row column"]) -> Float[np.ndarray, "head row column"]:
+            def of_heads(arrays: Float[np.ndarray, "1 every row column"]) -> Float[np.ndarray, "head row column"]:
                 chosen: Float[np.ndarray, "head row column"] = np.ascontiguousarray(arrays[0, list(heads)], np.float32)
                 return chosen
 

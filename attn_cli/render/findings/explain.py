@@ -95,7 +95,7 @@ def _formulas(found: Explanation, screen: Screen, *, given: bool) -> list[Text]:
     if "additive" in found.parts:
         score = "v·tanh(query + key)" if screen.unicode else "v.tanh(query + key)"
     elif given:
-        score = "as given" if found.products is None else f"score / {1 / (found.scaling or 1):g}"
+        score = "as given" if found.products is None else f"given / {1 / (found.scaling or 1):g}"
     elif not found.parts:
         score = "as the model computed it"
     else:
@@ -140,8 +140,8 @@ def _columns(
         return [*texts, *([sink] if found.sink else []), *([""] if len(rest) else [])]
 
     def shares(values: Float[np.ndarray, "key"], sink: str = "") -> list[str]:
-        texts = [f"{value:.3f}" for value in values[chosen].tolist()]
-        return [*texts, *([sink] if found.sink else []), *([f"{values[rest].sum():.3f}"] if len(rest) else [])]
+        texts = [_share(value) for value in values[chosen].tolist()]
+        return [*texts, *([sink] if found.sink else []), *([_share(float(values[rest].sum()))] if len(rest) else [])]
 
     columns = []
     if found.products is not None:
@@ -152,8 +152,8 @@ def _columns(
     for name, values in shown.items():
         columns.append(_Column(0, NAMES[name].replace("·", dot), scores(values)))
     columns.append(_Column(0, "score", scores(found.scores, _figure(found.sink.score) if found.sink else "")))
-    columns.append(_Column(1, "exp", shares(found.exponentials, f"{found.sink.exponential:.3f}" if found.sink else "")))
-    weights = shares(found.weights, f"{found.sink.weight:.3f}" if found.sink else "")
+    columns.append(_Column(1, "exp", shares(found.exponentials, _share(found.sink.exponential) if found.sink else "")))
+    weights = shares(found.weights, _share(found.sink.weight) if found.sink else "")
     bars = [*found.weights[chosen].tolist(), *([found.sink.weight] if found.sink else [])]
     if len(rest):
         bars.append(float(found.weights[rest].sum()))
@@ -265,4 +265,9 @@ def _below(found: Explanation, keys: Labels, screen: Screen) -> list[Text]:
 
 def _figure(value: float) -> str:
     """A score in as few cells as say enough."""
-    return f"{value:.2f}" if abs(value) < 100_000 else f"{value:.3g}"
+    return f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 100_000 else f"{value:.3g}"
+
+
+def _share(value: float) -> str:
+    """Three decimals, and no sign before a zero."""
+    return f"{value:.3f}".replace("-0.000", "0.000")

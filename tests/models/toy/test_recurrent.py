@@ -54,7 +54,7 @@ def test_attention_is_softmax_of_additive_scores() -> None:
     toy = Recurrent(RNN_ATTENTION, weights)
     seen: list[tuple[Array, ...]] = []
     toy.states(SOURCE, READ, lambda *arrays: seen.append(arrays))
-    ((kind, layer, scores, found, values, contexts),) = seen
+    ((kind, layer, scores, found, values, contexts, queries, keys_seen),) = seen
     assert (kind, layer) == ("cross", 0)
     assert found.shape == (2, 1, 5, 7)
     assert (found[1, 0, :, 4:] == 0).all()  # padding is not seen
@@ -63,6 +63,8 @@ def test_attention_is_softmax_of_additive_scores() -> None:
     keys = memory.states[0] @ weights["attention.key.weight"].T + weights["attention.key.bias"]
     by_hand = np.tanh(query[None] + keys) @ weights["attention.vector"]
     assert np.allclose(scores[0, 0, 0], by_hand, atol=1e-5)
+    assert np.allclose(queries[0, 0, 0], query, atol=1e-5)
+    assert np.allclose(keys_seen[0, 0], keys, atol=1e-5)
     share = np.exp(by_hand) / np.exp(by_hand).sum()
     assert np.allclose(found[0, 0, 0], share, atol=1e-5)
     assert np.allclose(contexts[0, 0, 0], share @ memory.states[0], atol=1e-5)
