@@ -196,6 +196,10 @@ class Record:
         Raises:
             SelectionError: a layer, head, query or the scores asked for were not saved.
         """
+        if request.steps:
+            raise SelectionError(
+                "A record holds no queries, keys and values", "Give the text itself, and its model with --model"
+            )
         for kind, layers in request.heads.items():
             for layer, heads in layers.items():
                 map_ = self._by_place.get((kind, layer))

@@ -277,8 +277,9 @@ def find_terms(word: str | None) -> Sequence[Term]:
     exact = [term for term in TERMS if wanted in (_plain(term.name), *map(_plain, term.also))]
     found = exact or [term for term in TERMS if wanted and wanted in _plain(term.name)]
     if not found:
-        names = {_plain(name): term.name for term in TERMS for name in (*term.also, term.name)}
-        near = list(dict.fromkeys(names[one] for one in difflib.get_close_matches(wanted, names, cutoff=CLOSE)))
+        names = {_plain(name): (name, term.name) for term in TERMS for name in (*term.also, term.name)}
+        alike = [names[one] for one in difflib.get_close_matches(wanted, names, n=2, cutoff=CLOSE)]
+        near = [name if alias == name else f"{name} ({alias})" for alias, name in alike]
         raise SelectionError(
             f"There is no term {quoted(word)}",
             f"Did you mean {' or '.join(near)}" if near else f"The terms are: {', '.join(term.name for term in TERMS)}",

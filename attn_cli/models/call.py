@@ -106,7 +106,7 @@ class AttentionCall:
             self.value[:, :, :keys],
             mask,
         )
-        options = {name: self._cut(value, start, stop, keys) for name, value in self.options.items()}
+        options = {name: self.cut(value, start, stop, keys) for name, value in self.options.items()}
         if not watch and not self.has_sinks:
             output, weights = self._eager(*arguments, **options)
             return Slice(output, weights[0], visible, None, None, None)
@@ -140,7 +140,7 @@ class AttentionCall:
         values = values.repeat_interleave(weights.shape[1] // values.shape[1], dim=1)
         return (weights @ values).transpose(1, 2) - piece.output
 
-    def _cut(self, value: Any, start: int, stop: int, keys: int) -> Any:
+    def cut(self, value: Any, start: int, stop: int, keys: int) -> Any:
         """The slice's share of an option that has an axis of queries (T5's position bias)."""
         if not isinstance(value, torch.Tensor) or value.ndim != 4:
             return value

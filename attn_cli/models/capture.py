@@ -31,6 +31,7 @@ from attn_cli.models.anatomy import Anatomy, Place, dissect
 from attn_cli.models.call import AttentionCall
 from attn_cli.models.delivery import Delivery, every_span
 from attn_cli.models.older import watch_older_layers
+from attn_cli.models.parts import parts_of
 from attn_cli.models.slices import Slicer
 from attn_cli.shapes import Float
 
@@ -194,7 +195,7 @@ class _Run:
         self, place: Place, call: AttentionCall, start: int, stop: int
     ) -> Float[torch.Tensor, "1 query head dim"]:
         request = self._delivery.request
-        piece = call.slice(self._slicer, start, stop, watch=request.scores or request.verify)
+        piece = call.slice(self._slicer, start, stop, watch=request.scores or request.verify or request.steps)
         if not self._delivery.wants(place.kind, start, stop):
             return piece.output
         self._delivery.deliver(
@@ -204,6 +205,7 @@ class _Run:
             piece.visible,
             scores=piece.scores,
             sink=piece.sink,
+            steps=parts_of(call, piece, start, self._delivery.heads(place)) if request.steps else None,
             dtype=call.query.dtype,
         )
         if request.verify:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from attn_cli.blocks import Block, Eat, Kind, Report, Request
+from attn_cli.blocks import Block, Eat, Kind, Report, Request, Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.anatomy import Anatomy, Place
 from attn_cli.record import check_rows
@@ -128,6 +128,7 @@ class Delivery:
         *,
         scores: Float[torch.Tensor, "head query key"] | None = None,
         sink: Float[torch.Tensor, "head query"] | None = None,
+        steps: Steps | None = None,
         dtype: torch.dtype,
     ) -> None:
         """Check some rows of one layer, all its heads, and hand over the heads asked for.
@@ -143,8 +144,9 @@ class Delivery:
             start=start,
             weights=_to_numpy(weights, heads),
             visible=visible,
-            scores=None if scores is None or not self.request.scores else _to_numpy(scores, heads),
+            scores=None if scores is None or not (self.request.scores or self.request.steps) else _to_numpy(scores, heads),
             sink=None if sink is None else _to_numpy(sink, heads),
+            steps=steps,
         )
         where = f"{place.kind} layer {place.layer}, rows from {start}"
         check_rows(block.weights, block.visible, block.sink, where, str(dtype).removeprefix("torch."))

@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from attn_cli.blocks import Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.anatomy import Anatomy, Place
 from attn_cli.models.delivery import Delivery
+from attn_cli.models.parts import parts_of_older
 from attn_cli.models.slices import hull
 from attn_cli.models.watch import Softmax, Watch, softmax_exactly
 from attn_cli.shapes import Float
@@ -62,7 +64,9 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
         running.append(_Layer(module, delivery.begin(module), delivery))
 
     def end(module: nn.Module, _: tuple[Any, ...], __: Any) -> None:  # noqa: ARG001 - the signature is torch's
-        done.append(running.pop())
+        layer = running.pop()
+        layer.finish()
+        done.append(layer)
 
     def on_softmax(softmax: Softmax) -> None:
         if running:
@@ -70,13 +74,14 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
 
     def on_product(function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor) -> None:
         if running:
-            running[-1].verify_product(function, operands, result)
+            running[-1].see_product(function, operands, result)
 
     with ExitStack() as stack:
         for module in modules:
             stack.callback(module.register_forward_pre_hook(begin).remove)
             stack.callback(module.register_forward_hook(end).remove)
-        stack.enter_context(Watch(on_softmax, on_product if delivery.request.verify else None))
+        products = delivery.request.verify or delivery.request.steps
+        stack.enter_context(Watch(on_softmax, on_product if products else None))
         yield
     if delivery.request.verify:
         products = sum(layer.product_verified for layer in done)
@@ -92,6 +97,8 @@ class _Layer:
     def __init__(self, module: nn.Module, place: Place, delivery: Delivery) -> None:
         self._module, self._place, self._delivery = module, place, delivery
         self._softmax: Softmax | None = None
+        self._values: Float[torch.Tensor, "head key dim"] | None = None
+        self._contexts: Float[torch.Tensor, "head query dim"] | None = None
         self.product_verified = False
 
     def take(self, softmax: Softmax) -> None:
@@ -113,6 +120,27 @@ class _Layer:
             )
         self._softmax = softmax
         queries, keys = self._shape(softmax.weights)
+        if not delivery.request.steps:  # which wait for the product with the values
+            self._deliver(weights, scores, queries, keys)
+        if delivery.request.verify:
+            delivery.verify(softmax_exactly(softmax.scores) - softmax.weights)
+
+    def finish(self) -> None:
+        """Hand over what waited until the layer had ended."""
+        if self._softmax is None or not self._delivery.request.steps:
+            return
+        weights, scores = self._rows(self._softmax.weights), self._rows(self._softmax.scores)
+        if weights is not None and scores is not None:
+            self._deliver(weights, scores, *self._shape(self._softmax.weights))
+
+    def _deliver(
+        self,
+        weights: Callable[[int, int], Float[torch.Tensor, "head query key"]],
+        scores: Callable[[int, int], Float[torch.Tensor, "head query key"]],
+        queries: int,
+        keys: int,
+    ) -> None:
+        place, delivery = self._place, self._delivery
         for start, stop in delivery.spans(place.kind, queries, delivery.rows(place.heads, keys)):
             some = scores(start, stop)
             hidden = some <= HIDDEN
@@ -122,22 +150,50 @@ class _Layer:
                 weights(start, stop),
                 hull((~hidden).any(dim=0)),
                 scores=some.masked_fill(hidden, -torch.inf),
-                dtype=softmax.weights.dtype,
+                steps=self._steps(start, stop) if delivery.request.steps else None,
+                dtype=some.dtype,
             )
-        if delivery.request.verify:
-            delivery.verify(softmax_exactly(softmax.scores) - softmax.weights)
 
-    def verify_product(self, function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor) -> None:
-        """If the layer's weights were multiplied with something, do it again with exact ones and compare."""
+    def _steps(self, start: int, stop: int) -> Steps:
+        contexts = None if self._contexts is None else self._contexts[:, start:stop]
+        return parts_of_older(self._values, contexts, self._delivery.heads(self._place))
+
+    def see_product(self, function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor) -> None:
+        """If the layer's weights were multiplied with something, it is the values."""
         softmax = self._softmax
-        if softmax is None or self.product_verified:
+        if softmax is None:
             return
+        if self._delivery.request.verify and not self.product_verified:
+            self._verify_product(softmax, function, operands, result)
+        if self._delivery.request.steps and self._values is None:
+            self._take_values(softmax, operands, result)
+
+    def _take_values(self, softmax: Softmax, operands: Sequence[Any], result: torch.Tensor) -> None:
+        heads, (queries, keys) = self._place.heads, self._shape(softmax.weights)
+        for weights, values in zip(operands, operands[1:], strict=False):
+            if (
+                isinstance(weights, torch.Tensor)
+                and isinstance(values, torch.Tensor)
+                and _is_same(weights, softmax.weights)
+                and values.ndim >= 3
+                and values.shape[-2] == keys
+                and weights.shape[-2:] == (queries, keys)
+                and values[..., 0, 0].numel() == heads
+                and result.shape[-2:] == (queries, values.shape[-1])
+            ):
+                self._values = values.reshape(heads, keys, -1)
+                self._contexts = result.reshape(heads, queries, -1)
+
+    def _verify_product(
+        self, softmax: Softmax, function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor
+    ) -> None:
+        """Do it again with exact weights and compare."""
         weights = softmax.weights
         again: list[Any] = []
         for operand in operands:
             if not isinstance(operand, torch.Tensor):
                 again.append(operand)
-            elif operand.data_ptr() == weights.data_ptr() and operand.numel() == weights.numel():
+            elif _is_same(operand, weights):
                 again.append(softmax_exactly(softmax.scores).reshape(operand.shape))
                 self.product_verified = True
             else:
@@ -162,6 +218,11 @@ class _Layer:
         if maps.shape != (heads, queries, keys):
             return None
         return lambda start, stop: maps[:, start:stop]
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are the same numbers in memory, perhaps in another shape."""
+    return one.data_ptr() == other.data_ptr() and one.numel() == other.numel()
 
 
 def _unrolled(

@@ -73,12 +73,14 @@ def _framed(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A finding's own part, in the frame of all findings, with the definitions that it refers to."""
     frame, own = (json.loads(_folder().joinpath(f"{part}.json").read_bytes()) for part in (FRAME, name))
     frame["properties"]["finding"]["const"] = name
-    merged = {
-        **frame,
-        **own,
-        "required": [*frame["required"], *own["required"]],
-        "properties": {**frame["properties"], **own["properties"]},
-    }
+    merged = own
+    if "$schema" not in own:  # what stands whole has no part in the frame: no model found it in a text
+        merged = {
+            **frame,
+            **own,
+            "required": [*frame["required"], *own["required"]],
+            "properties": {**frame["properties"], **own["properties"]},
+        }
     known = {**record["$defs"], **own.get("$defs", {})}
     needed: dict[str, Any] = {}
     waiting = _references(merged)

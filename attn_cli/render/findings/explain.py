@@ -1,273 +1,209 @@
-"""The three steps of one query in one head, as a table of its keys: score, normalize, weighted sum."""
+"""What `attn explain` found, as a drawing, JSON and a table: the steps of a model's head, or those of plain numbers."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
-from rich.console import RenderableType
+import orjson
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from attn_cli.measure.explain import Explanation, Part
+from attn_cli import __version__
+from attn_cli.blocks import key_tokens
+from attn_cli.measure.explain import Explained
+from attn_cli.measure.steps import PARTS, Explanation
+from attn_cli.plan import name_head
+from attn_cli.record import Record
+from attn_cli.render.csv import Cell, CsvTable
+from attn_cli.render.document import Document
+from attn_cli.render.finding import Finding
+from attn_cli.render.findings.steps import explanation
+from attn_cli.render.heading import remarks
 from attn_cli.render.labels import Labels, clean, fit, width
-from attn_cli.render.paint import BOLD, DIM, PLAIN, bar, caption_lines, cells, drawing, line
-from attn_cli.render.paint import Part as Painted
+from attn_cli.render.legend import when
+from attn_cli.render.paint import BOLD, DIM, caption_lines, drawing, line
+from attn_cli.render.schema import SCHEMA_VERSION
 from attn_cli.render.screen import Screen
-from attn_cli.render.views.base import lines_of, stacked
-from attn_cli.shapes import Float, Int
+from attn_cli.render.tables import model_line
+from attn_cli.render.views.base import lines_of, stacked, translation_text
 
-__all__ = ["FEWEST_KEYS", "explanation"]
+__all__ = ["ExplainView", "NumbersView"]
 
-GAP = "  "
-LONGEST_KEY = 16
-FEWEST_KEYS = 5
-"""Keys that are shown even where the screen is too low for them."""
-BARS = (20, 16, 12, 8, 6, 4, 0)
-"""Cells of a bar, the best first."""
-MOST_NAMED = 3
-"""Contributors that are named below the table."""
-SHORT_VECTOR = 8
-"""Numbers of a context vector up to which they are all written."""
-
-NAMES: Mapping[Part, str] = {
-    "scaled": "scaled",
-    "additive": "v·tanh(q+k)",
-    "soft_capping": "capping",
-    "bias": "bias",
-    "other": "other",
-    "mask": "mask",
+UNITS = {
+    "query_key": "query·key before scaling",
+    "parts": "what adds up to the score",
+    "score": "before softmax; null where masked",
+    "exponential": "exp(score - maximum)",
+    "weight": "share of 1",
+    "value_norm": "Euclidean length",
+    "share": "weight · value · context / |context|²; shares sum to 1",
 }
-STEPS = ("1 score", "2 normalize", "3 weighted sum")
+COLUMNS = ("key", "key_text", "query_key", *PARTS, "score", "exponential", "weight", "value_norm", "share")
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column of figures, one for each row of the table."""
-
-    step: int
-    name: str
-    cells: Sequence[str]
-    bars: Sequence[float] = field(default=())
-    """Shares that are drawn beside the figures."""
-
-    @property
-    def width(self) -> int:
-        return max(map(len, (self.name, *self.cells)))
-
-
-def explanation(
-    found: Explanation,
-    keys: Labels,
-    screen: Screen,
-    *,
-    given: bool = False,
-    room: int | None = None,
-) -> Sequence[RenderableType]:
-    """The steps: their formulas, the table of keys, and what came of it.
+class ExplainView(Finding):
+    """The steps of one query in one head of a model.
 
     Args:
-        found: the numbers.
-        keys: what the keys are called, and the number of each.
-        screen: where.
-        given: the scores are plain numbers that somebody gave.
-        room: lines there are; None for no end. Where not all keys fit, those with the most weight are shown.
+        found: the steps.
+        everything: show all keys, also where the screen is too low for them.
     """
-    formulas = drawing(_formulas(found, screen, given=given))
-    below = drawing(_below(found, keys, screen))
-    everything = np.arange(len(keys))
-    if room is not None:
-        room -= lines_of(formulas, screen) + lines_of(below, screen) + 2
-    tables = _tables(found, keys, everything, screen, given=given)
-    if room is not None and sum(lines_of(table, screen) + 1 for table in tables) - 1 > room:
-        least = sum(lines_of(table, screen) + 1 for table in tables) - 1 - len(tables) * len(keys)
-        shown = max((room - least) // len(tables) - 1, FEWEST_KEYS)
-        if shown < len(keys):
-            chosen = np.sort(np.argsort(-found.weights, kind="stable")[:shown])
-            tables = _tables(found, keys, chosen, screen, given=given)
-    return [formulas, *tables, below]
 
+    name: ClassVar[str] = "explain"
+    units: ClassVar = UNITS
 
-def _formulas(found: Explanation, screen: Screen, *, given: bool) -> list[Text]:
-    times, minus = ("×", "-") if screen.unicode else ("x", "-")
-    names = [name for name in found.parts if name not in ("scaled", "additive")]
-    if "additive" in found.parts:
-        score = "v·tanh(query + key)" if screen.unicode else "v.tanh(query + key)"
-    elif given:
-        score = "as given" if found.products is None else f"given / {1 / (found.scaling or 1):g}"
-    elif not found.parts:
-        score = "as the model computed it"
-    else:
-        scaling = 1.0 if found.scaling is None else found.scaling
-        score = ("query·key" if screen.unicode else "query.key") + ("" if scaling == 1 else f" {times} {scaling:.4g}")
-    score += "".join(f" + {'soft-capping' if name == 'soft_capping' else name}" for name in names)
-    if found.soft_cap is not None:
-        score += f" (at {found.soft_cap:g})"
-    lines = [("1 score  ", score), ("2 weight ", f"exp(score {minus} {_figure(found.maximum)}) / {found.total:.3f}")]
-    if found.context is not None:
-        lines.append(("3 context", f"sum of weight {times} value"))
-    return [line((name, BOLD), (" = ", DIM), (fit(text, screen.width - 12).rstrip(), PLAIN)) for name, text in lines]
-
-
-def _tables(
-    found: Explanation, keys: Labels, chosen: Int[np.ndarray, "shown"], screen: Screen, *, given: bool
-) -> list[RenderableType]:
-    """One table, or one for each step where the screen is narrow."""
-    labels = _RowLabels.of(keys, chosen, found, screen)
-    columns = _columns(found, chosen, len(keys), screen, given=given)
-    steps = sorted({column.step for column in columns})
-    for together in ([steps], [steps[:1], steps[1:]] if len(steps) > 2 else [], [[step] for step in steps]):
-        tables = [[column for column in columns if column.step in part] for part in together]
-        if tables and all(labels.width + _width(table) <= screen.width for table in tables):
-            break
-    return [_table(labels, table, found, chosen, screen) for table in tables]
-
-
-def _width(columns: Sequence[_Column]) -> int:
-    return sum(len(GAP) + column.width for column in columns)
-
-
-def _columns(
-    found: Explanation, chosen: Int[np.ndarray, "shown"], keys: int, screen: Screen, *, given: bool
-) -> list[_Column]:
-    infinite = "-∞" if screen.unicode else "-inf"
-    dot = "·" if screen.unicode else "."
-    rest = np.setdiff1d(np.arange(keys), chosen)
-
-    def scores(values: Float[np.ndarray, "key"], sink: str = "") -> list[str]:
-        texts = [infinite if math.isinf(value) else _figure(value) for value in values[chosen].tolist()]
-        return [*texts, *([sink] if found.sink else []), *([""] if len(rest) else [])]
-
-    def shares(values: Float[np.ndarray, "key"], sink: str = "") -> list[str]:
-        texts = [_share(value) for value in values[chosen].tolist()]
-        return [*texts, *([sink] if found.sink else []), *([_share(float(values[rest].sum()))] if len(rest) else [])]
-
-    columns = []
-    if found.products is not None:
-        columns.append(_Column(0, "given" if given else f"q{dot}k", scores(found.products)))
-    shown = {name: values for name, values in found.parts.items() if len(found.parts) > 1}
-    if given and found.products is None:
-        shown = {}
-    for name, values in shown.items():
-        columns.append(_Column(0, NAMES[name].replace("·", dot), scores(values)))
-    columns.append(_Column(0, "score", scores(found.scores, _figure(found.sink.score) if found.sink else "")))
-    columns.append(_Column(1, "exp", shares(found.exponentials, _share(found.sink.exponential) if found.sink else "")))
-    weights = shares(found.weights, _share(found.sink.weight) if found.sink else "")
-    bars = [*found.weights[chosen].tolist(), *([found.sink.weight] if found.sink else [])]
-    if len(rest):
-        bars.append(float(found.weights[rest].sum()))
-    columns.append(_Column(1, "weight", weights, bars))
-    if found.context is not None:
-        columns.append(_Column(2, "|value|", scores(found.context.value_norms)))
-        columns.append(_Column(2, "share", shares(found.context.shares)))
-    return columns
-
-
-@dataclass(frozen=True)
-class _RowLabels:
-    """What stands at the left of each row."""
-
-    numbers: Sequence[str]
-    texts: Sequence[str]
-    quiet: Sequence[bool]
-    """Special tokens, and what is no key."""
-
-    @classmethod
-    def of(cls, keys: Labels, chosen: Int[np.ndarray, "shown"], found: Explanation, screen: Screen) -> _RowLabels:
-        states = "additive" in found.parts
-        numbers = [f"h{keys.positions[key] + 1}" if states else str(keys.positions[key]) for key in chosen.tolist()]
-        texts = [clean(keys.texts[key], unicode=screen.unicode) for key in chosen.tolist()]
-        quiet = [bool(keys.special[key]) for key in chosen.tolist()]
-        if found.sink is not None:
-            numbers, texts, quiet = [*numbers, ""], [*texts, "learned sink"], [*quiet, True]
-        if len(chosen) < len(keys):
-            more = f"{len(keys) - len(chosen)} more"
-            numbers, texts, quiet = [*numbers, ""], [*texts, more], [*quiet, True]
-        return cls(numbers, texts, quiet)
+    def __init__(self, found: Explained, *, everything: bool = False) -> None:
+        self._found, self._everything = found, everything
+        keys = key_tokens(found.plan.source, found.plan.kind).tokens
+        self._keys = Labels(found.labels, [token.special for token in keys])
+        self.columns = ("kind", "layer", "head", "query", "query_text", *COLUMNS)
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        return max(map(len, self.numbers), default=0), min(max(map(width, self.texts), default=0), LONGEST_KEY)
+    def record(self) -> Record:
+        return self._found.record
 
-    @property
-    def width(self) -> int:
-        return sum(self.sizes) + 1
+    def draw(self, screen: Screen) -> Group:
+        found, record = self._found, self.record
+        top: list[RenderableType] = []
+        if found.plan.kind != "encoder" and record.target is not None:
+            top = [translation_text(record.target.text, screen), Text("")]
+        top.append(model_line(record.model, found.plan.kind, record.source, record.target, screen))
+        top += remarks(found.plan, record, screen)
+        body = [drawing(self._title(screen))]
+        room = None
+        if screen.height is not None and not self._everything:
+            room = screen.height - sum(lines_of(part, screen) for part in [*top, *body]) - 3
+        return stacked([Group(*top), Group(*body), *explanation(found.steps, self._keys, screen, room=room)])
 
+    def _title(self, screen: Screen) -> list[Text]:
+        found, plan = self._found, self._found.plan
+        text = clean(found.query_label, unicode=screen.unicode)
+        place = f"  query {found.query}{f', {when(plan.rows)}' if plan.kind == 'cross' else ''}, head "
+        name = name_head(found.layer, found.head)
+        room = max(screen.width - len(place) - len(name), 1)
+        lines = [line((fit(text, min(width(text), room)), BOLD), (place, DIM), (name, BOLD))]
+        if found.chosen:
+            count = plan.head_count
+            lines += caption_lines(
+                f"The most focused of {count:,} heads on this query; --head chooses another.", screen
+            )
+        return lines
 
-def _table(
-    labels: _RowLabels,
-    columns: Sequence[_Column],
-    found: Explanation,
-    chosen: Int[np.ndarray, "shown"],
-    screen: Screen,
-) -> RenderableType:
-    number, text = labels.sizes
-    hidden: list[str] = []
-    columns = list(columns)
-    while labels.width + _width(columns) > screen.width and len(columns) > 1:
-        hidden.append(columns.pop(0).name)
-    left = screen.width - labels.width - _width(columns)
-    bar_cells = next(size for size in BARS if size + 1 <= left or size == 0)
-    headings: list[Painted] = [(" " * (labels.width), PLAIN)]
-    names: list[Painted] = [("key".ljust(labels.width), DIM)]
-    for index, column in enumerate(columns):
-        size = column.width + (bar_cells + 1 if column.bars and bar_cells else 0)
-        first = index == 0 or columns[index - 1].step != column.step
-        room = sum(
-            other.width + len(GAP) + (bar_cells + 1 if other.bars and bar_cells else 0)
-            for other in columns
-            if other.step == column.step
-        ) - len(GAP)
-        if first:
-            headings += [(GAP, PLAIN), (fit(STEPS[column.step], room), BOLD)]
-        names.append((GAP + column.name.rjust(column.width) + " " * (size - column.width), DIM))
-    best = int(found.weights[chosen].argmax()) if len(chosen) else -1
-    masked = np.isneginf(found.scores[chosen])
-    lines = [line(*headings), line(*names)]
-    for row, label in enumerate(labels.texts):
-        quiet = labels.quiet[row] or (row < len(chosen) and bool(masked[row]))
-        style = BOLD if row == best else DIM if quiet else PLAIN
-        parts: list[Painted] = [
-            (labels.numbers[row].rjust(number) + " ", DIM),
-            (fit(label, text, unicode=screen.unicode), style),
-        ]
-        for column in columns:
-            faint = bool(column.bars) and column.bars[row] < 0.05
-            figure = GAP + column.cells[row].rjust(column.width)
-            parts.append((figure, DIM if faint or (row < len(chosen) and masked[row]) else PLAIN))
-            if column.bars and bar_cells:
-                parts += [(" ", PLAIN), *bar(column.bars[row], bar_cells, screen)]
-        lines.append(line(*parts))
-    caption = f"Too narrow for {', '.join(hidden)}." if hidden else ""
-    return drawing([*lines, *caption_lines(caption, screen)])
+    def part(self) -> Document:
+        found, plan = self._found, self._found.plan
+        return {
+            "query": {
+                "index": found.query,
+                "text": found.query_label,
+                "rows": plan.rows if plan.kind == "cross" else None,
+            },
+            "head": {
+                "kind": plan.kind,
+                "layer": found.layer,
+                "head": found.head,
+                "chosen_from": plan.head_count,
+            },
+            **_document(found.steps, self._keys),
+        }
+
+    def rows(self) -> Iterator[Sequence[Cell]]:
+        found = self._found
+        front = (found.plan.kind, found.layer, found.head, found.query, found.query_label)
+        return ((*front, *row) for row in _rows(found.steps, self._keys))
 
 
-def _below(found: Explanation, keys: Labels, screen: Screen) -> list[Text]:
-    """What came of it."""
-    sentences = []
-    if found.context is not None:
-        size = np.abs(found.context.shares)
-        order = [int(key) for key in np.argsort(-size, kind="stable")[:MOST_NAMED] if size[key] >= 0.005]
-        named = ", ".join(f"{keys.named(key)} {found.context.shares[key]:.2f}" for key in order)
-        vector = found.context.vector
-        written = f" ({' '.join(_figure(float(one)) for one in vector)})" if len(vector) <= SHORT_VECTOR else ""
-        sentences.append(
-            f"The context vector{written} has length {_figure(found.context.norm)}"
-            + (f"; the largest shares: {named}." if named else ".")
-        )
-    sentences += [f"Not shown: {missing}." for missing in found.missing]
-    if found.differences is not None:
-        within = ", ".join(f"{name} {value:.1e}" for name, value in found.differences.items())
-        sentences.append(f"Largest difference from what the layer itself computed: {within}.")
-    return [text for sentence in sentences for text in caption_lines(sentence, screen)]
+class NumbersView:
+    """The steps of plain numbers: no model took them, so there is none to describe.
+
+    Args:
+        found: the steps.
+        labels: what the keys are called.
+        everything: show all keys, also where the screen is too low for them.
+    """
+
+    title = ""
+    notes: tuple[str, ...] = ()
+    columns = COLUMNS
+
+    def __init__(self, found: Explanation, labels: Sequence[str], *, everything: bool = False) -> None:
+        self._found, self._keys, self._everything = found, Labels(labels), everything
+
+    def draw(self, screen: Screen) -> Group:
+        """The drawing."""
+        room = None if screen.height is None or self._everything else screen.height - 1
+        return stacked(explanation(self._found, self._keys, screen, given=True, room=room))
+
+    def data(self, suffix: str = ".json") -> bytes:
+        """A line of JSON, of the form that `ExplainView` has, without model and text."""
+        del suffix
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "tool": {"name": "attn", "version": __version__},
+            "finding": ExplainView.name,
+            **dict.fromkeys(("model", "source", "target", "selection")),
+            "units": UNITS,
+            "verified": None,
+            "notes": [],
+            "query": None,
+            "head": None,
+            **_document(self._found, self._keys),
+        }
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+
+    def add_rows(self, table: CsvTable, sentence: int) -> None:
+        """Write a row for each key."""
+        table.add(_rows(self._found, self._keys), sentence)
 
 
-def _figure(value: float) -> str:
-    """A score in as few cells as say enough."""
-    return f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 100_000 else f"{value:.3g}"
+def _document(found: Explanation, keys: Labels) -> Document:
+    context = found.context
+    how = "additive" if "additive" in found.parts else "product" if found.products is not None else None
+    return {
+        "score": {"how": how, "scaling": found.scaling, "soft_cap": found.soft_cap},
+        "normalize": {
+            "maximum": found.maximum,
+            "sum": found.total,
+            "sink": None
+            if found.sink is None
+            else {
+                "score": found.sink.score,
+                "exponential": found.sink.exponential,
+                "weight": found.sink.weight,
+            },
+        },
+        "context": None if context is None else {"norm": context.norm, "vector": context.vector},
+        "keys": [
+            {
+                "index": index,
+                "text": text,
+                "query_key": None if found.products is None else found.products[index],
+                # orjson writes minus infinity as null.
+                "parts": {name: values[index] for name, values in found.parts.items()},
+                "score": found.scores[index],
+                "exponential": found.exponentials[index],
+                "weight": found.weights[index],
+                "value_norm": None if context is None else context.value_norms[index],
+                "share": None if context is None else context.shares[index],
+            }
+            for index, text in enumerate(keys.texts)
+        ],
+        "missing": list(found.missing),
+        "differences": None if found.differences is None else dict(found.differences),
+    }
 
 
-def _share(value: float) -> str:
-    """Three decimals, and no sign before a zero."""
-    return f"{value:.3f}".replace("-0.000", "0.000")
+def _rows(found: Explanation, keys: Labels) -> Iterator[Sequence[Cell]]:
+    nothing = np.full(len(keys), np.nan)
+    columns = [
+        nothing if found.products is None else found.products,
+        *(found.parts.get(name, nothing) for name in PARTS),
+        found.scores,
+        found.exponentials,
+        found.weights,
+        nothing if found.context is None else found.context.value_norms,
+        nothing if found.context is None else found.context.shares,
+    ]
+    for index, text in enumerate(keys.texts):
+        yield (index, text, *(float(column[index]) for column in columns))

@@ -3,19 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
+import orjson
 from rich.console import Group
 from rich.text import Text
 
+from attn_cli import __version__
+from attn_cli.render.csv import CsvTable
 from attn_cli.render.labels import clean, width
 from attn_cli.render.paint import BOLD, DIM, PLAIN, drawing, flow, line
+from attn_cli.render.schema import SCHEMA_VERSION
 from attn_cli.render.screen import Screen
 from attn_cli.terms import Term
 
-__all__ = ["glossary"]
+__all__ = ["Glossary"]
 
 
-def glossary(terms: Sequence[Term], screen: Screen) -> Group:
+class Glossary:
+    """Terms: something shown that no model has a part in.
+
+    Args:
+        terms: in the order in which they are shown.
+    """
+
+    title = ""
+    notes: tuple[str, ...] = ()
+    columns = ("name", "formula", "meaning", "shown", "source", "also")
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self._terms = terms
+
+    def draw(self, screen: Screen) -> Group:
+        """The drawing."""
+        return _listed(self._terms, screen)
+
+    def data(self, suffix: str = ".json") -> bytes:
+        """A line of JSON."""
+        del suffix
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "tool": {"name": "attn", "version": __version__},
+            "finding": "terms",
+            "terms": [asdict(term) for term in self._terms],
+        }
+        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+
+    def add_rows(self, table: CsvTable, sentence: int) -> None:
+        """Write a row for each term."""
+        columns = self.columns[:-1]
+        table.add(
+            ([*(getattr(term, name) for name in columns), "; ".join(term.also)] for term in self._terms), sentence
+        )
+
+
+def _listed(terms: Sequence[Term], screen: Screen) -> Group:
     """Each term with its formula, its meaning, and where it is shown."""
     lines: list[Text] = []
     for term in terms:

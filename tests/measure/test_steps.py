@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from attn_cli.blocks import Block, Steps
 from attn_cli.errors import ExactnessError, InputError
-from attn_cli.measure.explain import Explanation, explain_numbers, explain_row
+from attn_cli.measure.steps import Explanation, explain_numbers, explain_row
 from attn_cli.shapes import Float
 from tests.samples import softmax
 

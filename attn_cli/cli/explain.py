@@ -1,0 +1,193 @@
+"""`attn explain`: score, normalize, weighted sum, with the real numbers of one query in one head, or with plain ones."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attn_cli.cli.numbers import parse_labels, parse_scores, read_values
+from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, TextOptions, grouped, text_option
+from attn_cli.cli.running import Given, given
+from attn_cli.errors import SelectionError, UsageError
+from attn_cli.selection import Kind, Rows, Selection, check_syntax
+
+if TYPE_CHECKING:
+    from attn_cli.blocks import Source
+    from attn_cli.cli.texts import Sentence
+    from attn_cli.models import Model
+    from attn_cli.render.findings.explain import ExplainView
+
+__all__ = ["EPILOG", "HELP", "NAME", "run"]
+
+NAME = "explain"
+HELP = """Explain one row of attention in its three steps, with the real numbers: score, normalize, weighted sum.
+
+Of the query's row in one head: what adds up to each key's score, how the softmax makes weights of the scores, and how
+much each key's value gives to the context vector. Every number is computed anew and held against the layer's own.
+
+Where the query is a word of the translation, or --kind is cross or decoder, the text is translated first.
+"""
+EPILOG = """\b
+Examples:
+  attn explain "The cat sat on the mat" --query cat
+  attn explain "The cat sat on the mat" --query chat --kind cross
+  attn explain "The cat sat on the mat" --query cat --model FOLDER --head 2.5
+  attn explain --scores 2.1,5.8,0.4,0.3,0.5,0.4 --labels The,cat,sat,on,the,mat
+"""
+
+_select = functools.partial(typer.Option, rich_help_panel="Selection")
+_numbers = functools.partial(typer.Option, rich_help_panel="Plain numbers instead of a text")
+_display = functools.partial(typer.Option, rich_help_panel="Display")
+
+
+@dataclass(frozen=True)
+class _RowOptions:
+    """Which row of which head."""
+
+    query: Annotated[
+        str | None,
+        _select("--query", "-q", metavar="WORD", help="The word that looks: it, it#2 for the second, or its position."),
+    ] = None
+    kind: Annotated[Kind | None, _select(help="Which attention, in an encoder-decoder.")] = None
+    layer: Annotated[str | None, _select("--layer", "-l", metavar="LIST", help="Layers to choose a head from.")] = None
+    head: Annotated[
+        str | None, _select(metavar="LIST", help="The head, as layer.head (default: the most focused on the query).")
+    ] = None
+    tokens: Annotated[bool, _select("--tokens", help="--query names one of the model's own pieces.")] = False
+    rows: Annotated[
+        Rows | None,
+        _select(help="In cross-attention, a word's row: the step that outputs it, or reads it as input."),
+    ] = None
+
+    def selection(self) -> Selection:
+        """As the measures take it."""
+        unit = "token" if self.tokens else "word"
+        return Selection("query", self.kind, self.layer, self.head, self.query, unit, rows=self.rows)
+
+
+@dataclass(frozen=True)
+class _NumberOptions:
+    """Scores that somebody gives."""
+
+    scores: Annotated[str | None, _numbers(metavar="LIST", help="A score for each key: 2.1,5.8,0.4.")] = None
+    labels: Annotated[str | None, _numbers(metavar="LIST", help="What the keys are called: The,cat,sat.")] = None
+    values: Annotated[
+        Path | None, _numbers(metavar="PATH", help="A file with each key's value: numbers, one vector a line.")
+    ] = None
+    temperature: Annotated[float | None, _numbers(metavar="T", help="Divide the scores by T first (default: 1).")] = (
+        None
+    )
+
+
+@grouped
+def run(
+    *,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
+    ] = None,
+    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
+    reading: TextOptions,
+    row: _RowOptions,
+    numbers: _NumberOptions,
+    everything: Annotated[bool, _display("--all", help="Every key, also where they do not fit.")] = False,
+    display: DisplayOptions,
+    output: OutputOptions,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    if numbers.scores is not None:
+        _refuse_text(text, reading, row)
+        _explain_numbers(numbers, display, output, everything=everything)
+        return
+    for name, option in (("labels", numbers.labels), ("values", numbers.values), ("temperature", numbers.temperature)):
+        if option is not None:
+            raise UsageError(f"--{name} goes with plain numbers", "Give them with --scores, or leave it out")
+    selection = row.selection()
+    check_syntax(selection)
+    found = given(text, reading, model, pair=pair, records=False)
+    if selection.query is None:
+        raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
+
+    from attn_cli.cli.show import Output
+    from attn_cli.measure.explain import explain
+    from attn_cli.render.findings.explain import ExplainView
+
+    out = Output(display, output, maps=False)
+
+    def show(source: Source, _: Selection) -> ExplainView:
+        return ExplainView(explain(source, selection), everything=everything)
+
+    translating = _Translating(found.sentences, None, pair, reading, model, selection)
+    out.write(translating.each(out, show))
+
+
+def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions) -> None:
+    if text is not None or reading.file is not None:
+        raise UsageError("There is a text and --scores as well", "Give one of them")
+    if row != _RowOptions():
+        raise UsageError("--scores explains plain numbers, which have no heads and queries", "Give a text instead")
+
+
+def _explain_numbers(
+    numbers: _NumberOptions, display: DisplayOptions, output: OutputOptions, *, everything: bool
+) -> None:
+    assert numbers.scores is not None  # noqa: S101 - for the type checker: the caller has looked
+    scores = parse_scores(numbers.scores)
+    labels = parse_labels(numbers.labels, len(scores))
+    values = None if numbers.values is None else read_values(numbers.values)
+
+    import numpy as np
+
+    from attn_cli.cli.show import Output
+    from attn_cli.measure.steps import explain_numbers
+    from attn_cli.render.findings.explain import NumbersView
+
+    out = Output(display, output, maps=False)
+    temperature = 1.0 if numbers.temperature is None else numbers.temperature
+    found = explain_numbers(np.array(scores), None if values is None else np.array(values), temperature)
+    out.write([NumbersView(found, labels, everything=everything)])
+
+
+@dataclass(frozen=True)
+class _Translating(Given):
+    """Texts, of which those are translated whose query is on the decoder's side."""
+
+    selection: Selection
+
+    def prepared(self, model: Model, sentence: Sentence) -> Source:
+        """A sentence, given to a model; with its translation, where the query is in that."""
+        from attn_cli.plan import choose_queries
+        from attn_cli.words import Units
+
+        kind, stacks = self.selection.kind, model.info.stacks
+        if sentence.target is not None or "cross" not in stacks:
+            return super().prepared(model, sentence)
+        if kind in {"cross", "decoder"} or "encoder" not in stacks:
+            return self._translated(model, sentence)
+        source = super().prepared(model, sentence)
+        if kind == "encoder":
+            return source
+        query = self.selection.query or ""
+        try:
+            choose_queries(Units.of(source.source, self.selection.unit), query)
+        except SelectionError as missing:
+            translated = self._translated(model, sentence)
+            assert translated.target is not None  # noqa: S101 - it was just written
+            try:
+                choose_queries(Units.of(translated.target, self.selection.unit), query)
+            except SelectionError:
+                raise missing from None
+            return translated
+        return source
+
+    def _translated(self, model: Model, sentence: Sentence) -> Source:
+        from attn_cli.models import Languages
+
+        languages = Languages(self.reading.source_language, self.reading.target_language)
+        truncate = self.reading.truncate
+        (written,) = model.translate([sentence.text], languages=languages, truncate=truncate)
+        return model.prepare(sentence.text, target=written, languages=languages, truncate=truncate)
