@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from attn_cli.blocks import ModelInfo
+from attn_cli.blocks import ModelInfo, Source, Tokens
+from attn_cli.errors import SelectionError
 from attn_cli.look import look
+from attn_cli.measure.explain import Explained, explain
 from attn_cli.measure.find import FoundLinks, find
 from attn_cli.models import Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
+from attn_cli.plan import choose_queries
 from attn_cli.record import Record
 from attn_cli.selection import Selection, check_syntax
+from attn_cli.words import Units
 
-__all__ = ["Inspector", "load"]
+__all__ = ["Inspector", "load", "with_translation"]
 
 LISTS = frozenset({"layer", "head", "query"})
 """What is chosen by a list, of which a number alone is the shortest."""
@@ -158,6 +162,80 @@ class Inspector:
         languages = Languages(source_language, target_language)
         source = self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
         return find(source, choice, str(start), str(end), both=both, verify=verify)
+
+    def explain(
+        self,
+        text: str,
+        query: str | int,
+        *,
+        pair: str | None = None,
+        target: str | None = None,
+        source_language: str | None = None,
+        target_language: str | None = None,
+        truncate: bool = False,
+        **selection: Any,
+    ) -> Explained:
+        """Score, normalize, weighted sum of one query in one head: what `attn explain` shows.
+
+        Args:
+            text: what to read.
+            query: the word that looks: `it`, `it#2`, or its position; where it is none of the text's, one of the
+                translation's, which is then written first.
+            pair: a second segment, for models that take two.
+            target: the decoder's side, for an encoder-decoder.
+            source_language: the text's, for models that are told: `en`.
+            target_language: the target's.
+            truncate: cut a text that is too long for the model.
+            **selection: as in `inspect`; `head="2.5"`, or else the most focused head is taken.
+
+        Returns:
+            Its `steps` hold `scores`, `weights` and `context`, and what makes up the scores.
+
+        Raises:
+            AttnError: whatever the command would have said.
+        """
+        choice = _choice(Selection(), {**selection, "query": query})
+        languages = Languages(source_language, target_language)
+        source = self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
+        return explain(with_translation(self._model, source, choice, languages, truncate=truncate), choice)
+
+
+def with_translation(
+    model: Model, source: Source, selection: Selection, languages: Languages, *, truncate: bool = False
+) -> Source:
+    """The same text with its translation, where that is what is asked for; else just the text.
+
+    It is where the kind of attention is one of the decoder's side, the model has no other, or the query is a word of
+    the translation and none of the text.
+
+    Args:
+        model: what the text was given to.
+        source: the text.
+        selection: the query, and the kind of attention.
+        languages: from which to which, for models that are told.
+        truncate: cut a text that is too long for the model.
+
+    Raises:
+        AttnError: it cannot be translated.
+    """
+    stacks, kind = model.info.stacks, selection.kind
+    if source.target is not None or "cross" not in stacks or kind == "encoder":
+        return source
+    free = kind is None and "encoder" in stacks
+    if free and _stands_in(source.source, selection):
+        return source
+    (written,) = model.translate([source.source.text], languages=languages, truncate=truncate)
+    translated = model.prepare(source.source.text, target=written, languages=languages, truncate=truncate)
+    found = not free or (translated.target is not None and _stands_in(translated.target, selection))
+    return translated if found else source
+
+
+def _stands_in(side: Tokens, selection: Selection) -> bool:
+    try:
+        choose_queries(Units.of(side, selection.unit), selection.query or "")
+    except SelectionError:
+        return False
+    return True
 
 
 def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:

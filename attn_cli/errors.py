@@ -28,6 +28,7 @@ __all__ = [
     "OutputError",
     "SelectionError",
     "UsageError",
+    "counted",
     "quoted",
     "shortened",
 ]
@@ -42,6 +43,11 @@ def shortened(text: str, most: int = 60) -> str:
     """The text, or its start and its end: what a message quotes may be as long as a book."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 value`, `2 values`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 class AttnError(Exception):

@@ -58,8 +58,8 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "score",
-        "How well a key answers a query, before the softmax: their product after scaling, and whatever the model adds to "
-        "it. Minus infinity where a key is masked.",
+        "How well a key answers a query, before the softmax: their product after scaling, and whatever the model adds. "
+        "Minus infinity where a key is masked.",
         "query·key · scaling + bias + mask, or additive: v·tanh(query + key)",
         "explain (1 score); --measure scores",
         "Vaswani et al. 2017, equation 1; Bahdanau et al. 2015, appendix A.1.2",
@@ -98,8 +98,8 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "other",
-        "What the model's own attention function did to a score besides the parts that are known: the score that it came "
-        "to, less those parts.",
+        "What the model's own attention function did to a score besides the parts that are known: the score that it "
+        "came to, less those parts.",
         "score - (scaled + soft-capping + bias)",
         "explain (column other)",
     ),
@@ -218,8 +218,8 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "sink",
-        "A place that takes weight and gives little: the first token (column first), or in some models a score of its own "
-        "that no key has (a learned sink). With a learned sink the weights of a row and its sink sum to 1.",
+        "A place that takes weight and gives little: the first token (column first), or in some models a score of its "
+        "own that no key has (a learned sink). With a learned sink the weights of a row and its sink sum to 1.",
         "exp(sink score) / (sum over keys of exp(score) + exp(sink score))",
         "--no-sink; explain (row learned sink)",
         "Xiao et al. 2024; OpenAI 2025 (gpt-oss)",

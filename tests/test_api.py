@@ -141,3 +141,15 @@ def test_layers_without_attention_are_named() -> None:
     text = to_text(look(decoder_record(), Selection(), keep=False).draw(Screen(color=False)), Screen(color=False))
     assert "Without attention: mamba in layer 1." in text
     assert "2 of 3 layers" in text
+
+
+def test_explain(minilm: str) -> None:
+    """The weights are the record's."""
+    model = attn_cli.load(minilm)
+    found = model.explain(SENTENCE, "it", head="3.1")
+    record = model.inspect(SENTENCE, head="3.1", query="it")
+    assert np.allclose(found.steps.weights, record.maps[0].weights[0, 0], atol=1e-6)
+    assert (found.layer, found.head, found.query) == (3, 1, 11)
+    translated = attn_cli.load("toy").explain("The cat sat on the mat", "chat")
+    assert translated.plan.kind == "cross"
+    assert translated.labels[int(translated.steps.weights.argmax())] == "cat"

@@ -18,6 +18,7 @@ MAY_BE_HEAVY = re.compile(r"models/(?!files|__init__)\w+\.py|train/.*")
 # Each room may import those before it. `models` stands beside the rooms that measure and draw, and knows none of them.
 ORDER = (
     "errors",
+    "terms",
     "memory",
     "encoding",
     "shapes",

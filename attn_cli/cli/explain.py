@@ -1,9 +1,9 @@
-"""`attn explain`: score, normalize, weighted sum, with the real numbers of one query in one head, or with plain ones."""
+"""`attn explain`: score, normalize, weighted sum, with the numbers of one query in one head, or with plain ones."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ import typer
 from attn_cli.cli.numbers import parse_labels, parse_scores, read_values
 from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, TextOptions, grouped, text_option
 from attn_cli.cli.running import Given, given
-from attn_cli.errors import SelectionError, UsageError
+from attn_cli.errors import UsageError
 from attn_cli.selection import Kind, Rows, Selection, check_syntax
 
 if TYPE_CHECKING:
@@ -65,8 +65,15 @@ class _RowOptions:
 
     def selection(self) -> Selection:
         """As the measures take it."""
-        unit = "token" if self.tokens else "word"
-        return Selection("query", self.kind, self.layer, self.head, self.query, unit, rows=self.rows)
+        return Selection(
+            view="query",
+            kind=self.kind,
+            layer=self.layer,
+            head=self.head,
+            query=self.query,
+            unit="token" if self.tokens else "word",
+            rows=self.rows,
+        )
 
 
 @dataclass(frozen=True)
@@ -160,34 +167,9 @@ class _Translating(Given):
 
     def prepared(self, model: Model, sentence: Sentence) -> Source:
         """A sentence, given to a model; with its translation, where the query is in that."""
-        from attn_cli.plan import choose_queries
-        from attn_cli.words import Units
-
-        kind, stacks = self.selection.kind, model.info.stacks
-        if sentence.target is not None or "cross" not in stacks:
-            return super().prepared(model, sentence)
-        if kind in {"cross", "decoder"} or "encoder" not in stacks:
-            return self._translated(model, sentence)
-        source = super().prepared(model, sentence)
-        if kind == "encoder":
-            return source
-        query = self.selection.query or ""
-        try:
-            choose_queries(Units.of(source.source, self.selection.unit), query)
-        except SelectionError as missing:
-            translated = self._translated(model, sentence)
-            assert translated.target is not None  # noqa: S101 - it was just written
-            try:
-                choose_queries(Units.of(translated.target, self.selection.unit), query)
-            except SelectionError:
-                raise missing from None
-            return translated
-        return source
-
-    def _translated(self, model: Model, sentence: Sentence) -> Source:
+        from attn_cli.api import with_translation
         from attn_cli.models import Languages
 
         languages = Languages(self.reading.source_language, self.reading.target_language)
-        truncate = self.reading.truncate
-        (written,) = model.translate([sentence.text], languages=languages, truncate=truncate)
-        return model.prepare(sentence.text, target=written, languages=languages, truncate=truncate)
+        source = super().prepared(model, sentence)
+        return with_translation(model, source, self.selection, languages, truncate=self.reading.truncate)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from attn_cli.cli.texts import lines_of
-from attn_cli.errors import InputError, UsageError, quoted
+from attn_cli.errors import InputError, UsageError, counted, quoted
 
 __all__ = ["parse_labels", "parse_scores", "read_values"]
 
@@ -47,7 +47,9 @@ def parse_labels(text: str | None, count: int) -> tuple[str, ...]:
         return tuple(f"k{index}" for index in range(count))
     labels = tuple(label.strip() for label in text.split(","))
     if len(labels) != count:
-        raise UsageError(f"There are {count} scores and {len(labels)} labels", "Give one label for each score")
+        raise UsageError(
+            f"There are {counted(count, 'score')} and {counted(len(labels), 'label')}", "Give one label for each score"
+        )
     return labels
 
 
@@ -68,7 +70,7 @@ def read_values(path: Path) -> list[list[float]]:
             raise InputError(f"{line.where} is not a row of numbers", "Give one vector on each line") from error
         if rows and len(row) != len(rows[0]):
             raise InputError(
-                f"{line.where} has {len(row)} numbers, and the lines before it have {len(rows[0])}",
+                f"{line.where} has {counted(len(row), 'number')}, and the lines before it have {len(rows[0])}",
                 "Give every value as many numbers",
             )
         rows.append(row)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from attn_cli.encoding import check_text, decode_text
-from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.errors import AttnError, InputError, UsageError, counted
 
 __all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "sentences"]
 
@@ -136,17 +136,13 @@ def _pairs(lines: Iterable[Sentence]) -> Iterator[Sentence]:
         columns = columns or 1 + len(rest)
         if len(rest) + 1 != columns:
             raise InputError(
-                f"{line.where} has {_counted(1 + len(rest))}, and the lines before it have {columns}",
+                f"{line.where} has {counted(1 + len(rest), 'column')}, and the lines before it have {columns}",
                 "Give every line a text, a tab and its target",
             )
         for content, what in ((text, "text"), *([(rest[0], "target")] if rest else [])):
             if not content.strip():
                 raise InputError(f"{line.where} has no {what}", "Give every line a text, a tab and its target")
         yield Sentence(text, line.where, rest[0] if rest else None)
-
-
-def _counted(columns: int) -> str:
-    return "1 column" if columns == 1 else f"{columns} columns"
 
 
 def _unreadable(name: str, error: OSError) -> InputError:

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from attn_cli.blocks import Block, Steps
-from attn_cli.errors import ExactnessError, InputError
+from attn_cli.errors import ExactnessError, InputError, counted
 from attn_cli.shapes import Float
 
 __all__ = ["PARTS", "Context", "Explanation", "Part", "Sink", "explain_numbers", "explain_row"]
@@ -124,7 +124,8 @@ def explain_numbers(
     if values is not None:
         if len(values) != len(given):
             raise InputError(
-                f"{_counted(len(given), 'score')} cannot weigh {_counted(len(values), 'value')}", "Give one value for each score"
+                f"{counted(len(given), 'score')} cannot weigh {counted(len(values), 'value')}",
+                "Give one value for each score",
             )
         if not np.isfinite(values).all():
             raise InputError("A value is not a number", "Give finite numbers")
@@ -270,8 +271,3 @@ def _padded(row: Float[np.ndarray, "some_keys"], keys: int, fill: float) -> Floa
     whole = np.full(keys, fill)
     whole[: len(row)] = row
     return whole
-
-
-def _counted(number: int, thing: str) -> str:
-    """`1 value`, `2 values`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -137,6 +137,7 @@ class Delivery:
             ExactnessError: these are not attention weights.
         """
         heads = self.heads(place)
+        scored = self.request.scores or self.request.steps
         block = Block(
             kind=place.kind,
             layer=place.layer,
@@ -144,7 +145,7 @@ class Delivery:
             start=start,
             weights=_to_numpy(weights, heads),
             visible=visible,
-            scores=None if scores is None or not (self.request.scores or self.request.steps) else _to_numpy(scores, heads),
+            scores=_to_numpy(scores, heads) if scores is not None and scored else None,
             sink=None if sink is None else _to_numpy(sink, heads),
             steps=steps,
         )

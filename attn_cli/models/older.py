@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -80,8 +81,8 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
         for module in modules:
             stack.callback(module.register_forward_pre_hook(begin).remove)
             stack.callback(module.register_forward_hook(end).remove)
-        products = delivery.request.verify or delivery.request.steps
-        stack.enter_context(Watch(on_softmax, on_product if products else None))
+        wanted = delivery.request.verify or delivery.request.steps
+        stack.enter_context(Watch(on_softmax, on_product if wanted else None))
         yield
     if delivery.request.verify:
         products = sum(layer.product_verified for layer in done)
@@ -170,7 +171,7 @@ class _Layer:
 
     def _take_values(self, softmax: Softmax, operands: Sequence[Any], result: torch.Tensor) -> None:
         heads, (queries, keys) = self._place.heads, self._shape(softmax.weights)
-        for weights, values in zip(operands, operands[1:], strict=False):
+        for weights, values in pairwise(operands):
             if (
                 isinstance(weights, torch.Tensor)
                 and isinstance(values, torch.Tensor)

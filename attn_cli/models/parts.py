@@ -78,7 +78,9 @@ def parts_of_older(
     return Steps(None, None, of_heads(values), of_heads(contexts), missing=(SCORE_ALONE,))
 
 
-def _bias(call: AttentionCall, start: int, stop: int, keys: int) -> Float[torch.Tensor, "1 some_heads query key"] | None:
+def _bias(
+    call: AttentionCall, start: int, stop: int, keys: int
+) -> Float[torch.Tensor, "1 some_heads query key"] | None:
     """What is added to scores of keys that can be seen, by T5's position bias or by a mask that weighs."""
     total = None
     mask, _, _ = Slicer().cut(call.mask, start, stop, call.query, call.key.shape[2], causal=False)

@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.text import Text
 
 from attn_cli.blocks import Kind, ModelInfo, Tokens
+from attn_cli.errors import counted
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.legend import when
@@ -316,7 +317,7 @@ def model_line(model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | No
     times, dot = ("×", " · ") if screen.unicode else ("x", ", ")
     counts = sorted(set(stack.heads.values()))
     heads = ("–" if screen.unicode else "-").join(str(count) for count in counts[:: max(len(counts) - 1, 1)])
-    layers = f"{stack.layers} layers" if not stack.without else f"{len(stack.heads)} of {stack.layers} layers"
+    layers = counted(stack.layers, "layer") if not stack.without else f"{len(stack.heads)} of {stack.layers} layers"
     groups = f", {stack.key_value_heads} key-value heads" if counts and stack.key_value_heads < counts[-1] else ""
     if kind == "cross" and target is not None:
         read = [f"source {_counted(source)}", f"target {_counted(target)}"]
@@ -324,7 +325,7 @@ def model_line(model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | No
         read = [_counted(source if target is None or kind == "encoder" else target)]
     facts = [
         f"{model.family} {'cross-attention' if kind == 'cross' else kind}",
-        f"{layers} {times} {heads} heads{groups}",
+        f"{layers} {times} {heads} head{'' if heads == '1' else 's'}{groups}",
         *read,
         model.dtype if model.device == "cpu" else f"{model.dtype} on {model.device}",
         CAPTURED[model.captured],
@@ -338,5 +339,4 @@ def model_line(model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | No
 
 
 def _counted(tokens: Tokens) -> str:
-    counts = ((len(tokens.words), "word"), (len(tokens), "token"))
-    return ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in counts)
+    return f"{counted(len(tokens.words), 'word')}, {counted(len(tokens), 'token')}"

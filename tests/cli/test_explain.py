@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,9 +21,10 @@ from attn_cli.cli.explain import EPILOG
 from attn_cli.render.schema import schema
 from attn_cli.render.tables import COLUMNS
 from attn_cli.terms import TERMS
-from tests.models.folders import causal_folder, translator_folder
+from tests.models.folders import byte_level, made, save
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN, RNN_ATTENTION
+from tests.models.translators import folder_of
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
 TEXTBOOK = ("--scores", "2.1,5.8,0.4,0.3,0.5,0.4", "--labels", "The,cat,sat,on,the,mat")
@@ -133,13 +136,14 @@ def test_additive_scores_over_encoder_states(attn: Run, tmp_path: Path) -> None:
 
 
 def test_a_decoder_and_a_translator(attn: Run, tmp_path: Path) -> None:
-    causal = causal_folder(tmp_path / "causal")
+    gpt2 = made("GPT2", vocab_size=337, n_embd=30, n_layer=2, n_head=3, n_positions=64)
+    causal = str(save(tmp_path, gpt2, byte_level()))
     found = document(attn("The trophy was too big", "--query", "too", "--model", causal, "--json"))
     assert found["head"]["kind"] == "decoder"
     masked = [key["score"] is None for key in found["keys"]]
     assert masked == sorted(masked)
     assert masked.count(False) == found["query"]["index"] + 1
-    marian = translator_folder(tmp_path / "marian")
+    marian = folder_of("marian")
     found = document(attn("The cat", "--target", "Le chat", "--query", "1", "--model", marian, "--json"))
     assert found["head"]["kind"] == "cross"
     assert max(found["differences"].values()) < 1e-4
@@ -157,8 +161,10 @@ def test_words_that_are_several_things(attn: Run, capsys: pytest.CaptureFixture[
     assert main(["explain", "the cat and the dog", "--query", "the", "--model", minilm, "--json"]) == 0
     out, err = capsys.readouterr()
     assert document(out)["query"]["index"] == 1
-    assert "note: the stands there 2 times, and this is the first; --query the#2 names another" in err
-    assert document(attn("the cat and the dog", "--query", "the#2", "--model", "MODEL", "--json"))["query"]["index"] == 4
+    assert "note: the stands there 2 times, and this is the first; the#2 is the second" in err
+    assert (
+        document(attn("the cat and the dog", "--query", "the#2", "--model", "MODEL", "--json"))["query"]["index"] == 4
+    )
 
 
 def test_several_sentences(attn: Run, tmp_path: Path) -> None:
@@ -178,7 +184,7 @@ def test_saving(attn: Run, tmp_path: Path) -> None:
         attn(*TEXTBOOK, "--save", str(tmp_path / f"plain{suffix}"))
     for name in ("found", "plain"):
         found = document((tmp_path / f"{name}.json").read_text())
-        rows = list(csv.DictReader((tmp_path / f"{name}.csv").open(newline="")))
+        rows = list(csv.DictReader(io.StringIO((tmp_path / f"{name}.csv").read_bytes().decode())))
         assert [float(row["weight"]) for row in rows] == pytest.approx([key["weight"] for key in found["keys"]])
         assert "normalize" in (tmp_path / f"{name}.txt").read_text()
     refused = attn("The cat", "--query", "cat", "--save", str(tmp_path / "maps.npz"), code=6)
@@ -237,8 +243,6 @@ EXAMPLES = [line.strip() for line in EPILOG.splitlines() if line.strip().startsw
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_of_the_help_run(example: str, attn: Run) -> None:
-    import shlex
-
     _, command, *arguments = shlex.split(example)
     assert attn(*arguments, command=command)
 

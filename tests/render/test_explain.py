@@ -13,8 +13,8 @@ from attn_cli.measure.steps import Explanation, explain_numbers, explain_row
 from attn_cli.render.findings.explain import NumbersView
 from attn_cli.render.findings.steps import FEWEST_KEYS, explanation
 from attn_cli.render.labels import Labels
-from attn_cli.render.screen import Screen, to_text
-from attn_cli.render.views.base import lines_of, stacked
+from attn_cli.render.screen import Screen, lines_of, to_text
+from attn_cli.render.views.base import stacked
 from tests.golden_files import assert_golden
 from tests.render.drawings import LABELS, NASTY, longest, shown
 from tests.samples import softmax
@@ -99,12 +99,8 @@ def test_formulas_name_what_there_is() -> None:
     plain = shown(drawn(row(everything=False), Screen(100)), Screen(100))
     assert plain[0] == "1 score   = query·key × 0.5 + mask"
     assert plain[2] == "3 context = sum of weight × value"
-    alone = explain_row(
-        Block("encoder", 0, (0,), 0, np.ones((1, 1, 1), np.float32), np.array([[0, 1]]), np.zeros((1, 1, 1), np.float32)),
-        0,
-        0,
-        1,
-    )
+    weights, scores = np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)
+    alone = explain_row(Block("encoder", 0, (0,), 0, weights, np.array([[0, 1]]), scores), 0, 0, 1)
     lines = shown(drawn(alone, Screen(100), Labels(["x"])), Screen(100))
     assert lines[0] == "1 score   = as the model computed it"
     assert not any("context" in line for line in lines)
@@ -114,7 +110,8 @@ def test_columns_add_up_to_the_score() -> None:
     """As printed: each part has two decimals, so their sum may be off by one in the last for each."""
     lines = shown(drawn(row(), Screen(120)), Screen(120))
     header = next(line for line in lines if line.startswith("key")).split()
-    assert header[1:] == ["q·k", "scaled", "capping", "bias", "other", "mask", "score", "exp", "weight", "|value|", "share"]
+    assert header[1:8] == ["q·k", "scaled", "capping", "bias", "other", "mask", "score"]
+    assert header[8:] == ["exp", "weight", "|value|", "share"]
     table = [line.split() for line in lines if line.split()[1:2] and line.split()[1] in LABELS.texts[:11]]
     assert len(table) == 11
     for cells in table:

@@ -10,11 +10,15 @@ import pytest
 from jsonschema import Draft202012Validator
 from rich.console import RenderableType
 
+from attn_cli.blocks import Source
 from attn_cli.errors import InputError, UsageError
+from attn_cli.measure.explain import explain
 from attn_cli.measure.find import find
+from attn_cli.models import load
 from attn_cli.render.columns import FEWEST_ROWS, Column, bars, figures, fitting, names, table
 from attn_cli.render.csv import CsvTable
 from attn_cli.render.finding import Finding
+from attn_cli.render.findings.explain import ExplainView
 from attn_cli.render.findings.find import FindView
 from attn_cli.render.json import from_json
 from attn_cli.render.paint import PLAIN
@@ -26,12 +30,22 @@ from tests.render.drawings import longest, shown
 from tests.render.records import validated
 from tests.samples import decoder_record, encoder_record, translation_record
 
+
+def built_in(target: str | None = None) -> Source:
+    """A text that the built-in model has read."""
+    return load("toy").prepare("The trophy didn't fit because it was big", target=target)
+
+
 FINDINGS: dict[str, Finding] = {
     "find": FindView(find(encoder_record(), Selection(), "trophy", "fit", both=True), least=0.1, sort="distance"),
     "find-masked": FindView(find(decoder_record(), Selection(unit="token"), "tro", "fit")),
+    "explain": ExplainView(explain(built_in(), Selection(query="it", head="2.0"))),
+    "explain-cross": ExplainView(explain(built_in("Le chat"), Selection(query="▁chat", unit="token", rows="output"))),
     "find-cross": FindView(find(translation_record(), Selection(layer="1"), "trophée,Le", "trophy,didn't")),
 }
 """One of each kind at least; a new finding belongs here."""
+WITHOUT_MODEL = {"terms"}
+"""What no model found in a text."""
 
 
 @pytest.mark.parametrize("name", schema_names())
@@ -46,7 +60,7 @@ def test_every_schema_is_one_and_whole(name: str) -> None:
 
 
 def test_every_finding_has_a_schema_and_is_tried() -> None:
-    assert {finding.name for finding in FINDINGS.values()} == set(schema_names()) - {"record"}
+    assert {finding.name for finding in FINDINGS.values()} == set(schema_names()) - {"record"} - WITHOUT_MODEL
     with pytest.raises(UsageError, match=r"no schema 'nothing'\. Choose from record, .*find"):
         schema("nothing")
 

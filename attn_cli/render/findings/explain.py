@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -25,9 +26,9 @@ from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, caption_lines, drawing, line
 from attn_cli.render.schema import SCHEMA_VERSION
-from attn_cli.render.screen import Screen
+from attn_cli.render.screen import Screen, lines_of
 from attn_cli.render.tables import model_line
-from attn_cli.render.views.base import lines_of, stacked, translation_text
+from attn_cli.render.views.base import stacked, translation_text
 
 __all__ = ["ExplainView", "NumbersView"]
 
@@ -43,29 +44,29 @@ UNITS = {
 COLUMNS = ("key", "key_text", "query_key", *PARTS, "score", "exponential", "weight", "value_norm", "share")
 
 
+@dataclass(frozen=True, eq=False)
 class ExplainView(Finding):
-    """The steps of one query in one head of a model.
+    """The steps of one query in one head of a model."""
 
-    Args:
-        found: the steps.
-        everything: show all keys, also where the screen is too low for them.
-    """
+    found: Explained
+    everything: bool = False
+    """Show all keys, also where the screen is too low for them."""
 
-    name: ClassVar[str] = "explain"
-    units: ClassVar = UNITS
+    name = "explain"
+    units: ClassVar[Mapping[str, str]] = UNITS
+    columns: ClassVar[tuple[str, ...]] = ("kind", "layer", "head", "query", "query_text", *COLUMNS)
 
-    def __init__(self, found: Explained, *, everything: bool = False) -> None:
-        self._found, self._everything = found, everything
-        keys = key_tokens(found.plan.source, found.plan.kind).tokens
-        self._keys = Labels(found.labels, [token.special for token in keys])
-        self.columns = ("kind", "layer", "head", "query", "query_text", *COLUMNS)
+    @property
+    def _keys(self) -> Labels:
+        tokens = key_tokens(self.found.plan.source, self.found.plan.kind).tokens
+        return Labels(self.found.labels, [token.special for token in tokens])
 
     @property
     def record(self) -> Record:
-        return self._found.record
+        return self.found.record
 
     def draw(self, screen: Screen) -> Group:
-        found, record = self._found, self.record
+        found, record = self.found, self.record
         top: list[RenderableType] = []
         if found.plan.kind != "encoder" and record.target is not None:
             top = [translation_text(record.target.text, screen), Text("")]
@@ -73,12 +74,12 @@ class ExplainView(Finding):
         top += remarks(found.plan, record, screen)
         body = [drawing(self._title(screen))]
         room = None
-        if screen.height is not None and not self._everything:
+        if screen.height is not None and not self.everything:
             room = screen.height - sum(lines_of(part, screen) for part in [*top, *body]) - 3
         return stacked([Group(*top), Group(*body), *explanation(found.steps, self._keys, screen, room=room)])
 
     def _title(self, screen: Screen) -> list[Text]:
-        found, plan = self._found, self._found.plan
+        found, plan = self.found, self.found.plan
         text = clean(found.query_label, unicode=screen.unicode)
         place = f"  query {found.query}{f', {when(plan.rows)}' if plan.kind == 'cross' else ''}, head "
         name = name_head(found.layer, found.head)
@@ -92,7 +93,7 @@ class ExplainView(Finding):
         return lines
 
     def part(self) -> Document:
-        found, plan = self._found, self._found.plan
+        found, plan = self.found, self.found.plan
         return {
             "query": {
                 "index": found.query,
@@ -109,31 +110,29 @@ class ExplainView(Finding):
         }
 
     def rows(self) -> Iterator[Sequence[Cell]]:
-        found = self._found
+        found = self.found
         front = (found.plan.kind, found.layer, found.head, found.query, found.query_label)
         return ((*front, *row) for row in _rows(found.steps, self._keys))
 
 
+@dataclass(frozen=True, eq=False)
 class NumbersView:
-    """The steps of plain numbers: no model took them, so there is none to describe.
+    """The steps of plain numbers: no model took them, so there is none to describe."""
 
-    Args:
-        found: the steps.
-        labels: what the keys are called.
-        everything: show all keys, also where the screen is too low for them.
-    """
+    found: Explanation
+    labels: Sequence[str]
+    """What the keys are called."""
+    everything: bool = False
+    """Show all keys, also where the screen is too low for them."""
 
-    title = ""
-    notes: tuple[str, ...] = ()
-    columns = COLUMNS
-
-    def __init__(self, found: Explanation, labels: Sequence[str], *, everything: bool = False) -> None:
-        self._found, self._keys, self._everything = found, Labels(labels), everything
+    title: ClassVar[str] = ""
+    notes: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     def draw(self, screen: Screen) -> Group:
         """The drawing."""
-        room = None if screen.height is None or self._everything else screen.height - 1
-        return stacked(explanation(self._found, self._keys, screen, given=True, room=room))
+        room = None if screen.height is None or self.everything else screen.height - 1
+        return stacked(explanation(self.found, Labels(self.labels), screen, given=True, room=room))
 
     def data(self, suffix: str = ".json") -> bytes:
         """A line of JSON, of the form that `ExplainView` has, without model and text."""
@@ -148,13 +147,13 @@ class NumbersView:
             "notes": [],
             "query": None,
             "head": None,
-            **_document(self._found, self._keys),
+            **_document(self.found, Labels(self.labels)),
         }
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         """Write a row for each key."""
-        table.add(_rows(self._found, self._keys), sentence)
+        table.add(_rows(self.found, Labels(self.labels)), sentence)
 
 
 def _document(found: Explanation, keys: Labels) -> Document:

@@ -14,8 +14,7 @@ from attn_cli.measure.steps import Explanation, Part
 from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.paint import BOLD, DIM, PLAIN, bar, caption_lines, drawing, flow, line
 from attn_cli.render.paint import Part as Painted
-from attn_cli.render.screen import Screen
-from attn_cli.render.views.base import lines_of
+from attn_cli.render.screen import Screen, lines_of
 from attn_cli.shapes import Float, Int
 
 __all__ = ["FEWEST_KEYS", "explanation"]
@@ -30,6 +29,8 @@ BARS = (12, 8, 6, 4, 0)
 """Cells of a bar, the best first."""
 MOST_NAMED = 3
 """Contributors that are named below the table."""
+TINY = 1e-9
+"""No difference is said to be smaller."""
 SHORT_VECTOR = 8
 """Numbers of a context vector up to which they are all written."""
 
@@ -272,16 +273,18 @@ def _below(found: Explanation, keys: Labels, screen: Screen) -> list[Text]:
         named = ", ".join(f"{keys.named(key)} {found.context.shares[key]:.2f}" for key in order)
         vector = found.context.vector
         written = f" ({' '.join(_figure(float(one)) for one in vector)})" if len(vector) <= SHORT_VECTOR else ""
-        words = (
-            f"The context vector{written} has length {_figure(found.context.norm)}"
-            + (f"; the largest shares: {named}." if named else ".")
+        words = f"The context vector{written} has length {_figure(found.context.norm)}" + (
+            f"; the largest shares: {named}." if named else "."
         )
         pieces = (clean(word, unicode=screen.unicode) for word in words.split())
         lines = flow([[(fit(word, min(width(word), screen.width)), PLAIN)] for word in pieces], screen, between=" ")
     sentences += [f"Not shown: {missing}." for missing in found.missing]
-    if found.differences is not None:
-        within = ", ".join(f"{name} {value:.1e}" for name, value in found.differences.items())
-        sentences.append(f"Largest difference from what the layer itself computed: {within}.")
+    if found.largest_difference is not None and found.differences is not None:
+        *most, last = found.differences
+        names = f"{', '.join(most)} and {last}" if most else last
+        # The digits are rounding, and another processor's are others: their size is what there is to know.
+        size = f"{10.0 ** math.ceil(math.log10(max(found.largest_difference, TINY))):.0e}"
+        sentences.append(f"The layer itself computed the same {names}, within {size}.")
     return [*lines, *(text for sentence in sentences for text in caption_lines(sentence, screen))]
 
 
