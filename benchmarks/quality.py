@@ -14,18 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from attn_cli.align import align
 from attn_cli.blocks import Block, Request
-from attn_cli.measure.alignment import Gold, Score, parse_gold
+from attn_cli.measure.alignment import Gold, parse_gold
 from attn_cli.models import Decoding, load
 from attn_cli.models.toy.folder import BUILT_IN
 from attn_cli.models.toy.model import Toy
 from attn_cli.selection import Rows, Selection
 from attn_cli.train import grammar
-from attn_cli.train.corpus import spaced
 from attn_cli.train.pairs import Pair, by_source, read_pairs
 from attn_cli.train.quality import Quality, judge
-from attn_cli.train.words import spans
+from attn_cli.why.aligning import error_rate, grammar_pairs
 from attn_cli.words import Regroup, Units
 
 LENGTHS = (10, 20, 30, 45, 60)
@@ -98,29 +96,6 @@ def gold_pairs(path: Path) -> list[tuple[str, str, Gold]]:
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     short = [row for row in rows if max(len(row[0].split()), len(row[1].split())) <= ALIGNED]
     return [(row[0], row[1], parse_gold(row[2])) for row in short]
-
-
-def grammar_pairs(examples: Sequence[grammar.Example]) -> list[tuple[str, str, Gold]]:
-    """Sentences of the grammar with their own links, spaced as aligners write them."""
-    rows = []
-    for one in examples:
-        numbers = [{span: number for number, span in enumerate(spans(text))} for text in (one.english, one.french)]
-        links = frozenset(
-            (numbers[0][ours], numbers[1][theirs])
-            for ours, theirs in one.links
-            if ours in numbers[0] and theirs in numbers[1]
-        )
-        rows.append((spaced(one.english, [])[0], spaced(one.french, [])[0], Gold(links, links)))
-    return rows
-
-
-def error_rate(model: Toy, pairs: Sequence[tuple[str, str, Gold]], selection: Selection) -> float:
-    """Of the links of one head, the target forced."""
-    total = Score(0, 0, 0, 0)
-    for english, french, gold in pairs:
-        found = align(model.prepare(english, target=french), selection)
-        total += Score.of([(link.source, link.target) for link in found.links], gold)
-    return total.error_rate
 
 
 def report(name: str, data: Path) -> None:

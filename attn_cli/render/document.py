@@ -19,7 +19,7 @@ from attn_cli.selection import Kind, Rows, Selection
 from attn_cli.shapes import Int
 from attn_cli.words import Units
 
-__all__ = ["Document", "describe", "describe_finding", "describe_text", "head_rows", "make_map", "restore"]
+__all__ = ["Document", "begin", "describe", "describe_finding", "describe_text", "head_rows", "make_map", "restore"]
 
 Document = dict[str, Any]
 
@@ -46,7 +46,7 @@ def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -
     """
     rows = ROWS[choose_rows(record.model, record.selection.rows)]
     return {
-        **_begin(record),
+        **begin(record.tool_version),
         **describe_text(record),
         **_asked(record, {**UNITS, "distance": f"{record.selection.unit}s", "rows": rows}),
         **({} if heads is None else {"heads": list(heads)}),
@@ -62,11 +62,16 @@ def describe_finding(name: str, record: Record, units: Mapping[str, str]) -> Doc
         record: the model, the texts and what was asked for.
         units: what its numbers mean.
     """
-    return {**_begin(record), "finding": name, **describe_text(record), **_asked(record, units)}
+    return {**begin(record.tool_version), "finding": name, **describe_text(record), **_asked(record, units)}
 
 
-def _begin(record: Record) -> Document:
-    return {"schema_version": SCHEMA_VERSION, "tool": {"name": "attn", "version": record.tool_version or __version__}}
+def begin(tool_version: str = "") -> Document:
+    """What every document begins with.
+
+    Args:
+        tool_version: of the attn that ran; this one's where it is empty.
+    """
+    return {"schema_version": SCHEMA_VERSION, "tool": {"name": "attn", "version": tool_version or __version__}}
 
 
 def _asked(record: Record, units: Mapping[str, str]) -> Document:

@@ -70,7 +70,8 @@ def linear(
     bias: Float[Array, "to_dim"] | None = None,
 ) -> Float[Array, "*batch to_dim"]:
     """States times the transposed weight, plus the bias."""
-    product = states @ weight.mT
+    # As one product: of more than two axes, NumPy would make one for each of the others.
+    product = (states.reshape(-1, states.shape[-1]) @ weight.mT).reshape(*states.shape[:-1], weight.shape[0])
     return product if bias is None else product + bias
 
 

@@ -11,21 +11,19 @@ import orjson
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from attn_cli import __version__
 from attn_cli.blocks import key_tokens
 from attn_cli.measure.explain import Explained
 from attn_cli.measure.steps import PARTS, Explanation
 from attn_cli.plan import name_head
 from attn_cli.record import Record
 from attn_cli.render.csv import Cell, CsvTable
-from attn_cli.render.document import Document
+from attn_cli.render.document import Document, begin
 from attn_cli.render.finding import Finding
 from attn_cli.render.findings.steps import explanation
 from attn_cli.render.heading import remarks
 from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, caption_lines, drawing, line
-from attn_cli.render.schema import SCHEMA_VERSION
 from attn_cli.render.screen import Screen, lines_of
 from attn_cli.render.tables import model_line
 from attn_cli.render.views.base import stacked, translation_text
@@ -138,8 +136,7 @@ class NumbersView:
         """A line of JSON, of the form that `ExplainView` has, without model and text."""
         del suffix
         document = {
-            "schema_version": SCHEMA_VERSION,
-            "tool": {"name": "attn", "version": __version__},
+            **begin(),
             "finding": ExplainView.name,
             **dict.fromkeys(("model", "source", "target", "selection")),
             "units": UNITS,

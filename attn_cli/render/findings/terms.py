@@ -9,11 +9,10 @@ import orjson
 from rich.console import Group
 from rich.text import Text
 
-from attn_cli import __version__
 from attn_cli.render.csv import CsvTable
+from attn_cli.render.document import begin
 from attn_cli.render.labels import clean, width
 from attn_cli.render.paint import BOLD, DIM, PLAIN, drawing, flow, line
-from attn_cli.render.schema import SCHEMA_VERSION
 from attn_cli.render.screen import Screen
 from attn_cli.terms import Term
 
@@ -42,8 +41,7 @@ class Glossary:
         """A line of JSON."""
         del suffix
         document = {
-            "schema_version": SCHEMA_VERSION,
-            "tool": {"name": "attn", "version": __version__},
+            **begin(),
             "finding": "terms",
             "terms": [asdict(term) for term in self._terms],
         }
