@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
+from math import hypot
 
 from attn_cli.measure.why import Experiment, Measure, Point, Series, standard_error
 from attn_cli.models.toy.model import Toy
@@ -57,7 +58,7 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
     def ahead(name: str, other: str) -> bool:
         """By more than twice the standard error of the difference, and so not by chance."""
         (mine, its) = (last[one].value / 100 for one in (name, other))
-        error = (standard_error(mine, last[name].count) ** 2 + standard_error(its, last[other].count) ** 2) ** 0.5
+        error = hypot(standard_error(mine, last[name].count), standard_error(its, last[other].count))
         return mine - its > 2 * error
 
     listed = ", ".join(f"{name} {point.value:.0f} %" for name, point in last.items())
