@@ -10,9 +10,10 @@ from typing import Any
 from attn_cli.blocks import ModelInfo, Source, Tokens
 from attn_cli.errors import SelectionError
 from attn_cli.look import look
+from attn_cli.measure.diff import Differences, diff
 from attn_cli.measure.explain import Explained, explain
 from attn_cli.measure.find import FoundLinks, find
-from attn_cli.models import Decoding, Languages, LoadOptions, Model, Translation
+from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.plan import choose_queries
 from attn_cli.record import Record
@@ -42,6 +43,29 @@ class Inspector:
     def info(self) -> ModelInfo:
         """The model's name and shape."""
         return self._model.info
+
+    def read(
+        self,
+        text: str,
+        *,
+        pair: str | None = None,
+        target: str | Translation | None = None,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
+    ) -> Source:
+        """A text given to the model, ready to stream its attention to whoever eats the blocks (`attn_cli.blocks`).
+
+        Args:
+            text: what to read.
+            pair: a second segment, for models that take two.
+            target: the decoder's side, for an encoder-decoder.
+            languages: the text's and the target's, for models that are told.
+            truncate: cut a text that is too long for the model.
+
+        Raises:
+            AttnError: the model cannot read it.
+        """
+        return self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
 
     def inspect(
         self,
@@ -76,7 +100,7 @@ class Inspector:
         """
         choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
-        source = self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
+        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
         return look(source, choice, keep=True, verify=verify).record
 
     def translate(
@@ -119,7 +143,7 @@ class Inspector:
             (written,) = self._model.translate([text], decoding=decoding, languages=languages, truncate=truncate)
         else:
             written = target
-        source = self._model.prepare(text, target=written, languages=languages, truncate=truncate)
+        source = self.read(text, target=written, languages=languages, truncate=truncate)
         return look(source, choice, keep=True, verify=verify).record
 
     def find(
@@ -160,8 +184,50 @@ class Inspector:
         """
         choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
-        source = self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
+        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
         return find(source, choice, str(start), str(end), both=both, verify=verify)
+
+    def diff(
+        self,
+        a: str | Record,
+        b: str | Record | None = None,
+        *,
+        against: Inspector | None = None,
+        target: str | None = None,
+        source_language: str | None = None,
+        target_language: str | None = None,
+        truncate: bool = False,
+        verify: bool = False,
+        **selection: Any,
+    ) -> Differences:
+        """What changed between two texts or records, or between two models: what `attn diff` shows.
+
+        Args:
+            a: a text, or a record.
+            b: another; `a` again by default.
+            against: the model that reads `b`; this one by default.
+            target: the decoder's side of both, for an encoder-decoder.
+            source_language: the texts', for models that are told: `en`.
+            target_language: the target's.
+            truncate: cut texts that are too long for the model.
+            verify: check softmax(scores) . values against what the layers computed.
+            **selection: as in `inspect`.
+
+        Returns:
+            Its `heads` hold each head's Jensen-Shannon divergence in bits, those that changed most first.
+
+        Raises:
+            AttnError: whatever the command would have said.
+        """
+        languages = Languages(source_language, target_language)
+
+        def look_at(side: str | Record, model: Inspector) -> Source:
+            if isinstance(side, Record):
+                return side
+            return model.read(side, target=target, languages=languages, truncate=truncate)
+
+        one, other = look_at(a, self), look_at(a if b is None else b, against or self)
+        return diff(one, other, _choice(Selection(), selection), verify=verify)
 
     def explain(
         self,
@@ -196,7 +262,7 @@ class Inspector:
         """
         choice = _choice(Selection(), {**selection, "query": query})
         languages = Languages(source_language, target_language)
-        source = self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
+        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
         return explain(with_translation(self._model, source, choice, languages, truncate=truncate), choice)
 
 

@@ -6,6 +6,7 @@ Raise one of these where the fault is found; `attn_cli.cli.app` is the only plac
 | --------- | ------------------- | ------------------------------------------------------------------ |
 | 0         |                     | it worked                                                          |
 | 1         |                     | a fault in attn itself (set `ATTN_DEBUG=1` to see the traceback)   |
+|           |                     | or `attn diff --fail-above` found more                             |
 | 2         | `UsageError`        | the command line says something that cannot be                     |
 | 3         | `InputError`        | the text or the file given cannot be used                          |
 | 4         | `SelectionError`    | a layer, head, kind or word that is not there                      |

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Group
 
 from attn_cli.blocks import Block, Source
-from attn_cli.measure.collect import KeepMaps, map_bytes
+from attn_cli.measure.collect import KeepMaps, layer_bytes, map_bytes
 from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
@@ -119,14 +119,11 @@ def look(source: Source, selection: Selection, *, keep: bool, verify: bool = Fal
 
 def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
     whole = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
-    heads = max(map(len, plan.heads.values()), default=0)
-    layer = map_bytes(heads, plan.queries.tokens, plan.keys.tokens)
     needed = (
         view.bytes_needed
         # Text is longer than the numbers it spells: about 13 characters for each 4 bytes, and those 4 bytes.
         + (5 * whole if keep else 0)
-        # Old-style code gives a layer's weights all at once, and needs the scores for them.
-        + (3 * layer if plan.source.model.captured == "hooks" else 0)
+        + layer_bytes(plan)
     )
     require(
         needed,

@@ -19,6 +19,7 @@ __all__ = [
     "HeadOptions",
     "ModelOptions",
     "OutputOptions",
+    "QueryOptions",
     "SelectionOptions",
     "TextOptions",
     "grouped",
@@ -154,8 +155,8 @@ class HeadOptions:
 
 
 @dataclass(frozen=True)
-class SelectionOptions(HeadOptions):
-    """What to look at."""
+class QueryOptions(HeadOptions):
+    """The same, and which words' rows."""
 
     query: Annotated[
         str | None,
@@ -165,6 +166,12 @@ class SelectionOptions(HeadOptions):
         int | None,
         _select("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3)."),
     ] = None
+
+
+@dataclass(frozen=True)
+class SelectionOptions(QueryOptions):
+    """What to look at."""
+
     grid: Annotated[bool | None, _display("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")] = (
         None
     )

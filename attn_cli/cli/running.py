@@ -22,15 +22,18 @@ if TYPE_CHECKING:
     from attn_cli.record import Record
     from attn_cli.render.shown import Shown
 
-__all__ = ["RECORDS", "Given", "given", "names_record"]
+__all__ = ["Given", "given", "names_record", "prepared", "saved_with"]
 
 RECORDS = (".json", ".jsonl", ".npz")
 """What the names of files end in that hold records."""
+DEVICES = ("/dev/fd/", "/proc/self/fd/")
 
 
 def names_record(text: str | None) -> bool:
-    """Whether a text is no text, but names a file with a record."""
-    return text is not None and text.endswith(RECORDS) and (len(text.split()) == 1 or Path(text).exists())
+    """Whether a text is no text, but names a file with a record, or a shell's `<(attn …)`."""
+    if text is None:
+        return False
+    return text.startswith(DEVICES) or (text.endswith(RECORDS) and (len(text.split()) == 1 or Path(text).exists()))
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Given:
             from attn_cli.render.read import read_records
 
             for record in out.as_many_as_fit(read_records(self.record)):
-                yield show(record, _saved_with(record))
+                yield show(record, saved_with(record))
             return
 
         from attn_cli.cli.show import working
@@ -68,26 +71,27 @@ class Given:
             model = model or loaded(self.model)
             try:
                 with working("Running", self.model.model):
-                    shown = show(self.prepared(model, sentence), Selection())
+                    shown = show(prepared(model, sentence, self.reading, self.pair), Selection())
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
             yield shown
 
-    def prepared(self, model: Model, sentence: Sentence) -> Source:
-        """A sentence, given to a model.
 
-        Raises:
-            AttnError: the model cannot read it.
-        """
-        from attn_cli.models import Languages
+def prepared(model: Model, sentence: Sentence, reading: TextOptions, pair: str | None = None) -> Source:
+    """A sentence, given to a model.
 
-        return model.prepare(
-            sentence.text,
-            pair=self.pair,
-            target=sentence.target,
-            languages=Languages(self.reading.source_language, self.reading.target_language),
-            truncate=self.reading.truncate,
-        )
+    Raises:
+        AttnError: the model cannot read it.
+    """
+    from attn_cli.models import Languages
+
+    return model.prepare(
+        sentence.text,
+        pair=pair,
+        target=sentence.target,
+        languages=Languages(reading.source_language, reading.target_language),
+        truncate=reading.truncate,
+    )
 
 
 def given(
@@ -115,12 +119,11 @@ def given(
     return Given(sentences, None, pair, reading, model)
 
 
-def _saved_with(record: Record) -> Selection:
+def saved_with(record: Record) -> Selection:
     """What a record was saved with, as far as it says which heads to look at, and in which units."""
-    saved = record.selection
     default = Selection()
     return replace(
-        saved,
+        record.selection,
         view=default.view,
         query=default.query,
         scores=default.scores,

@@ -8,16 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from attn_cli.blocks import Block
+from attn_cli.plan import Plan
 from attn_cli.record import AttentionMap
 from attn_cli.selection import Kind
 from attn_cli.shapes import Float, Int
 
-__all__ = ["KeepMaps", "MeanMap", "PoolMaps", "map_bytes"]
+__all__ = ["KeepMaps", "MeanMap", "PoolMaps", "layer_bytes", "map_bytes"]
 
 
 def map_bytes(heads: int, queries: int, keys: int, *, scores: bool = False) -> int:
     """Memory that `KeepMaps` takes, in bytes: float32 for each weight, and again for each score."""
     return heads * queries * keys * 4 * (2 if scores else 1)
+
+
+def layer_bytes(plan: Plan) -> int:
+    """Memory that one layer takes while it passes, in bytes.
+
+    Old-style code gives a layer's weights all at once, and needs the scores for them; others come in blocks.
+    """
+    if plan.source.model.captured != "hooks":
+        return 0
+    heads = max(map(len, plan.heads.values()), default=0)
+    return 3 * map_bytes(heads, plan.queries.tokens, plan.keys.tokens)
 
 
 @dataclass(eq=False)

@@ -9,6 +9,8 @@ import numpy as np
 
 from attn_cli.blocks import Block, Source
 from attn_cli.errors import SelectionError, UsageError
+from attn_cli.measure.collect import layer_bytes
+from attn_cli.memory import require
 from attn_cli.plan import Plan, choose_queries, make_plan
 from attn_cli.record import Record
 from attn_cli.selection import Kind, Selection
@@ -88,6 +90,7 @@ def find(
         SelectionError: a kind, layer, head or word is not there, or the words make too many pairs.
         UsageError: the other way round is asked for in cross-attention.
         ModelError: the model could not be run, or has no attention.
+        MemoryLimitError: a layer of old-style code would not fit in memory.
         ExactnessError: what it gave are not attention weights.
     """
     plan = make_plan(source, selection)
@@ -96,6 +99,9 @@ def find(
             "In cross-attention only the target looks at the source, so --both cannot go with it", "Leave it out"
         )
     pairs = choose_pairs(plan, start, end, both=both)
+    require(
+        layer_bytes(plan), f"Looking at a layer of {plan.keys.tokens:,} keys", "Choose fewer heads, or cut the text"
+    )
     collect = CollectLinks(plan.queries, plan.keys, pairs, plan.kind)
     weights = Regroup(plan.queries, plan.keys, collect)
     even = Regroup(plan.queries, plan.keys, collect.eat_even)

@@ -83,19 +83,26 @@ def _figure(value: float | None, form: str, faint: float) -> Part:
     if value is None or not np.isfinite(value):
         return "–", DIM
     style: Style = DIM if abs(value) < faint else PLAIN
-    return format(value, form), style
+    text = format(value, form)
+    return text if float(text) else format(0.0, form.lstrip("+")), style
 
 
-def bars(name: str, shares: Sequence[float], screen: Screen) -> Column:
+def bars(name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.0, places: int = 2) -> Column:
     """A column of bars with their numbers, as wide as suits the screen.
 
     Args:
         name: of the column.
-        shares: from 0 to 1, one for each row.
+        shares: from 0 to 1, one for each row; a dash stands where one is not a number.
         screen: where.
+        high: what the longest bar stands for.
+        places: decimals of a number.
     """
     size = 12 if screen.width >= 72 else 8 if screen.width >= 56 else 4
-    drawn = [[*bar(share, size, screen, rail=True), (f" {share:.2f}", PLAIN)] for share in shares]
+    scaled = [share / high if high > 0 else 0.0 for share in shares]
+    numbers = [f" {share:.{places}f}" if np.isfinite(share) else "–".rjust(places + 3) for share in shares]
+    drawn = [
+        [*bar(length, size, screen, rail=True), (text, PLAIN)] for length, text in zip(scaled, numbers, strict=True)
+    ]
     return Column(name, drawn, right=False)
 
 

@@ -112,6 +112,7 @@ def atlas(
     *,
     name: str = "focus",
     scale: Scale = SHARES,
+    places: int = 2,
     title: str = "",
     caption: str = "",
 ) -> Group:
@@ -123,21 +124,23 @@ def atlas(
         screen: where.
         name: what the values are.
         scale: of its colours and shades.
+        places: decimals of a value.
         title: a line above.
         caption: a line below.
     """
     heads = values.shape[1]
     digits = max((len(str(layer)) for layer in layers), default=1)
     gutter = len("layer ") + digits + 1
-    cell = next((size for size in (5, 4, 2) if gutter + heads * size <= screen.width), 1)
-    end = " " * (cell == 5)
+    written = places + 2
+    cell = next((size for size in (written + 1, written, 2) if gutter + heads * size <= screen.width), 1)
+    end = " " * (cell > written)
     # Where a cell is too small for its head's number, every fifth head has one.
-    step = 1 if cell >= 4 else 5
+    step = 1 if cell >= written else 5
     across = [
-        str(head).rjust(cell - len(end)) + end if cell >= 4 else str(head).ljust(cell * step)
+        str(head).rjust(cell - len(end)) + end if cell >= written else str(head).ljust(cell * step)
         for head in range(0, heads, step)
     ]
-    corner = fit(name if cell >= 4 else "", gutter)
+    corner = fit(name if cell >= written else "", gutter)
     aside = " head" if gutter + heads * cell + 5 <= screen.width else ""
     lines = [line((corner + "".join(across)[: heads * cell].ljust(heads * cell) + aside, DIM))]
     glyphs = marks(unicode=screen.unicode)
@@ -148,12 +151,13 @@ def atlas(
         for head, (level, shade) in enumerate(zip(levels, shades, strict=True)):
             if level == BLANK:
                 text = " " * cell
-            elif cell >= 4:
-                text = number(float(values[row, head]), unicode=screen.unicode).rjust(cell - len(end)) + end
+            elif cell >= written:
+                text = number(float(values[row, head]), places=places, unicode=screen.unicode)
+                text = text.rjust(cell - len(end)) + end
             else:
                 text = (" " if screen.color else glyphs[shade]) * cell
             parts.append((text, painted(level, screen)))
         lines.append(line(*parts))
-    if cell < 4:
+    if cell < written:
         lines.append(line(*swatches(scale, name, screen)))
     return drawing([*title_lines(title, screen), *lines, *caption_lines(caption, screen)])

@@ -17,6 +17,7 @@ from attn_cli.render.paint import (
     PLAIN,
     Part,
     caption_lines,
+    change,
     drawing,
     flow,
     line,
@@ -26,7 +27,7 @@ from attn_cli.render.paint import (
     swatches,
     title_lines,
 )
-from attn_cli.render.scale import BLANK, WEIGHTS, Scale, marks, painted, squares
+from attn_cli.render.scale import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.render.screen import Screen
 from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float, Int
@@ -56,11 +57,11 @@ class MapView:
     """
 
     values: Float[np.ndarray, "query key"]
-    """Weights, or scores with minus infinity where masked."""
+    """Weights, scores with minus infinity where masked, or changes of weights."""
     query: Labels
     key: Labels
     kind: Kind = "encoder"
-    measure: Literal["weight", "score"] = "weight"
+    measure: Literal["weight", "score", "change"] = "weight"
     unit: Literal["word", "token"] = "word"
     visible: Int[np.ndarray, "query 2"] | None = None
     """First key that each query can see, and one past the last; everything by default."""
@@ -140,7 +141,7 @@ def heatmap(
         room = screen.height - 2 if screen.height else MOST_LINES // 2
     size = _narrowest(view, screen)
     while True:
-        small = pool(values, size, size)
+        small = pool(values, size, size, signed=view.measure == "change")
         scale = _scale(view, small, same=False)
         legend = _legend(view, values, scale, screen, size=size)
         picture = list(_mosaic(view, small, size, scale, screen))
@@ -154,6 +155,8 @@ def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool
     """The `same` for the weights of every map; else, where there are only colours, one that makes the most of them."""
     if view.measure == "score":
         return Scale.between(values)
+    if view.measure == "change":
+        return CHANGES if same else Scale.reaching(np.abs(values)).both_ways()
     return WEIGHTS if same else Scale.reaching(values)
 
 
@@ -206,7 +209,8 @@ def _plans(
     longest = min(_longest(view.key, screen), LONGEST_LABEL)
     gutter = _digits(view.query) + 1 + min(_longest(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
     across = screen.width - gutter
-    least = _number_width(view, values) + (1 if screen.color else 2)
+    # Without colour a shade stands before a number, but before a change its sign.
+    least = _number_width(view, values) + (1 if screen.color or view.measure == "change" else 2)
     each = across // keys
     if each >= least or numbers:
         # A number and its label have a cell to themselves, up to a width that still looks like a heatmap.
@@ -238,8 +242,8 @@ def _digits(axis: Labels) -> int:
 
 
 def _number_width(view: MapView, values: Float[np.ndarray, "query key"]) -> int:
-    if view.measure == "weight" or not np.isfinite(values).any():
-        return 3
+    if view.measure != "score" or not np.isfinite(values).any():
+        return 4 if view.measure == "change" else 3
     places = _places(values)
     return max(len(f"{float(end):.{places}f}") for end in (np.nanmin(values), np.nanmax(values)))
 
@@ -334,9 +338,13 @@ class _Sheet:
         sign = self.strongest if best else self.shading[shade]
         if plan.numbers:
             value, unicode = self.values[row][column], self.screen.unicode
-            weight = self.view.measure == "weight"
-            text = number(value, unicode=unicode) if weight else f"{value:.{self.places}f}"
-            if not self.screen.color and shade:
+            if self.view.measure == "change":
+                text = change(value, unicode=unicode)
+            elif self.view.measure == "weight":
+                text = number(value, unicode=unicode)
+            else:
+                text = f"{value:.{self.places}f}"
+            if not self.screen.color and shade and self.view.measure != "change":  # a change has a sign
                 text = sign + text
             return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
         if self.screen.color:

@@ -22,6 +22,7 @@ __all__ = [
     "bar",
     "caption_lines",
     "cells",
+    "change",
     "drawing",
     "flow",
     "line",
@@ -105,11 +106,18 @@ def text_lines(text: str, screen: Screen) -> list[Text]:
     return flow([[(piece, BOLD)] for piece in pieces], screen, between=" ")
 
 
-def number(value: float, *, unicode: bool = True) -> str:
-    """A weight in three cells: `.58`, `1.0`, and a dot below .005."""
-    if value < 0.005:
+def number(value: float, *, places: int = 2, unicode: bool = True) -> str:
+    """A weight in one cell more than its decimals: `.58`, `1.0`, and a dot below half of the last."""
+    least = 0.5 / 10**places
+    if value < least:
         return "·" if unicode else "."
-    return "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
+    return "1.0" if value >= 1 - least else f"{value:.{places}f}"[1:]
+
+
+def change(value: float, *, unicode: bool = True) -> str:
+    """The difference of two weights in four cells: `+.58`, `-1.0`, and a dot within .005 of none."""
+    size = number(abs(value), unicode=unicode)
+    return size if abs(value) < 0.005 else f"{'-' if value < 0 else '+'}{size}"
 
 
 def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[Part]:
@@ -126,8 +134,20 @@ def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[
     return [(drawn, full), ("━" * rest, left) if rail else (" " * rest, PLAIN)]
 
 
-def pool(values: Float[np.ndarray, "query key"], rows: int, columns: int) -> Float[np.ndarray, "row column"]:
-    """The largest of each rectangle of `rows` x `columns` values; not-a-number only where all of it is."""
+def pool(
+    values: Float[np.ndarray, "query key"], rows: int, columns: int, *, signed: bool = False
+) -> Float[np.ndarray, "row column"]:
+    """The largest of each rectangle of `rows` x `columns` values; not-a-number only where all of it is.
+
+    Args:
+        values: what is made smaller.
+        rows: of a rectangle.
+        columns: of a rectangle.
+        signed: values are changes, of which the one that is furthest from 0 counts.
+    """
+    if signed:
+        most, least = pool(values, rows, columns), -pool(-values, rows, columns)
+        return np.where(-least > most, least, most)
     if rows > 1:
         values = np.fmax.reduceat(values, np.arange(0, values.shape[0], rows), axis=0)
     if columns > 1:
@@ -140,11 +160,12 @@ def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen)
 
     All take as many lines, so a layout need not know which it is.
     """
-    if not screen.color:
+    if not (screen.color and screen.unicode):
+        low = pool(values, 2, 1, signed=scale.signed)
+        if screen.color:
+            return [[(" ", painted(level, screen)) for level in row] for row in scale.levels(low).tolist()]
         glyphs = (*marks(unicode=screen.unicode), " ")  # the last is BLANK's, -1
-        return [[("".join(glyphs[shade] for shade in row), PLAIN)] for row in scale.shades(pool(values, 2, 1))]
-    if not screen.unicode:
-        return [[(" ", painted(level, screen)) for level in row] for row in scale.levels(pool(values, 2, 1)).tolist()]
+        return [[("".join(glyphs[shade] for shade in row), PLAIN)] for row in scale.shades(low)]
     levels = scale.levels(values)
     if len(levels) % 2:
         levels = np.vstack([levels, np.full((1, levels.shape[1]), BLANK, dtype=levels.dtype)])
@@ -159,7 +180,10 @@ def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen)
 
 def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
     """The scale itself: what each colour or shade stands for."""
-    ticks = (scale.low, *scale.steps, scale.high)
+    steps = scale.steps
+    ticks: tuple[float, ...] = (scale.low, *steps, scale.high)
+    if scale.signed:
+        ticks = (scale.low, -steps[2], -steps[0], 0.0, steps[0], steps[2], scale.high)
     words = [_tick(tick, scale) for tick in ticks]
     words[-1] += "+" if scale.clipped else ""
     parts: list[Part] = [(f"{name} ", DIM)]
@@ -170,12 +194,18 @@ def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
             (word.center(size), painted(int(level), screen)) for word, level in zip(words, levels, strict=True)
         ]
     glyphs = marks(unicode=screen.unicode)
+    if scale.signed:
+        said = [f"{glyphs[shade]} {words[tick]}" for shade, tick in ((5, 1), (6, 2), (0, 3), (7, 4), (8, 5))]
+        return [*parts, ("  ".join(said), PLAIN)]
+    glyphs = glyphs[:5]
     pieces = [f"{glyph} {word}" for glyph, word in zip(glyphs, [f"<{words[1]}", *words[1:5]], strict=True)]
     to = "–" if screen.unicode and scale.low >= 0 else " to "
     return [*parts, ("  ".join(pieces) + ("+" if scale.clipped else to + words[5]), PLAIN)]
 
 
 def _tick(value: float, scale: Scale) -> str:
+    if scale.signed:
+        return f"{value:+.3g}".replace("0.", ".") if value else "0"
     if scale.low != 0 or scale.high > 1:
         return f"{value:.1f}"
     return f"{value:.2f}".removeprefix("0") if scale.high == 1 and 0 < value < 1 else f"{value:.3g}".replace("0.", ".")

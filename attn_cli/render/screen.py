@@ -23,7 +23,7 @@ Depth = Literal["truecolor", "256"]
 NARROWEST = 40
 """Columns that every drawing may count on; on a narrower terminal the lines are this long all the same."""
 
-GLYPHS = "▀▄█░▒▓■□━╸·…→×–▁▂▃▅▆▇"
+GLYPHS = "▀▄█░▒▓■□▲▼━╸·…→×–▁▂▃▅▆▇"
 """Every character beyond ASCII that the renderers themselves draw."""
 
 DARK = TerminalTheme((14, 15, 19), (216, 217, 222), [(0, 0, 0)] * 8)

@@ -303,7 +303,9 @@ CAPTURED: Mapping[str, str] = {
 }
 
 
-def model_line(model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | None, screen: Screen) -> Group:
+def model_line(
+    model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | None, screen: Screen, *, lead: str = ""
+) -> Group:
     """Which model this is, how much it read and how its attention was taken, on as few lines as it takes.
 
     Args:
@@ -312,6 +314,7 @@ def model_line(model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | No
         source: what it read; what the encoder read, in an encoder-decoder.
         target: what its decoder read.
         screen: where.
+        lead: what stands before it.
     """
     stack = model.stacks[kind]
     times, dot = ("×", " · ") if screen.unicode else ("x", ", ")
@@ -333,7 +336,7 @@ def model_line(model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | No
     name = clean(model.name, unicode=screen.unicode)
     # The end of a long path says more than its start.
     size = min(width(name), screen.width // 2)
-    pieces: list[list[Part]] = [[(fit(name, size, keep="end", unicode=screen.unicode), BOLD)]]
+    pieces: list[list[Part]] = [[(lead, DIM), (fit(name, size, keep="end", unicode=screen.unicode), BOLD)]]
     pieces += [[(clean(fact, unicode=screen.unicode), DIM)] for fact in facts]
     return drawing(flow(pieces, screen, between=dot))
 

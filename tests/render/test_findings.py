@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -12,12 +13,15 @@ from rich.console import RenderableType
 
 from attn_cli.blocks import Source
 from attn_cli.errors import InputError, UsageError
+from attn_cli.measure.diff import diff
 from attn_cli.measure.explain import explain
 from attn_cli.measure.find import find
 from attn_cli.models import load
+from attn_cli.record import Record
 from attn_cli.render.columns import FEWEST_ROWS, Column, bars, figures, fitting, names, table
 from attn_cli.render.csv import CsvTable
 from attn_cli.render.finding import Finding
+from attn_cli.render.findings.diff import DiffView
 from attn_cli.render.findings.explain import ExplainView
 from attn_cli.render.findings.find import FindView
 from attn_cli.render.json import from_json
@@ -28,7 +32,13 @@ from attn_cli.render.screen import Screen
 from attn_cli.selection import Selection
 from tests.render.drawings import longest, shown
 from tests.render.records import validated
-from tests.samples import decoder_record, encoder_record, translation_record
+from tests.samples import decoder_record, encoder_record, random_map, translation_record
+
+
+def changed(record: Record) -> Record:
+    """The same shape and text, other weights, and another name."""
+    maps = (random_map(m.kind, m.layer, *m.weights.shape[1:], seed=5, causal=m.kind == "decoder") for m in record.maps)
+    return replace(record, maps=tuple(maps), model=replace(record.model, name="other"), notes=("A note.",))
 
 
 def built_in(target: str | None = None) -> Source:
@@ -42,6 +52,12 @@ FINDINGS: dict[str, Finding] = {
     "explain": ExplainView(explain(built_in(), Selection(query="it", head="2.0"))),
     "explain-cross": ExplainView(explain(built_in("Le chat"), Selection(query="▁chat", unit="token", rows="output"))),
     "find-cross": FindView(find(translation_record(), Selection(layer="1"), "trophée,Le", "trophy,didn't")),
+    "diff": DiffView(diff(encoder_record(), changed(encoder_record()), Selection())),
+    "diff-query": DiffView(diff(encoder_record(), changed(encoder_record()), Selection(query="fit,.")), sort="layer"),
+    "diff-row": DiffView(diff(decoder_record(), changed(decoder_record()), Selection(query="fit", head="2.1"))),
+    "diff-blind": DiffView(diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]"))),
+    "diff-cross": DiffView(diff(translation_record(), changed(translation_record()), Selection(unit="token"))),
+    "diff-same": DiffView(diff(encoder_record(), encoder_record(), Selection()), fail_above=0.5),
 }
 """One of each kind at least; a new finding belongs here."""
 WITHOUT_MODEL = {"terms", "why"}
@@ -69,7 +85,8 @@ def test_every_finding_has_a_schema_and_is_tried() -> None:
 def test_json_keeps_to_its_schema(finding: Finding) -> None:
     document = validated(finding.data(), finding.name)
     assert document["finding"] == finding.name
-    assert document["source"]["text"] == finding.title
+    assert document["source"]["text"] == finding.record.source.text
+    assert set(document["notes"]) <= set(finding.notes)
     with pytest.raises(InputError, match=f"is what attn {finding.name} found, and not a record"):
         from_json(finding.data())
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.color import Color
 
-from attn_cli.render.scale import BLANK, PALETTES, SHARES, WEIGHTS, Palette, Scale, ink, marks, painted
+from attn_cli.render.scale import BLANK, CHANGES, PALETTES, SHARES, WEIGHTS, Palette, Scale, ink, marks, painted
 from attn_cli.render.screen import Screen
 
 KEYS = [pytest.param(key, id=" ".join(key)) for key in PALETTES]
@@ -54,6 +54,36 @@ def test_lightness_goes_one_way(key: tuple[str, str]) -> None:
     else:
         assert (steps * towards >= 0).all()
         assert len(set(palette.cells)) >= 12
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_changes_go_away_from_the_ground_both_ways(key: tuple[str, str]) -> None:
+    palette: Palette = PALETTES[key]  # type: ignore[index]
+    towards = 1 if key[0] == "dark" else -1
+    assert len(palette.change_numbers) == len(palette.changes) == 17
+    assert palette.changes[8] == palette.cells[0]
+    for arm in (palette.changes[8::-1], palette.changes[8:]):
+        steps = np.diff([lightness(cell) for cell in arm])
+        if key[1] == "truecolor":
+            np.testing.assert_allclose(steps, steps.mean(), atol=0.01)
+            assert steps.mean() * towards > 0.06
+        else:
+            assert (steps * towards >= 0).all()
+    assert min(contrast(*pair) for pair in zip(palette.changes, palette.change_numbers, strict=True)) >= 4.5
+    for weaker, stronger in ((palette.changes[:8], "blue"), (palette.changes[9:], "red")):
+        for color in weaker:
+            red, _, blue = linear(color)
+            assert (blue > red) == (stronger == "blue")
+
+
+def test_levels_and_shades_of_changes() -> None:
+    # 25 ± 8 x |change|^(2/3): .05 -> 1.09, .25 -> 3.17, .5 -> 5.04
+    values = np.array([-1, -0.5, -0.25, -0.05, 0, 0.04, 0.05, 0.25, 1, np.nan], np.float32)
+    assert CHANGES.levels(values).tolist() == [17, 20, 22, 24, 25, 26, 26, 28, 33, BLANK]
+    assert CHANGES.shades(values).tolist() == [5, 5, 5, 6, 0, 0, 7, 8, 8, BLANK]
+    assert "".join(marks(unicode=True)[shade] for shade in (5, 6, 0, 7, 8)) == "▼-·+▲"
+    assert painted(33, Screen()).bgcolor == Color.parse(PALETTES["dark", "truecolor"].changes[-1])
+    assert ink(17, 25, Screen()).color == painted(17, Screen()).bgcolor
 
 
 @pytest.mark.parametrize("key", KEYS)

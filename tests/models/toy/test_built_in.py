@@ -107,6 +107,7 @@ def test_transformers_sees_the_same() -> None:
         ["inspect", "The cat sat on the mat"],
         ["translate", "The cat sat on the mat"],
         ["find", "The cat sat on the mat", "cat", "mat"],
+        ["diff", "The cat sat on the mat", "The dog sat on the mat"],
     ],
     ids=" ".join,
 )

@@ -1,0 +1,321 @@
+"""What changed between two looks: two texts, two models, or two records, laid over each other word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from functools import cached_property
+
+import numpy as np
+
+from attn_cli.blocks import Block, Source
+from attn_cli.errors import ModelError, SelectionError
+from attn_cli.measure.collect import layer_bytes, map_bytes
+from attn_cli.memory import require
+from attn_cli.plan import Plan, choose_queries, make_plan
+from attn_cli.record import Record
+from attn_cli.selection import Selection
+from attn_cli.shapes import Bool, Float, Int
+from attn_cli.words import Regroup, Units
+
+__all__ = ["Change", "Differences", "HeadChange", "Overlay", "diff", "divergence", "overlay"]
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """Two sequences of units laid over each other: each place holds a unit of A, of B, or of both."""
+
+    a: Int[np.ndarray, "place"]
+    """Index of A's unit at each place; -1 where there is only one of B."""
+    b: Int[np.ndarray, "place"]
+    """Index of B's unit at each place; -1 where there is only one of A."""
+    labels: tuple[str, ...]
+    """`it` where both are the same, `big/small` where they differ, `-very` or `+very` where there is one alone."""
+    special: tuple[bool, ...]
+    same: tuple[bool, ...]
+    """Whether both have the same unit there."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def both(self) -> Bool[np.ndarray, "place"]:
+        """Where there is a unit of each."""
+        both: Bool[np.ndarray, "place"] = (self.a >= 0) & (self.b >= 0)
+        return both
+
+
+def overlay(a: Units, b: Units) -> Overlay:
+    """Lay two sequences of units over each other: those that are the same, and between them as many for as many others.
+
+    The same are found by `difflib`: the longest run that both have, then the longest before and after it, and so on.
+    """
+    ones, others = (list(zip(units.labels, units.special, strict=True)) for units in (a, b))
+    places: list[tuple[int, int]] = []
+    for what, first, stop, other_first, other_stop in SequenceMatcher(None, ones, others, False).get_opcodes():
+        left, right = range(first, stop), range(other_first, other_stop)
+        if what == "equal" or len(left) == len(right):
+            places += zip(left, right, strict=True)
+        else:
+            places += [(index, -1) for index in left] + [(-1, index) for index in right]
+    return Overlay(
+        a=np.array([place[0] for place in places], np.intp),
+        b=np.array([place[1] for place in places], np.intp),
+        labels=tuple(_label(a, b, *place) for place in places),
+        special=tuple(a.special[one] if one >= 0 else b.special[other] for one, other in places),
+        same=tuple(min(place) >= 0 and ones[place[0]] == others[place[1]] for place in places),
+    )
+
+
+def _label(a: Units, b: Units, one: int, other: int) -> str:
+    if one < 0:
+        return f"+{b.labels[other]}"
+    if other < 0:
+        return f"-{a.labels[one]}"
+    return a.labels[one] if a.labels[one] == b.labels[other] else f"{a.labels[one]}/{b.labels[other]}"
+
+
+def divergence(p: Float[np.ndarray, "*rows key"], q: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows"]:
+    """Jensen-Shannon divergence of each pair of rows, in bits: 0 where they are the same, 1 where they share no key.
+
+    (KL(p ‖ m) + KL(q ‖ m)) / 2 with m = (p + q) / 2 (Lin 1991, "Divergence Measures Based on the Shannon Entropy",
+    equations 3.2 and 4.1).
+    """
+    p, q = p.astype(np.float64), q.astype(np.float64)
+    mean = (p + q) / 2
+    total = np.zeros(p.shape[:-1])
+    for rows in (p, q):
+        terms = np.divide(rows, mean, out=np.ones_like(mean), where=rows > 0)
+        np.log2(terms, out=terms)
+        total += np.vecdot(rows, terms) / 2
+    result: Float[np.ndarray, "*rows"] = np.clip(total, 0, 1)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One weight in A and in B."""
+
+    query: int
+    """Place among the queries of both."""
+    key: int
+    """Place among the keys of both."""
+    a: float
+    b: float
+
+
+@dataclass(frozen=True, eq=False)
+class HeadChange:
+    """How much one head changed."""
+
+    layer: int
+    head: int
+    divergence: float
+    """Mean over the rows that tell anything; not-a-number where there is none."""
+    rows: Float[np.ndarray, "row"]
+    """Of each row compared; not-a-number where it can see no more than one key."""
+    largest: Change | None
+    """The weight that changed most; None where no row can be compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """The rows of one layer that both have, over the keys of either."""
+
+    heads: tuple[int, ...]
+    a: Float[np.ndarray, "head row key"]
+    b: Float[np.ndarray, "head row key"]
+    seen: Bool[np.ndarray, "row key"]
+    """Keys that the row can see in A or in B."""
+    rows: Float[np.ndarray, "head row"]
+    """Divergences."""
+
+
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """What `diff` found."""
+
+    a: Record
+    """The model, the text and what was asked for; without maps."""
+    b: Record
+    plans: tuple[Plan, Plan]
+    queries: Overlay
+    keys: Overlay
+    chosen: tuple[int, ...]
+    """Places of the queries compared, each of them in both."""
+    query: str | None
+    """What `--query` named; None for all."""
+    heads: tuple[HeadChange, ...]
+    """Those that changed most first."""
+    layers: Mapping[int, _Layer]
+
+    def maps(self, layer: int, head: int) -> tuple[Float[np.ndarray, "row key"], Float[np.ndarray, "row key"]]:
+        """A head's weights in A and in B: rows are those compared, columns the keys of either."""
+        found = self.layers[layer]
+        index = found.heads.index(head)
+        return found.a[index], found.b[index]
+
+    def changes(self, layer: int, head: int) -> Float[np.ndarray, "row key"]:
+        """A head's weights in B less those in A; not-a-number where neither can see the key."""
+        a, b = self.maps(layer, head)
+        return np.where(self.layers[layer].seen, b - a, np.float32(np.nan))
+
+    @cached_property
+    def most(self) -> float:
+        """The largest divergence of a head; 0 where there is none."""
+        known = [head.divergence for head in self.heads if np.isfinite(head.divergence)]
+        return max(known, default=0.0)
+
+
+def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) -> Differences:
+    """Hold two looks against each other, head by head.
+
+    Args:
+        a: a text given to a model, or a record of one.
+        b: another, of a model with as many layers and heads.
+        selection: kind, layers, heads, units and the query to compare.
+        verify: also check the weights against what the layers computed.
+
+    Raises:
+        SelectionError: a kind, layer, head or word is not there, or has no counterpart.
+        ModelError: the models differ in shape, could not be run, or have no attention.
+        MemoryLimitError: the weights of both would not fit in memory.
+        ExactnessError: what a model gave are not attention weights.
+    """
+    everything = replace(selection, query=None)
+    plans = make_plan(a, everything), make_plan(b, everything)
+    _check_shapes(*plans)
+    queries, keys = overlay(plans[0].queries, plans[1].queries), overlay(plans[0].keys, plans[1].keys)
+    chosen = _chosen(plans, queries, selection.query)
+    _check_memory(plans, len(chosen), len(keys))
+    laid: list[_Lay] = []
+    records: list[Record] = []
+    for plan, rows, columns in zip(plans, (queries.a, queries.b), (keys.a, keys.b), strict=True):
+        lay = _Lay(rows[list(chosen)], columns)
+        asked = replace(plan, chosen=tuple(sorted(lay.rows.tolist())))
+        report = plan.source.stream(asked.request(verify=verify), Regroup(plan.queries, plan.keys, lay))
+        records.append(Record.of(plan.source, report, selection))
+        laid.append(lay)
+    layers = {}
+    heads = []
+    for number, names in plans[0].heads.items():
+        layer = _compare(names, laid[0].layers[number], laid[1].layers[number])
+        layers[number] = layer
+        heads += [_head_change(number, index, layer, chosen) for index in range(len(names))]
+    heads.sort(key=lambda head: -np.nan_to_num(head.divergence, nan=-1.0))
+    return Differences(records[0], records[1], plans, queries, keys, chosen, selection.query, tuple(heads), layers)
+
+
+def _check_shapes(a: Plan, b: Plan) -> None:
+    if a.kind != b.kind:
+        raise SelectionError(f"A is shown in its {a.kind} attention and B in its {b.kind}", "Choose one with --kind")
+    if a.rows != b.rows:
+        raise SelectionError(f"A is shown in its {a.rows} rows and B in its {b.rows} rows", "Choose one with --rows")
+    one, other = (plan.source.model.stacks[plan.kind] for plan in (a, b))
+    if (one.layers, one.heads) != (other.layers, other.heads):
+        shapes = [
+            f"{stack.layers} layers × {'–'.join(map(str, sorted(set(stack.heads.values()))))} heads"
+            for stack in (one, other)
+        ]
+        raise ModelError(
+            f"The {a.kind} attention of A has another shape than that of B ({shapes[0]}, {shapes[1]})",
+            "Compare models with as many layers and heads",
+        )
+
+
+def _chosen(plans: tuple[Plan, Plan], queries: Overlay, query: str | None) -> tuple[int, ...]:
+    """Places of the rows to compare.
+
+    Raises:
+        SelectionError: a word is in neither text, or in one alone; or the texts share no place.
+    """
+    both = queries.both
+    if query is None:
+        if not both.any():
+            raise SelectionError("The texts have no word in common", "Compare texts that are alike")
+        return tuple(np.flatnonzero(both).tolist())
+    try:
+        wanted, places = choose_queries(plans[0].queries, query), queries.a
+    except SelectionError as error:
+        try:
+            wanted, places = choose_queries(plans[1].queries, query), queries.b
+        except SelectionError:
+            raise error from None
+    found = [int(np.flatnonzero(places == index)[0]) for index in wanted]
+    alone = [place for place in found if not both[place]]
+    if alone:
+        raise SelectionError(
+            f"{queries.labels[alone[0]][1:]!r} has no counterpart in {'A' if places is queries.b else 'B'}",
+            "Choose a word that stands in both",
+        )
+    return tuple(sorted(found))
+
+
+def _check_memory(plans: tuple[Plan, Plan], rows: int, keys: int) -> None:
+    heads = plans[0].head_count
+    require(
+        2 * map_bytes(heads, rows, keys) + max(map(layer_bytes, plans)),
+        f"Comparing {heads} heads of {rows:,} × {keys:,} weights",
+        "Choose fewer with --layer, --head or --query",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Laid:
+    """The rows of one layer, at the places of both."""
+
+    weights: Float[np.ndarray, "head row key"]
+    seen: Bool[np.ndarray, "row key"]
+    sink: Float[np.ndarray, "head row"]
+
+
+class _Lay:
+    """A collector that lays rows out over the places of both.
+
+    Args:
+        rows: the query of each row to keep; what it eats must be in the same units (see `Regroup`).
+        keys: the key at each place; -1 where there is none.
+    """
+
+    def __init__(self, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "key"]) -> None:
+        self.rows, self.keys = rows, keys
+        self.layers: dict[int, _Laid] = {}
+
+    def __call__(self, block: Block) -> None:
+        shape = len(block.heads), len(self.rows), len(self.keys)
+        if block.layer not in self.layers:
+            self.layers[block.layer] = _Laid(
+                np.zeros(shape, np.float32), np.zeros(shape[1:], np.bool_), np.zeros(shape[:2], np.float32)
+            )
+        laid = self.layers[block.layer]
+        places = np.flatnonzero((self.rows >= block.start) & (self.rows < block.start + block.visible.shape[0]))
+        rows = self.rows[places] - block.start
+        own = np.flatnonzero((self.keys >= 0) & (self.keys < block.weights.shape[2]))
+        laid.weights[:, places[:, None], own] = block.weights[:, rows[:, None], self.keys[own]]
+        visible = block.visible[rows]
+        laid.seen[places] = (self.keys >= visible[:, :1]) & (self.keys < visible[:, 1:]) & (self.keys >= 0)
+        if block.sink is not None:
+            laid.sink[:, places] = block.sink[:, rows]
+
+
+def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
+    # What a learned sink takes is a key like any other, that both have.
+    p, q = (np.concatenate([laid.weights, laid.sink[:, :, None]], axis=2) for laid in (a, b))
+    telling = np.maximum(a.seen.sum(axis=1), b.seen.sum(axis=1)) >= 2
+    # A row may have nothing: where it sees nothing, or all that it had was on what is hidden.
+    telling = telling & (p.sum(axis=2) > 0) & (q.sum(axis=2) > 0)
+    rows = divergence(p, q)
+    return _Layer(tuple(heads), a.weights, b.weights, a.seen | b.seen, np.where(telling, rows, np.nan))
+
+
+def _head_change(number: int, index: int, layer: _Layer, chosen: Sequence[int]) -> HeadChange:
+    rows = layer.rows[index]
+    telling = np.isfinite(rows)
+    largest = None
+    if telling.any():
+        sizes = np.where(telling[:, None], np.abs(layer.b[index] - layer.a[index]), -1)
+        row, key = (int(place) for place in np.unravel_index(int(sizes.argmax()), sizes.shape))
+        largest = Change(chosen[row], key, float(layer.a[index, row, key]), float(layer.b[index, row, key]))
+    mean = float(rows[telling].mean()) if telling.any() else float("nan")
+    return HeadChange(number, layer.heads[index], mean, rows, largest)
