@@ -71,10 +71,18 @@ class Given:
             model = model or loaded(self.model)
             try:
                 with working("Running", self.model.model):
-                    shown = show(prepared(model, sentence, self.reading, self.pair), Selection())
+                    shown = show(self.prepared(model, sentence), Selection())
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
             yield shown
+
+    def prepared(self, model: Model, sentence: Sentence) -> Source:
+        """A sentence, given to a model.
+
+        Raises:
+            AttnError: the model cannot read it.
+        """
+        return prepared(model, sentence, self.reading, self.pair)
 
 
 def prepared(model: Model, sentence: Sentence, reading: TextOptions, pair: str | None = None) -> Source:
