@@ -217,6 +217,34 @@ TERMS: tuple[Term, ...] = (
         also=("link", "links"),
     ),
     Term(
+        "even row",
+        "A row that gives each token that it can see the same weight; to a word, as often as that has tokens.",
+        "tokens of the key / visible tokens",
+        "find (column × even: the weight divided by it)",
+        "",
+        ("even",),
+    ),
+    Term(
+        "usual",
+        "What a head gives to other words as far apart, in the same direction: much where it looks at a position.",
+        "mean of weight(i, i + key - query) over the other i, special tokens aside",
+        "find (column usual; --sort usual)",
+    ),
+    Term(
+        "others",
+        "What a head gives to the same word from all others: much in a head that rests on it, whoever asks.",
+        "mean of weight(i, key) over the other i, special tokens and the key itself aside",
+        "find (column others; --sort others)",
+    ),
+    Term(
+        "divergence",
+        "How far two rows are from each other: 0 bits where they are the same, 1 where they share no key.",
+        "(sum of p · log2(p / m) + sum of q · log2(q / m)) / 2, with m = (p + q) / 2",
+        "diff (column divergence; --fail-above)",
+        "Lin 1991, equations 3.2 and 4.1 (Jensen-Shannon)",
+        ("jensen-shannon", "bits"),
+    ),
+    Term(
         "sink",
         "A place that takes weight and gives little: the first token (column first), or in some models a score of its "
         "own that no key has (a learned sink). With a learned sink the weights of a row and its sink sum to 1.",

@@ -62,7 +62,7 @@ def run(
     least: Annotated[float, _select("--min", metavar="X", min=0, max=1, help="List weights from X on.")] = 0.0,
     choice: HeadOptions,
     sort: Annotated[
-        Literal["weight", "distance", "others", "layer"],
+        Literal["weight", "usual", "others", "layer"],
         _display(help="By weight, or by how far it is above the column named."),
     ] = "weight",
     display: DisplayOptions,

@@ -50,13 +50,13 @@ def test_head_3_1_of_minilm_leads_from_it_to_the_trophy(attn: Run) -> None:
     ]
 
 
-def test_a_positional_head_is_told_by_its_distance(attn: Run) -> None:
+def test_a_positional_head_is_told_by_what_is_usual(attn: Run) -> None:
     """Head 0.2 looks at the word before, whatever it is."""
     document = found(attn, SENTENCE, "it", "because", "--model", "MODEL")
     assert (document["links"][0]["layer"], document["links"][0]["head"]) == (0, 2)
     assert document["links"][0]["weight"] > 0.99
-    assert document["links"][0]["distance"] > 0.9
-    first = found(attn, SENTENCE, "it", "because", "--model", "MODEL", "--sort", "distance")["links"][0]
+    assert document["links"][0]["usual"] > 0.9
+    first = found(attn, SENTENCE, "it", "because", "--model", "MODEL", "--sort", "usual")["links"][0]
     assert (first["layer"], first["head"]) != (0, 2)
 
 
@@ -149,7 +149,7 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
         ([SENTENCE, "it", "trophy", "--min", "2"], 2, "'2' is more than 1"),
         ([SENTENCE, "it", "trophy", "--min", "nan"], 2, "'nan' is not a number"),
         ([SENTENCE, "it", "trophy", "--min", "few"], 2, "'few' is not a number"),
-        ([SENTENCE, "it", "trophy", "--sort", "focus"], 2, "is none of weight, distance, others, layer"),
+        ([SENTENCE, "it", "trophy", "--sort", "focus"], 2, "is none of weight, usual, others, layer"),
         ([SENTENCE, "it", "trophy", "--layer", "7"], 4, "There is no layer 7"),
         ([SENTENCE, "it", "trophy", "--head", "2.5,3"], 2, "mixes"),
         ([SENTENCE, "it", "trophy", "more"], 2, "put the sentence in quotes"),
@@ -172,7 +172,7 @@ def test_from_python(minilm: str) -> None:
 
 SCREENS = {
     "one": [SENTENCE, "it", "trophy"],
-    "several": [SENTENCE, "it", "the,trophy,suitcase", "--both", "--min", "0.2", "--sort", "distance"],
+    "several": [SENTENCE, "it", "the,trophy,suitcase", "--both", "--min", "0.2", "--sort", "usual"],
 }
 
 

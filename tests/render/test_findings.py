@@ -47,7 +47,7 @@ def built_in(target: str | None = None) -> Source:
 
 
 FINDINGS: dict[str, Finding] = {
-    "find": FindView(find(encoder_record(), Selection(), "trophy", "fit", both=True), least=0.1, sort="distance"),
+    "find": FindView(find(encoder_record(), Selection(), "trophy", "fit", both=True), least=0.1, sort="usual"),
     "find-masked": FindView(find(decoder_record(), Selection(unit="token"), "tro", "fit")),
     "explain": ExplainView(explain(built_in(), Selection(query="it", head="2.0"))),
     "explain-cross": ExplainView(explain(built_in("Le chat"), Selection(query="▁chat", unit="token", rows="output"))),

@@ -30,11 +30,11 @@ from attn_cli.shapes import Float
 
 __all__ = ["FindSort", "FindView"]
 
-FindSort = Literal["weight", "distance", "others", "layer"]
+FindSort = Literal["weight", "usual", "others", "layer"]
 
 ORDER: Mapping[FindSort, Callable[[FoundLink], float | tuple[int, int]]] = {
     "weight": lambda link: -link.weight,
-    "distance": lambda link: _over(link.usual, link),
+    "usual": lambda link: _over(link.usual, link),
     "others": lambda link: _over(link.others, link),
     "layer": lambda link: (link.layer, link.head),
 }
@@ -59,12 +59,12 @@ class FindView(Finding):
     units: ClassVar[Mapping[str, str]] = {
         "weight": "share of 1",
         "even": "the weight if the row were the same for each token that it can see",
-        "distance": "the head's mean weight between other units as far apart, in the same direction",
+        "usual": "the head's mean weight between other units as far apart, in the same direction",
         "others": "the head's mean weight to the same key from all other units",
     }
     columns: ClassVar[tuple[str, ...]] = (
         *("kind", "layer", "head", "query", "query_text", "key", "key_text"),
-        *("weight", "even", "distance", "others"),
+        *("weight", "even", "usual", "others"),
     )
 
     @property
@@ -101,7 +101,7 @@ class FindView(Finding):
                     **self._ends(link.pair),
                     "weight": np.float32(link.weight),
                     "even": np.float32(link.even),
-                    "distance": None if link.usual is None else np.float32(link.usual),
+                    "usual": None if link.usual is None else np.float32(link.usual),
                     "others": None if link.others is None else np.float32(link.others),
                 }
                 for link in self.links
@@ -213,8 +213,8 @@ class FindView(Finding):
             ),
         ]
         if plan.kind != "cross":
-            note = f"distance: this head's mean between {self._alike()}."
-            columns.append(figures("distance", [link.usual for link in links], rank=2, note=note))
+            note = f"usual: this head's mean between {self._alike()}."
+            columns.append(figures("usual", [link.usual for link in links], rank=2, note=note))
         note = f"others: its mean to {self._key()} from the other {unit}."
         columns.append(figures("others", [link.others for link in links], rank=3, note=note))
         return table(columns, screen, order=self.sort, caption=self._cut(len(links), count))
@@ -238,14 +238,14 @@ class FindView(Finding):
             return ""
         how = {
             "weight": "strongest first",
-            "distance": "most above what is usual at their distance first",
+            "usual": "most above what is usual first",
             "others": "most above the others first",
             "layer": "the first",
         }[self.sort]
         return f"{shown} of {count:,} {'links' if len(self.found.pairs) > 1 else 'heads'}, {how}; --all shows all."
 
     def _alike(self) -> str:
-        """Which pairs `distance` is the mean of."""
+        """Which pairs `usual` is the mean of."""
         found = self.found
         unit = found.plan.selection.unit
         if len(found.pairs) > 1:

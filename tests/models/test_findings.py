@@ -1,0 +1,88 @@
+"""Links and differences on tiny models of many families, held against transformers' own eager attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attn_cli.blocks import Eat, ModelInfo, Report, Request, Token, Tokens
+from attn_cli.measure.diff import diff, divergence
+from attn_cli.measure.find import find
+from attn_cli.models.capture import stacks, stream
+from attn_cli.selection import Selection
+from tests.models.families import FAMILIES, SOURCE, TARGET, build, inputs_of, reference
+
+TRIED = [
+    *("bert", "modernbert", "gpt2", "gpt_neox", "llama", "mistral", "gemma2", "gpt_oss", "qwen3", "deepseek_v2"),
+    *("t5", "bart", "marian", "m2m_100", "jamba", "deberta-v2", "xlnet", "bloom"),
+]
+
+
+def numbered(letter: str, count: int) -> Tokens:
+    return Tokens("", tuple(Token(f"{letter}{index}", 0, 0, None) for index in range(count)), ())
+
+
+@dataclass
+class Given:
+    """Tokens given to a tiny model."""
+
+    network: Any
+    inputs: Mapping[str, Any]
+    model: ModelInfo
+    source: Tokens
+    target: Tokens | None
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        return stream(self.network, self.inputs, request, eat, rows=5)
+
+
+def given(name: str, *, changed: bool = False) -> Given:
+    """A family's model and its tokens; one of them is another where `changed`."""
+    network = build(name)
+    inputs = inputs_of(network)
+    if changed:
+        for tokens in inputs.values():
+            tokens[0, 4] = 3 + (int(tokens[0, 4]) + 29) % 90
+    info = ModelInfo(name, name, stacks(network), "hooks" if FAMILIES[name].older else "interface")
+    target = numbered("t", TARGET + 1) if "decoder_input_ids" in inputs else None
+    return Given(network, inputs, info, numbered("s", SOURCE), target)
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_links_are_the_models_own_weights(name: str) -> None:
+    source = given(name)
+    maps = reference(source.network, source.inputs).maps
+    for kind in source.model.stacks:
+        query, key = (
+            (f"t{TARGET - 2}", "s3") if kind == "cross" else ("t9", "t2") if target(source, kind) else ("s9", "s2")
+        )
+        found = find(source, Selection(kind=kind, unit="token"), query, key)
+        expected = {
+            (layer, head): float(row[int(query[1:]), int(key[1:])])
+            for layer, weights in maps[kind].items()
+            for head, row in enumerate(weights)
+        }
+        seen = {(link.layer, link.head): link.weight for link in found.links}
+        assert expected.keys() >= seen.keys()
+        for place, weight in expected.items():
+            assert seen.get(place, 0.0) == pytest.approx(weight, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_differences_are_those_of_the_models_own_weights(name: str) -> None:
+    one, other = given(name), given(name, changed=True)
+    first, second = (reference(source.network, source.inputs).maps for source in (one, other))
+    for kind in one.model.stacks:
+        selection = Selection(kind=kind, unit="token")
+        assert diff(one, one, selection).most == 0
+        found = diff(one, other, selection)
+        assert found.most > 0
+        for head in found.heads:
+            a, b = first[kind][head.layer][head.head], second[kind][head.layer][head.head]
+            rest = [np.maximum(1 - rows.sum(axis=1, keepdims=True), 0) for rows in (a, b)]  # of a learned sink
+            rows = divergence(np.hstack([a, rest[0]]), np.hstack([b, rest[1]]))
+            np.testing.assert_allclose(head.rows[np.isfinite(head.rows)], rows[np.isfinite(head.rows)], atol=1e-4)
