@@ -13,6 +13,8 @@ from attn_cli.words import Units
 
 __all__ = ["HeadSummary", "Link", "Summarize", "entropy"]
 
+FIRST_ROWS = 8
+"""Of a block, in which links are looked for first."""
 TINY = np.float32(np.finfo(np.float32).tiny)
 
 
@@ -134,22 +136,23 @@ class Summarize:
         weights: Float[np.ndarray, "query key"],
         positions: Int[np.ndarray, "query"],
     ) -> None:
-        # Few weights beat the weakest link kept so far, so everything after this comparison is small.
-        floor = np.float32(kept[-1].weight if len(kept) == self.links else 0.0)
-        # (On a flat array, finding them is thirty times faster.)
-        rows, keys = np.unravel_index(np.flatnonzero(weights > floor), weights.shape)
-        queries = positions[rows]
-        fit = self._query_links[queries] & self._key_links[keys]
-        if kind != "cross":
-            fit &= queries != keys
-        if kind == "decoder" and self.keys.shows_first:
-            fit &= keys > 0
-        rows, keys, queries = rows[fit], keys[fit], queries[fit]
-        strengths = weights[rows, keys]
-        best = np.argsort(-strengths, kind="stable")[: self.links]
-        kept.extend(Link(int(queries[i]), int(keys[i]), float(strengths[i])) for i in best)
-        kept.sort(key=lambda link: -link.weight)
-        del kept[self.links :]
+        # Once the first rows have been seen, few weights beat the weakest link kept, so what follows this is small.
+        for first, part in ((0, weights[:FIRST_ROWS]), (FIRST_ROWS, weights[FIRST_ROWS:])):
+            floor = np.float32(kept[-1].weight if len(kept) == self.links else 0.0)
+            # (On a flat array, finding them is thirty times faster.)
+            rows, keys = np.unravel_index(np.flatnonzero(part > floor), part.shape)
+            queries = positions[first + rows]
+            fit = self._query_links[queries] & self._key_links[keys]
+            if kind != "cross":
+                fit &= queries != keys
+            if kind == "decoder" and self.keys.shows_first:
+                fit &= keys > 0
+            rows, keys, queries = rows[fit], keys[fit], queries[fit]
+            strengths = part[rows, keys]
+            best = np.argsort(-strengths, kind="stable")[: self.links]
+            kept.extend(Link(int(queries[i]), int(keys[i]), float(strengths[i])) for i in best)
+            kept.sort(key=lambda link: -link.weight)
+            del kept[self.links :]
 
     @property
     def result(self) -> tuple[HeadSummary, ...]:
