@@ -8,7 +8,7 @@ answer needs and not layers x heads x queries x keys.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Alignment",
     "Block",
+    "Companion",
     "Eat",
     "Kind",
     "ModelInfo",
@@ -39,6 +40,7 @@ __all__ = [
     "each_head",
     "key_tokens",
     "query_tokens",
+    "stream_each",
 ]
 
 
@@ -292,6 +294,34 @@ class Source(Protocol):
             ModelError: the model could not be run.
             ExactnessError: what it gave are not attention weights.
         """
+
+
+@runtime_checkable
+class Companion(Protocol):
+    """A `Source` that can be run side by side with others of its model."""
+
+    def stream_with(
+        self, sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]
+    ) -> Iterable[Report]:
+        """Run all of these, itself among them; see `stream_each`."""
+
+
+def stream_each(sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]) -> Iterable[Report]:
+    """Run several texts, side by side where their model can.
+
+    Args:
+        sources: texts given to one model, or records.
+        request: which heads.
+        turn: called with each text before its blocks come; they come to what it returns.
+
+    Raises:
+        ModelError: the model could not be run.
+        ExactnessError: what it gave are not attention weights.
+    """
+    first = sources[0]
+    if len(sources) > 1 and isinstance(first, Companion):
+        return first.stream_with(sources, request, turn)
+    return (source.stream(request, turn(source)) for source in sources)
 
 
 def key_tokens(source: Source, kind: Kind) -> Tokens:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attn_cli.errors import SelectionError, quoted
+from attn_cli.roles import COREFERENCE, FEWEST, FEWEST_CASES, OFFSET, RELATION, ROLES, Role
 
 __all__ = ["TERMS", "Term", "find_terms"]
 
@@ -29,6 +30,20 @@ class Term:
     """Who defined it."""
     also: tuple[str, ...] = ()
     """Other names that it can be asked for by."""
+
+
+def _of_role(role: Role) -> Term:
+    """A role as a term: where such a head looks, what it is scored by, and from where on it is given."""
+    many = FEWEST_CASES if role in {RELATION, COREFERENCE} else FEWEST
+    beats = f"from {role.threshold:g} on and " if role.threshold else ""
+    return Term(
+        f"{role.name} head",
+        f"A head that looks at {role.looks_at}. The role is given {beats}above {role.baseline}, where at least {many} "
+        "rows tell.",
+        role.formula,
+        f"heads; heads --by {role.name.replace(' ', '-')}",
+        role.source,
+    )
 
 
 TERMS: tuple[Term, ...] = (
@@ -287,6 +302,20 @@ TERMS: tuple[Term, ...] = (
         "Och and Ney 2003, section 2.2",
         ("aer",),
     ),
+    Term(
+        "role",
+        "What a head is for, by where its weight goes. A head is given a role where its score is above the role's "
+        "threshold and above its baseline.",
+        shown="heads",
+        also=("roles",),
+    ),
+    Term(
+        "baseline",
+        "What a score must beat before it says anything: an even row, the best fixed offset, chance.",
+        shown="heads (column baseline)",
+        also=("baselines",),
+    ),
+    *map(_of_role, (*ROLES, OFFSET, RELATION, COREFERENCE)),
 )
 
 
@@ -302,7 +331,7 @@ def find_terms(word: str | None) -> Sequence[Term]:
     if word is None:
         return TERMS
     wanted = _plain(word)
-    exact = [term for term in TERMS if wanted in (_plain(term.name), *map(_plain, term.also))]
+    exact = [term for term in TERMS if wanted in (_plain(term.name), _called(term), *map(_plain, term.also))]
     found = exact or [term for term in TERMS if wanted and wanted in _plain(term.name)]
     if not found:
         names = {_plain(name): (name, term.name) for term in TERMS for name in (*term.also, term.name)}
@@ -313,6 +342,11 @@ def find_terms(word: str | None) -> Sequence[Term]:
             f"Did you mean {' or '.join(near)}" if near else f"The terms are: {', '.join(term.name for term in TERMS)}",
         )
     return found
+
+
+def _called(term: Term) -> str:
+    """A role's name without the word that all of them end in."""
+    return _plain(term.name).removesuffix(" head")
 
 
 def _plain(name: str) -> str:

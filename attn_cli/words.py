@@ -95,6 +95,20 @@ def make_tokens(
 
 def at_spaces(tokens: Tokens) -> Tokens:
     """The same tokens with words as aligners' tools count them: what stands between spaces."""
+    return _regrouped(tokens, spaced_words)
+
+
+def at_cells(tokens: Tokens, cells: list[tuple[int, int]]) -> Tokens:
+    """The same tokens with other words.
+
+    Args:
+        tokens: of one text.
+        cells: where each word begins, and one past its end, in their order.
+    """
+    return _regrouped(tokens, lambda _: cells)
+
+
+def _regrouped(tokens: Tokens, cells_of: Callable[[str], list[tuple[int, int]]]) -> Tokens:
     every = tokens.tokens
     return make_tokens(
         tokens.text,
@@ -104,7 +118,7 @@ def at_spaces(tokens: Tokens) -> Tokens:
         pair=tokens.pair,
         segments=[token.segment for token in every],
         ids=[token.id for token in every],
-        cells_of=spaced_words,
+        cells_of=cells_of,
     )
 
 

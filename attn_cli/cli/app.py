@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from attn_cli import __version__
-from attn_cli.cli import diff, explain, find, inspect, models, schema, terms, train, translate, view, why
+from attn_cli.cli import diff, explain, find, heads, inspect, models, schema, terms, train, translate, view, why
 from attn_cli.cli.commands import Command, Group
 from attn_cli.cli.streams import ReaderGoneError, say, standard_streams
 from attn_cli.errors import AttnError, MemoryLimitError, UsageError, shortened
@@ -39,7 +39,7 @@ app = typer.Typer(
     help="See what a Transformer attends to: per-head tables and heatmaps, in the terminal.",
     epilog=EPILOG,
 )
-for command in (inspect, translate, explain, find, diff, why, view, models, train, terms, schema):
+for command in (inspect, translate, explain, find, heads, diff, why, view, models, train, terms, schema):
     app.command(command.NAME, help=command.HELP, epilog=command.EPILOG, cls=Command)(command.run)
 
 

@@ -88,13 +88,18 @@ def lines_of(path: Path) -> Iterator[Sentence]:
         yield from _lines(lines, str(path))
 
 
-def count_lines(path: Path) -> int | None:
-    """How many lines a file has, the last without a line end counted; None where that would use it up, as in a pipe."""
+def count_lines(path: Path, *, blanks: bool = True) -> int | None:
+    """How many lines a file has, the last without a line end counted; None where that would use it up, as in a pipe.
+
+    Args:
+        path: the file.
+        blanks: count blank lines too.
+    """
     if not path.is_file():
         return None
     try:
         with path.open("rb") as lines:
-            return sum(1 for _ in lines)
+            return sum(1 for line in lines if blanks or line.strip())
     except OSError:  # whoever reads it will say so
         return None
 

@@ -94,6 +94,16 @@ class Summarize:
         self._query_links = ~np.asarray(queries.special, dtype=np.bool_)
         self._key_links = ~np.asarray(keys.special, dtype=np.bool_)
 
+    def turn(self, queries: Units, keys: Units) -> None:
+        """Turn to another text, whose rows count with those seen so far; links would be of several texts, so none.
+
+        Raises:
+            ValueError: links are kept.
+        """
+        if self.links:
+            raise ValueError("links are of one text")
+        self.queries, self.keys = queries, keys
+
     def __call__(self, block: Block) -> None:
         running = self._running.setdefault((block.kind, block.layer), _Running(block.heads))
         counts = block.visible[:, 1] - block.visible[:, 0]

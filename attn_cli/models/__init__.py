@@ -143,6 +143,16 @@ class Model(Protocol):
             ModelError: the tokenizer and the model do not belong together.
         """
 
+    def plain_tokens(self) -> Sequence[int]:
+        """Tokens of words or parts of them, no two of which read the same but for case."""
+
+    def prepare_tokens(self, ids: Sequence[int]) -> Source:
+        """A text of exactly these tokens, between the special ones that the model puts around any.
+
+        Raises:
+            InputError: there are more than the model has positions for.
+        """
+
     def translate(
         self,
         texts: Sequence[str],

@@ -35,7 +35,7 @@ from attn_cli.models.parts import parts_of
 from attn_cli.models.slices import Slicer
 from attn_cli.shapes import Float
 
-__all__ = ["LOAD_WITH", "captured_by", "stacks", "stream"]
+__all__ = ["LOAD_WITH", "anatomy_of", "captured_by", "left_as_found", "stacks", "stream"]
 
 LOAD_WITH = "eager"
 """What to pass as `attn_implementation` when loading. Every family takes it; families that use transformers'
@@ -53,7 +53,7 @@ def captured_by(model: PreTrainedModel) -> Literal["interface", "hooks"]:
     Raises:
         ModelError: the model has no attention.
     """
-    return _anatomy(model).captured
+    return anatomy_of(model).captured
 
 
 def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
@@ -62,7 +62,7 @@ def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
     Raises:
         ModelError: the model has no attention.
     """
-    return _anatomy(model).stacks
+    return anatomy_of(model).stacks
 
 
 def stream(
@@ -84,13 +84,13 @@ def stream(
         ExactnessError: what was found are not attention weights.
     """
     keep_freed()
-    anatomy = _anatomy(model)
+    anatomy = anatomy_of(model)
     delivery = Delivery(model.config.model_type, anatomy, inputs, request, eat, rows)
     run = _Run(model, delivery)
     interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
     loaded_with = model.config._attn_implementation  # noqa: SLF001 - there is no public name
     with ExitStack() as stack:
-        stack.enter_context(_left_as_found(model, NAME if interface else None))
+        stack.enter_context(left_as_found(model, NAME if interface else None))
         stack.enter_context(torch.no_grad())
         for module in interface:
             stack.callback(module.register_forward_pre_hook(run.begin).remove)
@@ -100,14 +100,19 @@ def stream(
     return delivery.finish()
 
 
-def _anatomy(model: PreTrainedModel) -> Anatomy:
+def anatomy_of(model: PreTrainedModel) -> Anatomy:
+    """Where this model has its attention, found once.
+
+    Raises:
+        ModelError: the model has no attention.
+    """
     if model not in _anatomies:
         _anatomies[model] = dissect(model)
     return _anatomies[model]
 
 
 @contextmanager
-def _left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterator[None]:
+def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterator[None]:
     """Set the attention implementation, evaluation mode and no cache, and put everything back at the end."""
     configs: dict[int, PreTrainedConfig] = {}
     for module in model.modules():

@@ -47,7 +47,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def faults_told(problem: str, remedy: str) -> Iterator[None]:
+def faults_told(problem: str, remedy: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Whatever transformers or tokenizers raise becomes an error of one sentence; attn's own errors pass.
 
     They raise nearly every kind there is, down to a bare `Exception` (tokenizers), for files that do not fit each other
@@ -56,6 +56,7 @@ def faults_told(problem: str, remedy: str) -> Iterator[None]:
     Args:
         problem: what could not be done; what transformers says follows after a colon.
         remedy: what to do next.
+        passing: other errors that pass.
 
     Raises:
         ModelError: they found a fault.
@@ -64,6 +65,8 @@ def faults_told(problem: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except AttnError:
+        raise
+    except passing:
         raise
     except Exception as fault:
         said = str(fault)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from attn_cli.blocks import Tokens
 from attn_cli.words import make_tokens
 
-__all__ = ["Pieces"]
+__all__ = ["Pieces", "wordlike"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,31 @@ class Pieces:
             pair=self.pair,
             segments=self.segments,
             ids=self.ids,
+        )
+
+    def around(self, ids: Sequence[int], names: Sequence[str]) -> Pieces:
+        """Other tokens in the place of the text's, with its special tokens before and behind them.
+
+        Args:
+            ids: of the tokens.
+            names: their spellings.
+        """
+        inside = [index for index, mark in enumerate(self.special) if not mark]
+        first, last = inside[0], inside[-1] + 1
+
+        def put(whole: tuple[Any, ...], middle: Sequence[Any]) -> tuple[Any, ...]:
+            return (*whole[:first], *middle, *whole[last:])
+
+        count = len(ids)
+        return replace(
+            self,
+            text=" ".join(names),
+            ids=put(self.ids, ids),
+            names=put(self.names, names),
+            offsets=put(self.offsets, [(0, 0)] * count),
+            special=put(self.special, [False] * count),
+            segments=put(self.segments, [0] * count),
+            type_ids=None if self.type_ids is None else put(self.type_ids, [self.type_ids[first]] * count),
         )
 
     def without_prefix(self, prefix: str) -> Pieces:
@@ -91,3 +118,16 @@ class Pieces:
             self,
             **{name: getattr(self, name)[:-1] for name in ("ids", "names", "offsets", "special", "segments")},
         )
+
+
+def wordlike(pieces: Iterable[tuple[int, str | None]]) -> tuple[int, ...]:
+    """Ids of pieces with letters, the first of each that read the same but for case.
+
+    Args:
+        pieces: ids and spellings, special tokens left out.
+    """
+    found: dict[str, int] = {}
+    for id_, name in pieces:
+        if name and name[0] not in "[<" and any(letter.isalpha() for letter in name):
+            found.setdefault(name.casefold(), id_)
+    return tuple(found.values())

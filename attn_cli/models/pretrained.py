@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from attn_cli.blocks import Alignment, Block, Eat, ModelInfo, Report, Request, Tokens
+from attn_cli.blocks import Alignment, Block, Eat, ModelInfo, Report, Request, Source, Tokens
 from attn_cli.errors import InputError, ModelError
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation, capture
 from attn_cli.models.files import Checkpoint
@@ -28,7 +29,8 @@ from attn_cli.models.loading import (
     read_model,
     read_tokenizer,
 )
-from attn_cli.models.pieces import Pieces
+from attn_cli.models.pieces import Pieces, wordlike
+from attn_cli.models.together import NotTogetherError, pad, stream_together
 from attn_cli.models.tokenizing import encode, spell, written
 
 __all__ = ["Prepared", "Pretrained", "load"]
@@ -138,16 +140,9 @@ class Pretrained:
         with quiet():
             told = self._tell(languages, forced=isinstance(target, str))
             source, notes = self._read(text, pair, "encoder", truncate, told.prefix)
-            inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids)}
             if pair is not None and source.type_ids is not None:
                 self._check_segments(source.type_ids)
-            if source.type_ids is not None:
-                inputs["token_type_ids"] = source.type_ids
-            tensors = {
-                key: torch.tensor([ids], device=self.model.device)
-                for key, ids in inputs.items()
-                if key in self._accepted
-            }
+            tensors = self._tensors(source)
             written: Pieces | None = None
             if self.two_sided:
                 if target is None:  # the decoder must read something while the encoder is looked at
@@ -164,6 +159,45 @@ class Pretrained:
             module=self.model,
             inputs=tensors,
         )
+
+    def _tensors(self, source: Pieces) -> dict[str, torch.Tensor]:
+        """What the model is given of the text."""
+        inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids)}
+        if source.type_ids is not None:
+            inputs["token_type_ids"] = source.type_ids
+        return {
+            key: torch.tensor([ids], device=self.model.device) for key, ids in inputs.items() if key in self._accepted
+        }
+
+    def plain_tokens(self) -> tuple[int, ...]:
+        """Tokens of words; see `attn_cli.models.Model`."""
+        words = getattr(_side(self.model.config, "encoder"), "vocab_size", None)
+        count = min(len(self.tokenizer), words) if isinstance(words, int) else len(self.tokenizer)
+        special = frozenset(self.tokenizer.all_special_ids)
+        ids = [id_ for id_ in range(count) if id_ not in special]
+        names: Any = self.tokenizer.convert_ids_to_tokens(ids)
+        return wordlike(zip(ids, names, strict=True))
+
+    def prepare_tokens(self, ids: Sequence[int]) -> Prepared:
+        """Exactly these tokens; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: there are more than the model has positions for.
+        """
+        with quiet():
+            template, _ = self._read("a", None, "encoder", truncate=False)
+        names: Any = self.tokenizer.convert_ids_to_tokens(list(ids))
+        pieces = template.around(ids, [str(name) for name in names])
+        limit = self._limits["encoder"]
+        if limit is not None and limit.hard and len(pieces.ids) > limit.tokens:
+            raise InputError(
+                f"{len(pieces.ids)} tokens are more than the {limit.tokens} that {self.info.name} has positions for",
+                "Give fewer",
+            )
+        tensors = self._tensors(pieces)
+        if self.two_sided:
+            tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
+        return Prepared(self.info, pieces.tokens(), None, self.notes, self.model, tensors)
 
     def translate(
         self,
@@ -322,6 +356,47 @@ class Prepared:
         except _CarriedError as carried:
             raise carried.fault from carried.fault.__cause__
         return replace(report, notes=self.notes + report.notes)
+
+    def stream_with(
+        self, sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]
+    ) -> Iterator[Report]:
+        """Run texts side by side where the family allows it, else one after another; see `blocks.stream_each`.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: what it gave are not attention weights.
+        """
+        fellows = [source for source in sources if isinstance(source, Prepared) and source.module is self.module]
+        texts = self._together(fellows, request) if len(fellows) == len(sources) else None
+        if texts is None:
+            for source in sources:
+                yield source.stream(request, turn(source))
+            return
+        for source, blocks in zip(fellows, texts, strict=True):
+            eat = turn(source)
+            for block in blocks:
+                eat(block)
+            yield Report(notes=source.notes)
+
+    def _together(self, sources: Sequence[Prepared], request: Request) -> Iterator[Iterator[Block]] | None:
+        """Each text's blocks; None where they must be run one after another."""
+        problem = f"{self.model.name} could not be run on {len(sources)} texts"
+        padding = getattr(self.module.config, "pad_token_id", None) or 0
+        if self.module in _alone:
+            return None
+        try:
+            with (
+                quiet(),
+                faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed", (NotTogetherError,)),
+            ):
+                return stream_together(self.module, pad([source.inputs for source in sources], padding), request)
+        except NotTogetherError:
+            _alone.add(self.module)
+            return None
+
+
+_alone: WeakSet[PreTrainedModel] = WeakSet()
+"""Models that have shown that their texts must be run one at a time."""
 
 
 class _CarriedError(BaseException):

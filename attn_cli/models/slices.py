@@ -10,14 +10,14 @@ from attn_cli.shapes import Bool, Float, Int
 __all__ = ["Slicer", "hull"]
 
 
-def hull(seen: Bool[torch.Tensor, "query key"]) -> Int[np.ndarray, "query 2"]:
+def hull(seen: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*texts query 2"]:
     """First key that each query sees, and one past the last; 0 and 0 where it sees none."""
     keys = seen.shape[-1]
     small = seen.to(torch.uint8)
     first = small.argmax(dim=-1)
     last = keys - small.flip(-1).argmax(dim=-1)
     result = torch.stack((first, last), dim=-1) * seen.any(dim=-1, keepdim=True)
-    array: Int[np.ndarray, "query 2"] = result.cpu().numpy()
+    array: Int[np.ndarray, "*texts query 2"] = result.cpu().numpy()
     return array
 
 

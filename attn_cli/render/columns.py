@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rich.console import RenderableType
@@ -123,9 +123,16 @@ def table(columns: Sequence[Column], screen: Screen, *, order: str = "", caption
         shown.remove(least)
     hidden = [column.name for column in columns if column not in shown]
     lines = [line(*_row([[(column.name, BOLD if column.name == order else DIM)] for column in shown], shown))]
+    if not screen.unicode:
+        shown = [replace(column, cells=_ascii(column.cells)) for column in shown]
     lines += [line(*_row(row, shown)) for row in zip(*(column.cells for column in shown), strict=True)]
     said = [*(column.note for column in shown), caption, f"Too narrow for {', '.join(hidden)}." if hidden else ""]
     return drawing([*lines, *caption_lines(" ".join(said), screen)])
+
+
+def _ascii(rows: Sequence[Sequence[Part]]) -> Sequence[Sequence[Part]]:
+    """The same with a hyphen for the dash that stands where there is no number."""
+    return [[(text.replace("–", "-"), style) for text, style in row] for row in rows]
 
 
 def _row(row: Sequence[Sequence[Part]], columns: Sequence[Column]) -> list[Part]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from rich.console import Group
@@ -31,7 +31,7 @@ from attn_cli.render.screen import Screen
 from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float
 
-__all__ = ["atlas", "grid"]
+__all__ = ["Written", "atlas", "atlas_cell", "grid"]
 
 SMALLEST = 7
 """Cells along a small map's side below which heads go on another line instead."""
@@ -105,6 +105,15 @@ def _fit(heads: int, side: int, name: int, width: int) -> tuple[int, int]:
     return 1, -(-side // width)
 
 
+class Written(NamedTuple):
+    """What stands in a head's cell instead of its value."""
+
+    wide: str
+    """At most four letters."""
+    narrow: str
+    """One letter."""
+
+
 def atlas(
     values: Float[np.ndarray, "layer head"],
     layers: Sequence[int],
@@ -113,6 +122,7 @@ def atlas(
     name: str = "focus",
     scale: Scale = SHARES,
     places: int = 2,
+    written: Mapping[tuple[int, int], Written] | None = None,
     title: str = "",
     caption: str = "",
 ) -> Group:
@@ -125,22 +135,23 @@ def atlas(
         name: what the values are.
         scale: of its colours and shades.
         places: decimals of a value.
+        written: what to write in the cell of a row and head; by default its value.
         title: a line above.
         caption: a line below.
     """
     heads = values.shape[1]
-    digits = max((len(str(layer)) for layer in layers), default=1)
+    digits = _digits(layers)
     gutter = len("layer ") + digits + 1
-    written = places + 2
-    cell = next((size for size in (written + 1, written, 2) if gutter + heads * size <= screen.width), 1)
-    end = " " * (cell > written)
+    size = places + 2
+    cell = atlas_cell(heads, layers, screen, size=size, named=bool(written))
+    end = " " * (cell > size)
     # Where a cell is too small for its head's number, every fifth head has one.
-    step = 1 if cell >= written else 5
+    step = 1 if cell >= size else 5
     across = [
-        str(head).rjust(cell - len(end)) + end if cell >= written else str(head).ljust(cell * step)
+        str(head).rjust(cell - len(end)) + end if cell >= size else str(head).ljust(cell * step)
         for head in range(0, heads, step)
     ]
-    corner = fit(name if cell >= written else "", gutter)
+    corner = fit(name if cell >= size else "", gutter)
     aside = " head" if gutter + heads * cell + 5 <= screen.width else ""
     lines = [line((corner + "".join(across)[: heads * cell].ljust(heads * cell) + aside, DIM))]
     glyphs = marks(unicode=screen.unicode)
@@ -151,13 +162,36 @@ def atlas(
         for head, (level, shade) in enumerate(zip(levels, shades, strict=True)):
             if level == BLANK:
                 text = " " * cell
-            elif cell >= written:
+            elif written:
+                words = written[row, head]
+                text = (fit(words.wide, size, align="right") + end if cell >= size else words.narrow).ljust(cell)
+            elif cell >= size:
                 text = number(float(values[row, head]), places=places, unicode=screen.unicode)
                 text = text.rjust(cell - len(end)) + end
             else:
                 text = (" " if screen.color else glyphs[shade]) * cell
             parts.append((text, painted(level, screen)))
         lines.append(line(*parts))
-    if cell < written:
+    if cell < size and not written:
         lines.append(line(*swatches(scale, name, screen)))
     return drawing([*title_lines(title, screen), *lines, *caption_lines(caption, screen)])
+
+
+def atlas_cell(heads: int, layers: Sequence[int], screen: Screen, *, size: int = 4, named: bool = False) -> int:
+    """How wide the cell of a head is in an atlas; below `size`, what is written in it is one letter.
+
+    Args:
+        heads: how many stand side by side.
+        layers: the layers' numbers.
+        screen: where.
+        size: of what is to be written in it.
+        named: letters are written in the cells, which need a space between them.
+    """
+    gutter = len("layer ") + _digits(layers) + 1
+    return next(
+        (wide for wide in ((size + 1, 2) if named else (size + 1, size, 2)) if gutter + heads * wide <= screen.width), 1
+    )
+
+
+def _digits(layers: Sequence[int]) -> int:
+    return max((len(str(layer)) for layer in layers), default=1)

@@ -304,7 +304,14 @@ CAPTURED: Mapping[str, str] = {
 
 
 def model_line(
-    model: ModelInfo, kind: Kind, source: Tokens, target: Tokens | None, screen: Screen, *, lead: str = ""
+    model: ModelInfo,
+    kind: Kind,
+    source: Tokens,
+    target: Tokens | None,
+    screen: Screen,
+    *,
+    lead: str = "",
+    much: str = "",
 ) -> Group:
     """Which model this is, how much it read and how its attention was taken, on as few lines as it takes.
 
@@ -315,6 +322,7 @@ def model_line(
         target: what its decoder read.
         screen: where.
         lead: what stands before it.
+        much: how much it read, where that is not one text.
     """
     stack = model.stacks[kind]
     times, dot = ("×", " · ") if screen.unicode else ("x", ", ")
@@ -322,7 +330,9 @@ def model_line(
     heads = ("–" if screen.unicode else "-").join(str(count) for count in counts[:: max(len(counts) - 1, 1)])
     layers = counted(stack.layers, "layer") if not stack.without else f"{len(stack.heads)} of {stack.layers} layers"
     groups = f", {stack.key_value_heads} key-value heads" if counts and stack.key_value_heads < counts[-1] else ""
-    if kind == "cross" and target is not None:
+    if much:
+        read = [much]
+    elif kind == "cross" and target is not None:
         read = [f"source {_counted(source)}", f"target {_counted(target)}"]
     else:
         read = [_counted(source if target is None or kind == "encoder" else target)]

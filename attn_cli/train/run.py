@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +17,7 @@ from tokenizers import Tokenizer
 from attn_cli.errors import InputError, OutputError
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
+from attn_cli.patience import patience
 from attn_cli.train import grammar
 from attn_cli.train.alignments import align
 from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName, builder, config, first_weights
@@ -171,7 +170,7 @@ def train(
 
     watcher.says("Compiling the training step, which takes a minute or two" if fuse else "Training")
     try:
-        with _patience(watcher) as asked:
+        with patience(lambda: watcher.says("Stopping after this step")) as asked:
             for progress in _steps(trainer, run, mixture, settings, judge_every, asked):
                 watcher.steps(progress)
                 if trainer.step % judge_every == 0 and trainer.step < settings.steps:
@@ -184,29 +183,6 @@ def train(
         raise
     save()
     show()
-
-
-@contextmanager
-def _patience(watcher: Watcher) -> Iterator[Callable[[], bool]]:
-    """Let the step that Ctrl-C falls into come to its end; a second Ctrl-C stops at once.
-
-    Yields:
-        Whether to stop.
-    """
-    asked = False
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        watcher.says("Stopping after this step")
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _steps(

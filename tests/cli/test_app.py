@@ -25,7 +25,7 @@ attn_cli.models.load = lambda *_: os.kill(os.getpid(), signal.SIGINT) or signal.
 sys.exit(main(sys.argv[1:]))
 """
 """The command line, with a Ctrl-C where a model is loaded."""
-COMMANDS = ("inspect", "translate", "explain", "find", "diff", "view", "models", "train", "terms", "schema")
+COMMANDS = ("inspect", "translate", "explain", "find", "heads", "diff", "view", "models", "train", "terms", "schema")
 TRIED_ELSEWHERE = ("attn train", "attn translate")
 """Examples that have tests of their own."""
 

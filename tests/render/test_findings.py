@@ -16,6 +16,7 @@ from attn_cli.errors import InputError, UsageError
 from attn_cli.measure.diff import diff
 from attn_cli.measure.explain import explain
 from attn_cli.measure.find import find
+from attn_cli.measure.heads import find_heads
 from attn_cli.models import load
 from attn_cli.record import Record
 from attn_cli.render.columns import FEWEST_ROWS, Column, bars, figures, fitting, names, table
@@ -24,6 +25,7 @@ from attn_cli.render.finding import Finding
 from attn_cli.render.findings.diff import DiffView
 from attn_cli.render.findings.explain import ExplainView
 from attn_cli.render.findings.find import FindView
+from attn_cli.render.findings.heads import HeadsView
 from attn_cli.render.json import from_json
 from attn_cli.render.paint import PLAIN
 from attn_cli.render.schema import names as schema_names
@@ -58,6 +60,9 @@ FINDINGS: dict[str, Finding] = {
     "diff-blind": DiffView(diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]"))),
     "diff-cross": DiffView(diff(translation_record(), changed(translation_record()), Selection(unit="token"))),
     "diff-same": DiffView(diff(encoder_record(), encoder_record(), Selection()), fail_above=0.5),
+    "heads": HeadsView(find_heads(encoder_record(), Selection()), by="previous"),
+    "heads-tokens": HeadsView(find_heads(decoder_record(), Selection(unit="token"))),
+    "heads-cross": HeadsView(find_heads(translation_record(), Selection(layer="1")), by="focus"),
 }
 """One of each kind at least; a new finding belongs here."""
 WITHOUT_MODEL = {"terms", "why"}

@@ -12,7 +12,7 @@ from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Requ
 from attn_cli.encoding import check_text
 from attn_cli.errors import InputError, UsageError, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
-from attn_cli.models.pieces import Pieces
+from attn_cli.models.pieces import Pieces, wordlike
 from attn_cli.models.toy import recurrent
 from attn_cli.models.toy.folder import ToyFolder, build
 from attn_cli.models.toy.search import END, PAD, search
@@ -22,7 +22,7 @@ from attn_cli.shapes import Float
 from attn_cli.words import written_offsets
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 __all__ = ["Prepared", "Toy", "load"]
 
@@ -112,6 +112,26 @@ class Toy:
             read=None if written is None else written.ids[:-1],
         )
 
+    def plain_tokens(self) -> tuple[int, ...]:
+        """Tokens of words; see `attn_cli.models.Model`."""
+        return wordlike((id_, self._name(id_)) for id_ in range(self.tokenizer.get_vocab_size()))
+
+    def prepare_tokens(self, ids: Sequence[int]) -> Prepared:
+        """Exactly these tokens; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: there are more than the model has positions for.
+        """
+        template = self.tokenizer.encode("a")
+        pieces = self._pieces(template, "a", slice(None)).around(ids, [self._name(id_) for id_ in ids])
+        if len(pieces.ids) > self.shape.positions:
+            raise InputError(
+                f"{len(pieces.ids)} tokens are more than the {self.shape.positions} that {self.info.name} has "
+                "positions for",
+                "Give fewer",
+            )
+        return Prepared(self.info, pieces.tokens(), None, (), self.network, pieces.ids, None)
+
     def translate(
         self,
         texts: Sequence[str],
@@ -179,7 +199,16 @@ class Toy:
                 )
             notes += (f"The {what} was cut to {most} of its {count} tokens",)
         keep = slice(None) if count <= most else slice(0, most - 1)
-        pieces = Pieces(
+        pieces = self._pieces(encoding, text, keep)
+        if count > most:
+            pieces = pieces.ended(END, self._name(END))
+        if what == "text":
+            notes += self._guessing(pieces.tokens())
+        return pieces, notes
+
+    @staticmethod
+    def _pieces(encoding: Encoding, text: str, keep: slice) -> Pieces:
+        return Pieces(
             text=text,
             pair=None,
             ids=tuple(encoding.ids[keep]),
@@ -189,11 +218,6 @@ class Toy:
             segments=(0,) * len(encoding.ids[keep]),
             type_ids=None,
         )
-        if count > most:
-            pieces = pieces.ended(END, self._name(END))
-        if what == "text":
-            notes += self._guessing(pieces.tokens())
-        return pieces, notes
 
     def _guessing(self, tokens: Tokens) -> tuple[str, ...]:
         """A note on words that training has hardly shown."""

@@ -1,0 +1,99 @@
+"""A corpus, looked at in one pass: a window of texts at a time, those of like length side by side, sums kept alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol, TypeVar, runtime_checkable
+
+from attn_cli.blocks import Eat, Report, Request, Source, stream_each
+
+__all__ = ["Collect", "gather", "groups"]
+
+Sized = TypeVar("Sized")
+
+WINDOW = 512
+"""Texts that are read ahead, to find those of like length."""
+MOST_WEIGHTS = 2**24
+"""Weights of a group of texts that are held at once: 64 megabytes."""
+MOST_TOKENS = 2**13
+"""Tokens of a group, padding among them."""
+
+
+@runtime_checkable
+class Collect(Protocol):
+    """Sums over one text after another."""
+
+    def request(self, source: Source) -> Request:
+        """What to ask for, the same for all texts of a model."""
+
+    def turn(self, source: Source) -> Eat:
+        """Turn to the next text; its blocks come to what is returned."""
+
+
+def gather(
+    sources: Iterable[Source],
+    collect: Collect,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Report:
+    """Look at every text once. Memory is that of a window of texts, however many there are.
+
+    Args:
+        sources: texts given to one model, read as they are needed.
+        collect: takes the sums.
+        advance: told how many texts are done, each time some are.
+        stopped: whether to stop before the next group.
+
+    Returns:
+        What a reader must know of all the texts; what is true of some only is counted.
+
+    Raises:
+        ModelError: the model could not be run.
+        ExactnessError: what it gave are not attention weights.
+    """
+    rest = iter(sources)
+    notes: Counter[str] = Counter()
+    done = 0
+    while not stopped() and (window := list(islice(rest, WINDOW))):
+        request = collect.request(window[0])
+        heads = sum(len(heads) for layers in request.heads.values() for heads in layers.values())
+        for group in groups(window, lambda source: len(source.source) + len(source.target or ()), heads):
+            if stopped():
+                break
+            for report in stream_each(group, request, collect.turn):
+                done += 1
+                notes.update(set(report.notes))
+            advance(len(group))
+    every = tuple(note for note, count in notes.items() if count == done)
+    return Report(notes=(*every, *_told(notes, done)))
+
+
+def _told(notes: Counter[str], done: int) -> Iterator[str]:
+    """One line on the notes that only some texts have."""
+    some = {note: count for note, count in notes.items() if count < done}
+    if some:
+        first = next(iter(some))
+        yield f"Some of the {done:,} texts have notes of their own ({sum(some.values()):,} in all), such as: {first}"
+
+
+def groups(sources: Sequence[Sized], tokens: Callable[[Sized], int], heads: int) -> Iterator[list[Sized]]:
+    """Texts of like length together, as many as may be held at once; the shortest first.
+
+    Args:
+        sources: some texts.
+        tokens: how long one is.
+        heads: how many maps each has.
+    """
+    group: list[Sized] = []
+    for source in sorted(sources, key=tokens):
+        size = tokens(source)
+        many = len(group) + 1
+        if group and (many * heads * size**2 > MOST_WEIGHTS or many * size > MOST_TOKENS):
+            yield group
+            group = []
+        group.append(source)
+    if group:
+        yield group

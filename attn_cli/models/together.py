@@ -1,0 +1,213 @@
+"""Several texts in one pass of a transformers model, padded to the longest, each given its own blocks afterwards.
+
+Where a model's attention goes through transformers' `AttentionInterface`, padding on the right changes nothing for the
+texts themselves: padded keys are masked, and what padded queries see is thrown away. A model that does more than one
+softmax, or has learned sinks, is left to `capture.stream`, a text at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
+from transformers.modeling_utils import AttentionInterface, PreTrainedModel
+
+from attn_cli.blocks import Block, Kind, Request
+from attn_cli.models.anatomy import Anatomy, Place, interface_caller
+from attn_cli.models.capture import anatomy_of, left_as_found
+from attn_cli.models.slices import hull
+from attn_cli.record import check_rows
+from attn_cli.shapes import Float, Int
+
+__all__ = ["NotTogetherError", "Padded", "pad", "stream_together"]
+
+NAME = "attn_cli_together"
+"""What this module's function is registered as."""
+
+SIDES = (("input_ids", "attention_mask", "token_type_ids"), ("decoder_input_ids", "decoder_attention_mask"))
+
+
+class NotTogetherError(Exception):
+    """Texts must be given to the model one at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Padded:
+    """Texts side by side."""
+
+    inputs: Mapping[str, torch.Tensor]
+    """Keyword arguments of the model's forward: `[text, token]`."""
+    lengths: Mapping[str, tuple[int, ...]]
+    """Tokens of each text, by the name of the input."""
+
+    def sizes(self, kind: Kind, *, two_sided: bool) -> list[tuple[int, int]]:
+        """Queries and keys of each text."""
+        source = self.lengths["input_ids"]
+        target = self.lengths.get("decoder_input_ids", source) if two_sided else source
+        sides: dict[Kind, tuple[tuple[int, ...], tuple[int, ...]]] = {
+            "encoder": (source, source),
+            "decoder": (target, target),
+            "cross": (target, source),
+        }
+        return list(zip(*sides[kind], strict=True))
+
+
+def pad(inputs: Sequence[Mapping[str, torch.Tensor]], padding: int) -> Padded:
+    """Put texts side by side.
+
+    Args:
+        inputs: what the model's forward is given for each, `[1, token]`.
+        padding: the token that fills up.
+
+    Raises:
+        NotTogetherError: the model cannot be told what is padding, or is given something else than tokens.
+    """
+    names = inputs[0].keys()
+    if "attention_mask" not in names or any(one.keys() != names for one in inputs):
+        raise NotTogetherError
+    filling = {"input_ids": padding, "decoder_input_ids": padding}
+    if not names <= {name for side in SIDES for name in side}:
+        raise NotTogetherError
+    made: dict[str, torch.Tensor] = {}
+    for name in names:
+        rows = [one[name] for one in inputs]
+        whole = rows[0].new_full((len(rows), max(row.shape[1] for row in rows)), filling.get(name, 0))
+        for index, row in enumerate(rows):
+            whole[index, : row.shape[1]] = row[0]
+        made[name] = whole
+    return Padded(made, {name: tuple(one[name].shape[1] for one in inputs) for name in names})
+
+
+@dataclass(eq=False)
+class _Run:
+    """One pass."""
+
+    anatomy: Anatomy
+    request: Request
+    texts: int
+    calls: Counter[nn.Module] = field(default_factory=Counter)
+    maps: dict[Place, tuple[Float[torch.Tensor, "text head query key"], torch.Tensor | None]] = field(
+        default_factory=dict
+    )
+
+    def place(self, module: nn.Module) -> Place | None:
+        """Which layer this module computes now; None where it is none that a reader could ask for."""
+        site = self.anatomy.sites.get(module)
+        if site is None:
+            return None
+        turn = self.calls[module]
+        self.calls[module] += 1
+        if turn >= len(site.places):
+            raise NotTogetherError
+        return site.places[turn]
+
+
+def stream_together(model: PreTrainedModel, padded: Padded, request: Request) -> Iterator[Iterator[Block]]:
+    """Run the model once, and give each text's blocks: one for each layer asked for.
+
+    The weights of all the texts and layers are held at once: choose how many texts accordingly.
+
+    Args:
+        model: loaded as for `capture.stream`.
+        padded: the texts.
+        request: which heads; neither scores nor verification.
+
+    Raises:
+        NotTogetherError: this model must be given one text at a time.
+        ExactnessError: what was found are not attention weights.
+    """
+    anatomy = anatomy_of(model)
+    wanted = [site for site in anatomy.sites.values() if _asked(site.places, request)]
+    if request.scores or request.verify or any(site.how != "interface" for site in wanted):
+        raise NotTogetherError
+    run = _Run(anatomy, request, len(padded.inputs["input_ids"]))
+    with ExitStack() as stack:
+        stack.enter_context(left_as_found(model, NAME))
+        stack.enter_context(torch.no_grad())
+        stack.callback(_running.reset, _running.set(run))
+        model(**padded.inputs)
+    if {place for site in wanted for place in _asked(site.places, request)} - run.maps.keys():
+        raise NotTogetherError
+    return _texts(run, padded, str(model.dtype).removeprefix("torch."))
+
+
+def _asked(places: Sequence[Place], request: Request) -> list[Place]:
+    return [place for place in places if request.heads.get(place.kind, {}).get(place.layer)]
+
+
+def _texts(run: _Run, padded: Padded, dtype: str) -> Iterator[Iterator[Block]]:
+    layers = []
+    seen: dict[int, Int[np.ndarray, "text query 2"]] = {}  # most layers share one mask
+    for place, (weights, mask) in run.maps.items():
+        heads = run.request.heads[place.kind][place.layer]
+        if heads != tuple(range(place.heads)):
+            weights = weights[:, list(heads)]
+        if mask is not None and id(mask) not in seen:
+            part = mask[..., : weights.shape[3]]
+            shown = (part > torch.finfo(part.dtype).min / 2).any(dim=1)
+            seen[id(mask)] = hull(shown.expand(run.texts, weights.shape[2], weights.shape[3]))
+        visible = None if mask is None else seen[id(mask)]
+        layers.append((place, heads, weights.to("cpu", torch.float32).numpy(), visible))
+    two_sided = "cross" in run.anatomy.stacks
+    sizes = {place.kind: padded.sizes(place.kind, two_sided=two_sided) for place, *_ in layers}
+
+    def blocks(text: int) -> Iterator[Block]:
+        for place, heads, weights, visible in layers:
+            queries, keys = sizes[place.kind][text]
+            block = Block(
+                kind=place.kind,
+                layer=place.layer,
+                heads=heads,
+                start=0,
+                weights=weights[text, :, :queries, :keys],
+                visible=np.tile([0, keys], (queries, 1)) if visible is None else visible[text, :queries],
+            )
+            check_rows(block.weights, block.visible, None, f"{place.kind} layer {place.layer}", dtype)
+            yield block
+
+    return (blocks(text) for text in range(run.texts))
+
+
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """The registered function: the model's own, on all texts and queries at once."""
+    run = _running.get()
+    place = run.place(module)
+    caller = interface_caller(type(module))
+    sinks = getattr(module, "sinks", None) is not None or options.get("sinks") is not None
+    if caller is None or "eager_attention_forward" not in caller.__globals__ or len(query) != run.texts or sinks:
+        raise NotTogetherError
+    if (place is None or not _asked([place], run.request)) and options.get("softcap") is None:
+        options["is_causal"] = False
+        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return output, None
+    options.pop("is_causal", None)
+    output, weights = caller.__globals__["eager_attention_forward"](
+        module, query, key, value, attention_mask, **options
+    )
+    if place is not None and _asked([place], run.request):
+        if place in run.maps or weights.shape[1] != place.heads:
+            raise NotTogetherError
+        run.maps[place] = weights, attention_mask
+    return output, None
+
+
+_running: ContextVar[_Run] = ContextVar("running_together")
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, eager_mask)

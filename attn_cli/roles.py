@@ -1,0 +1,148 @@
+"""What a head can be for: the names of the roles, what each is scored by, and what it must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["COREFERENCE", "ERRORS", "FEWEST", "FEWEST_CASES", "OFFSET", "RELATION", "ROLES", "Role", "find_role"]
+
+FEWEST = 5
+"""Rows that a role must be seen in before it is given."""
+FEWEST_CASES = 20
+"""Times that a relation must occur before a head can have it as its role."""
+ERRORS = 3
+"""Standard errors by which a head must beat its baseline: the best of a hundred heads is two above by chance alone."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """Something that a head can be for."""
+
+    name: str
+    short: str
+    """In at most four letters, for a cell."""
+    letter: str
+    """In one."""
+    looks_at: str
+    """Where a head of this role looks from word i, in words."""
+    formula: str
+    """Its score."""
+    threshold: float
+    """The least score that it is given for."""
+    baseline: str
+    """What it must beat."""
+    source: str = ""
+    """Who described it."""
+    crosses: bool = False
+    """It can be asked of cross-attention too."""
+
+
+_MEAN = "mean over i of "
+_EVEN = "an even row"
+CLARK = "Clark et al. 2019, section 3"
+OLSSON = "Olsson et al. 2022"
+
+ROLES: tuple[Role, ...] = (
+    Role("previous", "prev", "p", "the word before it", _MEAN + "w[i, i−1]", 0.5, _EVEN, CLARK),
+    Role("next", "next", "n", "the word after it", _MEAN + "w[i, i+1]", 0.5, _EVEN, CLARK),
+    Role("self", "self", "s", "itself", _MEAN + "w[i, i]", 0.5, _EVEN, CLARK),
+    Role(
+        "first",
+        "1st",
+        "f",
+        "the first token (a sink in most decoders)",
+        _MEAN + "w[i, 0]",
+        0.5,
+        _EVEN,
+        "Xiao et al. 2024",
+        crosses=True,
+    ),
+    Role(
+        "separator",
+        "sep",
+        "x",
+        "special tokens other than the first, and punctuation",
+        _MEAN + "Σ w[i, j] over such j",
+        0.5,
+        _EVEN,
+        CLARK,
+        crosses=True,
+    ),
+    Role(
+        "same word",
+        "same",
+        "w",
+        "the same word elsewhere in the text",
+        _MEAN + "Σ w[i, j] over j ≠ i with the same word, where there is one",
+        0.5,
+        _EVEN,
+        "",
+        crosses=True,
+    ),
+    Role(
+        "previous occurrence",
+        "dupl",
+        "d",
+        "where the same word stood last (a duplicate-token head)",
+        _MEAN + "w[i, p], p the last place before i with the same word, where there is one",
+        0.5,
+        _EVEN,
+        "Wang et al. 2022",
+    ),
+    Role(
+        "induction",
+        "ind",
+        "i",
+        "the word after the one where the same word stood last",
+        _MEAN + "w[i, p+1], p the last place before i with the same word, where there is one",
+        0.5,
+        _EVEN,
+        OLSSON,
+    ),
+)
+
+OFFSET = Role(
+    "offset",
+    "off",
+    "o",
+    "the word that stands a fixed number of words away",
+    "share of rows whose strongest key is at the most frequent offset",
+    0.9,
+    "a row that picks one of its keys by chance",
+    "Voita et al. 2019",
+)
+"""Found by itself: a positional head is one whose strongest key is nearly always equally far away."""
+
+RELATION = Role(
+    "relation",
+    "rel",
+    "r",
+    "its grammatical head, or what depends on it (with --conllu)",
+    "share of the relation's words whose head is found: the strongest key of the word's row, or the strongest query of "
+    "its column",
+    0.0,
+    f"the best fixed offset, by {ERRORS} standard errors",
+    CLARK,
+)
+
+COREFERENCE = Role(
+    "coreference",
+    "ref",
+    "c",
+    "the noun that a pronoun stands for (with --probe)",
+    "share of pronouns that give the noun meant more weight than the other noun, over sentences and twins of them in "
+    "which the other is meant",
+    0.5,
+    "the better of always the first and always the second noun, by three standard errors",
+    "Levesque, Davis and Morgenstern 2012",
+)
+
+
+def find_role(name: str, roles: Sequence[Role] = (*ROLES, OFFSET, RELATION, COREFERENCE)) -> Role:
+    """The role of this name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {role.name: role for role in roles}[name]

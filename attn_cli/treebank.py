@@ -1,0 +1,181 @@
+"""Sentences with grammatical relations, read from a treebank in CoNLL-U as they come.
+
+The format: https://universaldependencies.org/format.html. The text is put together from the words and `SpaceAfter=No`,
+so that each word's place in it is known.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attn_cli.blocks import Eat, ModelInfo, Report, Request, Source, Tokens, stream_each
+from attn_cli.encoding import decode_text
+from attn_cli.errors import InputError
+from attn_cli.words import Units, at_cells
+
+__all__ = ["Relation", "Tree", "TreeSource", "read_trees"]
+
+REMEDY = "Give a treebank in CoNLL-U, with heads and relations"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One word depends on another."""
+
+    dependent: int
+    """Which word, counted from 0."""
+    head: int
+    name: str
+    """Without its subtype: `nsubj` of `nsubj:pass`."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One sentence."""
+
+    text: str
+    where: str
+    """`sentence 3 of dev.conllu`."""
+    cells: tuple[tuple[int, int], ...]
+    """First character of each word, and one past its last; words that are written together as one may share theirs."""
+    relations: tuple[Relation, ...]
+    """Those of the root and of punctuation left out."""
+
+
+@dataclass(frozen=True)
+class TreeSource:
+    """A sentence given to a model, with the treebank's words in the place of its own: a `Source`."""
+
+    inner: Source
+    tree: Tree
+    source: Tokens
+    target: Tokens | None = None
+
+    @classmethod
+    def of(cls, source: Source, tree: Tree) -> TreeSource:
+        """A sentence that has been given to a model."""
+        return cls(source, tree, at_cells(source.source, list(dict.fromkeys(tree.cells))))
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model's shape and name."""
+        return self.inner.model
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Run the model."""
+        return self.inner.stream(request, eat)
+
+    def stream_with(
+        self, sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]
+    ) -> Iterable[Report]:
+        """Run these, side by side where their model can; see `blocks.stream_each`."""
+        outer = {id(source.inner): source for source in sources if isinstance(source, TreeSource)}
+        inner = [source.inner for source in outer.values()]
+        return stream_each(inner, request, lambda source: turn(outer[id(source)]))
+
+    def units(self) -> Units:
+        """The treebank's words, without special tokens; words that share a piece are one."""
+        return Units.of(self.source, special=False)
+
+    def unit_of(self, units: Units) -> list[int | None]:
+        """Index of each of the tree's words among these units; None where the text was cut before it."""
+        places = [units.token_positions(index)[0] for index in range(len(units))]
+        starts = [self.source.words[self.source.tokens[place].word or 0].start for place in places]
+        ends = [self.source.words[self.source.tokens[place].word or 0].end for place in places]
+        found: list[int | None] = []
+        for start, _ in self.tree.cells:
+            index = bisect_right(starts, start) - 1
+            found.append(index if index >= 0 and start < ends[index] else None)
+        return found
+
+
+def read_trees(path: Path) -> Iterator[Tree]:
+    """The sentences of a treebank.
+
+    Raises:
+        InputError: it cannot be read, or is not CoNLL-U with heads and relations.
+    """
+    from conllu import parse  # imported late: only a treebank needs it
+    from conllu.exceptions import ParseException
+
+    number = 0
+    for number, (line, block) in enumerate(_blocks(path), start=1):
+        where = f"sentence {number} of {path} (line {line})"
+        try:
+            parsed = parse(block)
+        except ParseException as error:
+            raise InputError(f"{where} is not CoNLL-U: {str(error).splitlines()[0].rstrip('.')}", REMEDY) from error
+        yield _tree(parsed[0] if parsed else (), where)
+    if not number:
+        raise InputError(f"There are no sentences in {path}", REMEDY)
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, str]]:
+    """What stands between blank lines, comments alone left out, with the number of its first line."""
+    block: list[str] = []
+    begun = 1
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                text = decode_text(line, f"line {number} of {path}").removeprefix("\ufeff")
+                if text.strip():
+                    begun = begun if block else number
+                    block.append(text)
+                    continue
+                if any(not kept.startswith("#") for kept in block):
+                    yield begun, "".join(block)
+                block = []
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", REMEDY) from error
+    if any(not kept.startswith("#") for kept in block):
+        yield begun, "".join(block)
+
+
+def _tree(sentence: Any, where: str) -> Tree:
+    text, cells, numbers = "", [], {}
+    words: list[Any] = []
+    joined: tuple[int, int, int] | None = None  # the last word of a run that is written as one, and where that stands
+    for token in sentence:
+        number, form = token["id"], str(token["form"])
+        if isinstance(number, tuple):
+            if number[1] == "-":
+                together = "".join(str(word["form"]) for word in sentence if _within(word["id"], number))
+                start = len(text)
+                text += form + _space(token)
+                joined = (number[2], start, start + len(form)) if together != form else (number[2], start, start)
+            continue
+        numbers[number] = len(words)
+        words.append(token)
+        if joined is not None and number <= joined[0]:
+            last, start, end = joined
+            if end > start:
+                cells.append((start, end))
+            else:
+                cells.append((start, start + len(form)))
+                joined = (last, start + len(form), start + len(form))
+            continue
+        cells.append((len(text), len(text) + len(form)))
+        text += form + _space(token)
+    if not words or any(word.get("head") is None or word.get("deprel") is None for word in words):
+        raise InputError(f"{where} has words without a head and a relation", REMEDY)
+    relations = []
+    for index, word in enumerate(words):
+        name = str(word["deprel"]).partition(":")[0]
+        if word["head"] and name not in {"root", "punct"}:
+            if word["head"] not in numbers:
+                raise InputError(f"{where}: word {word['id']} has the head {word['head']}, which is not there", REMEDY)
+            relations.append(Relation(index, numbers[word["head"]], name))
+    return Tree(text.rstrip(), where, tuple(cells), tuple(relations))
+
+
+def _within(number: object, run: tuple[int, str, int]) -> bool:
+    return isinstance(number, int) and run[0] <= number <= run[2]
+
+
+def _space(token: Any) -> str:
+    misc = token.get("misc")
+    return "" if misc and misc.get("SpaceAfter") == "No" else " "

@@ -1,0 +1,89 @@
+"""Texts that are given to a model side by side have the weights that they have alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from attn_cli.blocks import Block, Request
+from attn_cli.models.capture import stream
+from attn_cli.models.together import NotTogetherError, pad, stream_together
+from tests.models.families import FAMILIES, Family, build, everything, inputs_of
+
+LENGTHS = ((13, 11), (2, 3), (7, 5))
+ALONE = {"gpt_oss", "mimo_v2_flash", "granite_swa", "diffllama"}
+"""Learned sinks, and two softmaxes in a layer: these go one at a time."""
+TOGETHER = [family for family in FAMILIES.values() if not family.older and family.name not in ALONE]
+
+
+def texts_of(model: Any) -> list[dict[str, torch.Tensor]]:
+    """Three texts of different lengths, without the token that fills up."""
+    whole = inputs_of(model)
+    texts = []
+    for source, target in LENGTHS:
+        cut = {name: ids[:, : target if name.startswith("decoder") else source] for name, ids in whole.items()}
+        texts.append(cut | {"attention_mask": torch.ones_like(cut["input_ids"])})
+    return texts
+
+
+def maps(blocks: list[Block]) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+    """Whole maps, from blocks whose keys may be cut off."""
+    found: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
+    for block in blocks:
+        keys = block.weights.shape[2]
+        weights, visible = found.get((block.kind, block.layer), (None, None))
+        wide = np.pad(block.weights, ((0, 0), (0, 0), (0, 13 - keys)))
+        found[block.kind, block.layer] = (
+            wide if weights is None else np.concatenate([weights, wide], axis=1),
+            block.visible if visible is None else np.concatenate([visible, block.visible]),
+        )
+    return found
+
+
+@pytest.mark.parametrize("family", TOGETHER, ids=str)
+def test_texts_have_the_weights_that_they_have_alone(family: Family) -> None:
+    model = build(family.name)
+    texts, request = texts_of(model), everything(model)
+    together = [list(blocks) for blocks in stream_together(model, pad(texts, 0), request)]
+    assert len(together) == len(texts)
+    for text, blocks in zip(texts, together, strict=True):
+        alone: list[Block] = []
+        stream(model, text, request, alone.append, rows=5)
+        expected, found = maps(alone), maps(blocks)
+        assert found.keys() == expected.keys()
+        for place, (weights, visible) in found.items():
+            np.testing.assert_allclose(weights, expected[place][0], rtol=1e-5, atol=1e-5)
+            np.testing.assert_array_equal(visible, expected[place][1])
+
+
+def test_some_heads_of_some_layers() -> None:
+    model = build("bert")
+    texts = texts_of(model)
+    request = Request(heads={"encoder": {1: (2, 0)}})
+    every = [list(blocks) for blocks in stream_together(model, pad(texts, 0), everything(model))]
+    for whole, blocks in zip(every, stream_together(model, pad(texts, 0), request), strict=True):
+        (block,) = blocks
+        assert (block.layer, block.heads) == (1, (2, 0))
+        np.testing.assert_allclose(block.weights, whole[1].weights[[2, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gpt_oss", "diffllama", "deberta", "bloom"])
+def test_models_that_go_one_text_at_a_time(name: str) -> None:
+    model = build(name)
+    with pytest.raises(NotTogetherError):
+        stream_together(model, pad(texts_of(model), 0), everything(model))
+    stream(model, texts_of(model)[0], everything(model), lambda _: None)  # and it is as it was before
+
+
+def test_what_cannot_be_padded() -> None:
+    model = build("bert")
+    texts = texts_of(model)
+    with pytest.raises(NotTogetherError):
+        pad([{name: ids for name, ids in text.items() if name != "attention_mask"} for text in texts], 0)
+    with pytest.raises(NotTogetherError):
+        pad([text | {"bbox": text["input_ids"]} for text in texts], 0)
+    with pytest.raises(NotTogetherError):
+        stream_together(model, pad(texts, 0), everything(model, scores=True))
