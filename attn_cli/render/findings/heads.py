@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -29,6 +29,9 @@ from attn_cli.render.views.base import stacked
 from attn_cli.shapes import Float
 
 __all__ = ["HeadsView"]
+
+NARROW = 60
+"""Columns below which roles are called by their short names."""
 
 FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
     "focus": lambda one: one.summary.focus,
@@ -227,12 +230,12 @@ class HeadsView(Finding):
         columns.append(figures("baseline", [None if score is None else score.baseline for score in shown], faint=0.0))
         if self._role is None and any(one.roles[1:] for one in heads):
             columns.append(_others(heads, screen))
-        columns.append(bars("focus", [one.summary.focus for one in heads], screen))
+        columns.append(replace(bars("focus", [one.summary.focus for one in heads], screen), rank=1))
         probed = any(one.control is not None for one in heads)
         for name, values, rank, faint in (
-            ("distance", [one.summary.distance for one in heads], 5 if probed else 1, 0.0),
-            ("first", [one.summary.first for one in heads], 2, 0.05),
-            ("repeats", [one.control for one in heads], 2, 0.05),
+            ("distance", [one.summary.distance for one in heads], 5 if probed else 2, 0.0),
+            ("first", [one.summary.first for one in heads], 3, 0.05),
+            ("repeats", [one.control for one in heads], 3, 0.05),
         ):
             if any(value is not None for value in values):
                 columns.append(figures(name, values, rank=rank, faint=faint))
@@ -328,7 +331,8 @@ def _roles(scores: Sequence[RoleScore | None], screen: Screen) -> Column:
         if score is None:
             cells.append([(dash, DIM)])
         else:
-            name = _plain(score.name, screen)
+            called = score.role.short if screen.width < NARROW and not score.detail else score.name
+            name = _plain(called, screen)
             cells.append([(name, BOLD) if score.given else (f"({name})", DIM)])
     return Column("role", cells, right=False)
 
@@ -339,7 +343,7 @@ def _others(heads: Sequence[HeadFigures], screen: Screen) -> Column:
         [(", ".join(f"{_plain(score.name, screen)} {score.score:.2f}" for score in one.roles[1:3]), PLAIN)]
         for one in heads
     ]
-    return Column("also", cells, right=False, rank=4)
+    return Column("also", cells, right=False, rank=6)
 
 
 def _offsets(heads: Sequence[HeadFigures], screen: Screen) -> Column:
@@ -351,7 +355,7 @@ def _offsets(heads: Sequence[HeadFigures], screen: Screen) -> Column:
             cells.append([("–" if screen.unicode else "-", DIM)])
             continue
         cells.append([(f"{_plain(score.detail, screen):>3} {score.score:4.0%}", PLAIN if score.given else DIM)])
-    return Column("offset", cells, right=False, rank=3)
+    return Column("offset", cells, right=False, rank=4)
 
 
 def _finders(title: str, scores: Sequence[RelationScore | None], screen: Screen) -> Column:
