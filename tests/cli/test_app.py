@@ -13,6 +13,7 @@ import pytest
 
 from attn_cli import __version__
 from attn_cli.cli.app import main
+from tests.test_treebank import GOOD
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "numpy", "tokenizers", "scipy", "pydantic")
@@ -122,6 +123,8 @@ def test_the_examples_in_the_help_pages_work(tmp_path: Path, capsys: pytest.Capt
     commands = [line for line in shown if not line.startswith(TRIED_ELSEWHERE)]
     assert len(commands) >= 9
     (tmp_path / "sentences.txt").write_text("The cat sat.\nThe mat.\n")
+    (tmp_path / "corpus.txt").write_text("The cat sat.\nThe mat.\n")
+    (tmp_path / "treebank.conllu").write_text(GOOD)
     shell = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}; set -eo pipefail\n'
     prepare = (
         'attn inspect "The cat sat" --model FOLDER --save record.json >/dev/null\n'
