@@ -82,7 +82,9 @@ def run(
     ] = False,
     seed: Annotated[int, text_option(min=0, metavar="N", help="What --probe draws its texts from.")] = 0,
     choice: HeadOptions,
-    by: Annotated[By, _display(help="What the picture shows and the table is in the order of.")] = "role",
+    by: Annotated[
+        By, _display(metavar="WHAT", help="Show role, focus, distance, or one role: previous, same-word, relation, ...")
+    ] = "role",
     display: DisplayOptions,
     output: OutputOptions,
     model: ModelOptions,
