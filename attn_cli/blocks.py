@@ -209,6 +209,9 @@ class Block:
     """Scores before softmax, float32, minus infinity where masked; only when asked for."""
     sink: Float[np.ndarray, "head query"] | None = None
     """Share of each row's weight that a learned sink takes, in models that have one (gpt-oss)."""
+    norms: Float[np.ndarray, "head every_key"] | None = None
+    """|value . output projection| of every key, also of those that may be cut off, float32; only when
+    asked for."""
     steps: Steps | None = None
     """Queries, keys and values; only when asked for."""
 
@@ -252,6 +255,8 @@ class Request:
     A source may stream more rows than these, never fewer."""
     scores: bool = False
     """Also give the scores before softmax."""
+    norms: bool = False
+    """Also give the length of each key's value after the output projection."""
     steps: bool = False
     """Also give queries, keys and values, and the scores with them."""
     verify: bool = False

@@ -8,6 +8,7 @@ from rich.console import Group
 
 from attn_cli.blocks import Block, Source
 from attn_cli.measure.collect import KeepMaps, layer_bytes, map_bytes
+from attn_cli.measure.measured import measured
 from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
@@ -101,6 +102,7 @@ def look(source: Source, selection: Selection, *, keep: bool, verify: bool = Fal
         ModelError: the model could not be run.
         ExactnessError: what it gave are not attention weights.
     """
+    source = measured(source, selection)
     plan = make_plan(source, selection)
     view = make_view(plan)
     _check_memory(plan, view, keep=keep)

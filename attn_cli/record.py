@@ -196,6 +196,11 @@ class Record:
         Raises:
             SelectionError: a layer, head, query or the scores asked for were not saved.
         """
+        if request.norms:
+            raise SelectionError(
+                "A record holds no values, so norms cannot be measured in it",
+                "Give the text itself, and its model with --model",
+            )
         if request.steps:
             raise SelectionError(
                 "A record holds no queries, keys and values", "Give the text itself, and its model with --model"

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from attn_cli.errors import UsageError, quoted
 
-__all__ = ["KINDS", "Kind", "Rows", "Selection", "SortKey", "check_syntax", "parse_heads", "parse_numbers"]
+__all__ = ["KINDS", "Kind", "Measure", "Rows", "Selection", "SortKey", "check_syntax", "parse_heads", "parse_numbers"]
 
 Kind = Literal["encoder", "decoder", "cross"]
 KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
@@ -17,6 +17,11 @@ Rows = Literal["output", "input"]
 """Whose a decoder's step is, in cross-attention: the token's that it outputs, or the one's that it reads as input."""
 
 SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "previous", "link"]
+
+Measure = Literal["weights", "scores", "norms", "rollout", "flow"]
+"""What of the attention is looked at; see `attn_cli.measure.measured` for the last three."""
+JOINT: tuple[Measure, ...] = ("rollout", "flow")
+"""Those that join all heads of all layers up to one."""
 
 View = Literal["heads", "query", "grid"]
 Unit = Literal["word", "token"]
@@ -50,7 +55,7 @@ class Selection:
     """Show the first token; where not, the rows are renormalised."""
     rows: Rows | None = None
     """Which word a row of cross-attention belongs to; None: as the model declares, else the input (see `plan`)."""
-    scores: bool = False
+    measure: Measure = "weights"
     top_k: int = 3
     sort: SortKey = "layer"
     all: bool = False
@@ -58,9 +63,24 @@ class Selection:
     """Show the target as a translation: its text first, and the heads that align best instead of a table of heads."""
 
     @property
-    def measure(self) -> Literal["weight", "score"]:
-        """What heatmaps and tables of keys show."""
+    def scores(self) -> bool:
+        """Scores are shown, which are no shares of a row."""
+        return self.measure == "scores"
+
+    @property
+    def joint(self) -> bool:
+        """All heads of all layers up to one are shown as one."""
+        return self.measure in JOINT
+
+    @property
+    def drawn(self) -> Literal["weight", "score"]:
+        """How heatmaps and tables of keys show it: as shares of a row, or as scores."""
         return "score" if self.scores else "weight"
+
+    @property
+    def noun(self) -> str:
+        """What one number is called."""
+        return self.measure.removesuffix("s")
 
 
 def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
@@ -114,6 +134,11 @@ def check_syntax(selection: Selection) -> None:
         raise UsageError("--head names layers already, so --layer cannot go with it", "Leave --layer out")
     if selection.query is not None and not selection.query.strip():
         raise UsageError("--query is empty", "Give a word of the sentence or its position")
+    if selection.joint and selection.head is not None:
+        raise UsageError(
+            f"--measure {selection.measure} averages the heads of each layer, so --head cannot go with it",
+            "Choose a layer with --layer",
+        )
 
 
 def _check_values(selection: Selection) -> None:
@@ -122,6 +147,7 @@ def _check_values(selection: Selection) -> None:
         "view": get_args(View),
         "kind": (None, *KINDS),
         "unit": get_args(Unit),
+        "measure": get_args(Measure),
         "rows": (None, *get_args(Rows)),
         "sort": get_args(SortKey),
     }

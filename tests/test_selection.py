@@ -167,7 +167,7 @@ def test_words_as_long_as_a_book_are_listed_by_their_ends() -> None:
 
 
 def test_a_plan_asks_for_the_tokens_of_the_chosen_word() -> None:
-    plan = make_plan(encoder_record(), Selection(query="didn't", view="query", layer="-1", scores=True))
+    plan = make_plan(encoder_record(), Selection(query="didn't", view="query", layer="-1", measure="scores"))
     request = plan.request(verify=True)
     assert plan.chosen == (3,)
     assert request.queries == {"encoder": (4, 5, 6)}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from attn_cli.errors import UsageError
-from attn_cli.selection import Kind, Rows, Selection, SortKey
+from attn_cli.selection import Kind, Measure, Rows, Selection, SortKey
 
 __all__ = [
     "DisplayOptions",
@@ -129,6 +129,10 @@ class HeadOptions:
         Rows | None,
         _select(help="In cross-attention, a word's row: the step that outputs it, or reads it as input."),
     ] = None
+    measure: Annotated[
+        Measure | None,
+        _display(help="What to show of the attention (default: weights); see attn terms."),
+    ] = None
     all: Annotated[bool | None, _display("--all/--fit", help="Every head, or as many as fit (default).")] = None
 
     def over(self, base: Selection) -> Selection:
@@ -175,7 +179,7 @@ class SelectionOptions(QueryOptions):
     grid: Annotated[bool | None, _display("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")] = (
         None
     )
-    scores: Annotated[bool | None, _display("--scores/--weights", help="Scores before softmax instead of weights.")] = (
+    scores: Annotated[bool | None, _display("--scores/--weights", help="The same as --measure scores, or weights.")] = (
         None
     )
     sort: Annotated[SortKey | None, _display(help="Order of the heads (default: layer).")] = None
@@ -188,14 +192,19 @@ class SelectionOptions(QueryOptions):
         """
         if self.grid and self.query is not None:
             raise UsageError("--grid shows all queries, so --query cannot go with it", "Choose one of them")
-        if self.tokens is False and (base.scores if self.scores is None else self.scores):
-            raise UsageError("A word of several pieces has no single score", "Leave --words out, or add --weights")
+        if self.scores is not None and self.measure is not None:
+            raise UsageError("--measure says already what to show", "Leave --scores and --weights out")
         given = self._given()
+        if self.scores is not None:
+            given["measure"] = "scores" if self.scores else "weights"
+        scores = given.get("measure", base.measure) == "scores"
+        if self.tokens is False and scores:
+            raise UsageError("A word of several pieces has no single score", "Leave --words out, or add --weights")
         if self.grid is not None:
             given |= {"view": "grid" if self.grid else "heads", "query": None}
         if self.query is not None:
             given["view"] = "query"
-        if given.get("scores", base.scores):
+        if scores:
             given["unit"] = "token"
         return replace(base, **given)
 

@@ -134,7 +134,7 @@ def saved_with(record: Record) -> Selection:
         record.selection,
         view=default.view,
         query=default.query,
-        scores=default.scores,
+        measure=default.measure if saved.scores else saved.measure,
         sort=default.sort,
         translation=default.translation,
     )

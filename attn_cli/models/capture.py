@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from typing import Any, Literal
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
@@ -32,6 +33,7 @@ from attn_cli.models.call import AttentionCall
 from attn_cli.models.delivery import Delivery, every_span
 from attn_cli.models.older import watch_older_layers
 from attn_cli.models.parts import parts_of
+from attn_cli.models.projections import FEW, Projections, value_norms
 from attn_cli.models.slices import Slicer
 from attn_cli.shapes import Float
 
@@ -45,6 +47,7 @@ NAME = "attn_cli"
 """What this module's function is registered as."""
 
 _anatomies: WeakKeyDictionary[PreTrainedModel, Anatomy] = WeakKeyDictionary()
+_known_projections: WeakKeyDictionary[PreTrainedModel, Mapping[tuple[str, int], nn.Module]] = WeakKeyDictionary()
 
 
 def captured_by(model: PreTrainedModel) -> Literal["interface", "hooks"]:
@@ -84,9 +87,27 @@ def stream(
         ExactnessError: what was found are not attention weights.
     """
     keep_freed()
+    delivery = Delivery(model.config.model_type, anatomy_of(model), inputs, request, eat, rows)
+    run = _Run(model, delivery, _projections(model, inputs) if request.norms else {})
+    _pass(model, inputs, run)
+    return delivery.finish()
+
+
+def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Mapping[tuple[str, int], nn.Module]:
+    """The model's output projections, found in a pass over the text's first tokens."""
+    if model not in _known_projections:
+        few = {name: tensor[:, :FEW] for name, tensor in inputs.items()}
+        nothing = Delivery(model.config.model_type, anatomy_of(model), few, Request(heads={}), lambda _: None, None)
+        projections = Projections()
+        with projections.watch(model):
+            _pass(model, few, _Run(model, nothing, {}, projections))
+        _known_projections[model] = projections.found
+    return _known_projections[model]
+
+
+def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Run) -> None:
+    """Run the model once, its attention through `run`; it is left as it was found."""
     anatomy = anatomy_of(model)
-    delivery = Delivery(model.config.model_type, anatomy, inputs, request, eat, rows)
-    run = _Run(model, delivery)
     interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
     loaded_with = model.config._attn_implementation  # noqa: SLF001 - there is no public name
     with ExitStack() as stack:
@@ -94,10 +115,9 @@ def stream(
         stack.enter_context(torch.no_grad())
         for module in interface:
             stack.callback(module.register_forward_pre_hook(run.begin).remove)
-        stack.enter_context(watch_older_layers(anatomy, delivery, loaded_with))
+        stack.enter_context(watch_older_layers(anatomy, run.delivery, loaded_with))
         stack.callback(_running.reset, _running.set(run))
         model(**inputs)
-    return delivery.finish()
 
 
 def anatomy_of(model: PreTrainedModel) -> Anatomy:
@@ -148,21 +168,42 @@ def _with_parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
 
 
 class _Run:
-    """One pass of a model through the registered attention function."""
+    """One pass of a model through the registered attention function.
 
-    def __init__(self, model: PreTrainedModel, delivery: Delivery) -> None:
+    Args:
+        model: the model.
+        delivery: where to hand what is asked for.
+        projections: the model's output projections; only norms need them.
+        finding: who finds them.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        delivery: Delivery,
+        projections: Mapping[tuple[str, int], nn.Module],
+        finding: Projections | None = None,
+    ) -> None:
         self.flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
         """Whether the model may be run with SDPA, and so says by `is_causal` what a mask that is not made would say."""
         self._plain_masks = self.flash or bool(model._supports_flex_attn)  # noqa: SLF001
         """Whether the model hands on its masks untouched, so that they need not be made as floats."""
-        self._delivery = delivery
+        self.delivery = delivery
         self._slicer = Slicer()
         self._place: dict[nn.Module, Place] = {}
         self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
+        self._projections = projections
+        self._finding = finding
+        self._normed: tuple[Place, Float[np.ndarray, "head key"]] | None = None
+
+    def saw(self, place: Place, output: torch.Tensor) -> None:
+        """After an attention function: tell whoever looks for what is done with its output."""
+        if self._finding is not None:
+            self._finding.saw(place, output)
 
     def begin(self, module: nn.Module, _: tuple[Any, ...]) -> None:
         """Before a module's forward: find out which layer it is."""
-        self._place[module] = self._delivery.begin(module)
+        self._place[module] = self.delivery.begin(module)
         self._shown.pop(module, None)
 
     def place(self, module: nn.Module) -> Place | None:
@@ -182,14 +223,14 @@ class _Run:
         place = self._place.get(call.module)
         heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
         flash = self.flash and call.suits_flash
-        rows = self._delivery.rows(heads, keys)
+        rows = self.delivery.rows(heads, keys)
         every = every_span(queries, rows)
-        if place is None or not self._delivery.heads(place) or self._is_repeated(place, call):
+        if place is None or not self.delivery.heads(place) or self._is_repeated(place, call):
             if flash:
                 return call.flash()
             return torch.cat([call.slice(self._slicer, *span).output for span in every], dim=1)
-        self._delivery.check_shape(place, heads, queries, keys)
-        wanted = self._delivery.spans(place.kind, queries, rows)
+        self.delivery.check_shape(place, heads, queries, keys)
+        wanted = self.delivery.spans(place.kind, queries, rows)
         if flash and 2 * sum(stop - start for start, stop in wanted) <= queries:
             for span in wanted:
                 self._deliver(place, call, *span)
@@ -199,31 +240,39 @@ class _Run:
     def _deliver(
         self, place: Place, call: AttentionCall, start: int, stop: int
     ) -> Float[torch.Tensor, "1 query head dim"]:
-        request = self._delivery.request
+        request = self.delivery.request
         piece = call.slice(self._slicer, start, stop, watch=request.scores or request.verify or request.steps)
-        if not self._delivery.wants(place.kind, start, stop):
+        if not self.delivery.wants(place.kind, start, stop):
             return piece.output
-        self._delivery.deliver(
+        self.delivery.deliver(
             place,
             start,
             piece.weights,
             piece.visible,
             scores=piece.scores,
             sink=piece.sink,
-            steps=parts_of(call, piece, start, self._delivery.heads(place)) if request.steps else None,
+            norms=self._norms(place, call) if request.norms else None,
+            steps=parts_of(call, piece, start, self.delivery.heads(place)) if request.steps else None,
             dtype=call.query.dtype,
         )
         if request.verify:
             difference = call.difference(piece)
             if difference is not None:
-                self._delivery.verify(difference)
+                self.delivery.verify(difference)
         if call.has_sinks and piece.sink is None:
-            self._delivery.note(
+            self.delivery.note(
                 "A learned sink scales each head's output after the softmax in the family "
-                f"{self._delivery.family}; the weights are those before it, and their product with the values was not "
+                f"{self.delivery.family}; the weights are those before it, and their product with the values was not "
                 "verified"
             )
         return piece.output
+
+    def _norms(self, place: Place, call: AttentionCall) -> Float[np.ndarray, "head key"]:
+        """Of the layer's values, computed once for all its blocks."""
+        if self._normed is None or self._normed[0] != place:
+            heads, family = self.delivery.heads(place), self.delivery.family
+            self._normed = (place, value_norms(call, place, heads, self._projections, family))
+        return self._normed[1]
 
     def _is_repeated(self, place: Place, call: AttentionCall) -> bool:
         """Whether this layer's attention was seen already: DiffLlama weighs two halves of its values alike.
@@ -237,7 +286,7 @@ class _Run:
             return False
         if shown() is not call.query:
             raise ModelError(
-                f"{place.kind} layer {place.layer} of the family {self._delivery.family} attends twice, so its weights "
+                f"{place.kind} layer {place.layer} of the family {self.delivery.family} attends twice, so its weights "
                 "cannot be told apart",
                 "Choose other layers with --layer, or another model",
             )
@@ -261,7 +310,10 @@ def _attention(
     if not run.flash or (place is not None and place.kind != "decoder"):
         causal = False  # Where there is no mask, there is nothing to hide.
     call = AttentionCall(module, query, key, value, attention_mask, causal=bool(causal), options=options)
-    return run.attend(call), None
+    output = run.attend(call)
+    if place is not None:
+        run.saw(place, output)
+    return output, None
 
 
 def _mask(**options: Any) -> torch.Tensor | None:

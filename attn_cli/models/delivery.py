@@ -128,6 +128,7 @@ class Delivery:
         *,
         scores: Float[torch.Tensor, "head query key"] | None = None,
         sink: Float[torch.Tensor, "head query"] | None = None,
+        norms: Float[np.ndarray, "head key"] | None = None,
         steps: Steps | None = None,
         dtype: torch.dtype,
     ) -> None:
@@ -147,6 +148,7 @@ class Delivery:
             visible=visible,
             scores=_to_numpy(scores, heads) if scores is not None and scored else None,
             sink=None if sink is None else _to_numpy(sink, heads),
+            norms=norms,
             steps=steps,
         )
         where = f"{place.kind} layer {place.layer}, rows from {start}"

@@ -54,6 +54,11 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
     if not modules:
         yield
         return
+    if delivery.request.norms:
+        raise ModelError(
+            f"The family {delivery.family} has older code that keeps its values to itself, so norms cannot be measured",
+            "Choose another --measure, or another model",
+        )
     if implementation != "eager":
         raise ModelError(
             f"The family {delivery.family} shows its attention only when loaded with eager attention, and this model "

@@ -15,7 +15,7 @@ from attn_cli.measure.summary import HeadSummary
 from attn_cli.plan import choose_rows
 from attn_cli.record import AttentionMap, Record
 from attn_cli.render.schema import SCHEMA_VERSION, fault
-from attn_cli.selection import Kind, Rows, Selection
+from attn_cli.selection import Kind, Measure, Rows, Selection
 from attn_cli.shapes import Int
 from attn_cli.words import Units
 
@@ -24,12 +24,18 @@ __all__ = ["Document", "begin", "describe", "describe_finding", "describe_text",
 Document = dict[str, Any]
 
 UNITS = {
-    "weight": "share of 1",
     "score": "query·key after scaling, bias, soft-capping and mask, before softmax",
     "entropy": "nats",
     "focus": "1 - entropy / ln(visible keys)",
     "positions": "tokens, from 0",
     "offsets": "characters (Unicode code points)",
+}
+WEIGHT: Mapping[Measure, str] = {
+    "weights": "share of 1",
+    "scores": "share of 1",
+    "norms": "|weight·value·output projection|, as a share of its row",
+    "rollout": "product of 0.5·mean weights + 0.5·identity over the layers up to this one",
+    "flow": "maximum flow through 0.5·mean weights + 0.5·identity of the layers up to this one, as a share of its row",
 }
 ROWS: Mapping[Rows, str] = {
     "output": "output row: the step that outputs the token",
@@ -44,11 +50,11 @@ def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -
         record: what was seen.
         heads: rows of the table of heads, as `head_rows` makes them.
     """
-    rows = ROWS[choose_rows(record.model, record.selection.rows)]
+    rows, weight = ROWS[choose_rows(record.model, record.selection.rows)], WEIGHT[record.selection.measure]
     return {
         **begin(record.tool_version),
         **describe_text(record),
-        **_asked(record, {**UNITS, "distance": f"{record.selection.unit}s", "rows": rows}),
+        **_asked(record, {"weight": weight, **UNITS, "distance": f"{record.selection.unit}s", "rows": rows}),
         **({} if heads is None else {"heads": list(heads)}),
         "maps": [],
     }

@@ -44,6 +44,7 @@ def grid(
     kind: Kind = "encoder",
     rows: Rows = "input",
     measure: Literal["weight", "score"] = "weight",
+    noun: str = "",
     pooled: int = 1,
     unit: str = "word",
     title: str = "",
@@ -57,6 +58,7 @@ def grid(
         kind: of the attention.
         rows: in cross-attention, which step a target word's row is.
         measure: what the values are.
+        noun: what one is called; as the measure by default.
         pooled: units that a side of one value stands for already (`PoolMaps.size`).
         unit: what they are.
         title: a line above.
@@ -86,8 +88,11 @@ def grid(
                 lines.append(
                     line(*chain.from_iterable([*strip, space] for strip, space in zip(strips, fill, strict=True)))
                 )
-    notes = [f"layer.head; {attends(kind, rows)}", cell_note(size * pooled, size * pooled, unit, measure, screen)]
-    pieces = [swatches(scale, measure, screen), *([(note, DIM)] for note in notes if note)]
+    notes = [
+        f"layer.head; {attends(kind, rows)}",
+        cell_note(size * pooled, size * pooled, unit, noun or measure, screen),
+    ]
+    pieces = [swatches(scale, noun or measure, screen), *([(note, DIM)] for note in notes if note)]
     return drawing([*lines, line(), *flow(pieces, screen), *caption_lines(caption, screen)])
 
 

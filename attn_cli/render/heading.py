@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import RenderableType
@@ -11,8 +11,21 @@ from attn_cli.plan import Plan
 from attn_cli.record import Record
 from attn_cli.render.paint import caption_lines, drawing
 from attn_cli.render.screen import Screen
+from attn_cli.selection import Kind, Measure
 
 __all__ = ["listed", "remarks"]
+
+SAID: Mapping[Measure, str] = {
+    "norms": "Norms: the length of weight·value·output projection, as a share of each row's.",
+    "rollout": "Rollout: half of each layer's mean weights and half of the residual connection, multiplied over ",
+    "flow": "Flow: the most that can pass through half of each layer's mean weights and half of the residual "
+    "connection, over ",
+}
+PATHS: Mapping[Kind, str] = {
+    "encoder": "the layers from the first to the one named.",
+    "decoder": "the layers from the first to the one named; what comes in by cross-attention is left out.",
+    "cross": "the layer named, which has no residual connection to the text, and all layers of the encoder.",
+}
 
 
 def remarks(plan: Plan, record: Record, screen: Screen, sinks: Sequence[float] = ()) -> list[RenderableType]:
@@ -30,6 +43,8 @@ def remarks(plan: Plan, record: Record, screen: Screen, sinks: Sequence[float] =
         instead.setdefault(name, []).append(layer)
     for name, layers in instead.items():
         said.append(f"Without attention: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
+    if plan.selection.measure in SAID:
+        said.append(SAID[plan.selection.measure] + (PATHS[plan.kind] if plan.selection.joint else ""))
     hidden = [
         name
         for name, shown in (("special tokens", plan.selection.special), ("the first token", plan.selection.sink))

@@ -67,6 +67,13 @@ class MapView:
     """First key that each query can see, and one past the last; everything by default."""
     rows: Rows = "input"
     """In cross-attention, which step a target word's row is."""
+    noun: str = ""
+    """What one value is called; as the measure by default."""
+
+    @property
+    def name(self) -> str:
+        """What one value is called."""
+        return self.noun or self.measure
 
     def __post_init__(self) -> None:
         shape = (len(self.query), len(self.key))
@@ -178,9 +185,9 @@ def _legend(
 ) -> list[Text]:
     """What the colours, rows and columns mean, below a blank line; without a plan, of a mosaic."""
     notes = [attends(view.kind, view.rows)]
-    swatch = swatches(scale, view.measure, screen)
+    swatch = swatches(scale, view.name, screen)
     if plan is None:
-        notes.append(cell_note(size, size, view.unit, view.measure, screen))
+        notes.append(cell_note(size, size, view.unit, view.name, screen))
     elif mark_strongest:
         some, strongest = squares(unicode=screen.unicode)
         sign = "bold:" if plan.numbers and screen.color else strongest
@@ -188,7 +195,7 @@ def _legend(
         if not plan.numbers and not screen.color:
             least = f"{scale.steps[0]:.3g}"
             swatch = [
-                (f"{view.measure} ", DIM),
+                (f"{view.name} ", DIM),
                 (f"{some} from {least}  {marks(unicode=screen.unicode)[0]} less", PLAIN),
             ]
     if not np.isfinite(values).all():

@@ -222,6 +222,7 @@ def query_table(
     kind: Kind = "encoder",
     step: Rows = "input",
     measure: Literal["weight", "score"] = "weight",
+    noun: str = "",
     caption: str = "",
 ) -> Group:
     """Where queries look: one row per head with its strongest keys, a section for each query.
@@ -234,6 +235,7 @@ def query_table(
         kind: of the attention.
         step: in cross-attention, which step a target word's row is.
         measure: what the links' numbers are; only weights get a bar.
+        noun: what one is called; as the measure by default.
         caption: a line below.
     """
     name = max((len(f"{row.layer}.{row.head}") for row in rows), default=3)
@@ -248,7 +250,7 @@ def query_table(
         text = clean(query_labels.named(query), unicode=screen.unicode)
         style = DIM if query_labels.special[query] else BOLD
         place = f"  query {query_labels.positions[query]}{f', {when(step)}' if kind == 'cross' else ''}"
-        what = f": its strongest keys by {measure}"
+        what = f": its strongest keys by {noun or measure}"
         what = what if width(text) + len(place + what) <= screen.width else ""
         lines.append(line((fit(text, min(width(text), screen.width - len(place))), style), (place + what, DIM)))
         for row in group:

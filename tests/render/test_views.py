@@ -127,7 +127,7 @@ def test_a_table_in_several_panels_is_followed_by_its_picture() -> None:
 
 def test_a_grid_of_scores_shows_scores() -> None:
     screen = Screen(width=100)
-    text = "\n".join(lines_of(encoder_record(), Selection(view="grid", scores=True, unit="token"), screen))
+    text = "\n".join(lines_of(encoder_record(), Selection(view="grid", measure="scores", unit="token"), screen))
     assert "score " in text
     assert "weight" not in text
 

@@ -326,6 +326,7 @@ class Prepared:
                     weights=of_heads(weights),
                     visible=np.stack([np.zeros_like(stops), stops], axis=1),
                     scores=of_heads(scores) if request.scores or request.steps else None,
+                    norms=self._norms(kind, layer, heads, values) if request.norms else None,
                     steps=steps,
                 )
             )
@@ -336,6 +337,18 @@ class Prepared:
         elif isinstance(self.network, Transformer):
             self.network.encode(ids, ids != PAD, see)
         return Report(verified=largest if request.verify else None, notes=self.notes)
+
+    def _norms(
+        self, kind: Kind, layer: int, heads: tuple[int, ...], values: Float[np.ndarray, "1 every key dim"]
+    ) -> Float[np.ndarray, "head key"]:
+        """How long each key's value is after the output projection, which only the Transformer has."""
+        rows = []
+        for head in heads:
+            value = values[0, head]
+            if isinstance(self.network, Transformer):
+                value = value @ self.network.output_projection(kind, layer, head).T
+            rows.append(np.linalg.norm(value, axis=-1))
+        return np.stack(rows).astype(np.float32)
 
     def _additive(self) -> Float[np.ndarray, "dim"] | None:
         """What makes an additive score of tanh(query + key); None where the score is a product."""

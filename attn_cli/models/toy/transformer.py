@@ -215,6 +215,18 @@ class Transformer:
             [(keys[rows], values[rows]) for keys, values in state.past],
         )
 
+    def output_projection(
+        self, kind: Literal["encoder", "decoder", "cross"], layer: int, head: int
+    ) -> Float[Array, "dim head_dim"]:
+        """What a head's context vector is multiplied with on its way out of an attention layer."""
+        side, part = (
+            ("encoder" if kind == "encoder" else "decoder"),
+            ("encoder_attn" if kind == "cross" else "self_attn"),
+        )
+        size = self.shape.dim // self.shape.heads
+        weight = self.weights[f"model.{side}.layers.{layer}.{part}.out_proj.weight"]
+        return weight[:, head * size : (head + 1) * size]
+
     def _embed(self, ids: Int[Array, "batch query"], start: int) -> Float[Array, "batch query dim"]:
         embedded = self.weights["model.shared.weight"][ids] * math.sqrt(self.shape.dim)
         return self.drop(embedded + self.table[start : start + ids.shape[1]])

@@ -91,7 +91,7 @@ class AlignmentView(View):
     @property
     def title(self) -> str:
         """Whose map it is, and which step a word's row is."""
-        return f"{self._what(self.plan.selection.measure)}, {self.plan.rows} rows"
+        return f"{self._what(self.plan.selection.noun)}, {self.plan.rows} rows"
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
         del room  # words that can be read are worth scrolling for

@@ -75,10 +75,11 @@ class View(ABC):
             self.queries,
             self.keys,
             plan.kind,
-            plan.selection.measure,
+            plan.selection.drawn,
             plan.selection.unit,
             collected.visible,
             plan.rows,
+            plan.selection.noun,
         )
 
     def draw(self, screen: Screen, record: Record) -> Group:

@@ -43,7 +43,8 @@ class GridView(View):
                 screen,
                 kind=self.plan.kind,
                 rows=self.plan.rows,
-                measure=selection.measure,
+                measure=selection.drawn,
+                noun=selection.noun,
                 pooled=maps.size,
                 unit=selection.unit,
             )

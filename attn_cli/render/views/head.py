@@ -38,18 +38,19 @@ class HeadView(View):
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
         selection = self.plan.selection
-        measure = selection.measure
+        noun = selection.noun
         numbers = selection.all or len(self.keys) <= MOST_COLUMNS
         view = self.map_view(self._map)
         name = name_head(self._layer, self._head)
         figures = head_table(self.summaries(), self.queries, self.keys, screen)
         parts: list[RenderableType] = [figures]
         if numbers:
-            title = f"{measure.capitalize()}s of head {name}"
+            title = f"{noun.capitalize()}s of head {name}"
+            title = f"{noun.capitalize()} to layer {self._layer}" if selection.joint else title
             parts.append(heatmap(view, screen, title=title, numbers=True, mark_strongest=True))
         if not numbers or panels(view, screen) > 1:
-            caption = "" if numbers else f"--all writes every {measure}."
-            title = f"Head {name} at a glance"
+            caption = "" if numbers else f"--all writes every {noun}."
+            title = f"{f'Layer {self._layer}' if selection.joint else f'Head {name}'} at a glance"
             room = None if room is None else room - lines_of(figures, screen) - 1
             parts.append(heatmap(view, screen, title=title, caption=caption, mark_strongest=True, room=room))
         return parts

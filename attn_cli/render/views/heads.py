@@ -101,10 +101,13 @@ class HeadsView(View):
         return [*overview, table, picture]
 
     def _picture(self, screen: Screen, room: int | None) -> RenderableType:
-        measure = self.plan.selection.measure
+        noun = self.plan.selection.noun
         layers = f"layer{'s' if len(self._layers) > 1 else ''} {listed(self._layers)}"
         view = self.map_view(self._mean)
-        return heatmap(view, screen, title=f"Mean {measure} of {self._mean.heads} heads, {layers}", room=room)
+        title = f"Mean {noun} of {self._mean.heads} heads, {layers}"
+        if self.plan.selection.joint:
+            title = f"{noun.capitalize()} to {layers}" if len(self._layers) == 1 else f"Mean {noun} to {layers}"
+        return heatmap(view, screen, title=title, room=room)
 
     def _table(self, summaries: Sequence[HeadSummary], screen: Screen, limit: int | None) -> RenderableType:
         sort = self.plan.selection.sort

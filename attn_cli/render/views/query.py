@@ -90,6 +90,7 @@ class QueryView(View):
             screen,
             kind=self.plan.kind,
             step=self.plan.rows,
-            measure=selection.measure,
+            measure=selection.drawn,
+            noun=selection.noun,
             caption=caption,
         )

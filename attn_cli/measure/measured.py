@@ -1,0 +1,229 @@
+"""More than raw weights: a source whose blocks hold another measure in the place of its weights.
+
+Whatever is said here is a share of its row, so that every view and every figure works on it as on weights:
+
+- `norms`: |weight . value . output projection| of each key, as a share of the row's (Kobayashi et al. 2020, "Attention
+  is Not Only a Weight", equation 6): a key with much weight and a short value has little;
+- `rollout`: what reaches a layer's state from each token, if every layer hands on half of it by its weights and half by
+  its residual connection: the product of 0.5 W + 0.5 I over the layers (Abnar and Zuidema 2020, "Quantifying Attention
+  Flow in Transformers", section 3);
+- `flow`: the largest flow from the state to each token through the same graph (the same, section 3), as a share.
+
+The last two average the heads of each layer. In a decoder they follow its self-attention. In cross-attention they go
+from a step through its layer's cross-attention, which has no residual connection to the text, and then through all of
+the encoder's layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Stack, Tokens, key_tokens, query_tokens
+from attn_cli.errors import SelectionError
+from attn_cli.measure.flow import flows
+from attn_cli.record import Record
+from attn_cli.selection import Kind, Measure, Selection
+from attn_cli.shapes import Float, Int
+
+__all__ = ["Measured", "measured", "norms_of", "with_residual"]
+
+DERIVED: tuple[Measure, ...] = ("norms", "rollout", "flow")
+Square = Float[np.ndarray, "query key"]
+
+
+def measured(source: Source, selection: Selection) -> Source:
+    """The source, streaming what the selection measures.
+
+    Args:
+        source: a text given to a model, or a record of one.
+        selection: what to measure.
+
+    Raises:
+        SelectionError: a record holds something else.
+    """
+    held: Measure = source.selection.measure if isinstance(source, Record) else "weights"
+    wanted = selection.measure
+    if held in DERIVED and held != wanted:
+        raise SelectionError(
+            f"This record holds {held} in the place of weights, and {wanted} cannot be told from them",
+            f"Show it with --measure {held}, or give the text itself",
+        )
+    return source if held == wanted or wanted not in DERIVED else Measured(source, wanted)
+
+
+def norms_of(block: Block) -> Block:
+    """The block with each key's share of its row's norms in the place of the weights.
+
+    A row whose keys all have values of no length keeps its weights.
+    """
+    if block.norms is None:
+        raise SelectionError(f"{block.kind} layer {block.layer} was streamed without its norms")
+    norms = block.weights * block.norms[:, None, : block.weights.shape[2]]
+    total = norms.sum(axis=2, keepdims=True)
+    shares = np.divide(norms, total, out=block.weights.copy(), where=total > 0)
+    return replace(block, weights=shares, scores=None, sink=None)
+
+
+def with_residual(weights: Square) -> Square:
+    """0.5 W + 0.5 I, its rows made to sum to 1 where a learned sink takes a share of them."""
+    half = 0.5 * weights + 0.5 * np.eye(len(weights), dtype=weights.dtype)
+    return _rows_of_one(half)
+
+
+def _rows_of_one(weights: Square) -> Square:
+    total = weights.sum(axis=1, keepdims=True)
+    shares: Square = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return shares
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A source that streams another measure than weights: a `Source` itself.
+
+    Raises:
+        SelectionError: a record does not hold what the measure needs.
+    """
+
+    base: Source
+    measure: Measure
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model; with one head a layer, where the measure joins them."""
+        model = self.base.model
+        if self.measure == "norms":
+            return model
+        stacks: dict[Kind, Stack] = {
+            kind: replace(stack, heads=dict.fromkeys(stack.heads, 1), key_value_heads=1)
+            for kind, stack in model.stacks.items()
+        }
+        return replace(model, stacks=stacks, alignment=None)
+
+    @property
+    def source(self) -> Tokens:
+        """As of the base."""
+        return self.base.source
+
+    @property
+    def target(self) -> Tokens | None:
+        """As of the base."""
+        return self.base.target
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Run, and hand each block to `eat`; see `Source`.
+
+        Raises:
+            ModelError: the model could not be run, or does not show what the measure needs.
+            ExactnessError: what it gave are not attention weights.
+        """
+        if self.measure == "norms":
+            return self.base.stream(replace(request, norms=True, scores=False), lambda block: eat(norms_of(block)))
+        stacks = self.base.model.stacks
+        heads: dict[Kind, dict[int, tuple[int, ...]]] = {}
+        for kind, layers in request.heads.items():
+            path: Kind = "encoder" if kind == "cross" else kind
+            if path in stacks:
+                last = max(stacks[path].heads) if kind == "cross" else max(layers)
+                every = {layer: tuple(range(count)) for layer, count in stacks[path].heads.items() if layer <= last}
+                heads[path] = {**heads.get(path, {}), **every}
+            if kind == "cross":  # after the encoder, also where a record hands them over
+                heads["cross"] = {layer: tuple(range(stacks["cross"].heads[layer])) for layer in layers}
+        joint = _Joint(self, request, eat)
+        report = self.base.stream(Request(heads=heads, verify=request.verify), joint)
+        joint.finish()
+        return report
+
+
+@dataclass(frozen=True, eq=False)
+class _Reach:
+    """Layers on the way from the states of one to the tokens."""
+
+    layers: tuple[Float[np.ndarray, "_ _"], ...]
+    """What each layer hands on `[state after it, state before it]`, the first layer first; empty before it."""
+    rollout: Float[np.ndarray, "query key"]
+    """Their product."""
+    visible: Int[np.ndarray, "query 2"]
+    """First token that a state can have anything from, and one past the last."""
+
+    @classmethod
+    def start(cls, tokens: int) -> _Reach:
+        """The tokens themselves."""
+        each = np.arange(tokens)
+        return cls((), np.eye(tokens, dtype=np.float32), np.stack([each, each + 1], axis=1))
+
+    def through(self, layer: Float[np.ndarray, "row state"], visible: Int[np.ndarray, "row 2"]) -> _Reach:
+        """From the states of one layer more, each of which sees a run of those before."""
+        spans = [
+            (self.visible[first:stop, 0].min(), self.visible[first:stop, 1].max()) if first < stop else (0, 0)
+            for first, stop in visible.tolist()
+        ]
+        return _Reach((*self.layers, layer), layer @ self.rollout, np.asarray(spans, np.intp).reshape(-1, 2))
+
+
+class _Joint:
+    """A collector that follows the layers of each kind as they come, and hands over what was asked for.
+
+    Args:
+        source: whose layers.
+        request: the layers asked for.
+        eat: whom to hand them to.
+    """
+
+    def __init__(self, source: Measured, request: Request, eat: Eat) -> None:
+        self._source, self._request, self._eat = source, request, eat
+        self._reach: dict[Kind, _Reach] = {}
+        self._running: dict[Kind, _Mean] = {}
+
+    def __call__(self, block: Block) -> None:
+        running = self._running.get(block.kind)
+        if running is not None and running.layer != block.layer:
+            self._end(block.kind)
+            running = None
+        if running is None:
+            queries, keys = (len(side(self._source, block.kind)) for side in (query_tokens, key_tokens))
+            running = self._running[block.kind] = _Mean(block.layer, queries, keys)
+        running(block)
+
+    def finish(self) -> None:
+        """End the last layers."""
+        for kind in ("encoder", "decoder", "cross"):
+            if kind in self._running:
+                self._end(kind)
+
+    def _end(self, kind: Kind) -> None:
+        if kind == "cross" and "encoder" in self._running:
+            self._end("encoder")
+        mean = self._running.pop(kind)
+        path: Kind = "encoder" if kind == "cross" else kind
+        before = self._reach.get(path) or _Reach.start(mean.values.shape[1])
+        if kind == "cross":
+            reach = before.through(_rows_of_one(mean.values), mean.visible)
+        else:
+            own = np.arange(len(mean.values))
+            seen = np.stack([np.minimum(mean.visible[:, 0], own), np.maximum(mean.visible[:, 1], own + 1)], axis=1)
+            reach = self._reach[kind] = before.through(with_residual(mean.values), seen)
+        if mean.layer in self._request.heads.get(kind, {}):
+            self._hand_over(kind, mean.layer, reach)
+
+    def _hand_over(self, kind: Kind, layer: int, reach: _Reach) -> None:
+        values = reach.rollout
+        if self._source.measure == "flow":
+            wanted = self._request.queries.get(kind, tuple(range(len(values))))
+            values = flows(reach.layers, wanted, reach.visible)
+        self._eat(Block(kind, layer, (0,), 0, np.ascontiguousarray(values[None], np.float32), reach.visible))
+
+
+class _Mean:
+    """The mean over the heads of one layer."""
+
+    def __init__(self, layer: int, queries: int, keys: int) -> None:
+        self.layer = layer
+        self.values: Square = np.zeros((queries, keys), np.float32)
+        self.visible: Int[np.ndarray, "query 2"] = np.zeros((queries, 2), np.intp)
+
+    def __call__(self, block: Block) -> None:
+        rows = slice(block.start, block.start + block.visible.shape[0])
+        self.values[rows, : block.weights.shape[2]] = block.weights.mean(axis=0)
+        self.visible[rows] = block.visible
