@@ -165,6 +165,39 @@ TERMS: tuple[Term, ...] = (
         also=("shares",),
     ),
     Term(
+        "norm",
+        "How much of a key's value really arrives: the length of weight times value after the output projection, as a "
+        "share of its row. A key with much weight and a short value has little.",
+        "|weight · value · W_output| / sum over keys of the same",
+        "--measure norms",
+        "Kobayashi et al. 2020, equation 6",
+        ("norms",),
+    ),
+    Term(
+        "rollout",
+        "What reaches a layer from each token, if every layer hands on half by its weights (the mean of its heads) and "
+        "half by its residual connection. In cross-attention: its weights, then all of the encoder.",
+        "product over the layers of (0.5 · W + 0.5 · I)",
+        "--measure rollout",
+        "Abnar and Zuidema 2020, section 3",
+    ),
+    Term(
+        "flow",
+        "The most that can pass from a layer to each token through the same layers, each weight being the capacity of "
+        "its way; as a share of its row. It is the same as rollout in the first layer.",
+        "maximum flow through the graph of (0.5 · W + 0.5 · I)",
+        "--measure flow",
+        "Abnar and Zuidema 2020, section 3",
+        ("maximum flow",),
+    ),
+    Term(
+        "residual connection",
+        "What passes a layer by: its input, added to what it computes.",
+        "state + layer(state)",
+        "--measure rollout, --measure flow",
+        "He et al. 2016",
+    ),
+    Term(
         "head",
         "One of the attentions that a layer computes side by side. Named layer.head, both counted from 0.",
         shown="the first column of every table of heads; --head",

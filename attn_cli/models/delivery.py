@@ -128,7 +128,7 @@ class Delivery:
         *,
         scores: Float[torch.Tensor, "head query key"] | None = None,
         sink: Float[torch.Tensor, "head query"] | None = None,
-        norms: Float[np.ndarray, "head key"] | None = None,
+        norms: Float[np.ndarray, "chosen every_key"] | None = None,
         steps: Steps | None = None,
         dtype: torch.dtype,
     ) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from attn_cli.blocks import Kind, Request
+from attn_cli.blocks import Block, Kind, Request
+from attn_cli.errors import ModelError
 from attn_cli.measure.steps import Explanation, explain_row
+from attn_cli.models.capture import stacks, stream
 from tests.models.families import FAMILIES, SOURCE, TARGET, Family, build, everything, inputs_of, reference, run
 
 EXACT = 1e-5
@@ -127,3 +130,61 @@ def test_only_the_heads_asked_for() -> None:
 def test_without_steps_nothing_is_given() -> None:
     model: Any = build("bert")
     assert all(block.steps is None for block in run(model, inputs_of(model), everything(model)).blocks)
+
+
+PROJECTIONS: dict[str, tuple[Kind, int, Callable[[Any], Any]]] = {
+    "bert": ("encoder", 1, lambda model: model.encoder.layer[1].attention.output.dense.weight),
+    "albert": (
+        "encoder",
+        2,
+        lambda model: model.encoder.albert_layer_groups[1].albert_layers[0].attention.dense.weight,
+    ),
+    "modernbert": ("encoder", 0, lambda model: model.layers[0].attn.Wo.weight),
+    "gpt2": ("decoder", 2, lambda model: model.h[2].attn.c_proj.weight.T),
+    "llama": ("decoder", 1, lambda model: model.layers[1].self_attn.o_proj.weight),
+    "gpt_oss": ("decoder", 1, lambda model: model.layers[1].self_attn.o_proj.weight),
+    "deepseek_v3": ("decoder", 2, lambda model: model.layers[2].self_attn.o_proj.weight),
+    "t5": ("cross", 1, lambda model: model.decoder.block[1].layer[1].EncDecAttention.o.weight),
+    "marian": ("decoder", 0, lambda model: model.decoder.layers[0].self_attn.out_proj.weight),
+}
+"""A layer of each family, and its output projection, `[out, in]`."""
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_norms_are_of_values_after_the_output_projection(name: str) -> None:
+    kind, layer, projection = PROJECTIONS[name]
+    model: Any = build(name)
+    heads = stacks(model)[kind].heads[layer]
+    blocks: list[Block] = []
+    request = Request(heads={kind: {layer: (0, heads - 1)}}, steps=True, norms=True)
+    stream(model, inputs_of(model), request, blocks.append)
+    weight = projection(model).detach().numpy()
+    for block in blocks:
+        assert block.norms is not None
+        assert block.steps is not None
+        assert block.steps.values is not None
+        size = block.steps.values.shape[2]
+        for index, head in enumerate((0, heads - 1)):
+            expected = block.steps.values[index] @ weight[:, head * size : (head + 1) * size].T
+            np.testing.assert_allclose(block.norms[index], np.linalg.norm(expected, axis=1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("diffllama", "something stands between the weighted sum and the output projection"),
+        ("qwen3_next", "something stands between the weighted sum and the output projection"),
+        ("mpnet", "keeps its values to itself"),
+    ],
+)
+def test_norms_that_cannot_be_measured(name: str, said: str) -> None:
+    model: Any = build(name)
+    with pytest.raises(ModelError, match=said):
+        stream(model, inputs_of(model), everything(model, norms=True), lambda _: None)
+
+
+def test_finding_the_projections_leaves_the_model_as_it_was() -> None:
+    model: Any = build("bert")
+    before = {name: len(module._forward_pre_hooks) for name, module in model.named_modules()}
+    stream(model, inputs_of(model), everything(model, norms=True), lambda _: None)
+    assert {name: len(module._forward_pre_hooks) for name, module in model.named_modules()} == before
