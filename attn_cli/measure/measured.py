@@ -63,7 +63,7 @@ def norms_of(block: Block) -> Block:
     norms = block.weights * block.norms[:, None, : block.weights.shape[2]]
     total = norms.sum(axis=2, keepdims=True)
     shares = np.divide(norms, total, out=block.weights.copy(), where=total > 0)
-    return replace(block, weights=shares, scores=None, sink=None)
+    return replace(block, weights=shares, scores=None, sink=None, norms=None)
 
 
 def with_residual(weights: Square) -> Square:

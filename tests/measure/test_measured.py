@@ -77,7 +77,7 @@ def test_two_layers_by_hand() -> None:
     """
     first, second = np.array([[1.0, 0.0], [0.4, 0.6]]), np.array([[0.2, 0.8], [0.0, 1.0]])
     layers = [with_residual(first), with_residual(second)]
-    assert np.allclose(layers[0], [[1, 0], [0.2, 0.8]])
+    assert np.allclose(layers[0], np.array([[1, 0], [0.2, 0.8]]))
     assert np.allclose(layers[1] @ layers[0], [[0.68, 0.32], [0.2, 0.8]])
     found = flows(layers, (0, 1), np.array([[0, 2], [0, 2]]))
     assert np.allclose(found, [[2 / 3, 1 / 3], [0.2, 0.8]], atol=1e-6)
@@ -169,7 +169,8 @@ def test_views_and_records_hold_what_was_measured(measure: Measure) -> None:
     assert map_.heads == ((0,) if measure != "norms" else tuple(range(8)))
     again = look(record, record.selection, keep=True).record
     assert np.array_equal(again.maps[0].weights, map_.weights)
-    for other in ({"weights", "norms", "rollout", "flow"}) - {measure}:
+    others: set[Measure] = {"weights", "norms", "rollout", "flow"}
+    for other in others - {measure}:
         with pytest.raises(SelectionError, match=f"This record holds {measure} in the place of weights"):
             look(record, replace(record.selection, measure=other), keep=False)
 

@@ -108,6 +108,9 @@ class AlignmentView(View):
 
     def _what(self, measure: str) -> str:
         """Whose weights these are."""
+        if self.plan.selection.joint:
+            layers = list(self._heads) if self._found is None else [self._found[1]]
+            return f"{measure.capitalize()} to layer{'s' if len(layers) > 1 else ''} {listed(layers)}"
         if self._found is not None:
             return f"{measure.capitalize()}s of head {name_head(*self._found[1:])}"
         count = sum(map(len, self._heads.values()))
@@ -123,6 +126,11 @@ class AlignmentView(View):
         if self._found is None:
             return self._why
         score, layer, head = self._found
+        if self.plan.selection.joint:
+            return (
+                f"Of all {self.plan.head_count} layers, {layer} comes nearest to pairing words one to one "
+                f"(mutual weight {score:.2f})."
+            )
         return (
             f"This model does not say which of its heads align words. Of all {self.plan.head_count}, "
             f"{name_head(layer, head)} comes nearest to pairing them one to one (mutual weight {score:.2f})."
