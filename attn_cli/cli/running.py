@@ -134,7 +134,7 @@ def saved_with(record: Record) -> Selection:
         record.selection,
         view=default.view,
         query=default.query,
-        measure=default.measure if saved.scores else saved.measure,
+        measure=default.measure if record.selection.scores else record.selection.measure,
         sort=default.sort,
         translation=default.translation,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from attn_cli.blocks import Block, Source
 from attn_cli.errors import ModelError, SelectionError
 from attn_cli.measure.collect import layer_bytes, map_bytes
+from attn_cli.measure.measured import measured_shares
 from attn_cli.memory import require
 from attn_cli.plan import Plan, choose_queries, make_plan
 from attn_cli.record import Record
@@ -179,11 +180,13 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
 
     Raises:
         SelectionError: a kind, layer, head or word is not there, or has no counterpart.
+        UsageError: scores are to be compared.
         ModelError: the models differ in shape, could not be run, or have no attention.
         MemoryLimitError: the weights of both would not fit in memory.
         ExactnessError: what a model gave are not attention weights.
     """
     everything = replace(selection, query=None)
+    a, b = (measured_shares(source, selection) for source in (a, b))
     plans = make_plan(a, everything), make_plan(b, everything)
     _check_shapes(*plans)
     queries, keys = overlay(plans[0].queries, plans[1].queries), overlay(plans[0].keys, plans[1].keys)

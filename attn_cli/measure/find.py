@@ -10,7 +10,7 @@ import numpy as np
 from attn_cli.blocks import Block, Source
 from attn_cli.errors import SelectionError, UsageError
 from attn_cli.measure.collect import layer_bytes
-from attn_cli.measure.measured import measured
+from attn_cli.measure.measured import measured_shares
 from attn_cli.memory import require
 from attn_cli.plan import Plan, choose_queries, make_plan
 from attn_cli.record import Record
@@ -94,9 +94,7 @@ def find(
         MemoryLimitError: a layer of old-style code would not fit in memory.
         ExactnessError: what it gave are not attention weights.
     """
-    if selection.scores:
-        raise UsageError("Scores have no even row to be held against", "Choose another --measure")
-    source = measured(source, selection)
+    source = measured_shares(source, selection)
     plan = make_plan(source, selection)
     if both and plan.kind == "cross":
         raise UsageError(

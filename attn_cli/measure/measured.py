@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Stack, Tokens, key_tokens, query_tokens
-from attn_cli.errors import SelectionError
+from attn_cli.errors import SelectionError, UsageError
 from attn_cli.measure.flow import flows
 from attn_cli.record import Record
 from attn_cli.selection import Kind, Measure, Selection
 from attn_cli.shapes import Float, Int
 
-__all__ = ["Measured", "measured", "norms_of", "with_residual"]
+__all__ = ["Measured", "measured", "measured_shares", "norms_of", "with_residual"]
 
 DERIVED: tuple[Measure, ...] = ("norms", "rollout", "flow")
 Square = Float[np.ndarray, "query key"]
@@ -51,6 +51,18 @@ def measured(source: Source, selection: Selection) -> Source:
             f"Show it with --measure {held}, or give the text itself",
         )
     return source if held == wanted or wanted not in DERIVED else Measured(source, wanted)
+
+
+def measured_shares(source: Source, selection: Selection) -> Source:
+    """The same, for what holds shares of rows against each other.
+
+    Raises:
+        UsageError: scores are asked for, which are no shares.
+        SelectionError: a record holds something else.
+    """
+    if selection.scores:
+        raise UsageError("Scores are no shares of a row, so they cannot be compared here", "Choose another --measure")
+    return measured(source, selection)
 
 
 def norms_of(block: Block) -> Block:

@@ -103,6 +103,8 @@ def test_translations_and_links(measure: str, attn: Run) -> None:
     assert shown.startswith("Le chat était assis sur le tapis\n")
     assert measure.capitalize() in shown
     assert "cat" in attn("find", TEXT, "sat", "cat", "--measure", measure)
+    changed = attn("diff", TEXT, "The dog sat on the mat", "--measure", measure, "--kind", "encoder")
+    assert measure.capitalize() in changed
 
 
 def test_golden(attn: Run) -> None:
@@ -127,4 +129,5 @@ def test_what_cannot_be(arguments: list[str], code: int, said: str, attn: Run) -
 def test_scores_have_two_names(attn: Run) -> None:
     assert attn("inspect", TEXT, "--measure", "scores") == attn("inspect", TEXT, "--scores")
     assert attn("inspect", TEXT, "--measure", "weights") == attn("inspect", TEXT, "--weights") == attn("inspect", TEXT)
-    assert "Scores have no even row" in attn("find", TEXT, "sat", "cat", "--measure", "scores", code=2)
+    for other in (("find", TEXT, "sat", "cat"), ("diff", TEXT, "The dog sat on the mat")):
+        assert "Scores are no shares of a row" in attn(*other, "--measure", "scores", code=2)

@@ -188,7 +188,7 @@ def test_find_by_other_measures() -> None:
     record = encoder_record()
     (link,) = find(record, Selection(measure="rollout", unit="token", layer="0"), "fit", "tro").links
     assert link.weight == pytest.approx(0.5 * means(record)[0][7, 2])
-    with pytest.raises(UsageError, match="Scores have no even row"):
+    with pytest.raises(UsageError, match="Scores are no shares of a row"):
         find(record, Selection(measure="scores", unit="token"), "fit", "tro")
 
 

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from attn_cli.blocks import Alignment, ModelInfo, Stack, Token, Tokens, Word
 from attn_cli.record import AttentionMap, Record
 from attn_cli.render.schema import schema
-from attn_cli.selection import Kind, Selection, SortKey
+from attn_cli.selection import Kind, Measure, Selection, SortKey
 from tests.samples import softmax
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=13)
@@ -182,7 +182,7 @@ def selections() -> st.SearchStrategy[Selection]:
         special=st.booleans(),
         sink=st.booleans(),
         rows=st.sampled_from([None, "output", "input"]),
-        scores=st.booleans(),
+        measure=st.sampled_from(get_args(Measure)),
         top_k=st.integers(1, 100),
         sort=st.sampled_from(get_args(SortKey)),
         all=st.booleans(),
