@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from attn_cli.blocks import Block, Eat, Report, Request, Source
+from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source
 from attn_cli.cli.loading import loaded
 from attn_cli.cli.running import Given
 from attn_cli.cli.streams import say
@@ -19,6 +19,7 @@ from attn_cli.cli.texts import Sentence, located
 from attn_cli.corpus import Collect, gather
 from attn_cli.errors import AttnError, InputError
 from attn_cli.measure.heads import CollectHeads, HeadsFound, find_heads
+from attn_cli.measure.measured import measured_model, measured_shares
 from attn_cli.measure.pronouns import Pronoun
 from attn_cli.measure.relations import CollectRelations, Link
 from attn_cli.measure.roles import RoleScore
@@ -50,6 +51,10 @@ class Corpora:
         """Loaded when it is needed."""
         return loaded(self.texts.model)
 
+    @property
+    def _info(self) -> ModelInfo:
+        return measured_model(self.model.info, self.selection.measure)
+
     def text(self, *, verify: bool) -> HeadsFound:
         """The one text that was given."""
         from attn_cli.cli.show import working
@@ -72,7 +77,7 @@ class Corpora:
         """
         collect = CollectHeads(self.selection)
         report = self._gathered((self._read(sentence) for sentence in self.texts.sentences), collect, total)
-        return collect.found(self.model.info, report, name)
+        return collect.found(self._info, report, name)
 
     def treebank(self, path: Path) -> HeadsFound:
         """The sentences of a treebank, and who finds their relations."""
@@ -84,7 +89,7 @@ class Corpora:
 
         report = self._gathered(map(read, read_trees(path)), collect, None)
         scores = collect.relations.result()
-        found = collect.heads.found(self.model.info, report, str(path))
+        found = collect.heads.found(self._info, report, str(path))
         roles = tuple(dict.fromkeys(score.role.role for score in scores))
         own: dict[tuple[int, int], list[RoleScore]] = {}
         for score in scores:
@@ -114,7 +119,7 @@ class Corpora:
         """A text given to the model, cut where it is too long; None where the model can make nothing of it."""
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
         try:
-            return whole.prepared(self.model, sentence)
+            return measured_shares(whole.prepared(self.model, sentence), self.selection)
         except InputError as error:
             self._left_out.append(error if not sentence.where else located(error, sentence.where))
             return None
@@ -137,6 +142,8 @@ class Corpora:
                 raise KeyboardInterrupt
             raise self._left_out[0]
         notes = list(report.notes)
+        if self.selection.measure != "weights":
+            notes.append(f"The figures are of {self.selection.measure} in the place of weights; see attn terms")
         if self._left_out:
             one = len(self._left_out) == 1
             how = "1 text was left out: " if one else f"{len(self._left_out):,} texts were left out; the first: "

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from attn_cli.errors import UsageError
-from attn_cli.selection import Kind, Measure, Rows, Selection, SortKey
+from attn_cli.selection import Kind, Measure, Rows, Selection, SortKey, check_shares
 
 __all__ = [
     "DisplayOptions",
@@ -141,7 +141,9 @@ class HeadOptions:
         Raises:
             UsageError: two of them exclude each other.
         """
-        return replace(base, **self._given())
+        selection = replace(base, **self._given())
+        check_shares(selection)
+        return selection
 
     def _given(self) -> dict[str, Any]:
         """Fields of a `Selection` that are chosen."""

@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Stack, Tokens, key_tokens, query_tokens
-from attn_cli.errors import SelectionError, UsageError
+from attn_cli.errors import SelectionError
 from attn_cli.measure.flow import flows
 from attn_cli.record import Record
-from attn_cli.selection import Kind, Measure, Selection
+from attn_cli.selection import JOINT, Kind, Measure, Selection, check_shares
 from attn_cli.shapes import Float, Int
 
-__all__ = ["Measured", "measured", "measured_shares", "norms_of", "with_residual"]
+__all__ = ["Measured", "measured", "measured_model", "measured_shares", "norms_of", "with_residual"]
 
 DERIVED: tuple[Measure, ...] = ("norms", "rollout", "flow")
 Square = Float[np.ndarray, "query key"]
@@ -60,9 +60,19 @@ def measured_shares(source: Source, selection: Selection) -> Source:
         UsageError: scores are asked for, which are no shares.
         SelectionError: a record holds something else.
     """
-    if selection.scores:
-        raise UsageError("Scores are no shares of a row, so they cannot be compared here", "Choose another --measure")
+    check_shares(selection)
     return measured(source, selection)
+
+
+def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
+    """The model's shape; with one head a layer, where the measure joins them."""
+    if measure not in JOINT:
+        return model
+    stacks: dict[Kind, Stack] = {
+        kind: replace(stack, heads=dict.fromkeys(stack.heads, 1), key_value_heads=1)
+        for kind, stack in model.stacks.items()
+    }
+    return replace(model, stacks=stacks, alignment=None)
 
 
 def norms_of(block: Block) -> Block:
@@ -103,15 +113,8 @@ class Measured:
 
     @property
     def model(self) -> ModelInfo:
-        """The model; with one head a layer, where the measure joins them."""
-        model = self.base.model
-        if self.measure == "norms":
-            return model
-        stacks: dict[Kind, Stack] = {
-            kind: replace(stack, heads=dict.fromkeys(stack.heads, 1), key_value_heads=1)
-            for kind, stack in model.stacks.items()
-        }
-        return replace(model, stacks=stacks, alignment=None)
+        """The model, as `measured_model` makes it."""
+        return measured_model(self.base.model, self.measure)
 
     @property
     def source(self) -> Tokens:

@@ -107,6 +107,17 @@ def test_translations_and_links(measure: str, attn: Run) -> None:
     assert measure.capitalize() in changed
 
 
+@pytest.mark.parametrize("measure", DERIVED)
+def test_heads_of_texts_and_corpora(measure: str, attn: Run, tmp_path: Path) -> None:
+    assert measure.capitalize() in attn("heads", TEXT, "--measure", measure)
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("The cat sat on the mat.\nThe dog sat.\n")
+    found = json.loads(attn("heads", "--file", str(corpus), "--measure", measure, "--json"))
+    assert found["selection"]["measure"] == measure
+    assert f"The figures are of {measure} in the place of weights; see attn terms" in found["notes"]
+    assert f"--probe looks at weights, and not at {measure}" in attn("heads", "--probe", "--measure", measure, code=2)
+
+
 def test_golden(attn: Run) -> None:
     text = "".join(attn("inspect", TEXT, "--layer", "2", "--measure", measure) for measure in DERIVED)
     assert_golden("measures", text + attn("translate", TEXT, "--measure", "rollout"))
@@ -129,5 +140,5 @@ def test_what_cannot_be(arguments: list[str], code: int, said: str, attn: Run) -
 def test_scores_have_two_names(attn: Run) -> None:
     assert attn("inspect", TEXT, "--measure", "scores") == attn("inspect", TEXT, "--scores")
     assert attn("inspect", TEXT, "--measure", "weights") == attn("inspect", TEXT, "--weights") == attn("inspect", TEXT)
-    for other in (("find", TEXT, "sat", "cat"), ("diff", TEXT, "The dog sat on the mat")):
+    for other in (("find", TEXT, "sat", "cat"), ("diff", TEXT, "The dog sat on the mat"), ("heads", TEXT)):
         assert "Scores are no shares of a row" in attn(*other, "--measure", "scores", code=2)
