@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from attn_cli.errors import UsageError, quoted
 
 __all__ = [
+    "JOINT",
     "KINDS",
     "Kind",
     "Measure",

@@ -72,7 +72,8 @@ def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
         kind: replace(stack, heads=dict.fromkeys(stack.heads, 1), key_value_heads=1)
         for kind, stack in model.stacks.items()
     }
-    return replace(model, stacks=stacks, alignment=None)
+    aligned = model.alignment
+    return replace(model, stacks=stacks, alignment=None if aligned is None else replace(aligned, heads=(0,)))
 
 
 def norms_of(block: Block) -> Block:

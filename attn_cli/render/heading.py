@@ -44,7 +44,7 @@ def remarks(plan: Plan, record: Record, screen: Screen, sinks: Sequence[float] =
     for name, layers in instead.items():
         said.append(f"Without attention: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
     if plan.selection.measure in SAID:
-        said.append(SAID[plan.selection.measure] + (PATHS[plan.kind] if plan.selection.joint else ""))
+        said.append(SAID[plan.selection.measure] + (_path(plan) if plan.selection.joint else ""))
     hidden = [
         name
         for name, shown in (("special tokens", plan.selection.special), ("the first token", plan.selection.sink))
@@ -59,6 +59,13 @@ def remarks(plan: Plan, record: Record, screen: Screen, sinks: Sequence[float] =
         said.append(f"Verified: softmax(scores)·values is what the layers computed, within {record.verified:.1e}.")
     lines = caption_lines(" ".join(said), screen)
     return [drawing(lines)] if lines else []
+
+
+def _path(plan: Plan) -> str:
+    """Over which layers."""
+    if plan.kind == "cross" and "encoder" not in plan.source.model.stacks:
+        return "the layer named alone, whose weights it is: the encoder has no attention to go on through."
+    return PATHS[plan.kind]
 
 
 def listed(numbers: Sequence[int]) -> str:

@@ -14,6 +14,8 @@ import pytest
 from attn_cli.cli.app import main
 from attn_cli.render.schema import schema
 from tests.golden_files import assert_golden
+from tests.models.toy.folders import toy_folder
+from tests.models.toy.networks import RNN_ATTENTION
 
 TEXT = "The cat sat on the mat"
 DERIVED = ("norms", "rollout", "flow")
@@ -116,6 +118,16 @@ def test_heads_of_texts_and_corpora(measure: str, attn: Run, tmp_path: Path) -> 
     assert found["selection"]["measure"] == measure
     assert f"The figures are of {measure} in the place of weights; see attn terms" in found["notes"]
     assert f"--probe looks at weights, and not at {measure}" in attn("heads", "--probe", "--measure", measure, code=2)
+
+
+def test_an_encoder_without_attention(attn: Run, tmp_path: Path) -> None:
+    """There is nothing to go on through, so rollout is the weights; and rows are those that the model declares."""
+    asked = ("The cat", "--target", "Le chat", "--model", toy_folder(tmp_path, RNN_ATTENTION))
+    shown = attn("translate", *asked, "--measure", "rollout")
+    assert "has no attention to go on through" in " ".join(shown.split())
+    rolled, weights = (record(attn("inspect", *asked, "--json", "--measure", one)) for one in ("rollout", "weights"))
+    assert np.allclose(rolled["maps"][0]["weights"], weights["maps"][0]["weights"], atol=1e-6)
+    assert rolled["units"]["rows"] == weights["units"]["rows"]
 
 
 def test_golden(attn: Run) -> None:

@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attn_cli.blocks import Eat, ModelInfo, Report, Request, Token, Tokens
+from attn_cli.blocks import Block, Eat, Kind, ModelInfo, Report, Request, Token, Tokens
 from attn_cli.measure.diff import diff, divergence
+from attn_cli.measure.explain import explain
 from attn_cli.measure.find import find
+from attn_cli.measure.measured import Measured, with_residual
 from attn_cli.models.capture import stacks, stream
+from attn_cli.render.findings.explain import ExplainView
+from attn_cli.render.screen import Screen
 from attn_cli.selection import Selection
 from tests.models.families import FAMILIES, SOURCE, TARGET, build, inputs_of, reference
+from tests.render.drawings import shown
 
 TRIED = [
     *("bert", "modernbert", "gpt2", "gpt_neox", "llama", "mistral", "gemma2", "gpt_oss", "qwen3", "deepseek_v2"),
@@ -86,3 +91,45 @@ def test_differences_are_those_of_the_models_own_weights(name: str) -> None:
             rest = [np.maximum(1 - rows.sum(axis=1, keepdims=True), 0) for rows in (a, b)]  # of a learned sink
             rows = divergence(np.hstack([a, rest[0]]), np.hstack([b, rest[1]]))
             np.testing.assert_allclose(head.rows[np.isfinite(head.rows)], rows[np.isfinite(head.rows)], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_steps_are_those_of_the_models_own_weights(name: str) -> None:
+    source = given(name)
+    maps = reference(source.network, source.inputs).maps
+    for kind in source.model.stacks:
+        query = "s9" if kind == "encoder" or source.target is None else "t9"
+        found = explain(source, Selection(view="query", kind=kind, unit="token", query=query))
+        np.testing.assert_allclose(found.steps.weights, maps[kind][found.layer][found.head][9], atol=1e-5)
+        focus = {
+            (layer, head): (rows[9] * np.log(np.maximum(rows[9], 1e-30))).sum()
+            for layer, weights in maps[kind].items()
+            for head, rows in enumerate(weights)
+        }
+        seen = {layer: (weights[0, 9] > 0).sum() for layer, weights in maps[kind].items()}
+        best = max(1 + focus[place] / np.log(max(seen[place[0]], 2)) for place in focus)
+        ours = 1 + focus[found.layer, found.head] / np.log(max(seen[found.layer], 2))
+        assert ours == pytest.approx(best, abs=1e-4)
+        lines = shown(ExplainView(found).draw(Screen(100)), Screen(100))
+        older = "Not shown: how query and key make the score" in " ".join(lines)
+        assert older == (source.model.captured == "hooks")
+        assert any(line.startswith("The layer itself computed the same") for line in lines)
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_rollout_is_made_of_the_models_own_weights(name: str) -> None:
+    source = given(name)
+    maps = reference(source.network, source.inputs).maps
+    for kind in source.model.stacks:
+        blocks: list[Block] = []
+        layers = dict.fromkeys(maps[kind], (0,))
+        Measured(source, "rollout").stream(Request(heads={kind: layers}), blocks.append)
+        assert [block.layer for block in blocks] == list(layers)
+        path: Kind = "encoder" if kind == "cross" else kind
+        rolled = np.eye(len(next(iter(maps[path].values()))[0]))
+        expected = {}
+        for layer, weights in maps[path].items():
+            rolled = expected[layer] = with_residual(weights.mean(axis=0)) @ rolled
+        for block in blocks:
+            wanted = maps[kind][block.layer].mean(axis=0) @ rolled if kind == "cross" else expected[block.layer]
+            np.testing.assert_allclose(block.weights[0], wanted, atol=1e-5)

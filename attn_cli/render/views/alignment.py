@@ -41,7 +41,8 @@ class AlignmentView(View):
         self._why = ""
         if not selected and declared is not None:
             self._heads = {declared.layer: declared.heads}
-            self._why = declared.how
+            # All heads of the layer are in it, also those that are not declared.
+            self._why = "" if plan.selection.joint else declared.how
             if declared.rows != plan.rows:
                 self._why += f" They align at {declared.rows} rows, and these are {plan.rows} rows."
         self._searches = not selected and declared is None
