@@ -120,6 +120,15 @@ def test_drawings_keep_to_the_screen(finding: Finding, width: int) -> None:
         assert screen.unicode or "".join(lines).isascii()
 
 
+def test_a_row_that_sees_one_key_is_said_to() -> None:
+    screen = Screen(color=False)
+    assert "A row that sees one key alone cannot change." in shown(FINDINGS["diff-blind"].draw(screen), screen)
+    both = DiffView(diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]#1,fit", head="0.0")))
+    lines = shown(both.draw(screen), screen)
+    assert "Head 0.0 from [CLS]  sees one key alone" in lines
+    assert not any("nan" in line for line in lines)
+
+
 def test_columns_by_hand() -> None:
     screen = Screen(color=False, width=46)
     columns = [

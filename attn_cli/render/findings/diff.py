@@ -146,7 +146,9 @@ class DiffView(Finding):
         if screen.height is not None and not self.found.plans[0].selection.all:
             room = screen.height - sum(lines_of(part, screen) for part in top) - 2
         if self.found.most < SAME:
-            return stacked([Group(*top), drawing([line(("Nothing changed.", BOLD))])])
+            blind = all(np.isnan(head.divergence) for head in self.found.heads)
+            said = "A row that sees one key alone cannot change." if blind else "Nothing changed."
+            return stacked([Group(*top), drawing([line((said, BOLD))])])
         body = self._overview(screen, room) if self.found.query is None else self._rows_of_words(screen, room)
         return stacked([Group(*top), *body])
 
@@ -199,7 +201,8 @@ class DiffView(Finding):
         if not replaced and not alone:
             return ""
         differ = [f"{replaced} differ{'s' if replaced == 1 else ''}"] if replaced else []
-        said = [f"{int(same.sum())} {unit} are the same", *differ]
+        count = int(same.sum())
+        said = [f"{count} {unit[:-1]} is the same" if count == 1 else f"{count} {unit} are the same", *differ]
         without = f", {' and '.join(alone)}, whose rows cannot be compared" if alone else ""
         return f"{', '.join(said)}{without}."
 
@@ -221,7 +224,7 @@ class DiffView(Finding):
 
     def _table(self, heads: Sequence[HeadChange], screen: Screen) -> RenderableType:
         count = len(self.found.chosen)
-        size = "row" if count == 1 else f"mean over {count} rows"
+        size = "of one row" if count == 1 else f"mean over {count} rows"
         largest = [head.largest for head in heads]
         columns = [
             *self._ranking(heads, screen, size),
@@ -369,7 +372,7 @@ class DiffView(Finding):
         word = _cut_to(found.queries.labels[found.chosen[row]], screen.width // 3, screen)
         title = line(
             (f"Head {name_head(head.layer, head.head)}{which} from {word}", BOLD),
-            (f"  {head.rows[row]:.3f} bits", DIM),
+            (f"  {head.rows[row]:.3f} bits" if np.isfinite(head.rows[row]) else "  sees one key alone", DIM),
         )
         return Group(drawing([title]), table(columns, screen, caption=caption))
 
