@@ -165,7 +165,8 @@ class Inspector:
 
         Args:
             text: what to read.
-            start: the word that looks: `it`, `it#2`, or its position.
+            start: the word that looks: `it`, `it#2`, or its position; where it is none of the text's, one of the
+                translation's, which is then written first.
             end: the word that is looked at.
             both: also the other way round.
             pair: a second segment, for models that take two.
@@ -185,6 +186,8 @@ class Inspector:
         choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
+        wanted = replace(choice, query=str(start))
+        source = with_translation(self._model, source, wanted, languages, truncate=truncate)
         return find(source, choice, str(start), str(end), both=both, verify=verify)
 
     def diff(

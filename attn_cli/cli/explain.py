@@ -11,14 +11,12 @@ import typer
 
 from attn_cli.cli.numbers import parse_labels, parse_scores, read_values
 from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, TextOptions, grouped, text_option
-from attn_cli.cli.running import Given, given
+from attn_cli.cli.running import given
 from attn_cli.errors import UsageError
 from attn_cli.selection import Kind, Rows, Selection, check_syntax
 
 if TYPE_CHECKING:
     from attn_cli.blocks import Source
-    from attn_cli.cli.texts import Sentence
-    from attn_cli.models import Model
     from attn_cli.render.findings.explain import ExplainView
 
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
@@ -115,7 +113,7 @@ def run(
             raise UsageError(f"--{name} goes with plain numbers", "Give them with --scores, or leave it out")
     selection = row.selection()
     check_syntax(selection)
-    found = given(text, reading, model, pair=pair, records=False)
+    found = given(text, reading, model, pair=pair, records=False, translates=selection)
     if selection.query is None:
         raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
 
@@ -128,8 +126,7 @@ def run(
     def show(source: Source, _: Selection) -> ExplainView:
         return ExplainView(explain(source, selection), everything=everything)
 
-    translating = _Translating(found.sentences, None, pair, reading, model, selection)
-    out.write(translating.each(out, show))
+    out.write(found.each(out, show))
 
 
 def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions) -> None:
@@ -157,19 +154,3 @@ def _explain_numbers(
     temperature = 1.0 if numbers.temperature is None else numbers.temperature
     found = explain_numbers(np.array(scores), None if values is None else np.array(values), temperature)
     out.write([NumbersView(found, labels, everything=everything)])
-
-
-@dataclass(frozen=True)
-class _Translating(Given):
-    """Texts, of which those are translated whose query is on the decoder's side."""
-
-    selection: Selection
-
-    def prepared(self, model: Model, sentence: Sentence) -> Source:
-        """A sentence, given to a model; with its translation, where the query is in that."""
-        from attn_cli.api import with_translation
-        from attn_cli.models import Languages
-
-        languages = Languages(self.reading.source_language, self.reading.target_language)
-        source = super().prepared(model, sentence)
-        return with_translation(model, source, self.selection, languages, truncate=self.reading.truncate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -32,13 +33,14 @@ HELP = """Find the heads that link two words: every head's weight from one to th
 Beside each weight stands what it should be held against: an even row, what the same head gives at that distance
 elsewhere in the text, and what it gives to the same word from everywhere else.
 
-TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz). With --file, leave it out.
+FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json has
+written (.json, .jsonl or .npz). With --file, leave it out.
 """
 EPILOG = """\b
 Examples:
   attn find "The cat sat on the mat because it was tired" it cat
   attn find "The cat sat on the mat" the mat --both --model FOLDER
-  attn find "The cat sat" --target "Le chat" chat cat
+  attn find "The cat sat on the mat" chat cat
   attn find record.json cat sat --min 0.1
 """
 
@@ -77,8 +79,9 @@ def run(
     for word, what in ((start, "FROM"), (end, "TO")):
         if not word.strip():
             raise UsageError(f"{what} is empty", "Give a word of the sentence or its position")
-    check_syntax(choice.over(Selection()))
-    texts = given(text, reading, model, pair=pair)
+    selection = replace(choice.over(Selection()), query=start)
+    check_syntax(selection)
+    texts = given(text, reading, model, pair=pair, translates=selection)
 
     from attn_cli.cli.show import Output
     from attn_cli.measure.find import find

@@ -84,6 +84,16 @@ def test_all_kinds_of_the_built_in_model(attn: Run) -> None:
     assert "--both looks the other way" in shown
 
 
+def test_a_word_of_the_translation_is_found_in_it(attn: Run) -> None:
+    for more in ([], ["--kind", "cross"], ["--target", "Le chat était assis sur le tapis"]):
+        document = found(attn, "The cat sat on the mat", "chat", "cat", *more)
+        assert document["kind"] == "cross"
+        assert document["target"]["text"].startswith("Le chat")
+        assert document["links"][0]["weight"] > 0.9
+    links = attn_cli.load().find("The cat sat on the mat", "chat", "cat").links
+    assert (links[0].layer, links[0].head) == (1, 0)
+
+
 def test_pieces_and_positions(attn: Run) -> None:
     assert found(attn, SENTENCE, "9", "2", "--model", "MODEL")["pairs"][0]["key_text"] == "trophy"
     pieces = found(attn, SENTENCE, "'", "t", "--tokens", "--model", "MODEL")
@@ -154,7 +164,7 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
         ([SENTENCE, "it", "trophy", "--head", "2.5,3"], 2, "mixes"),
         ([SENTENCE, "it", "trophy", "more"], 2, "put the sentence in quotes"),
         (["The cat", "chat", "cat", "--target", "Le chat", "--both"], 2, "only the target looks at the source"),
-        (["The cat", "the", "cat", "--kind", "decoder"], 4, "--target"),
+        (["The cat", "chien", "cat"], 4, "'chien' is not in the text. Its words are: The, cat"),
         ([" ", "it", "trophy"], 3, "empty"),
     ],
 )
