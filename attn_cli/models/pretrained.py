@@ -241,8 +241,8 @@ class Pretrained:
         """
         other = f"Use an encoder-decoder that translates, such as --model {ONE_THAT_TRANSLATES}"
         if not self.two_sided:
-            kinds = " and ".join(self.info.stacks)
-            raise ModelError(f"{self.info.name} cannot translate: it is only a {kinds}", other)
+            kinds = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in self.info.stacks)
+            raise ModelError(f"{self.info.name} cannot translate: its one side is {kinds}", other)
         if not self._complete or not self._whole.can_generate():
             raise ModelError(
                 f"{self.info.name} cannot translate: it was saved without the layer that chooses words", other

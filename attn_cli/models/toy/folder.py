@@ -189,7 +189,9 @@ class ToyFolder:
         except (OSError, SafetensorError) as fault:
             raise self._broken(WEIGHTS) from fault
         if {name: weight.shape for name, weight in saved.items()} != weight_shapes(self.shape):
-            raise self._broken(WEIGHTS)
+            raise ModelError(
+                f"The weights of {self.name} do not fit its {CONFIG}", f"Copy the {CONFIG} that belongs to the weights"
+            )
         return {name: weight.astype(np.float32) for name, weight in saved.items()}
 
     def tokenizer(self) -> Tokenizer:
