@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attn_cli.errors import UsageError
-
 __all__ = ["Quality", "judge"]
 
 
@@ -28,14 +26,9 @@ def judge(translations: Mapping[str, str], references: Mapping[str, Sequence[str
     Args:
         translations: sentence -> what a model made of it.
         references: sentence -> its translations by people; sentences may differ in how many they have.
-
-    Raises:
-        UsageError: sacrebleu is not installed.
     """
-    try:
-        import sacrebleu
-    except ImportError as missing:
-        raise UsageError("Judging translations needs sacrebleu", 'Run pip install "attn-cli[train]"') from missing
+    import sacrebleu
+
     most = max(len(references[sentence]) for sentence in translations)
     streams: Any = [  # None where a sentence has fewer, which sacrebleu takes and its annotations forget
         [references[sentence][number] if number < len(references[sentence]) else None for sentence in translations]

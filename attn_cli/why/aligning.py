@@ -34,7 +34,8 @@ def run(models: Mapping[str, Toy]) -> Experiment:
         else:
             series.append(Series(name, (), absent="no map at all"))
     series.append(Series(DIAGONAL, (Point(0.0, 100 * diagonal_error(pairs), len(pairs)),)))
-    return _judged(Measure("alignment error rate", "%", "", "low", 100.0, tuple(series)))
+    hows = (f"{name}: {model.info.alignment.how}" for name, model in models.items() if model.info.alignment is not None)
+    return _judged(Measure("alignment error rate", "%", "", "low", 100.0, tuple(series)), " ".join(hows))
 
 
 def grammar_pairs(examples: Sequence[grammar.Example]) -> list[GoldPair]:
@@ -69,7 +70,7 @@ def diagonal_error(pairs: Sequence[GoldPair]) -> float:
     return total.error_rate
 
 
-def _judged(measure: Measure) -> Experiment:
+def _judged(measure: Measure, hows: str) -> Experiment:
     baseline = measure.of(DIAGONAL).points[0].value
     found = {one.model: one.points[0].value for one in measure.series if one.points and one.model != DIAGONAL}
     listed = ", ".join(f"{name} {rate:.0f} %" for name, rate in found.items())
@@ -77,7 +78,7 @@ def _judged(measure: Measure) -> Experiment:
         name=NAME,
         claim="Attention shows which source word a word was translated from.",
         how="Sentences of the grammar whose links are known; a word is linked to the source word with the most weight "
-        "in the head that the model names for it.",
+        f"in the head that the model names for it. {hows}".strip(),
         measures=(measure,),
         borne_out=bool(found) and all(rate < baseline for rate in found.values()),
         found=f"Links that are wrong or missing: {listed}; linking by position alone {baseline:.0f} %.",

@@ -27,7 +27,7 @@ def run(models: Mapping[str, Toy]) -> Experiment:
     steps, times = [], []
     for name, model in models.items():
         texts = [random.integers(2, model.shape.vocabulary, (1, length)) for length in LENGTHS]
-        steps.append(_series(name, [waiting_steps(model, ids) for ids in texts], 1))
+        steps.append(_series(name, [float(waiting_steps(model, ids)) for ids in texts], 1))
         times.append(_series(name, [1000 * _seconds(model, ids) for ids in texts], TURNS))
     return _judged(
         Measure("steps that wait for one another", "", "tokens", "low", None, tuple(steps)),
@@ -37,7 +37,7 @@ def run(models: Mapping[str, Toy]) -> Experiment:
 
 
 def _series(name: str, values: Sequence[float], count: int) -> Series:
-    points = (Point(float(length), float(value), count) for length, value in zip(LENGTHS, values, strict=True))
+    points = (Point(float(length), value, count) for length, value in zip(LENGTHS, values, strict=True))
     return Series(name, tuple(points))
 
 
