@@ -293,8 +293,7 @@ class DiffView(Finding):
             plan.rows,
         )
         which = ", which changed most" if len(found.heads) > 1 else ""
-        minus = "B - A" if not screen.unicode else "B − A"
-        return heatmap(view, screen, title=f"Head {name_head(head.layer, head.head)}{which}: {minus}", room=room)
+        return heatmap(view, screen, title=f"Head {name_head(head.layer, head.head)}{which}: B - A", room=room)
 
     def _rows_of_words(self, screen: Screen, room: int | None) -> list[RenderableType]:
         """The rows of the words asked for: the strongest keys of each head, then one head's two rows side by side."""
