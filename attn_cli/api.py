@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from attn_cli.blocks import ModelInfo, Source, Tokens
-from attn_cli.errors import SelectionError
+from attn_cli.corpus import gather
+from attn_cli.errors import InputError, SelectionError
 from attn_cli.look import look
 from attn_cli.measure.diff import Differences, diff
 from attn_cli.measure.explain import Explained, explain
 from attn_cli.measure.find import FoundLinks, find
+from attn_cli.measure.heads import CollectHeads, HeadsFound, find_heads
 from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.plan import choose_queries
+from attn_cli.probe import probe
 from attn_cli.record import Record
 from attn_cli.selection import Selection, check_syntax
 from attn_cli.words import Units
@@ -145,6 +148,34 @@ class Inspector:
             written = target
         source = self.read(text, target=written, languages=languages, truncate=truncate)
         return look(source, choice, keep=True, verify=verify).record
+
+    def heads(
+        self, text: str | Iterable[str] | None = None, *, seed: int = 0, truncate: bool = False, **selection: Any
+    ) -> HeadsFound:
+        """What each head is for: what `attn heads` shows.
+
+        Args:
+            text: what to read; several texts count together, and None is for repeated random tokens (`--probe`).
+            seed: what those are drawn from.
+            truncate: cut a text that is too long for the model.
+            **selection: as in `inspect`.
+
+        Returns:
+            Its `heads` hold each head's figures, its scores, and the `roles` that it has.
+
+        Raises:
+            AttnError: whatever the command would have said.
+        """
+        choice = _choice(Selection(), selection)
+        if text is None:
+            return probe(self._model, choice, seed)
+        if isinstance(text, str):
+            return find_heads(self._model.prepare(text, truncate=truncate), choice)
+        collect = CollectHeads(choice)
+        report = gather((self._model.prepare(one, truncate=truncate) for one in text), collect)
+        if not collect.texts:
+            raise InputError("There are no texts", "Give one at least")
+        return collect.found(self.info, report, "texts")
 
     def find(
         self,

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+import attn_cli
 from attn_cli.cli.app import main
+from attn_cli.errors import InputError
 from tests.golden_files import assert_golden
 from tests.models.folders import wordpiece
 from tests.render.records import validated
@@ -211,6 +213,17 @@ def test_errors(arguments: list[str], code: int, message: str, attn: Run) -> Non
     error = attn("heads", *arguments, code=code)
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_from_python() -> None:
+    model = attn_cli.load("toy")
+    one = model.heads(SENTENCE, layer=1)
+    assert len(one.heads) == 8
+    both = model.heads(iter([SENTENCE, "The cat sat."]))
+    assert (both.texts, len(both.heads)) == (2, 24)
+    assert model.heads(seed=7, layer=2).seen == "random tokens twice (seed 7)"
+    with pytest.raises(InputError, match="no texts"):
+        model.heads([])
 
 
 INTERRUPTED = """

@@ -253,7 +253,7 @@ class HeadsView(Finding):
             (role,) = roles.values()
             said.append(
                 f"{role.name}: {role.looks_at}. score: {role.formula}. baseline: {role.baseline}. The role is given "
-                f"from {role.threshold:g} on, above its baseline; in brackets it is not."
+                f"{f'from {role.threshold:g} on, ' if role.threshold else ''}above its baseline; in brackets it is not."
             )
         elif roles:
             said.append(
@@ -277,7 +277,7 @@ class HeadsView(Finding):
         counts = [float(max(found[one, way].count for way in WAYS if (one, way) in found)) for one in relations]
         columns = [
             names("relation", relations, screen),
-            figures("count", counts, form=",.0f", faint=0.0),
+            figures("count", counts, form=".0f", faint=0.0),
         ]
         for way in WAYS:
             scores = [found.get((one, way)) for one in relations]
@@ -295,8 +295,8 @@ class HeadsView(Finding):
     def _about_relations(self) -> str:
         return (
             "The head that is right most often for each relation: the word gives most weight to its grammatical head, "
-            "or is given most by it. offset: how often the best fixed offset is right. Bold where a head beats it by "
-            "three standard errors."
+            "or is given most by it. offset: how often the best fixed offset is right. * beats it by three standard "
+            "errors."
         )
 
 
@@ -363,7 +363,12 @@ def _finders(title: str, scores: Sequence[RelationScore | None], screen: Screen)
     cells: list[list[Part]] = [
         [("–" if screen.unicode else "-", DIM)]
         if score is None
-        else [(name_head(score.layer, score.head), BOLD if score.role.given else DIM)]
+        else [
+            (
+                f"{name_head(score.layer, score.head)}{'*' if score.role.given else ' '}",
+                BOLD if score.role.given else DIM,
+            )
+        ]
         for score in scores
     ]
     return Column(title, cells)
