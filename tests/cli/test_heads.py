@@ -226,6 +226,19 @@ def test_from_python() -> None:
         model.heads([])
 
 
+def test_the_built_in_model_needs_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text("The cat sat.\nThe mat.\n")
+    program = (
+        "import sys\nfrom attn_cli.cli.app import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "print([name for name in ('torch', 'transformers', 'conllu') if name in sys.modules], file=sys.stderr)"
+    )
+    for arguments in ([SENTENCE], ["--probe"], ["--file", str(tmp_path / "corpus.txt")]):
+        command = [sys.executable, "-c", program, "heads", *arguments]
+        result = subprocess.run(command, capture_output=True, check=True, text=True)
+        assert result.stderr.splitlines()[-1] == "[]"
+
+
 INTERRUPTED = """
 import contextlib, os, signal, sys
 import attn_cli.cli.corpora as corpora
