@@ -44,7 +44,7 @@ CLARK = "Clark et al. 2019, section 3"
 OLSSON = "Olsson et al. 2022"
 
 ROLES: tuple[Role, ...] = (
-    Role("previous", "prev", "p", "the word before it", _MEAN + "w[i, i−1]", 0.5, _EVEN, CLARK),
+    Role("previous", "prev", "p", "the word before it", _MEAN + "w[i, i-1]", 0.5, _EVEN, CLARK),
     Role("next", "next", "n", "the word after it", _MEAN + "w[i, i+1]", 0.5, _EVEN, CLARK),
     Role("self", "self", "s", "itself", _MEAN + "w[i, i]", 0.5, _EVEN, CLARK),
     Role(

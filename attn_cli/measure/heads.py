@@ -25,7 +25,7 @@ __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
 WORTH_NAMING = 0.1
 """How far above the baseline a score must be to be named where the head has no role."""
 EXACTLY = {
-    "previous": "offset −1",
+    "previous": "offset -1",
     "next": "offset +1",
     "self": "offset 0",
     "previous occurrence": "same word",

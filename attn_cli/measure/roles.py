@@ -56,7 +56,7 @@ class RoleScore:
 
     @property
     def name(self) -> str:
-        """As it is called: `previous`, `offset −2`, `nsubj → head`."""
+        """As it is called: `previous`, `offset -2`, `nsubj → head`."""
         return f"offset {self.detail}" if self.role is OFFSET else self.detail or self.role.name
 
 
@@ -329,8 +329,8 @@ def _offset(sums: _Sums, index: int) -> RoleScore:
 
 
 def signed(offset: int) -> str:
-    """`−2`, `+1`, `0`."""
-    return f"−{-offset}" if offset < 0 else f"+{offset}" if offset else "0"
+    """`-2`, `+1`, `0`."""
+    return f"{offset:+d}" if offset else "0"
 
 
 def _over(part: float, whole: int) -> float:

@@ -65,7 +65,7 @@ def test_positional_heads_of_minilm(attn: Run) -> None:
     assert round(previous["by"]["previous"]["score"], 2) == 1.00
     assert previous["by"]["previous"]["rows"] == 15
     assert previous["by"]["previous"]["baseline"] == pytest.approx(1 / 16)
-    assert previous["by"]["offset"]["detail"] == "−1"
+    assert previous["by"]["offset"]["detail"] == "-1"
     assert following["roles"] == ["next"]
     assert round(following["by"]["next"]["score"], 2) == 0.56
 

@@ -75,7 +75,7 @@ def test_positional_roles(role: str, by: int) -> None:
     assert found[role].score == 1
     assert found[role].rows == len(at)
     assert found[role].given
-    assert found["offset"].detail == {"previous": "−1", "next": "+1", "self": "0"}[role]
+    assert found["offset"].detail == {"previous": "-1", "next": "+1", "self": "0"}[role]
 
 
 def test_first_and_separator() -> None:
@@ -138,7 +138,7 @@ def test_offset_of_the_strongest_key() -> None:
     at = {row: row - 3 for row in range(3, 20)}
     found = scores(looking(20, 20, at), tokens)["offset"]
     # Rows 0 to 2 look at the first word: none of them at offset -3.
-    assert (found.detail, found.rows) == ("−3", 20)
+    assert (found.detail, found.rows) == ("-3", 20)
     assert found.score == pytest.approx(17 / 20)
     assert not found.given
     assert found.baseline == pytest.approx(1 / 20)

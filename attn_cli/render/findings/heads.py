@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 
 from attn_cli.measure.heads import HeadFigures, HeadsFound
 from attn_cli.measure.relations import WAYS, RelationScore, best
-from attn_cli.measure.roles import RoleScore
+from attn_cli.measure.roles import RoleScore, signed
 from attn_cli.plan import name_head
 from attn_cli.record import Record
 from attn_cli.render.columns import Column, bars, figures, fitting, names, table
@@ -287,9 +287,7 @@ class HeadsView(Finding):
             columns.append(figures("right", [None if score is None else score.accuracy for score in scores], faint=0.0))
         bases = [next(found[one, way] for way in WAYS if (one, way) in found) for one in relations]
         columns.append(figures("offset", [score.baseline for score in bases], faint=0.0))
-        columns.append(
-            Column("", [[(f"({_signed(score.offset, screen)})", DIM)] for score in bases], right=False, rank=1)
-        )
+        columns.append(Column("", [[(f"({signed(score.offset)})", DIM)] for score in bases], right=False, rank=1))
         return [table(columns, screen, caption=self._about_relations())]
 
     def _about_relations(self) -> str:
@@ -374,9 +372,5 @@ def _finders(title: str, scores: Sequence[RelationScore | None], screen: Screen)
     return Column(title, cells)
 
 
-def _signed(offset: int, screen: Screen) -> str:
-    return _plain(f"−{-offset}" if offset < 0 else f"+{offset}", screen)
-
-
 def _plain(text: str, screen: Screen) -> str:
-    return text if screen.unicode else text.replace("−", "-").replace("→", ">").replace("←", "<")
+    return text if screen.unicode else text.replace("→", ">").replace("←", "<")
