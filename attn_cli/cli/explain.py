@@ -124,7 +124,7 @@ def run(
     out = Output(display, output, maps=False)
 
     def show(source: Source, _: Selection) -> ExplainView:
-        return ExplainView(explain(source, selection), everything=everything)
+        return ExplainView(explain(source, selection, verify=model.verify), everything=everything)
 
     out.write(found.each(out, show))
 

@@ -44,13 +44,14 @@ class Explained:
         return _labels(query_tokens(self.plan.source, self.plan.kind, self.plan.rows))[self.query]
 
 
-def explain(source: Source, selection: Selection) -> Explained:
+def explain(source: Source, selection: Selection, *, verify: bool = False) -> Explained:
     """The steps of one query: of the head asked for, or the most focused (see `HeadSummary.focus`) of those asked for.
 
     Args:
         source: a text given to a model.
         selection: which query, and of which heads. Where the query is a word that stands in several places, its first
             is taken; where it has several pieces, its last, for which a decoder has read the whole word.
+        verify: also check the weights of all heads looked at against what their layers computed.
 
     Raises:
         UsageError: no query is named.
@@ -66,7 +67,7 @@ def explain(source: Source, selection: Selection) -> Explained:
     query = pieces[-1]
     keys = key_tokens(source, plan.kind)
     best = _MostFocused(query)
-    request = Request(heads={plan.kind: plan.heads}, queries={plan.kind: (query,)}, steps=True)
+    request = Request(heads={plan.kind: plan.heads}, queries={plan.kind: (query,)}, steps=True, verify=verify)
     report = source.stream(request, best)
     layer, head, found = best.result(len(keys), source.model.dtype)
     notes = [*report.notes]

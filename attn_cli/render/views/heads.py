@@ -119,7 +119,7 @@ class HeadsView(View):
 
     def _overview(self, summaries: Sequence[HeadSummary], screen: Screen) -> list[RenderableType]:
         layers = sorted({row.layer for row in summaries})
-        if len(layers) < 2:
+        if len(layers) < 2 or self.plan.selection.joint:  # a head a layer needs no picture beside the table
             return []
         values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(row.head for row in summaries) + 1), np.nan)
         for row in summaries:
