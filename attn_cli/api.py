@@ -273,6 +273,7 @@ class Inspector:
         source_language: str | None = None,
         target_language: str | None = None,
         truncate: bool = False,
+        verify: bool = False,
         **selection: Any,
     ) -> Explained:
         """Score, normalize, weighted sum of one query in one head: what `attn explain` shows.
@@ -286,6 +287,7 @@ class Inspector:
             source_language: the text's, for models that are told: `en`.
             target_language: the target's.
             truncate: cut a text that is too long for the model.
+            verify: check softmax(scores) . values against what the layers computed.
             **selection: as in `inspect`; `head="2.5"`, or else the most focused head is taken.
 
         Returns:
@@ -297,7 +299,8 @@ class Inspector:
         choice = _choice(Selection(), {**selection, "query": query})
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
-        return explain(with_translation(self._model, source, choice, languages, truncate=truncate), choice)
+        source = with_translation(self._model, source, choice, languages, truncate=truncate)
+        return explain(source, choice, verify=verify)
 
 
 def with_translation(

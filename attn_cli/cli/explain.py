@@ -32,7 +32,7 @@ Where the query is a word of the translation, or --kind is cross or decoder, the
 EPILOG = """\b
 Examples:
   attn explain "The cat sat on the mat" --query cat
-  attn explain "The cat sat on the mat" --query chat --kind cross
+  attn explain "The cat sat on the mat" --query chat --model toy-rnn-attention
   attn explain "The cat sat on the mat" --query cat --model FOLDER --head 2.5
   attn explain --scores 2.1,5.8,0.4,0.3,0.5,0.4 --labels The,cat,sat,on,the,mat
 """

@@ -135,6 +135,27 @@ def test_additive_scores_over_encoder_states(attn: Run, tmp_path: Path) -> None:
     assert "has no attention to show" in attn("The cat sat", "--query", "cat", "--model", without, code=5)
 
 
+def test_the_textbook_picture(attn: Run) -> None:
+    """`chat` is written while the decoder looks at the state of `cat`."""
+    asked = ("The cat sat on the mat", "--model", "toy-rnn-attention", "--query", "chat")
+    shown = attn(*asked)
+    assert shown.startswith("Le chat ")
+    assert "1 score   = v·tanh(query + key)" in shown
+    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("h")] == [
+        ["h1", "The"],
+        ["h2", "cat"],
+        ["h3", "sat"],
+        ["h4", "on"],
+        ["h5", "the"],
+        ["h6", "mat"],
+        ["h7", "</s>"],
+    ]
+    found = document(attn(*asked, "--json"))
+    assert found["query"]["rows"] == "output"
+    assert max(found["keys"], key=lambda key: float(key["weight"]))["text"] == "cat"
+    assert max(found["differences"].values()) < 1e-4
+
+
 def test_a_decoder_and_a_translator(attn: Run, tmp_path: Path) -> None:
     gpt2 = made("GPT2", vocab_size=337, n_embd=30, n_layer=2, n_head=3, n_positions=64)
     causal = str(save(tmp_path, gpt2, byte_level()))
