@@ -22,7 +22,6 @@ from tests.render.records import validated
 from tests.test_treebank import GOOD
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
-TREEBANK = Path(__file__).parents[3] / "shared/data/ud-english-ewt/en_ewt-ud-dev.conllu"
 
 Run = Callable[..., str]
 
@@ -138,19 +137,6 @@ def test_treebank(attn: Run, tmp_path: Path) -> None:
     assert {one["count"] for one in document["relations"] if one["relation"] == "case"} == {1}
     shown = attn("heads", "--conllu", str(path), "--model", "MODEL", "--by", "relation")
     assert "word → head" in shown
-
-
-@pytest.mark.skipif(not TREEBANK.exists(), reason="the treebank stands beside the project and not in it")
-def test_relations_of_a_real_treebank(attn: Run, tmp_path: Path) -> None:
-    path = tmp_path / "bank.conllu"
-    path.write_text("\n\n".join(TREEBANK.read_text().split("\n\n")[:100]) + "\n\n")
-    document = found(attn, "--conllu", str(path), "--model", "MODEL")
-    best = max(
-        (one for one in document["relations"] if (one["relation"], one["way"]) == ("obj", "to head")),
-        key=lambda one: one["accuracy"],
-    )
-    assert (best["layer"], best["head"], best["given"]) == (2, 0, True)
-    assert best["accuracy"] > best["baseline"] + 0.2
 
 
 def test_a_saved_record_gives_the_same(attn: Run, tmp_path: Path) -> None:
