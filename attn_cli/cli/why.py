@@ -24,9 +24,8 @@ all of them.
 EPILOG = """\b
 Examples:
   attn why
-  attn why long-sequences
-  attn why --json | jq -r '[.name, .borne_out, .found] | @tsv'
-  attn why --save why.csv
+  attn why interpretability --json | jq -r .found
+  attn why parallelization --save why.csv
 """
 
 Name = Literal["long-sequences", "context-linking", "interpretability", "parallelization"]
