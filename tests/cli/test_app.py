@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -118,20 +119,21 @@ def examples(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> list[s
     ]
 
 
-def test_the_examples_in_the_help_pages_work(tmp_path: Path, capsys: pytest.CaptureFixture[str], minilm: str) -> None:
-    shown = [line for arguments in HELP for line in examples(arguments, capsys)]
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
+def test_the_examples_in_the_help_pages_work(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], minilm: str
+) -> None:
+    shown = examples(arguments, capsys)
+    assert shown
     commands = [line for line in shown if not line.startswith(TRIED_ELSEWHERE)]
-    assert len(commands) >= 9
     (tmp_path / "sentences.txt").write_text("The cat sat.\nThe mat.\n")
     (tmp_path / "corpus.txt").write_text("The cat sat.\nThe mat.\n")
     (tmp_path / "treebank.conllu").write_text(GOOD)
+    for suffix in ("json", "npz"):
+        main(["inspect", "The cat sat", "--model", minilm, "--save", str(tmp_path / f"record.{suffix}")])
     shell = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}; set -eo pipefail\n'
-    prepare = (
-        'attn inspect "The cat sat" --model FOLDER --save record.json >/dev/null\n'
-        'attn inspect "The cat sat" --model FOLDER --save record.npz >/dev/null\n'
-    )
-    script = (shell + prepare + "\n".join(commands)).replace("FOLDER", shlex.quote(minilm))
-    script = script.replace("| jq '.properties | keys'", "| python3 -m json.tool")  # jq is not on every machine
+    script = (shell + "\n".join(commands)).replace("FOLDER", shlex.quote(minilm))
+    script = re.sub(r"\| jq .*", "| python3 -m json.tool", script)  # jq is not on every machine
     result = subprocess.run(
         ["bash", "-c", script],
         capture_output=True,
@@ -140,7 +142,6 @@ def test_the_examples_in_the_help_pages_work(tmp_path: Path, capsys: pytest.Capt
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert result.returncode == 0, result.stderr.decode()
-    assert len((tmp_path / "maps.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
