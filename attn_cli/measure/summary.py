@@ -117,7 +117,10 @@ class Summarize:
         keys = weights.shape[2]
         distance = None
         if block.kind != "cross":
-            distance = np.abs(positions[:, None] - np.arange(keys)[None, :]).astype(np.float32)
+            # Each row is a stretch of one line of distances, so the line is all there is to compute.
+            last = int(positions[-1])
+            line = np.abs(np.arange(last + keys, dtype=np.float32) - last)
+            distance = np.lib.stride_tricks.sliding_window_view(line, keys)[last - positions]
 
         def reduce(index: int) -> tuple[Float[np.ndarray, "query"], Float[np.ndarray, "query"] | None]:
             """One head at a time, while it is in the processor's cache."""
@@ -147,10 +150,15 @@ class Summarize:
         positions: Int[np.ndarray, "query"],
     ) -> None:
         # Once the first rows have been seen, few weights beat the weakest link kept, so what follows this is small.
-        for first, part in ((0, weights[:FIRST_ROWS]), (FIRST_ROWS, weights[FIRST_ROWS:])):
+        cuts = [0] if len(kept) == self.links else [0, FIRST_ROWS]
+        for first, stop in zip(cuts, [*cuts[1:], len(weights)], strict=True):
+            part = weights[first:stop]
             floor = np.float32(kept[-1].weight if len(kept) == self.links else 0.0)
             # (On a flat array, finding them is thirty times faster.)
-            rows, keys = np.unravel_index(np.flatnonzero(part > floor), part.shape)
+            strong = np.flatnonzero(part > floor)
+            if not strong.size:
+                continue
+            rows, keys = np.unravel_index(strong, part.shape)
             queries = positions[first + rows]
             fit = self._query_links[queries] & self._key_links[keys]
             if kind != "cross":
