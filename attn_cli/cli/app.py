@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from attn_cli import __version__
-from attn_cli.cli import diff, explain, find, heads, inspect, models, schema, terms, train, translate, view, why
-from attn_cli.cli.commands import Command, Group
+from attn_cli.cli.commands import Group
 from attn_cli.cli.streams import ReaderGoneError, say, standard_streams
 from attn_cli.errors import AttnError, MemoryLimitError, UsageError, shortened
 
-__all__ = ["app", "main"]
+__all__ = ["Commands", "app", "main"]
 
 # Typer's own name for "the command line is wrong", through its one public subclass.
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -30,17 +29,35 @@ Example: attn inspect "The cat sat on the mat"
 Exit codes: 0 fine, 2 command line, 3 input, 4 selection, 5 model, 6 output, 7 memory, 8 not attention.
 """
 
+
+class Commands(Group):
+    """All there are. A new one is one new file, and its name here."""
+
+    names = (
+        "inspect",
+        "translate",
+        "explain",
+        "find",
+        "heads",
+        "diff",
+        "why",
+        "view",
+        "models",
+        "train",
+        "terms",
+        "schema",
+    )
+
+
 app = typer.Typer(
     name="attn",
-    cls=Group,
+    cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="See what a Transformer attends to: per-head tables and heatmaps, in the terminal.",
     epilog=EPILOG,
 )
-for command in (inspect, translate, explain, find, heads, diff, why, view, models, train, terms, schema):
-    app.command(command.NAME, help=command.HELP, epilog=command.EPILOG, cls=Command)(command.run)
 
 
 def _version(show: bool | None) -> None:

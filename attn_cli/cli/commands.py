@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -105,7 +106,25 @@ class Command(_ReadsValues, TyperCommand):
 
 
 class Group(_ReadsValues, TyperGroup):
-    """`attn` itself, with its commands; alone, it shows its help."""
+    """`attn` itself, with its commands, each a module that is imported when it is named; alone, it shows its help."""
+
+    names: ClassVar[tuple[str, ...]] = ()
+    """Modules of `attn_cli.cli`, in the order of the help; each has `NAME`, `HELP`, `EPILOG` and `run`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._loaded: dict[str, Any] = dict.fromkeys(self.names)
+        self.commands = self._loaded
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name; None where there is none."""
+        del ctx
+        if self._loaded.get(cmd_name, self) is None:
+            module = import_module(f"attn_cli.cli.{cmd_name}")
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(module.NAME, help=module.HELP, epilog=module.EPILOG, cls=Command)(module.run)
+            self._loaded[cmd_name] = typer.main.get_command(alone)
+        return self._loaded.get(cmd_name)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line."""

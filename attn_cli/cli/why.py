@@ -37,7 +37,7 @@ def run(
     experiment: Annotated[
         Name | None,
         typer.Argument(
-            metavar="[EXPERIMENT]", help="long-sequences, context-linking, interpretability or parallelization."
+            metavar="EXPERIMENT", help="long-sequences, context-linking, interpretability or parallelization."
         ),
     ] = None,
     display: DisplayOptions,

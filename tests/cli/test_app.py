@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from attn_cli import __version__
-from attn_cli.cli.app import main
+from attn_cli.cli.app import Commands, main
 from tests.test_treebank import GOOD
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ attn_cli.models.load = lambda *_: os.kill(os.getpid(), signal.SIGINT) or signal.
 sys.exit(main(sys.argv[1:]))
 """
 """The command line, with a Ctrl-C where a model is loaded."""
-COMMANDS = ("inspect", "translate", "explain", "find", "heads", "diff", "view", "models", "train", "terms", "schema")
+COMMANDS = Commands.names
 TRIED_ELSEWHERE = ("attn train", "attn translate")
 """Examples that have tests of their own."""
 
@@ -86,6 +87,18 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> Non
     assert imported == []
     helps = not arguments or "--help" in arguments or "--version" in arguments
     assert code == (0 if helps else 3 if " " in arguments else 2)
+
+
+def test_only_the_command_that_is_named_is_imported() -> None:
+    program = (
+        "import sys\n"
+        "from attn_cli.cli.app import main\n"
+        "main(['schema'])\n"
+        "print(sorted(name for name in sys.modules if name.startswith('attn_cli.cli.')), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    imported = {name.removeprefix("attn_cli.cli.") for name in ast.literal_eval(result.stderr)}
+    assert imported & set(COMMANDS) == {"schema"}
 
 
 def test_attn_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,37 +7,20 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import attn_cli
-from attn_cli.cli.app import main
 from attn_cli.errors import InputError
+from tests.cli.conftest import Run
 from tests.golden_files import assert_golden
 from tests.models.folders import wordpiece
 from tests.render.records import validated
 from tests.test_treebank import GOOD
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
-
-Run = Callable[..., str]
-
-
-@pytest.fixture
-def attn(minilm: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in which `MODEL` stands for MiniLM; its stdout, or where it fails its stderr."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: str, code: int = 0) -> str:
-        got = main([minilm if argument == "MODEL" else argument for argument in arguments])
-        out, err = capsys.readouterr()
-        assert got == code, err
-        return out if code == 0 else err
-
-    return run
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,10 @@ from attn_cli.cli.app import main
 from attn_cli.render.json import from_json
 from attn_cli.render.npz import from_npz
 from attn_cli.render.schema import schema
+from tests.cli.conftest import Run
 from tests.golden_files import assert_golden
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
-
-Run = Callable[..., str]
-
-
-@pytest.fixture
-def attn(minilm: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in which `MODEL` stands for MiniLM; its stdout, after it has succeeded."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: str, code: int = 0) -> str:
-        got = main([minilm if argument == "MODEL" else argument for argument in arguments])
-        out, err = capsys.readouterr()
-        assert got == code, err
-        return out if code == 0 else err
-
-    return run
 
 
 def documents(text: str) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,14 @@ import jsonschema
 import numpy as np
 import pytest
 
-from attn_cli.cli.app import main
 from attn_cli.render.schema import schema
+from tests.cli.conftest import Run
 from tests.golden_files import assert_golden
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN_ATTENTION
 
 TEXT = "The cat sat on the mat"
 DERIVED = ("norms", "rollout", "flow")
-
-Run = Callable[..., str]
-
-
-@pytest.fixture
-def attn(minilm: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in which `MODEL` stands for MiniLM; its stdout, or else its stderr."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: str, code: int = 0) -> str:
-        got = main([minilm if argument == "MODEL" else argument for argument in arguments])
-        out, err = capsys.readouterr()
-        assert got == code, err
-        return out if code == 0 else err
-
-    return run
 
 
 def record(text: str) -> dict[str, Any]:
