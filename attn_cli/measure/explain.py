@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attn_cli.blocks import Block, Request, Source, Tokens, key_tokens, query_tokens
-from attn_cli.errors import ExactnessError, UsageError
+from attn_cli.errors import ExactnessError, UsageError, quoted
 from attn_cli.measure.steps import Explanation, explain_row
 from attn_cli.measure.summary import entropy
 from attn_cli.plan import Plan, make_plan
@@ -54,7 +54,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
         verify: also check the weights of all heads looked at against what their layers computed.
 
     Raises:
-        UsageError: no query is named.
+        UsageError: no query is named, or several are.
         SelectionError: something selected is not there.
         ModelError: the model has no attention, or could not be run.
         ExactnessError: what it gave are not attention weights.
@@ -63,6 +63,12 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
         raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
     plan = make_plan(source, replace(selection, special=True, sink=True, translation=False, view="query"))
     unit, *others = plan.chosen or ()
+    words = list(dict.fromkeys(plan.queries.labels[one] for one in (unit, *others)))
+    if len(words) > 1:
+        raise UsageError(
+            f"One query is explained at a time, and these are {len(words)}: {', '.join(map(quoted, words))}",
+            "Name one of them",
+        )
     pieces = plan.queries.token_positions(unit)
     query = pieces[-1]
     keys = key_tokens(source, plan.kind)

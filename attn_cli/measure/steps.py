@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from attn_cli.blocks import Block, Steps
-from attn_cli.errors import ExactnessError, InputError, counted
+from attn_cli.errors import ExactnessError, InputError, UsageError, counted
 from attn_cli.shapes import Float
 
 __all__ = ["PARTS", "Context", "Explanation", "Part", "Sink", "explain_numbers", "explain_row"]
@@ -111,6 +111,7 @@ def explain_numbers(
 
     Raises:
         InputError: the numbers cannot be scores or values, or do not fit each other.
+        UsageError: the temperature is not above 0.
     """
     given = np.asarray(scores, np.float64)
     if not given.size:
@@ -120,7 +121,7 @@ def explain_numbers(
     if np.isneginf(given).all():
         raise InputError("Every key is masked, so there is nothing to normalize", "Give at least one finite score")
     if not (np.isfinite(temperature) and temperature > 0):
-        raise InputError(f"A temperature of {temperature:g} cannot be", "Give a number above 0; 1 changes nothing")
+        raise UsageError(f"A temperature of {temperature:g} cannot be", "Give a number above 0; 1 changes nothing")
     if values is not None:
         if len(values) != len(given):
             raise InputError(

@@ -121,7 +121,7 @@ def table(columns: Sequence[Column], screen: Screen, *, order: str = "", caption
         if not least.rank:
             break
         shown.remove(least)
-    hidden = [column.name for column in columns if column not in shown]
+    hidden = [column.name for column in columns if column.name and column not in shown]
     lines = [line(*_row([[(column.name, BOLD if column.name == order else DIM)] for column in shown], shown))]
     if not screen.unicode:
         shown = [replace(column, cells=_ascii(column.cells)) for column in shown]

@@ -71,15 +71,28 @@ def cells(parts: Sequence[Part]) -> int:
 
 
 def flow(pieces: Sequence[Sequence[Part]], screen: Screen, between: str = "   ") -> list[Text]:
-    """Pieces side by side, and on the next line where they do not fit; no piece is split."""
+    """Pieces side by side, and on the next line where they do not fit; none is split but what no line could hold."""
     rows: list[list[Part]] = []
     for piece in pieces:
-        if rows and cells(rows[-1]) + width(between) + cells(piece) <= screen.width:
-            rows[-1].append((between, DIM if between.strip() else PLAIN))
-        else:
-            rows.append([])
-        rows[-1].extend(piece)
+        split = cells(piece) > screen.width
+        gap = _widest_gap(piece) if split else between
+        for number, words in enumerate(_split(piece, gap) if split else [piece]):
+            beside = number > 0 or not split
+            if beside and rows and cells(rows[-1]) + width(gap) + cells(words) <= screen.width:
+                rows[-1].append((gap, DIM if gap.strip() else PLAIN))
+            else:
+                rows.append([])
+            rows[-1].extend(words)
     return [line(*row) for row in rows]
+
+
+def _widest_gap(piece: Sequence[Part]) -> str:
+    """What stands between the largest groups of its words."""
+    return "  " if any("  " in text.strip() for text, _ in piece) else " "
+
+
+def _split(piece: Sequence[Part], gap: str) -> list[list[Part]]:
+    return [[(word, style)] for text, style in piece for word in text.split(gap) if word.strip()]
 
 
 def title_lines(title: str, screen: Screen) -> list[Text]:

@@ -217,6 +217,8 @@ def test_saving(attn: Run, tmp_path: Path) -> None:
     [
         (["The cat"], 2, "There is no query to explain. Name a word"),
         (["The cat", "--query", " "], 2, "--query is empty"),
+        (["The cat", "--query", "cat,The"], 2, "One query is explained at a time, and these are 2: 'The', 'cat'"),
+        (["The cat", "--query", "0,1"], 2, "One query is explained at a time"),
         (["The cat", "--query", "dog"], 4, "'dog' is not in the text. Its words are: The, cat, </s>"),
         (["The cat", "--query", "7"], 4, "There is no position 7"),
         (["The cat", "--query", "cat", "--head", "x"], 2, "is not a list of numbers"),
@@ -234,7 +236,7 @@ def test_saving(attn: Run, tmp_path: Path) -> None:
         (["--scores", "1,inf"], 2, "--scores: 'inf' is not a number"),
         (["--scores", "-inf"], 3, "Every key is masked"),
         (["--scores", "1,2", "--labels", "a"], 2, "There are 2 scores and 1 label"),
-        (["--scores", "1,2", "--temperature", "0"], 3, "A temperature of 0 cannot be"),
+        (["--scores", "1,2", "--temperature", "0"], 2, "A temperature of 0 cannot be"),
         (["--scores", "1,2", "--temperature", "warm"], 2, "'warm' is not a number"),
         (["--scores", "1,2", "--values", "/no/such/file"], 3, "/no/such/file cannot be read"),
     ],

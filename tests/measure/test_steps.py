@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attn_cli.blocks import Block, Steps
-from attn_cli.errors import ExactnessError, InputError
+from attn_cli.errors import ExactnessError, InputError, UsageError
 from attn_cli.measure.steps import Explanation, explain_numbers, explain_row
 from attn_cli.shapes import Float
 from tests.samples import softmax
@@ -65,9 +65,6 @@ def test_values_that_cancel_share_nothing() -> None:
         ([1.0, np.nan], None, 1.0, "not a number"),
         ([1.0, np.inf], None, 1.0, "not a number"),
         ([-np.inf], None, 1.0, "Every key is masked"),
-        ([1.0], None, 0.0, "temperature of 0"),
-        ([1.0], None, -1.0, "temperature of -1"),
-        ([1.0], None, np.nan, "temperature of nan"),
         ([1e300, 2.0], None, 1e-300, "makes these scores infinite"),
         ([1.0, 2.0], [[1.0]], 1.0, "2 scores cannot weigh 1 value"),
         ([1.0], [[np.nan]], 1.0, "not a number"),
@@ -78,6 +75,12 @@ def test_what_are_no_scores(
 ) -> None:
     with pytest.raises(InputError, match=problem):
         explain_numbers(np.array(scores), None if values is None else np.array(values), temperature)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf])
+def test_what_is_no_temperature(temperature: float) -> None:
+    with pytest.raises(UsageError, match=f"temperature of {temperature:g} cannot be"):
+        explain_numbers(np.array([1.0]), None, temperature)
 
 
 @given(arrays(np.float64, KEYS, elements=finite), arrays(np.float64, (KEYS, VALUE_DIM), elements=finite))

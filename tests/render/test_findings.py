@@ -27,7 +27,7 @@ from attn_cli.render.findings.explain import ExplainView
 from attn_cli.render.findings.find import FindView
 from attn_cli.render.findings.heads import HeadsView
 from attn_cli.render.json import from_json
-from attn_cli.render.paint import PLAIN
+from attn_cli.render.paint import PLAIN, Part, drawing, flow
 from attn_cli.render.schema import names as schema_names
 from attn_cli.render.schema import schema
 from attn_cli.render.screen import Screen
@@ -160,3 +160,9 @@ def test_rows_give_way_to_what_a_screen_is_low_for() -> None:
     for room, rows in ((None, 20), (21, 20), (20, 18), (9, 7), (2, FEWEST_ROWS)):
         drawn = fitting(make, 20, screen, room)
         assert sum("0.50" in line for line in shown(drawn, screen)) == rows
+
+
+def test_a_piece_that_no_line_could_hold_is_split() -> None:
+    screen = Screen(width=40, color=False)
+    pieces: list[list[Part]] = [[("first", PLAIN)], [("x " * 30, PLAIN)], [("last", PLAIN)]]
+    assert shown(drawing(flow(pieces, screen)), screen) == ["first", "x " * 19 + "x", "x " * 9 + "x   last"]
