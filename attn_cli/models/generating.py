@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from attn_cli.errors import counted
 from attn_cli.models import Decoding
 from attn_cli.models.languages import Told
 
@@ -84,5 +85,5 @@ def _cut(ids: list[int], limit: int, ends: frozenset[int]) -> Written:
     if stop is not None and stop <= limit:
         return tuple(ids[: stop + 1]), ()
     return tuple(ids[: limit + 1]), (
-        f"The translation was cut after {limit} tokens; --max-length {2 * limit} lets it go on",
+        f"The translation was cut after {counted(limit, 'token')}; --max-length {2 * limit} lets it go on",
     )

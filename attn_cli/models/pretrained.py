@@ -5,16 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from attn_cli.blocks import Alignment, Block, Eat, ModelInfo, Report, Request, Source, Tokens
+from attn_cli.blocks import Alignment, ModelInfo
 from attn_cli.errors import InputError, ModelError
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation, capture
 from attn_cli.models.files import Checkpoint
@@ -30,10 +28,10 @@ from attn_cli.models.loading import (
     read_tokenizer,
 )
 from attn_cli.models.pieces import Pieces, wordlike
-from attn_cli.models.together import NotTogetherError, pad, stream_together
+from attn_cli.models.prepared import Prepared
 from attn_cli.models.tokenizing import encode, spell, written
 
-__all__ = ["Prepared", "Pretrained", "load"]
+__all__ = ["Pretrained", "load"]
 
 POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
 """What the families call a table with one row for each position."""
@@ -328,93 +326,6 @@ class Pretrained:
         if told.first is not None and pieces.ids[0] != told.first:
             pieces = pieces.started(told.first, str(self.tokenizer.convert_ids_to_tokens(told.first)))
         return pieces.started(start, str(self.tokenizer.convert_ids_to_tokens(start))), notes
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """Text that has been tokenized for a model: a `Source`."""
-
-    model: ModelInfo
-    source: Tokens
-    target: Tokens | None
-    """The start token, and all that the decoder writes after it."""
-    notes: tuple[str, ...]
-    module: PreTrainedModel
-    inputs: Mapping[str, torch.Tensor]
-
-    def stream(self, request: Request, eat: Eat) -> Report:
-        """Run the model, and hand each block of its attention to `eat`.
-
-        Raises:
-            ModelError: the model could not be run.
-            ExactnessError: what it gave are not attention weights.
-        """
-        problem = f"{self.model.name} could not be run on this text"
-        try:
-            with quiet(), faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed"):
-                report = capture.stream(self.module, self.inputs, request, _carrying(eat))
-        except _CarriedError as carried:
-            raise carried.fault from carried.fault.__cause__
-        return replace(report, notes=self.notes + report.notes)
-
-    def stream_with(
-        self, sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]
-    ) -> Iterator[Report]:
-        """Run texts side by side where the family allows it, else one after another; see `blocks.stream_each`.
-
-        Raises:
-            ModelError: the model could not be run.
-            ExactnessError: what it gave are not attention weights.
-        """
-        fellows = [source for source in sources if isinstance(source, Prepared) and source.module is self.module]
-        texts = self._together(fellows, request) if len(fellows) == len(sources) else None
-        if texts is None:
-            for source in sources:
-                yield source.stream(request, turn(source))
-            return
-        for source, blocks in zip(fellows, texts, strict=True):
-            eat = turn(source)
-            for block in blocks:
-                eat(block)
-            yield Report(notes=source.notes)
-
-    def _together(self, sources: Sequence[Prepared], request: Request) -> Iterator[Iterator[Block]] | None:
-        """Each text's blocks; None where they must be run one after another."""
-        problem = f"{self.model.name} could not be run on {len(sources)} texts"
-        padding = getattr(self.module.config, "pad_token_id", None) or 0
-        if self.module in _alone:
-            return None
-        try:
-            with (
-                quiet(),
-                faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed", (NotTogetherError,)),
-            ):
-                return stream_together(self.module, pad([source.inputs for source in sources], padding), request)
-        except NotTogetherError:
-            _alone.add(self.module)
-            return None
-
-
-_alone: WeakSet[PreTrainedModel] = WeakSet()
-"""Models that have shown that their texts must be run one at a time."""
-
-
-class _CarriedError(BaseException):
-    """A collector's own fault on its way out, past all that could take it for one of the model's."""
-
-    def __init__(self, fault: Exception) -> None:
-        super().__init__(fault)
-        self.fault = fault
-
-
-def _carrying(eat: Eat) -> Eat:
-    def carry(block: Block) -> None:
-        try:
-            eat(block)
-        except Exception as fault:
-            raise _CarriedError(fault) from fault
-
-    return carry
 
 
 def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:

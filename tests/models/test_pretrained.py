@@ -15,7 +15,8 @@ from transformers import AutoModel, AutoTokenizer
 from attn_cli.blocks import Source
 from attn_cli.errors import InputError, MemoryLimitError, ModelError
 from attn_cli.models import Model
-from attn_cli.models.pretrained import Prepared, Pretrained
+from attn_cli.models.prepared import Prepared
+from attn_cli.models.pretrained import Pretrained
 from tests.models import folders
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"

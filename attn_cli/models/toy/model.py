@@ -10,7 +10,7 @@ import numpy as np
 
 from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Steps, Tokens
 from attn_cli.encoding import check_text
-from attn_cli.errors import InputError, UsageError, shortened
+from attn_cli.errors import InputError, UsageError, counted, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
 from attn_cli.models.pieces import Pieces, wordlike
 from attn_cli.models.toy import recurrent
@@ -169,7 +169,9 @@ class Toy:
     def _translation(self, tokens: Sequence[int], limit: int, notes: tuple[str, ...]) -> Translation:
         ended = len(tokens) < limit
         if not ended:
-            notes += (f"The translation was cut after {limit} tokens; --max-length {2 * limit} lets it go on",)
+            notes += (
+                f"The translation was cut after {counted(limit, 'token')}; --max-length {2 * limit} lets it go on",
+            )
         return Translation(
             text=self.tokenizer.decode(list(tokens)).strip(),
             ids=(PAD, *tokens, *([END] if ended else [])),

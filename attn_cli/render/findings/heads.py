@@ -39,6 +39,10 @@ FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
 }
 
 
+FIRST = "first: weight on the first token."
+REPEATS = "repeats: weight on the first token where all tokens are one, as a control."
+
+
 @dataclass(frozen=True, eq=False)
 class HeadsView(Finding):
     """What `attn heads` shows."""
@@ -232,13 +236,13 @@ class HeadsView(Finding):
             columns.append(_others(heads, screen))
         columns.append(replace(bars("focus", [one.summary.focus for one in heads], screen), rank=1))
         probed = any(one.control is not None for one in heads)
-        for name, values, rank, faint in (
-            ("distance", [one.summary.distance for one in heads], 5 if probed else 2, 0.0),
-            ("first", [one.summary.first for one in heads], 3, 0.05),
-            ("repeats", [one.control for one in heads], 3, 0.05),
+        for name, values, rank, faint, note in (
+            ("distance", [one.summary.distance for one in heads], 5 if probed else 2, 0.0, ""),
+            ("first", [one.summary.first for one in heads], 3, 0.05, FIRST if probed else ""),
+            ("repeats", [one.control for one in heads], 3, 0.05, REPEATS),
         ):
             if any(value is not None for value in values):
-                columns.append(figures(name, values, rank=rank, faint=faint))
+                columns.append(figures(name, values, rank=rank, faint=faint, note=note))
         if self._role != "offset" and any(one.score("offset") for one in heads):
             columns.append(_offsets(heads, screen))
         return table(columns, screen, order=self.by, caption=self._caption(len(heads)))
@@ -260,8 +264,6 @@ class HeadsView(Finding):
                 "A head has a role whose score is above the role's threshold (see attn terms) and the baseline; in "
                 "brackets is the one that it comes nearest to."
             )
-        if any(one.control is not None for one in self.found.heads):
-            said.append("first: weight on the first token; repeats: the same where all tokens are one, as a control.")
         total = len(self.found.heads)
         if count < total:
             how = "those with a role first" if self.by == "role" else f"highest {self.by} first"
