@@ -64,8 +64,10 @@ def seconds(command: Sequence[str], code: int = 0) -> float:
     Raises:
         RuntimeError: it does not exit with `code`.
     """
+    # Programs that are installed have their bytecode beside them, so it may be written here too.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
-    done = subprocess.run(command, check=False, capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    done = subprocess.run(command, check=False, capture_output=True, env=environment | {"HF_HUB_OFFLINE": "1"})
     taken = time.perf_counter() - start
     if done.returncode != code:
         raise RuntimeError(f"{command} exited with {done.returncode}: {done.stderr.decode()}")
