@@ -17,7 +17,7 @@ from attn_cli.measure.find import FoundLinks, find
 from attn_cli.measure.heads import CollectHeads, HeadsFound, find_heads
 from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
-from attn_cli.plan import choose_queries
+from attn_cli.plan import choose_units
 from attn_cli.probe import probe
 from attn_cli.record import Record
 from attn_cli.selection import Selection, check_syntax
@@ -335,7 +335,7 @@ def with_translation(
 
 def _stands_in(side: Tokens, selection: Selection) -> bool:
     try:
-        choose_queries(Units.of(side, selection.unit), selection.query or "")
+        choose_units(Units.of(side, selection.unit), selection.query or "")
     except SelectionError:
         return False
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -36,6 +37,7 @@ def gather(
     sources: Iterable[Source],
     collect: Collect,
     *,
+    verify: bool = False,
     advance: Callable[[int], None] = lambda _: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Report:
@@ -44,6 +46,7 @@ def gather(
     Args:
         sources: texts given to one model, read as they are needed.
         collect: takes the sums.
+        verify: also check the weights against what the layers computed, one text at a time.
         advance: told how many texts are done, each time some are.
         stopped: whether to stop before the next group.
 
@@ -57,8 +60,9 @@ def gather(
     rest = iter(sources)
     notes: Counter[str] = Counter()
     done = 0
+    verified: list[float] = []
     while not stopped() and (window := list(islice(rest, WINDOW))):
-        request = collect.request(window[0])
+        request = replace(collect.request(window[0]), verify=verify)
         heads = sum(len(heads) for layers in request.heads.values() for heads in layers.values())
         for group in groups(window, lambda source: len(source.source) + len(source.target or ()), heads):
             if stopped():
@@ -66,9 +70,10 @@ def gather(
             for report in stream_each(group, request, collect.turn):
                 done += 1
                 notes.update(set(report.notes))
+                verified += [] if report.verified is None else [report.verified]
             advance(len(group))
     every = tuple(note for note, count in notes.items() if count == done)
-    return Report(notes=(*every, *_told(notes, done)))
+    return Report(max(verified, default=None), notes=(*every, *_told(notes, done)))
 
 
 def _told(notes: Counter[str], done: int) -> Iterator[str]:

@@ -51,6 +51,10 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith("?") else f"{sentence}."
+
+
 class AttnError(Exception):
     """A fault with a remedy.
 
@@ -64,7 +68,7 @@ class AttnError(Exception):
     def __init__(self, problem: str, remedy: str = "") -> None:
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{problem}. {remedy}." if remedy else f"{problem}.")
+        super().__init__(" ".join(map(_ended, filter(None, (problem, remedy)))))
 
 
 class UsageError(AttnError):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attn_cli.blocks import ModelInfo, Request, Source, Stack, key_tokens, query_tokens
 from attn_cli.errors import InputError, ModelError, SelectionError, quoted, shortened
 from attn_cli.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
 from attn_cli.words import Units
 
-__all__ = ["Plan", "choose_heads", "choose_kind", "choose_queries", "choose_rows", "make_plan", "name_head"]
+__all__ = ["Plan", "choose_heads", "choose_kind", "choose_rows", "choose_units", "make_plan", "name_head"]
 
 
 NUMBER = re.compile(r"\d{1,18}")
 """Of an occurrence or a position; Python itself refuses to read numbers of some thousand digits."""
+TEXT = "the text"
+"""What an error calls the text, where there is only one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +40,6 @@ class Plan:
     """Whether a row of cross-attention belongs to the token that its step outputs, or to the one that it reads."""
 
     @property
-    def without(self) -> Mapping[int, str]:
-        """Layers of the stack that have no attention, and what they have instead."""
-        stack = self.source.model.stacks.get(self.kind)
-        return {} if stack is None else stack.without
-
-    @property
     def head_count(self) -> int:
         """How many heads are selected."""
         return sum(len(heads) for heads in self.heads.values())
@@ -54,6 +50,26 @@ class Plan:
         if self.chosen is None:
             return tuple(range(self.queries.tokens))
         return tuple(token for unit in self.chosen for token in self.queries.token_positions(unit))
+
+    def choose_queries(self, query: str) -> tuple[int, ...]:
+        """Indices of the rows that a user means, as `choose_units` finds them.
+
+        Raises:
+            SelectionError: there is no such word or position.
+        """
+        return choose_units(self.queries, query, "the target, whose words are the rows" if self._crosses else TEXT)
+
+    def choose_keys(self, query: str) -> tuple[int, ...]:
+        """Indices of the columns that a user means.
+
+        Raises:
+            SelectionError: there is no such word or position.
+        """
+        return choose_units(self.keys, query, "the source, whose words are the columns" if self._crosses else TEXT)
+
+    @property
+    def _crosses(self) -> bool:
+        return self.kind == "cross"
 
     def request(self, *, verify: bool = False) -> Request:
         """What to ask the source for."""
@@ -84,8 +100,8 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     queries = Units.of(rows, selection.unit, special=selection.special, sink=selection.sink or kind == "cross")
     if not len(queries) or not len(keys):
         raise InputError("Nothing is left to show", "Leave out --no-special or --no-sink")
-    chosen = None if selection.query is None else choose_queries(queries, selection.query)
-    return Plan(source, selection, kind, heads, queries, keys, chosen, side)
+    plan = Plan(source, selection, kind, heads, queries, keys, None, side)
+    return plan if selection.query is None else replace(plan, chosen=plan.choose_queries(selection.query))
 
 
 def _plan_without_attention(source: Source, selection: Selection) -> Plan:
@@ -205,15 +221,20 @@ def _head(stack: Stack, layer: int, head: int) -> int:
     return number
 
 
-def choose_queries(units: Units, query: str) -> tuple[int, ...]:
+def choose_units(units: Units, query: str, text: str = TEXT) -> tuple[int, ...]:
     """Indices of the shown units that a user means: a position, a word (every occurrence), or `word#2`.
+
+    Args:
+        units: those shown.
+        query: what the user typed; several are parted by commas.
+        text: what an error calls the text that they are of.
 
     Raises:
         SelectionError: there is no such word or position.
     """
     chosen: list[int] = []
     for part in _query_parts(units, query) or [query]:
-        chosen.extend(index for index in _matches(units, part) if index not in chosen)
+        chosen.extend(index for index in _matches(units, part, text) if index not in chosen)
     return tuple(sorted(chosen))
 
 
@@ -223,7 +244,7 @@ def _query_parts(units: Units, query: str) -> Sequence[str]:
     return [query] if query in units.labels else [part.strip() for part in query.split(",") if part.strip()]
 
 
-def _matches(units: Units, query: str) -> list[int]:
+def _matches(units: Units, query: str, text: str) -> list[int]:
     found = _same_word(units, query)
     if found:
         return found
@@ -231,7 +252,7 @@ def _matches(units: Units, query: str) -> list[int]:
     if mark and word and NUMBER.fullmatch(which):
         found = _same_word(units, word)
         if not found:
-            raise _no_such_word(units, word)
+            raise _no_such_word(units, word, text)
         if not 1 <= int(which) <= len(found):
             many = len(found) > 1
             raise SelectionError(
@@ -244,7 +265,7 @@ def _matches(units: Units, query: str) -> list[int]:
         if not 0 <= position < len(units):
             raise SelectionError(f"There is no position {query}", f"Positions run from 0 to {len(units) - 1}")
         return [position]
-    raise _no_such_word(units, query)
+    raise _no_such_word(units, query, text)
 
 
 def _same_word(units: Units, word: str) -> list[int]:
@@ -257,10 +278,10 @@ def _plain(word: str) -> str:
     return "".join(character for character in word.casefold() if unicodedata.category(character) not in {"Cf", "Cc"})
 
 
-def _no_such_word(units: Units, word: str) -> SelectionError:
+def _no_such_word(units: Units, word: str, text: str) -> SelectionError:
     shown = list(dict.fromkeys(units.labels))
     listed = ", ".join(map(shortened, shown[:40])) + (f" and {len(shown) - 40} more" if len(shown) > 40 else "")
-    return SelectionError(f"{quoted(word)} is not in the text", f"Its words are: {listed}")
+    return SelectionError(f"{quoted(word)} is not in {text}", f"Its words are: {listed}")
 
 
 def _listed(things: Iterable[object]) -> str:

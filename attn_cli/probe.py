@@ -66,7 +66,9 @@ def repeated(model: Reads, seed: int) -> tuple[list[Source], list[Source]]:
     return [model.prepare_tokens(ids + ids) for ids in drawn], [model.prepare_tokens(ids) for ids in alone]
 
 
-def probe(model: Reads, selection: Selection, seed: int, found: HeadsFound | None = None) -> HeadsFound:
+def probe(
+    model: Reads, selection: Selection, seed: int, found: HeadsFound | None = None, *, verify: bool = False
+) -> HeadsFound:
     """What heads do with random tokens.
 
     Args:
@@ -74,6 +76,7 @@ def probe(model: Reads, selection: Selection, seed: int, found: HeadsFound | Non
         selection: kind, layers and heads to look at; a token is a unit here, whatever it says.
         seed: what the tokens are drawn from.
         found: what was found in a text, into which induction and duplicate scores and the control are put.
+        verify: also check the weights against what the layers computed.
 
     Raises:
         SelectionError: a kind, layer or head is not there.
@@ -86,7 +89,7 @@ def probe(model: Reads, selection: Selection, seed: int, found: HeadsFound | Non
         raise ModelError("--probe looks at self-attention, and this is cross-attention", "Leave --probe out")
     twice, alone = repeated(model, seed)
     scored, control = CollectHeads(selection), CollectHeads(selection, roles=())
-    report = gather(twice, scored)
+    report = gather(twice, scored, verify=verify)
     gather(alone, control)
     probed = scored.found(model.info, report, f"random tokens twice (seed {seed})")
     firsts = {(one.layer, one.head): one.summary.first for one in control.result()}

@@ -372,7 +372,9 @@ def find_terms(word: str | None) -> Sequence[Term]:
         near = [name if alias == name else f"{name} ({alias})" for alias, name in alike]
         raise SelectionError(
             f"There is no term {quoted(word)}",
-            f"Did you mean {' or '.join(near)}" if near else f"The terms are: {', '.join(term.name for term in TERMS)}",
+            f"Did you mean {' or '.join(near)}?"
+            if near
+            else f"The terms are: {', '.join(term.name for term in TERMS)}",
         )
     return found
 

@@ -6,7 +6,7 @@ import pytest
 
 from attn_cli.blocks import Stack
 from attn_cli.errors import InputError, SelectionError, UsageError
-from attn_cli.plan import choose_heads, choose_kind, choose_queries, make_plan
+from attn_cli.plan import choose_heads, choose_kind, choose_units, make_plan
 from attn_cli.selection import Selection, check_syntax, parse_heads, parse_numbers
 from attn_cli.words import Units, make_tokens
 from tests.samples import decoder_record, encoder_record, source_tokens, translation_record
@@ -129,7 +129,7 @@ IT = Units.of(
     ],
 )  # fmt: skip
 def test_queries_are_words_occurrences_or_positions(query: str, expected: tuple[int, ...]) -> None:
-    assert choose_queries(IT, query) == expected
+    assert choose_units(IT, query) == expected
 
 
 @pytest.mark.parametrize(
@@ -150,20 +150,20 @@ def test_queries_are_words_occurrences_or_positions(query: str, expected: tuple[
 )
 def test_queries_that_are_not_there(query: str, message: str) -> None:
     with pytest.raises(SelectionError, match=message) as raised:
-        choose_queries(IT, query)
+        choose_units(IT, query)
     assert len(str(raised.value)) < 200
 
 
 def test_a_piece_that_looks_like_an_occurrence() -> None:
     pieces = Units.of(make_tokens("12", ["1", "##2"], [(0, 1), (1, 2)], [False] * 2), "token")
-    assert choose_queries(pieces, "##2") == (1,)
-    assert choose_queries(pieces, "##2#1") == (1,)
+    assert choose_units(pieces, "##2") == (1,)
+    assert choose_units(pieces, "##2#1") == (1,)
 
 
 def test_words_as_long_as_a_book_are_listed_by_their_ends() -> None:
     long = Units.of(make_tokens("x" * 9999, ["x" * 9999], [(0, 9999)], [False]))
     with pytest.raises(SelectionError, match=r"Its words are: x+…x+\.$"):
-        choose_queries(long, "y")
+        choose_units(long, "y")
 
 
 def test_a_plan_asks_for_the_tokens_of_the_chosen_word() -> None:

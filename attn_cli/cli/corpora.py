@@ -55,14 +55,14 @@ class Corpora:
     def _info(self) -> ModelInfo:
         return measured_model(self.model.info, self.selection.measure)
 
-    def text(self, *, verify: bool) -> HeadsFound:
+    def text(self) -> HeadsFound:
         """The one text that was given."""
         from attn_cli.cli.show import working
 
         (sentence,) = self.texts.sentences
         model = self.model
         with working("Running", self.texts.model.model):
-            return find_heads(self.texts.prepared(model, sentence), self.selection, verify=verify)
+            return find_heads(self.texts.prepared(model, sentence), self.selection, verify=self.texts.model.verify)
 
     def corpus(self, name: str, total: int | None) -> HeadsFound:
         """All the lines, as one corpus.
@@ -105,7 +105,7 @@ class Corpora:
 
         model = self.model
         with working("Probing", self.texts.model.model):
-            told = probe(model, self.selection, seed, found)
+            told = probe(model, self.selection, seed, found, verify=self.texts.model.verify)
             if told.kind == "encoder" or "cross" not in model.info.stacks:
                 sentences = _sentences(seed)
                 told = with_pronouns(sentences, lambda text: self._prepared(text), told, self.selection)
@@ -135,15 +135,14 @@ class Corpora:
                 done += count
                 bar(count)
 
-            report = gather((one for one in sources if one is not None), collect, advance=advance, stopped=asked)
+            known = (one for one in sources if one is not None)
+            report = gather(known, collect, verify=self.texts.model.verify, advance=advance, stopped=asked)
             self.stopped = asked()
         if not done:
             if self.stopped:
                 raise KeyboardInterrupt
             raise self._left_out[0]
         notes = list(report.notes)
-        if self.selection.measure != "weights":
-            notes.append(f"The figures are of {self.selection.measure} in the place of weights; see attn terms")
         if self._left_out:
             one = len(self._left_out) == 1
             how = "1 text was left out: " if one else f"{len(self._left_out):,} texts were left out; the first: "

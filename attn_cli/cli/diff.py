@@ -165,7 +165,7 @@ def _lines(file: Path, target: str | None) -> Iterator[Pair]:
         raise UsageError(f"{file} is no table", "Give a .tsv: A, a tab and B on each line")
 
     def pairs() -> Iterator[Pair]:
-        for line in texts.sentences(None, file):
+        for line in texts.sentences(None, file, holds="A, a tab and B"):
             if line.target is None:
                 raise InputError(f"{line.where} has no B", "Give every line A, a tab and B")
             yield replace(line, target=target), Sentence(line.target, line.where, target), line.where

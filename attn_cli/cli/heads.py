@@ -126,7 +126,7 @@ def run(
         total = None if reading.file is None else count_lines(reading.file, blanks=False)
         found = corpora.corpus(name, total)
     elif text is not None:
-        found = corpora.text(verify=model.verify)
+        found = corpora.text()
     if probe and not corpora.stopped:
         found = corpora.probe(found, seed)
     if found is not None:

@@ -36,7 +36,8 @@ class GoldFile:
 
     def __init__(self, path: Path, sentences: int | None) -> None:
         self._path = path
-        self._lines = [_gold(line, in_table=path.suffix == texts.TABLE) for line in texts.lines_of(path)]
+        lines = texts.lines_of(path, "Name a file with the links of one sentence on each line, like 0-0 1-1")
+        self._lines = [_gold(line, in_table=path.suffix == texts.TABLE) for line in lines]
         if sentences is not None and sentences != len(self._lines):
             raise self._other_length(sentences)
 

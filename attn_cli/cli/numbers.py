@@ -60,7 +60,7 @@ def read_values(path: Path) -> list[list[float]]:
         InputError: the file cannot be read, or holds something else.
     """
     rows: list[list[float]] = []
-    for line in lines_of(path):
+    for line in lines_of(path, "Name a file with one vector on each line"):
         parts = [part for part in BETWEEN.split(line.text.strip()) if part]
         if not parts:
             continue

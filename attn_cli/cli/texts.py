@@ -17,6 +17,11 @@ __all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "sentences
 TABLE = ".tsv"
 """What the name of a file ends in whose lines have columns: a text, a tab, its target."""
 
+COLUMNS = "a text, a tab and its target"
+"""What each line of a table holds."""
+
+REMEDY = "Name a text file with one sentence a line"
+
 LONGEST = 2**24
 """Bytes in a line. No model reads as much, and what has no lines (`/dev/zero`, a picture) must end somewhere."""
 
@@ -40,7 +45,7 @@ class Sentence:
 
 
 def sentences(
-    text: str | None, file: Path | None, *, target: str | None = None, blanks: bool = False
+    text: str | None, file: Path | None, *, target: str | None = None, blanks: bool = False, holds: str = COLUMNS
 ) -> Iterator[Sentence]:
     """The sentences that a command was given.
 
@@ -49,6 +54,7 @@ def sentences(
         file: what `--file` names; `-` means standard input here too. In a `.tsv`, the second column is the target.
         target: what `--target` gives.
         blanks: give blank lines too, as empty texts, so that the sentences can be counted.
+        holds: what each line of a `.tsv` holds, for the message where one does not.
 
     Raises:
         UsageError: there is no text, or two sources of it.
@@ -62,7 +68,7 @@ def sentences(
     if file is not None and file.suffix == TABLE:
         if target is not None:
             raise UsageError(f"{file} has a column of targets, so --target cannot go with it", "Give one of them")
-        return _nonempty(_pairs(lines_of(file)), str(file), blanks=blanks)
+        return _nonempty(_pairs(lines_of(file), holds), str(file), blanks=blanks)
     if file is not None and not piped:
         found, name = lines_of(file), str(file)
     elif piped or (text is None and not sys.stdin.isatty()):
@@ -74,8 +80,12 @@ def sentences(
     return _nonempty((replace(line, target=target) for line in found), name, blanks=blanks)
 
 
-def lines_of(path: Path) -> Iterator[Sentence]:
+def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
     """The lines of a file, blank ones too.
+
+    Args:
+        path: the file.
+        remedy: what to do where it cannot be read.
 
     Raises:
         InputError: it cannot be read, or is not UTF-8.
@@ -83,9 +93,9 @@ def lines_of(path: Path) -> Iterator[Sentence]:
     try:
         lines = path.open("rb")
     except OSError as error:
-        raise _unreadable(str(path), error) from error
+        raise _unreadable(str(path), error, remedy) from error
     with lines:
-        yield from _lines(lines, str(path))
+        yield from _lines(lines, str(path), remedy)
 
 
 def count_lines(path: Path, *, blanks: bool = True) -> int | None:
@@ -104,13 +114,13 @@ def count_lines(path: Path, *, blanks: bool = True) -> int | None:
         return None
 
 
-def _lines(stream: _Lines, name: str) -> Iterator[Sentence]:
+def _lines(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sentence]:
     for number in count(1):
         where = f"line {number} of {name}"
         try:
             line = stream.readline(LONGEST + 1)
         except OSError as error:
-            raise _unreadable(name, error) from error
+            raise _unreadable(name, error, remedy) from error
         if not line:
             return
         if len(line) > LONGEST:
@@ -130,7 +140,7 @@ def _nonempty(found: Iterable[Sentence], name: str, *, blanks: bool) -> Iterator
         raise InputError(f"There is no text in {name}", "Give one sentence a line")
 
 
-def _pairs(lines: Iterable[Sentence]) -> Iterator[Sentence]:
+def _pairs(lines: Iterable[Sentence], holds: str) -> Iterator[Sentence]:
     """Each line's first column as a text, and its second as the target, where there is one."""
     columns = 0
     for line in lines:
@@ -142,16 +152,16 @@ def _pairs(lines: Iterable[Sentence]) -> Iterator[Sentence]:
         if len(rest) + 1 != columns:
             raise InputError(
                 f"{line.where} has {counted(1 + len(rest), 'column')}, and the lines before it have {columns}",
-                "Give every line a text, a tab and its target",
+                f"Give every line {holds}",
             )
         for content, what in ((text, "text"), *([(rest[0], "target")] if rest else [])):
             if not content.strip():
-                raise InputError(f"{line.where} has no {what}", "Give every line a text, a tab and its target")
+                raise InputError(f"{line.where} has no {what}", f"Give every line {holds}")
         yield Sentence(text, line.where, rest[0] if rest else None)
 
 
-def _unreadable(name: str, error: OSError) -> InputError:
-    return InputError(f"{name} cannot be read: {error.strerror}", "Name a text file with one sentence a line")
+def _unreadable(name: str, error: OSError, remedy: str) -> InputError:
+    return InputError(f"{name} cannot be read: {error.strerror}", remedy)
 
 
 def located(error: AttnError, where: str) -> AttnError:

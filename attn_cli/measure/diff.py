@@ -9,12 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
-from attn_cli.blocks import Block, Source
-from attn_cli.errors import ModelError, SelectionError
+from attn_cli.blocks import Block, Source, Stack
+from attn_cli.errors import ModelError, SelectionError, counted
 from attn_cli.measure.collect import layer_bytes, map_bytes
 from attn_cli.measure.measured import measured_shares
 from attn_cli.memory import require
-from attn_cli.plan import Plan, choose_queries, make_plan
+from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
 from attn_cli.selection import Selection
 from attn_cli.shapes import Bool, Float, Int
@@ -213,18 +213,20 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
 def _check_shapes(a: Plan, b: Plan) -> None:
     if a.kind != b.kind:
         raise SelectionError(f"A is shown in its {a.kind} attention and B in its {b.kind}", "Choose one with --kind")
-    if a.rows != b.rows:
-        raise SelectionError(f"A is shown in its {a.rows} rows and B in its {b.rows} rows", "Choose one with --rows")
     one, other = (plan.source.model.stacks[plan.kind] for plan in (a, b))
     if (one.layers, one.heads) != (other.layers, other.heads):
-        shapes = [
-            f"{stack.layers} layers × {'–'.join(map(str, sorted(set(stack.heads.values()))))} heads"
-            for stack in (one, other)
-        ]
         raise ModelError(
-            f"The {a.kind} attention of A has another shape than that of B ({shapes[0]}, {shapes[1]})",
+            f"The {a.kind} attention of A has another shape than that of B ({_shape(one)}, {_shape(other)})",
             "Compare models with as many layers and heads",
         )
+    if a.rows != b.rows:
+        raise SelectionError(f"A is shown in its {a.rows} rows and B in its {b.rows} rows", "Choose one with --rows")
+
+
+def _shape(stack: Stack) -> str:
+    *fewer, most = sorted(set(stack.heads.values()))
+    heads = "".join(f"{number}–" for number in fewer) + counted(most, "head")
+    return f"{counted(stack.layers, 'layer')} × {heads}"
 
 
 def _chosen(plans: tuple[Plan, Plan], queries: Overlay, query: str | None) -> tuple[int, ...]:
@@ -239,10 +241,10 @@ def _chosen(plans: tuple[Plan, Plan], queries: Overlay, query: str | None) -> tu
             raise SelectionError("The texts have no word in common", "Compare texts that are alike")
         return tuple(np.flatnonzero(both).tolist())
     try:
-        wanted, places = choose_queries(plans[0].queries, query), queries.a
+        wanted, places = plans[0].choose_queries(query), queries.a
     except SelectionError as error:
         try:
-            wanted, places = choose_queries(plans[1].queries, query), queries.b
+            wanted, places = plans[1].choose_queries(query), queries.b
         except SelectionError:
             raise error from None
     found = [int(np.flatnonzero(places == index)[0]) for index in wanted]

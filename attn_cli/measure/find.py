@@ -12,7 +12,7 @@ from attn_cli.errors import SelectionError, UsageError
 from attn_cli.measure.collect import layer_bytes
 from attn_cli.measure.measured import measured_shares
 from attn_cli.memory import require
-from attn_cli.plan import Plan, choose_queries, make_plan
+from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
 from attn_cli.selection import Kind, Selection
 from attn_cli.shapes import Bool, Float, Int
@@ -135,10 +135,10 @@ def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Pair,
     Raises:
         SelectionError: a word is not there, or there are too many pairs.
     """
-    starts, ends = choose_queries(plan.queries, start), choose_queries(plan.keys, end)
+    starts, ends = plan.choose_queries(start), plan.choose_keys(end)
     ways = [(starts, ends)]
     if both:
-        ways.append((choose_queries(plan.queries, end), choose_queries(plan.keys, start)))
+        ways.append((plan.choose_queries(end), plan.choose_keys(start)))
     if sum(len(queries) * len(keys) for queries, keys in ways) > MOST_PAIRS:
         raise SelectionError(
             f"There are {len(starts)} × {len(ends)} pairs of these words, and more than {MOST_PAIRS:,} cannot be read",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from rich.console import RenderableType
 
-from attn_cli.plan import Plan
 from attn_cli.record import Record
 from attn_cli.render.paint import caption_lines, drawing
 from attn_cli.render.screen import Screen
@@ -28,26 +27,27 @@ PATHS: Mapping[Kind, str] = {
 }
 
 
-def remarks(plan: Plan, record: Record, screen: Screen, sinks: Sequence[float] = ()) -> list[RenderableType]:
+def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] = ()) -> list[RenderableType]:
     """Layers without attention, what is hidden, what a learned sink takes, what was verified; or nothing.
 
     Args:
-        plan: what is looked at.
-        record: the record of this run.
+        record: of the run; its maps are not needed.
+        kind: which of the model's stacks is shown.
         screen: where.
         sinks: shares of rows that a learned sink takes.
     """
     said = []
+    selection, stacks = record.selection, record.model.stacks
     instead: dict[str, list[int]] = {}
-    for layer, name in plan.without.items():
+    for layer, name in stacks[kind].without.items() if kind in stacks else ():
         instead.setdefault(name, []).append(layer)
     for name, layers in instead.items():
         said.append(f"Without attention: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
-    if plan.selection.measure in SAID:
-        said.append(SAID[plan.selection.measure] + (_path(plan) if plan.selection.joint else ""))
+    if selection.measure in SAID:
+        said.append(SAID[selection.measure] + (_path(kind, stacks) if selection.joint else ""))
     hidden = [
         name
-        for name, shown in (("special tokens", plan.selection.special), ("the first token", plan.selection.sink))
+        for name, shown in (("special tokens", selection.special), ("the first token", selection.sink))
         if not shown
     ]
     if hidden:
@@ -61,11 +61,11 @@ def remarks(plan: Plan, record: Record, screen: Screen, sinks: Sequence[float] =
     return [drawing(lines)] if lines else []
 
 
-def _path(plan: Plan) -> str:
+def _path(kind: Kind, stacks: Container[Kind]) -> str:
     """Over which layers."""
-    if plan.kind == "cross" and "encoder" not in plan.source.model.stacks:
+    if kind == "cross" and "encoder" not in stacks:
         return "the layer named alone, whose weights it is: the encoder has no attention to go on through."
-    return PATHS[plan.kind]
+    return PATHS[kind]
 
 
 def listed(numbers: Sequence[int]) -> str:

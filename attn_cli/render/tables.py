@@ -11,9 +11,10 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from attn_cli.blocks import Kind, ModelInfo, Tokens
+from attn_cli.blocks import Kind, Tokens
 from attn_cli.errors import counted
 from attn_cli.measure.summary import HeadSummary, Link
+from attn_cli.record import Record
 from attn_cli.render.labels import Labels, clean, fit, width
 from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, flow, line
@@ -306,10 +307,8 @@ CAPTURED: Mapping[str, str] = {
 
 
 def model_line(
-    model: ModelInfo,
+    record: Record,
     kind: Kind,
-    source: Tokens,
-    target: Tokens | None,
     screen: Screen,
     *,
     lead: str = "",
@@ -318,20 +317,20 @@ def model_line(
     """Which model this is, how much it read and how its attention was taken, on as few lines as it takes.
 
     Args:
-        model: the model.
-        kind: which of its stacks is shown.
-        source: what it read; what the encoder read, in an encoder-decoder.
-        target: what its decoder read.
+        record: of the run; its maps are not needed.
+        kind: which of the model's stacks is shown.
         screen: where.
         lead: what stands before it.
         much: how much it read, where that is not one text.
     """
+    model, source, target = record.model, record.source, record.target
     stack = model.stacks[kind]
     times, dot = ("×", " · ") if screen.unicode else ("x", ", ")
     counts = sorted(set(stack.heads.values()))
     heads = ("–" if screen.unicode else "-").join(str(count) for count in counts[:: max(len(counts) - 1, 1)])
     layers = counted(stack.layers, "layer") if not stack.without else f"{len(stack.heads)} of {stack.layers} layers"
     groups = f", {stack.key_value_heads} key-value heads" if counts and stack.key_value_heads < counts[-1] else ""
+    shape = f"{layers} {times} {heads} head{'' if heads == '1' else 's'}{groups}"
     if much:
         read = [much]
     elif kind == "cross" and target is not None:
@@ -340,7 +339,7 @@ def model_line(
         read = [_counted(source if target is None or kind == "encoder" else target)]
     facts = [
         f"{model.family} {'cross-attention' if kind == 'cross' else kind}",
-        f"{layers} {times} {heads} head{'' if heads == '1' else 's'}{groups}",
+        f"{layers}, heads averaged" if record.selection.joint else shape,
         *read,
         model.dtype if model.device == "cpu" else f"{model.dtype} on {model.device}",
         CAPTURED[model.captured],

@@ -62,6 +62,15 @@ def test_a_corpus_is_one_finding(attn: Run, corpus: str) -> None:
     assert " 0.2  previous" in shown
 
 
+def test_a_corpus_is_verified_and_says_what_is_hidden(attn: Run, corpus: str) -> None:
+    assert found(attn, "--file", corpus, "--model", "MODEL")["verified"] is None
+    assert 0 < found(attn, "--file", corpus, "--model", "MODEL", "--verify")["verified"] < 1e-5
+    shown = " ".join(attn("heads", "--file", corpus, "--model", "MODEL", "--verify", "--no-special").split())
+    assert "Without special tokens: the rest of each row is renormalised" in shown
+    assert "Verified: softmax(scores)·values is what the layers computed" in shown
+    assert found(attn, "--probe", "--verify")["verified"] == 0
+
+
 def test_a_corpus_from_a_pipe(corpus: str, minilm: str) -> None:
     command = [sys.executable, "-m", "attn_cli", "heads", "-", "--model", minilm, "--json"]
     piped = subprocess.run(command, input=Path(corpus).read_bytes(), capture_output=True, check=True)

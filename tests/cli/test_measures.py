@@ -99,7 +99,7 @@ def test_heads_of_texts_and_corpora(measure: str, attn: Run, tmp_path: Path) -> 
     corpus.write_text("The cat sat on the mat.\nThe dog sat.\n")
     found = json.loads(attn("heads", "--file", str(corpus), "--measure", measure, "--json"))
     assert found["selection"]["measure"] == measure
-    assert f"The figures are of {measure} in the place of weights; see attn terms" in found["notes"]
+    assert measure.capitalize() in attn("heads", "--file", str(corpus), "--measure", measure)
     assert f"--probe looks at weights, and not at {measure}" in attn("heads", "--probe", "--measure", measure, code=2)
 
 

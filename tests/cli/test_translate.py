@@ -330,7 +330,7 @@ def test_notes_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["a", *BART, "--rows", "sideways"], 2, "--rows"),
         (["a", *BART, "--kind", "encoder", "--rows", "output"], 4, "--rows output goes with cross attention"),
         (["a", *BART, "--head", "0.7"], 4, "It has heads 0 to 4"),
-        (["a", *BART, "--query", "elephant"], 4, "'elephant' is not in the text"),
+        (["a", *BART, "--query", "elephant"], 4, "'elephant' is not in the target, whose words are the rows"),
         (["a", *BART, "--align", "--json"], 2, "--align prints text alone, so --json cannot go with it"),
         (["a", *BART, "--align", "--grid"], 2, "so --grid cannot go with it"),
         (["a", *BART, "--align-score", "--save", "x.json"], 2, "so --save cannot go with it"),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from attn_cli.blocks import ModelInfo, Stack
 from attn_cli.measure.summary import Link
+from attn_cli.record import Record
 from attn_cli.render.grid import atlas, grid
 from attn_cli.render.heatmap import MapView, heatmap
 from attn_cli.render.labels import Labels
@@ -35,7 +36,7 @@ def first_screen(screen: Screen) -> RenderableType:
     chosen = sorted(heads, key=lambda row: -row.focus)[:7]
     mean = np.mean([weights(2, head) for head in range(HEADS)], axis=0)
     return Group(
-        model_line(MODEL, "encoder", source_tokens(), None, screen),
+        model_line(Record(MODEL, source_tokens(), None, ()), "encoder", screen),
         Text(),
         atlas(focus, range(LAYERS), screen),
         Text(),

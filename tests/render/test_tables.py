@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from attn_cli.blocks import Kind, ModelInfo, Stack
+from attn_cli.blocks import Kind, ModelInfo, Stack, Tokens
 from attn_cli.measure.summary import HeadSummary, Link
+from attn_cli.record import Record
 from attn_cli.render.labels import Labels
 from attn_cli.render.screen import Screen, to_text
 from attn_cli.render.tables import QueryRow, head_table, model_line, query_table
+from attn_cli.selection import Selection
 from attn_cli.words import make_tokens
 from tests.render.drawings import LABELS, NASTY, longest, shown, summaries
 from tests.samples import source_tokens, target_tokens, translation_record
@@ -142,9 +144,13 @@ def info(**changes: object) -> ModelInfo:
     return replace(ModelInfo("org/name", "bert", {"encoder": stack}, "interface"), **changes)  # type: ignore[arg-type]
 
 
+def record(model: ModelInfo | None = None, tokens: Tokens | None = None) -> Record:
+    return Record(model or info(), tokens or source_tokens(), None, ())
+
+
 def test_model_line() -> None:
     wide = Screen(width=160, color=False)
-    assert shown(model_line(info(), "encoder", source_tokens(), None, wide), wide) == [
+    assert shown(model_line(record(), "encoder", wide), wide) == [
         (
             "org/name · bert encoder · 6 layers × 12 heads · 5 words, 11 tokens · float32"
             " · captured inside the model's attention"
@@ -153,7 +159,7 @@ def test_model_line() -> None:
 
 
 def test_model_line_of_a_translation() -> None:
-    record = translation_record()
+    translation = translation_record()
     wide = Screen(width=200, color=False)
     reads: tuple[tuple[Kind, str], ...] = (
         ("cross", "marian cross-attention · 2 layers × 3 heads · source 5 words, 11 tokens · target 3 words, 6 tokens"),
@@ -161,20 +167,27 @@ def test_model_line_of_a_translation() -> None:
         ("decoder", "marian decoder · 2 layers × 3 heads · 3 words, 6 tokens"),
     )
     for kind, read in reads:
-        (line,) = shown(model_line(record.model, kind, record.source, record.target, wide), wide)
+        (line,) = shown(model_line(translation, kind, wide), wide)
         assert line.startswith(f"sample-translation · {read} · float32")
+
+
+def test_model_line_of_averaged_heads() -> None:
+    screen = Screen(width=160, color=False)
+    one = replace(record(), selection=Selection(measure="rollout"))
+    (line,) = shown(model_line(one, "encoder", screen), screen)
+    assert line.startswith("org/name · bert encoder · 6 layers, heads averaged · 5 words")
 
 
 def test_one_word_is_not_words() -> None:
     one = make_tokens("Yes", ["Yes"], [(0, 3)], [False])
-    assert "· 1 word, 1 token ·" in " ".join(shown(model_line(info(), "encoder", one, None, PLAIN), PLAIN))
+    assert "· 1 word, 1 token ·" in " ".join(shown(model_line(record(tokens=one), "encoder", PLAIN), PLAIN))
 
 
 def test_model_line_of_an_unusual_model() -> None:
     stack = Stack(7, {1: 8, 4: 6}, 2, without={0: "mamba"})
     model = info(stacks={"decoder": stack}, captured="hooks", device="cuda", dtype="bfloat16", name="\x1b[31m/a/b")
     screen = Screen(width=160, color=False, unicode=False)
-    assert shown(model_line(model, "decoder", target_tokens(), None, screen), screen) == [
+    assert shown(model_line(record(model, target_tokens()), "decoder", screen), screen) == [
         (
             "?[31m/a/b, bert decoder, 2 of 7 layers x 6-8 heads, 2 key-value heads, 3 words, 6 tokens, "
             "bfloat16 on cuda, captured from its layers' outputs"
@@ -185,7 +198,7 @@ def test_model_line_of_an_unusual_model() -> None:
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_model_line_fits(width: int) -> None:
     screen = Screen(width=width, color=False)
-    lines = shown(model_line(info(name="/a/path" * 20 + "/name"), "encoder", source_tokens(), None, screen), screen)
+    lines = shown(model_line(record(info(name="/a/path" * 20 + "/name")), "encoder", screen), screen)
     assert longest(lines) <= width
     assert lines[0].split(" ")[0].startswith("…")
     assert lines[0].split(" ")[0].endswith("/path/name")

@@ -158,13 +158,14 @@ class DiffView(Finding):
         kind = found.plans[0].kind
         same = found.a.model == found.b.model
         lines = [
-            model_line(record.model, kind, record.source, record.target, screen, lead="" if same else f"{name} ")
+            model_line(record, kind, screen, lead="" if same else f"{name} ")
             for name, record in zip("AB", (found.a, found.b), strict=True)
         ]
+        verified = [record.verified for record in (found.a, found.b) if record.verified is not None]
         said = "Heads are compared by their numbers: in models trained apart, those need not do the same."
         return [
             *(lines[:1] if same else lines),
-            *remarks(found.plans[0], found.a, screen),
+            *remarks(replace(found.a, verified=max(verified, default=None)), kind, screen),
             *([] if same else [drawing(caption_lines(said, screen))]),
         ]
 

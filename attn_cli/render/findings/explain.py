@@ -68,8 +68,8 @@ class ExplainView(Finding):
         top: list[RenderableType] = []
         if found.plan.kind != "encoder" and record.target is not None:
             top = [translation_text(record.target.text, screen), Text("")]
-        top.append(model_line(record.model, found.plan.kind, record.source, record.target, screen))
-        top += remarks(found.plan, record, screen)
+        top.append(model_line(record, found.plan.kind, screen))
+        top += remarks(record, found.plan.kind, screen)
         body = [drawing(self._title(screen))]
         room = None
         if screen.height is not None and not self.everything:

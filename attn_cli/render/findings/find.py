@@ -125,8 +125,8 @@ class FindView(Finding):
     def draw(self, screen: Screen) -> Group:
         plan, record = self.found.plan, self.record
         top = [
-            model_line(record.model, plan.kind, record.source, record.target, screen),
-            *remarks(plan, record, screen, self.found.sinks),
+            model_line(record, plan.kind, screen),
+            *remarks(record, plan.kind, screen, self.found.sinks),
         ]
         heading = drawing([self._heading(screen), *self._unseen(screen)])
         links = self.links

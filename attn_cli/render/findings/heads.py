@@ -136,11 +136,8 @@ class HeadsView(Finding):
         much = (
             "" if found.plan is not None else f"{found.texts:,} text{'s' * (found.texts != 1)}, {found.tokens:,} tokens"
         )
-        top: list[RenderableType] = [
-            model_line(record.model, found.kind, record.source, record.target, screen, much=much)
-        ]
-        if found.plan is not None:
-            top += remarks(found.plan, record, screen, found.sinks)
+        top: list[RenderableType] = [model_line(record, found.kind, screen, much=much)]
+        top += remarks(record, found.kind, screen, found.sinks)
         if not found.heads:
             nothing = "No row can see two keys, so there is nothing to say of any head."
             return stacked([Group(*top), drawing(caption_lines(nothing, screen))])

@@ -61,7 +61,7 @@ class View(ABC):
 
     def heading(self, record: Record, screen: Screen) -> RenderableType:
         """The line on the model."""
-        return model_line(record.model, self.plan.kind, record.source, record.target, screen)
+        return model_line(record, self.plan.kind, screen)
 
     def summaries(self) -> tuple[HeadSummary, ...]:
         """The figures of each head."""
@@ -93,7 +93,7 @@ class View(ABC):
         if self.plan.selection.translation and record.target is not None:
             top = [translation_text(record.target.text, screen), Text("")]
         top.append(self.heading(record, screen))
-        top += remarks(self.plan, record, screen, self._sinks)
+        top += remarks(record, self.plan.kind, screen, self._sinks)
         room = None if screen.height is None else screen.height - sum(lines_of(part, screen) for part in top) - 2
         return stacked([Group(*top), *self.body(screen, room)])
 
