@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from attn_cli.blocks import ModelInfo, Source, Tokens
+from attn_cli.blocks import ModelInfo, Source
 from attn_cli.corpus import gather
-from attn_cli.errors import InputError, SelectionError
+from attn_cli.errors import InputError
 from attn_cli.look import look
 from attn_cli.measure.diff import Differences, diff
 from attn_cli.measure.explain import Explained, explain
@@ -17,13 +17,12 @@ from attn_cli.measure.find import FoundLinks, find
 from attn_cli.measure.heads import CollectHeads, HeadsFound, find_heads
 from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
-from attn_cli.plan import choose_units
 from attn_cli.probe import probe
+from attn_cli.reading import read
 from attn_cli.record import Record
 from attn_cli.selection import Selection, check_syntax
-from attn_cli.words import Units
 
-__all__ = ["Inspector", "load", "with_translation"]
+__all__ = ["Inspector", "load"]
 
 LISTS = frozenset({"layer", "head", "query"})
 """What is chosen by a list, of which a number alone is the shortest."""
@@ -55,6 +54,7 @@ class Inspector:
         target: str | Translation | None = None,
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
+        wanted: Selection | None = None,
     ) -> Source:
         """A text given to the model, ready to stream its attention to whoever eats the blocks (`attn_cli.blocks`).
 
@@ -64,11 +64,12 @@ class Inspector:
             target: the decoder's side, for an encoder-decoder.
             languages: the text's and the target's, for models that are told.
             truncate: cut a text that is too long for the model.
+            wanted: what is asked of it; where that is attention of the decoder's side, the text is translated first.
 
         Raises:
             AttnError: the model cannot read it.
         """
-        return self._model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
+        return read(self._model, text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=wanted)
 
     def inspect(
         self,
@@ -170,9 +171,9 @@ class Inspector:
         if text is None:
             return probe(self._model, choice, seed)
         if isinstance(text, str):
-            return find_heads(self._model.prepare(text, truncate=truncate), choice)
+            return find_heads(self.read(text, truncate=truncate, wanted=choice), choice)
         collect = CollectHeads(choice)
-        report = gather((self._model.prepare(one, truncate=truncate) for one in text), collect)
+        report = gather((self.read(one, truncate=truncate, wanted=choice) for one in text), collect)
         if not collect.texts:
             raise InputError("There are no texts", "Give one at least")
         return collect.found(self.info, report, "texts")
@@ -216,9 +217,8 @@ class Inspector:
         """
         choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
-        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
         wanted = replace(choice, query=str(start))
-        source = with_translation(self._model, source, wanted, languages, truncate=truncate)
+        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=wanted)
         return find(source, choice, str(start), str(end), both=both, verify=verify)
 
     def diff(
@@ -253,15 +253,16 @@ class Inspector:
         Raises:
             AttnError: whatever the command would have said.
         """
+        choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
 
         def look_at(side: str | Record, model: Inspector) -> Source:
             if isinstance(side, Record):
                 return side
-            return model.read(side, target=target, languages=languages, truncate=truncate)
+            return model.read(side, target=target, languages=languages, truncate=truncate, wanted=choice)
 
         one, other = look_at(a, self), look_at(a if b is None else b, against or self)
-        return diff(one, other, _choice(Selection(), selection), verify=verify)
+        return diff(one, other, choice, verify=verify)
 
     def explain(
         self,
@@ -298,47 +299,8 @@ class Inspector:
         """
         choice = _choice(Selection(), {**selection, "query": query})
         languages = Languages(source_language, target_language)
-        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
-        source = with_translation(self._model, source, choice, languages, truncate=truncate)
+        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=choice)
         return explain(source, choice, verify=verify)
-
-
-def with_translation(
-    model: Model, source: Source, selection: Selection, languages: Languages, *, truncate: bool = False
-) -> Source:
-    """The same text with its translation, where that is what is asked for; else just the text.
-
-    It is where the kind of attention is one of the decoder's side, the model has no other, or the query is a word of
-    the translation and none of the text.
-
-    Args:
-        model: what the text was given to.
-        source: the text.
-        selection: the query, and the kind of attention.
-        languages: from which to which, for models that are told.
-        truncate: cut a text that is too long for the model.
-
-    Raises:
-        AttnError: it cannot be translated.
-    """
-    stacks, kind = model.info.stacks, selection.kind
-    if source.target is not None or "cross" not in stacks or kind == "encoder":
-        return source
-    free = kind is None and "encoder" in stacks
-    if free and _stands_in(source.source, selection):
-        return source
-    (written,) = model.translate([source.source.text], languages=languages, truncate=truncate)
-    translated = model.prepare(source.source.text, target=written, languages=languages, truncate=truncate)
-    found = not free or (translated.target is not None and _stands_in(translated.target, selection))
-    return translated if found else source
-
-
-def _stands_in(side: Tokens, selection: Selection) -> bool:
-    try:
-        choose_units(Units.of(side, selection.unit), selection.query or "")
-    except SelectionError:
-        return False
-    return True
 
 
 def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:

@@ -353,6 +353,9 @@ def query_tokens(source: Source, kind: Kind, rows: Rows = "input") -> Tokens:
     if kind == "encoder" or (kind == "decoder" and "cross" not in source.model.stacks):
         return source.source
     if source.target is None:
-        raise SelectionError(f"There is no text on the decoder's side for {kind} attention", "Give one with --target")
+        raise SelectionError(
+            f"There is no text on the decoder's side for {kind} attention",
+            "Give one with --target, or use attn translate",
+        )
     tokens = source.target.tokens
     return replace(source.target, tokens=tokens[:-1] if rows == "input" else tokens[1:])

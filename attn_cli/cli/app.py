@@ -84,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code; see `attn_cli.errors`.
     """
+    # NumPy's matrices are small here, and threads that wait for one another take 50 times as long on a busy machine.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     debug = os.environ.get("ATTN_DEBUG", "") not in {"", "0"}
     with standard_streams():
         try:

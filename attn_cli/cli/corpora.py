@@ -153,7 +153,8 @@ class Corpora:
 
 
 def _best_first(scores: list[RoleScore]) -> list[RoleScore]:
-    return sorted(scores, key=lambda score: score.baseline - score.score)
+    """Those furthest above what they must beat first; last those too rare to say anything."""
+    return sorted(scores, key=lambda score: (score.rows < score.fewest, score.baseline + score.margin - score.score))
 
 
 def _sentences(seed: int) -> list[Pronoun]:

@@ -90,9 +90,9 @@ def run(
         for one, other, where in out.as_many_as_fit(pairs):
             try:
                 with working("Running", model.model):
-                    sources = read.source(one, "a"), read.source(other, "b")
-                    base = saved_with(one) if not isinstance(one, Sentence) else Selection()
-                    found = diff(*sources, choice.over(base), verify=model.verify)
+                    asked = choice.over(Selection() if isinstance(one, Sentence) else saved_with(one))
+                    sources = read.source(one, "a", asked), read.source(other, "b", asked)
+                    found = diff(*sources, asked, verify=model.verify)
             except AttnError as error:
                 raise texts.located(error, where) from error
             if fail_above is not None and found.most > fail_above:
@@ -119,7 +119,7 @@ class _Reading:
         self._options = {"a": model, "b": model if against is None else replace(model, model=against, revision=None)}
         self._loaded: dict[ModelOptions, Model] = {}
 
-    def source(self, side: Sentence | Record, name: Literal["a", "b"]) -> Source:
+    def source(self, side: Sentence | Record, name: Literal["a", "b"], asked: Selection) -> Source:
         """A text, given to A's or B's model; a record as it is.
 
         Raises:
@@ -130,7 +130,7 @@ class _Reading:
         options = self._options[name]
         if options not in self._loaded:
             self._loaded[options] = loaded(options)
-        return prepared(self._loaded[options], side, self._reading)
+        return prepared(self._loaded[options], side, self._reading, wanted=asked)
 
 
 def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | None) -> Iterator[Pair]:

@@ -113,7 +113,7 @@ def run(
             raise UsageError(f"--{name} goes with plain numbers", "Give them with --scores, or leave it out")
     selection = row.selection()
     check_syntax(selection)
-    found = given(text, reading, model, pair=pair, records=False, translates=selection)
+    found = given(text, reading, model, pair=pair, records=False, wanted=selection)
     if selection.query is None:
         raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
 

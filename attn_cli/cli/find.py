@@ -81,7 +81,7 @@ def run(
             raise UsageError(f"{what} is empty", "Give a word of the sentence or its position")
     selection = replace(choice.over(Selection()), query=start)
     check_syntax(selection)
-    texts = given(text, reading, model, pair=pair, translates=selection)
+    texts = given(text, reading, model, pair=pair, wanted=selection)
 
     from attn_cli.cli.show import Output
     from attn_cli.measure.find import find

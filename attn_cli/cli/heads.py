@@ -102,9 +102,9 @@ def run(
         raise UsageError("Coreference is found in sentences that --probe makes", "Add --probe")
     if conllu is not None or (probe and text is None and reading.file is None):
         check_named(model)
-        texts = Given(iter(()), None, None, reading, model)
+        texts = Given(iter(()), None, None, reading, model, selection)
     else:
-        texts = given(text, reading, model)
+        texts = given(text, reading, model, wanted=selection)
     if probe and texts.record is not None:
         raise UsageError("A record has no model that could be probed", "Give a text, or leave --probe out")
 

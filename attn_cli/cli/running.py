@@ -18,7 +18,7 @@ from attn_cli.selection import Selection
 if TYPE_CHECKING:
     from attn_cli.blocks import Source
     from attn_cli.cli.show import Output
-    from attn_cli.models import Languages, Model
+    from attn_cli.models import Model
     from attn_cli.record import Record
     from attn_cli.render.shown import Shown
 
@@ -46,8 +46,8 @@ class Given:
     pair: str | None
     reading: TextOptions
     model: ModelOptions
-    translates: Selection | None = None
-    """A query for which a text is translated first, where that is a word of the translation."""
+    wanted: Selection | None = None
+    """What is asked of a text; where that is attention of the decoder's side, it is translated first."""
 
     def each(self, out: Output, show: Callable[[Source, Selection], Shown]) -> Iterator[Shown]:
         """What is shown of each text or record, as they come.
@@ -79,36 +79,38 @@ class Given:
             yield shown
 
     def prepared(self, model: Model, sentence: Sentence) -> Source:
-        """A sentence, given to a model; with its translation, where the query is in that.
+        """A sentence, given to a model; with its translation, where that is asked for.
 
         Raises:
             AttnError: the model cannot read it, or cannot translate it.
         """
-        source = prepared(model, sentence, self.reading, self.pair)
-        if self.translates is None:
-            return source
-        from attn_cli.api import with_translation
-
-        languages = _languages(self.reading)
-        return with_translation(model, source, self.translates, languages, truncate=self.reading.truncate)
+        return prepared(model, sentence, self.reading, self.pair, self.wanted)
 
 
-def prepared(model: Model, sentence: Sentence, reading: TextOptions, pair: str | None = None) -> Source:
+def prepared(
+    model: Model,
+    sentence: Sentence,
+    reading: TextOptions,
+    pair: str | None = None,
+    wanted: Selection | None = None,
+) -> Source:
     """A sentence, given to a model.
 
     Raises:
-        AttnError: the model cannot read it.
+        AttnError: the model cannot read it, or cannot translate it.
     """
-    languages = _languages(reading)
-    return model.prepare(
-        sentence.text, pair=pair, target=sentence.target, languages=languages, truncate=reading.truncate
-    )
-
-
-def _languages(reading: TextOptions) -> Languages:
     from attn_cli.models import Languages
+    from attn_cli.reading import read
 
-    return Languages(reading.source_language, reading.target_language)
+    return read(
+        model,
+        sentence.text,
+        pair=pair,
+        target=sentence.target,
+        languages=Languages(reading.source_language, reading.target_language),
+        truncate=reading.truncate,
+        wanted=wanted,
+    )
 
 
 def given(
@@ -118,7 +120,7 @@ def given(
     *,
     pair: str | None = None,
     records: bool = True,
-    translates: Selection | None = None,
+    wanted: Selection | None = None,
 ) -> Given:
     """What to look at; nothing heavy is imported to find a fault of the command line.
 
@@ -128,7 +130,7 @@ def given(
         model: which model.
         pair: a second segment.
         records: the text may name one.
-        translates: a query for which a text is translated first, where that is a word of the translation.
+        wanted: what is asked of a text; where that is attention of the decoder's side, it is translated first.
 
     Raises:
         UsageError: there is no text, two sources of it, or no model.
@@ -137,10 +139,10 @@ def given(
     if pair is not None:
         check_text(pair, "The text of --pair")
     if records and text is not None and reading.file is None and names_record(text):
-        return Given(iter(()), Path(text), pair, reading, model, translates)
+        return Given(iter(()), Path(text), pair, reading, model, wanted)
     sentences = texts.sentences(text, reading.file, target=reading.target)
     check_named(model)
-    return Given(sentences, None, pair, reading, model, translates)
+    return Given(sentences, None, pair, reading, model, wanted)
 
 
 def saved_with(record: Record) -> Selection:

@@ -53,7 +53,7 @@ _plain = functools.partial(typer.Option, rich_help_panel="Output")
 class SearchOptions:
     """How to search for a translation."""
 
-    beam: Annotated[int, _search(metavar="N", min=1, help="Hypotheses to keep at each step; 1 is greedy.")] = 1
+    beam: Annotated[int, _search(metavar="N", min=1, max=100, help="Hypotheses to keep at each step; 1 is greedy.")] = 1
     max_length: Annotated[
         int | None,
         _search(metavar="N", min=1, help="The most tokens to write (default: twice the text's and 50)."),

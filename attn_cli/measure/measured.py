@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Stack, Tokens, key_tokens, query_tokens
-from attn_cli.errors import SelectionError
+from attn_cli.errors import InputError, SelectionError
 from attn_cli.measure.flow import flows
 from attn_cli.record import Record
 from attn_cli.selection import JOINT, Kind, Measure, Selection, check_shares
@@ -30,6 +30,10 @@ from attn_cli.shapes import Float, Int
 __all__ = ["Measured", "measured", "measured_model", "measured_shares", "norms_of", "with_residual"]
 
 DERIVED: tuple[Measure, ...] = ("norms", "rollout", "flow")
+SECONDS_PER_EDGE = 4e-8
+"""What a maximum flow takes, roughly: one for each row and key, over all edges of the layers below."""
+LONGEST = 1800.0
+"""Seconds that somebody may want to wait for."""
 Square = Float[np.ndarray, "query key"]
 
 
@@ -90,8 +94,8 @@ def norms_of(block: Block) -> Block:
 
 
 def with_residual(weights: Square) -> Square:
-    """0.5 W + 0.5 I, its rows made to sum to 1 where a learned sink takes a share of them."""
-    half = 0.5 * weights + 0.5 * np.eye(len(weights), dtype=weights.dtype)
+    """0.5 W + 0.5 I. Where a learned sink takes a share of a row, what is left of it is made to sum to 1 first."""
+    half = 0.5 * _rows_of_one(weights) + 0.5 * np.eye(len(weights), dtype=weights.dtype)
     return _rows_of_one(half)
 
 
@@ -131,11 +135,14 @@ class Measured:
         """Run, and hand each block to `eat`; see `Source`.
 
         Raises:
+            InputError: the flow through this many tokens would take too long.
             ModelError: the model could not be run, or does not show what the measure needs.
             ExactnessError: what it gave are not attention weights.
         """
         if self.measure == "norms":
             return self.base.stream(replace(request, norms=True, scores=False), lambda block: eat(norms_of(block)))
+        if self.measure == "flow":
+            self._check_time(request)
         stacks = self.base.model.stacks
         heads: dict[Kind, dict[int, tuple[int, ...]]] = {}
         for kind, layers in request.heads.items():
@@ -150,6 +157,28 @@ class Measured:
         report = self.base.stream(Request(heads=heads, verify=request.verify), joint)
         joint.finish()
         return report
+
+    def _check_time(self, request: Request) -> None:
+        """Refuse what would run for hours: from each row to each key, the flow through all layers below.
+
+        Raises:
+            InputError: it would.
+        """
+        stacks, seconds = self.base.model.stacks, 0.0
+        for kind, layers in request.heads.items():
+            rows, keys = (len(side(self.base, kind)) for side in (query_tokens, key_tokens))
+            wanted = len(request.queries.get(kind, range(rows)))
+            path = sorted(stacks["encoder"].heads) if kind == "cross" and "encoder" in stacks else []
+            for layer in layers:
+                below = path if kind == "cross" else [one for one in stacks[kind].heads if one <= layer]
+                edges = len(below) * keys**2 + (rows * keys if kind == "cross" else 0)
+                # A decoder's state sees half of the tokens, and has half of the edges.
+                seconds += wanted * keys * edges * SECONDS_PER_EDGE / (4 if kind == "decoder" else 1)
+        if seconds > LONGEST:
+            raise InputError(
+                f"Flow through {keys:,} tokens would take about {seconds / 3600:,.1f} hours",
+                "Name one word with --query or one --layer, cut the text, or choose --measure rollout",
+            )
 
 
 @dataclass(frozen=True, eq=False)

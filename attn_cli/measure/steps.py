@@ -130,15 +130,12 @@ def explain_numbers(
             )
         if not np.isfinite(values).all():
             raise InputError("A value is not a number", "Give finite numbers")
-    finite = np.isfinite(given)
     with np.errstate(over="ignore"):
-        scaled = np.where(finite, given, 0.0) / temperature
-    if not np.isfinite(scaled).all():
+        scaled = given / temperature
+    if not np.isfinite(scaled[np.isfinite(given)]).all():
         raise InputError(f"A temperature of {temperature:g} makes these scores infinite", "Give a higher one")
     parts: dict[Part, Float[np.ndarray, "key"]] = {"scaled": scaled}
-    if not finite.all():
-        parts["mask"] = np.where(finite, 0.0, -np.inf)
-    products = np.where(finite, given, 0.0) if temperature != 1 else None
+    products = given if temperature != 1 else None
     return _finish(parts, sum(parts.values(), np.zeros(len(given))), values, products, 1 / temperature)
 
 

@@ -63,6 +63,8 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
 
 def _path(kind: Kind, stacks: Container[Kind]) -> str:
     """Over which layers."""
+    if kind == "decoder" and "cross" not in stacks:
+        return PATHS["encoder"]
     if kind == "cross" and "encoder" not in stacks:
         return "the layer named alone, whose weights it is: the encoder has no attention to go on through."
     return PATHS[kind]

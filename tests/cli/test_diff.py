@@ -170,7 +170,6 @@ def test_every_format(suffix: str, attn: Run, tmp_path: Path) -> None:
         (["a cat", "a big cat", "--query", "big"], 4, "'big' has no counterpart in A"),
         (["a cat", "a dog", "--query", ""], 2, "--query is empty"),
         (["a cat", "a dog", "--head", "9.9"], 4, "There is no layer 9"),
-        (["a cat", "a dog", "--kind", "cross"], 4, "--target"),
         (["a cat", "a dog", "--save", "x.npz"], 6, "there are none to save"),
         (["a cat", "a dog", "--model", "no/such/model"], 5, "no/such/model"),
     ],
@@ -179,6 +178,14 @@ def test_errors(arguments: list[str], code: int, message: str, attn: Run) -> Non
     error = attn("diff", *arguments, code=code)
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("asked", [["--kind", "cross"], ["--query", "chat"], ["--model", "toy-rnn-attention"]])
+def test_texts_are_translated_where_that_is_what_is_asked_for(asked: list[str], attn: Run) -> None:
+    document = changed(attn, "The cat sat", "The cat ran", *asked)
+    assert document["kind"] == "cross"
+    assert document["target"]["text"].startswith("Le chat")
+    assert document["other"]["target"]["text"].startswith("Le chat")
 
 
 def test_from_python(minilm: str) -> None:

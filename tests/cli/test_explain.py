@@ -68,7 +68,7 @@ def test_plain_numbers_with_values_and_temperature(attn: Run, tmp_path: Path) ->
     found = document(attn("--scores", "0,0 -inf", "--values", str(values), "--temperature", "0.5", "--json"))
     assert [key["weight"] for key in found["keys"]] == [0.5, 0.5, 0]
     assert [key["text"] for key in found["keys"]] == ["k0", "k1", "k2"]
-    assert found["keys"][2]["score"] is found["keys"][2]["parts"]["mask"] is None
+    assert found["keys"][2]["score"] is found["keys"][2]["parts"]["scaled"] is found["keys"][2]["query_key"] is None
     assert found["context"]["vector"] == [0.5, 0.5]
     assert found["score"]["scaling"] == 2
     assert "0.71" in attn("--scores", "0,0 -inf", "--values", str(values))

@@ -101,6 +101,17 @@ def test_pairs_of_an_encoder_decoder(attn: Run, tmp_path: Path) -> None:
     assert head(decoder, 0, 0)["by"]["next"]["score"] is None
 
 
+@pytest.mark.parametrize("asked", [["--kind", "cross"], ["--model", "toy-rnn-attention"]])
+def test_texts_are_translated_where_that_is_what_is_asked_for(asked: list[str], attn: Run, tmp_path: Path) -> None:
+    document = found(attn, "The cat sat on the mat.", *asked)
+    assert document["kind"] == "cross"
+    assert document["target"]["text"].startswith("Le chat")
+    path = tmp_path / "corpus.txt"
+    path.write_text("The cat sat on the mat.\nA dog.\n")
+    corpus = found(attn, "--file", str(path), *asked)
+    assert (corpus["kind"], corpus["texts"]) == ("cross", 2)
+
+
 def test_probe(attn: Run) -> None:
     document = found(attn, "--probe", "--seed", "7")
     assert document["texts"] == 16

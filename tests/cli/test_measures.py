@@ -132,6 +132,14 @@ def test_what_cannot_be(arguments: list[str], code: int, said: str, attn: Run) -
     assert said in attn("inspect", TEXT, *arguments, code=code)
 
 
+def test_flow_that_would_take_hours_is_refused(attn: Run) -> None:
+    text = "cat " * 400
+    said = attn("inspect", text, "--measure", "flow", code=3)
+    assert "Flow through 402 tokens would take about" in said
+    assert "choose --measure rollout" in said
+    assert "rollout" in attn("inspect", text, "--measure", "rollout", "--layer", "0", "--query", "7").lower()
+
+
 def test_scores_have_two_names(attn: Run) -> None:
     assert attn("inspect", TEXT, "--measure", "scores") == attn("inspect", TEXT, "--scores")
     assert attn("inspect", TEXT, "--measure", "weights") == attn("inspect", TEXT, "--weights") == attn("inspect", TEXT)

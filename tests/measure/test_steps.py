@@ -48,7 +48,8 @@ def test_a_temperature_divides_the_scores() -> None:
     assert found.products is not None
     assert found.scores.tolist() == [1, 2, -np.inf]
     assert np.allclose(found.weights, [1 / (1 + np.e), np.e / (1 + np.e), 0])
-    assert found.parts["mask"].tolist() == [0, 0, -np.inf]
+    assert found.products.tolist() == [2, 4, -np.inf]
+    assert {name: part.tolist() for name, part in found.parts.items()} == {"scaled": [1, 2, -np.inf]}
 
 
 def test_values_that_cancel_share_nothing() -> None:

@@ -252,9 +252,11 @@ class HeadsView(Finding):
             said.append(f"Nothing tells of the role {self._role} here; attn terms {self._role!r} says what does.")
         elif self._role is not None:
             (role,) = roles.values()
+            fewest = max(score.fewest for one in self.found.heads if (score := self._shown(one)) is not None)
             said.append(
                 f"{role.name}: {role.looks_at}. score: {role.formula}. baseline: {role.baseline}. The role is given "
-                f"{f'from {role.threshold:g} on, ' if role.threshold else ''}above its baseline; in brackets it is not."
+                f"{f'from {role.threshold:g} on, ' if role.threshold else ''}above its baseline and over {fewest} rows "
+                "or more; in brackets it is not."
             )
         elif roles:
             said.append(
