@@ -21,6 +21,7 @@ Raise one of these where the fault is found; `attn_cli.cli.app` is the only plac
 from __future__ import annotations
 
 __all__ = [
+    "NOT_NUMBERS",
     "AttnError",
     "ExactnessError",
     "InputError",
@@ -33,6 +34,10 @@ __all__ = [
     "quoted",
     "shortened",
 ]
+
+
+NOT_NUMBERS = "Try --dtype float32, or get the model again: its weights may be damaged"
+"""What to do where a model computes what are no numbers."""
 
 
 def quoted(text: str) -> str:

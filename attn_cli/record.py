@@ -22,7 +22,7 @@ from attn_cli.blocks import (
     key_tokens,
     query_tokens,
 )
-from attn_cli.errors import ExactnessError, SelectionError
+from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
 from attn_cli.selection import Selection
 from attn_cli.shapes import Float, Int
 
@@ -63,7 +63,7 @@ def check_rows(
     reduced = each_head(reduce, weights)
     sums = np.array([row for row, _ in reduced], np.float64).reshape(weights.shape[:2])
     if not np.isfinite(sums).all() or (sink is not None and not np.isfinite(sink).all()):
-        raise ExactnessError(f"{where} has weights that are not numbers", "Try --dtype float32")
+        raise ExactnessError(f"{where} has weights that are not numbers", NOT_NUMBERS)
     if any(least < 0 for _, least in reduced):
         raise ExactnessError(f"{where} has negative weights", "This model's attention is not a softmax")
     if sink is not None:

@@ -7,9 +7,9 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import LogitsProcessorList, PreTrainedModel
 
-from attn_cli.errors import counted
+from attn_cli.errors import NOT_NUMBERS, ModelError, counted
 from attn_cli.models import Decoding
 from attn_cli.models.languages import Told
 
@@ -30,6 +30,9 @@ def generate(
         decoding: how to search.
         told: what it must be told to translate.
         positions: the most tokens that its decoder can read.
+
+    Raises:
+        ModelError: what it computes are no numbers.
     """
     whole: Any = model
     own = whole.generation_config
@@ -57,12 +60,26 @@ def generate(
     whole.generation_config = settings
     try:
         found = whole.generate(
-            torch.tensor(padded, device=model.device), attention_mask=torch.tensor(mask, device=model.device)
+            torch.tensor(padded, device=model.device),
+            attention_mask=torch.tensor(mask, device=model.device),
+            logits_processor=LogitsProcessorList([_numbers]),
         )
     finally:
         whole.generation_config = own
     ends = _ends(settings.eos_token_id)
     return [_cut(ids, limit, ends) for ids, limit in zip(found.tolist(), limits, strict=True)]
+
+
+def _numbers(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """The logits as they are.
+
+    Raises:
+        ModelError: one is not a number, of which a search would make some text all the same.
+    """
+    del ids
+    if torch.isnan(logits).any():
+        raise ModelError("The model computes what are no numbers", NOT_NUMBERS)
+    return logits
 
 
 def _limit(source: int, decoding: Decoding, own: int | None, positions: int | None) -> int:

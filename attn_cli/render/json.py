@@ -16,7 +16,7 @@ import orjson
 
 from attn_cli.blocks import Kind
 from attn_cli.encoding import decode_text
-from attn_cli.errors import ExactnessError, InputError
+from attn_cli.errors import NOT_NUMBERS, ExactnessError, InputError
 from attn_cli.record import AttentionMap, Record
 from attn_cli.render.document import Document, describe, head_rows, make_map, restore
 from attn_cli.render.schema import check, fault, schema
@@ -53,7 +53,7 @@ def to_json(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) ->
 
 def _entries(map_: AttentionMap) -> Iterable[Document]:
     if map_.scores is not None and (np.isnan(map_.scores) | np.isposinf(map_.scores)).any():
-        raise ExactnessError(f"{map_.kind} layer {map_.layer} has scores that are not numbers", "Try --dtype float32")
+        raise ExactnessError(f"{map_.kind} layer {map_.layer} has scores that are not numbers", NOT_NUMBERS)
     for index, head in enumerate(map_.heads):
         yield {
             "kind": map_.kind,

@@ -326,6 +326,7 @@ def test_notes_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["a", "--model", "nllb", "--from", "en"], 2, "must be told which. Add --to"),
         (["a", "--model", "nllb", "--from", "en", "--to", "klingon"], 2, "does not know the language klingon"),
         (["a", *BART, "--beam", "0"], 2, "--beam"),
+        (["a", *BART, "--beam", "101"], 2, "'101' is more than 100"),
         (["a", *BART, "--max-length", "0"], 2, "--max-length"),
         (["a", *BART, "--rows", "sideways"], 2, "--rows"),
         (["a", *BART, "--kind", "encoder", "--rows", "output"], 4, "--rows output goes with cross attention"),

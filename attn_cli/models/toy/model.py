@@ -41,12 +41,14 @@ def load(folder: ToyFolder, options: LoadOptions) -> Toy:
 
     Raises:
         ModelError: a part of it cannot be read.
-        UsageError: another device or number format is asked for.
+        UsageError: another device, number format or revision is asked for.
     """
     if options.device not in {"auto", "cpu"} or options.dtype not in {"auto", "float32"}:
         raise UsageError(
             f"{folder.name} runs on the processor in float32", "Leave --device and --dtype out, or name another model"
         )
+    if options.revision is not None:
+        raise UsageError(f"{folder.name} has no revisions", "Leave --revision out, or name a model on the hub")
     return Toy(folder)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from attn_cli.errors import NOT_NUMBERS, ModelError
 from attn_cli.shapes import Bool, Float, Int
 
 __all__ = ["END", "PAD", "Writer", "search"]
@@ -58,6 +59,9 @@ def search(
 
     Returns:
         Tokens of each translation, without the end token.
+
+    Raises:
+        ModelError: a logit is not a number.
     """
     count = len(ids)
     sentences = [_Sentence(int(limit)) for limit in most]
@@ -69,6 +73,8 @@ def search(
     while len(owners):
         logits, state = model.advance(last, state)
         options = totals[:, None] + _log_softmax(logits)
+        if np.isnan(options[:, END]).any():  # one logit that is no number makes all of its row so
+            raise ModelError("The model computes what are no numbers", NOT_NUMBERS)
         options[:, PAD] = -np.inf
         length = written.shape[1] + 1
         rows: list[int] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from attn_cli.blocks import Block, Report, Request
 from attn_cli.errors import InputError, ModelError, UsageError
@@ -176,6 +177,8 @@ def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
         load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(dtype="float16"))
     with pytest.raises(UsageError, match="runs on the processor"):
         load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(device="cuda"))
+    with pytest.raises(UsageError, match="has no revisions"):
+        load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(revision="main"))
 
 
 def test_translations_and_texts_give_the_same_rows(tmp_path: Path) -> None:
@@ -198,6 +201,18 @@ def test_a_damaged_folder_says_which_part(tmp_path: Path, part: str) -> None:
         (folder / part).unlink()
         with pytest.raises(ModelError, match=f"lacks its {part}"):
             load(str(folder))
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_weights_that_are_no_numbers_write_nothing(tmp_path: Path, beam: int) -> None:
+    toy(tmp_path)
+    file = tmp_path / "toy" / "model.safetensors"
+    weights = load_file(file)
+    weights["model.decoder.layers.0.fc2.bias"][0] = float("nan")
+    save_file(weights, file, {"format": "pt"})
+    for model in (load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions()), load(str(tmp_path / "toy"))):
+        with pytest.raises(ModelError, match="computes what are no numbers"):
+            model.translate([TEXT], decoding=Decoding(beam=beam, max_length=5))
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
