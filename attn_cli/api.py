@@ -313,6 +313,8 @@ def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:
     choice = replace(base, **{**given, **numbers})
     if choice.query is not None and choice.view == "heads":
         choice = replace(choice, view="query")
+    if choice.scores:  # a word of several pieces has no single score
+        choice = replace(choice, unit="token")
     check_syntax(choice)
     return choice
 

@@ -269,13 +269,15 @@ def _matches(units: Units, query: str, text: str) -> list[int]:
 
 
 def _same_word(units: Units, word: str) -> list[int]:
-    """Every unit with this text; in another case, or less what cannot be seen, only where none has it as typed."""
+    """Every unit with this text; in another case, or less what cannot be seen or typed, only where none has just it."""
     exact = [index for index, label in enumerate(units.labels) if label == word]
     return exact or [index for index, label in enumerate(units.labels) if _plain(label) == _plain(word)]
 
 
 def _plain(word: str) -> str:
-    return "".join(character for character in word.casefold() if unicodedata.category(character) not in {"Cf", "Cc"})
+    shown = "".join(character for character in word.casefold() if unicodedata.category(character) not in {"Cf", "Cc"})
+    # How pieces say that a word begins with them, which nobody can type.
+    return shown[1:] if len(shown) > 1 and shown[0] in "▁ġ" else shown
 
 
 def _no_such_word(units: Units, word: str, text: str) -> SelectionError:

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["COREFERENCE", "ERRORS", "FEWEST", "FEWEST_CASES", "OFFSET", "RELATION", "ROLES", "Role", "find_role"]
+__all__ = [
+    "COREFERENCE",
+    "ERRORS",
+    "FEWEST",
+    "FEWEST_CASES",
+    "NATS",
+    "OFFSET",
+    "RELATION",
+    "ROLES",
+    "Role",
+    "find_role",
+]
 
 FEWEST = 5
 """Rows that a role must be seen in before it is given."""
 FEWEST_CASES = 20
 """Times that a relation must occur before a head can have it as its role."""
+NATS = 1.0
+"""By how much the scores of a role's keys must be above the mean of their rows: e times the weight of such a key."""
 ERRORS = 3
 """Standard errors by which a head must beat its baseline: the best of a hundred heads is two above by chance alone."""
 

@@ -16,7 +16,6 @@ __all__ = [
     "Rows",
     "Selection",
     "SortKey",
-    "check_shares",
     "check_syntax",
     "parse_heads",
     "parse_numbers",
@@ -130,16 +129,6 @@ def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
         return tuple((int(place[1]), int(place[2])) for place in places if place)
     parse_numbers(text, "--head")
     return None
-
-
-def check_shares(selection: Selection) -> None:
-    """Make sure that what is measured are shares of rows, which can be held against each other.
-
-    Raises:
-        UsageError: they are scores.
-    """
-    if selection.scores:
-        raise UsageError("Scores are no shares of a row, so they cannot be compared here", "Choose another --measure")
 
 
 def check_syntax(selection: Selection) -> None:

@@ -19,7 +19,7 @@ from attn_cli.cli.texts import Sentence, located
 from attn_cli.corpus import Collect, gather
 from attn_cli.errors import AttnError, InputError
 from attn_cli.measure.heads import CollectHeads, HeadsFound, find_heads
-from attn_cli.measure.measured import measured_model, measured_shares
+from attn_cli.measure.measured import measured, measured_model
 from attn_cli.measure.pronouns import Pronoun
 from attn_cli.measure.relations import CollectRelations, Link
 from attn_cli.measure.roles import RoleScore
@@ -119,7 +119,7 @@ class Corpora:
         """A text given to the model, cut where it is too long; None where the model can make nothing of it."""
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
         try:
-            return measured_shares(whole.prepared(self.model, sentence), self.selection)
+            return measured(whole.prepared(self.model, sentence), self.selection)
         except InputError as error:
             self._left_out.append(error if not sentence.where else located(error, sentence.where))
             return None

@@ -68,13 +68,16 @@ def run(
     output: OutputOptions,
     fail_above: Annotated[
         float | None,
-        _output("--fail-above", metavar="X", min=0, max=1, help="Exit with 1 if a head's divergence is above X."),
+        _output("--fail-above", metavar="X", min=0, help="Exit with 1 if a head changed more, in bits."),
     ] = None,
     against: Annotated[str | None, _model("--against", metavar="NAME", help="A second model, for one text.")] = None,
     model: ModelOptions,
 ) -> None:
     """Run the command."""
-    check_syntax(choice.over(Selection()))
+    selection = choice.over(Selection())
+    check_syntax(selection)
+    if fail_above is not None and fail_above > 1 and not selection.scores:
+        raise UsageError(f"No divergence is more than 1, so none is above {fail_above:g}", "Give a number from 0 to 1")
     pairs = _pairs(a, b, reading, against)
     check_named(model)
 
@@ -104,8 +107,9 @@ def run(
         from attn_cli.plan import name_head
 
         worst = max(failed, key=lambda found: found.most).heads[0]
+        unit = "nats" if selection.scores else "bits"
         say(
-            f"head {name_head(worst.layer, worst.head)} changed by {worst.divergence:.4g} bits, "
+            f"head {name_head(worst.layer, worst.head)} changed by {worst.divergence:.4g} {unit}, "
             f"which is above {fail_above:g}"
         )
         raise typer.Exit(FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -61,7 +62,7 @@ def run(
     pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
     reading: TextOptions,
     both: Annotated[bool, _select("--both", help="Also from TO to FROM.")] = False,
-    least: Annotated[float, _select("--min", metavar="X", min=0, max=1, help="List weights from X on.")] = 0.0,
+    least: Annotated[float | None, _select("--min", metavar="X", help="List weights from X on.")] = None,
     choice: HeadOptions,
     sort: Annotated[
         Literal["weight", "usual", "others", "layer"],
@@ -81,6 +82,8 @@ def run(
             raise UsageError(f"{what} is empty", "Give a word of the sentence or its position")
     selection = replace(choice.over(Selection()), query=start)
     check_syntax(selection)
+    if least is not None and not (math.isfinite(least) if selection.scores else 0 <= least <= 1):
+        raise UsageError(f"--min {least:g} cannot be", "Give a number" if selection.scores else "Give one from 0 to 1")
     texts = given(text, reading, model, pair=pair, wanted=selection)
 
     from attn_cli.cli.show import Output

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from attn_cli.errors import UsageError
-from attn_cli.selection import Kind, Measure, Rows, Selection, SortKey, check_shares
+from attn_cli.selection import Kind, Measure, Rows, Selection, SortKey
 
 __all__ = [
     "DisplayOptions",
@@ -141,9 +141,19 @@ class HeadOptions:
         Raises:
             UsageError: two of them exclude each other.
         """
-        selection = replace(base, **self._given())
-        check_shares(selection)
-        return selection
+        return replace(base, **self._in_pieces(self._given(), base))
+
+    def _in_pieces(self, given: dict[str, Any], base: Selection) -> dict[str, Any]:
+        """The same, with the model's own pieces where scores are chosen.
+
+        Raises:
+            UsageError: words are chosen as well.
+        """
+        if given.get("measure", base.measure) != "scores":
+            return given
+        if self.tokens is False:
+            raise UsageError("A word of several pieces has no single score", "Leave --words out, or add --weights")
+        return {**given, "unit": "token"}
 
     def _given(self) -> dict[str, Any]:
         """Fields of a `Selection` that are chosen."""
@@ -199,16 +209,11 @@ class SelectionOptions(QueryOptions):
         given = self._given()
         if self.scores is not None:
             given["measure"] = "scores" if self.scores else "weights"
-        scores = given.get("measure", base.measure) == "scores"
-        if self.tokens is False and scores:
-            raise UsageError("A word of several pieces has no single score", "Leave --words out, or add --weights")
         if self.grid is not None:
             given |= {"view": "grid" if self.grid else "heads", "query": None}
         if self.query is not None:
             given["view"] = "query"
-        if scores:
-            given["unit"] = "token"
-        return replace(base, **given)
+        return replace(base, **self._in_pieces(given, base))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from attn_cli.blocks import Block, Source, Stack
 from attn_cli.errors import ModelError, SelectionError, counted
 from attn_cli.measure.collect import layer_bytes, map_bytes
-from attn_cli.measure.measured import measured_shares
+from attn_cli.measure.measured import centred, measured
 from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
@@ -113,7 +113,8 @@ class HeadChange:
     layer: int
     head: int
     divergence: float
-    """Mean over the rows that tell anything; not-a-number where there is none."""
+    """Mean over the rows that tell anything; not-a-number where there is none. In bits; of scores, the root of the mean
+    square change, in nats."""
     rows: Float[np.ndarray, "row"]
     """Of each row compared; not-a-number where it can see no more than one key."""
     largest: Change | None
@@ -128,7 +129,7 @@ class _Layer:
     a: Float[np.ndarray, "head row key"]
     b: Float[np.ndarray, "head row key"]
     seen: Bool[np.ndarray, "row key"]
-    """Keys that the row can see in A or in B."""
+    """Keys that the row can see in A or in B; of scores, in both."""
     rows: Float[np.ndarray, "head row"]
     """Divergences."""
 
@@ -180,13 +181,12 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
 
     Raises:
         SelectionError: a kind, layer, head or word is not there, or has no counterpart.
-        UsageError: scores are to be compared.
         ModelError: the models differ in shape, could not be run, or have no attention.
         MemoryLimitError: the weights of both would not fit in memory.
         ExactnessError: what a model gave are not attention weights.
     """
     everything = replace(selection, query=None)
-    a, b = (measured_shares(source, selection) for source in (a, b))
+    a, b = (measured(source, selection) for source in (a, b))
     plans = make_plan(a, everything), make_plan(b, everything)
     _check_shapes(*plans)
     queries, keys = overlay(plans[0].queries, plans[1].queries), overlay(plans[0].keys, plans[1].keys)
@@ -195,7 +195,7 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
     laid: list[_Lay] = []
     records: list[Record] = []
     for plan, rows, columns in zip(plans, (queries.a, queries.b), (keys.a, keys.b), strict=True):
-        lay = _Lay(rows[list(chosen)], columns)
+        lay = _Lay(rows[list(chosen)], columns, scores=selection.scores)
         asked = replace(plan, chosen=tuple(sorted(lay.rows.tolist())))
         report = plan.source.stream(asked.request(verify=verify), Regroup(plan.queries, plan.keys, lay))
         records.append(Record.of(plan.source, report, selection))
@@ -203,7 +203,8 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
     layers = {}
     heads = []
     for number, names in plans[0].heads.items():
-        layer = _compare(names, laid[0].layers[number], laid[1].layers[number])
+        compare = _compare_scores if selection.scores else _compare
+        layer = compare(names, laid[0].layers[number], laid[1].layers[number])
         layers[number] = layer
         heads += [_head_change(number, index, layer, chosen) for index in range(len(names))]
     heads.sort(key=lambda head: -np.nan_to_num(head.divergence, nan=-1.0))
@@ -281,10 +282,11 @@ class _Lay:
     Args:
         rows: the query of each row to keep; what it eats must be in the same units (see `Regroup`).
         keys: the key at each place; -1 where there is none.
+        scores: lay out scores less the mean of their row's, in the place of weights.
     """
 
-    def __init__(self, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "key"]) -> None:
-        self.rows, self.keys = rows, keys
+    def __init__(self, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "key"], *, scores: bool = False) -> None:
+        self.rows, self.keys, self._scores = rows, keys, scores
         self.layers: dict[int, _Laid] = {}
 
     def __call__(self, block: Block) -> None:
@@ -297,7 +299,8 @@ class _Lay:
         places = np.flatnonzero((self.rows >= block.start) & (self.rows < block.start + block.visible.shape[0]))
         rows = self.rows[places] - block.start
         own = np.flatnonzero((self.keys >= 0) & (self.keys < block.weights.shape[2]))
-        laid.weights[:, places[:, None], own] = block.weights[:, rows[:, None], self.keys[own]]
+        weights = centred(block) if self._scores else block.weights
+        laid.weights[:, places[:, None], own] = weights[:, rows[:, None], self.keys[own]]
         visible = block.visible[rows]
         laid.seen[places] = (self.keys >= visible[:, :1]) & (self.keys < visible[:, 1:]) & (self.keys >= 0)
         if block.sink is not None:
@@ -314,12 +317,21 @@ def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
     return _Layer(tuple(heads), a.weights, b.weights, a.seen | b.seen, np.where(telling, rows, np.nan))
 
 
+def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
+    """Of scores, the root of the mean square change, over the keys that the row can see in both."""
+    both = a.seen & b.seen
+    count = both.sum(axis=1)
+    squares = np.square(b.weights - a.weights, dtype=np.float64).sum(axis=2, where=both)
+    rows = np.sqrt(squares / np.maximum(count, 1))
+    return _Layer(tuple(heads), a.weights, b.weights, both, np.where(count >= 2, rows, np.nan))
+
+
 def _head_change(number: int, index: int, layer: _Layer, chosen: Sequence[int]) -> HeadChange:
     rows = layer.rows[index]
     telling = np.isfinite(rows)
     largest = None
     if telling.any():
-        sizes = np.where(telling[:, None], np.abs(layer.b[index] - layer.a[index]), -1)
+        sizes = np.where(telling[:, None] & layer.seen, np.abs(layer.b[index] - layer.a[index]), -1)
         row, key = (int(place) for place in np.unravel_index(int(sizes.argmax()), sizes.shape))
         largest = Change(chosen[row], key, float(layer.a[index, row, key]), float(layer.b[index, row, key]))
     mean = float(rows[telling].mean()) if telling.any() else float("nan")

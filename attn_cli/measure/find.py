@@ -10,7 +10,7 @@ import numpy as np
 from attn_cli.blocks import Block, Source
 from attn_cli.errors import SelectionError, UsageError
 from attn_cli.measure.collect import layer_bytes
-from attn_cli.measure.measured import measured_shares
+from attn_cli.measure.measured import centred, measured
 from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
@@ -34,14 +34,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class FoundLink:
-    """One head's weight from a query to a key."""
+    """One head's weight from a query to a key; or its norm, its score less the mean of its row's, as `measure` says."""
 
     layer: int
     head: int
     pair: Pair
     weight: float
     even: float
-    """What the weight would be if the row were even: the same for each token that the query can see."""
+    """What it would be if the row were even: the same for each token that the query can see."""
     usual: float | None
     """This head's mean weight between two other units (special tokens aside) that stand equally far apart in the same
     direction; None where there are none, and in cross-attention, which has no common positions."""
@@ -94,7 +94,7 @@ def find(
         MemoryLimitError: a layer of old-style code would not fit in memory.
         ExactnessError: what it gave are not attention weights.
     """
-    source = measured_shares(source, selection)
+    source = measured(source, selection)
     plan = make_plan(source, selection)
     if both and plan.kind == "cross":
         raise UsageError(
@@ -104,7 +104,7 @@ def find(
     require(
         layer_bytes(plan), f"Looking at a layer of {plan.keys.tokens:,} keys", "Choose fewer heads, or cut the text"
     )
-    collect = CollectLinks(plan.queries, plan.keys, pairs, plan.kind)
+    collect = CollectLinks(plan.queries, plan.keys, pairs, plan.kind, scores=selection.scores)
     weights = Regroup(plan.queries, plan.keys, collect)
     even = Regroup(plan.queries, plan.keys, collect.eat_even)
 
@@ -178,9 +178,11 @@ class CollectLinks:
         keys: the units along the columns.
         pairs: which weights.
         kind: of the attention.
+        scores: of each score less the mean of its row's, in the place of a weight.
     """
 
-    def __init__(self, queries: Units, keys: Units, pairs: Sequence[Pair], kind: Kind) -> None:
+    def __init__(self, queries: Units, keys: Units, pairs: Sequence[Pair], kind: Kind, *, scores: bool = False) -> None:
+        self._scores = scores
         self.sinks: list[float] = []
         self._pairs, self._cross = pairs, kind == "cross"
         self._plain_query = ~np.asarray(queries.special, np.bool_)
@@ -193,7 +195,7 @@ class CollectLinks:
         """Take even rows, which must come before the weights of the same rows."""
         found: dict[int, float] = {}
         for index, pair in self._inside(block):
-            found[index] = float(block.weights[0, pair.query - block.start, pair.key])
+            found[index] = 0.0 if self._scores else float(block.weights[0, pair.query - block.start, pair.key])
         self._even = found
 
     def __call__(self, block: Block) -> None:
@@ -201,16 +203,17 @@ class CollectLinks:
             sizes = len(self._pairs), len(self._offsets), len(self._keys)
             self._layers[block.layer] = _Layer(block.heads, *sizes)
         layer = self._layers[block.layer]
+        weights = centred(block) if self._scores else block.weights
         if block.sink is not None:
             self.sinks.append(float(block.sink.mean()))
         for index, pair in self._inside(block):
-            layer.weights[:, index] = block.weights[:, pair.query - block.start, pair.key]
+            layer.weights[:, index] = weights[:, pair.query - block.start, pair.key]
             layer.even[index] = self._even[index]
         rows = np.arange(block.visible.shape[0])
         for index, offset in enumerate(self._offsets):
             keys = rows + block.start + offset
             counted = np.flatnonzero(self._counts(block, rows, keys))
-            layer.at_offset[:, index] += block.weights[:, counted, keys[counted]].sum(axis=1, dtype=np.float64)
+            layer.at_offset[:, index] += weights[:, counted, keys[counted]].sum(axis=1, dtype=np.float64)
             layer.at_offset_count[index] += len(counted)
         for index, key in enumerate(self._keys):
             counted = np.flatnonzero(
@@ -218,7 +221,7 @@ class CollectLinks:
             )
             if not self._cross:
                 counted = counted[counted + block.start != key]
-            layer.to_key[:, index] += block.weights[:, counted, key].sum(axis=1, dtype=np.float64)
+            layer.to_key[:, index] += weights[:, counted, key].sum(axis=1, dtype=np.float64)
             layer.to_key_count[index] += len(counted)
 
     def _inside(self, block: Block) -> Iterable[tuple[int, Pair]]:
@@ -277,7 +280,7 @@ class CollectLinks:
         pair = self._pairs[index]
         total = layer.at_offset[:, self._offsets.index(pair.key - pair.query)]
         own = self._plain_query[pair.query] and self._plain_key[pair.key]
-        return _without(total, layer.weights[:, index], own=bool(own)) / count
+        return self._without(total, layer.weights[:, index], own=bool(own)) / count
 
     def _others(self, layer: _Layer, index: int) -> Float[np.ndarray, "head"] | None:
         pair = self._pairs[index]
@@ -286,15 +289,16 @@ class CollectLinks:
         count = int(layer.to_key_count[place]) - own
         if not count:
             return None
-        return _without(layer.to_key[:, place], layer.weights[:, index], own=own) / count
+        return self._without(layer.to_key[:, place], layer.weights[:, index], own=own) / count
 
-
-def _without(
-    total: Float[np.ndarray, "head"], weights: Float[np.ndarray, "head"], *, own: bool
-) -> Float[np.ndarray, "head"]:
-    """A sum less the pair's own weight, if that is in it; rounding must not take it below 0."""
-    rest: Float[np.ndarray, "head"] = np.maximum(total - weights, 0) if own else total
-    return rest
+    def _without(
+        self, total: Float[np.ndarray, "head"], weights: Float[np.ndarray, "head"], *, own: bool
+    ) -> Float[np.ndarray, "head"]:
+        """A sum less the pair's own weight, if that is in it; rounding must not take weights below 0."""
+        if not own:
+            return total
+        rest: Float[np.ndarray, "head"] = total - weights
+        return rest if self._scores else np.maximum(rest, 0)
 
 
 def _sees(block: Block, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "row"]) -> Bool[np.ndarray, "row"]:

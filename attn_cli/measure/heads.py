@@ -10,7 +10,7 @@ import numpy as np
 from attn_cli import __version__
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Tokens
 from attn_cli.errors import ModelError
-from attn_cli.measure.measured import measured_shares
+from attn_cli.measure.measured import measured
 from attn_cli.measure.relations import RelationScore
 from attn_cli.measure.roles import CollectRoles, RoleScore
 from attn_cli.measure.summary import HeadSummary, Summarize
@@ -130,7 +130,7 @@ class CollectHeads:
         self.texts = self.tokens = 0
         self.plan: Plan | None = None
         """Of the last text."""
-        self._roles = CollectRoles(roles)
+        self._roles = CollectRoles(roles, scores=selection.scores)
         self._summarize: Summarize | None = None
         self._sink, self._sink_rows = 0.0, 0
 
@@ -223,12 +223,11 @@ def find_heads(source: Source, selection: Selection, *, verify: bool = False) ->
         verify: also check the weights against what the layers computed.
 
     Raises:
-        UsageError: scores are to be looked at.
         SelectionError: a kind, layer or head is not there.
         ModelError: the model could not be run, or has no attention.
         ExactnessError: what it gave are not attention weights.
     """
-    source = measured_shares(source, selection)
+    source = measured(source, selection)
     collect = CollectHeads(selection)
     request = replace(collect.request(source), verify=verify)
     report = source.stream(request, collect.turn(source))

@@ -24,10 +24,10 @@ from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Stac
 from attn_cli.errors import InputError, SelectionError
 from attn_cli.measure.flow import flows
 from attn_cli.record import Record
-from attn_cli.selection import JOINT, Kind, Measure, Selection, check_shares
+from attn_cli.selection import JOINT, Kind, Measure, Selection
 from attn_cli.shapes import Float, Int
 
-__all__ = ["Measured", "measured", "measured_model", "measured_shares", "norms_of", "with_residual"]
+__all__ = ["Measured", "centred", "measured", "measured_model", "norms_of", "with_residual"]
 
 DERIVED: tuple[Measure, ...] = ("norms", "rollout", "flow")
 SECONDS_PER_EDGE = 4e-8
@@ -57,17 +57,6 @@ def measured(source: Source, selection: Selection) -> Source:
     return source if held == wanted or wanted not in DERIVED else Measured(source, wanted)
 
 
-def measured_shares(source: Source, selection: Selection) -> Source:
-    """The same, for what holds shares of rows against each other.
-
-    Raises:
-        UsageError: scores are asked for, which are no shares.
-        SelectionError: a record holds something else.
-    """
-    check_shares(selection)
-    return measured(source, selection)
-
-
 def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
     """The model's shape; with one head a layer, where the measure joins them."""
     if measure not in JOINT:
@@ -78,6 +67,29 @@ def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
     }
     aligned = model.alignment
     return replace(model, stacks=stacks, alignment=None if aligned is None else replace(aligned, heads=(0,)))
+
+
+def centred(block: Block) -> Float[np.ndarray, "head query key"]:
+    """A block's scores less the mean of their row's.
+
+    A softmax does not see what is added to a whole row, so only such scores can be held against those of other rows,
+    heads and texts. What a query cannot see counts as the lowest that it can.
+
+    Args:
+        block: streamed with its scores, in the model's own tokens.
+
+    Raises:
+        SelectionError: it has none.
+    """
+    if block.scores is None:
+        raise SelectionError(f"{block.kind} layer {block.layer} has no scores here", "Give the text itself, in tokens")
+    seen = np.isfinite(block.scores)
+    count = np.maximum(seen.sum(axis=2, keepdims=True), 1)
+    least = np.where(seen, block.scores, np.inf).min(axis=2, keepdims=True, initial=np.inf)
+    filled = np.where(seen, block.scores, np.where(np.isfinite(least), least, 0.0))
+    mean = np.where(seen, filled, 0).sum(axis=2, keepdims=True, dtype=np.float64) / count
+    scores: Float[np.ndarray, "head query key"] = (filled - mean).astype(np.float32)
+    return scores
 
 
 def norms_of(block: Block) -> Block:

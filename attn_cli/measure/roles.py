@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from attn_cli.blocks import Block
-from attn_cli.roles import FEWEST, OFFSET, ROLES, Role
+from attn_cli.measure.measured import centred
+from attn_cli.roles import FEWEST, NATS, OFFSET, ROLES, Role
 from attn_cli.selection import Kind
 from attn_cli.shapes import Float, Int
 from attn_cli.words import Units
@@ -157,7 +158,7 @@ class _Slice:
         self.counts = counts[self.telling]
         telling = counts >= 2
         flat, kept, rows, self.present = [], [], [], []
-        self.starts, self.row_starts, self.row_counts, self.even = [], [], [], []
+        self.starts, self.row_starts, self.row_counts, self.pair_counts, self.even = [], [], [], [], []
         pairs_so_far = rows_so_far = 0
         for number, (queries, columns) in roles.items():
             inside = slice(*np.searchsorted(queries, (start, start + len(visible))))
@@ -171,6 +172,7 @@ class _Slice:
             self.starts.append(pairs_so_far)
             self.row_starts.append(rows_so_far)
             self.row_counts.append(len(own))
+            self.pair_counts.append(len(row))
             self.even.append(float((1 / counts[row]).sum()))
             flat.append(row * keys + column)
             kept.append((column != 0) & (column != row + start))
@@ -189,6 +191,8 @@ class _Sums:
         self.heads = heads
         self.all_rows = 0
         self.rows: Int[np.ndarray, "role"] = np.zeros(roles, np.intp)
+        self.pairs: Int[np.ndarray, "role"] = np.zeros(roles, np.intp)
+        """Queries and keys of the role together."""
         self.even: Float[np.ndarray, "role"] = np.zeros(roles)
         self.weight: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
         self.kept: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
@@ -213,10 +217,11 @@ class CollectRoles:
 
     Args:
         roles: which roles to look for.
+        scores: of scores less the mean of their row's (`centred`), in the place of weights; an even row gives 0.
     """
 
-    def __init__(self, roles: Sequence[Role] = ROLES) -> None:
-        self.roles = roles
+    def __init__(self, roles: Sequence[Role] = ROLES, *, scores: bool = False) -> None:
+        self.roles, self._scores = roles, scores
         self._sums: dict[tuple[Kind, int], _Sums] = {}
         self._pairs: dict[int, Pairs] = {}
         self._slices: dict[tuple[int, int], _Slice] = {}
@@ -236,9 +241,10 @@ class CollectRoles:
         part = self._slice(block)
         sums.all_rows += int((block.visible[:, 1] > block.visible[:, 0]).sum())
         if part.present:
-            flat = block.weights.reshape(heads, rows * keys)
+            flat = (centred(block) if self._scores else block.weights).reshape(heads, rows * keys)
             values = flat[:, part.flat]
             sums.weight[part.present] += np.add.reduceat(values, part.starts, axis=1).T
+            sums.pairs[part.present] += part.pair_counts
             sums.kept[part.present] += np.add.reduceat(values * part.kept, part.starts, axis=1).T
             others = self._others(block)
             sums.left[part.present] += np.add.reduceat(others[:, part.rows], part.row_starts, axis=1).T
@@ -299,9 +305,11 @@ class CollectRoles:
                 found[kind, layer, head] = tuple(scores)
         return found
 
-    @staticmethod
-    def _score(role: Role, sums: _Sums, number: int, index: int) -> RoleScore:
+    def _score(self, role: Role, sums: _Sums, number: int, index: int) -> RoleScore:
         weight, rows = float(sums.weight[number, index]), int(sums.rows[number])
+        if self._scores:
+            mean = _over(weight, int(sums.pairs[number]))
+            return RoleScore(role, score=mean, baseline=0.0 if rows else mean, rows=rows, margin=NATS)
         left = float(sums.left[number, index])
         beside = role.name not in {"self", "s", "first"} and left > 0
         return RoleScore(

@@ -24,6 +24,8 @@ class Finding(ABC):
     """The command's; its schema is `schemas/NAME.json`."""
     units: ClassVar[Mapping[str, str]] = {}
     """What its numbers mean, as its JSON says it."""
+    score_units: ClassVar[Mapping[str, str]] = {}
+    """What those mean that mean something else where scores are looked at."""
     columns: ClassVar[tuple[str, ...]] = ()
     """Of its table, as in `Shown`."""
 
@@ -55,7 +57,8 @@ class Finding(ABC):
     def data(self, suffix: str = ".json") -> bytes:
         """A line of JSON: there are no maps that another format would keep."""
         del suffix
-        document = {**describe_finding(self.name, self.record, self.units), **self.part()}
+        units = {**self.units, **(self.score_units if self.record.selection.scores else {})}
+        document = {**describe_finding(self.name, self.record, units), **self.part()}
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:

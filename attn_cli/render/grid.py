@@ -31,7 +31,7 @@ from attn_cli.render.screen import Screen
 from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float
 
-__all__ = ["Written", "atlas", "atlas_cell", "grid"]
+__all__ = ["Written", "atlas", "atlas_cell", "grid", "written_scores"]
 
 SMALLEST = 7
 """Cells along a small map's side below which heads go on another line instead."""
@@ -148,7 +148,8 @@ def atlas(
     digits = _digits(layers)
     gutter = len("layer ") + digits + 1
     size = places + 2
-    cell = atlas_cell(heads, layers, screen, size=size, named=bool(written))
+    lettered = written is not None and any(one.narrow.strip() for one in written.values())
+    cell = atlas_cell(heads, layers, screen, size=size, named=lettered)
     end = " " * (cell > size)
     # Where a cell is too small for its head's number, every fifth head has one.
     step = 1 if cell >= size else 5
@@ -167,7 +168,7 @@ def atlas(
         for head, (level, shade) in enumerate(zip(levels, shades, strict=True)):
             if level == BLANK:
                 text = " " * cell
-            elif written:
+            elif written and (cell >= size or lettered):
                 words = written[row, head]
                 text = (fit(words.wide, size, align="right") + end if cell >= size else words.narrow).ljust(cell)
             elif cell >= size:
@@ -177,9 +178,20 @@ def atlas(
                 text = (" " if screen.color else glyphs[shade]) * cell
             parts.append((text, painted(level, screen)))
         lines.append(line(*parts))
-    if cell < size and not written:
+    if cell < size and not lettered:
         lines.append(line(*swatches(scale, name, screen)))
     return drawing([*title_lines(title, screen), *lines, *caption_lines(caption, screen)])
+
+
+def written_scores(values: Float[np.ndarray, "layer head"]) -> dict[tuple[int, int], Written]:
+    """What to write in the cells of an atlas of scores, by row and head."""
+    known = np.argwhere(np.isfinite(values)).tolist()
+    return {(row, head): Written(_four_cells(float(values[row, head])), " ") for row, head in known}
+
+
+def _four_cells(value: float) -> str:
+    text = f"{value if abs(value) >= 0.05 else 0.0:.1f}"
+    return text if len(text) <= 4 else f"{value:.0f}"
 
 
 def atlas_cell(heads: int, layers: Sequence[int], screen: Screen, *, size: int = 4, named: bool = False) -> int:

@@ -15,6 +15,7 @@ from attn_cli.selection import Kind, Measure
 __all__ = ["listed", "remarks"]
 
 SAID: Mapping[Measure, str] = {
+    "scores": "Scores: before the softmax, between the model's own pieces, since a word of several has no single one.",
     "norms": "Norms: the length of weight·value·output projection, as a share of each row's.",
     "rollout": "Rollout: half of each layer's mean weights and half of the residual connection, multiplied over ",
     "flow": "Flow: the most that can pass through half of each layer's mean weights and half of the residual "

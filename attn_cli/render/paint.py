@@ -128,7 +128,9 @@ def number(value: float, *, places: int = 2, unicode: bool = True) -> str:
 
 
 def change(value: float, *, unicode: bool = True) -> str:
-    """The difference of two weights in four cells: `+.58`, `-1.0`, and a dot within .005 of none."""
+    """The difference of two weights or scores in four cells: `+.58`, `-1.0`, `+12`, and a dot within .005 of none."""
+    if abs(value) >= 0.995:
+        return f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
     size = number(abs(value), unicode=unicode)
     return size if abs(value) < 0.005 else f"{'-' if value < 0 else '+'}{size}"
 

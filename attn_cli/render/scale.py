@@ -35,6 +35,7 @@ __all__ = [
     "WEIGHTS",
     "Palette",
     "Scale",
+    "above",
     "bar_styles",
     "ink",
     "marks",
@@ -207,6 +208,12 @@ CHANGES = WEIGHTS.both_ways()
 """For changes with numbers."""
 SHARES = Scale()
 """For figures that are spread evenly from 0 to 1, such as focus."""
+
+
+def above(value: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50, ... from a positive value on."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
 
 
 def marks(*, unicode: bool) -> tuple[str, ...]:

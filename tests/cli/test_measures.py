@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from attn_cli.render.schema import schema
+from attn_cli.shapes import Float
 from tests.cli.conftest import Run
 from tests.golden_files import assert_golden
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN_ATTENTION
+from tests.render.records import validated
 
 TEXT = "The cat sat on the mat"
 DERIVED = ("norms", "rollout", "flow")
@@ -143,5 +146,66 @@ def test_flow_that_would_take_hours_is_refused(attn: Run) -> None:
 def test_scores_have_two_names(attn: Run) -> None:
     assert attn("inspect", TEXT, "--measure", "scores") == attn("inspect", TEXT, "--scores")
     assert attn("inspect", TEXT, "--measure", "weights") == attn("inspect", TEXT, "--weights") == attn("inspect", TEXT)
-    for other in (("find", TEXT, "sat", "cat"), ("diff", TEXT, "The dog sat on the mat"), ("heads", TEXT)):
-        assert "Scores are no shares of a row" in attn(*other, "--measure", "scores", code=2)
+
+
+def centred_scores(attn: Run, text: str, place: str) -> Float[np.ndarray, "query key"]:
+    """A head's scores less the mean of each row, of what `inspect` prints."""
+    (map_,) = record(attn("inspect", text, "--scores", "--json", "--head", place, "--model", "MODEL"))["maps"]
+    scores = np.array(map_["scores"])
+    centred: Float[np.ndarray, "query key"] = scores - scores.mean(axis=1, keepdims=True)
+    return centred
+
+
+def finding(attn: Run, *arguments: str) -> dict[str, Any]:
+    printed = attn(*arguments, "--measure", "scores", "--json", "--model", "MODEL")
+    found = validated(printed.encode(), arguments[0])
+    assert found["selection"]["unit"] == "token"
+    return found
+
+
+def test_scores_are_found_above_the_mean_of_their_row(attn: Run) -> None:
+    scores = centred_scores(attn, TEXT, "3.1")
+    found = finding(attn, "find", TEXT, "sat", "cat", "--head", "3.1")
+    (link,) = found["links"]
+    assert (link["weight"], link["even"]) == (pytest.approx(scores[3, 2], abs=1e-4), 0)
+    # Of words one apart: The-cat aside, the pairs on-sat, the-on, mat-the and cat-The.
+    assert link["usual"] == pytest.approx(np.mean([scores[i, i - 1] for i in (2, 4, 5, 6)]), abs=1e-4)
+    assert found["units"]["weight"].startswith("nats")
+    shown = attn("find", TEXT, "sat", "cat", "--measure", "scores", "--model", "MODEL")
+    (row,) = (line.split() for line in shown.splitlines() if line.startswith(" 3.1 "))
+    assert row[1:3] == [f"{link['weight']:+.2f}", f"{link['usual']:+.2f}"]
+    assert "Score in each head" in shown
+    assert "the most is" in attn("find", TEXT, "sat", "cat", "--measure", "scores", "--min", "99", "--model", "MODEL")
+    assert "Give a number" in attn("find", TEXT, "sat", "cat", "--measure", "scores", "--min", "nan", code=2)
+
+
+def test_roles_by_scores(attn: Run) -> None:
+    scores = centred_scores(attn, TEXT, "0.2")
+    (head,) = finding(attn, "heads", TEXT, "--head", "0.2")["heads"]
+    by = {score["role"]: score for score in head["scores"]}
+    assert by["previous"]["score"] == pytest.approx(np.mean(np.diagonal(scores, -1)), abs=1e-4)
+    assert (by["previous"]["baseline"], by["previous"]["margin"], by["previous"]["given"]) == (0, 1, True)
+    assert by["separator"]["score"] == pytest.approx(scores[:, 7].mean(), abs=1e-4)
+    assert by["previous"]["share"] is by["previous"]["rest"] is None
+    assert by["offset"]["score"] <= 1
+    assert "in nats, and is given from 1 on" in " ".join(attn("heads", TEXT, "--measure", "scores").split())
+    picture = attn("heads", TEXT, "--measure", "scores", "--by", "next", "--model", "MODEL").splitlines()
+    assert any(re.match(r"layer 0( +-?\d+\.\d){12}$", line) for line in picture)
+
+
+def test_changes_of_scores(attn: Run) -> None:
+    other = "The dog sat on the mat"
+    change = centred_scores(attn, other, "0.2") - centred_scores(attn, TEXT, "0.2")
+    found = finding(attn, "diff", TEXT, other, "--head", "0.2")
+    (head,) = found["heads"]
+    rows = np.sqrt(np.square(change).mean(axis=1))
+    assert np.allclose(head["rows"], rows, atol=1e-4)
+    assert head["divergence"] == found["most"] == pytest.approx(rows.mean(), abs=1e-4)
+    row, key = np.unravel_index(np.abs(change).argmax(), change.shape)
+    assert (head["largest"]["query"], head["largest"]["key"]) == (row, key)
+    shown = attn("diff", TEXT, other, "--head", "0.2", "--measure", "scores", "--query", "dog", "--model", "MODEL")
+    assert f"{rows[2]:.3f} nats" in shown
+    asked = ("diff", TEXT, other, "--measure", "scores", "--model", "MODEL")
+    assert "nats, which is above 0.01" in attn(*asked, "--fail-above", "0.01", code=1)
+    attn(*asked, "--fail-above", "99")
+    assert "No divergence is more than 1" in attn("diff", TEXT, other, "--fail-above", "1.5", code=2)

@@ -15,7 +15,7 @@ from attn_cli.errors import SelectionError, UsageError
 from attn_cli.look import look
 from attn_cli.measure.find import find
 from attn_cli.measure.flow import flows
-from attn_cli.measure.measured import Measured, measured, norms_of, with_residual
+from attn_cli.measure.measured import Measured, centred, measured, norms_of, with_residual
 from attn_cli.models import load
 from attn_cli.record import Record
 from attn_cli.selection import Kind, Measure, Selection, check_syntax
@@ -122,8 +122,10 @@ def test_a_layer_without_attention_hands_everything_on() -> None:
 
 
 def test_a_learned_sink_leaves_rows_that_sum_to_one() -> None:
-    weights = np.full((3, 3), 0.25)
-    assert np.allclose(with_residual(weights).sum(axis=1), 1)
+    """And half of each row stays with the residual connection."""
+    weights = np.array([[0.25, 0.25, 0.25], [0.0, 0.0, 0.0], [0.1, 0.2, 0.1]])
+    found = with_residual(weights)
+    assert np.allclose(found, [[2 / 3, 1 / 6, 1 / 6], [0, 1, 0], [0.125, 0.25, 0.625]])
 
 
 def norm_block(weights: Float[np.ndarray, "head query key"], norms: Float[np.ndarray, "head all_keys"]) -> Block:
@@ -188,8 +190,31 @@ def test_find_by_other_measures() -> None:
     record = encoder_record()
     (link,) = find(record, Selection(measure="rollout", unit="token", layer="0"), "fit", "tro").links
     assert link.weight == pytest.approx(0.5 * means(record)[0][7, 2])
-    with pytest.raises(UsageError, match="Scores are no shares of a row"):
-        find(record, Selection(measure="scores", unit="token"), "fit", "tro")
+
+
+def score_block(scores: Float[np.ndarray, "head query key"]) -> Block:
+    heads, queries, keys = scores.shape
+    visible = np.tile([0, keys], (queries, 1))
+    return Block("encoder", 0, tuple(range(heads)), 0, softmax(scores), visible, scores=scores)
+
+
+def test_scores_less_the_mean_of_their_row_by_hand() -> None:
+    scores = np.array([[[1.0, 2.0, 6.0], [4.0, -np.inf, 2.0]]], np.float32)
+    assert centred(score_block(scores)).tolist() == [[[-2, -1, 3], [1, -1, -1]]]
+    with pytest.raises(SelectionError, match="has no scores here"):
+        centred(replace(score_block(scores), scores=None))
+
+
+@given(
+    scores=arrays(np.float32, (2, 3, 5), elements=st.floats(-50, 50, width=32)),
+    added=arrays(np.float32, (2, 3, 1), elements=st.floats(-50, 50, width=32)),
+)
+def test_what_is_added_to_a_whole_row_changes_nothing(
+    scores: Float[np.ndarray, "head query key"], added: Float[np.ndarray, "head query 1"]
+) -> None:
+    found = centred(score_block(scores))
+    assert np.allclose(found, centred(score_block(scores + added)), atol=1e-4)
+    assert np.allclose(found.sum(axis=2), 0, atol=1e-4)
 
 
 def test_what_cannot_be_asked_for() -> None:

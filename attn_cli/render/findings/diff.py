@@ -19,7 +19,7 @@ from attn_cli.render.columns import FEWEST_ROWS, Column, bars, figures, fitting,
 from attn_cli.render.csv import Cell
 from attn_cli.render.document import Document, describe_text
 from attn_cli.render.finding import Finding
-from attn_cli.render.grid import atlas
+from attn_cli.render.grid import atlas, written_scores
 from attn_cli.render.heading import remarks
 from attn_cli.render.heatmap import MapView, heatmap
 from attn_cli.render.labels import Labels, clean, fit, width
@@ -56,6 +56,10 @@ class DiffView(Finding):
         "weight": "share of 1",
         "divergence": "Jensen-Shannon divergence in bits: 0 the same, 1 no key in common",
     }
+    score_units: ClassVar[Mapping[str, str]] = {
+        "weight": "nats: a score less the mean of its row's",
+        "divergence": "nats: the root of the mean square change, over the keys that a row can see in both",
+    }
     columns: ClassVar[tuple[str, ...]] = (
         *("kind", "layer", "head", "query", "query_text", "divergence"),
         *("key", "key_text", "a", "b"),
@@ -73,6 +77,15 @@ class DiffView(Finding):
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.found.a.notes, *self.found.b.notes)))
+
+    @property
+    def _scores(self) -> bool:
+        return self.record.selection.scores
+
+    @property
+    def _how(self) -> str:
+        """What a head's figure is called."""
+        return "change" if self._scores else "divergence"
 
     @property
     def heads(self) -> Sequence[HeadChange]:
@@ -236,12 +249,14 @@ class DiffView(Finding):
         return table(columns, screen, order=self.sort, caption=self._cut(len(heads)))
 
     def _ranking(self, heads: Sequence[HeadChange], screen: Screen, size: str) -> list[Column]:
-        note = f"divergence: Jensen-Shannon in bits, {size}; 0 the same, 1 no key in common."
+        note = f"{self._how}: Jensen-Shannon in bits, {size}; 0 the same, 1 no key in common."
+        if self._scores:
+            note = f"{self._how}: root of the mean square, of scores less the mean of their row's, in nats, {size}."
         shares = [head.divergence for head in heads]
         # Most heads change little, so the longest bar is the largest divergence of all.
-        drawn = bars("divergence", shares, screen, high=self.found.most, places=3)
+        drawn = bars(self._how, shares, screen, high=self.found.most, places=3)
         if screen.width < NO_BARS:
-            drawn = figures("div.", shares, form=".3f", faint=0.0)
+            drawn = figures("change" if self._scores else "div.", shares, form=".3f", faint=0.0)
         return [
             names("head", [name_head(head.layer, head.head) for head in heads], screen, right=True),
             replace(drawn, note=note),
@@ -277,7 +292,12 @@ class DiffView(Finding):
         for head in heads:
             values[layers.index(head.layer), head.head] = head.divergence
         scale = Scale.weights(max(self.found.most, SAME))
-        return [atlas(values, layers, screen, name="bits", scale=scale, places=3, title="Divergence of each head")]
+        title = f"{self._how.capitalize()} of each head"
+        if self._scores:
+            return [
+                atlas(values, layers, screen, name="nats", scale=scale, written=written_scores(values), title=title)
+            ]
+        return [atlas(values, layers, screen, name="bits", scale=scale, places=3, title=title)]
 
     def _picture(self, screen: Screen, room: int | None) -> RenderableType:
         """The difference of the head that changed most."""
@@ -360,10 +380,15 @@ class DiffView(Finding):
         if len(seen) > MOST_KEYS:
             keys = np.sort(seen[np.argsort(-np.maximum(a, b)[seen], kind="stable")[:MOST_KEYS]])
         places = keys.tolist()
+        sides = [
+            figures(name, [float(side[key]) for key in places], form="+.2f")
+            if self._scores
+            else _where(name, side, own, places, screen)
+            for name, side, own in (("A", a, found.keys.a), ("B", b, found.keys.b))
+        ]
         columns = [
             names("key", [found.keys.labels[key] for key in places], screen),
-            _where("A", a, found.keys.a, places, screen),
-            _where("B", b, found.keys.b, places, screen),
+            *sides,
             figures("change", (b - a)[keys].tolist(), form="+.2f"),
         ]
         left_out = len(seen) - len(places)
@@ -372,7 +397,12 @@ class DiffView(Finding):
         word = _cut_to(found.queries.labels[found.chosen[row]], screen.width // 3, screen)
         title = line(
             (f"Head {name_head(head.layer, head.head)}{which} from {word}", BOLD),
-            (f"  {head.rows[row]:.3f} bits" if np.isfinite(head.rows[row]) else "  sees one key alone", DIM),
+            (
+                f"  {head.rows[row]:.3f} {'nats' if self._scores else 'bits'}"
+                if np.isfinite(head.rows[row])
+                else "  sees one key alone",
+                DIM,
+            ),
         )
         return Group(drawing([title]), table(columns, screen, caption=caption))
 

@@ -17,12 +17,12 @@ from attn_cli.render.columns import Column, bars, figures, fitting, names, table
 from attn_cli.render.csv import Cell
 from attn_cli.render.document import Document
 from attn_cli.render.finding import Finding
-from attn_cli.render.grid import atlas
+from attn_cli.render.grid import atlas, written_scores
 from attn_cli.render.heading import remarks
 from attn_cli.render.labels import clean, fit, width
 from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line
-from attn_cli.render.scale import WEIGHTS
+from attn_cli.render.scale import WEIGHTS, Scale
 from attn_cli.render.screen import Screen, lines_of
 from attn_cli.render.tables import model_line
 from attn_cli.render.views.base import labels_of, stacked
@@ -51,8 +51,8 @@ class FindView(Finding):
     """What `attn find` shows."""
 
     found: FoundLinks
-    least: float = 0.0
-    """The smallest weight to list."""
+    least: float | None = None
+    """The smallest weight to list; None for all."""
     sort: FindSort = "weight"
 
     name = "find"
@@ -61,6 +61,10 @@ class FindView(Finding):
         "even": "the weight if the row were the same for each token that it can see",
         "usual": "the head's mean weight between other units as far apart, in the same direction",
         "others": "the head's mean weight to the same key from all other units",
+    }
+    score_units: ClassVar[Mapping[str, str]] = {
+        "weight": "nats: a score less the mean of its row's",
+        "even": "0: a row whose scores are all the same",
     }
     columns: ClassVar[tuple[str, ...]] = (
         *("kind", "layer", "head", "query", "query_text", "key", "key_text"),
@@ -74,7 +78,12 @@ class FindView(Finding):
     @property
     def links(self) -> list[FoundLink]:
         """Those that are strong enough, in the order asked for."""
-        return sorted((link for link in self.found.links if link.weight >= self.least), key=ORDER[self.sort])
+        links = [link for link in self.found.links if self.least is None or link.weight >= self.least]
+        return sorted(links, key=ORDER[self.sort])
+
+    @property
+    def _noun(self) -> str:
+        return self.found.plan.selection.noun
 
     def part(self) -> Document:
         found = self.found
@@ -190,7 +199,7 @@ class FindView(Finding):
             return "" if found.both or found.plan.kind == "cross" else "--both looks the other way as well."
         best = found.links[0]
         return (
-            f"No head gives it {self.least:g} or more; the most is {best.weight:.2f}, in head "
+            f"No head gives it {self.least or 0:g} or more; the most is {best.weight:.2f}, in head "
             f"{name_head(best.layer, best.head)}."
         )
 
@@ -200,23 +209,27 @@ class FindView(Finding):
         if len(self.found.pairs) > 1:
             columns.append(self._pairs(links, screen))
         unit = f"{plan.selection.unit}s"
-        even = {f"{link.even:.2f}" for link in self.found.links}
-        columns += [
-            bars("weight", [link.weight for link in links], screen),
-            figures(
+        weights = [link.weight for link in links]
+        if plan.selection.scores:
+            note = "score: less the mean of its row's, in nats."
+            columns.append(figures(self._noun, weights, form="+.2f", note=note))
+        else:
+            even = {f"{link.even:.2f}" for link in self.found.links}
+            times = figures(
                 "× even" if screen.unicode else "x even",
                 [link.weight / link.even for link in links],
                 rank=1,
                 form=".1f",
                 faint=1.0,
                 note=f"even: a row that gives each token the same gives it {even.pop() if len(even) == 1 else 'that'}.",
-            ),
-        ]
+            )
+            columns += [bars(self._noun, weights, screen), times]
+        form = "+.2f" if plan.selection.scores else ".2f"
         if plan.kind != "cross":
             note = f"usual: this head's mean between {self._alike()}."
-            columns.append(figures("usual", [link.usual for link in links], rank=2, note=note))
+            columns.append(figures("usual", [link.usual for link in links], rank=2, form=form, note=note))
         note = f"others: its mean to {self._key()} from the other {unit}."
-        columns.append(figures("others", [link.others for link in links], rank=3, note=note))
+        columns.append(figures("others", [link.others for link in links], rank=3, form=form, note=note))
         return table(columns, screen, order=self.sort, caption=self._cut(len(links), count))
 
     def _pairs(self, links: Sequence[FoundLink], screen: Screen) -> Column:
@@ -273,8 +286,12 @@ class FindView(Finding):
         for link in links:
             place = layers.index(link.layer), link.head
             values[place] = np.fmax(values[place], link.weight)
-        title = "Weight in each head" if len(self.found.pairs) == 1 else "Largest weight in each head"
-        return [atlas(values, layers, screen, name="weight", scale=WEIGHTS, title=title)]
+        selection = self.found.plan.selection
+        most = self._noun if len(self.found.pairs) == 1 else f"largest {self._noun}"
+        title = f"{most.capitalize()} in each {'layer' if selection.joint else 'head'}"
+        scale = Scale.between(values) if selection.scores else WEIGHTS
+        written = written_scores(values) if selection.scores else None
+        return [atlas(values, layers, screen, name=self._noun, scale=scale, written=written, title=title)]
 
 
 def _fitted(texts: Sequence[str], most: int, screen: Screen) -> list[str]:

@@ -19,7 +19,7 @@ from attn_cli.render.columns import Column, bars, figures, fitting, names, table
 from attn_cli.render.csv import Cell
 from attn_cli.render.document import Document
 from attn_cli.render.finding import Finding
-from attn_cli.render.grid import Written, atlas, atlas_cell
+from attn_cli.render.grid import Written, atlas, atlas_cell, written_scores
 from attn_cli.render.heading import remarks
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, caption_lines, drawing
 from attn_cli.render.scale import SHARES, Scale
@@ -39,6 +39,12 @@ FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
 }
 
 
+SHARED = frozenset({"focus", "offset", "relation", "coreference"})
+"""Figures that are shares of 1 also where scores are looked at."""
+SCORED = (
+    "A role's score is here of scores less the mean of their row's, in nats, and is given from 1 on; focus, distance, "
+    "first and offset are of the weights that they give."
+)
 FIRST = "first: weight on the first token."
 REPEATS = "repeats: weight on the first token where all tokens are one, as a control."
 
@@ -63,6 +69,10 @@ class HeadsView(Finding):
         "share": "the weight that the score counts, of the weight of all rows",
         "rest": "the same, of what the rows leave for other keys than the first and their own",
         "accuracy": "share of the relation's words whose head is found",
+    }
+    score_units: ClassVar[Mapping[str, str]] = {
+        "score": "nats: scores of the role's keys less the mean of their row's; of an offset, a relation or "
+        "coreference, a share of 1"
     }
     columns: ClassVar[tuple[str, ...]] = (
         *("kind", "layer", "head", "focus", "entropy", "distance", "first"),
@@ -185,16 +195,17 @@ class HeadsView(Finding):
         for one in heads:
             place = layers.index(one.layer), one.head
             values[place] = self._value(one)
-            if self.by == "distance" and not math.isnan(values[place]):
-                written[place] = Written(f"{values[place]:.1f}", " ")
             if self.by == "role":
                 values[place] = 0 if math.isnan(values[place]) else values[place]
                 role = one.roles[0].role if one.roles else None
                 dot = "·" if screen.unicode else "."
                 written[place] = Written(role.short, role.letter) if role is not None else Written(dot, dot)
+        scored = self.record.selection.scores and self.by not in SHARED
+        if self.by == "distance" or (scored and self.by != "role"):
+            written = written_scores(values)
         fits = len(self.by) <= len("distance")
         known = values[np.isfinite(values)]
-        scale = Scale.between(np.append(known, 0)) if self.by == "distance" else SHARES
+        scale = Scale.between(np.append(known, 0)) if self.by == "distance" or scored else SHARES
         return [
             atlas(
                 values,
@@ -246,7 +257,7 @@ class HeadsView(Finding):
 
     def _caption(self, count: int) -> str:
         """What a score is, and which heads are not shown."""
-        said = []
+        said = [SCORED] if self.record.selection.scores else []
         roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
         if self._role is not None and not roles:
             said.append(f"Nothing tells of the role {self._role} here; attn terms {self._role!r} says what does.")
