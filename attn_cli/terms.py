@@ -74,7 +74,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "score",
         "How well a key answers a query, before the softmax: their product after scaling, and whatever the model adds. "
-        "Minus infinity where a key is masked.",
+        "Minus infinity where a key is masked. find, heads and diff take scores less the mean of their row's: what is "
+        "added to a whole row changes no weight.",
         "query·key · scaling + bias + mask, or additive: v·tanh(query + key)",
         "explain (1 score); --measure scores",
         "Vaswani et al. 2017, equation 1; Bahdanau et al. 2015, appendix A.1.2",
@@ -176,7 +177,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "rollout",
         "What reaches a layer from each token, if every layer hands on half by its weights (the mean of its heads) and "
-        "half by its residual connection. In cross-attention: its weights, then all of the encoder.",
+        "half by its residual connection. In cross-attention: its weights, then all of the encoder. Where a learned "
+        "sink takes a share of a row, what is left of it is made to sum to 1.",
         "product over the layers of (0.5 · W + 0.5 · I)",
         "--measure rollout",
         "Abnar and Zuidema 2020, section 3",

@@ -68,7 +68,7 @@ def run(
     output: OutputOptions,
     fail_above: Annotated[
         float | None,
-        _output("--fail-above", metavar="X", min=0, help="Exit with 1 if a head changed more, in bits."),
+        _output("--fail-above", metavar="X", min=0, help="Exit with 1 if a head changed more, in bits (scores: nats)."),
     ] = None,
     against: Annotated[str | None, _model("--against", metavar="NAME", help="A second model, for one text.")] = None,
     model: ModelOptions,
