@@ -27,7 +27,7 @@ from attn_cli.render.paint import (
     swatches,
     title_lines,
 )
-from attn_cli.render.scale import BLANK, CHANGES, WEIGHTS, Scale, above, marks, painted, squares
+from attn_cli.render.scale import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.render.screen import Screen
 from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float, Int
@@ -163,9 +163,8 @@ def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool
     if view.measure == "score":
         return Scale.between(values)
     if view.measure == "change":
-        most = float(np.nanmax(np.abs(values), initial=0.0))
-        if most > 1:  # of scores
-            return Scale.weights(above(most)).both_ways()
+        if np.nanmax(np.abs(values), initial=0.0) > 1:  # of scores
+            return Scale.around(values)
         return CHANGES if same else Scale.reaching(np.abs(values)).both_ways()
     return WEIGHTS if same else Scale.reaching(values)
 

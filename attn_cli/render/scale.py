@@ -35,7 +35,6 @@ __all__ = [
     "WEIGHTS",
     "Palette",
     "Scale",
-    "above",
     "bar_styles",
     "ink",
     "marks",
@@ -173,6 +172,12 @@ class Scale:
         return replace(self, low=-self.high, signed=True)
 
     @classmethod
+    def around(cls, values: Float[np.ndarray, "..."]) -> Scale:
+        """For scores on both sides of 0: up to a round number both ways."""
+        most = float(np.abs(values).max(initial=0.0, where=np.isfinite(values)))
+        return cls.weights(_above(most) if most > 0 else 1.0).both_ways()
+
+    @classmethod
     def between(cls, values: Float[np.ndarray, "..."]) -> Scale:
         """An even scale from the lowest to the highest value, for scores."""
         known = values[np.isfinite(values)]
@@ -210,7 +215,7 @@ SHARES = Scale()
 """For figures that are spread evenly from 0 to 1, such as focus."""
 
 
-def above(value: float) -> float:
+def _above(value: float) -> float:
     """The next of 1, 2, 5, 10, 20, 50, ... from a positive value on."""
     power = 10.0 ** np.floor(np.log10(value))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))

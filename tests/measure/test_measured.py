@@ -125,7 +125,7 @@ def test_a_learned_sink_leaves_rows_that_sum_to_one() -> None:
     """And half of each row stays with the residual connection."""
     weights = np.array([[0.25, 0.25, 0.25], [0.0, 0.0, 0.0], [0.1, 0.2, 0.1]])
     found = with_residual(weights)
-    assert np.allclose(found, [[2 / 3, 1 / 6, 1 / 6], [0, 1, 0], [0.125, 0.25, 0.625]])
+    assert np.allclose(found, np.array([[2 / 3, 1 / 6, 1 / 6], [0, 1, 0], [0.125, 0.25, 0.625]]))
 
 
 def norm_block(weights: Float[np.ndarray, "head query key"], norms: Float[np.ndarray, "head all_keys"]) -> Block:

@@ -289,9 +289,10 @@ class FindView(Finding):
         selection = self.found.plan.selection
         most = self._noun if len(self.found.pairs) == 1 else f"largest {self._noun}"
         title = f"{most.capitalize()} in each {'layer' if selection.joint else 'head'}"
-        scale = Scale.between(values) if selection.scores else WEIGHTS
-        written = written_scores(values) if selection.scores else None
-        return [atlas(values, layers, screen, name=self._noun, scale=scale, written=written, title=title)]
+        if not selection.scores:
+            return [atlas(values, layers, screen, name=self._noun, scale=WEIGHTS, title=title)]
+        scale, written = Scale.around(values), written_scores(values)
+        return [atlas(values, layers, screen, name=self._noun, scale=scale, places=3, written=written, title=title)]
 
 
 def _fitted(texts: Sequence[str], most: int, screen: Screen) -> list[str]:

@@ -39,8 +39,8 @@ FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
 }
 
 
-SHARED = frozenset({"focus", "offset", "relation", "coreference"})
-"""Figures that are shares of 1 also where scores are looked at."""
+SHARED = frozenset({"focus", "distance", "offset", "relation", "coreference"})
+"""What is of weights also where scores are looked at."""
 SCORED = (
     "A role's score is here of scores less the mean of their row's, in nats, and is given from 1 on; focus, distance, "
     "first and offset are of the weights that they give."
@@ -205,7 +205,9 @@ class HeadsView(Finding):
             written = written_scores(values)
         fits = len(self.by) <= len("distance")
         known = values[np.isfinite(values)]
-        scale = Scale.between(np.append(known, 0)) if self.by == "distance" or scored else SHARES
+        scale = Scale.between(np.append(known, 0)) if self.by == "distance" else SHARES
+        if scored:
+            scale = Scale.around(values)
         return [
             atlas(
                 values,
@@ -214,6 +216,7 @@ class HeadsView(Finding):
                 name=self.by if fits else "",
                 title="" if fits else self.by.replace("-", " "),
                 scale=scale,
+                places=3 if scored and self.by != "role" else 2,
                 written=written,
                 caption=self._key(screen) if self.by == "role" else "",
             )
@@ -257,7 +260,8 @@ class HeadsView(Finding):
 
     def _caption(self, count: int) -> str:
         """What a score is, and which heads are not shown."""
-        said = [SCORED] if self.record.selection.scores else []
+        scores = self.record.selection.scores
+        said = [SCORED] if scores else []
         roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
         if self._role is not None and not roles:
             said.append(f"Nothing tells of the role {self._role} here; attn terms {self._role!r} says what does.")
@@ -266,12 +270,14 @@ class HeadsView(Finding):
             fewest = max(score.fewest for one in self.found.heads if (score := self._shown(one)) is not None)
             said.append(
                 f"{role.name}: {role.looks_at}. score: {role.formula}. baseline: {role.baseline}. The role is given "
-                f"{f'from {role.threshold:g} on, ' if role.threshold else ''}above its baseline and over {fewest} rows "
+                f"{f'from {role.threshold:g} on, ' if role.threshold and not scores else ''}above its baseline and over {fewest} rows "
                 "or more; in brackets it is not."
             )
         elif roles:
             said.append(
-                "A head has a role whose score is above the role's threshold (see attn terms) and the baseline; in "
+                "In brackets is the role that a head comes nearest to."
+                if scores
+                else "A head has a role whose score is above the role's threshold (see attn terms) and the baseline; in "
                 "brackets is the one that it comes nearest to."
             )
         total = len(self.found.heads)
