@@ -268,16 +268,16 @@ class HeadsView(Finding):
         elif self._role is not None:
             (role,) = roles.values()
             fewest = max(score.fewest for one in self.found.heads if (score := self._shown(one)) is not None)
+            least = f"from {role.threshold:g} on, " if role.threshold and not scores else ""
             said.append(
                 f"{role.name}: {role.looks_at}. score: {role.formula}. baseline: {role.baseline}. The role is given "
-                f"{f'from {role.threshold:g} on, ' if role.threshold and not scores else ''}above its baseline and over {fewest} rows "
-                "or more; in brackets it is not."
+                f"{least}above its baseline and over {fewest} rows or more; in brackets it is not."
             )
+        elif roles and scores:
+            said.append("In brackets is the role that a head comes nearest to.")
         elif roles:
             said.append(
-                "In brackets is the role that a head comes nearest to."
-                if scores
-                else "A head has a role whose score is above the role's threshold (see attn terms) and the baseline; in "
+                "A head has a role whose score is above the role's threshold (see attn terms) and the baseline; in "
                 "brackets is the one that it comes nearest to."
             )
         total = len(self.found.heads)
