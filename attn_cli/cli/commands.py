@@ -63,6 +63,8 @@ def _read(parameter: Parameter, context: Any, given: str) -> str | int | float |
     if choices is not None and given not in choices:
         refuse(f"is none of {', '.join(map(str, choices))}")
     if kind is Path:
+        if not given:
+            refuse("is no path")
         return Path(given)
     if kind not in {int, float}:
         return given

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from attn_cli.cli.streams import say
+from attn_cli.encoding import check_text
 from attn_cli.errors import UsageError
 
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
@@ -49,7 +50,9 @@ def run(
         str | None, typer.Option(metavar="TEXT", help="Redraw this sentence's cross-attention as training goes on.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="What all random choices come from.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, metavar="N", help="What all random choices come from.")
+    ] = 1,
     coreference: Annotated[
         bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
     ] = True,
@@ -66,6 +69,12 @@ def run(
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file", "Name a folder with --out")
+    if watch is not None:
+        check_text(watch, "The text of --watch")
+    if device != "cpu":
+        from attn_cli.models.loading import choose_device
+
+        choose_device(device)
     told = read_pairs(pairs)
     if dev is None:
         told, aside = split(told, SET_ASIDE)
@@ -73,7 +82,7 @@ def run(
         aside = read_pairs(dev)
 
     from attn_cli.cli.training import TerminalWatcher
-    from attn_cli.train.run import Settings, train
+    from attn_cli.train.run import Settings, can_go_on, train
 
     settings = Settings(arch, steps, seed=seed, coreference=Settings.coreference if coreference else 0, guide=guide)
     try:
@@ -90,6 +99,7 @@ def run(
                 fuse=fuse,
             )
     except KeyboardInterrupt:
-        say(f"stopped; the same command with --resume goes on from {out}")
+        goes_on = f"the same command with --resume goes on from {out}"
+        say(f"stopped; {goes_on if can_go_on(out) else 'nothing was learned'}")
         raise
     say(f'saved {out}; try attn translate "The cat sat on the mat" --model {out}')

@@ -83,7 +83,7 @@ class TerminalWatcher:
             self._draw(self._sentence, model)
 
     def _draw(self, sentence: str, model: Toy) -> None:
-        translation = model.translate([sentence])[0]
+        translation = model.translate([sentence], truncate=True)[0]  # nothing may end a training that goes well
         self._talk.print(Text(clean(translation.text), style="bold"))
         alignment = model.info.alignment
         if alignment is None:
@@ -91,5 +91,5 @@ class TerminalWatcher:
         place = ",".join(name_head(alignment.layer, head) for head in alignment.heads)
         selection = Selection(kind="cross", head=place, rows=alignment.rows, special=False)
         screen = probe(sys.stderr, os.environ)
-        drawn = look(model.prepare(sentence, target=translation), selection, keep=False).draw(screen)
+        drawn = look(model.prepare(sentence, target=translation, truncate=True), selection, keep=False).draw(screen)
         self._talk.print(drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,10 @@ from attn_cli.train.objective import Guide
 from attn_cli.train.pairs import Pair, by_source
 from attn_cli.train.quality import Quality, judge
 from attn_cli.train.saving import (
+    damaged,
+    has_checkpoint,
     known_words,
+    make_folder,
     read_checkpoint,
     read_links,
     read_tokenizer,
@@ -38,7 +42,7 @@ from attn_cli.train.saving import (
 )
 from attn_cli.train.vocabulary import train_tokenizer
 
-__all__ = ["Progress", "Settings", "Watcher", "train"]
+__all__ = ["Progress", "Settings", "Watcher", "can_go_on", "train"]
 
 CHECKPOINTS = "training"
 """The folder, inside the model's, that a training can go on from."""
@@ -147,7 +151,10 @@ def train(
         fuse=architecture.fuse if fuse else "nothing",
     )
     if run.tensors is not None:
-        trainer.restore(run.tensors, run.step)
+        try:
+            trainer.restore(run.tensors, run.step)
+        except (KeyError, RuntimeError) as fault:  # other tensors, or of another shape
+            raise damaged(out / CHECKPOINTS) from fault
         run.tensors = None
     mixture = Mixture(run.tokenizer, pairs, run.links, settings.coreference, settings.seed, shape.positions)
     references = by_source(aside)
@@ -183,6 +190,11 @@ def train(
         raise
     save()
     show()
+
+
+def can_go_on(out: Path) -> bool:
+    """Whether there is a training in a model's folder that `resume` would take up."""
+    return has_checkpoint(out / CHECKPOINTS)
 
 
 def _steps(
@@ -243,10 +255,12 @@ class _Run:
     @classmethod
     def started(cls, out: Path, settings: Settings, pairs: Sequence[Pair], watcher: Watcher) -> _Run:
         """A new one: with a vocabulary and word alignments of its own."""
-        if (out / CHECKPOINTS).exists():
+        if has_checkpoint(out / CHECKPOINTS):
             raise OutputError(f"{out} holds a training already", "Add --resume to go on, or name another folder")
-        if out.exists() and any(out.iterdir()):
+        # What a start leaves that was stopped before its first checkpoint is written anew.
+        if out.exists() and any(path.name != CHECKPOINTS for path in out.iterdir()):
             raise OutputError(f"{out} is not empty", "Name a new folder with --out")
+        make_folder(out / CHECKPOINTS)
         links = None
         if settings.guide and "cross" in ARCHITECTURES[settings.arch].guide.heads:
             watcher.says("Aligning words")
@@ -261,8 +275,17 @@ class _Run:
     def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _Run:
         """One that was stopped."""
         tensors, state = read_checkpoint(out / CHECKPOINTS)
-        before = Settings(**state["settings"])
-        if replace(before, steps=settings.steps) != settings or state["pairs"] != len(pairs):
+        links = read_links(out / CHECKPOINTS)
+        try:
+            before = Settings(**state["settings"])
+            pairs_then, step, epoch, batch = (
+                operator.index(state[name]) for name in ("pairs", "step", "epoch", "batch")
+            )
+        except (KeyError, TypeError) as fault:
+            raise damaged(out / CHECKPOINTS) from fault
+        if links is None and before.guide and "cross" in ARCHITECTURES[before.arch].guide.heads:
+            raise damaged(out / CHECKPOINTS)
+        if replace(before, steps=settings.steps) != settings or pairs_then != len(pairs):
             raise InputError(
                 f"The training in {out} was begun with other settings or pairs: {_differences(before, settings)}",
                 "Give it the same again (only --steps may differ), or name another folder",
@@ -270,11 +293,11 @@ class _Run:
         return cls(
             settings,
             read_tokenizer(out / CHECKPOINTS),
-            read_links(out / CHECKPOINTS),
+            links,
             len(pairs),
-            step=state["step"],
-            epoch=state["epoch"],
-            batch=state["batch"],
+            step=step,
+            epoch=epoch,
+            batch=batch,
             tensors=tensors,
             saved=time.monotonic(),
         )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import regex
@@ -20,7 +21,10 @@ from attn_cli.models.toy.folder import CONFIG, TOKENIZER, WEIGHTS, WORDS
 from attn_cli.train.corpus import SpanLink
 
 __all__ = [
+    "damaged",
+    "has_checkpoint",
     "known_words",
+    "make_folder",
     "read_checkpoint",
     "read_links",
     "read_tokenizer",
@@ -106,16 +110,31 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for checkpoints.
+
+    Raises:
+        OutputError: it cannot be made, or nothing can be written in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        raise OutputError(f"{folder} cannot be made: {fault.strerror}", "Name another folder with --out") from fault
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return (folder / STATE).exists()
+
+
 def save_start(folder: Path, tokenizer: Tokenizer, links: Sequence[Sequence[SpanLink]] | None) -> None:
     """Write what a training makes once, before its first step.
 
     Raises:
         OutputError: it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise OutputError(f"{folder} cannot be made: {fault.strerror}", "Name another folder with --out") from fault
     write_whole(folder / TOKENIZER, tokenizer.to_str().encode())
     if links is not None:
         flat = [(number, *ours, *theirs) for number, pair in enumerate(links) for ours, theirs in pair]
@@ -132,7 +151,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     try:
         return Tokenizer.from_str((folder / TOKENIZER).read_text(encoding="utf-8"))
     except Exception as fault:  # the library raises nothing more particular
-        raise _damaged(folder) from fault
+        raise damaged(folder) from fault
 
 
 def read_links(folder: Path) -> list[list[SpanLink]] | None:
@@ -146,7 +165,7 @@ def read_links(folder: Path) -> list[list[SpanLink]] | None:
     try:
         count, *flat = load_file(folder / LINKS)["links"].tolist()
     except (OSError, KeyError, SafetensorError) as fault:
-        raise _damaged(folder) from fault
+        raise damaged(folder) from fault
     links: list[list[SpanLink]] = [[] for _ in range(count)]
     for number, *places in zip(*[iter(flat)] * 5, strict=True):
         start, end, other_start, other_end = places
@@ -154,7 +173,8 @@ def read_links(folder: Path) -> list[list[SpanLink]] | None:
     return links
 
 
-def _damaged(folder: Path) -> InputError:
+def damaged(folder: Path) -> InputError:
+    """What to say of a checkpoint that cannot be one."""
     return InputError(f"The checkpoint in {folder} is damaged", "Remove that folder and start anew, without --resume")
 
 
@@ -187,5 +207,5 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
             f"There is no checkpoint in {folder.parent} to go on from", "Leave --resume out to start anew"
         ) from fault
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as fault:
-        raise _damaged(folder) from fault
+        raise damaged(folder) from fault
     return tensors, state

@@ -47,7 +47,7 @@ def pairs(tmp_path: Path) -> str:
 def test_it_trains_judges_draws_and_goes_on(attn: Run, pairs: str, tmp_path: Path) -> None:
     out = str(tmp_path / "it")
     told = ["train", pairs, "--arch", "rnn-attention", "--out", out, "--no-compile", "--no-coreference"]
-    said = attn(*told, "--steps", "2", "--judge-every", "1", "--watch", "The cat sat")
+    said = attn(*told, "--steps", "2", "--judge-every", "1", "--watch", "The cat sat" + " and sat" * 400)
     assert "Learning a vocabulary" in said
     judged = [line for line in said.splitlines() if line.startswith("step ")]
     assert len(judged) == 2
@@ -79,3 +79,28 @@ def test_faults_are_told_before_anything_is_trained(attn: Run, pairs: str, tmp_p
     (tmp_path / "one.tsv").write_text("a\tb\nc\n")
     assert "line 2 has 1" in attn("train", str(tmp_path / "one.tsv"), "--out", out, code=3)
     assert "--out" in attn("train", pairs, code=2)
+    assert "'' is no path" in attn("train", pairs, "--out", "", code=2)
+    assert "The text of --watch is empty" in attn("train", pairs, "--out", out, "--watch", "", code=3)
+    assert "is more than 9" in attn("train", pairs, "--out", out, "--seed", "9" * 23, code=2)
+    assert not Path(out).exists()
+
+
+def test_a_device_that_is_not_there_is_told_first(
+    attn: Run, pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    out = tmp_path / "it"
+    assert "finds no cuda device" in attn("train", pairs, "--out", str(out), "--device", "cuda", code=5)
+    assert not out.exists()
+
+
+def test_a_stop_promises_no_more_than_there_is(
+    attn: Run, pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "it"
+    monkeypatch.setattr(run, "train_tokenizer", stopped)
+    said = attn("train", pairs, "--out", str(out), "--no-guide", code=130)
+    assert said.endswith("stopped; nothing was learned\n")

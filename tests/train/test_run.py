@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from attn_cli.errors import InputError, OutputError
 from attn_cli.models import load
@@ -21,7 +22,7 @@ from attn_cli.train import architectures, grammar, run
 from attn_cli.train.loop import Schedule
 from attn_cli.train.pairs import Pair, by_source, read_pairs, split
 from attn_cli.train.quality import Quality, judge
-from attn_cli.train.run import Progress, Settings, train
+from attn_cli.train.run import Progress, Settings, can_go_on, train
 from attn_cli.train.saving import known_words
 from tests.train.small import SMALL, small_architectures
 
@@ -140,6 +141,53 @@ def test_what_cannot_go_on_says_why(pairs: list[Pair], tmp_path: Path) -> None:
     (tmp_path / "it" / "training" / "state.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         train(pairs, [], settings("rnn"), tmp_path / "it", Listener(), resume=True)
+
+
+def test_what_is_damaged_is_told_as_such(pairs: list[Pair], tmp_path: Path) -> None:
+    folder = tmp_path / "it" / "training"
+    train(pairs, [], settings("transformer", 10), tmp_path / "it", Listener(), fuse=False)
+    state = json.loads((folder / "state.json").read_text())
+
+    def refused() -> None:
+        with pytest.raises(InputError, match="is damaged"):
+            train(pairs, [], settings("transformer", 20), tmp_path / "it", Listener(), resume=True, fuse=False)
+
+    for changed in ({"step": "x"}, {"settings": {"arch": "rnn"}}, {"settings": 3}, {"batch": None}):
+        (folder / "state.json").write_text(json.dumps(state | changed))
+        refused()
+    (folder / "state.json").write_text(json.dumps(state))
+    tensors = folder / state["tensors"]
+    whole = load_file(tensors)
+    for name, tensor in (("other", torch.zeros(3)), ("weights/model.shared.weight", torch.zeros(3, 5))):
+        changed_tensors = {name: tensor} if name == "other" else {**whole, name: tensor}
+        save_file(changed_tensors, tensors)
+        refused()
+    save_file(whole, tensors)
+    (folder / "links.safetensors").unlink()
+    refused()
+
+
+def test_a_start_that_was_stopped_can_be_made_anew(pairs: list[Pair], tmp_path: Path) -> None:
+    class Hasty(Listener):
+        def says(self, what: str) -> None:
+            super().says(what)
+            if what == "Reading the pairs":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, [], settings("transformer", 10), tmp_path / "it", Hasty(), fuse=False)
+    assert (tmp_path / "it" / "training" / "tokenizer.json").exists()
+    assert not can_go_on(tmp_path / "it")
+    train(pairs, [], settings("transformer", 10), tmp_path / "it", Listener(), fuse=False)
+    assert can_go_on(tmp_path / "it")
+
+
+def test_a_folder_that_cannot_be_made_is_told_first(pairs: list[Pair], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    listener = Listener()
+    with pytest.raises(OutputError, match="cannot be made"):
+        train(pairs, [], settings("transformer"), tmp_path / "file" / "it", listener)
+    assert not listener.said
 
 
 def test_a_folder_with_something_in_it_is_left_alone(pairs: list[Pair], tmp_path: Path) -> None:
