@@ -51,7 +51,7 @@ def run(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**63 - 1, metavar="N", help="What all random choices come from.")
+        int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="What all random choices come from.")
     ] = 1,
     coreference: Annotated[
         bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
