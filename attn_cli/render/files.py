@@ -20,7 +20,7 @@ from typing import Any
 
 from attn_cli.errors import OutputError
 
-__all__ = ["RECORDS", "SUFFIXES", "Destination", "destination"]
+__all__ = ["RECORDS", "SUFFIXES", "Destination", "check_folder", "destination"]
 
 RECORDS = (".json", ".jsonl", ".csv", ".npz")
 DRAWINGS = (".svg", ".html", ".txt")
@@ -178,11 +178,16 @@ def destination(path: str, *, force: bool = False, maps: bool = True) -> Destina
     found = Destination(place, suffix, target, force=force, device=device)
     if not device:
         found.check_free()
-        _check_folder(found.target.parent)
+        check_folder(found.target.parent)
     return found
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Make sure that files can be made in a folder.
+
+    Raises:
+        OutputError: they cannot, or there is no such folder.
+    """
     if not folder.is_dir():
         raise OutputError(f"There is no folder {folder}", f"Make it with mkdir -p {shlex.quote(str(folder))}")
     try:

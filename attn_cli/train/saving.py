@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import regex
@@ -18,6 +17,7 @@ from tokenizers import Tokenizer
 
 from attn_cli.errors import InputError, OutputError
 from attn_cli.models.toy.folder import CONFIG, TOKENIZER, WEIGHTS, WORDS
+from attn_cli.render.files import check_folder
 from attn_cli.train.corpus import SpanLink
 
 __all__ = [
@@ -118,10 +118,9 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
     except OSError as fault:
         raise OutputError(f"{folder} cannot be made: {fault.strerror}", "Name another folder with --out") from fault
+    check_folder(folder)
 
 
 def has_checkpoint(folder: Path) -> bool:
