@@ -9,7 +9,7 @@ import typer
 
 from attn_cli.cli.streams import say
 from attn_cli.encoding import check_text
-from attn_cli.errors import UsageError
+from attn_cli.errors import OutputError, UsageError, shortened
 
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
 
@@ -67,8 +67,13 @@ def run(
     """Run the command."""
     from attn_cli.train.pairs import read_pairs, split
 
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file", "Name a folder with --out")
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file", "Name a folder with --out")
+    except OSError as fault:
+        raise OutputError(
+            f"{shortened(str(out))} cannot be a folder: {fault.strerror}", "Choose another name"
+        ) from fault
     if watch is not None:
         check_text(watch, "The text of --watch")
     if device != "cpu":

@@ -114,9 +114,18 @@ class Trainer:
         return state
 
     def restore(self, state: Mapping[str, torch.Tensor], step: int) -> None:
-        """Go on from what `state` gave."""
+        """Go on from what `state` gave.
+
+        Raises:
+            KeyError: a tensor is missing.
+            ValueError: one has another shape.
+        """
         self.step = step
         for name, weight in self.weights.items():
+            for part in ("weights", "average", "exp_avg", "exp_avg_sq"):
+                tensor = state.get(f"{part}/{name}", weight)
+                if tensor.shape != weight.shape:
+                    raise ValueError(f"{part}/{name} is {tuple(tensor.shape)} and not {tuple(weight.shape)}")
             with torch.no_grad():
                 weight.copy_(state[f"weights/{name}"])
                 self.average[name].copy_(state[f"average/{name}"])

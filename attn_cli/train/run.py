@@ -153,7 +153,7 @@ def train(
     if run.tensors is not None:
         try:
             trainer.restore(run.tensors, run.step)
-        except (KeyError, RuntimeError) as fault:  # other tensors, or of another shape
+        except (KeyError, ValueError) as fault:
             raise damaged(out / CHECKPOINTS) from fault
         run.tensors = None
     mixture = Mixture(run.tokenizer, pairs, run.links, settings.coreference, settings.seed, shape.positions)
@@ -180,11 +180,13 @@ def train(
         with patience(lambda: watcher.says("Stopping after this step")) as asked:
             for progress in _steps(trainer, run, mixture, settings, judge_every, asked):
                 watcher.steps(progress)
-                if trainer.step % judge_every == 0 and trainer.step < settings.steps:
-                    show()
-                if time.monotonic() - run.saved > SAVE_EVERY:
+                judging = trainer.step % judge_every == 0 and trainer.step < settings.steps
+                # There is no model without a checkpoint beside it.
+                if judging or time.monotonic() - run.saved > SAVE_EVERY:
                     save()
                     run.saved = time.monotonic()
+                if judging:
+                    show()
     except KeyboardInterrupt:
         save()
         raise
@@ -283,6 +285,8 @@ class _Run:
             )
         except (KeyError, TypeError) as fault:
             raise damaged(out / CHECKPOINTS) from fault
+        if min(step, epoch, batch) < 0:
+            raise damaged(out / CHECKPOINTS)
         if links is None and before.guide and "cross" in ARCHITECTURES[before.arch].guide.heads:
             raise damaged(out / CHECKPOINTS)
         if replace(before, steps=settings.steps) != settings or pairs_then != len(pairs):

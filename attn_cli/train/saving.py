@@ -135,7 +135,9 @@ def save_start(folder: Path, tokenizer: Tokenizer, links: Sequence[Sequence[Span
         OutputError: it cannot be written.
     """
     write_whole(folder / TOKENIZER, tokenizer.to_str().encode())
-    if links is not None:
+    if links is None:
+        (folder / LINKS).unlink(missing_ok=True)  # of a start before
+    else:
         flat = [(number, *ours, *theirs) for number, pair in enumerate(links) for ours, theirs in pair]
         table = torch.tensor([len(links), *chain.from_iterable(flat)], dtype=torch.int32)
         _save_tensors(folder / LINKS, {"links": table})
@@ -163,18 +165,20 @@ def read_links(folder: Path) -> list[list[SpanLink]] | None:
         return None
     try:
         count, *flat = load_file(folder / LINKS)["links"].tolist()
-    except (OSError, KeyError, SafetensorError) as fault:
+        links: list[list[SpanLink]] = [[] for _ in range(count)]
+        for number, *places in zip(*[iter(flat)] * 5, strict=True):
+            start, end, other_start, other_end = places
+            links[number].append(((start, end), (other_start, other_end)))
+    except (OSError, LookupError, TypeError, ValueError, SafetensorError) as fault:
         raise damaged(folder) from fault
-    links: list[list[SpanLink]] = [[] for _ in range(count)]
-    for number, *places in zip(*[iter(flat)] * 5, strict=True):
-        start, end, other_start, other_end = places
-        links[number].append(((start, end), (other_start, other_end)))
     return links
 
 
 def damaged(folder: Path) -> InputError:
     """What to say of a checkpoint that cannot be one."""
-    return InputError(f"The checkpoint in {folder} is damaged", "Remove that folder and start anew, without --resume")
+    return InputError(
+        f"The checkpoint in {folder} is damaged", f"Remove {folder.parent} and start anew, without --resume"
+    )
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
@@ -198,13 +202,11 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     Raises:
         InputError: there is none, or it is damaged.
     """
+    if not has_checkpoint(folder):
+        raise InputError(f"There is no checkpoint in {folder.parent} to go on from", "Leave --resume out to start anew")
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         tensors: dict[str, torch.Tensor] = load_file(folder / state["tensors"])
-    except FileNotFoundError as fault:
-        raise InputError(
-            f"There is no checkpoint in {folder.parent} to go on from", "Leave --resume out to start anew"
-        ) from fault
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as fault:
         raise damaged(folder) from fault
     return tensors, state

@@ -152,17 +152,25 @@ def test_what_is_damaged_is_told_as_such(pairs: list[Pair], tmp_path: Path) -> N
         with pytest.raises(InputError, match="is damaged"):
             train(pairs, [], settings("transformer", 20), tmp_path / "it", Listener(), resume=True, fuse=False)
 
-    for changed in ({"step": "x"}, {"settings": {"arch": "rnn"}}, {"settings": 3}, {"batch": None}):
+    for changed in ({"step": "x"}, {"settings": {"arch": "rnn"}}, {"settings": 3}, {"batch": None}, {"batch": -1}):
         (folder / "state.json").write_text(json.dumps(state | changed))
         refused()
     (folder / "state.json").write_text(json.dumps(state))
     tensors = folder / state["tensors"]
     whole = load_file(tensors)
-    for name, tensor in (("other", torch.zeros(3)), ("weights/model.shared.weight", torch.zeros(3, 5))):
+    for name, tensor in (
+        ("other", torch.zeros(3)),
+        ("weights/model.shared.weight", torch.zeros(3, 5)),
+        ("exp_avg/model.shared.weight", torch.zeros(1, 1)),
+    ):
         changed_tensors = {name: tensor} if name == "other" else {**whole, name: tensor}
         save_file(changed_tensors, tensors)
         refused()
+    tensors.unlink()
+    refused()
     save_file(whole, tensors)
+    save_file({"links": torch.tensor([3, 7], dtype=torch.int32)}, folder / "links.safetensors")
+    refused()
     (folder / "links.safetensors").unlink()
     refused()
 
