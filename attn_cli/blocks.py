@@ -40,6 +40,7 @@ __all__ = [
     "each_head",
     "key_tokens",
     "query_tokens",
+    "side_by_side",
     "stream_each",
 ]
 
@@ -218,6 +219,7 @@ class Block:
 
 Eat = Callable[[Block], None]
 
+Part = TypeVar("Part")
 Reduced = TypeVar("Reduced")
 
 WORTH_THREADS = 2**19
@@ -229,7 +231,7 @@ def _threads() -> ThreadPoolExecutor:
     # Imported late: a short text never needs it.
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="heads")
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="attn")
 
 
 def each_head(reduce: Callable[[int], Reduced], weights: Float[np.ndarray, "head query key"]) -> list[Reduced]:
@@ -239,8 +241,19 @@ def each_head(reduce: Callable[[int], Reduced], weights: Float[np.ndarray, "head
         reduce: may be called from several threads, but for each head once.
         weights: of the heads.
     """
-    mapped = map if weights.size < WORTH_THREADS else _threads().map
-    return list(mapped(reduce, range(len(weights))))
+    if weights.size < WORTH_THREADS:
+        return [reduce(head) for head in range(len(weights))]
+    return side_by_side(reduce, range(len(weights)))
+
+
+def side_by_side(work: Callable[[Part], Reduced], parts: Sequence[Part]) -> list[Reduced]:
+    """What becomes of each part, as many at a time as there are processor cores; one alone needs no thread.
+
+    Args:
+        work: may be called from several threads, but for each part once.
+        parts: of something.
+    """
+    return list(map(work, parts) if len(parts) < 2 else _threads().map(work, parts))
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Steps, Tokens
+from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Steps, Tokens, side_by_side
 from attn_cli.encoding import check_text
 from attn_cli.errors import InputError, UsageError, counted, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Toy", "load"]
 
-BATCH = 64
+BATCH = 32
 """Texts that are translated side by side."""
 LISTED = 8
 """Rare words that a note names."""
@@ -151,16 +152,20 @@ class Toy:
         self._check_languages(languages)
         read = [self._read(text, "text", truncate) for text in texts]
         order = sorted(range(len(texts)), key=lambda index: len(read[index][0].ids))
-        made: dict[int, Translation] = {}
-        for first in range(0, len(order), BATCH):
-            part = order[first : first + BATCH]
+        parts = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
+
+        def write(part: Sequence[int]) -> list[tuple[int, Translation]]:
             ids = np.full((len(part), len(read[part[-1]][0].ids)), PAD)
             for row, index in enumerate(part):
                 ids[row, : len(read[index][0].ids)] = read[index][0].ids
             limits = np.asarray([self._most(len(read[index][0].ids), decoding) for index in part])
             found = search(self.network, ids, limits, decoding.beam)
-            for index, limit, tokens in zip(part, limits.tolist(), found, strict=True):
-                made[index] = self._translation(tokens, limit, read[index][1])
+            return [
+                (index, self._translation(tokens, limit, read[index][1]))
+                for index, limit, tokens in zip(part, limits.tolist(), found, strict=True)
+            ]
+
+        made = dict(chain.from_iterable(side_by_side(write, parts)))
         return [made[index] for index in range(len(texts))]
 
     def _most(self, source: int, decoding: Decoding) -> int:
