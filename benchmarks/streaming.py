@@ -16,6 +16,7 @@ held at once (its imports and weights included).
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -79,6 +80,7 @@ WAYS: dict[str, Callable[[Any, Any], None]] = {
 
 def measure(way: str) -> dict[str, float]:
     """Seconds and bytes of one way, in this process."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as attn itself does, before NumPy is imported
     import torch
     from transformers import AutoModel, GPT2Config
 
