@@ -152,7 +152,9 @@ class HeadOptions:
         if given.get("measure", base.measure) != "scores":
             return given
         if self.tokens is False:
-            raise UsageError("A word of several pieces has no single score", "Leave --words out, or add --weights")
+            raise UsageError(
+                "A word of several pieces has no single score", "Leave --words out, or add --measure weights"
+            )
         return {**given, "unit": "token"}
 
     def _given(self) -> dict[str, Any]:

@@ -153,7 +153,9 @@ class Differences:
     layers: Mapping[int, _Layer]
 
     def maps(self, layer: int, head: int) -> tuple[Float[np.ndarray, "row key"], Float[np.ndarray, "row key"]]:
-        """A head's weights in A and in B: rows are those compared, columns the keys of either."""
+        """A head's weights in A and in B: rows are those compared, columns the keys of either. Of scores, not-a-number
+        where the row cannot see the key.
+        """
         found = self.layers[layer]
         index = found.heads.index(head)
         return found.a[index], found.b[index]
@@ -303,6 +305,8 @@ class _Lay:
         laid.weights[:, places[:, None], own] = weights[:, rows[:, None], self.keys[own]]
         visible = block.visible[rows]
         laid.seen[places] = (self.keys >= visible[:, :1]) & (self.keys < visible[:, 1:]) & (self.keys >= 0)
+        if self._scores:  # where a key has no weight, it has no score either
+            laid.weights[:, places] = np.where(laid.seen[places], laid.weights[:, places], np.float32(np.nan))
         if block.sink is not None:
             laid.sink[:, places] = block.sink[:, rows]
 

@@ -136,7 +136,7 @@ def test_a_record_can_be_looked_at_in_every_other_way(attn: Run, tmp_path: Path)
     for selection in SELECTIONS:
         if "--scores" in selection:
             assert "Save it again with --scores" in attn("view", file, *selection, code=4)
-            assert "add --weights" in attn("view", file, "--words", *selection, code=2)
+            assert "add --measure weights" in attn("view", file, "--words", *selection, code=2)
         elif "--verify" not in selection:
             assert attn("view", file, *selection) == attn("inspect", SENTENCE, "--model", "MODEL", *selection)
 

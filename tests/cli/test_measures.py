@@ -205,7 +205,18 @@ def test_changes_of_scores(attn: Run) -> None:
     assert (head["largest"]["query"], head["largest"]["key"]) == (row, key)
     shown = attn("diff", TEXT, other, "--head", "0.2", "--measure", "scores", "--query", "dog", "--model", "MODEL")
     assert f"{rows[2]:.3f} nats" in shown
+    a, b = (centred_scores(attn, text, "0.2") for text in (TEXT, other))
+    ranked = attn("diff", TEXT, other, "--layer", "0", "--measure", "scores", "--query", "on", "--model", "MODEL")
+    (line,) = (line for line in ranked.splitlines() if line.startswith(" 0.2 "))
+    assert [float(found) for found in re.findall(r"sat ([+-]\d+\.\d\d)", line)] == [
+        pytest.approx(side[4, 3], abs=0.006) for side in (a, b)
+    ]
     asked = ("diff", TEXT, other, "--measure", "scores", "--model", "MODEL")
     assert "nats, which is above 0.01" in attn(*asked, "--fail-above", "0.01", code=1)
     attn(*asked, "--fail-above", "99")
+    longer = finding(attn, "diff", TEXT, TEXT + " again", "--head", "0.2", "--query", "on")["heads"][0]
+    missing = [place for place, score in enumerate(longer["a"][0]) if score is None]
+    assert len(missing) == 1
+    assert longer["b"][0][missing[0]] is not None
+    assert longer["largest"]["key"] != missing[0]
     assert "No divergence is more than 1" in attn("diff", TEXT, other, "--fail-above", "1.5", code=2)

@@ -148,7 +148,7 @@ class DiffView(Finding):
         kind = found.plans[0].kind
         for head in self.heads:
             a, b = found.maps(head.layer, head.head)
-            keys = np.abs(b - a).argmax(axis=1)
+            keys = np.nan_to_num(np.abs(b - a), nan=-1.0).argmax(axis=1)
             for row, (place, key) in enumerate(zip(found.chosen, keys.tolist(), strict=True)):
                 front = (kind, head.layer, head.head, place, found.queries.labels[place])
                 yield *front, float(head.rows[row]), key, found.keys.labels[key], float(a[row, key]), float(b[row, key])
@@ -361,10 +361,12 @@ class DiffView(Finding):
             weights = self.found.maps(head.layer, head.head)[side][row]
             parts: list[Part] = []
             for key in np.argsort(-weights, kind="stable")[: plan.selection.top_k].tolist():
-                if weights[key] <= 0:
+                if not weights[key] > 0:
                     break
                 label = _cut_to(plan.keys.labels[int(index[key])], 10, screen)
-                piece = f"{'  ' if parts else ''}{label} {number(float(weights[key]), unicode=screen.unicode)}"
+                value = float(weights[key])
+                text = f"{value:+.2f}" if self._scores else number(value, unicode=screen.unicode)
+                piece = f"{'  ' if parts else ''}{label} {text}"
                 if parts and cells(parts) + width(piece) > room:
                     break
                 parts.append((piece, DIM if parts else PLAIN))
