@@ -10,9 +10,10 @@ from attn_cli.blocks import Eat, ModelInfo, Report, Request, Source, Tokens, que
 from attn_cli.errors import ModelError
 from attn_cli.measure.alignment import strongest
 from attn_cli.plan import make_plan
+from attn_cli.regroup import Regroup
 from attn_cli.render.views.alignment import AlignmentView
 from attn_cli.selection import Rows, Selection
-from attn_cli.words import Regroup, at_spaces, spaced_words
+from attn_cli.words import at_spaces, spaced_words
 
 __all__ = ["Aligned", "WordLink", "align"]
 

@@ -8,7 +8,7 @@ answer needs and not layers x heads x queries x keys.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alignment",
+    "Batch",
     "Block",
     "Companion",
     "Eat",
@@ -215,6 +216,35 @@ class Block:
     asked for."""
     steps: Steps | None = None
     """Queries, keys and values; only when asked for."""
+    rows: Int[np.ndarray, "query"] | None = None
+    """Position of each row in its own text, where rows of several texts stand one below the other (`RegroupBatch`)."""
+
+    @property
+    def positions(self) -> Int[np.ndarray, "query"]:
+        """Position of each row in its text."""
+        return np.arange(self.start, self.start + len(self.visible)) if self.rows is None else self.rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Some heads of one layer over several whole texts, each filled up to the longest."""
+
+    kind: Kind
+    layer: int
+    heads: tuple[int, ...]
+    """The model's numbers of the heads along the second axis."""
+    weights: Float[np.ndarray, "text head query key"]
+    """float32; 0 where a text has ended."""
+    visible: Int[np.ndarray, "text query 2"]
+    """As in a `Block`; 0 and 0 where a text has ended."""
+    sizes: Sequence[tuple[int, int]]
+    """Queries and keys of each text."""
+
+    def block(self, text: int) -> Block:
+        """That of one text."""
+        queries, keys = self.sizes[text]
+        weights = self.weights[text, :, :queries, :keys]
+        return Block(self.kind, self.layer, self.heads, 0, weights, self.visible[text, :queries])
 
 
 Eat = Callable[[Block], None]
@@ -318,28 +348,55 @@ class Source(Protocol):
 class Companion(Protocol):
     """A `Source` that can be run side by side with others of its model."""
 
-    def stream_with(
-        self, sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]
-    ) -> Iterable[Report]:
-        """Run all of these, itself among them; see `stream_each`."""
+    def run_with(self, sources: Sequence[Source], request: Request) -> tuple[Sequence[Batch], Sequence[Report]] | None:
+        """Run all of these at once, itself among them.
+
+        Returns:
+            all their layers, held at once, and what is to be said of each text; None where they must be run one after
+            another.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: what it gave are not attention weights.
+        """
 
 
-def stream_each(sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]) -> Iterable[Report]:
+def stream_each(
+    sources: Sequence[Source],
+    request: Request,
+    turn: Callable[[Source], Eat],
+    turn_all: Callable[[Sequence[Source]], Callable[[Batch], None]] | None = None,
+) -> Iterator[Report]:
     """Run several texts, side by side where their model can.
 
     Args:
         sources: texts given to one model, or records.
         request: which heads.
         turn: called with each text before its blocks come; they come to what it returns.
+        turn_all: called with all the texts instead, where they are run side by side.
 
     Raises:
         ModelError: the model could not be run.
         ExactnessError: what it gave are not attention weights.
     """
     first = sources[0]
-    if len(sources) > 1 and isinstance(first, Companion):
-        return first.stream_with(sources, request, turn)
-    return (source.stream(request, turn(source)) for source in sources)
+    found = first.run_with(sources, request) if len(sources) > 1 and isinstance(first, Companion) else None
+    if found is None:
+        for source in sources:
+            yield source.stream(request, turn(source))
+        return
+    batches, reports = found
+    if turn_all is not None:
+        eat_all = turn_all(sources)
+        for batch in batches:
+            eat_all(batch)
+        yield from reports
+        return
+    for text, (source, report) in enumerate(zip(sources, reports, strict=True)):
+        eat = turn(source)
+        for batch in batches:
+            eat(batch.block(text))
+        yield report
 
 
 def key_tokens(source: Source, kind: Kind) -> Tokens:

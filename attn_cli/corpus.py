@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Protocol, TypeVar, runtime_checkable
 
-from attn_cli.blocks import Eat, Report, Request, Source, stream_each
+from attn_cli.blocks import Batch, Eat, Report, Request, Source, stream_each
 
 __all__ = ["Collect", "gather", "groups"]
 
@@ -20,6 +20,10 @@ MOST_WEIGHTS = 2**24
 """Weights of a group of texts that are held at once: 64 megabytes."""
 MOST_TOKENS = 2**13
 """Tokens of a group, padding among them."""
+MOST_TOKENS_CPU = 2**10
+"""The same on a processor, which is faster where one layer's states stay in its cache."""
+SHORT = 128
+"""Texts of no more tokens are reduced at once; with longer ones the calls for each cost little."""
 
 
 @runtime_checkable
@@ -31,6 +35,14 @@ class Collect(Protocol):
 
     def turn(self, source: Source) -> Eat:
         """Turn to the next text; its blocks come to what is returned."""
+
+
+@runtime_checkable
+class CollectAll(Protocol):
+    """Sums over several texts at once."""
+
+    def turn_all(self, sources: Sequence[Source]) -> Callable[[Batch], None]:
+        """Turn to these texts; their layers come to what is returned."""
 
 
 def gather(
@@ -63,11 +75,13 @@ def gather(
     verified: list[float] = []
     while not stopped() and (window := list(islice(rest, WINDOW))):
         request = replace(collect.request(window[0]), verify=verify)
+        most = MOST_TOKENS_CPU if window[0].model.device == "cpu" else MOST_TOKENS
         heads = sum(len(heads) for layers in request.heads.values() for heads in layers.values())
-        for group in groups(window, lambda source: len(source.source) + len(source.target or ()), heads):
+        for group in groups(window, _tokens, heads, most):
             if stopped():
                 break
-            for report in stream_each(group, request, collect.turn):
+            turn_all = collect.turn_all if isinstance(collect, CollectAll) and _tokens(group[-1]) <= SHORT else None
+            for report in stream_each(group, request, collect.turn, turn_all):
                 done += 1
                 notes.update(set(report.notes))
                 verified += [] if report.verified is None else [report.verified]
@@ -84,19 +98,24 @@ def _told(notes: Counter[str], done: int) -> Iterator[str]:
         yield f"Some of the {done:,} texts have notes of their own ({sum(some.values()):,} in all), such as: {first}"
 
 
-def groups(sources: Sequence[Sized], tokens: Callable[[Sized], int], heads: int) -> Iterator[list[Sized]]:
+def _tokens(source: Source) -> int:
+    return len(source.source) + len(source.target or ())
+
+
+def groups(sources: Sequence[Sized], tokens: Callable[[Sized], int], heads: int, most: int) -> Iterator[list[Sized]]:
     """Texts of like length together, as many as may be held at once; the shortest first.
 
     Args:
         sources: some texts.
         tokens: how long one is.
         heads: how many maps each has.
+        most: tokens of a group, padding among them.
     """
     group: list[Sized] = []
     for source in sorted(sources, key=tokens):
         size = tokens(source)
         many = len(group) + 1
-        if group and (many * heads * size**2 > MOST_WEIGHTS or many * size > MOST_TOKENS):
+        if group and (many * heads * size**2 > MOST_WEIGHTS or many * size > most):
             yield group
             group = []
         group.append(source)

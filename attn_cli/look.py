@@ -12,6 +12,7 @@ from attn_cli.measure.measured import measured
 from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
+from attn_cli.regroup import Regroup
 from attn_cli.render.csv import CsvTable, weight_columns, weight_rows
 from attn_cli.render.document import Document, head_rows
 from attn_cli.render.json import to_json
@@ -20,7 +21,6 @@ from attn_cli.render.page import html_fragment
 from attn_cli.render.screen import Screen
 from attn_cli.render.views import View, make_view
 from attn_cli.selection import Rows, Selection
-from attn_cli.words import Regroup
 
 __all__ = ["Seen", "look", "notebook_html"]
 

@@ -18,9 +18,9 @@ from attn_cli.errors import ModelError
 from attn_cli.measure.heads import CollectHeads, HeadsFound
 from attn_cli.measure.pronouns import CollectPronouns, Pronoun
 from attn_cli.plan import Plan, make_plan
+from attn_cli.regroup import Regroup
 from attn_cli.roles import COREFERENCE, ROLES
 from attn_cli.selection import Selection
-from attn_cli.words import Regroup
 
 __all__ = ["Reads", "probe", "repeated", "with_pronouns"]
 

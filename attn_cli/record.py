@@ -10,6 +10,7 @@ import numpy as np
 
 from attn_cli import __version__
 from attn_cli.blocks import (
+    WORTH_THREADS,
     Block,
     Eat,
     Kind,
@@ -18,9 +19,9 @@ from attn_cli.blocks import (
     Request,
     Source,
     Tokens,
-    each_head,
     key_tokens,
     query_tokens,
+    side_by_side,
 )
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
 from attn_cli.selection import Selection
@@ -34,9 +35,9 @@ ROW_TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "float64": 1e-3, "float16
 
 
 def check_rows(
-    weights: Float[np.ndarray, "head query key"],
-    visible: Int[np.ndarray, "query 2"],
-    sink: Float[np.ndarray, "head query"] | None,
+    weights: Float[np.ndarray, "*texts head query key"],
+    visible: Int[np.ndarray, "*texts query 2"],
+    sink: Float[np.ndarray, "*texts head query"] | None,
     where: str,
     dtype: str = "float32",
 ) -> None:
@@ -56,12 +57,12 @@ def check_rows(
     # weight that is no number leaves its row's sum none.
     ones = np.ones(weights.shape[-1], weights.dtype)
 
-    def reduce(head: int) -> tuple[Float[np.ndarray, "query"], float]:
+    def reduce(part: Float[np.ndarray, "*parts query key"]) -> tuple[Float[np.ndarray, "*parts query"], float]:
         with np.errstate(invalid="ignore", over="ignore"):
-            return weights[head] @ ones, float(weights[head].min(initial=0))
+            return part @ ones, float(part.min(initial=0))
 
-    reduced = each_head(reduce, weights)
-    sums = np.array([row for row, _ in reduced], np.float64).reshape(weights.shape[:2])
+    reduced = side_by_side(reduce, [weights] if weights.size < WORTH_THREADS else list(weights))
+    sums = np.array([row for row, _ in reduced], np.float64).reshape(weights.shape[:-1])
     if not np.isfinite(sums).all() or (sink is not None and not np.isfinite(sink).all()):
         raise ExactnessError(f"{where} has weights that are not numbers", NOT_NUMBERS)
     if any(least < 0 for _, least in reduced):
@@ -70,11 +71,11 @@ def check_rows(
         sums = sums + sink
     tolerance = ROW_TOLERANCE.get(dtype, 1e-3)
     # A query that can see nothing (padding, some windows) may have a row of zeros, and no other may.
-    wrong = (np.abs(sums - 1) > tolerance) & ((sums != 0) | (visible[:, 0] < visible[:, 1]))
+    wrong = (np.abs(sums - 1) > tolerance) & ((sums != 0) | (visible[..., None, :, 0] < visible[..., None, :, 1]))
     if wrong.any():
-        head, query = (int(i) for i in np.argwhere(wrong)[0])
+        first = tuple(np.argwhere(wrong)[0].tolist())
         raise ExactnessError(
-            f"{where}: row {query} of head number {head} sums to {sums[head, query]:.4f} and not to 1",
+            f"{where}: row {first[-1]} of head number {first[-2]} sums to {sums[first]:.4f} and not to 1",
             "This model's attention is not a plain softmax",
         )
 

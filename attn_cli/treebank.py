@@ -7,12 +7,12 @@ so that each word's place in it is known.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attn_cli.blocks import Eat, ModelInfo, Report, Request, Source, Tokens, stream_each
+from attn_cli.blocks import Batch, Companion, Eat, ModelInfo, Report, Request, Source, Tokens
 from attn_cli.encoding import decode_text
 from attn_cli.errors import InputError
 from attn_cli.words import Units, at_cells
@@ -69,13 +69,10 @@ class TreeSource:
         """Run the model."""
         return self.inner.stream(request, eat)
 
-    def stream_with(
-        self, sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]
-    ) -> Iterable[Report]:
-        """Run these, side by side where their model can; see `blocks.stream_each`."""
-        outer = {id(source.inner): source for source in sources if isinstance(source, TreeSource)}
-        inner = [source.inner for source in outer.values()]
-        return stream_each(inner, request, lambda source: turn(outer[id(source)]))
+    def run_with(self, sources: Sequence[Source], request: Request) -> tuple[Sequence[Batch], Sequence[Report]] | None:
+        """Run these side by side, where their model can."""
+        inner = [source.inner if isinstance(source, TreeSource) else source for source in sources]
+        return inner[0].run_with(inner, request) if isinstance(inner[0], Companion) else None
 
     def units(self) -> Units:
         """The treebank's words, without special tokens; words that share a piece are one."""

@@ -1,25 +1,25 @@
-"""Tokens to words, and maps of tokens to maps of words.
+"""Tokens to words.
 
 Words are what stands between Unicode word boundaries (UAX #29). Pieces join the word that their offsets fall in, never
-by marker characters, so one rule serves every tokenizer. The weight *to* a word is the sum over its pieces and the
-weight *from* a word is the mean over its pieces (Clark et al. 2019, section 4.1), so rows still sum to 1.
+by marker characters, so one rule serves every tokenizer.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import Literal
 
 import numpy as np
 import regex
 
-from attn_cli.blocks import Block, Eat, Kind, Token, Tokens, Word
-from attn_cli.shapes import Bool, Float, Int
+from attn_cli.blocks import Token, Tokens, Word
+from attn_cli.shapes import Bool, Int
 
-__all__ = ["Regroup", "Units", "at_spaces", "make_tokens", "spaced_words", "written_offsets"]
+__all__ = ["Units", "at_spaces", "make_tokens", "spaced_words", "written_offsets"]
 
 WORD_BOUNDARY = regex.compile(r"(?wV1)\b")
 SPACED_WORD = regex.compile(r"[^ \t]+")
@@ -240,6 +240,14 @@ class Units:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def read_as(self) -> tuple[str | None, ...]:
+        """What must be equal for two units shown to be the same word; None for what is no word."""
+        return tuple(
+            label.casefold() if not special and any(map(str.isalnum, label)) else None
+            for label, special in zip(self.labels, self.special, strict=True)
+        )
+
     @property
     def plain(self) -> bool:
         """Every token is a unit of its own and all are shown."""
@@ -270,108 +278,3 @@ class Units:
     def shown_before(self) -> Int[np.ndarray, "all_units_and_end"]:
         """How many shown units come before each unit, and in all."""
         return np.concatenate([[0], np.cumsum(self.shown)])
-
-
-class Regroup:
-    """A collector that turns blocks of tokens into blocks of units, and hands those to another.
-
-    Sums over a key's tokens, averages over a query's, drops what is hidden and renormalises the rows. `start`, rows and
-    columns of what it hands on are counted in shown units. Scores are only possible where each token is a unit: a word
-    of several pieces has no single score.
-    """
-
-    def __init__(self, queries: Units, keys: Units, eat: Eat) -> None:
-        self.queries, self.keys, self.eat = queries, keys, eat
-        self._query_unit = queries.unit_of_token()
-        self._key_unit = keys.unit_of_token()
-        self._query_before = queries.shown_before()
-        self._key_before = keys.shown_before()
-        self._pieces = np.diff([*queries.starts, queries.tokens])
-        self._pending: dict[tuple[Kind, int], tuple[int, Block]] = {}
-
-    def __call__(self, block: Block) -> None:
-        if self.queries.plain and self.keys.plain:
-            self.eat(block)
-            return
-        block = self._join_pending(self._merge_keys(block))
-        units = self._query_unit[block.start : block.start + block.visible.shape[0]]
-        stop = block.start + len(units)
-        last = int(units[-1])
-        end = self.queries.tokens if last + 1 == len(self.queries.starts) else int(self.queries.starts[last + 1])
-        if end > stop:  # the last word goes on in the next block
-            cut = int(np.searchsorted(units, last))
-            self._pending[block.kind, block.layer] = (stop, _rows(block, slice(cut, None)))
-            if cut == 0:
-                return
-            block, units = _rows(block, slice(0, cut)), units[:cut]
-        merged = self._merge_queries(block, units)
-        if merged.visible.shape[0]:
-            self.eat(merged)
-
-    def _join_pending(self, block: Block) -> Block:
-        stop, rest = self._pending.pop((block.kind, block.layer), (-1, block))
-        if stop != block.start:
-            return block
-        keys = max(rest.weights.shape[2], block.weights.shape[2])
-        return replace(
-            block,
-            start=rest.start,
-            weights=np.concatenate([_widen(rest.weights, keys), _widen(block.weights, keys)], axis=1),
-            visible=np.concatenate([rest.visible, block.visible]),
-            sink=None if block.sink is None or rest.sink is None else np.concatenate([rest.sink, block.sink], axis=1),
-        )
-
-    def _merge_keys(self, block: Block) -> Block:
-        present = int(np.searchsorted(self.keys.starts, block.weights.shape[2]))
-        shown = self.keys.shown[:present]
-        weights, scores, sink = block.weights, block.scores, block.sink
-        if present != weights.shape[2]:
-            weights, scores = np.add.reduceat(weights, self.keys.starts[:present], axis=2), None
-        if not shown.all():
-            weights = weights[:, :, shown]
-        if self.keys.hides:
-            total = weights.sum(axis=2, keepdims=True)
-            weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-            scores, sink = None if scores is None else scores[:, :, shown], None
-        first = self._key_before[self._key_unit[np.minimum(block.visible[:, 0], self.keys.tokens - 1)]]
-        stop = self._key_before[self._key_unit[block.visible[:, 1] - 1] + 1]
-        empty = block.visible[:, 0] >= block.visible[:, 1]
-        visible = np.where(empty[:, None], 0, np.stack([first, stop], axis=1))
-        return replace(block, weights=weights, visible=visible, scores=scores, sink=sink)
-
-    def _merge_queries(self, block: Block, units: Int[np.ndarray, "query"]) -> Block:
-        firsts = np.flatnonzero(np.diff(units, prepend=-1))
-        present = units[firsts]
-        shown = self.queries.shown[present]
-        start = int(self._query_before[present[0]])
-        if len(firsts) == len(units):
-            return replace(_rows(block, shown), start=start)
-        pieces = self._pieces[present].astype(np.float32)
-        lowest = np.minimum.reduceat(block.visible[:, 0], firsts)
-        highest = np.maximum.reduceat(block.visible[:, 1], firsts)
-        merged = replace(
-            block,
-            weights=np.add.reduceat(block.weights, firsts, axis=1) / pieces[:, None],
-            visible=np.stack([lowest, highest], axis=1),
-            scores=None,
-            sink=None if block.sink is None else np.add.reduceat(block.sink, firsts, axis=1) / pieces,
-        )
-        return replace(_rows(merged, shown), start=start)
-
-
-def _rows(block: Block, rows: slice | Bool[np.ndarray, "query"]) -> Block:
-    """Some of a block's rows; `start` moves along with a slice."""
-    return replace(
-        block,
-        start=block.start + ((rows.start or 0) if isinstance(rows, slice) else 0),
-        weights=block.weights[:, rows],
-        visible=block.visible[rows],
-        scores=None if block.scores is None else block.scores[:, rows],
-        sink=None if block.sink is None else block.sink[:, rows],
-    )
-
-
-def _widen(weights: Float[np.ndarray, "head query some_keys"], keys: int) -> Float[np.ndarray, "head query key"]:
-    """Append keys of weight zero."""
-    missing = keys - weights.shape[2]
-    return np.pad(weights, ((0, 0), (0, 0), (0, missing))) if missing else weights

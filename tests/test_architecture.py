@@ -28,6 +28,7 @@ ORDER = (
     "blocks",
     "record",
     "words",
+    "regroup",
     "treebank",
     "plan",
     "measure",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 
 from attn_cli import corpus
 from attn_cli.blocks import Source
-from attn_cli.corpus import MOST_TOKENS, MOST_WEIGHTS, gather, groups
+from attn_cli.corpus import MOST_TOKENS_CPU, MOST_WEIGHTS, gather, groups
 from attn_cli.measure.heads import CollectHeads
 from attn_cli.models import load
 from attn_cli.selection import Selection
+from tests.models.folders import made, opened, roberta, save
 
 TEXTS = (
     "The trophy didn't fit in the suitcase because it was too big.",
@@ -27,24 +29,57 @@ TEXTS = (
 )
 
 
-@pytest.mark.parametrize("unit", ["word", "token"])
-def test_side_by_side_gives_the_same_as_one_after_another(unit: Any, minilm: str) -> None:
-    model = load(minilm)
-    selection = Selection(unit=unit)
-    together, apart = CollectHeads(selection), CollectHeads(selection)
-    gather([model.prepare(text) for text in TEXTS], together)
-    for text in TEXTS:
-        source = model.prepare(text)
-        source.stream(apart.request(source), apart.turn(source))
-    assert (together.texts, together.tokens) == (apart.texts, apart.tokens)
-    for one, other in zip(together.result(), apart.result(), strict=True):
+def same(found: CollectHeads, expected: CollectHeads) -> None:
+    assert (found.texts, found.tokens) == (expected.texts, expected.tokens)
+    for one, other in zip(found.result(), expected.result(), strict=True):
         assert (one.layer, one.head) == (other.layer, other.head)
-        assert one.summary.focus == pytest.approx(other.summary.focus, abs=1e-5)
-        assert one.summary.distance == pytest.approx(other.summary.distance, abs=1e-4)
-        for score, expected in zip(one.scores, other.scores, strict=True):
-            assert score.rows == expected.rows
-            assert score.score == pytest.approx(expected.score, abs=1e-5)
-            assert score.baseline == pytest.approx(expected.baseline, abs=1e-9)
+        for name in ("focus", "entropy", "distance", "first", "itself", "previous"):
+            assert getattr(one.summary, name) == pytest.approx(getattr(other.summary, name), abs=1e-4), name
+        for score, wanted in zip(one.scores, other.scores, strict=True):
+            assert (score.rows, score.detail) == (wanted.rows, wanted.detail)
+            for name in ("score", "share", "rest"):
+                assert getattr(score, name) == pytest.approx(getattr(wanted, name), abs=1e-5, nan_ok=True), name
+            assert score.baseline == pytest.approx(wanted.baseline, abs=1e-9, nan_ok=True)
+
+
+def one_by_one(sources: Iterable[Source], selection: Selection) -> CollectHeads:
+    collect = CollectHeads(selection)
+    for source in sources:
+        source.stream(collect.request(source), collect.turn(source))
+    return collect
+
+
+@pytest.mark.parametrize("sink", [True, False])
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("unit", ["word", "token"])
+def test_side_by_side_gives_the_same_as_one_after_another(unit: Any, special: bool, sink: bool, minilm: str) -> None:
+    model = load(minilm)
+    selection = Selection(unit=unit, special=special, sink=sink, head="0.1,0.2,3.5")
+    together = CollectHeads(selection)
+    gather([model.prepare(text) for text in TEXTS], together)
+    same(together, one_by_one(map(model.prepare, TEXTS), selection))
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder", "cross"])
+def test_so_it_does_in_models_with_a_decoder(kind: Any, tmp_path: Path) -> None:
+    sizes = {"d_model": 24, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 37, "decoder_ffn_dim": 37}
+    heads = {"encoder_attention_heads": 3, "decoder_attention_heads": 3}
+    bart = made("Bart", vocab_size=337, max_position_embeddings=83, decoder_start_token_id=2, **sizes, **heads)
+    model, selection = opened(save(tmp_path, bart, roberta())), Selection(kind=kind)
+    sources = [model.prepare(text, target=target) for text, target in zip(TEXTS, reversed(TEXTS), strict=True)]
+    together = CollectHeads(selection)
+    gather(sources, together)
+    same(together, one_by_one(sources, selection))
+
+
+def test_a_model_is_run_no_further_than_its_last_layer_asked_for(minilm: str) -> None:
+    model = opened(minilm)
+    reached: list[int] = []
+    layers: Any = model.model.get_submodule("encoder.layer")
+    for number, layer in enumerate(layers):
+        layer.register_forward_hook(lambda *_, number=number: reached.append(number))
+    gather([model.prepare(text) for text in TEXTS], CollectHeads(Selection(layer="1,3")))
+    assert reached == [0, 1, 2]  # and of layer 3 nothing that follows its attention
 
 
 def test_texts_are_read_as_they_are_needed_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +128,8 @@ def test_notes_of_some_texts_are_counted() -> None:
 
 @given(lengths=st.lists(st.integers(1, 600), max_size=60), heads=st.sampled_from([1, 72, 144]))
 def test_groups_hold_every_text_once_and_not_too_many(lengths: list[int], heads: int) -> None:
-    made = list(groups(lengths, lambda length: length, heads))
+    made = list(groups(lengths, lambda length: length, heads, MOST_TOKENS_CPU))
     assert [length for group in made for length in group] == sorted(lengths)
     for group in made:
-        assert len(group) == 1 or len(group) * max(group) <= MOST_TOKENS
+        assert len(group) == 1 or len(group) * max(group) <= MOST_TOKENS_CPU
         assert len(group) == 1 or len(group) * heads * max(group) ** 2 <= MOST_WEIGHTS

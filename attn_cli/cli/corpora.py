@@ -26,9 +26,9 @@ from attn_cli.measure.roles import RoleScore
 from attn_cli.models import Model
 from attn_cli.patience import patience
 from attn_cli.probe import probe, with_pronouns
+from attn_cli.regroup import Regroup
 from attn_cli.selection import Selection
 from attn_cli.treebank import Tree, TreeSource, read_trees
-from attn_cli.words import Regroup
 
 __all__ = ["Corpora"]
 

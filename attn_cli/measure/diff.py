@@ -16,9 +16,10 @@ from attn_cli.measure.measured import centred, measured
 from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
+from attn_cli.regroup import Regroup
 from attn_cli.selection import Selection
 from attn_cli.shapes import Bool, Float, Int
-from attn_cli.words import Regroup, Units
+from attn_cli.words import Units
 
 __all__ = ["Change", "Differences", "HeadChange", "Overlay", "diff", "divergence", "overlay"]
 

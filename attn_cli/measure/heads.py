@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from attn_cli import __version__
-from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Tokens
+from attn_cli.blocks import Batch, Block, Eat, ModelInfo, Report, Request, Source, Tokens
 from attn_cli.errors import ModelError
 from attn_cli.measure.measured import measured
 from attn_cli.measure.relations import RelationScore
@@ -16,9 +16,9 @@ from attn_cli.measure.roles import CollectRoles, RoleScore
 from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
+from attn_cli.regroup import Regroup, RegroupBatch
 from attn_cli.roles import ROLES, Role
 from attn_cli.selection import Kind, Selection
-from attn_cli.words import Regroup
 
 __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
 
@@ -158,15 +158,25 @@ class CollectHeads:
             SelectionError: a kind, layer or head is not there.
             ModelError: the model has no attention.
         """
-        plan = self.plan = self._plan_of(source)
-        self.texts += 1
-        self.tokens += plan.queries.tokens
-        self._roles.turn(plan.queries, plan.keys, plan.kind)
+        plan = self._plan_of(source)
+        self._turn([plan])
+        return Regroup(plan.queries, plan.keys, self._eat)
+
+    def turn_all(self, sources: Sequence[Source]) -> Callable[[Batch], None]:
+        """Turn to several texts at once; see `turn`."""
+        plans = [self._plan_of(source) for source in sources]
+        self._turn(plans)
+        return RegroupBatch([(plan.queries, plan.keys) for plan in plans], self._eat)
+
+    def _turn(self, plans: Sequence[Plan]) -> None:
+        plan = self.plan = plans[-1]
+        self.texts += len(plans)
+        self.tokens += sum(plan.queries.tokens for plan in plans)
+        sides = [(plan.queries, plan.keys) for plan in plans]
+        self._roles.turn(sides, plan.kind)
         if self._summarize is None:
             self._summarize = Summarize(plan.queries, plan.keys, links=0)
-        else:
-            self._summarize.turn(plan.queries, plan.keys)
-        return Regroup(plan.queries, plan.keys, self._eat)
+        self._summarize.turn(sides)
 
     def _eat(self, block: Block) -> None:
         if block.sink is not None:

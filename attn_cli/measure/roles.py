@@ -88,22 +88,14 @@ def _separators(queries: Units, keys: Units, _cross: bool) -> Pairs:
     return np.repeat(np.arange(len(queries)), len(columns)), np.tile(np.asarray(columns, np.intp), len(queries))
 
 
-def _words(units: Units) -> list[str | None]:
-    """What must be equal for two units to be the same word; None for what is no word."""
-    return [
-        label.casefold() if not special and any(letter.isalnum() for letter in label) else None
-        for label, special in zip(units.labels, units.special, strict=True)
-    ]
-
-
 def _same(queries: Units, keys: Units, cross: bool) -> Pairs:
     places: dict[str, list[int]] = {}
-    for index, word in enumerate(_words(keys)):
+    for index, word in enumerate(keys.read_as):
         if word is not None:
             places.setdefault(word, []).append(index)
     found = [
         (row, column)
-        for row, word in enumerate(_words(queries))
+        for row, word in enumerate(queries.read_as)
         if word is not None
         for column in places.get(word, ())
         if cross or row != column
@@ -115,7 +107,7 @@ def _previous_occurrences(units: Units) -> list[tuple[int, int]]:
     """Each word that stood before, with the place where it stood last."""
     last: dict[str, int] = {}
     found = []
-    for index, word in enumerate(_words(units)):
+    for index, word in enumerate(units.read_as):
         if word is None:
             continue
         if word in last:
@@ -151,8 +143,10 @@ cross-attention."""
 class _Slice:
     """Where the roles of one text look, in one run of rows that see certain keys."""
 
-    def __init__(self, start: int, visible: Int[np.ndarray, "query 2"], keys: int, roles: Mapping[int, Pairs]) -> None:
-        self.visible = visible
+    def __init__(self, block: Block, roles: Mapping[int, Pairs]) -> None:
+        self.visible = visible = block.visible
+        self.positions = positions = block.positions
+        start, keys = block.start, block.weights.shape[2]
         counts = visible[:, 1] - visible[:, 0]
         self.telling = np.flatnonzero(counts >= 2)
         self.counts = counts[self.telling]
@@ -175,7 +169,7 @@ class _Slice:
             self.pair_counts.append(len(row))
             self.even.append(float((1 / counts[row]).sum()))
             flat.append(row * keys + column)
-            kept.append((column != 0) & (column != row + start))
+            kept.append((column != 0) & (column != positions[row]))
             rows.append(own)
             pairs_so_far += len(row)
             rows_so_far += len(own)
@@ -226,13 +220,21 @@ class CollectRoles:
         self._pairs: dict[int, Pairs] = {}
         self._slices: dict[tuple[int, int], _Slice] = {}
 
-    def turn(self, queries: Units, keys: Units, kind: Kind) -> None:
-        """Turn to the next text: the blocks that come are in these units (see `Regroup`)."""
-        self._pairs = {
-            number: PAIRS[role.name](queries, keys, kind == "cross")
-            for number, role in enumerate(self.roles)
-            if role.crosses or kind != "cross"
-        }
+    def turn(self, sides: Sequence[tuple[Units, Units]], kind: Kind) -> None:
+        """Turn to the next text or texts: the blocks that come are in these units.
+
+        Args:
+            sides: the units along the rows and along the columns of each text.
+            kind: which attention.
+        """
+        crosses = kind == "cross"
+        firsts = np.cumsum([0, *(len(queries) for queries, _ in sides[:-1])])
+        self._pairs = {}
+        for number, role in enumerate(self.roles):
+            if role.crosses or not crosses:
+                found = [PAIRS[role.name](queries, keys, crosses) for queries, keys in sides]
+                rows = [queries + first for first, (queries, _) in zip(firsts, found, strict=True)]
+                self._pairs[number] = np.concatenate(rows), np.concatenate([keys for _, keys in found])
         self._slices.clear()
 
     def __call__(self, block: Block) -> None:
@@ -243,11 +245,10 @@ class CollectRoles:
         if part.present:
             flat = (centred(block) if self._scores else block.weights).reshape(heads, rows * keys)
             values = flat[:, part.flat]
-            sums.weight[part.present] += np.add.reduceat(values, part.starts, axis=1).T
+            sums.weight[part.present] += _sums(values, part.starts)
             sums.pairs[part.present] += part.pair_counts
-            sums.kept[part.present] += np.add.reduceat(values * part.kept, part.starts, axis=1).T
-            others = self._others(block)
-            sums.left[part.present] += np.add.reduceat(others[:, part.rows], part.row_starts, axis=1).T
+            sums.kept[part.present] += _sums(values * part.kept, part.starts)
+            sums.left[part.present] += _sums(self._others(block, part)[:, part.rows], part.row_starts)
             sums.rows[part.present] += part.row_counts
             sums.even[part.present] += part.even
         if block.kind != "cross" and len(part.telling):
@@ -258,26 +259,25 @@ class CollectRoles:
         place = block.start, block.weights.shape[2]
         known = self._slices.get(place)
         if known is None or not np.array_equal(known.visible, block.visible):
-            known = self._slices[place] = _Slice(block.start, block.visible, block.weights.shape[2], self._pairs)
+            known = self._slices[place] = _Slice(block, self._pairs)
         return known
 
     @staticmethod
-    def _others(block: Block) -> Float[np.ndarray, "head query"]:
+    def _others(block: Block, part: _Slice) -> Float[np.ndarray, "head query"]:
         """Weight of each row on other keys than the first and its own."""
         weights = block.weights
         rest = weights @ np.ones(weights.shape[2], weights.dtype)
         if weights.shape[2]:
             rest = rest - weights[:, :, 0]
         if block.kind != "cross":
-            rows = np.arange(weights.shape[1])
-            rows = rows[(rows + block.start < weights.shape[2]) & (rows + block.start > 0)]
-            rest[:, rows] -= weights[:, rows, rows + block.start]
+            rows = np.flatnonzero((part.positions > 0) & (part.positions < weights.shape[2]))
+            rest[:, rows] -= weights[:, rows, part.positions[rows]]
         others: Float[np.ndarray, "head query"] = np.maximum(rest, 0)
         return others
 
     @staticmethod
     def _add_offsets(sums: _Sums, block: Block, part: _Slice) -> None:
-        strongest = block.weights.argmax(axis=2)[:, part.telling] - (part.telling + block.start)
+        strongest = block.weights.argmax(axis=2)[:, part.telling] - part.positions[part.telling]
         sums.telling += len(part.telling)
         sums.chance += float((1 / part.counts).sum())
         sums.widen(int(np.abs(strongest).max()))
@@ -334,6 +334,12 @@ def _offset(sums: _Sums, index: int) -> RoleScore:
         rows=sums.telling,
         detail=signed(int(offsets[best])) if sums.telling else "",
     )
+
+
+def _sums(values: Float[np.ndarray, "head pair"], starts: Sequence[int]) -> Float[np.ndarray, "role head"]:
+    """Of each role's pairs, given where they begin."""
+    total: Float[np.ndarray, "role head"] = np.add.reduceat(values, starts, axis=1, dtype=np.float64).T
+    return total
 
 
 def signed(offset: int) -> str:

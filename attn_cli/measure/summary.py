@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from attn_cli.blocks import Block, each_head
 from attn_cli.selection import Kind
-from attn_cli.shapes import Float, Int
+from attn_cli.shapes import Bool, Float, Int
 from attn_cli.words import Units
 
 __all__ = ["HeadSummary", "Link", "Summarize", "entropy"]
@@ -68,8 +69,11 @@ class _Running:
         self.links: list[list[Link]] = [[] for _ in heads]
 
     def add(self, name: str, values: Float[np.ndarray, "head query"]) -> None:
-        self.sums[name] = self.sums.get(name, np.zeros(len(self.heads))) + values.sum(axis=1, dtype=np.float64)
-        self.rows[name] = self.rows.get(name, 0) + values.shape[1]
+        self.add_sums(name, values.sum(axis=1, dtype=np.float64), values.shape[1])
+
+    def add_sums(self, name: str, sums: Float[np.ndarray, "head"], rows: int) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + sums
+        self.rows[name] = self.rows.get(name, 0) + rows
 
     def mean(self, name: str, index: int) -> float:
         rows = self.rows.get(name, 0)
@@ -89,20 +93,27 @@ class Summarize:
     """
 
     def __init__(self, queries: Units, keys: Units, links: int = 1) -> None:
-        self.queries, self.keys, self.links = queries, keys, links
+        self.links = links
         self._running: dict[tuple[Kind, int], _Running] = {}
         self._query_links = ~np.asarray(queries.special, dtype=np.bool_)
         self._key_links = ~np.asarray(keys.special, dtype=np.bool_)
+        self._shows_first: Bool[np.ndarray, "row"] = np.full(len(queries), keys.shows_first)
+        """Whether the keys of each row begin with the first."""
+        self._ever_first = keys.shows_first
 
-    def turn(self, queries: Units, keys: Units) -> None:
-        """Turn to another text, whose rows count with those seen so far; links would be of several texts, so none.
+    def turn(self, sides: Sequence[tuple[Units, Units]]) -> None:
+        """Turn to another text or to several, whose rows count with those seen so far.
+
+        Args:
+            sides: the units along the rows and along the columns of each text.
 
         Raises:
-            ValueError: links are kept.
+            ValueError: links are kept, which would be of several texts.
         """
         if self.links:
             raise ValueError("links are of one text")
-        self.queries, self.keys = queries, keys
+        self._shows_first = np.concatenate([np.full(len(queries), keys.shows_first) for queries, keys in sides])
+        self._ever_first |= bool(self._shows_first.any())
 
     def __call__(self, block: Block) -> None:
         running = self._running.setdefault((block.kind, block.layer), _Running(block.heads))
@@ -113,30 +124,31 @@ class Summarize:
         weights = block.weights
         if not telling.all():
             weights, counts = weights[:, telling], counts[telling]
-        positions = np.flatnonzero(telling) + block.start
+        positions = block.positions[telling]
         keys = weights.shape[2]
         distance = None
         if block.kind != "cross":
             # Each row is a stretch of one line of distances, so the line is all there is to compute.
-            last = int(positions[-1])
+            last = int(positions.max())
             line = np.abs(np.arange(last + keys, dtype=np.float32) - last)
             distance = np.lib.stride_tricks.sliding_window_view(line, keys)[last - positions]
 
-        def reduce(index: int) -> tuple[Float[np.ndarray, "query"], Float[np.ndarray, "query"] | None]:
+        def reduce(index: int) -> tuple[Float[np.ndarray, "query"], float]:
             """One head at a time, while it is in the processor's cache."""
             rows = weights[index]
             if self.links:
                 self._add_links(running.links[index], block.kind, rows, positions)
-            return entropy(rows), None if distance is None else np.vecdot(rows, distance)
+            return entropy(rows), 0.0 if distance is None else float(np.vdot(rows, distance))
 
         reduced = each_head(reduce, weights)
         entropies = np.stack([one for one, _ in reduced])
         running.add("entropy", entropies)
         running.add("focus", 1 - entropies / np.log(counts).astype(np.float32))
-        if self.keys.shows_first:
-            running.add("first", weights[:, :, 0])
+        shows_first = self._shows_first[positions if block.rows is None else telling]
+        if shows_first.any():
+            running.add("first", weights[:, shows_first, 0])
         if block.kind != "cross":
-            running.add("distance", np.stack([one for _, one in reduced if one is not None]))
+            running.add_sums("distance", np.array([one for _, one in reduced]), len(positions))
             rows = np.arange(len(positions))
             running.add("itself", weights[:, rows, np.minimum(positions, keys - 1)] * (positions < keys))
             later = positions >= 1
@@ -163,7 +175,7 @@ class Summarize:
             fit = self._query_links[queries] & self._key_links[keys]
             if kind != "cross":
                 fit &= queries != keys
-            if kind == "decoder" and self.keys.shows_first:
+            if kind == "decoder" and self._ever_first:
                 fit &= keys > 0
             rows, keys, queries = rows[fit], keys[fit], queries[fit]
             strengths = part[rows, keys]
@@ -183,7 +195,7 @@ class Summarize:
                 focus=running.mean("focus", index),
                 entropy=running.mean("entropy", index),
                 distance=None if kind == "cross" else running.mean("distance", index),
-                first=running.mean("first", index) if self.keys.shows_first else None,
+                first=running.mean("first", index) if self._ever_first else None,
                 itself=None if kind == "cross" else running.mean("itself", index),
                 previous=None if kind == "cross" else running.mean("previous", index),
                 links=tuple(running.links[index]),

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import NullHandler
 from pickle import UnpicklingError
 from typing import Any
 
@@ -33,15 +34,17 @@ AFTER_ATTENTION = frozenset(
 @contextmanager
 def quiet() -> Iterator[None]:
     """Nothing that transformers has to say reaches the terminal; what a reader must know becomes a note or an error."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.log_levels["critical"])
+    # (Its level would do as well, but each change of that clears what all its loggers have cached.)
+    logger, bars = logging.get_logger("transformers"), logging.is_progress_bar_enabled()
+    handlers, propagate = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [NullHandler()], False
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.set_verbosity(verbosity)
+        logger.handlers, logger.propagate = handlers, propagate
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakSet
 
 import torch
 from transformers import PreTrainedModel
 
-from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Tokens
+from attn_cli.blocks import Batch, Block, Eat, ModelInfo, Report, Request, Source, Tokens
 from attn_cli.models import capture
 from attn_cli.models.loading import faults_told, quiet
-from attn_cli.models.together import NotTogetherError, pad, stream_together
+from attn_cli.models.together import NotTogetherError, pad, run_together
 
 __all__ = ["Prepared"]
 
@@ -44,42 +44,28 @@ class Prepared:
             raise carried.fault from carried.fault.__cause__
         return replace(report, notes=self.notes + report.notes)
 
-    def stream_with(
-        self, sources: Sequence[Source], request: Request, turn: Callable[[Source], Eat]
-    ) -> Iterator[Report]:
-        """Run texts side by side where the family allows it, else one after another; see `blocks.stream_each`.
+    def run_with(self, sources: Sequence[Source], request: Request) -> tuple[Sequence[Batch], Sequence[Report]] | None:
+        """Run texts at once, where the family allows it; see `blocks.Companion`.
 
         Raises:
             ModelError: the model could not be run.
             ExactnessError: what it gave are not attention weights.
         """
         fellows = [source for source in sources if isinstance(source, Prepared) and source.module is self.module]
-        texts = self._together(fellows, request) if len(fellows) == len(sources) else None
-        if texts is None:
-            for source in sources:
-                yield source.stream(request, turn(source))
-            return
-        for source, blocks in zip(fellows, texts, strict=True):
-            eat = turn(source)
-            for block in blocks:
-                eat(block)
-            yield Report(notes=source.notes)
-
-    def _together(self, sources: Sequence[Prepared], request: Request) -> Iterator[Iterator[Block]] | None:
-        """Each text's blocks; None where they must be run one after another."""
+        if len(fellows) < len(sources) or self.module in _alone:
+            return None
         problem = f"{self.model.name} could not be run on {len(sources)} texts"
         padding = getattr(self.module.config, "pad_token_id", None) or 0
-        if self.module in _alone:
-            return None
         try:
             with (
                 quiet(),
                 faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed", (NotTogetherError,)),
             ):
-                return stream_together(self.module, pad([source.inputs for source in sources], padding), request)
+                found = run_together(self.module, pad([source.inputs for source in fellows], padding), request)
         except NotTogetherError:
             _alone.add(self.module)
             return None
+        return found, [Report(notes=source.notes) for source in fellows]
 
 
 _alone: WeakSet[PreTrainedModel] = WeakSet()

@@ -163,9 +163,8 @@ class Pretrained:
         inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids)}
         if source.type_ids is not None:
             inputs["token_type_ids"] = source.type_ids
-        return {
-            key: torch.tensor([ids], device=self.model.device) for key, ids in inputs.items() if key in self._accepted
-        }
+        device = self.model.device  # which walks the model to find out
+        return {key: torch.tensor([ids], device=device) for key, ids in inputs.items() if key in self._accepted}
 
     def plain_tokens(self) -> tuple[int, ...]:
         """Tokens of words; see `attn_cli.models.Model`."""

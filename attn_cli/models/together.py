@@ -1,4 +1,4 @@
-"""Several texts in one pass of a transformers model, padded to the longest, each given its own blocks afterwards.
+"""Several texts in one pass of a transformers model, padded to the longest.
 
 Where a model's attention goes through transformers' `AttentionInterface`, padding on the right changes nothing for the
 texts themselves: padded keys are masked, and what padded queries see is thrown away. A model that does more than one
@@ -8,8 +8,8 @@ softmax, or has learned sinks, is left to `capture.stream`, a text at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,14 +21,15 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import AttentionInterface, PreTrainedModel
 
-from attn_cli.blocks import Block, Kind, Request
+from attn_cli.blocks import Batch, Kind, Request
+from attn_cli.memory import keep_freed
 from attn_cli.models.anatomy import Anatomy, Place, interface_caller
 from attn_cli.models.capture import anatomy_of, left_as_found
 from attn_cli.models.slices import hull
 from attn_cli.record import check_rows
 from attn_cli.shapes import Float, Int
 
-__all__ = ["NotTogetherError", "Padded", "pad", "stream_together"]
+__all__ = ["NotTogetherError", "Padded", "pad", "run_together"]
 
 NAME = "attn_cli_together"
 """What this module's function is registered as."""
@@ -94,6 +95,8 @@ class _Run:
     anatomy: Anatomy
     request: Request
     texts: int
+    awaited: set[Place]
+    """What is still to be seen."""
     calls: Counter[nn.Module] = field(default_factory=Counter)
     maps: dict[Place, tuple[Float[torch.Tensor, "text head query key"], torch.Tensor | None]] = field(
         default_factory=dict
@@ -111,8 +114,12 @@ class _Run:
         return site.places[turn]
 
 
-def stream_together(model: PreTrainedModel, padded: Padded, request: Request) -> Iterator[Iterator[Block]]:
-    """Run the model once, and give each text's blocks: one for each layer asked for.
+class _SeenAllError(BaseException):
+    """Nothing more is asked for, so the rest of the model need not be run."""
+
+
+def run_together(model: PreTrainedModel, padded: Padded, request: Request) -> list[Batch]:
+    """Run the model once, no further than the last layer asked for.
 
     The weights of all the texts and layers are held at once: choose how many texts accordingly.
 
@@ -125,56 +132,67 @@ def stream_together(model: PreTrainedModel, padded: Padded, request: Request) ->
         NotTogetherError: this model must be given one text at a time.
         ExactnessError: what was found are not attention weights.
     """
+    keep_freed()
     anatomy = anatomy_of(model)
-    wanted = [site for site in anatomy.sites.values() if _asked(site.places, request)]
-    if request.scores or request.verify or any(site.how != "interface" for site in wanted):
+    wanted = {module: site for module, site in anatomy.sites.items() if _asked(site.places, request)}
+    if request.scores or request.verify or any(site.how != "interface" for site in wanted.values()):
         raise NotTogetherError
-    run = _Run(anatomy, request, len(padded.inputs["input_ids"]))
+    awaited = {place for site in wanted.values() for place in _asked(site.places, request)}
+    run = _Run(anatomy, request, len(padded.inputs["input_ids"]), awaited)
+
+    def stop(*_: object) -> None:
+        # After the module and not after its attention function, which some call twice.
+        if not run.awaited:
+            raise _SeenAllError
+
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME))
         stack.enter_context(torch.no_grad())
         stack.callback(_running.reset, _running.set(run))
+        for module in wanted:
+            stack.callback(module.register_forward_hook(stop).remove)
+        stack.enter_context(suppress(_SeenAllError))
         model(**padded.inputs)
-    if {place for site in wanted for place in _asked(site.places, request)} - run.maps.keys():
+    if run.awaited:
         raise NotTogetherError
-    return _texts(run, padded, str(model.dtype).removeprefix("torch."))
+    return _batches(run, padded, str(model.dtype).removeprefix("torch."))
 
 
 def _asked(places: Sequence[Place], request: Request) -> list[Place]:
     return [place for place in places if request.heads.get(place.kind, {}).get(place.layer)]
 
 
-def _texts(run: _Run, padded: Padded, dtype: str) -> Iterator[Iterator[Block]]:
-    layers = []
-    seen: dict[int, Int[np.ndarray, "text query 2"]] = {}  # most layers share one mask
+def _batches(run: _Run, padded: Padded, dtype: str) -> list[Batch]:
+    batches = []
+    two_sided = "cross" in run.anatomy.stacks
+    seen: dict[tuple[int, Kind], Int[np.ndarray, "text query 2"]] = {}  # most layers share one mask
     for place, (weights, mask) in run.maps.items():
         heads = run.request.heads[place.kind][place.layer]
         if heads != tuple(range(place.heads)):
             weights = weights[:, list(heads)]
-        if mask is not None and id(mask) not in seen:
-            part = mask[..., : weights.shape[3]]
-            shown = (part > torch.finfo(part.dtype).min / 2).any(dim=1)
-            seen[id(mask)] = hull(shown.expand(run.texts, weights.shape[2], weights.shape[3]))
-        visible = None if mask is None else seen[id(mask)]
-        layers.append((place, heads, weights.to("cpu", torch.float32).numpy(), visible))
-    two_sided = "cross" in run.anatomy.stacks
-    sizes = {place.kind: padded.sizes(place.kind, two_sided=two_sided) for place, *_ in layers}
+        sizes = padded.sizes(place.kind, two_sided=two_sided)
+        whole: Float[np.ndarray, "text head query key"] = weights.to("cpu", torch.float32).numpy()
+        if (id(mask), place.kind) not in seen:
+            seen[id(mask), place.kind] = _visible(mask, whole.shape, sizes)
+        visible = seen[id(mask), place.kind]
+        for text, (queries, _) in enumerate(sizes):
+            whole[text, :, queries:] = visible[text, queries:] = 0
+        batch = Batch(place.kind, place.layer, heads, whole, visible, sizes)
+        check_rows(batch.weights, batch.visible, None, f"{place.kind} layer {place.layer}", dtype)
+        batches.append(batch)
+    return batches
 
-    def blocks(text: int) -> Iterator[Block]:
-        for place, heads, weights, visible in layers:
-            queries, keys = sizes[place.kind][text]
-            block = Block(
-                kind=place.kind,
-                layer=place.layer,
-                heads=heads,
-                start=0,
-                weights=weights[text, :, :queries, :keys],
-                visible=np.tile([0, keys], (queries, 1)) if visible is None else visible[text, :queries],
-            )
-            check_rows(block.weights, block.visible, None, f"{place.kind} layer {place.layer}", dtype)
-            yield block
 
-    return (blocks(text) for text in range(run.texts))
+def _visible(
+    mask: torch.Tensor | None, shape: Sequence[int], sizes: Sequence[tuple[int, int]]
+) -> Int[np.ndarray, "text query 2"]:
+    """What each query sees, as its mask says, or else all the keys of its text."""
+    texts, _, queries, keys = shape
+    if mask is None:
+        return np.stack([np.tile([0, own], (queries, 1)) for _, own in sizes])
+    part = mask[..., :keys]
+    shown = (part > torch.finfo(part.dtype).min / 2).any(dim=1)
+    return hull(shown.expand(texts, queries, keys))
 
 
 def _attention(
@@ -204,6 +222,7 @@ def _attention(
         if place in run.maps or weights.shape[1] != place.heads:
             raise NotTogetherError
         run.maps[place] = weights, attention_mask
+        run.awaited.discard(place)
     return output, None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
 
@@ -169,14 +170,20 @@ def _sentencepiece_offsets(
     return [(start, end) for start, end in made["offsets"][: len(ids)]]
 
 
+_known_special: WeakKeyDictionary[PreTrainedTokenizerBase, frozenset[int]] = WeakKeyDictionary()
+
+
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Tokens that mark structure even where the text itself spells them; unknown and masked words are words."""
+    if tokenizer in _known_special:
+        return _known_special[tokenizer]
     structural = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.cls_token_id}
     words = {tokenizer.unk_token_id, tokenizer.mask_token_id} - structural
     # Marian and M2M100 do not count their languages among them.
     marian: Any = tokenizer.convert_tokens_to_ids(list(getattr(tokenizer, "supported_language_codes", ())))
     m2m_100 = getattr(tokenizer, "id_to_lang_token", ())
-    return frozenset((*tokenizer.all_special_ids, *marian, *m2m_100)) - words
+    found = _known_special[tokenizer] = frozenset((*tokenizer.all_special_ids, *marian, *m2m_100)) - words
+    return found
 
 
 def _filled(segments: Sequence[int | None]) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ def scores(
 ) -> dict[str, RoleScore]:
     """Of the first head."""
     collect = CollectRoles()
-    collect.turn(queries, keys or queries, kind)
+    collect.turn([(queries, keys or queries)], kind)
     collect(whole(weights, kind, causal=causal))
     return {score.role.name: score for score in collect.result[kind, 0, 0]}
 
@@ -85,7 +85,7 @@ def test_first_and_separator() -> None:
     weights[1, :, [2, 4, 6]] = np.asarray([[0.5], [0.2], [0.1]])
     weights[1, :, 0] = 0.2
     collect = CollectRoles()
-    collect.turn(tokens, tokens, "encoder")
+    collect.turn([(tokens, tokens)], "encoder")
     collect(whole(weights))
     sink, punctuation = ({score.role.name: score for score in collect.result["encoder", 0, head]} for head in (0, 1))
     assert sink["first"].score == 1
@@ -149,7 +149,7 @@ def test_offset_of_the_strongest_key() -> None:
 def test_cross_attention_knows_no_positions() -> None:
     queries, keys = units("chat", "Paris", "."), units("cat", "paris", ".", "</s>", special=(3,))
     collect = CollectRoles()
-    collect.turn(queries, keys, "cross")
+    collect.turn([(queries, keys)], "cross")
     collect(whole(looking(3, 4, {0: 0, 1: 1, 2: 3}), "cross"))
     found = {score.role.name: score for score in collect.result["cross", 0, 0]}
     assert set(found) == {"first", "separator", "same word"}
@@ -164,7 +164,7 @@ def test_texts_add_up() -> None:
     for size in (5, 11, 7):
         tokens = units(*(f"w{index % 4}" for index in range(size)))
         weights = softmax(rng.normal(size=(2, size, size)).astype(np.float32))
-        collect.turn(tokens, tokens, "encoder")
+        collect.turn([(tokens, tokens)], "encoder")
         collect(whole(weights))
         parts.append(scores(weights, tokens))
     total = {score.role.name: score for score in collect.result["encoder", 0, 0]}
@@ -210,7 +210,7 @@ def test_any_text_in_any_blocks(labels: list[str], causal: bool, cut: int, seed:
     block = whole(weights, "decoder", causal=causal)
     collect = CollectRoles()
     tokens = units(*labels)
-    collect.turn(tokens, tokens, "decoder")
+    collect.turn([(tokens, tokens)], "decoder")
     for start in range(0, size, cut):
         rows = slice(start, start + cut)
         keys = int(block.visible[rows, 1].max())

@@ -84,6 +84,17 @@ def test_a_hidden_first_token_has_no_figure() -> None:
     assert collector.result[0].first is None
 
 
+def test_only_rows_that_show_the_first_token_say_what_it_takes() -> None:
+    shown, hidden = (Units.of(encoder_record().source, "token", sink=sink) for sink in (True, False))
+    collector = Summarize(shown, shown, links=0)
+    collector.turn([(shown, shown), (hidden, hidden)])
+    weights = np.full((1, 21, 11), 0.07, np.float32)
+    weights[:, :11, 0], weights[:, 11:, 0] = 0.3, 0.9
+    rows = np.concatenate([np.arange(11), np.arange(10)])
+    collector(Block("encoder", 0, (0,), 0, weights, np.tile([0, 10], (21, 1)), rows=rows))
+    assert collector.result[0].first == pytest.approx(0.3)
+
+
 def test_one_token_says_nothing() -> None:
     result = summary([[1.0]], "encoder", [1], units(1))
     assert math.isnan(result.focus)

@@ -10,7 +10,7 @@ import torch
 
 from attn_cli.blocks import Block, Request
 from attn_cli.models.capture import stream
-from attn_cli.models.together import NotTogetherError, pad, stream_together
+from attn_cli.models.together import NotTogetherError, pad, run_together
 from tests.models.families import FAMILIES, Family, build, everything, inputs_of
 
 LENGTHS = ((13, 11), (2, 3), (7, 5))
@@ -47,9 +47,9 @@ def maps(blocks: list[Block]) -> dict[tuple[str, int], tuple[np.ndarray, np.ndar
 def test_texts_have_the_weights_that_they_have_alone(family: Family) -> None:
     model = build(family.name)
     texts, request = texts_of(model), everything(model)
-    together = [list(blocks) for blocks in stream_together(model, pad(texts, 0), request)]
-    assert len(together) == len(texts)
-    for text, blocks in zip(texts, together, strict=True):
+    batches = run_together(model, pad(texts, 0), request)
+    for index, text in enumerate(texts):
+        blocks = [batch.block(index) for batch in batches]
         alone: list[Block] = []
         stream(model, text, request, alone.append, rows=5)
         expected, found = maps(alone), maps(blocks)
@@ -63,18 +63,17 @@ def test_some_heads_of_some_layers() -> None:
     model = build("bert")
     texts = texts_of(model)
     request = Request(heads={"encoder": {1: (2, 0)}})
-    every = [list(blocks) for blocks in stream_together(model, pad(texts, 0), everything(model))]
-    for whole, blocks in zip(every, stream_together(model, pad(texts, 0), request), strict=True):
-        (block,) = blocks
-        assert (block.layer, block.heads) == (1, (2, 0))
-        np.testing.assert_allclose(block.weights, whole[1].weights[[2, 0]], atol=1e-6)
+    every = run_together(model, pad(texts, 0), everything(model))
+    (batch,) = run_together(model, pad(texts, 0), request)
+    assert (batch.layer, batch.heads) == (1, (2, 0))
+    np.testing.assert_allclose(batch.weights, every[1].weights[:, [2, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["gpt_oss", "diffllama", "deberta", "bloom"])
 def test_models_that_go_one_text_at_a_time(name: str) -> None:
     model = build(name)
     with pytest.raises(NotTogetherError):
-        stream_together(model, pad(texts_of(model), 0), everything(model))
+        run_together(model, pad(texts_of(model), 0), everything(model))
     stream(model, texts_of(model)[0], everything(model), lambda _: None)  # and it is as it was before
 
 
@@ -86,4 +85,4 @@ def test_what_cannot_be_padded() -> None:
     with pytest.raises(NotTogetherError):
         pad([text | {"bbox": text["input_ids"]} for text in texts], 0)
     with pytest.raises(NotTogetherError):
-        stream_together(model, pad(texts, 0), everything(model, scores=True))
+        run_together(model, pad(texts, 0), everything(model, scores=True))

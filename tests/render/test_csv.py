@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attn_cli.blocks import Block, Token, Tokens
+from attn_cli.regroup import Regroup
 from attn_cli.render.csv import CsvTable, harmless, weight_columns, weight_rows
-from attn_cli.words import Regroup, Units
+from attn_cli.words import Units
 from tests.samples import decoder_record, source_tokens, target_tokens, translation_record
 
 THIRD = np.float32(1 / 3)
