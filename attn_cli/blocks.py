@@ -8,7 +8,7 @@ answer needs and not layers x heads x queries x keys.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
@@ -35,6 +35,7 @@ __all__ = [
     "Source",
     "Stack",
     "Steps",
+    "Together",
     "Token",
     "Tokens",
     "Word",
@@ -42,7 +43,6 @@ __all__ = [
     "key_tokens",
     "query_tokens",
     "side_by_side",
-    "stream_each",
 ]
 
 
@@ -344,59 +344,24 @@ class Source(Protocol):
         """
 
 
+Together = tuple[Sequence[Batch], Sequence[Report]]
+"""All layers of some texts, held at once, and what is to be said of each text."""
+
+
 @runtime_checkable
 class Companion(Protocol):
     """A `Source` that can be run side by side with others of its model."""
 
-    def run_with(self, sources: Sequence[Source], request: Request) -> tuple[Sequence[Batch], Sequence[Report]] | None:
-        """Run all of these at once, itself among them.
+    def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
+        """Run groups of texts, each at once; until what is returned has ended or is closed, run nothing else.
 
         Returns:
-            all their layers, held at once, and what is to be said of each text; None where they must be run one after
-            another.
+            what each group gave, in their order; None from the first on whose texts must be run one after another.
 
         Raises:
             ModelError: the model could not be run.
             ExactnessError: what it gave are not attention weights.
         """
-
-
-def stream_each(
-    sources: Sequence[Source],
-    request: Request,
-    turn: Callable[[Source], Eat],
-    turn_all: Callable[[Sequence[Source]], Callable[[Batch], None]] | None = None,
-) -> Iterator[Report]:
-    """Run several texts, side by side where their model can.
-
-    Args:
-        sources: texts given to one model, or records.
-        request: which heads.
-        turn: called with each text before its blocks come; they come to what it returns.
-        turn_all: called with all the texts instead, where they are run side by side.
-
-    Raises:
-        ModelError: the model could not be run.
-        ExactnessError: what it gave are not attention weights.
-    """
-    first = sources[0]
-    found = first.run_with(sources, request) if len(sources) > 1 and isinstance(first, Companion) else None
-    if found is None:
-        for source in sources:
-            yield source.stream(request, turn(source))
-        return
-    batches, reports = found
-    if turn_all is not None:
-        eat_all = turn_all(sources)
-        for batch in batches:
-            eat_all(batch)
-        yield from reports
-        return
-    for text, (source, report) in enumerate(zip(sources, reports, strict=True)):
-        eat = turn(source)
-        for batch in batches:
-            eat(batch.block(text))
-        yield report
 
 
 def key_tokens(source: Source, kind: Kind) -> Tokens:

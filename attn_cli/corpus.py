@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from typing import Protocol, TypeVar, runtime_checkable
 
-from attn_cli.blocks import Batch, Eat, Report, Request, Source, stream_each
+from attn_cli.blocks import Batch, Companion, Eat, Report, Request, Source, Together
 
 __all__ = ["Collect", "gather", "groups"]
 
@@ -16,8 +17,8 @@ Sized = TypeVar("Sized")
 
 WINDOW = 512
 """Texts that are read ahead, to find those of like length."""
-MOST_WEIGHTS = 2**24
-"""Weights of a group of texts that are held at once: 64 megabytes."""
+MOST_WEIGHTS = 2**23
+"""Weights of a group of texts, of which one is held for each thread: 32 megabytes."""
 MOST_TOKENS = 2**13
 """Tokens of a group, padding among them."""
 MOST_TOKENS_CPU = 2**10
@@ -77,17 +78,46 @@ def gather(
         request = replace(collect.request(window[0]), verify=verify)
         most = MOST_TOKENS_CPU if window[0].model.device == "cpu" else MOST_TOKENS
         heads = sum(len(heads) for layers in request.heads.values() for heads in layers.values())
-        for group in groups(window, _tokens, heads, most):
-            if stopped():
-                break
-            turn_all = collect.turn_all if isinstance(collect, CollectAll) and _tokens(group[-1]) <= SHORT else None
-            for report in stream_each(group, request, collect.turn, turn_all):
-                done += 1
-                notes.update(set(report.notes))
-                verified += [] if report.verified is None else [report.verified]
-            advance(len(group))
+        with closing(_run(list(groups(window, _tokens, heads, most)), request)) as every_group:
+            for group, together in every_group:
+                for report in _reduce(group, together, request, collect):
+                    done += 1
+                    notes.update(set(report.notes))
+                    verified += [] if report.verified is None else [report.verified]
+                advance(len(group))
+                if stopped():
+                    break
     every = tuple(note for note, count in notes.items() if count == done)
     return Report(max(verified, default=None), notes=(*every, *_told(notes, done)))
+
+
+def _run(groups: Sequence[Sequence[Source]], request: Request) -> Generator[tuple[Sequence[Source], Together | None]]:
+    """Each group with what it gave, or None where its texts must be run one after another; those of one text last."""
+    several = [group for group in groups if len(group) > 1]
+    if several and isinstance(several[0][0], Companion):
+        with closing(several[0][0].run_groups(several, request)) as each:
+            yield from zip(several, each, strict=True)
+    else:
+        yield from ((group, None) for group in several)
+    yield from ((group, None) for group in groups if len(group) == 1)
+
+
+def _reduce(group: Sequence[Source], together: Together | None, request: Request, collect: Collect) -> Iterator[Report]:
+    """Hand what a group gave to a collector, at once where that takes it so and the texts are short."""
+    if together is None:
+        yield from (source.stream(request, collect.turn(source)) for source in group)
+        return
+    batches, reports = together
+    if isinstance(collect, CollectAll) and _tokens(group[-1]) <= SHORT:
+        eat_all = collect.turn_all(group)
+        for batch in batches:
+            eat_all(batch)
+    else:
+        for text, source in enumerate(group):
+            eat = collect.turn(source)
+            for batch in batches:
+                eat(batch.block(text))
+    yield from reports
 
 
 def _told(notes: Counter[str], done: int) -> Iterator[str]:

@@ -7,12 +7,13 @@ so that each word's place in it is known.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from attn_cli.blocks import Batch, Companion, Eat, ModelInfo, Report, Request, Source, Tokens
+from attn_cli.blocks import Companion, Eat, ModelInfo, Report, Request, Source, Together, Tokens
 from attn_cli.encoding import decode_text
 from attn_cli.errors import InputError
 from attn_cli.words import Units, at_cells
@@ -69,10 +70,13 @@ class TreeSource:
         """Run the model."""
         return self.inner.stream(request, eat)
 
-    def run_with(self, sources: Sequence[Source], request: Request) -> tuple[Sequence[Batch], Sequence[Report]] | None:
-        """Run these side by side, where their model can."""
-        inner = [source.inner if isinstance(source, TreeSource) else source for source in sources]
-        return inner[0].run_with(inner, request) if isinstance(inner[0], Companion) else None
+    def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
+        """Run these side by side, where their model can; see `blocks.Companion`."""
+        inner = [[source.inner if isinstance(source, TreeSource) else source for source in group] for group in groups]
+        if isinstance(self.inner, Companion):
+            yield from self.inner.run_groups(inner, request)
+        else:
+            yield from repeat(None, len(groups))
 
     def units(self) -> Units:
         """The treebank's words, without special tokens; words that share a piece are one."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import repeat
 from weakref import WeakSet
 
 import torch
 from transformers import PreTrainedModel
 
-from attn_cli.blocks import Batch, Block, Eat, ModelInfo, Report, Request, Source, Tokens
+from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Together, Tokens
 from attn_cli.models import capture
 from attn_cli.models.loading import faults_told, quiet
 from attn_cli.models.together import NotTogetherError, pad, run_together
@@ -44,28 +46,31 @@ class Prepared:
             raise carried.fault from carried.fault.__cause__
         return replace(report, notes=self.notes + report.notes)
 
-    def run_with(self, sources: Sequence[Source], request: Request) -> tuple[Sequence[Batch], Sequence[Report]] | None:
-        """Run texts at once, where the family allows it; see `blocks.Companion`.
+    def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
+        """Run groups of texts, each at once, where the family allows it; see `blocks.Companion`.
 
         Raises:
             ModelError: the model could not be run.
             ExactnessError: what it gave are not attention weights.
         """
-        fellows = [source for source in sources if isinstance(source, Prepared) and source.module is self.module]
-        if len(fellows) < len(sources) or self.module in _alone:
-            return None
-        problem = f"{self.model.name} could not be run on {len(sources)} texts"
-        padding = getattr(self.module.config, "pad_token_id", None) or 0
-        try:
-            with (
-                quiet(),
-                faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed", (NotTogetherError,)),
-            ):
-                found = run_together(self.module, pad([source.inputs for source in fellows], padding), request)
-        except NotTogetherError:
-            _alone.add(self.module)
-            return None
-        return found, [Report(notes=source.notes) for source in fellows]
+        own = [[one for one in group if isinstance(one, Prepared) and one.module is self.module] for group in groups]
+        done = 0
+        if self.module not in _alone and all(map(len, own)) and sum(map(len, own)) == sum(map(len, groups)):
+            padding = getattr(self.module.config, "pad_token_id", None) or 0
+            padded = (pad([source.inputs for source in group], padding) for group in own)
+            remedy = "Set ATTN_DEBUG=1 to see where transformers failed"
+            try:
+                with (
+                    quiet(),
+                    faults_told(f"{self.model.name} could not be run on several texts", remedy, (NotTogetherError,)),
+                    closing(run_together(self.module, padded, request)) as found,
+                ):
+                    for batches, group in zip(found, own, strict=True):
+                        yield batches, [Report(notes=source.notes) for source in group]
+                        done += 1
+            except NotTogetherError:
+                _alone.add(self.module)
+        yield from repeat(None, len(groups) - done)
 
 
 _alone: WeakSet[PreTrainedModel] = WeakSet()

@@ -7,8 +7,9 @@ softmax, or has learned sinks, is left to `capture.stream`, a text at a time.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -118,14 +119,15 @@ class _SeenAllError(BaseException):
     """Nothing more is asked for, so the rest of the model need not be run."""
 
 
-def run_together(model: PreTrainedModel, padded: Padded, request: Request) -> list[Batch]:
-    """Run the model once, no further than the last layer asked for.
+def run_together(model: PreTrainedModel, groups: Iterable[Padded], request: Request) -> Generator[list[Batch]]:
+    """Run the model once for each group of texts, no further than the last layer asked for.
 
-    The weights of all the texts and layers are held at once: choose how many texts accordingly.
+    On a processor, one group runs in each thread: products as small as these gain little from more.
+    The weights of all the texts and layers of some groups are held at once: choose how many texts accordingly.
 
     Args:
         model: loaded as for `capture.stream`.
-        padded: the texts.
+        groups: texts side by side.
         request: which heads; neither scores nor verification.
 
     Raises:
@@ -137,25 +139,50 @@ def run_together(model: PreTrainedModel, padded: Padded, request: Request) -> li
     wanted = {module: site for module, site in anatomy.sites.items() if _asked(site.places, request)}
     if request.scores or request.verify or any(site.how != "interface" for site in wanted.values()):
         raise NotTogetherError
-    awaited = {place for site in wanted.values() for place in _asked(site.places, request)}
-    run = _Run(anatomy, request, len(padded.inputs["input_ids"]), awaited)
 
-    def stop(*_: object) -> None:
-        # After the module and not after its attention function, which some call twice.
-        if not run.awaited:
-            raise _SeenAllError
+    def run(padded: Padded) -> list[Batch]:
+        awaited = {place for site in wanted.values() for place in _asked(site.places, request)}
+        one = _Run(anatomy, request, len(padded.inputs["input_ids"]), awaited)
+        token = _running.set(one)
+        try:
+            with torch.no_grad(), suppress(_SeenAllError):
+                model(**padded.inputs)
+        finally:
+            _running.reset(token)
+        if one.awaited:
+            raise NotTogetherError
+        return _batches(one, padded, str(model.dtype).removeprefix("torch."))
 
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME))
-        stack.enter_context(torch.no_grad())
-        stack.callback(_running.reset, _running.set(run))
         for module in wanted:
-            stack.callback(module.register_forward_hook(stop).remove)
-        stack.enter_context(suppress(_SeenAllError))
-        model(**padded.inputs)
-    if run.awaited:
-        raise NotTogetherError
-    return _batches(run, padded, str(model.dtype).removeprefix("torch."))
+            stack.callback(module.register_forward_hook(_stop).remove)
+        yield from _ahead(run, groups, torch.get_num_threads() if model.device.type == "cpu" else 1)
+
+
+def _stop(*_: object) -> None:
+    """After a module (not after its attention function, which some call twice): no further, if all has been seen."""
+    if not _running.get().awaited:
+        raise _SeenAllError
+
+
+def _ahead(run: Callable[[Padded], list[Batch]], groups: Iterable[Padded], threads: int) -> Generator[list[Batch]]:
+    """What each group gives, in their order, while the next are run already."""
+    if threads < 2:
+        yield from map(run, groups)
+        return
+    begun: deque[Future[list[Batch]]] = deque()
+    with ThreadPoolExecutor(threads, "attn-run", torch.set_num_threads, (1,)) as pool:
+        try:
+            for group in groups:
+                begun.append(pool.submit(run, group))
+                if len(begun) > threads:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for one in begun:
+                one.cancel()
 
 
 def _asked(places: Sequence[Place], request: Request) -> list[Place]:

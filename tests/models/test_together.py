@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from attn_cli.blocks import Block, Request
 from attn_cli.models.capture import stream
-from attn_cli.models.together import NotTogetherError, pad, run_together
+from attn_cli.models.together import NAME, NotTogetherError, Padded, pad, run_together
 from tests.models.families import FAMILIES, Family, build, everything, inputs_of
 
 LENGTHS = ((13, 11), (2, 3), (7, 5))
@@ -47,7 +48,7 @@ def maps(blocks: list[Block]) -> dict[tuple[str, int], tuple[np.ndarray, np.ndar
 def test_texts_have_the_weights_that_they_have_alone(family: Family) -> None:
     model = build(family.name)
     texts, request = texts_of(model), everything(model)
-    batches = run_together(model, pad(texts, 0), request)
+    (batches,) = run_together(model, [pad(texts, 0)], request)
     for index, text in enumerate(texts):
         blocks = [batch.block(index) for batch in batches]
         alone: list[Block] = []
@@ -59,12 +60,58 @@ def test_texts_have_the_weights_that_they_have_alone(family: Family) -> None:
             np.testing.assert_array_equal(visible, expected[place][1])
 
 
+def padded_groups(model: Any, count: int) -> list[Padded]:
+    """As many groups, each of other tokens."""
+    made = []
+    for shift in range(count):
+        texts = [text | {"input_ids": text["input_ids"].roll(shift, 1)} for text in texts_of(model)]
+        made.append(pad(texts[shift % 2 :], 0))
+    return made
+
+
+@pytest.mark.parametrize("name", ["bert", "albert"])
+def test_groups_run_in_threads_give_the_same_in_the_same_order(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(name)
+    groups, request = padded_groups(model, 11), everything(model)
+    one_thread = list(run_together(model, groups, request))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    for found, expected in zip(run_together(model, groups, request), one_thread, strict=True):
+        for batch, same in zip(found, expected, strict=True):
+            assert (batch.layer, batch.heads, batch.sizes) == (same.layer, same.heads, same.sizes)
+            np.testing.assert_allclose(batch.weights, same.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_model_left_early_is_as_it_was(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    model = build("bert")
+    before = model.config._attn_implementation
+    found = run_together(model, padded_groups(model, 7), everything(model))
+    next(found)
+    found.close()
+    assert model.config._attn_implementation == before
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_fault_in_a_thread_is_raised_where_its_group_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    model = build("bert")
+    groups = padded_groups(model, 5)
+    outside = {"input_ids": torch.full_like(groups[2].inputs["input_ids"], 10**6)}
+    groups[2] = replace(groups[2], inputs={**groups[2].inputs, **outside})
+    found = run_together(model, groups, everything(model))
+    next(found), next(found)
+    with pytest.raises(IndexError):
+        next(found)
+    assert model.config._attn_implementation != NAME
+
+
 def test_some_heads_of_some_layers() -> None:
     model = build("bert")
     texts = texts_of(model)
     request = Request(heads={"encoder": {1: (2, 0)}})
-    every = run_together(model, pad(texts, 0), everything(model))
-    (batch,) = run_together(model, pad(texts, 0), request)
+    (every,) = run_together(model, [pad(texts, 0)], everything(model))
+    ((batch,),) = run_together(model, [pad(texts, 0)], request)
     assert (batch.layer, batch.heads) == (1, (2, 0))
     np.testing.assert_allclose(batch.weights, every[1].weights[:, [2, 0]], atol=1e-6)
 
@@ -73,7 +120,7 @@ def test_some_heads_of_some_layers() -> None:
 def test_models_that_go_one_text_at_a_time(name: str) -> None:
     model = build(name)
     with pytest.raises(NotTogetherError):
-        run_together(model, pad(texts_of(model), 0), everything(model))
+        list(run_together(model, [pad(texts_of(model), 0)], everything(model)))
     stream(model, texts_of(model)[0], everything(model), lambda _: None)  # and it is as it was before
 
 
@@ -85,4 +132,4 @@ def test_what_cannot_be_padded() -> None:
     with pytest.raises(NotTogetherError):
         pad([text | {"bbox": text["input_ids"]} for text in texts], 0)
     with pytest.raises(NotTogetherError):
-        run_together(model, pad(texts, 0), everything(model, scores=True))
+        list(run_together(model, [pad(texts, 0)], everything(model, scores=True)))
