@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from rich.cells import cell_len, get_character_cell_size, split_graphemes
 
-__all__ = ["Labels", "clean", "fit", "letters", "width"]
+__all__ = ["Labels", "clean", "clipped", "fit", "letters", "width"]
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 DOTTED_CIRCLE = "\N{DOTTED CIRCLE}"
@@ -166,3 +166,9 @@ def fit(text: str, cells: int, *, align: str = "left", keep: str = "start", unic
         shown += LEFT_TO_RIGHT
     left = {"left": 0, "right": space, "center": space // 2}[align]
     return " " * left + shown + " " * (space - left)
+
+
+def clipped(text: str, most: int, *, unicode: bool = True) -> str:
+    """A text as it can be shown, on so many cells at most; not filled up where it is shorter (see `fit`)."""
+    shown = clean(text, unicode=unicode)
+    return fit(shown, min(width(shown), most), unicode=unicode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rich.text import Text
 
-from attn_cli.render.labels import Labels, clean, fit, width
+from attn_cli.render.labels import Labels, clipped, width
 from attn_cli.render.paint import DIM, PLAIN, Part, cells, line
 from attn_cli.render.screen import Screen
 from attn_cli.selection import Kind, Rows
@@ -34,8 +34,7 @@ def brightest(key: Labels, values: Float[np.ndarray, "query key"], screen: Scree
     parts: list[Part] = [("most weight in columns", DIM)]
     for column in np.argsort(-totals, kind="stable")[:MOST_NAMED]:
         place = f" {key.positions[column]} "
-        text = clean(key.texts[column], unicode=screen.unicode)
-        label = fit(text, min(width(text), LONGEST_LABEL), unicode=screen.unicode)
+        label = clipped(key.texts[column], LONGEST_LABEL, unicode=screen.unicode)
         if cells(parts) + len(place) + width(label) + 1 > screen.width:
             break
         parts += [("," if len(parts) > 1 else "", DIM), (place, DIM), (label, PLAIN)]

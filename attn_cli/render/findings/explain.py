@@ -21,7 +21,7 @@ from attn_cli.render.document import Document, begin
 from attn_cli.render.finding import Finding
 from attn_cli.render.findings.steps import explanation
 from attn_cli.render.heading import remarks
-from attn_cli.render.labels import Labels, clean, fit, width
+from attn_cli.render.labels import Labels, clipped
 from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, caption_lines, drawing, line
 from attn_cli.render.screen import Screen, lines_of
@@ -78,11 +78,10 @@ class ExplainView(Finding):
 
     def _title(self, screen: Screen) -> list[Text]:
         found, plan = self.found, self.found.plan
-        text = clean(found.query_label, unicode=screen.unicode)
         place = f"  query {found.query}{f', {when(plan.rows)}' if plan.kind == 'cross' else ''}, head "
         name = name_head(found.layer, found.head)
         room = max(screen.width - len(place) - len(name), 1)
-        lines = [line((fit(text, min(width(text), room)), BOLD), (place, DIM), (name, BOLD))]
+        lines = [line((clipped(found.query_label, room, unicode=screen.unicode), BOLD), (place, DIM), (name, BOLD))]
         if found.chosen:
             count = plan.head_count
             lines += caption_lines(

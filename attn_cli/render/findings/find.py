@@ -19,7 +19,7 @@ from attn_cli.render.document import Document
 from attn_cli.render.finding import Finding
 from attn_cli.render.grid import atlas, written_scores
 from attn_cli.render.heading import remarks
-from attn_cli.render.labels import clean, fit, width
+from attn_cli.render.labels import clipped, width
 from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line
 from attn_cli.render.scale import WEIGHTS, Scale
@@ -161,12 +161,8 @@ class FindView(Finding):
             ends = [labels_of(plan.queries).named(pair.query), labels_of(plan.keys).named(pair.key)]
             step = f", {when(plan.rows)}" if plan.kind == "cross" else ""
             place = f"  query {pair.query}{step}, key {pair.key}{self._apart(pair)}"
-        texts = [clean(text, unicode=screen.unicode) for text in ends]
-        parts: list[Part] = [
-            (fit(texts[0], min(width(texts[0]), screen.width // 3), unicode=screen.unicode), BOLD),
-            (arrow, DIM),
-            (fit(texts[1], min(width(texts[1]), screen.width // 3), unicode=screen.unicode), BOLD),
-        ]
+        start, end = (clipped(text, screen.width // 3, unicode=screen.unicode) for text in ends)
+        parts: list[Part] = [(start, BOLD), (arrow, DIM), (end, BOLD)]
         return line(*parts, (place if cells(parts) + len(place) <= screen.width else "", DIM))
 
     def _apart(self, pair: Pair) -> str:
@@ -296,5 +292,4 @@ class FindView(Finding):
 
 
 def _fitted(texts: Sequence[str], most: int, screen: Screen) -> list[str]:
-    shown = [clean(text, unicode=screen.unicode) for text in texts]
-    return [fit(text, min(width(text), most), unicode=screen.unicode) for text in shown]
+    return [clipped(text, most, unicode=screen.unicode) for text in texts]
