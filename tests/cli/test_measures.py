@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -220,3 +222,20 @@ def test_changes_of_scores(attn: Run) -> None:
     assert longer["b"][0][missing[0]] is not None
     assert longer["largest"]["key"] != missing[0]
     assert "No divergence is more than 1" in attn("diff", TEXT, other, "--fail-above", "1.5", code=2)
+
+
+def test_a_table_of_changes_of_scores_names_the_key_that_changed_most_where_both_see_it(
+    attn: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "out.csv"
+    texts = (TEXT, TEXT + " again")
+    attn("diff", *texts, "--head", "0.2", "--measure", "scores", "--model", "MODEL", "--save", str(file))
+    rows = list(csv.DictReader(io.StringIO(file.read_text(), newline="")))
+    a, b = (centred_scores(attn, text, "0.2") for text in texts)
+    assert len(rows) == len(a) == len(b) - 1
+    for row, (one, other) in zip(rows, zip(a, np.delete(b, 7, axis=0), strict=True), strict=True):
+        other = np.delete(other, 7)  # "again" is only in B
+        key = int(np.abs(other - one).argmax())
+        assert row["key_text"] == ["[CLS]", *TEXT.split(), "[SEP]"][key]
+        assert float(row["a"]) == pytest.approx(one[key], abs=1e-4)
+        assert float(row["b"]) == pytest.approx(other[key], abs=1e-4)
