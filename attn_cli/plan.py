@@ -283,7 +283,16 @@ def _plain(word: str) -> str:
 def _no_such_word(units: Units, word: str, text: str) -> SelectionError:
     shown = list(dict.fromkeys(units.labels))
     listed = ", ".join(map(shortened, shown[:40])) + (f" and {len(shown) - 40} more" if len(shown) > 40 else "")
-    return SelectionError(f"{quoted(word)} is not in {text}", f"Its words are: {listed}")
+    pieces = [label for label, whole in zip(units.labels, units.words, strict=False) if _plain(whole) == _plain(word)]
+    if pieces:
+        made = ", ".join(map(shortened, dict.fromkeys(pieces)))
+        return SelectionError(
+            f"{quoted(word)} is a word of several pieces, and rows and columns are pieces here",
+            f"Name one of them ({made}), or look at weights of words",
+        )
+    return SelectionError(
+        f"{quoted(word)} is not in {text}", f"Its {'pieces' if units.words else 'words'} are: {listed}"
+    )
 
 
 def _listed(things: Iterable[object]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = [
     "COREFERENCE",
@@ -49,6 +49,19 @@ class Role:
     """Who described it."""
     crosses: bool = False
     """It can be asked of cross-attention too."""
+    pairs: str = ""
+    """Whose scores are averaged where there may be several keys to a row, and scores are looked at."""
+
+    @property
+    def of_scores(self) -> str:
+        """Its score where scores are looked at, c being one less the mean of its row's; empty if it is of weights."""
+        return self.pairs or (self.formula.replace("w[", "c[") if "w[" in self.formula else "")
+
+    def by_scores(self) -> Role:
+        """The same where scores are looked at, and not weights."""
+        if not self.of_scores:
+            return self
+        return replace(self, formula=self.of_scores, threshold=NATS, baseline="0, as in an even row")
 
 
 _MEAN = "mean over i of "
@@ -81,6 +94,7 @@ ROLES: tuple[Role, ...] = (
         _EVEN,
         CLARK,
         crosses=True,
+        pairs="mean of c[i, j] over i and such j",
     ),
     Role(
         "same word",
@@ -92,6 +106,7 @@ ROLES: tuple[Role, ...] = (
         _EVEN,
         "",
         crosses=True,
+        pairs="mean of c[i, j] over i and j ≠ i with the same word",
     ),
     Role(
         "previous occurrence",

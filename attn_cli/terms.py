@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attn_cli.errors import SelectionError, quoted
-from attn_cli.roles import COREFERENCE, FEWEST, FEWEST_CASES, OFFSET, RELATION, ROLES, Role
+from attn_cli.roles import COREFERENCE, FEWEST, FEWEST_CASES, NATS, OFFSET, RELATION, ROLES, Role
 
 __all__ = ["TERMS", "Term", "find_terms"]
 
@@ -34,12 +34,13 @@ class Term:
 
 def _of_role(role: Role) -> Term:
     """A role as a term: where such a head looks, what it is scored by, and from where on it is given."""
+    scored = f" With --measure scores: {role.of_scores}, given from {NATS:g} on." if role.of_scores else ""
     many = FEWEST_CASES if role in {RELATION, COREFERENCE} else FEWEST
     beats = f"from {role.threshold:g} on and " if role.threshold else ""
     return Term(
         f"{role.name} head",
         f"A head that looks at {role.looks_at}. The role is given {beats}above {role.baseline}, where at least {many} "
-        "rows tell.",
+        f"rows tell.{scored}",
         role.formula,
         f"heads; heads --by {role.name.replace(' ', '-')}",
         role.source,
@@ -74,8 +75,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "score",
         "How well a key answers a query, before the softmax: their product after scaling, and whatever the model adds. "
-        "Minus infinity where a key is masked. find, heads and diff take scores less the mean of their row's: what is "
-        "added to a whole row changes no weight.",
+        "Minus infinity where a key is masked. find, heads and diff take scores less the mean of their row's (c): what "
+        "is added to a whole row changes no weight.",
         "query·key · scaling + bias + mask, or additive: v·tanh(query + key)",
         "explain (1 score); --measure scores",
         "Vaswani et al. 2017, equation 1; Bahdanau et al. 2015, appendix A.1.2",
@@ -277,13 +278,13 @@ TERMS: tuple[Term, ...] = (
     Term(
         "usual",
         "What a head gives to other words as far apart, in the same direction: much where it looks at a position.",
-        "mean of weight(i, i + key - query) over the other i, special tokens aside",
+        "mean of weight(i, i + key - query) over the other i, special tokens aside; with --measure scores, of c",
         "find (column usual; --sort usual)",
     ),
     Term(
         "others",
         "What a head gives to the same word from all others: much in a head that rests on it, whoever asks.",
-        "mean of weight(i, key) over the other i, special tokens and the key itself aside",
+        "mean of weight(i, key) over the other i, special tokens and the key itself aside; with --measure scores, of c",
         "find (column others; --sort others)",
     ),
     Term(
@@ -293,6 +294,14 @@ TERMS: tuple[Term, ...] = (
         "diff (column divergence; --fail-above)",
         "Lin 1991, equations 3.2 and 4.1 (Jensen-Shannon)",
         ("jensen-shannon", "bits"),
+    ),
+    Term(
+        "change",
+        "How far the scores of two rows are from each other, in nats, over the keys that both can see (--measure "
+        "scores). What is added to a whole row is no change.",
+        "root of the mean of (cB - cA)², c a score less the mean of the row's scores over those keys",
+        "diff --measure scores (column change; --fail-above)",
+        also=("root mean square",),
     ),
     Term(
         "sink",

@@ -206,6 +206,8 @@ class Units:
     shown: Bool[np.ndarray, "all_units"]
     tokens: int
     """How many tokens there are."""
+    words: tuple[str, ...] = ()
+    """The word that each unit shown is part of, where units are tokens."""
 
     @classmethod
     def of(
@@ -235,6 +237,11 @@ class Units:
             starts=np.asarray(starts, dtype=np.intp),
             shown=np.asarray(shown, dtype=np.bool_),
             tokens=len(tokens),
+            words=tuple(
+                "" if first.word is None else tokens.words[first.word].text
+                for first, show in zip(firsts, shown, strict=True)
+                if show and unit == "token"
+            ),
         )
 
     def __len__(self) -> int:

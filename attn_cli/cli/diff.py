@@ -35,7 +35,7 @@ HELP = """Show what changed between A and B: which heads look elsewhere, and whe
 
 A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz). With
 --against, A is one text and B the same on a second model. Texts are laid over each other word by word; heads are ranked
-by the Jensen-Shannon divergence of their rows.
+by the Jensen-Shannon divergence of their rows, or with --measure scores by how much their scores changed.
 """
 EPILOG = """\b
 Examples:

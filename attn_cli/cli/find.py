@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
 
 NAME = "find"
-HELP = """Find the heads that link two words: every head's weight from one to the other, ranked.
+HELP = """Find the heads that link two words: every head's weight (or --measure) from one to the other, ranked.
 
 Beside each weight stands what it should be held against: an even row, what the same head gives at that distance
 elsewhere in the text, and what it gives to the same word from everywhere else.
@@ -62,7 +62,7 @@ def run(
     pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
     reading: TextOptions,
     both: Annotated[bool, _select("--both", help="Also from TO to FROM.")] = False,
-    least: Annotated[float | None, _select("--min", metavar="X", help="List weights from X on.")] = None,
+    least: Annotated[float | None, _select("--min", metavar="X", help="List weights (or scores) from X on.")] = None,
     choice: HeadOptions,
     sort: Annotated[
         Literal["weight", "usual", "others", "layer"],

@@ -12,7 +12,7 @@ import numpy as np
 from attn_cli.blocks import Block, Source, Stack
 from attn_cli.errors import ModelError, SelectionError, counted
 from attn_cli.measure.collect import layer_bytes, map_bytes
-from attn_cli.measure.measured import centred, measured
+from attn_cli.measure.measured import measured, scores_of
 from attn_cli.memory import require
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
@@ -22,6 +22,9 @@ from attn_cli.shapes import Bool, Float, Int
 from attn_cli.words import Units
 
 __all__ = ["Change", "Differences", "HeadChange", "Overlay", "diff", "divergence", "overlay"]
+
+EXACT = 1e-5
+"""How exact scores are, as a share of the largest: a change below that is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +120,7 @@ class HeadChange:
     """Mean over the rows that tell anything; not-a-number where there is none. In bits; of scores, the root of the mean
     square change, in nats."""
     rows: Float[np.ndarray, "row"]
-    """Of each row compared; not-a-number where it can see no more than one key."""
+    """Of each row compared; not-a-number where it can see no more than one key (of scores, in A as in B)."""
     largest: Change | None
     """The weight that changed most; None where no row can be compared."""
 
@@ -285,7 +288,7 @@ class _Lay:
     Args:
         rows: the query of each row to keep; what it eats must be in the same units (see `Regroup`).
         keys: the key at each place; -1 where there is none.
-        scores: lay out scores less the mean of their row's, in the place of weights.
+        scores: lay out scores in the place of weights.
     """
 
     def __init__(self, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "key"], *, scores: bool = False) -> None:
@@ -302,7 +305,7 @@ class _Lay:
         places = np.flatnonzero((self.rows >= block.start) & (self.rows < block.start + block.visible.shape[0]))
         rows = self.rows[places] - block.start
         own = np.flatnonzero((self.keys >= 0) & (self.keys < block.weights.shape[2]))
-        weights = centred(block) if self._scores else block.weights
+        weights = scores_of(block) if self._scores else block.weights
         laid.weights[:, places[:, None], own] = weights[:, rows[:, None], self.keys[own]]
         visible = block.visible[rows]
         laid.seen[places] = (self.keys >= visible[:, :1]) & (self.keys < visible[:, 1:]) & (self.keys >= 0)
@@ -323,12 +326,21 @@ def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
 
 
 def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
-    """Of scores, the root of the mean square change, over the keys that the row can see in both."""
+    """Of scores, the root of the mean square change, over the keys that the row can see in both.
+
+    A softmax does not see what is added to a whole row, so each row is taken less its mean over those keys.
+    """
     both = a.seen & b.seen
     count = both.sum(axis=1)
-    squares = np.square(b.weights - a.weights, dtype=np.float64).sum(axis=2, where=both)
-    rows = np.sqrt(squares / np.maximum(count, 1))
-    return _Layer(tuple(heads), a.weights, b.weights, both, np.where(count >= 2, rows, np.nan))
+    one, other = (
+        laid.weights - (laid.weights.sum(axis=2, where=both, dtype=np.float64) / np.maximum(count, 1))[:, :, None]
+        for laid in (a, b)
+    )
+    rows = np.sqrt(np.square(other - one).sum(axis=2, where=both) / np.maximum(count, 1))
+    size = max(float(np.abs(laid.weights).max(initial=0.0, where=laid.seen)) for laid in (a, b))
+    rows = np.where(rows > size * EXACT, rows, 0.0)
+    a_scores, b_scores = one.astype(np.float32), other.astype(np.float32)
+    return _Layer(tuple(heads), a_scores, b_scores, both, np.where(count >= 2, rows, np.nan))
 
 
 def _head_change(number: int, index: int, layer: _Layer, chosen: Sequence[int]) -> HeadChange:

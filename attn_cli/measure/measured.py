@@ -69,6 +69,17 @@ def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
     return replace(model, stacks=stacks, alignment=None if aligned is None else replace(aligned, heads=(0,)))
 
 
+def scores_of(block: Block) -> Float[np.ndarray, "head query key"]:
+    """A block's scores.
+
+    Raises:
+        SelectionError: it has none.
+    """
+    if block.scores is None:
+        raise SelectionError(f"{block.kind} layer {block.layer} has no scores here", "Give the text itself, in tokens")
+    return block.scores
+
+
 def centred(block: Block) -> Float[np.ndarray, "head query key"]:
     """A block's scores less the mean of their row's.
 
@@ -81,15 +92,14 @@ def centred(block: Block) -> Float[np.ndarray, "head query key"]:
     Raises:
         SelectionError: it has none.
     """
-    if block.scores is None:
-        raise SelectionError(f"{block.kind} layer {block.layer} has no scores here", "Give the text itself, in tokens")
-    seen = np.isfinite(block.scores)
+    scores = scores_of(block)
+    seen = np.isfinite(scores)
     count = np.maximum(seen.sum(axis=2, keepdims=True), 1)
-    least = np.where(seen, block.scores, np.inf).min(axis=2, keepdims=True, initial=np.inf)
-    filled = np.where(seen, block.scores, np.where(np.isfinite(least), least, 0.0))
+    least = np.where(seen, scores, np.inf).min(axis=2, keepdims=True, initial=np.inf)
+    filled = np.where(seen, scores, np.where(np.isfinite(least), least, 0.0))
     mean = np.where(seen, filled, 0).sum(axis=2, keepdims=True, dtype=np.float64) / count
-    scores: Float[np.ndarray, "head query key"] = (filled - mean).astype(np.float32)
-    return scores
+    less: Float[np.ndarray, "head query key"] = (filled - mean).astype(np.float32)
+    return less
 
 
 def norms_of(block: Block) -> Block:

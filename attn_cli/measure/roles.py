@@ -215,7 +215,8 @@ class CollectRoles:
     """
 
     def __init__(self, roles: Sequence[Role] = ROLES, *, scores: bool = False) -> None:
-        self.roles, self._scores = roles, scores
+        self.roles = tuple(role.by_scores() for role in roles) if scores else tuple(roles)
+        self._scores = scores
         self._sums: dict[tuple[Kind, int], _Sums] = {}
         self._pairs: dict[int, Pairs] = {}
         self._slices: dict[tuple[int, int], _Slice] = {}

@@ -52,7 +52,10 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
         if not shown
     ]
     if hidden:
-        said.append(f"Without {' and '.join(hidden)}: the rest of each row is renormalised to sum to 1.")
+        rest = "the rest of each row is renormalised to sum to 1"
+        if selection.scores:
+            rest = "scores stay as they are, and the mean of a row is that of the keys that are left"
+        said.append(f"Without {' and '.join(hidden)}: {rest}.")
     if sinks:
         share = float(np.mean(sinks))
         said.append(f"A learned sink takes {share:.2f} of the average row; the weights sum to the rest.")

@@ -254,13 +254,15 @@ def _number_width(view: MapView, values: Float[np.ndarray, "query key"]) -> int:
     if view.measure != "score" or not np.isfinite(values).any():
         return 4 if view.measure == "change" else 3
     places = _places(values)
-    return max(len(f"{float(end):.{places}f}") for end in (np.nanmin(values), np.nanmax(values)))
+    return max(len(f"{float(end):z.{places}f}") for end in (np.nanmin(values), np.nanmax(values)))
 
 
 def _places(values: Float[np.ndarray, "query key"]) -> int:
-    """Decimals of a score: two, and fewer where they would be lost behind the digits before them."""
+    """Decimals of a score: two; fewer where they would be lost behind the digits before them, more where all is 0."""
     largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
-    return 2 if largest < 100 else 1 if largest < 1000 else 0
+    if largest >= 0.1 or largest < 1e-6:
+        return 2 if largest < 100 else 1 if largest < 1000 else 0
+    return 1 - int(np.floor(np.log10(largest)))
 
 
 class _Sheet:
@@ -352,7 +354,7 @@ class _Sheet:
             elif self.view.measure == "weight":
                 text = number(value, unicode=unicode)
             else:
-                text = f"{value:.{self.places}f}"
+                text = f"{value:z.{self.places}f}"
             if not self.screen.color and shade and self.view.measure != "change":  # a change has a sign
                 text = sign + text
             return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style

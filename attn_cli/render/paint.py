@@ -222,5 +222,7 @@ def _tick(value: float, scale: Scale) -> str:
     if scale.signed:
         return f"{value:+.3g}".replace("0.", ".") if value else "0"
     if scale.low != 0 or scale.high > 1:
-        return f"{value:.1f}"
+        # As many decimals as tell a fiftieth of the scale apart.
+        places = int(np.clip(1 - np.floor(np.log10(max(scale.high - scale.low, 1e-6))), 0, 6))
+        return f"{value:z.{places}f}"
     return f"{value:.2f}".removeprefix("0") if scale.high == 1 and 0 < value < 1 else f"{value:.3g}".replace("0.", ".")

@@ -200,7 +200,7 @@ class _LinkSizes:
             (fit(query_labels.texts[link.query], self.query, align="right", unicode=screen.unicode), quiet),
             (" → " if screen.unicode else " > ", DIM),
             (fit(key_labels.texts[link.key], self.key, unicode=screen.unicode), quiet if second else BOLD),
-            (f" {link.weight:.2f}", quiet),
+            (f" {link.weight:z.2f}", quiet),
         ]
 
 
@@ -242,7 +242,7 @@ def query_table(
     name = max((len(f"{row.layer}.{row.head}") for row in rows), default=3)
     links = [link for row in rows for link in row.links]
     longest = max((width(clean(key_labels.texts[link.key], unicode=screen.unicode)) for link in links), default=0)
-    digits = max((len(f"{link.weight:.2f}") for link in links), default=4)
+    digits = max((len(f"{link.weight:z.2f}") for link in links), default=4)
     most = max((len(row.links) for row in rows), default=1)
     item = _Item.fitting(longest, digits, most, screen.width - name, bars=measure == "weight")
     lines: list[Text] = []
@@ -294,7 +294,7 @@ class _Item:
         parts: list[Part] = [
             (GAP, PLAIN),
             (fit(key_labels.texts[link.key], self.label, unicode=screen.unicode), style),
-            (f" {link.weight:{self.digits}.2f}", style),
+            (f" {link.weight:z{self.digits}.2f}", style),
         ]
         return [*parts, (" ", PLAIN), *bar(link.weight, self.bar, screen)] if self.bar else parts
 

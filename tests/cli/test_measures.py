@@ -17,6 +17,7 @@ from attn_cli.render.schema import schema
 from attn_cli.shapes import Float
 from tests.cli.conftest import Run
 from tests.golden_files import assert_golden
+from tests.models.folders import byte_level, made, save
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN_ATTENTION
 from tests.render.records import validated
@@ -190,7 +191,19 @@ def test_roles_by_scores(attn: Run) -> None:
     assert by["separator"]["score"] == pytest.approx(scores[:, 7].mean(), abs=1e-4)
     assert by["previous"]["share"] is by["previous"]["rest"] is None
     assert by["offset"]["score"] <= 1
-    assert "in nats, and is given from 1 on" in " ".join(attn("heads", TEXT, "--measure", "scores").split())
+    shown = " ".join(attn("heads", TEXT, "--measure", "scores").split())
+    assert "in nats, and a role is given from 1 on; an offset's is a share of rows, and given from 0.9 on." in shown
+    separator = " ".join(attn("heads", TEXT, "--measure", "scores", "--by", "separator").split())
+    assert (
+        "score: mean of c[i, j] over i and such j. baseline: 0, as in an even row. The role is given from 1"
+        in separator
+    )
+    offset = " ".join(attn("heads", TEXT, "--measure", "scores", "--by", "offset").split())
+    assert "The role is given from 0.9 on" in offset
+    assert "in nats" not in offset
+    roles = {role["name"]: role for role in finding(attn, "heads", TEXT, "--head", "0.2")["roles"]}
+    assert (roles["previous"]["threshold"], roles["offset"]["threshold"]) == (1, 0.9)
+    assert roles["previous"]["formula"] == "mean over i of c[i, i-1]"
     picture = attn("heads", TEXT, "--measure", "scores", "--by", "next", "--model", "MODEL").splitlines()
     assert any(re.match(r"layer 0( +-?\d+\.\d){12}$", line) for line in picture)
 
@@ -234,8 +247,33 @@ def test_a_table_of_changes_of_scores_names_the_key_that_changed_most_where_both
     a, b = (centred_scores(attn, text, "0.2") for text in texts)
     assert len(rows) == len(a) == len(b) - 1
     for row, (one, other) in zip(rows, zip(a, np.delete(b, 7, axis=0), strict=True), strict=True):
-        other = np.delete(other, 7)  # "again" is only in B
+        other = np.delete(other, 7)  # "again" is only in B, and its score no part of the mean
+        other = other - other.mean()
         key = int(np.abs(other - one).argmax())
         assert row["key_text"] == ["[CLS]", *TEXT.split(), "[SEP]"][key]
         assert float(row["a"]) == pytest.approx(one[key], abs=1e-4)
         assert float(row["b"]) == pytest.approx(other[key], abs=1e-4)
+
+
+def test_scores_that_did_not_change_are_no_change(attn: Run, tmp_path: Path) -> None:
+    gpt2 = made("GPT2", vocab_size=337, n_embd=30, n_layer=2, n_head=3, n_positions=64)
+    causal = str(save(tmp_path, gpt2, byte_level()))
+    asked = ("--measure", "scores", "--model", causal)
+    assert "Nothing changed." in attn("diff", "a cat sat", "a cat sat on the mat", *asked)  # but the last digits
+    assert "Nothing changed." not in attn("diff", "a cat sat", "a dog sat", *asked)
+
+
+def test_a_word_of_several_pieces_is_said_to_be_one(attn: Run) -> None:
+    asked = ("The trophy didn't fit", "--measure", "scores", "--model", "MODEL")
+    for arguments in (("inspect", *asked, "--query", "didn't"), ("find", asked[0], "trophy", "didn't", *asked[1:])):
+        said = attn(*arguments, code=4)
+        assert '"didn\'t" is a word of several pieces, and rows and columns are pieces here' in said
+        assert "Name one of them (didn, ', t), or look at weights of words" in said
+    assert "Its pieces are: [CLS], the" in attn("inspect", *asked, "--query", "nowhere", code=4)
+
+
+def test_without_special_tokens_scores_stay_as_they_are(attn: Run) -> None:
+    shown = attn("inspect", TEXT, "--scores", "--no-special", "--model", "MODEL")
+    assert "scores stay as they are" in " ".join(shown.split())
+    assert "renormalised" not in shown
+    assert "The table is of the weights that the scores give." in shown

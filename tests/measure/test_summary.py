@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attn_cli.blocks import Block, Token, Tokens
+from attn_cli.blocks import Block, Token, Tokens, Word
 from attn_cli.measure.summary import HeadSummary, Link, Summarize, entropy
 from attn_cli.selection import Kind
 from attn_cli.shapes import Float
@@ -20,7 +20,7 @@ from tests.samples import encoder_record, random_map, softmax
 
 def units(count: int, special: tuple[int, ...] = ()) -> Units:
     tokens = tuple(Token(str(i), 0, 0, None if i in special else i, special=i in special) for i in range(count))
-    return Units.of(Tokens("", tokens, ()), "token")
+    return Units.of(Tokens("", tokens, tuple(Word(str(i), 0, 0) for i in range(count))), "token")
 
 
 def summary(

@@ -38,12 +38,12 @@ class DiffView(Finding):
         "divergence": "Jensen-Shannon divergence in bits: 0 the same, 1 no key in common",
     }
     score_units: ClassVar[Mapping[str, str]] = {
-        "weight": "nats: a score less the mean of its row's",
+        "weight": "nats: a score less the mean of its row's, over the keys that the row can see in both",
         "divergence": "nats: the root of the mean square change, over the keys that a row can see in both",
     }
     columns: ClassVar[tuple[str, ...]] = (
         *("kind", "layer", "head", "query", "query_text", "divergence"),
-        *("key", "key_text", "a", "b"),
+        *("key", "key_text", "a", "b", "measure"),
     )
 
     @property
@@ -121,7 +121,8 @@ class DiffView(Finding):
             keys = np.nan_to_num(np.abs(b - a), nan=-1.0).argmax(axis=1)
             for row, (place, key) in enumerate(zip(found.chosen, keys.tolist(), strict=True)):
                 front = (kind, head.layer, head.head, place, found.queries.labels[place])
-                yield *front, float(head.rows[row]), key, found.keys.labels[key], float(a[row, key]), float(b[row, key])
+                change = key, found.keys.labels[key], float(a[row, key]), float(b[row, key])
+                yield *front, float(head.rows[row]), *change, self.record.selection.measure
 
     def draw(self, screen: Screen) -> Group:
         top = [*models(self.found, screen), *texts(self.found, screen)]

@@ -76,7 +76,10 @@ def ranking(found: Differences, heads: Sequence[HeadChange], screen: Screen, siz
     scores = found.a.selection.scores
     how = "change" if scores else "divergence"
     if scores:
-        note = f"{how}: root of the mean square, of scores less the mean of their row's, in nats, {size}."
+        note = (
+            f"{how}: root of the mean square, {size}, of scores less the mean of their row's over the keys of both, "
+            "in nats."
+        )
     else:
         note = f"{how}: Jensen-Shannon in bits, {size}; 0 the same, 1 no key in common."
     shares = [head.divergence for head in heads]

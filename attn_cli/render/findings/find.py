@@ -68,7 +68,7 @@ class FindView(Finding):
     }
     columns: ClassVar[tuple[str, ...]] = (
         *("kind", "layer", "head", "query", "query_text", "key", "key_text"),
-        *("weight", "even", "usual", "others"),
+        *("weight", "even", "usual", "others", "measure"),
     )
 
     @property
@@ -129,7 +129,8 @@ class FindView(Finding):
     def rows(self) -> Iterable[Sequence[Cell]]:
         for link in self.links:
             ends = self._ends(link.pair).values()
-            yield self.found.plan.kind, link.layer, link.head, *ends, link.weight, link.even, link.usual, link.others
+            numbers = link.weight, link.even, link.usual, link.others
+            yield self.found.plan.kind, link.layer, link.head, *ends, *numbers, self.record.selection.measure
 
     def draw(self, screen: Screen) -> Group:
         plan, record = self.found.plan, self.record

@@ -41,10 +41,12 @@ FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
 
 SHARED = frozenset({"focus", "distance", "offset", "relation", "coreference"})
 """What is of weights also where scores are looked at."""
-SCORED = (
-    "A role's score is here of scores less the mean of their row's, in nats, and is given from 1 on; focus, distance, "
-    "first and offset are of the weights that they give."
+SCORED = "c: a score less the mean of its row's, in nats."
+SCORED_ROLES = (
+    "A role's score is that of its keys less the mean of their row's, in nats, and a role is given from 1 on; an "
+    "offset's is a share of rows, and given from 0.9 on."
 )
+OF_WEIGHTS = "Focus, distance, first and offset are of the weights."
 FIRST = "first: weight on the first token."
 REPEATS = "repeats: weight on the first token where all tokens are one, as a control."
 
@@ -76,7 +78,7 @@ class HeadsView(Finding):
     }
     columns: ClassVar[tuple[str, ...]] = (
         *("kind", "layer", "head", "focus", "entropy", "distance", "first"),
-        *("role", "detail", "score", "baseline", "rows", "given"),
+        *("role", "detail", "score", "baseline", "rows", "given", "measure"),
     )
 
     @property
@@ -134,12 +136,13 @@ class HeadsView(Finding):
         }
 
     def rows(self) -> Iterable[Sequence[Cell]]:
+        measure = self.record.selection.measure
         for one in self.found.heads:
             summary = one.summary
             begin = (self.found.kind, one.layer, one.head)
             whole = (summary.focus, summary.entropy, summary.distance, summary.first)
             for score in one.scores:
-                yield *begin, *whole, score.role.name, score.detail, *_cells(score)
+                yield *begin, *whole, score.role.name, score.detail, *_cells(score), measure
 
     def draw(self, screen: Screen) -> Group:
         found, record = self.found, self.record
@@ -261,25 +264,27 @@ class HeadsView(Finding):
     def _caption(self, count: int) -> str:
         """What a score is, and which heads are not shown."""
         scores = self.record.selection.scores
-        said = [SCORED] if scores else []
+        said = []
         roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
         if self._role is not None and not roles:
             said.append(f"Nothing tells of the role {self._role} here; attn terms {self._role!r} says what does.")
         elif self._role is not None:
             (role,) = roles.values()
             fewest = max(score.fewest for one in self.found.heads if (score := self._shown(one)) is not None)
-            least = f"from {role.threshold:g} on, " if role.threshold and not scores else ""
+            least = f"from {role.threshold:g} on, " if role.threshold else ""
+            said += [SCORED] if scores and role.of_scores else []
             said.append(
                 f"{role.name}: {role.looks_at}. score: {role.formula}. baseline: {role.baseline}. The role is given "
                 f"{least}above its baseline and over {fewest} rows or more; in brackets it is not."
             )
         elif roles and scores:
-            said.append("In brackets is the role that a head comes nearest to.")
+            said += [SCORED_ROLES, "In brackets is the role that a head comes nearest to."]
         elif roles:
             said.append(
                 "A head has a role whose score is above the role's threshold (see attn terms) and the baseline; in "
                 "brackets is the one that it comes nearest to."
             )
+        said += [OF_WEIGHTS] if scores else []
         total = len(self.found.heads)
         if count < total:
             how = "those with a role first" if self.by == "role" else f"highest {self.by} first"

@@ -63,6 +63,11 @@ class View(ABC):
         """The line on the model."""
         return model_line(record, self.plan.kind, screen)
 
+    @property
+    def of_weights(self) -> str:
+        """What is said of a table of heads where maps are of scores."""
+        return "The table is of the weights that the scores give." if self.plan.selection.scores else ""
+
     def summaries(self) -> tuple[HeadSummary, ...]:
         """The figures of each head."""
         return self._summarize.result

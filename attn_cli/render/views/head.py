@@ -42,7 +42,7 @@ class HeadView(View):
         numbers = selection.all or len(self.keys) <= MOST_COLUMNS
         view = self.map_view(self._map)
         name = name_head(self._layer, self._head)
-        figures = head_table(self.summaries(), self.queries, self.keys, screen)
+        figures = head_table(self.summaries(), self.queries, self.keys, screen, caption=self.of_weights)
         parts: list[RenderableType] = [figures]
         if numbers:
             title = f"{noun.capitalize()}s of head {name}"

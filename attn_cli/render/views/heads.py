@@ -115,6 +115,7 @@ class HeadsView(View):
         linked = any(row.links for row in summaries)
         how = "those with the strongest links" if linked else "the first"
         caption = cut_note(len(chosen), len(summaries), sort, how)
+        caption = f"{self.of_weights} {caption}".strip()
         return head_table(chosen, self.queries, self.keys, screen, sort=sort, apart=limit is None, caption=caption)
 
     def _overview(self, summaries: Sequence[HeadSummary], screen: Screen) -> list[RenderableType]:
