@@ -15,6 +15,7 @@ from attn_cli.measure.diff import Differences, diff
 from attn_cli.measure.explain import Explained, explain
 from attn_cli.measure.find import FoundLinks, find
 from attn_cli.measure.heads import CollectHeads, HeadsFound, find_heads
+from attn_cli.measure.measured import measured
 from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.probe import probe
@@ -173,7 +174,8 @@ class Inspector:
         if isinstance(text, str):
             return find_heads(self.read(text, truncate=truncate, wanted=choice), choice)
         collect = CollectHeads(choice)
-        report = gather((self.read(one, truncate=truncate, wanted=choice) for one in text), collect)
+        sources = (measured(self.read(one, truncate=truncate, wanted=choice), choice) for one in text)
+        report = gather(sources, collect)
         if not collect.texts:
             raise InputError("There are no texts", "Give one at least")
         return collect.found(self.info, report, "texts")

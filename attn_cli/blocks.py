@@ -7,6 +7,7 @@ answer needs and not layers x heads x queries x keys.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from attn_cli.errors import SelectionError
+from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
 from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float, Int
 
@@ -308,12 +309,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """What a source has to say once it has streamed everything."""
+    """What a source has to say once it has streamed everything.
+
+    Raises:
+        ExactnessError: what was to be verified are no numbers.
+    """
 
     verified: float | None = None
     """Largest absolute difference found by `Request.verify`; None when it was not asked for."""
     notes: tuple[str, ...] = ()
     """Things a reader of the result must know, one sentence each."""
+
+    def __post_init__(self) -> None:
+        if self.verified is not None and not math.isfinite(self.verified):
+            raise ExactnessError("What a layer computed from its weights are not numbers", NOT_NUMBERS)
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ from attn_cli.measure.pronouns import CollectPronouns, Pronoun
 from attn_cli.plan import Plan, make_plan
 from attn_cli.regroup import Regroup
 from attn_cli.roles import COREFERENCE, ROLES
-from attn_cli.selection import Selection
+from attn_cli.selection import Selection, check_probed
 
 __all__ = ["Reads", "probe", "repeated", "with_pronouns"]
 
@@ -79,10 +79,12 @@ def probe(
         verify: also check the weights against what the layers computed.
 
     Raises:
+        UsageError: another measure than weights is asked for.
         SelectionError: a kind, layer or head is not there.
         ModelError: the model has no self-attention, too few tokens, or could not be run.
         ExactnessError: what it gave are not attention weights.
     """
+    check_probed(selection)
     selection = replace(selection, unit="token")
     kinds = [kind for kind in model.info.stacks if kind != "cross"]
     if model.info.stacks and (not kinds or selection.kind == "cross"):

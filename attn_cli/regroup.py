@@ -24,10 +24,16 @@ class Regroup:
     Sums over a key's tokens, averages over a query's, drops what is hidden and renormalises the rows. `start`, rows and
     columns of what it hands on are counted in shown units. Scores are only possible where each token is a unit: a word
     of several pieces has no single score.
+
+    Args:
+        queries: the units along the rows.
+        keys: the units along the columns.
+        eat: takes the blocks.
+        renormalise: whether rows of which something is hidden are made to sum to 1 again.
     """
 
-    def __init__(self, queries: Units, keys: Units, eat: Eat) -> None:
-        self.queries, self.keys, self.eat = queries, keys, eat
+    def __init__(self, queries: Units, keys: Units, eat: Eat, *, renormalise: bool = True) -> None:
+        self.queries, self.keys, self.eat, self.renormalise = queries, keys, eat, renormalise
         self._query_unit = queries.unit_of_token()
         self._query_before = queries.shown_before()
         self._see = _See(keys)
@@ -74,10 +80,11 @@ class Regroup:
             weights, scores = np.add.reduceat(weights, self.keys.starts[:present], axis=2), None
         if not shown.all():
             weights = weights[:, :, shown]
-        if self.keys.hides:
+        if self.keys.hides and self.renormalise:
             total = weights.sum(axis=2, keepdims=True)
-            weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-            scores, sink = None if scores is None else scores[:, :, shown], None
+            weights, sink = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0), None
+        if self.keys.hides and scores is not None:
+            scores = scores[:, :, shown]
         return replace(block, weights=weights, visible=self._see.units(block.visible), scores=scores, sink=sink)
 
     def _merge_queries(self, block: Block, units: Int[np.ndarray, "query"]) -> Block:

@@ -78,7 +78,7 @@ ROLES: tuple[Role, ...] = (
         "1st",
         "f",
         "the first token (a sink in most decoders)",
-        _MEAN + "w[i, 0]",
+        _MEAN + "w[i, 0], where i can see it",
         0.5,
         _EVEN,
         "Xiao et al. 2024",
@@ -147,8 +147,8 @@ RELATION = Role(
     "rel",
     "r",
     "its grammatical head, or what depends on it (with --conllu)",
-    "share of the relation's words whose head is found: the strongest key of the word's row, or the strongest query of "
-    "its column",
+    "share of the relation's words whose head is found: of all other words, the strongest key of the word's row, or "
+    "the strongest query of its column",
     0.0,
     f"the best fixed offset, by {ERRORS} standard errors",
     CLARK,

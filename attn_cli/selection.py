@@ -16,6 +16,7 @@ __all__ = [
     "Rows",
     "Selection",
     "SortKey",
+    "check_probed",
     "check_syntax",
     "parse_heads",
     "parse_numbers",
@@ -129,6 +130,16 @@ def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
         return tuple((int(place[1]), int(place[2])) for place in places if place)
     parse_numbers(text, "--head")
     return None
+
+
+def check_probed(selection: Selection) -> None:
+    """Make sure that it is weights that a probe is to look at.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if selection.measure != "weights":
+        raise UsageError(f"--probe looks at weights, and not at {selection.measure}", "Leave one of them out")
 
 
 def check_syntax(selection: Selection) -> None:

@@ -228,8 +228,10 @@ class Units:
         ]
         firsts = [tokens.tokens[i] for i in starts]
         shown = [(special or not first.special) and (sink or i > 0) for i, first in enumerate(firsts)]
+        wholes = ["" if first.word is None else tokens.words[first.word].text for first in firsts]
         labels = [
-            first.piece if unit == "token" or first.word is None else tokens.words[first.word].text for first in firsts
+            first.piece if unit == "token" or first.word is None else whole
+            for first, whole in zip(firsts, wholes, strict=True)
         ]
         return cls(
             labels=tuple(label for label, show in zip(labels, shown, strict=True) if show),
@@ -237,11 +239,7 @@ class Units:
             starts=np.asarray(starts, dtype=np.intp),
             shown=np.asarray(shown, dtype=np.bool_),
             tokens=len(tokens),
-            words=tuple(
-                "" if first.word is None else tokens.words[first.word].text
-                for first, show in zip(firsts, shown, strict=True)
-                if show and unit == "token"
-            ),
+            words=tuple(whole for whole, show in zip(wholes, shown, strict=True) if show) if unit == "token" else (),
         )
 
     def __len__(self) -> int:

@@ -24,6 +24,25 @@ from tests.samples import decoder_record, encoder_record, translation_record
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
 
 
+@pytest.mark.parametrize("measure", ["norms", "rollout", "scores"])
+def test_several_texts_are_measured_as_one_is(measure: str) -> None:
+    model = attn_cli.load("toy")
+    several, one = (model.heads(text, measure=measure) for text in ([SENTENCE, SENTENCE], SENTENCE))
+    weights = model.heads([SENTENCE])
+    assert len(several.heads) == len(one.heads)
+    for head, same in zip(several.heads, one.heads, strict=True):
+        assert head.summary.entropy == pytest.approx(same.summary.entropy)
+        found, expected = head.score("previous"), same.score("previous")
+        assert found is not None
+        assert expected is not None
+        assert found.rows == 2 * expected.rows
+        assert (found.score, found.baseline) == pytest.approx((expected.score, expected.baseline))
+    if measure != "scores":
+        assert several.heads[0].summary.entropy != pytest.approx(weights.heads[0].summary.entropy)
+    with pytest.raises(UsageError, match="looks at weights"):
+        model.heads(measure=measure)
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     program = (
         "import sys, attn_cli; print([name for name in ('numpy', 'torch', 'transformers') if name in sys.modules])"

@@ -94,7 +94,7 @@ def test_a_row_that_saw_only_what_is_hidden_is_left_empty() -> None:
     result = regrouped(random_map("decoder", 0, 11, 11, causal=True), units, units, 64)
     assert len(units) == 10
     np.testing.assert_allclose(result.weights.sum(axis=2), 1, atol=1e-6)
-    hidden = Tokens("ab", source_tokens().tokens[:3], ())
+    hidden = Tokens("ab", source_tokens().tokens[:3], source_tokens().words)
     only_first = Units.of(hidden, "token", sink=False)
     kept = KeepMaps(3, 2)
     row = np.array([[[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]], np.float32)
@@ -103,6 +103,19 @@ def test_a_row_that_saw_only_what_is_hidden_is_left_empty() -> None:
     )
     np.testing.assert_array_equal(kept.maps()[0].weights[0], [[0, 0], [1, 0], [0, 1]])
     np.testing.assert_array_equal(kept.maps()[0].visible, [[0, 0], [0, 1], [0, 2]])
+
+
+def test_what_is_hidden_may_leave_the_rest_as_it_is() -> None:
+    units = Units.of(source_tokens(), special=False)
+    map_ = random_map("encoder", 0, 11, 11)
+    seen: list[Block] = []
+    regroup = Regroup(units, units, seen.append, renormalise=False)
+    for block in map_.blocks(map_.heads):
+        regroup(block)
+    whole = Units.of(source_tokens())
+    every = regrouped(map_, whole, whole, 64)
+    shown = np.flatnonzero(~np.asarray(whole.special))
+    np.testing.assert_allclose(seen[0].weights, every.weights[:, shown][:, :, shown], atol=1e-6)
 
 
 def test_a_learned_sink_is_averaged_over_a_words_pieces() -> None:

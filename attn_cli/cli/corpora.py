@@ -25,6 +25,7 @@ from attn_cli.measure.relations import CollectRelations, Link
 from attn_cli.measure.roles import RoleScore
 from attn_cli.models import Model
 from attn_cli.patience import patience
+from attn_cli.plan import make_plan
 from attn_cli.probe import probe, with_pronouns
 from attn_cli.regroup import Regroup
 from attn_cli.selection import Selection
@@ -116,10 +117,12 @@ class Corpora:
         return whole.prepared(self.model, Sentence(text))
 
     def _read(self, sentence: Sentence) -> Source | None:
-        """A text given to the model, cut where it is too long; None where the model can make nothing of it."""
+        """A text given to the model, cut where it is too long; None where there is nothing to look at."""
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
         try:
-            return measured(whole.prepared(self.model, sentence), self.selection)
+            source = whole.prepared(self.model, sentence)
+            make_plan(source, self.selection)  # hiding tokens may leave nothing of it
+            return measured(source, self.selection)
         except InputError as error:
             self._left_out.append(error if not sentence.where else located(error, sentence.where))
             return None
@@ -148,7 +151,9 @@ class Corpora:
             how = "1 text was left out: " if one else f"{len(self._left_out):,} texts were left out; the first: "
             notes.append(how + self._left_out[0].problem)
         if self.stopped:
-            notes.append(f"Stopped with Ctrl-C after {done:,} texts: the figures are of these")
+            notes.append(
+                f"Stopped with Ctrl-C after {done:,} texts: the figures are of these, the shortest of what was read"
+            )
         return replace(report, notes=tuple(notes))
 
 
@@ -187,7 +192,7 @@ class _Trees:
             if dependent is not None and head is not None and dependent != head:
                 links.append(Link(dependent, head, relation.name))
         self.relations.turn(len(units), links)
-        first, second = self.heads.turn(source), Regroup(units, units, self.relations)
+        first, second = self.heads.turn(source), Regroup(units, units, self.relations, renormalise=False)
 
         def eat(block: Block) -> None:
             first(block)

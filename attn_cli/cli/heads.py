@@ -21,7 +21,7 @@ from attn_cli.cli.options import (
 from attn_cli.cli.running import Given, given
 from attn_cli.cli.texts import count_lines
 from attn_cli.errors import UsageError
-from attn_cli.selection import Selection, check_syntax
+from attn_cli.selection import Selection, check_probed, check_syntax
 
 if TYPE_CHECKING:
     from attn_cli.measure.heads import HeadsFound
@@ -96,8 +96,8 @@ def run(
         raise UsageError("There is a text and a treebank as well", "Give one of them")
     if by == "relation" and conllu is None:
         raise UsageError("Relations are found in a treebank", "Name one with --conllu")
-    if probe and selection.measure != "weights":
-        raise UsageError(f"--probe looks at weights, and not at {selection.measure}", "Leave one of them out")
+    if probe:
+        check_probed(selection)
     if by == "coreference" and not probe:
         raise UsageError("Coreference is found in sentences that --probe makes", "Add --probe")
     if conllu is not None or (probe and text is None and reading.file is None):

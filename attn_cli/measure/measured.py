@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Stack, Tokens, key_tokens, query_tokens
-from attn_cli.errors import InputError, SelectionError
+from attn_cli.errors import NOT_NUMBERS, ExactnessError, InputError, SelectionError
 from attn_cli.measure.flow import flows
 from attn_cli.record import Record
 from attn_cli.selection import JOINT, Kind, Measure, Selection
@@ -106,9 +106,15 @@ def norms_of(block: Block) -> Block:
     """The block with each key's share of its row's norms in the place of the weights.
 
     A row whose keys all have values of no length keeps its weights.
+
+    Raises:
+        SelectionError: it was streamed without norms.
+        ExactnessError: values are not numbers.
     """
     if block.norms is None:
         raise SelectionError(f"{block.kind} layer {block.layer} was streamed without its norms")
+    if not np.isfinite(block.norms).all():
+        raise ExactnessError(f"{block.kind} layer {block.layer} has values that are not numbers", NOT_NUMBERS)
     norms = block.weights * block.norms[:, None, : block.weights.shape[2]]
     total = norms.sum(axis=2, keepdims=True)
     shares = np.divide(norms, total, out=block.weights.copy(), where=total > 0)

@@ -18,6 +18,7 @@ from attn_cli.render.paint import (
     Part,
     caption_lines,
     change,
+    decimals,
     drawing,
     flow,
     line,
@@ -258,11 +259,7 @@ def _number_width(view: MapView, values: Float[np.ndarray, "query key"]) -> int:
 
 
 def _places(values: Float[np.ndarray, "query key"]) -> int:
-    """Decimals of a score: two; fewer where they would be lost behind the digits before them, more where all is 0."""
-    largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
-    if largest >= 0.1 or largest < 1e-6:
-        return 2 if largest < 100 else 1 if largest < 1000 else 0
-    return 1 - int(np.floor(np.log10(largest)))
+    return decimals(float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 2
 
 
 class _Sheet:

@@ -23,6 +23,7 @@ __all__ = [
     "caption_lines",
     "cells",
     "change",
+    "decimals",
     "drawing",
     "flow",
     "line",
@@ -127,6 +128,17 @@ def number(value: float, *, places: int = 2, unicode: bool = True) -> str:
     return "1.0" if value >= 1 - least else f"{value:.{places}f}"[1:]
 
 
+def decimals(largest: float) -> int:
+    """Of a score: two; fewer where they would be lost behind the digits before them, more where all would be 0.
+
+    Args:
+        largest: of the scores beside it, without its sign.
+    """
+    if largest >= 0.1 or largest < 1e-6:
+        return 2 if largest < 100 else 1 if largest < 1000 else 0
+    return 1 - int(np.floor(np.log10(largest)))
+
+
 def change(value: float, *, unicode: bool = True) -> str:
     """The difference of two weights or scores in four cells: `+.58`, `-1.0`, `+12`, and a dot within .005 of none."""
     if abs(value) >= 0.995:
@@ -221,8 +233,8 @@ def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
 def _tick(value: float, scale: Scale) -> str:
     if scale.signed:
         return f"{value:+.3g}".replace("0.", ".") if value else "0"
-    if scale.low != 0 or scale.high > 1:
-        # As many decimals as tell a fiftieth of the scale apart.
-        places = int(np.clip(1 - np.floor(np.log10(max(scale.high - scale.low, 1e-6))), 0, 6))
-        return f"{value:z.{places}f}"
+    if scale.low != 0:
+        return f"{value:z.{decimals(max(abs(scale.low), abs(scale.high)))}f}"
+    if scale.high > 1:
+        return f"{value:.1f}"
     return f"{value:.2f}".removeprefix("0") if scale.high == 1 and 0 < value < 1 else f"{value:.3g}".replace("0.", ".")

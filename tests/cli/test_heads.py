@@ -89,6 +89,16 @@ def test_long_texts_of_a_corpus_are_cut_and_unreadable_ones_left_out(attn: Run, 
     assert "line 1 of" in attn("heads", "--file", str(path), "--model", "MODEL", code=3)
 
 
+def test_a_line_of_which_nothing_is_left_to_show_is_left_out(attn: Run, tmp_path: Path) -> None:
+    path = tmp_path / "corpus.txt"
+    path.write_text("The cat sat on the mat\nHello\n")
+    document = found(attn, "--file", str(path), "--no-special", "--no-sink")
+    assert document["texts"] == 1
+    assert any(note.startswith("1 text was left out: line 2 of") for note in document["notes"])
+    path.write_text("Hello\n")
+    assert "Nothing is left to show" in attn("heads", "--file", str(path), "--no-special", "--no-sink", code=3)
+
+
 def test_pairs_of_an_encoder_decoder(attn: Run, tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_text("The cat sat\tLe chat était assis\nThe dog ran in Paris\tLe chien courait à Paris\n")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attn_cli.blocks import Block, Request, Source
-from attn_cli.errors import SelectionError, UsageError
+from attn_cli.errors import ExactnessError, SelectionError, UsageError
 from attn_cli.look import look
 from attn_cli.measure.find import find
 from attn_cli.measure.flow import flows
@@ -141,6 +141,12 @@ def test_norms_by_hand() -> None:
     assert np.array_equal(norms_of(norm_block(weights, np.zeros((1, 4), np.float32))).weights, weights)
     with pytest.raises(SelectionError, match="without its norms"):
         norms_of(replace(found, norms=None))
+
+
+def test_norms_that_are_no_numbers_are_refused() -> None:
+    block = norm_block(np.full((1, 2, 2), 0.5, np.float32), np.array([[1, np.nan]], np.float32))
+    with pytest.raises(ExactnessError, match="encoder layer 0 has values that are not numbers"):
+        norms_of(block)
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder", "cross"])

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.blocks import Block, Kind, Request, Source
 from attn_cli.models import LoadOptions, load
+from attn_cli.models.loading import quiet
 from attn_cli.models.pretrained import Pretrained
 
 SENTENCES = (
@@ -146,8 +147,9 @@ def made(family: str, part: str = "Model", /, **settings: Any) -> Any:
 
 def save(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Path:
     """Write a model's folder."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet():  # a progress bar would be taken for what the command under test has to say
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -479,6 +479,15 @@ def test_weights_that_are_none_are_refused() -> None:
         stream(model, inputs_of(model), everything(model), lambda _: None)
 
 
+def test_what_is_no_number_is_not_verified() -> None:
+    model = copy.deepcopy(build("llama"))
+    with torch.no_grad():
+        model.layers[-1].self_attn.v_proj.weight.fill_(torch.nan)
+    with pytest.raises(ExactnessError, match="not numbers"):
+        stream(model, inputs_of(model), everything(model, verify=True), lambda _: None)
+    stream(model, inputs_of(model), everything(model), lambda _: None)  # its weights are numbers
+
+
 def test_nothing_asked_for_gives_nothing() -> None:
     for name in ("llama", "gemma2", "bloom", "t5"):
         model = build(name)

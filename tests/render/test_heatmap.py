@@ -271,3 +271,11 @@ def test_columns_stay_aligned(
     digits = len(str(count - 1))
     rows = [line for line in lines[bool(title) :] if re.match(rf"{' ' * (digits - 1)}\d|\d{{{digits}}}", line)]
     assert 1 <= len({cell_len(line) for line in rows}) <= 2
+
+
+def test_small_scores_have_the_decimals_that_tell_them_apart() -> None:
+    values = np.array([[-0.0123, 0.0014], [0.0061, -0.00002]], np.float32)
+    labels = Labels(["a", "b"])
+    lines = shown(heatmap(MapView(values, labels, labels, measure="score"), PLAIN), PLAIN)
+    assert lines[1:3] == ["0 a  -0.012  ▓0.001", "1 b  █0.006  ▓0.000"]
+    assert lines[4] == "score · <-0.009  ░ -0.009  ▒ -0.005  ▓ -0.001  █ 0.002 to 0.006"

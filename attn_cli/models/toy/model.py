@@ -312,7 +312,7 @@ class Prepared:
 
             if request.verify:
                 again = weighted_sum(normalize(scores), values)
-                largest = max(largest, float(np.abs(again - contexts).max()))
+                largest = float(np.maximum(largest, np.abs(again - contexts).max()))
             rows, columns = weights.shape[2:]
             stops = np.arange(rows) + 1 if kind == "decoder" else np.full(rows, columns)
             steps = None

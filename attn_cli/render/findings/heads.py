@@ -315,9 +315,9 @@ class HeadsView(Finding):
 
     def _about_relations(self) -> str:
         return (
-            "The head that is right most often for each relation: the word gives most weight to its grammatical head, "
-            "or is given most by it. offset: how often the best fixed offset is right. * beats it by three standard "
-            "errors."
+            "The head that is right most often for each relation: of all other words, the word gives most weight to "
+            "its grammatical head, or is given most by it. offset: how often the best fixed offset is right. * beats "
+            "it by three standard errors."
         )
 
 
