@@ -251,6 +251,7 @@ def test_a_table_of_changes_of_scores_names_the_key_that_changed_most_where_both
         other = other - other.mean()
         key = int(np.abs(other - one).argmax())
         assert row["key_text"] == ["[CLS]", *TEXT.split(), "[SEP]"][key]
+        assert row["measure"] == "scores"
         assert float(row["a"]) == pytest.approx(one[key], abs=1e-4)
         assert float(row["b"]) == pytest.approx(other[key], abs=1e-4)
 
