@@ -287,8 +287,8 @@ def _no_such_word(units: Units, word: str, text: str) -> SelectionError:
     if pieces:
         made = ", ".join(map(shortened, dict.fromkeys(pieces)))
         return SelectionError(
-            f"{quoted(word)} is a word of several pieces, and rows and columns are pieces here",
-            f"Name one of them ({made}), or look at weights of words",
+            f"{quoted(word)} is a word, and rows and columns are the model's own pieces here",
+            f"It is made of {made}: name one of them, or look at weights of words",
         )
     return SelectionError(
         f"{quoted(word)} is not in {text}", f"Its {'pieces' if units.words else 'words'} are: {listed}"

@@ -82,6 +82,14 @@ def test_a_model_is_run_no_further_than_its_last_layer_asked_for(minilm: str) ->
     assert reached == [0, 1, 2]  # and of layer 3 nothing that follows its attention
 
 
+def test_what_one_request_cannot_have_does_not_slow_the_next(minilm: str) -> None:
+    model = opened(minilm)
+    sources = [model.prepare(text) for text in TEXTS]
+    assert gather(sources, CollectHeads(Selection(layer="0")), verify=True).verified is not None
+    request = CollectHeads(Selection(layer="0")).request(sources[0])
+    assert all(found is not None for found in sources[0].run_groups([sources], request))
+
+
 def test_texts_are_read_as_they_are_needed_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "WINDOW", 3)
     toy = load("toy")

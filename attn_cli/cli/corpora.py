@@ -121,7 +121,8 @@ class Corpora:
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
         try:
             source = whole.prepared(self.model, sentence)
-            make_plan(source, self.selection)  # hiding tokens may leave nothing of it
+            if not (self.selection.special and self.selection.sink):
+                make_plan(source, self.selection)  # what is hidden may be all of it
             return measured(source, self.selection)
         except InputError as error:
             self._left_out.append(error if not sentence.where else located(error, sentence.where))

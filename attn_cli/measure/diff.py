@@ -24,7 +24,7 @@ from attn_cli.words import Units
 __all__ = ["Change", "Differences", "HeadChange", "Overlay", "diff", "divergence", "overlay"]
 
 EXACT = 1e-5
-"""How exact scores are, as a share of the largest: a change below that is rounding."""
+"""How exact scores are, as a share of the head's largest: a change below that is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,15 +332,15 @@ def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
     """
     both = a.seen & b.seen
     count = both.sum(axis=1)
-    one, other = (
-        laid.weights - (laid.weights.sum(axis=2, where=both, dtype=np.float64) / np.maximum(count, 1))[:, :, None]
-        for laid in (a, b)
-    )
-    rows = np.sqrt(np.square(other - one).sum(axis=2, where=both) / np.maximum(count, 1))
-    size = max(float(np.abs(laid.weights).max(initial=0.0, where=laid.seen)) for laid in (a, b))
-    rows = np.where(rows > size * EXACT, rows, 0.0)
-    a_scores, b_scores = one.astype(np.float32), other.astype(np.float32)
-    return _Layer(tuple(heads), a_scores, b_scores, both, np.where(count >= 2, rows, np.nan))
+    scores, largest = [], []
+    for laid in (a, b):
+        mean = laid.weights.sum(axis=2, where=both, dtype=np.float64) / np.maximum(count, 1)
+        scores.append(laid.weights - mean[:, :, None].astype(np.float32))
+        largest.append(np.abs(laid.weights).max(axis=(1, 2), initial=0.0, where=laid.seen))
+    squares = np.square(scores[1] - scores[0]).sum(axis=2, where=both, dtype=np.float64)
+    rows = np.sqrt(squares / np.maximum(count, 1))
+    rows = np.where(rows > np.maximum(*largest)[:, None] * EXACT, rows, 0.0)
+    return _Layer(tuple(heads), scores[0], scores[1], both, np.where(count >= 2, rows, np.nan))
 
 
 def _head_change(number: int, index: int, layer: _Layer, chosen: Sequence[int]) -> HeadChange:

@@ -246,10 +246,10 @@ class CollectRoles:
         if part.present:
             flat = (centred(block) if self._scores else block.weights).reshape(heads, rows * keys)
             values = flat[:, part.flat]
-            sums.weight[part.present] += _sums(values, part.starts)
+            sums.weight[part.present] += _added(values, part.starts)
             sums.pairs[part.present] += part.pair_counts
-            sums.kept[part.present] += _sums(values * part.kept, part.starts)
-            sums.left[part.present] += _sums(self._others(block, part)[:, part.rows], part.row_starts)
+            sums.kept[part.present] += _added(values * part.kept, part.starts)
+            sums.left[part.present] += _added(self._others(block, part)[:, part.rows], part.row_starts)
             sums.rows[part.present] += part.row_counts
             sums.even[part.present] += part.even
         if block.kind != "cross" and len(part.telling):
@@ -337,7 +337,7 @@ def _offset(sums: _Sums, index: int) -> RoleScore:
     )
 
 
-def _sums(values: Float[np.ndarray, "head pair"], starts: Sequence[int]) -> Float[np.ndarray, "role head"]:
+def _added(values: Float[np.ndarray, "head pair"], starts: Sequence[int]) -> Float[np.ndarray, "role head"]:
     """Of each role's pairs, given where they begin."""
     total: Float[np.ndarray, "role head"] = np.add.reduceat(values, starts, axis=1, dtype=np.float64).T
     return total

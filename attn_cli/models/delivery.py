@@ -159,9 +159,8 @@ class Delivery:
     def verify(self, difference: torch.Tensor) -> None:
         """Take note of the differences that recomputing showed."""
         largest = float(difference.abs().max()) if difference.numel() else 0.0
-        self._verified = float(
-            np.maximum(largest, self._verified or 0.0)
-        )  # where Python's max may lose what is no number
+        # (Python's own max may lose what is no number.)
+        self._verified = float(np.maximum(largest, self._verified or 0.0))
 
     def note(self, text: str) -> None:
         """Take note of something that a reader of the result must know, once."""

@@ -55,7 +55,8 @@ class Prepared:
         """
         own = [[one for one in group if isinstance(one, Prepared) and one.module is self.module] for group in groups]
         done = 0
-        if self.module not in _alone and all(map(len, own)) and sum(map(len, own)) == sum(map(len, groups)):
+        plain = not (request.scores or request.verify)
+        if plain and self.module not in _alone and sum(map(len, own)) == sum(map(len, groups)):
             padding = getattr(self.module.config, "pad_token_id", None) or 0
             padded = (pad([source.inputs for source in group], padding) for group in own)
             remedy = "Set ATTN_DEBUG=1 to see where transformers failed"

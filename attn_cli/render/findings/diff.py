@@ -131,7 +131,8 @@ class DiffView(Finding):
             room = screen.height - sum(lines_of(part, screen) for part in top) - 2
         if self.found.most < SAME:
             blind = all(np.isnan(head.divergence) for head in self.found.heads)
-            said = "A row that sees one key alone cannot change." if blind else "Nothing changed."
+            shares = "shares" if self.record.selection.scores else "sees"
+            said = f"A row that {shares} one key alone cannot change." if blind else "Nothing changed."
             return stacked([Group(*top), drawing([line((said, BOLD))])])
         body = overview if self.found.query is None else rows_of_words
         return stacked([Group(*top), *body(self.found, self.sort, screen, room)])
