@@ -1,0 +1,22 @@
+"""The list of tested families is that of the tests."""
+
+from __future__ import annotations
+
+from transformers import BertConfig, BertModel
+
+from attn_cli.models.tested import TESTED, is_tested
+from tests.models.families import BERT, FAMILIES, build, make
+
+
+class OwnBert(BertModel):
+    """Code that a model's folder might bring, under a name that is known."""
+
+
+def test_it_lists_what_is_tested_and_nothing_else() -> None:
+    assert set(FAMILIES) == TESTED
+
+
+def test_code_of_ones_own_is_not_tested() -> None:
+    assert is_tested(build("bert"))
+    assert not is_tested(OwnBert(BertConfig(**BERT)))
+    assert not is_tested(make("lilt", BERT | {"hidden_size": 36, "channel_shrink_ratio": 3}))
