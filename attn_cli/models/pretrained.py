@@ -29,7 +29,7 @@ from attn_cli.models.loading import (
 )
 from attn_cli.models.pieces import Pieces, wordlike
 from attn_cli.models.prepared import Prepared
-from attn_cli.models.tokenizing import encode, spell, written
+from attn_cli.models.tokenizing import encode, names_of, spell, tokenizer_faults_told, written
 
 __all__ = ["Pretrained", "load"]
 
@@ -92,7 +92,8 @@ class Pretrained:
         body: Any = model.base_model
         if "input_ids" not in inspect.signature(body.forward).parameters:  # BART's decoder alone has a mere shell there
             body = model
-        stacks = capture.stacks(body)
+        with faults_told(f"Where {name} has its attention cannot be told", "Check its config.json, or copy it again"):
+            stacks = capture.stacks(body)
         if "encoder" not in stacks:  # a decoder made to be put behind an encoder, on its own
             stacks = {kind: stack for kind, stack in stacks.items() if kind != "cross"}
         self.notes = notes
@@ -167,13 +168,17 @@ class Pretrained:
         return {key: torch.tensor([ids], device=device) for key, ids in inputs.items() if key in self._accepted}
 
     def plain_tokens(self) -> tuple[int, ...]:
-        """Tokens of words; see `attn_cli.models.Model`."""
+        """Tokens of words; see `attn_cli.models.Model`.
+
+        Raises:
+            ModelError: the tokenizer cannot list them.
+        """
         words = getattr(_side(self.model.config, "encoder"), "vocab_size", None)
-        count = min(len(self.tokenizer), words) if isinstance(words, int) else len(self.tokenizer)
-        special = frozenset(self.tokenizer.all_special_ids)
+        with tokenizer_faults_told("list its own tokens"):
+            count = min(len(self.tokenizer), words) if isinstance(words, int) else len(self.tokenizer)
+            special = frozenset(self.tokenizer.all_special_ids)
         ids = [id_ for id_ in range(count) if id_ not in special]
-        names: Any = self.tokenizer.convert_ids_to_tokens(ids)
-        return wordlike(zip(ids, names, strict=True))
+        return wordlike(zip(ids, names_of(self.tokenizer, ids), strict=True))
 
     def prepare_tokens(self, ids: Sequence[int]) -> Prepared:
         """Exactly these tokens; see `attn_cli.models.Model`.
@@ -183,8 +188,7 @@ class Pretrained:
         """
         with quiet():
             template, _ = self._read("a", None, "encoder", truncate=False)
-        names: Any = self.tokenizer.convert_ids_to_tokens(list(ids))
-        pieces = template.around(ids, [str(name) for name in names])
+        pieces = template.around(ids, [str(name) for name in names_of(self.tokenizer, ids)])
         limit = self._limits["encoder"]
         if limit is not None and limit.hard and len(pieces.ids) > limit.tokens:
             raise InputError(
@@ -247,7 +251,8 @@ class Pretrained:
 
     def _tell(self, languages: Languages, **asked: Any) -> Told:
         generation = getattr(self._whole, "generation_config", None)
-        return tell(self.tokenizer, self._whole.config, generation, self.info.name, languages, **asked)
+        with tokenizer_faults_told("say which languages it knows"):
+            return tell(self.tokenizer, self._whole.config, generation, self.info.name, languages, **asked)
 
     def _read(
         self, text: str, pair: str | None, side: str, truncate: bool, prefix: str = ""
@@ -291,16 +296,18 @@ class Pretrained:
         """What the decoder reads while it writes these ids, as the model itself makes it (shifted to the right)."""
         labels = torch.tensor([ids], device=self.model.device)
         whole: Any = self._whole
+        told = (AttributeError, ValueError, TypeError)
         try:
-            if hasattr(whole, "prepare_decoder_input_ids_from_labels"):
-                shifted = whole.prepare_decoder_input_ids_from_labels(labels=labels)
-            elif hasattr(whole, "_shift_right"):
-                shifted = whole._shift_right(labels)  # noqa: SLF001 (the T5 family has no public name for it)
-            else:
-                shift = sys.modules[type(whole).__module__].shift_tokens_right
-                starts = (whole.config.pad_token_id, whole.config.decoder_start_token_id)
-                shifted = shift(labels, *starts[: len(inspect.signature(shift).parameters) - 1])
-        except (AttributeError, ValueError, TypeError) as fault:
+            with faults_told(f"{self.info.name} could not make its decoder's input", "Leave --target out", told):
+                if hasattr(whole, "prepare_decoder_input_ids_from_labels"):
+                    shifted = whole.prepare_decoder_input_ids_from_labels(labels=labels)
+                elif hasattr(whole, "_shift_right"):
+                    shifted = whole._shift_right(labels)  # noqa: SLF001 (the T5 family has no public name for it)
+                else:
+                    shift = sys.modules[type(whole).__module__].shift_tokens_right
+                    starts = (whole.config.pad_token_id, whole.config.decoder_start_token_id)
+                    shifted = shift(labels, *starts[: len(inspect.signature(shift).parameters) - 1])
+        except told as fault:
             raise ModelError(
                 f"{self.info.name} does not say which token its decoder starts with",
                 'Add "decoder_start_token_id" and "pad_token_id" to its config.json',
@@ -323,8 +330,8 @@ class Pretrained:
             # mBART's tokenizer puts the language that its decoder starts from behind the end, where it never writes it.
             pieces = pieces.without_last()
         if told.first is not None and pieces.ids[0] != told.first:
-            pieces = pieces.started(told.first, str(self.tokenizer.convert_ids_to_tokens(told.first)))
-        return pieces.started(start, str(self.tokenizer.convert_ids_to_tokens(start))), notes
+            pieces = pieces.started(told.first, str(*names_of(self.tokenizer, (told.first,))))
+        return pieces.started(start, str(*names_of(self.tokenizer, (start,)))), notes
 
 
 def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,12 +11,28 @@ from transformers import PreTrainedTokenizerBase
 
 from attn_cli.encoding import check_text
 from attn_cli.errors import InputError
+from attn_cli.models.loading import faults_told
 from attn_cli.models.pieces import Pieces
 from attn_cli.words import written_offsets
 
-__all__ = ["encode", "spell", "written"]
+__all__ = ["encode", "names_of", "spell", "tokenizer_faults_told", "written"]
 
 WITHOUT_OFFSETS = "This tokenizer does not say where its pieces stand in the text, so they are not merged into words"
+
+
+def tokenizer_faults_told(task: str) -> AbstractContextManager[None]:
+    """Whatever a tokenizer raises becomes an error of one sentence; attn's own errors pass.
+
+    Args:
+        task: what the tokenizer was asked for, as in "read this text".
+
+    Raises:
+        ModelError: it found a fault.
+    """
+    return faults_told(
+        f"The model's tokenizer could not {task}",
+        "Check that its files belong to the model, or set ATTN_DEBUG=1 to see where it failed",
+    )
 
 
 def encode(
@@ -40,12 +57,14 @@ def encode(
     Raises:
         InputError: the text is blank or no text at all, gives no tokens, or `pair` is given to a tokenizer that does
             not keep two segments apart.
+        ModelError: the tokenizer fails at this text.
     """
     check_text(text, "The target" if target else "The text")
     if pair is not None:
         check_text(pair, "The second text")
     settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
-    pieces = (_encode_fast if tokenizer.is_fast else _encode_slow)(tokenizer, prefix + text, pair, target, settings)
+    with tokenizer_faults_told("read this text"):
+        pieces = (_encode_fast if tokenizer.is_fast else _encode_slow)(tokenizer, prefix + text, pair, target, settings)
     if prefix:
         pieces = pieces.without_prefix(prefix)
     if all(pieces.special):
@@ -66,16 +85,20 @@ def written(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -
         tokenizer: the model's own.
         text: the ids as text, special tokens left out.
         ids: the start token and all that was written.
+
+    Raises:
+        ModelError: the tokenizer fails at them.
     """
-    extra = _special_ids(tokenizer)
-    found: Any = tokenizer.convert_ids_to_tokens(list(ids))
+    with tokenizer_faults_told("spell what was written"):
+        extra = _special_ids(tokenizer)
+        of_bytes = _of_bytes(tokenizer)
     # A model may have more numbers than its vocabulary has words.
-    names = [f"<{id_}>" if name is None else str(name) for id_, name in zip(ids, found, strict=True)]
+    names = [f"<{id_}>" if name is None else name for id_, name in zip(ids, names_of(tokenizer, ids), strict=True)]
     return Pieces(
         text=text,
         pair=None,
         ids=tuple(ids),
-        names=tuple(readable(name) for name in names) if _of_bytes(tokenizer) else tuple(names),
+        names=tuple(map(readable, names)) if of_bytes else tuple(names),
         offsets=tuple(written_offsets(text, (spell(tokenizer, ids[:stop], extra) for stop in range(1, len(ids) + 1)))),
         special=(True, *(id_ in extra for id_ in ids[1:])),
         segments=(0,) * len(ids),
@@ -90,9 +113,28 @@ def spell(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: froze
         tokenizer: the model's own.
         ids: what was written.
         special: ids to leave out; found out where None.
+
+    Raises:
+        ModelError: the tokenizer fails at them.
     """
-    extra = _special_ids(tokenizer) if special is None else special
-    return str(tokenizer.decode([id_ for id_ in ids if id_ not in extra], skip_special_tokens=True)).strip()
+    with tokenizer_faults_told("spell what was written"):
+        extra = _special_ids(tokenizer) if special is None else special
+        return str(tokenizer.decode([id_ for id_ in ids if id_ not in extra], skip_special_tokens=True)).strip()
+
+
+def names_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str | None]:
+    """How the vocabulary spells each id; None where it has none of that number.
+
+    Args:
+        tokenizer: the model's own.
+        ids: of tokens.
+
+    Raises:
+        ModelError: the tokenizer fails at them.
+    """
+    with tokenizer_faults_told("spell its own tokens"):
+        found: Any = tokenizer.convert_ids_to_tokens(list(ids))
+        return [None if name is None else str(name) for name in found]
 
 
 def _of_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -148,7 +190,7 @@ def _encode_slow(
         text=text,
         pair=pair,
         ids=ids,
-        names=tuple(tokenizer.convert_ids_to_tokens(list(ids))),
+        names=tuple(map(str, names_of(tokenizer, ids))),
         offsets=tuple((0, 0) if is_special or found is None else next(places) for is_special in special),
         special=special,
         segments=(0,) * len(ids) if pair is None or type_ids is None else type_ids,

@@ -11,6 +11,9 @@ from torch.overrides import TorchFunctionMode
 __all__ = ["Softmax", "Watch", "softmax_exactly"]
 
 PRODUCTS = frozenset({"matmul", "__matmul__", "bmm", "einsum"})
+PB_RELAX = 32
+"""LayoutLMv3 divides its scores by this before it takes their maximum off, and multiplies afterwards (Ding et al. 2021,
+2.4)."""
 
 
 class Softmax:
@@ -56,9 +59,10 @@ class Watch(TorchFunctionMode):
             if dim in (-1, args[0].ndim - 1):
                 self._on_softmax(Softmax(self._before_maximum(args[0]), result))
                 self._maximum = None
-        elif name in ("max", "amax") and kwargs.get("dim") == -1:
+        elif name in ("max", "amax") and kwargs.get("dim", args[1] if len(args) > 1 else None) == -1:
             # gpt-oss takes the row's maximum off before its softmax; the scores are what stood there before.
-            self._maximum = args[0], result if name == "amax" else result.values
+            maximum = result if name == "amax" else result.values
+            self._maximum = args[0], maximum if maximum.ndim == args[0].ndim else maximum[..., None]
         elif name in PRODUCTS and self._on_product is not None and not kwargs:
             self._on_product(func, args, result)
         return result
@@ -66,8 +70,10 @@ class Watch(TorchFunctionMode):
     def _before_maximum(self, scores: torch.Tensor) -> torch.Tensor:
         if self._maximum is not None:
             before, maximum = self._maximum
-            if before.shape == scores.shape and torch.equal(before - maximum, scores):
-                return before
+            if before.shape == scores.shape:
+                for factor in (1, PB_RELAX):
+                    if torch.equal((before - maximum) * factor, scores):
+                        return before * factor
         return scores
 
 

@@ -225,6 +225,11 @@ HYBRIDS = [
 OLDER = [
     *_families("deberta deberta-v2 mpnet roformer rembert ibert megatron-bert tapas", BERT, older=True),
     Family("luke", BERT | {"entity_vocab_size": 17, "entity_emb_size": 7}, older=True),
+    Family(
+        "layoutlmv3",
+        BERT | {"max_2d_position_embeddings": 64, "coordinate_size": 5, "shape_size": 5, "visual_embed": False},
+        older=True,
+    ),
     Family("big_bird", BERT | {"attention_type": "original_full"}, older=True),
     Family("convbert", BERT | {"hidden_size": 48, "num_attention_heads": 6, "head_ratio": 2}, older=True),
     Family(

@@ -77,6 +77,12 @@ def roberta() -> PreTrainedTokenizerBase:
     return transformers.RobertaTokenizer(vocab=made["vocab"], merges=_pairs(made))
 
 
+def layoutlmv3() -> PreTrainedTokenizerBase:
+    """LayoutLMv3's way: words with their places on a page, in RoBERTa's pieces."""
+    made = _byte_level(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    return transformers.LayoutLMv3Tokenizer(vocab=made["vocab"], merges=_pairs(made))
+
+
 def _unigram(special: list[str]) -> list[tuple[str, float]]:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()

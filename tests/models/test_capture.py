@@ -507,3 +507,19 @@ def test_heads_that_share_keys_are_counted() -> None:
     assert stacks(build("falcon"))["decoder"].key_value_heads == 1
     assert stacks(build("gpt_bigcode"))["decoder"].key_value_heads == 1
     assert stacks(build("bert"))["encoder"].key_value_heads == BERT["num_attention_heads"]
+
+
+def test_scores_are_as_they_were_before_the_rows_maximum_was_taken_off() -> None:
+    """LayoutLMv3 divides by 32, takes the maximum off and multiplies by 32; the scores are the plain products."""
+    model = build("layoutlmv3", has_relative_attention_bias=False, has_spatial_attention_bias=False)
+    inputs = inputs_of(model)
+    first = model.encoder.layer[0].attention.self
+    given: list[torch.Tensor] = []
+    hook = first.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    streamed = run(model, inputs, everything(model, scores=True))
+    hook.remove()
+    with torch.no_grad():
+        query, key = (part(given[0])[0].view(SOURCE, 3, 10).transpose(0, 1) for part in (first.query, first.key))
+        expected = (query @ key.transpose(1, 2) / 10**0.5).numpy()
+    for head in range(3):
+        assert_close(np.stack(list(streamed.scores("encoder", 0, head, SOURCE).values())), expected[head])

@@ -133,6 +133,23 @@ def test_a_model_that_needs_more_than_text(tmp_path: Path) -> None:
         folders.everything(model.prepare("it was big"))
 
 
+LAYOUT = VISION | {
+    "vocab_size": 337,
+    "max_position_embeddings": 41,
+    "max_2d_position_embeddings": 16,
+    "coordinate_size": 4,
+    "shape_size": 4,
+    "visual_embed": False,
+}
+
+
+def test_a_tokenizer_that_wants_more_than_text(tmp_path: Path) -> None:
+    """LayoutLMv3's own tokenizer takes words with their places on a page."""
+    model = folders.opened(folders.save(tmp_path, folders.made("LayoutLMv3", **LAYOUT), folders.layoutlmv3()))
+    with pytest.raises(ModelError, match="tokenizer could not read this text: Words must be of type"):
+        model.prepare("it was big")
+
+
 def test_a_collectors_own_fault_is_not_the_models(bert: Path) -> None:
     def eat(block: Block) -> None:
         raise ValueError("mine")
