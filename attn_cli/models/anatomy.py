@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType
@@ -57,6 +58,11 @@ class Place:
     layer: int
     heads: int
     key_value_heads: int
+    turn: int = 0
+    """How many of its kind stand before it in the same entry of the model's list of layers (LongCat-Flash has two in
+    each). These are numbered as they stand, and must run in that order."""
+    turns: int = 1
+    """How many of its kind that entry has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def dissect(model: PreTrainedModel) -> Anatomy:
     """Find a model's attention.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or its layers cannot be told apart.
     """
     found = list(_find(model))
     sites: dict[nn.Module, Site] = {}
@@ -110,10 +116,22 @@ def dissect(model: PreTrainedModel) -> Anatomy:
         if all(one.pooled for one in members):
             continue
         total, numbers, names = _number(model, members)
+        together = Counter((one.layers, one.index) for one in members)
+        turns: Counter[tuple[nn.ModuleList, int]] = Counter()
         places: dict[int, Place] = {}
         for one, layers in zip(members, numbers, strict=True):
+            entry = one.layers, one.index
+            turn = turns[entry]
+            turns[entry] += 1
             for layer in layers if not one.pooled else ():
-                places[layer] = Place(kind, layer, *_heads(one.module, _text_config(model)))
+                if layer in places:
+                    raise ModelError(
+                        f"{type(one.module).__name__} of the family {model.config.model_type} and another module both "
+                        f"seem to be {kind} layer {layer}, so its layers cannot be told apart",
+                        "Choose another model",
+                    )
+                heads = _heads(one.module, _text_config(model))
+                places[layer] = Place(kind, layer, *heads, turn=turn, turns=together[entry])
                 known = sites.get(one.module, Site(one.how, ()))
                 sites[one.module] = Site(one.how, (*known.places, places[layer]))
         stacks[kind] = Stack(
@@ -142,6 +160,7 @@ def _find(model: PreTrainedModel) -> Iterator[_Found]:
     encoder_decoder = bool(model.config.is_encoder_decoder)
     crosses = encoder_decoder or bool(getattr(model.config, "add_cross_attention", False))
     known: dict[type[nn.Module], How | None] = {}
+    seen: set[tuple[nn.Module, nn.ModuleList, int]] = set()
     for path, module in model.named_modules(remove_duplicate=False):
         if type(module) not in known:
             known[type(module)] = _how(type(module))
@@ -152,6 +171,9 @@ def _find(model: PreTrainedModel) -> Iterator[_Found]:
         if outer is None:
             continue
         layers, index, inner = outer
+        if (module, layers, index) in seen:
+            continue  # One module under two names.
+        seen.add((module, layers, index))
         side = SIDE.search(path)
         kind: Kind
         if CROSS.search(inner):
@@ -200,11 +222,12 @@ def _outermost_list(model: nn.Module, path: str) -> tuple[nn.ModuleList, int, st
     module, parts = model, path.split(".")
     for depth, part in enumerate(parts):
         if isinstance(module, nn.ModuleList):
-            layers, index = module, int(part)
-            inner = module[index]
-            if isinstance(inner, nn.ModuleList):
-                index = sum(len(before) for before in list(module)[:index] if isinstance(before, nn.ModuleList))
-                index += int(parts[depth + 1])
+            layers, index, inner = module, 0, depth
+            while isinstance(module, nn.ModuleList) and inner < len(parts):
+                before = list(module)[: int(parts[inner])]
+                index += sum(len(list(_flat(one))) if isinstance(one, nn.ModuleList) else 1 for one in before)
+                module = module.get_submodule(parts[inner])
+                inner += 1
             return layers, index, ".".join(parts[depth + 1 :])
         module = module.get_submodule(part)
     return None
@@ -232,20 +255,19 @@ def _number(model: PreTrainedModel, members: list[_Found]) -> tuple[int, list[tu
             for order in range(len(members))
         ]
         return turns * inner, numbers, {}
-    lists: dict[nn.ModuleList, int] = {}
+    together = Counter((one.layers, one.index) for one in members)
+    following: dict[tuple[nn.ModuleList, int], Iterator[int]] = {}
     names: dict[int, str] = {}
-    total = 0
-    for one in members:
-        if one.layers not in lists:
-            lists[one.layers] = total
-            for layer in _flat(one.layers):
-                names[total] = _instead(layer)
-                total += 1
-    offsets: list[tuple[int, ...]] = [(lists[one.layers] + one.index,) for one in members]
-    for one, (number,) in zip(members, offsets, strict=True):
+    for layers in dict.fromkeys(one.layers for one in members):
+        for index, layer in enumerate(_flat(layers)):
+            first, count = len(names), max(1, together[layers, index])
+            following[layers, index] = iter(range(first, first + count))
+            names |= dict.fromkeys(range(first, first + count), _instead(layer))
+    numbers = [(next(following[one.layers, one.index]),) for one in members]
+    for one, (number,) in zip(members, numbers, strict=True):
         if one.pooled:
             names[number] = "attention between groups of tokens"
-    return total, offsets, names
+    return len(names), numbers, names
 
 
 def _instead(layer: nn.Module) -> str:

@@ -51,6 +51,7 @@ class Delivery:
         self._rows = rows
         self._lengths = _lengths(anatomy, inputs)
         self._calls: Counter[nn.Module] = Counter()
+        self._begun: set[tuple[Kind, int]] = set()
         self._delivered: dict[tuple[Kind, int], int] = {}
         self._verified: float | None = None
         self._notes: dict[str, None] = {}
@@ -59,7 +60,7 @@ class Delivery:
         """The layer that this module computes now: modules that layers share are told apart by the order of calls.
 
         Raises:
-            ModelError: it is called more often than there are layers.
+            ModelError: it is called more often than there are layers, or not in their order.
         """
         places = self._anatomy.sites[module].places
         turn = self._calls[module]
@@ -70,7 +71,15 @@ class Delivery:
                 "Choose a layer of another kind, or another model",
             )
         self._calls[module] += 1
-        return places[turn]
+        place = places[turn]
+        if place.turn and (place.kind, place.layer - 1) not in self._begun:
+            raise ModelError(
+                f"The family {self.family} runs {place.kind} layer {place.layer} before layer {place.layer - 1}, which "
+                "stands before it, so they cannot be told apart",
+                "Choose a layer of another kind, or another model",
+            )
+        self._begun.add((place.kind, place.layer))
+        return place
 
     def heads(self, place: Place) -> tuple[int, ...]:
         """The heads asked for in this layer; none where it was not asked for."""

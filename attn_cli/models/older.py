@@ -49,9 +49,10 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
     modules = [
         module
         for module, site in anatomy.sites.items()
-        if site.how == "hooks" and any(delivery.heads(place) for place in site.places)
+        # Those that stand side by side are watched together, to see that they run in their order.
+        if site.how == "hooks" and any(delivery.heads(place) or place.turns > 1 for place in site.places)
     ]
-    if not modules:
+    if not any(delivery.heads(place) for module in modules for place in anatomy.sites[module].places):
         yield
         return
     if delivery.request.norms:

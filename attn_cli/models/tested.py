@@ -14,7 +14,8 @@ albert bamba bart bert bert-generation big_bird biogpt blenderbot blenderbot-sma
 cohere2 convbert ctrl data2vec-text deberta deberta-v2 deepseek_v2 deepseek_v3 diffllama distilbert doge electra
 ernie esm eurobert falcon falcon_h1 flaubert fsmt funnel gemma gemma2 gemma3_text glm4 gpt2 gpt_bigcode gpt_neo
 gpt_neox gpt_neox_japanese gpt_oss gptj granite granite_swa granitemoe granitemoehybrid gte ibert jamba
-jina_embeddings_v3 kimi_linear layoutlm layoutlmv3 led lfm2 llama llama4_text longformer luke m2m_100 marian mbart
+jina_embeddings_v3 kimi_linear layoutlm layoutlmv3 led lfm2 llama llama4_text longcat_flash
+longformer luke m2m_100 marian mbart
 megatron-bert mimo_v2_flash minimax mistral mixtral modernbert modernbert-decoder mpnet mpt mt5 mvp nemotron
 nemotron_h nllb-moe nomic_bert olmo olmo2 openai-gpt opt pegasus persimmon phi phi3 plbart prophetnet qwen2 qwen3
 qwen3_moe qwen3_next recurrent_gemma rembert roberta roformer smollm3 squeezebert stablelm starcoder2

@@ -99,6 +99,7 @@ class _Run:
     awaited: set[Place]
     """What is still to be seen."""
     calls: Counter[nn.Module] = field(default_factory=Counter)
+    begun: set[tuple[Kind, int]] = field(default_factory=set)
     maps: dict[Place, tuple[Float[torch.Tensor, "text head query key"], torch.Tensor | None]] = field(
         default_factory=dict
     )
@@ -112,7 +113,11 @@ class _Run:
         self.calls[module] += 1
         if turn >= len(site.places):
             raise NotTogetherError
-        return site.places[turn]
+        place = site.places[turn]
+        if place.turn and (place.kind, place.layer - 1) not in self.begun:
+            raise NotTogetherError
+        self.begun.add((place.kind, place.layer))
+        return place
 
 
 class _SeenAllError(BaseException):

@@ -132,6 +132,18 @@ MODERN = [
     Family("modernbert-decoder", BERT | {"local_attention": 4, "global_attn_every_n_layers": 2}),
     Family("deepseek_v2", LATENT | {"topk_method": "greedy"}),
     Family("deepseek_v3", LATENT),
+    Family(
+        "longcat_flash",
+        LATENT
+        | {
+            "num_layers": 3,
+            "num_hidden_layers": 6,
+            "ffn_hidden_size": 37,
+            "expert_ffn_hidden_size": 24,
+            "zero_expert_num": 2,
+            "moe_topk": 2,
+        },
+    ),
     *_families("diffllama doge", LLAMA),
     *_families("t5 mt5 umt5", T5, gain=0.8),
     Family("switch_transformers", T5 | {"num_experts": 4}, gain=0.8),
