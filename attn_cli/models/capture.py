@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from itertools import chain
 from typing import Any, Literal
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -228,14 +229,14 @@ class _Run:
         if place is None or not self.delivery.heads(place) or self._is_repeated(place, call):
             if flash:
                 return call.flash()
-            return torch.cat([call.slice(self._slicer, *span).output for span in every], dim=1)
+            return _joined((call.slice(self._slicer, *span).output for span in every), queries)
         self.delivery.check_shape(place, heads, queries, keys)
         wanted = self.delivery.spans(place.kind, queries, rows)
         if flash and 2 * sum(stop - start for start, stop in wanted) <= queries:
             for span in wanted:
                 self._deliver(place, call, *span)
             return call.flash()
-        return torch.cat([self._deliver(place, call, *span) for span in every], dim=1)
+        return _joined((self._deliver(place, call, *span) for span in every), queries)
 
     def _deliver(
         self, place: Place, call: AttentionCall, start: int, stop: int
@@ -291,6 +292,23 @@ class _Run:
                 "Choose other layers with --layer, or another model",
             )
         return True
+
+
+def _joined(
+    parts: Iterator[Float[torch.Tensor, "1 some_queries head dim"]], queries: int
+) -> Float[torch.Tensor, "1 query head dim"]:
+    """A layer's output from that of slice after slice.
+
+    Its memory is taken once. Slices that were all kept until the last would lie between what is computed on the way,
+    which grows from slice to slice in a causal layer, and leave holes that nothing larger fits in.
+    """
+    first = next(parts)
+    whole = first.new_empty((1, queries, *first.shape[2:]))
+    stop = 0
+    for part in chain([first], parts):
+        start, stop = stop, stop + part.shape[1]
+        whole[:, start:stop] = part
+    return whole
 
 
 def _attention(
