@@ -1,12 +1,19 @@
-"""Bytes from outside, as text, and text that can be looked at."""
+"""Bytes from outside, as text that can be looked at; and text on its way out, as bytes that a terminal only shows."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from attn_cli.errors import InputError
 
-__all__ = ["check_text", "decode_text"]
+__all__ = ["OBEYED", "check_text", "decode_text", "escaped", "json_bytes"]
+
+OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
+"""What does something instead of being shown: control characters (of which some terminals obey U+0080 to U+009F too),
+line and paragraph separators, what reorders a line (Unicode's bidirectional controls); and halves of characters, which
+are no text.
+"""
 
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 """How a file begins that a Windows shell has written."""
@@ -31,6 +38,33 @@ def decode_text(data: bytes, name: str, remedy: str = "") -> str:
             f"{name} is not UTF-8 (byte 0x{data[error.start]:02x} at position {error.start})",
             remedy or f"Convert it, for example with: iconv -f {encoding} -t UTF-8",
         ) from error
+
+
+def escaped(text: str, *, keep: str = "") -> str:
+    r"""The text with everything in it that a terminal obeys written as in JSON: `\u009b`.
+
+    Args:
+        text: anything.
+        keep: characters to leave as they are.
+    """
+    return OBEYED.sub(lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", text)
+
+
+def json_bytes(document: object, *, indent: bool = False) -> bytes:
+    """A document as one line of JSON in UTF-8 that does nothing to a terminal, whatever texts are in it.
+
+    Args:
+        document: what orjson writes, NumPy arrays among it.
+        indent: on several lines, to be read by people.
+    """
+    import orjson  # both imported late: not every command writes JSON
+    import regex
+
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
+    written = orjson.dumps(document, option=options)
+    # JSON itself escapes what is below U+0020. Nearly all that is written is numbers, which are not decoded.
+    seldom: bytes = regex.sub(rb"[\x7f-\xff]+", lambda found: escaped(found[0].decode()).encode(), written)
+    return seldom
 
 
 def check_text(text: str, name: str = "The text") -> str:

@@ -23,6 +23,7 @@ ORDER = (
     "memory",
     "patience",
     "encoding",
+    "silence",
     "shapes",
     "selection",
     "blocks",
@@ -43,7 +44,18 @@ ORDER = (
     "why",
     "cli",
 )
-MODELS_MAY_IMPORT = {"errors", "memory", "encoding", "shapes", "selection", "blocks", "record", "words", "models"}
+MODELS_MAY_IMPORT = {
+    "errors",
+    "memory",
+    "encoding",
+    "silence",
+    "shapes",
+    "selection",
+    "blocks",
+    "record",
+    "words",
+    "models",
+}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

@@ -12,9 +12,10 @@ import typer
 from attn_cli import __version__
 from attn_cli.cli.commands import Group
 from attn_cli.cli.streams import ReaderGoneError, say, standard_streams
+from attn_cli.encoding import escaped
 from attn_cli.errors import AttnError, MemoryLimitError, UsageError, shortened
 
-__all__ = ["Commands", "app", "main"]
+__all__ = ["Commands", "app", "debugging", "main"]
 
 # Typer's own name for "the command line is wrong", through its one public subclass.
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -75,6 +76,11 @@ def attn(
     """Options that come before any command."""
 
 
+def debugging() -> bool:
+    """Whether whoever runs this wants to see where a fault happened, and all that libraries have to say."""
+    return os.environ.get("ATTN_DEBUG", "") not in {"", "0"}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line.
 
@@ -86,7 +92,6 @@ def main(arguments: list[str] | None = None) -> int:
     """
     # NumPy's matrices are small here, and threads that wait for one another take 50 times as long on a busy machine.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    debug = os.environ.get("ATTN_DEBUG", "") not in {"", "0"}
     with standard_streams():
         try:
             code = typer.main.get_command(app).main(arguments, prog_name="attn", standalone_mode=False)
@@ -96,8 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
         except ReaderGoneError:
             return READER_GONE
         except Exception as error:  # whatever it is: here it ends, and a person gets one line
-            if debug:
-                traceback.print_exc()
+            if debugging():
+                sys.stderr.write(escaped(traceback.format_exc(), keep="\n"))
             told = _told(error)
             say(str(told))
             return told.exit_code

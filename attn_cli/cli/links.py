@@ -12,13 +12,14 @@ from attn_cli.blocks import Source
 from attn_cli.cli import texts
 from attn_cli.cli.show import Notes
 from attn_cli.cli.texts import Sentence
+from attn_cli.encoding import OBEYED
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.measure.alignment import Gold, Score, parse_gold
 from attn_cli.models import Translation
 from attn_cli.selection import Rows, Selection
 
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-"""What would end a line, or do something to a terminal."""
+"""What would end a line, or move a terminal's cursor."""
 
 __all__ = ["GoldFile", "write_links", "write_texts"]
 
@@ -107,7 +108,12 @@ def write_texts(pairs: Iterable[tuple[Sentence, str | Translation | None]]) -> N
             )
         if target is not None:
             notes(target.notes)
-        print("" if target is None else BREAKS.sub(" ", target.text), flush=True)
+        print("" if target is None else _plain(target.text), flush=True)
+
+
+def _plain(text: str) -> str:
+    """The text as one line, without the controls that would reorder it on a terminal."""
+    return OBEYED.sub("", BREAKS.sub(" ", text))
 
 
 def write_links(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attn_cli.encoding import json_bytes
+
 if TYPE_CHECKING:
     from attn_cli.models.catalog import Listed
 
@@ -30,9 +32,7 @@ def run(*, json: Annotated[bool, typer.Option("--json", help="A JSON array, for 
     if json:
         from dataclasses import asdict
 
-        import orjson
-
-        sys.stdout.buffer.write(orjson.dumps([asdict(one) for one in found], option=orjson.OPT_INDENT_2) + b"\n")
+        sys.stdout.buffer.write(json_bytes([asdict(one) for one in found], indent=True))
         return
     _draw(found)
 

@@ -144,6 +144,7 @@ class Output:
                     saver.add(shown, title)
                 self._show(shown, title, number)
         if self.destination is not None and saver is not None:
+            self._notes(self.destination.notes)
             say(f"saved {self.destination.path}")
 
     def _titled(self, looks: Iterable[Shown]) -> Iterator[tuple[Shown, str]]:

@@ -199,7 +199,9 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
         return load_toy(folder, options)
 
     from attn_cli.models.files import find
+    from attn_cli.silence import mute_logs
 
+    mute_logs()
     checkpoint = find(name, options)  # most faults are found here, before anything heavy is imported
     model: Model = _pretrained().load(checkpoint, options)
     return model

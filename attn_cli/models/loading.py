@@ -22,6 +22,7 @@ from attn_cli.memory import available, gigabytes
 from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
 from attn_cli.models.files import Checkpoint, needs_code
+from attn_cli.silence import compiled_unheard
 
 __all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_config", "read_model", "read_tokenizer"]
 
@@ -33,14 +34,17 @@ AFTER_ATTENTION = frozenset(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing that transformers has to say reaches the terminal; what a reader must know becomes a note or an error."""
+    """Nothing that transformers, or what is compiled below it, has to say reaches the terminal.
+
+    What a reader must know becomes a note or an error.
+    """
     # (Its level would do as well, but each change of that clears what all its loggers have cached.)
     logger, bars = logging.get_logger("transformers"), logging.is_progress_bar_enabled()
     handlers, propagate = logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [NullHandler()], False
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), compiled_unheard():
             warnings.simplefilter("ignore")
             yield
     finally:

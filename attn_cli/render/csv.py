@@ -1,8 +1,11 @@
-"""Tables for spreadsheets; of weights in long form: a row for each query and key that can see each other, as shown.
+r"""Tables for spreadsheets; of weights in long form: a row for each query and key that can see each other, as shown.
 
-The texts of a model or a user are data, but a spreadsheet takes a text that begins with a sign for a formula, so those
-get an apostrophe in front (OWASP, "CSV Injection"), which a spreadsheet hides. A sign alone is no formula and stays as
-it is. Strip one apostrophe from texts that begin with an apostrophe and a sign, and the texts are exact again.
+The texts of a model or a user are data, but a terminal that shows the file would obey what controls it, and a
+spreadsheet takes a text that begins with a sign for a formula. So control characters, line ends among them, are written
+as in JSON (`\u009b`), and a backslash that would begin such an escape as `\u005c`: every row is one line. A text that
+begins with a sign gets an apostrophe in front (OWASP, "CSV Injection"), which a spreadsheet hides; a sign alone is no
+formula and stays as it is. To have the exact texts again, strip one apostrophe from those that begin with apostrophes,
+a sign and something after it, then put back what each `\uXXXX` stands for, from left to right.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 import orjson
 
 from attn_cli.blocks import Block, Eat
+from attn_cli.encoding import escaped
 from attn_cli.selection import Rows
 from attn_cli.shapes import Float
 from attn_cli.words import Units
@@ -26,7 +30,9 @@ __all__ = ["Cell", "CsvTable", "Writable", "harmless", "weight_columns", "weight
 Cell = str | int | float | np.floating | None
 """What stands in a row."""
 
-FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n].", re.DOTALL)
+FORMULA = re.compile(r"'*[=+\-@＝＋－＠].")
+ESCAPE = re.compile(r"\\(?=u[0-9a-fA-F]{4})")
+"""A backslash that would be taken for the beginning of an escape."""
 
 
 @runtime_checkable
@@ -134,15 +140,16 @@ def field(cell: Cell) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text as one field, such that no spreadsheet takes it for a formula."""
+    """The text as one field; see `harmless`."""
     line = io.StringIO(newline="")
     csv.writer(line).writerow([harmless(text), ""])
     return line.getvalue().removesuffix(",\r\n")
 
 
 def harmless(text: str) -> str:
-    """The text, such that no spreadsheet takes it for a formula."""
-    return f"'{text}" if FORMULA.match(text) else text
+    """The text, such that no terminal obeys it and no spreadsheet takes it for a formula."""
+    shown = escaped(ESCAPE.sub(r"\\u005c", text))
+    return f"'{shown}" if FORMULA.match(shown) else shown
 
 
 def shortest(numbers: Float[np.ndarray, "key"]) -> list[str]:

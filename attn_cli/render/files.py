@@ -1,7 +1,7 @@
 """Where a result is saved: checked before anything runs, and written so that an old file stays whole until it is done.
 
 A file is written beside its target, forced to the disk and renamed over it. Whatever happens before the renaming, the
-target is as it was.
+target is as it was. Afterwards it has the owner and the rights that it had, as far as the system allows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Destination:
     """Replace what stands there."""
     device: bool = False
     """A pipe or a device, which is written as it is and cannot be replaced."""
+    notes: list[str] = field(default_factory=list, compare=False)
+    """What could not be kept of a file that was replaced, one sentence each."""
 
     @property
     def holds_maps(self) -> bool:
@@ -75,7 +77,7 @@ class Destination:
         """
         if self.device:
             with self._translated():
-                descriptor = os.open(self.target, os.O_WRONLY)
+                descriptor = os.open(self.path, os.O_WRONLY)  # no other name leads to what /dev/stdout is a link to
             with self._buffered(descriptor) as file:
                 yield file
             return
@@ -83,6 +85,7 @@ class Destination:
         with self._translated():
             # 0o666 less the umask, which is what any new file gets.
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        notes: list[str] = []
         try:
             with self._buffered(descriptor) as file:
                 yield file
@@ -90,13 +93,35 @@ class Destination:
                 with self._translated():
                     os.fsync(descriptor)
                     if self.target.exists():
-                        os.fchmod(descriptor, stat.S_IMODE(self.target.stat().st_mode))
+                        notes = self._keep(descriptor, self.target.stat())
             self.check_free()
             with self._translated():
                 temporary.replace(self.target)
+            self.notes.extend(notes)
         except BaseException:  # Ctrl-C too must leave nothing behind
             temporary.unlink(missing_ok=True)
             raise
+
+    def _keep(self, descriptor: int, old: os.stat_result) -> list[str]:
+        """Give a file the owner, the group and the rights of the one that it will replace.
+
+        Returns:
+            What could not be kept.
+        """
+        owners = (("group", -1, old.st_gid), ("owner", old.st_uid, -1))
+        lost = [what for what, owner, group in owners if not _hand_over(descriptor, owner, group)]
+        mode = stat.S_IMODE(old.st_mode)
+        # Last, because a change of owner clears some rights; and nobody else's program may become ours.
+        os.fchmod(descriptor, mode & ~(stat.S_ISUID | stat.S_ISGID) if lost else mode)
+        notes = []
+        if lost:
+            notes.append(
+                f"{self.path} has another {' and '.join(reversed(lost))} than the file that it replaced: only root "
+                f"could have kept {'them' if len(lost) > 1 else 'it'}"
+            )
+        if old.st_nlink > 1:
+            notes.append(f"{self.path} had other names as well (hard links), which still hold what stood there before")
+        return notes
 
     def _buffered(self, descriptor: int) -> io.BufferedWriter:
         return io.BufferedWriter(_Raw(descriptor, self.path))
@@ -116,6 +141,15 @@ class Destination:
             yield
         except OSError as error:
             raise unwritable(self.path, error) from error
+
+
+def _hand_over(descriptor: int, owner: int, group: int) -> bool:
+    """Whether the system lets us give a file to somebody; -1 leaves the owner or the group as it is."""
+    try:
+        os.fchown(descriptor, owner, group)
+    except PermissionError:
+        return False
+    return True
 
 
 class _Raw(io.FileIO):
@@ -161,16 +195,19 @@ def destination(path: str, *, force: bool = False, maps: bool = True) -> Destina
             raise OutputError(f"--save writes files, and {path} is none", "Use --json for records on standard output")
         raise OutputError(f"{path or 'An empty name'} says no format", f"End its name in {listed}")
     try:
-        mode = place.stat().st_mode
+        there = place.stat()
     except FileNotFoundError:
-        mode = None
+        there = None
     except OSError as error:
         raise unwritable(place, error) from error
+    mode = None if there is None else there.st_mode
     if mode is not None and stat.S_ISDIR(mode):
         raise OutputError(f"{path} is a folder", "Name a file in it")
     device = mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode))
     if mode is not None and not device and not stat.S_ISREG(mode):
         raise OutputError(f"{path} is not a file", "Choose another name")
+    if there is not None and not device and _is_output(there):
+        raise OutputError(f"{path} is where standard output goes", "Choose another name")
     try:
         target = Path(os.path.realpath(place))
     except OSError as error:  # the folder that we are in has been removed
@@ -179,7 +216,24 @@ def destination(path: str, *, force: bool = False, maps: bool = True) -> Destina
     if not device:
         found.check_free()
         check_folder(found.target.parent)
+        if there is not None and _is_protected(there, found.target.parent.stat()):
+            raise OutputError(
+                f"{path} belongs to somebody else, and its folder lets only them replace it", "Choose another name"
+            )
     return found
+
+
+def _is_output(there: os.stat_result) -> bool:
+    """Whether a file is the one that the process writes its standard output to."""
+    try:
+        return os.path.samestat(there, os.fstat(1))
+    except OSError:  # it is closed
+        return False
+
+
+def _is_protected(there: os.stat_result, folder: os.stat_result) -> bool:
+    """Whether a file in a folder like `/tmp` cannot be replaced by us (the sticky bit; see `man 7 inode`)."""
+    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in {0, there.st_uid, folder.st_uid}
 
 
 def check_folder(folder: Path) -> None:

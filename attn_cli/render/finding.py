@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-import orjson
 from rich.console import Group
 
+from attn_cli.encoding import json_bytes
 from attn_cli.record import Record
 from attn_cli.render.csv import Cell, CsvTable
 from attn_cli.render.document import Document, describe_finding
@@ -59,7 +59,7 @@ class Finding(ABC):
         del suffix
         units = {**self.units, **(self.score_units if self.record.selection.scores else {})}
         document = {**describe_finding(self.name, self.record, units), **self.part()}
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+        return json_bytes(document)
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         table.add(self.rows(), sentence)

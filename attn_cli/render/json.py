@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from attn_cli.blocks import Kind
-from attn_cli.encoding import decode_text
+from attn_cli.encoding import decode_text, json_bytes
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, InputError
 from attn_cli.record import AttentionMap, Record
 from attn_cli.render.document import Document, describe, head_rows, make_map, restore
@@ -48,7 +48,7 @@ def to_json(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) ->
     """
     document = describe(record, heads)
     document["maps"] = [entry for map_ in record.maps for entry in _entries(map_)]
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+    return json_bytes(document)
 
 
 def _entries(map_: AttentionMap) -> Iterable[Document]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import NoReturn
 
 import pytest
 
+import attn_cli
 from attn_cli.errors import OutputError
 from attn_cli.render.files import SUFFIXES, Destination, destination
 
@@ -67,6 +70,98 @@ def test_a_replaced_file_keeps_its_rights(tmp_path: Path) -> None:
         file.write(NEW)
     assert path.read_bytes() == NEW
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_a_replaced_file_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(OLD)
+    path.chmod(0o640)
+    os.chown(path, 12345, 54321)
+    found = destination(str(path), force=True)
+    with found.open() as file:
+        file.write(NEW)
+    now = path.stat()
+    assert (path.read_bytes(), now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode)) == (NEW, 12345, 54321, 0o640)
+    assert found.notes == []
+
+
+def test_an_owner_that_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for everybody but root, who may not give a file away."""
+    path = tmp_path / "a.json"
+    path.write_bytes(OLD)
+    path.chmod(0o4755)
+
+    def refuse(descriptor: int, owner: int, group: int) -> None:
+        if owner != -1:
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    found = destination(str(path), force=True)
+    with found.open() as file:
+        file.write(NEW)
+    assert found.notes == [f"{path} has another owner than the file that it replaced: only root could have kept it"]
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (NEW, 0o755)
+    monkeypatch.setattr(os, "fchown", lambda *_: refuse(0, 1, 1))
+    with found.open() as file:
+        file.write(OLD)
+    assert "another owner and group than" in found.notes[1]
+
+
+def test_other_names_of_a_file_are_told(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.json", tmp_path / "b.json"
+    path.write_bytes(OLD)
+    other.hardlink_to(path)
+    found = destination(str(path), force=True)
+    with found.open() as file:
+        file.write(NEW)
+    assert (path.read_bytes(), other.read_bytes()) == (NEW, OLD)
+    assert found.notes == [f"{path} had other names as well (hard links), which still hold what stood there before"]
+
+
+def test_a_file_of_somebody_else_in_a_folder_like_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There rename() fails, so nothing is computed first."""
+    path = tmp_path / "a.json"
+    path.write_bytes(OLD)
+    tmp_path.chmod(0o1777)
+    destination(str(path), force=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 99999)
+    with pytest.raises(OutputError, match=r"a\.json belongs to somebody else, and its folder lets only them"):
+        destination(str(path), force=True)
+    tmp_path.chmod(0o755)
+    destination(str(path), force=True)
+
+
+def test_a_file_that_cannot_be_written_is_replaced_by_force_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(OLD)
+    path.chmod(0o444)
+    with pytest.raises(OutputError, match="exists"):
+        destination(str(path))
+    with destination(str(path), force=True).open() as file:
+        file.write(NEW)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (NEW, 0o444)
+
+
+@pytest.mark.parametrize("place", ["| cat", "> out.txt", ">> out.txt"])
+def test_a_link_to_standard_output(tmp_path: Path, place: str) -> None:
+    (tmp_path / "link.jsonl").symlink_to("/dev/stdout")
+    script = (
+        "from attn_cli.render.files import destination\n"
+        "with destination('link.jsonl', force=True).open() as file: file.write(b'new')"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" -c "$1" {place}', sys.executable, script],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(attn_cli.__file__).parents[1])},
+    )
+    if place == "| cat":
+        assert (done.stdout, done.stderr) == (b"new", b"")
+    else:
+        assert b"link.jsonl is where standard output goes" in done.stderr
+    assert (tmp_path / "link.jsonl").is_symlink()
 
 
 @pytest.mark.parametrize(

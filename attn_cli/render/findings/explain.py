@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import orjson
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from attn_cli.blocks import key_tokens
+from attn_cli.encoding import json_bytes
 from attn_cli.measure.explain import Explained
 from attn_cli.measure.steps import PARTS, Explanation
 from attn_cli.plan import name_head
@@ -145,7 +145,7 @@ class NumbersView:
             "head": None,
             **_document(self.found, Labels(self.labels)),
         }
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+        return json_bytes(document)
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         """Write a row for each key."""

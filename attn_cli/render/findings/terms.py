@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import orjson
 from rich.console import Group
 from rich.text import Text
 
+from attn_cli.encoding import json_bytes
 from attn_cli.render.csv import CsvTable
 from attn_cli.render.document import begin
 from attn_cli.render.labels import clean, width
@@ -45,7 +45,7 @@ class Glossary:
             "finding": "terms",
             "terms": [asdict(term) for term in self._terms],
         }
-        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+        return json_bytes(document)
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         """Write a row for each term."""

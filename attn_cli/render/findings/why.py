@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-import orjson
 from rich.console import Group, RenderableType
 
+from attn_cli.encoding import json_bytes
 from attn_cli.measure.why import Experiment, Measure, Point, Series
 from attn_cli.render.columns import Column, figures, names, table
 from attn_cli.render.csv import Cell, CsvTable
@@ -57,7 +57,7 @@ class WhyView:
         """A line of JSON."""
         del suffix
         document = {**begin(), "finding": "why", **asdict(self.experiment)}
-        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+        return json_bytes(document)
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         """A row for each point."""
