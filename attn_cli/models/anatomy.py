@@ -79,7 +79,16 @@ class Anatomy:
     """All the attention of one model."""
 
     stacks: Mapping[Kind, Stack]
-    sites: Mapping[nn.Module, Site]
+    sites: dict[nn.Module, Site]
+    paths: Mapping[str, nn.Module]
+    """Where in the model each of these modules stands; shared ones in several places."""
+
+    def fits(self, model: nn.Module) -> bool:
+        """Whether the model still has these modules: some replace theirs while they run (BigBird)."""
+        try:
+            return all(model.get_submodule(path) is module for path, module in self.paths.items())
+        except AttributeError:
+            return False
 
     @property
     def captured(self) -> How:
@@ -91,6 +100,7 @@ class Anatomy:
 class _Found:
     """A module that computes attention, and one of the paths that lead to it."""
 
+    path: str
     module: nn.Module
     how: How
     kind: Kind
@@ -145,7 +155,7 @@ def dissect(model: PreTrainedModel) -> Anatomy:
             f"Models of the family {model.config.model_type} have no attention from token to token",
             "Choose a model whose layers weigh the tokens of a text with a softmax",
         )
-    return Anatomy(stacks, sites)
+    return Anatomy(stacks, sites, {one.path: one.module for one in found if one.module in sites})
 
 
 def interface_caller(cls: type[nn.Module]) -> Callable[..., Any] | None:
@@ -184,7 +194,7 @@ def _find(model: PreTrainedModel) -> Iterator[_Found]:
             kind = "encoder" if side[0] == "encoder" else "decoder"
         else:
             kind = "decoder" if _is_causal(module, model.config) else "encoder"
-        yield _Found(module, how, kind, layers, index, pooled=_is_pooled(model.config, path))
+        yield _Found(path, module, how, kind, layers, index, pooled=_is_pooled(model.config, path))
 
 
 def _how(cls: type[nn.Module]) -> How | None:

@@ -35,6 +35,7 @@ from attn_cli.models.delivery import Delivery, every_span
 from attn_cli.models.older import watch_older_layers
 from attn_cli.models.parts import parts_of
 from attn_cli.models.projections import FEW, Projections, value_norms
+from attn_cli.models.replaced import modules_kept
 from attn_cli.models.slices import Slicer
 from attn_cli.shapes import Float
 
@@ -122,19 +123,22 @@ def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Run)
 
 
 def anatomy_of(model: PreTrainedModel) -> Anatomy:
-    """Where this model has its attention, found once.
+    """Where this model has its attention, found once (and again where its modules have been replaced).
 
     Raises:
         ModelError: the model has no attention.
     """
-    if model not in _anatomies:
+    if model not in _anatomies or not _anatomies[model].fits(model):
         _anatomies[model] = dissect(model)
     return _anatomies[model]
 
 
 @contextmanager
 def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterator[None]:
-    """Set the attention implementation, evaluation mode and no cache, and put everything back at the end."""
+    """Set the attention implementation, evaluation mode and no cache, and put everything back at the end.
+
+    Modules that the model replaces while it runs are put back too.
+    """
     configs: dict[int, PreTrainedConfig] = {}
     for module in model.modules():
         own = getattr(module, "config", None)
@@ -149,7 +153,8 @@ def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterato
                 config._attn_implementation = implementation  # noqa: SLF001
             if use_cache is not None:
                 config.use_cache = False
-        yield
+        with modules_kept(model, anatomy_of(model)):
+            yield
     finally:
         # Setting a configuration sets its parts too, and the parts come after the whole here.
         for config, implementation_before, use_cache in before:

@@ -104,6 +104,8 @@ class _Layer:
     def __init__(self, module: nn.Module, place: Place, delivery: Delivery) -> None:
         self._module, self._place, self._delivery = module, place, delivery
         self._softmax: Softmax | None = None
+        self._other: torch.Size | None = None
+        """Of a softmax that is not from token to token."""
         self._values: Float[torch.Tensor, "head key dim"] | None = None
         self._contexts: Float[torch.Tensor, "head query dim"] | None = None
         self.product_verified = False
@@ -117,6 +119,8 @@ class _Layer:
         """
         place, delivery = self._place, self._delivery
         weights, scores = self._rows(softmax.weights), self._rows(softmax.scores)
+        if weights is None or scores is None:
+            self._other = softmax.weights.shape
         if not delivery.heads(place) or weights is None or scores is None:
             return
         if self._softmax is not None:
@@ -133,12 +137,40 @@ class _Layer:
             delivery.verify(softmax_exactly(softmax.scores) - softmax.weights)
 
     def finish(self) -> None:
-        """Hand over what waited until the layer had ended."""
+        """Hand over what waited until the layer had ended.
+
+        Raises:
+            ModelError: it was asked for and has no map from token to token.
+        """
+        wanted = self._delivery.heads(self._place) and self._delivery.request.queries.get(self._place.kind) != ()
+        if self._softmax is None and wanted:
+            raise self._no_map()
         if self._softmax is None or not self._delivery.request.steps:
             return
         weights, scores = self._rows(self._softmax.weights), self._rows(self._softmax.scores)
         if weights is not None and scores is not None:
             self._deliver(weights, scores, *self._shape(self._softmax.weights))
+
+    def _no_map(self) -> ModelError:
+        place, family = self._place, self._delivery.family
+        layer = f"{place.kind} layer {place.layer} of the family {family}"
+        blocks, size = (getattr(self._module, name, None) for name in ("num_random_blocks", "block_size"))
+        if isinstance(blocks, int) and isinstance(size, int):
+            return ModelError(
+                f"{layer} attends among blocks of {size} tokens in a text as long as this, so it has no map from token "
+                "to token",
+                # BigBirdModel.forward counts them like this.
+                f"Give a text of at most {(5 + 2 * blocks) * size} tokens, which it reads with full attention",
+            )
+        other = "Choose other layers with --layer, or another model"
+        if self._other is None:
+            return ModelError(f"{layer} takes no softmax, so it has no attention weights", other)
+        queries, keys = self._delivery.shape(place.kind) or ("queries", "keys")
+        return ModelError(
+            f"{layer} takes its softmax over {' x '.join(map(str, self._other))} numbers where {place.heads} heads x "
+            f"{queries} x {keys} tokens are expected",
+            other,
+        )
 
     def _deliver(
         self,

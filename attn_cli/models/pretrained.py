@@ -29,6 +29,7 @@ from attn_cli.models.loading import (
 )
 from attn_cli.models.pieces import Pieces, wordlike
 from attn_cli.models.prepared import Prepared
+from attn_cli.models.replaced import modules_kept
 from attn_cli.models.tokenizing import encode, names_of, spell, tokenizer_faults_told, written
 
 __all__ = ["Pretrained", "load"]
@@ -221,7 +222,10 @@ class Pretrained:
             told = self._tell(languages, texts=texts)
             read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]
             limit = self._limits["decoder"]
-            with faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"):
+            with (
+                faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"),
+                modules_kept(self.model, capture.anatomy_of(self.model)),
+            ):
                 found = generate(
                     self._whole, [pieces.ids for pieces, _ in read], decoding, told, limit.tokens if limit else None
                 )
