@@ -54,12 +54,11 @@ class Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        if name == "softmax" and isinstance(args[0], torch.Tensor):
-            dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-            if dim in (-1, args[0].ndim - 1):
+        if name == "softmax":
+            if _over_last(args, kwargs):
                 self._on_softmax(Softmax(self._before_maximum(args[0]), result))
                 self._maximum = None
-        elif name in ("max", "amax") and kwargs.get("dim", args[1] if len(args) > 1 else None) == -1:
+        elif name in ("max", "amax") and _over_last(args, kwargs):
             # gpt-oss takes the row's maximum off before its softmax; the scores are what stood there before.
             maximum = result if name == "amax" else result.values
             self._maximum = args[0], maximum if maximum.ndim == args[0].ndim else maximum[..., None]
@@ -75,6 +74,12 @@ class Watch(TorchFunctionMode):
                     if torch.equal((before - maximum) * factor, scores):
                         return before * factor
         return scores
+
+
+def _over_last(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function of a tensor was asked for its last axis."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    return bool(args) and isinstance(args[0], torch.Tensor) and isinstance(dim, int) and dim in (-1, args[0].ndim - 1)
 
 
 def softmax_exactly(scores: torch.Tensor) -> torch.Tensor:
