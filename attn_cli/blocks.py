@@ -153,6 +153,11 @@ class ModelInfo:
     (whose `stacks` are empty); None in all others."""
 
     @property
+    def one_sided(self) -> bool:
+        """Whether it is an encoder or a decoder alone, which is given no target."""
+        return bool(self.stacks) and "cross" not in self.stacks
+
+    @property
     def without_attention(self) -> str:
         """What to say of a model that has none, in a sentence without a full stop."""
         if self.bottleneck is None:

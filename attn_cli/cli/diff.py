@@ -16,6 +16,7 @@ from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, QueryOptions, TextOptions, grouped
 from attn_cli.cli.running import names_record, prepared, saved_with
 from attn_cli.cli.streams import say
+from attn_cli.cli.tables import FORMATS
 from attn_cli.cli.texts import Sentence
 from attn_cli.encoding import check_text
 from attn_cli.errors import AttnError, InputError, UsageError
@@ -150,7 +151,7 @@ def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | No
     if reading.file is not None:
         if a is not None or against is not None:
             raise UsageError(f"--file holds A and B, so {'--against' if a is None else 'a text'} cannot go with it")
-        return _lines(reading.file, reading.target)
+        return _lines(reading.file, reading.target, reading.column)
     if a is None or (b is None and against is None):
         what = "There is nothing to compare" if a is None else "There is nothing to compare A with"
         raise UsageError(what, "Give two texts or two records, or one text and --against a second model")
@@ -163,16 +164,17 @@ def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | No
     return _sides(a, a if b is None else b, reading.target)
 
 
-def _lines(file: Path, target: str | None) -> Iterator[Pair]:
+def _lines(file: Path, target: str | None, column: str | None) -> Iterator[Pair]:
     """The pairs of a table of two columns."""
-    if file.suffix != texts.TABLE:
-        raise UsageError(f"{file} is no table", "Give a .tsv: A, a tab and B on each line")
+    if file.suffix.lower() not in FORMATS:
+        raise UsageError(f"{file} is not a table", "Give a .tsv: A, a tab and B on each line; or .csv, .jsonl or .json")
 
     def pairs() -> Iterator[Pair]:
-        for line in texts.sentences(None, file, holds="A, a tab and B"):
-            if line.target is None:
+        for line in texts.sentences(None, file, column=column, holds="A, a tab and B"):
+            other = line.target if line.pair is None else line.pair
+            if other is None:
                 raise InputError(f"{line.where} has no B", "Give every line A, a tab and B")
-            yield replace(line, target=target), Sentence(line.target, line.where, target), line.where
+            yield Sentence(line.text, line.where, target), Sentence(other, line.where, target), line.where
 
     return pairs()
 

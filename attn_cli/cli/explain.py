@@ -130,7 +130,7 @@ def run(
 
 
 def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions) -> None:
-    if text is not None or reading.file is not None:
+    if text is not None or reading.file is not None or reading.column is not None:
         raise UsageError("There is a text and --scores as well", "Give one of them")
     if row != _RowOptions():
         raise UsageError("--scores explains plain numbers, which have no heads and queries", "Give a text instead")

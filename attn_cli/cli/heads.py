@@ -92,7 +92,7 @@ def run(
     """Run the command."""
     selection = choice.over(Selection())
     check_syntax(selection)
-    if conllu is not None and (text is not None or reading.file is not None):
+    if conllu is not None and (text is not None or reading.file is not None or reading.column is not None):
         raise UsageError("There is a text and a treebank as well", "Give one of them")
     if by == "relation" and conllu is None:
         raise UsageError("Relations are found in a treebank", "Name one with --conllu")

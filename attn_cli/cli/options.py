@@ -72,7 +72,16 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 class TextOptions:
     """Which text, and what else the model reads with it."""
 
-    file: Annotated[Path | None, text_option(metavar="PATH", help="Read sentences from a file, one a line.")] = None
+    file: Annotated[
+        Path | None,
+        text_option(metavar="PATH", help="Read sentences from a file, one a line; or .tsv, .csv, .jsonl or .json."),
+    ] = None
+    column: Annotated[
+        str | None,
+        text_option(
+            metavar="NAME", help="The text's column there; or two: the text's, a comma, its target's or pair's."
+        ),
+    ] = None
     target: Annotated[str | None, text_option(metavar="TEXT", help="The decoder's side, for an encoder-decoder.")] = (
         None
     )

@@ -12,7 +12,7 @@ from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import ModelOptions, TextOptions
 from attn_cli.cli.texts import Sentence
 from attn_cli.encoding import check_text
-from attn_cli.errors import AttnError
+from attn_cli.errors import AttnError, UsageError
 from attn_cli.selection import Selection
 
 if TYPE_CHECKING:
@@ -102,11 +102,16 @@ def prepared(
     from attn_cli.models import Languages
     from attn_cli.reading import read
 
+    beside, target = sentence.pair, sentence.target
+    if sentence.column and model.info.one_sided:
+        beside, target = target, None
+    if beside is not None and pair is not None:
+        raise UsageError("The file has a column of second texts, so --pair cannot go with it", "Give one of them")
     return read(
         model,
         sentence.text,
-        pair=pair,
-        target=sentence.target,
+        pair=pair if beside is None else beside,
+        target=target,
         languages=Languages(reading.source_language, reading.target_language),
         truncate=reading.truncate,
         wanted=wanted,
@@ -140,7 +145,7 @@ def given(
         check_text(pair, "The text of --pair")
     if records and text is not None and reading.file is None and names_record(text):
         return Given(iter(()), Path(text), pair, reading, model, wanted)
-    sentences = texts.sentences(text, reading.file, target=reading.target)
+    sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column)
     check_named(model)
     return Given(sentences, None, pair, reading, model, wanted)
 

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from attn_cli.cli import tables
+from attn_cli.cli.streams import say
+from attn_cli.cli.tables import COLUMNS, FORMATS, LONGEST, Format, Sentence
 from attn_cli.encoding import check_text, decode_text
-from attn_cli.errors import AttnError, InputError, UsageError, counted
+from attn_cli.errors import AttnError, InputError, UsageError
 
 __all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "sentences"]
 
 TABLE = ".tsv"
 """What the name of a file ends in whose lines have columns: a text, a tab, its target."""
 
-COLUMNS = "a text, a tab and its target"
-"""What each line of a table holds."""
+PLAIN = ".txt"
+"""What the name of a file ends in that is read as it is, whatever it begins with."""
+
+PACKED = {
+    b"\x1f\x8b": "compressed",
+    b"PK\x03\x04": "a zip archive or an office document",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"%PDF-": "a PDF",
+    b"SQLite format 3": "a database",
+}
+"""What files begin with that hold texts, but not as lines."""
 
 REMEDY = "Name a text file with one sentence a line"
-
-LONGEST = 2**24
-"""Bytes in a line. No model reads as much, and what has no lines (`/dev/zero`, a picture) must end somewhere."""
 
 
 @runtime_checkable
@@ -33,51 +43,86 @@ class _Lines(Protocol):
     def readline(self, size: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """One text, and where it came from."""
-
-    text: str
-    where: str = ""
-    """`line 3 of notes.txt`; empty for the command line."""
-    target: str | None = None
-    """What the decoder is made to write."""
-
-
 def sentences(
-    text: str | None, file: Path | None, *, target: str | None = None, blanks: bool = False, holds: str = COLUMNS
+    text: str | None,
+    file: Path | None,
+    *,
+    target: str | None = None,
+    column: str | None = None,
+    blanks: bool = False,
+    holds: str = COLUMNS,
 ) -> Iterator[Sentence]:
     """The sentences that a command was given.
 
     Args:
         text: the argument; `-` means standard input, as does None where something is piped in.
-        file: what `--file` names; `-` means standard input here too. In a `.tsv`, the second column is the target.
+        file: what `--file` names; `-` means standard input here too. Its name says whether it holds tables or JSON.
         target: what `--target` gives.
+        column: what `--column` gives: the text's in a table or JSON, and that of what stands beside it.
         blanks: give blank lines too, as empty texts, so that the sentences can be counted.
         holds: what each line of a `.tsv` holds, for the message where one does not.
 
     Raises:
         UsageError: there is no text, or two sources of it.
-        InputError: it is blank, cannot be read, is not UTF-8, or has lines with other columns than the first.
+        InputError: it is blank, cannot be read, is not UTF-8, or is not what its name or its beginning says.
     """
     if text is not None and file is not None:
         raise UsageError("There is a text and a --file as well", "Give one of them")
     if target is not None:
         check_text(target, "The text of --target")
-    piped = "-" in (text, str(file))
-    if file is not None and file.suffix == TABLE:
-        if target is not None:
-            raise UsageError(f"{file} has a column of targets, so --target cannot go with it", "Give one of them")
-        return _nonempty(_pairs(lines_of(file), holds), str(file), blanks=blanks)
-    if file is not None and not piped:
-        found, name = lines_of(file), str(file)
-    elif piped or (text is None and not sys.stdin.isatty()):
-        found, name = _lines(sys.stdin.buffer, "standard input"), "standard input"
-    elif text is None:
+    if file is None and text is None and sys.stdin.isatty():
         raise UsageError("There is no text to look at", "Give a sentence in quotes, pipe lines in, or use --file PATH")
+    if file is None and text not in {None, "-"}:
+        if column is not None:
+            raise UsageError("--column names a column of a file", "Give one with --file, or leave --column out")
+        return iter([Sentence(check_text(text or ""), target=target)])
+    if file is None or str(file) == "-":
+        lines, name, suffix = _lines(sys.stdin.buffer, "standard input"), "standard input", ""
     else:
-        return iter([Sentence(check_text(text), target=target)])
-    return _nonempty((replace(line, target=target) for line in found), name, blanks=blanks)
+        lines, name, suffix = lines_of(file), str(file), file.suffix.lower()
+        if suffix == TABLE and target is not None:
+            raise UsageError(f"{file} has a column of targets, so --target cannot go with it", "Give one of them")
+    return _nonempty(_read(lines, name, suffix, target, column, holds), name, blanks=blanks)
+
+
+def _read(
+    lines: Iterator[Sentence], name: str, suffix: str, target: str | None, column: str | None, holds: str
+) -> Iterator[Sentence]:
+    """The sentences in some lines: of a table or JSON, or each line as it is."""
+    format_ = FORMATS.get(suffix)
+    if format_ is None:
+        before: list[Sentence] = []
+        for line in lines:
+            before.append(line)
+            if line.text.strip():
+                break
+        lines = chain(before, lines)
+        format_ = _seen(before[-1].text if before else "", name, suffix, column)
+    if format_ is None:
+        if column is not None:
+            raise InputError(
+                f"{name} is plain text, in which --column finds nothing",
+                "Give a .tsv, .csv, .jsonl or .json, or leave --column out",
+            )
+        yield from (replace(line, target=target) for line in lines)
+        return
+    for sentence in tables.rows(lines, format_, name, column=column, holds=holds):
+        if target is not None and sentence.target is not None:
+            raise InputError(f"{sentence.where} has a target, and there is --target as well", "Give one of them")
+        yield sentence if target is None else replace(sentence, target=target)
+
+
+def _seen(first: str, name: str, suffix: str, column: str | None) -> Format | None:
+    """What something without a telling name holds, by its first line; whoever it may surprise is told."""
+    format_ = tables.begins_as(first, column)
+    if format_ is not None and suffix != PLAIN:
+        say(f"note: {name} is read as {tables.CALLED[format_]}, as its first line shows")
+        return format_
+    if format_ is not None:
+        say(f"note: {name} looks like {tables.CALLED[format_]}, but is read as text, as its name says")
+    elif "\t" in first.strip():
+        say(f"note: {name} has lines with tabs, which are read as they are; name a {TABLE} with --file for columns")
+    return None
 
 
 def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
@@ -99,19 +144,28 @@ def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
 
 
 def count_lines(path: Path, *, blanks: bool = True) -> int | None:
-    """How many lines a file has, the last without a line end counted; None where that would use it up, as in a pipe.
+    """How many lines with sentences a file has, the last without a line end counted.
 
     Args:
         path: the file.
         blanks: count blank lines too.
+
+    Returns:
+        None where that would use the file up, as in a pipe, or where lines are not sentences, as in CSV and JSON.
     """
-    if not path.is_file():
+    if not path.is_file() or FORMATS.get(path.suffix.lower(), "tsv") != "tsv":
         return None
+    count, headed = 0, path.suffix.lower() != TABLE
     try:
         with path.open("rb") as lines:
-            return sum(1 for line in lines if blanks or line.strip())
-    except OSError:  # whoever reads it will say so
+            for line in lines:
+                if not headed and line.strip():
+                    headed = True
+                    count -= tables.header(_plain(line, str(path)).split("\t"))
+                count += bool(blanks or line.strip())
+    except (OSError, InputError):  # whoever reads it will say so
         return None
+    return count
 
 
 def _lines(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sentence]:
@@ -123,9 +177,19 @@ def _lines(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sentence
             raise _unreadable(name, error, remedy) from error
         if not line:
             return
+        packed = next((what for begins, what in PACKED.items() if number == 1 and line.startswith(begins)), None)
+        if packed is not None:
+            raise InputError(
+                f"{name} is {packed}, and holds no lines of text", "Save what it holds as .jsonl, .csv or .txt"
+            )
         if len(line) > LONGEST:
             raise InputError(f"{where} is longer than {LONGEST:,} bytes", "Give a text with one sentence a line")
-        yield Sentence(decode_text(line, where).removeprefix("\ufeff").rstrip("\r\n"), where)
+        yield Sentence(_plain(line, where), where)
+
+
+def _plain(line: bytes, where: str) -> str:
+    """A line as text, without a byte order mark and what ends it."""
+    return decode_text(line, where).removeprefix("\ufeff").rstrip("\r\n")
 
 
 def _nonempty(found: Iterable[Sentence], name: str, *, blanks: bool) -> Iterator[Sentence]:
@@ -138,26 +202,6 @@ def _nonempty(found: Iterable[Sentence], name: str, *, blanks: bool) -> Iterator
             yield replace(sentence, text="", target=None)
     if empty:
         raise InputError(f"There is no text in {name}", "Give one sentence a line")
-
-
-def _pairs(lines: Iterable[Sentence], holds: str) -> Iterator[Sentence]:
-    """Each line's first column as a text, and its second as the target, where there is one."""
-    columns = 0
-    for line in lines:
-        if not line.text.strip():
-            yield line
-            continue
-        text, *rest = line.text.split("\t")
-        columns = columns or 1 + len(rest)
-        if len(rest) + 1 != columns:
-            raise InputError(
-                f"{line.where} has {counted(1 + len(rest), 'column')}, and the lines before it have {columns}",
-                f"Give every line {holds}",
-            )
-        for content, what in ((text, "text"), *([(rest[0], "target")] if rest else [])):
-            if not content.strip():
-                raise InputError(f"{line.where} has no {what}", f"Give every line {holds}")
-        yield Sentence(text, line.where, rest[0] if rest else None)
 
 
 def _unreadable(name: str, error: OSError, remedy: str) -> InputError:

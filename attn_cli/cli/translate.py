@@ -16,7 +16,7 @@ from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, SelectionOptions, TextOptions, grouped
 from attn_cli.cli.texts import Sentence
-from attn_cli.errors import AttnError, UsageError
+from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.selection import Selection, check_syntax
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def run(
     selection = choice.over(Selection(translation=True))
     check_syntax(selection)
     plain.check(choice, output, forced=reading.target is not None, verify=model.verify)
-    sentences = texts.sentences(text, reading.file, target=reading.target, blanks=plain.any)
+    sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column, blanks=plain.any)
     check_named(model)
 
     from attn_cli.cli.show import Output, watched, working
@@ -204,6 +204,12 @@ class Translator:
             AttnError: a sentence cannot be translated; those before it have been given.
         """
         for batch in _batches(sentences):
+            for one in batch:
+                if one.pair is not None:
+                    raise InputError(
+                        f"{one.where} has a second text beside the first, and a translation is of one",
+                        "Name the columns of the text and its target with --column",
+                    )
             self.load()
             made = self._translations([one for one in batch if one.target is None and one.text])
             for one in batch:

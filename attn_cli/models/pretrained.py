@@ -136,7 +136,10 @@ class Pretrained:
             ModelError: the tokenizer and the model do not belong together.
         """
         if target is not None and not self.two_sided:
-            raise InputError(f"{self.info.name} has no decoder's side beside the text", "Leave --target out")
+            raise InputError(
+                f"{self.info.name} has no decoder's side beside the text",
+                "Leave the target out, or name an encoder-decoder with --model",
+            )
         with quiet():
             told = self._tell(languages, forced=isinstance(target, str))
             source, notes = self._read(text, pair, "encoder", truncate, told.prefix)
@@ -294,7 +297,7 @@ class Pretrained:
     def _check_segments(self, type_ids: tuple[int, ...]) -> None:
         kinds = getattr(self.model.config, "type_vocab_size", None)
         if isinstance(kinds, int) and 0 < kinds <= max(type_ids):
-            raise InputError(f"{self.info.name} takes one text and not two", "Leave --pair out, or write one text")
+            raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
 
     def _decoder_input(self, ids: tuple[int, ...]) -> torch.Tensor:
         """What the decoder reads while it writes these ids, as the model itself makes it (shifted to the right)."""

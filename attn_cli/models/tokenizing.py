@@ -73,7 +73,8 @@ def encode(
         )
     if pair is not None and not _separated(pieces):
         raise InputError(
-            "This model takes one text: its tokenizer puts nothing between two", "Leave --pair out, or write one text"
+            "This model takes one text: its tokenizer puts nothing between two",
+            "Leave the second out, or write one text",
         )
     return pieces
 

@@ -94,7 +94,7 @@ class Toy:
             UsageError: the languages are not English and French.
         """
         if pair is not None:
-            raise InputError(f"{self.info.name} takes one text and not two", "Leave --pair out, or write one text")
+            raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
         self._check_languages(languages)
         source, notes = self._read(text, "text", truncate)
         written: Pieces | None = None

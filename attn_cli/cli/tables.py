@@ -1,0 +1,318 @@
+"""Files whose lines are more than a text: columns between tabs or commas, and JSON; told by name, or by how they begin.
+
+Which column holds the text is said by a header or by JSON's names, or by the user.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+from attn_cli.errors import InputError, counted, quoted
+
+__all__ = ["CALLED", "COLUMNS", "FORMATS", "LONGEST", "Columns", "Format", "Sentence", "begins_as", "header", "rows"]
+
+Format = Literal["tsv", "csv", "jsonl", "json"]
+
+FORMATS: Mapping[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json"}
+"""What the name of a file ends in that holds more than a text on each line."""
+CALLED: Mapping[Format, str] = {"tsv": "a table", "csv": "CSV", "jsonl": "JSON Lines", "json": "JSON"}
+
+COLUMNS = "a text, a tab and its target"
+"""What each line of a table holds."""
+
+LONGEST = 2**24
+"""Bytes in a line. No model reads as much, and what has no lines (`/dev/zero`, a picture) must end somewhere."""
+
+TEXTS = (
+    "text", "sentence", "sentence1", "text1", "text_a", "sentence_a", "source", "src", "premise", "question", "query",
+    "prompt", "anchor", "a", "input", "content", "english", "en",
+)  # fmt: skip
+"""What data sets call their text, the surest first."""
+TARGETS = ("target", "tgt", "trg", "translation", "reference", "output", "response", "completion", "b", "french", "fr")
+PAIRS = (
+    "pair", "sentence2", "text2", "text_b", "sentence_b", "text_pair", "hypothesis", "answer", "context", "passage",
+    "positive",
+)  # fmt: skip
+"""What they call what stands beside it: what a decoder is to write, or a second text."""
+OTHERS = (
+    "id",
+    "idx",
+    "index",
+    "label",
+    "score",
+    "class",
+    "lang",
+    "language",
+    "date",
+    "author",
+    "url",
+    "title",
+    "links",
+)
+"""What else stands beside texts, so that a line of two such names is a header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One text, and where it came from."""
+
+    text: str
+    where: str = ""
+    """`line 3 of notes.txt`; empty for the command line."""
+    target: str | None = None
+    """What the decoder is made to write."""
+    column: bool = False
+    """The target is a file's second column, which a model of one side reads as the second text of a pair."""
+    pair: str | None = None
+    """A second text, from a column that is called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where a text and what stands beside it are found in a row: by name, or by number."""
+
+    text: str | int
+    beside: str | int | None = None
+    pair: bool = False
+    """What stands beside it is a second text, and no target."""
+
+    def sentence(self, row: Mapping[Any, Any], where: str, holds: str) -> Sentence:
+        """The sentence of one row.
+
+        Args:
+            row: its values.
+            where: the line.
+            holds: what each line must hold, for the message where one does not.
+
+        Raises:
+            InputError: something is missing or is not a text.
+        """
+        text = _value(row, self.text, "text", where, holds)
+        beside = None if self.beside is None or row.get(self.beside) is None else row[self.beside]
+        if beside is None or not text.strip():
+            return Sentence(text, where)
+        other = _value(row, self.beside, "second text" if self.pair else "target", where, holds)
+        if not other.strip():
+            raise InputError(f"{where} has no {'second text' if self.pair else 'target'}", f"Give every line {holds}")
+        return Sentence(text, where, pair=other) if self.pair else Sentence(text, where, other, column=True)
+
+
+def _value(row: Mapping[Any, Any], name: Any, what: str, where: str, holds: str) -> str:
+    value = row.get(name)
+    if isinstance(value, str):
+        return value
+    called = f" ({name})" if isinstance(name, str) else ""
+    if value is None:
+        raise InputError(f"{where} has no {what}{called}", f"Give every line {holds}")
+    raise InputError(f"{where} has a {what}{called} that is not a text but {_kind(value)}", "Give texts in quotes")
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), "something else")
+
+
+def named(names: Sequence[str], column: str | None, where: str) -> Columns:
+    """Which of these columns hold the text and what stands beside it.
+
+    Args:
+        names: all of them.
+        column: what `--column` names; None to go by what data sets call their texts.
+        where: whose they are.
+
+    Raises:
+        InputError: none is called as texts are, or what is named is not there.
+    """
+    listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    if column is not None:
+        wanted = [name.strip() for name in column.split(",")]
+        missing = [name for name in wanted if name not in names]
+        if missing or len(wanted) > 2:
+            what = f"no column {quoted(missing[0])}" if missing else "one text and one beside it on each line"
+            raise InputError(f"{where} has {what}", f"Name one or two of these with --column: {listed}")
+        return Columns(wanted[0], wanted[1] if len(wanted) > 1 else None)
+    known = {name.strip().lower(): name for name in reversed(names)}
+    text = next((known[name] for name in TEXTS if name in known), None)
+    if text is None:
+        raise InputError(
+            f"{where} does not say which column is the text", f"Name it with --column; there are: {listed}"
+        )
+    for beside, pair in ((PAIRS, True), (TARGETS, False)):
+        for name in beside:
+            if known.get(name, text) != text:
+                return Columns(text, known[name], pair)
+    return Columns(text)
+
+
+def header(cells: Sequence[str], column: str | None = None) -> bool:
+    """Whether a first line names columns: at least two, one of them a text's."""
+    plain = [cell.strip() for cell in cells]
+    if column is not None and {name.strip() for name in column.split(",")} <= set(plain):
+        return True
+    if len(plain) < 2 or len(set(plain)) < len(plain):
+        return False
+    known = {*TEXTS, *TARGETS, *PAIRS, *OTHERS} - {"a", "b"}  # which may well be texts
+    lowered = [cell.lower() for cell in plain]
+    names = all(re.fullmatch(r"[\w.-]{1,30}", cell) for cell in cells)
+    texts = [cell for cell in lowered if cell in TEXTS and cell in known]
+    return names and bool(texts) and (len(plain) > 2 or known.issuperset(lowered))
+
+
+def begins_as(line: str, column: str | None = None) -> Format | None:
+    """What a first line shows to be more than text: an object of JSON, or the names of columns; None for a text."""
+    if line.lstrip().startswith(("{", "[")):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):  # a text that begins with a bracket
+            return None
+        if isinstance(value, dict):
+            return "jsonl"
+        return "json" if value and all(isinstance(one, str | dict) for one in value) else None
+    for format_, between in (("tsv", "\t"), ("csv", _delimiter(line))):
+        if header(line.split(between), column):
+            return "tsv" if format_ == "tsv" else "csv"
+    return None
+
+
+def rows(
+    lines: Iterator[Sentence], format_: Format, name: str, *, column: str | None = None, holds: str = COLUMNS
+) -> Iterator[Sentence]:
+    """The sentences of a file that holds more than a text on each line; blank lines as they are.
+
+    Args:
+        lines: its lines.
+        format_: what it is.
+        name: its name.
+        column: what `--column` names.
+        holds: what each line of a table holds, for the message where one does not.
+
+    Raises:
+        InputError: it is something else, or a text is missing.
+    """
+    if format_ == "tsv":
+        return _tab_separated(lines, column, holds)
+    if format_ == "csv":
+        return _comma_separated(lines, name, column)
+    return _objects(_json_lines(lines) if format_ == "jsonl" else _json_whole(lines, name), column)
+
+
+def _tab_separated(lines: Iterator[Sentence], column: str | None, holds: str) -> Iterator[Sentence]:
+    """A text and its target in the first two columns, or in those that a header names."""
+    names: list[str] | None = None
+    where = Columns(0, 1)
+    count = 0
+    for line in lines:
+        if not line.text.strip():
+            yield line
+            continue
+        cells = line.text.split("\t")
+        if not count:
+            count = len(cells)
+            if header(cells, column):
+                names = [cell.strip() for cell in cells]
+                where = named(names, column, line.where)
+                continue
+            if column is not None:
+                raise InputError(f"{line.where} names no column {quoted(column)}", "Begin the file with a header")
+        if len(cells) != count:
+            raise InputError(
+                f"{line.where} has {counted(len(cells), 'column')}, and the lines before it have {count}",
+                f"Give every line {holds}",
+            )
+        row = dict(enumerate(cells)) if names is None else dict(zip(names, cells, strict=True))
+        sentence = where.sentence(row, line.where, holds)
+        if not sentence.text.strip():
+            raise InputError(f"{line.where} has no text", f"Give every line {holds}")
+        yield sentence
+
+
+def _comma_separated(lines: Iterator[Sentence], name: str, column: str | None) -> Iterator[Sentence]:
+    """RFC 4180, with a header; without one where there is a single column."""
+    first = next((line for line in lines if line.text.strip()), None)
+    if first is None:
+        return
+    csv.field_size_limit(LONGEST)
+    numbers: list[str] = []
+
+    def each() -> Iterator[str]:
+        for line in chain([first], lines):
+            numbers.append(line.where)
+            yield f"{line.text}\n"
+
+    where: Columns | None = None
+    names: list[str] = []
+    try:
+        for cells in csv.reader(each(), delimiter=_delimiter(first.text)):
+            here = numbers[0]
+            numbers.clear()
+            if where is None:
+                names = [cell.strip() for cell in cells]
+                alone = len(cells) == 1 and column is None and names[0].lower() not in TEXTS
+                where = Columns(0) if alone else named(names, column, here)
+                if not alone:
+                    continue
+                names = []
+            if not any(cell.strip() for cell in cells):
+                yield Sentence("", here)
+                continue
+            if len(cells) != (len(names) or 1):
+                raise InputError(
+                    f"{here} has {counted(len(cells), 'column')}, and the header has {len(names) or 1}",
+                    "Put texts that hold the delimiter between double quotes",
+                )
+            yield where.sentence(dict(zip(names, cells, strict=True)) if names else {0: cells[0]}, here, "a text")
+    except csv.Error as error:
+        raise InputError(f"{numbers[-1] if numbers else name} is not CSV: {error}", "Check its quotes") from error
+
+
+def _delimiter(first: str) -> str:
+    """What stands between the columns: a semicolon, as spreadsheets write it in much of Europe, or a comma."""
+    return max(",;", key=first.count)
+
+
+def _json_lines(lines: Iterator[Sentence]) -> Iterator[tuple[object, str]]:
+    for line in lines:
+        if not line.text.strip():
+            yield "", line.where
+            continue
+        yield _loaded(line.text, line.where, "Give one JSON object on each line"), line.where
+
+
+def _json_whole(lines: Iterator[Sentence], name: str) -> Iterator[tuple[object, str]]:
+    text = io.StringIO()
+    for line in lines:
+        text.write(f"{line.text}\n")
+    if not text.getvalue().strip():
+        return
+    value = _loaded(text.getvalue(), name, "Give a list of texts or of objects, or JSON Lines in a .jsonl")
+    for number, one in enumerate(value if isinstance(value, list) else [value], start=1):
+        yield one, f"entry {number} of {name}" if isinstance(value, list) else name
+
+
+def _loaded(text: str, where: str, remedy: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deeply"
+        raise InputError(f"{where} is not JSON: {what}", remedy) from error
+
+
+def _objects(values: Iterable[tuple[object, str]], column: str | None) -> Iterator[Sentence]:
+    columns: Columns | None = None
+    for value, where in values:
+        if isinstance(value, str) and (column is None or not value):
+            yield Sentence(value, where)
+            continue
+        if not isinstance(value, dict):
+            raise InputError(f"{where} is neither a text nor an object", "Give objects, each with a text")
+        if {"schema_version", "tool"} <= value.keys():
+            raise InputError(f"{where} is a record of attn", "Show it with attn view, or give it without --file")
+        columns = columns or named(list(value), column, where)
+        yield columns.sentence(value, where, "a text of that name")

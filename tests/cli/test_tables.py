@@ -1,0 +1,208 @@
+"""Tables, CSV and JSON as the texts of every command that takes a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attn_cli.cli.tables import Sentence, rows
+from attn_cli.cli.texts import count_lines, sentences
+from attn_cli.errors import InputError, UsageError
+from tests.cli.conftest import Run
+
+FOUND = [("The cat sat", "Le chat"), ("A dog", "Un chien")]
+"""What each of the files below holds."""
+
+SAME = {
+    "p.tsv": "The cat sat\tLe chat\n\nA dog\tUn chien\n",
+    "header.tsv": "text\ttarget\nThe cat sat\tLe chat\nA dog\tUn chien\n",
+    "three.TSV": "id\tSource\tTarget\n1\tThe cat sat\tLe chat\n2\tA dog\tUn chien\n",
+    "p.csv": '\ufeffid,target,sentence\r\n1,Le chat,"The cat sat"\r\n2,Un chien,A dog\r\n',
+    "semicolons.csv": "source;target\nThe cat sat;Le chat\nA dog;Un chien\n",
+    "p.jsonl": '{"src": "The cat sat", "tgt": "Le chat", "n": 1}\n\n{"src": "A dog", "tgt": "Un chien", "n": 2}\n',
+    "p.ndjson": '{"text": "The cat sat", "b": "Le chat"}\n{"text": "A dog", "b": "Un chien"}',
+    "p.json": '[\n {"en": "The cat sat", "fr": "Le chat"},\n {"en": "A dog", "fr": "Un chien"}\n]\n',
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_text_and_target(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text(SAME[name], newline="")
+    found = list(sentences(None, file))
+    assert [(one.text, one.target) for one in found] == FOUND
+    assert all(one.column for one in found)
+
+
+ALONE = {
+    "one.csv": ('text\n"The cat, sat"\nA dog\n', ["The cat, sat", "A dog"]),
+    "no header.csv": ('The cat sat\n"A dog, too"\n', ["The cat sat", "A dog, too"]),
+    "lines.csv": ('id,text\n1,"two\nlines"\n\n2,"a ""quote"""\n', ["two\nlines", 'a "quote"']),
+    "texts.json": ('["The cat sat", "A dog"]', ["The cat sat", "A dog"]),
+    "texts.jsonl": ('"The cat sat"\n"A dog\\n"\n', ["The cat sat", "A dog\n"]),
+    "one.json": ('{"prompt": "The cat sat"}', ["The cat sat"]),
+    "plain.txt": ('text,target\n{"text": "a"}\n', ["text,target", '{"text": "a"}']),
+    "plain": ("{not json}\nThe cat, sat\n", ["{not json}", "The cat, sat"]),
+    "one.tsv": ("text\nThe cat sat\n", ["text", "The cat sat"]),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_texts_alone(name: str, tmp_path: Path) -> None:
+    content, found = ALONE[name]
+    file = tmp_path / name
+    file.write_text(content, newline="")
+    assert [(one.text, one.target, one.pair) for one in sentences(None, file)] == [(text, None, None) for text in found]
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "said"),
+    [
+        ('{"text": "The cat"}\n{"text": "A dog"}\n', ["The cat", "A dog"], "is read as JSON Lines"),
+        ('["The cat", "A dog"]\n', ["The cat", "A dog"], "is read as JSON, "),
+        ("id,text\n1,The cat\n2,A dog\n", ["The cat", "A dog"], "is read as CSV"),
+        ("id\ttext\n1\tThe cat\n", ["The cat"], "is read as a table"),
+        ("The cat\tLe chat\n", ["The cat\tLe chat"], "has lines with tabs, which are read as they are"),
+        ("[CLS] The cat, the dog\n", ["[CLS] The cat, the dog"], ""),
+        ("{curly}\n[1, 2]\n", ["{curly}", "[1, 2]"], ""),
+        ("[1, 2]\n", ["[1, 2]"], ""),
+        ("Text, he said, is all\n", ["Text, he said, is all"], ""),
+    ],
+)
+def test_what_is_piped_in_shows_what_it_is(
+    content: str,
+    found: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stdin = SimpleNamespace(buffer=io.BytesIO(content.encode()), isatty=lambda: False)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert [one.text for one in sentences("-", None)] == found
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == bool(said)
+    # A file whose name says nothing is no other thing; one that says what it is, is that.
+    file = tmp_path / "data"
+    file.write_text(content)
+    assert [one.text for one in sentences(None, file)] == found
+    plain = tmp_path / "data.txt"
+    plain.write_text(content)
+    assert [one.text for one in sentences(None, plain)] == content.splitlines()
+
+
+def test_columns_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,note,Réponse\nThe cat,a,Le chat\n")
+    named = {
+        "note": ("a", None),
+        "note,Réponse": ("a", "Le chat"),
+        " Réponse , text ": ("Le chat", "The cat"),
+    }
+    for column, (text, target) in named.items():
+        (found,) = sentences(None, file, column=column)
+        assert (found.text, found.target) == (text, target)
+    with pytest.raises(UsageError, match="--column names a column of a file"):
+        sentences("The cat", None, column="text")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "message"),
+    [
+        (
+            "a.csv",
+            "id,body\n1,The cat\n",
+            None,
+            "line 1 of .* does not say which column is the text.*there are: id, body",
+        ),
+        ("a.csv", "id,text\n1,The cat\n", "body", "no column 'body'. Name one or two of these with --column: id, text"),
+        ("a.csv", "a,text,b\n1,2,3\n", "a,text,b", "one text and one beside it"),
+        ("a.csv", "id,text\n1,The cat, sat\n", None, "line 2 of .* has 3 columns, and the header has 2.*double quotes"),
+        ("a.csv", "id,text\n1,\n", None, "There is no text in"),
+        ("a.csv", "", None, "There is no text in"),
+        ("a.json", "", None, "There is no text in"),
+        ("a.json", "[]", None, "There is no text in"),
+        ("a.json", "[1]", None, "entry 1 of .* is neither a text nor an object"),
+        ("a.json", '{"text": ["a"]}', None, "has a text .text. that is not a text but a list"),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{"text": 3}\n',
+            None,
+            "line 2 of .* has a text .text. that is not a text but a number",
+        ),
+        ("a.jsonl", '{"text": "a"}\n{"body": "b"}\n', None, "line 2 of .* has no text .text."),
+        ("a.jsonl", '{"text": "a"}\nThe cat\n', None, "line 2 of .* is not JSON: .*one JSON object on each line"),
+        ("a.jsonl", "[" * 99999, None, "is not JSON"),
+        (
+            "a.jsonl",
+            '{"schema_version": 1, "tool": {}, "maps": []}',
+            None,
+            "is a record of attn. Show it with attn view",
+        ),
+        ("a.tsv", "text\ttarget\nThe cat\t\n", None, "line 2 of .* has no target"),
+        ("a.tsv", "The cat\tLe chat\n", "text", "line 1 of .* names no column 'text'. Begin the file with a header"),
+        ("a.txt", "The cat\n", "text", "is plain text, in which --column finds nothing"),
+        ("a.gz", "\x1f\x8b", None, "is compressed, and holds no lines"),
+        ("a.parquet", "PAR1", None, "is a Parquet file, and holds no lines of text. Save what it holds as .jsonl"),
+    ],
+)
+def test_what_cannot_be_read(name: str, content: str, column: str | None, message: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=message):
+        list(sentences(None, file, column=column))
+
+
+@given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1)] * 2)))
+def test_what_others_write_is_read_back(pairs: Sequence[tuple[str, str]]) -> None:
+    """As Python's own writers of CSV and JSON write it."""
+    pairs = [(text, target) for text, target in pairs if text.strip() and target.strip()]
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([("text", "target"), *pairs])
+    lines = "".join(json.dumps({"text": text, "target": target}) + "\n" for text, target in pairs)
+    whole = json.dumps([{"text": text, "target": target} for text, target in pairs])
+    for content, format_ in ((table.getvalue(), "csv"), (lines, "jsonl"), (whole, "json")):
+        split = [Sentence(line.rstrip("\r"), f"line {number}") for number, line in enumerate(content.split("\n"), 1)]
+        found = [(one.text, one.target) for one in rows(iter(split), format_, "it") if one.text]  # type: ignore[arg-type]
+        assert found == pairs
+
+
+def test_sentences_are_counted(tmp_path: Path) -> None:
+    for name, count in (("p.tsv", 3), ("header.tsv", 2), ("three.TSV", 2), ("p.csv", None), ("p.jsonl", None)):
+        (tmp_path / name).write_text(SAME[name])
+        assert count_lines(tmp_path / name) == count
+
+
+def test_an_encoder_reads_the_second_column_as_a_pair(attn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.tsv"
+    file.write_text("The cat sat\tA dog ran\n")
+    alone = json.loads(attn("inspect", "The cat sat", "--pair", "A dog ran", "--model", "MODEL", "--json"))
+    for command in ("inspect", "find"):
+        words = ["cat", "dog"] if command == "find" else []
+        given = attn(command, "--file", str(file), *words, "--model", "MODEL", "--json")
+        pair = ["The cat sat", "cat", "dog"] if command == "find" else ["The cat sat"]
+        assert given == attn(command, *pair, "--pair", "A dog ran", "--model", "MODEL", "--json")
+    assert json.loads(attn("inspect", "--file", str(file), "--model", "MODEL", "--json"))["maps"] == alone["maps"]
+    assert "--pair cannot go with it" in attn("inspect", "--file", str(file), "--pair", "x", "--model", "MODEL", code=2)
+    assert "--model" in (error := attn("translate", "--file", str(file), "--model", "MODEL", "--align", code=3))
+    assert "--target" not in error
+
+
+def test_pairs_are_no_translations(attn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"premise": "The cat sat", "hypothesis": "A dog ran"}\n')
+    assert "has a second text beside the first" in attn("translate", "--file", str(file), code=3)
+    assert "takes one text and not two" in (error := attn("inspect", "--file", str(file), code=3))
+    assert "--pair" not in error
+    document = json.loads(attn("diff", "--file", str(file), "--json", "--model", "MODEL"))
+    assert (document["source"]["text"], document["other"]["source"]["text"]) == ("The cat sat", "A dog ran")
