@@ -29,6 +29,7 @@ from transformers.modeling_utils import AttentionInterface, PreTrainedModel
 from attn_cli.blocks import Eat, Kind, Report, Request, Stack
 from attn_cli.errors import ModelError
 from attn_cli.memory import keep_freed
+from attn_cli.models.afterwards import Afterwards
 from attn_cli.models.anatomy import Anatomy, Place, dissect
 from attn_cli.models.call import AttentionCall
 from attn_cli.models.delivery import Delivery, every_span
@@ -117,6 +118,7 @@ def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Run)
         stack.enter_context(torch.no_grad())
         for module in interface:
             stack.callback(module.register_forward_pre_hook(run.begin).remove)
+        stack.enter_context(run.afterwards.watch(interface))
         stack.enter_context(watch_older_layers(anatomy, run.delivery, loaded_with))
         stack.callback(_running.reset, _running.set(run))
         model(**inputs)
@@ -200,12 +202,15 @@ class _Run:
         self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
         self._projections = projections
         self._finding = finding
+        self.afterwards = Afterwards(delivery.note_changed_output)
         self._normed: tuple[Place, Float[np.ndarray, "head key"]] | None = None
 
     def saw(self, place: Place, output: torch.Tensor) -> None:
         """After an attention function: tell whoever looks for what is done with its output."""
         if self._finding is not None:
             self._finding.saw(place, output)
+        if self.delivery.heads(place):
+            self.afterwards.saw(output)
 
     def begin(self, module: nn.Module, _: tuple[Any, ...]) -> None:
         """Before a module's forward: find out which layer it is."""

@@ -165,11 +165,29 @@ class Delivery:
         self._delivered[place.kind, place.layer] = self._delivered.get((place.kind, place.layer), 0) + 1
         self._eat(block)
 
+    def has(self, place: Place) -> bool:
+        """Whether anything of this layer was handed over."""
+        return (place.kind, place.layer) in self._delivered
+
     def verify(self, difference: torch.Tensor) -> None:
         """Take note of the differences that recomputing showed."""
         largest = float(difference.abs().max()) if difference.numel() else 0.0
         # (Python's own max may lose what is no number.)
         self._verified = float(np.maximum(largest, self._verified or 0.0))
+
+    def note_changed_weights(self) -> None:
+        """Take note that what multiplies the values is not what the softmax gave."""
+        self.note(
+            f"The family {self.family} changes its weights between the softmax and their product with the values (by "
+            "mixing its heads, say); those shown are as the softmax gives them"
+        )
+
+    def note_changed_output(self) -> None:
+        """Take note that a head's weighted sum is not what goes on to the next layer."""
+        self.note(
+            f"The family {self.family} changes each head's output after the weighted sum (by a gate, say, or by taking "
+            "another head's off it); the weights are those before that"
+        )
 
     def note(self, text: str) -> None:
         """Take note of something that a reader of the result must know, once."""

@@ -87,9 +87,10 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
         for module in modules:
             stack.callback(module.register_forward_pre_hook(begin).remove)
             stack.callback(module.register_forward_hook(end).remove)
-        wanted = delivery.request.verify or delivery.request.steps
-        stack.enter_context(Watch(on_softmax, on_product if wanted else None))
+        stack.enter_context(Watch(on_softmax, on_product))
         yield
+    if any(layer.changed for layer in done):
+        delivery.note_changed_weights()
     if delivery.request.verify:
         products = sum(layer.product_verified for layer in done)
         delivery.note(
@@ -109,6 +110,10 @@ class _Layer:
         self._values: Float[torch.Tensor, "head key dim"] | None = None
         self._contexts: Float[torch.Tensor, "head query dim"] | None = None
         self.product_verified = False
+        self.changed = False
+        """What multiplies the values is not what the softmax gave."""
+        self._multiplied = False
+        """What the softmax gave, or what was made of it, has been multiplied with the values."""
 
     def take(self, softmax: Softmax) -> None:
         """Hand over the rows asked for, if this softmax is from token to token.
@@ -143,7 +148,7 @@ class _Layer:
             ModelError: it was asked for and has no map from token to token.
         """
         wanted = self._delivery.heads(self._place) and self._delivery.request.queries.get(self._place.kind) != ()
-        if self._softmax is None and wanted:
+        if self._softmax is None and wanted and not self._delivery.has(self._place):
             raise self._no_map()
         if self._softmax is None or not self._delivery.request.steps:
             return
@@ -202,10 +207,26 @@ class _Layer:
         softmax = self._softmax
         if softmax is None:
             return
+        if not self._multiplied:
+            self._see_weights(softmax, operands)
         if self._delivery.request.verify and not self.product_verified:
             self._verify_product(softmax, function, operands, result)
         if self._delivery.request.steps and self._values is None:
             self._take_values(softmax, operands, result)
+
+    def _see_weights(self, softmax: Softmax, operands: Sequence[Any]) -> None:
+        """If the layer multiplies its weights now, see whether they are still what the softmax gave."""
+        weights, given = softmax.weights, [one for one in _tensors(operands) if one.is_floating_point()]
+        self._multiplied = any(_is_same(one, weights) for one in given)
+        if self._multiplied:
+            return
+        for one in given:
+            if one.numel() == weights.numel() and one.shape[-2:] == weights.shape[-2:]:
+                # A copy in another number format is rounded, no more.
+                rounding = max(torch.finfo(kind).eps for kind in (one.dtype, weights.dtype))
+                self.changed = bool((one.reshape(weights.shape).float() - weights.float()).abs().max() > rounding)
+                self._multiplied = True
+                return
 
     def _take_values(self, softmax: Softmax, operands: Sequence[Any], result: torch.Tensor) -> None:
         heads, (queries, keys) = self._place.heads, self._shape(softmax.weights)
@@ -257,6 +278,15 @@ class _Layer:
         if maps.shape != (heads, queries, keys):
             return None
         return lambda start, stop: maps[:, start:stop]
+
+
+def _tensors(operands: Sequence[Any]) -> Iterator[torch.Tensor]:
+    """The tensors among what a product was given, which einsum takes in a list too."""
+    for operand in operands:
+        if isinstance(operand, torch.Tensor):
+            yield operand
+        elif isinstance(operand, list | tuple):
+            yield from _tensors(operand)
 
 
 def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:

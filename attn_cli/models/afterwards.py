@@ -1,0 +1,63 @@
+"""What becomes of a layer's weighted sums on their way to its output projection: most models leave them as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["Afterwards"]
+
+
+class Afterwards:
+    """Sees whether a module does something to what its attention function gave, before it hands it on.
+
+    Args:
+        on_change: called after each module that does: a gate (Qwen3-Next) or heads that are taken from each other
+            (DiffLlama).
+    """
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._waiting: torch.Tensor | None = None
+
+    def saw(self, output: torch.Tensor) -> None:
+        """Take note of what an attention function gave."""
+        self._waiting = output
+
+    @contextmanager
+    def watch(self, modules: Iterable[nn.Module]) -> Iterator[None]:
+        """While it is entered, look at what attention modules do with it.
+
+        Args:
+            modules: those that call an attention function.
+        """
+        with ExitStack() as stack:
+            for module in modules:
+                for inner in module.modules():
+                    if inner is not module:
+                        stack.callback(inner.register_forward_pre_hook(self._before, with_kwargs=True).remove)
+                stack.callback(module.register_forward_hook(self._after).remove)
+            yield
+
+    def _before(self, _: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        if self._is_among((*given, *named.values())):
+            self._waiting = None
+
+    def _after(self, _: nn.Module, __: tuple[Any, ...], result: Any) -> None:
+        if self._waiting is not None and not self._is_among(result if isinstance(result, tuple) else (result,)):
+            self._on_change()
+        self._waiting = None
+
+    def _is_among(self, values: Iterable[Any]) -> bool:
+        """Whether one of these is what waits, perhaps in another shape."""
+        waiting = self._waiting
+        return waiting is not None and any(
+            isinstance(value, torch.Tensor)
+            and value.data_ptr() == waiting.data_ptr()
+            and value.numel() == waiting.numel()
+            for value in values
+        )
