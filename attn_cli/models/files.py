@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
 
-__all__ = ["Checkpoint", "examine", "find"]
+__all__ = ["Checkpoint", "brings_tokenizer_code", "examine", "find", "needs_code"]
 
 WEIGHTS = "model.safetensors"
 PICKLED_WEIGHTS = "pytorch_model.bin"
@@ -22,6 +22,19 @@ TOKENIZER_SUFFIXES = (".model", ".spm", ".tiktoken", ".codes")
 TOKENIZER_PREFIXES = ("tokenizer.json", "tekken.json", "vocab", "byte_maps.json", "prophetnet.tokenizer")
 TOKENIZERS_WITHOUT_FILES = frozenset({"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"})
 """They read bytes or characters, so there is no vocabulary to save."""
+OTHER_FORMATS = (
+    (r".*\.gguf", "in GGUF, the format of llama.cpp"),
+    (r"(tf_model.*\.h5|.*\.ckpt\.(index|data.*)|saved_model\.pb)", "for TensorFlow"),
+    (r"flax_model.*\.msgpack", "for Flax"),
+    (r".*\.onnx(_data)?", "in ONNX"),
+    (r"consolidated.*\.(pth|pt|safetensors)", "as its makers first released them, not as transformers reads them"),
+    (r"weights.*\.npz", "for MLX"),
+    (r".*\.(pth|pt|ckpt)", "as a PyTorch file of another kind"),
+)
+"""Files of weights that are not read, and what they are."""
+NOT_CONVERTED = "Give a checkpoint with safetensors, such as the one that this was made from"
+VARIANT = re.compile(r"model\.([A-Za-z]\w*)(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.([A-Za-z]\w*)\.json")
+"""Weights saved with `save_pretrained(variant=...)`."""
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
@@ -75,6 +88,8 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
         if place.is_dir():
             return examine(name, place, options)
         if place.exists():
+            if place.suffix == ".gguf":
+                raise ModelError(f"{name} holds weights {OTHER_FORMATS[0][1]}", NOT_CONVERTED)
             raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
     except (OSError, RuntimeError) as fault:  # not permitted, far too long, or `~` of nobody
         raise ModelError(
@@ -145,13 +160,17 @@ def _download(name: str, options: LoadOptions) -> Path:
         ) from fault
 
 
-def _wanted(name: str, there: Iterable[str], options: LoadOptions) -> list[str]:
+def _wanted(name: str, there: Sequence[str], options: LoadOptions) -> list[str]:
     """Which of the files on the hub are needed."""
     top = [file for file in there if "/" not in file]
+    if "config.json" not in top:
+        raise _without_config(name, there)
     safe = [file for file in top if re.fullmatch(r"model(-\d+-of-\d+)?\.safetensors", file)]
     pickled = [file for file in top if re.fullmatch(r"pytorch_model(-\d+-of-\d+)?\.bin", file)]
     if not safe and pickled and not options.allow_pickle:
         raise _pickled(name)
+    if not safe and not pickled:
+        raise _without_weights(name, there)
     weights = safe or (pickled if options.allow_pickle else [])
     suffixes = (".json", ".txt", ".tokenizer", *TOKENIZER_SUFFIXES)
     code = [file for file in there if file.endswith(".py")] if options.trust_remote_code else []
@@ -178,6 +197,12 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
     """
     config = _config(name, folder, options)
     paths, pickled = _weights(name, folder, options)
+    if (folder / "adapter_config.json").exists():
+        # With PEFT installed, transformers would load another model and put the adapter on it.
+        raise ModelError(
+            f"{name} holds a whole model and an adapter beside it, and which is meant is not clear",
+            "Move adapter_config.json out of the folder to inspect the model without its adapter",
+        )
     for path in paths:
         if not path.exists():
             raise _IncompleteError(f"{name} lacks {path.name}, a part of its weights", "Copy or download it again")
@@ -185,7 +210,7 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
         saved_bytes, saved_dtype = sum(path.stat().st_size for path in paths), None
     else:
         saved_bytes, saved_dtype = _measure(name, paths)
-    _check_tokenizer(name, folder)
+    _check_tokenizer(name, folder, options)
     return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype)
 
 
@@ -202,14 +227,7 @@ def _read_json(name: str, path: Path) -> dict[str, Any]:
 def _config(name: str, folder: Path, options: LoadOptions) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.exists():
-        if (folder / "adapter_config.json").exists():
-            raise ModelError(
-                f"{name} holds an adapter and not a whole model",
-                "Merge it into its base model (PEFT's merge_and_unload), save that and give its folder",
-            )
-        raise _IncompleteError(
-            f"{name} has no config.json", "Give the folder that save_pretrained wrote, or a name on the hub"
-        )
+        raise _without_config(name, _listing(folder))
     config = _read_json(name, path)
     if not isinstance(config.get("model_type"), str):
         if "auto_map" not in config:
@@ -244,8 +262,70 @@ def _weights(name: str, folder: Path, options: LoadOptions) -> tuple[list[Path],
         if not isinstance(places, dict) or not places or not all(isinstance(place, str) for place in places.values()):
             raise ModelError(f"{index.name} of {name} does not say where the weights are", "Copy or download it again")
         return [folder / place for place in sorted(set(places.values()))], pickled
-    raise _IncompleteError(
+    raise _without_weights(name, _listing(folder))
+
+
+def brings_tokenizer_code(name: str, folder: Path) -> bool:
+    """Tell whether a folder's tokenizer is Python code that comes with it."""
+    settings = folder / "tokenizer_config.json"
+    return settings.exists() and bool(_read_json(name, settings).get("auto_map"))
+
+
+def _listing(folder: Path) -> list[str]:
+    """The names of a folder's files, and of those one folder deeper, as the hub writes them."""
+    return [path.relative_to(folder).as_posix() for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern))]
+
+
+def _without_config(name: str, there: Sequence[str]) -> ModelError:
+    """Say why a model has no config.json, by the names of its files."""
+    if "adapter_config.json" in there:
+        return _adapter(name)
+    parts = sorted(file.removesuffix("/config.json") for file in there if re.fullmatch(r"[^/]+/config\.json", file))
+    if parts:
+        more = f", and others in {', '.join(parts[1:])}" if parts[1:] else ""
+        return ModelError(
+            f"{name} has no config.json of its own: one is in its folder {parts[0]}{more}",
+            f"Give that folder (of a model on the hub, a copy of it): --model {name}/{parts[0]}",
+        )
+    others = _other_format(there)
+    if others is not None:
+        return ModelError(f"{name} holds weights {others}", NOT_CONVERTED)
+    return _IncompleteError(
+        f"{name} has no config.json", "Give the folder that save_pretrained wrote, or a name on the hub"
+    )
+
+
+def _without_weights(name: str, there: Sequence[str]) -> ModelError:
+    """Say why a model has no weights that could be read, by the names of its files."""
+    if "adapter_config.json" in there:
+        return _adapter(name)
+    variants = [match for match in map(VARIANT.fullmatch, there) if match]
+    if variants:
+        kind = next(filter(None, variants[0].groups()[::2]))
+        parts = " and its parts" if "-of-" in variants[0][0] or len(variants) > 1 else ""
+        return ModelError(
+            f"The weights of {name} are only there as the variant {kind} ({variants[0][0]})",
+            f"Copy {variants[0][0]}{parts} to the same name without .{kind}, or save the model again",
+        )
+    others = _other_format(there)
+    if others is not None:
+        return ModelError(f"The weights of {name} are only there {others}", NOT_CONVERTED)
+    return _IncompleteError(
         f"{name} has no weights (no {WEIGHTS})", "Give the folder that save_pretrained wrote, or a name on the hub"
+    )
+
+
+def _adapter(name: str) -> ModelError:
+    return ModelError(
+        f"{name} holds an adapter and not a whole model",
+        "Merge it into its base model (PEFT's merge_and_unload), save that and give its folder",
+    )
+
+
+def _other_format(there: Iterable[str]) -> str | None:
+    """In which format that is not read the weights are, with the file's name."""
+    return next(
+        (f"{what} ({file})" for pattern, what in OTHER_FORMATS for file in there if re.fullmatch(pattern, file)), None
     )
 
 
@@ -271,12 +351,16 @@ def _measure(name: str, paths: Iterable[Path]) -> tuple[int, str | None]:
     return sum(sizes[kind] for kind in DTYPES) * DTYPE_BYTES[dtype], dtype
 
 
-def _check_tokenizer(name: str, folder: Path) -> None:
+def _check_tokenizer(name: str, folder: Path, options: LoadOptions) -> None:
     if any(path.name.startswith(TOKENIZER_PREFIXES) or path.suffix in TOKENIZER_SUFFIXES for path in folder.iterdir()):
         return
     settings = folder / "tokenizer_config.json"
     if settings.exists() and _read_json(name, settings).get("tokenizer_class") in TOKENIZERS_WITHOUT_FILES:
         return
+    if brings_tokenizer_code(name, folder):
+        if options.trust_remote_code:
+            return
+        raise needs_code(f"The tokenizer of {name}")
     if any((folder / file).exists() for file in ("preprocessor_config.json", "processor_config.json")):
         raise ModelError(
             f"{name} does not read text (it has no tokenizer, but settings for images or sound)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from attn_cli.errors import AttnError, MemoryLimitError, ModelError
 from attn_cli.memory import available, gigabytes
 from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
-from attn_cli.models.files import Checkpoint, needs_code
+from attn_cli.models.files import Checkpoint, brings_tokenizer_code, needs_code
+from attn_cli.models.packages import missing_packages, needs_gpu, told
 from attn_cli.silence import compiled_unheard
 
 __all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_config", "read_model", "read_tokenizer"]
@@ -81,6 +81,12 @@ def faults_told(problem: str, remedy: str, passing: tuple[type[Exception], ...] 
             raise MemoryLimitError(
                 f"{problem}: memory ran out", "Use --dtype bfloat16, a shorter text or a smaller model"
             ) from fault
+        packages = missing_packages(fault)
+        if packages:
+            need, remedy = told(packages)
+            raise ModelError(f"{problem}: {need}", remedy) from fault
+        if needs_gpu(fault):
+            remedy = "Give a checkpoint that is not quantized, or run it where torch finds such a GPU"
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         raise ModelError(f"{problem}: {lines[0].rstrip('.') if lines else type(fault).__name__}", remedy) from fault
 
@@ -159,14 +165,15 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
     """
     remedy = "Copy the tokenizer's files again, or save them again with save_pretrained"
     with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
-        settings = checkpoint.folder / "tokenizer_config.json"
-        if settings.exists() and not options.trust_remote_code:
-            brought = json.loads(settings.read_text(encoding="utf-8")).get("auto_map")
-            if brought is not None and not (checkpoint.folder / "tokenizer.json").exists():
-                raise needs_code(checkpoint.name)
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            checkpoint.folder, config=config, trust_remote_code=options.trust_remote_code
-        )
+        try:
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                checkpoint.folder, config=config, trust_remote_code=options.trust_remote_code
+            )
+        except Exception as fault:
+            # Without its code, transformers may look for files of another class, and miss them.
+            if not options.trust_remote_code and brings_tokenizer_code(checkpoint.name, checkpoint.folder):
+                raise needs_code(f"The tokenizer of {checkpoint.name}") from fault
+            raise
     return tokenizer
 
 

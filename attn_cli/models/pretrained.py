@@ -247,10 +247,10 @@ class Pretrained:
         Raises:
             ModelError: it cannot.
         """
-        other = f"Use an encoder-decoder that translates, such as --model {ONE_THAT_TRANSLATES}"
+        other = f"Use --model toy, which is built in, or another that translates, such as {ONE_THAT_TRANSLATES}"
         if not self.two_sided:
             kinds = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in self.info.stacks)
-            raise ModelError(f"{self.info.name} cannot translate: its one side is {kinds}", other)
+            raise ModelError(f"{self.info.name} cannot translate: it is {kinds}, not an encoder-decoder", other)
         if not self._complete or not self._whole.can_generate():
             raise ModelError(
                 f"{self.info.name} cannot translate: it was saved without the layer that chooses words", other

@@ -43,6 +43,18 @@ def rename(old: str, new: str) -> Change:
     return lambda folder: (folder / old).rename(folder / new)
 
 
+def deeper(name: str) -> Change:
+    """Move everything one folder down."""
+
+    def change(folder: Path) -> None:
+        files = list(folder.iterdir())
+        (folder / name).mkdir()
+        for file in files:
+            file.rename(folder / name / file.name)
+
+    return change
+
+
 PART = "model-0000{}-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"
 
@@ -61,6 +73,44 @@ BROKEN: dict[str, tuple[tuple[Change, ...], str, str]] = {
         (drop("config.json"), write("adapter_config.json", b"{}")),
         "an adapter and not a whole model",
         "merge_and_unload",
+    ),
+    "an adapter with its base's config": (
+        (rename("model.safetensors", "adapter_model.safetensors"), write("adapter_config.json", b"{}")),
+        "an adapter and not a whole model",
+        "merge_and_unload",
+    ),
+    "an adapter beside a model": (
+        (write("adapter_config.json", b"{}"),),
+        "a whole model and an adapter beside it",
+        "Move adapter_config.json",
+    ),
+    "in a folder of its own": (
+        (deeper("0_Transformer"),),
+        "has no config.json of its own: one is in its folder 0_Transformer",
+        "/0_Transformer",
+    ),
+    "GGUF": ((rename("model.safetensors", "q4.gguf"),), r"only there in GGUF, .* \(q4.gguf\)", "safetensors"),
+    "GGUF alone": (
+        (rename("model.safetensors", "q4.gguf"), drop("config.json")),
+        "holds weights in GGUF",
+        "safetensors",
+    ),
+    "TensorFlow": ((rename("model.safetensors", "tf_model.h5"),), "only there for TensorFlow", "safetensors"),
+    "ONNX": ((rename("model.safetensors", "model.onnx"),), "only there in ONNX", "safetensors"),
+    "half precision apart": (
+        (rename("model.safetensors", "model.fp16.safetensors"),),
+        r"the variant fp16 \(model.fp16.safetensors\)",
+        "without .fp16",
+    ),
+    "half precision apart, in parts": (
+        (rename("model.safetensors", "model.fp16-00001-of-00002.safetensors"),),
+        "the variant fp16",
+        "and its parts",
+    ),
+    "a tokenizer that is code": (
+        (drop("tokenizer.json"), write("tokenizer_config.json", b'{"auto_map": {"AutoTokenizer": ["a.B", null]}}')),
+        "The tokenizer of .* needs Python code",
+        "--trust-remote-code",
     ),
     "no weights": ((drop("model.safetensors"),), "has no weights", "save_pretrained"),
     "pickled weights": (
