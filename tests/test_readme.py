@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,41 +18,35 @@ from attn_cli.render.page import to_svg
 from attn_cli.render.screen import Screen
 from attn_cli.selection import Selection
 from tests.models.families import HYBRIDS, MODERN, OLDER
+from tests.readme import CONSOLE, MODEL, README, blocks, named_folder, offline, run
 
-README = Path(__file__).parent.parent / "README.md"
-BLOCK = re.compile(r"```console\n\$ ([^\n]+)\n(.*?)```", re.DOTALL)
 FAMILIES = re.compile(r"(^\| families .*\n\| ---.*\n)((?:\|.*\n)*)", re.MULTILINE)
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @pytest.fixture
 def example_folder(tmp_path: Path, minilm: str) -> Path:
-    """A folder in which the model's hub name is also a path, so that no hub is needed."""
-    (tmp_path / MODEL).parent.mkdir()
-    (tmp_path / MODEL).symlink_to(minilm)
-    return tmp_path
+    return named_folder(tmp_path, minilm)
 
 
-@pytest.mark.parametrize("command", [command for command, _ in BLOCK.findall(README.read_text())])
+@pytest.mark.parametrize("command", [command for command, _ in blocks(README.read_text())])
 def test_readme_commands_print_what_it_says(command: str, example_folder: Path) -> None:
     if "jq" in command and not shutil.which("jq"):
         pytest.skip("jq is not on this machine")
-    shell = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}; set -o pipefail\n'
-    result = subprocess.run(
-        ["bash", "-c", shell + command],
-        capture_output=True,
-        check=True,
-        cwd=example_folder,
-        env={**os.environ, "COLUMNS": "80", "ATTN_MODEL": MODEL, "PYTHONPATH": str(README.parent)},
-    )
-    printed = result.stdout.decode()
+    here = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}\n'
+    printed = run(here + command, example_folder, {"ATTN_MODEL": MODEL, "PYTHONPATH": str(README.parent)})
     text = README.read_text()
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
-        text = BLOCK.sub(
+        text = CONSOLE.sub(
             lambda match: f"```console\n$ {match[1]}\n{printed}```" if match[1] == command else match[0], text
         )
         README.write_text(text)
-    assert (command, printed) in BLOCK.findall(text)
+    assert (command, printed) in blocks(text)
+
+
+def test_readme_scripts_that_need_no_network_are_known() -> None:
+    installs, *rest = offline(README.read_text())
+    assert installs.startswith("pip install -c constraints.txt . && attn inspect")
+    assert [line.split()[0] for line in rest] == ["pip", "export"]
 
 
 PICTURES = {
