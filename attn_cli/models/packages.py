@@ -59,8 +59,8 @@ def _asked_for(fault: BaseException) -> tuple[str, ...]:
     said = str(fault)
     if not isinstance(fault, ImportError) and not re.search(r"pip3? install|need to (install|have)", said):
         return ()
-    for match in INSTALLS.finditer(said):
-        words = [word.strip("'\"").rstrip(".") for word in match[1].split()]
+    for line in INSTALLS.finditer(said):
+        words = [word.strip("'\"").rstrip(".") for word in line[1].split()]
         packages = tuple(word for word in words if not word.startswith("-") and word not in PROSE)
         if packages:
             return packages
