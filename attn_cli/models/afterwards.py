@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from threading import local
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["Afterwards"]
+__all__ = ["Afterwards", "changed_output"]
+
+
+def changed_output(family: str) -> str:
+    """What a reader must know where a head's weighted sum is not what goes on.
+
+    Args:
+        family: the model's.
+    """
+    return (
+        f"The family {family} changes each head's output after the weighted sum (by a gate, say, or by taking another "
+        "head's off it); the weights are those before that"
+    )
+
+
+class _Waiting(local):
+    """What an attention function gave, in this thread, and nothing has been given yet."""
+
+    output: torch.Tensor | None = None
 
 
 class Afterwards:
@@ -22,11 +41,11 @@ class Afterwards:
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
-        self._waiting: torch.Tensor | None = None
+        self._waiting = _Waiting()
 
     def saw(self, output: torch.Tensor) -> None:
         """Take note of what an attention function gave."""
-        self._waiting = output
+        self._waiting.output = output
 
     @contextmanager
     def watch(self, modules: Iterable[nn.Module]) -> Iterator[None]:
@@ -45,16 +64,16 @@ class Afterwards:
 
     def _before(self, _: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         if self._is_among((*given, *named.values())):
-            self._waiting = None
+            self._waiting.output = None
 
     def _after(self, _: nn.Module, __: tuple[Any, ...], result: Any) -> None:
-        if self._waiting is not None and not self._is_among(result if isinstance(result, tuple) else (result,)):
+        if self._waiting.output is not None and not self._is_among(result if isinstance(result, tuple) else (result,)):
             self._on_change()
-        self._waiting = None
+        self._waiting.output = None
 
     def _is_among(self, values: Iterable[Any]) -> bool:
         """Whether one of these is what waits, perhaps in another shape."""
-        waiting = self._waiting
+        waiting = self._waiting.output
         return waiting is not None and any(
             isinstance(value, torch.Tensor)
             and value.data_ptr() == waiting.data_ptr()

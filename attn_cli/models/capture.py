@@ -29,7 +29,7 @@ from transformers.modeling_utils import AttentionInterface, PreTrainedModel
 from attn_cli.blocks import Eat, Kind, Report, Request, Stack
 from attn_cli.errors import ModelError
 from attn_cli.memory import keep_freed
-from attn_cli.models.afterwards import Afterwards
+from attn_cli.models.afterwards import Afterwards, changed_output
 from attn_cli.models.anatomy import Anatomy, Place, dissect
 from attn_cli.models.call import AttentionCall
 from attn_cli.models.delivery import Delivery, every_span
@@ -202,7 +202,7 @@ class _Run:
         self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
         self._projections = projections
         self._finding = finding
-        self.afterwards = Afterwards(delivery.note_changed_output)
+        self.afterwards = Afterwards(lambda: delivery.note(changed_output(delivery.family)))
         self._normed: tuple[Place, Float[np.ndarray, "head key"]] | None = None
 
     def saw(self, place: Place, output: torch.Tensor) -> None:

@@ -182,13 +182,6 @@ class Delivery:
             "mixing its heads, say); those shown are as the softmax gives them"
         )
 
-    def note_changed_output(self) -> None:
-        """Take note that a head's weighted sum is not what goes on to the next layer."""
-        self.note(
-            f"The family {self.family} changes each head's output after the weighted sum (by a gate, say, or by taking "
-            "another head's off it); the weights are those before that"
-        )
-
     def note(self, text: str) -> None:
         """Take note of something that a reader of the result must know, once."""
         self._notes[text] = None

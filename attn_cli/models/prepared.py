@@ -60,14 +60,15 @@ class Prepared:
             padding = getattr(self.module.config, "pad_token_id", None) or 0
             padded = (pad([source.inputs for source in group], padding) for group in own)
             remedy = "Set ATTN_DEBUG=1 to see where transformers failed"
+            notes: list[str] = []
             try:
                 with (
                     quiet(),
                     faults_told(f"{self.model.name} could not be run on several texts", remedy, (NotTogetherError,)),
-                    closing(run_together(self.module, padded, request)) as found,
+                    closing(run_together(self.module, padded, request, notes.append)) as found,
                 ):
                     for batches, group in zip(found, own, strict=True):
-                        yield batches, [Report(notes=source.notes) for source in group]
+                        yield batches, [Report(notes=(*source.notes, *dict.fromkeys(notes))) for source in group]
                         done += 1
             except NotTogetherError:
                 _alone.add(self.module)

@@ -24,6 +24,7 @@ from transformers.modeling_utils import AttentionInterface, PreTrainedModel
 
 from attn_cli.blocks import Batch, Kind, Request
 from attn_cli.memory import keep_freed
+from attn_cli.models.afterwards import Afterwards, changed_output
 from attn_cli.models.anatomy import Anatomy, Place, interface_caller
 from attn_cli.models.capture import anatomy_of, left_as_found
 from attn_cli.models.slices import hull
@@ -98,6 +99,7 @@ class _Run:
     texts: int
     awaited: set[Place]
     """What is still to be seen."""
+    afterwards: Afterwards
     calls: Counter[nn.Module] = field(default_factory=Counter)
     begun: set[tuple[Kind, int]] = field(default_factory=set)
     maps: dict[Place, tuple[Float[torch.Tensor, "text head query key"], torch.Tensor | None]] = field(
@@ -124,7 +126,9 @@ class _SeenAllError(BaseException):
     """Nothing more is asked for, so the rest of the model need not be run."""
 
 
-def run_together(model: PreTrainedModel, groups: Iterable[Padded], request: Request) -> Generator[list[Batch]]:
+def run_together(
+    model: PreTrainedModel, groups: Iterable[Padded], request: Request, note: Callable[[str], None] | None = None
+) -> Generator[list[Batch]]:
     """Run the model once for each group of texts, no further than the last layer asked for.
 
     On a processor, one group runs in each thread: products as small as these gain little from more.
@@ -134,6 +138,7 @@ def run_together(model: PreTrainedModel, groups: Iterable[Padded], request: Requ
         model: loaded as for `capture.stream`.
         groups: texts side by side.
         request: which heads; neither scores nor verification.
+        note: told, before the group's batches come, of what a reader must know; perhaps again and again.
 
     Raises:
         NotTogetherError: this model must be given one text at a time.
@@ -147,9 +152,11 @@ def run_together(model: PreTrainedModel, groups: Iterable[Padded], request: Requ
     if request.scores or request.verify or anatomy.captured != "interface":
         raise NotTogetherError
 
+    afterwards = Afterwards(lambda: note(changed_output(model.config.model_type)) if note is not None else None)
+
     def run(padded: Padded) -> list[Batch]:
         awaited = {place for site in wanted.values() for place in _asked(site.places, request)}
-        one = _Run(anatomy, request, len(padded.inputs["input_ids"]), awaited)
+        one = _Run(anatomy, request, len(padded.inputs["input_ids"]), awaited, afterwards)
         token = _running.set(one)
         try:
             with torch.no_grad(), suppress(_SeenAllError):
@@ -162,6 +169,7 @@ def run_together(model: PreTrainedModel, groups: Iterable[Padded], request: Requ
 
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME))
+        stack.enter_context(afterwards.watch(wanted))
         for module in wanted:
             stack.callback(module.register_forward_hook(_stop).remove)
         yield from _ahead(run, groups, torch.get_num_threads() if model.device.type == "cpu" else 1)
@@ -257,6 +265,7 @@ def _attention(
             raise NotTogetherError
         run.maps[place] = weights, attention_mask
         run.awaited.discard(place)
+        run.afterwards.saw(output)
     return output, None
 
 

@@ -11,6 +11,7 @@ import torch
 
 from attn_cli.blocks import Request
 from attn_cli.models.capture import stream
+from attn_cli.models.together import pad, run_together
 from tests.models.families import BERT, SOURCE, build, everything, inputs_of, make, run
 
 WEIGHTS = "changes its weights between the softmax and their product with the values"
@@ -44,6 +45,17 @@ def test_heads_that_are_changed_after_the_weighted_sum_are_noted(name: str) -> N
         notes = run(model, inputs_of(model), everything(model), rows).report.notes
         assert [OUTPUT in note for note in notes] == [True]
     assert not run(model, inputs_of(model), Request(heads={})).report.notes
+
+
+@pytest.mark.parametrize(("name", "noted"), [("qwen3_next", True), ("llama", False)])
+def test_it_is_noted_where_several_texts_are_run_at_once(name: str, noted: bool) -> None:
+    model = build(name)
+    texts = [inputs_of(model) | {"attention_mask": torch.ones(1, SOURCE, dtype=torch.long)}] * 2
+    heads = everything(model).heads["decoder"]
+    last = Request(heads={"decoder": {max(heads): (0,)}})  # where nothing more is run
+    notes: list[str] = []
+    assert len(list(run_together(model, [pad(texts, 0)] * 3, last, notes.append))) == 3
+    assert {OUTPUT in note for note in notes} == ({True} if noted else set())
 
 
 @pytest.mark.parametrize(
