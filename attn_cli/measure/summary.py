@@ -80,6 +80,15 @@ class _Running:
         return float(self.sums[name][index]) / rows if rows else float("nan")
 
 
+def _at(
+    weights: Float[np.ndarray, "head query key"], rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "row"]
+) -> Float[np.ndarray, "head row"]:
+    """The weight of each of these rows on the key beside it; 0 where the key is cut off, as no row sees it."""
+    present = weights.shape[2]
+    found: Float[np.ndarray, "head row"] = weights[:, rows, np.minimum(keys, present - 1)] * (keys < present)
+    return found
+
+
 class Summarize:
     """A collector of `HeadSummary` for every head that passes.
 
@@ -150,9 +159,9 @@ class Summarize:
         if block.kind != "cross":
             running.add_sums("distance", np.array([one for _, one in reduced]), len(positions))
             rows = np.arange(len(positions))
-            running.add("itself", weights[:, rows, np.minimum(positions, keys - 1)] * (positions < keys))
+            running.add("itself", _at(weights, rows, positions))
             later = positions >= 1
-            running.add("previous", weights[:, rows[later], positions[later] - 1])
+            running.add("previous", _at(weights, rows[later], positions[later] - 1))
 
     def _add_links(
         self,

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import CodeType
 from typing import Any, Literal
 
@@ -26,13 +27,16 @@ from attn_cli.blocks import Kind, Stack
 from attn_cli.errors import ModelError
 from attn_cli.selection import KINDS
 
-__all__ = ["Anatomy", "Place", "Site", "dissect", "interface_caller"]
+__all__ = ["Anatomy", "Place", "Site", "dissect", "own_function"]
 
 How = Literal["interface", "hooks"]
 
 CROSS = re.compile(r"cross|enc(oder)?_?(dec|attn|attention)", re.IGNORECASE)
 OTHER_SENSES = re.compile(r"vision|visual|image|audio|speech|video", re.IGNORECASE)
 SIDE = re.compile(r"encoder|decoder")
+
+MAKES_CAUSAL_MASK = re.compile(r"create_\w*causal_mask")
+MAKES_FULL_MASK = re.compile(r"create_\w*bidirectional_mask")
 
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "num_attn_heads")
 KEY_VALUE_HEADS = ("num_key_value_heads", "num_kv_heads")
@@ -159,11 +163,17 @@ def dissect(model: PreTrainedModel) -> Anatomy:
 
 
 def interface_caller(cls: type[nn.Module]) -> Callable[..., Any] | None:
-    """The method of an attention module that calls transformers' `AttentionInterface`, if there is one.
-
-    The globals of that function hold the model's own `eager_attention_forward`.
-    """
+    """The method of an attention module that calls transformers' `AttentionInterface`, if there is one."""
     return next((method for method in _methods(cls) if "ALL_ATTENTION_FUNCTIONS" in _names(method.__code__)), None)
+
+
+@cache
+def own_function(cls: type[nn.Module]) -> Callable[..., Any] | None:
+    """The attention function that an attention module runs where no other is named, if there is one."""
+    caller = interface_caller(cls)
+    names = sorted(_names(caller.__code__)) if caller is not None else ()
+    own = [caller.__globals__.get(name) for name in names if name.endswith("eager_attention_forward")]
+    return own[0] if len(own) == 1 and callable(own[0]) else None
 
 
 def _find(model: PreTrainedModel) -> Iterator[_Found]:
@@ -193,7 +203,7 @@ def _find(model: PreTrainedModel) -> Iterator[_Found]:
         elif encoder_decoder and side is not None:
             kind = "encoder" if side[0] == "encoder" else "decoder"
         else:
-            kind = "decoder" if _is_causal(module, model.config) else "encoder"
+            kind = "decoder" if _makes_causal_masks(model, path) or _is_causal(module, model) else "encoder"
         yield _Found(path, module, how, kind, layers, index, pooled=_is_pooled(model.config, path))
 
 
@@ -209,9 +219,9 @@ def _how(cls: type[nn.Module]) -> How | None:
     return None
 
 
-def _methods(cls: type[nn.Module]) -> Iterator[Callable[..., Any]]:
+def _methods(cls: type[nn.Module], stop: type[nn.Module] = nn.Module) -> Iterator[Callable[..., Any]]:
     for base in cls.__mro__:
-        if base is nn.Module:
+        if base is stop:
             return
         for member in vars(base).values():
             method = inspect.unwrap(member) if callable(member) else None
@@ -219,11 +229,14 @@ def _methods(cls: type[nn.Module]) -> Iterator[Callable[..., Any]]:
                 yield method
 
 
-def _names(code: CodeType) -> set[str]:
+def _names(code: CodeType, *, constants: bool = False) -> set[str]:
+    """The names that code uses, and, if asked for, the strings in it, which name arguments."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            names |= _names(constant)
+            names |= _names(constant, constants=constants)
+        elif constants and isinstance(constant, str | tuple):
+            names |= {constant} if isinstance(constant, str) else {one for one in constant if isinstance(one, str)}
     return names
 
 
@@ -293,10 +306,14 @@ def _is_pooled(config: PreTrainedConfig, path: str) -> bool:
     return config.model_type == "funnel" and re.search(r"(^|\.)blocks\.[1-9]", path) is not None
 
 
-def _is_causal(module: nn.Module, config: PreTrainedConfig) -> bool:
+def _is_causal(module: nn.Module, model: PreTrainedModel) -> bool:
     """Whether a model of one stack reads from left to right."""
+    config = model.config
     if getattr(config, "is_causal", None) is False:
         return False  # Many decoders can be told to read both ways, whatever their modules say.
+    told = inspect.signature(type(model).forward).parameters.get("is_decoder")
+    if told is not None and told.default is False:
+        return False  # BLIP's text encoder is its decoder's code, told otherwise with each call.
     causal = getattr(module, "is_causal", None)
     if causal is None and config.model_type == "xlnet":
         causal = config.attn_type == "uni"
@@ -308,6 +325,26 @@ def _is_causal(module: nn.Module, config: PreTrainedConfig) -> bool:
         return True
     family = config.model_type
     return family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and family not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _makes_causal_masks(model: PreTrainedModel, path: str) -> bool:
+    """Whether the model around a module makes causal masks and no others, whatever the module says of itself.
+
+    CLIP's text tower tells the modules of its encoder with each call; Gemma has an option of which only they take note.
+    """
+    while path:
+        path = path.rpartition(".")[0]
+        around = model.get_submodule(path)
+        if not isinstance(around, PreTrainedModel):
+            continue
+        names: set[str] = set()
+        for method in _methods(type(around), PreTrainedModel):
+            names |= _names(method.__code__, constants=True)
+        causal = any(MAKES_CAUSAL_MASK.match(name) for name in names)
+        if causal or any(MAKES_FULL_MASK.match(name) for name in names):
+            full = any(MAKES_FULL_MASK.match(name) or name == "or_mask_function" for name in names)
+            return causal and not full and getattr(around.config, "is_causal", True) is not False
+    return False
 
 
 def _heads(module: nn.Module, default: PreTrainedConfig) -> tuple[int, int]:

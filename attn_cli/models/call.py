@@ -11,7 +11,7 @@ from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from attn_cli.errors import ModelError
-from attn_cli.models.anatomy import interface_caller
+from attn_cli.models.anatomy import own_function
 from attn_cli.models.slices import Slicer
 from attn_cli.models.watch import Softmax, Watch, softmax_exactly
 from attn_cli.shapes import Float, Int
@@ -57,21 +57,11 @@ class AttentionCall:
         causal: bool,
         options: dict[str, Any],
     ) -> None:
-        if len(query) != 1:
-            raise ModelError(
-                f"{type(module).__name__} cuts its text into {len(query)} pieces, which cannot be shown as one map",
-                "Give a shorter text, or choose another model",
-            )
         self.module = module
         self.query, self.key, self.value, self.mask = query, key, value, mask
         self.causal = causal
         self.options = options
-        caller = interface_caller(type(module))
-        if caller is None or "eager_attention_forward" not in caller.__globals__:
-            raise ModelError(
-                f"{type(module).__name__} has no attention function of its own to run", "Choose another model"
-            )
-        self._eager = caller.__globals__["eager_attention_forward"]
+        self._eager = own_function(type(module))
 
     @property
     def has_sinks(self) -> bool:
@@ -82,6 +72,11 @@ class AttentionCall:
     def suits_flash(self) -> bool:
         """Whether `flash` computes the same: it knows neither soft-capping nor learned sinks."""
         return self.options.get("softcap") is None and not self.has_sinks
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether `slice` can be asked for."""
+        return len(self.query) == 1 and self._eager is not None
 
     def flash(self) -> Float[torch.Tensor, "1 query head dim"]:
         """The whole output, without weights."""
@@ -97,7 +92,20 @@ class AttentionCall:
             start: first query.
             stop: one past the last.
             watch: look at what goes into the softmax.
+
+        Raises:
+            ModelError: what is attended to is no one text, or nothing is known of how.
         """
+        if len(self.query) != 1:
+            raise ModelError(
+                f"{type(self.module).__name__} cuts its text into {len(self.query)} pieces, which cannot be shown as "
+                "one map",
+                "Give a shorter text, or choose another model",
+            )
+        if self._eager is None:
+            raise ModelError(
+                f"{type(self.module).__name__} has no attention function of its own to run", "Choose another model"
+            )
         mask, keys, visible = slicer.cut(self.mask, start, stop, self.query, self.key.shape[2], causal=self.causal)
         arguments = (
             self.module,

@@ -1,10 +1,9 @@
 """A transformers model's attention, streamed in blocks of query rows through the model's own attention function.
 
-transformers hands every modern attention layer's query, key, value and mask to a registered function
-(`AttentionInterface`, with its mask twin `AttentionMaskInterface`). The one registered here calls the model's own
-`eager_attention_forward` on a slice of the queries at a time, so that the weights and the output are the model's own
-and only one slice of weights exists at once. Layers that nobody asked for run on plain SDPA. Families of older code
-are handled in `older.py`.
+transformers hands every modern attention layer's query, key, value and mask to a registered function; `interface.py`
+lets a run stand in for it. The run here calls the model's own `eager_attention_forward` on a slice of the queries at a
+time, so that the weights and the output are the model's own and only one slice of weights exists at once. In single
+precision, layers that nobody asked for run on plain SDPA. Families of older code are handled in `older.py`.
 
     model = AutoModel.from_pretrained(..., attn_implementation=LOAD_WITH)
     report = stream(model, inputs, request, eat)
@@ -14,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from itertools import chain
 from typing import Any, Literal
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -23,8 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
-from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
-from transformers.modeling_utils import AttentionInterface, PreTrainedModel
+from transformers.masking_utils import eager_mask, sdpa_mask
+from transformers.modeling_utils import PreTrainedModel
 
 from attn_cli.blocks import Eat, Kind, Report, Request, Stack
 from attn_cli.errors import ModelError
@@ -33,6 +31,7 @@ from attn_cli.models.afterwards import Afterwards, changed_output
 from attn_cli.models.anatomy import Anatomy, Place, dissect
 from attn_cli.models.call import AttentionCall
 from attn_cli.models.delivery import Delivery, every_span
+from attn_cli.models.interface import NAME, in_place_of_sdpa
 from attn_cli.models.older import watch_older_layers
 from attn_cli.models.parts import parts_of
 from attn_cli.models.projections import FEW, Projections, value_norms
@@ -44,10 +43,10 @@ __all__ = ["LOAD_WITH", "anatomy_of", "captured_by", "left_as_found", "stacks", 
 
 LOAD_WITH = "eager"
 """What to pass as `attn_implementation` when loading. Every family takes it; families that use transformers'
-`AttentionInterface` are switched to this module's function for the length of a `stream`, and back afterwards."""
+`AttentionInterface` are switched to what `interface.py` registers for the length of a `stream`, and back
+afterwards."""
 
-NAME = "attn_cli"
-"""What this module's function is registered as."""
+HALF = (torch.bfloat16, torch.float16)
 
 _anatomies: WeakKeyDictionary[PreTrainedModel, Anatomy] = WeakKeyDictionary()
 _known_projections: WeakKeyDictionary[PreTrainedModel, Mapping[tuple[str, int], nn.Module]] = WeakKeyDictionary()
@@ -120,7 +119,7 @@ def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Run)
             stack.callback(module.register_forward_pre_hook(run.begin).remove)
         stack.enter_context(run.afterwards.watch(interface))
         stack.enter_context(watch_older_layers(anatomy, run.delivery, loaded_with))
-        stack.callback(_running.reset, _running.set(run))
+        stack.enter_context(in_place_of_sdpa(run))
         model(**inputs)
 
 
@@ -192,10 +191,14 @@ class _Run:
         projections: Mapping[tuple[str, int], nn.Module],
         finding: Projections | None = None,
     ) -> None:
-        self.flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
-        """Whether the model may be run with SDPA, and so says by `is_causal` what a mask that is not made would say."""
-        self._plain_masks = self.flash or bool(model._supports_flex_attn)  # noqa: SLF001
+        self._flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
+        """Whether the model may be run with SDPA."""
+        self._plain_masks = self._flash or bool(model._supports_flex_attn)  # noqa: SLF001
         """Whether the model hands on its masks untouched, so that they need not be made as floats."""
+        self._two_sided = bool(model.config.is_encoder_decoder)
+        self._leaves_out = self._flash and _tells_causal_layers(anatomy_of(model), model.config)
+        """Whether causal masks may be left out, because a layer that is given none can be told to be causal."""
+        self._left_out = False
         self.delivery = delivery
         self._slicer = Slicer()
         self._place: dict[nn.Module, Place] = {}
@@ -217,27 +220,50 @@ class _Run:
         self._place[module] = self.delivery.begin(module)
         self._shown.pop(module, None)
 
-    def place(self, module: nn.Module) -> Place | None:
-        """Which layer a module is computing; None where it is none that a reader could ask for."""
-        return self._place.get(module)
-
-    def mask(self, options: dict[str, Any]) -> torch.Tensor | None:
+    def mask(self, **options: Any) -> torch.Tensor | None:
         """The mask that the model asks for, made as small as the model lets us."""
-        if self.flash:
-            return sdpa_mask(**options)
-        if self._plain_masks:
-            return sdpa_mask(**options | {"allow_is_causal_skip": False})
-        return eager_mask(**options)
+        if not self._plain_masks:
+            return eager_mask(**options)
+        causal = self._leaves_out and options.get("allow_is_causal_skip", True)
+        # No mask must not mean two things to the layers of one stack.
+        full = options.get("allow_is_bidirectional_skip", False) and (self._two_sided or not self._leaves_out)
+        made = sdpa_mask(**options | {"allow_is_causal_skip": causal, "allow_is_bidirectional_skip": full})
+        self._left_out |= causal and made is None
+        return made
+
+    def attention(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """One layer's attention."""
+        place = self._place.get(module)
+        causal = options.pop("is_causal", None)
+        if causal is None:
+            causal = getattr(module, "is_causal", True)
+        # A layer without a mask sees everything, but for one whose mask was left out.
+        causal = bool(causal) and self._left_out and (place is None or place.kind == "decoder")
+        output = self.attend(AttentionCall(module, query, key, value, attention_mask, causal=causal, options=options))
+        if place is not None:
+            self.saw(place, output)
+        return output, None
 
     def attend(self, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
         """One layer's output, with the rows asked for handed over on the way."""
         place = self._place.get(call.module)
         heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
-        flash = self.flash and call.suits_flash
+        # In half precision SDPA rounds otherwise than the model's own function, and slices otherwise than the whole:
+        # what a layer gives must not depend on what was asked for.
+        same = call.query.dtype not in HALF
+        flash = self._flash and same and call.suits_flash
         rows = self.delivery.rows(heads, keys)
         every = every_span(queries, rows)
         if place is None or not self.delivery.heads(place) or self._is_repeated(place, call):
-            if flash:
+            if flash or (call.suits_flash and not call.can_be_cut):
                 return call.flash()
             return _joined((call.slice(self._slicer, *span).output for span in every), queries)
         self.delivery.check_shape(place, heads, queries, keys)
@@ -321,35 +347,10 @@ def _joined(
     return whole
 
 
-def _attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    **options: Any,
-) -> tuple[torch.Tensor, None]:
-    """The registered function; `transformers.integrations.sdpa_attention` has the same shapes."""
-    run = _running.get()
-    place = run.place(module)
-    causal = options.pop("is_causal", None)
-    if causal is None:
-        causal = getattr(module, "is_causal", True)
-    if not run.flash or (place is not None and place.kind != "decoder"):
-        causal = False  # Where there is no mask, there is nothing to hide.
-    call = AttentionCall(module, query, key, value, attention_mask, causal=bool(causal), options=options)
-    output = run.attend(call)
-    if place is not None:
-        run.saw(place, output)
-    return output, None
-
-
-def _mask(**options: Any) -> torch.Tensor | None:
-    """The registered mask."""
-    return _running.get().mask(options)
-
-
-_running: ContextVar[_Run] = ContextVar("running")
-
-AttentionInterface.register(NAME, _attention)
-AttentionMaskInterface.register(NAME, _mask)
+def _tells_causal_layers(anatomy: Anatomy, config: PreTrainedConfig) -> bool:
+    """Whether all modern layers are known to be causal, or not to be, without a look at their masks."""
+    modern = [(module, site) for module, site in anatomy.sites.items() if site.how == "interface"]
+    decoders = [module for module, site in modern if all(place.kind == "decoder" for place in site.places)]
+    return all(getattr(module, "is_causal", True) for module in decoders) and (
+        config.is_encoder_decoder or len(decoders) == len(modern)
+    )

@@ -7,7 +7,7 @@ import torch
 
 from attn_cli.shapes import Bool, Float, Int
 
-__all__ = ["Slicer", "hull"]
+__all__ = ["Slicer", "additive", "hull"]
 
 
 def hull(seen: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*texts query 2"]:
@@ -19,6 +19,18 @@ def hull(seen: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*text
     result = torch.stack((first, last), dim=-1) * seen.any(dim=-1, keepdim=True)
     array: Int[np.ndarray, "*texts query 2"] = result.cpu().numpy()
     return array
+
+
+def additive(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A mask as what is added to scores, from one that is true where keys are seen or is added already.
+
+    Args:
+        mask: any shape.
+        like: the queries, for their type.
+    """
+    if mask.dtype != torch.bool:
+        return mask
+    return torch.where(mask, torch.zeros((), dtype=like.dtype, device=like.device), torch.finfo(like.dtype).min)
 
 
 class Slicer:
@@ -68,9 +80,7 @@ class Slicer:
         # A query that can see nothing (padding) weighs all keys alike, so none may be cut off there.
         width = keys if (visible[:, 1] == 0).any() else int(visible[:, 1].max())
         part = part[..., :width]
-        if part.dtype == torch.bool:
-            part = torch.where(part, torch.zeros((), dtype=like.dtype, device=like.device), floor)
-        return part, width, visible
+        return additive(part, like), width, visible
 
     def _triangle(self, start: int, stop: int, keys: int, like: torch.Tensor) -> Float[torch.Tensor, "query key"]:
         rows, room = stop - start, max(keys, stop)

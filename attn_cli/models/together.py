@@ -11,7 +11,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,22 +18,20 @@ import numpy as np
 import torch
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, eager_mask
-from transformers.modeling_utils import AttentionInterface, PreTrainedModel
+from transformers.masking_utils import eager_mask
+from transformers.modeling_utils import PreTrainedModel
 
 from attn_cli.blocks import Batch, Kind, Request
 from attn_cli.memory import keep_freed
 from attn_cli.models.afterwards import Afterwards, changed_output
-from attn_cli.models.anatomy import Anatomy, Place, interface_caller
-from attn_cli.models.capture import anatomy_of, left_as_found
-from attn_cli.models.slices import hull
+from attn_cli.models.anatomy import Anatomy, Place, own_function
+from attn_cli.models.capture import HALF, anatomy_of, left_as_found
+from attn_cli.models.interface import NAME, in_place_of_sdpa, running
+from attn_cli.models.slices import additive, hull
 from attn_cli.record import check_rows
 from attn_cli.shapes import Float, Int
 
 __all__ = ["NotTogetherError", "Padded", "pad", "run_together"]
-
-NAME = "attn_cli_together"
-"""What this module's function is registered as."""
 
 SIDES = (("input_ids", "attention_mask", "token_type_ids"), ("decoder_input_ids", "decoder_attention_mask"))
 
@@ -121,6 +118,43 @@ class _Run:
         self.begun.add((place.kind, place.layer))
         return place
 
+    def mask(self, **options: Any) -> torch.Tensor | None:
+        """The mask that the model asks for."""
+        return eager_mask(**options)
+
+    def attention(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """The model's own attention function, on all texts and queries at once."""
+        place = self.place(module)
+        own = own_function(type(module))
+        sinks = getattr(module, "sinks", None) is not None or options.get("sinks") is not None
+        # An indexer that finds several keys alike good takes those that come first in the memory of all the texts.
+        if own is None or len(query) != self.texts or sinks or hasattr(module, "indexer"):
+            raise NotTogetherError
+        asked = place is not None and bool(_asked([place], self.request))
+        if not asked and options.get("softcap") is None and query.dtype not in HALF:
+            output, _ = sdpa_attention_forward(
+                module, query, key, value, attention_mask, **options | {"is_causal": False}
+            )
+            return output, None
+        options.pop("is_causal", None)
+        mask = None if attention_mask is None else additive(attention_mask, query)
+        output, weights = own(module, query, key, value, mask, **options)
+        if place is not None and asked:
+            if place in self.maps or weights.shape[1] != place.heads:
+                raise NotTogetherError
+            self.maps[place] = weights, mask
+            self.awaited.discard(place)
+            self.afterwards.saw(output)
+        return output, None
+
 
 class _SeenAllError(BaseException):
     """Nothing more is asked for, so the rest of the model need not be run."""
@@ -157,12 +191,8 @@ def run_together(
     def run(padded: Padded) -> list[Batch]:
         awaited = {place for site in wanted.values() for place in _asked(site.places, request)}
         one = _Run(anatomy, request, len(padded.inputs["input_ids"]), awaited, afterwards)
-        token = _running.set(one)
-        try:
-            with torch.no_grad(), suppress(_SeenAllError):
-                model(**padded.inputs)
-        finally:
-            _running.reset(token)
+        with torch.no_grad(), in_place_of_sdpa(one), suppress(_SeenAllError):
+            model(**padded.inputs)
         if one.awaited:
             raise NotTogetherError
         return _batches(one, padded, str(model.dtype).removeprefix("torch."))
@@ -177,7 +207,8 @@ def run_together(
 
 def _stop(*_: object) -> None:
     """After a module (not after its attention function, which some call twice): no further, if all has been seen."""
-    if not _running.get().awaited:
+    run = running()
+    if isinstance(run, _Run) and not run.awaited:
         raise _SeenAllError
 
 
@@ -235,41 +266,3 @@ def _visible(
     part = mask[..., :keys]
     shown = (part > torch.finfo(part.dtype).min / 2).any(dim=1)
     return hull(shown.expand(texts, queries, keys))
-
-
-def _attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    **options: Any,
-) -> tuple[torch.Tensor, None]:
-    """The registered function: the model's own, on all texts and queries at once."""
-    run = _running.get()
-    place = run.place(module)
-    caller = interface_caller(type(module))
-    sinks = getattr(module, "sinks", None) is not None or options.get("sinks") is not None
-    if caller is None or "eager_attention_forward" not in caller.__globals__ or len(query) != run.texts or sinks:
-        raise NotTogetherError
-    if (place is None or not _asked([place], run.request)) and options.get("softcap") is None:
-        options["is_causal"] = False
-        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-        return output, None
-    options.pop("is_causal", None)
-    output, weights = caller.__globals__["eager_attention_forward"](
-        module, query, key, value, attention_mask, **options
-    )
-    if place is not None and _asked([place], run.request):
-        if place in run.maps or weights.shape[1] != place.heads:
-            raise NotTogetherError
-        run.maps[place] = weights, attention_mask
-        run.awaited.discard(place)
-        run.afterwards.saw(output)
-    return output, None
-
-
-_running: ContextVar[_Run] = ContextVar("running_together")
-
-AttentionInterface.register(NAME, _attention)
-AttentionMaskInterface.register(NAME, eager_mask)

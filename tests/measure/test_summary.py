@@ -63,6 +63,16 @@ def test_a_causal_head_by_hand() -> None:
     assert result.links == (Link(2, 1, 0.25),)  # not to itself, not to the first
 
 
+def test_keys_that_no_row_sees_may_be_cut_off() -> None:
+    """An indexer lets the last rows look at early keys only, so the block ends before their own place."""
+    collector = Summarize(units(4), units(4))
+    rows = np.asarray([[[1.0, 0], [0.25, 0.75], [0.5, 0.5], [0.75, 0.25]]], np.float32)
+    collector(Block("decoder", 0, (0,), 0, rows, np.asarray([[0, 1], [0, 2], [0, 2], [0, 2]])))
+    (result,) = collector.result
+    assert result.itself == pytest.approx(0.75 / 3)
+    assert result.previous == pytest.approx((0.25 + 0.5) / 3)
+
+
 def test_links_leave_special_tokens_and_the_query_itself_out() -> None:
     weights = [[0.9, 0.0, 0.1, 0], [0.6, 0.3, 0.1, 0], [0.5, 0.2, 0.2, 0.1], [0.0, 1, 0, 0]]
     result = summary(weights, "encoder", [4] * 4, units(4, special=(0, 3)), links=3)

@@ -77,6 +77,8 @@ LATENT = MIXTURE | {
     "topk_group": 1,
     "first_k_dense_replace": 1,
 }
+INDEXED = LATENT | {"index_topk": 4, "index_n_heads": 2, "index_head_dim": 8}
+"""An indexer chooses the four keys that each query may look at."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,33 @@ MODERN = [
             "moe_topk": 2,
         },
     ),
+    *_families("deepseek_v32 glm_moe_dsa axk2 hy_v4", INDEXED),
+    Family(
+        "dots3_note_text",
+        INDEXED
+        | {
+            "swa_num_attention_heads": 6,
+            "swa_num_key_value_heads": 6,
+            "layer_types": ["indexed_attention", "sliding_attention"] * 2,
+            "num_hidden_layers": 4,
+        },
+    ),
+    Family(
+        "glm5_next_text", INDEXED | {"qk_rope_head_dim": 0, "index_kpool": 2, "layer_types": ["indexed_attention"] * 3}
+    ),
+    Family(
+        "minimax_m3_vl_text",
+        MIXTURE
+        | {
+            "rotary_dim": 8,
+            "layer_types": ["full_attention", "minimax_m3_sparse", "minimax_m3_sparse"],
+            "index_n_heads": 2,
+            "index_head_dim": 8,
+            "index_block_size": 2,
+            "index_topk_blocks": 2,
+        },
+    ),
+    Family("clip_text_model", BERT),
     *_families("diffllama doge", LLAMA),
     *_families("t5 mt5 umt5", T5, gain=0.8),
     Family("switch_transformers", T5 | {"num_experts": 4}, gain=0.8),
@@ -340,13 +369,17 @@ def make(name: str, options: Mapping[str, Any], *, implementation: str = LOAD_WI
 def build(name: str, **options: Any) -> Any:
     """A family's tiny model, with weights that make its attention uneven; always the same."""
     family = FAMILIES[name]
-    model = make(name, dict(family.options) | options)
+    return spread(make(name, dict(family.options) | options), family.gain)
+
+
+def spread(model: Any, gain: float = 1.3) -> Any:
+    """The model, with weights that make its attention uneven; always the same."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for path, parameter in model.named_parameters():
             if parameter.ndim >= 2 and "conv" not in path and "A_log" not in path:
-                spread = 1.0 if "emb" in path.lower() else family.gain / parameter.shape[-1] ** 0.5
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+                width = 1.0 if "emb" in path.lower() else gain / parameter.shape[-1] ** 0.5
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * width)
             elif "bias" in path or "sinks" in path:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
     return model

@@ -11,11 +11,27 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel, BertLMHeadModel, EncoderDecoderModel, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BertLMHeadModel,
+    BlipTextModel,
+    ChineseCLIPTextModel,
+    CLIPSegTextModel,
+    CLIPTextModel,
+    EncoderDecoderModel,
+    MetaClip2TextModel,
+    Owlv2TextModel,
+    OwlViTTextModel,
+    PreTrainedModel,
+    SiglipTextModel,
+    XCLIPTextModel,
+)
 
 from attn_cli.blocks import Block, Kind, Request
 from attn_cli.errors import ExactnessError, ModelError
 from attn_cli.models.capture import LOAD_WITH, captured_by, stacks, stream
+from attn_cli.models.together import pad, run_together
 from tests.models.families import (
     BART,
     BERT,
@@ -32,6 +48,7 @@ from tests.models.families import (
     make,
     reference,
     run,
+    spread,
 )
 
 EXACT = 1e-5
@@ -250,6 +267,94 @@ def test_two_segments(name: str) -> None:
     assert np.abs(run(model, inputs, everything(model)).output - one).max() > 0.01
 
 
+def assert_like_eager(model: Any, kind: Kind) -> None:
+    """All that is shown is what the model gives with eager attention, alone and beside a longer text."""
+    inputs = {"input_ids": inputs_of(model)["input_ids"], "attention_mask": torch.ones(1, SOURCE, dtype=torch.long)}
+    short = {name: values[:, :7] for name, values in inputs.items()}
+    with torch.no_grad():
+        references = [model(**text, output_attentions=True) for text in (short, inputs)]
+    assert set(stacks(model)) == {kind}
+    for request in (everything(model), Request(heads={kind: {1: (0,)}}, queries={kind: (3,)}), Request(heads={})):
+        outputs: list[Any] = []
+        blocks: list[Block] = []
+        hook = model.register_forward_hook(lambda _, __, result, outputs=outputs: outputs.append(result))
+        stream(model, inputs, request, blocks.append, rows=5)
+        hook.remove()
+        assert_close(outputs[0].last_hidden_state.numpy(), references[1].last_hidden_state.numpy())
+        for block in blocks:
+            rows = slice(block.start, block.start + len(block.visible))
+            weights = references[1].attentions[block.layer][0, list(block.heads), rows].numpy()
+            assert_close(block.weights, weights[:, :, : block.weights.shape[2]])
+            assert not weights[:, :, block.weights.shape[2] :].any()
+    if captured_by(model) == "hooks":
+        return
+    (batches,) = run_together(model, [pad([short, inputs], 0)], everything(model))
+    for batch in batches:
+        for text, expected in enumerate(references):
+            assert_close(batch.block(text).weights, expected.attentions[batch.layer][0].numpy())
+
+
+@pytest.mark.parametrize(
+    ("tower", "kind"),
+    [
+        (CLIPTextModel, "decoder"),
+        (CLIPSegTextModel, "decoder"),
+        (MetaClip2TextModel, "decoder"),
+        (OwlViTTextModel, "decoder"),
+        (Owlv2TextModel, "decoder"),
+        (XCLIPTextModel, "decoder"),
+        (SiglipTextModel, "encoder"),
+        (ChineseCLIPTextModel, "encoder"),
+        (BlipTextModel, "encoder"),
+    ],
+)
+def test_towers_of_text_are_causal_where_the_call_says_so(tower: Any, kind: Kind) -> None:
+    """CLIP's modules say that they are not causal, and its encoder tells them with each call that they are."""
+    torch.manual_seed(0)
+    model = tower._from_config(tower.config_class(**BERT), attn_implementation=LOAD_WITH)
+    assert_like_eager(spread(model).train(mode=False), kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind"),
+    [
+        ("llama", {"is_causal": False}, "encoder"),
+        ("mistral", {"is_causal": False}, "encoder"),
+        ("gpt_neox", {"is_causal": False}, "encoder"),
+        ("gemma3_text", {"use_bidirectional_attention": True}, "encoder"),
+        # With eager attention this makes no difference here, and no mask for several texts side by side.
+        ("gemma", {"use_bidirectional_attention": True}, "decoder"),
+        ("gemma2", {"use_bidirectional_attention": True}, "decoder"),
+        ("bert", {"is_decoder": True}, "decoder"),
+    ],
+)
+def test_decoders_read_both_ways_only_where_their_masks_do(name: str, options: dict[str, Any], kind: Kind) -> None:
+    assert_like_eager(build(name, **options), kind)
+
+
+def test_a_decoder_of_text_and_images_given_text_alone() -> None:
+    """PaliGemma tells its decoder to read both ways, and makes causal masks all the same where nothing is an image."""
+    sight = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8, "patch_size": 4}
+    model = make("paligemma", {"text_config": LLAMA | {"model_type": "gemma"}, "vision_config": sight})
+    assert model.language_model.layers[0].self_attn.is_causal is False
+    assert_like_eager(spread(model), "decoder")
+
+
+def test_the_name_of_the_implementation_is_one_that_code_knows() -> None:
+    """An indexer's mask is left out under any other; outside of a run, the name means what it always does."""
+    model = build("deepseek_v32")
+    names: list[str] = []
+    hook = model.layers[0].register_forward_pre_hook(lambda *_: names.append(model.config._attn_implementation))
+    run(model, inputs_of(model), everything(model))
+    hook.remove()
+    assert names == ["sdpa"]
+    plain = copy.deepcopy(build("gemma3_text"))
+    plain.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        output = plain(**inputs_of(plain)).last_hidden_state.numpy()
+    assert_close(output, reference(build("gemma3_text"), inputs_of(plain)).output)
+
+
 def test_layers_that_share_a_module_are_told_apart() -> None:
     model = build("albert")
     streamed = run(model, inputs_of(model), everything(model))
@@ -332,6 +437,34 @@ def test_half_precision_gives_full_blocks(name: str, dtype: torch.dtype) -> None
             assert_close(block.weights, attentions[block.layer][0].float().numpy(), 2e-2)
     assert report.verified is not None
     assert report.verified < 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["bert", "llama", "gemma2", "gpt_oss", "t5", "deepseek_v32"])
+def test_in_half_precision_too_what_is_shown_is_the_same_whatever_is_asked_for(name: str, dtype: torch.dtype) -> None:
+    model = copy.deepcopy(build(name)).to(dtype)
+    inputs = inputs_of(model)
+    with torch.no_grad():
+        expected = model(**inputs, output_attentions=True)
+    kind: Kind = "cross" if model.config.is_encoder_decoder else next(iter(stacks(model)))
+    returned = expected.cross_attentions if kind == "cross" else expected.attentions
+    last = max(stacks(model)[kind].heads)
+    for request in (
+        Request(heads={kind: {last: (0, 2)}}),
+        Request(heads={kind: {last: (1,)}}, queries={kind: (2, 7)}),
+        everything(model),
+    ):
+        outputs: list[Any] = []
+        blocks: list[Block] = []
+        hook = model.register_forward_hook(lambda _, __, result, outputs=outputs: outputs.append(result))
+        stream(model, inputs, request, blocks.append)
+        hook.remove()
+        assert torch.equal(outputs[0].last_hidden_state, expected.last_hidden_state)
+        for block in blocks:
+            if block.kind == kind:
+                weights = returned[block.layer][0, list(block.heads), block.start :].float().numpy()
+                keys = block.weights.shape[2]
+                np.testing.assert_array_equal(block.weights, weights[:, : len(block.visible), :keys])
 
 
 def test_dropout_is_off_and_training_goes_on_afterwards() -> None:

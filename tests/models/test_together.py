@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from attn_cli.blocks import Block, Request
-from attn_cli.models.capture import stream
-from attn_cli.models.together import NAME, NotTogetherError, Padded, pad, run_together
+from attn_cli.models.capture import LOAD_WITH, stream
+from attn_cli.models.together import NotTogetherError, Padded, pad, run_together
 from tests.models.families import FAMILIES, Family, build, everything, inputs_of
 
 LENGTHS = ((13, 11), (2, 3), (7, 5))
 ALONE = {"gpt_oss", "mimo_v2_flash", "granite_swa", "diffllama"}
-"""Learned sinks, and two softmaxes in a layer: these go one at a time."""
-TOGETHER = [family for family in FAMILIES.values() if not family.older and family.name not in ALONE]
+"""Learned sinks, and two softmaxes in a layer: these go one at a time, as do those with an indexer."""
+INDEXED = [family for family in FAMILIES.values() if any(name.startswith("index_") for name in family.options)]
+TOGETHER = [
+    family for family in FAMILIES.values() if not family.older and family.name not in ALONE and family not in INDEXED
+]
 
 
 def texts_of(model: Any) -> list[dict[str, torch.Tensor]]:
@@ -104,7 +107,7 @@ def test_a_fault_in_a_thread_is_raised_where_its_group_is_due(monkeypatch: pytes
     next(found), next(found)
     with pytest.raises(IndexError):
         next(found)
-    assert model.config._attn_implementation != NAME
+    assert model.config._attn_implementation == LOAD_WITH
 
 
 def test_some_heads_of_some_layers() -> None:
@@ -117,7 +120,7 @@ def test_some_heads_of_some_layers() -> None:
     np.testing.assert_allclose(batch.weights, every[1].weights[:, [2, 0]], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gpt_oss", "diffllama", "deberta", "bloom"])
+@pytest.mark.parametrize("name", ["gpt_oss", "diffllama", "deberta", "bloom", *map(str, INDEXED)])
 def test_models_that_go_one_text_at_a_time(name: str) -> None:
     model = build(name)
     with pytest.raises(NotTogetherError):
