@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from types import CodeType
 from typing import Any, Literal
 
@@ -36,7 +35,7 @@ OTHER_SENSES = re.compile(r"vision|visual|image|audio|speech|video", re.IGNORECA
 SIDE = re.compile(r"encoder|decoder")
 
 MAKES_CAUSAL_MASK = re.compile(r"create_\w*causal_mask")
-MAKES_FULL_MASK = re.compile(r"create_\w*bidirectional_mask")
+MAKES_OTHER_MASK = re.compile(r"create_\w*bidirectional_mask|or_mask_function$")
 
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "num_attn_heads")
 KEY_VALUE_HEADS = ("num_key_value_heads", "num_kv_heads")
@@ -167,13 +166,13 @@ def interface_caller(cls: type[nn.Module]) -> Callable[..., Any] | None:
     return next((method for method in _methods(cls) if "ALL_ATTENTION_FUNCTIONS" in _names(method.__code__)), None)
 
 
-@cache
 def own_function(cls: type[nn.Module]) -> Callable[..., Any] | None:
     """The attention function that an attention module runs where no other is named, if there is one."""
     caller = interface_caller(cls)
-    names = sorted(_names(caller.__code__)) if caller is not None else ()
-    own = [caller.__globals__.get(name) for name in names if name.endswith("eager_attention_forward")]
-    return own[0] if len(own) == 1 and callable(own[0]) else None
+    if caller is None:
+        return None
+    names = [name for name in _names(caller.__code__) if name.endswith("eager_attention_forward")]
+    return caller.__globals__.get(names[0]) if len(names) == 1 else None
 
 
 def _find(model: PreTrainedModel) -> Iterator[_Found]:
@@ -332,19 +331,17 @@ def _makes_causal_masks(model: PreTrainedModel, path: str) -> bool:
 
     CLIP's text tower tells the modules of its encoder with each call; Gemma has an option of which only they take note.
     """
-    while path:
-        path = path.rpartition(".")[0]
-        around = model.get_submodule(path)
-        if not isinstance(around, PreTrainedModel):
-            continue
-        names: set[str] = set()
-        for method in _methods(type(around), PreTrainedModel):
-            names |= _names(method.__code__, constants=True)
-        causal = any(MAKES_CAUSAL_MASK.match(name) for name in names)
-        if causal or any(MAKES_FULL_MASK.match(name) for name in names):
-            full = any(MAKES_FULL_MASK.match(name) or name == "or_mask_function" for name in names)
-            return causal and not full and getattr(around.config, "is_causal", True) is not False
-    return False
+    *parents, _ = path.split(".")
+    outwards = [model.get_submodule(".".join(parents[:end])) for end in range(len(parents), -1, -1)]
+    around = next(module for module in outwards if isinstance(module, PreTrainedModel))
+    names: set[str] = set()
+    for method in _methods(type(around), PreTrainedModel):
+        names |= _names(method.__code__, constants=True)
+    return (
+        any(MAKES_CAUSAL_MASK.match(name) for name in names)
+        and not any(MAKES_OTHER_MASK.match(name) for name in names)
+        and getattr(around.config, "is_causal", True) is not False
+    )
 
 
 def _heads(module: nn.Module, default: PreTrainedConfig) -> tuple[int, int]:
