@@ -7,7 +7,7 @@ so that each word's place in it is known.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -45,6 +45,12 @@ class Tree:
     """First character of each word, and one past its last; words that are written together as one may share theirs."""
     relations: tuple[Relation, ...]
     """Those of the root and of punctuation left out."""
+    punctuation: int = 0
+    """Words whose relation is left out because they are punctuation."""
+    multiword: int = 0
+    """Tokens that are written as one and stand for several words (`2-3 didn't`)."""
+    empty: int = 0
+    """Nodes that are not written (`6.1`), and are left out."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,12 @@ class TreeSource:
         return found
 
 
-def read_trees(path: Path) -> Iterator[Tree]:
+def read_trees(path: Path, left_out: Callable[[InputError], None] | None = None) -> Iterator[Tree]:
     """The sentences of a treebank.
+
+    Args:
+        path: the file.
+        left_out: told of each sentence that cannot be used, which is then left out; by default it is an error.
 
     Raises:
         InputError: it cannot be read, or is not CoNLL-U with heads and relations.
@@ -107,10 +117,17 @@ def read_trees(path: Path) -> Iterator[Tree]:
     for number, (line, block) in enumerate(_blocks(path), start=1):
         where = f"sentence {number} of {path} (line {line})"
         try:
-            parsed = parse(block)
-        except ParseException as error:
-            raise InputError(f"{where} is not CoNLL-U: {str(error).splitlines()[0].rstrip('.')}", REMEDY) from error
-        yield _tree(parsed[0] if parsed else (), where)
+            try:
+                parsed = parse(block)
+            except ParseException as error:
+                raise InputError(f"{where} is not CoNLL-U: {str(error).splitlines()[0].rstrip('.')}", REMEDY) from error
+            tree = _tree(parsed[0] if parsed else (), where)
+        except InputError as unusable:
+            if left_out is None:
+                raise
+            left_out(unusable)
+            continue
+        yield tree
     if not number:
         raise InputError(f"There are no sentences in {path}", REMEDY)
 
@@ -164,13 +181,22 @@ def _tree(sentence: Any, where: str) -> Tree:
     if not words or any(word.get("head") is None or word.get("deprel") is None for word in words):
         raise InputError(f"{where} has words without a head and a relation", REMEDY)
     relations = []
-    for index, word in enumerate(words):
-        name = str(word["deprel"]).partition(":")[0]
+    names = [str(word["deprel"]).partition(":")[0] for word in words]
+    for index, (word, name) in enumerate(zip(words, names, strict=True)):
         if word["head"] and name not in {"root", "punct"}:
             if word["head"] not in numbers:
                 raise InputError(f"{where}: word {word['id']} has the head {word['head']}, which is not there", REMEDY)
             relations.append(Relation(index, numbers[word["head"]], name))
-    return Tree(text.rstrip(), where, tuple(cells), tuple(relations))
+    runs = [token["id"][1] for token in sentence if isinstance(token["id"], tuple)]
+    return Tree(
+        text.rstrip(),
+        where,
+        tuple(cells),
+        tuple(relations),
+        punctuation=names.count("punct"),
+        multiword=runs.count("-"),
+        empty=runs.count("."),
+    )
 
 
 def _within(number: object, run: tuple[int, str, int]) -> bool:

@@ -47,7 +47,9 @@ def test_words_and_their_places(tmp_path: Path) -> None:
         Relation(2, 3, "advmod"),
         Relation(5, 3, "obj"),
     )
+    assert (first.punctuation, first.multiword, first.empty) == (3, 1, 1)
     # Words that are not spelled out in what is written share its place.
+    assert (second.punctuation, second.multiword, second.empty) == (0, 1, 0)
     assert second.text == "au chat"
     assert second.cells == ((0, 2), (0, 2), (3, 7))
     assert second.where.startswith("sentence 2 of")
@@ -102,6 +104,15 @@ def test_what_is_wrong_is_said_with_its_place(text: str | bytes, message: str, t
     with pytest.raises(InputError, match=message) as raised:
         trees(text, tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_sentences_that_cannot_be_used_are_handed_out(tmp_path: Path) -> None:
+    file = tmp_path / "bank.conllu"
+    headless = "1\tcat\tcat\tNOUN\t_\t_\t_\t_\t_\t_\n\n"
+    file.write_text(f"{headless}{GOOD}\nbroken\n\n{headless}")
+    left_out: list[InputError] = []
+    assert [tree.text for tree in read_trees(file, left_out.append)] == ['She didn\'t read "it".', "au chat"]
+    assert [one.problem.split(" of ")[0] for one in left_out] == ["sentence 1", "sentence 4", "sentence 5"]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

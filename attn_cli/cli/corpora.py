@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from attn_cli.cli.running import Given
 from attn_cli.cli.streams import say
 from attn_cli.cli.texts import Sentence, located
 from attn_cli.corpus import Collect, gather
-from attn_cli.errors import AttnError, InputError
+from attn_cli.errors import AttnError, InputError, counted
 from attn_cli.measure.heads import CollectHeads, HeadsFound, find_heads
 from attn_cli.measure.measured import measured, measured_model
 from attn_cli.measure.pronouns import Pronoun
@@ -88,7 +89,8 @@ class Corpora:
             source = self._read(Sentence(tree.text, tree.where))
             return None if source is None else TreeSource.of(source, tree)
 
-        report = self._gathered(map(read, read_trees(path)), collect, None)
+        report = self._gathered(map(read, read_trees(path, self._left_out.append)), collect, None)
+        report = replace(report, notes=(*report.notes, *collect.notes(path)))
         scores = collect.relations.result()
         found = collect.heads.found(self._info, report, str(path))
         roles = tuple(dict.fromkeys(score.role.role for score in scores))
@@ -178,6 +180,8 @@ class _Trees:
 
     def __init__(self, selection: Selection) -> None:
         self.heads, self.relations = CollectHeads(selection), CollectRelations()
+        self._left_out: Counter[str] = Counter()
+        self._multiword = 0
 
     def request(self, source: Source) -> Request:
         return self.heads.request(source)
@@ -190,8 +194,15 @@ class _Trees:
         links = []
         for relation in source.tree.relations:
             dependent, head = places[relation.dependent], places[relation.head]
-            if dependent is not None and head is not None and dependent != head:
+            if dependent is None or head is None:
+                self._left_out["relation{} past the end of a text that was cut"] += 1
+            elif dependent == head:
+                self._left_out["relation{} inside what the model reads as one word"] += 1
+            else:
                 links.append(Link(dependent, head, relation.name))
+        self._left_out["punctuation mark{}"] += source.tree.punctuation
+        self._left_out["empty node{}"] += source.tree.empty
+        self._multiword += source.tree.multiword
         self.relations.turn(len(units), links)
         first, second = self.heads.turn(source), Regroup(units, units, self.relations, renormalise=False)
 
@@ -200,6 +211,17 @@ class _Trees:
             second(block)
 
         return eat
+
+    def notes(self, path: Path) -> Iterator[str]:
+        """What of the treebank was not looked at, and how the rest was read."""
+        said = [f"{count:,} {what.format('s' * (count != 1))}" for what, count in self._left_out.items() if count]
+        if said:
+            yield f"Left out of {path}: {', '.join(said)}"
+        if self._multiword:
+            yield (
+                f"{counted(self._multiword, 'multiword token')} of {path} are read as they are written; words that are "
+                "not spelled out in one share its place"
+            )
 
 
 @contextmanager

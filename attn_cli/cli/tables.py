@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
+from attn_cli.cli.streams import say
 from attn_cli.errors import InputError, counted, quoted
 
 __all__ = ["CALLED", "COLUMNS", "FORMATS", "LONGEST", "Columns", "Format", "Sentence", "begins_as", "header", "rows"]
@@ -57,6 +58,11 @@ OTHERS = (
     "links",
 )
 """What else stands beside texts, so that a line of two such names is a header."""
+
+
+ID = re.compile(r"[\w.:#-]*\d[\w.:#-]*")
+LINKS = re.compile(r"(\d+[-pP?]\d+\S*\s*)*", re.ASCII)
+"""Word links, which may stand beside a text and its target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +227,9 @@ def _tab_separated(lines: Iterator[Sentence], column: str | None, holds: str) ->
                 continue
             if column is not None:
                 raise InputError(f"{line.where} names no column {quoted(column)}", "Begin the file with a header")
+            if len(cells) > 2 and ID.fullmatch(cells[0].strip()) and not LINKS.fullmatch(cells[2].strip()):
+                where = Columns(1, 2)
+                say(f"note: the first column of {line.where.partition(' of ')[2]} is taken for ids")
         if len(cells) != count:
             raise InputError(
                 f"{line.where} has {counted(len(cells), 'column')}, and the lines before it have {count}",

@@ -69,8 +69,13 @@ class PlainOptions:
     align_score: Annotated[bool, _plain("--align-score", help="The same with weights: 0-0:0.93.")] = False
     gold: Annotated[
         Path | None,
-        _plain(metavar="PATH", help="With --align: error rate against links, one text a line or third in a .tsv."),
+        _plain(
+            metavar="PATH", help="With --align: error rate against links (0-0 0p1 a line, a .tsv, or NAACL's form)."
+        ),
     ] = None
+    one_based: Annotated[bool, _plain("--one-based", help="The words of --gold count from 1 (default: from 0).")] = (
+        False
+    )
 
     @property
     def links(self) -> bool:
@@ -90,6 +95,8 @@ class PlainOptions:
         """
         if self.gold is not None and not self.links:
             raise UsageError("--gold scores word links", "Add --align")
+        if self.one_based and self.gold is None:
+            raise UsageError("--one-based says how the words of --gold count", "Name a file with --gold")
         if not self.any:
             return
         own = next(name for name, given in (("--text-only", self.text_only), ("--align", self.links)) if given)
@@ -141,8 +148,9 @@ def run(
     )
     if plain.any:
         from attn_cli.cli import links
+        from attn_cli.cli.gold import GoldFile
 
-        gold = None if plain.gold is None else links.GoldFile(plain.gold, total)
+        gold = None if plain.gold is None else GoldFile(plain.gold, total, one_based=plain.one_based)
         pairs = worker.pairs(sentences)
         pairs = pairs if single else watched(pairs, "Translating", total)
         if plain.text_only:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,13 @@ import numpy as np
 from attn_cli.errors import InputError
 from attn_cli.shapes import Float, Int
 
-__all__ = ["Gold", "Links", "Score", "mutual_weight", "parse_gold", "strongest"]
+__all__ = ["Gold", "Links", "Numbered", "Score", "mutual_weight", "parse_gold", "parse_naacl", "strongest"]
 
 Links = frozenset[tuple[int, int]]
 """(source word, target word), both counted from 0."""
 
-LINK = re.compile(r"(\d+)([-p?])(\d+)", re.ASCII)
+LINK = re.compile(r"(\d+)([-pP?])(\d+)(?::\d*\.?\d+(?:[eE][-+]?\d+)?)?", re.ASCII)
+NAACL = re.compile(r"(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+\d*\.?\d+(?:[eE][-+]?\d+)?)?", re.ASCII)
 
 
 def strongest(weights: Float[np.ndarray, "target source"]) -> Int[np.ndarray, "target"]:
@@ -49,22 +50,78 @@ class Gold:
     """Those that may be linked; the sure ones among them."""
 
 
-def parse_gold(text: str) -> Gold:
-    """Links as people write them: `0-0 1-2` sure, `3p3` (or `3?3`) possible; source first, counted from 0.
+def parse_gold(text: str, *, one_based: bool = False) -> Gold:
+    """Links as people write them: `0-0 1-2` sure, `3p3` (or `3?3`) possible; source first. Scores (`0-0:0.9`) are read
+    over.
+
+    Args:
+        text: the links of one sentence.
+        one_based: words count from 1, not from 0.
 
     Raises:
         InputError: it is written in another way.
     """
     sure, possible = set(), set()
+    base = int(one_based)
     for part in text.split():
         match = LINK.fullmatch(part)
         if match is None:
             raise InputError(f"{part!r} is not a link", "Write sure links like 0-1 and possible ones like 0p1")
-        link = (int(match[1]), int(match[3]))
+        link = (int(match[1]) - base, int(match[3]) - base)
+        if min(link) < 0:
+            raise InputError(f"{part!r} links word 0, and words count from 1", "Leave --one-based out")
         possible.add(link)
         if match[2] == "-":
             sure.add(link)
     return Gold(frozenset(sure), frozenset(possible))
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Links that name their sentence."""
+
+    gold: Mapping[int, Gold]
+    """Of each sentence that has any, counted from 0."""
+    unlinked: int
+    """Lines that say of a word that it has no link (NAACL's word 0)."""
+
+
+def parse_naacl(lines: Iterable[tuple[str, str]]) -> Numbered | None:
+    """Links of many sentences, each as `sentence source target [S|P] [confidence]`, counted from 1 (Mihalcea and
+    Pedersen 2003, "An Evaluation Exercise for Word Alignment", section 3); sure where nothing is said.
+
+    Args:
+        lines: each with where it stands.
+
+    Returns:
+        None where a line is written in another way.
+
+    Raises:
+        InputError: a sentence is number 0.
+    """
+    sure: dict[int, set[tuple[int, int]]] = {}
+    possible: dict[int, set[tuple[int, int]]] = {}
+    unlinked = 0
+    for text, where in lines:
+        if not text.strip():
+            continue
+        match = NAACL.fullmatch(text.strip())
+        if match is None:
+            return None
+        sentence, source, target = (int(match[group]) for group in (1, 2, 3))
+        if not sentence:
+            raise InputError(f"{where} is of sentence 0", "Count sentences from 1, as words")
+        if not (source and target):
+            unlinked += 1
+            continue
+        possible.setdefault(sentence, set()).add((source - 1, target - 1))
+        if match[4] != "P":
+            sure.setdefault(sentence, set()).add((source - 1, target - 1))
+    if not possible:
+        return None
+    return Numbered(
+        {one - 1: Gold(frozenset(sure.get(one, ())), frozenset(links)) for one, links in possible.items()}, unlinked
+    )
 
 
 @dataclass(frozen=True)

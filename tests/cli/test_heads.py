@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import attn_cli
+from attn_cli.cli.app import main
 from attn_cli.errors import InputError
 from tests.cli.conftest import Run
 from tests.golden_files import assert_golden
@@ -150,6 +152,21 @@ def test_treebank(attn: Run, tmp_path: Path) -> None:
     assert {one["count"] for one in document["relations"] if one["relation"] == "case"} == {1}
     shown = attn("heads", "--conllu", str(path), "--model", "MODEL", "--by", "relation")
     assert "word → head" in shown
+
+
+def test_what_of_a_treebank_is_left_out_is_counted(
+    attn: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bank.conllu"
+    path.write_text(f"{GOOD}\n1\tcat\tcat\tNOUN\t_\t_\t_\t_\t_\t_\n")
+    assert main(["heads", "--conllu", str(path), "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    # Three marks and one empty node in the first sentence; à and le share a word with one another, and no relation.
+    assert f"Left out of {path}: 3 punctuation marks, 1 empty node" in notes
+    assert any(note.startswith(f"2 multiword tokens of {path} are read as they are written") for note in notes)
+    assert any(note.startswith("1 text was left out: sentence 3 of") for note in notes)
+    path.write_text("1\tcat\tcat\tNOUN\t_\t_\t_\t_\t_\t_\n")
+    assert "sentence 1 of" in attn("heads", "--conllu", str(path), code=3)
 
 
 def test_a_saved_record_gives_the_same(attn: Run, tmp_path: Path) -> None:
