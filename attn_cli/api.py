@@ -93,7 +93,7 @@ class Inspector:
             source_language: the text's, for models that are told: `en`.
             target_language: the target's.
             truncate: cut a text that is too long for the model.
-            verify: check softmax(scores) . values against what the layers computed.
+            verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             **selection: fields of `attn_cli.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...;
                 whole numbers as such, too: `layer=2`.
 
@@ -131,7 +131,7 @@ class Inspector:
             source_language: the text's, for models that are told: `en`.
             target_language: the language to translate into: `fr`.
             truncate: cut a text that is too long for the model.
-            verify: check softmax(scores) . values against what the layers computed.
+            verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             **selection: as in `inspect`.
 
         Returns:
@@ -208,7 +208,7 @@ class Inspector:
             source_language: the text's, for models that are told: `en`.
             target_language: the target's.
             truncate: cut a text that is too long for the model.
-            verify: check softmax(scores) . values against what the layers computed.
+            verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             **selection: as in `inspect`.
 
         Returns:
@@ -246,7 +246,7 @@ class Inspector:
             source_language: the texts', for models that are told: `en`.
             target_language: the target's.
             truncate: cut texts that are too long for the model.
-            verify: check softmax(scores) . values against what the layers computed.
+            verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             **selection: as in `inspect`.
 
         Returns:
@@ -290,7 +290,7 @@ class Inspector:
             source_language: the text's, for models that are told: `en`.
             target_language: the target's.
             truncate: cut a text that is too long for the model.
-            verify: check softmax(scores) . values against what the layers computed.
+            verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             **selection: as in `inspect`; `head="2.5"`, or else the most focused head is taken.
 
         Returns:

@@ -19,6 +19,7 @@ import numpy as np
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
 from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float, Int
+from attn_cli.verified import OutputCheck
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -309,7 +310,8 @@ class Request:
     steps: bool = False
     """Also give queries, keys and values, and the scores with them."""
     verify: bool = False
-    """Recompute softmax(scores) . values and report the largest difference from what the layer itself computed."""
+    """Recompute softmax(scores) . values and report the largest difference from what the layer itself computed; and
+    report how far the model's output is from that of a plain run."""
 
 
 @dataclass(frozen=True)
@@ -321,9 +323,12 @@ class Report:
     """
 
     verified: float | None = None
-    """Largest absolute difference found by `Request.verify`; None when it was not asked for."""
+    """Largest absolute difference between softmax(scores) . values and what the layers computed; None where
+    `Request.verify` was not asked for, or the layers do more than that."""
     notes: tuple[str, ...] = ()
     """Things a reader of the result must know, one sentence each."""
+    output: OutputCheck | None = None
+    """How far the model's output is from that of a plain run; None where that was not asked for, or not possible."""
 
     def __post_init__(self) -> None:
         if self.verified is not None and not math.isfinite(self.verified):

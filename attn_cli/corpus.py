@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Protocol, TypeVar, runtime_checkable
 
 from attn_cli.blocks import Batch, Companion, Eat, Report, Request, Source, Together
+from attn_cli.verified import OutputCheck, largest
 
 __all__ = ["Collect", "gather", "groups"]
 
@@ -59,7 +60,7 @@ def gather(
     Args:
         sources: texts given to one model, read as they are needed.
         collect: takes the sums.
-        verify: also check the weights against what the layers computed, one text at a time.
+        verify: also run the model without attn, and compare, one text at a time.
         advance: told how many texts are done, each time some are.
         stopped: whether to stop before the next group.
 
@@ -74,6 +75,7 @@ def gather(
     notes: Counter[str] = Counter()
     done = 0
     verified: list[float] = []
+    outputs: list[OutputCheck | None] = []
     while not stopped() and (window := list(islice(rest, WINDOW))):
         request = replace(collect.request(window[0]), verify=verify)
         most = MOST_TOKENS_CPU if window[0].model.device == "cpu" else MOST_TOKENS
@@ -84,11 +86,12 @@ def gather(
                     done += 1
                     notes.update(set(report.notes))
                     verified += [] if report.verified is None else [report.verified]
+                    outputs.append(report.output)
                 advance(len(group))
                 if stopped():
                     break
     every = tuple(note for note, count in notes.items() if count == done)
-    return Report(max(verified, default=None), notes=(*every, *_told(notes, done)))
+    return Report(max(verified, default=None), (*every, *_told(notes, done)), largest(outputs))
 
 
 def _run(groups: Sequence[Sequence[Source]], request: Request) -> Generator[tuple[Sequence[Source], Together | None]]:

@@ -13,7 +13,8 @@ Raise one of these where the fault is found; `attn_cli.cli.app` is the only plac
 | 5         | `ModelError`        | the model cannot be found, read or inspected                       |
 | 6         | `OutputError`       | the result cannot be written                                       |
 | 7         | `MemoryLimitError`  | the answer would not fit in memory                                 |
-| 8         | `ExactnessError`    | the weights found are not attention weights: nothing can be shown  |
+| 8         | `ExactnessError`    | the weights found are not attention weights, or the model's output |
+|           |                     | is another one without attn: nothing can be shown                  |
 | 130       |                     | interrupted with Ctrl-C                                            |
 | 141       |                     | nobody reads the output any more (`head` has seen enough)          |
 """
@@ -113,6 +114,6 @@ class MemoryLimitError(AttnError):
 
 
 class ExactnessError(AttnError):
-    """The weights found are not attention weights."""
+    """The weights found are not attention weights, or not those that the model computes without attn."""
 
     exit_code = 8

@@ -94,7 +94,7 @@ def look(source: Source, selection: Selection, *, keep: bool, verify: bool = Fal
         source: a text given to a model, or a record of one.
         selection: what to look at.
         keep: also keep the maps.
-        verify: also check the weights against what the layers computed.
+        verify: also run the model without attn, and compare.
 
     Raises:
         SelectionError: something selected is not there.

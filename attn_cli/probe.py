@@ -76,7 +76,7 @@ def probe(
         selection: kind, layers and heads to look at; a token is a unit here, whatever it says.
         seed: what the tokens are drawn from.
         found: what was found in a text, into which induction and duplicate scores and the control are put.
-        verify: also check the weights against what the layers computed.
+        verify: also run the model without attn, and compare.
 
     Raises:
         UsageError: another measure than weights is asked for.

@@ -26,6 +26,7 @@ from attn_cli.blocks import (
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
 from attn_cli.selection import Selection
 from attn_cli.shapes import Float, Int
+from attn_cli.verified import OutputCheck
 
 __all__ = ["AttentionMap", "Record", "Selection", "check_rows"]
 
@@ -146,11 +147,13 @@ class Record:
     target: Tokens | None
     maps: tuple[AttentionMap, ...]
     verified: float | None = None
-    """Largest absolute difference found by `--verify`."""
+    """Largest absolute difference between softmax(scores) . values and what the layers computed (`--verify`)."""
     notes: tuple[str, ...] = ()
     selection: Selection = field(default_factory=Selection)
     """What was asked for, so that showing the record again shows the same."""
     tool_version: str = ""
+    output: OutputCheck | None = None
+    """How far the model's output was from that of a plain run (`--verify`)."""
 
     def __post_init__(self) -> None:
         if len(self._by_place) != len(self.maps):
@@ -184,7 +187,15 @@ class Record:
             ExactnessError: maps and tokens disagree.
         """
         return cls(
-            source.model, source.source, source.target, maps, report.verified, report.notes, selection, __version__
+            source.model,
+            source.source,
+            source.target,
+            maps,
+            report.verified,
+            report.notes,
+            selection,
+            __version__,
+            report.output,
         )
 
     @cached_property
@@ -225,7 +236,7 @@ class Record:
                     raise SelectionError("This record holds no scores", "Save it again with --scores")
                 for block in map_.blocks(heads):
                     eat(block)
-        return Report(verified=self.verified, notes=self.notes)
+        return Report(self.verified, self.notes, self.output)
 
     def __repr__(self) -> str:
         layers = f"{len(self.maps)} layer{'' if len(self.maps) == 1 else 's'}"

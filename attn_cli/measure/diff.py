@@ -183,7 +183,7 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
         a: a text given to a model, or a record of one.
         b: another, of a model with as many layers and heads.
         selection: kind, layers, heads, units and the query to compare.
-        verify: also check the weights against what the layers computed.
+        verify: also run the model without attn, and compare.
 
     Raises:
         SelectionError: a kind, layer, head or word is not there, or has no counterpart.

@@ -51,7 +51,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
         source: a text given to a model.
         selection: which query, and of which heads. Where the query is a word that stands in several places, its first
             is taken; where it has several pieces, its last, for which a decoder has read the whole word.
-        verify: also check the weights of all heads looked at against what their layers computed.
+        verify: also run the model without attn, and compare.
 
     Raises:
         UsageError: no query is named, or several are.

@@ -86,7 +86,7 @@ def find(
         start: the word that looks (a query): `it`, `it#2`, a position, or several with commas.
         end: the word that is looked at (a key), in the same form.
         both: also the other way round.
-        verify: also check the weights against what the layers computed.
+        verify: also run the model without attn, and compare.
 
     Raises:
         SelectionError: a kind, layer, head or word is not there, or the words make too many pairs.

@@ -213,6 +213,7 @@ class CollectHeads:
                 report.notes,
                 self.selection,
                 __version__,
+                report.output,
             ),
             kind=self.plan.kind,
             heads=self.result(),
@@ -230,7 +231,7 @@ def find_heads(source: Source, selection: Selection, *, verify: bool = False) ->
     Args:
         source: a text given to a model, or a record of one.
         selection: kind, layers, heads and units to look at.
-        verify: also check the weights against what the layers computed.
+        verify: also run the model without attn, and compare.
 
     Raises:
         SelectionError: a kind, layer or head is not there.

@@ -39,7 +39,16 @@ from attn_cli.models.replaced import modules_kept
 from attn_cli.models.slices import Slicer
 from attn_cli.shapes import Float
 
-__all__ = ["LOAD_WITH", "anatomy_of", "captured_by", "left_as_found", "stacks", "stream"]
+__all__ = [
+    "LOAD_WITH",
+    "anatomy_of",
+    "captured_by",
+    "left_as_found",
+    "plain_attention",
+    "set_attention",
+    "stacks",
+    "stream",
+]
 
 LOAD_WITH = "eager"
 """What to pass as `attn_implementation` when loading. Every family takes it; families that use transformers'
@@ -68,6 +77,24 @@ def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
         ModelError: the model has no attention.
     """
     return anatomy_of(model).stacks
+
+
+def plain_attention(model: PreTrainedModel) -> str:
+    """The attention implementation that transformers chooses for this model where it is told nothing.
+
+    Modules of older code keep the one that they were loaded with.
+    """
+    if captured_by(model) == "hooks":
+        return str(model.config._attn_implementation)  # noqa: SLF001 - there is no public name
+    return model.get_correct_attn_implementation(None)
+
+
+def set_attention(model: PreTrainedModel, implementation: str) -> None:
+    """Let a model and the models that it is made of run with this attention implementation, where they know it."""
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            known = implementation == "eager" or module.get_correct_attn_implementation(None) == implementation
+            module.config._attn_implementation = implementation if known else "eager"  # noqa: SLF001
 
 
 def stream(

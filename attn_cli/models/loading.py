@@ -54,7 +54,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def faults_told(problem: str, remedy: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def faults_told(problem: str, remedy: str = "", passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Whatever transformers or tokenizers raise becomes an error of one sentence; attn's own errors pass.
 
     They raise nearly every kind there is, down to a bare `Exception` (tokenizers), for files that do not fit each other

@@ -14,6 +14,8 @@ from transformers import PreTrainedModel
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Together, Tokens
 from attn_cli.models import capture
 from attn_cli.models.loading import faults_told, quiet
+from attn_cli.models.plain import Outputs, Plain, check_output, watch_output
+from attn_cli.models.tested import is_tested
 from attn_cli.models.together import NotTogetherError, pad, run_together
 
 __all__ = ["Prepared"]
@@ -30,6 +32,8 @@ class Prepared:
     notes: tuple[str, ...]
     module: PreTrainedModel
     inputs: Mapping[str, torch.Tensor]
+    plain: Plain
+    """How to run the model on the same text without attn."""
 
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the model, and hand each block of its attention to `eat`.
@@ -39,12 +43,34 @@ class Prepared:
             ExactnessError: what it gave are not attention weights.
         """
         problem = f"{self.model.name} could not be run on this text"
-        try:
-            with quiet(), faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed"):
-                report = capture.stream(self.module, self.inputs, request, _carrying(eat))
-        except _CarriedError as carried:
-            raise carried.fault from carried.fault.__cause__
-        return replace(report, notes=self.notes + report.notes)
+        checked = Report()
+        with quiet():
+            try:
+                with (
+                    faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed"),
+                    watch_output(self.module) as seen,
+                ):
+                    report = capture.stream(self.module, self.inputs, request, _carrying(eat))
+            except _CarriedError as carried:
+                raise carried.fault from carried.fault.__cause__
+            if request.verify or self._is_new:
+                checked = self._check(request, seen[-1])
+        return replace(report, notes=self.notes + report.notes + checked.notes, output=checked.output)
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether nobody has ever seen this model give the output that it gives without attn."""
+        return not is_tested(self.module) and self.module not in _checked
+
+    def _check(self, request: Request, seen: Outputs | None = None) -> Report:
+        """Hold the model's output against that of a plain run.
+
+        Raises:
+            ExactnessError: they differ by more than rounding.
+        """
+        report = check_output(self.module, self.inputs, self.plain, request, seen, self.model.name)
+        _checked.add(self.module)
+        return report
 
     def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
         """Run groups of texts, each at once, where the family allows it; see `blocks.Companion`.
@@ -61,6 +87,10 @@ class Prepared:
             padded = (pad([source.inputs for source in group], padding) for group in own)
             remedy = "Set ATTN_DEBUG=1 to see where transformers failed"
             notes: list[str] = []
+            at_first: tuple[str, ...] = ()
+            if self._is_new:
+                with quiet():
+                    at_first = self._check(request).notes
             try:
                 with (
                     quiet(),
@@ -68,8 +98,11 @@ class Prepared:
                     closing(run_together(self.module, padded, request, notes.append)) as found,
                 ):
                     for batches, group in zip(found, own, strict=True):
-                        yield batches, [Report(notes=(*source.notes, *dict.fromkeys(notes))) for source in group]
-                        done += 1
+                        yield (
+                            batches,
+                            [Report(notes=(*source.notes, *at_first, *dict.fromkeys(notes))) for source in group],
+                        )
+                        done, at_first = done + 1, ()
             except NotTogetherError:
                 _alone.add(self.module)
         yield from repeat(None, len(groups) - done)
@@ -77,6 +110,8 @@ class Prepared:
 
 _alone: WeakSet[PreTrainedModel] = WeakSet()
 """Models that have shown that their texts must be run one at a time."""
+_checked: WeakSet[PreTrainedModel] = WeakSet()
+"""Models whose output was held against that of a plain run, or could not be."""
 
 
 class _CarriedError(BaseException):

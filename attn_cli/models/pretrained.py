@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from attn_cli.models.loading import (
     read_tokenizer,
 )
 from attn_cli.models.pieces import Pieces, wordlike
+from attn_cli.models.plain import Plain
 from attn_cli.models.prepared import Prepared
 from attn_cli.models.replaced import modules_kept
 from attn_cli.models.tokenizing import encode, names_of, spell, tokenizer_faults_told, written
@@ -102,6 +103,7 @@ class Pretrained:
         self.model: PreTrainedModel = body
         """What is run: the model without the head that only its output needs."""
         self.two_sided = "cross" in stacks
+        self._saved = model
         self._whole = model if self.two_sided else body  # the head knows how the decoder's input is made
         self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
         self._complete = complete
@@ -161,7 +163,13 @@ class Pretrained:
             notes=self.notes + tuple(dict.fromkeys(notes)),
             module=self.model,
             inputs=tensors,
+            plain=Plain(self._saved, lambda: self._plainly(text, pair)),
         )
+
+    def _plainly(self, text: str, pair: str | None) -> Mapping[str, torch.Tensor]:
+        """What transformers' users give the model of a text."""
+        found: Any = self.tokenizer(text, pair, return_tensors="pt")
+        return {name: value.to(self.model.device) for name, value in found.items() if isinstance(value, torch.Tensor)}
 
     def _tensors(self, source: Pieces) -> dict[str, torch.Tensor]:
         """What the model is given of the text."""
@@ -202,7 +210,8 @@ class Pretrained:
         tensors = self._tensors(pieces)
         if self.two_sided:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
-        return Prepared(self.info, pieces.tokens(), None, self.notes, self.model, tensors)
+        plain = Plain(self._saved, lambda: tensors)
+        return Prepared(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain)
 
     def translate(
         self,

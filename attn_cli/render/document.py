@@ -17,9 +17,20 @@ from attn_cli.record import AttentionMap, Record
 from attn_cli.render.schema import SCHEMA_VERSION, fault
 from attn_cli.selection import Kind, Measure, Rows, Selection
 from attn_cli.shapes import Int
+from attn_cli.verified import OutputCheck
 from attn_cli.words import Units
 
-__all__ = ["Document", "begin", "describe", "describe_finding", "describe_text", "head_rows", "make_map", "restore"]
+__all__ = [
+    "Document",
+    "begin",
+    "describe",
+    "describe_checks",
+    "describe_finding",
+    "describe_text",
+    "head_rows",
+    "make_map",
+    "restore",
+]
 
 Document = dict[str, Any]
 
@@ -84,9 +95,15 @@ def _asked(record: Record, units: Mapping[str, str]) -> Document:
     return {
         "selection": asdict(record.selection),
         "units": dict(units),
-        "verified": record.verified,
+        **describe_checks(record),
         "notes": list(record.notes),
     }
+
+
+def describe_checks(record: Record) -> Document:
+    """What `--verify` found."""
+    output = record.output
+    return {"verified": record.verified, "verified_output": None if output is None else asdict(output)}
 
 
 def describe_text(record: Record) -> Document:
@@ -198,7 +215,13 @@ def restore(document: Mapping[str, Any], name: str) -> Record:
         notes=tuple(document["notes"]),
         selection=Selection(**document["selection"]),
         tool_version=document["tool"]["version"],
+        output=_read_output(document.get("verified_output")),
     )
+
+
+def _read_output(found: Mapping[str, Any] | None) -> OutputCheck | None:
+    """None where nothing was compared; older records do not know of it."""
+    return None if found is None else OutputCheck(**{**found, "compared": tuple(found["compared"])})
 
 
 def _read_model(model: Mapping[str, Any], name: str) -> ModelInfo:

@@ -59,10 +59,24 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
     if sinks:
         share = float(np.mean(sinks))
         said.append(f"A learned sink takes {share:.2f} of the average row; the weights sum to the rest.")
-    if record.verified is not None:
-        said.append(f"Verified: softmax(scores)·values is what the layers computed, within {record.verified:.1e}.")
+    if checks := _verified(record):
+        said.append(f"Verified: {' and '.join(checks)}.")
     lines = caption_lines(" ".join(said), screen)
     return [drawing(lines)] if lines else []
+
+
+def _verified(record: Record) -> list[str]:
+    """What `--verify` found, each in half a sentence."""
+    checks = []
+    if record.verified is not None:
+        checks.append(f"softmax(scores)·values is what the layers computed, within {record.verified:.1e}")
+    if record.output is not None:
+        what = ", ".join(record.output.compared)
+        checks.append(
+            f"the {what} is that of the model without attn ({record.output.attention} attention), within "
+            f"{record.output.difference:.1e}"
+        )
+    return checks
 
 
 def _path(kind: Kind, stacks: Container[Kind]) -> str:

@@ -66,7 +66,9 @@ def test_a_corpus_is_one_finding(attn: Run, corpus: str) -> None:
 
 def test_a_corpus_is_verified_and_says_what_is_hidden(attn: Run, corpus: str) -> None:
     assert found(attn, "--file", corpus, "--model", "MODEL")["verified"] is None
-    assert 0 < found(attn, "--file", corpus, "--model", "MODEL", "--verify")["verified"] < 1e-5
+    verified = found(attn, "--file", corpus, "--model", "MODEL", "--verify")
+    assert 0 < verified["verified"] < 1e-5
+    assert 0 < verified["verified_output"]["difference"] < 1e-5
     shown = " ".join(attn("heads", "--file", corpus, "--model", "MODEL", "--verify", "--no-special").split())
     assert "Without special tokens: the rest of each row is renormalised" in shown
     assert "Verified: softmax(scores)·values is what the layers computed" in shown

@@ -83,10 +83,16 @@ def test_verify_prints_the_largest_difference(attn: Run) -> None:
     document = inspect_json(attn, "--layer", "3", "--verify")
     assert 0 < document["verified"] < 1e-5
     shown = attn("inspect", SENTENCE, "--model", "MODEL", "--layer", "3", "--verify")
-    (line,) = (line for line in shown.splitlines() if line.startswith("Verified"))
-    assert line == f"Verified: softmax(scores)·values is what the layers computed, within {document['verified']:.1e}."
+    output = document["verified_output"]
+    assert (output["compared"], output["attention"]) == (["last hidden state"], "sdpa")
+    assert 0 < output["difference"] < 1e-5
+    assert (
+        f"Verified: softmax(scores)·values is what the layers computed, within {document['verified']:.1e} and the last "
+        f"hidden state is that of the model without attn (sdpa attention), within {output['difference']:.1e}."
+    ) in " ".join(shown.split())
     assert "Verified" not in attn("inspect", SENTENCE, "--model", "MODEL", "--layer", "3")
-    assert inspect_json(attn, "--layer", "3")["verified"] is None
+    without = inspect_json(attn, "--layer", "3")
+    assert without["verified"] is without["verified_output"] is None
 
 
 @pytest.mark.parametrize("selection", [["--query", "it"], ["--scores"], ["--grid"], ["--no-special", "--no-sink"]])

@@ -12,7 +12,7 @@ from rich.console import Group
 from attn_cli.measure.diff import Differences, HeadChange, Overlay
 from attn_cli.record import Record
 from attn_cli.render.csv import Cell
-from attn_cli.render.document import Document, describe_text
+from attn_cli.render.document import Document, describe_checks, describe_text
 from attn_cli.render.finding import Finding
 from attn_cli.render.findings.diff_heads import SAME, DiffSort, ordered, overview
 from attn_cli.render.findings.diff_rows import rows_of_words
@@ -70,7 +70,7 @@ class DiffView(Finding):
         sides = [(axis, *(getattr(plan, name) for plan in plans)) for name, axis in self._axes()]
         return {
             "kind": plans[0].kind,
-            "other": {**describe_text(found.b), "verified": found.b.verified, "notes": list(found.b.notes)},
+            "other": {**describe_text(found.b), **describe_checks(found.b), "notes": list(found.b.notes)},
             **{
                 name: [
                     {

@@ -16,6 +16,7 @@ from attn_cli.render.labels import clipped
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, caption_lines, drawing, flow
 from attn_cli.render.screen import Screen
 from attn_cli.render.tables import model_line
+from attn_cli.verified import largest
 
 __all__ = ["models", "texts"]
 
@@ -29,10 +30,11 @@ def models(found: Differences, screen: Screen) -> list[RenderableType]:
         for name, record in zip("AB", (found.a, found.b), strict=True)
     ]
     verified = [record.verified for record in (found.a, found.b) if record.verified is not None]
+    output = largest(record.output for record in (found.a, found.b))
     said = "Heads are compared by their numbers: in models trained apart, those need not do the same."
     return [
         *(lines[:1] if same else lines),
-        *remarks(replace(found.a, verified=max(verified, default=None)), kind, screen),
+        *remarks(replace(found.a, verified=max(verified, default=None), output=output), kind, screen),
         *([] if same else [drawing(caption_lines(said, screen))]),
     ]
 

@@ -140,6 +140,7 @@ class NumbersView:
             **dict.fromkeys(("model", "source", "target", "selection")),
             "units": UNITS,
             "verified": None,
+            "verified_output": None,
             "notes": [],
             "query": None,
             "head": None,
