@@ -26,6 +26,7 @@ ORDER = (
     "silence",
     "shapes",
     "selection",
+    "verified",
     "blocks",
     "record",
     "words",
@@ -54,6 +55,7 @@ MODELS_MAY_IMPORT = {
     "blocks",
     "record",
     "words",
+    "verified",
     "models",
 }
 

@@ -112,7 +112,7 @@ class ModelOptions:
         bool, _model("--trust-remote-code", help="Run Python code that comes with the model.")
     ] = False
     allow_pickle: Annotated[bool, _model("--allow-pickle", help="Read pickled weights, which can run code.")] = False
-    verify: Annotated[bool, _model("--verify", help="Hold the layers and the output against the model without attn.")] = False
+    verify: Annotated[bool, _model("--verify", help="Compare with a plain run of the model, without attn.")] = False
 
 
 @dataclass(frozen=True)

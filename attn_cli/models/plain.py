@@ -24,7 +24,7 @@ from attn_cli.models import capture
 from attn_cli.models.loading import faults_told
 from attn_cli.verified import OutputCheck
 
-__all__ = ["Outputs", "Plain", "check_output", "watch_output"]
+__all__ = ["Outputs", "Plain", "check_output", "held_against", "watch_output"]
 
 NAMES = {
     "last_hidden_state": "last hidden state",
@@ -155,9 +155,9 @@ class _Check:
         elif seen is None:
             seen = self._captured(self._inputs)
         first = self._run(given, own)
-        gap, told = _gap(seen, first), own
+        gap, told = held_against(seen, first), own
         if not gap.is_rounding:
-            if not _gap(first, self._run(given, own)).is_rounding:
+            if not held_against(first, self._run(given, own)).is_rounding:
                 raise ModelError(f"{self._name} gives another output in each run")
             gap, told, more = self._held_against_eager(seen, first, given, gap, own)
             notes += more
@@ -178,7 +178,7 @@ class _Check:
         what = " and ".join(gap.compared)
         if own != "eager" and (self._half or _has_experts(self._model)):
             eager = self._run(given, "eager")
-            again, apart = _gap(seen, eager), _gap(first, eager)
+            again, apart = held_against(seen, eager), held_against(first, eager)
             if again.is_rounding or min(gap.difference, again.difference) <= 2 * apart.difference:
                 note = (
                     f"By rounding alone, the {what} differs by {apart.difference:.1e} between transformers' {own} "
@@ -252,7 +252,7 @@ def _cut(given: Mapping[str, torch.Tensor], most: int) -> dict[str, torch.Tensor
     return {name: tensor[:, :most] if tensor.ndim > 1 else tensor for name, tensor in given.items()}
 
 
-def _gap(one: Outputs, other: Outputs) -> _Gap:
+def held_against(one: Outputs, other: Outputs) -> _Gap:
     """How far a run is from another, which is the measure.
 
     Raises:

@@ -17,6 +17,7 @@ from attn_cli.blocks import Alignment, ModelInfo, Stack, Token, Tokens, Word
 from attn_cli.record import AttentionMap, Record
 from attn_cli.render.schema import schema
 from attn_cli.selection import Kind, Measure, Selection, SortKey
+from attn_cli.verified import OutputCheck
 from tests.samples import softmax
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=13)
@@ -156,6 +157,12 @@ def records(draw: st.DrawFn) -> Record:
         notes=tuple(draw(st.lists(TEXT, max_size=2))),
         selection=draw(selections()),
         tool_version=draw(st.text(st.characters(categories=["Nd", "Ll"]), min_size=1, max_size=5)),
+        output=draw(
+            st.none()
+            | st.builds(
+                OutputCheck, st.floats(0, 1), st.lists(TEXT, max_size=2).map(tuple), st.sampled_from(["sdpa", "eager"])
+            )
+        ),
     )
 
 

@@ -45,6 +45,13 @@ def test_samples(record: Record) -> None:
     assert same(from_json(to_json(record)), replace(record, tool_version=__version__))
 
 
+def test_a_record_of_before_the_output_was_compared() -> None:
+    document = orjson.loads(to_json(replace(encoder_record(), verified=0.25)))
+    del document["verified_output"]
+    record = from_json(orjson.dumps(document))
+    assert (record.verified, record.output) == (0.25, None)
+
+
 def test_every_part_of_a_selection_is_in_the_schema() -> None:
     described = orjson.loads(schema())["$defs"]["selection"]
     assert set(described["properties"]) == {field.name for field in fields(Selection)} == set(described["required"])

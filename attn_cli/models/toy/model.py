@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +62,7 @@ class Toy:
     """
 
     def __init__(self, folder: ToyFolder) -> None:
+        self._folder = folder.path
         self.shape = folder.shape
         weights = folder.weights()
         self.network = build(self.shape, weights)
@@ -111,6 +113,7 @@ class Toy:
             target=None if written is None else written.tokens(),
             notes=tuple(dict.fromkeys(notes)),
             network=self.network,
+            folder=self._folder,
             ids=source.ids,
             read=None if written is None else written.ids[:-1],
         )
@@ -133,7 +136,7 @@ class Toy:
                 "positions for",
                 "Give fewer",
             )
-        return Prepared(self.info, pieces.tokens(), None, (), self.network, pieces.ids, None)
+        return Prepared(self.info, pieces.tokens(), None, (), self.network, self._folder, pieces.ids, None)
 
     def translate(
         self,
@@ -283,6 +286,7 @@ class Prepared:
     target: Tokens | None
     notes: tuple[str, ...]
     network: Transformer | recurrent.Recurrent
+    folder: Path
     ids: tuple[int, ...]
     read: tuple[int, ...] | None
     """What the decoder reads: the start token, then all tokens of the target but the last."""
@@ -341,11 +345,18 @@ class Prepared:
             )
 
         ids = np.asarray([self.ids])
+        states = None
         if self.read is not None:
-            self.network.states(ids, np.asarray([self.read]), see)
+            states = self.network.states(ids, np.asarray([self.read]), see)
         elif isinstance(self.network, Transformer):
-            self.network.encode(ids, ids != PAD, see)
-        return Report(verified=largest if request.verify else None, notes=self.notes)
+            states = self.network.encode(ids, ids != PAD, see)
+        output = None
+        if request.verify and isinstance(self.network, Transformer) and states is not None:
+            # Imported late, since it brings torch and transformers.
+            from attn_cli.models.marian import check_output
+
+            output = check_output(self.folder, self.ids, self.read, states)
+        return Report(largest if request.verify else None, self.notes, output)
 
     def _norms(
         self, kind: Kind, layer: int, heads: tuple[int, ...], values: Float[np.ndarray, "1 every key dim"]

@@ -94,6 +94,8 @@ def test_it_streams_only_what_is_asked_for(tmp_path: Path) -> None:
     assert [(block.kind, block.layer, block.heads) for block in blocks] == [("encoder", 1, (3, 7))]
     assert blocks[0].scores is None
     assert report.verified == pytest.approx(0, abs=1e-6)
+    assert report.output is not None
+    assert 0 < report.output.difference < 1e-4
     whole, _ = streamed(model.prepare(TEXT), Request(heads={"encoder": {1: tuple(range(11))}}))
     assert np.array_equal(whole[0].weights[[3, 7]], blocks[0].weights)
 
