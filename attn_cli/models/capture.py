@@ -308,6 +308,8 @@ class _Run:
         piece = call.slice(self._slicer, start, stop, watch=request.scores or request.verify or request.steps)
         if not self.delivery.wants(place.kind, start, stop):
             return piece.output
+        if self._slicer.gaps:
+            self.delivery.note_gaps()
         self.delivery.deliver(
             place,
             start,

@@ -182,6 +182,13 @@ class Delivery:
             "mixing its heads, say); those shown are as the softmax gives them"
         )
 
+    def note_gaps(self) -> None:
+        """Take note that not all keys between the first and the last that a query sees are seen."""
+        self.note(
+            f"Between the keys that a word sees, masks of the family {self.family} hide others: these have weight 0.00 "
+            "and are counted as visible keys in focus"
+        )
+
     def note(self, text: str) -> None:
         """Take note of something that a reader of the result must know, once."""
         self._notes[text] = None

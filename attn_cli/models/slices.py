@@ -7,7 +7,7 @@ import torch
 
 from attn_cli.shapes import Bool, Float, Int
 
-__all__ = ["Slicer", "additive", "hull"]
+__all__ = ["Slicer", "additive", "has_gaps", "hull"]
 
 
 def hull(seen: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*texts query 2"]:
@@ -19,6 +19,12 @@ def hull(seen: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*text
     result = torch.stack((first, last), dim=-1) * seen.any(dim=-1, keepdim=True)
     array: Int[np.ndarray, "*texts query 2"] = result.cpu().numpy()
     return array
+
+
+def has_gaps(seen: Bool[torch.Tensor, "head query key"], visible: Int[np.ndarray, "query 2"]) -> bool:
+    """Whether any head's query fails to see a key between the first and the last that are seen."""
+    counts: Int[np.ndarray, "head query"] = seen.sum(dim=-1).cpu().numpy()
+    return bool((counts != visible[:, 1] - visible[:, 0]).any())
 
 
 def additive(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -42,6 +48,8 @@ class Slicer:
 
     def __init__(self) -> None:
         self._strip: Float[torch.Tensor, "query key"] | None = None
+        self.gaps = False
+        """Whether the last mask hid keys between those that are seen."""
 
     def cut(
         self,
@@ -66,6 +74,7 @@ class Slicer:
         Returns:
             the additive mask, cut to the first keys; how many keys these are; and what each query can see.
         """
+        self.gaps = False
         if mask is None:
             last = np.minimum(np.arange(start, stop) + 1, keys) if causal else np.full(stop - start, keys)
             visible = np.stack((np.zeros_like(last), last), axis=1)
@@ -76,7 +85,9 @@ class Slicer:
         part = mask[..., :keys] if mask.shape[2] == 1 else mask[:, :, start:stop, :keys]
         floor = torch.finfo(like.dtype).min
         seen = part if part.dtype == torch.bool else part > floor / 2
-        visible = hull(seen.flatten(0, 1).any(dim=0).expand(stop - start, keys))
+        seen = seen.flatten(0, 1).expand(-1, stop - start, keys)
+        visible = hull(seen.any(dim=0))
+        self.gaps = has_gaps(seen, visible)
         # A query that can see nothing (padding) weighs all keys alike, so none may be cut off there.
         width = keys if (visible[:, 1] == 0).any() else int(visible[:, 1].max())
         part = part[..., :width]

@@ -118,6 +118,8 @@ def test_weights_scores_and_output_are_the_models_own(family: Family) -> None:
                     assert_close(exponents / exponents.sum() * (1 - sinks.get(query, 0)), weights[query])
     assert streamed.report.verified is None or 0 < streamed.report.verified < EXACT
     assert (streamed.report.verified is None) == (family.name == "granite_swa")
+    indexed = any(name.startswith("index_") for name in family.options)
+    assert any("hide others" in note for note in streamed.report.notes) == indexed
     for block in streamed.blocks:
         for array in (block.weights, block.scores):
             assert array is not None
