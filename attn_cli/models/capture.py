@@ -32,6 +32,7 @@ from attn_cli.models.anatomy import Anatomy, Place, dissect
 from attn_cli.models.call import AttentionCall
 from attn_cli.models.delivery import Delivery, every_span
 from attn_cli.models.interface import NAME, in_place_of_sdpa
+from attn_cli.models.offloaded import check_weights_present
 from attn_cli.models.older import watch_older_layers
 from attn_cli.models.parts import parts_of
 from attn_cli.models.projections import FEW, Projections, value_norms
@@ -112,10 +113,12 @@ def stream(
         rows: the most queries in one block; by default as many as make a block of a dozen megabytes, but at least 16.
 
     Raises:
-        ModelError: a layer asked for gave no attention, or the inputs are not a batch of one.
+        ModelError: a layer asked for gave no attention, the inputs are not a batch of one, or the model's weights are
+            not in memory.
         ExactnessError: what was found are not attention weights.
     """
     keep_freed()
+    check_weights_present(model)
     delivery = Delivery(model.config.model_type, anatomy_of(model), inputs, request, eat, rows)
     run = _Run(model, delivery, _projections(model, inputs) if request.norms else {})
     _pass(model, inputs, run)

@@ -27,6 +27,7 @@ from attn_cli.models.loading import (
     read_model,
     read_tokenizer,
 )
+from attn_cli.models.offloaded import check_weights_present
 from attn_cli.models.pieces import Pieces, wordlike
 from attn_cli.models.plain import Plain
 from attn_cli.models.prepared import Prepared
@@ -79,7 +80,7 @@ class Pretrained:
     """A transformers model and its tokenizer, ready for text.
 
     Raises:
-        ModelError: the model has no attention.
+        ModelError: the model has no attention, or weights that are not in memory.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Pretrained:
         *,
         complete: bool = True,
     ) -> None:
+        check_weights_present(model)
         body: Any = model.base_model
         if "input_ids" not in inspect.signature(body.forward).parameters:  # BART's decoder alone has a mere shell there
             body = model
@@ -230,6 +232,7 @@ class Pretrained:
             MemoryLimitError: memory ran out.
         """
         self._check_writes()
+        check_weights_present(self._whole)
         with quiet():
             told = self._tell(languages, texts=texts)
             read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]

@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from attn_cli.errors import ModelError
 from attn_cli.models.anatomy import Place
 from attn_cli.models.call import AttentionCall
+from attn_cli.models.offloaded import REMEDY
 from attn_cli.shapes import Float
 
 __all__ = ["FEW", "Projections", "value_norms"]
@@ -69,7 +70,7 @@ def value_norms(
         family: the model's, for messages.
 
     Raises:
-        ModelError: there is no projection that is given the context vectors as they are.
+        ModelError: there is no projection that is given the context vectors as they are, or it is not in memory.
     """
     module = found.get((place.kind, place.layer))
     if module is None:
@@ -79,6 +80,11 @@ def value_norms(
             "Choose another --measure, or another model",
         )
     weight: Any = module.weight
+    if weight.is_meta:
+        raise ModelError(
+            f"The output projection of {place.kind} layer {place.layer} is offloaded, so norms cannot be measured",
+            REMEDY,
+        )
     weight = weight.T if isinstance(module, Conv1D) else weight
     size, group = call.value.shape[3], call.query.shape[1] // call.value.shape[1]
     rows = [

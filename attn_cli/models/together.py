@@ -27,6 +27,7 @@ from attn_cli.models.afterwards import Afterwards, changed_output
 from attn_cli.models.anatomy import Anatomy, Place, own_function
 from attn_cli.models.capture import HALF, anatomy_of, left_as_found
 from attn_cli.models.interface import NAME, in_place_of_sdpa, running
+from attn_cli.models.offloaded import check_weights_present
 from attn_cli.models.slices import additive, hull
 from attn_cli.record import check_rows
 from attn_cli.shapes import Float, Int
@@ -176,9 +177,11 @@ def run_together(
 
     Raises:
         NotTogetherError: this model must be given one text at a time.
+        ModelError: weights are not in memory.
         ExactnessError: what was found are not attention weights.
     """
     keep_freed()
+    check_weights_present(model)
     anatomy = anatomy_of(model)
     wanted = {module: site for module, site in anatomy.sites.items() if _asked(site.places, request)}
     # (Older code in a layer that is not asked for may feel the padding all the same: BigBird-Pegasus chooses its
