@@ -1,8 +1,10 @@
 """Text that a model or a user wrote, made safe to show and fitted to a number of cells.
 
 Nothing else in `render` may put such text on a screen: here control sequences lose their teeth, invisible characters
-become visible, and widths are what the terminal will make of them (`rich.cells`: East Asian wide characters, emoji,
-combining marks).
+become visible, and widths are what the terminal will make of them. There is one table of widths, Rich's (`rich.cells`:
+East Asian wide characters, emoji, combining marks; what Unicode calls ambiguous is one cell), but for marks that take
+room of their own: most terminals give them a cell, and Rich none (see `width`). Where terminals disagree among
+themselves, the character is replaced.
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ DOTTED_CIRCLE = "\N{DOTTED CIRCLE}"
 JOINER = "\N{ZERO WIDTH JOINER}"
 NON_JOINER = "\N{ZERO WIDTH NON-JOINER}"
 LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
+FLAGS = ord("\N{REGIONAL INDICATOR SYMBOL LETTER A}"), ord("\N{REGIONAL INDICATOR SYMBOL LETTER Z}")
+"""Two of these make a flag, of two cells. One alone has one cell or two, as the terminal likes."""
+TONES = ord("\N{EMOJI MODIFIER FITZPATRICK TYPE-1-2}"), ord("\N{EMOJI MODIFIER FITZPATRICK TYPE-6}")
+"""Skin tones: without a cell after an emoji that takes them, of two elsewhere."""
+NARROW_WITH_TONES = frozenset("☝⛹✌✍🏋🏌🕴🕵🖐")
 RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
 
@@ -61,8 +68,9 @@ def clean(text: str, *, unicode: bool = True) -> str:
 
     Control characters become their pictures (`␛` for escape, `␀` for NUL), so that a control sequence is read and not
     obeyed; what is invisible or reorders the line (bidirectional controls, zero-width space) becomes `�`; spaces at the
-    ends become `␣`; a mark with nothing to stand on gets a dotted circle. Joiners stay where they join emoji;
-    variation selectors go, because terminals disagree on how wide they make a character.
+    ends become `␣`; a mark with nothing to stand on gets a dotted circle. Joiners stay where they join emoji. What
+    terminals disagree on how wide to make goes: variation selectors; half a flag, which becomes a wide letter; and a
+    skin tone that colours nothing, which becomes `�`.
 
     Args:
         text: anything.
@@ -92,6 +100,10 @@ def _shown(text: str, index: int) -> str:
     if character == JOINER:
         joins = 0 < index < len(text) - 1 and _pictorial(text[index - 1]) and _pictorial(text[index + 1])
         return JOINER if joins else ""
+    if FLAGS[0] <= code <= FLAGS[1] and _is_half(text, index):
+        return chr(ord("\N{FULLWIDTH LATIN CAPITAL LETTER A}") + code - FLAGS[0])
+    if TONES[0] <= code <= TONES[1] and not (index and _takes_tone(text[index - 1])):
+        return UNKNOWN
     category = unicodedata.category(character)
     if category in ("Zl", "Zp"):
         return "␤"
@@ -100,6 +112,21 @@ def _shown(text: str, index: int) -> str:
     if category in ("Cc", "Cs") or (category == "Cf" and character != NON_JOINER):
         return UNKNOWN
     return character
+
+
+def _is_half(text: str, index: int) -> bool:
+    """Whether a part of a flag has no other part: they pair from the first of a run on."""
+    start = index
+    while start and FLAGS[0] <= ord(text[start - 1]) <= FLAGS[1]:
+        start -= 1
+    last = index + 1 == len(text) or not FLAGS[0] <= ord(text[index + 1]) <= FLAGS[1]
+    return last and (index - start) % 2 == 0
+
+
+def _takes_tone(character: str) -> bool:
+    """Whether a character can have a skin tone: an emoji."""
+    wide = unicodedata.category(character) == "So" and get_character_cell_size(character) == 2
+    return wide or character in NARROW_WITH_TONES
 
 
 def _pictorial(character: str) -> bool:
@@ -124,9 +151,14 @@ def _ascii(text: str) -> str:
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in bare)
 
 
+@lru_cache(maxsize=8192)
 def width(text: str) -> int:
-    """Cells that clean text takes."""
-    return cell_len(text)
+    """Cells that clean text takes: in Rich's table, and one for each spacing mark (Unicode's class Mc, such as vowel
+    signs of Devanagari and Tamil), as in xterm, VTE's terminals and glibc.
+    """
+    if text.isascii():
+        return len(text)
+    return cell_len(text) + sum(unicodedata.category(character) == "Mc" for character in text)
 
 
 def letters(text: str) -> list[str]:

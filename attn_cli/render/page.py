@@ -14,13 +14,13 @@ from html import escape
 from itertools import groupby
 
 import regex
-from rich.cells import cell_len
 from rich.color import blend_rgb
 from rich.color_triplet import ColorTriplet
 from rich.console import RenderableType
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
+from attn_cli.render.labels import width
 from attn_cli.render.screen import DARK, LIGHT, Screen, console
 
 __all__ = ["html_fragment", "to_page", "to_svg", "to_text"]
@@ -270,7 +270,7 @@ def _run(line: int, column: int, text: str, style: Style, theme: TerminalTheme) 
         "text-decoration: underline": style.underline,
         "text-decoration: line-through": style.strike,
     }
-    return _Run(line, column, cell_len(text), text, ink, ground, "; ".join(name for name, on in css.items() if on))
+    return _Run(line, column, width(text), text, ink, ground, "; ".join(name for name, on in css.items() if on))
 
 
 def _theme(screen: Screen) -> TerminalTheme:

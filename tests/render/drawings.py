@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import numpy as np
 from rich.cells import cell_len
@@ -62,6 +63,12 @@ NASTY = (
     "a\u200db",
     "ends\u200d",
     "soft\u00adhyphen",
+    "हिन्दी",
+    "கொக்கு",
+    "🇫",
+    "🇫🇷🇩",
+    "a🏽",
+    "ℵ→①…",
 )
 
 
@@ -109,5 +116,10 @@ def shown(drawing: RenderableType, screen: Screen) -> list[str]:
     return lines
 
 
+def cells(line: str) -> int:
+    """How wide a line is on a terminal that gives spacing marks a cell, as most do."""
+    return cell_len(line) + sum(unicodedata.category(character) == "Mc" for character in line)
+
+
 def longest(lines: list[str]) -> int:
-    return max(map(cell_len, lines))
+    return max(map(cells, lines))

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.cells import cell_len
 
 from attn_cli.render.heatmap import MapView, heatmap, panels
 from attn_cli.render.labels import Labels
 from attn_cli.render.screen import Screen, to_text
-from tests.render.drawings import LABELS, NASTY, longest, shown, weights
+from tests.render.drawings import LABELS, NASTY, cells, longest, shown, weights
 
 PLAIN = Screen(color=False)
 
@@ -270,7 +269,7 @@ def test_columns_stay_aligned(
     # All rows of a panel end in the same cell, whatever their labels are; the last panel may be narrower.
     digits = len(str(count - 1))
     rows = [line for line in lines[bool(title) :] if re.match(rf"{' ' * (digits - 1)}\d|\d{{{digits}}}", line)]
-    assert 1 <= len({cell_len(line) for line in rows}) <= 2
+    assert 1 <= len({cells(line) for line in rows}) <= 2
 
 
 def test_small_scores_have_the_decimals_that_tell_them_apart() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from attn_cli.render.labels import LEFT_TO_RIGHT, Labels, clean, fit, letters
+from attn_cli.render.labels import LEFT_TO_RIGHT, Labels, clean, fit, letters, width
 from tests.render.drawings import NASTY
 
 REORDERING = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -37,6 +37,13 @@ ANYTHING = st.one_of(st.text(), st.sampled_from(NASTY), st.text("ab \u0301\u200d
         ("👩🏽\u200d🚀", "👩🏽\u200d🚀"),
         ("👩\u200d⚕\ufe0f", "👩\u200d⚕"),
         ("a\u200db\u200d", "ab"),
+        ("🇫🇷", "🇫🇷"),
+        ("🇫", "Ｆ"),
+        ("🇫🇷🇩", "🇫🇷Ｄ"),
+        ("x🇫y🇷", "xＦyＲ"),
+        ("👍🏽☝🏽", "👍🏽☝🏽"),
+        ("🏽", "�"),
+        ("a🏽👍🏽🏽", "a�👍🏽�"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("[bold]x[/]", "[bold]x[/]"),
         ("", ""),
@@ -74,8 +81,9 @@ def test_clean_text_does_nothing_to_a_terminal(text: str) -> None:
 )
 def test_fit_fills_its_cells(text: str, cells: int, align: str, keep: str, unicode: bool) -> None:
     fitted = fit(text, cells, align=align, keep=keep, unicode=unicode)
-    assert cell_len(fitted) == cells
-    assert cell_len(f"|{fitted}|") == cells + 2
+    assert width(fitted) == cells
+    assert width(f"|{fitted}|") == cells + 2
+    assert cell_len(fitted) == cells - sum(unicodedata.category(character) == "Mc" for character in fitted)
     # Rich neither drops nor reads anything in it.
     assert Text(fitted).plain == fitted
 
@@ -89,6 +97,26 @@ def test_fit() -> None:
     assert fit("x", 0) == ""
     assert fit("/models/minilm", 7, keep="end") == "…minilm"
     assert fit("שלום", 6) == "שלום" + LEFT_TO_RIGHT + "  "
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("abc", 3),
+        ("·…━→é", 5),  # what Unicode calls ambiguous
+        ("漢字", 4),
+        ("한국", 4),
+        ("e\u0301", 1),
+        ("👩🏽\u200d🚀", 2),
+        ("🇫🇷", 2),
+        ("हिन्दी", 5),  # three letters, a mark without room, and two that have a cell each
+        ("கொ", 2),
+        ("ก็", 1),
+    ],
+)
+def test_widths(text: str, cells: int) -> None:
+    """As glibc's wcwidth measures them, but for emoji of several parts."""
+    assert width(clean(text)) == cells
 
 
 def test_letters() -> None:

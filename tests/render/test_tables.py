@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.cells import cell_len
 
 from attn_cli.blocks import Kind, ModelInfo, Stack, Tokens
 from attn_cli.measure.summary import HeadSummary, Link
@@ -16,7 +15,7 @@ from attn_cli.render.screen import Screen, to_text
 from attn_cli.render.tables import QueryRow, head_table, model_line, query_table
 from attn_cli.selection import Selection
 from attn_cli.words import make_tokens
-from tests.render.drawings import LABELS, NASTY, longest, shown, summaries
+from tests.render.drawings import LABELS, NASTY, cells, longest, shown, summaries
 from tests.samples import source_tokens, target_tokens, translation_record
 
 PLAIN = Screen(color=False)
@@ -218,8 +217,8 @@ def test_weights_stay_aligned(texts: list[str], width: int, color: bool, unicode
     rows = [row(head=query, links=(Link(query, last - query, 0.5),)) for query in range(len(texts))]
     lines = shown(head_table(rows, labels, labels, screen), screen)
     assert longest(lines) <= width
-    assert len({cell_len(line) for line in lines[1 : 1 + len(texts)]}) == 1
+    assert len({cells(line) for line in lines[1 : 1 + len(texts)]}) == 1
     looks = [QueryRow(0, head, 0, (Link(0, head, 0.5), Link(0, last, 0.25))) for head in range(len(texts))]
     lines = shown(query_table(looks, labels, labels, screen), screen)
     assert longest(lines) <= width
-    assert len({cell_len(line.split("0.50")[0]) for line in lines[1:]}) <= 1 + len(lines) // len(texts)
+    assert len({cells(line.split("0.50")[0]) for line in lines[1:]}) <= 1 + len(lines) // len(texts)

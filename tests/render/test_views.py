@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from attn_cli.blocks import Kind, ModelInfo, Stack
 from attn_cli.look import look
@@ -13,7 +16,7 @@ from attn_cli.record import Record
 from attn_cli.render.screen import Screen
 from attn_cli.selection import Rows, Selection, SortKey
 from attn_cli.words import make_tokens
-from tests.render.drawings import longest, shown
+from tests.render.drawings import NASTY, longest, shown
 from tests.samples import encoder_record, random_map, translation_record
 
 
@@ -36,6 +39,35 @@ def lines_of(record: Record, selection: Selection, screen: Screen) -> list[str]:
     lines = shown(look(record, selection, keep=False).draw(screen), screen)
     assert longest(lines) <= screen.width
     return lines
+
+
+WORDS = st.lists(
+    st.one_of(
+        st.text(st.characters(exclude_categories=["Cs", "Z"]), min_size=1, max_size=9),
+        st.text("aก็हि한漢ﷺ→…①ℵ🇫🇷🏽👩👍\u200d\u0301\ufe0f", min_size=1, max_size=40),
+        st.sampled_from([word for word in NASTY if word.strip() and word.isprintable()]),
+    ),
+    min_size=1,
+    max_size=9,
+)
+VIEWS = [
+    Selection(),
+    Selection(head="1.0"),
+    Selection(view="query", query="0"),
+    Selection(view="grid"),
+    Selection(unit="token", sort="focus"),
+]
+
+
+@given(WORDS, st.integers(40, 200), st.sampled_from(VIEWS), st.booleans(), st.booleans())
+@settings(deadline=None)
+def test_no_line_is_wider_than_the_screen_whatever_the_words(
+    words: list[str], width: int, selection: Selection, color: bool, unicode: bool
+) -> None:
+    ends = np.cumsum([len(word) + 1 for word in words]).tolist()
+    offsets = [(end - len(word) - 1, end - 1) for word, end in zip(words, ends, strict=True)]
+    drawn = replace(record(2, 3, len(words)), source=make_tokens(" ".join(words), words, offsets, [False] * len(words)))
+    lines_of(drawn, selection, Screen(width=width, height=None, color=color, unicode=unicode))
 
 
 def heads_in(lines: list[str]) -> list[str]:
