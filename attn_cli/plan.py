@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from attn_cli.blocks import ModelInfo, Request, Source, Stack, key_tokens, query_tokens
 from attn_cli.errors import InputError, ModelError, SelectionError, quoted, shortened
+from attn_cli.naming import TEXT, choose_units
 from attn_cli.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
 from attn_cli.words import Units
 
-__all__ = ["Plan", "choose_heads", "choose_kind", "choose_rows", "choose_units", "make_plan", "name_head"]
-
-
-NUMBER = re.compile(r"\d{1,18}")
-"""Of an occurrence or a position; Python itself refuses to read numbers of some thousand digits."""
-TEXT = "the text"
-"""What an error calls the text, where there is only one."""
+__all__ = ["Plan", "choose_heads", "choose_kind", "choose_rows", "make_plan", "name_head"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +45,35 @@ class Plan:
             return tuple(range(self.queries.tokens))
         return tuple(token for unit in self.chosen for token in self.queries.token_positions(unit))
 
-    def choose_queries(self, query: str) -> tuple[int, ...]:
-        """Indices of the rows that a user means, as `choose_units` finds them.
+    def choose_queries(self, query: str) -> tuple[range, ...]:
+        """The rows that a user means, as `choose_units` finds them; of a plan without joined units.
 
         Raises:
             SelectionError: there is no such word or position.
         """
         return choose_units(self.queries, query, "the target, whose words are the rows" if self._crosses else TEXT)
 
-    def choose_keys(self, query: str) -> tuple[int, ...]:
-        """Indices of the columns that a user means.
+    def choose_keys(self, query: str) -> tuple[range, ...]:
+        """The columns that a user means; of a plan without joined units.
 
         Raises:
             SelectionError: there is no such word or position.
         """
         return choose_units(self.keys, query, "the source, whose words are the columns" if self._crosses else TEXT)
+
+    def joined(self, queries: Iterable[range], keys: Iterable[range] = ()) -> Plan:
+        """The same with runs of rows averaged and runs of columns summed; where both are one text's, in both.
+
+        Raises:
+            SelectionError: two have a unit in common, or what is shown are scores, which have no mean and no sum.
+        """
+        rows, columns = tuple(queries), tuple(keys)
+        if not self._crosses:
+            rows = columns = rows + columns
+        if all(len(span) == 1 for span in (*rows, *columns)):
+            return self
+        units = _joined(self.queries, rows, self.selection), _joined(self.keys, columns, self.selection)
+        return replace(self, queries=units[0], keys=units[1])
 
     @property
     def _crosses(self) -> bool:
@@ -101,7 +109,34 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     if not len(queries) or not len(keys):
         raise InputError("Nothing is left to show", "Leave out --no-special or --no-sink")
     plan = Plan(source, selection, kind, heads, queries, keys, None, side)
-    return plan if selection.query is None else replace(plan, chosen=plan.choose_queries(selection.query))
+    if selection.query is None:
+        return plan
+    chosen = plan.choose_queries(selection.query)
+    plan = plan.joined(chosen)
+    return replace(plan, chosen=tuple(plan.queries.positions.index(span.start) for span in chosen))
+
+
+def _joined(units: Units, spans: Iterable[range], selection: Selection) -> Units:
+    """The units with each of these as one.
+
+    Raises:
+        SelectionError: two have a unit in common, or there are scores.
+    """
+    ordered = sorted(set(spans), key=lambda span: (span.start, span.stop))
+    for one, other in pairwise(ordered):
+        if one.stop > other.start:
+            raise SelectionError(
+                f"{quoted(units.text_of(one))} and {quoted(units.text_of(other))} have a {units.unit} in common",
+                "Name them one at a time",
+            )
+    long = [span for span in ordered if len(span) > 1]
+    if long and selection.scores:
+        made = ", ".join(dict.fromkeys(map(shortened, units.labels[long[0].start : long[0].stop])))
+        raise SelectionError(
+            f"{quoted(units.text_of(long[0]))} is made of several pieces here, which have no single score",
+            f"Name one of them ({made}), or choose another measure",
+        )
+    return units.joined(long)
 
 
 def _plan_without_attention(source: Source, selection: Selection) -> Plan:
@@ -219,80 +254,6 @@ def _head(stack: Stack, layer: int, head: int) -> int:
     if not 0 <= number < count:
         raise SelectionError(f"There is no head {head} in layer {layer}", f"It has heads 0 to {count - 1}")
     return number
-
-
-def choose_units(units: Units, query: str, text: str = TEXT) -> tuple[int, ...]:
-    """Indices of the shown units that a user means: a position, a word (every occurrence), or `word#2`.
-
-    Args:
-        units: those shown.
-        query: what the user typed; several are parted by commas.
-        text: what an error calls the text that they are of.
-
-    Raises:
-        SelectionError: there is no such word or position.
-    """
-    chosen: list[int] = []
-    for part in _query_parts(units, query) or [query]:
-        chosen.extend(index for index in _matches(units, part, text) if index not in chosen)
-    return tuple(sorted(chosen))
-
-
-def _query_parts(units: Units, query: str) -> Sequence[str]:
-    """`it,trophy` are two words, unless the comma itself is one."""
-    query = query.strip()
-    return [query] if query in units.labels else [part.strip() for part in query.split(",") if part.strip()]
-
-
-def _matches(units: Units, query: str, text: str) -> list[int]:
-    found = _same_word(units, query)
-    if found:
-        return found
-    word, mark, which = query.rpartition("#")
-    if mark and word and NUMBER.fullmatch(which):
-        found = _same_word(units, word)
-        if not found:
-            raise _no_such_word(units, word, text)
-        if not 1 <= int(which) <= len(found):
-            many = len(found) > 1
-            raise SelectionError(
-                f"{quoted(word)} stands there only {f'{len(found)} times' if many else 'once'}",
-                f"Write {shortened(word)}#1" + (f" to {shortened(word)}#{len(found)}" if many else ""),
-            )
-        return [found[int(which) - 1]]
-    if re.fullmatch(rf"-?{NUMBER.pattern}", query):
-        position = int(query) + (len(units) if int(query) < 0 else 0)
-        if not 0 <= position < len(units):
-            raise SelectionError(f"There is no position {query}", f"Positions run from 0 to {len(units) - 1}")
-        return [position]
-    raise _no_such_word(units, query, text)
-
-
-def _same_word(units: Units, word: str) -> list[int]:
-    """Every unit with this text; in another case, or less what cannot be seen or typed, only where none has just it."""
-    exact = [index for index, label in enumerate(units.labels) if label == word]
-    return exact or [index for index, label in enumerate(units.labels) if _plain(label) == _plain(word)]
-
-
-def _plain(word: str) -> str:
-    shown = "".join(character for character in word.casefold() if unicodedata.category(character) not in {"Cf", "Cc"})
-    # How pieces say that a word begins with them, which nobody can type.
-    return shown[1:] if len(shown) > 1 and shown[0] in "▁ġ" else shown
-
-
-def _no_such_word(units: Units, word: str, text: str) -> SelectionError:
-    shown = list(dict.fromkeys(units.labels))
-    listed = ", ".join(map(shortened, shown[:40])) + (f" and {len(shown) - 40} more" if len(shown) > 40 else "")
-    pieces = [label for label, whole in zip(units.labels, units.words, strict=False) if _plain(whole) == _plain(word)]
-    if pieces:
-        made = ", ".join(map(shortened, dict.fromkeys(pieces)))
-        return SelectionError(
-            f"{quoted(word)} is a word, and rows and columns are the model's own pieces here",
-            f"It is made of {made}: name one of them, or look at weights of words",
-        )
-    return SelectionError(
-        f"{quoted(word)} is not in {text}", f"Its {'pieces' if units.words else 'words'} are: {listed}"
-    )
 
 
 def _listed(things: Iterable[object]) -> str:

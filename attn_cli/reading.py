@@ -5,7 +5,7 @@ from __future__ import annotations
 from attn_cli.blocks import Source, Tokens
 from attn_cli.errors import SelectionError
 from attn_cli.models import Languages, Model, Translation
-from attn_cli.plan import choose_units
+from attn_cli.naming import choose_units
 from attn_cli.selection import Selection
 from attn_cli.words import Units
 

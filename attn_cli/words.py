@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from operator import itemgetter
 from typing import Literal
 
@@ -19,7 +20,7 @@ import regex
 from attn_cli.blocks import Token, Tokens, Word
 from attn_cli.shapes import Bool, Int
 
-__all__ = ["Units", "at_spaces", "make_tokens", "spaced_words", "written_offsets"]
+__all__ = ["Units", "at_spaces", "make_tokens", "spaced_words", "word_cells", "written_offsets"]
 
 WORD_BOUNDARY = regex.compile(r"(?wV1)\b")
 SPACED_WORD = regex.compile(r"[^ \t]+")
@@ -52,7 +53,7 @@ def make_tokens(
     segments = [0] * count if segments is None else segments
     spans: list[tuple[int, int, int] | None] = [None] * count  # (segment, first boundary cell, one past the last)
     cells: dict[int, list[tuple[int, int]]] = {
-        segment: (cells_of or _word_cells)(content) for segment, content in ((0, text), (1, pair or ""))
+        segment: (cells_of or word_cells)(content) for segment, content in ((0, text), (1, pair or ""))
     }
     for index, (start, end) in enumerate(offsets):
         if not special[index]:
@@ -151,7 +152,7 @@ def _common(one: str, other: str) -> int:
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _word_cells(text: str) -> list[tuple[int, int]]:
+def word_cells(text: str) -> list[tuple[int, int]]:
     """The stretches between word boundaries, those of plain spaces left out."""
     cells = []
     start = 0
@@ -193,9 +194,12 @@ def _word(cells: list[tuple[int, int]], text: str, span: tuple[int, int, int]) -
     return Word(text[start:end], start, end, span[0])
 
 
+NO_TEXT = Tokens("", (), ())
+
+
 @dataclass(frozen=True, eq=False)
 class Units:
-    """One axis of a map as it is shown: words or tokens, with some of them hidden."""
+    """One axis of a map as it is shown: words or tokens, with some of them hidden, and perhaps some joined to one."""
 
     labels: tuple[str, ...]
     """Text of each shown unit."""
@@ -206,8 +210,13 @@ class Units:
     shown: Bool[np.ndarray, "all_units"]
     tokens: int
     """How many tokens there are."""
-    words: tuple[str, ...] = ()
-    """The word that each unit shown is part of, where units are tokens."""
+    side: Tokens = NO_TEXT
+    """The text that the units are of."""
+    unit: Literal["word", "token"] = "word"
+    base: Units | None = None
+    """The units before some were joined; None where none were."""
+    firsts: tuple[int, ...] = ()
+    """Index in `base` of each unit's first; empty where none were joined."""
 
     @classmethod
     def of(
@@ -239,8 +248,91 @@ class Units:
             starts=np.asarray(starts, dtype=np.intp),
             shown=np.asarray(shown, dtype=np.bool_),
             tokens=len(tokens),
-            words=tuple(whole for whole, show in zip(wholes, shown, strict=True) if show) if unit == "token" else (),
+            side=tokens,
+            unit=unit,
         )
+
+    def joined(self, spans: Iterable[range]) -> Units:
+        """The same with each of some runs of units as one, whose label is the text that they cover.
+
+        Args:
+            spans: indices of units shown, consecutive in the text; no two have one in common.
+
+        Raises:
+            ValueError: two of them have a unit in common.
+        """
+        runs = sorted((span for span in set(spans) if len(span) > 1), key=lambda span: span.start)
+        if any(one.stop > other.start for one, other in pairwise(runs)):
+            raise ValueError("two spans have a unit in common")
+        if not runs:
+            return self
+        inner = {index for run in runs for index in run[1:]}
+        firsts = tuple(index for index in range(len(self)) if index not in inner)
+        places = np.flatnonzero(self.shown)
+        kept = np.ones(len(self.starts), np.bool_)
+        kept[places[list(inner)]] = False
+        covered = {run.start: run for run in runs}
+        return replace(
+            self,
+            labels=tuple(self.text_of(covered[one]) if one in covered else self.labels[one] for one in firsts),
+            special=tuple(self.special[one] and one not in covered for one in firsts),
+            starts=self.starts[kept],
+            shown=self.shown[kept],
+            base=self,
+            firsts=firsts,
+        )
+
+    def text_of(self, span: range) -> str:
+        """The text from the first of some units to the last; their labels where they stand nowhere in it."""
+        first, last = self.extents[span.start], self.extents[span[-1]]
+        if len(span) == 1 or first is None or last is None:
+            return " ".join(self.labels[index] for index in span)
+        return self.texts[first[0]][first[1] : last[2]]
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The text, and its second segment."""
+        return self.side.text, self.side.pair or ""
+
+    @cached_property
+    def extents(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Where each unit shown stands: its segment, its first character and one past its last; None for nowhere.
+
+        Spaces around a token are no part of it, and a token of nothing else stands where the next of its word does.
+        """
+        found: list[tuple[int, int, int] | None] = [None] * len(self.side)
+        following: tuple[int | None, tuple[int, int, int] | None] = (None, None)
+        for index in reversed(range(len(self.side))):
+            token = self.side.tokens[index]
+            if self.unit == "word" and token.word is not None:
+                word = self.side.words[token.word]
+                found[index] = (word.segment, word.start, word.end) if word.start < word.end else None
+                continue
+            text = self.texts[token.segment][token.start : token.end]
+            start = token.start + len(text) - len(text.lstrip())
+            if text.strip():
+                found[index] = (token.segment, start, start + len(text.strip()))
+            elif token.word is not None and token.word == following[0]:
+                found[index] = following[1]
+            following = (token.word, found[index])
+        return tuple(found[first] for first in self.starts[self.shown].tolist()) if found else (None,) * len(self)
+
+    @cached_property
+    def ends(self) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]]:
+        """The first unit that begins, and the last that ends, at each place (segment and character) of the text."""
+        firsts: dict[tuple[int, int], int] = {}
+        lasts: dict[tuple[int, int], int] = {}
+        for index, extent in enumerate(self.extents):
+            if extent is not None:
+                segment, start, end = extent
+                firsts.setdefault((segment, start), index)
+                lasts[segment, end] = index
+        return firsts, lasts
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The number that a user calls each unit by: the same whether others are joined or not."""
+        return self.firsts or tuple(range(len(self)))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -30,6 +30,7 @@ ORDER = (
     "blocks",
     "record",
     "words",
+    "naming",
     "regroup",
     "treebank",
     "plan",

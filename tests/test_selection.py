@@ -6,7 +6,7 @@ import pytest
 
 from attn_cli.blocks import Stack
 from attn_cli.errors import InputError, SelectionError, UsageError
-from attn_cli.plan import choose_heads, choose_kind, choose_units, make_plan
+from attn_cli.plan import choose_heads, choose_kind, make_plan
 from attn_cli.selection import Selection, check_syntax, parse_heads, parse_numbers
 from attn_cli.words import Units, make_tokens
 from tests.samples import decoder_record, encoder_record, source_tokens, translation_record
@@ -109,61 +109,6 @@ def test_kinds() -> None:
     assert choose_kind(decoder_record().model.stacks, None, has_target=False) == "decoder"
     with pytest.raises(SelectionError, match=r"no cross attention.*It has encoder"):
         choose_kind(encoder_record().model.stacks, "cross", has_target=False)
-
-
-THRICE = "it said it, It #2"
-IT = Units.of(
-    make_tokens(
-        THRICE, ["it", "said", "it", ",", "It", "#", "2"],
-        [(0, 2), (3, 7), (8, 10), (10, 11), (12, 14), (15, 16), (16, 17)], [False] * 7,
-    )
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("it", (0, 2)), ("It", (4,)), ("IT", (0, 2, 4)), ("it#2", (2,)), ("it#1", (0,)), ("said", (1,)), ("0", (0,)),
-        ("-1", (6,)), ("2", (6,)), ("3", (3,)), (",", (3,)), ("said,it#2", (1, 2)), ("#", (5,)),
-        ("it,said,it", (0, 1, 2)),
-    ],
-)  # fmt: skip
-def test_queries_are_words_occurrences_or_positions(query: str, expected: tuple[int, ...]) -> None:
-    assert choose_units(IT, query) == expected
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ("cat", r"'cat' is not in the text.*Its words are: it, said"),
-        ("it#3", r"only 2 times.*it#1 to it#2"),
-        ("it#0", r"only 2 times"),
-        ("said#2", r"only once\. Write said#1\.$"),
-        ("said#" + "9" * 5000, r"'said#9+…9+' is not in the text"),
-        ("9" * 5000, r"'9+…9+' is not in the text"),
-        (",,", r"',,' is not in the text"),
-        ("cat#1", r"not in the text"),
-        ("7", r"no position 7.*0 to 6"),
-        ("-8", r"no position -8"),
-        ("[bold]", r"not in the text"),
-    ],
-)
-def test_queries_that_are_not_there(query: str, message: str) -> None:
-    with pytest.raises(SelectionError, match=message) as raised:
-        choose_units(IT, query)
-    assert len(str(raised.value)) < 200
-
-
-def test_a_piece_that_looks_like_an_occurrence() -> None:
-    pieces = Units.of(make_tokens("12", ["1", "##2"], [(0, 1), (1, 2)], [False] * 2), "token")
-    assert choose_units(pieces, "##2") == (1,)
-    assert choose_units(pieces, "##2#1") == (1,)
-
-
-def test_words_as_long_as_a_book_are_listed_by_their_ends() -> None:
-    long = Units.of(make_tokens("x" * 9999, ["x" * 9999], [(0, 9999)], [False]))
-    with pytest.raises(SelectionError, match=r"Its words are: x+…x+\.$"):
-        choose_units(long, "y")
 
 
 def test_a_plan_asks_for_the_tokens_of_the_chosen_word() -> None:

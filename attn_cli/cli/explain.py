@@ -48,7 +48,12 @@ class _RowOptions:
 
     query: Annotated[
         str | None,
-        _select("--query", "-q", metavar="WORD", help="The word that looks: it, it#2 for the second, or its position."),
+        _select(
+            "--query",
+            "-q",
+            metavar="WORD",
+            help="The word that looks: it, it#2 for the second, New York, or its position.",
+        ),
     ] = None
     kind: Annotated[Kind | None, _select(help="Which attention, in an encoder-decoder.")] = None
     layer: Annotated[str | None, _select("--layer", "-l", metavar="LIST", help="Layers to choose a head from.")] = None

@@ -56,7 +56,8 @@ def run(
         str | None, typer.Argument(metavar="TEXT", help="The sentence; - for one a line of a pipe.")
     ] = None,
     start: Annotated[
-        str | None, typer.Argument(metavar="FROM", help="The word that looks: it, it#2, its position, or a list.")
+        str | None,
+        typer.Argument(metavar="FROM", help="The word that looks: it, it#2, New York, its position, or a list."),
     ] = None,
     end: Annotated[str | None, typer.Argument(metavar="TO", help="The word that is looked at.")] = None,
     pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,

@@ -187,7 +187,12 @@ class QueryOptions(HeadOptions):
 
     query: Annotated[
         str | None,
-        _select("--query", "-q", metavar="WORD", help="Where a word looks: it, it#2 for the second, or its position."),
+        _select(
+            "--query",
+            "-q",
+            metavar="WORD",
+            help="Where a word (or several in a row) looks: it, it#2, New York, or its position.",
+        ),
     ] = None
     top_k: Annotated[
         int | None,

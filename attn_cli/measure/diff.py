@@ -10,10 +10,11 @@ from functools import cached_property
 import numpy as np
 
 from attn_cli.blocks import Block, Source, Stack
-from attn_cli.errors import ModelError, SelectionError, counted
+from attn_cli.errors import ModelError, SelectionError, counted, quoted
 from attn_cli.measure.collect import layer_bytes, map_bytes
 from attn_cli.measure.measured import measured, scores_of
 from attn_cli.memory import require
+from attn_cli.naming import occurrence
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
 from attn_cli.regroup import Regroup
@@ -40,9 +41,20 @@ class Overlay:
     special: tuple[bool, ...]
     same: tuple[bool, ...]
     """Whether both have the same unit there."""
+    units: tuple[Units, Units]
+    """Those of A and of B."""
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def named(self, place: int) -> tuple[str, str]:
+        """The label of a place, and `#2` where its text occurs several times: in A, or in B where it has its own."""
+        one, other = int(self.a[place]), int(self.b[place])
+        ends = [(units, index) for units, index in zip(self.units, (one, other), strict=True) if index >= 0]
+        numbers = ["" if number is None else f"#{number}" for number in (occurrence(*end) for end in ends)]
+        if len(ends) == 1 or self.same[place]:
+            return self.labels[place], numbers[0]
+        return f"{self.units[0].labels[one]}{numbers[0]}/{self.units[1].labels[other]}", numbers[1]
 
     @property
     def both(self) -> Bool[np.ndarray, "place"]:
@@ -56,7 +68,7 @@ def overlay(a: Units, b: Units) -> Overlay:
 
     The same are found by `difflib`: the longest run that both have, then the longest before and after it, and so on.
     """
-    ones, others = (list(zip(units.labels, units.special, strict=True)) for units in (a, b))
+    ones, others = map(_read, (a, b))
     places: list[tuple[int, int]] = []
     for what, first, stop, other_first, other_stop in SequenceMatcher(None, ones, others, False).get_opcodes():
         left, right = range(first, stop), range(other_first, other_stop)
@@ -64,13 +76,52 @@ def overlay(a: Units, b: Units) -> Overlay:
             places += zip(left, right, strict=True)
         else:
             places += [(index, -1) for index in left] + [(-1, index) for index in right]
+    return _overlay(a, b, places)
+
+
+def _overlay(a: Units, b: Units, places: Sequence[tuple[int, int]]) -> Overlay:
+    ones, others = map(_read, (a, b))
     return Overlay(
         a=np.array([place[0] for place in places], np.intp),
         b=np.array([place[1] for place in places], np.intp),
         labels=tuple(_label(a, b, *place) for place in places),
         special=tuple(a.special[one] if one >= 0 else b.special[other] for one, other in places),
         same=tuple(min(place) >= 0 and ones[place[0]] == others[place[1]] for place in places),
+        units=(a, b),
     )
+
+
+def _read(units: Units) -> list[tuple[str, bool]]:
+    return list(zip(units.labels, units.special, strict=True))
+
+
+def _covered(side: Int[np.ndarray, "place"], run: range) -> range:
+    """The units of A, or of B, that stand at a run of places; empty where there are none."""
+    found = side[run.start : run.stop]
+    found = found[found >= 0]
+    return range(int(found[0]), int(found[-1]) + 1) if len(found) else range(0)
+
+
+def _joined(axis: Overlay, a: Units, b: Units, runs: Sequence[range]) -> Overlay:
+    """The same with each run of places as one.
+
+    Args:
+        axis: in units none of which are joined.
+        a: A's units, those at the places of each run joined.
+        b: B's.
+        runs: which have no place in common.
+    """
+    inner = {place for run in runs for place in run[1:]}
+    joined = {run.start: run for run in runs}
+    places = []
+    for place in range(len(axis)):
+        if place not in inner:
+            ends = [_covered(side, joined.get(place, range(place, place + 1))) for side in (axis.a, axis.b)]
+            one, other = (
+                units.positions.index(end.start) if end else -1 for units, end in zip((a, b), ends, strict=True)
+            )
+            places.append((one, other))
+    return _overlay(a, b, places)
 
 
 def _label(a: Units, b: Units, one: int, other: int) -> str:
@@ -196,7 +247,17 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
     plans = make_plan(a, everything), make_plan(b, everything)
     _check_shapes(*plans)
     queries, keys = overlay(plans[0].queries, plans[1].queries), overlay(plans[0].keys, plans[1].keys)
-    chosen = _chosen(plans, queries, selection.query)
+    runs = _chosen(plans, queries, selection.query)
+    if any(len(run) > 1 for run in runs):
+        one, other = (
+            plan.joined(_covered(side, run) for run in runs)
+            for plan, side in zip(plans, (queries.a, queries.b), strict=True)
+        )
+        queries = _joined(queries, one.queries, other.queries, runs)
+        keys = keys if one.kind == "cross" else _joined(keys, one.keys, other.keys, runs)
+        plans = one, other
+    before = np.cumsum([0, *(len(run) - 1 for run in runs)]).tolist()
+    chosen = tuple(run.start - less for run, less in zip(runs, before, strict=False))
     _check_memory(plans, len(chosen), len(keys))
     laid: list[_Lay] = []
     records: list[Record] = []
@@ -236,32 +297,34 @@ def _shape(stack: Stack) -> str:
     return f"{counted(stack.layers, 'layer')} × {heads}"
 
 
-def _chosen(plans: tuple[Plan, Plan], queries: Overlay, query: str | None) -> tuple[int, ...]:
-    """Places of the rows to compare.
+def _chosen(plans: tuple[Plan, Plan], queries: Overlay, query: str | None) -> Sequence[range]:
+    """Places of the rows to compare, in their order; those of several words that are named as one together.
 
     Raises:
         SelectionError: a word is in neither text, or in one alone; or the texts share no place.
     """
-    both = queries.both
     if query is None:
-        if not both.any():
+        both = np.flatnonzero(queries.both).tolist()
+        if not both:
             raise SelectionError("The texts have no word in common", "Compare texts that are alike")
-        return tuple(np.flatnonzero(both).tolist())
+        return [range(place, place + 1) for place in both]
     try:
-        wanted, places = plans[0].choose_queries(query), queries.a
+        wanted, own, others, lacking = plans[0].choose_queries(query), queries.a, queries.b, "B"
     except SelectionError as error:
         try:
-            wanted, places = plans[1].choose_queries(query), queries.b
+            wanted, own, others, lacking = plans[1].choose_queries(query), queries.b, queries.a, "A"
         except SelectionError:
             raise error from None
-    found = [int(np.flatnonzero(places == index)[0]) for index in wanted]
-    alone = [place for place in found if not both[place]]
-    if alone:
-        raise SelectionError(
-            f"{queries.labels[alone[0]][1:]!r} has no counterpart in {'A' if places is queries.b else 'B'}",
-            "Choose a word that stands in both",
-        )
-    return tuple(sorted(found))
+    runs = []
+    for span in wanted:
+        first, last = (int(np.flatnonzero(own == index)[0]) for index in (span[0], span[-1]))
+        runs.append(range(first, last + 1))
+        if not _covered(others, runs[-1]):
+            units = plans["BA".index(lacking)].queries
+            raise SelectionError(
+                f"{quoted(units.text_of(span))} has no counterpart in {lacking}", "Choose a word that stands in both"
+            )
+    return sorted(runs, key=lambda run: run.start)
 
 
 def _check_memory(plans: tuple[Plan, Plan], rows: int, keys: int) -> None:

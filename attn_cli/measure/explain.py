@@ -14,6 +14,7 @@ from attn_cli.measure.summary import entropy
 from attn_cli.plan import Plan, make_plan
 from attn_cli.record import Record
 from attn_cli.selection import Selection
+from attn_cli.words import Units
 
 __all__ = ["Explained", "explain"]
 
@@ -32,11 +33,18 @@ class Explained:
     """Position of the token whose row this is."""
     labels: tuple[str, ...]
     """What each key is called: the word where it is one token, else the piece."""
+    places: tuple[int, ...]
+    """The number that a user calls each key by: of its word, or with `--tokens` its own."""
 
     @property
     def chosen(self) -> bool:
         """Whether the head was chosen here, among several."""
         return self.plan.head_count > 1
+
+    @property
+    def place(self) -> int:
+        """The number that a user calls the query by, as `places` counts."""
+        return _places(self.plan.queries)[self.query]
 
     @property
     def query_label(self) -> str:
@@ -50,7 +58,8 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
     Args:
         source: a text given to a model.
         selection: which query, and of which heads. Where the query is a word that stands in several places, its first
-            is taken; where it has several pieces, its last, for which a decoder has read the whole word.
+            is taken; where it has several pieces, or the name covers several words, the last piece, for which a
+            decoder has read all of it.
         verify: also run the model without attn, and compare.
 
     Raises:
@@ -85,7 +94,13 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
             f"{word} has {len(pieces)} pieces, and this is the last; --tokens --query {pieces[0]} names the first"
         )
     record = replace(Record.of(source, report, plan.selection), notes=tuple(notes))
-    return Explained(found, plan, record, layer, head, query, _labels(keys))
+    return Explained(found, plan, record, layer, head, query, _labels(keys), _places(plan.keys))
+
+
+def _places(units: Units) -> tuple[int, ...]:
+    """The number of each token's unit, none of which is hidden."""
+    units = units.base or units
+    return tuple(units.unit_of_token().tolist())
 
 
 def _labels(side: Tokens) -> tuple[str, ...]:

@@ -83,7 +83,8 @@ def find(
     Args:
         source: a text given to a model, or a record of one.
         selection: kind, layers, heads and units to look at.
-        start: the word that looks (a query): `it`, `it#2`, a position, or several with commas.
+        start: the word that looks (a query), or several words as one: `it`, `it#2`, `New York`, a position; or several
+            with commas.
         end: the word that is looked at (a key), in the same form.
         both: also the other way round.
         verify: also run the model without attn, and compare.
@@ -101,7 +102,7 @@ def find(
         raise UsageError(
             "In cross-attention only the target looks at the source, so --both cannot go with it", "Leave it out"
         )
-    pairs = choose_pairs(plan, start, end, both=both)
+    plan, pairs = choose_pairs(plan, start, end, both=both)
     require(
         layer_bytes(plan), f"Looking at a layer of {plan.keys.tokens:,} keys", "Choose fewer heads, or cut the text"
     )
@@ -130,24 +131,31 @@ def find(
     )
 
 
-def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Pair, ...]:
-    """Every occurrence of one word with every occurrence of the other; a word with itself only where nothing else is.
+def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan, tuple[Pair, ...]]:
+    """Every occurrence of one name with every occurrence of the other; one with itself only where nothing else is.
+
+    Returns:
+        The plan with what each name covers as one unit, and the pairs in its units.
 
     Raises:
-        SelectionError: a word is not there, or there are too many pairs.
+        SelectionError: a word is not there, two names have a word in common, or there are too many pairs.
     """
-    starts, ends = plan.choose_queries(start), plan.choose_keys(end)
-    ways = [(starts, ends)]
+    ways = [(plan.choose_queries(start), plan.choose_keys(end))]
     if both:
         ways.append((plan.choose_queries(end), plan.choose_keys(start)))
     if sum(len(queries) * len(keys) for queries, keys in ways) > MOST_PAIRS:
         raise SelectionError(
-            f"There are {len(starts)} × {len(ends)} pairs of these words, and more than {MOST_PAIRS:,} cannot be read",
+            f"There are {len(ways[0][0])} × {len(ways[0][1])} pairs of these words, and more than {MOST_PAIRS:,} "
+            "cannot be read",
             "Name occurrences, like it#2",
         )
-    pairs = dict.fromkeys(Pair(query, key) for queries, keys in ways for query in queries for key in keys)
+    plan = plan.joined([span for queries, _ in ways for span in queries], [span for _, keys in ways for span in keys])
+    row, column = plan.queries.positions.index, plan.keys.positions.index
+    pairs = dict.fromkeys(
+        Pair(row(query.start), column(key.start)) for queries, keys in ways for query in queries for key in keys
+    )
     apart = [pair for pair in pairs if plan.kind == "cross" or pair.query != pair.key]
-    return tuple(apart or pairs)
+    return plan, tuple(apart or pairs)
 
 
 def even_rows(block: Block) -> Block:

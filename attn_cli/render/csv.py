@@ -109,8 +109,10 @@ def weight_rows(
         scores: write scores, to be had where the blocks hold them.
     """
     # Each text is quoted once and not for every row that it stands in, which is what takes the time.
-    query_fields = [f"{index},{quoted(label)}" for index, label in enumerate(queries.labels)]
-    key_fields = [f"{index},{quoted(label)}" for index, label in enumerate(keys.labels)]
+    query_fields, key_fields = (
+        [f"{position},{quoted(label)}" for position, label in zip(units.positions, units.labels, strict=True)]
+        for units in (queries, keys)
+    )
 
     def eat(block: Block) -> None:
         front = [*table.front(sentence), block.kind, *([] if rows is None else [rows]), str(block.layer)]

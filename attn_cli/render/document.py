@@ -183,9 +183,9 @@ def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> 
             },
             "links": [
                 {
-                    "query": link.query,
+                    "query": queries.positions[link.query],
                     "query_text": queries.labels[link.query],
-                    "key": link.key,
+                    "key": keys.positions[link.key],
                     "key_text": keys.labels[link.key],
                     "weight": np.float32(link.weight),
                 }

@@ -10,13 +10,13 @@ themselves, the character is replaced.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, cached_property, lru_cache
 
 from rich.cells import cell_len, get_character_cell_size, split_graphemes
 
-__all__ = ["Labels", "clean", "clipped", "fit", "letters", "width"]
+__all__ = ["Labels", "clean", "clipped", "clipped_name", "fit", "fit_name", "letters", "name_width", "width"]
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 DOTTED_CIRCLE = "\N{DOTTED CIRCLE}"
@@ -44,6 +44,8 @@ class Labels:
     """Which are special tokens; none by default."""
     positions: Sequence[int] = ()
     """The number that a user calls each by; counted from 0 by default."""
+    numbers: Callable[[int], int | None] | None = None
+    """Which occurrence of its text each is, None where there is one alone; counted among these texts by default."""
 
     def __post_init__(self) -> None:
         for name, default in (("special", (False,) * len(self.texts)), ("positions", range(len(self.texts)))):
@@ -56,10 +58,21 @@ class Labels:
         return len(self.texts)
 
     def named(self, index: int) -> str:
-        """The text of one label, with `#2` where it is the second of several that read the same."""
-        text = self.texts[index]
-        same = [i for i, other in enumerate(self.texts) if other == text]
-        return text if len(same) == 1 else f"{text}#{same.index(index) + 1}"
+        """What a user calls one of them by: its text, with `#2` where it is the second that reads so."""
+        return "".join(self.parts(index))
+
+    def parts(self, index: int) -> tuple[str, str]:
+        """The same in two parts: the text, and `#2` or nothing."""
+        number = self._number(index)
+        return self.texts[index], "" if number is None else f"#{number}"
+
+    @cached_property
+    def _number(self) -> Callable[[int], int | None]:
+        return cache(self._counted if self.numbers is None else self.numbers)
+
+    def _counted(self, index: int) -> int | None:
+        same = [i for i, other in enumerate(self.texts) if other == self.texts[index]]
+        return None if len(same) == 1 else same.index(index) + 1
 
 
 @lru_cache(maxsize=8192)
@@ -204,3 +217,30 @@ def clipped(text: str, most: int, *, unicode: bool = True) -> str:
     """A text as it can be shown, on so many cells at most; not filled up where it is shorter (see `fit`)."""
     shown = clean(text, unicode=unicode)
     return fit(shown, min(width(shown), most), unicode=unicode)
+
+
+def fit_name(name: tuple[str, str], cells: int, *, align: str = "left", unicode: bool = True) -> str:
+    """A text and the number of its occurrence in exactly so many cells, the text alone cut where it is too long.
+
+    Args:
+        name: as `Labels.parts` gives it.
+        cells: how wide.
+        align: `left` or `right`.
+        unicode: see `clean`.
+    """
+    text, number = name
+    if not number or len(number) >= cells:
+        return fit(text, cells, align=align, unicode=unicode)
+    shown = clipped(text, cells - len(number), unicode=unicode) + number
+    space = " " * (cells - width(shown))
+    return space + shown if align == "right" else shown + space
+
+
+def name_width(name: tuple[str, str], *, unicode: bool = True) -> int:
+    """Cells that a text and the number of its occurrence take."""
+    return width(clean(name[0], unicode=unicode)) + len(name[1])
+
+
+def clipped_name(name: tuple[str, str], most: int, *, unicode: bool = True) -> str:
+    """A text and the number of its occurrence on so many cells at most; see `fit_name`."""
+    return fit_name(name, min(name_width(name, unicode=unicode), most), unicode=unicode)

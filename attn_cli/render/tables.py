@@ -15,7 +15,7 @@ from attn_cli.blocks import Kind, Tokens
 from attn_cli.errors import counted
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.record import Record
-from attn_cli.render.labels import Labels, clean, fit, width
+from attn_cli.render.labels import Labels, clean, clipped_name, fit, fit_name, name_width, width
 from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, flow, line
 from attn_cli.render.screen import Screen
@@ -174,10 +174,10 @@ class _LinkSizes:
     def of(cls, links: Sequence[Link], query_labels: Labels, key_labels: Labels, screen: Screen) -> _LinkSizes:
         """Sizes that hold every label up to `LONGEST_LINK`."""
         queries, keys = (
-            min(max(width(clean(text, unicode=screen.unicode)) for text in texts), LONGEST_LINK)
-            for texts in (
-                [query_labels.texts[link.query] for link in links],
-                [key_labels.texts[link.key] for link in links],
+            min(max(name_width(name, unicode=screen.unicode) for name in names), LONGEST_LINK)
+            for names in (
+                [query_labels.parts(link.query) for link in links],
+                [key_labels.parts(link.key) for link in links],
             )
         )
         return cls(queries, keys)
@@ -197,9 +197,9 @@ class _LinkSizes:
         """A link in exactly these cells."""
         quiet = DIM if second else PLAIN
         return [
-            (fit(query_labels.texts[link.query], self.query, align="right", unicode=screen.unicode), quiet),
+            (fit_name(query_labels.parts(link.query), self.query, align="right", unicode=screen.unicode), quiet),
             (" → " if screen.unicode else " > ", DIM),
-            (fit(key_labels.texts[link.key], self.key, unicode=screen.unicode), quiet if second else BOLD),
+            (fit_name(key_labels.parts(link.key), self.key, unicode=screen.unicode), quiet if second else BOLD),
             (f" {link.weight:z.2f}", quiet),
         ]
 
@@ -241,19 +241,20 @@ def query_table(
     """
     name = max((len(f"{row.layer}.{row.head}") for row in rows), default=3)
     links = [link for row in rows for link in row.links]
-    longest = max((width(clean(key_labels.texts[link.key], unicode=screen.unicode)) for link in links), default=0)
+    longest = max((name_width(key_labels.parts(link.key), unicode=screen.unicode) for link in links), default=0)
     digits = max((len(f"{link.weight:z.2f}") for link in links), default=4)
     most = max((len(row.links) for row in rows), default=1)
     item = _Item.fitting(longest, digits, most, screen.width - name, bars=measure == "weight")
     lines: list[Text] = []
     for query, group in groupby(rows, key=lambda row: row.query):
         lines += [line()] if lines else []
-        text = clean(query_labels.named(query), unicode=screen.unicode)
+        name_of = query_labels.parts(query)
         style = DIM if query_labels.special[query] else BOLD
         place = f"  query {query_labels.positions[query]}{f', {when(step)}' if kind == 'cross' else ''}"
         what = f": its strongest keys by {noun or measure}"
-        what = what if width(text) + len(place + what) <= screen.width else ""
-        lines.append(line((fit(text, min(width(text), screen.width - len(place))), style), (place + what, DIM)))
+        what = what if name_width(name_of, unicode=screen.unicode) + len(place + what) <= screen.width else ""
+        text = clipped_name(name_of, screen.width - len(place), unicode=screen.unicode)
+        lines.append(line((text, style), (place + what, DIM)))
         for row in group:
             for first in range(0, max(len(row.links), 1), item.per_line):
                 parts: list[Part] = [("" if first else f"{row.layer}.{row.head}", BOLD)]
@@ -293,7 +294,7 @@ class _Item:
         style = DIM if key_labels.special[link.key] or 0 <= link.weight < 0.05 else PLAIN
         parts: list[Part] = [
             (GAP, PLAIN),
-            (fit(key_labels.texts[link.key], self.label, unicode=screen.unicode), style),
+            (fit_name(key_labels.parts(link.key), self.label, unicode=screen.unicode), style),
             (f" {link.weight:z{self.digits}.2f}", style),
         ]
         return [*parts, (" ", PLAIN), *bar(link.weight, self.bar, screen)] if self.bar else parts

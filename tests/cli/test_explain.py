@@ -96,7 +96,7 @@ def test_one_head_of_a_real_model(attn: Run) -> None:
 def test_without_a_head_the_most_focused_is_taken(attn: Run) -> None:
     """In MiniLM that is 0.2, which looks at the previous word."""
     shown = attn(SENTENCE, "--query", "it", "--model", "MODEL")
-    assert "it  query 11, head 0.2\nThe most focused of 72 heads on this query" in shown
+    assert "it  query 9 (token 11), head 0.2\nThe most focused of 72 heads on this query" in shown
     found = document(attn(SENTENCE, "--query", "it", "--layer", "3-4", "--model", "MODEL", "--json"))
     assert found["head"]["chosen_from"] == 24
     assert found["head"]["layer"] in {3, 4}
@@ -113,6 +113,7 @@ def test_the_built_in_model_and_its_translation(attn: Run) -> None:
     assert document(attn("The cat sat on the mat", "--query", "cat", "--json"))["head"]["kind"] == "encoder"
     assert document(attn("The cat sat on the mat", "--query", "chat", "--kind", "decoder", "--json"))["query"] == {
         "index": 2,
+        "position": 2,
         "text": "chat",
         "rows": None,
     }

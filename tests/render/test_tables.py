@@ -113,11 +113,11 @@ def test_where_a_word_looks() -> None:
     ]
     assert shown(query_table(rows, labels, labels, PLAIN, caption="End."), PLAIN) == [
         "it#1  query 4: its strongest keys by weight",
-        "2.5   was 0.50 ━━━━━━━━━━            it  0.04 ━",
-        "2.11  it  1.00 ━━━━━━━━━━━━━━━━━━━━",
+        "2.5   was  0.50 ━━━━━━━━━━            it#2 0.04 ━",
+        "2.11  it#1 1.00 ━━━━━━━━━━━━━━━━━━━━",
         "",
         "it#2  query 9: its strongest keys by weight",
-        "2.5   was 0.25 ━━━━━",
+        "2.5   was  0.25 ━━━━━",
         "End.",
     ]
 

@@ -74,8 +74,8 @@ class DiffView(Finding):
             **{
                 name: [
                     {
-                        "a": one if one >= 0 else None,
-                        "b": other if other >= 0 else None,
+                        "a": a.positions[one] if one >= 0 else None,
+                        "b": b.positions[other] if other >= 0 else None,
                         "a_text": a.labels[one] if one >= 0 else None,
                         "b_text": b.labels[other] if other >= 0 else None,
                     }

@@ -14,11 +14,11 @@ from attn_cli.plan import name_head
 from attn_cli.render.columns import FEWEST_ROWS, Column, bars, figures, fitting, names, table
 from attn_cli.render.grid import atlas, written_scores
 from attn_cli.render.heatmap import MapView, heatmap
-from attn_cli.render.labels import Labels, clipped, width
+from attn_cli.render.labels import Labels, clipped_name, width
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part
 from attn_cli.render.scale import Scale
 from attn_cli.render.screen import Screen, lines_of
-from attn_cli.shapes import Float, Int
+from attn_cli.shapes import Float
 
 __all__ = ["SAME", "DiffSort", "cut", "ordered", "overview", "ranking"]
 
@@ -100,7 +100,7 @@ def _changed(found: Differences, heads: Sequence[HeadChange], screen: Screen) ->
     largest = [head.largest for head in heads]
 
     def end(axis: Overlay, place: int | None) -> str:
-        return "" if place is None else clipped(axis.labels[place], most, unicode=screen.unicode)
+        return "" if place is None else clipped_name(axis.named(place), most, unicode=screen.unicode)
 
     starts = [end(found.queries, None if one is None else one.query) for one in largest]
     ends = [end(found.keys, None if one is None else one.key) for one in largest]
@@ -142,7 +142,7 @@ def _picture(found: Differences, screen: Screen, room: int | None) -> Renderable
     plan = found.plans[0]
     view = MapView(
         found.changes(head.layer, head.head),
-        _labels(found.queries, found.chosen, found.queries.a),
+        _labels(found.queries, found.chosen, positions=True),
         _labels(found.keys, range(len(found.keys))),
         plan.kind,
         "change",
@@ -154,11 +154,11 @@ def _picture(found: Differences, screen: Screen, room: int | None) -> Renderable
     return heatmap(view, screen, title=f"Head {name_head(head.layer, head.head)}{which}: B - A", room=room)
 
 
-def _labels(axis: Overlay, places: Iterable[int], positions: Int[np.ndarray, "place"] | None = None) -> Labels:
-    """What stands beside some places; their own numbers by default."""
+def _labels(axis: Overlay, places: Iterable[int], *, positions: bool = False) -> Labels:
+    """What stands beside some places, each with its own number, or with its position in A."""
     chosen = list(places)
     return Labels(
         [axis.labels[place] for place in chosen],
         [axis.special[place] for place in chosen],
-        chosen if positions is None else positions[chosen].tolist(),
+        [axis.units[0].positions[axis.a[place]] for place in chosen] if positions else chosen,
     )

@@ -10,15 +10,17 @@ from rich.console import Group, RenderableType
 
 from attn_cli.measure.diff import Differences, HeadChange
 from attn_cli.plan import name_head
-from attn_cli.render.columns import Column, bars, figures, fitting, names, table
+from attn_cli.render.columns import Column, bars, figures, fitting, table
 from attn_cli.render.findings.diff_heads import DiffSort, cut, ordered, ranking
-from attn_cli.render.labels import clipped, width
+from attn_cli.render.labels import clipped_name, width
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, cells, drawing, line, number
 from attn_cli.render.screen import Screen, lines_of
+from attn_cli.render.views.base import labels_of
 from attn_cli.shapes import Float, Int
 
 __all__ = ["rows_of_words"]
 
+LONGEST_LABEL = 14
 MOST_KEYS = 30
 """Keys that two rows are shown over in their own order; of more, those with the most weight."""
 
@@ -48,7 +50,7 @@ def _looks(
     room = (screen.width - sum(column.width + 2 for column in ranked) - 2) // 2
     sides = [_strongest(found, heads, row, side, room, screen) for side in range(2)]
     title = line(
-        (clipped(found.queries.labels[place], screen.width // 2, unicode=screen.unicode), BOLD),
+        (clipped_name(found.queries.named(place), screen.width // 2, unicode=screen.unicode), BOLD),
         (f"  query {_numbers(found, place)}: its strongest keys", DIM),
     )
     return Group(drawing([title]), table([*ranked, *sides], screen, order=order, caption=cut(found, order, len(heads))))
@@ -56,7 +58,8 @@ def _looks(
 
 def _numbers(found: Differences, place: int) -> str:
     """A query's position in A, and in B where it is another."""
-    one, other = int(found.queries.a[place]), int(found.queries.b[place])
+    axis = found.queries
+    one, other = (units.positions[side[place]] for units, side in zip(axis.units, (axis.a, axis.b), strict=True))
     return str(one) if one == other else f"{one} in A, {other} in B"
 
 
@@ -66,6 +69,7 @@ def _strongest(
     """Each head's strongest keys in A or in B, as many as there is room for."""
     plan = found.plans[side]
     index = (found.keys.a, found.keys.b)[side]
+    labels = labels_of(plan.keys)
     ranked: list[list[Part]] = []
     for head in heads:
         weights = found.maps(head.layer, head.head)[side][row]
@@ -73,7 +77,7 @@ def _strongest(
         for key in np.argsort(-weights, kind="stable")[: plan.selection.top_k].tolist():
             if not weights[key] > 0:
                 break
-            label = clipped(plan.keys.labels[int(index[key])], 10, unicode=screen.unicode)
+            label = clipped_name(labels.parts(int(index[key])), 10, unicode=screen.unicode)
             value = float(weights[key])
             text = f"{value:+.2f}" if found.a.selection.scores else number(value, unicode=screen.unicode)
             piece = f"{'  ' if parts else ''}{label} {text}"
@@ -98,15 +102,16 @@ def _side_by_side(found: Differences, head: HeadChange, row: int, screen: Screen
         else _where(name, side, own, places, screen)
         for name, side, own in (("A", a, found.keys.a), ("B", b, found.keys.b))
     ]
+    named = [clipped_name(found.keys.named(key), LONGEST_LABEL, unicode=screen.unicode) for key in places]
     columns = [
-        names("key", [found.keys.labels[key] for key in places], screen),
+        Column("key", [[(key, BOLD)] for key in named], right=False),
         *sides,
         figures("change", (b - a)[keys].tolist(), form="+.2f"),
     ]
     left_out = len(seen) - len(places)
     caption = f"{left_out:,} keys with less weight are left out." if left_out else ""
     which = "" if len(found.heads) == 1 else " changed most:"
-    word = clipped(found.queries.labels[found.chosen[row]], screen.width // 3, unicode=screen.unicode)
+    word = clipped_name(found.queries.named(found.chosen[row]), screen.width // 3, unicode=screen.unicode)
     title = line(
         (f"Head {name_head(head.layer, head.head)}{which} from {word}", BOLD),
         (

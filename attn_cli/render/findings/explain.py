@@ -52,12 +52,15 @@ class ExplainView(Finding):
 
     name = "explain"
     units: ClassVar[Mapping[str, str]] = UNITS
-    columns: ClassVar[tuple[str, ...]] = ("kind", "layer", "head", "query", "query_text", *COLUMNS)
+    columns: ClassVar[tuple[str, ...]] = (
+        *("kind", "layer", "head", "query", "query_token", "query_text"),
+        *("key", "key_token", *COLUMNS[1:]),
+    )
 
     @property
     def _keys(self) -> Labels:
         tokens = key_tokens(self.found.plan.source, self.found.plan.kind).tokens
-        return Labels(self.found.labels, [token.special for token in tokens])
+        return Labels(self.found.labels, [token.special for token in tokens], self.found.places)
 
     @property
     def record(self) -> Record:
@@ -78,7 +81,8 @@ class ExplainView(Finding):
 
     def _title(self, screen: Screen) -> list[Text]:
         found, plan = self.found, self.found.plan
-        place = f"  query {found.query}{f', {when(plan.rows)}' if plan.kind == 'cross' else ''}, head "
+        token = "" if found.place == found.query else f" (token {found.query})"
+        place = f"  query {found.place}{token}{f', {when(plan.rows)}' if plan.kind == 'cross' else ''}, head "
         name = name_head(found.layer, found.head)
         room = max(screen.width - len(place) - len(name), 1)
         lines = [line((clipped(found.query_label, room, unicode=screen.unicode), BOLD), (place, DIM), (name, BOLD))]
@@ -94,6 +98,7 @@ class ExplainView(Finding):
         return {
             "query": {
                 "index": found.query,
+                "position": found.place,
                 "text": found.query_label,
                 "rows": plan.rows if plan.kind == "cross" else None,
             },
@@ -108,8 +113,9 @@ class ExplainView(Finding):
 
     def rows(self) -> Iterator[Sequence[Cell]]:
         found = self.found
-        front = (found.plan.kind, found.layer, found.head, found.query, found.query_label)
-        return ((*front, *row) for row in _rows(found.steps, self._keys))
+        front = (found.plan.kind, found.layer, found.head, found.place, found.query, found.query_label)
+        rows = zip(found.places, _rows(found.steps, self._keys), strict=True)
+        return ((*front, place, *row) for place, row in rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +179,7 @@ def _document(found: Explanation, keys: Labels) -> Document:
         "keys": [
             {
                 "index": index,
+                "position": keys.positions[index],
                 "text": text,
                 "query_key": None if found.products is None else found.products[index],
                 # orjson writes minus infinity as null.

@@ -19,7 +19,7 @@ from attn_cli.render.document import Document
 from attn_cli.render.finding import Finding
 from attn_cli.render.grid import atlas, written_scores
 from attn_cli.render.heading import remarks
-from attn_cli.render.labels import clipped, width
+from attn_cli.render.labels import clipped_name, width
 from attn_cli.render.legend import when
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line
 from attn_cli.render.scale import WEIGHTS, Scale
@@ -120,9 +120,9 @@ class FindView(Finding):
     def _ends(self, pair: Pair) -> Document:
         plan = self.found.plan
         return {
-            "query": pair.query,
+            "query": plan.queries.positions[pair.query],
             "query_text": plan.queries.labels[pair.query],
-            "key": pair.key,
+            "key": plan.keys.positions[pair.key],
             "key_text": plan.keys.labels[pair.key],
         }
 
@@ -155,14 +155,15 @@ class FindView(Finding):
         plan = found.plan
         several = len(found.pairs) > 1
         arrow = " → " if screen.unicode else " > "
-        ends = [found.start, found.end]
+        ends = [(found.start, ""), (found.end, "")]
         place = f"  {len(found.pairs)} pairs{', both ways' if found.both else ''}"
         if not several:
             (pair,) = found.pairs
-            ends = [labels_of(plan.queries).named(pair.query), labels_of(plan.keys).named(pair.key)]
+            ends = [labels_of(plan.queries).parts(pair.query), labels_of(plan.keys).parts(pair.key)]
             step = f", {when(plan.rows)}" if plan.kind == "cross" else ""
-            place = f"  query {pair.query}{step}, key {pair.key}{self._apart(pair)}"
-        start, end = (clipped(text, screen.width // 3, unicode=screen.unicode) for text in ends)
+            query, key = plan.queries.positions[pair.query], plan.keys.positions[pair.key]
+            place = f"  query {query}{step}, key {key}{self._apart(pair)}"
+        start, end = (clipped_name(name, screen.width // 3, unicode=screen.unicode) for name in ends)
         parts: list[Part] = [(start, BOLD), (arrow, DIM), (end, BOLD)]
         return line(*parts, (place if cells(parts) + len(place) <= screen.width else "", DIM))
 
@@ -233,8 +234,8 @@ class FindView(Finding):
         queries, keys = labels_of(self.found.plan.queries), labels_of(self.found.plan.keys)
         arrow = " → " if screen.unicode else " > "
         most = min(LONGEST_LABEL, (screen.width - 32) // 2)
-        starts = _fitted([queries.named(link.pair.query) for link in links], most, screen)
-        ends = _fitted([keys.named(link.pair.key) for link in links], most, screen)
+        starts = _fitted([queries.parts(link.pair.query) for link in links], most, screen)
+        ends = _fitted([keys.parts(link.pair.key) for link in links], most, screen)
         across = max(map(width, starts))
         rows: list[list[Part]] = [
             [(" " * (across - width(start)) + start, PLAIN), (arrow, DIM), (end, BOLD)]
@@ -292,5 +293,5 @@ class FindView(Finding):
         return [atlas(values, layers, screen, name=self._noun, scale=scale, places=3, written=written, title=title)]
 
 
-def _fitted(texts: Sequence[str], most: int, screen: Screen) -> list[str]:
-    return [clipped(text, most, unicode=screen.unicode) for text in texts]
+def _fitted(names: Sequence[tuple[str, str]], most: int, screen: Screen) -> list[str]:
+    return [clipped_name(name, most, unicode=screen.unicode) for name in names]

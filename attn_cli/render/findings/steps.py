@@ -195,7 +195,7 @@ class _RowLabels:
     @classmethod
     def of(cls, keys: Labels, chosen: Int[np.ndarray, "shown"], found: Explanation, screen: Screen) -> _RowLabels:
         states = "additive" in found.parts
-        numbers = [f"h{keys.positions[key] + 1}" if states else str(keys.positions[key]) for key in chosen.tolist()]
+        numbers = [f"h{key + 1}" if states else str(keys.positions[key]) for key in chosen.tolist()]
         texts = [clean(keys.texts[key], unicode=screen.unicode) for key in chosen.tolist()]
         quiet = [bool(keys.special[key]) for key in chosen.tolist()]
         if found.sink is not None:

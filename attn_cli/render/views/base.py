@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -11,6 +12,7 @@ from rich.text import Text
 from attn_cli.blocks import Block
 from attn_cli.measure.collect import MeanMap
 from attn_cli.measure.summary import HeadSummary, Summarize
+from attn_cli.naming import occurrence
 from attn_cli.plan import Plan
 from attn_cli.record import Record
 from attn_cli.render.heading import remarks
@@ -110,7 +112,7 @@ def translation_text(text: str, screen: Screen) -> RenderableType:
 
 def labels_of(units: Units) -> Labels:
     """What stands beside the rows or above the columns of these units."""
-    return Labels(units.labels, units.special)
+    return Labels(units.labels, units.special, units.positions, partial(occurrence, units))
 
 
 def stacked(parts: Sequence[RenderableType]) -> Group:
