@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import islice
 
 from attn_cli.errors import SelectionError, quoted, shortened
 from attn_cli.words import Units, word_cells
@@ -23,6 +24,8 @@ NUMBER = re.compile(r"\d{1,18}")
 TEXT = "the text"
 """What an error calls the text, where there is only one."""
 MOST_LISTED = 40
+MOST_LOOKED_AT = 20
+"""Places where a name is part of words, of which a few are listed."""
 LONGEST = 60
 """Characters of a name up to which others like it are looked for."""
 ALIKE_ENOUGH = 0.65
@@ -32,13 +35,14 @@ WORD_STARTS = ("▁", "Ġ")
 """How pieces say that a word begins with them, which nobody can type."""
 
 
-def choose_units(units: Units, query: str, text: str = TEXT) -> tuple[range, ...]:
+def choose_units(units: Units, query: str, text: str = TEXT, *, accents: bool = False) -> tuple[range, ...]:
     """The units that a user means: a position, a word or several in a row (wherever they stand), or `word#2`.
 
     Args:
         units: those shown, none of them joined.
         query: what the user typed; several are parted by commas, unless the commas are part of one name.
         text: what an error calls the text that they are of.
+        accents: a name with other accents than the text's is not there.
 
     Returns:
         Runs of indices, in their order; longer than one where a name covers several units.
@@ -48,9 +52,9 @@ def choose_units(units: Units, query: str, text: str = TEXT) -> tuple[range, ...
     """
     query = query.strip()
     parts = [part.strip() for part in query.split(",") if part.strip()]
-    if len(parts) < 2 or _numbered(units, query):
+    if len(parts) < 2 or _numbered(units, query, accents=accents):
         parts = [query]
-    spans = dict.fromkeys(span for part in parts for span in _matches(units, part, text))
+    spans = dict.fromkeys(span for part in parts for span in _matches(units, part, text, accents=accents))
     return tuple(sorted(spans, key=lambda span: (span.start, span.stop)))
 
 
@@ -67,13 +71,13 @@ def occurrence(units: Units, index: int) -> int | None:
     return starts.index(place) + 1 if len(same) > 1 and place in starts else None
 
 
-def _matches(units: Units, name: str, text: str) -> Sequence[range]:
-    found = _numbered(units, name)
+def _matches(units: Units, name: str, text: str, *, accents: bool) -> Sequence[range]:
+    found = _numbered(units, name, accents=accents)
     if found:
         return found
     word, mark, which = name.rpartition("#")
     if mark and word and NUMBER.fullmatch(which):
-        same = _named(units, word)
+        same = _named(units, word, accents=accents)
         if not same:
             raise _not_there(units, word, text)
         many = len(same) > 1
@@ -89,35 +93,34 @@ def _matches(units: Units, name: str, text: str) -> Sequence[range]:
     raise _not_there(units, name, text)
 
 
-def _numbered(units: Units, name: str) -> Sequence[range]:
+def _numbered(units: Units, name: str, *, accents: bool) -> Sequence[range]:
     """Every occurrence of a name, or the one that `name#2` says; none where there is none."""
-    found = _named(units, name)
+    found = _named(units, name, accents=accents)
     word, mark, which = name.rpartition("#")
     if found or not (mark and word and NUMBER.fullmatch(which)):
         return found
     number = int(which)
-    return _named(units, word)[number - 1 : number] if number else ()
+    return _named(units, word, accents=accents)[number - 1 : number] if number else ()
 
 
-def _named(units: Units, name: str) -> Sequence[range]:
+def _named(units: Units, name: str, *, accents: bool = False) -> Sequence[range]:
     """Every occurrence of a name: as it is typed, or else as something that reads alike."""
     found = _as_typed(units, name)
     if found or NUMBER.fullmatch(name.removeprefix("-")):  # a number is a position sooner than part of `x²`
         return found
-    for accents in (True, False):
-        folded = _folded(name, accents=accents).strip()
+    for kept in (True,) if accents else (True, False):
+        folded = _folded(name, accents=kept).strip()
         if not folded:
             break
-        own = [index for index, label in enumerate(units.labels) if _label(label, accents=accents) == folded]
-        found = _with_spans(own, _spans_alike(units, folded, accents=accents))
+        own = [index for index, label in enumerate(units.labels) if _label(label, accents=kept) == folded]
+        found = _with_spans(own, _spans_alike(units, folded, accents=kept))
         if found:
             return found
     return _side_by_side(units, name)
 
 
 def _as_typed(units: Units, name: str) -> Sequence[range]:
-    own = [index for index, label in enumerate(units.labels) if label == name]
-    return _with_spans(own, (span for span in _spans_typed(units, name) if len(span) > 1))
+    return _with_spans(units.labelled.get(name, ()), (span for span in _spans_typed(units, name) if len(span) > 1))
 
 
 def _with_spans(own: Sequence[int], spans: Iterator[range]) -> Sequence[range]:
@@ -184,6 +187,8 @@ def _whole(units: Units, segment: int, start: int, end: int) -> range | None:
     first, last = firsts.get((segment, start)), lasts.get((segment, end))
     if first is None or last is None or last < first:
         return None
+    if first == last:
+        return range(first, last + 1)
     places = units.shown.nonzero()[0]
     return range(first, last + 1) if places[last] - places[first] == last - first else None
 
@@ -242,7 +247,7 @@ def _not_there(units: Units, name: str, text: str) -> SelectionError:
     unit = "piece" if units.unit == "token" else "word"
     holders = _holders(everything, name)
     if holders:
-        listed = ", ".join(map(quoted, holders[:3])) + (f" and {len(holders) - 3} more" if len(holders) > 3 else "")
+        listed = ", ".join(map(quoted, holders[:3])) + (" and others" if len(holders) > 3 else "")
         finer = ", or choose the model's own pieces with --tokens" if unit == "word" else ""
         whole = f"the whole {unit}" if len(holders) == 1 else f"whole {unit}s"
         return SelectionError(f"{quoted(name)} is only part of {listed} in {text}", f"Name {whole}{finer}")
@@ -257,7 +262,7 @@ def _holders(units: Units, name: str) -> list[str]:
     found: dict[str, None] = {}
     folded = _folded(name).strip()
     for places in (_typed(units, name), _alike(units, folded, accents=True) if folded else iter(())):
-        for segment, start, end in places:
+        for segment, start, end in islice(places, MOST_LOOKED_AT):
             touched = [
                 index
                 for index, extent in enumerate(units.extents)

@@ -43,17 +43,27 @@ def read(
     if wanted is None or target is not None or "cross" not in stacks or wanted.kind == "encoder":
         return source
     free = wanted.kind is None and "encoder" in stacks
-    if free and (wanted.query is None or _stands_in(source.source, wanted)):
+    if free and (wanted.query is None or _stands_in(source.source, wanted, accents=True)):
         return source
     (written,) = model.translate([source.source.text], languages=languages, truncate=truncate)
     translated = model.prepare(source.source.text, target=written, languages=languages, truncate=truncate)
-    found = not free or (translated.target is not None and _stands_in(translated.target, wanted))
-    return translated if found else source
+    written_side = translated.target
+    if not free or written_side is None:
+        return source if free else translated
+    # A name whose accents differ from the text's may be the translation's own: `café` of `cafe`.
+    for side, found, accents in (
+        (written_side, translated, True),
+        (source.source, source, False),
+        (written_side, translated, False),
+    ):
+        if _stands_in(side, wanted, accents=accents):
+            return found
+    return source
 
 
-def _stands_in(side: Tokens, wanted: Selection) -> bool:
+def _stands_in(side: Tokens, wanted: Selection, *, accents: bool) -> bool:
     try:
-        choose_units(Units.of(side, wanted.unit), wanted.query or "")
+        choose_units(Units.of(side, wanted.unit), wanted.query or "", accents=accents)
     except SelectionError:
         return False
     return True

@@ -7,7 +7,7 @@ by marker characters, so one rule serves every tokenizer.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -316,6 +316,14 @@ class Units:
                 found[index] = following[1]
             following = (token.word, found[index])
         return tuple(found[first] for first in self.starts[self.shown].tolist()) if found else (None,) * len(self)
+
+    @cached_property
+    def labelled(self) -> Mapping[str, Sequence[int]]:
+        """The units of each label."""
+        found: dict[str, list[int]] = {}
+        for index, label in enumerate(self.labels):
+            found.setdefault(label, []).append(index)
+        return found
 
     @cached_property
     def ends(self) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]]:

@@ -286,3 +286,12 @@ def test_a_comma_that_occurs_twice_is_named_like_any_word() -> None:
     assert named("a, b, c", ",") == [",", ","]
     units = Units.of(tokens_of("a, b, c"))
     assert choose_units(units, ",#2") == (range(4, 5),)
+
+
+def test_accents_may_be_asked_for() -> None:
+    """So that `café` is looked for in a translation before it is taken for the text's `cafe`."""
+    units = Units.of(tokens_of("the cafe"))
+    assert choose_units(units, "café") == (range(2, 3),)
+    with pytest.raises(SelectionError):
+        choose_units(units, "café", accents=True)
+    assert choose_units(units, "CAFE", accents=True) == (range(2, 3),)
