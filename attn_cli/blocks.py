@@ -12,11 +12,11 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 
-from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
+from attn_cli.errors import NOT_NUMBERS, ExactnessError, ModelError, SelectionError
 from attn_cli.selection import Kind, Rows
 from attn_cli.shapes import Float, Int
 from attn_cli.verified import OutputCheck
@@ -122,12 +122,41 @@ class Alignment:
     kind: Kind = "cross"
 
     @classmethod
-    def declared(cls, known: object) -> Alignment | None:
-        """What a model's `config.json` says under `attn`, if it says anything of alignment."""
+    def declared(cls, known: object, stacks: Mapping[Kind, Stack], name: str) -> Alignment | None:
+        """Read what a model's `config.json` says under `attn`, if it says anything of alignment.
+
+        Args:
+            known: what stands there.
+            stacks: the model's attention layers.
+            name: the model, as the user named it.
+
+        Raises:
+            ModelError: it names heads that the model does not have, or is no such statement at all.
+        """
         found = known.get("alignment") if isinstance(known, Mapping) else None
-        if not isinstance(found, Mapping):
+        if found is None:
             return None
-        return cls(int(found["layer"]), tuple(map(int, found["heads"])), found["rows"], str(found["how"]))
+        layer, heads, rows, how = (
+            found.get(key) if isinstance(found, Mapping) else None for key in ("layer", "heads", "rows", "how")
+        )
+        counts = stacks["cross"].heads if "cross" in stacks else {}
+        count = counts.get(layer, 0) if type(layer) is int else 0
+        fits = {
+            "layer": count > 0,
+            "heads": isinstance(heads, list)
+            and heads
+            and all(type(head) is int and 0 <= head < count for head in heads),
+            "rows": rows in get_args(Rows),
+            "how": isinstance(how, str),
+        }
+        for part, fit in fits.items():
+            if not fit:
+                expected = "of its cross-attention" if part in {"layer", "heads"} else "that attn knows"
+                raise ModelError(
+                    f"config.json of {name}: attn.alignment.{part} names no {part} {expected}",
+                    "Copy it again, or take alignment out there",
+                )
+        return cls(layer, tuple(heads), rows, how)
 
 
 @dataclass(frozen=True)

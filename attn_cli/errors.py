@@ -32,6 +32,7 @@ __all__ = [
     "SelectionError",
     "UsageError",
     "counted",
+    "is_panic",
     "quoted",
     "shortened",
 ]
@@ -55,6 +56,14 @@ def shortened(text: str, most: int = 60) -> str:
 def counted(number: int, thing: str) -> str:
     """`1 value`, `2 values`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def is_panic(fault: BaseException) -> bool:
+    """Tell a panic in a library written in Rust from all else.
+
+    Each library has a type of its own for it, which no module exports, so it is known by its name.
+    """
+    return type(fault).__name__ == "PanicException" and type(fault).__module__ == "pyo3_runtime"
 
 
 def _ended(sentence: str) -> str:

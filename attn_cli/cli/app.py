@@ -13,7 +13,7 @@ from attn_cli import __version__
 from attn_cli.cli.commands import Group
 from attn_cli.cli.streams import ReaderGoneError, say, standard_streams
 from attn_cli.encoding import escaped
-from attn_cli.errors import AttnError, MemoryLimitError, UsageError, shortened
+from attn_cli.errors import AttnError, MemoryLimitError, UsageError, is_panic, shortened
 
 __all__ = ["Commands", "app", "debugging", "main"]
 
@@ -100,7 +100,9 @@ def main(arguments: list[str] | None = None) -> int:
             return INTERRUPTED
         except ReaderGoneError:
             return READER_GONE
-        except Exception as error:  # whatever it is: here it ends, and a person gets one line
+        except BaseException as error:  # whatever it is: here it ends, and a person gets one line
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             if debugging():
                 sys.stderr.write(escaped(traceback.format_exc(), keep="\n"))
             told = _told(error)
@@ -109,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(code or 0)
 
 
-def _told(error: Exception) -> AttnError:
+def _told(error: BaseException) -> AttnError:
     """What a person should hear of an error."""
     if isinstance(error, AttnError):
         return error

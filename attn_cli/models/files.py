@@ -13,6 +13,7 @@ from typing import Any
 
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
+from attn_cli.models.contents import check_files, read_json
 
 __all__ = ["Checkpoint", "brings_tokenizer_code", "examine", "find", "needs_code"]
 
@@ -195,6 +196,7 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
     Raises:
         ModelError: its files cannot be used.
     """
+    check_files(name, folder)
     config = _config(name, folder, options)
     paths, pickled = _weights(name, folder, options)
     if (folder / "adapter_config.json").exists():
@@ -204,7 +206,7 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
             "Move adapter_config.json out of the folder to inspect the model without its adapter",
         )
     for path in paths:
-        if not path.exists():
+        if not path.is_file():
             raise _IncompleteError(f"{name} lacks {path.name}, a part of its weights", "Copy or download it again")
     if pickled:
         saved_bytes, saved_dtype = sum(path.stat().st_size for path in paths), None
@@ -214,21 +216,11 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
     return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype)
 
 
-def _read_json(name: str, path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:  # neither JSON nor UTF-8
-        raise ModelError(f"{path.name} of {name} is not JSON: {fault}", "Copy or download it again") from fault
-    if not isinstance(content, dict):
-        raise ModelError(f"{path.name} of {name} does not hold a JSON object", "Copy or download it again")
-    return content
-
-
 def _config(name: str, folder: Path, options: LoadOptions) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.exists():
         raise _without_config(name, _listing(folder))
-    config = _read_json(name, path)
+    config = read_json(name, path)
     if not isinstance(config.get("model_type"), str):
         if "auto_map" not in config:
             raise ModelError(
@@ -258,7 +250,7 @@ def _weights(name: str, folder: Path, options: LoadOptions) -> tuple[list[Path],
             raise _pickled(name)
         if (folder / file).exists():
             return [folder / file], pickled
-        places = _read_json(name, index).get("weight_map")
+        places = read_json(name, index).get("weight_map")
         if not isinstance(places, dict) or not places or not all(isinstance(place, str) for place in places.values()):
             raise ModelError(f"{index.name} of {name} does not say where the weights are", "Copy or download it again")
         return [folder / place for place in sorted(set(places.values()))], pickled
@@ -340,7 +332,7 @@ def _measure(name: str, paths: Iterable[Path]) -> tuple[int, str | None]:
                 for key in file.keys():  # noqa: SIM118 (not a dict)
                     part = file.get_slice(key)
                     sizes[part.get_dtype()] += prod(part.get_shape())
-        except SafetensorError as fault:
+        except (OSError, OverflowError, SafetensorError) as fault:
             raise ModelError(
                 f"{path.name} of {name} is damaged or cut short ({fault})", "Copy or download it again"
             ) from fault
@@ -355,7 +347,7 @@ def _check_tokenizer(name: str, folder: Path, options: LoadOptions) -> None:
     if any(path.name.startswith(TOKENIZER_PREFIXES) or path.suffix in TOKENIZER_SUFFIXES for path in folder.iterdir()):
         return
     settings = folder / "tokenizer_config.json"
-    if settings.exists() and _read_json(name, settings).get("tokenizer_class") in TOKENIZERS_WITHOUT_FILES:
+    if settings.exists() and read_json(name, settings).get("tokenizer_class") in TOKENIZERS_WITHOUT_FILES:
         return
     if brings_tokenizer_code(name, folder):
         if options.trust_remote_code:

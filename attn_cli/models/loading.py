@@ -16,10 +16,11 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
 
-from attn_cli.errors import AttnError, MemoryLimitError, ModelError
+from attn_cli.errors import AttnError, MemoryLimitError, ModelError, is_panic
 from attn_cli.memory import available, gigabytes
 from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
+from attn_cli.models.compiled import library_fault
 from attn_cli.models.files import Checkpoint, brings_tokenizer_code, needs_code
 from attn_cli.models.packages import missing_packages, needs_gpu, told
 from attn_cli.silence import compiled_unheard
@@ -75,7 +76,9 @@ def faults_told(problem: str, remedy: str = "", passing: tuple[type[Exception], 
         raise
     except passing:
         raise
-    except Exception as fault:
+    except BaseException as fault:
+        if not isinstance(fault, Exception) and not is_panic(fault):
+            raise
         said = str(fault)
         if isinstance(fault, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in said:
             raise MemoryLimitError(
@@ -87,8 +90,7 @@ def faults_told(problem: str, remedy: str = "", passing: tuple[type[Exception], 
             raise ModelError(f"{problem}: {need}", remedy) from fault
         if needs_gpu(fault):
             remedy = "Give a checkpoint that is not quantized, or run it where torch finds such a GPU"
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        raise ModelError(f"{problem}: {lines[0].rstrip('.') if lines else type(fault).__name__}", remedy) from fault
+        raise library_fault(fault, problem, remedy) from fault
 
 
 def choose_device(name: Device) -> torch.device:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from attn_cli.blocks import Tokens
+from attn_cli.errors import ModelError
 from attn_cli.words import make_tokens
 
 __all__ = ["Pieces", "wordlike"]
@@ -14,7 +15,11 @@ __all__ = ["Pieces", "wordlike"]
 
 @dataclass(frozen=True)
 class Pieces:
-    """What a tokenizer made of a text. All sequences are as long as there are tokens."""
+    """What a tokenizer made of a text. All sequences are as long as there are tokens.
+
+    Raises:
+        ModelError: they are not.
+    """
 
     text: str
     pair: str | None
@@ -28,6 +33,14 @@ class Pieces:
     type_ids: tuple[int, ...] | None
     """What the model is told of segments; None where the tokenizer says nothing of them."""
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        parts = (self.ids, self.names, self.offsets, self.special, self.segments, self.type_ids or self.ids)
+        if len({len(part) for part in parts}) > 1:
+            raise ModelError(
+                f"The model's tokenizer gives {len(self.ids)} ids and {len(self.names)} pieces for one text",
+                "Copy the tokenizer's files again, or save them again with save_pretrained",
+            )
 
     def tokens(self) -> Tokens:
         """The pieces grouped into words."""

@@ -120,7 +120,7 @@ class Pretrained:
             device=body.device.type,
             parameters=model.num_parameters(),
             positions=None if limit is None else limit.tokens,
-            alignment=Alignment.declared(getattr(body.config, "attn", None)),
+            alignment=Alignment.declared(getattr(body.config, "attn", None), stacks, name),
         )
 
     def prepare(

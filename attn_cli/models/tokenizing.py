@@ -11,12 +11,14 @@ from transformers import PreTrainedTokenizerBase
 
 from attn_cli.encoding import check_text
 from attn_cli.errors import InputError
+from attn_cli.models.compiled import in_time
 from attn_cli.models.loading import faults_told
 from attn_cli.models.pieces import Pieces
 from attn_cli.words import written_offsets
 
 __all__ = ["encode", "names_of", "spell", "tokenizer_faults_told", "written"]
 
+REMEDY = "Check that its files belong to the model, or set ATTN_DEBUG=1 to see where it failed"
 WITHOUT_OFFSETS = "This tokenizer does not say where its pieces stand in the text, so they are not merged into words"
 
 
@@ -27,12 +29,13 @@ def tokenizer_faults_told(task: str) -> AbstractContextManager[None]:
         task: what the tokenizer was asked for, as in "read this text".
 
     Raises:
-        ModelError: it found a fault.
+        ModelError: it found a fault, or panicked.
     """
-    return faults_told(
-        f"The model's tokenizer could not {task}",
-        "Check that its files belong to the model, or set ATTN_DEBUG=1 to see where it failed",
-    )
+    return faults_told(_problem(task), REMEDY)
+
+
+def _problem(task: str) -> str:
+    return f"The model's tokenizer could not {task}"
 
 
 def encode(
@@ -57,7 +60,7 @@ def encode(
     Raises:
         InputError: the text is blank or no text at all, gives no tokens, or `pair` is given to a tokenizer that does
             not keep two segments apart.
-        ModelError: the tokenizer fails at this text.
+        ModelError: the tokenizer fails at this text, or takes far too long.
     """
     check_text(text, "The target" if target else "The text")
     if pair is not None:
@@ -154,7 +157,12 @@ def _encode_fast(
     tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, target: bool, settings: dict[str, Any]
 ) -> Pieces:
     """With the `tokenizers` library, which knows where each piece stands."""
-    batch: Any = tokenizer(text_target=text, **settings) if target else tokenizer(text, pair, **settings)
+    batch: Any = in_time(
+        lambda: tokenizer(text_target=text, **settings) if target else tokenizer(text, pair, **settings),
+        len(text) + len(pair or ""),
+        _problem("read this text"),
+        REMEDY,
+    )
     encoding = batch.encodings[0]
     extra = _special_ids(tokenizer)
     return Pieces(

@@ -11,16 +11,17 @@ The built-in models are such folders inside this package, and `attn train` write
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attn_cli.errors import ModelError
+from attn_cli.errors import ModelError, quoted
+from attn_cli.models.compiled import library_told
+from attn_cli.models.contents import check_files, read_json
 from attn_cli.models.toy import recurrent, transformer
 from attn_cli.models.toy.steps import Array
 from attn_cli.shapes import Float
@@ -47,6 +48,22 @@ RECURRENT = "attn-recurrent"
 
 CONFIG, WEIGHTS, TOKENIZER, WORDS = "config.json", "model.safetensors", "tokenizer.json", "known_words.txt"
 
+LARGEST = 2**20
+"""Of any size that a config.json may name; also more bytes than a recurrent model's has."""
+MOST_POSITIONS = 2**16
+"""A table of them is made whatever the text."""
+DTYPES = ("F16", "F32", "F64")
+MARIAN_SIZES = {
+    "vocabulary": "vocab_size",
+    "dim": "d_model",
+    "heads": "encoder_attention_heads",
+    "feed_forward": "encoder_ffn_dim",
+    "encoder_layers": "encoder_layers",
+    "decoder_layers": "decoder_layers",
+    "positions": "max_position_embeddings",
+}
+"""What a Transformer's sizes are called in a MarianMT checkpoint's config.json."""
+
 Shape = transformer.Shape | recurrent.Shape
 
 
@@ -65,7 +82,10 @@ def find(name: str) -> ToyFolder | None:
         return ToyFolder(name, built_in(name))
     try:
         path = Path(name).expanduser()
-        known = RECURRENT.encode() in (path / CONFIG).read_bytes()
+        if not (path / CONFIG).is_file():  # nothing, or a pipe, which would keep us waiting
+            return None
+        with (path / CONFIG).open("rb") as file:
+            known = RECURRENT.encode() in file.read(LARGEST)
     except (OSError, RuntimeError, ValueError):  # a name on the hub, a folder without that file, or no name at all
         return None
     folder = ToyFolder(name, path)
@@ -144,36 +164,63 @@ class ToyFolder:
         Raises:
             ModelError: it cannot be read.
         """
-        try:
-            config = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as fault:
-            raise self._broken(CONFIG) from fault
-        if not isinstance(config, dict):
+        check_files(self.name, self.path)
+        if not (self.path / CONFIG).is_file():
             raise self._broken(CONFIG)
-        return config
+        return read_json(self.name, self.path / CONFIG)
+
+    @cached_property
+    def known(self) -> Mapping[str, Any]:
+        """What `config.json` says of the model's heads.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        known = self.config.get("attn", {})
+        if not isinstance(known, Mapping):
+            raise self._wrong("attn", known, "an object")
+        return known
 
     @cached_property
     def shape(self) -> Shape:
         """The model's sizes.
 
         Raises:
-            ModelError: `config.json` does not say.
+            ModelError: `config.json` does not say, or they cannot be.
         """
         config = self.config
-        try:
-            if config["model_type"] == RECURRENT:
-                return recurrent.Shape(**config["shape"])
-            return transformer.Shape(
-                vocabulary=config["vocab_size"],
-                dim=config["d_model"],
-                heads=config["encoder_attention_heads"],
-                feed_forward=config["encoder_ffn_dim"],
-                encoder_layers=config["encoder_layers"],
-                decoder_layers=config["decoder_layers"],
-                positions=config["max_position_embeddings"],
+        if config.get("model_type") == RECURRENT:
+            sizes = config.get("shape")
+            if not isinstance(sizes, Mapping):
+                raise self._wrong("shape", sizes, "an object")
+            return recurrent.Shape(
+                **{
+                    field.name: self._switch(sizes, field.name)
+                    if field.type == "bool"
+                    else self._size(sizes, field.name)
+                    for field in fields(recurrent.Shape)
+                }
             )
-        except (KeyError, TypeError) as fault:
-            raise self._broken(CONFIG) from fault
+        shape = transformer.Shape(**{name: self._size(config, key) for name, key in MARIAN_SIZES.items()})
+        if shape.dim % 2 or shape.dim % shape.heads:
+            raise self._wrong(
+                MARIAN_SIZES["dim"], shape.dim, f"an even multiple of its {MARIAN_SIZES['heads']} ({shape.heads})"
+            )
+        return shape
+
+    def _size(self, sizes: Mapping[str, Any], key: str) -> int:
+        """A size from `config.json`."""
+        most = MOST_POSITIONS if key in {"positions", MARIAN_SIZES["positions"]} else LARGEST
+        size = sizes.get(key)
+        if type(size) is not int or not 1 <= size <= most:
+            raise self._wrong(key, size, f"a whole number from 1 to {most:,}")
+        return size
+
+    def _switch(self, sizes: Mapping[str, Any], key: str) -> bool:
+        value = sizes.get(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
 
     def weights(self) -> dict[str, Float[np.ndarray, "..."]]:
         """The weights, in float32.
@@ -181,17 +228,30 @@ class ToyFolder:
         Raises:
             ModelError: they cannot be read, or are not those of this shape.
         """
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.numpy import load_file
 
+        shape = self.shape
         try:
+            with safe_open(self.path / WEIGHTS, framework="numpy") as file:
+                parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+                there = {key: tuple(part.get_shape()) for key, part in parts.items()}
+                dtypes = {part.get_dtype() for part in parts.values()}
+            layers = 0 if isinstance(shape, recurrent.Shape) else max(shape.encoder_layers, shape.decoder_layers)
+            # Far more layers than weights would take for ever to list.
+            if layers > len(there) or there != weight_shapes(shape):
+                raise ModelError(
+                    f"The weights of {self.name} do not fit its {CONFIG}",
+                    f"Copy the {CONFIG} that belongs to the weights",
+                )
+            if unknown := sorted(dtypes.difference(DTYPES)):
+                raise ModelError(
+                    f"{WEIGHTS} of {self.name} holds weights in {unknown[0]}, and {', '.join(DTYPES)} can be read",
+                    self.remedy,
+                )
             saved = load_file(self.path / WEIGHTS)
         except (OSError, SafetensorError) as fault:
             raise self._broken(WEIGHTS) from fault
-        if {name: weight.shape for name, weight in saved.items()} != weight_shapes(self.shape):
-            raise ModelError(
-                f"The weights of {self.name} do not fit its {CONFIG}", f"Copy the {CONFIG} that belongs to the weights"
-            )
         return {name: weight.astype(np.float32) for name, weight in saved.items()}
 
     def tokenizer(self) -> Tokenizer:
@@ -205,19 +265,37 @@ class ToyFolder:
         path = self.path / TOKENIZER
         if not path.is_file():
             raise self._broken(TOKENIZER)
-        try:
-            return Tokenizer.from_file(str(path))
-        except Exception as fault:  # the library raises nothing more particular
-            raise self._broken(TOKENIZER) from fault
+        broken = self._broken(TOKENIZER)
+        with library_told(broken.problem, broken.remedy):
+            tokenizer = Tokenizer.from_file(str(path))
+            # The file may ask for billions of cells of padding, or cut a text without a word.
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+        return tokenizer
 
     def known_words(self) -> frozenset[str]:
-        """English words, in small letters, that were frequent in training; empty where none are listed."""
+        """English words, in small letters, that were frequent in training; empty where none are listed.
+
+        Raises:
+            ModelError: the list cannot be read.
+        """
         path = self.path / WORDS
-        return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
+        try:
+            return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
+        except (OSError, UnicodeDecodeError) as fault:
+            raise self._broken(WORDS) from fault
+
+    @property
+    def remedy(self) -> str:
+        """What to do where a part of it is damaged."""
+        if self.name in BUILT_IN:
+            return "Install attn again: a file of its own has been changed"
+        return "Copy the folder again, or train it to the end with attn train --resume"
 
     def _broken(self, part: str) -> ModelError:
         there = (self.path / part).is_file()
-        return ModelError(
-            f"{self.name} {'has a damaged' if there else 'lacks its'} {part}",
-            "Copy the folder again, or train it to the end with attn train --resume",
-        )
+        return ModelError(f"{self.name} {'has a damaged' if there else 'lacks its'} {part}", self.remedy)
+
+    def _wrong(self, key: str, value: object, expected: str) -> ModelError:
+        """What to say of a value in `config.json` that cannot be."""
+        return ModelError(f"{CONFIG} of {self.name}: {key} must be {expected}, not {quoted(str(value))}", self.remedy)

@@ -12,8 +12,9 @@ import numpy as np
 
 from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Steps, Tokens, side_by_side
 from attn_cli.encoding import check_text
-from attn_cli.errors import InputError, UsageError, counted, shortened
+from attn_cli.errors import InputError, ModelError, UsageError, counted, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
+from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.pieces import Pieces, wordlike
 from attn_cli.models.toy import recurrent
 from attn_cli.models.toy.folder import ToyFolder, build
@@ -67,6 +68,7 @@ class Toy:
         weights = folder.weights()
         self.network = build(self.shape, weights)
         self.tokenizer: Tokenizer = folder.tokenizer()
+        self._remedy = folder.remedy
         self._known_words = folder.known_words()
         stacks = _stacks(self.network)
         self.info = ModelInfo(
@@ -76,7 +78,7 @@ class Toy:
             captured="numpy",
             parameters=sum(weight.size for weight in weights.values()),
             positions=self.shape.positions,
-            alignment=Alignment.declared(folder.config.get("attn")),
+            alignment=Alignment.declared(folder.known, stacks, folder.name),
             bottleneck=None if stacks else 2 * self.network.shape.hidden,  # type: ignore[union-attr]
         )
 
@@ -128,7 +130,7 @@ class Toy:
         Raises:
             InputError: there are more than the model has positions for.
         """
-        template = self.tokenizer.encode("a")
+        template = self._encode("a")
         pieces = self._pieces(template, "a", slice(None)).around(ids, [self._name(id_) for id_ in ids])
         if len(pieces.ids) > self.shape.positions:
             raise InputError(
@@ -183,7 +185,7 @@ class Toy:
                 f"The translation was cut after {counted(limit, 'token')}; --max-length {2 * limit} lets it go on",
             )
         return Translation(
-            text=self.tokenizer.decode(list(tokens)).strip(),
+            text=self._decode(tokens).strip(),
             ids=(PAD, *tokens, *([END] if ended else [])),
             notes=notes,
         )
@@ -199,7 +201,7 @@ class Toy:
     def _read(self, text: str, what: str, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
         """Tokenize one side, and make sure that there is a position for each token."""
         check_text(text, f"The {what}")
-        encoding = self.tokenizer.encode(text)
+        encoding = self._encode(text)
         count, most = len(encoding.ids), self.shape.positions
         notes: tuple[str, ...] = ()
         if count > most:
@@ -245,8 +247,8 @@ class Toy:
 
     def _written(self, translation: Translation) -> Pieces:
         """The pieces of a translation, exactly as it was written."""
-        ids = list(translation.ids)
-        growing = (self.tokenizer.decode(ids[1:count]).lstrip() for count in range(1, len(ids) + 1))
+        ids = translation.ids
+        growing = (self._decode(ids[1:count]).lstrip() for count in range(1, len(ids) + 1))
         return Pieces(
             text=translation.text,
             pair=None,
@@ -257,6 +259,35 @@ class Toy:
             segments=(0,) * len(ids),
             type_ids=None,
         )
+
+    def _encode(self, text: str) -> Encoding:
+        """Tokenize, end token included.
+
+        Raises:
+            ModelError: the tokenizer fails, or knows tokens that the model does not.
+        """
+        problem = f"The tokenizer of {self.info.name} fails on this text"
+        with library_told(problem, self._remedy):
+            # Of a batch, because only that lets other threads run, and with them who watches the time.
+            made = in_time(lambda: self.tokenizer.encode_batch([text]), len(text), problem, self._remedy)
+        encoding: Encoding = made[0]
+        if max(encoding.ids, default=0) >= self.shape.vocabulary:
+            raise ModelError(
+                f"The tokenizer of {self.info.name} knows more tokens than the model ({max(encoding.ids)} is not below "
+                f"{self.shape.vocabulary})",
+                self._remedy,
+            )
+        return encoding
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        """Tokens as text, special ones left out.
+
+        Raises:
+            ModelError: the tokenizer fails.
+        """
+        problem = f"The tokenizer of {self.info.name} fails on what was written"
+        with library_told(problem, self._remedy):
+            return self.tokenizer.decode(list(ids))
 
     def _name(self, token: int) -> str:
         return str(self.tokenizer.id_to_token(token))
