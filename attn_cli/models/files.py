@@ -14,6 +14,7 @@ from typing import Any
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
 from attn_cli.models.contents import check_files, read_json
+from attn_cli.models.sizes import Saved, check_counts, count_pickled
 
 __all__ = ["Checkpoint", "brings_tokenizer_code", "examine", "find", "needs_code"]
 
@@ -209,9 +210,10 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
         if not path.is_file():
             raise _IncompleteError(f"{name} lacks {path.name}, a part of its weights", "Copy or download it again")
     if pickled:
-        saved_bytes, saved_dtype = sum(path.stat().st_size for path in paths), None
+        saved, saved_bytes, saved_dtype = count_pickled(paths), sum(path.stat().st_size for path in paths), None
     else:
-        saved_bytes, saved_dtype = _measure(name, paths)
+        saved, saved_bytes, saved_dtype = _measure(name, paths)
+    check_counts(name, config, saved)
     _check_tokenizer(name, folder, options)
     return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype)
 
@@ -321,26 +323,30 @@ def _other_format(there: Iterable[str]) -> str | None:
     )
 
 
-def _measure(name: str, paths: Iterable[Path]) -> tuple[int, str | None]:
-    """Size and most frequent number format, from the headers alone."""
+def _measure(name: str, paths: Iterable[Path]) -> tuple[Saved, int, str | None]:
+    """What there is, its size and its most frequent number format, from the headers alone."""
     from safetensors import SafetensorError, safe_open
 
     sizes: Counter[str] = Counter()
+    tensors = largest = 0
     for path in paths:
         try:
             with safe_open(path, framework="numpy") as file:
                 for key in file.keys():  # noqa: SIM118 (not a dict)
                     part = file.get_slice(key)
-                    sizes[part.get_dtype()] += prod(part.get_shape())
+                    shape = part.get_shape()
+                    sizes[part.get_dtype()] += prod(shape)
+                    tensors, largest = tensors + 1, max(largest, *shape, 0)
         except (OSError, OverflowError, SafetensorError) as fault:
             raise ModelError(
                 f"{path.name} of {name} is damaged or cut short ({fault})", "Copy or download it again"
             ) from fault
+    saved = Saved(tensors, largest)
     dtype = DTYPES.get(sizes.most_common(1)[0][0]) if sizes else None
     if dtype is None:
-        return sum(path.stat().st_size for path in paths), None
+        return saved, sum(path.stat().st_size for path in paths), None
     # Tables of whole numbers (of positions, say) are no weights.
-    return sum(sizes[kind] for kind in DTYPES) * DTYPE_BYTES[dtype], dtype
+    return saved, sum(sizes[kind] for kind in DTYPES) * DTYPE_BYTES[dtype], dtype
 
 
 def _check_tokenizer(name: str, folder: Path, options: LoadOptions) -> None:

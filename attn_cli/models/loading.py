@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from itertools import chain
 from logging import NullHandler
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    initialization,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
@@ -22,6 +31,7 @@ from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
 from attn_cli.models.compiled import library_fault
 from attn_cli.models.files import Checkpoint, brings_tokenizer_code, needs_code
+from attn_cli.models.growth import check_growth
 from attn_cli.models.packages import missing_packages, needs_gpu, told
 from attn_cli.silence import compiled_unheard
 
@@ -166,6 +176,8 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
         ModelError: its files cannot be used, or it needs code of its own.
     """
     remedy = "Copy the tokenizer's files again, or save them again with save_pretrained"
+    for path in sorted(checkpoint.folder.glob("tokenizer*.json")):  # there may be some for other versions
+        check_growth(checkpoint.name, path, remedy)
     with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
         try:
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -191,6 +203,7 @@ def read_model(
     problem = f"{checkpoint.name} cannot be loaded"
     with faults_told(problem, "Check that the folder's files belong together"), _pickles_told(checkpoint, problem):
         model_class = _model_class(checkpoint, config, options)
+        _check_size(checkpoint, config, model_class)
         model, found = model_class.from_pretrained(
             checkpoint.folder,
             config=config,
@@ -218,6 +231,35 @@ def read_model(
         )
     loaded: PreTrainedModel = model.eval()
     return loaded, not any("lm_head" in key for key in found["missing_keys"])
+
+
+ROOM = 10_000_000
+"""Numbers that a model may hold besides what is saved: masks, and tables of positions that are computed."""
+
+
+def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: Any) -> None:
+    """Make sure that the model is about as large as its weights, before there is memory for what they do not have.
+
+    transformers would fill in all that is missing, or of another shape, with random numbers.
+
+    Raises:
+        ModelError: it is far larger.
+    """
+    saved = checkpoint.saved_bytes if checkpoint.pickled else checkpoint.parameters
+    if saved is None or "quantization_config" in checkpoint.config or not issubclass(model_class, PreTrainedModel):
+        return
+    # (Not in the first versions of transformers 5.)
+    safe = getattr(initialization, "meta_device_safe_creation_ops", nullcontext)
+    with torch.device("meta"), initialization.no_init_weights(), safe():
+        model = model_class(deepcopy(config))
+    wanted = sum(part.numel() for part in chain(model.parameters(), model.buffers()))
+    # What is shared may be saved once, and a head may be left out, which is no larger than the vocabulary.
+    if wanted > 2 * saved + ROOM:
+        raise ModelError(
+            f"config.json of {checkpoint.name} does not fit its weights: it describes a model of {wanted:,} numbers, "
+            f"and they are {saved:,}",
+            "Copy the config.json that belongs to the weights",
+        )
 
 
 @contextmanager

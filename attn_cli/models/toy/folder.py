@@ -22,6 +22,7 @@ import numpy as np
 from attn_cli.errors import ModelError, quoted
 from attn_cli.models.compiled import library_told
 from attn_cli.models.contents import check_files, read_json
+from attn_cli.models.growth import check_growth
 from attn_cli.models.toy import recurrent, transformer
 from attn_cli.models.toy.steps import Array
 from attn_cli.shapes import Float
@@ -265,6 +266,7 @@ class ToyFolder:
         path = self.path / TOKENIZER
         if not path.is_file():
             raise self._broken(TOKENIZER)
+        check_growth(self.name, path, self.remedy)
         broken = self._broken(TOKENIZER)
         with library_told(broken.problem, broken.remedy):
             tokenizer = Tokenizer.from_file(str(path))

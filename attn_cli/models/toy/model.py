@@ -185,7 +185,7 @@ class Toy:
                 f"The translation was cut after {counted(limit, 'token')}; --max-length {2 * limit} lets it go on",
             )
         return Translation(
-            text=self._decode(tokens).strip(),
+            text=self._decode([tokens])[0].strip(),
             ids=(PAD, *tokens, *([END] if ended else [])),
             notes=notes,
         )
@@ -248,7 +248,7 @@ class Toy:
     def _written(self, translation: Translation) -> Pieces:
         """The pieces of a translation, exactly as it was written."""
         ids = translation.ids
-        growing = (self._decode(ids[1:count]).lstrip() for count in range(1, len(ids) + 1))
+        growing = (part.lstrip() for part in self._decode([ids[1:count] for count in range(1, len(ids) + 1)]))
         return Pieces(
             text=translation.text,
             pair=None,
@@ -279,15 +279,20 @@ class Toy:
             )
         return encoding
 
-    def _decode(self, ids: Sequence[int]) -> str:
-        """Tokens as text, special ones left out.
+    def _decode(self, parts: Sequence[Sequence[int]]) -> list[str]:
+        """Each run of tokens as text, special ones left out.
 
         Raises:
             ModelError: the tokenizer fails.
         """
         problem = f"The tokenizer of {self.info.name} fails on what was written"
         with library_told(problem, self._remedy):
-            return self.tokenizer.decode(list(ids))
+            return in_time(
+                lambda: self.tokenizer.decode_batch([list(ids) for ids in parts]),
+                sum(map(len, parts)),
+                problem,
+                self._remedy,
+            )
 
     def _name(self, token: int) -> str:
         return str(self.tokenizer.id_to_token(token))

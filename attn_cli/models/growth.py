@@ -1,0 +1,94 @@
+"""How much longer a `tokenizer.json` can make a text, found out before the file is used.
+
+Replacing each letter by two, forty times over, takes a line in the file and more memory than there is; so does a
+template that repeats the text. A compiled library that runs out of memory ends the whole process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from attn_cli.errors import ModelError
+
+__all__ = ["check_growth"]
+
+MOST = 1000
+"""Times as long; what is in use stays far below ten."""
+PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+SEQUENCES = ("normalizers", "pretokenizers", "processors", "decoders")
+"""What the library calls the list in a sequence of each of them."""
+MAY_MATCH_NOTHING = re.compile(r"[*?|^$]|\\[bBGAzZ]|\{[0,]")
+"""Signs of a regular expression that may match between two letters, and so add without taking away."""
+LETTERS = "The cat sat on the mat."
+
+
+def check_growth(name: str, path: Path, remedy: str) -> None:
+    """Make sure that a `tokenizer.json` leaves a text at about its length. What is wrong with it otherwise is let be.
+
+    Args:
+        name: the model, as the user named it.
+        path: where the file is.
+        remedy: what to do about one that does not.
+
+    Raises:
+        ModelError: it makes a text a thousand times as long.
+    """
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):  # whoever reads it next says what is wrong
+        return
+    for part in PARTS:
+        if isinstance(content, Mapping) and _grows(list(_steps(content.get(part)))):
+            raise ModelError(f"The {part} in {path.name} of {name} makes a text a thousand times as long", remedy)
+
+
+def _steps(part: Any) -> Iterator[Mapping[str, Any]]:
+    """The steps of a part of a tokenizer, in the order in which they are taken."""
+    if isinstance(part, Mapping):
+        yield part
+        for key in SEQUENCES:
+            for one in part[key] if isinstance(part.get(key), list) else ():
+                yield from _steps(one)
+
+
+def _grows(steps: list[Mapping[str, Any]]) -> bool:
+    """Whether these steps make a text far longer: each letter that is replaced, and letters that are not."""
+    replaced = [_pattern(step, "String") for step in steps if step.get("type") == "Replace"]
+    sample = LETTERS + "".join(pattern for pattern in replaced if pattern)
+    most, text, factor = MOST * len(sample), sample, 1
+    for step in steps:
+        pattern = _pattern(step, "String")
+        content = step.get("content")
+        if step.get("type") == "Replace" and isinstance(content, str):
+            if pattern is None:  # a regular expression is not tried, since it may take for ever
+                nothing = MAY_MATCH_NOTHING.search(_pattern(step, "Regex") or "?") is not None
+                factor *= max(1, nothing + len(content))
+            elif (len(text) + text.count(pattern) * (len(content) - len(pattern))) * factor > most:
+                return True
+            else:
+                text = text.replace(pattern, content)
+        elif step.get("type") == "ByteLevel":  # one letter can be several bytes, and each of these is a letter again
+            factor *= 2
+        elif step.get("type") == "TemplateProcessing":
+            factor *= max(
+                _repeated(step.get(form), segment) for form, segment in (("single", "A"), ("pair", "A"), ("pair", "B"))
+            )
+    return len(text) * factor > most
+
+
+def _pattern(step: Mapping[str, Any], kind: str) -> str | None:
+    pattern = step.get("pattern")
+    found = pattern.get(kind) if isinstance(pattern, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+def _repeated(template: Any, segment: str) -> int:
+    """How often a template puts a segment."""
+    pieces = template if isinstance(template, list) else []
+    sequences = [piece.get("Sequence") for piece in pieces if isinstance(piece, Mapping)]
+    return max(1, sum(isinstance(one, Mapping) and one.get("id") == segment for one in sequences))
