@@ -262,7 +262,7 @@ def _weights(name: str, folder: Path, options: LoadOptions) -> tuple[list[Path],
 def brings_tokenizer_code(name: str, folder: Path) -> bool:
     """Tell whether a folder's tokenizer is Python code that comes with it."""
     settings = folder / "tokenizer_config.json"
-    return settings.exists() and bool(_read_json(name, settings).get("auto_map"))
+    return settings.exists() and bool(read_json(name, settings).get("auto_map"))
 
 
 def _listing(folder: Path) -> list[str]:

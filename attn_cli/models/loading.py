@@ -31,8 +31,8 @@ from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
 from attn_cli.models.compiled import library_fault
 from attn_cli.models.files import Checkpoint, brings_tokenizer_code, needs_code
-from attn_cli.models.growth import check_growth
 from attn_cli.models.packages import missing_packages, needs_gpu, told
+from attn_cli.models.tokenizer_file import check_tokenizer_file
 from attn_cli.silence import compiled_unheard
 
 __all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_config", "read_model", "read_tokenizer"]
@@ -177,7 +177,7 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
     """
     remedy = "Copy the tokenizer's files again, or save them again with save_pretrained"
     for path in sorted(checkpoint.folder.glob("tokenizer*.json")):  # there may be some for other versions
-        check_growth(checkpoint.name, path, remedy)
+        check_tokenizer_file(checkpoint.name, path, remedy)
     with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
         try:
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(

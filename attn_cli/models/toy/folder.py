@@ -22,7 +22,7 @@ import numpy as np
 from attn_cli.errors import ModelError, quoted
 from attn_cli.models.compiled import library_told
 from attn_cli.models.contents import check_files, read_json
-from attn_cli.models.growth import check_growth
+from attn_cli.models.tokenizer_file import check_tokenizer_file
 from attn_cli.models.toy import recurrent, transformer
 from attn_cli.models.toy.steps import Array
 from attn_cli.shapes import Float
@@ -266,7 +266,7 @@ class ToyFolder:
         path = self.path / TOKENIZER
         if not path.is_file():
             raise self._broken(TOKENIZER)
-        check_growth(self.name, path, self.remedy)
+        check_tokenizer_file(self.name, path, self.remedy)
         broken = self._broken(TOKENIZER)
         with library_told(broken.problem, broken.remedy):
             tokenizer = Tokenizer.from_file(str(path))
@@ -300,4 +300,5 @@ class ToyFolder:
 
     def _wrong(self, key: str, value: object, expected: str) -> ModelError:
         """What to say of a value in `config.json` that cannot be."""
-        return ModelError(f"{CONFIG} of {self.name}: {key} must be {expected}, not {quoted(str(value))}", self.remedy)
+        there = "and is not there" if value is None else f"not {quoted(str(value))}"
+        return ModelError(f"{CONFIG} of {self.name}: {key} must be {expected}, {there}", self.remedy)

@@ -202,6 +202,8 @@ class Toy:
         """Tokenize one side, and make sure that there is a position for each token."""
         check_text(text, f"The {what}")
         encoding = self._encode(text)
+        if all(encoding.special_tokens_mask):
+            raise InputError(f"{self.info.name} makes no tokens of this {what}", "Give one with letters or digits")
         count, most = len(encoding.ids), self.shape.positions
         notes: tuple[str, ...] = ()
         if count > most:

@@ -1,12 +1,13 @@
-"""How much longer a `tokenizer.json` can make a text, found out before the file is used.
+"""What a `tokenizer.json` asks for, looked at before it is used: a compiled library without memory ends the process.
 
 Replacing each letter by two, forty times over, takes a line in the file and more memory than there is; so does a
-template that repeats the text. A compiled library that runs out of memory ends the whole process.
+template that repeats the text, or a table that says it is billions of entries long.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import orjson
 
 from attn_cli.errors import ModelError
 
-__all__ = ["check_growth"]
+__all__ = ["check_tokenizer_file"]
 
 MOST = 1000
 """Times as long; what is in use stays far below ten."""
@@ -27,8 +28,8 @@ MAY_MATCH_NOTHING = re.compile(r"[*?|^$]|\\[bBGAzZ]|\{[0,]")
 LETTERS = "The cat sat on the mat."
 
 
-def check_growth(name: str, path: Path, remedy: str) -> None:
-    """Make sure that a `tokenizer.json` leaves a text at about its length. What is wrong with it otherwise is let be.
+def check_tokenizer_file(name: str, path: Path, remedy: str) -> None:
+    """Make sure that a `tokenizer.json` takes no more memory than a text's length. What else is wrong is let be.
 
     Args:
         name: the model, as the user named it.
@@ -36,14 +37,17 @@ def check_growth(name: str, path: Path, remedy: str) -> None:
         remedy: what to do about one that does not.
 
     Raises:
-        ModelError: it makes a text a thousand times as long.
+        ModelError: it makes a text a thousand times as long, or holds a table that is not as long as it says.
     """
     try:
         content = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):  # whoever reads it next says what is wrong
         return
     for part in PARTS:
-        if isinstance(content, Mapping) and _grows(list(_steps(content.get(part)))):
+        steps = list(_steps(content.get(part))) if isinstance(content, Mapping) else []
+        if any(step.get("type") == "Precompiled" and not _whole(step.get("precompiled_charsmap")) for step in steps):
+            raise ModelError(f"The table of characters in {path.name} of {name} is damaged", remedy)
+        if _grows(steps):
             raise ModelError(f"The {part} in {path.name} of {name} makes a text a thousand times as long", remedy)
 
 
@@ -79,6 +83,15 @@ def _grows(steps: list[Mapping[str, Any]]) -> bool:
                 _repeated(step.get(form), segment) for form, segment in (("single", "A"), ("pair", "A"), ("pair", "B"))
             )
     return len(text) * factor > most
+
+
+def _whole(table: Any) -> bool:
+    """Whether a table of SentencePiece is as long as it says: a number of bytes, so many bytes, and the rest."""
+    try:
+        content = b64decode(table, validate=True)
+    except (TypeError, ValueError):
+        return False
+    return len(content) >= 4 and int.from_bytes(content[:4], "little") <= len(content) - 4
 
 
 def _pattern(step: Mapping[str, Any], kind: str) -> str | None:
