@@ -241,8 +241,11 @@ def _inside(stack: Stack, layer: int) -> int:
 def _layer(stack: Stack, layer: int) -> int:
     number = _inside(stack, layer)
     if number not in stack.heads:
+        instead = stack.without.get(number, "something else")
         raise SelectionError(
-            f"Layer {number} has no attention ({stack.without.get(number, 'something else')} stands there)",
+            f"Layer {number} has {instead}, which is no map from token to token"
+            if instead.startswith("attention")
+            else f"Layer {number} has no attention ({instead} stands there)",
             f"The layers with attention are {_listed(stack.heads)}",
         )
     return number

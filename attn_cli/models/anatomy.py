@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Literal
@@ -115,13 +115,17 @@ class _Found:
     """Its rows and columns are no tokens but groups of them."""
 
 
-def dissect(model: PreTrainedModel) -> Anatomy:
+def dissect(model: PreTrainedModel, only: Container[nn.Module] | None = None) -> Anatomy:
     """Find a model's attention.
+
+    Args:
+        model: where to look.
+        only: the modules that count; None for all.
 
     Raises:
         ModelError: there is none, or its layers cannot be told apart.
     """
-    found = list(_find(model))
+    found = [one for one in _find(model) if only is None or one.module in only]
     sites: dict[nn.Module, Site] = {}
     stacks: dict[Kind, Stack] = {}
     for kind in KINDS:

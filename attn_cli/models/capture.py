@@ -45,6 +45,7 @@ __all__ = [
     "anatomy_of",
     "captured_by",
     "left_as_found",
+    "narrow",
     "plain_attention",
     "set_attention",
     "stacks",
@@ -162,6 +163,11 @@ def anatomy_of(model: PreTrainedModel) -> Anatomy:
     if model not in _anatomies or not _anatomies[model].fits(model):
         _anatomies[model] = dissect(model)
     return _anatomies[model]
+
+
+def narrow(model: PreTrainedModel, anatomy: Anatomy) -> None:
+    """Keep to this part of a model's attention from now on: the rest was found to have no map from token to token."""
+    _anatomies[model] = anatomy
 
 
 @contextmanager

@@ -15,12 +15,16 @@ from attn_cli.models.anatomy import Anatomy, Place
 from attn_cli.record import check_rows
 from attn_cli.shapes import Float, Int
 
-__all__ = ["Delivery", "every_span"]
+__all__ = ["Delivery", "OtherPositionsError", "every_span"]
 
 BLOCK = 3 * 2**20
 """How many weights a block should have: 12 megabytes stay in a processor's cache while they are reduced."""
 FEWEST_ROWS = 16
 """Fewer rows at a time make matrix products slow."""
+
+
+class OtherPositionsError(ModelError):
+    """A layer's rows and columns are not the tokens of the text."""
 
 
 class Delivery:
@@ -100,7 +104,7 @@ class Delivery:
             tokens = (
                 f"{place.heads} heads of {expected[0]} x {expected[1]} tokens" if expected else f"{place.heads} heads"
             )
-            raise ModelError(
+            raise OtherPositionsError(
                 f"{place.kind} layer {place.layer} of the family {self.family} computes {heads} heads of {queries} x "
                 f"{keys} positions where {tokens} are expected",
                 "Choose other layers with --layer, or another model",
@@ -231,7 +235,7 @@ def _lengths(anatomy: Anatomy, inputs: Mapping[str, torch.Tensor]) -> dict[Kind,
     source = tokens("input_ids", "inputs_embeds")
     target = tokens("decoder_input_ids", "decoder_inputs_embeds")
     sides: dict[Kind, tuple[int | None, int | None]] = {"encoder": (source, source), "decoder": (source, source)}
-    if "encoder" in anatomy.stacks and "decoder" in anatomy.stacks:
+    if target is not None:
         sides |= {"decoder": (target, target), "cross": (target, source)}
     return {
         kind: (queries, keys) for kind, (queries, keys) in sides.items() if queries is not None and keys is not None

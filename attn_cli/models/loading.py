@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -41,6 +43,10 @@ AFTER_ATTENTION = frozenset(
     {"pooler", "lm_head", "cls", "classifier", "classification_head", "qa_outputs", "final_logits_bias"}
 )
 """Parts of a model that come after its last attention layer: no weight of a map depends on them."""
+
+
+SENSES = re.compile(r"^(pixel|input_(values|features)|audio|speech)")
+"""What models call images and sound that they are given."""
 
 
 @contextmanager
@@ -295,9 +301,16 @@ def _model_class(checkpoint: Checkpoint, config: PreTrainedConfig, options: Load
 
 
 def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> type[PreTrainedModel]:
-    modalities = model_class.input_modalities
+    modalities, main = model_class.input_modalities, model_class.main_input_name
     read = [modalities] if isinstance(modalities, str) else list(modalities)
-    if model_class.main_input_name != "input_ids" or "text" not in read:
-        takes = " and ".join(modality for modality in read if modality != "text")
-        raise ModelError(f"{checkpoint.name} does not read text but {takes}", "Give a model that reads text")
-    return model_class
+    taken = inspect.signature(model_class.forward).parameters
+    # What takes tokens beside images (CLIP) reads a text, whatever it says of itself.
+    if "input_ids" in taken and ("text" in read or any(SENSES.search(name) for name in taken)):
+        return model_class
+    if "input_ids" not in taken and not SENSES.search(main):  # Perceiver's `inputs` may be tokens, or anything else
+        raise ModelError(
+            f"{checkpoint.name} takes what it reads as {main}, and attn gives a model the tokens of a text as input_ids",
+            "Give a model that takes these",
+        )
+    takes = " and ".join(modality for modality in read if modality != "text") or main
+    raise ModelError(f"{checkpoint.name} does not read text but {takes}", "Give a model that reads text")

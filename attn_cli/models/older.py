@@ -18,7 +18,7 @@ from torch import nn
 from attn_cli.blocks import Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.anatomy import Anatomy, Place
-from attn_cli.models.delivery import Delivery
+from attn_cli.models.delivery import Delivery, OtherPositionsError
 from attn_cli.models.parts import parts_of_older
 from attn_cli.models.slices import hull
 from attn_cli.models.watch import Softmax, Watch, softmax_exactly
@@ -171,7 +171,7 @@ class _Layer:
         if self._other is None:
             return ModelError(f"{layer} takes no softmax, so it has no attention weights", other)
         queries, keys = self._delivery.shape(place.kind) or ("queries", "keys")
-        return ModelError(
+        return OtherPositionsError(
             f"{layer} takes its softmax over {' x '.join(map(str, self._other))} numbers where {place.heads} heads x "
             f"{queries} x {keys} tokens are expected",
             other,

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.blocks import Alignment, ModelInfo
-from attn_cli.errors import InputError, ModelError
+from attn_cli.errors import AttnError, InputError, ModelError
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation, capture
 from attn_cli.models.files import Checkpoint
 from attn_cli.models.generating import generate
@@ -32,9 +32,14 @@ from attn_cli.models.pieces import Pieces, wordlike
 from attn_cli.models.plain import Plain
 from attn_cli.models.prepared import Prepared
 from attn_cli.models.replaced import modules_kept
+from attn_cli.models.tested import is_tested
 from attn_cli.models.tokenizing import encode, names_of, spell, tokenizer_faults_told, written
+from attn_cli.models.trial import body_of, try_out
 
 __all__ = ["Pretrained", "load"]
+
+SAMPLE = "The cat sat on the mat because it was tired. "
+"""What a family is tried with that the tests do not cover, again and again."""
 
 POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
 """What the families call a table with one row for each position."""
@@ -93,23 +98,26 @@ class Pretrained:
         complete: bool = True,
     ) -> None:
         check_weights_present(model)
-        body: Any = model.base_model
-        if "input_ids" not in inspect.signature(body.forward).parameters:  # BART's decoder alone has a mere shell there
-            body = model
+        body: Any = body_of(model)
         with faults_told(f"Where {name} has its attention cannot be told", "Check its config.json, or copy it again"):
             stacks = capture.stacks(body)
-        if "encoder" not in stacks:  # a decoder made to be put behind an encoder, on its own
+        self.tokenizer = tokenizer
+        self._adopt(body)
+        if not is_tested(body):
+            with quiet():
+                tried = try_out(name, body, self._sample)
+            if tried.model is not body:
+                model = body = tried.model
+            notes += tried.notes
+            stacks = capture.stacks(body)
+            self._adopt(body)
+        if not (body.config.is_encoder_decoder or "encoder" in stacks):  # a decoder made to be put behind an encoder, on its own
             stacks = {kind: stack for kind, stack in stacks.items() if kind != "cross"}
         self.notes = notes
-        self.tokenizer = tokenizer
-        self.model: PreTrainedModel = body
-        """What is run: the model without the head that only its output needs."""
         self.two_sided = "cross" in stacks
         self._saved = model
         self._whole = model if self.two_sided else body  # the head knows how the decoder's input is made
-        self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
         self._complete = complete
-        self._accepted = frozenset(inspect.signature(body.forward).parameters)
         limit = self._limits["encoder"]
         self.info = ModelInfo(
             name=name,
@@ -122,6 +130,29 @@ class Pretrained:
             positions=None if limit is None else limit.tokens,
             alignment=Alignment.declared(getattr(body.config, "attn", None), stacks, name),
         )
+
+    def _adopt(self, body: PreTrainedModel) -> None:
+        """Make this what is run: the model without the head that only its output needs."""
+        self.model = body
+        self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
+        self._accepted = frozenset(inspect.signature(body.forward).parameters)
+        self._has_decoder = bool(body.config.is_encoder_decoder) and "decoder_input_ids" in self._accepted
+
+    def _sample(self, body: PreTrainedModel, tokens: int) -> dict[str, torch.Tensor] | None:
+        """What a model is given of a short text; None where its tokenizer and it do not go together."""
+        self._adopt(body)
+        limit = self._limits["encoder"]
+        most = tokens if limit is None else min(tokens, limit.tokens)
+        try:
+            tensors = self._tensors(encode(self.tokenizer, SAMPLE * (tokens // 8), limit=most))
+        except AttnError:
+            return None
+        words = getattr(_side(body.config, "encoder"), "vocab_size", None)
+        if isinstance(words, int) and int(tensors["input_ids"].max()) >= words:
+            return None
+        if self._has_decoder:
+            tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, : max(1, most // 2)])
+        return tensors
 
     def prepare(
         self,
@@ -151,7 +182,7 @@ class Pretrained:
                 self._check_segments(source.type_ids)
             tensors = self._tensors(source)
             written: Pieces | None = None
-            if self.two_sided:
+            if self._has_decoder:
                 if target is None:  # the decoder must read something while the encoder is looked at
                     tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
                 else:
@@ -210,7 +241,7 @@ class Pretrained:
                 "Give fewer",
             )
         tensors = self._tensors(pieces)
-        if self.two_sided:
+        if self._has_decoder:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
         plain = Plain(self._saved, lambda: tensors)
         return Prepared(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain)
