@@ -38,8 +38,10 @@ from attn_cli.models.trial import body_of, try_out
 
 __all__ = ["Pretrained", "load"]
 
+FEW = 64
+"""Tokens that a family is tried with which the tests do not cover: more than most windows and blocks have."""
 SAMPLE = "The cat sat on the mat because it was tired. "
-"""What a family is tried with that the tests do not cover, again and again."""
+"""What they say, again and again."""
 
 POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
 """What the families call a table with one row for each position."""
@@ -138,13 +140,13 @@ class Pretrained:
         self._accepted = frozenset(inspect.signature(body.forward).parameters)
         self._has_decoder = bool(body.config.is_encoder_decoder) and "decoder_input_ids" in self._accepted
 
-    def _sample(self, body: PreTrainedModel, tokens: int) -> dict[str, torch.Tensor] | None:
+    def _sample(self, body: PreTrainedModel) -> dict[str, torch.Tensor] | None:
         """What a model is given of a short text; None where its tokenizer and it do not go together."""
         self._adopt(body)
         limit = self._limits["encoder"]
-        most = tokens if limit is None else min(tokens, limit.tokens)
+        most = min(FEW, limit.tokens) if limit is not None and limit.hard else FEW
         try:
-            tensors = self._tensors(encode(self.tokenizer, SAMPLE * (tokens // 8), limit=most))
+            tensors = self._tensors(encode(self.tokenizer, SAMPLE * (FEW // 8), limit=most))
         except AttnError:
             return None
         words = getattr(_side(body.config, "encoder"), "vocab_size", None)
@@ -291,6 +293,10 @@ class Pretrained:
             ModelError: it cannot.
         """
         other = f"Use --model toy, which is built in, or another that translates, such as {ONE_THAT_TRANSLATES}"
+        if self._has_decoder and not self.two_sided:
+            raise ModelError(
+                f"{self.info.name} cannot be shown translating: its decoder has no map from its tokens to the text's", other
+            )
         if not self.two_sided:
             kinds = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in self.info.stacks)
             raise ModelError(f"{self.info.name} cannot translate: it is {kinds}, not an encoder-decoder", other)

@@ -27,11 +27,6 @@ from attn_cli.models.loading import faults_told
 
 __all__ = ["Trial", "body_of", "try_out"]
 
-FEW = 64
-"""Tokens to try a model with: more than a window or a block of most."""
-MORE = 256
-"""Tokens for a model some of whose layers have no map: others may have none only in a longer text."""
-
 READING = re.compile(r"text|language|thinker|llm|vlm")
 """Parts that are given tokens, and those of a text."""
 
@@ -46,8 +41,8 @@ BESIDES = {
 }
 """What some models are given with a text; an argument of their forward, and what it holds."""
 
-Sample = Callable[[PreTrainedModel, int], Mapping[str, torch.Tensor] | None]
-"""Makes what a model is given of a short text of at most so many tokens; None where its tokenizer cannot."""
+Sample = Callable[[PreTrainedModel], Mapping[str, torch.Tensor] | None]
+"""Makes what a model is given of a short text; None where its tokenizer cannot."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +73,7 @@ def try_out(name: str, model: PreTrainedModel, sample: Sample) -> Trial:
         ModelError: it cannot read a text alone, or none of its attention is from token to token.
         MemoryLimitError: memory ran out.
     """
-    given = sample(model, FEW)
+    given = sample(model)
     if given is None:
         return Trial(model)
     try:
@@ -88,7 +83,7 @@ def try_out(name: str, model: PreTrainedModel, sample: Sample) -> Trial:
         called = _run(model, given)
         if isinstance(called, ModelError):
             return _try_parts(name, model, sample, given, called)
-        return Trial(model, _narrow(name, model, sample, given, called))
+        return Trial(model, _narrow(name, model, given, called))
     except ExactnessError:  # which the user's own text will tell of
         return Trial(model)
 
@@ -128,7 +123,7 @@ def _refusal(
 
 
 def _narrow(
-    name: str, model: PreTrainedModel, sample: Sample, given: Mapping[str, torch.Tensor], called: set[nn.Module]
+    name: str, model: PreTrainedModel, given: Mapping[str, torch.Tensor], called: set[nn.Module]
 ) -> tuple[str, ...]:
     """Leave out modules that were not called, and layers that have no map; notes on what is left out.
 
@@ -140,7 +135,6 @@ def _narrow(
     first = _refusal(model, given, anatomy.stacks)
     if first is None and not _is_lopsided(anatomy.stacks, given):
         return ()
-    given = sample(model, MORE) or given
     stacks: dict[Kind, Stack] = {}
     for kind, stack in anatomy.stacks.items():
         without = dict(stack.without)
@@ -193,13 +187,13 @@ def _try_parts(
             stacks = capture.stacks(part)
         except ModelError:
             continue  # no attention
-        some = sample(part, FEW)
+        some = sample(part)
         if some is None:
             continue
         called = _run(part, some)
         if isinstance(called, ModelError):
             continue
-        notes = () if _refusal(part, some, stacks) is None else _narrow(name, part, sample, some, called)
+        notes = () if _refusal(part, some, stacks) is None else _narrow(name, part, some, called)
         return Trial(part, (f"The text part of {name} ({path}) is shown, on its own", *notes))
     needs = _needs(model, given, fault)
     if needs:
@@ -207,7 +201,6 @@ def _try_parts(
             f"{name} does not run on a text alone: it is given {' and '.join(needs)} with it",
             "Give a model that reads text alone",
         ) from fault
-    sample(model, FEW)
     return Trial(model)  # whatever is wrong may not be so with another text
 
 

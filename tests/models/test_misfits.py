@@ -125,14 +125,6 @@ def test_a_model_that_reads_no_text(tmp_path: Path, family: str, takes: str, set
         folders.opened(tmp_path)
 
 
-def test_a_model_that_needs_more_than_text(tmp_path: Path) -> None:
-    text = {**VISION, "vocab_size": 113, "max_position_embeddings": 19}
-    both = folders.made("CLIP", text_config=text, vision_config=VISION | {"image_size": 8, "patch_size": 4})
-    model = folders.opened(folders.save(tmp_path, both, folders.wordpiece()))
-    with pytest.raises(ModelError, match="could not be run on this text"):
-        folders.everything(model.prepare("it was big"))
-
-
 LAYOUT = VISION | {
     "vocab_size": 337,
     "max_position_embeddings": 41,
