@@ -53,7 +53,7 @@ class Delivery:
         self._anatomy = anatomy
         self._eat = eat
         self._rows = rows
-        self._lengths = _lengths(anatomy, inputs)
+        self._lengths = _lengths(inputs)
         self._calls: Counter[nn.Module] = Counter()
         self._begun: set[tuple[Kind, int]] = set()
         self._delivered: dict[tuple[Kind, int], int] = {}
@@ -218,7 +218,7 @@ def every_span(queries: int, rows: int) -> list[tuple[int, int]]:
     return [(start, min(start + rows, queries)) for start in range(0, queries, rows)]
 
 
-def _lengths(anatomy: Anatomy, inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
+def _lengths(inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
     """Queries and keys of each kind, as far as the inputs tell.
 
     Raises:

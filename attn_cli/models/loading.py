@@ -309,7 +309,7 @@ def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> t
         return model_class
     if "input_ids" not in taken and not SENSES.search(main):  # Perceiver's `inputs` may be tokens, or anything else
         raise ModelError(
-            f"{checkpoint.name} takes what it reads as {main}, and attn gives a model the tokens of a text as input_ids",
+            f"{checkpoint.name} takes what it reads as {main}, and attn gives a model a text's tokens as input_ids",
             "Give a model that takes these",
         )
     takes = " and ".join(modality for modality in read if modality != "text") or main

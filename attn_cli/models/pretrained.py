@@ -113,7 +113,9 @@ class Pretrained:
             notes += tried.notes
             stacks = capture.stacks(body)
             self._adopt(body)
-        if not (body.config.is_encoder_decoder or "encoder" in stacks):  # a decoder made to be put behind an encoder, on its own
+        if not (
+            body.config.is_encoder_decoder or "encoder" in stacks
+        ):  # a decoder made to be put behind an encoder, on its own
             stacks = {kind: stack for kind, stack in stacks.items() if kind != "cross"}
         self.notes = notes
         self.two_sided = "cross" in stacks
@@ -295,7 +297,8 @@ class Pretrained:
         other = f"Use --model toy, which is built in, or another that translates, such as {ONE_THAT_TRANSLATES}"
         if self._has_decoder and not self.two_sided:
             raise ModelError(
-                f"{self.info.name} cannot be shown translating: its decoder has no map from its tokens to the text's", other
+                f"{self.info.name} cannot be shown translating: its decoder has no map from its tokens to the text's",
+                other,
             )
         if not self.two_sided:
             kinds = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in self.info.stacks)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from attn_cli.blocks import Report
 from attn_cli.errors import ModelError, SelectionError
 from attn_cli.models import capture
-from attn_cli.models.pretrained import Pretrained
 from attn_cli.models.prepared import Prepared
+from attn_cli.models.pretrained import Pretrained
 from attn_cli.plan import make_plan
 from attn_cli.selection import Kind, Selection
 from tests.models import folders
@@ -72,7 +73,8 @@ DEEPSEEK_V4 = GROUPED | {
     "num_hidden_layers": 3,
     "q_lora_rank": 16,
     "o_lora_rank": 16,
-    "moe_intermediate_size": 20,
+    "intermediate_size": 32,
+    "moe_intermediate_size": 32,
     "n_routed_experts": 4,
     "num_experts_per_tok": 2,
     "layer_types": ["sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"],
@@ -130,7 +132,7 @@ def _as_transformers_says(model: PreTrainedModel, given: Any) -> dict[tuple[str,
         )
         for module, site in capture.anatomy_of(model).sites.items()
     ]
-    assert model.config._attn_implementation == "eager"  # noqa: SLF001
+    assert model.config._attn_implementation == "eager"
     with torch.no_grad(), capture.left_as_found(model, None):  # without a cache
         model(**given, output_attentions=True)
     for hook in hooks:
@@ -174,7 +176,7 @@ def test_a_layer_without_a_map_says_so(tmp_path: Path) -> None:
     source = _opened(tmp_path, "DeepseekV4", DEEPSEEK_V4).prepare(TEXT)
     with pytest.raises(SelectionError, match=f"Layer 1 has {OTHER}, which is no map from token to token") as raised:
         make_plan(source, Selection(layer="1"))
-    assert raised.value.remedy == "The layers with attention are 0 and 2"
+    assert raised.value.remedy == "The layers with attention are 0, 2"
 
 
 def test_a_kind_without_a_map_is_noted_and_translating_is_refused(tmp_path: Path) -> None:
@@ -190,7 +192,9 @@ def test_a_decoder_is_shown_though_its_encoder_cannot_be(tmp_path: Path) -> None
     model = _opened(tmp_path, "LongT5", T5)
     assert list(model.info.stacks) == ["decoder", "cross"]
     source = model.prepare(TEXT, target="it was big")
-    assert source.notes == (f"The encoder attention of {model.info.name} is not shown: it has no map from token to token",)
+    assert source.notes == (
+        f"The encoder attention of {model.info.name} is not shown: it has no map from token to token",
+    )
     assert isinstance(source, Prepared)
     with torch.no_grad():
         expected: Any = source.module(**source.inputs, output_attentions=True)
@@ -235,9 +239,12 @@ def test_a_model_whose_tokens_go_by_another_name(tmp_path: Path) -> None:
 def test_only_families_that_no_test_covers_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[str] = []
     stream = capture.stream
-    monkeypatch.setattr(
-        capture, "stream", lambda model, *rest: (runs.append(model.config.model_type), stream(model, *rest))[1]
-    )
+
+    def counted(model: PreTrainedModel, *rest: Any) -> Report:
+        runs.append(model.config.model_type)
+        return stream(model, *rest)
+
+    monkeypatch.setattr(capture, "stream", counted)
     folders.opened(folders.bert(tmp_path / "bert"))
     assert runs == []
     _opened(tmp_path / "lilt", "Lilt", TEXT_PART | {"channel_shrink_ratio": 3, "max_2d_position_embeddings": 16})
