@@ -18,6 +18,7 @@ from attn_cli.render.page import to_svg
 from attn_cli.render.screen import Screen
 from attn_cli.selection import Selection
 from tests.models.families import HYBRIDS, MODERN, OLDER
+from tests.models.test_layers import OTHERWISE_PROJECTED
 from tests.readme import CONSOLE, MODEL, README, blocks, named_folder, offline, run
 
 FAMILIES = re.compile(r"(^\| families .*\n\| ---.*\n)((?:\|.*\n)*)", re.MULTILINE)
@@ -84,6 +85,14 @@ def test_readme_names_every_family_that_is_tested() -> None:
         text = FAMILIES.sub(lambda match: match[1] + table, text)
         README.write_text(text)
     assert [found for _, found in FAMILIES.findall(text)] == [table]
+
+
+def test_readme_names_the_families_that_cannot_show_norms() -> None:
+    """`tests/models/test_layers.py` tries every family."""
+    older = {family.name for family in OLDER}
+    names = sorted(OTHERWISE_PROJECTED - older)
+    told = " ".join(README.read_text().split())
+    assert f"in that table {len(names)} mix, gate or join them with something before: {', '.join(names)}." in told
 
 
 def test_readme_names_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,8 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
     for layer, name in stacks[kind].without.items() if kind in stacks else ():
         instead.setdefault(name, []).append(layer)
     for name, layers in instead.items():
-        said.append(f"Without attention: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
+        what = "Not shown" if name.startswith("attention") else "Without attention"
+        said.append(f"{what}: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
     if selection.measure in SAID:
         said.append(SAID[selection.measure] + (_path(kind, stacks) if selection.joint else ""))
     hidden = [
