@@ -106,7 +106,7 @@ class Inspector:
         choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
-        return look(source, choice, keep=True, verify=verify).record
+        return look(source, choice, keep=True, verify=verify, screens=()).record
 
     def translate(
         self,
@@ -149,7 +149,7 @@ class Inspector:
         else:
             written = target
         source = self.read(text, target=written, languages=languages, truncate=truncate)
-        return look(source, choice, keep=True, verify=verify).record
+        return look(source, choice, keep=True, verify=verify, screens=()).record
 
     def heads(
         self, text: str | Iterable[str] | None = None, *, seed: int = 0, truncate: bool = False, **selection: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Group
@@ -87,7 +88,14 @@ class Seen:
         return head_rows(self.view.summaries(), self.view.plan.queries, self.view.plan.keys)
 
 
-def look(source: Source, selection: Selection, *, keep: bool, verify: bool = False) -> Seen:
+def look(
+    source: Source,
+    selection: Selection,
+    *,
+    keep: bool,
+    verify: bool = False,
+    screens: Sequence[Screen] | None = None,
+) -> Seen:
     """Run once, and take from the stream what is needed.
 
     Args:
@@ -95,6 +103,7 @@ def look(source: Source, selection: Selection, *, keep: bool, verify: bool = Fal
         selection: what to look at.
         keep: also keep the maps.
         verify: also run the model without attn, and compare.
+        screens: all that it will be drawn on, so that of a long text no more is kept than they can show; None for any.
 
     Raises:
         SelectionError: something selected is not there.
@@ -104,7 +113,7 @@ def look(source: Source, selection: Selection, *, keep: bool, verify: bool = Fal
     """
     source = measured(source, selection)
     plan = make_plan(source, selection)
-    view = make_view(plan)
+    view = make_view(plan, screens)
     _check_memory(plan, view, keep=keep)
     kept = KeepMaps(plan.queries.tokens, plan.keys.tokens, plan.positions) if keep else None
     regroup = Regroup(plan.queries, plan.keys, view.eat)
@@ -138,4 +147,4 @@ def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
 def notebook_html(record: Record) -> str:
     """A record as a notebook shows it: the view it was made for, as one HTML element."""
     screen = Screen(width=NOTEBOOK_WIDTH, theme="light")
-    return html_fragment(look(record, record.selection, keep=False).draw(screen), screen)
+    return html_fragment(look(record, record.selection, keep=False, screens=[screen]).draw(screen), screen)

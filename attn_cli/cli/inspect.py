@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from attn_cli.cli.options import (
 )
 from attn_cli.cli.running import given
 from attn_cli.selection import Selection, check_syntax
+
+if TYPE_CHECKING:
+    from attn_cli.blocks import Source
+    from attn_cli.look import Seen
 
 __all__ = ["EPILOG", "HELP", "NAME", "run"]
 
@@ -57,4 +61,8 @@ def run(
     from attn_cli.look import look
 
     out = Output(display, output)
-    out.write(texts.each(out, lambda source, _: look(source, selection, keep=out.keeps, verify=model.verify)))
+
+    def seen(source: Source, _: Selection) -> Seen:
+        return look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
+
+    out.write(texts.each(out, seen))

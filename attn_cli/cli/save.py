@@ -17,7 +17,12 @@ from attn_cli.render.screen import Screen
 from attn_cli.render.shown import Shown
 from attn_cli.render.views.base import stacked
 
-__all__ = ["Saver", "titled"]
+__all__ = ["Saver", "page", "titled"]
+
+
+def page(destination: Destination, screen: Screen) -> Screen:
+    """What drawings are made for in a file: it is as long as it needs to be, and holds whatever a reader can show."""
+    return replace(screen, height=None, unicode=True, color=destination.suffix != ".txt", depth="truecolor")
 
 
 class Saver:
@@ -26,14 +31,13 @@ class Saver:
     Args:
         destination: where, and in which format.
         file: the open file.
-        screen: what drawings are made for.
+        screen: the terminal's.
         several: whether there will be more than one sentence.
     """
 
     def __init__(self, destination: Destination, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
         self._suffix, self._file, self._several = destination.suffix, file, several
-        # A file is as long as it needs to be, and holds whatever a reader can show.
-        self._screen = replace(screen, height=None, unicode=True, color=destination.suffix != ".txt", depth="truecolor")
+        self._screen = page(destination, screen)
         self._table: CsvTable | None = None
         self._drawings: list[Group] = []
         self._count = 0

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.text import Text
 
 from attn_cli.cli.options import DisplayOptions, OutputOptions
-from attn_cli.cli.save import Saver, titled
+from attn_cli.cli.save import Saver, page, titled
 from attn_cli.cli.streams import say
 from attn_cli.render.files import Destination, destination
 from attn_cli.render.labels import clean, fit, width
-from attn_cli.render.screen import console, probe
+from attn_cli.render.screen import Screen, console, probe
 from attn_cli.render.shown import Shown
 
 __all__ = ["Notes", "Output", "watched", "working"]
@@ -115,6 +115,14 @@ class Output:
     def keeps(self) -> bool:
         """Whether something written needs the maps themselves."""
         return self.json or (self.destination is not None and self.destination.holds_maps)
+
+    @property
+    def screens(self) -> tuple[Screen, ...]:
+        """All that anything is drawn on."""
+        drawn = () if self.json else (self.screen,)
+        if self.destination is None or self.destination.holds_maps:
+            return drawn
+        return (*drawn, page(self.destination, self.screen))
 
     def as_many_as_fit(self, inputs: Iterable[Item]) -> Iterator[Item]:
         """What there is to look at. A file for one sentence waits for the second before the first is looked at.

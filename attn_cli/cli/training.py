@@ -91,5 +91,5 @@ class TerminalWatcher:
         place = ",".join(name_head(alignment.layer, head) for head in alignment.heads)
         selection = Selection(kind="cross", head=place, rows=alignment.rows, special=False)
         screen = probe(sys.stderr, os.environ)
-        drawn = look(model.prepare(sentence, target=translation, truncate=True), selection, keep=False).draw(screen)
-        self._talk.print(drawn)
+        source = model.prepare(sentence, target=translation, truncate=True)
+        self._talk.print(look(source, selection, keep=False, screens=[screen]).draw(screen))

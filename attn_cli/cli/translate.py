@@ -173,7 +173,7 @@ def run(
                 if sentence is None or source is None:
                     return
                 try:
-                    seen = look(source, selection, keep=out.keeps, verify=model.verify)
+                    seen = look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
                 except AttnError as error:
                     raise texts.located(error, sentence.where) from error
             yield seen

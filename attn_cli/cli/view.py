@@ -49,6 +49,6 @@ def run(
 
     def looks() -> Iterator[Seen]:
         for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file))):
-            yield look(record, choice.over(record.selection), keep=out.keeps)
+            yield look(record, choice.over(record.selection), keep=out.keeps, screens=out.screens)
 
     out.write(looks())

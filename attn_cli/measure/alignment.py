@@ -11,7 +11,7 @@ import numpy as np
 from attn_cli.errors import InputError
 from attn_cli.shapes import Float, Int
 
-__all__ = ["Gold", "Links", "Numbered", "Score", "mutual_weight", "parse_gold", "parse_naacl", "strongest"]
+__all__ = ["Gold", "Links", "MutualWeight", "Numbered", "Score", "parse_gold", "parse_naacl", "strongest"]
 
 Links = frozenset[tuple[int, int]]
 """(source word, target word), both counted from 0."""
@@ -26,19 +26,46 @@ def strongest(weights: Float[np.ndarray, "target source"]) -> Int[np.ndarray, "t
     return found
 
 
-def mutual_weight(weights: Float[np.ndarray, "target source"]) -> float:
-    """How far a map pairs words one to one, from 0 to 1.
+class MutualWeight:
+    """How far a map pairs words one to one, from 0 to 1, found while its rows come.
 
     The weight in the cells that are the strongest of their row and of their column, divided by the rows. It is 1 where
     each target word looks at one source word alone that no other looks at, and small where a head rests on one word,
     looks everywhere alike, or looks at special tokens (which are no words).
+
+    Args:
+        sources: how many columns there are.
     """
-    if not weights.size:
-        return 0.0
-    rows = np.arange(len(weights))
-    keys = strongest(weights)
-    mutual = weights.argmax(axis=0)[keys] == rows
-    return float(weights[rows, keys][mutual].sum(dtype=np.float64) / len(weights))
+
+    def __init__(self, sources: int) -> None:
+        self._keys: list[Int[np.ndarray, "some_targets"]] = []
+        self._weights: list[Float[np.ndarray, "some_targets"]] = []
+        self._targets = 0
+        self._most: Float[np.ndarray, "source"] = np.full(sources, -1, np.float32)
+        self._row: Int[np.ndarray, "source"] = np.zeros(sources, np.intp)
+        """In which row each column has its strongest; the first of equals."""
+
+    def add(self, weights: Float[np.ndarray, "some_targets source"]) -> None:
+        """Take the next rows."""
+        if not weights.size:
+            return
+        keys = strongest(weights)
+        self._keys.append(keys)
+        self._weights.append(weights[np.arange(len(keys)), keys])
+        rows = weights.argmax(axis=0)
+        most = weights[rows, np.arange(len(rows))]
+        more = most > self._most
+        self._most[more], self._row[more] = most[more], rows[more] + self._targets
+        self._targets += len(keys)
+
+    @property
+    def result(self) -> float:
+        """Of the rows that came; 0 where there are none."""
+        if not self._targets:
+            return 0.0
+        keys = np.concatenate(self._keys)
+        mutual = self._row[keys] == np.arange(self._targets)
+        return float(np.concatenate(self._weights)[mutual].sum(dtype=np.float64) / self._targets)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attn_cli.blocks import Block
+from attn_cli.measure.pooling import Cuts, Pooled, seen_values
 from attn_cli.plan import Plan
 from attn_cli.record import AttentionMap
 from attn_cli.selection import Kind
@@ -108,28 +109,62 @@ class MeanMap:
     Args:
         queries: how many rows there are.
         keys: how many columns there are.
-        layers: the layers to look at.
+        layers: the layers to look at, all of which must come.
         scores: average the scores instead of the weights.
+        cuts: keep only the largest value of each of these parts; every value by default.
     """
 
-    def __init__(self, queries: int, keys: int, layers: Collection[int], *, scores: bool = False) -> None:
+    def __init__(
+        self, queries: int, keys: int, layers: Collection[int], *, scores: bool = False, cuts: Cuts | None = None
+    ) -> None:
         self.layers, self.scores = layers, scores
         self.visible: Int[np.ndarray, "query 2"] = np.tile([keys, 0], (queries, 1))
         """What any of the heads can see."""
-        self._sum: Float[np.ndarray, "query key"] = np.zeros((queries, keys), np.float32)
+        self.pooled = None if cuts is None else Pooled(cuts)
+        """The mean in parts, where it is not kept whole."""
+        self._shape = queries, keys
+        self._sum: Float[np.ndarray, "query key"] | None = None
+        """Of every row, or only of those that another layer must be added to."""
+        self._left: Int[np.ndarray, "query"] = np.full(queries, len(layers))
+        """How many layers are to be added to each row."""
         self._heads: dict[int, int] = {}
+
+    @property
+    def bytes_kept(self) -> int:
+        """Memory that it keeps, in bytes."""
+        parts = 0 if self.pooled is None else map_bytes(1, *self.pooled.cuts.parts)
+        return parts + (map_bytes(1, *self._shape) if self.pooled is None or len(self.layers) > 1 else 0)
+
+    @property
+    def bytes_needed(self) -> int:
+        """With what drawing it takes."""
+        return self.bytes_kept + (2 * map_bytes(1, *self._shape) if self.pooled is None else 0)
 
     def __call__(self, block: Block) -> None:
         values = block.scores if self.scores else block.weights
         if block.layer not in self.layers or values is None:
             return
         self._heads[block.layer] = len(block.heads)
-        rows, width = slice(block.start, block.start + block.visible.shape[0]), values.shape[2]
-        self._sum[rows, :width] += values.sum(axis=0)
-        if self.scores:
-            self._sum[rows, width:] = -np.inf
+        rows = slice(block.start, block.start + block.visible.shape[0])
         self.visible[rows, 0] = np.minimum(self.visible[rows, 0], block.visible[:, 0])
         self.visible[rows, 1] = np.maximum(self.visible[rows, 1], block.visible[:, 1])
+        self._left[rows] -= 1
+        total = values.sum(axis=0)
+        if self.pooled is None or len(self.layers) > 1:
+            total = self._add(rows, total)
+        if self.pooled is not None and not self._left[rows].any():
+            self.pooled.add(block.start, total / np.float32(self.heads), self.visible[rows])
+            if not self._left.any():
+                self._sum = None
+
+    def _add(self, rows: slice, values: Float[np.ndarray, "query some_keys"]) -> Float[np.ndarray, "query key"]:
+        """Add to the sum of these rows, and give it."""
+        if self._sum is None:
+            self._sum = np.zeros(self._shape, np.float32)
+        self._sum[rows, : values.shape[1]] += values
+        if self.scores:
+            self._sum[rows, values.shape[1] :] = -np.inf
+        return self._sum[rows]
 
     @property
     def heads(self) -> int:
@@ -138,8 +173,9 @@ class MeanMap:
 
     @property
     def values(self) -> Float[np.ndarray, "query key"]:
-        """The mean; minus infinity where a score is masked."""
-        return self._sum / np.float32(max(self.heads, 1))
+        """The mean, where it is kept whole; minus infinity where a score is masked."""
+        whole = np.zeros(self._shape, np.float32) if self._sum is None else self._sum
+        return whole / np.float32(max(self.heads, 1))
 
 
 class PoolMaps:
@@ -156,27 +192,18 @@ class PoolMaps:
         self._scores = scores
         self.size = max(1, -(-max(queries, keys) // limit))
         """Units along a cell's side; 1 where nothing is made smaller."""
-        self._shape = (-(-queries // self.size), -(-keys // self.size))
+        self._cuts = Cuts.into_squares(queries, keys, [self.size])
         self._maps: dict[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]] = {}
 
     def __call__(self, block: Block) -> None:
         values = block.scores if self._scores else block.weights
         if values is None or not values.shape[1] or not values.shape[2]:
             return
-        rows, width = values.shape[1:]
-        keys = np.arange(width)
-        seen = (keys >= block.visible[:, :1]) & (keys < block.visible[:, 1:])
-        values = np.where(seen & np.isfinite(values), values, np.float32(np.nan))
-        if self.size > 1:
-            values = np.fmax.reduceat(values, np.arange(0, width, self.size), axis=2)
-            row_cells = (np.arange(rows) + block.start) // self.size
-            starts = np.flatnonzero(np.diff(row_cells, prepend=-1))
-            values = np.fmax.reduceat(values, starts, axis=1)
-        first = block.start // self.size
+        first, cells = self._cuts.pool(block.start, seen_values(values, block.visible))
         for index, head in enumerate(block.heads):
-            whole = self._maps.setdefault((block.layer, head), np.full(self._shape, np.nan, np.float32))
-            part = whole[first : first + values.shape[1], : values.shape[2]]
-            np.fmax(part, values[index], out=part)
+            whole = self._maps.setdefault((block.layer, head), np.full(self._cuts.parts, np.nan, np.float32))
+            part = whole[first : first + cells.shape[1], : cells.shape[2]]
+            np.fmax(part, cells[index], out=part)
 
     @property
     def maps(self) -> Mapping[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]]:

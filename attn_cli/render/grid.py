@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from rich.console import Group
 
+from attn_cli.measure.pooling import pool
 from attn_cli.render.labels import fit
 from attn_cli.render.legend import attends, cell_note
 from attn_cli.render.paint import (
@@ -22,7 +23,6 @@ from attn_cli.render.paint import (
     line,
     mosaic,
     number,
-    pool,
     swatches,
     title_lines,
 )

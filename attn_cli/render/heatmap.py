@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from rich.console import Group
 from rich.text import Text
 
+from attn_cli.measure.pooling import Cuts
 from attn_cli.render.labels import Labels, clean, fit, letters, width
 from attn_cli.render.legend import attends, brightest, cell_note
+from attn_cli.render.map_view import MapView
 from attn_cli.render.paint import (
     DIM,
     PLAIN,
@@ -24,16 +25,14 @@ from attn_cli.render.paint import (
     line,
     mosaic,
     number,
-    pool,
     swatches,
     title_lines,
 )
 from attn_cli.render.scale import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.render.screen import Screen
-from attn_cli.selection import Kind, Rows
-from attn_cli.shapes import Float, Int
+from attn_cli.shapes import Float
 
-__all__ = ["MapView", "heatmap", "panels"]
+__all__ = ["cuts", "heatmap", "panels"]
 
 LONGEST_LABEL = 12
 TALLEST_HEADER = 8
@@ -47,47 +46,8 @@ LABELLED = 20
 """Lines that a map may take for the sake of its labels, however little room there is."""
 LOWEST = 6
 """Lines of a mosaic, however little room there is."""
-
-
-@dataclass(frozen=True, eq=False)
-class MapView:
-    """What a heatmap shows.
-
-    Raises:
-        ValueError: values and labels disagree.
-    """
-
-    values: Float[np.ndarray, "query key"]
-    """Weights, scores with minus infinity where masked, or changes of weights."""
-    query: Labels
-    key: Labels
-    kind: Kind = "encoder"
-    measure: Literal["weight", "score", "change"] = "weight"
-    unit: Literal["word", "token"] = "word"
-    visible: Int[np.ndarray, "query 2"] | None = None
-    """First key that each query can see, and one past the last; everything by default."""
-    rows: Rows = "input"
-    """In cross-attention, which step a target word's row is."""
-    noun: str = ""
-    """What one value is called; as the measure by default."""
-
-    @property
-    def name(self) -> str:
-        """What one value is called."""
-        return self.noun or self.measure
-
-    def __post_init__(self) -> None:
-        shape = (len(self.query), len(self.key))
-        if self.values.shape != shape:
-            raise ValueError(f"values have shape {self.values.shape}, the labels say {shape}")
-
-    def shown(self) -> Float[np.ndarray, "query key"]:
-        """The values, not-a-number where there is nothing to see."""
-        values = np.where(np.isfinite(self.values), self.values, np.nan)
-        if self.visible is not None:
-            keys = np.arange(values.shape[1])
-            values = np.where((keys >= self.visible[:, :1]) & (keys < self.visible[:, 1:]), values, np.nan)
-        return values.astype(np.float32, copy=False)
+SMALL = 2**20
+"""Values that take no more memory than a drawing does, so that they may be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,27 +96,53 @@ def heatmap(
         room: lines that the drawing should take. To keep to them it gives up panels, then the ends of labels written
             downwards, then labels and single cells. None for as many lines as it takes.
     """
-    values = view.shown()
     above, below = title_lines(title, screen), caption_lines(caption, screen)
-    for plan in _plans(view, values, screen, numbers=numbers, room=room):
-        scale = _scale(view, values, same=plan.numbers or not screen.color)
-        sheet = _Sheet(view, values, scale, plan, screen, mark_strongest)
-        legend = _legend(view, values, scale, screen, plan=plan, mark_strongest=mark_strongest)
+    for plan in _plans(view, screen, numbers=numbers, room=room) if view.whole else ():
+        scale = _scale(view, view.shown, same=plan.numbers or not screen.color)
+        sheet = _Sheet(view, scale, plan, screen, mark_strongest)
+        legend = _legend(view, scale, screen, plan=plan, mark_strongest=mark_strongest)
         lines = [*above, *sheet.panels(), *legend, *below]
         if room is None or len(lines) <= max(room, LABELLED):
             return drawing(lines)
-    if room is None:
-        room = screen.height - 2 if screen.height else MOST_LINES // 2
-    size = _narrowest(view, screen)
+    room = _tallest(screen) if room is None else room
+    size = _narrowest(view.query, view.key, screen)
     while True:
-        small = pool(values, size, size, signed=view.measure == "change")
+        small = view.pooled(size)
         scale = _scale(view, small, same=False)
-        legend = _legend(view, values, scale, screen, size=size)
+        legend = _legend(view, scale, screen, size=size)
         picture = list(_mosaic(view, small, size, scale, screen))
         tall = max(room - len(above) - len(legend) - len(below), LOWEST)
         if len(picture) <= tall:
             return drawing([*above, *picture, *legend, *below])
-        size = max(size + 1, -(-len(view.query) // (2 * tall)))
+        size = view.size_from(max(size + 1, _lowest(view.query, tall)))
+
+
+def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
+    """Where to cut a map while it streams, such that `heatmap` draws of it what it would draw of the whole map.
+
+    How large the squares of a mosaic are depends on the lines that are left for it, which is known only when all else
+    is drawn; so the parts make up squares of any size that it may choose.
+
+    Args:
+        query: its rows.
+        key: its columns.
+        screens: what it may be drawn on, in no more lines than a screen has.
+
+    Returns:
+        None where the map is small, or may be drawn in other ways than as a mosaic.
+    """
+    rows, columns = len(query), len(key)
+    if rows * columns <= SMALL or any(
+        rows <= max(MOST_LINES, screen.height or 0) or 2 * columns <= screen.width for screen in screens
+    ):
+        return None
+    sizes = {max(rows, columns)}
+    for screen in screens:
+        widest = _narrowest(query, key, screen)
+        # Below its line of positions, a mosaic has as many lines as these sizes make; those between make no fewer.
+        lower = (_lowest(query, tall) for tall in range(LOWEST - 1, max(_tallest(screen), LOWEST) + 1))
+        sizes |= {widest, *(size for size in lower if size > widest)}
+    return Cuts.into_squares(rows, columns, sizes)
 
 
 def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
@@ -172,13 +158,12 @@ def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool
 
 def panels(view: MapView, screen: Screen) -> int:
     """How many panels of columns it takes to write every number out."""
-    (plan,) = _plans(view, view.shown(), screen, numbers=True, room=None)
+    (plan,) = _plans(view, screen, numbers=True, room=None)
     return -(-max(len(view.key), 1) // plan.columns)
 
 
 def _legend(
     view: MapView,
-    values: Float[np.ndarray, "query key"],
     scale: Scale,
     screen: Screen,
     *,
@@ -201,17 +186,15 @@ def _legend(
                 (f"{view.name} ", DIM),
                 (f"{some} from {least}  {marks(unicode=screen.unicode)[0]} less", PLAIN),
             ]
-    if not np.isfinite(values).all():
+    if view.masked:
         notes.append("blank: masked")
     lines = [line(), *flow([swatch, *([(note, DIM)] for note in notes if note)], screen)]
     if plan is None and view.measure == "weight":
-        lines += brightest(view.key, values, screen)
+        lines += brightest(view.key, view.totals, screen)
     return lines
 
 
-def _plans(
-    view: MapView, values: Float[np.ndarray, "query key"], screen: Screen, *, numbers: bool, room: int | None
-) -> Iterator[_Plan]:
+def _plans(view: MapView, screen: Screen, *, numbers: bool, room: int | None) -> Iterator[_Plan]:
     """Layouts with labels, the one that says most first; none where only a mosaic will do."""
     rows, keys = len(view.query), max(len(view.key), 1)
     if room is not None and rows > max(room, LABELLED):
@@ -220,7 +203,7 @@ def _plans(
     gutter = _digits(view.query) + 1 + min(_longest(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
     across = screen.width - gutter
     # Without colour a shade stands before a number, but before a change its sign.
-    least = _number_width(view, values) + (1 if screen.color or view.measure == "change" else 2)
+    least = _number_width(view) + (1 if screen.color or view.measure == "change" else 2)
     each = across // keys
     if each >= least or numbers:
         # A number and its label have a cell to themselves, up to a width that still looks like a heatmap.
@@ -251,7 +234,8 @@ def _digits(axis: Labels) -> int:
     return len(str(max(axis.positions, default=0)))
 
 
-def _number_width(view: MapView, values: Float[np.ndarray, "query key"]) -> int:
+def _number_width(view: MapView) -> int:
+    values = view.shown
     if view.measure != "score" or not np.isfinite(values).any():
         return 4 if view.measure == "change" else 3
     places = _places(values)
@@ -265,16 +249,9 @@ def _places(values: Float[np.ndarray, "query key"]) -> int:
 class _Sheet:
     """A map on its way into lines, panel by panel."""
 
-    def __init__(
-        self,
-        view: MapView,
-        values: Float[np.ndarray, "query key"],
-        scale: Scale,
-        plan: _Plan,
-        screen: Screen,
-        mark_strongest: bool,
-    ) -> None:
+    def __init__(self, view: MapView, scale: Scale, plan: _Plan, screen: Screen, mark_strongest: bool) -> None:
         self.view, self.plan, self.screen = view, plan, screen
+        values = view.shown
         self.values = values.tolist()
         self.levels = scale.levels(values).tolist()
         self.shades = scale.shades(values).tolist()
@@ -370,9 +347,19 @@ def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
     return stack
 
 
-def _narrowest(view: MapView, screen: Screen) -> int:
+def _narrowest(query: Labels, key: Labels, screen: Screen) -> int:
     """How many units a side of each cell of a mosaic must stand for, so that the map is no wider than the screen."""
-    return max(-(-len(view.key) // (screen.width - _digits(view.query) - 1)), 1)
+    return max(-(-len(key) // (screen.width - _digits(query) - 1)), 1)
+
+
+def _lowest(query: Labels, tall: int) -> int:
+    """How many it must stand for, so that the map is no taller than so many lines, with two cells in each."""
+    return -(-len(query) // (2 * tall))
+
+
+def _tallest(screen: Screen) -> int:
+    """How many lines a mosaic may take with its title and legend, where nobody says."""
+    return screen.height - 2 if screen.height else MOST_LINES // 2
 
 
 def _mosaic(

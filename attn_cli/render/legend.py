@@ -28,9 +28,8 @@ def attends(kind: Kind, rows: Rows) -> str:
     return f"rows ({sides[0]}) attend to columns ({sides[1]})"
 
 
-def brightest(key: Labels, values: Float[np.ndarray, "query key"], screen: Screen) -> list[Text]:
-    """Names of the columns that a reader of a mosaic sees first, on one line."""
-    totals = np.nansum(values, axis=0)
+def brightest(key: Labels, totals: Float[np.ndarray, "key"], screen: Screen) -> list[Text]:
+    """Names of the columns that a reader of a mosaic sees first, on one line, given the sum of each."""
     parts: list[Part] = [("most weight in columns", DIM)]
     for column in np.argsort(-totals, kind="stable")[:MOST_NAMED]:
         place = f" {key.positions[column]} "

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.style import Style
 from rich.text import Text
 
+from attn_cli.measure.pooling import pool
 from attn_cli.render.labels import clean, fit, letters, width
 from attn_cli.render.scale import BLANK, Scale, bar_styles, ink, marks, painted
 from attn_cli.render.screen import Screen
@@ -29,7 +30,6 @@ __all__ = [
     "line",
     "mosaic",
     "number",
-    "pool",
     "swatches",
     "text_lines",
     "title_lines",
@@ -159,27 +159,6 @@ def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[
     rest = size - len(drawn)
     full, left = bar_styles(screen)
     return [(drawn, full), ("━" * rest, left) if rail else (" " * rest, PLAIN)]
-
-
-def pool(
-    values: Float[np.ndarray, "query key"], rows: int, columns: int, *, signed: bool = False
-) -> Float[np.ndarray, "row column"]:
-    """The largest of each rectangle of `rows` x `columns` values; not-a-number only where all of it is.
-
-    Args:
-        values: what is made smaller.
-        rows: of a rectangle.
-        columns: of a rectangle.
-        signed: values are changes, of which the one that is furthest from 0 counts.
-    """
-    if signed:
-        most, least = pool(values, rows, columns), -pool(-values, rows, columns)
-        return np.where(-least > most, least, most)
-    if rows > 1:
-        values = np.fmax.reduceat(values, np.arange(0, values.shape[0], rows), axis=0)
-    if columns > 1:
-        values = np.fmax.reduceat(values, np.arange(0, values.shape[1], columns), axis=1)
-    return values
 
 
 def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen) -> list[list[Part]]:

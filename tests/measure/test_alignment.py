@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attn_cli.errors import InputError
-from attn_cli.measure.alignment import Gold, Score, mutual_weight, parse_gold, strongest
+from attn_cli.measure.alignment import Gold, MutualWeight, Score, parse_gold, strongest
 from tests.samples import softmax
 
 # Three target words over five source words.
@@ -22,6 +22,14 @@ MAP = np.array(
     ],
     np.float32,
 )
+
+
+def mutual_weight(weights: np.ndarray, rows: int = 2) -> float:
+    """Of a whole map, given a few rows at a time."""
+    mutual = MutualWeight(weights.shape[1])
+    for first in range(0, len(weights), rows):
+        mutual.add(weights[first : first + rows])
+    return mutual.result
 
 
 def test_strongest_by_hand() -> None:
@@ -48,6 +56,10 @@ def test_mutual_weight_of_any_map(weights: np.ndarray) -> None:
     found = mutual_weight(weights)
     assert 0 < found <= 1  # the largest weight of all is the strongest of its row and of its column
     assert found <= min(weights.shape) / len(weights) + 1e-6
+    assert mutual_weight(weights, 1) == mutual_weight(weights, 7) == found
+    pairs = [(row, int(keys.argmax())) for row, keys in enumerate(weights)]
+    mutual = [float(weights[row, key]) for row, key in pairs if weights[:, key].argmax() == row]
+    assert found == pytest.approx(sum(mutual) / len(weights))
     order = np.random.default_rng(0).permutation(weights.shape[1])
     assert mutual_weight(weights[:, order]) == pytest.approx(found, abs=1e-6)
 

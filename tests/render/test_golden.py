@@ -13,8 +13,9 @@ from attn_cli.blocks import ModelInfo, Stack
 from attn_cli.measure.summary import Link
 from attn_cli.record import Record
 from attn_cli.render.grid import atlas, grid
-from attn_cli.render.heatmap import MapView, heatmap
+from attn_cli.render.heatmap import heatmap
 from attn_cli.render.labels import Labels
+from attn_cli.render.map_view import MapView
 from attn_cli.render.screen import Screen, to_text
 from attn_cli.render.tables import QueryRow, head_table, model_line, query_table
 from tests.golden_files import assert_golden

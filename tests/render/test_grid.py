@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from attn_cli.measure.pooling import pool
 from attn_cli.render.grid import atlas, grid
-from attn_cli.render.paint import pool
 from attn_cli.render.screen import Screen
 from attn_cli.shapes import Float
 from tests.render.drawings import longest, shown, weights

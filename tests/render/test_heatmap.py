@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attn_cli.render.heatmap import MapView, heatmap, panels
+from attn_cli.render.heatmap import heatmap, panels
 from attn_cli.render.labels import Labels
+from attn_cli.render.map_view import MapView
 from attn_cli.render.screen import Screen, to_text
 from tests.render.drawings import LABELS, NASTY, cells, longest, shown, weights
 

@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from attn_cli.render.heatmap import MapView, heatmap
+from attn_cli.render.heatmap import heatmap
+from attn_cli.render.map_view import MapView
 from attn_cli.render.screen import Screen, probe, to_text
 from tests.render.drawings import LABELS, weights
 

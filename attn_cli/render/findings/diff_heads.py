@@ -13,8 +13,9 @@ from attn_cli.measure.diff import Differences, HeadChange, Overlay
 from attn_cli.plan import name_head
 from attn_cli.render.columns import FEWEST_ROWS, Column, bars, figures, fitting, names, table
 from attn_cli.render.grid import atlas, written_scores
-from attn_cli.render.heatmap import MapView, heatmap
+from attn_cli.render.heatmap import heatmap
 from attn_cli.render.labels import Labels, clipped_name, width
+from attn_cli.render.map_view import MapView
 from attn_cli.render.paint import BOLD, DIM, PLAIN, Part
 from attn_cli.render.scale import Scale
 from attn_cli.render.screen import Screen, lines_of

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attn_cli.plan import Plan
+from attn_cli.render.screen import Screen
 from attn_cli.render.views.alignment import AlignmentView
 from attn_cli.render.views.base import View
 from attn_cli.render.views.bottleneck import BottleneckView
@@ -14,16 +17,21 @@ from attn_cli.render.views.query import QueryView
 __all__ = ["View", "make_view"]
 
 
-def make_view(plan: Plan) -> View:
-    """The view that was asked for; a single head is shown whole."""
+def make_view(plan: Plan, screens: Sequence[Screen] | None = None) -> View:
+    """The view that was asked for; a single head is shown whole.
+
+    Args:
+        plan: what to look at.
+        screens: all that it will be drawn on; None for any.
+    """
     selection = plan.selection
     if not plan.source.model.stacks:
-        return BottleneckView(plan)
+        return BottleneckView(plan, screens)
     if selection.view == "grid":
-        return GridView(plan)
+        return GridView(plan, screens)
     if plan.chosen is not None:
-        return QueryView(plan)
+        return QueryView(plan, screens)
     # Whoever names the kind or an order wants the table.
     if selection.translation and plan.kind == "cross" and selection.kind is None and selection.sort == "layer":
-        return AlignmentView(plan)
-    return HeadView(plan) if plan.head_count == 1 else HeadsView(plan)
+        return AlignmentView(plan, screens)
+    return HeadView(plan, screens) if plan.head_count == 1 else HeadsView(plan, screens)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 from rich.console import RenderableType
 
 from attn_cli.blocks import Block
-from attn_cli.measure.alignment import mutual_weight
+from attn_cli.measure.alignment import MutualWeight
 from attn_cli.measure.collect import MeanMap
 from attn_cli.plan import Plan, name_head
 from attn_cli.render.heading import listed
@@ -30,11 +30,11 @@ class AlignmentView(View):
     """One heatmap: of the heads selected, or of those that align best.
 
     Those are the heads that the model declares (`ModelInfo.alignment`); where it declares none, the head with the
-    largest `mutual_weight` on this text, special tokens aside.
+    largest `MutualWeight` on this text, special tokens aside.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
+        super().__init__(plan, screens)
         declared = plan.source.model.alignment
         selected = plan.selection.layer is not None or plan.selection.head is not None
         self._heads = plan.heads
@@ -46,21 +46,25 @@ class AlignmentView(View):
             if declared.rows != plan.rows:
                 self._why += f" They align at {declared.rows} rows, and these are {plan.rows} rows."
         self._searches = not selected and declared is None
-        self._map = self._empty()
-        self._layer: dict[int, tuple[MeanMap, MeanMap]] = {}
-        """head -> what is shown of it, and its weights, while its layer passes."""
+        self._map = self._empty(list(self._heads))
+        self._layer: dict[int, tuple[MeanMap, MutualWeight]] = {}
+        """head -> what is shown of it, and how far it pairs words, while its layer passes."""
+        self._words = (
+            np.flatnonzero(~np.asarray(self.queries.special, np.bool_)),
+            np.flatnonzero(~np.asarray(self.keys.special, np.bool_)),
+        )
         self._found: tuple[float, int, int] | None = None
         """Mutual weight, layer and head of the best so far."""
 
-    def _empty(self, *, scores: bool | None = None) -> MeanMap:
-        plan = self.plan
-        scores = plan.selection.scores if scores is None else scores
-        return MeanMap(len(plan.queries), len(plan.keys), list(self._heads), scores=scores)
+    def _empty(self, layers: Collection[int]) -> MeanMap:
+        return self.mean_map(layers, numbers=self.plan.selection.all)
 
     @property
     def bytes_needed(self) -> int:
-        maps = 3 + 2 * max(map(len, self._heads.values()), default=0) * self._searches
-        return maps * 4 * len(self.queries) * len(self.keys)
+        if not self._searches:
+            return self._map.bytes_needed
+        one = self._empty([0])  # of one layer
+        return one.bytes_needed + max(map(len, self._heads.values()), default=0) * one.bytes_kept
 
     def eat(self, block: Block) -> None:
         super().eat(block)
@@ -72,17 +76,23 @@ class AlignmentView(View):
     def _search(self, block: Block) -> None:
         """Look at one head after another, and keep the map of the best."""
         if block.start == 0:
-            self._layer = {head: (self._empty(), self._empty(scores=False)) for head in block.heads}
-        for head, maps in self._layer.items():
-            for map_ in maps:
-                map_(_some_heads(block, (head,)))
-        if block.start + block.visible.shape[0] < len(self.queries):
+            self._layer = {
+                head: (self._empty([block.layer]), MutualWeight(len(self._words[1]))) for head in block.heads
+            }
+        stop = block.start + block.visible.shape[0]
+        first, last = np.searchsorted(self._words[0], [block.start, stop])
+        rows = self._words[0][first:last] - block.start
+        keys = self._words[1][self._words[1] < block.weights.shape[2]]
+        for index, (head, (shown, mutual)) in enumerate(self._layer.items()):
+            shown(_some_heads(block, (head,)))
+            weights = np.zeros((len(rows), len(self._words[1])), np.float32)
+            weights[:, : len(keys)] = block.weights[index][np.ix_(rows, keys)]
+            mutual.add(weights)
+        if stop < len(self.queries):
             return
-        words = np.ix_(~np.asarray(self.queries.special, np.bool_), ~np.asarray(self.keys.special, np.bool_))
-        for head, (shown, weights) in self._layer.items():
-            score = mutual_weight(weights.values[words])
-            if self._found is None or score > self._found[0]:
-                self._found, self._map = (score, block.layer, head), shown
+        for head, (shown, mutual) in self._layer.items():
+            if self._found is None or mutual.result > self._found[0]:
+                self._found, self._map = (mutual.result, block.layer, head), shown
 
     @property
     def values(self) -> Float[np.ndarray, "query key"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from rich.console import Group, RenderableType
@@ -16,8 +16,9 @@ from attn_cli.naming import occurrence
 from attn_cli.plan import Plan
 from attn_cli.record import Record
 from attn_cli.render.heading import remarks
-from attn_cli.render.heatmap import MapView
+from attn_cli.render.heatmap import cuts
 from attn_cli.render.labels import Labels
+from attn_cli.render.map_view import MapView
 from attn_cli.render.paint import caption_lines, drawing, text_lines
 from attn_cli.render.screen import Screen, lines_of
 from attn_cli.render.tables import model_line
@@ -33,11 +34,13 @@ class View(ABC):
 
     Args:
         plan: what to look at.
+        screens: all that it will be drawn on, so that no more is kept than they can show; None for any.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
         self.plan = plan
         self.queries, self.keys = labels_of(plan.queries), labels_of(plan.keys)
+        self._screens = screens
         self._summarize = Summarize(plan.queries, plan.keys, LINKS)
         self._sinks: list[float] = []
 
@@ -74,11 +77,21 @@ class View(ABC):
         """The figures of each head."""
         return self._summarize.result
 
+    def mean_map(self, layers: Collection[int], *, numbers: bool = False) -> MeanMap:
+        """A collector for a map of this view's rows and columns.
+
+        Args:
+            layers: what it is the mean of.
+            numbers: every number is written.
+        """
+        parts = None if self._screens is None or numbers else cuts(self.queries, self.keys, self._screens)
+        return MeanMap(len(self.queries), len(self.keys), layers, scores=self.plan.selection.scores, cuts=parts)
+
     def map_view(self, collected: MeanMap) -> MapView:
-        """A map of this view's rows and columns, for a heatmap."""
+        """What was collected, for a heatmap."""
         plan = self.plan
         return MapView(
-            collected.values,
+            collected.pooled or collected.values,
             self.queries,
             self.keys,
             plan.kind,

@@ -22,8 +22,8 @@ SIDE = 256
 class GridView(View):
     """Every head as a small heatmap, a row of the grid per layer."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
+        super().__init__(plan, screens)
         self._maps = PoolMaps(len(plan.queries), len(plan.keys), SIDE, scores=plan.selection.scores)
 
     @property

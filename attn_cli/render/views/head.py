@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 
 from attn_cli.blocks import Block
-from attn_cli.measure.collect import MeanMap
 from attn_cli.plan import Plan, name_head
 from attn_cli.render.heatmap import heatmap, panels
 from attn_cli.render.screen import Screen, lines_of
@@ -23,14 +22,19 @@ MOST_COLUMNS = 48
 class HeadView(View):
     """A single head's figures, its table of weights, and the heatmap under them."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
+        super().__init__(plan, screens)
         ((self._layer, (self._head,)),) = plan.heads.items()
-        self._map = MeanMap(len(plan.queries), len(plan.keys), [self._layer], scores=plan.selection.scores)
+        self._map = self.mean_map([self._layer], numbers=self._numbers)
 
     @property
     def bytes_needed(self) -> int:
-        return 3 * 4 * len(self.queries) * len(self.keys)
+        return self._map.bytes_needed
+
+    @property
+    def _numbers(self) -> bool:
+        """Whether every number is written."""
+        return self.plan.selection.all or len(self.keys) <= MOST_COLUMNS
 
     def eat(self, block: Block) -> None:
         super().eat(block)
@@ -39,7 +43,7 @@ class HeadView(View):
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
         selection = self.plan.selection
         noun = selection.noun
-        numbers = selection.all or len(self.keys) <= MOST_COLUMNS
+        numbers = self._numbers
         view = self.map_view(self._map)
         name = name_head(self._layer, self._head)
         figures = head_table(self.summaries(), self.queries, self.keys, screen, caption=self.of_weights)

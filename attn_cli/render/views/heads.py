@@ -9,7 +9,6 @@ import numpy as np
 from rich.console import RenderableType
 
 from attn_cli.blocks import Block
-from attn_cli.measure.collect import MeanMap
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.plan import Plan
 from attn_cli.render.columns import FEWEST_ROWS, fitting
@@ -72,15 +71,15 @@ def cut_note(shown: int, heads: int, sort: SortKey, chosen: str) -> str:
 class HeadsView(View):
     """A table of heads and the heatmap of their mean, in the last layer or over what was selected."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
+        super().__init__(plan, screens)
         everything = plan.selection.layer is None and plan.selection.head is None
         self._layers = [max(plan.heads)] if everything else sorted(plan.heads)
-        self._mean = MeanMap(len(plan.queries), len(plan.keys), self._layers, scores=plan.selection.scores)
+        self._mean = self.mean_map(self._layers)
 
     @property
     def bytes_needed(self) -> int:
-        return 3 * 4 * len(self.queries) * len(self.keys)
+        return self._mean.bytes_needed
 
     def eat(self, block: Block) -> None:
         super().eat(block)

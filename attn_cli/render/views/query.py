@@ -23,8 +23,8 @@ __all__ = ["QueryView"]
 class QueryView(View):
     """For each head, the keys that the chosen queries weigh most (or score highest)."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
+        super().__init__(plan, screens)
         self._summarize = Summarize(plan.queries, plan.keys, links=1)
         self._rows: list[QueryRow] = []
 
