@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from functools import partial
 from itertools import chain
 from logging import NullHandler
 from pickle import UnpicklingError
@@ -210,7 +211,11 @@ def read_model(
     with faults_told(problem, "Check that the folder's files belong together"), _pickles_told(checkpoint, problem):
         model_class = _model_class(checkpoint, config, options)
         _check_size(checkpoint, config, model_class)
-        model, found = model_class.from_pretrained(
+        read = model_class.from_pretrained
+        if issubclass(model_class, PreTrainedModel):
+            # Qwen2.5-Omni adds its voices to its weights, and fails where more is asked for than the model.
+            read = partial(PreTrainedModel.from_pretrained.__func__, model_class)
+        model, found = read(
             checkpoint.folder,
             config=config,
             dtype="auto" if dtype is None else dtype,
@@ -305,9 +310,13 @@ def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> t
     read = [modalities] if isinstance(modalities, str) else list(modalities)
     taken = inspect.signature(model_class.forward).parameters
     # What takes tokens beside images (CLIP) reads a text, whatever it says of itself.
-    if "input_ids" in taken and ("text" in read or any(SENSES.search(name) for name in taken)):
+    if "text" in read and "input_ids" in (main, *taken):
         return model_class
-    if "input_ids" not in taken and not SENSES.search(main):  # Perceiver's `inputs` may be tokens, or anything else
+    if "input_ids" in taken and any(SENSES.search(name) for name in taken):
+        return model_class
+    if "input_ids" not in (main, *taken) and not SENSES.search(
+        main
+    ):  # Perceiver's `inputs` may be tokens, or anything else
         raise ModelError(
             f"{checkpoint.name} takes what it reads as {main}, and attn gives a model a text's tokens as input_ids",
             "Give a model that takes these",

@@ -101,18 +101,16 @@ class Pretrained:
     ) -> None:
         check_weights_present(model)
         body: Any = body_of(model)
-        with faults_told(f"Where {name} has its attention cannot be told", "Check its config.json, or copy it again"):
-            stacks = capture.stacks(body)
         self.tokenizer = tokenizer
-        self._adopt(body)
-        if not is_tested(body):
-            with quiet():
-                tried = try_out(name, body, self._sample)
-            if tried.model is not body:
-                model = body = tried.model
-            notes += tried.notes
+        with faults_told(f"Where {name} has its attention cannot be told", "Check its config.json, or copy it again"):
+            if not is_tested(body):
+                with quiet():
+                    tried = try_out(name, body, self._sample)
+                if tried.model is not body:
+                    model = body = tried.model
+                notes += tried.notes
             stacks = capture.stacks(body)
-            self._adopt(body)
+        self._adopt(body)
         if not (
             body.config.is_encoder_decoder or "encoder" in stacks
         ):  # a decoder made to be put behind an encoder, on its own

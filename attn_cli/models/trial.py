@@ -73,6 +73,9 @@ def try_out(name: str, model: PreTrainedModel, sample: Sample) -> Trial:
         ModelError: it cannot read a text alone, or none of its attention is from token to token.
         MemoryLimitError: memory ran out.
     """
+    if "input_ids" not in inspect.signature(model.forward).parameters:  # Qwen2.5-Omni, which is only made of others
+        none = ModelError(f"{name} takes no tokens of a text (input_ids)", "Give a model that reads text")
+        return _try_parts(name, model, sample, {}, none)
     given = sample(model)
     if given is None:
         return Trial(model)
@@ -201,6 +204,8 @@ def _try_parts(
             f"{name} does not run on a text alone: it is given {' and '.join(needs)} with it",
             "Give a model that reads text alone",
         ) from fault
+    if not given:
+        raise fault
     return Trial(model)  # whatever is wrong may not be so with another text
 
 

@@ -69,6 +69,22 @@ PARTS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+VISION_TOKENS = {"vision_start_token_id": 90, "vision_end_token_id": 91}
+OMNI = {
+    "enable_audio_output": False,
+    "thinker_config": VISION_TOKENS
+    | {
+        "text_config": GROUPED | {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1]}},
+        "audio_config": {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 17},
+        "vision_config": {
+            "depth": 1,
+            "hidden_size": 16,
+            "num_heads": 2,
+            "intermediate_size": 17,
+            "out_hidden_size": 32,
+        },
+    },
+}
 DEEPSEEK_V4 = GROUPED | {
     "num_hidden_layers": 3,
     "q_lora_rank": 16,
@@ -161,6 +177,15 @@ def test_the_part_that_reads_text_is_shown_where_the_whole_needs_more(tmp_path: 
     assert model.model is not None
     assert source.notes == (f"The text part of {model.info.name} ({path}) is shown, on its own",)
     assert model.info.parameters == model.model.num_parameters()
+    _assert_exact(source)
+
+
+def test_a_model_that_is_only_made_of_others(tmp_path: Path) -> None:
+    whole = folders.made("Qwen2_5Omni", "ForConditionalGeneration", **OMNI)
+    model = folders.opened(folders.save(tmp_path, whole, folders.wordpiece()))
+    assert list(model.info.stacks) == ["decoder"]
+    source = model.prepare(TEXT)
+    assert source.notes == (f"The text part of {model.info.name} (thinker) is shown, on its own",)
     _assert_exact(source)
 
 
