@@ -214,7 +214,7 @@ def read_model(
         read = model_class.from_pretrained
         if issubclass(model_class, PreTrainedModel):
             # Qwen2.5-Omni adds its voices to its weights, and fails where more is asked for than the model.
-            read = partial(PreTrainedModel.from_pretrained.__func__, model_class)
+            read = partial(vars(PreTrainedModel)["from_pretrained"].__func__, model_class)
         model, found = read(
             checkpoint.folder,
             config=config,

@@ -107,6 +107,7 @@ class Pieces:
             offsets=((0, 0), *self.offsets),
             special=(True, *self.special),
             segments=(0, *self.segments),
+            type_ids=None,  # a decoder is told of none
         )
 
     def ended(self, last: int, name: str) -> Pieces:
@@ -123,6 +124,7 @@ class Pieces:
             offsets=(*self.offsets, (0, 0)),
             special=(*self.special, True),
             segments=(*self.segments, 0),
+            type_ids=None,
         )
 
     def without_last(self) -> Pieces:
@@ -130,6 +132,7 @@ class Pieces:
         return replace(
             self,
             **{name: getattr(self, name)[:-1] for name in ("ids", "names", "offsets", "special", "segments")},
+            type_ids=None,
         )
 
 
