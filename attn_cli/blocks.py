@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 
@@ -133,23 +133,22 @@ class Alignment:
         Raises:
             ModelError: it names heads that the model does not have, or is no such statement at all.
         """
-        found = known.get("alignment") if isinstance(known, Mapping) else None
+        found: Any = known.get("alignment") if isinstance(known, Mapping) else None
         if found is None:
             return None
-        layer, heads, rows, how = (
-            found.get(key) if isinstance(found, Mapping) else None for key in ("layer", "heads", "rows", "how")
-        )
+        parts = ("layer", "heads", "rows", "how")
+        values: list[Any] = [found.get(part) if isinstance(found, Mapping) else None for part in parts]
+        layer, heads, rows, how = values
         counts = stacks["cross"].heads if "cross" in stacks else {}
         count = counts.get(layer, 0) if type(layer) is int else 0
-        fits = {
-            "layer": count > 0,
-            "heads": isinstance(heads, list)
-            and heads
-            and all(type(head) is int and 0 <= head < count for head in heads),
-            "rows": rows in get_args(Rows),
-            "how": isinstance(how, str),
-        }
-        for part, fit in fits.items():
+        listed = heads if isinstance(heads, list) else []
+        fits = (
+            count > 0,
+            len(listed) > 0 and all(type(head) is int and 0 <= head < count for head in listed),
+            rows in get_args(Rows),
+            isinstance(how, str),
+        )
+        for part, fit in zip(parts, fits, strict=True):
             if not fit:
                 expected = "of its cross-attention" if part in {"layer", "heads"} else "that attn knows"
                 raise ModelError(

@@ -72,12 +72,13 @@ class _Worker:
     def _run(self) -> None:
         while True:
             call = self._work.get()
+            result, raised = None, None
             try:
-                answer = call(), None
+                result = call()
             except BaseException as fault:  # handed over to whoever waits, a panic too
-                answer = None, fault
-            self._done.put(answer)
-            del call, answer
+                raised = fault
+            self._done.put((result, raised))
+            del call, result, raised
 
     def ask(self, call: Callable[[], Any], seconds: float) -> Any:
         self._work.put(call)

@@ -104,4 +104,4 @@ def _repeated(template: Any, segment: str) -> int:
     """How often a template puts a segment."""
     pieces = template if isinstance(template, list) else []
     sequences = [piece.get("Sequence") for piece in pieces if isinstance(piece, Mapping)]
-    return max(1, sum(isinstance(one, Mapping) and one.get("id") == segment for one in sequences))
+    return max(1, len([one for one in sequences if isinstance(one, Mapping) and one.get("id") == segment]))

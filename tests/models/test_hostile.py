@@ -190,7 +190,7 @@ def test_a_tokenizer_that_asks_for_more_memory_than_there_is(
 def test_padding_and_truncation_of_the_file_are_not_used(copied: Callable[[str], Path], kind: str) -> None:
     folder = copied(kind)
     plain = opened(kind, folder).prepare(TEXT).source
-    padding = {"strategy": {"Fixed": 10**10}, "direction": "Right", "pad_to_multiple_of": None}
+    padding: dict[str, Any] = {"strategy": {"Fixed": 10**10}, "direction": "Right", "pad_to_multiple_of": None}
     padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
     truncation = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
     content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))

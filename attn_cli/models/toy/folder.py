@@ -12,7 +12,7 @@ The built-in models are such folders inside this package, and `attn train` write
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,12 +195,11 @@ class ToyFolder:
             if not isinstance(sizes, Mapping):
                 raise self._wrong("shape", sizes, "an object")
             return recurrent.Shape(
-                **{
-                    field.name: self._switch(sizes, field.name)
-                    if field.type == "bool"
-                    else self._size(sizes, field.name)
-                    for field in fields(recurrent.Shape)
-                }
+                vocabulary=self._size(sizes, "vocabulary"),
+                dim=self._size(sizes, "dim"),
+                hidden=self._size(sizes, "hidden"),
+                attention=self._switch(sizes, "attention"),
+                positions=self._size(sizes, "positions"),
             )
         shape = transformer.Shape(**{name: self._size(config, key) for name, key in MARIAN_SIZES.items()})
         if shape.dim % 2 or shape.dim % shape.heads:
