@@ -1,7 +1,7 @@
 """Where a transformers model has its attention: which modules compute it, in which layer, with how many heads.
 
 Everything is read from the modules themselves, so that no forward pass is spent on it and no table of families has to
-be kept, but for the two that share modules in a way of their own (ALBERT) or pool their tokens (Funnel).
+be kept, but for those that share modules in a way of their own (ALBERT) or pool their tokens (Funnel, CANINE).
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ MAKES_OTHER_MASK = re.compile(r"create_\w*bidirectional_mask|or_mask_function$")
 
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "num_attn_heads")
 KEY_VALUE_HEADS = ("num_key_value_heads", "num_kv_heads")
+
+POOLED = {"funnel": r"(^|\.)blocks\.[1-9]", "canine": r"(^|\.)encoder\.layer\."}
+"""family -> which of its layers attend between groups of tokens (CANINE's molecules)."""
 
 INSTEAD = {
     "mamba": "mamba",
@@ -207,6 +210,9 @@ def _find(model: PreTrainedModel) -> Iterator[_Found]:
             kind = "encoder" if side[0] == "encoder" else "decoder"
         else:
             kind = "decoder" if _makes_causal_masks(model, path) or _is_causal(module, model) else "encoder"
+        if model.config.model_type == "canine":  # whose layers may attend several times, within one chunk each
+            path = path.rpartition(".")[0]
+            module = model.get_submodule(path)
         yield _Found(path, module, how, kind, layers, index, pooled=_is_pooled(model.config, path))
 
 
@@ -306,7 +312,8 @@ def _text_config(model: PreTrainedModel) -> PreTrainedConfig:
 
 
 def _is_pooled(config: PreTrainedConfig, path: str) -> bool:
-    return config.model_type == "funnel" and re.search(r"(^|\.)blocks\.[1-9]", path) is not None
+    pooled = POOLED.get(config.model_type)
+    return pooled is not None and re.search(pooled, path) is not None
 
 
 def _is_causal(module: nn.Module, model: PreTrainedModel) -> bool:

@@ -12,7 +12,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from attn_cli.errors import ModelError
 from attn_cli.models.anatomy import own_function
-from attn_cli.models.slices import Slicer
+from attn_cli.models.slices import Slicer, is_seen
 from attn_cli.models.watch import Softmax, Watch, softmax_exactly
 from attn_cli.shapes import Float, Int
 
@@ -133,7 +133,7 @@ class AttentionCall:
             output,
             weights[0],
             visible,
-            scores.masked_fill(scores <= torch.finfo(scores.dtype).min / 2, -torch.inf),
+            scores.masked_fill(~is_seen(scores), -torch.inf),
             softmax.weights[0, ..., keys] if softmax.weights.shape[-1] > keys else None,
             softmax,
         )

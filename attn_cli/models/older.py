@@ -14,20 +14,18 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
 from attn_cli.blocks import Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.anatomy import Anatomy, Place
 from attn_cli.models.delivery import Delivery, OtherPositionsError
 from attn_cli.models.parts import parts_of_older
-from attn_cli.models.slices import hull
+from attn_cli.models.slices import HIDDEN, hull
 from attn_cli.models.watch import Softmax, Watch, softmax_exactly
 from attn_cli.shapes import Float
 
 __all__ = ["watch_older_layers"]
-
-HIDDEN = -5000.0
-"""Older code hides a key by adding -10,000, or the type's smallest number, to its score; no real score is near."""
 
 
 @contextmanager
@@ -109,6 +107,8 @@ class _Layer:
         """Of a softmax that is not from token to token."""
         self._values: Float[torch.Tensor, "head key dim"] | None = None
         self._contexts: Float[torch.Tensor, "head query dim"] | None = None
+        self._read = 0
+        """How many queries its chunks have had."""
         self.product_verified = False
         self.changed = False
         """What multiplies the values is not what the softmax gave."""
@@ -123,6 +123,9 @@ class _Layer:
             ExactnessError: these are not attention weights.
         """
         place, delivery = self._place, self._delivery
+        if delivery.heads(place) and self._is_chunk(softmax):
+            self._deliver_chunk(softmax)
+            return
         weights, scores = self._rows(softmax.weights), self._rows(softmax.scores)
         if weights is None or scores is None:
             self._other = softmax.weights.shape
@@ -197,6 +200,29 @@ class _Layer:
                 steps=self._steps(start, stop) if delivery.request.steps else None,
                 dtype=some.dtype,
             )
+
+    def _is_chunk(self, softmax: Softmax) -> bool:
+        """Whether this is one of the stretches of text that CANINE's first layer attends in, one after another."""
+        queries, _ = self._shape(softmax.weights)
+        return bool(getattr(self._module, "local", False)) and softmax.weights.shape[-2] < queries
+
+    def _deliver_chunk(self, softmax: Softmax) -> None:
+        place, delivery = self._place, self._delivery
+        start, keys = self._read, softmax.weights.shape[-1]
+        scores = pad(softmax.scores[0], (start, 0), value=-torch.inf)
+        hidden = scores <= HIDDEN
+        delivery.deliver(
+            place,
+            start,
+            pad(softmax.weights[0], (start, 0)),
+            hull((~hidden).any(dim=0)),
+            scores=scores.masked_fill(hidden, -torch.inf),
+            steps=parts_of_older(None, None, delivery.heads(place)) if delivery.request.steps else None,
+            dtype=scores.dtype,
+        )
+        if delivery.request.verify:
+            delivery.verify(softmax_exactly(softmax.scores) - softmax.weights)
+        self._read += keys
 
     def _steps(self, start: int, stop: int) -> Steps:
         contexts = None if self._contexts is None else self._contexts[:, start:stop]

@@ -7,7 +7,7 @@ import torch
 
 from attn_cli.blocks import Steps
 from attn_cli.models.call import AttentionCall, Slice
-from attn_cli.models.slices import Slicer
+from attn_cli.models.slices import Slicer, is_seen
 from attn_cli.shapes import Float
 
 __all__ = ["parts_of", "parts_of_older"]
@@ -87,6 +87,6 @@ def _bias(
     for added in (mask, call.options.get("position_bias")):
         if isinstance(added, torch.Tensor):
             part = added if added is mask else call.cut(added, start, stop, keys)
-            part = part[..., :keys].masked_fill(part[..., :keys] <= torch.finfo(part.dtype).min / 2, 0.0)
+            part = part[..., :keys].masked_fill(~is_seen(part[..., :keys]), 0.0)
             total = part if total is None else total + part
     return total

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attn_cli.blocks import Tokens
@@ -30,12 +30,16 @@ class Pieces:
     """First character and one past the last, in `text` or `pair`."""
     special: tuple[bool, ...]
     segments: tuple[int, ...]
-    type_ids: tuple[int, ...] | None
-    """What the model is told of segments; None where the tokenizer says nothing of them."""
+    inputs: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """What else the tokenizer has for the model, one number or list of numbers for each token: what segment it is in,
+    where it stands on a page, how it sounds. What is not of this length belongs to the text as a whole."""
+    doubled: bool = False
+    """The text itself began with the model's start token, which the tokenizer therefore need not have put there."""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        parts = (self.ids, self.names, self.offsets, self.special, self.segments, self.type_ids or self.ids)
+        told = self.inputs.get("token_type_ids") or self.ids
+        parts = (self.ids, self.names, self.offsets, self.special, self.segments, told)
         if len({len(part) for part in parts}) > 1:
             raise ModelError(
                 f"The model's tokenizer gives {len(self.ids)} ids and {len(self.names)} pieces for one text",
@@ -54,12 +58,15 @@ class Pieces:
             ids=self.ids,
         )
 
-    def around(self, ids: Sequence[int], names: Sequence[str]) -> Pieces:
+    def around(
+        self, ids: Sequence[int], names: Sequence[str], inputs: Mapping[str, Sequence[Any]] | None = None
+    ) -> Pieces:
         """Other tokens in the place of the text's, with its special tokens before and behind them.
 
         Args:
             ids: of the tokens.
             names: their spellings.
+            inputs: what else the model is told of each; as of the text's first token by default.
         """
         inside = [index for index, mark in enumerate(self.special) if not mark]
         first, last = inside[0], inside[-1] + 1
@@ -76,7 +83,32 @@ class Pieces:
             offsets=put(self.offsets, [(0, 0)] * count),
             special=put(self.special, [False] * count),
             segments=put(self.segments, [0] * count),
-            type_ids=None if self.type_ids is None else put(self.type_ids, [self.type_ids[first]] * count),
+            inputs={
+                key: put(values, (inputs or {}).get(key, [values[first]] * count))
+                for key, values in self.inputs.items()
+                if len(values) == len(self.ids)
+            },
+        )
+
+    def without(self, places: Iterable[int]) -> Pieces:
+        """All but these pieces.
+
+        Args:
+            places: indices of what is left out.
+        """
+        gone, count = set(places), len(self.ids)
+
+        def rest(values: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(value for index, value in enumerate(values) if index not in gone)
+
+        return replace(
+            self,
+            ids=rest(self.ids),
+            names=rest(self.names),
+            offsets=rest(self.offsets),
+            special=rest(self.special),
+            segments=rest(self.segments),
+            inputs={key: rest(values) if len(values) == count else values for key, values in self.inputs.items()},
         )
 
     def without_prefix(self, prefix: str) -> Pieces:
@@ -107,7 +139,7 @@ class Pieces:
             offsets=((0, 0), *self.offsets),
             special=(True, *self.special),
             segments=(0, *self.segments),
-            type_ids=None,  # a decoder is told of none
+            inputs={},
         )
 
     def ended(self, last: int, name: str) -> Pieces:
@@ -124,15 +156,7 @@ class Pieces:
             offsets=(*self.offsets, (0, 0)),
             special=(*self.special, True),
             segments=(*self.segments, 0),
-            type_ids=None,
-        )
-
-    def without_last(self) -> Pieces:
-        """All but the last piece."""
-        return replace(
-            self,
-            **{name: getattr(self, name)[:-1] for name in ("ids", "names", "offsets", "special", "segments")},
-            type_ids=None,
+            inputs={},
         )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from itertools import repeat
+from typing import Any
 from weakref import WeakSet
 
 import torch
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 from attn_cli.blocks import Block, Eat, ModelInfo, Report, Request, Source, Together, Tokens
 from attn_cli.models import capture
 from attn_cli.models.loading import faults_told, quiet
+from attn_cli.models.padding import as_before_long_texts, same_together, stretches
 from attn_cli.models.plain import Outputs, Plain, check_output, watch_output
 from attn_cli.models.tested import is_tested
 from attn_cli.models.together import NotTogetherError, pad, run_together
@@ -34,6 +36,8 @@ class Prepared:
     inputs: Mapping[str, torch.Tensor]
     plain: Plain
     """How to run the model on the same text without attn."""
+    padding: Mapping[str, Any] = field(default_factory=dict)
+    """What fills up each input of a text that stands beside a longer one; those that are not here cannot be padded."""
 
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the model, and hand each block of its attention to `eat`.
@@ -44,6 +48,7 @@ class Prepared:
         """
         problem = f"{self.model.name} could not be run on this text"
         checked = Report()
+        as_before_long_texts(self.module)
         with quiet():
             try:
                 with (
@@ -83,8 +88,7 @@ class Prepared:
         done = 0
         plain = not (request.scores or request.verify)
         if plain and self.module not in _alone and sum(map(len, own)) == sum(map(len, groups)):
-            padding = getattr(self.module.config, "pad_token_id", None) or 0
-            padded = (pad([source.inputs for source in group], padding) for group in own)
+            padded = (pad([source.inputs for source in group], self.padding) for group in own)
             remedy = "Set ATTN_DEBUG=1 to see where transformers failed"
             notes: list[str] = []
             at_first: tuple[str, ...] = ()
@@ -95,8 +99,10 @@ class Prepared:
                 with (
                     quiet(),
                     faults_told(f"{self.model.name} could not be run on several texts", remedy, (NotTogetherError,)),
-                    closing(run_together(self.module, padded, request, notes.append)) as found,
+                    ExitStack() as stack,
                 ):
+                    self._check_together([source.inputs for group in own for source in group], request)
+                    found = stack.enter_context(closing(run_together(self.module, padded, request, notes.append)))
                     for batches, group in zip(found, own, strict=True):
                         yield (
                             batches,
@@ -107,9 +113,26 @@ class Prepared:
                 _alone.add(self.module)
         yield from repeat(None, len(groups) - done)
 
+    def _check_together(self, texts: Sequence[Mapping[str, torch.Tensor]], request: Request) -> None:
+        """Make sure, once for a model, that its texts are the same side by side.
+
+        Raises:
+            NotTogetherError: they are not.
+        """
+        longest = max(texts, key=lambda inputs: inputs["input_ids"].shape[1])
+        if stretches(self.module, longest["input_ids"].shape[1]):
+            raise NotTogetherError
+        if is_tested(self.module) or self.module in _together or longest["input_ids"].shape[1] < 2:
+            return
+        if not same_together(self.module, longest, self.padding, request):
+            raise NotTogetherError
+        _together.add(self.module)
+
 
 _alone: WeakSet[PreTrainedModel] = WeakSet()
 """Models that have shown that their texts must be run one at a time."""
+_together: WeakSet[PreTrainedModel] = WeakSet()
+"""Models that have shown that padding changes nothing for their texts, and that the tests do not cover."""
 _checked: WeakSet[PreTrainedModel] = WeakSet()
 """Models whose output was held against that of a plain run, or could not be."""
 

@@ -33,8 +33,9 @@ from attn_cli.models.plain import Plain
 from attn_cli.models.prepared import Prepared
 from attn_cli.models.replaced import modules_kept
 from attn_cli.models.tested import is_tested
-from attn_cli.models.tokenizing import encode, names_of, spell, tokenizer_faults_told, written
+from attn_cli.models.tokenizing import encode, given_by, inputs_of_pieces, padding_of, spell, written
 from attn_cli.models.trial import body_of, try_out
+from attn_cli.models.vocabulary import names_of, tokenizer_faults_told
 
 __all__ = ["Pretrained", "load"]
 
@@ -120,6 +121,7 @@ class Pretrained:
         self._saved = model
         self._whole = model if self.two_sided else body  # the head knows how the decoder's input is made
         self._complete = complete
+        self._paddings: dict[frozenset[str], Mapping[str, Any]] = {}
         limit = self._limits["encoder"]
         self.info = ModelInfo(
             name=name,
@@ -180,8 +182,8 @@ class Pretrained:
         with quiet():
             told = self._tell(languages, forced=isinstance(target, str))
             source, notes = self._read(text, pair, "encoder", truncate, told.prefix)
-            if pair is not None and source.type_ids is not None:
-                self._check_segments(source.type_ids)
+            if pair is not None:
+                self._check_segments(source.inputs.get("token_type_ids", (0,)))
             tensors = self._tensors(source)
             written: Pieces | None = None
             if self._has_decoder:
@@ -199,20 +201,33 @@ class Pretrained:
             module=self.model,
             inputs=tensors,
             plain=Plain(self._saved, lambda: self._plainly(text, pair)),
+            padding=self._padding(source),
         )
 
     def _plainly(self, text: str, pair: str | None) -> Mapping[str, torch.Tensor]:
         """What transformers' users give the model of a text."""
-        found: Any = self.tokenizer(text, pair, return_tensors="pt")
+        found: Any = given_by(self.tokenizer, text, pair, return_tensors="pt")
         return {name: value.to(self.model.device) for name, value in found.items() if isinstance(value, torch.Tensor)}
 
     def _tensors(self, source: Pieces) -> dict[str, torch.Tensor]:
-        """What the model is given of the text."""
-        inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids)}
-        if source.type_ids is not None:
-            inputs["token_type_ids"] = source.type_ids
+        """What the model is given of the text: everything that its tokenizer has for it."""
+        inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids), **source.inputs}
         device = self.model.device  # which walks the model to find out
         return {key: torch.tensor([ids], device=device) for key, ids in inputs.items() if key in self._accepted}
+
+    def _padding(self, source: Pieces) -> Mapping[str, Any]:
+        """What fills up the inputs of a text that stands beside a longer one; found once for each set of inputs."""
+        names = frozenset(source.inputs)
+        if names not in self._paddings:
+            own = getattr(self.model.config, "pad_token_id", None) or 0
+            with quiet():
+                found = padding_of(self.tokenizer, source)
+            self._paddings[names] = {
+                **found,
+                **dict.fromkeys(("input_ids", "decoder_input_ids"), own),
+                **dict.fromkeys(("attention_mask", "decoder_attention_mask"), 0),
+            }
+        return self._paddings[names]
 
     def plain_tokens(self) -> tuple[int, ...]:
         """Tokens of words; see `attn_cli.models.Model`.
@@ -235,7 +250,8 @@ class Pretrained:
         """
         with quiet():
             template, _ = self._read("a", None, "encoder", truncate=False)
-        pieces = template.around(ids, [str(name) for name in names_of(self.tokenizer, ids)])
+        names = [str(name) for name in names_of(self.tokenizer, ids)]
+        pieces = template.around(ids, names, inputs_of_pieces(self.tokenizer, names))
         limit = self._limits["encoder"]
         if limit is not None and limit.hard and len(pieces.ids) > limit.tokens:
             raise InputError(
@@ -245,8 +261,8 @@ class Pretrained:
         tensors = self._tensors(pieces)
         if self._has_decoder:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
-        plain = Plain(self._saved, lambda: tensors)
-        return Prepared(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain)
+        plain, padding = Plain(self._saved, lambda: tensors), self._padding(pieces)
+        return Prepared(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain, padding)
 
     def translate(
         self,
@@ -344,9 +360,9 @@ class Pretrained:
             )
         return pieces, notes
 
-    def _check_segments(self, type_ids: tuple[int, ...]) -> None:
+    def _check_segments(self, type_ids: tuple[Any, ...]) -> None:
         kinds = getattr(self.model.config, "type_vocab_size", None)
-        if isinstance(kinds, int) and 0 < kinds <= max(type_ids):
+        if isinstance(kinds, int) and isinstance(type_ids[0], int) and 0 < kinds <= max(type_ids):
             raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
 
     def _decoder_input(self, ids: tuple[int, ...]) -> torch.Tensor:
@@ -378,6 +394,9 @@ class Pretrained:
             return written(self.tokenizer, target.text, target.ids), target.notes
         pieces, notes = self._read(target, None, "decoder", truncate)
         start, *read = self._decoder_input(pieces.ids)[0].tolist()
+        if pieces.ids[0] == start and pieces.offsets[0][1] > 0 and not pieces.doubled and len(read) > 1:
+            # The target spells the token that the decoder starts from anyway.
+            pieces, read = pieces.without([0]), read[1:]
         if tuple(read) != pieces.ids[:-1]:
             raise ModelError(
                 f"{self.info.name} rearranges its decoder's input in a way that attn does not know",
@@ -385,7 +404,7 @@ class Pretrained:
             )
         if len(read) > 1 and pieces.ids[-1] in (start, told.first) and read[-1] == self.tokenizer.eos_token_id:
             # mBART's tokenizer puts the language that its decoder starts from behind the end, where it never writes it.
-            pieces = pieces.without_last()
+            pieces = pieces.without([len(pieces.ids) - 1])
         if told.first is not None and pieces.ids[0] != told.first:
             pieces = pieces.started(told.first, str(*names_of(self.tokenizer, (told.first,))))
         return pieces.started(start, str(*names_of(self.tokenizer, (start,)))), notes

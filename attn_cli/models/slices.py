@@ -7,16 +7,29 @@ import torch
 
 from attn_cli.shapes import Bool, Float, Int
 
-__all__ = ["Slicer", "additive", "has_gaps", "hull"]
+__all__ = ["HIDDEN", "Slicer", "additive", "has_gaps", "hull", "is_seen"]
+
+HIDDEN = -5000.0
+"""What is added to the score of a hidden key is less than this: -10,000 in older code, else about the type's smallest
+number. No real score and no bias is near."""
 
 
-def hull(seen: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*texts query 2"]:
+def is_seen(mask: torch.Tensor) -> Bool[torch.Tensor, "..."]:
+    """Where a mask lets a query see a key.
+
+    Args:
+        mask: true where seen, or added to the scores.
+    """
+    return mask if mask.dtype == torch.bool else mask > HIDDEN
+
+
+def hull(shown: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*texts query 2"]:
     """First key that each query sees, and one past the last; 0 and 0 where it sees none."""
-    keys = seen.shape[-1]
-    small = seen.to(torch.uint8)
+    keys = shown.shape[-1]
+    small = shown.to(torch.uint8)
     first = small.argmax(dim=-1)
     last = keys - small.flip(-1).argmax(dim=-1)
-    result = torch.stack((first, last), dim=-1) * seen.any(dim=-1, keepdim=True)
+    result = torch.stack((first, last), dim=-1) * shown.any(dim=-1, keepdim=True)
     array: Int[np.ndarray, "*texts query 2"] = result.cpu().numpy()
     return array
 
@@ -83,9 +96,7 @@ class Slicer:
             width = min(stop, keys)
             return self._triangle(start, stop, keys, like)[None, None, :, :width], width, visible
         part = mask[..., :keys] if mask.shape[2] == 1 else mask[:, :, start:stop, :keys]
-        floor = torch.finfo(like.dtype).min
-        seen = part if part.dtype == torch.bool else part > floor / 2
-        seen = seen.flatten(0, 1).expand(-1, stop - start, keys)
+        seen = is_seen(part).flatten(0, 1).expand(-1, stop - start, keys)
         visible = hull(seen.any(dim=0))
         self.gaps = has_gaps(seen, visible)
         # A query that can see nothing (padding) weighs all keys alike, so none may be cut off there.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["TESTED", "is_tested"]
 
 _NAMES = """
-albert axk2 bamba bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert
+albert axk2 bamba bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert canine
 clip_text_model codegen cohere cohere2 convbert ctrl data2vec-text deberta deberta-v2 deepseek_v2 deepseek_v3
 deepseek_v32 diffllama distilbert doge dots3_note_text electra ernie esm eurobert falcon falcon_h1 flaubert fsmt
 funnel gemma gemma2 gemma3_text glm4 glm5_next_text glm_moe_dsa gpt2 gpt_bigcode gpt_neo gpt_neox gpt_neox_japanese

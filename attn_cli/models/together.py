@@ -28,13 +28,11 @@ from attn_cli.models.anatomy import Anatomy, Place, own_function
 from attn_cli.models.capture import HALF, anatomy_of, left_as_found
 from attn_cli.models.interface import NAME, in_place_of_sdpa, running
 from attn_cli.models.offloaded import check_weights_present
-from attn_cli.models.slices import additive, hull
+from attn_cli.models.slices import additive, hull, is_seen
 from attn_cli.record import check_rows
 from attn_cli.shapes import Float, Int
 
 __all__ = ["NotTogetherError", "Padded", "pad", "run_together"]
-
-SIDES = (("input_ids", "attention_mask", "token_type_ids"), ("decoder_input_ids", "decoder_attention_mask"))
 
 
 class NotTogetherError(Exception):
@@ -62,26 +60,27 @@ class Padded:
         return list(zip(*sides[kind], strict=True))
 
 
-def pad(inputs: Sequence[Mapping[str, torch.Tensor]], padding: int) -> Padded:
+def pad(inputs: Sequence[Mapping[str, torch.Tensor]], padding: Mapping[str, Any]) -> Padded:
     """Put texts side by side.
 
     Args:
-        inputs: what the model's forward is given for each, `[1, token]`.
-        padding: the token that fills up.
+        inputs: what the model's forward is given for each, `[1, token, ...]`.
+        padding: what fills each of them up: a number, or a list of them where a token has several.
 
     Raises:
-        NotTogetherError: the model cannot be told what is padding, or is given something else than tokens.
+        NotTogetherError: the model cannot be told what is padding, or is given something that is not of the tokens.
     """
     names = inputs[0].keys()
-    if "attention_mask" not in names or any(one.keys() != names for one in inputs):
-        raise NotTogetherError
-    filling = {"input_ids": padding, "decoder_input_ids": padding}
-    if not names <= {name for side in SIDES for name in side}:
+    if "attention_mask" not in names or not names <= padding.keys() or any(one.keys() != names for one in inputs):
         raise NotTogetherError
     made: dict[str, torch.Tensor] = {}
     for name in names:
         rows = [one[name] for one in inputs]
-        whole = rows[0].new_full((len(rows), max(row.shape[1] for row in rows)), filling.get(name, 0))
+        side = "decoder_input_ids" if name.startswith("decoder_") else "input_ids"
+        if any(row.shape[1] != one[side].shape[1] for row, one in zip(rows, inputs, strict=True)):
+            raise NotTogetherError
+        filling = torch.as_tensor(padding[name], dtype=rows[0].dtype, device=rows[0].device)
+        whole = filling.expand(len(rows), max(row.shape[1] for row in rows), *rows[0].shape[2:]).clone()
         for index, row in enumerate(rows):
             whole[index, : row.shape[1]] = row[0]
         made[name] = whole
@@ -266,6 +265,4 @@ def _visible(
     texts, _, queries, keys = shape
     if mask is None:
         return np.stack([np.tile([0, own], (queries, 1)) for _, own in sizes])
-    part = mask[..., :keys]
-    shown = (part > torch.finfo(part.dtype).min / 2).any(dim=1)
-    return hull(shown.expand(texts, queries, keys))
+    return hull(is_seen(mask[..., :keys]).any(dim=1).expand(texts, queries, keys))

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Any
-from weakref import WeakKeyDictionary
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any, Literal, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
 from attn_cli.encoding import check_text
 from attn_cli.errors import InputError
 from attn_cli.models.compiled import in_time
-from attn_cli.models.loading import faults_told
 from attn_cli.models.pieces import Pieces
+from attn_cli.models.spelling import spelled_offsets
+from attn_cli.models.vocabulary import REMEDY, problem_with, shown_names, special_ids, tokenizer_faults_told
 from attn_cli.words import written_offsets
 
-__all__ = ["encode", "names_of", "spell", "tokenizer_faults_told", "written"]
+__all__ = ["encode", "given_by", "inputs_of", "inputs_of_pieces", "padding_of", "spell", "written"]
 
-REMEDY = "Check that its files belong to the model, or set ATTN_DEBUG=1 to see where it failed"
+OWN_KEYS = frozenset({"input_ids", "attention_mask", "labels", "special_tokens_mask", "offset_mapping", "length"})
+"""What a tokenizer gives that is kept elsewhere, or that no model is given to read a text."""
+
+WORD = re.compile(r"\S+")
+NO_PAGE = "This model also reads where on a page each word stands; here all of them stand in one place"
 WITHOUT_OFFSETS = "This tokenizer does not say where its pieces stand in the text, so they are not merged into words"
-
-
-def tokenizer_faults_told(task: str) -> AbstractContextManager[None]:
-    """Whatever a tokenizer raises becomes an error of one sentence; attn's own errors pass.
-
-    Args:
-        task: what the tokenizer was asked for, as in "read this text".
-
-    Raises:
-        ModelError: it found a fault, or panicked.
-    """
-    return faults_told(_problem(task), REMEDY)
-
-
-def _problem(task: str) -> str:
-    return f"The model's tokenizer could not {task}"
 
 
 def encode(
@@ -65,9 +56,17 @@ def encode(
     check_text(text, "The target" if target else "The text")
     if pair is not None:
         check_text(pair, "The second text")
-    settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
     with tokenizer_faults_told("read this text"):
-        pieces = (_encode_fast if tokenizer.is_fast else _encode_slow)(tokenizer, prefix + text, pair, target, settings)
+        made = _encode(tokenizer, prefix + text, pair, target, limit)
+        gone = _doubled(made.pieces, made.added)
+        if gone and limit is not None:  # what is left out makes room
+            made = _encode(tokenizer, prefix + text, pair, target, limit + len(gone))
+            gone = _doubled(made.pieces, made.added)
+    pieces = replace(made.pieces.without(gone), doubled=0 in gone) if gone else made.pieces
+    if gone:
+        named = " and ".join(dict.fromkeys(made.pieces.names[place] for place in gone))
+        told = f"The text itself spells {named}, so what the tokenizer would add of it is left out"
+        pieces = replace(pieces, notes=(*pieces.notes, told))
     if prefix:
         pieces = pieces.without_prefix(prefix)
     if all(pieces.special):
@@ -94,19 +93,15 @@ def written(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -
         ModelError: the tokenizer fails at them.
     """
     with tokenizer_faults_told("spell what was written"):
-        extra = _special_ids(tokenizer)
-        of_bytes = _of_bytes(tokenizer)
-    # A model may have more numbers than its vocabulary has words.
-    names = [f"<{id_}>" if name is None else name for id_, name in zip(ids, names_of(tokenizer, ids), strict=True)]
+        extra = special_ids(tokenizer)
     return Pieces(
         text=text,
         pair=None,
         ids=tuple(ids),
-        names=tuple(map(readable, names)) if of_bytes else tuple(names),
+        names=shown_names(tokenizer, ids),
         offsets=tuple(written_offsets(text, (spell(tokenizer, ids[:stop], extra) for stop in range(1, len(ids) + 1)))),
         special=(True, *(id_ in extra for id_ in ids[1:])),
         segments=(0,) * len(ids),
-        type_ids=None,
     )
 
 
@@ -122,29 +117,8 @@ def spell(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: froze
         ModelError: the tokenizer fails at them.
     """
     with tokenizer_faults_told("spell what was written"):
-        extra = _special_ids(tokenizer) if special is None else special
+        extra = special_ids(tokenizer) if special is None else special
         return str(tokenizer.decode([id_ for id_ in ids if id_ not in extra], skip_special_tokens=True)).strip()
-
-
-def names_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str | None]:
-    """How the vocabulary spells each id; None where it has none of that number.
-
-    Args:
-        tokenizer: the model's own.
-        ids: of tokens.
-
-    Raises:
-        ModelError: the tokenizer fails at them.
-    """
-    with tokenizer_faults_told("spell its own tokens"):
-        found: Any = tokenizer.convert_ids_to_tokens(list(ids))
-        return [None if name is None else str(name) for name in found]
-
-
-def _of_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the vocabulary spells bytes and not letters."""
-    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    return backend is not None and "ByteLevel(" in repr(backend.decoder)
 
 
 def _separated(pieces: Pieces) -> bool:
@@ -153,59 +127,264 @@ def _separated(pieces: Pieces) -> bool:
     return place > 0 and (pieces.special[place - 1] or pieces.special[place])
 
 
-def _encode_fast(
-    tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, target: bool, settings: dict[str, Any]
-) -> Pieces:
-    """With the `tokenizers` library, which knows where each piece stands."""
-    batch: Any = in_time(
-        lambda: tokenizer(text_target=text, **settings) if target else tokenizer(text, pair, **settings),
-        len(text) + len(pair or ""),
-        _problem("read this text"),
-        REMEDY,
-    )
+class _Encoded(NamedTuple):
+    """A text as its tokenizer gives it."""
+
+    pieces: Pieces
+    added: tuple[bool, ...]
+    """Whether the tokenizer put a piece there, so that it stands for nothing in the text."""
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, target: bool, limit: int | None
+) -> _Encoded:
+    settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
+
+    def call() -> Any:
+        return tokenizer(text_target=text, **settings) if target else given_by(tokenizer, text, pair, **settings)
+
+    if not tokenizer.is_fast:
+        return _read_slow(tokenizer, call(), text, pair, target)
+    batch = in_time(call, len(text) + len(pair or ""), problem_with("read this text"), REMEDY)
+    page = None if target else _page(tokenizer)
+    if page is None:
+        return _read_fast(tokenizer, batch, text, pair)
+    words = [match.span() for match in WORD.finditer(text if pair is None else pair)]
+    # The question is cut at spaces as well, but for MarkupLM, which takes it for one word.
+    question = [(0, len(text))] if page == "xpaths" else [match.span() for match in WORD.finditer(text)]
+    made = _read_fast(tokenizer, batch, text, pair, [words] if pair is None else [question, words])
+    return made._replace(pieces=replace(made.pieces, notes=(NO_PAGE,)))
+
+
+def inputs_of(batch: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """What a tokenizer has for the model besides the tokens' numbers and what is padding."""
+    return {key: tuple(values) for key, values in batch.items() if key not in OWN_KEYS}
+
+
+def inputs_of_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> dict[str, list[Any]]:
+    """What a tokenizer looks up for each piece besides its number: RoCBert's shapes and pronunciations.
+
+    Args:
+        tokenizer: the model's own.
+        pieces: as its vocabulary spells them.
+    """
+    return {
+        f"input_{what}s": getattr(tokenizer, f"convert_tokens_to_{what}s")(list(pieces))
+        for what in ("shape_id", "pronunciation_id")
+        if hasattr(tokenizer, f"convert_tokens_to_{what}s")
+    }
+
+
+def padding_of(tokenizer: PreTrainedTokenizerBase, pieces: Pieces) -> dict[str, Any]:
+    """What a tokenizer puts behind a text for each of its inputs; nothing for those that it cannot pad.
+
+    Args:
+        tokenizer: the model's own.
+        pieces: one of its texts.
+    """
+    count = len(pieces.ids)
+    given: dict[str, Any] = {"input_ids": list(pieces.ids), "attention_mask": [1] * count}
+    given |= {key: list(values) for key, values in pieces.inputs.items()}
+    if tokenizer.pad_token is None:
+        return {key: 0 for key in given if key == "token_type_ids"}
+    made = tokenizer.pad(given, padding="max_length", max_length=count + 1, padding_side="right")
+    return {key: values[count] for key, values in made.items() if len(values) == count + 1}
+
+
+def _page(tokenizer: PreTrainedTokenizerBase) -> Literal["boxes", "xpaths"] | None:
+    """How a tokenizer of documents is told where words stand; None for one that takes plain text."""
+    known = inspect.signature(type(tokenizer).__call__).parameters
+    return "boxes" if "boxes" in known else "xpaths" if "xpaths" in known else None
+
+
+def given_by(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None, **settings: Any) -> Any:
+    """What a tokenizer gives of a text, called as transformers' users call it.
+
+    Args:
+        tokenizer: the model's own.
+        text: what to tokenize.
+        pair: a second segment; for a tokenizer of documents the page that the text asks about.
+        settings: options of its own.
+    """
+    call: Any = tokenizer
+    page = _page(tokenizer)
+    if page is None:
+        return call(text, pair, **settings)
+    content = text if pair is None else pair
+    words = [match[0] for match in WORD.finditer(content)]
+    where = {"boxes": [0, 0, 0, 0], "xpaths": "/document/node"}[page]  # MarkupLM's own where it is not told
+    question = () if pair is None else (text,)
+    return call(*question, words, **{page: [where] * len(words)}, **settings)
+
+
+def _doubled(pieces: Pieces, added: Sequence[bool]) -> tuple[int, ...]:
+    """Which pieces the tokenizer added although the text itself has them there: a prompt that begins with `<s>`."""
+    ids = pieces.ids
+    gone: list[int] = []
+    for is_added, run in groupby(range(len(ids)), key=lambda place: added[place]):
+        places = list(run)
+        start, stop = places[0], places[-1] + 1
+        if not is_added:
+            continue
+        if start == 0 and ids[stop : stop + 1] == ids[:1]:
+            gone += places
+            continue
+        before = next(
+            (
+                size
+                for size in range(len(places), 0, -1)
+                if ids[max(start - size, 0) : start] == ids[start : start + size]
+            ),
+            0,
+        )
+        behind = next(
+            (size for size in range(len(places) - before, 0, -1) if ids[stop : stop + size] == ids[stop - size : stop]),
+            0,
+        )
+        gone += [*range(start, start + before), *range(stop - behind, stop)]
+    return tuple(place for place in gone if pieces.special[place])
+
+
+def _read_fast(
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Any,
+    text: str,
+    pair: str | None,
+    words: Sequence[Sequence[tuple[int, int]]] | None = None,
+) -> _Encoded:
+    """From the `tokenizers` library, which knows where each piece stands.
+
+    Args:
+        tokenizer: the model's own.
+        batch: what it gave.
+        text: what it was given.
+        pair: a second segment.
+        words: where the words of each segment stand, if it was given words: it counts letters from the start of each.
+    """
     encoding = batch.encodings[0]
-    extra = _special_ids(tokenizer)
-    return Pieces(
+    extra = special_ids(tokenizer)
+    added = tuple(map(bool, encoding.special_tokens_mask))
+    segments = _filled(encoding.sequence_ids)
+    offsets = tuple(encoding.offsets)
+    if words is not None:
+        starts = [
+            0 if word is None else words[segment][word][0]
+            for segment, word in zip(segments, encoding.word_ids, strict=True)
+        ]
+        offsets = tuple((start + first, start + last) for start, (first, last) in zip(starts, offsets, strict=True))
+    pieces = Pieces(
         text=text,
         pair=pair,
         ids=tuple(encoding.ids),
-        names=tuple(readable(token) for token in encoding.tokens) if _of_bytes(tokenizer) else tuple(encoding.tokens),
-        offsets=tuple(encoding.offsets),
-        special=tuple(
-            bool(mark) or id_ in extra for mark, id_ in zip(encoding.special_tokens_mask, encoding.ids, strict=True)
-        ),
-        segments=_filled(encoding.sequence_ids),
-        type_ids=tuple(batch["token_type_ids"]) if "token_type_ids" in batch else None,
+        names=shown_names(tokenizer, encoding.ids, encoding.tokens),
+        offsets=offsets,
+        special=tuple(mark or id_ in extra for mark, id_ in zip(added, encoding.ids, strict=True)),
+        segments=segments,
+        inputs=inputs_of(batch),
     )
+    return _Encoded(pieces, added)
 
 
-def _encode_slow(
-    tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, target: bool, settings: dict[str, Any]
-) -> Pieces:
-    """With a tokenizer written in Python, which keeps no offsets; SentencePiece itself can be asked for them."""
-    batch: Any = tokenizer(text_target=text, **settings) if target else tokenizer(text, pair, **settings)
+def _read_slow(tokenizer: PreTrainedTokenizerBase, batch: Any, text: str, pair: str | None, target: bool) -> _Encoded:
+    """From a tokenizer written in Python, which keeps no offsets: SentencePiece or the pieces' spelling tells them."""
     ids = tuple(batch["input_ids"])
-    extra = _special_ids(tokenizer)
-    special = tuple(id_ in extra for id_ in ids)
-    type_ids = tuple(batch["token_type_ids"]) if "token_type_ids" in batch else None
+    extra = special_ids(tokenizer)
+    inputs = inputs_of(batch)
+    texts = [text] if pair is None else [text, pair]
+    own = _own(tokenizer, ids, texts, target)
+    added = (False,) * len(ids) if own is None else tuple(place is None for place in own)
+    special = tuple(mark or id_ in extra for mark, id_ in zip(added, ids, strict=True))
+    segments: Sequence[int] = inputs.get("token_type_ids", (0,) * len(ids)) if pair is not None else (0,) * len(ids)
+    if own is not None:
+        segments = _filled([None if place is None else place[0] for place in own])
     inner = [id_ for id_, is_special in zip(ids, special, strict=True) if not is_special]
     # Marian takes the language before a text off by itself.
     split: Any = getattr(tokenizer, "remove_language_code", None)
     plain = text if split is None else str(split(text)[1])
     found = _sentencepiece_offsets(tokenizer, plain, target, inner) if pair is None else None
-    skipped = len(text) - len(plain)
-    places = ((start + skipped, end + skipped) for start, end in found or ())
-    return Pieces(
+    offsets: list[tuple[int, int]] | None = None
+    if found is not None:
+        skipped = len(text) - len(plain)
+        places = iter((start + skipped, end + skipped) for start, end in found)
+        offsets = [(0, 0) if is_special else next(places) for is_special in special]
+    elif own is not None:
+        each = [_spelled(tokenizer, one, target) for one in texts]
+        if None not in each:
+            offsets = [(0, 0) if place is None else (each[place[0]] or [])[place[1]] for place in own]
+    pieces = Pieces(
         text=text,
         pair=pair,
         ids=ids,
-        names=tuple(map(str, names_of(tokenizer, ids))),
-        offsets=tuple((0, 0) if is_special or found is None else next(places) for is_special in special),
+        names=shown_names(tokenizer, ids),
+        offsets=tuple(offsets or ((0, 0),) * len(ids)),
         special=special,
-        segments=(0,) * len(ids) if pair is None or type_ids is None else type_ids,
-        type_ids=type_ids,
-        notes=() if found is not None else (WITHOUT_OFFSETS,),
+        segments=tuple(segments),
+        inputs=inputs,
+        notes=() if offsets is not None else (WITHOUT_OFFSETS,),
     )
+    return _Encoded(pieces, added)
+
+
+def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str, target: bool) -> list[int]:
+    """A text's tokens with nothing put around them."""
+    call: Any = tokenizer
+    ids: list[int] = call(**{"text_target" if target else "text": text}, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _own(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], texts: Sequence[str], target: bool
+) -> list[tuple[int, int] | None] | None:
+    """Which text each token is of, and which of that text's tokens it is; None for what the tokenizer put there.
+
+    Returns:
+        None where the texts' tokens are not found among these.
+    """
+    every = [_plain_ids(tokenizer, text, target) for text in texts]
+    found = _placed(ids, [range(len(one)) for one in every], every)
+    if found is not None:
+        return found
+    room = len(ids) - tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
+    for first in range(min(len(every[0]), room), -1, -1):  # some were cut off
+        kept = [first] if len(texts) == 1 else [first, room - first]
+        left = tokenizer.truncation_side == "left"
+        parts = [
+            range(len(one) - count, len(one)) if left else range(count) for one, count in zip(every, kept, strict=True)
+        ]
+        found = _placed(ids, parts, every) if sum(kept) == room else None
+        if found is not None:
+            return found
+    return None
+
+
+def _placed(
+    ids: Sequence[int], parts: Sequence[range], every: Sequence[Sequence[int]]
+) -> list[tuple[int, int] | None] | None:
+    """Find these parts of some texts' tokens among all tokens, one after another."""
+    own: list[tuple[int, int] | None] = [None] * len(ids)
+    place = 0
+    for segment, (part, tokens) in enumerate(zip(parts, every, strict=True)):
+        wanted = list(tokens[part.start : part.stop])
+        if part.stop > len(tokens):
+            return None
+        size = len(wanted)
+        starts = range(place, len(ids) - size + 1)
+        start = next((start for start in starts if list(ids[start : start + size]) == wanted), None)
+        if start is None:
+            return None
+        own[start : start + size] = [(segment, index) for index in part]
+        place = start + size
+    return own
+
+
+def _spelled(tokenizer: PreTrainedTokenizerBase, text: str, target: bool) -> list[tuple[int, int]] | None:
+    """Places of a text's own pieces by their spelling."""
+    ids = _plain_ids(tokenizer, text, target)
+    pieces: Any = tokenizer.tokenize(text)
+    if tokenizer.convert_tokens_to_ids(pieces) != ids:
+        pieces = tokenizer.convert_ids_to_tokens(ids)
+    special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    return spelled_offsets(text, [str(piece) for piece in pieces], special, tokenizer.unk_token)
 
 
 def _sentencepiece_offsets(
@@ -221,54 +400,9 @@ def _sentencepiece_offsets(
     return [(start, end) for start, end in made["offsets"][: len(ids)]]
 
 
-_known_special: WeakKeyDictionary[PreTrainedTokenizerBase, frozenset[int]] = WeakKeyDictionary()
-
-
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Tokens that mark structure even where the text itself spells them; unknown and masked words are words."""
-    if tokenizer in _known_special:
-        return _known_special[tokenizer]
-    structural = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.cls_token_id}
-    words = {tokenizer.unk_token_id, tokenizer.mask_token_id} - structural
-    # Marian and M2M100 do not count their languages among them.
-    marian: Any = tokenizer.convert_tokens_to_ids(list(getattr(tokenizer, "supported_language_codes", ())))
-    m2m_100 = getattr(tokenizer, "id_to_lang_token", ())
-    found = _known_special[tokenizer] = frozenset((*tokenizer.all_special_ids, *marian, *m2m_100)) - words
-    return found
-
-
 def _filled(segments: Sequence[int | None]) -> tuple[int, ...]:
     """Special tokens belong to the segment before them."""
     filled: list[int] = []
     for segment in segments:
         filled.append(segment if segment is not None else filled[-1] if filled else 0)
     return tuple(filled)
-
-
-def _byte_alphabet() -> dict[int, str]:
-    """The characters that byte-level vocabularies write for bytes (`bytes_to_unicode` of GPT-2's encoder.py)."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    other = [byte for byte in range(256) if byte not in plain]
-    return {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(other)}
-
-
-ALPHABET = _byte_alphabet()
-BYTES = {character: byte for byte, character in ALPHABET.items()}
-
-
-def readable(piece: str) -> str:
-    """A byte-level piece with its letters put together again: `Ã©t` is `ét`; broken letters become `<0xC3>`.
-
-    ASCII stays as the vocabulary spells it (`Ġ` for a space), and so do added tokens.
-    """
-    if not all(character in BYTES for character in piece):
-        return piece
-    letters = bytes(BYTES[character] for character in piece).decode(errors="surrogateescape")
-    return "".join(
-        f"<0x{ord(letter) - 0xDC00:02X}>"
-        if 0xDC80 <= ord(letter) <= 0xDCFF
-        else ALPHABET.get(ord(letter), letter)
-        if letter.isascii()
-        else letter
-        for letter in letters
-    )

@@ -19,6 +19,8 @@ from attn_cli.blocks import Block, Kind, Report, Request
 from attn_cli.models.capture import LOAD_WITH, stacks, stream
 
 SOURCE, TARGET, VOCABULARY = 13, 11, 97
+PADDING = dict.fromkeys(("input_ids", "attention_mask", "decoder_input_ids"), 0)
+"""What fills up a text beside longer ones."""
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 BERT = SPECIAL | {
@@ -299,6 +301,12 @@ OLDER = [
         older=True,
         without={2: "attention between groups of tokens"},
     ),
+    Family(
+        "canine",
+        BERT | {"num_hash_buckets": VOCABULARY, "num_hash_functions": 3, "downsampling_rate": 2},
+        older=True,
+        without=dict.fromkeys((1, 2, 3), "attention between groups of tokens"),
+    ),
     Family("xlnet", {"vocab_size": VOCABULARY, "d_model": 30, "n_layer": 3, "n_head": 3, "d_inner": 37}, older=True),
     *_families("xlm flaubert", {"vocab_size": VOCABULARY, "emb_dim": 30, "n_layers": 3, "n_heads": 3}, older=True),
     Family("openai-gpt", GPT, older=True),
@@ -422,7 +430,7 @@ def reference(model: PreTrainedModel, inputs: Mapping[str, Any]) -> Reference:
     for kind, tensors in returned.items():
         attention = [layer for layer in range(stacks(model)[kind].layers) if layer not in family.without]
         found = [tensor for tensor in tensors if tensor is not None]
-        if len(found) > len(attention):  # Funnel gives its pooled layers too.
+        if len(found) > len(attention):  # Funnel and CANINE give their pooled layers too.
             found = [found[layer] for layer in attention]
         assert len(found) == len(attention)
         weights = [tensor.softmax(-1) if kind in family.returns_scores else tensor for tensor in found]

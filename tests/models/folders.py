@@ -144,6 +144,34 @@ def marian(folder: Path) -> PreTrainedTokenizerBase:
         return transformers.MarianTokenizer(*paths)
 
 
+def rocbert(folder: Path) -> PreTrainedTokenizerBase:
+    """RoCBert's way: each piece has a shape and a pronunciation besides; written in Python and without offsets."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"我喜欢自然语言处理", "the", "cat", "##s", "sat"]
+    (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
+    for name, factor in (("word_shape.json", 7), ("word_pronunciation.json", 5)):
+        numbers = {piece: (factor * id_ + 3) % 23 for id_, piece in enumerate(pieces)}
+        (folder / name).write_text(json.dumps(numbers), encoding="utf-8")
+    paths: list[Any] = [str(folder / name) for name in ("vocab.txt", "word_shape.json", "word_pronunciation.json")]
+    make: Any = transformers.RoCBertTokenizer
+    tokenizer: PreTrainedTokenizerBase = make(*paths)
+    return tokenizer
+
+
+def canine() -> PreTrainedTokenizerBase:
+    """CANINE's way: each letter is a token; written in Python and without offsets."""
+    make: Any = transformers.CanineTokenizer
+    tokenizer: PreTrainedTokenizerBase = make()
+    return tokenizer
+
+
+def markuplm() -> PreTrainedTokenizerBase:
+    """MarkupLM's way: takes words, and says in which element of a page each piece stands."""
+    made = _byte_level(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tags = {"html": 0, "body": 1, "document": 2, "node": 3}
+    return transformers.MarkupLMTokenizer(tags_dict=tags, vocab=made["vocab"], merges=_pairs(made))
+
+
 def made(family: str, part: str = "Model", /, **settings: Any) -> Any:
     """A random model of a family: `made("Bert", "ForMaskedLM", hidden_size=24)`."""
     torch.manual_seed(0)

@@ -12,7 +12,7 @@ import torch
 from attn_cli.blocks import Request
 from attn_cli.models.capture import stream
 from attn_cli.models.together import pad, run_together
-from tests.models.families import BERT, SOURCE, build, everything, inputs_of, make, run
+from tests.models.families import BERT, PADDING, SOURCE, build, everything, inputs_of, make, run
 
 WEIGHTS = "changes its weights between the softmax and their product with the values"
 OUTPUT = "changes each head's output after the weighted sum"
@@ -54,7 +54,7 @@ def test_it_is_noted_where_several_texts_are_run_at_once(name: str, noted: bool)
     heads = everything(model).heads["decoder"]
     last = Request(heads={"decoder": {max(heads): (0,)}})  # where nothing more is run
     notes: list[str] = []
-    assert len(list(run_together(model, [pad(texts, 0)] * 3, last, notes.append))) == 3
+    assert len(list(run_together(model, [pad(texts, PADDING)] * 3, last, notes.append))) == 3
     assert {OUTPUT in note for note in notes} == ({True} if noted else set())
 
 

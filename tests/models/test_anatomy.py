@@ -15,7 +15,7 @@ from attn_cli.errors import ModelError
 from attn_cli.models.anatomy import dissect
 from attn_cli.models.capture import stacks
 from attn_cli.models.together import NotTogetherError, pad, run_together
-from tests.models.families import SOURCE, build, everything, inputs_of, run
+from tests.models.families import PADDING, SOURCE, build, everything, inputs_of, run
 
 KINDS_OF_CODE = ("bert", "rembert")
 """One that goes through transformers' `AttentionInterface`, and one that takes its softmax itself."""
@@ -82,7 +82,7 @@ def test_several_texts_with_attentions_in_another_order_are_not_run_together() -
     texts = [inputs_of(build("bert")) | {"attention_mask": torch.ones(1, SOURCE, dtype=torch.long)}]
 
     def batches(model: Any) -> list[Batch]:
-        return [batch for group in run_together(model, [pad(texts, 0)], everything(model)) for batch in group]
+        return [batch for group in run_together(model, [pad(texts, PADDING)], everything(model)) for batch in group]
 
     assert {batch.layer for batch in batches(attending_twice("bert"))} == {0, 1, 2, 3}
     with pytest.raises(NotTogetherError):

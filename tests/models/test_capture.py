@@ -37,6 +37,7 @@ from tests.models.families import (
     BERT,
     FAMILIES,
     LLAMA,
+    PADDING,
     SOURCE,
     T5,
     TARGET,
@@ -290,7 +291,7 @@ def assert_like_eager(model: Any, kind: Kind) -> None:
             assert not weights[:, :, block.weights.shape[2] :].any()
     if captured_by(model) == "hooks":
         return
-    (batches,) = run_together(model, [pad([short, inputs], 0)], everything(model))
+    (batches,) = run_together(model, [pad([short, inputs], PADDING)], everything(model))
     for batch in batches:
         for text, expected in enumerate(references):
             assert_close(batch.block(text).weights, expected.attentions[batch.layer][0].numpy())

@@ -125,20 +125,13 @@ def test_a_model_that_reads_no_text(tmp_path: Path, family: str, takes: str, set
         folders.opened(tmp_path)
 
 
-LAYOUT = VISION | {
-    "vocab_size": 337,
-    "max_position_embeddings": 41,
-    "max_2d_position_embeddings": 16,
-    "coordinate_size": 4,
-    "shape_size": 4,
-    "visual_embed": False,
-}
+def test_a_tokenizer_that_fails_at_a_text(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("Words must be of type list.\nAnd more.")
 
-
-def test_a_tokenizer_that_wants_more_than_text(tmp_path: Path) -> None:
-    """LayoutLMv3's own tokenizer takes words with their places on a page."""
-    model = folders.opened(folders.save(tmp_path, folders.made("LayoutLMv3", **LAYOUT), folders.layoutlmv3()))
-    with pytest.raises(ModelError, match="tokenizer could not read this text: Words must be of type"):
+    model = folders.opened(bert)
+    monkeypatch.setattr(type(model.tokenizer), "__call__", fail)
+    with pytest.raises(ModelError, match="tokenizer could not read this text: Words must be of type list"):
         model.prepare("it was big")
 
 

@@ -15,7 +15,7 @@ from attn_cli.models.capture import stream
 from attn_cli.models.pretrained import Pretrained
 from attn_cli.models.together import pad, run_together
 from tests.models import folders
-from tests.models.families import build, everything, inputs_of, make
+from tests.models.families import PADDING, build, everything, inputs_of, make
 
 PLACES: dict[str, tuple[str, Callable[[Any], nn.Module]]] = {
     "bert": ("encoder.layer.2.attention.output.dense.weight", lambda model: model.encoder.layer[2].attention.output),
@@ -42,7 +42,7 @@ def test_several_texts_are_refused_too() -> None:
     texts = [inputs_of(model) | {"attention_mask": torch.ones(1, 13, dtype=torch.long)}] * 2
     model.encoder.layer[1].to("meta")
     with pytest.raises(ModelError, match=r"The weight encoder.layer.1.\S+ is not in memory"):
-        list(run_together(model, [pad(texts, 0)], everything(model)))
+        list(run_together(model, [pad(texts, PADDING)], everything(model)))
 
 
 def test_a_whole_model_without_numbers_is_refused() -> None:

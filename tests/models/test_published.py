@@ -17,6 +17,7 @@ from tests.models.families import (
     BART,
     BERT,
     FAMILIES,
+    PADDING,
     SOURCE,
     VOCABULARY,
     build,
@@ -160,7 +161,7 @@ def test_several_texts_are_not_padded_into_blocks() -> None:
     request = Request(heads={"decoder": everything(model).heads["decoder"]})
 
     def batches() -> list[Batch]:
-        return [batch for group in run_together(model, [pad(texts, 0)], request) for batch in group]
+        return [batch for group in run_together(model, [pad(texts, PADDING)], request) for batch in group]
 
     with pytest.raises(NotTogetherError):
         batches()

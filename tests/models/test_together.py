@@ -12,7 +12,7 @@ import torch
 from attn_cli.blocks import Block, Request
 from attn_cli.models.capture import LOAD_WITH, stream
 from attn_cli.models.together import NotTogetherError, Padded, pad, run_together
-from tests.models.families import FAMILIES, Family, build, everything, inputs_of
+from tests.models.families import FAMILIES, PADDING, Family, build, everything, inputs_of
 
 LENGTHS = ((13, 11), (2, 3), (7, 5))
 ALONE = {"gpt_oss", "mimo_v2_flash", "granite_swa", "diffllama"}
@@ -51,7 +51,7 @@ def maps(blocks: list[Block]) -> dict[tuple[str, int], tuple[np.ndarray, np.ndar
 def test_texts_have_the_weights_that_they_have_alone(family: Family) -> None:
     model = build(family.name)
     texts, request = texts_of(model), everything(model)
-    (batches,) = run_together(model, [pad(texts, 0)], request)
+    (batches,) = run_together(model, [pad(texts, PADDING)], request)
     for index, text in enumerate(texts):
         blocks = [batch.block(index) for batch in batches]
         alone: list[Block] = []
@@ -68,7 +68,7 @@ def padded_groups(model: Any, count: int) -> list[Padded]:
     made = []
     for shift in range(count):
         texts = [text | {"input_ids": text["input_ids"].roll(shift, 1)} for text in texts_of(model)]
-        made.append(pad(texts[shift % 2 :], 0))
+        made.append(pad(texts[shift % 2 :], PADDING))
     return made
 
 
@@ -114,8 +114,8 @@ def test_some_heads_of_some_layers() -> None:
     model = build("bert")
     texts = texts_of(model)
     request = Request(heads={"encoder": {1: (2, 0)}})
-    (every,) = run_together(model, [pad(texts, 0)], everything(model))
-    ((batch,),) = run_together(model, [pad(texts, 0)], request)
+    (every,) = run_together(model, [pad(texts, PADDING)], everything(model))
+    ((batch,),) = run_together(model, [pad(texts, PADDING)], request)
     assert (batch.layer, batch.heads) == (1, (2, 0))
     np.testing.assert_allclose(batch.weights, every[1].weights[:, [2, 0]], atol=1e-6)
 
@@ -124,7 +124,7 @@ def test_some_heads_of_some_layers() -> None:
 def test_models_that_go_one_text_at_a_time(name: str) -> None:
     model = build(name)
     with pytest.raises(NotTogetherError):
-        list(run_together(model, [pad(texts_of(model), 0)], everything(model)))
+        list(run_together(model, [pad(texts_of(model), PADDING)], everything(model)))
     stream(model, texts_of(model)[0], everything(model), lambda _: None)  # and it is as it was before
 
 
@@ -132,8 +132,10 @@ def test_what_cannot_be_padded() -> None:
     model = build("bert")
     texts = texts_of(model)
     with pytest.raises(NotTogetherError):
-        pad([{name: ids for name, ids in text.items() if name != "attention_mask"} for text in texts], 0)
+        pad([{name: ids for name, ids in text.items() if name != "attention_mask"} for text in texts], PADDING)
+    with pytest.raises(NotTogetherError):  # nobody says what fills it up
+        pad([text | {"bbox": text["input_ids"]} for text in texts], PADDING)
+    with pytest.raises(NotTogetherError):  # it is not of the tokens
+        pad([text | {"entity_ids": torch.ones(1, 1)} for text in texts], PADDING | {"entity_ids": 0})
     with pytest.raises(NotTogetherError):
-        pad([text | {"bbox": text["input_ids"]} for text in texts], 0)
-    with pytest.raises(NotTogetherError):
-        list(run_together(model, [pad(texts, 0)], everything(model, scores=True)))
+        list(run_together(model, [pad(texts, PADDING)], everything(model, scores=True)))

