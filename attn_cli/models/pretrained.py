@@ -397,6 +397,8 @@ class Pretrained:
         if pieces.ids[0] == start and pieces.offsets[0][1] > 0 and not pieces.doubled and len(read) > 1:
             # The target spells the token that the decoder starts from anyway.
             pieces, read = pieces.without([0]), read[1:]
+        elif len(read) > 2 and pieces.ids[1:3] == (start, pieces.ids[0]):  # and the one that it writes first
+            pieces, read = pieces.without([0, 1]), read[2:]
         if tuple(read) != pieces.ids[:-1]:
             raise ModelError(
                 f"{self.info.name} rearranges its decoder's input in a way that attn does not know",

@@ -68,6 +68,26 @@ def test_the_decoder_reads_its_target_one_step_late(tmp_path: Path, family: str,
     assert [token.piece for token in query_tokens(prepared, "cross", "output").tokens] == list(sequence[1:])
 
 
+@pytest.mark.parametrize(
+    ("family", "target"),
+    [
+        ("t5", "<pad> a b"),
+        ("t5", "a b</s>"),
+        ("bart", "<s>a b</s>"),
+        ("bart", "</s><s>a b</s>"),
+        ("mbart", "fr_XX a b"),
+        ("marian", "a b</s>"),
+    ],
+)
+def test_a_target_that_spells_its_special_tokens_has_them_once(tmp_path: Path, family: str, target: str) -> None:
+    model, _ = two_sided(tmp_path, family)
+    plain, spelled = model.prepare("the trophy", target="a b"), model.prepare("the trophy", target=target)
+    assert plain.target is not None
+    assert spelled.target is not None
+    assert [token.piece for token in spelled.target.tokens] == [token.piece for token in plain.target.tokens]
+    assert spelled.inputs["decoder_input_ids"].tolist() == plain.inputs["decoder_input_ids"].tolist()
+
+
 @pytest.mark.parametrize("family", ["t5", "bart", "mbart", "marian"])
 def test_the_three_kinds_are_those_of_the_whole_model(tmp_path: Path, family: str) -> None:
     model, whole = two_sided(tmp_path, family)
