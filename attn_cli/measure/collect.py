@@ -25,12 +25,15 @@ def map_bytes(heads: int, queries: int, keys: int, *, scores: bool = False) -> i
 def layer_bytes(plan: Plan) -> int:
     """Memory that one layer takes while it passes, in bytes.
 
-    Old-style code gives a layer's weights all at once, and needs the scores for them; others come in blocks.
+    Old-style code gives a layer's weights all at once, and needs the scores for them; others come in blocks. A measure
+    that joins layers multiplies whole maps: one, what comes before it, their product, and what is made on the way.
     """
+    queries, keys = plan.queries.tokens, plan.keys.tokens
+    joined = 5 * map_bytes(1, max(queries, keys), keys) if plan.selection.joint else 0
     if plan.source.model.captured != "hooks":
-        return 0
+        return joined
     heads = max(map(len, plan.heads.values()), default=0)
-    return 3 * map_bytes(heads, plan.queries.tokens, plan.keys.tokens)
+    return 3 * map_bytes(heads, queries, keys) + joined
 
 
 @dataclass(eq=False)

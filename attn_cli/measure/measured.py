@@ -34,6 +34,8 @@ SECONDS_PER_EDGE = 4e-8
 """What a maximum flow takes, roughly: one for each row and key, over all edges of the layers below."""
 LONGEST = 1800.0
 """Seconds that somebody may want to wait for."""
+BLOCK = 2**20
+"""How many values are handed over at a time, so that of a long text nothing larger is made of them on the way."""
 Square = Float[np.ndarray, "query key"]
 
 
@@ -123,7 +125,9 @@ def norms_of(block: Block) -> Block:
 
 def with_residual(weights: Square) -> Square:
     """0.5 W + 0.5 I. Where a learned sink takes a share of a row, what is left of it is made to sum to 1 first."""
-    half = 0.5 * _rows_of_one(weights) + 0.5 * np.eye(len(weights), dtype=weights.dtype)
+    half = _rows_of_one(weights)
+    half *= 0.5
+    half[np.diag_indices_from(half)] += 0.5
     return _rows_of_one(half)
 
 
@@ -214,7 +218,8 @@ class _Reach:
     """Layers on the way from the states of one to the tokens."""
 
     layers: tuple[Float[np.ndarray, "_ _"], ...]
-    """What each layer hands on `[state after it, state before it]`, the first layer first; empty before it."""
+    """What each layer hands on `[state after it, state before it]`, the first layer first; empty before it, and where
+    no flow through them is asked for."""
     rollout: Float[np.ndarray, "query key"]
     """Their product."""
     visible: Int[np.ndarray, "query 2"]
@@ -226,13 +231,23 @@ class _Reach:
         each = np.arange(tokens)
         return cls((), np.eye(tokens, dtype=np.float32), np.stack([each, each + 1], axis=1))
 
-    def through(self, layer: Float[np.ndarray, "row state"], visible: Int[np.ndarray, "row 2"]) -> _Reach:
-        """From the states of one layer more, each of which sees a run of those before."""
+    def through(
+        self, layer: Float[np.ndarray, "row state"], visible: Int[np.ndarray, "row 2"], *, keep: bool
+    ) -> _Reach:
+        """From the states of one layer more, each of which sees a run of those before.
+
+        Args:
+            layer: what it hands on.
+            visible: what each of its states sees.
+            keep: keep the layer itself, for the flow through it.
+        """
         spans = [
             (self.visible[first:stop, 0].min(), self.visible[first:stop, 1].max()) if first < stop else (0, 0)
             for first, stop in visible.tolist()
         ]
-        return _Reach((*self.layers, layer), layer @ self.rollout, np.asarray(spans, np.intp).reshape(-1, 2))
+        return _Reach(
+            (*self.layers, layer) if keep else (), layer @ self.rollout, np.asarray(spans, np.intp).reshape(-1, 2)
+        )
 
 
 class _Joint:
@@ -271,12 +286,13 @@ class _Joint:
         mean = self._running.pop(kind)
         path: Kind = "encoder" if kind == "cross" else kind
         before = self._reach.get(path) or _Reach.start(mean.values.shape[1])
+        keep = self._source.measure == "flow"
         if kind == "cross":
-            reach = before.through(_rows_of_one(mean.values), mean.visible)
+            reach = before.through(_rows_of_one(mean.values), mean.visible, keep=keep)
         else:
             own = np.arange(len(mean.values))
             seen = np.stack([np.minimum(mean.visible[:, 0], own), np.maximum(mean.visible[:, 1], own + 1)], axis=1)
-            reach = self._reach[kind] = before.through(with_residual(mean.values), seen)
+            reach = self._reach[kind] = before.through(with_residual(mean.values), seen, keep=keep)
         if mean.layer in self._request.heads.get(kind, {}):
             self._hand_over(kind, mean.layer, reach)
 
@@ -285,7 +301,11 @@ class _Joint:
         if self._source.measure == "flow":
             wanted = self._request.queries.get(kind, tuple(range(len(values))))
             values = flows(reach.layers, wanted, reach.visible)
-        self._eat(Block(kind, layer, (0,), 0, np.ascontiguousarray(values[None], np.float32), reach.visible))
+        step = max(BLOCK // values.shape[1], 1)
+        for start in range(0, len(values), step):
+            rows = slice(start, start + step)
+            weights = np.ascontiguousarray(values[None, rows], np.float32)
+            self._eat(Block(kind, layer, (0,), start, weights, reach.visible[rows]))
 
 
 class _Mean:

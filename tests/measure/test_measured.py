@@ -43,6 +43,16 @@ def test_in_the_first_layer_rollout_is_half_the_mean_and_half_itself() -> None:
     assert np.allclose(second.weights[0], (0.5 * means(record)[1] + 0.5 * np.eye(TOKENS)) @ half, atol=1e-6)
 
 
+def test_a_long_text_is_handed_over_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attn_cli.measure.measured.BLOCK", 3 * TOKENS)
+    record = encoder_record()
+    blocks = streamed(record, "rollout", layers=(1,))
+    assert [(block.start, len(block.visible)) for block in blocks] == [(0, 3), (3, 3), (6, 3), (9, 2)]
+    first, second = (0.5 * mean + 0.5 * np.eye(TOKENS) for mean in means(record))
+    whole = np.concatenate([block.weights[0] for block in blocks])
+    assert np.allclose(whole, second @ first, atol=1e-6)
+
+
 @pytest.mark.parametrize("measure", ["rollout", "flow"])
 def test_rows_sum_to_one(measure: Measure) -> None:
     for record, kind, layers in (
