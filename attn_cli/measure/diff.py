@@ -379,13 +379,14 @@ class _Lay:
 
 
 def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
-    # What a learned sink takes is a key like any other, that both have.
-    p, q = (np.concatenate([laid.weights, laid.sink[:, :, None]], axis=2) for laid in (a, b))
     telling = np.maximum(a.seen.sum(axis=1), b.seen.sum(axis=1)) >= 2
-    # A row may have nothing: where it sees nothing, or all that it had was on what is hidden.
-    telling = telling & (p.sum(axis=2) > 0) & (q.sum(axis=2) > 0)
-    rows = divergence(p, q)
-    return _Layer(tuple(heads), a.weights, b.weights, a.seen | b.seen, np.where(telling, rows, np.nan))
+    rows: list[Float[np.ndarray, "row"]] = []
+    for index in range(len(heads)):  # of all at once, several copies would be made
+        # What a learned sink takes is a key like any other, that both have.
+        p, q = (np.concatenate([laid.weights[index], laid.sink[index, :, None]], axis=1) for laid in (a, b))
+        # A row may have nothing: where it sees nothing, or all that it had was on what is hidden.
+        rows.append(np.where(telling & (p.sum(axis=1) > 0) & (q.sum(axis=1) > 0), divergence(p, q), np.nan))
+    return _Layer(tuple(heads), a.weights, b.weights, a.seen | b.seen, np.stack(rows))
 
 
 def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
@@ -395,15 +396,21 @@ def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
     """
     both = a.seen & b.seen
     count = both.sum(axis=1)
-    scores, largest = [], []
+    largest = np.zeros(len(heads), np.float32)
     for laid in (a, b):
         mean = laid.weights.sum(axis=2, where=both, dtype=np.float64) / np.maximum(count, 1)
-        scores.append(laid.weights - mean[:, :, None].astype(np.float32))
-        largest.append(np.abs(laid.weights).max(axis=(1, 2), initial=0.0, where=laid.seen))
-    squares = np.square(scores[1] - scores[0]).sum(axis=2, where=both, dtype=np.float64)
+        for index, scores in enumerate(laid.weights):
+            largest[index] = np.maximum(largest[index], np.abs(scores).max(initial=0.0, where=laid.seen))
+            scores -= mean[index, :, None].astype(np.float32)
+    squares = np.stack(
+        [
+            np.square(two - one).sum(axis=1, where=both, dtype=np.float64)
+            for one, two in zip(a.weights, b.weights, strict=True)
+        ]
+    )
     rows = np.sqrt(squares / np.maximum(count, 1))
-    rows = np.where(rows > np.maximum(*largest)[:, None] * EXACT, rows, 0.0)
-    return _Layer(tuple(heads), scores[0], scores[1], both, np.where(count >= 2, rows, np.nan))
+    rows = np.where(rows > largest[:, None] * EXACT, rows, 0.0)
+    return _Layer(tuple(heads), a.weights, b.weights, both, np.where(count >= 2, rows, np.nan))
 
 
 def _head_change(number: int, index: int, layer: _Layer, chosen: Sequence[int]) -> HeadChange:
