@@ -136,9 +136,10 @@ def make_long(folder: Path) -> Path:
     )
     create: Any = AutoModel.from_config
     create(config).save_pretrained(folder)
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, "w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=LONG).save_pretrained(folder)
+    tokenizer: Any = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, "w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    wrap: Any = PreTrainedTokenizerFast
+    wrap(tokenizer_object=tokenizer, model_max_length=LONG).save_pretrained(folder)
     text = folder / "text.txt"
     text.write_text(" ".join(words[number] for number in torch.randint(0, 97, (LONG,)).tolist()))
     return text
