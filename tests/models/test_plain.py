@@ -23,7 +23,7 @@ from attn_cli.models.prepared import Prepared
 from attn_cli.models.pretrained import Pretrained
 from attn_cli.selection import Selection
 from tests.models import folders
-from tests.models.families import FAMILIES, build, everything, inputs_of
+from tests.models.families import FAMILIES, LLAMA, build, everything, inputs_of, make, spread
 from tests.models.folders import wordpiece
 
 TEXT, OTHER = folders.TEXTS[0], "The suitcase was too big"
@@ -298,3 +298,13 @@ def test_every_family_gives_the_output_that_it_gives_without_attn(family: Any) -
 def test_the_guard_knows_no_model_that_was_not_run() -> None:
     model = opened(Honest)
     assert model.model not in prepared._checked
+
+
+def test_a_family_that_is_not_the_same_under_both_attentions_is_shown_as_under_eager() -> None:
+    """Gemma's option to read both ways reaches its modules, which SDPA asks, and not its masks, which eager uses."""
+    model = spread(make("gemma", LLAMA | {"use_bidirectional_attention": True}))
+    source = Pretrained("made", model, wordpiece()).prepare(TEXT)
+    report = stream(source, verify=True)
+    assert (report.output.attention, report.output.difference < 1e-4) == ("eager", True)
+    (note,) = [note for note in report.notes if "eager attention, which is shown" in note]
+    assert "makes its masks" in note
