@@ -247,7 +247,7 @@ def test_a_fault_in_a_later_line_is_located_and_what_came_before_is_out(
         (["--query", "elephant"], 4, "trophy"),
         (["--query", "it#2"], 4, "only once"),
         (["--kind", "cross"], 4, "encoder"),
-        (["--target", "Le trophée"], 3, "--target"),
+        (["--target", "Le trophée"], 3, "Leave the target out"),
         (["--device", "cuda"], 5, "cuda"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
