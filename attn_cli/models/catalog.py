@@ -10,7 +10,8 @@ from typing import Any
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
 from attn_cli.models.files import Checkpoint, examine
-from attn_cli.models.toy.folder import BUILT_IN, RECURRENT, built_in
+from attn_cli.models.toy.folder import BUILT_IN, RECURRENT, ToyFolder, built_in
+from attn_cli.models.toy.recurrent import Shape as Recurrent
 
 __all__ = ["Listed", "catalog"]
 
@@ -71,32 +72,33 @@ def _cached() -> Iterator[tuple[str, Path]]:
 
 def _listed(found: Checkpoint, *, built_in: bool) -> Listed:
     config = found.config
-    recurrent = config.get("model_type") == RECURRENT
+    own = ToyFolder(found.name, found.folder).shape if config.get("model_type") == RECURRENT else None
+    recurrent = own if isinstance(own, Recurrent) else None
     return Listed(
         name=found.name,
         family="recurrent" if recurrent else str(config.get("model_type", "")),
         layers=(1, 1) if recurrent else _layers(config),
-        heads=int(config["shape"]["attention"]) if recurrent else _first(config, HEADS),
+        heads=int(recurrent.attention) if recurrent else _first(config, HEADS),
         parameters=found.parameters,
         bytes=found.saved_bytes,
         built_in=built_in,
-        notes=_notes(config),
+        notes=_without_attention(recurrent) if recurrent and not recurrent.attention else _notes(config),
     )
 
 
+def _without_attention(shape: Recurrent) -> tuple[str, ...]:
+    return (f"No attention: everything passes through one vector of {2 * shape.hidden} numbers.",)
+
+
 def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a configuration says of heads, as far as it says it as attn does."""
     known = config.get("attn")
-    if not isinstance(known, Mapping):
-        return ()
-    shape = config.get("shape")
-    if isinstance(shape, Mapping) and not shape.get("attention"):
-        return (f"No attention: everything passes through one vector of {2 * int(shape['hidden'])} numbers.",)
     notes = []
     for name, kind in (("alignment", "cross"), ("coreference", "encoder")):
-        if name in known:
-            one = known[name]
+        one = known.get(name) if isinstance(known, Mapping) else None
+        if isinstance(one, Mapping) and {"layer", "how"} <= one.keys():
             heads = one.get("heads", [one.get("head")])
-            places = ", ".join(f"{one['layer']}.{head}" for head in heads)
+            places = ", ".join(f"{one['layer']}.{head}" for head in (heads if isinstance(heads, list) else [heads]))
             notes.append(f"{kind} {places}: {one['how']}")
     return tuple(notes)
 

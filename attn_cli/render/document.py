@@ -300,12 +300,12 @@ def make_map(
     kind, layer = place
     queries, keys = _sides(frame, kind, path, name)
     heads = frame.model.stacks[kind].heads.get(layer, 0)
-    positions = arrays["queries"]
+    numbers, positions = arrays["heads"], arrays["queries"]
     if positions.ndim != 1 or not positions.size or (np.diff(positions) <= 0).any() or not _within(positions, queries):
         raise fault(name, f"{path}.queries", f"are not rising positions among {queries} tokens")
-    if len(set(arrays["heads"].tolist())) < arrays["heads"].size or not _within(arrays["heads"], heads):
-        raise fault(name, path, f"is of head {arrays['heads'].tolist()} of {heads} in {kind} layer {layer}")
-    square = (arrays["heads"].size, positions.size, keys)
+    if numbers.ndim != 1 or len(set(numbers.tolist())) < numbers.size or not _within(numbers, heads):
+        raise fault(name, path, f"is of head {numbers.tolist()} of {heads} in {kind} layer {layer}")
+    square = (numbers.size, positions.size, keys)
     for part, shape in (("visible", (square[1], 2)), ("weights", square), ("scores", square), ("sink", square[:2])):
         if part in arrays and arrays[part].shape != shape:
             raise fault(name, f"{path}.{part}", f"has shape {arrays[part].shape}, expected {shape}")
@@ -321,7 +321,7 @@ def make_map(
         return AttentionMap(
             kind=kind,
             layer=layer,
-            heads=tuple(arrays["heads"].tolist()),
+            heads=tuple(numbers.tolist()),
             queries=tuple(positions.tolist()),
             weights=arrays["weights"],
             visible=visible,

@@ -70,6 +70,8 @@ def test_it_is_compressed() -> None:
         ({"encoder_1_heads": np.arange(2)}, "saved.npz: encoder.1.weights has shape (3, 11, 11), expected (2, 11, 11)"),
         ({"encoder_1_heads": np.array([0, 1, 1])}, "saved.npz: encoder.1 is of head [0, 1, 1] of 3 in encoder layer 1"),
         ({"encoder_1_heads": np.array([0, 1, -1])}, "saved.npz: encoder.1 is of head [0, 1, -1] of 3"),
+        ({"encoder_1_heads": np.array(1)}, "saved.npz: encoder.1 is of head 1 of 3"),
+        ({"encoder_1_heads": np.arange(3)[:, None]}, "saved.npz: encoder.1 is of head [[0], [1], [2]] of 3"),
         (
             {"encoder_1_scores": np.zeros((3, 11), np.float32)},
             "saved.npz: encoder.1.scores has shape (3, 11), expected",
