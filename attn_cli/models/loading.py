@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
-from itertools import chain
 from logging import NullHandler
 from pickle import UnpicklingError
 from typing import Any
@@ -245,7 +244,9 @@ def read_model(
 
 
 ROOM = 10_000_000
-"""Numbers that a model may hold besides what is saved: masks, and tables of positions that are computed."""
+"""Numbers that a model may hold besides what is saved, such as tables of positions that are computed."""
+TABLES = 2**32
+"""Bytes that its buffers may take: older decoders hold a mask of positions x positions for each layer."""
 
 
 def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: Any) -> None:
@@ -263,9 +264,11 @@ def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: A
     safe = getattr(initialization, "meta_device_safe_creation_ops", nullcontext)
     with torch.device("meta"), initialization.no_init_weights(), safe():
         model = model_class(deepcopy(config))
-    wanted = sum(part.numel() for part in chain(model.parameters(), model.buffers()))
+    wanted = sum(part.numel() for part in model.parameters())
+    tables = sum(part.nbytes for part in model.buffers())  # masks of positions x positions (GPT-Neo), not all saved
     # What is shared may be saved once, and a head may be left out, which is no larger than the vocabulary.
-    if wanted > 2 * saved + ROOM:
+    if wanted > 2 * saved + ROOM or tables > TABLES:
+        wanted += sum(part.numel() for part in model.buffers())
         raise ModelError(
             f"config.json of {checkpoint.name} does not fit its weights: it describes a model of {wanted:,} numbers, "
             f"and they are {saved:,}",
