@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
@@ -68,15 +70,21 @@ def main() -> int:
         script = "\n".join(["set -eo pipefail", *offline(text), 'echo "$ATTN_MODEL"'])
         *_, model = run(script, README.parent, {}).splitlines()
         folder = named_folder(Path(place), model)
-        shown = blocks(text)
-        for command, expected in shown:
+        shown = [(command, printed) for command, printed in blocks(text) if "jq" not in command or shutil.which("jq")]
+
+        def printed_by(command: str) -> str:
             try:
-                printed = run(command, folder, {"ATTN_MODEL": MODEL})
+                return run(command, folder, {"ATTN_MODEL": MODEL})
             except subprocess.CalledProcessError as fault:
-                printed = fault.stderr.decode()
-            if printed != expected:
-                wrong += 1
-                sys.stderr.write(f"$ {command}\n{printed}")
+                return str(fault.stderr.decode())
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for (command, expected), printed in zip(
+                shown, pool.map(printed_by, [command for command, _ in shown]), strict=True
+            ):
+                if printed != expected:
+                    wrong += 1
+                    sys.stderr.write(f"$ {command}\n{printed}")
     sys.stderr.write(f"{len(shown)} commands of the README, {wrong} of which print something else\n")
     return min(wrong, 1)
 

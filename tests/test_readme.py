@@ -31,6 +31,8 @@ def example_folder(tmp_path: Path, minilm: str) -> Path:
 
 @pytest.mark.parametrize("command", [command for command, _ in blocks(README.read_text())])
 def test_readme_commands_print_what_it_says(command: str, example_folder: Path) -> None:
+    if os.environ.get("ATTN_README_WAS_RUN") == "1":
+        pytest.skip("CI has run them all with no extra installed")
     if "jq" in command and not shutil.which("jq"):
         pytest.skip("jq is not on this machine")
     here = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}\n'
