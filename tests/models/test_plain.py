@@ -278,7 +278,7 @@ def test_models_with_their_heads(family: str, dtype: str, tmp_path: Path) -> Non
     assert len(output.compared) == (2 if model.two_sided else 1)
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=str)
+@pytest.mark.parametrize("family", list(FAMILIES.values())[::3], ids=str)  # test_capture holds the outputs of all
 def test_every_family_gives_the_output_that_it_gives_without_attn(family: Any) -> None:
     """Also in half precision, where rounding is a tenth of the output."""
     for dtype in (torch.float32, torch.bfloat16):
