@@ -30,7 +30,7 @@ with ThreadPoolExecutor(4) as pool:
 with compiled_unheard(), compiled_unheard():
     heard("unheard")
 heard("before and after")
-logging.getLogger("a.library").critical("unheard")
+logging.getLogger("some_package").critical("unheard")
 warnings.warn("unheard")
 """
 

@@ -264,12 +264,12 @@ def test_scores_that_did_not_change_are_no_change(attn: Run, tmp_path: Path) -> 
     assert "Nothing changed." not in attn("diff", "a cat sat", "a dog sat", *asked)
 
 
-def test_a_word_of_several_pieces_is_said_to_be_one(attn: Run) -> None:
+def test_a_word_of_several_pieces_has_no_single_score(attn: Run) -> None:
     asked = ("The trophy didn't fit", "--measure", "scores", "--model", "MODEL")
     for arguments in (("inspect", *asked, "--query", "didn't"), ("find", asked[0], "trophy", "didn't", *asked[1:])):
         said = attn(*arguments, code=4)
-        assert "\"didn't\" is a word, and rows and columns are the model's own pieces here" in said
-        assert "It is made of didn, ', t: name one of them, or look at weights of words" in said
+        assert "\"didn't\" is made of several pieces here, which have no single score" in said
+        assert "Name one of them (didn, ', t), or choose another measure" in said
     assert "Its pieces are: [CLS], the" in attn("inspect", *asked, "--query", "nowhere", code=4)
 
 

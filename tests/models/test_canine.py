@@ -31,7 +31,7 @@ def test_the_default_view_shows_words_and_says_what_is_left_out(
     assert main(["inspect", TEXT, "--model", str(folder)]) == 0
     shown = capsys.readouterr().out
     assert "3 words, 15 tokens" in shown
-    assert "Without attention: attention between groups of tokens in layers 1-2." in shown
+    assert "Not shown: attention between groups of tokens in layers 1-2." in shown
     assert "naïve" in shown
 
 
