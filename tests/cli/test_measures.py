@@ -268,7 +268,7 @@ def test_a_word_of_several_pieces_has_no_single_score(attn: Run) -> None:
     asked = ("The trophy didn't fit", "--measure", "scores", "--model", "MODEL")
     for arguments in (("inspect", *asked, "--query", "didn't"), ("find", asked[0], "trophy", "didn't", *asked[1:])):
         said = attn(*arguments, code=4)
-        assert "\"didn't\" is made of several pieces here, which have no single score" in said
+        assert '"didn\'t" is made of several pieces here, which have no single score' in said
         assert "Name one of them (didn, ', t), or choose another measure" in said
     assert "Its pieces are: [CLS], the" in attn("inspect", *asked, "--query", "nowhere", code=4)
 
