@@ -6,8 +6,10 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
 
@@ -145,7 +147,8 @@ def _encode(
 
     if not tokenizer.is_fast:
         return _read_slow(tokenizer, call(), text, pair, target)
-    batch = in_time(call, len(text) + len(pair or ""), problem_with("read this text"), REMEDY)
+    problem = problem_with("read this text")
+    batch = in_time(call, len(text) + len(pair or ""), problem, REMEDY) if _searches(tokenizer) else call()
     page = None if target else _page(tokenizer)
     if page is None:
         return _read_fast(tokenizer, batch, text, pair)
@@ -154,6 +157,22 @@ def _encode(
     question = [(0, len(text))] if page == "xpaths" else [match.span() for match in WORD.finditer(text)]
     made = _read_fast(tokenizer, batch, text, pair, [words] if pair is None else [question, words])
     return made._replace(pieces=replace(made.pieces, notes=(NO_PAGE,)))
+
+
+_known_searches: WeakKeyDictionary[PreTrainedTokenizerBase, bool] = WeakKeyDictionary()
+
+
+def _searches(tokenizer: Any) -> bool:
+    """Whether a fast tokenizer searches a text for regular expressions of its own, which may take for ever."""
+    if tokenizer not in _known_searches:
+        backend = tokenizer.backend_tokenizer
+        try:
+            parts = f"{backend.normalizer!r} {backend.pre_tokenizer!r}"
+        except Exception:  # a bare one, of a part that is written in Python, whose inside cannot be told
+            _known_searches[tokenizer] = True
+        else:
+            _known_searches[tokenizer] = "Regex(" in parts
+    return _known_searches[tokenizer]
 
 
 def inputs_of(batch: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -193,8 +212,14 @@ def padding_of(tokenizer: PreTrainedTokenizerBase, pieces: Pieces) -> dict[str, 
 
 def _page(tokenizer: PreTrainedTokenizerBase) -> Literal["boxes", "xpaths"] | None:
     """How a tokenizer of documents is told where words stand; None for one that takes plain text."""
-    known = inspect.signature(type(tokenizer).__call__).parameters
+    known = _settings_of(type(tokenizer))
     return "boxes" if "boxes" in known else "xpaths" if "xpaths" in known else None
+
+
+@cache
+def _settings_of(tokenizer: type[PreTrainedTokenizerBase]) -> frozenset[str]:
+    """Names of what a class of tokenizers takes when it is called."""
+    return frozenset(inspect.signature(tokenizer.__call__).parameters)
 
 
 def given_by(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None, **settings: Any) -> Any:
