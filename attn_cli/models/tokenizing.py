@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import groupby
@@ -212,14 +212,14 @@ def padding_of(tokenizer: PreTrainedTokenizerBase, pieces: Pieces) -> dict[str, 
 
 def _page(tokenizer: PreTrainedTokenizerBase) -> Literal["boxes", "xpaths"] | None:
     """How a tokenizer of documents is told where words stand; None for one that takes plain text."""
-    known = _settings_of(type(tokenizer))
+    known = _parameters(type(tokenizer).__call__)
     return "boxes" if "boxes" in known else "xpaths" if "xpaths" in known else None
 
 
 @cache
-def _settings_of(tokenizer: type[PreTrainedTokenizerBase]) -> frozenset[str]:
-    """Names of what a class of tokenizers takes when it is called."""
-    return frozenset(inspect.signature(tokenizer.__call__).parameters)
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    """Names of what a function takes."""
+    return frozenset(inspect.signature(function).parameters)
 
 
 def given_by(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None, **settings: Any) -> Any:
