@@ -90,6 +90,7 @@ def test_what_one_request_cannot_have_does_not_slow_the_next(minilm: str) -> Non
     assert all(found is not None for found in sources[0].run_groups([sources], request))
 
 
+@pytest.mark.unchecked
 def test_texts_are_read_as_they_are_needed_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "WINDOW", 3)
     toy = load("toy")

@@ -83,6 +83,8 @@ def linked(example: Example) -> str:
     )
 
 
+pytestmark = pytest.mark.unchecked  # sentences by the thousand, and no array among them
+
 # --- what they say
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -298,6 +299,13 @@ class Toy:
         return str(self.tokenizer.id_to_token(token))
 
 
+def _of_heads(
+    arrays: Float[np.ndarray, "1 every row column"], heads: Sequence[int]
+) -> Float[np.ndarray, "head row column"]:
+    chosen: Float[np.ndarray, "head row column"] = np.ascontiguousarray(arrays[0, list(heads)], np.float32)
+    return chosen
+
+
 def _stacks(network: Transformer | recurrent.Recurrent) -> dict[Kind, Stack]:
     shape = network.shape
     if isinstance(shape, recurrent.Shape):
@@ -345,11 +353,7 @@ class Prepared:
             heads = request.heads.get(kind, {}).get(layer)
             if heads is None:
                 return
-
-            def of_heads(arrays: Float[np.ndarray, "1 every row column"]) -> Float[np.ndarray, "head row column"]:
-                chosen: Float[np.ndarray, "head row column"] = np.ascontiguousarray(arrays[0, list(heads)], np.float32)
-                return chosen
-
+            of_heads = partial(_of_heads, heads=heads)
             if request.verify:
                 again = weighted_sum(normalize(scores), values)
                 largest = float(np.maximum(largest, np.abs(again - contexts).max()))
