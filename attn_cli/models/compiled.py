@@ -29,11 +29,13 @@ def library_fault(fault: BaseException, problem: str, remedy: str) -> ModelError
 
     Args:
         fault: what it raised.
-        problem: what could not be done; the first line of what the library says follows after a colon.
+        problem: what could not be done; the first sentence of what the library says follows after a colon.
         remedy: what to do next.
     """
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    said = shortened(lines[0].rstrip("."), 300) if lines else type(fault).__name__
+    # A heading says nothing without what stands below it.
+    said = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else type(fault).__name__
+    said = shortened(said.rstrip("."), 300)
     return ModelError(f"{problem}: {said}", remedy)
 
 

@@ -27,7 +27,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
 
-from attn_cli.errors import AttnError, MemoryLimitError, ModelError, is_panic
+from attn_cli.errors import AttnError, MemoryLimitError, ModelError, is_panic, quoted
 from attn_cli.memory import available, gigabytes
 from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture import LOAD_WITH
@@ -45,6 +45,8 @@ AFTER_ATTENTION = frozenset(
 """Parts of a model that come after its last attention layer: no weight of a map depends on them."""
 
 
+TOKENIZER_FILES = ("tokenizer", "vocab", "special_tokens_map", "added_tokens", "word_")
+"""How the names of the JSON files begin that tokenizers are read from. (`word_` is RoCBert's.)"""
 SENSES = re.compile(r"^(pixel|input_(values|features)|audio|speech)")
 """What models call images and sound that they are given."""
 
@@ -182,8 +184,9 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
         ModelError: its files cannot be used, or it needs code of its own.
     """
     remedy = "Copy the tokenizer's files again, or save them again with save_pretrained"
-    for path in sorted(checkpoint.folder.glob("tokenizer*.json")):  # there may be some for other versions
-        check_tokenizer_file(checkpoint.name, path, remedy)
+    for path in sorted(checkpoint.folder.glob("*.json")):
+        if path.name.startswith(TOKENIZER_FILES):  # there may be some for other versions
+            check_tokenizer_file(checkpoint.name, path, remedy)
     with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
         try:
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -194,6 +197,13 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
             if not options.trust_remote_code and brings_tokenizer_code(checkpoint.name, checkpoint.folder):
                 raise needs_code(f"The tokenizer of {checkpoint.name}") from fault
             raise
+    longest: Any = tokenizer.model_max_length
+    if not isinstance(longest, int | float):
+        raise ModelError(
+            f"tokenizer_config.json of {checkpoint.name}: model_max_length must be a number, and is "
+            f"{quoted(str(longest))}",
+            remedy,
+        )
     return tokenizer
 
 
@@ -264,6 +274,7 @@ def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: A
     safe = getattr(initialization, "meta_device_safe_creation_ops", nullcontext)
     with torch.device("meta"), initialization.no_init_weights(), safe():
         model = model_class(deepcopy(config))
+        model.tie_weights()  # a vocabulary that is shared by both sides and the head is saved once (mT5)
     wanted = sum(part.numel() for part in model.parameters())
     tables = sum(part.nbytes for part in model.buffers())  # masks of positions x positions (GPT-Neo), not all saved
     # What is shared may be saved once, and a head may be left out, which is no larger than the vocabulary.

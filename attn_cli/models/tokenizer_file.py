@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from attn_cli.errors import ModelError
+from attn_cli.models.contents import read_json
 
 __all__ = ["check_tokenizer_file"]
 
@@ -29,7 +30,9 @@ LETTERS = "The cat sat on the mat."
 
 
 def check_tokenizer_file(name: str, path: Path, remedy: str) -> None:
-    """Make sure that a `tokenizer.json` takes no more memory than a text's length. What else is wrong is let be.
+    """Make sure that a `tokenizer.json` holds an object, and takes no more memory than a text's length.
+
+    What else is wrong is let be.
 
     Args:
         name: the model, as the user named it.
@@ -37,14 +40,17 @@ def check_tokenizer_file(name: str, path: Path, remedy: str) -> None:
         remedy: what to do about one that does not.
 
     Raises:
-        ModelError: it makes a text a thousand times as long, or holds a table that is not as long as it says.
+        ModelError: it is no JSON object, makes a text a thousand times as long, or holds a table that is not as long
+            as it says.
     """
     try:
         content = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError):  # whoever reads it next says what is wrong
-        return
+    except (OSError, orjson.JSONDecodeError):
+        content = None
+    if not isinstance(content, Mapping):  # what orjson refuses (NaN, for one), transformers may read all the same
+        content = read_json(name, path)
     for part in PARTS:
-        steps = list(_steps(content.get(part))) if isinstance(content, Mapping) else []
+        steps = list(_steps(content.get(part)))
         if any(step.get("type") == "Precompiled" and not _whole(step.get("precompiled_charsmap")) for step in steps):
             raise ModelError(f"The table of characters in {path.name} of {name} is damaged", remedy)
         if _grows(steps):

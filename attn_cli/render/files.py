@@ -192,7 +192,9 @@ def destination(path: str, *, force: bool = False, maps: bool = True) -> Destina
         if suffix == MAPS_ALONE:
             raise OutputError(f"{path} would hold maps, and there are none to save", f"End its name in {listed}")
         if path == "-" or place.is_relative_to("/dev"):
-            raise OutputError(f"--save writes files, and {path} is none", "Use --json for records on standard output")
+            raise OutputError(
+                f"--save writes files, and {path} is not one", "Use --json for records on standard output"
+            )
         raise OutputError(f"{path or 'An empty name'} says no format", f"End its name in {listed}")
     try:
         there = place.stat()

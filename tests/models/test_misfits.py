@@ -33,7 +33,10 @@ def copy(bert: Path, tmp_path: Path) -> Path:
     ("changes", "problem"),
     [
         ({"model_type": "perceptron"}, r"of a kind \(perceptron\) that transformers .* does not know"),
-        ({"num_hidden_layers": "two"}, "config.json of .* cannot be used"),
+        (
+            {"num_hidden_layers": "two"},
+            "config.json of .* cannot be used: .*'num_hidden_layers': .* expected int, got str",
+        ),
         ({"hidden_size": 25}, "cannot be loaded"),
         ({"num_attention_heads": 0}, "cannot be loaded|cannot be used"),
         ({"intermediate_size": 41}, r"do not fit its config.json: .* is saved as \(37,\), but \(41,\) is expected"),
@@ -54,8 +57,43 @@ def test_a_config_that_does_not_fit(copy: Path, changes: dict[str, Any], problem
 def test_a_damaged_tokenizer(copy: Path, kind: str, content: str) -> None:
     (copy / "tokenizer.json").write_text(content, encoding="utf-8")
     (copy / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"The tokenizer of .* cannot be used"):
+    with pytest.raises(ModelError, match=r"The tokenizer of .* cannot be used|tokenizer.json of .* is not JSON"):
         folders.opened(copy)
+
+
+@pytest.mark.parametrize("content", ["[]", '"bert"', "null", "3", "", "\0\0"])
+@pytest.mark.parametrize(
+    "file", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+)
+def test_a_tokenizers_file_that_holds_no_object(copy: Path, file: str, content: str) -> None:
+    (copy / file).write_text(content, encoding="utf-8")
+    with pytest.raises(ModelError, match=f"^{file} of .* (does not hold a JSON object|is not JSON)"):
+        folders.opened(copy)
+
+
+def test_a_vocabulary_that_holds_no_object(tmp_path: Path) -> None:
+    sizes = {"shape_vocab_size": 23, "pronunciation_vocab_size": 23}
+    model = folders.made("RoCBert", **(folders.BERT | sizes))
+    folder = folders.save(tmp_path / "model", model, folders.rocbert(tmp_path / "tokenizer"))
+    (folder / "word_shape.json").write_text("[null]", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"^word_shape.json of .* does not hold a JSON object"):
+        folders.opened(folder)
+
+
+@pytest.mark.parametrize("length", ["512", [512], {"a": 512}])
+def test_a_tokenizers_longest_text_is_a_number(copy: Path, length: object) -> None:
+    settings = json.loads((copy / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": length}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"^tokenizer_config.json of .*: model_max_length must be a number"):
+        folders.opened(copy)
+
+
+def test_a_vocabulary_that_all_sides_share_is_saved_once(tmp_path: Path) -> None:
+    tokenizer = folders.t5()
+    sizes = {"d_model": 64, "d_kv": 8, "d_ff": 37, "num_heads": 2, "num_layers": 1, "decoder_start_token_id": 0}
+    model = folders.made("MT5", "ForConditionalGeneration", vocab_size=150_000, tie_word_embeddings=True, **sizes)
+    folder = folders.save(tmp_path / "model", model, tokenizer)  # four times as many numbers, were they not shared
+    assert folders.opened(folder).info.family == "mt5"
 
 
 def test_another_models_tokenizer(copy: Path) -> None:

@@ -251,7 +251,7 @@ class ToyFolder:
                 )
             saved = load_file(self.path / WEIGHTS)
         except (OSError, SafetensorError) as fault:
-            raise self._broken(WEIGHTS) from fault
+            raise self._broken(WEIGHTS, fault) from fault
         return {name: weight.astype(np.float32) for name, weight in saved.items()}
 
     def tokenizer(self) -> Tokenizer:
@@ -284,7 +284,7 @@ class ToyFolder:
         try:
             return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
         except (OSError, UnicodeDecodeError) as fault:
-            raise self._broken(WORDS) from fault
+            raise self._broken(WORDS, fault) from fault
 
     @property
     def remedy(self) -> str:
@@ -293,7 +293,9 @@ class ToyFolder:
             return "Install attn again: a file of its own has been changed"
         return "Copy the folder again, or train it to the end with attn train --resume"
 
-    def _broken(self, part: str) -> ModelError:
+    def _broken(self, part: str, fault: Exception | None = None) -> ModelError:
+        if isinstance(fault, PermissionError):
+            return ModelError(f"{part} of {self.name} cannot be read: {fault.strerror}", "Look at who may read it")
         there = (self.path / part).is_file()
         return ModelError(f"{self.name} {'has a damaged' if there else 'lacks its'} {part}", self.remedy)
 
