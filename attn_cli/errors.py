@@ -14,7 +14,7 @@ Raise one of these where the fault is found; `attn_cli.cli.app` is the only plac
 | 6         | `OutputError`       | the result cannot be written                                       |
 | 7         | `MemoryLimitError`  | the answer would not fit in memory                                 |
 | 8         | `ExactnessError`    | the weights found are not attention weights, or the model's output |
-|           |                     | is another one without attn: nothing can be shown                  |
+|           |                     | or a layer's map is another one without attn: nothing can be shown |
 | 130       |                     | interrupted with Ctrl-C                                            |
 | 141       |                     | nobody reads the output any more (`head` has seen enough)          |
 """

@@ -15,7 +15,7 @@ from attn_cli.models.anatomy import Anatomy, Place
 from attn_cli.record import check_rows
 from attn_cli.shapes import Float, Int
 
-__all__ = ["Delivery", "OtherPositionsError", "every_span"]
+__all__ = ["Delivery", "OtherPositionsError", "every_span", "lengths"]
 
 BLOCK = 3 * 2**20
 """How many weights a block should have: 12 megabytes stay in a processor's cache while they are reduced."""
@@ -53,7 +53,7 @@ class Delivery:
         self._anatomy = anatomy
         self._eat = eat
         self._rows = rows
-        self._lengths = _lengths(inputs)
+        self._lengths = lengths(inputs)
         self._calls: Counter[nn.Module] = Counter()
         self._begun: set[tuple[Kind, int]] = set()
         self._delivered: dict[tuple[Kind, int], int] = {}
@@ -218,7 +218,7 @@ def every_span(queries: int, rows: int) -> list[tuple[int, int]]:
     return [(start, min(start + rows, queries)) for start in range(0, queries, rows)]
 
 
-def _lengths(inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
+def lengths(inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
     """Queries and keys of each kind, as far as the inputs tell.
 
     Raises:

@@ -24,7 +24,17 @@ from attn_cli.models import capture
 from attn_cli.models.loading import faults_told
 from attn_cli.verified import OutputCheck
 
-__all__ = ["Outputs", "Plain", "check_output", "held_against", "watch_output"]
+__all__ = [
+    "Outputs",
+    "Plain",
+    "check_output",
+    "cut",
+    "held_against",
+    "plainly",
+    "remedy",
+    "taken",
+    "watch_output",
+]
 
 NAMES = {
     "last_hidden_state": "last hidden state",
@@ -151,7 +161,7 @@ class _Check:
         notes: tuple[str, ...] = ()
         if length > most:
             notes = (f"The model's output was compared with a plain run's for the first {most:,} tokens alone",)
-            given, seen = _cut(given, most), self._captured(_cut(self._inputs, most))
+            given, seen = cut(given, most), self._captured(cut(self._inputs, most))
         elif seen is None:
             seen = self._captured(self._inputs)
         first = self._run(given, own)
@@ -191,8 +201,7 @@ class _Check:
         raise ExactnessError(
             f"The {what} of {self._name} is another one without attn: it differs by {gap.difference:.1e}, and rounding "
             f"makes no more than {gap.rounding:.1e}",
-            f"Choose another model: attn does not know the family {self._model.config.model_type} well enough to show "
-            "its weights",
+            remedy(self._model),
         )
 
     def _captured(self, inputs: Mapping[str, torch.Tensor]) -> Outputs:
@@ -213,28 +222,35 @@ class _Check:
         whole = self._plain.whole
         if whole is not self._model and (settings := _few_logits(whole, given)) is not None:
             # Some heads want more than a text.
-            with suppress(ModelError), faults_told(""), watch_output(self._model) as seen, _plainly(whole, attention):
-                whole(**_taken(whole, given), **settings)
+            with suppress(ModelError), faults_told(""), watch_output(self._model) as seen, plainly(whole, attention):
+                whole(**taken(whole, given), **settings)
             if len(seen) == 1:
                 return seen[0]
-        with _plainly(self._model, attention), watch_output(self._model) as seen:
-            self._model(**_taken(self._model, given))
+        with plainly(self._model, attention), watch_output(self._model) as seen:
+            self._model(**taken(self._model, given))
         return seen[-1]
 
 
 @contextmanager
-def _plainly(model: PreTrainedModel, attention: str) -> Iterator[None]:
+def plainly(model: PreTrainedModel, attention: str) -> Iterator[None]:
+    """While it is entered, the model runs under this attention implementation, without attn and without gradients."""
     with capture.left_as_found(model, None), torch.no_grad():
         capture.set_attention(model, attention)
         yield
 
 
-def _taken(model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def taken(model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What of it the model's forward takes."""
     parameters = inspect.signature(model.forward).parameters
     if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
         return dict(given)
     return {name: value for name, value in given.items() if name in parameters}
+
+
+def remedy(model: PreTrainedModel) -> str:
+    """What to do where a model is not the same without attn."""
+    family = model.config.model_type
+    return f"Choose another model: attn does not know the family {family} well enough to show its weights"
 
 
 def _has_experts(model: PreTrainedModel) -> bool:
@@ -251,7 +267,8 @@ def _few_logits(whole: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> di
     return {} if max(tensor.numel() for tensor in given.values()) * words <= LOGITS else None
 
 
-def _cut(given: Mapping[str, torch.Tensor], most: int) -> dict[str, torch.Tensor]:
+def cut(given: Mapping[str, torch.Tensor], most: int) -> dict[str, torch.Tensor]:
+    """No more than so many tokens of it."""
     return {name: tensor[:, :most] if tensor.ndim > 1 else tensor for name, tensor in given.items()}
 
 

@@ -17,6 +17,7 @@ from attn_cli.models import capture
 from attn_cli.models.loading import faults_told, quiet
 from attn_cli.models.padding import as_before_long_texts, same_together, stretches
 from attn_cli.models.plain import Outputs, Plain, check_output, watch_output
+from attn_cli.models.reported import check_maps
 from attn_cli.models.tested import is_tested
 from attn_cli.models.together import NotTogetherError, pad, run_together
 
@@ -68,14 +69,15 @@ class Prepared:
         return not is_tested(self.module) and self.module not in _checked
 
     def _check(self, request: Request, seen: Outputs | None = None) -> Report:
-        """Hold the model's output against that of a plain run.
+        """Hold the model's output against that of a plain run, and its maps against those that transformers gives.
 
         Raises:
             ExactnessError: they differ by more than rounding.
         """
         report = check_output(self.module, self.inputs, self.plain, request, seen, self.model.name)
+        notes = check_maps(self.module, self.inputs, request, self.model.name)
         _checked.add(self.module)
-        return report
+        return replace(report, notes=report.notes + notes)
 
     def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
         """Run groups of texts, each at once, where the family allows it; see `blocks.Companion`.

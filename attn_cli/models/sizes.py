@@ -29,8 +29,9 @@ FREE = re.compile(r"max_|window|chunk|_id$|_index$|_per_")
 """How far a text may reach, or which one is meant: nothing is made for each of these."""
 LEGACY = 4096
 """The most arrays that a pickle is taken to hold which does not say."""
-FEW, MANY = 512, 2**17
-"""So many layers, and so many of anything else, are made in no time, whatever the weights say."""
+FEW, MANY = 512, 2**19
+"""So many layers, and so many of anything else, are made in no time, whatever the weights say. (The
+configuration of PaliGemma has a vocabulary of 257,152 words beside its text part's own, and no weights for it.)"""
 
 
 @dataclass(frozen=True)

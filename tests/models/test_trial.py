@@ -189,6 +189,16 @@ def test_a_model_that_is_only_made_of_others(tmp_path: Path) -> None:
     _assert_exact(source)
 
 
+def test_a_number_that_a_part_has_of_its_own(tmp_path: Path) -> None:
+    """PaliGemma's own vocabulary is Gemma's until it is told, and no weight is made for it."""
+    text = GROUPED | {"model_type": "gemma", "num_hidden_layers": 1}
+    settings = {"text_config": text, "vision_config": IMAGES, "projection_dim": 32, "image_token_index": 110}
+    source = _opened(tmp_path, "PaliGemma", settings).prepare(TEXT)
+    assert isinstance(source, Prepared)
+    assert source.module.config.vocab_size > max(weights.shape[0] for weights in source.module.parameters())
+    _assert_exact(source)
+
+
 @pytest.mark.parametrize("family", REST)
 def test_what_has_no_part_in_a_text_is_left_out(tmp_path: Path, family: str) -> None:
     settings, expected = REST[family]
