@@ -30,6 +30,9 @@ FLOAT32 = 1e-4
 ROUNDING = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """How much of a weight may be rounding, in float32 and in half precision. In float32 it is some 1e-6."""
 
+LACKING = 0.1
+"""By how much the sum of a row of weights may differ from 1 through rounding, without a learned sink."""
+
 
 def check_maps(
     model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, name: str
@@ -71,6 +74,8 @@ def _check(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: 
     def compare(block: Block) -> None:
         place = block.kind, block.layer
         rows = reported.maps[place][list(block.heads), block.start : block.start + block.weights.shape[1]].cpu().float()
+        if block.sink is None and (rows.sum(-1) - 1).abs().max() > LACKING:
+            return  # DeBERTa's talking heads: what it makes of its weights
         keys = block.weights.shape[2]  # none after these is visible
         found = torch.cat((torch.from_numpy(block.weights), torch.zeros_like(rows[..., keys:])), dim=-1)
         largest[place] = max(largest.get(place, 0.0), float((found - rows).abs().max()))
@@ -137,5 +142,5 @@ class _Reported:
 
 
 def _are_weights(values: Float[torch.Tensor, "1 head query key"]) -> bool:
-    """Whether these are weights: some families return their scores, or what they make of the weights."""
-    return bool((values >= 0).all() and (values.sum(-1) < 1.1).all())
+    """Whether these can be weights: some families return their scores."""
+    return bool((values >= 0).all() and (values.sum(-1) < 1 + LACKING).all())

@@ -83,6 +83,16 @@ class Scoring(BertModel):  # type: ignore[no-untyped-call]
         return result
 
 
+class Mixing(BertModel):  # type: ignore[no-untyped-call]
+    """A model that gives what it made of its weights (DeBERTa's talking heads)."""
+
+    def forward(self, input_ids: Any = None, **named: Any) -> Any:
+        result = super().forward(input_ids=input_ids, **named)
+        if result.attentions is not None:
+            result.attentions = tuple(one.flip(1) / 3 for one in result.attentions)
+        return result
+
+
 @pytest.mark.parametrize("kind", [Backwards, Swapped])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_map_on_another_layer_is_found_out_though_the_output_is_right(kind: Any, dtype: torch.dtype) -> None:
@@ -93,7 +103,7 @@ def test_a_map_on_another_layer_is_found_out_though_the_output_is_right(kind: An
     assert raised.value.exit_code == 8
 
 
-@pytest.mark.parametrize("kind", [Silent, Scoring])
+@pytest.mark.parametrize("kind", [Silent, Scoring, Mixing])
 def test_a_model_that_gives_no_weights_is_not_held_against_them(kind: Any) -> None:
     assert stream(opened(kind).prepare(TEXT)).notes == ()
 
