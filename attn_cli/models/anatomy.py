@@ -183,8 +183,8 @@ def own_function(cls: type[nn.Module]) -> Callable[..., Any] | None:
 
 
 def _find(model: PreTrainedModel) -> Iterator[_Found]:
-    encoder_decoder = bool(model.config.is_encoder_decoder)
-    crosses = encoder_decoder or bool(getattr(model.config, "add_cross_attention", False))
+    encoder_decoder = bool(model.config.is_encoder_decoder) or _has_both_sides(model)
+    crosses = bool(model.config.is_encoder_decoder or getattr(model.config, "add_cross_attention", False))
     known: dict[type[nn.Module], How | None] = {}
     seen: set[tuple[nn.Module, nn.ModuleList, int]] = set()
     for path, module in model.named_modules(remove_duplicate=False):
@@ -214,6 +214,11 @@ def _find(model: PreTrainedModel) -> Iterator[_Found]:
             path = path.rpartition(".")[0]
             module = model.get_submodule(path)
         yield _Found(path, module, how, kind, layers, index, pooled=_is_pooled(model.config, path))
+
+
+def _has_both_sides(model: nn.Module) -> bool:
+    """Whether a model has an encoder and a decoder, whatever its configuration says (DiffusionGemma)."""
+    return all(isinstance(getattr(model, side, None), PreTrainedModel) for side in ("encoder", "decoder"))
 
 
 def _how(cls: type[nn.Module]) -> How | None:
@@ -287,6 +292,19 @@ def _number(model: PreTrainedModel, members: list[_Found]) -> tuple[int, list[tu
             for order in range(len(members))
         ]
         return turns * inner, numbers, {}
+    if config.model_type == "hrm_text":
+        # Two stacks take turns: the low one runs `L_cycles` times, then the high one, and all that `H_cycles` times.
+        depth, lows, highs = config.num_layers_per_stack, config.L_cycles, config.H_cycles
+        turns_of = {"L_module": range(lows), "H_module": [lows]}
+        numbers = [
+            tuple(
+                (high * (lows + 1) + turn) * depth + one.index
+                for high in range(highs)
+                for turn in next(turns for name, turns in turns_of.items() if name in one.path)
+            )
+            for one in members
+        ]
+        return depth * highs * (lows + 1), numbers, {}
     together = Counter((one.layers, one.index) for one in members)
     following: dict[tuple[nn.ModuleList, int], Iterator[int]] = {}
     names: dict[int, str] = {}

@@ -14,11 +14,11 @@ albert axk2 bamba bart bert bert-generation big_bird biogpt blenderbot blenderbo
 clip_text_model codegen cohere cohere2 convbert ctrl data2vec-text deberta deberta-v2 deepseek_v2 deepseek_v3
 deepseek_v32 diffllama distilbert doge dots3_note_text electra ernie esm eurobert falcon falcon_h1 flaubert fsmt
 funnel gemma gemma2 gemma3_text glm4 glm5_next_text glm_moe_dsa gpt2 gpt_bigcode gpt_neo gpt_neox gpt_neox_japanese
-gpt_oss gptj granite granite_swa granitemoe granitemoehybrid gte hy_v4 ibert jamba jina_embeddings_v3 kimi_linear
-layoutlm layoutlmv3 led lfm2 llama llama4_text longcat_flash longformer luke m2m_100 marian mbart megatron-bert
-mimo_v2_flash minimax minimax_m3_vl_text mistral mixtral modernbert modernbert-decoder mpnet mpt mt5 mvp nemotron
-nemotron_h nllb-moe nomic_bert olmo olmo2 openai-gpt opt pegasus persimmon phi phi3 plbart prophetnet qwen2 qwen3
-qwen3_moe qwen3_next recurrent_gemma rembert roberta roformer smollm3 squeezebert stablelm starcoder2
+gpt_oss gptj granite granite_swa granitemoe granitemoehybrid gte hrm_text hy_v4 ibert jamba jina_embeddings_v3
+kimi_linear layoutlm layoutlmv3 led lfm2 llama llama4_text longcat_flash longformer luke m2m_100 marian mbart
+megatron-bert mimo_v2_flash minimax minimax_m3_vl_text mistral mixtral modernbert modernbert-decoder mpnet mpt mt5 mvp
+nemotron nemotron_h nllb-moe nomic_bert olmo olmo2 openai-gpt opt pegasus persimmon phi phi3 plbart prophetnet qwen2
+qwen3 qwen3_moe qwen3_next recurrent_gemma rembert roberta roformer smollm3 squeezebert stablelm starcoder2
 switch_transformers t5 tapas umt5 vaultgemma xglm xlm xlm-roberta xlnet zamba zamba2
 """
 TESTED = frozenset(_NAMES.split())

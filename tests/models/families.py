@@ -175,6 +175,7 @@ MODERN = [
         },
     ),
     Family("clip_text_model", BERT),
+    Family("hrm_text", LLAMA | {"num_hidden_layers": 2, "H_cycles": 2, "L_cycles": 3}),
     *_families("diffllama doge", LLAMA),
     *_families("t5 mt5 umt5", T5, gain=0.8),
     Family("switch_transformers", T5 | {"num_experts": 4}, gain=0.8),

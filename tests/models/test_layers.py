@@ -27,7 +27,7 @@ MADE_OF_VALUES = {"deberta", "ibert", "mimo_v2_flash", "prophetnet"}
 """What is weighed is not what a linear layer gave: a bias, a scale or a quantization comes after it."""
 SINK_AFTERWARDS = {"granite_swa"}
 """A learned sink scales each head's output."""
-OTHERWISE_PROJECTED = {"axk2", "convbert", "diffllama", "dots3_note_text", "hy_v4", "ibert", "qwen3_next"}
+OTHERWISE_PROJECTED = {"axk2", "convbert", "diffllama", "dots3_note_text", "hrm_text", "hy_v4", "ibert", "qwen3_next"}
 """The context vectors are gated, mixed or joined with something before the output projection, or it is not linear."""
 
 

@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -311,3 +312,20 @@ def test_a_family_that_is_not_the_same_under_both_attentions_is_shown_as_under_e
     assert (report.output.attention, report.output.difference < 1e-4) == ("eager", True)
     (note,) = [note for note in report.notes if "eager attention, which is shown" in note]
     assert "makes its masks" in note
+
+
+def test_what_a_family_that_no_test_covers_makes_of_its_masks_is_told_unasked() -> None:
+    """AIMv2's text part makes causal masks, and tells SDPA, for which these are left out, that it is not causal."""
+    settings = folders.BERT | {"vocab_size": 113, "eos_token_id": 2}
+    model = spread(folders.made("Aimv2Text", **settings))
+    model.set_attn_implementation("eager")
+    source = Pretrained("made", model, wordpiece()).prepare(TEXT)
+    for verify in (False, True):
+        report = stream(source, verify=verify)
+        (note,) = report.notes
+        assert "By the way in which this family makes its masks, the last hidden state differs by" in note
+    with torch.no_grad():
+        expected = model(**source.inputs, output_attentions=True).attentions
+    for (_, layer), (block,) in folders.everything(source).items():
+        np.testing.assert_allclose(block.weights, expected[layer][0], atol=1e-6)
+        assert not np.triu(block.weights, 1).any()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from attn_cli.blocks import Report
+from attn_cli.blocks import Report, Request
 from attn_cli.errors import ModelError, SelectionError
 from attn_cli.models import capture
 from attn_cli.models.prepared import Prepared
@@ -100,6 +100,19 @@ DEEPSEEK_V4 = GROUPED | {
     "index_head_dim": 8,
     "index_topk": 4,
 }
+DIFFUSION_GEMMA = {
+    "text_config": GROUPED
+    | {
+        "global_head_dim": 16,
+        "sliding_window": 5,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "num_experts": 4,
+        "top_k_experts": 2,
+        "moe_intermediate_size": 16,
+    },
+    "vision_config": IMAGES | {"num_key_value_heads": 2, "head_dim": 8, "position_embedding_size": 16},
+    "canvas_length": 7,
+}
 OTHER = "attention over positions other than the text's tokens"
 REST: dict[str, tuple[dict[str, Any], dict[Kind, tuple[list[int], dict[int, str]]]]] = {
     "Idefics2": (
@@ -110,6 +123,7 @@ REST: dict[str, tuple[dict[str, Any], dict[Kind, tuple[list[int], dict[int, str]
         },
         {"decoder": ([0, 1], {})},
     ),
+    "DiffusionGemma": (DIFFUSION_GEMMA, {"encoder": ([0, 1], {})}),
     "DeepseekV4": (DEEPSEEK_V4, {"decoder": ([0, 2], {1: OTHER})}),
     "T5Gemma2": (
         {
@@ -220,6 +234,19 @@ def test_a_kind_without_a_map_is_noted_and_translating_is_refused(tmp_path: Path
     assert note == f"The decoder attention of {model.info.name} is not shown: it has no map from token to token"
     with pytest.raises(ModelError, match="its decoder has no map from its tokens to the text's"):
         model.translate([TEXT])
+
+
+def test_an_encoder_whose_decoder_starts_from_chance_is_told_apart_from_it_and_held_against_the_plain_run(
+    tmp_path: Path,
+) -> None:
+    source = _opened(tmp_path, "DiffusionGemma", DIFFUSION_GEMMA).prepare(TEXT)
+    report = source.stream(Request(heads={"encoder": {0: (0,), 1: (1,)}}, verify=True), lambda _: None)
+    assert report.notes == (
+        f"The decoder attention of {tmp_path} is not shown: it has no map from token to token",
+    )
+    assert report.output is not None
+    assert report.output.compared == ("encoder's last hidden state",)
+    assert report.output.difference < 1e-4
 
 
 def test_a_decoder_is_shown_though_its_encoder_cannot_be(tmp_path: Path) -> None:
