@@ -152,6 +152,7 @@ class _Run:
                 raise NotTogetherError
             self.maps[place] = weights, mask
             self.awaited.discard(place)
+            output = output.contiguous()  # or a model that does so itself (GPT-2) would seem to change it
             self.afterwards.saw(output)
         return output, None
 

@@ -47,10 +47,11 @@ def test_heads_that_are_changed_after_the_weighted_sum_are_noted(name: str) -> N
     assert not run(model, inputs_of(model), Request(heads={})).report.notes
 
 
-@pytest.mark.parametrize(("name", "noted"), [("qwen3_next", True), ("llama", False)])
+@pytest.mark.parametrize(("name", "noted"), [("qwen3_next", True), ("llama", False), ("gpt2", False)])
 def test_it_is_noted_where_several_texts_are_run_at_once(name: str, noted: bool) -> None:
     model = build(name)
     texts = [inputs_of(model) | {"attention_mask": torch.ones(1, SOURCE, dtype=torch.long)}] * 2
+    assert noted == any(OUTPUT in note for note in run(model, texts[0], everything(model)).report.notes)
     heads = everything(model).heads["decoder"]
     last = Request(heads={"decoder": {max(heads): (0,)}})  # where nothing more is run
     notes: list[str] = []

@@ -329,3 +329,14 @@ def test_what_a_family_that_no_test_covers_makes_of_its_masks_is_told_unasked() 
     for (_, layer), (block,) in folders.everything(source).items():
         np.testing.assert_allclose(block.weights, expected[layer][0], atol=1e-6)
         assert not np.triu(block.weights, 1).any()
+
+
+def test_a_model_of_several_parts_is_held_by_what_its_text_part_gives() -> None:
+    """FLAVA's own output has an output of each part in it."""
+    text = folders.BERT
+    parts = {"text_config": text, "multimodal_config": text, "image_config": text | {"image_size": 8, "patch_size": 4}}
+    made = folders.made("Flava", **parts, image_codebook_config={"hidden_size": 4, "num_groups": 4}, hidden_size=24)
+    report = stream(Pretrained("made", spread(made), wordpiece()).prepare(TEXT), verify=True)
+    assert report.output.compared == ("last hidden state",)
+    assert report.output.difference < 1e-4
+    assert not any("could not be held" in note for note in report.notes)
