@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ from attn_cli.models.prepared import Prepared
 from attn_cli.models.replaced import modules_kept
 from attn_cli.models.tested import is_tested
 from attn_cli.models.tokenizing import encode, given_by, inputs_of_pieces, padding_of, spell, written
-from attn_cli.models.trial import body_of, try_out
+from attn_cli.models.trial import body_of, of_long_text, try_out
 from attn_cli.models.vocabulary import names_of, tokenizer_faults_told
 
 __all__ = ["Pretrained", "load"]
@@ -193,8 +194,12 @@ class Pretrained:
                     written, more = self._write(target, told, truncate)
                     tensors["decoder_input_ids"] = torch.tensor([written.ids[:-1]], device=self.model.device)
                     notes += more
+            stacks = self.info.stacks
+            if len(source.ids) > FEW:
+                stacks, more = of_long_text(self.model, tensors, stacks)
+                notes += more
         return Prepared(
-            model=self.info,
+            model=replace(self.info, stacks=stacks),
             source=source.tokens(),
             target=None if written is None else written.tokens(),
             notes=self.notes + tuple(dict.fromkeys(notes)),

@@ -25,7 +25,7 @@ from attn_cli.models.anatomy import OTHER_SENSES, Anatomy, dissect
 from attn_cli.models.delivery import OtherPositionsError
 from attn_cli.models.loading import faults_told
 
-__all__ = ["Trial", "body_of", "try_out"]
+__all__ = ["Trial", "body_of", "of_long_text", "try_out"]
 
 READING = re.compile(r"text|language|thinker|llm|vlm")
 """Parts that are given tokens, and those of a text."""
@@ -40,6 +40,9 @@ BESIDES = {
     "visual_pos": "the places of things in an image",
 }
 """What some models are given with a text; an argument of their forward, and what it holds."""
+
+OTHER_POSITIONS = "attention over positions other than the text's tokens"
+"""What a layer has that attends to summaries of tokens, or from them."""
 
 Sample = Callable[[PreTrainedModel], Mapping[str, torch.Tensor] | None]
 """Makes what a model is given of a short text; None where its tokenizer cannot."""
@@ -138,18 +141,7 @@ def _narrow(
     first = _refusal(model, given, anatomy.stacks)
     if first is None and not _is_lopsided(anatomy.stacks, given):
         return ()
-    stacks: dict[Kind, Stack] = {}
-    for kind, stack in anatomy.stacks.items():
-        without = dict(stack.without)
-        if _refusal(model, given, {kind: stack}) is not None:
-            for layer, count in stack.heads.items():
-                alone = Stack(stack.layers, {layer: count}, stack.key_value_heads)
-                refusal = _refusal(model, given, {kind: alone})
-                if refusal is not None:
-                    without[layer] = _reason(refusal)
-        heads = {layer: count for layer, count in stack.heads.items() if layer not in without}
-        if heads:
-            stacks[kind] = Stack(stack.layers, heads, stack.key_value_heads, dict(sorted(without.items())))
+    stacks = _with_maps(model, given, anatomy.stacks)
     if _is_lopsided(stacks, given):
         del stacks["decoder"]
     if not stacks:
@@ -162,6 +154,57 @@ def _narrow(
     return (f"The {' and '.join(lost)} attention of {name} is not shown: it has no map from token to token",)
 
 
+def _with_maps(
+    model: PreTrainedModel, given: Mapping[str, torch.Tensor], stacks: Mapping[Kind, Stack]
+) -> dict[Kind, Stack]:
+    """Those layers alone that have a map of this text; kinds without any are left out."""
+    found: dict[Kind, Stack] = {}
+    for kind, stack in stacks.items():
+        without = dict(stack.without)
+        if _refusal(model, given, {kind: stack}) is not None:
+            for layer, count in stack.heads.items():
+                alone = Stack(stack.layers, {layer: count}, stack.key_value_heads)
+                refusal = _refusal(model, given, {kind: alone})
+                if refusal is not None:
+                    without[layer] = _reason(refusal)
+        heads = {layer: count for layer, count in stack.heads.items() if layer not in without}
+        if heads:
+            found[kind] = Stack(stack.layers, heads, stack.key_value_heads, dict(sorted(without.items())))
+    return found
+
+
+def of_long_text(
+    model: PreTrainedModel, given: Mapping[str, torch.Tensor], stacks: Mapping[Kind, Stack]
+) -> tuple[Mapping[Kind, Stack], tuple[str, ...]]:
+    """Leave out the layers that have no map of a text as long as this, in a model that has such layers.
+
+    A layer that looks at summaries of many tokens (DeepSeek-V4: 128) has a map of a text with fewer.
+
+    Args:
+        model: after it was tried.
+        given: what it is given of the text.
+        stacks: its layers, as they are for a short text.
+
+    Returns:
+        Its layers for this text, all of them where none would be left; and notes on what is left out.
+    """
+    if not any(OTHER_POSITIONS in stack.without.values() for stack in stacks.values()):
+        return stacks, ()
+    found = _with_maps(model, given, stacks)
+    if found.keys() != stacks.keys():
+        return stacks, ()
+    notes = []
+    for kind, stack in found.items():
+        lost = [str(layer) for layer in stack.without if layer not in stacks[kind].without]
+        if lost:
+            notes.append(
+                f"In a text of so many tokens, {kind} layer{'s' if len(lost) > 1 else ''} {', '.join(lost)} "
+                f"{'have' if len(lost) > 1 else 'has'} {OTHER_POSITIONS}, and {'are' if len(lost) > 1 else 'is'} left "
+                "out"
+            )
+    return found, tuple(notes)
+
+
 def _is_lopsided(stacks: Mapping[Kind, Stack], given: Mapping[str, torch.Tensor]) -> bool:
     """Whether there is a decoder's attention among tokens of its own, which only cross-attention would bring in."""
     return "decoder_input_ids" in given and "decoder" in stacks and "cross" not in stacks
@@ -169,7 +212,7 @@ def _is_lopsided(stacks: Mapping[Kind, Stack], given: Mapping[str, torch.Tensor]
 
 def _reason(refusal: ModelError) -> str:
     if isinstance(refusal, OtherPositionsError):
-        return "attention over positions other than the text's tokens"
+        return OTHER_POSITIONS
     return "attention that cannot be shown as one map"
 
 

@@ -228,6 +228,25 @@ def test_a_layer_without_a_map_says_so(tmp_path: Path) -> None:
     assert raised.value.remedy == "The layers with attention are 0, 2"
 
 
+def test_a_layer_that_has_no_map_of_a_long_text_is_left_out_of_that_text_alone(tmp_path: Path) -> None:
+    """DeepSeek-V4's heavily compressed attention looks at summaries of 128 tokens, where there are so many."""
+    model = _opened(tmp_path, "DeepseekV4", DEEPSEEK_V4 | {"max_position_embeddings": 512})
+    long = model.prepare(" ".join([TEXT] * 16))
+    assert len(long.source) > 128
+    assert (list(long.model.stacks["decoder"].heads), long.model.stacks["decoder"].without) == (
+        [0],
+        {1: OTHER, 2: OTHER},
+    )
+    assert long.notes == (f"In a text of so many tokens, decoder layer 2 has {OTHER}, and is left out",)
+    _assert_exact(long)
+    with pytest.raises(SelectionError, match=f"Layer 2 has {OTHER}"):
+        make_plan(long, Selection(layer="2"))
+    short = model.prepare(" ".join([TEXT] * 8))
+    assert 64 < len(short.source) < 128
+    assert (list(short.model.stacks["decoder"].heads), short.notes) == ([0, 2], ())
+    _assert_exact(short)
+
+
 def test_a_kind_without_a_map_is_noted_and_translating_is_refused(tmp_path: Path) -> None:
     model = _opened(tmp_path, "T5Gemma2", REST["T5Gemma2"][0])
     (note,) = model.prepare(TEXT).notes
