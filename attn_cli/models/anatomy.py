@@ -378,6 +378,7 @@ def _heads(module: nn.Module, default: PreTrainedConfig) -> tuple[int, int]:
     own = getattr(module, "config", None)
     config = own.get_text_config() if isinstance(own, PreTrainedConfig) else default
     groups = getattr(module, "num_key_value_groups", None)
+    groups = None if groups is None else int(groups)  # 1.0 in VideoPrism
     heads = next((int(getattr(module, name)) for name in HEADS if isinstance(getattr(module, name, None), int)), None)
     keys, head_dim = getattr(module, "k_proj", None), getattr(module, "head_dim", None)
     if heads is None and groups is not None and head_dim and isinstance(keys, nn.Linear):

@@ -57,17 +57,60 @@ PUBLISHED: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("esm", {"position_embedding_type": "rotary", "token_dropout": True, "mask_token_id": 3}),  # ESM-2
+    (
+        "bloom",
+        {"apply_residual_connection_post_layernorm": True, "slow_but_exact": True, "pretraining_tp": 4},
+    ),  # bloom-7b1
+    ("cohere", {"use_qk_norm": True}),  # Command R+
+    ("deepseek_v2", {"q_lora_rank": None}),  # V2-Lite
+    (
+        "deepseek_v3",
+        {
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 1e4,
+                "factor": 8.0,
+                "original_max_position_embeddings": 8,
+                "mscale": 1.0,
+                "mscale_all_dim": 1.0,
+            },
+        },
+    ),
     ("falcon", {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True}),  # falcon-rw-1b
     ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2, "num_attention_heads": 6}),  # falcon-40b
     ("funnel", {"attention_type": "factorized"}),
+    ("gemma2", {"attn_logit_softcapping": 2.0}),  # all of them
+    ("gemma3_text", {"use_bidirectional_attention": True}),  # EmbeddingGemma
     ("gpt2", {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True}),  # stanford-crfm
     ("gpt_bigcode", {"multi_query": False}),
+    ("gpt_neox", {"rotary_pct": 0.25, "use_parallel_residual": False, "attention_bias": False}),
+    ("granite", {"attention_multiplier": 0.2, "embedding_multiplier": 12.0, "residual_multiplier": 0.22}),  # 3.x
+    (
+        "llama",
+        {
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 5e5,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 8,
+            },
+        },
+    ),  # 3.1 and later
+    ("llama4_text", {"no_rope_layers": [1, 1, 0], "use_qk_norm": True, "attn_temperature_tuning": True}),  # Scout
+    ("mbart", {"scale_embedding": True}),
     ("mpt", {"attn_config": {"clip_qkv": 0.5, "softmax_scale": 0.3}}),
     ("opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 16}),  # opt-350m
+    ("olmo", {"clip_qkv": 0.5}),  # 7B
+    ("persimmon", {"qk_layernorm": True, "partial_rotary_factor": 0.5}),  # 8B
+    ("phi", {"partial_rotary_factor": 0.5}),  # Phi-1.5
     ("phi3", {"sliding_window": 5}),  # Phi-3-mini
     ("qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
     ("roformer", {"rotary_value": True, "embedding_size": 17}),
     ("squeezebert", GROUPS | {"hidden_size": 36, "embedding_size": 36, "intermediate_size": 48}),  # all of them
+    ("stablelm", {"use_qkv_bias": True, "qk_layernorm": True, "use_parallel_residual": True}),  # StableLM 2 12B
+    ("t5", {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),  # 1.1, Flan
     ("xlm", {"use_lang_emb": True, "n_langs": 3, "sinusoidal_embeddings": True}),
     ("xlm", {"causal": True}),  # xlm-clm-ende-1024
     ("xlnet", {"attn_type": "uni", "clamp_len": 5, "same_length": True}),

@@ -260,9 +260,7 @@ def test_an_encoder_whose_decoder_starts_from_chance_is_told_apart_from_it_and_h
 ) -> None:
     source = _opened(tmp_path, "DiffusionGemma", DIFFUSION_GEMMA).prepare(TEXT)
     report = source.stream(Request(heads={"encoder": {0: (0,), 1: (1,)}}, verify=True), lambda _: None)
-    assert report.notes == (
-        f"The decoder attention of {tmp_path} is not shown: it has no map from token to token",
-    )
+    assert report.notes == (f"The decoder attention of {tmp_path} is not shown: it has no map from token to token",)
     assert report.output is not None
     assert report.output.compared == ("encoder's last hidden state",)
     assert report.output.difference < 1e-4
