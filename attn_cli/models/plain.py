@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from attn_cli.blocks import Report, Request
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, MemoryLimitError, ModelError
@@ -84,8 +84,8 @@ def watch_output(model: nn.Module) -> Iterator[list[Outputs]]:
 
 def _outputs(result: Any) -> Outputs:
     """What of a model's output is held against another's; of a model with several parts, that of those which ran."""
-    found = {name: getattr(result, name, None) for name in NAMES}
-    found = {name: value.detach() for name, value in found.items() if isinstance(value, torch.Tensor)}
+    given = {name: getattr(result, name, None) for name in NAMES}
+    found = {name: value.detach() for name, value in given.items() if isinstance(value, torch.Tensor)}
     if not found and isinstance(result, ModelOutput):
         parts = [_outputs(part) for part in result.values() if isinstance(part, ModelOutput)]
         found = {name: value for part in parts for name, value in part.items()}
