@@ -104,6 +104,7 @@ class Pretrained:
         check_weights_present(model)
         body: Any = body_of(model)
         self.tokenizer = tokenizer
+        writes_text = True
         with faults_told(f"Where {name} has its attention cannot be told", "Check its config.json, or copy it again"):
             if not is_tested(body):
                 with quiet():
@@ -111,8 +112,10 @@ class Pretrained:
                 if tried.model is not body:
                     model = body = tried.model
                 notes += tried.notes
+                writes_text = tried.writes_text
             stacks = capture.stacks(body)
         self._adopt(body)
+        self._has_decoder = self._has_decoder and writes_text
         if not (
             body.config.is_encoder_decoder or "encoder" in stacks
         ):  # a decoder made to be put behind an encoder, on its own

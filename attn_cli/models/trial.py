@@ -55,6 +55,8 @@ class Trial:
     model: PreTrainedModel
     """What reads the text: the model that was tried, or the part of it that can do so alone."""
     notes: tuple[str, ...] = ()
+    writes_text: bool = True
+    """Whether its decoder, if it has one, is given tokens like those of a text."""
 
 
 def body_of(model: PreTrainedModel) -> PreTrainedModel:
@@ -88,7 +90,7 @@ def try_out(name: str, model: PreTrainedModel, sample: Sample) -> Trial:
             return Trial(model)
         called = _run(model, given)
         if isinstance(called, ModelError):
-            return _try_parts(name, model, sample, given, called)
+            return _try_encoder(name, model, given) or _try_parts(name, model, sample, given, called)
         return Trial(model, _narrow(name, model, given, called))
     except ExactnessError:  # which the user's own text will tell of
         return Trial(model)
@@ -214,6 +216,17 @@ def _reason(refusal: ModelError) -> str:
     if isinstance(refusal, OtherPositionsError):
         return OTHER_POSITIONS
     return "attention that cannot be shown as one map"
+
+
+def _try_encoder(name: str, model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> Trial | None:
+    """Show the encoder of a model whose decoder writes something else than text (Dia: codes of sound)."""
+    text = {argument: tensor for argument, tensor in given.items() if not argument.startswith("decoder_")}
+    anatomy = capture.anatomy_of(model)
+    stacks = {kind: stack for kind, stack in anatomy.stacks.items() if kind == "encoder"}
+    if len(text) == len(given) or not stacks or _refusal(model, text, stacks) is not None:
+        return None
+    capture.narrow(model, Anatomy(stacks, anatomy.sites, anatomy.paths))
+    return Trial(model, (f"What {name} writes is no text, so its encoder is shown alone",), writes_text=False)
 
 
 def _try_parts(

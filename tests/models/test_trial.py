@@ -285,6 +285,25 @@ def test_a_decoder_is_shown_though_its_encoder_cannot_be(tmp_path: Path) -> None
         np.testing.assert_allclose(block.weights, of[kind][layer][0, ..., :keys], atol=1e-6)
 
 
+def test_an_encoder_is_shown_though_its_decoder_writes_no_text(tmp_path: Path) -> None:
+    """Dia's decoder is given nine codes of sound at a time."""
+    side = {"num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8, "hidden_size": 32, "intermediate_size": 37}
+    decoder = side | {"num_key_value_heads": 2, "cross_num_attention_heads": 4, "cross_head_dim": 8}
+    decoder |= {"cross_num_key_value_heads": 4, "cross_hidden_size": 32, "vocab_size": 31}
+    settings = {"encoder_config": side | {"num_key_value_heads": 4, "vocab_size": 113}, "decoder_config": decoder}
+    special = {"pad_token_id": 28, "bos_token_id": 29, "eos_token_id": 30}
+    model = _opened(tmp_path, "Dia", settings | special)
+    assert list(model.info.stacks) == ["encoder"]
+    source = model.prepare(TEXT)
+    assert source.notes == (f"What {tmp_path} writes is no text, so its encoder is shown alone",)
+    assert isinstance(source, Prepared)
+    assert "decoder_input_ids" not in source.inputs
+    with torch.no_grad():
+        expected: Any = source.module(**source.inputs, output_attentions=True)
+    for (_, layer), (block,) in folders.everything(source).items():
+        np.testing.assert_allclose(block.weights, expected.encoder_attentions[layer][0], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("family", "settings", "needs"),
     [
