@@ -114,8 +114,7 @@ class Pretrained:
                 notes += tried.notes
                 writes_text = tried.writes_text
             stacks = capture.stacks(body)
-        self._adopt(body)
-        self._has_decoder = self._has_decoder and writes_text
+        self._adopt(body, writes_text=writes_text)
         if not (
             body.config.is_encoder_decoder or "encoder" in stacks
         ):  # a decoder made to be put behind an encoder, on its own
@@ -139,12 +138,14 @@ class Pretrained:
             alignment=Alignment.declared(getattr(body.config, "attn", None), stacks, name),
         )
 
-    def _adopt(self, body: PreTrainedModel) -> None:
+    def _adopt(self, body: PreTrainedModel, *, writes_text: bool = True) -> None:
         """Make this what is run: the model without the head that only its output needs."""
         self.model = body
         self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
         self._accepted = frozenset(inspect.signature(body.forward).parameters)
-        self._has_decoder = bool(body.config.is_encoder_decoder) and "decoder_input_ids" in self._accepted
+        self._has_decoder = bool(
+            writes_text and body.config.is_encoder_decoder and "decoder_input_ids" in self._accepted
+        )
 
     def _sample(self, body: PreTrainedModel) -> dict[str, torch.Tensor] | None:
         """What a model is given of a short text; None where its tokenizer and it do not go together."""

@@ -222,7 +222,7 @@ def _try_encoder(name: str, model: PreTrainedModel, given: Mapping[str, torch.Te
     """Show the encoder of a model whose decoder writes something else than text (Dia: codes of sound)."""
     text = {argument: tensor for argument, tensor in given.items() if not argument.startswith("decoder_")}
     anatomy = capture.anatomy_of(model)
-    stacks = {kind: stack for kind, stack in anatomy.stacks.items() if kind == "encoder"}
+    stacks: dict[Kind, Stack] = {kind: stack for kind, stack in anatomy.stacks.items() if kind == "encoder"}
     if len(text) == len(given) or not stacks or _refusal(model, text, stacks) is not None:
         return None
     capture.narrow(model, Anatomy(stacks, anatomy.sites, anatomy.paths))
