@@ -198,12 +198,13 @@ class Pretrained:
                     written, more = self._write(target, told, truncate)
                     tensors["decoder_input_ids"] = torch.tensor([written.ids[:-1]], device=self.model.device)
                     notes += more
-            stacks = self.info.stacks
+            info = self.info
             if len(source.ids) > FEW:
-                stacks, more = of_long_text(self.model, tensors, stacks)
+                stacks, more = of_long_text(self.model, tensors, info.stacks)
+                info = replace(info, stacks=stacks) if more else info
                 notes += more
         return Prepared(
-            model=replace(self.info, stacks=stacks),
+            model=info,
             source=source.tokens(),
             target=None if written is None else written.tokens(),
             notes=self.notes + tuple(dict.fromkeys(notes)),
