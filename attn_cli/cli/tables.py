@@ -134,8 +134,18 @@ def named(names: Sequence[str], column: str | None, where: str) -> Columns:
         where: whose they are.
 
     Raises:
-        InputError: none is called as texts are, or what is named is not there.
+        InputError: none is called as texts are, or what is named is not there, or twice.
     """
+    found = _chosen(names, column, where)
+    for name in (found.text, found.beside):
+        if name is not None and names.count(str(name)) > 1:
+            raise InputError(f"{where} has two columns {quoted(str(name))}", "Give each column a name of its own")
+    return found
+
+
+def _chosen(names: Sequence[str], column: str | None, where: str) -> Columns:
+    if not any(names):
+        raise InputError(f"{where} names no column", "Call the one that holds the texts text")
     listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     if column is not None:
         wanted = [name.strip() for name in column.split(",")]
@@ -258,7 +268,7 @@ def _comma_separated(lines: Iterator[Sentence], name: str, column: str | None) -
     where: Columns | None = None
     names: list[str] = []
     try:
-        for cells in csv.reader(each(), delimiter=_delimiter(first.text)):
+        for cells in csv.reader(each(), delimiter=_delimiter(first.text), strict=True):
             here = numbers[0]
             numbers.clear()
             if where is None:
@@ -278,7 +288,8 @@ def _comma_separated(lines: Iterator[Sentence], name: str, column: str | None) -
                 )
             yield where.sentence(dict(zip(names, cells, strict=True)) if names else {0: cells[0]}, here, "a text")
     except csv.Error as error:
-        raise InputError(f"{numbers[-1] if numbers else name} is not CSV: {error}", "Check its quotes") from error
+        what = "a quote is opened and not closed" if "end of data" in str(error) else error
+        raise InputError(f"{numbers[0] if numbers else name} is not CSV: {what}", "Check its quotes") from error
 
 
 def _delimiter(first: str) -> str:
@@ -309,7 +320,9 @@ def _loaded(text: str, where: str, remedy: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        what = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deeply"
+        what = "it is nested too deeply"
+        if isinstance(error, ValueError):  # any other is Python's own limit to the digits of a number
+            what = error.msg if isinstance(error, json.JSONDecodeError) else "it has a number of thousands of digits"
         raise InputError(f"{where} is not JSON: {what}", remedy) from error
 
 
