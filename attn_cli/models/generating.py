@@ -48,6 +48,11 @@ def generate(
         # It would hide where a search was cut short.
         forced_eos_token_id=None,
     )
+    for name in ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
+        # transformers makes a list of so many parts, and nothing so long can be there twice.
+        size = getattr(settings, name)
+        if isinstance(size, int):
+            setattr(settings, name, min(size, max(map(len, sources)) + max(limits) + 2))
     if told.first is not None:
         settings.forced_bos_token_id = told.first
     if told.start is not None:

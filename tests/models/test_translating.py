@@ -132,6 +132,20 @@ def test_a_search_that_is_cut_short_says_so() -> None:
     assert cut.notes[0].startswith("The text was cut to 43 of its")
 
 
+@pytest.mark.parametrize("name", ["no_repeat_ngram_size", "encoder_no_repeat_ngram_size"])
+def test_what_must_not_be_repeated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, whole, _ = built("t5")
+    plain = translated("t5", max_length=11)
+    for settings in (whole.generation_config, model._whole.generation_config):
+        monkeypatch.setattr(settings, name, 1)
+    found = translated("t5", max_length=11)
+    assert [one.ids for one in found] == [by_hand("t5", text, 1, 11) for text in TEXTS]
+    assert found != plain
+    # More than a text is long: transformers would make a list of so many parts.
+    monkeypatch.setattr(model._whole.generation_config, name, 10**30)
+    assert translated("t5", max_length=11) == plain
+
+
 def test_generate_leaves_the_model_as_it_was() -> None:
     model, _, _ = built("bart")
     before = model._whole.generation_config.to_dict()
