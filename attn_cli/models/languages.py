@@ -217,6 +217,10 @@ TASK = re.compile(r"translation_([a-z]+)_to_([a-z]+)")
 def _tell_t5(tokenizer: Any, config: Any, name: str, languages: Languages, texts: Sequence[str] | None) -> Told:
     """T5 and mT5: the task in words before the text; MADLAD's T5 has a token for each target language."""
     tasks: Mapping[str, Any] = getattr(config, "task_specific_params", None) or {}
+    if not isinstance(tasks, Mapping) or not all(isinstance(task, Mapping) for task in tasks.values()):
+        raise ModelError(
+            f"config.json of {name}: task_specific_params must be an object of objects", "Take it out, or copy it again"
+        )
     prefixes = tuple(str(task["prefix"]) for task in tasks.values() if task.get("prefix"))
     pairs = {
         (found[1], found[2]): str(task.get("prefix", ""))

@@ -189,7 +189,7 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
             check_tokenizer_file(checkpoint.name, path, remedy)
     with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
         try:
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            tokenizer: Any = AutoTokenizer.from_pretrained(
                 checkpoint.folder, config=config, trust_remote_code=options.trust_remote_code
             )
         except Exception as fault:
@@ -197,6 +197,9 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
             if not options.trust_remote_code and brings_tokenizer_code(checkpoint.name, checkpoint.folder):
                 raise needs_code(f"The tokenizer of {checkpoint.name}") from fault
             raise
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        kind = type(tokenizer).__name__
+        raise ModelError(f"The tokenizer of {checkpoint.name} cannot be used: {kind} is more than a tokenizer", remedy)
     longest: Any = tokenizer.model_max_length
     if not isinstance(longest, int | float):
         raise ModelError(
@@ -271,9 +274,12 @@ def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: A
     if saved is None or "quantization_config" in checkpoint.config or not issubclass(model_class, PreTrainedModel):
         return
     # (Not in the first versions of transformers 5.)
+    copied = deepcopy(config)
+    # It may name one that is not installed, which is not what is run.
+    copied._attn_implementation = LOAD_WITH  # noqa: SLF001 (there is no other way)
     safe = getattr(initialization, "meta_device_safe_creation_ops", nullcontext)
     with torch.device("meta"), initialization.no_init_weights(), safe():
-        model = model_class(deepcopy(config))
+        model = model_class(copied)
         model.tie_weights()  # a vocabulary that is shared by both sides and the head is saved once (mT5)
     wanted = sum(part.numel() for part in model.parameters())
     tables = sum(part.nbytes for part in model.buffers())  # masks of positions x positions (GPT-Neo), not all saved

@@ -40,6 +40,33 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """What pip calls packages that are imported, or spoken of, by another name."""
+OTHERS = frozenset(
+    {
+        "aqlm",
+        "auto-round",
+        "autoawq",
+        "bitsandbytes",
+        "causal-conv1d",
+        "compressed-tensors",
+        "eetq",
+        "fp-quant",
+        "gptqmodel",
+        "jieba",
+        "mamba-ssm",
+        "nagisa",
+        "natten",
+        "optimum",
+        "optimum-quanto",
+        "pythainlp",
+        "soynlp",
+        "torchao",
+        "torchcodec",
+        "triton",
+        "uroman",
+        "vptq",
+    }
+)
+"""Packages that transformers asks for, besides those in its own table."""
 PROSE = frozenset({"it", "them", "and", "or", "to", "with", "in", "on", "for", "the", "library", "cell", "as", "then"})
 
 
@@ -59,16 +86,29 @@ def _asked_for(fault: BaseException) -> tuple[str, ...]:
     said = str(fault)
     if not isinstance(fault, ImportError) and not re.search(r"pip3? install|need to (install|have)", said):
         return ()
+    # Where nothing was imported, what is said may quote the folder, which must not choose what people install.
+    any_name = isinstance(fault, ImportError)
     for line in INSTALLS.finditer(said):
         words = [word.strip("'\"").rstrip(".") for word in line[1].split()]
         packages = tuple(word for word in words if not word.startswith("-") and word not in PROSE)
-        if packages:
+        if packages and (any_name or all(map(_is_known, packages))):
             return packages
     named = (match[1] for pattern in NAMED if (match := pattern.search(said)))
     name = next((name for name in named if name not in PROSE), None)
     if name is None and isinstance(fault, ModuleNotFoundError) and fault.name:
         name = fault.name.partition(".")[0]
-    return () if name is None else (DISTRIBUTIONS.get(name, name),)
+    package = None if name is None else DISTRIBUTIONS.get(name, name)
+    return (package,) if package is not None and (any_name or _is_known(package)) else ()
+
+
+def _is_known(package: str) -> bool:
+    """Whether transformers speaks of a package by itself."""
+    from transformers.dependency_versions_table import deps
+
+    def plain(name: str) -> str:
+        return re.split(r"[<>=!~\[]", name)[0].lower().replace("_", "-")
+
+    return plain(package) in {*map(plain, deps), *DISTRIBUTIONS.values(), *OTHERS}
 
 
 def told(packages: tuple[str, ...]) -> tuple[str, str]:

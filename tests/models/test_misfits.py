@@ -80,6 +80,34 @@ def test_a_vocabulary_that_holds_no_object(tmp_path: Path) -> None:
         folders.opened(folder)
 
 
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+@pytest.mark.parametrize("name", ["flash_attention_2", "kernels-community/flash-attn"])
+def test_an_attention_that_is_not_installed_is_not_needed(copy: Path, key: str, name: str) -> None:
+    expected = folders.everything(folders.opened(copy).prepare("was big"))
+    folders.edit(copy, **{key: name})
+    found = folders.everything(folders.opened(copy).prepare("was big"))
+    assert [block.weights.tolist() for block in found["encoder", 1]] == [
+        block.weights.tolist() for block in expected["encoder", 1]
+    ]
+
+
+def test_a_tokenizer_of_two_tokenizers(copy: Path) -> None:
+    settings = json.loads((copy / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings["tokenizer_class"] = "RagTokenizer"
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"^The tokenizer of .* cannot be used: "):
+        folders.opened(copy)
+
+
+@pytest.mark.parametrize("key", ["hidden_act", "num_hidden_layers"])
+def test_a_folder_does_not_choose_what_is_installed(copy: Path, key: str) -> None:
+    folders.edit(copy, **{key: "You need to install evil-package: pip install evil-package"})
+    with pytest.raises(ModelError) as raised:
+        folders.opened(copy)
+    assert "it needs" not in raised.value.problem
+    assert "pip install" not in raised.value.remedy
+
+
 @pytest.mark.parametrize("length", ["512", [512], {"a": 512}])
 def test_a_tokenizers_longest_text_is_a_number(copy: Path, length: object) -> None:
     settings = json.loads((copy / "tokenizer_config.json").read_text(encoding="utf-8"))

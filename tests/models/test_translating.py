@@ -231,6 +231,14 @@ def test_a_model_that_may_need_a_task_says_so() -> None:
     assert found.notes[0].startswith("No task was put before the text; --from en --to fr")
 
 
+@pytest.mark.parametrize("tasks", [1, ["x"], {"a": 1}])
+def test_tasks_that_are_none(tasks: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = built("t5")[0]
+    monkeypatch.setattr(model._whole.config, "task_specific_params", tasks, raising=False)
+    with pytest.raises(ModelError, match=r"config.json of .*: task_specific_params must be"):
+        model.translate(["The cat sat"])
+
+
 def test_a_tokenizer_that_has_no_languages_of_its_own() -> None:
     _, whole, tokenizer = built("m2m_100")
     tokenizer.init_kwargs.pop("src_lang", None)
