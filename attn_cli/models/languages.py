@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from attn_cli.errors import UsageError
+from attn_cli.errors import ModelError, UsageError
 from attn_cli.models import Languages
 
 __all__ = ["Told", "choose", "name_of", "same_language", "tell"]
@@ -216,7 +216,7 @@ TASK = re.compile(r"translation_([a-z]+)_to_([a-z]+)")
 
 def _tell_t5(tokenizer: Any, config: Any, name: str, languages: Languages, texts: Sequence[str] | None) -> Told:
     """T5 and mT5: the task in words before the text; MADLAD's T5 has a token for each target language."""
-    tasks: Mapping[str, Any] = getattr(config, "task_specific_params", None) or {}
+    tasks: Any = getattr(config, "task_specific_params", None) or {}
     if not isinstance(tasks, Mapping) or not all(isinstance(task, Mapping) for task in tasks.values()):
         raise ModelError(
             f"config.json of {name}: task_specific_params must be an object of objects", "Take it out, or copy it again"
