@@ -132,10 +132,11 @@ class _Reported:
             stack = known[kind]
             # Layers that attend between groups of tokens are among them, and layers without attention are not.
             layers = range(stack.layers) if len(maps) == stack.layers else sorted(stack.heads)
+            if len(maps) > len(layers):
+                there = f"{counted(len(maps), f'{kind} map')} where {len(layers)} are captured"
+                self.notes += (f"transformers gives {there}, so they could not be compared",)
             if len(maps) != len(layers):
-                given_and_captured = f"{counted(len(maps), f'{kind} map')} where {len(layers)} are captured"
-                self.notes += (f"transformers gives {given_and_captured}, so they could not be compared",)
-                continue
+                continue  # of some parts alone (BLT)
             for layer, one in zip(layers, maps, strict=True):
                 if layer in stack.heads and one.shape == (1, stack.heads[layer], *sizes[kind]) and _are_weights(one):
                     self.maps[kind, layer] = one[0]
