@@ -13,7 +13,7 @@ from attn_cli.cli.gold import GoldFile
 from attn_cli.cli.show import Notes
 from attn_cli.cli.texts import Sentence
 from attn_cli.encoding import OBEYED
-from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.errors import AttnError, InputError, UsageError, counted
 from attn_cli.measure.alignment import Score
 from attn_cli.models import Translation
 from attn_cli.selection import Rows, Selection
@@ -106,7 +106,7 @@ def _write_score(score: Score, sentences: int, how: Mapping[str, Rows]) -> None:
     print(f"alignment error rate  {_percent(score.error_rate)}")
     print(f"precision             {_percent(score.precision)}")
     print(f"recall                {_percent(score.recall)}")
-    print(f"{sentences:,} sentences; {score.found:,} links found, {score.sure:,} sure ones in gold")
+    print(f"{counted(sentences, 'sentence')}; {counted(score.found, 'link')} found, {score.sure:,} sure in gold")
     # Without heads of the model's own, each text is aligned by the head that suits it best.
     said, rows = next(iter(how.items()))
     print(said if len(how) == 1 else f"Weights of the head that pairs each text's words best, {rows} rows")
