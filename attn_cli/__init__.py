@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attn_cli.version import __version__
+
 if TYPE_CHECKING:
     from os import PathLike
 
     from attn_cli.api import Inspector
-    from attn_cli.record import Record
+    from attn_cli.data.record import Record
 
 __all__ = ["__version__", "inspect", "load", "translate"]
-
-__version__ = "0.1.0"
 
 
 def load(name: str | PathLike[str] = "toy", **options: Any) -> Inspector:

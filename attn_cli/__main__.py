@@ -13,7 +13,7 @@ def main() -> None:
         # Half of the time that help takes goes into this import, so a Ctrl-C may well come here.
         from attn_cli.cli.app import debugging
         from attn_cli.cli.app import main as run
-        from attn_cli.silence import take_streams
+        from attn_cli.system.silence import take_streams
     except KeyboardInterrupt:
         sys.exit(130)
     if not debugging():

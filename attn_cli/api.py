@@ -7,21 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from attn_cli.blocks import ModelInfo, Source
-from attn_cli.corpus import gather
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.record import Record
+from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.data.stream import Source
 from attn_cli.errors import InputError
-from attn_cli.look import look
-from attn_cli.measure.diff import Differences, diff
-from attn_cli.measure.explain import Explained, explain
-from attn_cli.measure.find import FoundLinks, find
-from attn_cli.measure.heads import CollectHeads, HeadsFound, find_heads
-from attn_cli.measure.measured import measured
+from attn_cli.measure.corpus import gather
+from attn_cli.measure.derived import measured
 from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
-from attn_cli.probe import probe
-from attn_cli.reading import read
-from attn_cli.record import Record
-from attn_cli.selection import Selection, check_syntax
+from attn_cli.models.prepare import read
+from attn_cli.questions.diff.measure import Differences, diff
+from attn_cli.questions.explain.measure import Explained, explain
+from attn_cli.questions.find.measure import FoundLinks, find
+from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
+from attn_cli.questions.heads.probe import probe
+from attn_cli.questions.inspect.measure import look
 
 __all__ = ["Inspector", "load"]
 
@@ -57,7 +58,7 @@ class Inspector:
         truncate: bool = False,
         wanted: Selection | None = None,
     ) -> Source:
-        """A text given to the model, ready to stream its attention to whoever eats the blocks (`attn_cli.blocks`).
+        """A text given to the model, ready to stream its attention to whoever eats the blocks (`attn_cli.data.stream`).
 
         Args:
             text: what to read.
@@ -94,7 +95,7 @@ class Inspector:
             target_language: the target's.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
-            **selection: fields of `attn_cli.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...;
+            **selection: fields of `attn_cli.data.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...;
                 whole numbers as such, too: `layer=2`.
 
         Returns:

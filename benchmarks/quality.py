@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from attn_cli.blocks import Block, Request
-from attn_cli.measure.alignment import Gold, parse_gold
+from attn_cli.data.regroup import Regroup
+from attn_cli.data.selection import Rows, Selection
+from attn_cli.data.stream import Block, Request
+from attn_cli.data.text import Units
+from attn_cli.grammar import sentences as grammar
+from attn_cli.measure.quality import Quality, judge
 from attn_cli.models import Decoding, load
 from attn_cli.models.toy.folder import BUILT_IN
 from attn_cli.models.toy.model import Toy
-from attn_cli.regroup import Regroup
-from attn_cli.selection import Rows, Selection
-from attn_cli.train import grammar
+from attn_cli.questions.translate.alignment import Gold, parse_gold
+from attn_cli.questions.why.aligning import error_rate, grammar_pairs
 from attn_cli.train.pairs import Pair, by_source, read_pairs
-from attn_cli.train.quality import Quality, judge
-from attn_cli.why.aligning import error_rate, grammar_pairs
-from attn_cli.words import Units
 
 LENGTHS = (10, 20, 30, 45, 60)
 RUNS = 200

@@ -57,9 +57,8 @@ def output_attentions(model: Any, inputs: Any) -> None:
 
 
 def streamed(model: Any, inputs: Any) -> None:
-    from attn_cli.blocks import Token, Tokens
+    from attn_cli.data.text import Token, Tokens, Units
     from attn_cli.measure.summary import Summarize
-    from attn_cli.words import Units
 
     text = "a" * inputs["input_ids"].shape[1]
     pieces = tuple(Token(piece="a", start=i, end=i + 1, word=None) for i in range(len(text)))
@@ -75,8 +74,8 @@ def not_reduced(model: Any, inputs: Any) -> None:
 
 
 def _stream(model: Any, inputs: Any, eat: Callable[[Any], None]) -> None:
-    from attn_cli.blocks import Request
-    from attn_cli.models.capture import stream
+    from attn_cli.data.stream import Request
+    from attn_cli.models.capture.stream import stream
 
     heads = {layer: tuple(range(HEADS)) for layer in range(LAYERS)}
     stream(model, inputs, Request(heads={"decoder": heads}), eat)

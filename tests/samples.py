@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from attn_cli.blocks import ModelInfo, Stack, Tokens
-from attn_cli.record import AttentionMap, Record
-from attn_cli.selection import Kind, Selection
-from attn_cli.shapes import Float
-from attn_cli.words import make_tokens
+from attn_cli.data.model import ModelInfo, Stack
+from attn_cli.data.record import AttentionMap, Record
+from attn_cli.data.selection import Kind, Selection
+from attn_cli.data.shapes import Float
+from attn_cli.data.text import Tokens, make_tokens
 
 LAYERS, HEADS = 2, 3
 SENTENCE = "The trophy didn't fit."

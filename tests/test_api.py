@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 import attn_cli
-from attn_cli import memory
 from attn_cli.cli.app import main
+from attn_cli.data.selection import Selection
 from attn_cli.errors import MemoryLimitError, SelectionError, UsageError
-from attn_cli.look import look
-from attn_cli.render.json import from_json
-from attn_cli.selection import Selection
+from attn_cli.io.records import from_json
+from attn_cli.questions.inspect.measure import look
+from attn_cli.system import memory
 from tests.samples import decoder_record, encoder_record, translation_record
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
@@ -71,7 +71,7 @@ def test_a_record_has_a_short_name() -> None:
 @pytest.mark.parametrize("text", ["None", "b'it'", "['it', 'was']", "3"])
 def test_what_is_no_text(text: str) -> None:
     """In a process of its own: here the signatures' own checks would come first."""
-    script = f"from attn_cli.encoding import check_text\ntry: check_text({text})\nexcept Exception as e: print(repr(e))"
+    script = f"from attn_cli.system.encoding import *\ntry: check_text({text})\nexcept Exception as e: print(repr(e))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("InputError('The text is of type ")
     assert "Give one text at a time" in ran.stdout
@@ -110,7 +110,7 @@ def test_python_gets_the_same_errors(minilm: str) -> None:
 def test_what_python_lets_through_is_refused(written: str, message: str) -> None:
     """In a process of its own: here the signatures' own checks would come first."""
     script = (
-        "from attn_cli.selection import Selection, check_syntax\n"
+        "from attn_cli.data.selection import Selection, check_syntax\n"
         f"try: check_syntax(Selection({written}))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
@@ -155,7 +155,7 @@ def test_a_look_without_keeping_has_no_maps_and_the_same_figures() -> None:
 
 
 def test_layers_without_attention_are_named() -> None:
-    from attn_cli.render.screen import Screen, to_text
+    from attn_cli.draw.screen import Screen, to_text
 
     text = to_text(look(decoder_record(), Selection(), keep=False).draw(Screen(color=False)), Screen(color=False))
     assert "Without attention: mamba in layer 1." in text

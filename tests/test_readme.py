@@ -13,12 +13,12 @@ import pytest
 
 import attn_cli
 from attn_cli.cli.app import main
-from attn_cli.look import look
-from attn_cli.render.page import to_svg
-from attn_cli.render.screen import Screen
-from attn_cli.selection import Selection
+from attn_cli.data.selection import Selection
+from attn_cli.draw.page import to_svg
+from attn_cli.draw.screen import Screen
+from attn_cli.questions.inspect.measure import look
+from tests.models.capture.test_layers import OTHERWISE_PROJECTED
 from tests.models.families import HYBRIDS, MODERN, OLDER
-from tests.models.test_layers import OTHERWISE_PROJECTED
 from tests.readme import CONSOLE, MODEL, README, blocks, named_folder, offline, run
 
 FAMILIES = re.compile(r"(^\| families .*\n\| ---.*\n)((?:\|.*\n)*)", re.MULTILINE)

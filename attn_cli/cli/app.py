@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Annotated
 
 import typer
 
-from attn_cli import __version__
 from attn_cli.cli.commands import Group
 from attn_cli.cli.streams import ReaderGoneError, say, standard_streams
-from attn_cli.encoding import escaped
 from attn_cli.errors import AttnError, MemoryLimitError, UsageError, is_panic, shortened
+from attn_cli.system.encoding import escaped
+from attn_cli.version import __version__
 
 __all__ = ["Commands", "app", "debugging", "main"]
 
@@ -31,23 +33,18 @@ Exit codes: 0 fine, 2 command line, 3 input, 4 selection, 5 model, 6 output, 7 m
 """
 
 
-class Commands(Group):
-    """All there are. A new one is one new file, and its name here."""
+def _modules() -> dict[str, str]:
+    """Where each command is, by its name: every folder in `questions` is one, and so is training."""
+    rooms = find_spec("attn_cli.questions")
+    folders = None if rooms is None else rooms.submodule_search_locations
+    found = {name: f"attn_cli.questions.{name}.command" for _, name, is_folder in iter_modules(folders) if is_folder}
+    return found | {"train": "attn_cli.train.command"}
 
-    names = (
-        "inspect",
-        "translate",
-        "explain",
-        "find",
-        "heads",
-        "diff",
-        "why",
-        "view",
-        "models",
-        "train",
-        "terms",
-        "schema",
-    )
+
+class Commands(Group):
+    """All there are."""
+
+    modules = _modules()
 
 
 app = typer.Typer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -110,21 +111,26 @@ class Command(_ReadsValues, TyperCommand):
 class Group(_ReadsValues, TyperGroup):
     """`attn` itself, with its commands, each a module that is imported when it is named; alone, it shows its help."""
 
-    names: ClassVar[tuple[str, ...]] = ()
-    """Modules of `attn_cli.cli`, in the order of the help; each has `NAME`, `HELP`, `EPILOG` and `run`."""
+    modules: ClassVar[Mapping[str, str]] = {}
+    """Where each command is; a module has `HELP`, `EPILOG`, `PLACE` (in the list of commands) and `run`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._loaded: dict[str, Any] = dict.fromkeys(self.names)
+        self._loaded: dict[str, Any] = dict.fromkeys(self.modules)
         self.commands = self._loaded
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands, in the order of the help."""
+        del ctx
+        return sorted(self.modules, key=lambda name: (import_module(self.modules[name]).PLACE, name))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name; None where there is none."""
         del ctx
         if self._loaded.get(cmd_name, self) is None:
-            module = import_module(f"attn_cli.cli.{cmd_name}")
+            module = import_module(self.modules[cmd_name])
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command(module.NAME, help=module.HELP, epilog=module.EPILOG, cls=Command)(module.run)
+            alone.command(cmd_name, help=module.HELP, epilog=module.EPILOG, cls=Command)(module.run)
             self._loaded[cmd_name] = typer.main.get_command(alone)
         return self._loaded.get(cmd_name)
 

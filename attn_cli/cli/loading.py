@@ -32,7 +32,7 @@ def loaded(options: ModelOptions) -> Model:
         ModelError: it cannot be found, read or inspected.
         MemoryLimitError: it does not fit in memory.
     """
-    from attn_cli.cli.show import working
+    from attn_cli.cli.outputs import working
     from attn_cli.models import LoadOptions, load
 
     name = options.model

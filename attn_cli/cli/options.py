@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from attn_cli.data.selection import Kind, Measure, Rows, Selection, SortKey
 from attn_cli.errors import UsageError
-from attn_cli.selection import Kind, Measure, Rows, Selection, SortKey
 
 __all__ = [
     "DisplayOptions",

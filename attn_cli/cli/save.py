@@ -9,13 +9,12 @@ from io import BufferedIOBase
 
 from rich.console import Group
 
-from attn_cli.render.csv import CsvTable
-from attn_cli.render.files import RECORDS, Destination
-from attn_cli.render.page import to_page, to_svg, to_text
-from attn_cli.render.paint import title_lines
-from attn_cli.render.screen import Screen
-from attn_cli.render.shown import Shown
-from attn_cli.render.views.base import stacked
+from attn_cli.answer import Shown
+from attn_cli.draw.page import to_page, to_svg, to_text
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import stacked, title_lines
+from attn_cli.io.csv import CsvTable
+from attn_cli.io.destination import RECORDS, Destination
 
 __all__ = ["Saver", "page", "titled"]
 

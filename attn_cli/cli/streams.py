@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from attn_cli.draw.labels import clean
 from attn_cli.errors import OutputError
-from attn_cli.render.labels import clean
 
 __all__ = ["ReaderGoneError", "say", "standard_streams"]
 

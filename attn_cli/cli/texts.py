@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 from attn_cli.cli import tables
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import COLUMNS, FORMATS, LONGEST, Format, Sentence
-from attn_cli.encoding import check_text, decode_text
 from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.system.encoding import check_text, decode_text
 
 __all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "sentences"]
 

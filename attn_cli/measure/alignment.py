@@ -1,23 +1,17 @@
-"""Word alignments: which source word each target word looks at most, and how right that is."""
+"""Which heads of an encoder-decoder pair the words of its two sides, and the map of those that do it best."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 
 import numpy as np
 
-from attn_cli.errors import InputError
-from attn_cli.shapes import Float, Int
+from attn_cli.data.plan import Plan, listed, name_head
+from attn_cli.data.shapes import Float, Int
+from attn_cli.data.stream import Block
+from attn_cli.measure.maps import MeanMap
 
-__all__ = ["Gold", "Links", "MutualWeight", "Numbered", "Score", "parse_gold", "parse_naacl", "strongest"]
-
-Links = frozenset[tuple[int, int]]
-"""(source word, target word), both counted from 0."""
-
-LINK = re.compile(r"(\d+)([-pP?])(\d+)(?::\d*\.?\d+(?:[eE][-+]?\d+)?)?", re.ASCII)
-NAACL = re.compile(r"(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+\d*\.?\d+(?:[eE][-+]?\d+)?)?", re.ASCII)
+__all__ = ["AlignmentMap", "MutualWeight", "strongest"]
 
 
 def strongest(weights: Float[np.ndarray, "target source"]) -> Int[np.ndarray, "target"]:
@@ -68,133 +62,108 @@ class MutualWeight:
         return float(np.concatenate(self._weights)[mutual].sum(dtype=np.float64) / self._targets)
 
 
-@dataclass(frozen=True)
-class Gold:
-    """What people have linked in one pair of sentences."""
+class AlignmentMap:
+    """A collector of one map: of the heads selected, or of those that align best.
 
-    sure: Links
-    possible: Links
-    """Those that may be linked; the sure ones among them."""
-
-
-def parse_gold(text: str, *, one_based: bool = False) -> Gold:
-    """Links as people write them: `0-0 1-2` sure, `3p3` (or `3?3`) possible; source first. Scores (`0-0:0.9`) are read
-    over.
+    Those are the heads that the model declares (`ModelInfo.alignment`); where it declares none, the head with the
+    largest `MutualWeight` on this text, special tokens aside.
 
     Args:
-        text: the links of one sentence.
-        one_based: words count from 1, not from 0.
-
-    Raises:
-        InputError: it is written in another way.
-    """
-    sure, possible = set(), set()
-    base = int(one_based)
-    for part in text.split():
-        match = LINK.fullmatch(part)
-        if match is None:
-            raise InputError(f"{part!r} is not a link", "Write sure links like 0-1 and possible ones like 0p1")
-        link = (int(match[1]) - base, int(match[3]) - base)
-        if min(link) < 0:
-            raise InputError(f"{part!r} links word 0, and words count from 1", "Leave --one-based out")
-        possible.add(link)
-        if match[2] == "-":
-            sure.add(link)
-    return Gold(frozenset(sure), frozenset(possible))
-
-
-@dataclass(frozen=True)
-class Numbered:
-    """Links that name their sentence."""
-
-    gold: Mapping[int, Gold]
-    """Of each sentence that has any, counted from 0."""
-    unlinked: int
-    """Lines that say of a word that it has no link (NAACL's word 0)."""
-
-
-def parse_naacl(lines: Iterable[tuple[str, str]]) -> Numbered | None:
-    """Links of many sentences, each as `sentence source target [S|P] [confidence]`, counted from 1 (Mihalcea and
-    Pedersen 2003, "An Evaluation Exercise for Word Alignment", section 3); sure where nothing is said.
-
-    Args:
-        lines: each with where it stands.
-
-    Returns:
-        None where a line is written in another way.
-
-    Raises:
-        InputError: a sentence is number 0.
-    """
-    sure: dict[int, set[tuple[int, int]]] = {}
-    possible: dict[int, set[tuple[int, int]]] = {}
-    unlinked = 0
-    for text, where in lines:
-        if not text.strip():
-            continue
-        match = NAACL.fullmatch(text.strip())
-        if match is None:
-            return None
-        sentence, source, target = (int(match[group]) for group in (1, 2, 3))
-        if not sentence:
-            raise InputError(f"{where} is of sentence 0", "Count sentences from 1, as words")
-        if not (source and target):
-            unlinked += 1
-            continue
-        possible.setdefault(sentence, set()).add((source - 1, target - 1))
-        if match[4] != "P":
-            sure.setdefault(sentence, set()).add((source - 1, target - 1))
-    if not possible:
-        return None
-    return Numbered(
-        {one - 1: Gold(frozenset(sure.get(one, ())), frozenset(links)) for one, links in possible.items()}, unlinked
-    )
-
-
-@dataclass(frozen=True)
-class Score:
-    """Links found, held against gold (Och and Ney 2003, "A Systematic Comparison of Various Statistical Alignment
-    Models", section 2.2); add the scores of sentences to get that of them all.
+        plan: what to look at.
+        empty: makes a collector of the mean map of some layers, in the plan's units.
     """
 
-    found: int
-    """|A|: links found."""
-    found_possible: int
-    """|A ∩ P|."""
-    found_sure: int
-    """|A ∩ S|."""
-    sure: int
-    """|S|."""
+    def __init__(self, plan: Plan, empty: Callable[[Collection[int]], MeanMap]) -> None:
+        self._plan, self._empty = plan, empty
+        declared = plan.source.model.alignment
+        selected = plan.selection.layer is not None or plan.selection.head is not None
+        self._heads = plan.heads
+        self._why = ""
+        if not selected and declared is not None:
+            self._heads = {declared.layer: declared.heads}
+            # All heads of the layer are in it, also those that are not declared.
+            self._why = "" if plan.selection.joint else declared.how
+            if declared.rows != plan.rows:
+                self._why += f" They align at {declared.rows} rows, and these are {plan.rows} rows."
+        self._searches = not selected and declared is None
+        self.map = empty(list(self._heads))
+        """What was collected."""
+        self._layer: dict[int, tuple[MeanMap, MutualWeight]] = {}
+        """head -> what is shown of it, and how far it pairs words, while its layer passes."""
+        self._words = (
+            np.flatnonzero(~np.asarray(plan.queries.special, np.bool_)),
+            np.flatnonzero(~np.asarray(plan.keys.special, np.bool_)),
+        )
+        self._found: tuple[float, int, int] | None = None
+        """Mutual weight, layer and head of the best so far."""
 
-    @classmethod
-    def of(cls, links: Iterable[tuple[int, int]], gold: Gold) -> Score:
-        """Score one sentence."""
-        found = frozenset(links)
-        return cls(len(found), len(found & gold.possible), len(found & gold.sure), len(gold.sure))
+    @property
+    def bytes_needed(self) -> int:
+        """Memory that it takes, in bytes."""
+        if not self._searches:
+            return self.map.bytes_needed
+        one = self._empty([0])  # of one layer
+        return one.bytes_needed + max(map(len, self._heads.values()), default=0) * one.bytes_kept
 
-    def __add__(self, other: Score) -> Score:
-        return Score(
-            self.found + other.found,
-            self.found_possible + other.found_possible,
-            self.found_sure + other.found_sure,
-            self.sure + other.sure,
+    def __call__(self, block: Block) -> None:
+        if self._searches:
+            self._search(block)
+        elif block.layer in self._heads:
+            self.map(block.take(self._heads[block.layer]))
+
+    def _search(self, block: Block) -> None:
+        """Look at one head after another, and keep the map of the best."""
+        if block.start == 0:
+            self._layer = {
+                head: (self._empty([block.layer]), MutualWeight(len(self._words[1]))) for head in block.heads
+            }
+        stop = block.start + block.visible.shape[0]
+        first, last = np.searchsorted(self._words[0], [block.start, stop])
+        rows = self._words[0][first:last] - block.start
+        keys = self._words[1][self._words[1] < block.weights.shape[2]]
+        for index, (head, (shown, mutual)) in enumerate(self._layer.items()):
+            shown(block.take((head,)))
+            weights = np.zeros((len(rows), len(self._words[1])), np.float32)
+            weights[:, : len(keys)] = block.weights[index][np.ix_(rows, keys)]
+            mutual.add(weights)
+        if stop < len(self._plan.queries):
+            return
+        for head, (shown, mutual) in self._layer.items():
+            if self._found is None or mutual.result > self._found[0]:
+                self._found, self.map = (mutual.result, block.layer, head), shown
+
+    @property
+    def title(self) -> str:
+        """Whose map it is, and which step a word's row is."""
+        return f"{self._what(self._plan.selection.noun)}, {self._plan.rows} rows"
+
+    @property
+    def reason(self) -> str:
+        """Why it is of these heads."""
+        if self._found is None:
+            return self._why
+        score, layer, head = self._found
+        if self._plan.selection.joint:
+            return (
+                f"Of all {self._plan.head_count} layers, {layer} comes nearest to pairing words one to one "
+                f"(mutual weight {score:.2f})."
+            )
+        return (
+            f"This model does not say which of its heads align words. Of all {self._plan.head_count}, "
+            f"{name_head(layer, head)} comes nearest to pairing them one to one (mutual weight {score:.2f})."
         )
 
-    @property
-    def error_rate(self) -> float:
-        """Alignment error rate, 1 - (|A ∩ S| + |A ∩ P|) / (|A| + |S|): 0 is best, not-a-number without any links."""
-        return 1 - _ratio(self.found_sure + self.found_possible, self.found + self.sure)
-
-    @property
-    def precision(self) -> float:
-        """|A ∩ P| / |A|: the share of links found that may be."""
-        return _ratio(self.found_possible, self.found)
-
-    @property
-    def recall(self) -> float:
-        """|A ∩ S| / |S|: the share of sure links that were found."""
-        return _ratio(self.found_sure, self.sure)
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+    def _what(self, measure: str) -> str:
+        """Whose weights these are."""
+        if self._plan.selection.joint:
+            layers = list(self._heads) if self._found is None else [self._found[1]]
+            return f"{measure.capitalize()} to layer{'s' if len(layers) > 1 else ''} {listed(layers)}"
+        if self._found is not None:
+            return f"{measure.capitalize()}s of head {name_head(*self._found[1:])}"
+        count = sum(map(len, self._heads.values()))
+        if count == 1:
+            ((layer, (head,)),) = self._heads.items()
+            return f"{measure.capitalize()}s of head {name_head(layer, head)}"
+        return (
+            f"Mean {measure} of {count} heads, layer{'s' if len(self._heads) > 1 else ''} {listed(list(self._heads))}"
+        )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attn_cli.shapes import Float, Int
+from attn_cli.data.shapes import Float, Int
 
 __all__ = ["flows"]
 

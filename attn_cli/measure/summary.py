@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attn_cli.blocks import Block, each_head
-from attn_cli.selection import Kind
-from attn_cli.shapes import Bool, Float, Int
-from attn_cli.words import Units
+from attn_cli.data.selection import Kind
+from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.data.stream import Block, each_head
+from attn_cli.data.text import Units
 
 __all__ = ["HeadSummary", "Link", "Summarize", "entropy"]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from attn_cli.blocks import ModelInfo, Source
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.stream import Source
 from attn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -198,8 +199,8 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
 
         return load_toy(folder, options)
 
-    from attn_cli.models.files import find
-    from attn_cli.silence import mute_logs
+    from attn_cli.models.hf.checkpoint import find
+    from attn_cli.system.silence import mute_logs
 
     mute_logs()
     checkpoint = find(name, options)  # most faults are found here, before anything heavy is imported
@@ -214,7 +215,7 @@ def _pretrained() -> ModuleType:
     looks through them all again and again while they are made, and once more at exit: a third of a short run's time.
     So it waits until they are there, and then leaves them out of its account.
     """
-    name = "attn_cli.models.pretrained"
+    name = "attn_cli.models.hf.model"
     if name not in sys.modules:
         collecting = gc.isenabled()
         gc.disable()

@@ -9,7 +9,7 @@ from typing import Any
 
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
-from attn_cli.models.files import Checkpoint, examine
+from attn_cli.models.hf.checkpoint import Checkpoint, examine
 from attn_cli.models.toy.folder import BUILT_IN, RECURRENT, ToyFolder, built_in
 from attn_cli.models.toy.recurrent import Shape as Recurrent
 

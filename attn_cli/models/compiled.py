@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from attn_cli.errors import AttnError, ModelError, is_panic, shortened
-from attn_cli.silence import compiled_unheard
+from attn_cli.system.silence import compiled_unheard
 
 __all__ = ["in_time", "library_fault", "library_told"]
 

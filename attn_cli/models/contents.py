@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attn_cli.errors import ModelError
-from attn_cli.memory import gigabytes
+from attn_cli.system.memory import gigabytes
 
 __all__ = ["AGAIN", "check_files", "read_json"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attn_cli.errors import UsageError
-from attn_cli.train.corpus import SpanLink
-from attn_cli.train.words import spans
+from attn_cli.grammar.words import spans
+from attn_cli.train.batches import SpanLink
 
 __all__ = ["align"]
 

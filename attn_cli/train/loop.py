@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from attn_cli.train.corpus import Batch
+from attn_cli.train.batches import Batch
 from attn_cli.train.objective import Guide, Learner, Losses, objective, quick_dropout, surprise
 
 __all__ = ["Schedule", "Trainer", "Weights"]

@@ -9,8 +9,9 @@ from itertools import islice
 import numpy as np
 from tokenizers import Tokenizer
 
-from attn_cli.train import grammar
-from attn_cli.train.corpus import Batch, Encoded, SpanLink, batches, encode, joined, spaced
+from attn_cli.grammar import sentences as grammar
+from attn_cli.grammar.words import spaced
+from attn_cli.train.batches import Batch, Encoded, SpanLink, batches, encode, joined
 
 __all__ = ["LONGEST_RUN", "Mixture"]
 

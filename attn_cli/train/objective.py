@@ -8,8 +8,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.models.toy.transformer import See
-from attn_cli.shapes import Bool, Float, Int
 
 __all__ = ["Guide", "Learner", "Losses", "objective", "quick_dropout", "surprise"]
 

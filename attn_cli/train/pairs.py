@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attn_cli.encoding import decode_text
 from attn_cli.errors import InputError
+from attn_cli.system.encoding import decode_text
 
 __all__ = ["Pair", "by_source", "read_pairs", "split"]
 

@@ -16,18 +16,18 @@ import torch
 from tokenizers import Tokenizer
 
 from attn_cli.errors import InputError, OutputError
+from attn_cli.grammar import sentences as grammar
+from attn_cli.measure.quality import Quality, judge
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
-from attn_cli.patience import patience
-from attn_cli.train import grammar
+from attn_cli.system.interrupt import patience
 from attn_cli.train.alignments import align
 from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName, builder, config, first_weights
-from attn_cli.train.corpus import Batch, SpanLink
+from attn_cli.train.batches import Batch, SpanLink
 from attn_cli.train.loop import Schedule, Trainer
 from attn_cli.train.mixture import Mixture
 from attn_cli.train.objective import Guide
 from attn_cli.train.pairs import Pair, by_source
-from attn_cli.train.quality import Quality, judge
 from attn_cli.train.saving import (
     damaged,
     has_checkpoint,

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save
 from tokenizers import Tokenizer
 
 from attn_cli.errors import InputError, OutputError
+from attn_cli.io.destination import check_folder
 from attn_cli.models.toy.folder import CONFIG, TOKENIZER, WEIGHTS, WORDS
-from attn_cli.render.files import check_folder
-from attn_cli.train.corpus import SpanLink
+from attn_cli.train.batches import SpanLink
 
 __all__ = [
     "damaged",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from attn_cli.train.words import ENDING
+from attn_cli.grammar.words import ENDING
 
 __all__ = ["END", "PAD", "train_tokenizer"]
 

@@ -12,8 +12,8 @@ import torch
 import transformers
 
 import attn_cli
-from attn_cli.shapes import Float
-from tests.cli.conftest import Run
+from attn_cli.data.shapes import Float
+from tests.conftest import Run
 from tests.models.folders import byte_level, made, save
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"

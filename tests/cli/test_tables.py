@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from attn_cli.cli.tables import Sentence, rows
 from attn_cli.cli.texts import count_lines, sentences
 from attn_cli.errors import InputError, UsageError
-from tests.cli.conftest import Run
+from tests.conftest import Run
 
 FOUND = [("The cat sat", "Le chat"), ("A dog", "Un chien")]
 """What each of the files below holds."""

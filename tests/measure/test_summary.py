@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attn_cli.blocks import Block, Token, Tokens, Word
+from attn_cli.data.selection import Kind
+from attn_cli.data.shapes import Float
+from attn_cli.data.stream import Block
+from attn_cli.data.text import Token, Tokens, Units, Word
 from attn_cli.measure.summary import HeadSummary, Link, Summarize, entropy
-from attn_cli.selection import Kind
-from attn_cli.shapes import Float
-from attn_cli.words import Units
 from tests.samples import encoder_record, random_map, softmax
 
 

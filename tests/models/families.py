@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from attn_cli.blocks import Block, Kind, Report, Request
-from attn_cli.models.capture import LOAD_WITH, stacks, stream
+from attn_cli.data.stream import Block, Kind, Report, Request
+from attn_cli.models.capture.stream import LOAD_WITH, stacks, stream
 
 SOURCE, TARGET, VOCABULARY = 13, 11, 97
 PADDING = dict.fromkeys(("input_ids", "attention_mask", "decoder_input_ids"), 0)

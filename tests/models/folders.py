@@ -14,10 +14,10 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from attn_cli.blocks import Block, Kind, Request, Source
+from attn_cli.data.stream import Block, Kind, Request, Source
 from attn_cli.models import LoadOptions, load
-from attn_cli.models.loading import quiet
-from attn_cli.models.pretrained import Pretrained
+from attn_cli.models.hf.loading import quiet
+from attn_cli.models.hf.model import Pretrained
 
 SENTENCES = (
     "The trophy didn't fit in the suitcase because it was too big.",

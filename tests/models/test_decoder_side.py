@@ -10,9 +10,9 @@ import pytest
 import torch
 import transformers
 
-from attn_cli.blocks import query_tokens
+from attn_cli.data.stream import query_tokens
 from attn_cli.errors import InputError, ModelError
-from attn_cli.models.pretrained import Pretrained
+from attn_cli.models.hf.model import Pretrained
 from tests.models import folders
 
 SIZES = {

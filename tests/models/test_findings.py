@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attn_cli.blocks import Block, Eat, Kind, ModelInfo, Report, Request, Token, Tokens
-from attn_cli.measure.diff import diff, divergence
-from attn_cli.measure.explain import explain
-from attn_cli.measure.find import find
-from attn_cli.measure.measured import Measured, with_residual
-from attn_cli.models.capture import stacks, stream
-from attn_cli.render.findings.explain import ExplainView
-from attn_cli.render.screen import Screen
-from attn_cli.selection import Selection
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.selection import Selection
+from attn_cli.data.stream import Block, Eat, Kind, Report, Request
+from attn_cli.data.text import Token, Tokens
+from attn_cli.draw.screen import Screen
+from attn_cli.measure.derived import Measured, with_residual
+from attn_cli.models.capture.stream import stacks, stream
+from attn_cli.questions.diff.measure import diff, divergence
+from attn_cli.questions.explain.draw import ExplainView
+from attn_cli.questions.explain.measure import explain
+from attn_cli.questions.find.measure import find
+from tests.drawings import shown
 from tests.models.families import FAMILIES, SOURCE, TARGET, build, inputs_of, reference
-from tests.render.drawings import shown
 
 TRIED = [
     *("bert", "modernbert", "gpt2", "gpt_neox", "llama", "mistral", "gemma2", "gpt_oss", "qwen3", "deepseek_v2"),

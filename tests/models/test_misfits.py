@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import transformers
 
-from attn_cli.blocks import Block, Request
+from attn_cli.data.stream import Block, Request
 from attn_cli.errors import ModelError
 from tests.models import folders
 

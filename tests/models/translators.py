@@ -18,7 +18,7 @@ import transformers
 from transformers import PreTrainedTokenizerBase
 
 from attn_cli.models import AS_IT_HAS_THEM, Languages
-from attn_cli.models.pretrained import Pretrained
+from attn_cli.models.hf.model import Pretrained
 from tests.models import folders
 
 ENGLISH_FRENCH = Languages("en", "fr")

@@ -15,13 +15,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attn_cli.errors import InputError, OutputError
+from attn_cli.grammar import sentences as grammar
+from attn_cli.measure.quality import Quality, judge
 from attn_cli.models import load
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
-from attn_cli.train import architectures, grammar, run
+from attn_cli.train import architectures, run
 from attn_cli.train.loop import Schedule
 from attn_cli.train.pairs import Pair, by_source, read_pairs, split
-from attn_cli.train.quality import Quality, judge
 from attn_cli.train.run import Progress, Settings, can_go_on, train
 from attn_cli.train.saving import known_words
 from tests.train.small import SMALL, small_architectures

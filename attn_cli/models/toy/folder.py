@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attn_cli.data.shapes import Float
 from attn_cli.errors import ModelError, quoted
 from attn_cli.models.compiled import library_told
 from attn_cli.models.contents import check_files, read_json
-from attn_cli.models.tokenizer_file import check_tokenizer_file
+from attn_cli.models.hf.tokenizer_file import check_tokenizer_file
 from attn_cli.models.toy import recurrent, transformer
-from attn_cli.models.toy.steps import Array
-from attn_cli.shapes import Float
+from attn_cli.models.toy.ops import Array
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attn_cli.blocks import Alignment, Block, Eat, Kind, ModelInfo, Report, Request, Stack, Steps, Tokens, side_by_side
-from attn_cli.encoding import check_text
+from attn_cli.data.model import Alignment, ModelInfo, Stack
+from attn_cli.data.shapes import Float
+from attn_cli.data.stream import Block, Eat, Kind, Report, Request, Steps, side_by_side
+from attn_cli.data.text import Tokens, written_offsets
 from attn_cli.errors import InputError, ModelError, UsageError, counted, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
 from attn_cli.models.compiled import in_time, library_told
-from attn_cli.models.pieces import Pieces, wordlike
+from attn_cli.models.encoding import Pieces, wordlike
 from attn_cli.models.toy import recurrent
 from attn_cli.models.toy.folder import ToyFolder, build
+from attn_cli.models.toy.ops import normalize, weighted_sum
 from attn_cli.models.toy.search import END, PAD, search
-from attn_cli.models.toy.steps import normalize, weighted_sum
 from attn_cli.models.toy.transformer import Transformer
-from attn_cli.shapes import Float
-from attn_cli.words import written_offsets
+from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -393,7 +394,7 @@ class Prepared:
         output = None
         if request.verify and isinstance(self.network, Transformer) and states is not None:
             # Imported late, since it brings torch and transformers.
-            from attn_cli.models.marian import check_output
+            from attn_cli.models.hf.marian import check_output
 
             output = check_output(self.folder, self.ids, self.read, states)
         return Report(largest if request.verify else None, self.notes, output)

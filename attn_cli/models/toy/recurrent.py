@@ -12,18 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from attn_cli.models.toy.steps import (
-    Array,
-    hide,
-    linear,
-    namespace,
-    normalize,
-    score,
-    sigmoid,
-    weighted_sum,
-)
+from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.models.toy.ops import Array, hide, linear, namespace, normalize, score, sigmoid, weighted_sum
 from attn_cli.models.toy.transformer import See
-from attn_cli.shapes import Bool, Float, Int
 
 __all__ = ["Memory", "Recurrent", "Shape", "gated_unit", "read", "weight_shapes", "write"]
 

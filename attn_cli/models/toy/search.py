@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.errors import NOT_NUMBERS, ModelError
-from attn_cli.shapes import Bool, Float, Int
 
 __all__ = ["END", "PAD", "Writer", "search"]
 

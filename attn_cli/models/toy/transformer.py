@@ -13,18 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from attn_cli.models.toy.steps import (
-    Array,
-    hide,
-    layer_norm,
-    linear,
-    namespace,
-    normalize,
-    score,
-    sigmoid,
-    weighted_sum,
-)
-from attn_cli.shapes import Bool, Float, Int
+from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.models.toy.ops import Array, hide, layer_norm, linear, namespace, normalize, score, sigmoid, weighted_sum
 
 __all__ = ["KeysValues", "See", "Shape", "Transformer", "positions", "weight_shapes"]
 

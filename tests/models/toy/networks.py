@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from attn_cli.data.shapes import Float
 from attn_cli.models.toy import recurrent, transformer
 from attn_cli.models.toy.folder import Shape, build, weight_shapes
-from attn_cli.shapes import Float
 
 __all__ = ["RNN", "RNN_ATTENTION", "TRANSFORMER", "network", "random_weights"]
 

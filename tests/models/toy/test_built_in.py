@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from attn_cli import load
+from attn_cli.data.record import AttentionMap, Record
 from attn_cli.models import Decoding
 from attn_cli.models import load as load_model
 from attn_cli.models.toy.folder import BUILT_IN, built_in
-from attn_cli.record import AttentionMap, Record
 
 SENTENCES = [
     "The cat sat on the mat.",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from attn_cli.blocks import Block, Report, Request
+from attn_cli.data.stream import Block, Report, Request
 from attn_cli.errors import InputError, ModelError, UsageError
 from attn_cli.models import Decoding, Languages, LoadOptions, Translation, load
 from attn_cli.models.toy.folder import ToyFolder, find
@@ -197,7 +197,7 @@ def test_translations_and_texts_give_the_same_rows(tmp_path: Path) -> None:
 def test_a_damaged_folder_says_which_part(tmp_path: Path, part: str) -> None:
     folder = Path(toy_folder(tmp_path / "rnn", RNN))
     (folder / part).write_bytes(b'{"model_type": "attn-recurrent"' if part == "config.json" else b"{")
-    said = "^config.json of .* is not JSON" if part == "config.json" else f"damaged {part}"
+    said = f"^{part} of .* is not JSON" if part.endswith(".json") else f"damaged {part}"
     with pytest.raises(ModelError, match=said):
         load(str(folder))
     if part != "config.json":

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from attn_cli.models.toy.folder import Shape
+from attn_cli.models.toy.ops import Array
 from attn_cli.models.toy.recurrent import Recurrent, gated_unit
 from attn_cli.models.toy.search import PAD
-from attn_cli.models.toy.steps import Array
 from tests.models.toy.networks import RNN, RNN_ATTENTION, network, random_weights
 
 SOURCE = np.asarray([[5, 9, 2, 17, 30, 4, 1], [8, 3, 11, 1, 0, 0, 0]])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from attn_cli.models.toy.steps import hide, layer_norm, linear, namespace, normalize, score, sigmoid, weighted_sum
+from attn_cli.models.toy.ops import hide, layer_norm, linear, namespace, normalize, score, sigmoid, weighted_sum
 
 
 def test_the_scores_of_the_lesson_become_its_weights() -> None:

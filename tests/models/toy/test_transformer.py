@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import MarianConfig, MarianMTModel
 
+from attn_cli.data.shapes import Float
 from attn_cli.models.toy.folder import marian_config
 from attn_cli.models.toy.search import END, PAD, search
 from attn_cli.models.toy.transformer import Transformer, positions
-from attn_cli.shapes import Float
 from tests.models.toy.networks import TRANSFORMER, network, random_weights
 
 SOURCE = np.asarray([[5, 9, 2, 17, 30, 4, 1], [8, 3, 11, 1, 0, 0, 0]])

@@ -1,0 +1,163 @@
+"""From what a command was given to what it shows: texts to a model, or saved records, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attn_cli.cli import texts
+from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.options import ModelOptions, TextOptions
+from attn_cli.cli.texts import Sentence
+from attn_cli.data.selection import Selection
+from attn_cli.errors import AttnError, UsageError
+from attn_cli.system.encoding import check_text
+
+if TYPE_CHECKING:
+    from attn_cli.answer import Shown
+    from attn_cli.cli.outputs import Output
+    from attn_cli.data.record import Record
+    from attn_cli.data.stream import Source
+    from attn_cli.models import Model
+
+__all__ = ["Given", "given", "names_record", "prepared", "saved_with"]
+
+RECORDS = (".json", ".jsonl", ".npz")
+"""What the names of files end in that hold records."""
+DEVICES = ("/dev/fd/", "/proc/self/fd/")
+
+
+def names_record(text: str | None) -> bool:
+    """Whether a text is no text, but names a file with a record, or a shell's `<(attn …)`."""
+    if text is None:
+        return False
+    return text.startswith(DEVICES) or (text.endswith(RECORDS) and (len(text.split()) == 1 or Path(text).exists()))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command was given to look at."""
+
+    sentences: Iterator[Sentence]
+    record: Path | None
+    """A file of records, instead of sentences."""
+    pair: str | None
+    reading: TextOptions
+    model: ModelOptions
+    wanted: Selection | None = None
+    """What is asked of a text; where that is attention of the decoder's side, it is translated first."""
+
+    def each(self, out: Output, show: Callable[[Source, Selection], Shown]) -> Iterator[Shown]:
+        """What is shown of each text or record, as they come.
+
+        Args:
+            out: where it goes.
+            show: looks at one, given the selection to start from.
+
+        Raises:
+            AttnError: one of them cannot be looked at, and which.
+        """
+        if self.record is not None:
+            from attn_cli.io.read import read_records
+
+            for record in out.as_many_as_fit(read_records(self.record)):
+                yield show(record, saved_with(record))
+            return
+
+        from attn_cli.cli.outputs import working
+
+        model = None
+        for sentence in out.as_many_as_fit(self.sentences):
+            model = model or loaded(self.model)
+            try:
+                with working("Running", self.model.model):
+                    shown = show(self.prepared(model, sentence), Selection())
+            except AttnError as error:
+                raise texts.located(error, sentence.where) from error
+            yield shown
+
+    def prepared(self, model: Model, sentence: Sentence) -> Source:
+        """A sentence, given to a model; with its translation, where that is asked for.
+
+        Raises:
+            AttnError: the model cannot read it, or cannot translate it.
+        """
+        return prepared(model, sentence, self.reading, self.pair, self.wanted)
+
+
+def prepared(
+    model: Model,
+    sentence: Sentence,
+    reading: TextOptions,
+    pair: str | None = None,
+    wanted: Selection | None = None,
+) -> Source:
+    """A sentence, given to a model.
+
+    Raises:
+        AttnError: the model cannot read it, or cannot translate it.
+    """
+    from attn_cli.models import Languages
+    from attn_cli.models.prepare import read
+
+    beside, target = sentence.pair, sentence.target
+    if sentence.column and model.info.one_sided:
+        beside, target = target, None
+    if beside is not None and pair is not None:
+        raise UsageError("The file has a column of second texts, so --pair cannot go with it", "Give one of them")
+    return read(
+        model,
+        sentence.text,
+        pair=pair if beside is None else beside,
+        target=target,
+        languages=Languages(reading.source_language, reading.target_language),
+        truncate=reading.truncate,
+        wanted=wanted,
+    )
+
+
+def given(
+    text: str | None,
+    reading: TextOptions,
+    model: ModelOptions,
+    *,
+    pair: str | None = None,
+    records: bool = True,
+    wanted: Selection | None = None,
+) -> Given:
+    """What to look at; nothing heavy is imported to find a fault of the command line.
+
+    Args:
+        text: the argument: a sentence, `-`, or with `records` the name of a file of records.
+        reading: how to read it.
+        model: which model.
+        pair: a second segment.
+        records: the text may name one.
+        wanted: what is asked of a text; where that is attention of the decoder's side, it is translated first.
+
+    Raises:
+        UsageError: there is no text, two sources of it, or no model.
+        InputError: it cannot be used.
+    """
+    if pair is not None:
+        check_text(pair, "The text of --pair")
+    if records and text is not None and reading.file is None and names_record(text):
+        return Given(iter(()), Path(text), pair, reading, model, wanted)
+    sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column)
+    check_named(model)
+    return Given(sentences, None, pair, reading, model, wanted)
+
+
+def saved_with(record: Record) -> Selection:
+    """What a record was saved with, as far as it says which heads to look at, and in which units."""
+    default = Selection()
+    return replace(
+        record.selection,
+        view=default.view,
+        query=default.query,
+        measure=default.measure if record.selection.scores else record.selection.measure,
+        sort=default.sort,
+        translation=default.translation,
+    )

@@ -1,0 +1,175 @@
+"""What was seen, to wherever it should go: drawings or JSON on stdout, and a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TypeVar
+
+from rich.console import Console
+from rich.text import Text
+
+from attn_cli.answer import Shown
+from attn_cli.cli.options import DisplayOptions, OutputOptions
+from attn_cli.cli.save import Saver, page, titled
+from attn_cli.cli.streams import say
+from attn_cli.draw.labels import clean, fit, width
+from attn_cli.draw.screen import Screen, console, probe
+from attn_cli.io.destination import Destination, destination
+
+__all__ = ["Notes", "Output", "watched", "working"]
+
+Item = TypeVar("Item")
+
+LONG = 1.0
+"""Seconds after which a bar says how far it is."""
+
+
+def working(task: str, name: str) -> AbstractContextManager[object]:
+    """A spinner on stderr, with the task and whose it is on one line; nothing where nobody watches."""
+    talk = Console(stderr=True)
+    if not talk.is_terminal:
+        return nullcontext()
+    room = max(talk.width - len(task) - len("⠋ ") - 2, 1)
+    shown = fit(name, min(width(clean(name)), room), keep="end")
+    return talk.status(Text(f"{task} {shown}", no_wrap=True), spinner="dots")
+
+
+class Notes:
+    """What a reader must know, on stderr; the same thing once, however many sentences it is true of."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, notes: Iterable[str]) -> None:
+        """Say what has not been said."""
+        for note in notes:
+            if note not in self._said:
+                self._said.add(note)
+                say(f"note: {note}")
+
+
+def watched(items: Iterable[Item], task: str, total: int | None) -> Iterator[Item]:
+    """The same items, with a bar on stderr once it has taken a second; none where nobody watches or they are shown.
+
+    Args:
+        items: what takes long to come.
+        task: what is done.
+        total: how many there will be, if that is known.
+    """
+    talk = Console(stderr=True)
+    if not talk.is_terminal or sys.stdout.isatty():
+        yield from items
+        return
+    # Imported late: it takes a fifth of the time that a short text needs in all.
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=talk,
+        transient=True,
+    )
+    row = bar.add_task(task, total=total)
+    start = time.monotonic()
+    try:
+        for item in items:
+            bar.advance(row)
+            if not bar.live.is_started and time.monotonic() - start > LONG:
+                bar.start()
+            yield item
+    finally:
+        bar.stop()
+
+
+class Output:
+    """Where results go.
+
+    Args:
+        display: how to draw them.
+        options: where else they go.
+        maps: they hold maps, as records do and findings do not.
+
+    Raises:
+        OutputError: the file to save cannot be written; found here, before any model is loaded.
+    """
+
+    def __init__(self, display: DisplayOptions, options: OutputOptions, *, maps: bool = True) -> None:
+        theme = None if display.theme == "auto" else display.theme
+        found = probe(sys.stdout, os.environ, color=display.color, theme=theme)
+        self.screen = found if display.width is None else replace(found, width=display.width)
+        self.json = options.json
+        self._notes = Notes()
+        self.destination: Destination | None = (
+            None if options.save is None else destination(options.save, force=options.force, maps=maps)
+        )
+
+    @property
+    def keeps(self) -> bool:
+        """Whether something written needs the maps themselves."""
+        return self.json or (self.destination is not None and self.destination.holds_maps)
+
+    @property
+    def screens(self) -> tuple[Screen, ...]:
+        """All that anything is drawn on."""
+        drawn = () if self.json else (self.screen,)
+        if self.destination is None or self.destination.holds_maps:
+            return drawn
+        return (*drawn, page(self.destination, self.screen))
+
+    def as_many_as_fit(self, inputs: Iterable[Item]) -> Iterator[Item]:
+        """What there is to look at. A file for one sentence waits for the second before the first is looked at.
+
+        Raises:
+            OutputError: there is a second.
+        """
+        rest = iter(inputs)
+        if self.destination is not None and self.destination.single:
+            first = list(islice(rest, 2))
+            self.destination.check_count(len(first))
+            rest = iter(first)
+        yield from rest
+
+    def write(self, looks: Iterable[Shown]) -> None:
+        """Show each as it comes, and save them all.
+
+        Raises:
+            OutputError: the file could not be written; what stood there before still does.
+        """
+        with ExitStack() as stack:
+            saver = None
+            for number, (shown, title) in enumerate(self._titled(looks)):
+                if self.destination is not None:
+                    if saver is None:
+                        saver = stack.enter_context(Saver.open(self.destination, self.screen, several=bool(title)))
+                    saver.add(shown, title)
+                self._show(shown, title, number)
+        if self.destination is not None and saver is not None:
+            self._notes(self.destination.notes)
+            say(f"saved {self.destination.path}")
+
+    def _titled(self, looks: Iterable[Shown]) -> Iterator[tuple[Shown, str]]:
+        """Give each a title where there are several."""
+        rest = iter(looks)
+        first = list(islice(rest, 1))
+        # JSON goes out at once, drawings wait for a second sentence to know whether they need titles.
+        second = [] if self.json else list(islice(rest, 1))
+        for number, shown in enumerate(chain(first, second, rest), start=1):
+            yield shown, f"{number}  {shown.title}" if second else ""
+
+    def _show(self, shown: Shown, title: str, number: int) -> None:
+        self._notes(shown.notes)
+        if self.json:
+            sys.stdout.buffer.write(shown.data())
+        else:
+            if number:
+                sys.stdout.write("\n")
+            console(self.screen, sys.stdout).print(titled(shown, title, self.screen), end="")
+        sys.stdout.flush()

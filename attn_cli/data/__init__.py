@@ -1,0 +1,1 @@
+"""What everything else speaks of: texts, selections, blocks of attention, records. Plain, frozen, NumPy only."""

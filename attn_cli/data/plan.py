@@ -1,0 +1,275 @@
+"""What a user asked for, found in a model and a text: layers, heads, units and positions, or an error listing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from attn_cli.data.model import ModelInfo, Stack
+from attn_cli.data.naming import TEXT, choose_units
+from attn_cli.data.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
+from attn_cli.data.stream import Request, Source, key_tokens, query_tokens
+from attn_cli.data.text import Units
+from attn_cli.errors import InputError, ModelError, SelectionError, quoted, shortened
+
+__all__ = ["Plan", "choose_heads", "choose_kind", "choose_rows", "listed", "make_plan", "name_head"]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a view of one text needs to know."""
+
+    source: Source
+    selection: Selection
+    kind: Kind
+    heads: Mapping[int, tuple[int, ...]]
+    """layer -> heads."""
+    queries: Units
+    """The rows."""
+    keys: Units
+    """The columns."""
+    chosen: tuple[int, ...] | None
+    """The rows that `--query` names; None for all."""
+    rows: Rows = "input"
+    """Whether a row of cross-attention belongs to the token that its step outputs, or to the one that it reads."""
+
+    @property
+    def head_count(self) -> int:
+        """How many heads are selected."""
+        return sum(len(heads) for heads in self.heads.values())
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Token positions of the rows needed."""
+        if self.chosen is None:
+            return tuple(range(self.queries.tokens))
+        return tuple(token for unit in self.chosen for token in self.queries.token_positions(unit))
+
+    def choose_queries(self, query: str) -> tuple[range, ...]:
+        """The rows that a user means, as `choose_units` finds them; of a plan without joined units.
+
+        Raises:
+            SelectionError: there is no such word or position.
+        """
+        return choose_units(self.queries, query, "the target, whose words are the rows" if self._crosses else TEXT)
+
+    def choose_keys(self, query: str) -> tuple[range, ...]:
+        """The columns that a user means; of a plan without joined units.
+
+        Raises:
+            SelectionError: there is no such word or position.
+        """
+        return choose_units(self.keys, query, "the source, whose words are the columns" if self._crosses else TEXT)
+
+    def joined(self, queries: Iterable[range], keys: Iterable[range] = ()) -> Plan:
+        """The same with runs of rows averaged and runs of columns summed; where both are one text's, in both.
+
+        Raises:
+            SelectionError: two have a unit in common, or what is shown are scores, which have no mean and no sum.
+        """
+        rows, columns = tuple(queries), tuple(keys)
+        if not self._crosses:
+            rows = columns = rows + columns
+        if all(len(span) == 1 for span in (*rows, *columns)):
+            return self
+        units = _joined(self.queries, rows, self.selection), _joined(self.keys, columns, self.selection)
+        return replace(self, queries=units[0], keys=units[1])
+
+    @property
+    def _crosses(self) -> bool:
+        return self.kind == "cross"
+
+    def request(self, *, verify: bool = False) -> Request:
+        """What to ask the source for."""
+        return Request(
+            heads={self.kind: self.heads},
+            queries={} if self.chosen is None else {self.kind: self.positions},
+            scores=self.selection.scores,
+            verify=verify,
+        )
+
+
+def make_plan(source: Source, selection: Selection) -> Plan:
+    """Find in this model and text what the user asked for.
+
+    Raises:
+        SelectionError: a kind, layer, head or word is not there; what is there is listed.
+        InputError: hiding special tokens or the first leaves nothing to show.
+        ModelError: the model has no attention, and more is asked for than what it wrote.
+    """
+    if not source.model.stacks:
+        return _plan_without_attention(source, selection)
+    kind = choose_kind(source.model.stacks, selection.kind, has_target=source.target is not None)
+    heads = choose_heads(source.model.stacks[kind], selection.layer, selection.head)
+    side = choose_rows(source.model, selection.rows, kind)
+    rows, columns = query_tokens(source, kind, side), key_tokens(source, kind)
+    keys = Units.of(columns, selection.unit, special=selection.special, sink=selection.sink)
+    # In cross-attention the sink is on the other side, and the decoder's first token is a row like any other.
+    queries = Units.of(rows, selection.unit, special=selection.special, sink=selection.sink or kind == "cross")
+    if not len(queries) or not len(keys):
+        raise InputError("Nothing is left to show", "Leave out --no-special or --no-sink")
+    plan = Plan(source, selection, kind, heads, queries, keys, None, side)
+    if selection.query is None:
+        return plan
+    chosen = plan.choose_queries(selection.query)
+    plan = plan.joined(chosen)
+    return replace(plan, chosen=tuple(plan.queries.positions.index(span.start) for span in chosen))
+
+
+def _joined(units: Units, spans: Iterable[range], selection: Selection) -> Units:
+    """The units with each of these as one.
+
+    Raises:
+        SelectionError: two have a unit in common, or there are scores.
+    """
+    ordered = sorted(set(spans), key=lambda span: (span.start, span.stop))
+    for one, other in pairwise(ordered):
+        if one.stop > other.start:
+            raise SelectionError(
+                f"{quoted(units.text_of(one))} and {quoted(units.text_of(other))} have a {units.unit} in common",
+                "Name them one at a time",
+            )
+    long = [span for span in ordered if len(span) > 1]
+    if long and selection.scores:
+        made = ", ".join(dict.fromkeys(map(shortened, units.labels[long[0].start : long[0].stop])))
+        raise SelectionError(
+            f"{quoted(units.text_of(long[0]))} is made of several pieces here, which have no single score",
+            f"Name one of them ({made}), or choose another measure",
+        )
+    return units.joined(long)
+
+
+def _plan_without_attention(source: Source, selection: Selection) -> Plan:
+    asked = (selection.kind, selection.layer, selection.head, selection.query)
+    if not selection.translation or selection.view != "heads" or any(one is not None for one in asked):
+        raise ModelError(source.model.without_attention, "Name another model with --model")
+    rows = choose_rows(source.model, selection.rows)
+    queries, keys = (Units.of(side, selection.unit) for side in (query_tokens(source, "cross", rows), source.source))
+    return Plan(source, selection, "cross", {}, queries, keys, None, rows)
+
+
+def name_head(layer: int, head: int) -> str:
+    """`2.5`: layer and head, both counted from 0."""
+    return f"{layer}.{head}"
+
+
+def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: bool) -> Kind:
+    """The kind asked for, or the one that says most about the text given.
+
+    Raises:
+        SelectionError: the model has no attention of that kind.
+    """
+    if kind is None:
+        return "cross" if has_target and "cross" in stacks else next(k for k in KINDS if k in stacks)
+    if kind not in stacks:
+        raise SelectionError(f"This model has no {kind} attention", f"It has {_listed(stacks)}")
+    return kind
+
+
+def choose_rows(model: ModelInfo, rows: Rows | None, kind: Kind = "cross") -> Rows:
+    """Which step a word's row of cross-attention is: as asked for, else as the model declares, else the input's.
+
+    In Transformers whose heads nobody has trained to align, a word aligns far better at the step that reads it (Chen et
+    al. 2020, "Accurate Word Alignment Induction from Neural Machine Translation").
+
+    Raises:
+        SelectionError: output rows are asked for where rows and columns are the same tokens.
+    """
+    if kind != "cross":
+        if rows == "output":
+            raise SelectionError(
+                f"--rows output goes with cross attention, and this is {kind} attention",
+                "Leave --rows out: rows and columns are the same tokens here",
+            )
+        return "input"
+    return rows or (model.alignment.rows if model.alignment is not None else "input")
+
+
+def choose_heads(stack: Stack, layer: str | None, head: str | None) -> dict[int, tuple[int, ...]]:
+    """Heads by layer, in the model's own order.
+
+    Raises:
+        SelectionError: a layer or head is not there.
+    """
+    places = None if head is None else parse_heads(head)
+    if places is not None:
+        chosen: dict[int, set[int]] = {}
+        for place_layer, place_head in places:
+            number = _layer(stack, place_layer)
+            chosen.setdefault(number, set()).add(_head(stack, number, place_head))
+        return {number: tuple(sorted(chosen[number])) for number in sorted(chosen)}
+    layers: Iterable[int] = stack.heads
+    if layer is not None:
+        layers = sorted({number for part in parse_numbers(layer, "--layer") for number in _span(part, stack)})
+    if head is None:
+        return {number: tuple(range(stack.heads[number])) for number in layers}
+    heads = parse_numbers(head, "--head")
+    return {
+        number: tuple(sorted({one for ends in heads for one in _head_span(ends, stack, number)})) for number in layers
+    }
+
+
+def _head_span(ends: tuple[int, int], stack: Stack, layer: int) -> range:
+    first, last = (_head(stack, layer, head) for head in ends)
+    if first > last:
+        raise SelectionError(f"Heads {ends[0]}-{ends[1]} run backwards", "Write the smaller number first")
+    return range(first, last + 1)
+
+
+def _span(ends: tuple[int, int], stack: Stack) -> list[int]:
+    first, last = (number + stack.layers if number < 0 else number for number in ends)
+    if first > last:
+        raise SelectionError(f"Layers {ends[0]}-{ends[1]} run backwards", "Write the smaller number first")
+    if first == last:
+        return [_layer(stack, ends[0])]
+    for number in (ends[0], ends[1]):
+        _inside(stack, number)
+    # A range may run over layers without attention; a layer named alone may not be one, nor may a whole range.
+    found = [number for number in range(first, last + 1) if number in stack.heads]
+    return found or [_layer(stack, first)]
+
+
+def _inside(stack: Stack, layer: int) -> int:
+    number = layer + stack.layers if layer < 0 else layer
+    if not 0 <= number < stack.layers:
+        raise SelectionError(
+            f"There is no layer {layer}", f"This model has layers 0 to {stack.layers - 1} (or -1 for the last)"
+        )
+    return number
+
+
+def _layer(stack: Stack, layer: int) -> int:
+    number = _inside(stack, layer)
+    if number not in stack.heads:
+        instead = stack.without.get(number, "something else")
+        raise SelectionError(
+            f"Layer {number} has {instead}, which is no map from token to token"
+            if instead.startswith("attention")
+            else f"Layer {number} has no attention ({instead} stands there)",
+            f"The layers with attention are {_listed(stack.heads)}",
+        )
+    return number
+
+
+def _head(stack: Stack, layer: int, head: int) -> int:
+    count = stack.heads[layer]
+    number = head + count if head < 0 else head
+    if not 0 <= number < count:
+        raise SelectionError(f"There is no head {head} in layer {layer}", f"It has heads 0 to {count - 1}")
+    return number
+
+
+def _listed(things: Iterable[object]) -> str:
+    return ", ".join(str(thing) for thing in things)
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """`0-2, 5`: numbers in order, with runs drawn together."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -1,0 +1,149 @@
+"""Maps made small: cells that are squares of weights, each the largest of its own, also while the rows still come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from attn_cli.data.shapes import Bool, Float, Int
+
+__all__ = ["Cuts", "Pooled", "pool", "seen_values"]
+
+
+def pool(
+    values: Float[np.ndarray, "query key"], rows: int, columns: int, *, signed: bool = False
+) -> Float[np.ndarray, "row column"]:
+    """The largest of each rectangle of `rows` x `columns` values; not-a-number only where all of it is.
+
+    Args:
+        values: what is made smaller.
+        rows: of a rectangle.
+        columns: of a rectangle.
+        signed: values are changes, of which the one that is furthest from 0 counts.
+    """
+    if signed:
+        most, least = pool(values, rows, columns), -pool(-values, rows, columns)
+        return np.where(-least > most, least, most)
+    if rows > 1:
+        values = np.fmax.reduceat(values, np.arange(0, values.shape[0], rows), axis=0)
+    if columns > 1:
+        values = np.fmax.reduceat(values, np.arange(0, values.shape[1], columns), axis=1)
+    return values
+
+
+def seen_values(
+    values: Float[np.ndarray, "*heads query some_keys"], visible: Int[np.ndarray, "query 2"]
+) -> Float[np.ndarray, "*heads query some_keys"]:
+    """The values, not-a-number where there is nothing to see: at hidden keys, and where a score is masked."""
+    keys = np.arange(values.shape[-1])
+    seen: Bool[np.ndarray, "*heads query some_keys"] = np.isfinite(values)
+    seen &= (keys >= visible[:, :1]) & (keys < visible[:, 1:])
+    return np.where(seen, values, np.float32(np.nan))
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """Where a map is cut into parts, so that squares of any of some sizes can be put together from them.
+
+    The parts are so few where the squares are: a map of any length that is drawn on one screen has as many as that.
+    """
+
+    queries: int
+    keys: int
+    sizes: tuple[int, ...]
+    """Along a square's side, rising."""
+    rows: Int[np.ndarray, "row_part"]
+    """First row of each part."""
+    columns: Int[np.ndarray, "column_part"]
+    """First column of each part."""
+
+    @classmethod
+    def into_squares(cls, queries: int, keys: int, sizes: Iterable[int]) -> Cuts:
+        """The fewest parts of a map of `queries` x `keys` that make up its squares of each of these sizes."""
+        sizes = tuple(sorted(sizes))
+        rows, columns = (
+            np.unique(np.concatenate([np.arange(0, length, size) for size in sizes])) for length in (queries, keys)
+        )
+        return cls(queries, keys, sizes, rows, columns)
+
+    @property
+    def parts(self) -> tuple[int, int]:
+        """How many there are along the rows and along the columns."""
+        return len(self.rows), len(self.columns)
+
+    def pool(
+        self, start: int, values: Float[np.ndarray, "*heads query some_keys"]
+    ) -> tuple[int, Float[np.ndarray, "*heads row_part column_part"]]:
+        """The largest value of each part in some rows, and in which part the first of them is.
+
+        Args:
+            start: the first row.
+            values: not-a-number where there is nothing to see; a part is only where all of it is.
+        """
+        rows, width = values.shape[-2:]
+        parts = np.searchsorted(self.rows, np.arange(start, start + rows), side="right") - 1
+        values = np.fmax.reduceat(values, self.columns[: np.searchsorted(self.columns, width)], axis=-1)
+        return int(parts[0]), np.fmax.reduceat(values, np.flatnonzero(np.diff(parts, prepend=-1)), axis=-2)
+
+
+class Pooled:
+    """A map of which only the largest value of each part is kept, and what else a drawing of it must know.
+
+    Args:
+        cuts: into which parts.
+    """
+
+    def __init__(self, cuts: Cuts) -> None:
+        self.cuts = cuts
+        self.totals: Float[np.ndarray, "key"] = np.zeros(cuts.keys, np.float32)
+        """The sum of each column."""
+        self._parts: Float[np.ndarray, "row_part column_part"] = np.full(cuts.parts, np.nan, np.float32)
+        self._seen = 0
+
+    def add(
+        self, start: int, values: Float[np.ndarray, "query some_keys"], visible: Int[np.ndarray, "query 2"]
+    ) -> None:
+        """Take the next rows.
+
+        Args:
+            start: the first of them.
+            values: keys that none of them can see may be cut off at the end.
+            visible: what each can see.
+        """
+        if not values.size:
+            return
+        values = seen_values(values, visible)
+        self._seen += int(np.isfinite(values).sum())
+        first, parts = self.cuts.pool(start, values)
+        place = self._parts[first : first + len(parts), : parts.shape[1]]
+        np.fmax(place, parts, out=place)
+        # Row by row, as NumPy would add up the columns of the whole map, so that the sums are the same to the last bit.
+        np.nan_to_num(values, copy=False)
+        totals = self.totals[: values.shape[1]]
+        values[0] += totals
+        totals[:] = values.sum(axis=0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the whole map."""
+        return self.cuts.queries, self.cuts.keys
+
+    @property
+    def masked(self) -> bool:
+        """Whether there is anything that cannot be seen."""
+        return self._seen < math.prod(self.shape)
+
+    def squares(self, size: int) -> Float[np.ndarray, "row column"]:
+        """The largest value of each square of `size` x `size`, as `pool` finds it in the whole map.
+
+        Raises:
+            ValueError: the map is cut into parts that do not make up squares of this size.
+        """
+        if size not in self.cuts.sizes:
+            raise ValueError(f"the map is not cut into squares of {size}")
+        rows = np.searchsorted(self.cuts.rows, np.arange(0, self.cuts.queries, size))
+        columns = np.searchsorted(self.cuts.columns, np.arange(0, self.cuts.keys, size))
+        return np.fmax.reduceat(np.fmax.reduceat(self._parts, rows, axis=0), columns, axis=1)

@@ -1,0 +1,249 @@
+"""What was seen: attention maps and the record that holds them. Plain, frozen, NumPy only, self-checking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.selection import Selection
+from attn_cli.data.shapes import Float, Int
+from attn_cli.data.stream import (
+    WORTH_THREADS,
+    Block,
+    Eat,
+    Kind,
+    Report,
+    Request,
+    Source,
+    key_tokens,
+    query_tokens,
+    side_by_side,
+)
+from attn_cli.data.text import Tokens
+from attn_cli.data.verified import OutputCheck
+from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
+from attn_cli.version import __version__
+
+__all__ = ["AttentionMap", "Record", "Selection", "check_rows"]
+
+
+ROW_TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "float64": 1e-3, "float16": 5e-3, "bfloat16": 3e-2}
+"""How far a row's sum may be from 1; half-precision models round each weight."""
+
+
+def check_rows(
+    weights: Float[np.ndarray, "*texts head query key"],
+    visible: Int[np.ndarray, "*texts query 2"],
+    sink: Float[np.ndarray, "*texts head query"] | None,
+    where: str,
+    dtype: str = "float32",
+) -> None:
+    """Make sure that these are attention weights.
+
+    Args:
+        weights: rows of some heads.
+        visible: the keys that each query sees, from the first to one past the last.
+        sink: what a learned sink takes of each row.
+        where: whose rows they are, for messages.
+        dtype: what the model computed in.
+
+    Raises:
+        ExactnessError: a weight is not a number or is negative, or a row (with its learned sink) does not sum to 1.
+    """
+    # Every block passes here, so each pass over it counts: a product with ones is the fastest sum there is, and one
+    # weight that is no number leaves its row's sum none.
+    ones = np.ones(weights.shape[-1], weights.dtype)
+
+    def reduce(part: Float[np.ndarray, "*parts query key"]) -> tuple[Float[np.ndarray, "*parts query"], float]:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return part @ ones, float(part.min(initial=0))
+
+    reduced = side_by_side(reduce, [weights] if weights.size < WORTH_THREADS else list(weights))
+    sums = np.array([row for row, _ in reduced], np.float64).reshape(weights.shape[:-1])
+    if not np.isfinite(sums).all() or (sink is not None and not np.isfinite(sink).all()):
+        raise ExactnessError(f"{where} has weights that are not numbers", NOT_NUMBERS)
+    if any(least < 0 for _, least in reduced):
+        raise ExactnessError(f"{where} has negative weights", "This model's attention is not a softmax")
+    if sink is not None:
+        sums = sums + sink
+    tolerance = ROW_TOLERANCE.get(dtype, 1e-3)
+    # A query that can see nothing (padding, some windows) may have a row of zeros, and no other may.
+    wrong = (np.abs(sums - 1) > tolerance) & ((sums != 0) | (visible[..., None, :, 0] < visible[..., None, :, 1]))
+    if wrong.any():
+        first = tuple(np.argwhere(wrong)[0].tolist())
+        raise ExactnessError(
+            f"{where}: row {first[-1]} of head number {first[-2]} sums to {sums[first]:.4f} and not to 1",
+            "This model's attention is not a plain softmax",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """The maps of some heads of one layer: rows are queries, columns are keys.
+
+    Raises:
+        ExactnessError: shapes disagree, or `check_rows` objects.
+    """
+
+    kind: Kind
+    layer: int
+    heads: tuple[int, ...]
+    queries: tuple[int, ...]
+    """Positions (token indices) of the rows: all of them, or those asked for."""
+    weights: Float[np.ndarray, "head query key"]
+    visible: Int[np.ndarray, "query 2"]
+    scores: Float[np.ndarray, "head query key"] | None = None
+    sink: Float[np.ndarray, "head query"] | None = None
+    dtype: str = "float32"
+    """What the model computed in, which says how exact the rows can be."""
+
+    def __post_init__(self) -> None:
+        where = f"{self.kind} layer {self.layer}"
+        rows = (len(self.heads), len(self.queries))
+        for name, array, shape in (
+            ("weights", self.weights, (*rows, self.weights.shape[-1])),
+            ("scores", self.scores, self.weights.shape),
+            ("visible", self.visible, (rows[1], 2)),
+            ("sink", self.sink, rows),
+        ):
+            if array is not None and array.shape != shape:
+                raise ExactnessError(f"{where}: {name} has shape {array.shape}, expected {shape}")
+        check_rows(self.weights, self.visible, self.sink, where, self.dtype)
+
+    def blocks(self, heads: tuple[int, ...], rows: int = 64) -> Iterator[Block]:
+        """These heads as blocks of at most `rows` consecutive queries."""
+        index = [self.heads.index(head) for head in heads]
+        queries = np.asarray(self.queries)
+        breaks = np.flatnonzero(np.diff(queries) != 1) + 1
+        for run in np.split(np.arange(len(queries)), breaks):
+            for first in range(0, len(run), rows):
+                part = slice(int(run[first]), int(run[min(first + rows, len(run)) - 1]) + 1)
+                yield Block(
+                    kind=self.kind,
+                    layer=self.layer,
+                    heads=heads,
+                    start=int(queries[part.start]),
+                    weights=self.weights[index, part],
+                    visible=self.visible[part],
+                    scores=None if self.scores is None else self.scores[index, part],
+                    sink=None if self.sink is None else self.sink[index, part],
+                )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Record:
+    """What a model attended to in one text. It is also a `Source`: it streams its maps as a model would.
+
+    Raises:
+        ExactnessError: maps and tokens disagree.
+    """
+
+    model: ModelInfo
+    source: Tokens
+    target: Tokens | None
+    maps: tuple[AttentionMap, ...]
+    verified: float | None = None
+    """Largest absolute difference between softmax(scores) . values and what the layers computed (`--verify`)."""
+    notes: tuple[str, ...] = ()
+    selection: Selection = field(default_factory=Selection)
+    """What was asked for, so that showing the record again shows the same."""
+    tool_version: str = ""
+    output: OutputCheck | None = None
+    """How far the model's output was from that of a plain run (`--verify`)."""
+
+    def __post_init__(self) -> None:
+        if len(self._by_place) != len(self.maps):
+            raise ExactnessError("A layer has two maps of one kind")
+        for map_ in self.maps:
+            stack = self.model.stacks.get(map_.kind)
+            heads = 0 if stack is None else stack.heads.get(map_.layer, 0)
+            if any(not 0 <= head < heads for head in map_.heads):
+                raise ExactnessError(
+                    f"{map_.kind} layer {map_.layer} has a map of head {', '.join(map(str, map_.heads))}, but the "
+                    f"model has {heads} heads there"
+                )
+            expected = (len(query_tokens(self, map_.kind)), len(key_tokens(self, map_.kind)))
+            if map_.weights.shape[-1] != expected[1] or any(not 0 <= q < expected[0] for q in map_.queries):
+                raise ExactnessError(
+                    f"{map_.kind} layer {map_.layer} has {map_.weights.shape[-1]} keys and queries up to "
+                    f"{max(map_.queries, default=-1)}, but there are {expected[1]} and {expected[0]} tokens"
+                )
+
+    @classmethod
+    def of(cls, source: Source, report: Report, selection: Selection, maps: tuple[AttentionMap, ...] = ()) -> Record:
+        """What is known once a source has streamed.
+
+        Args:
+            source: a text given to a model, or a record of one.
+            report: what it said in the end.
+            selection: what was asked for.
+            maps: what was kept.
+
+        Raises:
+            ExactnessError: maps and tokens disagree.
+        """
+        return cls(
+            source.model,
+            source.source,
+            source.target,
+            maps,
+            report.verified,
+            report.notes,
+            selection,
+            __version__,
+            report.output,
+        )
+
+    @cached_property
+    def _by_place(self) -> Mapping[tuple[Kind, int], AttentionMap]:
+        return {(map_.kind, map_.layer): map_ for map_ in self.maps}
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Hand over the maps asked for, block by block.
+
+        Raises:
+            SelectionError: a layer, head, query or the scores asked for were not saved.
+        """
+        if request.norms:
+            raise SelectionError(
+                "A record holds no values, so norms cannot be measured in it",
+                "Give the text itself, and its model with --model",
+            )
+        if request.steps:
+            raise SelectionError(
+                "A record holds no queries, keys and values", "Give the text itself, and its model with --model"
+            )
+        for kind, layers in request.heads.items():
+            for layer, heads in layers.items():
+                map_ = self._by_place.get((kind, layer))
+                missing = heads if map_ is None else tuple(head for head in heads if head not in map_.heads)
+                if map_ is None or missing:
+                    raise SelectionError(
+                        f"This record does not hold {kind} layer {layer}, head {', '.join(map(str, missing))}",
+                        "Save it again with that layer and head selected",
+                    )
+                wanted = request.queries.get(kind, range(len(query_tokens(self, kind))))
+                if not set(wanted) <= set(map_.queries):
+                    raise SelectionError(
+                        f"This record holds only {len(map_.queries)} of the queries of {kind} layer {layer}",
+                        "Show it with the --query it was saved with, or save it again without",
+                    )
+                if request.scores and map_.scores is None:
+                    raise SelectionError("This record holds no scores", "Save it again with --scores")
+                for block in map_.blocks(heads):
+                    eat(block)
+        return Report(self.verified, self.notes, self.output)
+
+    def __repr__(self) -> str:
+        layers = f"{len(self.maps)} layer{'' if len(self.maps) == 1 else 's'}"
+        return f"<attn record: {self.model.name!r}, {len(self.source)} tokens, maps of {layers}>"
+
+    def _repr_html_(self) -> str:
+        # A notebook asks the record for its own picture; this is the one place that looks upward, and only then.
+        from attn_cli.questions.inspect.measure import notebook_html
+
+        return notebook_html(self)

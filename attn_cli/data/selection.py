@@ -1,0 +1,188 @@
+"""What a user asks for, as it is typed: `0-2,5`, `2.5`, `it#2`. Nothing heavy is imported to find a typing error."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from attn_cli.errors import UsageError, quoted
+
+__all__ = [
+    "JOINT",
+    "KINDS",
+    "Kind",
+    "Measure",
+    "Rows",
+    "Selection",
+    "SortKey",
+    "check_probed",
+    "check_syntax",
+    "parse_heads",
+    "parse_numbers",
+]
+
+Kind = Literal["encoder", "decoder", "cross"]
+KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
+
+Rows = Literal["output", "input"]
+"""Whose a decoder's step is, in cross-attention: the token's that it outputs, or the one's that it reads as input."""
+
+SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "previous", "link"]
+
+Measure = Literal["weights", "scores", "norms", "rollout", "flow"]
+"""What of the attention is looked at; see `attn_cli.measure.derived` for the last three."""
+JOINT: tuple[Measure, ...] = ("rollout", "flow")
+"""Those that join all heads of all layers up to one."""
+
+View = Literal["heads", "query", "grid"]
+Unit = Literal["word", "token"]
+
+MOST_KEYS = 2**31
+"""No text is as long, and every reader of JSON can hold it."""
+
+# Python itself refuses to read numbers of some thousand digits.
+RANGE = re.compile(r"(-?\d{1,18})(?:-(-?\d{1,18}))?")
+PLACE = re.compile(r"(-?\d{1,18})\.(-?\d{1,18})")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a user asked to see, as it was typed; `attn_cli.data.plan` turns it into indices."""
+
+    view: View = "heads"
+    """`heads` shows one head's whole table where only one is chosen."""
+    kind: Kind | None = None
+    """None: the model's first kind, or `cross` where a target was given."""
+    layer: str | None = None
+    """`0-2,5`, `-1`; None for all."""
+    head: str | None = None
+    """`3`, `0-3`, or `2.5,4.1` (layer.head); None for all."""
+    query: str | None = None
+    """`it`, `it#2`, `11`; None for all."""
+    unit: Unit = "word"
+    special: bool = True
+    """Show special tokens; where not, the rows are renormalised."""
+    sink: bool = True
+    """Show the first token; where not, the rows are renormalised."""
+    rows: Rows | None = None
+    """Which word a row of cross-attention belongs to; None: as the model declares, else the input (see `plan`)."""
+    measure: Measure = "weights"
+    top_k: int = 3
+    sort: SortKey = "layer"
+    all: bool = False
+    translation: bool = False
+    """Show the target as a translation: its text first, and the heads that align best instead of a table of heads."""
+
+    @property
+    def scores(self) -> bool:
+        """Scores are shown, which are no shares of a row."""
+        return self.measure == "scores"
+
+    @property
+    def joint(self) -> bool:
+        """All heads of all layers up to one are shown as one."""
+        return self.measure in JOINT
+
+    @property
+    def drawn(self) -> Literal["weight", "score"]:
+        """How heatmaps and tables of keys show it: as shares of a row, or as scores."""
+        return "score" if self.scores else "weight"
+
+    @property
+    def noun(self) -> str:
+        """What one number is called."""
+        return self.measure.removesuffix("s")
+
+
+def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
+    """`0-2,5,-1` as inclusive ranges.
+
+    Raises:
+        UsageError: it is not written that way.
+    """
+    ranges = []
+    for part in text.split(","):
+        match = RANGE.fullmatch(part.strip())
+        if match is None:
+            raise UsageError(
+                f"{option} {quoted(text)} is not a list of numbers", f"Write it like {option} 0-2,5 or {option} -1"
+            )
+        first = int(match[1])
+        ranges.append((first, first if match[2] is None else int(match[2])))
+    return tuple(ranges)
+
+
+def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
+    """`2.5,4.1` as (layer, head) pairs; None where it is a plain list of head numbers.
+
+    Raises:
+        UsageError: the two ways are mixed, or it is neither.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    places = [PLACE.fullmatch(part) for part in parts]
+    if any(places):
+        if not all(places):
+            raise UsageError(
+                f"--head {quoted(text)} mixes layer.head with plain heads",
+                "Write --head 2.5,4.1, or --layer 2 --head 5,1",
+            )
+        return tuple((int(place[1]), int(place[2])) for place in places if place)
+    parse_numbers(text, "--head")
+    return None
+
+
+def check_probed(selection: Selection) -> None:
+    """Make sure that it is weights that a probe is to look at.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if selection.measure != "weights":
+        raise UsageError(f"--probe looks at weights, and not at {selection.measure}", "Leave one of them out")
+
+
+def check_syntax(selection: Selection) -> None:
+    """Find what no model could make sense of, before one is loaded.
+
+    Raises:
+        UsageError: a list is not written as one, a layer is given twice over, or (from Python) a field holds what it
+            cannot.
+    """
+    _check_values(selection)
+    if selection.layer is not None:
+        parse_numbers(selection.layer, "--layer")
+    if selection.head is not None and parse_heads(selection.head) is not None and selection.layer is not None:
+        raise UsageError("--head names layers already, so --layer cannot go with it", "Leave --layer out")
+    if selection.query is not None and not selection.query.strip():
+        raise UsageError("--query is empty", "Give a word of the sentence or its position")
+    if selection.joint and selection.head is not None:
+        raise UsageError(
+            f"--measure {selection.measure} averages the heads of each layer, so --head cannot go with it",
+            "Choose a layer with --layer",
+        )
+
+
+def _check_values(selection: Selection) -> None:
+    """The command line lets nothing else through, but in Python anything can be written."""
+    choices: dict[str, tuple[str | None, ...]] = {
+        "view": get_args(View),
+        "kind": (None, *KINDS),
+        "unit": get_args(Unit),
+        "measure": get_args(Measure),
+        "rows": (None, *get_args(Rows)),
+        "sort": get_args(SortKey),
+    }
+    for name, known in choices.items():
+        value: Any = getattr(selection, name)
+        if value not in known:
+            raise UsageError(
+                f"There is no {name} {quoted(str(value))}", f"Choose from {', '.join(map(str, filter(None, known)))}"
+            )
+    for name in ("layer", "head", "query"):
+        value = getattr(selection, name)
+        if not isinstance(value, str | None):
+            raise UsageError(f"{name} {quoted(str(value))} is not written as text", f'Write it like {name}="2"')
+    keys: Any = selection.top_k
+    if not isinstance(keys, int) or not 1 <= keys < MOST_KEYS:
+        raise UsageError(f"--top-k {quoted(str(keys))} is no number of keys", "Give a whole number from 1")

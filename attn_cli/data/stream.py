@@ -1,0 +1,336 @@
+"""The one idea: a source *streams blocks* of attention, a collector *eats* them.
+
+A model yields its attention a few query rows at a time and forgets them; a saved record yields its maps the same way.
+Whoever wants full maps collects them, whoever wants summaries reduces each block and lets it go, so memory is what the
+answer needs and not layers x heads x queries x keys.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.selection import Kind, Rows
+from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.data.text import Tokens
+from attn_cli.data.verified import OutputCheck
+from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+__all__ = [
+    "Batch",
+    "Block",
+    "Companion",
+    "Eat",
+    "Kind",
+    "Report",
+    "Request",
+    "Source",
+    "Steps",
+    "Together",
+    "each_head",
+    "key_tokens",
+    "query_tokens",
+    "side_by_side",
+]
+
+
+Axis = slice | Int[np.ndarray, "chosen"] | Bool[np.ndarray, "every"]
+"""What of an axis is taken."""
+
+
+def _taken(array: np.ndarray | None, heads: Axis, rows: Axis = slice(None)) -> Any:
+    """Some heads, and some rows of each, where there is an array."""
+    return None if array is None else array[heads][:, rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """What a block's weights are made from and what they are used for, as the layer had it; float32.
+
+    Where heads share keys and values, these are repeated; rotary positions are in queries and keys already.
+    """
+
+    queries: Float[np.ndarray, "head query dim"] | None
+    """None where the family does not show them."""
+    keys: Float[np.ndarray, "head key dim"] | None
+    """All keys, also those that no query of the block can see."""
+    values: Float[np.ndarray, "head key value_dim"] | None
+    contexts: Float[np.ndarray, "head query value_dim"] | None
+    """The weighted sums of the values, as the layer itself computed them."""
+    scaling: float | None = None
+    """What query . key is multiplied with; None where the score is no such product."""
+    vector: Float[np.ndarray, "dim"] | None = None
+    """Of an additive score, vector . tanh(query + key); None where the score is a product."""
+    soft_cap: float | None = None
+    """The cap, where scaled scores are replaced by cap . tanh(score / cap)."""
+    bias: Float[np.ndarray, "head query some_keys"] | None = None
+    """What is added to the scores besides, 0 where a key is hidden; keys from position 0, like the block's weights."""
+    sink_scores: Float[np.ndarray, "head query"] | None = None
+    """The score of a learned sink, where there is one."""
+    missing: tuple[str, ...] = ()
+    """What this family does not show, in half sentences."""
+
+    def take(self, heads: Axis, rows: Axis) -> Steps:
+        """Those of some heads, and of some rows of each; see `Block.take`."""
+        return replace(
+            self,
+            queries=_taken(self.queries, heads, rows),
+            keys=_taken(self.keys, heads),
+            values=_taken(self.values, heads),
+            contexts=_taken(self.contexts, heads, rows),
+            bias=_taken(self.bias, heads, rows),
+            sink_scores=_taken(self.sink_scores, heads, rows),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Some heads of one layer, over a run of consecutive query positions.
+
+    Blocks of one (kind, layer) come with rising `start`, and all the heads asked for come in the same block.
+    """
+
+    kind: Kind
+    layer: int
+    heads: tuple[int, ...]
+    """The model's numbers of the heads along the first axis."""
+    start: int
+    """Position (token index) of the first query."""
+    weights: Float[np.ndarray, "head query key"]
+    """float32. Keys run from position 0; keys that no query of the block can see may be cut off at the end."""
+    visible: Int[np.ndarray, "query 2"]
+    """First key that each query can see, and one past the last (the mask's hull: causal, window, or everything)."""
+    scores: Float[np.ndarray, "head query key"] | None = None
+    """Scores before softmax, float32, minus infinity where masked; only when asked for."""
+    sink: Float[np.ndarray, "head query"] | None = None
+    """Share of each row's weight that a learned sink takes, in models that have one (gpt-oss)."""
+    norms: Float[np.ndarray, "head every_key"] | None = None
+    """|value . output projection| of every key, also of those that may be cut off, float32; only when
+    asked for."""
+    steps: Steps | None = None
+    """Queries, keys and values; only when asked for."""
+    rows: Int[np.ndarray, "query"] | None = None
+    """Position of each row in its own text, where rows of several texts stand one below the other (`RegroupBatch`)."""
+
+    @property
+    def positions(self) -> Int[np.ndarray, "query"]:
+        """Position of each row in its text."""
+        return np.arange(self.start, self.start + len(self.visible)) if self.rows is None else self.rows
+
+    def take(self, heads: Sequence[int] | None = None, rows: Axis = slice(None)) -> Block:
+        """Some heads and rows of everything that the block holds.
+
+        Args:
+            heads: the model's numbers of them, in the order wanted; all by default.
+            rows: which rows, counted within the block; all by default. `start` moves along with a slice; where rows
+                with gaps are chosen, whoever chooses them knows their positions.
+
+        Raises:
+            ValueError: the block has no such head.
+        """
+        index: Axis = slice(None) if heads is None else np.array([self.heads.index(head) for head in heads], np.intp)
+        return replace(
+            self,
+            heads=self.heads if heads is None else tuple(heads),
+            start=self.start + ((rows.start or 0) if isinstance(rows, slice) else 0),
+            weights=self.weights[index][:, rows],
+            visible=self.visible[rows],
+            scores=_taken(self.scores, index, rows),
+            sink=_taken(self.sink, index, rows),
+            norms=_taken(self.norms, index),
+            steps=None if self.steps is None else self.steps.take(index, rows),
+            rows=None if self.rows is None else self.rows[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Some heads of one layer over several whole texts, each filled up to the longest."""
+
+    kind: Kind
+    layer: int
+    heads: tuple[int, ...]
+    """The model's numbers of the heads along the second axis."""
+    weights: Float[np.ndarray, "text head query key"]
+    """float32; 0 where a text has ended."""
+    visible: Int[np.ndarray, "text query 2"]
+    """As in a `Block`; 0 and 0 where a text has ended."""
+    sizes: Sequence[tuple[int, int]]
+    """Queries and keys of each text."""
+
+    def block(self, text: int) -> Block:
+        """That of one text."""
+        queries, keys = self.sizes[text]
+        weights = self.weights[text, :, :queries, :keys]
+        return Block(self.kind, self.layer, self.heads, 0, weights, self.visible[text, :queries])
+
+
+Eat = Callable[[Block], None]
+
+Part = TypeVar("Part")
+Reduced = TypeVar("Reduced")
+
+WORTH_THREADS = 2**19
+"""With fewer weights than these, threads cost more than they bring."""
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    # Imported late: a short text never needs it.
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="attn")
+
+
+def each_head(reduce: Callable[[int], Reduced], weights: Float[np.ndarray, "head query key"]) -> list[Reduced]:
+    """Reduce each head, given its index: one head fits in a processor's own cache, and NumPy lets several run at once.
+
+    Args:
+        reduce: may be called from several threads, but for each head once.
+        weights: of the heads.
+    """
+    if weights.size < WORTH_THREADS:
+        return [reduce(head) for head in range(len(weights))]
+    return side_by_side(reduce, range(len(weights)))
+
+
+def side_by_side(work: Callable[[Part], Reduced], parts: Sequence[Part]) -> list[Reduced]:
+    """What becomes of each part, as many at a time as there are processor cores; one alone needs no thread.
+
+    Args:
+        work: may be called from several threads, but for each part once.
+        parts: of something.
+    """
+    return list(map(work, parts) if len(parts) < 2 else _threads().map(work, parts))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a source should stream."""
+
+    heads: Mapping[Kind, Mapping[int, tuple[int, ...]]]
+    """kind -> layer -> heads; whatever is absent is not streamed."""
+    queries: Mapping[Kind, tuple[int, ...]] = field(default_factory=dict)
+    """kind -> the only query positions wanted (sorted); a kind that is absent wants them all.
+
+    A source may stream more rows than these, never fewer."""
+    scores: bool = False
+    """Also give the scores before softmax."""
+    norms: bool = False
+    """Also give the length of each key's value after the output projection."""
+    steps: bool = False
+    """Also give queries, keys and values, and the scores with them."""
+    verify: bool = False
+    """Recompute softmax(scores) . values and report the largest difference from what the layer itself computed; and
+    report how far the model's output is from that of a plain run."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a source has to say once it has streamed everything.
+
+    Raises:
+        ExactnessError: what was to be verified are no numbers.
+    """
+
+    verified: float | None = None
+    """Largest absolute difference between softmax(scores) . values and what the layers computed; None where
+    `Request.verify` was not asked for, or the layers do more than that."""
+    notes: tuple[str, ...] = ()
+    """Things a reader of the result must know, one sentence each."""
+    output: OutputCheck | None = None
+    """How far the model's output is from that of a plain run; None where that was not asked for, or not possible."""
+
+    def __post_init__(self) -> None:
+        if self.verified is not None and not math.isfinite(self.verified):
+            raise ExactnessError("What a layer computed from its weights are not numbers", NOT_NUMBERS)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Text that has been given to a model (or a record of it), ready to stream its attention."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model's shape and name."""
+
+    @property
+    def source(self) -> Tokens:
+        """Tokens of the text; of the encoder's side in an encoder-decoder."""
+
+    @property
+    def target(self) -> Tokens | None:
+        """Tokens on the decoder's side of an encoder-decoder, when there are any: the start token, then all it writes.
+
+        Row i of a map is the step that reads token i and outputs token i + 1, so there is one row fewer than tokens.
+        """
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Run, and hand each block to `eat`.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: what it gave are not attention weights.
+        """
+
+
+Together = tuple[Sequence[Batch], Sequence[Report]]
+"""All layers of some texts, held at once, and what is to be said of each text."""
+
+
+@runtime_checkable
+class Companion(Protocol):
+    """A `Source` that can be run side by side with others of its model."""
+
+    def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
+        """Run groups of texts, each at once; until what is returned has ended or is closed, run nothing else.
+
+        Returns:
+            what each group gave, in their order; None from the first on whose texts must be run one after another.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: what it gave are not attention weights.
+        """
+
+
+def key_tokens(source: Source, kind: Kind) -> Tokens:
+    """Tokens along the columns of this kind's maps: the encoder's side for `cross`.
+
+    Raises:
+        SelectionError: the decoder's side is asked for and there is none.
+    """
+    return source.source if kind == "cross" else query_tokens(source, kind)
+
+
+def query_tokens(source: Source, kind: Kind, rows: Rows = "input") -> Tokens:
+    """Tokens along the rows of this kind's maps: on the decoder's side, those that its steps read or output.
+
+    Args:
+        source: a text given to a model, or a record of one.
+        kind: which attention.
+        rows: whether a step on the decoder's side belongs to the token that it reads (`input`) or to the one that it
+            outputs.
+
+    Raises:
+        SelectionError: the decoder's side is asked for and there is none.
+    """
+    if kind == "encoder" or (kind == "decoder" and "cross" not in source.model.stacks):
+        return source.source
+    if source.target is None:
+        raise SelectionError(
+            f"There is no text on the decoder's side for {kind} attention",
+            "Give one with --target, or use attn translate",
+        )
+    tokens = source.target.tokens
+    return replace(source.target, tokens=tokens[:-1] if rows == "input" else tokens[1:])

@@ -1,0 +1,1 @@
+"""How things look in a terminal: screens, labels, colors, tables, heatmaps. Knows no question."""

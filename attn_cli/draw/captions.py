@@ -1,0 +1,162 @@
+"""What stands above a drawing, below the line on the model: what a reader must know before believing the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from rich.console import Group, RenderableType
+
+from attn_cli.data.naming import occurrence
+from attn_cli.data.plan import listed
+from attn_cli.data.record import Record
+from attn_cli.data.selection import Kind, Measure
+from attn_cli.data.text import Tokens, Units
+from attn_cli.draw.labels import Labels, clean, fit, width
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import BOLD, DIM, Part, caption_lines, drawing, flow, text_lines
+from attn_cli.errors import counted
+
+__all__ = ["CAPTURED", "labels_of", "model_line", "remarks", "translation_text"]
+
+SAID: Mapping[Measure, str] = {
+    "scores": "Scores: before the softmax, between the model's own pieces, since a word of several has no single one.",
+    "norms": "Norms: the length of weight·value·output projection, as a share of each row's.",
+    "rollout": "Rollout: half of each layer's mean weights and half of the residual connection, multiplied over ",
+    "flow": "Flow: the most that can pass through half of each layer's mean weights and half of the residual "
+    "connection, over ",
+}
+PATHS: Mapping[Kind, str] = {
+    "encoder": "the layers from the first to the one named.",
+    "decoder": "the layers from the first to the one named; what comes in by cross-attention is left out.",
+    "cross": "the layer named, which has no residual connection to the text, and all layers of the encoder.",
+}
+
+
+def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] = ()) -> list[RenderableType]:
+    """Layers without attention, what is hidden, what a learned sink takes, what was verified; or nothing.
+
+    Args:
+        record: of the run; its maps are not needed.
+        kind: which of the model's stacks is shown.
+        screen: where.
+        sinks: shares of rows that a learned sink takes.
+    """
+    said = []
+    selection, stacks = record.selection, record.model.stacks
+    instead: dict[str, list[int]] = {}
+    for layer, name in stacks[kind].without.items() if kind in stacks else ():
+        instead.setdefault(name, []).append(layer)
+    for name, layers in instead.items():
+        what = "Not shown" if name.startswith("attention") else "Without attention"
+        said.append(f"{what}: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
+    if selection.measure in SAID:
+        said.append(SAID[selection.measure] + (_path(kind, stacks) if selection.joint else ""))
+    hidden = [
+        name
+        for name, shown in (("special tokens", selection.special), ("the first token", selection.sink))
+        if not shown
+    ]
+    if hidden:
+        rest = "the rest of each row is renormalised to sum to 1"
+        if selection.scores:
+            rest = "scores stay as they are, and the mean of a row is that of the keys that are left"
+        said.append(f"Without {' and '.join(hidden)}: {rest}.")
+    if sinks:
+        share = float(np.mean(sinks))
+        said.append(f"A learned sink takes {share:.2f} of the average row; the weights sum to the rest.")
+    if checks := _verified(record):
+        said.append(f"Verified: {' and '.join(checks)}.")
+    lines = caption_lines(" ".join(said), screen)
+    return [drawing(lines)] if lines else []
+
+
+def _verified(record: Record) -> list[str]:
+    """What `--verify` found, each in half a sentence."""
+    checks = []
+    if record.verified is not None:
+        checks.append(f"softmax(scores)·values is what the layers computed, within {record.verified:.1e}")
+    if record.output is not None:
+        what = ", ".join(record.output.compared)
+        checks.append(
+            f"the {what} is that of the model without attn ({record.output.attention} attention), within "
+            f"{record.output.difference:.1e}"
+        )
+    return checks
+
+
+def _path(kind: Kind, stacks: Container[Kind]) -> str:
+    """Over which layers."""
+    if kind == "decoder" and "cross" not in stacks:
+        return PATHS["encoder"]
+    if kind == "cross" and "encoder" not in stacks:
+        return "the layer named alone, whose weights it is: the encoder has no attention to go on through."
+    return PATHS[kind]
+
+
+def labels_of(units: Units) -> Labels:
+    """What stands beside the rows or above the columns of these units."""
+    return Labels(units.labels, units.special, units.positions, partial(occurrence, units))
+
+
+def translation_text(text: str, screen: Screen) -> RenderableType:
+    """A translation on as many lines as it takes."""
+    return drawing(text_lines(text, screen) if text.strip() else caption_lines("(The model wrote nothing.)", screen))
+
+
+CAPTURED: Mapping[str, str] = {
+    "interface": "captured inside the model's attention",
+    "hooks": "captured from its layers' outputs",
+    "numpy": "computed by attn",
+}
+
+
+def model_line(
+    record: Record,
+    kind: Kind,
+    screen: Screen,
+    *,
+    lead: str = "",
+    much: str = "",
+) -> Group:
+    """Which model this is, how much it read and how its attention was taken, on as few lines as it takes.
+
+    Args:
+        record: of the run; its maps are not needed.
+        kind: which of the model's stacks is shown.
+        screen: where.
+        lead: what stands before it.
+        much: how much it read, where that is not one text.
+    """
+    model, source, target = record.model, record.source, record.target
+    stack = model.stacks[kind]
+    times, dot = ("×", " · ") if screen.unicode else ("x", ", ")
+    counts = sorted(set(stack.heads.values()))
+    heads = ("–" if screen.unicode else "-").join(str(count) for count in counts[:: max(len(counts) - 1, 1)])
+    layers = counted(stack.layers, "layer") if not stack.without else f"{len(stack.heads)} of {stack.layers} layers"
+    groups = f", {stack.key_value_heads} key-value heads" if counts and stack.key_value_heads < counts[-1] else ""
+    shape = f"{layers} {times} {heads} head{'' if heads == '1' else 's'}{groups}"
+    if much:
+        read = [much]
+    elif kind == "cross" and target is not None:
+        read = [f"source {_counted(source)}", f"target {_counted(target)}"]
+    else:
+        read = [_counted(source if target is None or kind == "encoder" else target)]
+    facts = [
+        f"{model.family} {'cross-attention' if kind == 'cross' else kind}",
+        f"{layers}, heads averaged" if record.selection.joint else shape,
+        *read,
+        model.dtype if model.device == "cpu" else f"{model.dtype} on {model.device}",
+        CAPTURED[model.captured],
+    ]
+    name = clean(model.name, unicode=screen.unicode)
+    # The end of a long path says more than its start.
+    size = min(width(name), screen.width // 2)
+    pieces: list[list[Part]] = [[(lead, DIM), (fit(name, size, keep="end", unicode=screen.unicode), BOLD)]]
+    pieces += [[(clean(fact, unicode=screen.unicode), DIM)] for fact in facts]
+    return drawing(flow(pieces, screen, between=dot))
+
+
+def _counted(tokens: Tokens) -> str:
+    return f"{counted(len(tokens.words), 'word')}, {counted(len(tokens), 'token')}"

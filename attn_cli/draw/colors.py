@@ -1,0 +1,259 @@
+"""From a number to a colour or a shade.
+
+Two tables of 17 colours, one for each ground, dark and light. Both start near the ground, so that zero recedes, and
+go away from it in even steps of OKLab lightness; hue turns from violet over rose to amber meanwhile, or back. Every
+cell is painted, zero included, and every number has its own colour against its cell, so a map drawn for the wrong
+ground is a plate of another brightness but reads the same.
+
+Changes have two tables of their own. They go away from the ground both ways, in blue where weight is lost and in amber
+where it is gained: hues that the common kinds of colour blindness keep apart.
+
+Colours: OKLCH with lightness even from 0.22 to 0.93 (dark) and from 0.965 to 0.30 (light), of changes from 0.22 to 0.86
+and from 0.965 to 0.38, converted with the matrices
+of B. Ottosson, "A perceptual color space for image processing", 2020, https://bottosson.github.io/posts/oklab/;
+numbers contrast with their cell by at least 4.5 to 1 as WCAG 2.2 defines contrast. Terminals with 256
+colours get the nearest of xterm's colours 16 to 255 that keep lightness going one way, some of them twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from rich.style import Style
+
+from attn_cli.data.shapes import Float, Int
+from attn_cli.draw.screen import Depth, Screen, Theme
+
+__all__ = [
+    "BLANK",
+    "CHANGES",
+    "PALETTES",
+    "SHARES",
+    "WEIGHTS",
+    "Palette",
+    "Scale",
+    "bar_styles",
+    "ink",
+    "marks",
+    "painted",
+    "squares",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """A cell's colour and its number's at each level, 0 to 16; numbers of small weights stand back."""
+
+    cells: tuple[str, ...]
+    numbers: tuple[str, ...]
+    accent: int
+    """Level whose colour inline bars have: one that stands out from either ground."""
+    rail: int
+    """Level whose colour shows how long a bar can be."""
+    changes: tuple[str, ...]
+    """A cell's colour at each level of a change, from all lost over none, in the middle, to all gained."""
+    change_numbers: tuple[str, ...]
+
+    def cell(self, level: int) -> str:
+        """The colour of a cell of any level."""
+        return self.cells[level] if level < LEVELS else self.changes[level - LEVELS]
+
+    def number(self, level: int) -> str:
+        """The colour of a number on a cell of any level."""
+        return self.numbers[level] if level < LEVELS else self.change_numbers[level - LEVELS]
+
+
+LEVELS = 17
+"""Of weights and the like; the levels of changes come after them, and are as many."""
+
+
+def _xterm(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"color({number})" for number in numbers)
+
+
+WHITE, BLACK = "#ffffff", "#000000"
+
+PALETTES: Mapping[tuple[Theme, Depth], Palette] = {
+    ("dark", "truecolor"): Palette(
+        (
+            "#181a22", "#21223a", "#2e2952", "#402e68", "#5b3076", "#78307d", "#963277", "#b23866", "#c9434d",
+            "#d75742", "#e36b37", "#eb812e", "#f1972c", "#f3ae35", "#f4c355", "#f5d779", "#f7ea9b",
+        ),
+        ("#8b8d99", "#9a9bab", "#b3aec4", "#d6cfe4", *(WHITE,) * 5, *(BLACK,) * 8),
+        accent=10,
+        rail=2,
+        changes=(
+            "#8cdeff", "#39c7ff", "#07abeb", "#0c8fcf", "#1d75af", "#1f5b8e", "#1c446f", "#162e50", "#181a22",
+            "#4a200e", "#663214", "#844518", "#a25919", "#c07016", "#dc8819", "#f3a537", "#fec675",
+        ),
+        change_numbers=(
+            "#000000", "#000000", "#000000", "#000000", "#ffffff", "#ffffff", "#c4c5d2", "#a5a7b5", "#8b8d99",
+            "#a5a7b5", "#c4c5d2", "#ffffff", "#ffffff", "#000000", "#000000", "#000000", "#000000",
+        ),
+    ),
+    ("light", "truecolor"): Palette(
+        (
+            "#f6f3ef", "#eee4d7", "#e7d5c0", "#e7c3a0", "#e8b081", "#e89c66", "#e8864c", "#e3723f", "#dd5a41",
+            "#d0474e", "#c0365c", "#aa2c69", "#932672", "#7a2277", "#621e76", "#4c1d6a", "#371b5b",
+        ),
+        ("#6e675c", "#63594b", "#584a38", "#46382a", *(BLACK,) * 6, *(WHITE,) * 7),
+        accent=9,
+        rail=1,
+        changes=(
+            "#03379a", "#0050b1", "#036ac7", "#2183d8", "#439de4", "#64b5f0", "#85cdfc", "#b3e3ff", "#f6f3ef",
+            "#ffd2a8", "#f3b582", "#e59861", "#d77a41", "#c85b20", "#b43e02", "#9a2501", "#800600",
+        ),
+        change_numbers=(
+            "#ffffff", "#ffffff", "#ffffff", "#000000", "#000000", "#000000", "#463f36", "#5f574b", "#6e675c",
+            "#5f574b", "#463f36", "#000000", "#000000", "#000000", "#ffffff", "#ffffff", "#ffffff",
+        ),
+    ),
+    ("dark", "256"): Palette(
+        _xterm(234, 235, 236, 53, 53, 89, 125, 161, 161, 166, 202, 208, 208, 214, 221, 222, 229),
+        _xterm(245, 247, 249, *(231,) * 6, *(16,) * 8),
+        accent=10,
+        rail=2,
+        changes=_xterm(117, 45, 39, 32, 31, 24, 24, 18, 234, 52, 52, 94, 130, 130, 172, 214, 222),
+        change_numbers=_xterm(16, 16, 16, 16, 16, 231, 231, 249, 245, 247, 249, 231, 231, 231, 16, 16, 16),
+    ),
+    ("light", "256"): Palette(
+        _xterm(255, 254, 223, 216, 216, 209, 209, 203, 167, 161, 161, 125, 125, 90, 54, 53, 17),
+        _xterm(241, 240, 239, 237, *(16,) * 5, *(231,) * 8),
+        accent=9,
+        rail=1,
+        changes=_xterm(19, 25, 25, 32, 39, 75, 117, 153, 255, 223, 216, 173, 173, 166, 124, 124, 88),
+        change_numbers=_xterm(231, 231, 231, 16, 16, 16, 239, 240, 241, 240, 239, 16, 16, 16, 231, 231, 231),
+    ),
+}  # fmt: skip
+
+BLANK = -1
+"""Level of what is not there: masked, or not a number."""
+
+STEPS = (0.05, 0.10, 0.25, 0.50)
+"""Where the shades of weights change, as a share of the scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How values become levels 0 to 16 (colour) or shades 0 to 4; changes, those after."""
+
+    low: float = 0.0
+    high: float = 1.0
+    power: float = 1.0
+    """Values are placed by this power of their share of the scale."""
+    steps: tuple[float, float, float, float] = (0.2, 0.4, 0.6, 0.8)
+    """Values at which the shades change."""
+    clipped: bool = False
+    """There are values above `high`."""
+    signed: bool = False
+    """Values are changes, from -`high` to `high`: their levels and shades come after all others."""
+
+    @classmethod
+    def weights(cls, high: float = 1.0, *, clipped: bool = False) -> Scale:
+        """Weights span decades: the power keeps .05 and .10 apart in a map that also holds a 1."""
+        steps = tuple(step * high for step in STEPS)
+        return cls(0.0, high, power=2 / 3, steps=(steps[0], steps[1], steps[2], steps[3]), clipped=clipped)
+
+    @classmethod
+    def reaching(cls, values: Float[np.ndarray, "..."]) -> Scale:
+        """For weights without numbers: up to a round number that all but the strongest 2 % stay below."""
+        known = values[np.isfinite(values)]
+        if not known.size:
+            return cls.weights()
+        reach = float(np.quantile(known, 0.98))
+        high = next((high for high in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if reach <= high), 1.0)
+        return cls.weights(high, clipped=bool(known.max() > high))
+
+    def both_ways(self) -> Scale:
+        """The same for the difference of two such values: blue where it is lost, amber where it is gained."""
+        return replace(self, low=-self.high, signed=True)
+
+    @classmethod
+    def around(cls, values: Float[np.ndarray, "..."]) -> Scale:
+        """For scores on both sides of 0: up to a round number both ways."""
+        most = float(np.abs(values).max(initial=0.0, where=np.isfinite(values)))
+        return cls.weights(_above(most) if most > 0 else 1.0).both_ways()
+
+    @classmethod
+    def between(cls, values: Float[np.ndarray, "..."]) -> Scale:
+        """An even scale from the lowest to the highest value, for scores."""
+        known = values[np.isfinite(values)]
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+        steps = [low + share * (high - low) for share in (0.2, 0.4, 0.6, 0.8)]
+        return cls(low, high, steps=(steps[0], steps[1], steps[2], steps[3]))
+
+    def levels(self, values: Float[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+        """Level of each value; `BLANK` where it is not finite."""
+        known = np.isfinite(values)
+        if self.signed:
+            share = np.clip(np.abs(np.where(known, values, 0)) / self.high, 0, 1) ** self.power
+            steps = np.rint(share * (LEVELS // 2)) * np.sign(np.where(known, values, 0))
+            return np.where(known, LEVELS + LEVELS // 2 + steps, BLANK).astype(np.intp)
+        reach = self.high - self.low
+        share = np.clip((np.where(known, values, self.low) - self.low) / (reach if reach > 0 else 1.0), 0, 1)
+        return np.where(known, np.rint(share**self.power * (LEVELS - 1)), BLANK).astype(np.intp)
+
+    def shades(self, values: Float[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+        """Shade of each value, 0 to 4, and of changes 0 or 5 to 8; `BLANK` where it is not finite."""
+        known = np.isfinite(values)
+        if self.signed:
+            size = np.searchsorted(np.asarray(self.steps)[[0, 2]], np.abs(np.where(known, values, 0)), side="right")
+            shade = np.where(size == 0, 0, np.where(np.where(known, values, 0) > 0, 6 + size, 7 - size))
+            return np.where(known, shade, BLANK).astype(np.intp)
+        shade = np.searchsorted(np.asarray(self.steps), np.where(known, values, self.low), side="right")
+        return np.where(known, shade, BLANK).astype(np.intp)
+
+
+WEIGHTS = Scale.weights()
+"""For weights with numbers: one colour means one weight in every map."""
+CHANGES = WEIGHTS.both_ways()
+"""For changes with numbers."""
+SHARES = Scale()
+"""For figures that are spread evenly from 0 to 1, such as focus."""
+
+
+def _above(value: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50, ... from a positive value on."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
+
+
+def marks(*, unicode: bool) -> tuple[str, ...]:
+    """What stands for shade 0 to 4 where there is no colour, and for changes: much less, less, more, much more."""
+    return (*("·░▒▓█" if unicode else ".:+*#"), *("▼-+▲" if unicode else "v-+^"))
+
+
+def squares(*, unicode: bool) -> tuple[str, str]:
+    """Marks for any key and for the strongest key of a row."""
+    return ("□", "■") if unicode else ("o", "X")
+
+
+@lru_cache(maxsize=256)
+def painted(level: int, screen: Screen, *, bold: bool = False) -> Style:
+    """A cell of this level, with a colour for what is written in it; no style for `BLANK`, nor without colour."""
+    if level == BLANK or not screen.color:
+        return Style.null()
+    palette = _palette(screen)
+    return Style(color=palette.number(level), bgcolor=palette.cell(level), bold=bold or None)
+
+
+@lru_cache(maxsize=1024)
+def ink(upper: int, lower: int, screen: Screen) -> Style:
+    """Two cells in one character: `▀` of the upper's colour on the lower's; `▄` where the upper is `BLANK`."""
+    color = _palette(screen).cell
+    if upper == BLANK:
+        return Style(color=color(lower)) if lower != BLANK else Style.null()
+    return Style(color=color(upper), bgcolor=color(lower) if lower != BLANK else None)
+
+
+def bar_styles(screen: Screen) -> tuple[Style, Style]:
+    """An inline bar, and what is left of its length."""
+    palette = _palette(screen)
+    return Style(color=palette.cells[palette.accent]), Style(color=palette.cells[palette.rail])
+
+
+def _palette(screen: Screen) -> Palette:
+    return PALETTES[screen.theme, screen.depth]

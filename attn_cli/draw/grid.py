@@ -1,0 +1,214 @@
+"""All heads at once: as small maps side by side, or each as one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Literal, NamedTuple
+
+import numpy as np
+from rich.console import Group
+
+from attn_cli.data.pooling import pool
+from attn_cli.data.selection import Kind, Rows
+from attn_cli.data.shapes import Float
+from attn_cli.draw.colors import BLANK, SHARES, Scale, marks, painted
+from attn_cli.draw.labels import fit
+from attn_cli.draw.legend import attends, cell_note
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import (
+    DIM,
+    PLAIN,
+    Part,
+    caption_lines,
+    cells,
+    drawing,
+    flow,
+    line,
+    mosaic,
+    number,
+    swatches,
+    title_lines,
+)
+
+__all__ = ["Written", "atlas", "atlas_cell", "grid", "written_scores"]
+
+SMALLEST = 7
+"""Cells along a small map's side below which heads go on another line instead."""
+
+
+def grid(
+    maps: Mapping[tuple[int, int], Float[np.ndarray, "query key"]],
+    screen: Screen,
+    *,
+    kind: Kind = "encoder",
+    rows: Rows = "input",
+    measure: Literal["weight", "score"] = "weight",
+    noun: str = "",
+    pooled: int = 1,
+    unit: str = "word",
+    title: str = "",
+    caption: str = "",
+) -> Group:
+    """Every head as a small heatmap, a row of the grid per layer.
+
+    Args:
+        maps: (layer, head) -> weights or scores, all of one shape; not-a-number where there is nothing to see.
+        screen: where.
+        kind: of the attention.
+        rows: in cross-attention, which step a target word's row is.
+        measure: what the values are.
+        noun: what one is called; as the measure by default.
+        pooled: units that a side of one value stands for already (`PoolMaps.size`).
+        unit: what they are.
+        title: a line above.
+        caption: a line below.
+    """
+    layers: dict[int, list[int]] = {}
+    for layer, head in sorted(maps):
+        layers.setdefault(layer, []).append(head)
+    shape = next(iter(maps.values())).shape if maps else (0, 0)
+    most = max(map(len, layers.values()), default=1)
+    side = max(*shape, 1)
+    name = max((len(f"{layer}.{head}") for layer, head in maps), default=3)
+    per_line, size = _fit(most, side, name, screen.width)
+    slot = max(-(-shape[1] // size), name)
+    gap = min(3, max(1, (screen.width - per_line * slot) // max(per_line, 1)))
+    seen = {place: pool(values, size, size) for place, values in maps.items()}
+    values = np.stack(list(seen.values())) if seen else np.zeros(0, np.float32)
+    scale = Scale.reaching(values) if measure == "weight" else Scale.between(values)
+    lines = title_lines(title, screen)
+    for layer, heads in layers.items():
+        for first in range(0, len(heads), per_line):
+            chosen = heads[first : first + per_line]
+            lines += [line()] if lines and not first else []
+            lines.append(line(*((f"{layer}.{head}".ljust(slot + gap), DIM) for head in chosen)))
+            for strips in zip(*(mosaic(seen[layer, head], scale, screen) for head in chosen), strict=True):
+                fill: list[Part] = [(" " * (slot + gap - cells(strip)), PLAIN) for strip in strips]
+                lines.append(
+                    line(*chain.from_iterable([*strip, space] for strip, space in zip(strips, fill, strict=True)))
+                )
+    notes = [
+        f"layer.head; {attends(kind, rows)}",
+        cell_note(size * pooled, size * pooled, unit, noun or measure, screen),
+    ]
+    pieces = [swatches(scale, noun or measure, screen), *([(note, DIM)] for note in notes if note)]
+    return drawing([*lines, line(), *flow(pieces, screen), *caption_lines(caption, screen)])
+
+
+def _fit(heads: int, side: int, name: int, width: int) -> tuple[int, int]:
+    """How many heads go on a line, and how many values along a cell's side.
+
+    All heads of a layer on one line if each keeps `SMALLEST` cells, else on as few lines as let them.
+    """
+    for lines in range(1, heads + 1):
+        per_line = -(-heads // lines)
+        cells = width // per_line - 1
+        size = -(-side // max(cells, 1))
+        if cells >= name and -(-side // size) >= min(side, SMALLEST):
+            return per_line, size
+    return 1, -(-side // width)
+
+
+class Written(NamedTuple):
+    """What stands in a head's cell instead of its value."""
+
+    wide: str
+    """At most four letters."""
+    narrow: str
+    """One letter."""
+
+
+def atlas(
+    values: Float[np.ndarray, "layer head"],
+    layers: Sequence[int],
+    screen: Screen,
+    *,
+    name: str = "focus",
+    scale: Scale = SHARES,
+    places: int = 2,
+    written: Mapping[tuple[int, int], Written] | None = None,
+    title: str = "",
+    caption: str = "",
+) -> Group:
+    """Each head as one cell with its value, layers down and heads across.
+
+    Args:
+        values: between 0 and 1; not-a-number where there is no such head.
+        layers: the layers' numbers.
+        screen: where.
+        name: what the values are.
+        scale: of its colours and shades.
+        places: decimals of a value.
+        written: what to write in the cell of a row and head; by default its value.
+        title: a line above.
+        caption: a line below.
+    """
+    heads = values.shape[1]
+    digits = _digits(layers)
+    gutter = len("layer ") + digits + 1
+    size = places + 2
+    lettered = written is not None and any(one.narrow.strip() for one in written.values())
+    cell = atlas_cell(heads, layers, screen, size=size, named=lettered)
+    end = " " * (cell > size)
+    # Where a cell is too small for its head's number, every fifth head has one.
+    step = 1 if cell >= size else 5
+    across = [
+        str(head).rjust(cell - len(end)) + end if cell >= size else str(head).ljust(cell * step)
+        for head in range(0, heads, step)
+    ]
+    corner = fit(name if cell >= size else "", gutter)
+    aside = " head" if gutter + heads * cell + 5 <= screen.width else ""
+    lines = [line((corner + "".join(across)[: heads * cell].ljust(heads * cell) + aside, DIM))]
+    glyphs = marks(unicode=screen.unicode)
+    for row, (levels, shades) in enumerate(
+        zip(scale.levels(values).tolist(), scale.shades(values).tolist(), strict=True)
+    ):
+        parts: list[Part] = [("layer " if row == 0 else " " * 6, DIM), (f"{layers[row]:>{digits}} ", DIM)]
+        for head, (level, shade) in enumerate(zip(levels, shades, strict=True)):
+            if level == BLANK:
+                text = " " * cell
+            elif written and (cell >= size or lettered):
+                words = written[row, head]
+                text = (fit(words.wide, size, align="right") + end if cell >= size else words.narrow).ljust(cell)
+            elif cell >= size:
+                text = number(float(values[row, head]), places=places, unicode=screen.unicode)
+                text = text.rjust(cell - len(end)) + end
+            else:
+                text = (" " if screen.color else glyphs[shade]) * cell
+            parts.append((text, painted(level, screen)))
+        lines.append(line(*parts))
+    if cell < size and not lettered:
+        lines.append(line(*swatches(scale, name, screen)))
+    return drawing([*title_lines(title, screen), *lines, *caption_lines(caption, screen)])
+
+
+def written_scores(values: Float[np.ndarray, "layer head"]) -> dict[tuple[int, int], Written]:
+    """What to write in the cells of an atlas of scores, by row and head."""
+    known = np.argwhere(np.isfinite(values)).tolist()
+    return {(row, head): Written(_four_cells(float(values[row, head])), " ") for row, head in known}
+
+
+def _four_cells(value: float) -> str:
+    text = f"{value if abs(value) >= 0.05 else 0.0:.1f}"
+    return text if len(text) <= 4 else f"{value:.0f}"
+
+
+def atlas_cell(heads: int, layers: Sequence[int], screen: Screen, *, size: int = 4, named: bool = False) -> int:
+    """How wide the cell of a head is in an atlas; below `size`, what is written in it is one letter.
+
+    Args:
+        heads: how many stand side by side.
+        layers: the layers' numbers.
+        screen: where.
+        size: of what is to be written in it.
+        named: letters are written in the cells, which need a space between them.
+    """
+    gutter = len("layer ") + _digits(layers) + 1
+    return next(
+        (wide for wide in ((size + 1, 2) if named else (size + 1, size, 2)) if gutter + heads * wide <= screen.width), 1
+    )
+
+
+def _digits(layers: Sequence[int]) -> int:
+    return max((len(str(layer)) for layer in layers), default=1)

@@ -1,0 +1,391 @@
+"""One map as a heatmap, as large as the screen allows: with numbers, as squares, or as a mosaic of half-blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Group
+from rich.text import Text
+
+from attn_cli.data.pooling import Cuts
+from attn_cli.data.shapes import Float
+from attn_cli.draw.colors import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, squares
+from attn_cli.draw.labels import Labels, clean, fit, letters, width
+from attn_cli.draw.legend import attends, brightest, cell_note
+from attn_cli.draw.map_view import MapView
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import (
+    DIM,
+    PLAIN,
+    Part,
+    caption_lines,
+    change,
+    decimals,
+    drawing,
+    flow,
+    line,
+    mosaic,
+    number,
+    swatches,
+    title_lines,
+)
+
+__all__ = ["cuts", "heatmap", "panels"]
+
+LONGEST_LABEL = 12
+TALLEST_HEADER = 8
+"""Letters of a label written downwards."""
+SHORTEST_HEADER = 4
+"""Letters that are left of it where there is little room."""
+MOST_TIERS = 3
+MOST_LINES = 120
+"""A map that would take more lines than this in panels of squares becomes a mosaic."""
+LABELLED = 20
+"""Lines that a map may take for the sake of its labels, however little room there is."""
+LOWEST = 6
+"""Lines of a mosaic, however little room there is."""
+SMALL = 2**20
+"""Values that take no more memory than a drawing does, so that they may be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a map is laid out in cells."""
+
+    gutter: int
+    """Before the first column: position and label of the row."""
+    cell: int
+    """Of a column."""
+    columns: int
+    """How many columns stand side by side in a panel."""
+    tiers: int
+    """Lines over which column labels are spread, so that each has room; 0 where they are written downwards."""
+    header: int
+    """Lines that a label written downwards may take."""
+    numbers: bool
+    """Numbers are written in the cells."""
+
+    @property
+    def margin(self) -> int:
+        """What a cell keeps free on its right, where it is wide enough to centre a number."""
+        return 1 if self.numbers and self.cell > 5 else 0
+
+
+def heatmap(
+    view: MapView,
+    screen: Screen,
+    *,
+    title: str = "",
+    caption: str = "",
+    numbers: bool = False,
+    mark_strongest: bool = False,
+    room: int | None = None,
+) -> Group:
+    """A map as a heatmap: rows are queries, columns are keys, and a legend says so.
+
+    Args:
+        view: what to show.
+        screen: where.
+        title: a line above.
+        caption: a line below, for what else must be known (a learned sink's share, rows renormalised).
+        numbers: write every number out, in as many panels of columns as it takes: the full table of a head. Without,
+            numbers are written where there is room for all columns.
+        mark_strongest: mark the strongest key of each row, unless it is lost in a mosaic.
+        room: lines that the drawing should take. To keep to them it gives up panels, then the ends of labels written
+            downwards, then labels and single cells. None for as many lines as it takes.
+    """
+    above, below = title_lines(title, screen), caption_lines(caption, screen)
+    for plan in _plans(view, screen, numbers=numbers, room=room) if view.whole else ():
+        scale = _scale(view, view.shown, same=plan.numbers or not screen.color)
+        sheet = _Sheet(view, scale, plan, screen, mark_strongest)
+        legend = _legend(view, scale, screen, plan=plan, mark_strongest=mark_strongest)
+        lines = [*above, *sheet.panels(), *legend, *below]
+        if room is None or len(lines) <= max(room, LABELLED):
+            return drawing(lines)
+    room = _tallest(screen) if room is None else room
+    size = _narrowest(view.query, view.key, screen)
+    while True:
+        small = view.pooled(size)
+        scale = _scale(view, small, same=False)
+        legend = _legend(view, scale, screen, size=size)
+        picture = list(_mosaic(view, small, size, scale, screen))
+        tall = max(room - len(above) - len(legend) - len(below), LOWEST)
+        if len(picture) <= tall:
+            return drawing([*above, *picture, *legend, *below])
+        size = view.size_from(max(size + 1, _lowest(view.query, tall)))
+
+
+def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
+    """Where to cut a map while it streams, such that `heatmap` draws of it what it would draw of the whole map.
+
+    How large the squares of a mosaic are depends on the lines that are left for it, which is known only when all else
+    is drawn; so the parts make up squares of any size that it may choose.
+
+    Args:
+        query: its rows.
+        key: its columns.
+        screens: what it may be drawn on, in no more lines than a screen has.
+
+    Returns:
+        None where the map is small, or may be drawn in other ways than as a mosaic.
+    """
+    rows, columns = len(query), len(key)
+    if rows * columns <= SMALL or any(
+        rows <= max(MOST_LINES, screen.height or 0) or 2 * columns <= screen.width for screen in screens
+    ):
+        return None
+    sizes = {max(rows, columns)}
+    for screen in screens:
+        widest = _narrowest(query, key, screen)
+        # Below its line of positions, a mosaic has as many lines as these sizes make; those between make no fewer.
+        lower = (_lowest(query, tall) for tall in range(LOWEST - 1, max(_tallest(screen), LOWEST) + 1))
+        sizes |= {widest, *(size for size in lower if size > widest)}
+    return Cuts.into_squares(rows, columns, sizes)
+
+
+def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
+    """The `same` for the weights of every map; else, where there are only colours, one that makes the most of them."""
+    if view.measure == "score":
+        return Scale.between(values)
+    if view.measure == "change":
+        if np.nanmax(np.abs(values), initial=0.0) > 1:  # of scores
+            return Scale.around(values)
+        return CHANGES if same else Scale.reaching(np.abs(values)).both_ways()
+    return WEIGHTS if same else Scale.reaching(values)
+
+
+def panels(view: MapView, screen: Screen) -> int:
+    """How many panels of columns it takes to write every number out."""
+    (plan,) = _plans(view, screen, numbers=True, room=None)
+    return -(-max(len(view.key), 1) // plan.columns)
+
+
+def _legend(
+    view: MapView,
+    scale: Scale,
+    screen: Screen,
+    *,
+    plan: _Plan | None = None,
+    mark_strongest: bool = False,
+    size: int = 1,
+) -> list[Text]:
+    """What the colours, rows and columns mean, below a blank line; without a plan, of a mosaic."""
+    notes = [attends(view.kind, view.rows)]
+    swatch = swatches(scale, view.name, screen)
+    if plan is None:
+        notes.append(cell_note(size, size, view.unit, view.name, screen))
+    elif mark_strongest:
+        some, strongest = squares(unicode=screen.unicode)
+        sign = "bold:" if plan.numbers and screen.color else strongest
+        notes.insert(0, f"{sign} strongest of its row")
+        if not plan.numbers and not screen.color:
+            least = f"{scale.steps[0]:.3g}"
+            swatch = [
+                (f"{view.name} ", DIM),
+                (f"{some} from {least}  {marks(unicode=screen.unicode)[0]} less", PLAIN),
+            ]
+    if view.masked:
+        notes.append("blank: masked")
+    lines = [line(), *flow([swatch, *([(note, DIM)] for note in notes if note)], screen)]
+    if plan is None and view.measure == "weight":
+        lines += brightest(view.key, view.totals, screen)
+    return lines
+
+
+def _plans(view: MapView, screen: Screen, *, numbers: bool, room: int | None) -> Iterator[_Plan]:
+    """Layouts with labels, the one that says most first; none where only a mosaic will do."""
+    rows, keys = len(view.query), max(len(view.key), 1)
+    if room is not None and rows > max(room, LABELLED):
+        return
+    longest = min(_longest(view.key, screen), LONGEST_LABEL)
+    gutter = _digits(view.query) + 1 + min(_longest(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
+    across = screen.width - gutter
+    # Without colour a shade stands before a number, but before a change its sign.
+    least = _number_width(view) + (1 if screen.color or view.measure == "change" else 2)
+    each = across // keys
+    if each >= least or numbers:
+        # A number and its label have a cell to themselves, up to a width that still looks like a heatmap.
+        cell = max(least, min(each, longest + 1))
+        tiers = next((t for t in range(1, MOST_TIERS) if t * cell - 1 >= longest), MOST_TIERS)
+        yield _Plan(gutter, cell, _even(keys, across // cell), tiers, 0, numbers=True)
+    if numbers:
+        return
+    count = -(-keys // (across // 2))
+    if room is None and count * (rows + TALLEST_HEADER) <= MOST_LINES:
+        yield _Plan(gutter, 2, _even(keys, across // 2), 0, TALLEST_HEADER, numbers=False)
+    elif count == 1:
+        for header in range(TALLEST_HEADER, SHORTEST_HEADER - 1, -1):
+            yield _Plan(gutter, 2, keys, 0, header, numbers=False)
+
+
+def _even(keys: int, most: int) -> int:
+    """Columns of each panel, so that the last is not much smaller than the others."""
+    panels = -(-keys // most)
+    return -(-keys // panels)
+
+
+def _longest(axis: Labels, screen: Screen) -> int:
+    return max((width(clean(text, unicode=screen.unicode)) for text in axis.texts), default=0)
+
+
+def _digits(axis: Labels) -> int:
+    return len(str(max(axis.positions, default=0)))
+
+
+def _number_width(view: MapView) -> int:
+    values = view.shown
+    if view.measure != "score" or not np.isfinite(values).any():
+        return 4 if view.measure == "change" else 3
+    places = _places(values)
+    return max(len(f"{float(end):z.{places}f}") for end in (np.nanmin(values), np.nanmax(values)))
+
+
+def _places(values: Float[np.ndarray, "query key"]) -> int:
+    return decimals(float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 2
+
+
+class _Sheet:
+    """A map on its way into lines, panel by panel."""
+
+    def __init__(self, view: MapView, scale: Scale, plan: _Plan, screen: Screen, mark_strongest: bool) -> None:
+        self.view, self.plan, self.screen = view, plan, screen
+        values = view.shown
+        self.values = values.tolist()
+        self.levels = scale.levels(values).tolist()
+        self.shades = scale.shades(values).tolist()
+        self.places = _places(values)
+        known = np.isfinite(values)
+        best = np.argmax(np.where(known, values, -np.inf), axis=1) if values.size else np.zeros(len(values), np.intp)
+        self.best = np.where(known.any(axis=1), best, -1).tolist()
+        self.shading = marks(unicode=screen.unicode)
+        self.some, self.strongest = squares(unicode=screen.unicode)
+        self.mark_strongest = mark_strongest
+
+    def panels(self) -> Iterator[Text]:
+        """Everything, in panels of columns below each other."""
+        count = len(self.view.key)
+        for first in range(0, max(count, 1), self.plan.columns):
+            if first:
+                yield line()
+            part = range(first, min(first + self.plan.columns, count))
+            yield from self.header(part)
+            yield from self.rows(part)
+
+    def header(self, part: range) -> Iterator[Text]:
+        """Labels of these columns, each ending above its numbers."""
+        key, plan, unicode = self.view.key, self.plan, self.screen.unicode
+        styles = [DIM if key.special[column] else PLAIN for column in part]
+        if plan.tiers:
+            tiers = min(plan.tiers, max(len(part), 1))
+            for tier in range(tiers):
+                parts: list[Part] = []
+                used = 0
+                for index in range(tier, len(part), tiers):
+                    stop = plan.gutter + (index + 1) * plan.cell - plan.margin
+                    size = min(tiers * plan.cell - 1, stop - used)
+                    parts.append((" " * (stop - size - used), PLAIN))
+                    parts.append((fit(key.texts[part[index]], size, align="right", unicode=unicode), styles[index]))
+                    used = stop
+                yield line(*parts)
+            return
+        stacks = [_stack(key.texts[column], plan.header, unicode=unicode) for column in part]
+        tallest = max(map(len, stacks), default=0)
+        for row in range(tallest):
+            parts = [(" " * plan.gutter, PLAIN)]
+            for stack, style in zip(stacks, styles, strict=True):
+                place = row - (tallest - len(stack))
+                parts.append((fit(stack[place] if place >= 0 else "", plan.cell, unicode=unicode), style))
+            yield line(*parts)
+
+    def rows(self, part: range) -> Iterator[Text]:
+        """Each row's cells in these columns, after its position and label; later panels leave out masked rows."""
+        query, plan = self.view.query, self.plan
+        digits = _digits(query)
+        for row, text in enumerate(query.texts):
+            if part.start and all(self.levels[row][column] == BLANK for column in part):
+                continue
+            label = fit(text, plan.gutter - digits - 2, unicode=self.screen.unicode) + " "
+            yield line(
+                (f"{query.positions[row]:>{digits}} ", DIM),
+                (label, DIM if query.special[row] else PLAIN),
+                *(self.cell(row, column) for column in part),
+            )
+
+    def cell(self, row: int, column: int) -> Part:
+        """One cell: painted, shaded, numbered as the plan and the screen have it."""
+        plan, level, shade = self.plan, self.levels[row][column], self.shades[row][column]
+        if level == BLANK:
+            return " " * plan.cell, PLAIN
+        best = self.mark_strongest and column == self.best[row]
+        style = painted(level, self.screen, bold=best)
+        sign = self.strongest if best else self.shading[shade]
+        if plan.numbers:
+            value, unicode = self.values[row][column], self.screen.unicode
+            if self.view.measure == "change":
+                text = change(value, unicode=unicode)
+            elif self.view.measure == "weight":
+                text = number(value, unicode=unicode)
+            else:
+                text = f"{value:z.{self.places}f}"
+            if not self.screen.color and shade and self.view.measure != "change":  # a change has a sign
+                text = sign + text
+            return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
+        if self.screen.color:
+            return (f"{sign} " if best else "  "), style
+        if self.mark_strongest:
+            return (f"{sign} " if best or not shade else f"{self.some} "), PLAIN
+        return (sign * 2 if shade else f"{sign} "), PLAIN
+
+
+def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
+    """A label's letters from top to bottom."""
+    stack = letters(clean(text, unicode=unicode))
+    if len(stack) > most:
+        stack = [*stack[: most - 1], "…" if unicode else "~"]
+    return stack
+
+
+def _narrowest(query: Labels, key: Labels, screen: Screen) -> int:
+    """How many units a side of each cell of a mosaic must stand for, so that the map is no wider than the screen."""
+    return max(-(-len(key) // (screen.width - _digits(query) - 1)), 1)
+
+
+def _lowest(query: Labels, tall: int) -> int:
+    """How many it must stand for, so that the map is no taller than so many lines, with two cells in each."""
+    return -(-len(query) // (2 * tall))
+
+
+def _tallest(screen: Screen) -> int:
+    """How many lines a mosaic may take with its title and legend, where nobody says."""
+    return screen.height - 2 if screen.height else MOST_LINES // 2
+
+
+def _mosaic(
+    view: MapView, small: Float[np.ndarray, "row column"], size: int, scale: Scale, screen: Screen
+) -> Iterator[Text]:
+    """The map with position numbers above and at its left, and there, if the width allows, some labels."""
+    step = 10 if small.shape[1] > 30 else 5
+    query, digits, unicode = view.query, _digits(view.query), screen.unicode
+    marked = {index: index * 2 * size for index in range(0, -(-len(small) // 2), step // 2)}
+    longest = max((width(clean(query.texts[row], unicode=unicode)) for row in marked.values()), default=0)
+    longest = min(longest, LONGEST_LABEL)
+    gutter = digits + 1 + longest + 1
+    if gutter + small.shape[1] > screen.width:
+        longest, gutter = 0, digits + 1
+    ticks = ""
+    for column in range(0, small.shape[1], step):
+        tick = str(view.key.positions[column * size])
+        if column + len(tick) <= screen.width - gutter:
+            ticks = ticks.ljust(column) + tick
+    yield line((" " * gutter, PLAIN), (ticks, DIM))
+    for index, parts in enumerate(mosaic(small, scale, screen)):
+        beside: list[Part] = [(" " * gutter, PLAIN)]
+        if (row := marked.get(index)) is not None:
+            label = fit(query.texts[row], longest, unicode=unicode)
+            beside = [
+                (f"{query.positions[row]:>{digits}} ", DIM),
+                (label.ljust(len(label) + gutter - digits - 1 - longest), DIM if query.special[row] else PLAIN),
+            ]
+        yield line(*beside, *parts)

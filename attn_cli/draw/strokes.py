@@ -1,0 +1,226 @@
+"""The few strokes that every drawing is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.style import Style
+from rich.text import Text
+
+from attn_cli.data.pooling import pool
+from attn_cli.data.shapes import Float
+from attn_cli.draw.colors import BLANK, Scale, bar_styles, ink, marks, painted
+from attn_cli.draw.labels import clean, fit, letters, width
+from attn_cli.draw.screen import Screen
+
+__all__ = [
+    "BOLD",
+    "DIM",
+    "PLAIN",
+    "Part",
+    "bar",
+    "caption_lines",
+    "cells",
+    "change",
+    "decimals",
+    "drawing",
+    "flow",
+    "line",
+    "mosaic",
+    "number",
+    "stacked",
+    "swatches",
+    "text_lines",
+    "title_lines",
+]
+
+PLAIN = Style.null()
+DIM = Style(dim=True)
+BOLD = Style(bold=True)
+
+Part = tuple[str, Style]
+"""Text that is already clean, and its style."""
+
+
+def line(*parts: Part) -> Text:
+    """One line, never wrapped, without blanks at its end; neighbours of one style become one."""
+    runs: list[Part] = []
+    for piece, style in parts:
+        if runs and runs[-1][1] == style:
+            runs[-1] = (runs[-1][0] + piece, style)
+        else:
+            runs.append((piece, style))
+    while runs and runs[-1][1].bgcolor is None:
+        piece, style = runs.pop()
+        if piece.rstrip(" "):
+            runs.append((piece.rstrip(" "), style))
+            break
+    return Text.assemble(*runs, no_wrap=True, overflow="ignore", end="")
+
+
+def drawing(lines: Iterable[Text]) -> Group:
+    """Lines below each other."""
+    whole = Text("\n", no_wrap=True, overflow="ignore").join(lines)
+    whole.no_wrap, whole.overflow = True, "ignore"
+    return Group(whole)
+
+
+def cells(parts: Sequence[Part]) -> int:
+    """How wide the parts are together."""
+    return sum(width(text) for text, _ in parts)
+
+
+def flow(pieces: Sequence[Sequence[Part]], screen: Screen, between: str = "   ") -> list[Text]:
+    """Pieces side by side, and on the next line where they do not fit; none is split but what no line could hold."""
+    rows: list[list[Part]] = []
+    for piece in pieces:
+        split = cells(piece) > screen.width
+        gap = _widest_gap(piece) if split else between
+        for number, words in enumerate(_split(piece, gap) if split else [piece]):
+            beside = number > 0 or not split
+            if beside and rows and cells(rows[-1]) + width(gap) + cells(words) <= screen.width:
+                rows[-1].append((gap, DIM if gap.strip() else PLAIN))
+            else:
+                rows.append([])
+            rows[-1].extend(words)
+    return [line(*row) for row in rows]
+
+
+def _widest_gap(piece: Sequence[Part]) -> str:
+    """What stands between the largest groups of its words."""
+    return "  " if any("  " in text.strip() for text, _ in piece) else " "
+
+
+def _split(piece: Sequence[Part], gap: str) -> list[list[Part]]:
+    return [[(word, style)] for text, style in piece for word in text.split(gap) if word.strip()]
+
+
+def title_lines(title: str, screen: Screen) -> list[Text]:
+    """What a drawing is called, on one line; nothing where it has no name."""
+    shown = clean(title, unicode=screen.unicode)
+    return [line((fit(shown, min(width(shown), screen.width)), BOLD))] if title else []
+
+
+def caption_lines(caption: str, screen: Screen) -> list[Text]:
+    """What else must be known, word by word; nothing where there is nothing."""
+    words = (clean(word, unicode=screen.unicode) for word in caption.split())
+    return flow([[(fit(word, min(width(word), screen.width)), DIM)] for word in words], screen, between=" ")
+
+
+def text_lines(text: str, screen: Screen) -> list[Text]:
+    """A whole text, word by word; a word that is longer than a line goes on in the next."""
+    pieces: list[str] = []
+    for word in (clean(word, unicode=screen.unicode) for word in text.split()):
+        pieces.append("")
+        for letter in letters(word):
+            if width(pieces[-1]) + width(letter) > screen.width:
+                pieces.append("")
+            pieces[-1] += letter
+    return flow([[(piece, BOLD)] for piece in pieces], screen, between=" ")
+
+
+def number(value: float, *, places: int = 2, unicode: bool = True) -> str:
+    """A weight in one cell more than its decimals: `.58`, `1.0`, and a dot below half of the last."""
+    least = 0.5 / 10**places
+    if value < least:
+        return "·" if unicode else "."
+    return "1.0" if value >= 1 - least else f"{value:.{places}f}"[1:]
+
+
+def decimals(largest: float) -> int:
+    """Of a score: two; fewer where they would be lost behind the digits before them, more where all would be 0.
+
+    Args:
+        largest: of the scores beside it, without its sign.
+    """
+    if largest >= 0.1 or largest < 1e-6:
+        return 2 if largest < 100 else 1 if largest < 1000 else 0
+    return 1 - int(np.floor(np.log10(largest)))
+
+
+def change(value: float, *, unicode: bool = True) -> str:
+    """The difference of two weights or scores in four cells: `+.58`, `-1.0`, `+12`, and a dot within .005 of none."""
+    if abs(value) >= 0.995:
+        return f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
+    size = number(abs(value), unicode=unicode)
+    return size if abs(value) < 0.005 else f"{'-' if value < 0 else '+'}{size}"
+
+
+def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[Part]:
+    """A bar of this share of `size` cells, drawn in half cells; with `rail`, what is left of its length shows."""
+    share = min(max(share, 0.0), 1.0) if np.isfinite(share) else 0.0
+    halves = round(share * size * 2)
+    if not screen.unicode:
+        return [(("#" * round(share * size)).ljust(size), PLAIN)]
+    drawn = "━" * (halves // 2) + "╸" * (halves % 2)
+    if not screen.color:
+        return [(drawn.ljust(size), PLAIN)]
+    rest = size - len(drawn)
+    full, left = bar_styles(screen)
+    return [(drawn, full), ("━" * rest, left) if rail else (" " * rest, PLAIN)]
+
+
+def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen) -> list[list[Part]]:
+    """A map in as few characters as can be: half-blocks of two rows each, or shades or colours of the larger of two.
+
+    All take as many lines, so a layout need not know which it is.
+    """
+    if not (screen.color and screen.unicode):
+        low = pool(values, 2, 1, signed=scale.signed)
+        if screen.color:
+            return [[(" ", painted(level, screen)) for level in row] for row in scale.levels(low).tolist()]
+        glyphs = (*marks(unicode=screen.unicode), " ")  # the last is BLANK's, -1
+        return [[("".join(glyphs[shade] for shade in row), PLAIN)] for row in scale.shades(low)]
+    levels = scale.levels(values)
+    if len(levels) % 2:
+        levels = np.vstack([levels, np.full((1, levels.shape[1]), BLANK, dtype=levels.dtype)])
+    return [
+        [
+            (" " if up == low == BLANK else "▄" if up == BLANK else "▀", ink(up, low, screen))
+            for up, low in zip(upper, lower, strict=True)
+        ]
+        for upper, lower in zip(levels[::2].tolist(), levels[1::2].tolist(), strict=True)
+    ]
+
+
+def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
+    """The scale itself: what each colour or shade stands for."""
+    steps = scale.steps
+    ticks: tuple[float, ...] = (scale.low, *steps, scale.high)
+    if scale.signed:
+        ticks = (scale.low, -steps[2], -steps[0], 0.0, steps[0], steps[2], scale.high)
+    words = [_tick(tick, scale) for tick in ticks]
+    words[-1] += "+" if scale.clipped else ""
+    parts: list[Part] = [(f"{name} ", DIM)]
+    if screen.color:
+        size = min(max(map(len, words)) + 2, (screen.width - cells(parts)) // len(words))
+        levels = scale.levels(np.asarray(ticks))
+        return parts + [
+            (word.center(size), painted(int(level), screen)) for word, level in zip(words, levels, strict=True)
+        ]
+    glyphs = marks(unicode=screen.unicode)
+    if scale.signed:
+        said = [f"{glyphs[shade]} {words[tick]}" for shade, tick in ((5, 1), (6, 2), (0, 3), (7, 4), (8, 5))]
+        return [*parts, ("  ".join(said), PLAIN)]
+    glyphs = glyphs[:5]
+    pieces = [f"{glyph} {word}" for glyph, word in zip(glyphs, [f"<{words[1]}", *words[1:5]], strict=True)]
+    to = "–" if screen.unicode and scale.low >= 0 else " to "
+    return [*parts, ("  ".join(pieces) + ("+" if scale.clipped else to + words[5]), PLAIN)]
+
+
+def _tick(value: float, scale: Scale) -> str:
+    if scale.signed:
+        return f"{value:+.3g}".replace("0.", ".") if value else "0"
+    if scale.low != 0:
+        return f"{value:z.{decimals(max(abs(scale.low), abs(scale.high)))}f}"
+    if scale.high > 1:
+        return f"{value:.1f}"
+    return f"{value:.2f}".removeprefix("0") if scale.high == 1 and 0 < value < 1 else f"{value:.3g}".replace("0.", ".")
+
+
+def stacked(parts: Sequence[RenderableType]) -> Group:
+    """Drawings below each other, a blank line between."""
+    first, *rest = parts
+    return Group(first, *(piece for part in rest for piece in (Text(""), part)))

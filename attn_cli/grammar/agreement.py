@@ -1,0 +1,76 @@
+"""Reading a French translation: what it says about the thing meant, and whether that agrees."""
+
+from __future__ import annotations
+
+import re
+
+from attn_cli.grammar.lexicon import ADJECTIVES, Gender
+
+__all__ = ["agrees", "said_of_pronoun"]
+
+# Adjectives that a translation may choose and the grammar does not.
+_OTHERS = (
+    "gros/grosse immense/immense énorme/énorme minuscule/minuscule encombrant/encombrante volumineux/volumineuse "
+    "cassable/cassable gras/grasse bon/bonne fin/fine maigre/maigre robuste/robuste solide/solide mince/mince "
+    "joli/jolie ancien/ancienne âgé/âgée lourd/lourde bruyant/bruyante délicat/délicate imposant/imposante "
+    "massif/massive coûteux/coûteuse onéreux/onéreuse rempli/remplie pratique/pratique moche/moche las/lasse vif/vive "
+    "costaud/costaude élevé/élevée étendu/étendue rigide/rigide léger/légère ample/ample serré/serrée"
+)
+_PAIRS = [(adjective.masculine, adjective.feminine) for adjective in ADJECTIVES.values()]
+_PAIRS += [(forms.split("/")[0], forms.split("/")[1]) for forms in _OTHERS.split()]
+_FORMS: dict[Gender, frozenset[str]] = {
+    "m": frozenset(masculine for masculine, _ in _PAIRS),
+    "f": frozenset(feminine for _, feminine in _PAIRS),
+}
+_KNOWN = _FORMS["m"] | _FORMS["f"]
+_FEMININE_ENDINGS = (
+    "ée",
+    "ie",
+    "ue",
+    "euse",
+    "elle",
+    "ette",
+    "ive",
+    "ère",
+    "enne",
+    "onne",
+    "ante",
+    "ente",
+    "ande",
+    "ète",
+)
+
+_DEGREE = r"un peu|bien|beaucoup|trop|si|tellement|aussi|assez|très|vraiment|plus|moins|extrêmement|déjà|encore|fort"
+_BE = r"est|était|fut|sera|serait|soit|fût|semblait|semble|paraissait|paraît|a été|avait été"
+_DO = (
+    r"prenait|prend|prenne|prit|occupait|occupe|tenait|tient|avait|a|allait|va|bougeait|bouge|roulait|roule|courait|court"
+    r"|se déplaçait|se déplace|avançait|avance|manquait|manque|disposait|dispose"
+)
+_SUBJECT = r"(?<!\w)(?P<pronoun>il|elle)\s+(?:ne\s+|n')?"
+_BE_SO = re.compile(rf"{_SUBJECT}(?:{_BE})(?:\s+pas)?(?:\s+(?:{_DEGREE}))+\s+(?P<adjective>[\w-]+)", re.IGNORECASE)
+_DO_SO = re.compile(rf"{_SUBJECT}(?:{_DO})(?:\s+pas)?\s+(?:{_DEGREE}|de)\b", re.IGNORECASE)
+_BE_PLAIN = re.compile(rf"{_SUBJECT}(?:{_BE})(?:\s+pas)?\s+(?P<adjective>[\w-]+)", re.IGNORECASE)
+
+
+def said_of_pronoun(translation: str) -> list[tuple[str, str]]:
+    """What the translation says of `il` or `elle`: the pronoun, and the adjective or nothing where a verb says it.
+
+    "il était trop grand", "elle n'avait pas assez de place"; only where there is neither, "il était grand".
+    """
+    found = [
+        (match["pronoun"].lower(), match.groupdict().get("adjective", "").lower())
+        for pattern in (_BE_SO, _DO_SO)
+        for match in pattern.finditer(translation)
+    ]
+    return found or [
+        (match["pronoun"].lower(), match["adjective"].lower())
+        for match in _BE_PLAIN.finditer(translation)
+        if match["adjective"].lower() in _KNOWN
+    ]
+
+
+def agrees(adjective: str, gender: Gender) -> bool:
+    """Whether the adjective can stand in that gender; an unknown one is judged by its ending."""
+    if adjective in _KNOWN:
+        return adjective in _FORMS[gender]
+    return adjective.endswith("e") if gender == "f" else not adjective.endswith(_FEMININE_ENDINGS)

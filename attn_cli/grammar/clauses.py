@@ -1,0 +1,214 @@
+"""The parts of the grammar's sentences: nouns and what describes them, negated verbs, reasons."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from attn_cli.grammar.constructions import CLAUSES, COMPARED, DEGREES, Verb
+from attn_cli.grammar.lexicon import (
+    ADJECTIVES,
+    BEFORE_NOUN,
+    COLORS,
+    DETERMINERS,
+    Gender,
+    Noun,
+    Person,
+    Templates,
+    Tense,
+)
+from attn_cli.grammar.modifiers import BOUGHT, GIVERS, NOTICED, OWNERS, WHERE
+from attn_cli.grammar.phrase import EMPTY, Phrase, weave
+
+__all__ = ["Draw", "cannot", "negated", "noun_phrase", "reason", "thing"]
+
+T = TypeVar("T")
+
+NEGATED: dict[Tense, tuple[tuple[str, bool], ...]] = {  # the auxiliary, and whether it says "able to"
+    "past": (("didn't", False), ("did not", False), ("wouldn't", False), ("couldn't", True), ("could not", True)),
+    "present": (("doesn't", False), ("does not", False), ("can't", True), ("cannot", True)),
+    "future": (("won't", False), ("will not", False)),
+}
+CANNOT: dict[Tense, tuple[str, ...]] = {
+    "past": ("couldn't", "could not"),
+    "present": ("can't", "cannot"),
+    "future": ("won't be able to", "will not be able to"),
+}
+CONTRARY = {"old": {"new", "modern", "young"}, "new": {"old"}, "beautiful": {"ugly", "dirty"}}
+
+
+class Draw(random.Random):
+    """Random choices, the same for the same name, that say nothing twice in a sentence."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._said: set[str] = set()
+
+    def new_sentence(self) -> None:
+        """Forget what was said."""
+        self._said.clear()
+
+    def unsaid(self, options: Sequence[T], english: Callable[[T], str]) -> T | None:
+        """One of the options whose English shares no telling word with those drawn before; None where all do."""
+        free = [option for option in options if not self._said & _telling(english(option))]
+        if not free:
+            return None
+        chosen = self.choice(free)
+        self._said |= _telling(english(chosen))
+        return chosen
+
+    def fresh(self, options: Sequence[Templates]) -> Phrase:
+        """A phrase that says nothing again; empty where all do."""
+        chosen = self.unsaid(options, lambda templates: templates[0])
+        return EMPTY if chosen is None else weave(*chosen)
+
+    def one_of(self, options: str) -> str:
+        """One of the words."""
+        return self.choice(options.split())
+
+    def happens(self, chance: float) -> bool:
+        """True as often as `chance` says, between 0 and 1."""
+        return self.random() < chance
+
+
+def _telling(template: str) -> set[str]:
+    words = {piece.partition("/")[0] for piece in template.split()}
+    return words - {",", "'s", "the", "of", "in", "on", "had", "that", "my", "our", "his", "for", "to", "as", "you"}
+
+
+def noun_phrase(
+    noun: Noun, determiner: Templates, adjective: str = "", *, mark: str = "noun", tail: Phrase = EMPTY
+) -> Phrase:
+    """A noun with its determiner, an adjective where French puts it, and what follows."""
+    left = right = EMPTY
+    if adjective in COLORS:
+        right = weave(f"{adjective}/1", f"{ADJECTIVES[adjective].french(noun.gender)}/1")
+    elif adjective:
+        left = weave(f"{adjective}/1", f"{ADJECTIVES[adjective].before(noun)}/1")
+    return weave(
+        f"{{determiner}} {{left}} {{right}} {noun.english}/{mark} {{tail}}",
+        f"{{determiner}} {{left}} {noun.french}/{mark} {{right}} {{tail}}",
+        determiner=weave(*determiner),
+        left=left,
+        right=right,
+        tail=tail,
+    )
+
+
+def thing(noun: Noun, mark: str, tense: Tense, draw: Draw, *, told: bool, reasons: Collection[str]) -> Phrase:
+    """One of the two nouns, with what describes it.
+
+    Args:
+        noun: the noun.
+        mark: the label that finds it again.
+        tense: of the sentence.
+        draw: where choices come from.
+        told: whether a relative clause tells where it is from.
+        reasons: adjectives that the sentence gives as reasons, which must not be contradicted.
+    """
+    choices = [row for row in DETERMINERS if not row.owns or (noun.can_be_owned and not told)]
+    chosen = draw.choices(choices, [row.weight for row in choices])[0]
+    determiner = f"{chosen.english}/1", f"{noun.agree(chosen.masculine, chosen.feminine)}/1"
+    tail = EMPTY
+    if told:
+        tail = _told(noun, tense, draw)
+    elif noun.can_be_owned and draw.happens(0.1):
+        owner = draw.fresh(OWNERS)
+        if owner.english:
+            return _owned(noun, mark, owner)
+    adjective = ""
+    if draw.happens(0.13):
+        fitting = [
+            word
+            for word in BEFORE_NOUN
+            if not {word, *CONTRARY[word]} & set(reasons) and (word != "new" or noun.can_be_new)
+        ]
+        adjective = draw.choice(fitting) if fitting else ""
+    elif noun.can_be_owned and "animal" not in noun.kinds and draw.happens(0.2):
+        adjective = draw.choice(COLORS)
+    return noun_phrase(noun, determiner, adjective, mark=mark, tail=tail)
+
+
+def _told(noun: Noun, tense: Tense, draw: Draw) -> Phrase:
+    """That my brother had bought in Paris: que mon frère avait achetée à Paris."""
+    giver = draw.unsaid(GIVERS, lambda row: row.name[0])
+    if giver is None:
+        return EMPTY
+    done = draw.choice(BOUGHT if noun.can_be_owned else NOTICED)
+    if tense == "past" and draw.happens(0.6):
+        verb = weave(f"had/1 {done.participle}/2", f"{giver.had}/1 {done.french}{noun.agree('', 'e')}/2")
+    else:
+        verb = weave(f"{done.past}/1", f"{giver.have}/1 {done.french}{noun.agree('', 'e')}/1")
+    return weave(
+        "that/1 {giver} {verb} {where}",
+        "que/1 {giver} {verb} {where}",
+        giver=weave(*giver.name),
+        verb=verb,
+        where=draw.fresh(WHERE) if draw.happens(0.8) else EMPTY,
+    )
+
+
+def _owned(noun: Noun, mark: str, owner: Phrase) -> Phrase:
+    """My uncle's violin: le violon de mon oncle."""
+    return weave(
+        f"{{owner}} {noun.english}/{mark}",
+        f"{noun.agree('le', 'la')} {noun.french}/{mark} {{owner}}",
+        owner=owner,
+    )
+
+
+def negated(verb: Verb, tense: Tense, draw: Draw) -> Phrase:
+    """What the thing does not do or cannot do: `didn't fit` and `ne rentrait pas`."""
+    auxiliary, able = draw.choice(
+        [
+            (word, able)
+            for word, able in NEGATED[tense]
+            if able or tense == "future" or not (verb.only_able or (verb.perfect and word == "wouldn't"))
+        ],
+    )
+    words = " ".join(f"{word}/1" for word in auxiliary.split())
+    if able:
+        can = "pouvait" if tense == "past" else "peut"
+        return weave(f"{words} {verb.english}/2", f"ne/1 {can}/1 pas/1 {verb.infinitive}/2")
+    if tense == "past" and verb.perfect:
+        return weave(f"{words} {verb.english}/2", f"ne/1 a/1 pas/1 {verb.perfect}/2")
+    form = {"past": verb.imperfect, "present": verb.present, "future": verb.future}[tense]
+    return weave(f"{words} {verb.english}/2", f"ne/1 {form}/2 pas/1")
+
+
+def cannot(person: Person, tense: Tense, draw: Draw) -> Phrase:
+    """Somebody who is not able to."""
+    able = {"past": person.imperfect, "present": person.present, "future": person.future}[tense]
+    words = " ".join(f"{word}/1" for word in draw.choice(CANNOT[tense]).split())
+    return weave(f"{{who}} {words}", f"{{who}} ne/1 {able}/1 pas/1", who=weave(*person.name))
+
+
+def reason(name: str, gender: Gender, degree: str, tense: Tense, *, contracted: bool = False) -> tuple[Phrase, str]:
+    """The clause about the pronoun, whose words are marked `@it` and `@adjective`, and its French adjective.
+
+    Args:
+        name: as in `constructions`.
+        gender: of the French noun meant.
+        degree: of `constructions.DEGREES`, for an adjective without comparison.
+        tense: of the main clause; what is said of the future is so already.
+        contracted: whether "it is" becomes "it's".
+    """
+    it_is = "it/@it 's/1" if contracted else "it/@it is/1"
+    pronoun = "il" if gender == "m" else "elle"
+    if name in CLAUSES:
+        english, french = CLAUSES[name][tense != "past"]
+        english = f"it/@it {english}".replace("it/@it is/1", it_is)
+        return weave(english, f"{pronoun}/@it {french}"), ""
+    if name in COMPARED:
+        french_degree, positive = COMPARED[name]
+        form = ADJECTIVES[positive].french(gender)
+        predicate = weave(f"{name}/1+@adjective", f"{french_degree}/1 {form}/@adjective")
+    else:
+        degree = {"+": "more", "-": "less"}.get(name[0], degree)
+        name = name.lstrip("+-")
+        form = ADJECTIVES[name].french(gender)
+        predicate = weave(*DEGREES[degree], adjective=weave(f"{name}/@adjective", f"{form}/@adjective"))
+    it_was, french_was = ("it/@it was/1", "était") if tense == "past" else (it_is, "est")
+    clause = weave(f"{it_was} {{predicate}}", f"{pronoun}/@it {french_was}/1 {{predicate}}", predicate=predicate)
+    return clause, form

@@ -1,0 +1,304 @@
+"""English sentences in which *it* could stand for two nouns, with French translations that show which one it is.
+
+"The trophy didn't fit in the suitcase because it was too big": in French the pronoun and the adjective agree with the
+noun meant (*le trophée … il était trop grand*; *la valise … elle était trop petite*), as in the Winograd schemas
+(Levesque, Davis and Morgenstern 2012). A sentence is a main clause about two things (`constructions`), a reason that
+fits only one of them, and a frame that puts the two together (because, since, so, two sentences …), with what may
+stand between. Its twin differs only in the reason, so that *it* stands for the other noun.
+
+`simple` sentences have no such pronoun. Every sentence comes with the words that stand for each other. Some pairs of
+nouns (`is_held_out`) and whole constructions (`HELD_OUT_CONSTRUCTIONS`) are never drawn for training.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from attn_cli.grammar.agreement import agrees, said_of_pronoun
+from attn_cli.grammar.clauses import Draw, cannot, negated, reason, thing
+from attn_cli.grammar.constructions import CONSTRUCTIONS, FRAMES, HELD_OUT_CONSTRUCTIONS, Construction
+from attn_cli.grammar.lexicon import BY_KIND, PEOPLE, Gender, Noun, Templates, Tense
+from attn_cli.grammar.modifiers import ANYHOW, BETWEEN, OPENINGS, SAID, WHEN
+from attn_cli.grammar.phrase import EMPTY, PUNCTUATION, Link, Phrase, Span, spell, weave
+from attn_cli.grammar.simple import is_simple_held_out, sentence
+
+__all__ = [
+    "HELD_OUT_CONSTRUCTIONS",
+    "Coreference",
+    "Example",
+    "examples",
+    "held_out",
+    "is_held_out",
+    "is_right",
+    "pairs",
+    "simple",
+    "simple_held_out",
+]
+
+LONGEST_DISTANCE = 20  # words between the noun meant and the pronoun
+LONGEST_SIMPLE = 15  # words and the full stop
+HELD_OUT_PERCENT = 15  # of the pairs of nouns
+HELD_OUT_CONSTRUCTION_SHARE = 0.25  # of the test sentences
+CONTRACTED_SHARE = 0.25  # "it's", of the sentences for training that say "it is"
+NO_STOP_SHARE = 0.15  # of the sentences, as users type them
+SAME_GENDER_SHARE = 0.15  # of the sentences for training
+
+
+@dataclass(frozen=True)
+class Coreference:
+    """What the pronoun of a sentence stands for.
+
+    Attributes:
+        pronoun: the English pronoun, also where it is a part of "it's" (which no test sentence has).
+        meant: the English noun that it stands for, without article.
+        other: the English noun that it could have stood for.
+        french_pronoun: `il` or `elle`, as it must stand in the translation.
+        french_adjective: in the form that agrees; empty where the reason has no adjective.
+        french_meant: the French noun, without article.
+        french_other: the other French noun.
+        distance: how many words stand between the noun meant and the pronoun.
+        construction: the main clause's name and the frame's.
+    """
+
+    pronoun: Span
+    meant: Span
+    other: Span
+    french_pronoun: str
+    french_adjective: str
+    french_meant: str
+    french_other: str
+    distance: int
+    construction: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sentence, its translation, and the words that stand for each other.
+
+    Attributes:
+        english: the sentence.
+        french: its translation.
+        links: pairs of spans, an English word and a French one.
+        coreference: what the pronoun stands for; None where there is none.
+    """
+
+    english: str
+    french: str
+    links: tuple[Link, ...]
+    coreference: Coreference | None = None
+
+
+def is_held_out(first: str, second: str) -> bool:
+    """Whether two English nouns never meet in a training sentence, in whatever order."""
+    if {first, second} == {"trophy", "suitcase"}:  # the sentence that the product is shown with
+        return True
+    return zlib.crc32("+".join(sorted((first, second))).encode()) % 100 < HELD_OUT_PERCENT
+
+
+def pairs(seed: int, *, held_out: bool = False) -> Iterator[tuple[Example, Example]]:
+    """Sentences with their twins, endless and the same for the same seed.
+
+    With `held_out`, only what is never drawn without it, and always of two genders, so that a translation cannot be
+    right by chance.
+    """
+    for draft in _drafts(Draw(f"pairs {seed} {held_out}"), held=held_out):
+        one, twin = _written(draft, 0), _written(draft, 1)
+        if one and twin:
+            yield one, twin
+
+
+def examples(seed: int, *, held_out: bool = False) -> Iterator[Example]:
+    """Sentences with a pronoun, endless and the same for the same seed; with `held_out`, those kept for testing."""
+    draw = Draw(f"examples {seed} {held_out}")
+    for draft in _drafts(draw, held=held_out):
+        found = _written(draft, draw.choice((0, 1)))
+        if found:
+            yield found
+
+
+def held_out(count: int, seed: int = 0) -> tuple[Example, ...]:
+    """`count` different test sentences: at each even index one, at the next its twin."""
+    found: dict[str, Example] = {}
+    for pair in pairs(seed, held_out=True):
+        if len(found) >= count:
+            break
+        if not {example.english for example in pair} & found.keys():
+            found.update((example.english, example) for example in pair)
+    return tuple(found.values())[:count]
+
+
+def simple(seed: int) -> Iterator[Example]:
+    """Sentences like "The cat sat on the mat near the window", endless and the same for the same seed."""
+    draw = Draw(f"simple {seed}")
+    while True:
+        key, phrase = sentence(draw)
+        if not is_simple_held_out(*key) and len(phrase.english) <= LONGEST_SIMPLE:
+            yield _plain(phrase)
+
+
+def simple_held_out(count: int, seed: int = 0) -> tuple[Example, ...]:
+    """`count` different simple sentences whose subject, verb and place never meet in `simple`."""
+    draw = Draw(f"simple held out {seed}")
+    found: dict[str, Example] = {}
+    while len(found) < count:
+        key, phrase = sentence(draw)
+        if is_simple_held_out(*key) and len(phrase.english) <= LONGEST_SIMPLE:
+            example = _plain(phrase)
+            found[example.english] = example
+    return tuple(found.values())
+
+
+def is_right(example: Example, translation: str) -> bool:
+    """Whether the translation's clause about the pronoun has `il` or `elle` as it must, and an adjective that agrees.
+
+    The rest of the translation, the conjunction and the choice of adjective are free.
+
+    Raises:
+        ValueError: the example has no pronoun.
+    """
+    if example.coreference is None:
+        raise ValueError("no pronoun in this example")
+    gold = example.coreference.french_pronoun
+    gender: Gender = "m" if gold == "il" else "f"
+    said = said_of_pronoun(translation)
+    return bool(said) and all(
+        pronoun == gold and (not adjective or agrees(adjective, gender)) for pronoun, adjective in said
+    )
+
+
+def _plain(phrase: Phrase) -> Example:
+    spelled = spell(phrase)
+    return Example(spelled.english, spelled.french, spelled.links)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A sentence before it is settled which of the two nouns the pronoun stands for."""
+
+    nouns: tuple[Noun, Noun]
+    main: Phrase
+    between: Phrase
+    frame: Templates
+    reasons: tuple[str, str]
+    degree: str
+    tense: Tense
+    contracted: bool
+    construction: str
+
+
+def _drafts(draw: Draw, *, held: bool) -> Iterator[Draft]:
+    while True:
+        draw.new_sentence()
+        whole = held and draw.happens(HELD_OUT_CONSTRUCTION_SHARE)
+        choices = [row for row in CONSTRUCTIONS if (row.name in HELD_OUT_CONSTRUCTIONS) == whole]
+        construction = draw.choices(choices, [row.weight for row in choices])[0]
+        same_gender = not held and draw.happens(SAME_GENDER_SHARE)
+        nouns = _nouns(construction, draw, same_gender=same_gender, held=None if whole else held)
+        if nouns:
+            yield _draft(construction, nouns, draw, held=held)
+
+
+def _draft(construction: Construction, nouns: tuple[Noun, Noun], draw: Draw, *, held: bool) -> Draft:
+    frame = _frame(construction, draw)
+    because = construction.because_of_a, construction.because_of_b
+    of_a, of_b = construction.despite if frame == "even though" and construction.despite else because
+    reasons = draw.one_of(of_a), draw.one_of(of_b)
+    tense = draw.choice(construction.tenses)
+    degree = draw.choice(construction.degrees)
+    if frame == "even though" or (degree == "so" and frame in {"so", "two sentences"}):
+        degree = "very"
+    main, between = _main(construction, nouns, reasons, tense, frame, draw)
+    english, french = FRAMES[frame].templates
+    if draw.happens(NO_STOP_SHARE):
+        english, french = english.removesuffix(" ."), french.removesuffix(" .")
+    contracted = not held and tense != "past" and draw.happens(CONTRACTED_SHARE)
+    name = f"{construction.name}, {frame}"
+    return Draft(nouns, main, between, (english, french), reasons, degree, tense, contracted, name)
+
+
+def _nouns(construction: Construction, draw: Draw, *, same_gender: bool, held: bool | None) -> tuple[Noun, Noun] | None:
+    """Two nouns that the clause can be about; None where some tries find none."""
+    for _ in range(100):
+        a, b = draw.choice(_of_kinds(construction.a)), draw.choice(_of_kinds(construction.b))
+        differ = a.english != b.english and a.french != b.french
+        wanted = held is None or is_held_out(a.english, b.english) == held
+        if differ and wanted and (a.gender == b.gender) == same_gender:
+            return a, b
+    return None
+
+
+@cache
+def _of_kinds(kinds: str) -> tuple[Noun, ...]:
+    return tuple(dict.fromkeys(noun for kind in kinds.split() for noun in BY_KIND[kind]))
+
+
+def _frame(construction: Construction, draw: Draw) -> str:
+    names = construction.frames or tuple(FRAMES)
+    names = tuple(name for name in names if name != "even though" or construction.despite)
+    weights = [1 if construction.frames else FRAMES[name].weight for name in names]
+    return draw.choices(names, weights)[0]
+
+
+def _main(
+    construction: Construction,
+    nouns: tuple[Noun, Noun],
+    reasons: tuple[str, str],
+    tense: Tense,
+    frame: str,
+    draw: Draw,
+) -> tuple[Phrase, Phrase]:
+    """The clause about the two things, and what stands between it and the reason."""
+    long = draw.happens(0.55)
+    person = draw.choice(PEOPLE)
+    slots = {"who": weave(*person.name), "cannot": cannot(person, tense, draw)}
+    if construction.verb:
+        slots["verb"] = negated(construction.verb, tense, draw)
+    words = {word.lstrip("+-") for word in reasons}
+    told = [long and draw.happens(0.5) for _ in nouns]
+    for slot, noun, tells in zip("ab", nouns, told, strict=True):
+        slots[slot] = thing(noun, f"@{slot}", tense, draw, told=tells, reasons=words)
+    english, french = draw.choice((construction.clause, construction.clause, *construction.variants))
+    french = french.replace("~", nouns[0].agree("", "e")).replace("{have}", f"{person.have}/1")
+    main = weave(english, french, **slots)
+    if draw.happens(0.55 if long else 0.2):
+        when = ANYHOW if told[1] and tense == "past" else () if told[1] else WHEN[tense]
+        main = weave("{main} {when}", "{main} {when}", main=main, when=draw.fresh(when))
+    if draw.happens(0.15) and not FRAMES[frame].first:
+        openings = OPENINGS[tense] if construction.event or tense != "past" else OPENINGS[tense] + SAID
+        main = weave("{opening} {main}", "{opening} {main}", main=main, opening=draw.fresh(openings))
+    between = draw.fresh(BETWEEN) if long and tense == "past" and draw.happens(0.2) else EMPTY
+    return main, between
+
+
+def _written(draft: Draft, index: int) -> Example | None:
+    """The sentence whose pronoun stands for the noun of that index; None where a noun is too far away."""
+    meant, other = draft.nouns[index], draft.nouns[1 - index]
+    it, adjective = reason(draft.reasons[index], meant.gender, draft.degree, draft.tense, contracted=draft.contracted)
+    phrase = weave(*draft.frame, main=draft.main, it=it, between=draft.between)
+    distances = _distance(phrase, "@a"), _distance(phrase, "@b")
+    if max(distances) > LONGEST_DISTANCE:  # of both nouns, or the nearer one would be meant more often
+        return None
+    spelled = spell(phrase)
+    spans = spelled.marks["@a"][0], spelled.marks["@b"][0]
+    coreference = Coreference(
+        pronoun=spelled.marks["@it"][0],
+        meant=spans[index],
+        other=spans[1 - index],
+        french_pronoun=meant.agree("il", "elle"),
+        french_adjective=adjective,
+        french_meant=meant.french,
+        french_other=other.french,
+        distance=distances[index],
+        construction=draft.construction,
+    )
+    return Example(spelled.english, spelled.french, spelled.links, coreference)
+
+
+def _distance(phrase: Phrase, mark: str) -> int:
+    """How many words stand between the marked noun and the pronoun."""
+    places = [index for index, word in enumerate(phrase.english) if word.labels & {mark, "@it"}]
+    between = phrase.english[places[0] + 1 : places[1]]
+    return sum(word.text not in PUNCTUATION and word.text != "'s" for word in between)

@@ -1,0 +1,163 @@
+r"""Tables for spreadsheets; of weights in long form: a row for each query and key that can see each other, as shown.
+
+The texts of a model or a user are data, but a terminal that shows the file would obey what controls it, and a
+spreadsheet takes a text that begins with a sign for a formula. So control characters, line ends among them, are written
+as in JSON (`\u009b`), and a backslash that would begin such an escape as `\u005c`: every row is one line. A text that
+begins with a sign gets an apostrophe in front (OWASP, "CSV Injection"), which a spreadsheet hides; a sign alone is no
+formula and stays as it is. To have the exact texts again, strip one apostrophe from those that begin with apostrophes,
+a sign and something after it, then put back what each `\uXXXX` stands for, from left to right.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Container, Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import orjson
+
+from attn_cli.data.selection import Rows
+from attn_cli.data.shapes import Float
+from attn_cli.data.stream import Block, Eat
+from attn_cli.data.text import Units
+from attn_cli.system.encoding import escaped
+
+__all__ = ["Cell", "CsvTable", "Writable", "harmless", "weight_columns", "weight_rows"]
+
+Cell = str | int | float | np.floating | None
+"""What stands in a row."""
+
+FORMULA = re.compile(r"'*[=+\-@＝＋－＠].")
+ESCAPE = re.compile(r"\\(?=u[0-9a-fA-F]{4})")
+"""A backslash that would be taken for the beginning of an escape."""
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """A file open for writing bytes."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+class CsvTable:
+    """A CSV file in UTF-8 (RFC 4180, so its lines end with CR LF) that grows.
+
+    Args:
+        file: where to write.
+        columns: their names.
+        sentences: begin with a column that counts the sentences.
+    """
+
+    def __init__(self, file: Writable, columns: Sequence[str], *, sentences: bool = False) -> None:
+        self._file, self._sentences = file, sentences
+        self.write([[*(["sentence"] if sentences else []), *columns]])
+
+    def add(self, rows: Iterable[Sequence[Cell]], sentence: int = 0) -> None:
+        """Write the rows of one sentence.
+
+        Args:
+            rows: a cell for each column.
+            sentence: its number, from 0.
+        """
+        self.write([*self.front(sentence), *map(field, row)] for row in rows)
+
+    def front(self, sentence: int) -> list[str]:
+        """What each row of a sentence begins with."""
+        return [str(sentence)] if self._sentences else []
+
+    def write(self, rows: Iterable[Sequence[str]]) -> None:
+        """Write rows of fields that need no quotes any more."""
+        self._file.write("".join(f"{','.join(row)}\r\n" for row in rows).encode())
+
+
+def weight_columns(*, rows: Rows | None = None, scores: bool = False) -> tuple[str, ...]:
+    """The columns that `weight_rows` fills.
+
+    Args:
+        rows: in cross-attention, which step a target word's row is; a column says so.
+        scores: add a column of scores.
+    """
+    columns = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
+    columns[1:1] = [] if rows is None else ["rows"]
+    return (*columns, *(["score"] if scores else []))
+
+
+def weight_rows(
+    table: CsvTable,
+    queries: Units,
+    keys: Units,
+    *,
+    sentence: int = 0,
+    only: Container[int] | None = None,
+    rows: Rows | None = None,
+    scores: bool = False,
+) -> Eat:
+    """What eats the blocks of one sentence and one kind, and writes a row for each query and key.
+
+    Rows come as blocks do: by layer, a run of queries at a time, then by head, query and key.
+
+    Args:
+        table: where they are added.
+        queries: the units along the rows; what it eats must be in those units (see `Regroup`).
+        keys: the units along the columns.
+        sentence: its number, from 0.
+        only: the rows to write; all by default.
+        rows: in cross-attention, which step a target word's row is.
+        scores: write scores, to be had where the blocks hold them.
+    """
+    # Each text is quoted once and not for every row that it stands in, which is what takes the time.
+    query_fields, key_fields = (
+        [f"{position},{quoted(label)}" for position, label in zip(units.positions, units.labels, strict=True)]
+        for units in (queries, keys)
+    )
+
+    def eat(block: Block) -> None:
+        front = [*table.front(sentence), block.kind, *([] if rows is None else [rows]), str(block.layer)]
+        for index, head in enumerate(block.heads):
+            for row, (start, stop) in enumerate(block.visible.tolist()):
+                query = block.start + row
+                if only is not None and query not in only:
+                    continue
+                part = slice(start, min(stop, block.weights.shape[2]))
+                columns = [key_fields[part], shortest(block.weights[index, row, part])]
+                if scores:
+                    masked = [""] * len(columns[0])
+                    columns.append(masked if block.scores is None else shortest(block.scores[index, row, part]))
+                first = ",".join([*front, str(head), query_fields[query]])
+                table.write((first, *fields) for fields in zip(*columns, strict=True))
+
+    return eat
+
+
+def field(cell: Cell) -> str:
+    """Any value as one field: numbers in the fewest digits that give them back as float32, nothing for None or NaN."""
+    if cell is None or isinstance(cell, str):
+        return quoted(cell or "")
+    if isinstance(cell, float | np.floating):
+        return shortest(np.array([cell], np.float32))[0]
+    return str(cell)
+
+
+def quoted(text: str) -> str:
+    """The text as one field; see `harmless`."""
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow([harmless(text), ""])
+    return line.getvalue().removesuffix(",\r\n")
+
+
+def harmless(text: str) -> str:
+    """The text, such that no terminal obeys it and no spreadsheet takes it for a formula."""
+    shown = escaped(ESCAPE.sub(r"\\u005c", text))
+    return f"'{shown}" if FORMULA.match(shown) else shown
+
+
+def shortest(numbers: Float[np.ndarray, "key"]) -> list[str]:
+    """Each float32 in the fewest digits that give it back; nothing where it is not finite, as a masked score is not."""
+    # orjson writes them that way, and ten times faster than str() does.
+    if not numbers.size:
+        return []
+    written = orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY).decode()[1:-1]
+    return ["" if number == "null" else number for number in written.split(",")]

@@ -1,0 +1,112 @@
+"""Files and pipes to records, in whatever form they were saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import orjson
+
+from attn_cli.data.record import Record
+from attn_cli.errors import InputError
+from attn_cli.io.npz import MAGIC, from_npz
+from attn_cli.io.records import NOT_A_RECORD, decode, not_json, restore_maps
+from attn_cli.system.encoding import decode_text
+from attn_cli.system.memory import require
+
+__all__ = ["Readable", "read_records"]
+
+EXPANSION = 5
+"""What a number takes as a Python object and in an array, for each byte of its text."""
+SMALLER = "Save it as .npz, or with fewer heads through --layer and --head"
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A file open for reading bytes: standard input, for one."""
+
+    def readline(self) -> bytes: ...
+
+    def read(self) -> bytes: ...
+
+
+def read_records(source: Path | Readable) -> Iterator[Record]:
+    """Each record of a file, in order: one `.npz`, one JSON object on any number of lines, or many one after another.
+
+    The content decides, not the file's name. JSON Lines are read as they come.
+
+    Args:
+        source: a file's path, or an open file such as standard input.
+
+    Raises:
+        InputError: it cannot be read, holds no record, or holds something else.
+        MemoryLimitError: it does not fit in memory.
+    """
+    if not isinstance(source, Path):
+        yield from _records(source, "standard input")
+        return
+    try:
+        with source.open("rb") as file:
+            yield from _records(file, str(source))
+    except OSError as error:
+        raise InputError(f"{source} cannot be read: {error.strerror}", "Name a file that attn has saved") from error
+
+
+def _records(file: Readable, name: str) -> Iterator[Record]:
+    first = file.readline()
+    if first.startswith(MAGIC):
+        yield from_npz(first + file.read(), name)
+        return
+    empty = True
+    for document, where in _documents(first.removeprefix(b"\xef\xbb\xbf"), file, name):
+        empty = False
+        yield restore_maps(document, where)
+    if empty:
+        raise InputError(f"{name} is empty", "Make a record with attn inspect --json")
+
+
+def _documents(line: bytes, file: Readable, name: str) -> Iterator[tuple[object, str]]:
+    """Each JSON object, and what to call it."""
+    number = 1
+    while line:
+        if line.strip():
+            require(EXPANSION * len(line), f"{name} (line {number})", SMALLER)
+            try:
+                document = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                # Spread over several lines, as jq writes it; or not JSON at all, which shows when it is all there.
+                yield from _spread(line + file.read(), number, name)
+                return
+            yield document, name if number == 1 else f"line {number} of {name}"
+        number, line = number + 1, file.readline()
+
+
+def _spread(data: bytes, first_line: int, name: str) -> Iterator[tuple[object, str]]:
+    """JSON objects with any white space inside and between them."""
+    text = decode_text(data, name, NOT_A_RECORD)
+    find = json.JSONDecoder().raw_decode
+    count, position = 0, _after_space(text, 0)
+    while position < len(text):
+        try:
+            _, end = find(text, position)
+        except json.JSONDecodeError as error:
+            raise not_json(name, error.msg, error.lineno + first_line - 1, error.colno) from error
+        except ValueError as error:  # Python's own limit to the digits of a number
+            raise InputError(f"{name} is not JSON: it has a number of thousands of digits", NOT_A_RECORD) from error
+        except RecursionError as error:
+            raise InputError(
+                f"{name} is nested too deeply to be a record", "Make one with attn inspect --json"
+            ) from error
+        count += 1
+        where = f"record {count} of {name}" if count > 1 or _after_space(text, end) < len(text) else name
+        # Found by the one reader that can stop in the middle, read by the one that is strict.
+        yield decode(text[position:end], where), where
+        position = _after_space(text, end)
+
+
+def _after_space(text: str, position: int) -> int:
+    while position < len(text) and text[position] in " \t\r\n":
+        position += 1
+    return position

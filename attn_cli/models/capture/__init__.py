@@ -1,0 +1,1 @@
+"""Attention taken from a model of transformers while it runs."""

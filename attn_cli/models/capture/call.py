@@ -1,0 +1,157 @@
+"""One call of a model's attention function, done a slice of the queries at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from attn_cli.data.shapes import Float, Int
+from attn_cli.errors import ModelError
+from attn_cli.models.capture.anatomy import own_function
+from attn_cli.models.capture.slices import Slicer, is_seen
+from attn_cli.models.capture.watch import Softmax, Watch, softmax_exactly
+
+__all__ = ["AttentionCall", "Slice"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """Some queries' attention, all heads."""
+
+    output: Float[torch.Tensor, "1 query head dim"]
+    weights: Float[torch.Tensor, "head query key"]
+    visible: Int[np.ndarray, "query 2"]
+    scores: Float[torch.Tensor, "head query key"] | None
+    """Minus infinity where masked; None where the softmax was not watched."""
+    sink: Float[torch.Tensor, "head query"] | None
+    """What a learned sink takes of each row; None where there is none."""
+    softmax: Softmax | None
+
+
+class AttentionCall:
+    """What a module hands to its attention function.
+
+    Args:
+        module: the attention module.
+        query: `[1, head, query, dim]`.
+        key: `[1, key-value head, key, dim]`.
+        value: `[1, key-value head, key, value dim]`.
+        mask: `[1, 1 or head, 1 or query, key]`, true where seen, or added to the scores; or None.
+        causal: without a mask, whether a query sees only the keys up to its own position.
+        options: the rest.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        *,
+        causal: bool,
+        options: dict[str, Any],
+    ) -> None:
+        self.module = module
+        self.query, self.key, self.value, self.mask = query, key, value, mask
+        self.causal = causal
+        self.options = options
+        self._eager = own_function(type(module))
+
+    @property
+    def has_sinks(self) -> bool:
+        """Whether a learned sink takes part in the softmax (gpt-oss)."""
+        return getattr(self.module, "sinks", None) is not None or self.options.get("sinks") is not None
+
+    @property
+    def suits_flash(self) -> bool:
+        """Whether `flash` computes the same: it knows neither soft-capping nor learned sinks."""
+        return self.options.get("softcap") is None and not self.has_sinks
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether `slice` can be asked for."""
+        return len(self.query) == 1 and self._eager is not None
+
+    def flash(self) -> Float[torch.Tensor, "1 query head dim"]:
+        """The whole output, without weights."""
+        options = self.options | {"is_causal": self.causal}
+        output, _ = sdpa_attention_forward(self.module, self.query, self.key, self.value, self.mask, **options)
+        return output
+
+    def slice(self, slicer: Slicer, start: int, stop: int, *, watch: bool = False) -> Slice:
+        """Queries `start` to `stop` through the model's own function.
+
+        Args:
+            slicer: cuts the mask.
+            start: first query.
+            stop: one past the last.
+            watch: look at what goes into the softmax.
+
+        Raises:
+            ModelError: what is attended to is no one text, or nothing is known of how.
+        """
+        if len(self.query) != 1:
+            raise ModelError(
+                f"{type(self.module).__name__} cuts its text into {len(self.query)} pieces, which cannot be shown as "
+                "one map",
+                "Give a shorter text, or choose another model",
+            )
+        if self._eager is None:
+            raise ModelError(
+                f"{type(self.module).__name__} has no attention function of its own to run", "Choose another model"
+            )
+        mask, keys, visible = slicer.cut(self.mask, start, stop, self.query, self.key.shape[2], causal=self.causal)
+        arguments = (
+            self.module,
+            self.query[:, :, start:stop],
+            self.key[:, :, :keys],
+            self.value[:, :, :keys],
+            mask,
+        )
+        options = {name: self.cut(value, start, stop, keys) for name, value in self.options.items()}
+        if not watch and not self.has_sinks:
+            output, weights = self._eager(*arguments, **options)
+            return Slice(output, weights[0], visible, None, None, None)
+        seen: list[Softmax] = []
+        with Watch(seen.append):
+            output, weights = self._eager(*arguments, **options)
+        if len(seen) != 1:
+            raise ModelError(
+                f"{type(self.module).__name__} takes {len(seen)} softmaxes where one is expected, so its scores cannot "
+                "be shown",
+                "Ask for its weights alone",
+            )
+        (softmax,) = seen
+        scores = softmax.scores[0, ..., :keys]
+        return Slice(
+            output,
+            weights[0],
+            visible,
+            scores.masked_fill(~is_seen(scores), -torch.inf),
+            softmax.weights[0, ..., keys] if softmax.weights.shape[-1] > keys else None,
+            softmax,
+        )
+
+    def difference(self, piece: Slice) -> torch.Tensor | None:
+        """softmax(scores) . values minus what the model's own function returned; None if it does more than that."""
+        softmax, keys = piece.softmax, piece.weights.shape[-1]
+        if softmax is None or (self.has_sinks and piece.sink is None):
+            return None
+        weights = softmax_exactly(softmax.scores)[..., :keys]
+        values = self.value[:, :, :keys].to(weights.dtype)
+        values = values.repeat_interleave(weights.shape[1] // values.shape[1], dim=1)
+        return (weights @ values).transpose(1, 2) - piece.output
+
+    def cut(self, value: Any, start: int, stop: int, keys: int) -> Any:
+        """The slice's share of an option that has an axis of queries (T5's position bias)."""
+        if not isinstance(value, torch.Tensor) or value.ndim != 4:
+            return value
+        if value.shape[2] == self.query.shape[2]:
+            value = value[:, :, start:stop]
+        return value[..., :keys] if value.shape[3] == self.key.shape[2] else value

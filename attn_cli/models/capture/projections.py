@@ -1,0 +1,95 @@
+"""Output projections: what each attention layer's context vectors are multiplied with on their way out.
+
+They have as many names as there are families, so they are found by what they are given: the first linear layer whose
+input is the output of the layer's attention function, number for number in the same place of memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from attn_cli.data.shapes import Float
+from attn_cli.errors import ModelError
+from attn_cli.models.capture.anatomy import Place
+from attn_cli.models.capture.call import AttentionCall
+from attn_cli.models.capture.offloaded import REMEDY
+
+__all__ = ["FEW", "Projections", "value_norms"]
+
+FEW = 5
+"""Tokens that are enough to find them with."""
+
+
+class Projections:
+    """The output projections of one model, found while it runs."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, int], nn.Module] = {}
+        """(kind, layer) -> the linear layer."""
+        self._waiting: tuple[Place, torch.Tensor] | None = None
+
+    def saw(self, place: Place, output: torch.Tensor) -> None:
+        """Take note of what an attention function gave."""
+        self._waiting = (place, output)
+
+    @contextmanager
+    def watch(self, model: nn.Module) -> Iterator[None]:
+        """While it is entered, look at what the linear layers are given."""
+        with ExitStack() as stack:
+            for module in model.modules():
+                if isinstance(module, nn.Linear | Conv1D):
+                    stack.callback(module.register_forward_pre_hook(self._before).remove)
+            yield
+
+    def _before(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+        if self._waiting is None or not given or not isinstance(given[0], torch.Tensor):
+            return
+        place, output = self._waiting
+        if given[0].data_ptr() == output.data_ptr() and given[0].numel() == output.numel():
+            self.found[place.kind, place.layer] = module
+            self._waiting = None
+
+
+def value_norms(
+    call: AttentionCall, place: Place, heads: tuple[int, ...], found: Mapping[tuple[str, int], nn.Module], family: str
+) -> Float[np.ndarray, "head key"]:
+    """The length of each key's value after the output projection.
+
+    Args:
+        call: of the layer's attention function.
+        place: which layer.
+        heads: those wanted.
+        found: the model's output projections.
+        family: the model's, for messages.
+
+    Raises:
+        ModelError: there is no projection that is given the context vectors as they are, or it is not in memory.
+    """
+    module = found.get((place.kind, place.layer))
+    if module is None:
+        raise ModelError(
+            f"In {place.kind} layer {place.layer} of the family {family} something stands between the weighted sum and "
+            "the output projection, so norms cannot be measured",
+            "Choose another --measure, or another model",
+        )
+    weight: Any = module.weight
+    if weight.is_meta:
+        raise ModelError(
+            f"The output projection of {place.kind} layer {place.layer} is offloaded, so norms cannot be measured",
+            REMEDY,
+        )
+    weight = weight.T if isinstance(module, Conv1D) else weight
+    size, group = call.value.shape[3], call.query.shape[1] // call.value.shape[1]
+    rows = [
+        (call.value[0, head // group] @ weight[:, head * size : (head + 1) * size].T).float().norm(dim=-1)
+        for head in heads
+    ]
+    norms: Float[np.ndarray, "head key"] = torch.stack(rows).cpu().numpy()
+    return norms

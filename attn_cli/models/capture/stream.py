@@ -1,0 +1,395 @@
+"""A transformers model's attention, streamed in blocks of query rows through the model's own attention function.
+
+transformers hands every modern attention layer's query, key, value and mask to a registered function; `interface.py`
+lets a run stand in for it. The run here calls the model's own `eager_attention_forward` on a slice of the queries at a
+time, so that the weights and the output are the model's own and only one slice of weights exists at once. In single
+precision, layers that nobody asked for run on plain SDPA. Families of older code are handled in `older.py`.
+
+    model = AutoModel.from_pretrained(..., attn_implementation=LOAD_WITH)
+    report = stream(model, inputs, request, eat)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import Any, Literal
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+import numpy as np
+import torch
+from torch import nn
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.masking_utils import eager_mask, sdpa_mask
+from transformers.modeling_utils import PreTrainedModel
+
+from attn_cli.data.model import Stack
+from attn_cli.data.shapes import Float
+from attn_cli.data.stream import Eat, Kind, Report, Request
+from attn_cli.errors import ModelError
+from attn_cli.models.capture.afterwards import Afterwards, changed_output
+from attn_cli.models.capture.anatomy import Anatomy, Place, dissect
+from attn_cli.models.capture.call import AttentionCall
+from attn_cli.models.capture.delivery import Delivery, every_span
+from attn_cli.models.capture.interface import NAME, in_place_of_sdpa
+from attn_cli.models.capture.legacy import watch_older_layers
+from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.parts import parts_of
+from attn_cli.models.capture.projections import FEW, Projections, value_norms
+from attn_cli.models.capture.replaced import modules_kept
+from attn_cli.models.capture.slices import Slicer
+from attn_cli.system.memory import keep_freed
+
+__all__ = [
+    "LOAD_WITH",
+    "anatomy_of",
+    "captured_by",
+    "left_as_found",
+    "narrow",
+    "plain_attention",
+    "set_attention",
+    "stacks",
+    "stream",
+]
+
+LOAD_WITH = "eager"
+"""What to pass as `attn_implementation` when loading. Every family takes it; families that use transformers'
+`AttentionInterface` are switched to what `interface.py` registers for the length of a `stream`, and back
+afterwards."""
+
+HALF = (torch.bfloat16, torch.float16)
+
+_anatomies: WeakKeyDictionary[PreTrainedModel, Anatomy] = WeakKeyDictionary()
+_known_projections: WeakKeyDictionary[PreTrainedModel, Mapping[tuple[str, int], nn.Module]] = WeakKeyDictionary()
+
+
+def captured_by(model: PreTrainedModel) -> Literal["interface", "hooks"]:
+    """How this model's weights are taken: inside its own attention function, or from what its layers compute.
+
+    Raises:
+        ModelError: the model has no attention.
+    """
+    return anatomy_of(model).captured
+
+
+def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
+    """Shape of the model's attention, known before a run.
+
+    Raises:
+        ModelError: the model has no attention.
+    """
+    return anatomy_of(model).stacks
+
+
+def plain_attention(model: PreTrainedModel) -> str:
+    """The attention implementation that transformers chooses for this model where it is told nothing.
+
+    Modules of older code keep the one that they were loaded with.
+    """
+    if captured_by(model) == "hooks":
+        return str(model.config._attn_implementation)  # noqa: SLF001 - there is no public name
+    return model.get_correct_attn_implementation(None)
+
+
+def set_attention(model: PreTrainedModel, implementation: str) -> None:
+    """Let a model and the models that it is made of run with this attention implementation, where they know it."""
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            known = implementation == "eager" or module.get_correct_attn_implementation(None) == implementation
+            module.config._attn_implementation = implementation if known else "eager"  # noqa: SLF001
+
+
+def stream(
+    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, eat: Eat, *, rows: int | None = None
+) -> Report:
+    """Run the model once on a batch of one, without gradients or dropout, and hand each block of attention to `eat`.
+
+    The model is left as it was found, also where `eat` raises.
+
+    Args:
+        model: as `from_pretrained` gives it, loaded with `LOAD_WITH`.
+        inputs: keyword arguments of its forward: `input_ids` `[1, query]`, `attention_mask`, `decoder_input_ids`, ...
+        request: what to stream.
+        eat: called with each block.
+        rows: the most queries in one block; by default as many as make a block of a dozen megabytes, but at least 16.
+
+    Raises:
+        ModelError: a layer asked for gave no attention, the inputs are not a batch of one, or the model's weights are
+            not in memory.
+        ExactnessError: what was found are not attention weights.
+    """
+    keep_freed()
+    check_weights_present(model)
+    delivery = Delivery(model.config.model_type, anatomy_of(model), inputs, request, eat, rows)
+    run = _Run(model, delivery, _projections(model, inputs) if request.norms else {})
+    _pass(model, inputs, run)
+    return delivery.finish()
+
+
+def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Mapping[tuple[str, int], nn.Module]:
+    """The model's output projections, found in a pass over the text's first tokens."""
+    if model not in _known_projections:
+        few = {name: tensor[:, :FEW] for name, tensor in inputs.items()}
+        nothing = Delivery(model.config.model_type, anatomy_of(model), few, Request(heads={}), lambda _: None, None)
+        projections = Projections()
+        with projections.watch(model):
+            _pass(model, few, _Run(model, nothing, {}, projections))
+        _known_projections[model] = projections.found
+    return _known_projections[model]
+
+
+def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Run) -> None:
+    """Run the model once, its attention through `run`; it is left as it was found."""
+    anatomy = anatomy_of(model)
+    interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
+    loaded_with = model.config._attn_implementation  # noqa: SLF001 - there is no public name
+    with ExitStack() as stack:
+        stack.enter_context(left_as_found(model, NAME if interface else None))
+        stack.enter_context(torch.no_grad())
+        for module in interface:
+            stack.callback(module.register_forward_pre_hook(run.begin).remove)
+        stack.enter_context(run.afterwards.watch(interface))
+        stack.enter_context(watch_older_layers(anatomy, run.delivery, loaded_with))
+        stack.enter_context(in_place_of_sdpa(run))
+        model(**inputs)
+
+
+def anatomy_of(model: PreTrainedModel) -> Anatomy:
+    """Where this model has its attention, found once (and again where its modules have been replaced).
+
+    Raises:
+        ModelError: the model has no attention.
+    """
+    if model not in _anatomies or not _anatomies[model].fits(model):
+        _anatomies[model] = dissect(model)
+    return _anatomies[model]
+
+
+def narrow(model: PreTrainedModel, anatomy: Anatomy) -> None:
+    """Keep to this part of a model's attention from now on: the rest was found to have no map from token to token."""
+    _anatomies[model] = anatomy
+
+
+@contextmanager
+def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterator[None]:
+    """Set the attention implementation, evaluation mode and no cache, and put everything back at the end.
+
+    Modules that the model replaces while it runs are put back too.
+    """
+    configs: dict[int, PreTrainedConfig] = {}
+    for module in model.modules():
+        own = getattr(module, "config", None)
+        for config in _with_parts(own) if isinstance(own, PreTrainedConfig) else ():
+            configs[id(config)] = config
+    before = [(config, config._attn_implementation, getattr(config, "use_cache", None)) for config in configs.values()]  # noqa: SLF001
+    training = [module for module in model.modules() if module.training]
+    try:
+        model.train(mode=False)
+        for config, _, use_cache in before:
+            if implementation is not None:
+                config._attn_implementation = implementation  # noqa: SLF001
+            if use_cache is not None:
+                config.use_cache = False
+        with modules_kept(model, anatomy_of(model)):
+            yield
+    finally:
+        # Setting a configuration sets its parts too, and the parts come after the whole here.
+        for config, implementation_before, use_cache in before:
+            config._attn_implementation = implementation_before  # noqa: SLF001
+            if use_cache is not None:
+                config.use_cache = use_cache
+        for module in training:
+            module.training = True
+
+
+def _with_parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
+    yield config
+    for name in config.sub_configs:
+        part = getattr(config, name, None)
+        if isinstance(part, PreTrainedConfig):
+            yield from _with_parts(part)
+
+
+class _Run:
+    """One pass of a model through the registered attention function.
+
+    Args:
+        model: the model.
+        delivery: where to hand what is asked for.
+        projections: the model's output projections; only norms need them.
+        finding: who finds them.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        delivery: Delivery,
+        projections: Mapping[tuple[str, int], nn.Module],
+        finding: Projections | None = None,
+    ) -> None:
+        self._flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
+        """Whether the model may be run with SDPA."""
+        self._plain_masks = self._flash or bool(model._supports_flex_attn)  # noqa: SLF001
+        """Whether the model hands on its masks untouched, so that they need not be made as floats."""
+        self._two_sided = bool(model.config.is_encoder_decoder)
+        self._leaves_out = self._flash and _tells_causal_layers(anatomy_of(model), model.config)
+        """Whether causal masks may be left out, because a layer that is given none can be told to be causal."""
+        self._left_out = False
+        self.delivery = delivery
+        self._slicer = Slicer()
+        self._place: dict[nn.Module, Place] = {}
+        self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
+        self._projections = projections
+        self._finding = finding
+        self.afterwards = Afterwards(lambda: delivery.note(changed_output(delivery.family)))
+        self._normed: tuple[Place, Float[np.ndarray, "head key"]] | None = None
+
+    def saw(self, place: Place, output: torch.Tensor) -> None:
+        """After an attention function: tell whoever looks for what is done with its output."""
+        if self._finding is not None:
+            self._finding.saw(place, output)
+        if self.delivery.heads(place):
+            self.afterwards.saw(output)
+
+    def begin(self, module: nn.Module, _: tuple[Any, ...]) -> None:
+        """Before a module's forward: find out which layer it is."""
+        self._place[module] = self.delivery.begin(module)
+        self._shown.pop(module, None)
+
+    def mask(self, **options: Any) -> torch.Tensor | None:
+        """The mask that the model asks for, made as small as the model lets us."""
+        if not self._plain_masks:
+            return eager_mask(**options)
+        causal = self._leaves_out and options.get("allow_is_causal_skip", True)
+        # No mask must not mean two things to the layers of one stack.
+        full = options.get("allow_is_bidirectional_skip", False) and (self._two_sided or not self._leaves_out)
+        made = sdpa_mask(**options | {"allow_is_causal_skip": causal, "allow_is_bidirectional_skip": full})
+        self._left_out |= causal and made is None
+        return made
+
+    def attention(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """One layer's attention."""
+        place = self._place.get(module)
+        causal = options.pop("is_causal", None)
+        if causal is None:
+            causal = getattr(module, "is_causal", True)
+        # A layer without a mask sees everything, but for one whose mask was left out.
+        causal = bool(causal) and self._left_out and (place is None or place.kind == "decoder")
+        output = self.attend(AttentionCall(module, query, key, value, attention_mask, causal=causal, options=options))
+        if place is not None:
+            self.saw(place, output)
+        return output, None
+
+    def attend(self, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
+        """One layer's output, with the rows asked for handed over on the way."""
+        place = self._place.get(call.module)
+        heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
+        # In half precision SDPA rounds otherwise than the model's own function, and slices otherwise than the whole:
+        # what a layer gives must not depend on what was asked for.
+        same = call.query.dtype not in HALF
+        flash = self._flash and same and call.suits_flash
+        rows = self.delivery.rows(heads, keys)
+        every = every_span(queries, rows)
+        if place is None or not self.delivery.heads(place) or self._is_repeated(place, call):
+            if flash or (call.suits_flash and not call.can_be_cut):
+                return call.flash()
+            return _joined((call.slice(self._slicer, *span).output for span in every), queries)
+        self.delivery.check_shape(place, heads, queries, keys)
+        wanted = self.delivery.spans(place.kind, queries, rows)
+        if flash and 2 * sum(stop - start for start, stop in wanted) <= queries:
+            for span in wanted:
+                self._deliver(place, call, *span)
+            return call.flash()
+        return _joined((self._deliver(place, call, *span) for span in every), queries)
+
+    def _deliver(
+        self, place: Place, call: AttentionCall, start: int, stop: int
+    ) -> Float[torch.Tensor, "1 query head dim"]:
+        request = self.delivery.request
+        piece = call.slice(self._slicer, start, stop, watch=request.scores or request.verify or request.steps)
+        if not self.delivery.wants(place.kind, start, stop):
+            return piece.output
+        if self._slicer.gaps:
+            self.delivery.note_gaps()
+        self.delivery.deliver(
+            place,
+            start,
+            piece.weights,
+            piece.visible,
+            scores=piece.scores,
+            sink=piece.sink,
+            norms=self._norms(place, call) if request.norms else None,
+            steps=parts_of(call, piece, start, self.delivery.heads(place)) if request.steps else None,
+            dtype=call.query.dtype,
+        )
+        if request.verify:
+            difference = call.difference(piece)
+            if difference is not None:
+                self.delivery.verify(difference)
+        if call.has_sinks and piece.sink is None:
+            self.delivery.note(
+                "A learned sink scales each head's output after the softmax in the family "
+                f"{self.delivery.family}; the weights are those before it, and their product with the values was not "
+                "verified"
+            )
+        return piece.output
+
+    def _norms(self, place: Place, call: AttentionCall) -> Float[np.ndarray, "head key"]:
+        """Of the layer's values, computed once for all its blocks."""
+        if self._normed is None or self._normed[0] != place:
+            heads, family = self.delivery.heads(place), self.delivery.family
+            self._normed = (place, value_norms(call, place, heads, self._projections, family))
+        return self._normed[1]
+
+    def _is_repeated(self, place: Place, call: AttentionCall) -> bool:
+        """Whether this layer's attention was seen already: DiffLlama weighs two halves of its values alike.
+
+        Raises:
+            ModelError: it computes attention twice in different ways.
+        """
+        shown = self._shown.get(call.module)
+        if shown is None:
+            self._shown[call.module] = ref(call.query)
+            return False
+        if shown() is not call.query:
+            raise ModelError(
+                f"{place.kind} layer {place.layer} of the family {self.delivery.family} attends twice, so its weights "
+                "cannot be told apart",
+                "Choose other layers with --layer, or another model",
+            )
+        return True
+
+
+def _joined(
+    parts: Iterator[Float[torch.Tensor, "1 some_queries head dim"]], queries: int
+) -> Float[torch.Tensor, "1 query head dim"]:
+    """A layer's output from that of slice after slice.
+
+    Its memory is taken once. Slices that were all kept until the last would lie between what is computed on the way,
+    which grows from slice to slice in a causal layer, and leave holes that nothing larger fits in.
+    """
+    first = next(parts)
+    whole = first.new_empty((1, queries, *first.shape[2:]))
+    stop = 0
+    for part in chain([first], parts):
+        start, stop = stop, stop + part.shape[1]
+        whole[:, start:stop] = part
+    return whole
+
+
+def _tells_causal_layers(anatomy: Anatomy, config: PreTrainedConfig) -> bool:
+    """Whether all modern layers are known to be causal, or not to be, without a look at their masks."""
+    modern = [(module, site) for module, site in anatomy.sites.items() if site.how == "interface"]
+    decoders = [module for module, site in modern if all(place.kind == "decoder" for place in site.places)]
+    return all(getattr(module, "is_causal", True) for module in decoders) and (
+        config.is_encoder_decoder or len(decoders) == len(modern)
+    )

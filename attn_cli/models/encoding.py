@@ -1,0 +1,172 @@
+"""What a tokenizer made of a text, whichever tokenizer it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from attn_cli.data.text import Tokens, make_tokens
+from attn_cli.errors import ModelError
+
+__all__ = ["Pieces", "wordlike"]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What a tokenizer made of a text. All sequences are as long as there are tokens.
+
+    Raises:
+        ModelError: they are not.
+    """
+
+    text: str
+    pair: str | None
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+    """As the vocabulary spells them; pieces of bytes as readable text."""
+    offsets: tuple[tuple[int, int], ...]
+    """First character and one past the last, in `text` or `pair`."""
+    special: tuple[bool, ...]
+    segments: tuple[int, ...]
+    inputs: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """What else the tokenizer has for the model, one number or list of numbers for each token: what segment it is in,
+    where it stands on a page, how it sounds. What is not of this length belongs to the text as a whole."""
+    doubled: bool = False
+    """The text itself began with the model's start token, which the tokenizer therefore need not have put there."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        told = self.inputs.get("token_type_ids") or self.ids
+        parts = (self.ids, self.names, self.offsets, self.special, self.segments, told)
+        if len({len(part) for part in parts}) > 1:
+            raise ModelError(
+                f"The model's tokenizer gives {len(self.ids)} ids and {len(self.names)} pieces for one text",
+                "Copy the tokenizer's files again, or save them again with save_pretrained",
+            )
+
+    def tokens(self) -> Tokens:
+        """The pieces grouped into words."""
+        return make_tokens(
+            self.text,
+            self.names,
+            self.offsets,
+            self.special,
+            pair=self.pair,
+            segments=self.segments,
+            ids=self.ids,
+        )
+
+    def around(
+        self, ids: Sequence[int], names: Sequence[str], inputs: Mapping[str, Sequence[Any]] | None = None
+    ) -> Pieces:
+        """Other tokens in the place of the text's, with its special tokens before and behind them.
+
+        Args:
+            ids: of the tokens.
+            names: their spellings.
+            inputs: what else the model is told of each; as of the text's first token by default.
+        """
+        inside = [index for index, mark in enumerate(self.special) if not mark]
+        first, last = inside[0], inside[-1] + 1
+
+        def put(whole: tuple[Any, ...], middle: Sequence[Any]) -> tuple[Any, ...]:
+            return (*whole[:first], *middle, *whole[last:])
+
+        count = len(ids)
+        return replace(
+            self,
+            text=" ".join(names),
+            ids=put(self.ids, ids),
+            names=put(self.names, names),
+            offsets=put(self.offsets, [(0, 0)] * count),
+            special=put(self.special, [False] * count),
+            segments=put(self.segments, [0] * count),
+            inputs={
+                key: put(values, (inputs or {}).get(key, [values[first]] * count))
+                for key, values in self.inputs.items()
+                if len(values) == len(self.ids)
+            },
+        )
+
+    def without(self, places: Iterable[int]) -> Pieces:
+        """All but these pieces.
+
+        Args:
+            places: indices of what is left out.
+        """
+        gone, count = set(places), len(self.ids)
+
+        def rest(values: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(value for index, value in enumerate(values) if index not in gone)
+
+        return replace(
+            self,
+            ids=rest(self.ids),
+            names=rest(self.names),
+            offsets=rest(self.offsets),
+            special=rest(self.special),
+            segments=rest(self.segments),
+            inputs={key: rest(values) if len(values) == count else values for key, values in self.inputs.items()},
+        )
+
+    def without_prefix(self, prefix: str) -> Pieces:
+        """These pieces with those of a prefix as special tokens, which stand nowhere in the text."""
+        size = len(prefix)
+        special = tuple(mark or 0 < end <= size for mark, (_, end) in zip(self.special, self.offsets, strict=True))
+        return replace(
+            self,
+            text=self.text.removeprefix(prefix),
+            special=special,
+            offsets=tuple(
+                (0, 0) if mark else (max(start - size, 0), max(end - size, 0))
+                for mark, (start, end) in zip(special, self.offsets, strict=True)
+            ),
+        )
+
+    def started(self, first: int, name: str) -> Pieces:
+        """These pieces as a decoder writes them: after a start token.
+
+        Args:
+            first: id of the start token.
+            name: its spelling.
+        """
+        return replace(
+            self,
+            ids=(first, *self.ids),
+            names=(name, *self.names),
+            offsets=((0, 0), *self.offsets),
+            special=(True, *self.special),
+            segments=(0, *self.segments),
+            inputs={},
+        )
+
+    def ended(self, last: int, name: str) -> Pieces:
+        """These pieces with an end token behind them.
+
+        Args:
+            last: id of the end token.
+            name: its spelling.
+        """
+        return replace(
+            self,
+            ids=(*self.ids, last),
+            names=(*self.names, name),
+            offsets=(*self.offsets, (0, 0)),
+            special=(*self.special, True),
+            segments=(*self.segments, 0),
+            inputs={},
+        )
+
+
+def wordlike(pieces: Iterable[tuple[int, str | None]]) -> tuple[int, ...]:
+    """Ids of pieces with letters, the first of each that read the same but for case.
+
+    Args:
+        pieces: ids and spellings, special tokens left out.
+    """
+    found: dict[str, int] = {}
+    for id_, name in pieces:
+        if name and name[0] not in "[<" and any(letter.isalpha() for letter in name):
+            found.setdefault(name.casefold(), id_)
+    return tuple(found.values())

@@ -1,0 +1,1 @@
+"""Models of transformers: their files, tokenizers and texts."""

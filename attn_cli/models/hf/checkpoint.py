@@ -1,0 +1,370 @@
+"""What is in a model's folder, on this machine or in the hub's cache. Finds most faults without importing torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from attn_cli.errors import ModelError
+from attn_cli.models import LoadOptions
+from attn_cli.models.contents import check_files, read_json
+from attn_cli.models.hf.sizes import Saved, check_counts, count_pickled
+
+__all__ = ["Checkpoint", "brings_tokenizer_code", "examine", "find", "needs_code"]
+
+WEIGHTS = "model.safetensors"
+PICKLED_WEIGHTS = "pytorch_model.bin"
+TOKENIZER_SUFFIXES = (".model", ".spm", ".tiktoken", ".codes")
+TOKENIZER_PREFIXES = ("tokenizer.json", "tekken.json", "vocab", "byte_maps.json", "prophetnet.tokenizer")
+TOKENIZERS_WITHOUT_FILES = frozenset({"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"})
+"""They read bytes or characters, so there is no vocabulary to save."""
+OTHER_FORMATS = (
+    (r".*\.gguf", "in GGUF, the format of llama.cpp"),
+    (r"(tf_model.*\.h5|.*\.ckpt\.(index|data.*)|saved_model\.pb)", "for TensorFlow"),
+    (r"flax_model.*\.msgpack", "for Flax"),
+    (r".*\.onnx(_data)?", "in ONNX"),
+    (r"consolidated.*\.(pth|pt|safetensors)", "as its makers first released them, not as transformers reads them"),
+    (r"weights.*\.npz", "for MLX"),
+    (r".*\.(pth|pt|ckpt)", "as a PyTorch file of another kind"),
+)
+"""Files of weights that are not read, and what they are."""
+NOT_CONVERTED = "Give a checkpoint with safetensors, such as the one that this was made from"
+VARIANT = re.compile(r"model\.([A-Za-z]\w*)(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.([A-Za-z]\w*)\.json")
+"""Weights saved with `save_pretrained(variant=...)`."""
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's folder whose files are all there and can be opened."""
+
+    name: str
+    """As the user named it."""
+    folder: Path
+    config: Mapping[str, Any]
+    """What `config.json` says."""
+    pickled: bool
+    """The weights are in `pytorch_model.bin` and not in safetensors."""
+    saved_bytes: int
+    """Size of the weights as they were saved."""
+    saved_dtype: str | None
+    """Number format of most of the weights; None where only unpickling could tell, or where they are quantized."""
+
+    @property
+    def parameters(self) -> int | None:
+        """How many weights there are; None where only unpickling could tell, or where they are quantized."""
+        return None if self.saved_dtype is None else self.saved_bytes // DTYPE_BYTES[self.saved_dtype]
+
+    def bytes_in(self, dtype: str) -> int:
+        """Memory that the weights take in this number format."""
+        if self.saved_dtype is None:
+            return self.saved_bytes
+        return self.saved_bytes * DTYPE_BYTES[dtype] // DTYPE_BYTES[self.saved_dtype]
+
+
+class _IncompleteError(ModelError):
+    """Something is missing that the hub may have."""
+
+
+def find(name: str, options: LoadOptions) -> Checkpoint:
+    """Find a model's folder and check what is in it. Downloads what is not there yet, and nothing else.
+
+    Args:
+        name: a folder, or a name on the hub.
+        options: whether code and pickled weights are allowed, and which revision.
+
+    Raises:
+        ModelError: there is no such model, or its files cannot be used.
+    """
+    if not name.strip():
+        raise ModelError("No model is named", "Give a folder that holds a model, or a name on the hub")
+    try:
+        place = Path(name).expanduser()
+        if place.is_dir():
+            return examine(name, place, options)
+        if place.exists():
+            if place.suffix == ".gguf":
+                raise ModelError(f"{name} holds weights {OTHER_FORMATS[0][1]}", NOT_CONVERTED)
+            raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
+    except (OSError, RuntimeError) as fault:  # not permitted, far too long, or `~` of nobody
+        raise ModelError(
+            f"{name} cannot be read: {getattr(fault, 'strerror', None) or fault}",
+            "Give a folder that holds a model, or a name on the hub",
+        ) from fault
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json", revision=options.revision)
+    except HFValidationError as fault:
+        raise ModelError(
+            f"There is no folder {name}", "Give a folder that holds a model, or a name on the hub"
+        ) from fault
+    if isinstance(cached, str):
+        try:
+            return examine(name, Path(cached).parent, options)
+        except _IncompleteError:
+            pass  # a download may have been interrupted, or made by a tool that needed less
+    return examine(name, _download(name, options), options)
+
+
+def _download(name: str, options: LoadOptions) -> Path:
+    """Fetch what is needed into the hub's cache. The hub's library shows the progress on stderr."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    try:
+        there = [file.rfilename for file in HfApi().model_info(name, revision=options.revision).siblings or ()]
+        wanted = _wanted(name, there, options)
+        return Path(snapshot_download(name, revision=options.revision, allow_patterns=wanted))
+    except GatedRepoError as fault:
+        raise ModelError(
+            f"The hub gives {name} only to people who have accepted its terms",
+            f"Accept them at https://huggingface.co/{name}, then run `hf auth login`",
+        ) from fault
+    except RepositoryNotFoundError as fault:
+        raise ModelError(
+            f"There is no folder {name} here and no model of that name on the hub",
+            "Check the name; for a private model run `hf auth login` first",
+        ) from fault
+    except RevisionNotFoundError as fault:
+        raise ModelError(f"{name} has no revision {options.revision} on the hub", "Check the revision") from fault
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError, httpx.HTTPError) as fault:
+        status = getattr(getattr(fault, "response", None), "status_code", None)
+        reach = "cannot be reached" if status is None else f"answers with HTTP error {status}"
+        raise ModelError(
+            f"{name} is neither a folder here nor complete in the hub's cache, and the hub {reach}",
+            "Give a folder that holds the model's config.json, tokenizer and safetensors files",
+        ) from fault
+    except json.JSONDecodeError as fault:
+        raise ModelError(
+            f"{name} was asked for on the hub, but what answers there is something else",
+            "Look whether the network wants a login, and at HF_ENDPOINT where it is set",
+        ) from fault
+    except OSError as fault:
+        raise ModelError(
+            f"{name} could not be saved in the hub's cache: {fault.strerror or fault}",
+            "Make room there, or set HF_HOME to another folder",
+        ) from fault
+
+
+def _wanted(name: str, there: Sequence[str], options: LoadOptions) -> list[str]:
+    """Which of the files on the hub are needed."""
+    top = [file for file in there if "/" not in file]
+    if "config.json" not in top:
+        raise _without_config(name, there)
+    safe = [file for file in top if re.fullmatch(r"model(-\d+-of-\d+)?\.safetensors", file)]
+    pickled = [file for file in top if re.fullmatch(r"pytorch_model(-\d+-of-\d+)?\.bin", file)]
+    if not safe and pickled and not options.allow_pickle:
+        raise _pickled(name)
+    if not safe and not pickled:
+        raise _without_weights(name, there)
+    weights = safe or (pickled if options.allow_pickle else [])
+    suffixes = (".json", ".txt", ".tokenizer", *TOKENIZER_SUFFIXES)
+    code = [file for file in there if file.endswith(".py")] if options.trust_remote_code else []
+    return [file for file in top if file.endswith(suffixes)] + weights + code
+
+
+def _pickled(name: str) -> _IncompleteError:
+    return _IncompleteError(
+        f"The weights of {name} are only there as a pickle ({PICKLED_WEIGHTS}), which can run code when it is read",
+        "If you trust where it comes from, add --allow-pickle",
+    )
+
+
+def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
+    """Check what is in a model's folder.
+
+    Args:
+        name: as the user named it.
+        folder: where it is.
+        options: whether code and pickled weights are allowed.
+
+    Raises:
+        ModelError: its files cannot be used.
+    """
+    check_files(name, folder)
+    config = _config(name, folder, options)
+    paths, pickled = _weights(name, folder, options)
+    if (folder / "adapter_config.json").exists():
+        # With PEFT installed, transformers would load another model and put the adapter on it.
+        raise ModelError(
+            f"{name} holds a whole model and an adapter beside it, and which is meant is not clear",
+            "Move adapter_config.json out of the folder to inspect the model without its adapter",
+        )
+    for path in paths:
+        if not path.is_file():
+            raise _IncompleteError(f"{name} lacks {path.name}, a part of its weights", "Copy or download it again")
+    if pickled:
+        saved, saved_bytes, saved_dtype = count_pickled(paths), sum(path.stat().st_size for path in paths), None
+    else:
+        saved, saved_bytes, saved_dtype = _measure(name, paths)
+    check_counts(name, config, saved)
+    _check_tokenizer(name, folder, options)
+    return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype)
+
+
+def _config(name: str, folder: Path, options: LoadOptions) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.exists():
+        raise _without_config(name, _listing(folder))
+    config = read_json(name, path)
+    if not isinstance(config.get("model_type"), str):
+        if "auto_map" not in config:
+            raise ModelError(
+                f"config.json of {name} does not say what kind of model it is (it has no model_type)",
+                'Add "model_type", for example "bert", or save the model again with transformers',
+            )
+        if not options.trust_remote_code:
+            raise needs_code(name)
+    return config
+
+
+def needs_code(name: str) -> ModelError:
+    """The error for a model that brings Python code of its own."""
+    return ModelError(
+        f"{name} needs Python code that comes with it, which is not run unasked",
+        "Read that code, and if you trust it add --trust-remote-code",
+    )
+
+
+def _weights(name: str, folder: Path, options: LoadOptions) -> tuple[list[Path], bool]:
+    """The files that hold the weights, and whether they are pickles."""
+    for file, pickled in ((WEIGHTS, False), (PICKLED_WEIGHTS, True)):
+        index = folder / f"{file}.index.json"
+        if not (folder / file).exists() and not index.exists():
+            continue
+        if pickled and not options.allow_pickle:
+            raise _pickled(name)
+        if (folder / file).exists():
+            return [folder / file], pickled
+        places = read_json(name, index).get("weight_map")
+        if not isinstance(places, dict) or not places or not all(isinstance(place, str) for place in places.values()):
+            raise ModelError(f"{index.name} of {name} does not say where the weights are", "Copy or download it again")
+        return [folder / place for place in sorted(set(places.values()))], pickled
+    raise _without_weights(name, _listing(folder))
+
+
+def brings_tokenizer_code(name: str, folder: Path) -> bool:
+    """Tell whether a folder's tokenizer is Python code that comes with it."""
+    settings = folder / "tokenizer_config.json"
+    return settings.exists() and bool(read_json(name, settings).get("auto_map"))
+
+
+def _listing(folder: Path) -> list[str]:
+    """The names of a folder's files, and of those one folder deeper, as the hub writes them."""
+    return [path.relative_to(folder).as_posix() for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern))]
+
+
+def _without_config(name: str, there: Sequence[str]) -> ModelError:
+    """Say why a model has no config.json, by the names of its files."""
+    if "adapter_config.json" in there:
+        return _adapter(name)
+    parts = sorted(file.removesuffix("/config.json") for file in there if re.fullmatch(r"[^/]+/config\.json", file))
+    if parts:
+        more = f", and others in {', '.join(parts[1:])}" if parts[1:] else ""
+        return ModelError(
+            f"{name} has no config.json of its own: one is in its folder {parts[0]}{more}",
+            f"Give that folder (of a model on the hub, a copy of it): --model {name}/{parts[0]}",
+        )
+    others = _other_format(there)
+    if others is not None:
+        return ModelError(f"{name} holds weights {others}", NOT_CONVERTED)
+    return _IncompleteError(
+        f"{name} has no config.json", "Give the folder that save_pretrained wrote, or a name on the hub"
+    )
+
+
+def _without_weights(name: str, there: Sequence[str]) -> ModelError:
+    """Say why a model has no weights that could be read, by the names of its files."""
+    if "adapter_config.json" in there:
+        return _adapter(name)
+    variants = [match for match in map(VARIANT.fullmatch, there) if match]
+    if variants:
+        kind = next(filter(None, variants[0].groups()[::2]))
+        parts = " and its parts" if "-of-" in variants[0][0] or len(variants) > 1 else ""
+        return ModelError(
+            f"The weights of {name} are only there as the variant {kind} ({variants[0][0]})",
+            f"Copy {variants[0][0]}{parts} to the same name without .{kind}, or save the model again",
+        )
+    others = _other_format(there)
+    if others is not None:
+        return ModelError(f"The weights of {name} are only there {others}", NOT_CONVERTED)
+    return _IncompleteError(
+        f"{name} has no weights (no {WEIGHTS})", "Give the folder that save_pretrained wrote, or a name on the hub"
+    )
+
+
+def _adapter(name: str) -> ModelError:
+    return ModelError(
+        f"{name} holds an adapter and not a whole model",
+        "Merge it into its base model (PEFT's merge_and_unload), save that and give its folder",
+    )
+
+
+def _other_format(there: Iterable[str]) -> str | None:
+    """In which format that is not read the weights are, with the file's name."""
+    return next(
+        (f"{what} ({file})" for pattern, what in OTHER_FORMATS for file in there if re.fullmatch(pattern, file)), None
+    )
+
+
+def _measure(name: str, paths: Iterable[Path]) -> tuple[Saved, int, str | None]:
+    """What there is, its size and its most frequent number format, from the headers alone."""
+    from safetensors import SafetensorError, safe_open
+
+    sizes: Counter[str] = Counter()
+    tensors = largest = 0
+    for path in paths:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                for key in file.keys():  # noqa: SIM118 (not a dict)
+                    part = file.get_slice(key)
+                    shape = part.get_shape()
+                    sizes[part.get_dtype()] += prod(shape)
+                    tensors, largest = tensors + 1, max(largest, *shape, 0)
+        except (OSError, OverflowError, SafetensorError) as fault:
+            raise ModelError(
+                f"{path.name} of {name} is damaged or cut short ({fault})", "Copy or download it again"
+            ) from fault
+    saved = Saved(tensors, largest)
+    dtype = DTYPES.get(sizes.most_common(1)[0][0]) if sizes else None
+    if dtype is None:
+        return saved, sum(path.stat().st_size for path in paths), None
+    # Tables of whole numbers (of positions, say) are no weights.
+    return saved, sum(sizes[kind] for kind in DTYPES) * DTYPE_BYTES[dtype], dtype
+
+
+def _check_tokenizer(name: str, folder: Path, options: LoadOptions) -> None:
+    if any(path.name.startswith(TOKENIZER_PREFIXES) or path.suffix in TOKENIZER_SUFFIXES for path in folder.iterdir()):
+        return
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and read_json(name, settings).get("tokenizer_class") in TOKENIZERS_WITHOUT_FILES:
+        return
+    if brings_tokenizer_code(name, folder):
+        if options.trust_remote_code:
+            return
+        raise needs_code(f"The tokenizer of {name}")
+    if any((folder / file).exists() for file in ("preprocessor_config.json", "processor_config.json")):
+        raise ModelError(
+            f"{name} does not read text (it has no tokenizer, but settings for images or sound)",
+            "Give a model that reads text",
+        )
+    raise _IncompleteError(
+        f"{name} has no tokenizer (no tokenizer.json or vocabulary)",
+        "Copy the tokenizer's files into the folder, or save it there with save_pretrained",
+    )

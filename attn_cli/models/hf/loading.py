@@ -1,0 +1,345 @@
+"""A checkpoint's config, tokenizer and weights, read by transformers without a word on the terminal."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from functools import partial
+from logging import NullHandler
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    initialization,
+)
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.utils import logging
+
+from attn_cli.errors import AttnError, MemoryLimitError, ModelError, is_panic, quoted
+from attn_cli.models import Device, Dtype, LoadOptions
+from attn_cli.models.capture.stream import LOAD_WITH
+from attn_cli.models.compiled import library_fault
+from attn_cli.models.hf.checkpoint import Checkpoint, brings_tokenizer_code, needs_code
+from attn_cli.models.hf.packages import missing_packages, needs_gpu, told
+from attn_cli.models.hf.tokenizer_file import check_tokenizer_file
+from attn_cli.system.memory import available, gigabytes
+from attn_cli.system.silence import compiled_unheard
+
+__all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_config", "read_model", "read_tokenizer"]
+
+AFTER_ATTENTION = frozenset(
+    {"pooler", "lm_head", "cls", "classifier", "classification_head", "qa_outputs", "final_logits_bias"}
+)
+"""Parts of a model that come after its last attention layer: no weight of a map depends on them."""
+
+
+TOKENIZER_FILES = ("tokenizer", "vocab", "special_tokens_map", "added_tokens", "word_")
+"""How the names of the JSON files begin that tokenizers are read from. (`word_` is RoCBert's.)"""
+SENSES = re.compile(r"^(pixel|input_(values|features)|audio|speech)")
+"""What models call images and sound that they are given."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing that transformers, or what is compiled below it, has to say reaches the terminal.
+
+    What a reader must know becomes a note or an error.
+    """
+    # (Its level would do as well, but each change of that clears what all its loggers have cached.)
+    logger, bars = logging.get_logger("transformers"), logging.is_progress_bar_enabled()
+    handlers, propagate = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [NullHandler()], False
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings(), compiled_unheard():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def faults_told(problem: str, remedy: str = "", passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Whatever transformers or tokenizers raise becomes an error of one sentence; attn's own errors pass.
+
+    They raise nearly every kind there is, down to a bare `Exception` (tokenizers), for files that do not fit each other
+    or need what is not installed, so only their calls may stand under this.
+
+    Args:
+        problem: what could not be done; what transformers says follows after a colon.
+        remedy: what to do next.
+        passing: other errors that pass.
+
+    Raises:
+        ModelError: they found a fault.
+        MemoryLimitError: memory ran out.
+    """
+    try:
+        yield
+    except AttnError:
+        raise
+    except passing:
+        raise
+    except BaseException as fault:
+        if not isinstance(fault, Exception) and not is_panic(fault):
+            raise
+        said = str(fault)
+        if isinstance(fault, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in said:
+            raise MemoryLimitError(
+                f"{problem}: memory ran out", "Use --dtype bfloat16, a shorter text or a smaller model"
+            ) from fault
+        packages = missing_packages(fault)
+        if packages:
+            need, remedy = told(packages)
+            raise ModelError(f"{problem}: {need}", remedy) from fault
+        if needs_gpu(fault):
+            remedy = "Give a checkpoint that is not quantized, or run it where torch finds such a GPU"
+        raise library_fault(fault, problem, remedy) from fault
+
+
+def choose_device(name: Device) -> torch.device:
+    """The device of that name, or the best there is.
+
+    Raises:
+        ModelError: there is no such device.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if there["cuda"] else "mps" if there["mps"] else "cpu")
+    if not there[name]:
+        raise ModelError(f"torch finds no {name} device on this machine", "Use --device cpu")
+    return torch.device(name)
+
+
+def choose_dtype(
+    checkpoint: Checkpoint, wanted: Dtype, device: torch.device
+) -> tuple[torch.dtype | None, tuple[str, ...]]:
+    """What to hold the weights in, and what a reader must know of it.
+
+    Returns:
+        The number format, None for a quantized model's own; and notes.
+
+    Raises:
+        MemoryLimitError: the weights would not fit.
+    """
+    if "quantization_config" in checkpoint.config:
+        return None, ()
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available()
+    name: str = "float32" if wanted == "auto" else wanted
+    saved = checkpoint.saved_dtype or "float32"
+    notes: tuple[str, ...] = ()
+    if wanted == "auto" and checkpoint.bytes_in(saved) < checkpoint.bytes_in(name) and checkpoint.bytes_in(name) > free:
+        notes = (f"The model is run in {saved}, as it was saved: in float32 it would not fit in memory",)
+        name = saved
+    needed = checkpoint.bytes_in(name)
+    if needed > free:
+        raise MemoryLimitError(
+            f"The weights of {checkpoint.name} take {gigabytes(needed)} in {name}, and {gigabytes(free)} are free",
+            "Use --dtype bfloat16 or a smaller model" if name == "float32" else "Use a smaller model",
+        )
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype, notes
+
+
+def read_config(checkpoint: Checkpoint, options: LoadOptions) -> PreTrainedConfig:
+    """The model's configuration.
+
+    Raises:
+        ModelError: transformers does not know the family, or the file says what cannot be.
+    """
+    family = checkpoint.config.get("model_type")
+    if family not in CONFIG_MAPPING and not options.trust_remote_code:
+        if "auto_map" in checkpoint.config:
+            raise needs_code(checkpoint.name)
+        raise ModelError(
+            f"{checkpoint.name} is of a kind ({family}) that transformers {transformers.__version__} does not know",
+            "Check model_type in its config.json, or install a newer transformers",
+        )
+    with faults_told(f"config.json of {checkpoint.name} cannot be used", "Check it, or copy it again"):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            checkpoint.folder, trust_remote_code=options.trust_remote_code
+        )
+    return config
+
+
+def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: LoadOptions) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, as `AutoTokenizer` makes it: it costs little beside the model, and what it makes of
+    `tokenizer.json` differs from the bare file in many families.
+
+    Raises:
+        ModelError: its files cannot be used, or it needs code of its own.
+    """
+    remedy = "Copy the tokenizer's files again, or save them again with save_pretrained"
+    for path in sorted(checkpoint.folder.glob("*.json")):
+        if path.name.startswith(TOKENIZER_FILES):  # there may be some for other versions
+            check_tokenizer_file(checkpoint.name, path, remedy)
+    with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(
+                checkpoint.folder, config=config, trust_remote_code=options.trust_remote_code
+            )
+        except Exception as fault:
+            # Without its code, transformers may look for files of another class, and miss them.
+            if not options.trust_remote_code and brings_tokenizer_code(checkpoint.name, checkpoint.folder):
+                raise needs_code(f"The tokenizer of {checkpoint.name}") from fault
+            raise
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        kind = type(tokenizer).__name__
+        raise ModelError(f"The tokenizer of {checkpoint.name} cannot be used: {kind} is more than a tokenizer", remedy)
+    longest: Any = tokenizer.model_max_length
+    if not isinstance(longest, int | float):
+        raise ModelError(
+            f"tokenizer_config.json of {checkpoint.name}: model_max_length must be a number, and is "
+            f"{quoted(str(longest))}",
+            remedy,
+        )
+    return tokenizer
+
+
+def read_model(
+    checkpoint: Checkpoint, config: PreTrainedConfig, dtype: torch.dtype | None, options: LoadOptions
+) -> tuple[PreTrainedModel, bool]:
+    """The model with its weights, on the processor, and whether those that choose words are all there.
+
+    Raises:
+        ModelError: it reads no text, or its weights are not there, do not fit, or are not all of them.
+        MemoryLimitError: memory ran out.
+    """
+    problem = f"{checkpoint.name} cannot be loaded"
+    with faults_told(problem, "Check that the folder's files belong together"), _pickles_told(checkpoint, problem):
+        model_class = _model_class(checkpoint, config, options)
+        _check_size(checkpoint, config, model_class)
+        read = model_class.from_pretrained
+        if issubclass(model_class, PreTrainedModel):
+            # Qwen2.5-Omni adds its voices to its weights, and fails where more is asked for than the model.
+            read = partial(vars(PreTrainedModel)["from_pretrained"].__func__, model_class)
+        model, found = read(
+            checkpoint.folder,
+            config=config,
+            dtype="auto" if dtype is None else dtype,
+            attn_implementation=LOAD_WITH,
+            use_safetensors=not checkpoint.pickled,
+            trust_remote_code=options.trust_remote_code,
+            ignore_mismatched_sizes=True,  # they are listed in `found`, and refused below
+            output_loading_info=True,
+        )
+    for key, saved, expected in sorted(found["mismatched_keys"]):
+        raise ModelError(
+            f"The weights of {checkpoint.name} do not fit its config.json: {key} is saved as {tuple(saved)}, but "
+            f"{tuple(expected)} is expected",
+            "Copy the config.json that belongs to the weights",
+        )
+    body = "" if model.base_model is model else f"{model.base_model_prefix}."
+    missing = sorted(
+        key for key in found["missing_keys"] if key.startswith(body) and AFTER_ATTENTION.isdisjoint(key.split("."))
+    )
+    if missing:
+        raise ModelError(
+            f"{checkpoint.name} lacks {len(missing)} of the weights of a {type(model).__name__}, such as {missing[0]}",
+            "Check that its config.json belongs to its weights: nothing is shown of weights that would be made up",
+        )
+    loaded: PreTrainedModel = model.eval()
+    return loaded, not any("lm_head" in key for key in found["missing_keys"])
+
+
+ROOM = 10_000_000
+"""Numbers that a model may hold besides what is saved, such as tables of positions that are computed."""
+TABLES = 2**32
+"""Bytes that its buffers may take: older decoders hold a mask of positions x positions for each layer."""
+
+
+def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: Any) -> None:
+    """Make sure that the model is about as large as its weights, before there is memory for what they do not have.
+
+    transformers would fill in all that is missing, or of another shape, with random numbers.
+
+    Raises:
+        ModelError: it is far larger.
+    """
+    saved = checkpoint.saved_bytes if checkpoint.pickled else checkpoint.parameters
+    if saved is None or "quantization_config" in checkpoint.config or not issubclass(model_class, PreTrainedModel):
+        return
+    # (Not in the first versions of transformers 5.)
+    copied = deepcopy(config)
+    # It may name one that is not installed, which is not what is run.
+    copied._attn_implementation = LOAD_WITH  # noqa: SLF001 (there is no other way)
+    safe = getattr(initialization, "meta_device_safe_creation_ops", nullcontext)
+    with torch.device("meta"), initialization.no_init_weights(), safe():
+        model = model_class(copied)
+        model.tie_weights()  # a vocabulary that is shared by both sides and the head is saved once (mT5)
+    wanted = sum(part.numel() for part in model.parameters())
+    tables = sum(part.nbytes for part in model.buffers())  # masks of positions x positions (GPT-Neo), not all saved
+    # What is shared may be saved once, and a head may be left out, which is no larger than the vocabulary.
+    if wanted > 2 * saved + ROOM or tables > TABLES:
+        wanted += sum(part.numel() for part in model.buffers())
+        raise ModelError(
+            f"config.json of {checkpoint.name} does not fit its weights: it describes a model of {wanted:,} numbers, "
+            f"and they are {saved:,}",
+            "Copy the config.json that belongs to the weights",
+        )
+
+
+@contextmanager
+def _pickles_told(checkpoint: Checkpoint, problem: str) -> Iterator[None]:
+    """What is wrong with a pickle, without torch's advice to let it run code."""
+    try:
+        yield
+    except (UnpicklingError, EOFError, KeyError) as fault:  # KeyError: bytes that are no instruction
+        if not checkpoint.pickled:
+            raise
+        raise ModelError(
+            f"{problem}: its pickle is damaged, or holds more than weights, which is not read even with --allow-pickle",
+            "Save the model again with save_pretrained, which writes safetensors",
+        ) from fault
+
+
+def _model_class(checkpoint: Checkpoint, config: PreTrainedConfig, options: LoadOptions) -> Any:
+    """The class that the weights were saved from; else the family's plain model."""
+    brought = checkpoint.config.get("auto_map", {}) if options.trust_remote_code else {}
+    for name in ("AutoModel", "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM"):
+        if name in brought:
+            return getattr(transformers, name)
+    for name in config.architectures or ():
+        named = getattr(transformers, name, None)
+        if isinstance(named, type) and issubclass(named, PreTrainedModel) and named.config_class is type(config):
+            return _reads_text(checkpoint, named)
+    plain: Any = MODEL_MAPPING.get(type(config), None)
+    if plain is None:
+        raise ModelError(
+            f"transformers has no plain model of the kind {config.model_type}", "Give a model that reads text"
+        )
+    return _reads_text(checkpoint, plain[0] if isinstance(plain, list | tuple) else plain)
+
+
+def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> type[PreTrainedModel]:
+    modalities, main = model_class.input_modalities, model_class.main_input_name
+    read = [modalities] if isinstance(modalities, str) else list(modalities)
+    taken = inspect.signature(model_class.forward).parameters
+    # What takes tokens beside images (CLIP) reads a text, whatever it says of itself.
+    if "text" in read and "input_ids" in (main, *taken):
+        return model_class
+    if "input_ids" in taken and any(SENSES.search(name) for name in taken):
+        return model_class
+    if "input_ids" not in (main, *taken) and not SENSES.search(
+        main
+    ):  # Perceiver's `inputs` may be tokens, or anything else
+        raise ModelError(
+            f"{checkpoint.name} takes what it reads as {main}, and attn gives a model a text's tokens as input_ids",
+            "Give a model that takes these",
+        )
+    takes = " and ".join(modality for modality in read if modality != "text") or main
+    raise ModelError(f"{checkpoint.name} does not read text but {takes}", "Give a model that reads text")

@@ -1,0 +1,57 @@
+"""A Transformer of ours in transformers' own code, which its `--verify` is held against."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import MarianModel
+
+from attn_cli.data.shapes import Float
+from attn_cli.data.verified import OutputCheck
+from attn_cli.errors import ExactnessError
+from attn_cli.models.hf.loading import faults_told, quiet
+from attn_cli.models.hf.plain import held_against, watch_output
+
+__all__ = ["check_output"]
+
+
+@cache
+def _marian(folder: Path) -> MarianModel:
+    model: MarianModel = MarianModel.from_pretrained(folder, dtype=torch.float32)
+    return model
+
+
+def check_output(
+    folder: Path, ids: tuple[int, ...], read: tuple[int, ...] | None, states: Float[np.ndarray, "1 token dim"]
+) -> OutputCheck:
+    """Hold the last states that a Transformer computed in NumPy against those of MarianMT with the same weights.
+
+    Args:
+        folder: of the model.
+        ids: what the encoder reads.
+        read: what the decoder reads; None where it is not run.
+        states: of the decoder, or of the encoder where the decoder is not run.
+
+    Raises:
+        ModelError: transformers cannot read the folder.
+        ExactnessError: they differ by more than rounding.
+    """
+    with quiet(), faults_told(f"{folder.name} could not be held against MarianMT", "Leave --verify out"):
+        marian = _marian(folder)
+        part = marian if read is not None else marian.encoder
+        given = {"input_ids": torch.tensor([ids])}
+        if read is not None:
+            given["decoder_input_ids"] = torch.tensor([read])
+        with torch.no_grad(), watch_output(part) as seen:
+            part(**given)
+        gap = held_against({"last_hidden_state": torch.from_numpy(np.ascontiguousarray(states))}, seen[-1])
+    if not gap.is_rounding:
+        raise ExactnessError(
+            f"The last hidden state of {folder.name} is another one in transformers' MarianMT: it differs by "
+            f"{gap.difference:.1e}, and rounding makes no more than {gap.rounding:.1e}",
+            "Get the model again: its files may be damaged",
+        )
+    return OutputCheck(gap.difference, gap.compared, str(marian.config._attn_implementation))  # noqa: SLF001

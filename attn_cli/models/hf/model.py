@@ -1,0 +1,449 @@
+"""Any transformers checkpoint: loaded, and given text. Importing this module imports torch and transformers."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from attn_cli.data.model import Alignment, ModelInfo
+from attn_cli.errors import AttnError, InputError, ModelError
+from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
+from attn_cli.models.capture import stream as capture
+from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.replaced import modules_kept
+from attn_cli.models.encoding import Pieces, wordlike
+from attn_cli.models.hf.checkpoint import Checkpoint
+from attn_cli.models.hf.generate import generate
+from attn_cli.models.hf.languages import Told, tell
+from attn_cli.models.hf.loading import (
+    choose_device,
+    choose_dtype,
+    faults_told,
+    quiet,
+    read_config,
+    read_model,
+    read_tokenizer,
+)
+from attn_cli.models.hf.plain import Plain
+from attn_cli.models.hf.prepared import Prepared
+from attn_cli.models.hf.tested import is_tested
+from attn_cli.models.hf.tokenizing import encode, given_by, inputs_of_pieces, padding_of, spell, written
+from attn_cli.models.hf.trial import body_of, of_long_text, try_out
+from attn_cli.models.hf.vocabulary import names_of, tokenizer_faults_told
+
+__all__ = ["Pretrained", "load"]
+
+FEW = 64
+"""Tokens that a family is tried with which the tests do not cover: more than most windows and blocks have."""
+SAMPLE = "The cat sat on the mat because it was tired. "
+"""What they say, again and again."""
+
+POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
+"""What the families call a table with one row for each position."""
+OTHER_SENSES = re.compile(r"vision|visual|image|audio")
+"""Parts of a model that can do more than read; their positions are not a text's."""
+
+ONE_THAT_TRANSLATES = "Helsinki-NLP/opus-mt-en-fr"
+
+POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
+
+
+class Limit(NamedTuple):
+    """The longest input of one side."""
+
+    tokens: int
+    hard: bool
+    """The model has a table of positions that ends there. Where positions are computed (rotary), it can go on past the
+    length that it was trained with, and a note is all that is due."""
+
+
+def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
+    """Load a model's weights and its tokenizer.
+
+    Args:
+        checkpoint: where they are.
+        options: device, number format, and what is allowed.
+
+    Raises:
+        ModelError: the files cannot be used, or the model has no attention or reads no text.
+        MemoryLimitError: the weights do not fit in memory.
+    """
+    device = choose_device(options.device)
+    dtype, notes = choose_dtype(checkpoint, options.dtype, device)
+    with quiet():
+        config = read_config(checkpoint, options)
+        tokenizer = read_tokenizer(checkpoint, config, options)
+        model, complete = read_model(checkpoint, config, dtype, options)
+        torch.nn.Module.to(model, device)  # past the signature check that makes the model's own `to` untypable
+    return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete)
+
+
+class Pretrained:
+    """A transformers model and its tokenizer, ready for text.
+
+    Raises:
+        ModelError: the model has no attention, or weights that are not in memory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        notes: tuple[str, ...] = (),
+        *,
+        complete: bool = True,
+    ) -> None:
+        check_weights_present(model)
+        body: Any = body_of(model)
+        self.tokenizer = tokenizer
+        writes_text = True
+        with faults_told(f"Where {name} has its attention cannot be told", "Check its config.json, or copy it again"):
+            if not is_tested(body):
+                with quiet():
+                    tried = try_out(name, body, self._sample)
+                if tried.model is not body:
+                    model = body = tried.model
+                notes += tried.notes
+                writes_text = tried.writes_text
+            stacks = capture.stacks(body)
+        self._adopt(body, writes_text=writes_text)
+        if not (
+            body.config.is_encoder_decoder or "encoder" in stacks
+        ):  # a decoder made to be put behind an encoder, on its own
+            stacks = {kind: stack for kind, stack in stacks.items() if kind != "cross"}
+        self.notes = notes
+        self.two_sided = "cross" in stacks
+        self._saved = model
+        self._whole = model if self.two_sided else body  # the head knows how the decoder's input is made
+        self._complete = complete
+        self._paddings: dict[frozenset[str], Mapping[str, Any]] = {}
+        limit = self._limits["encoder"]
+        self.info = ModelInfo(
+            name=name,
+            family=body.config.model_type,
+            stacks=stacks,
+            captured=capture.captured_by(body),
+            dtype=str(body.dtype).removeprefix("torch."),
+            device=body.device.type,
+            parameters=model.num_parameters(),
+            positions=None if limit is None else limit.tokens,
+            alignment=Alignment.declared(getattr(body.config, "attn", None), stacks, name),
+        )
+
+    def _adopt(self, body: PreTrainedModel, *, writes_text: bool = True) -> None:
+        """Make this what is run: the model without the head that only its output needs."""
+        self.model = body
+        self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
+        self._accepted = frozenset(inspect.signature(body.forward).parameters)
+        self._has_decoder = bool(
+            writes_text and body.config.is_encoder_decoder and "decoder_input_ids" in self._accepted
+        )
+
+    def _sample(self, body: PreTrainedModel) -> dict[str, torch.Tensor] | None:
+        """What a model is given of a short text; None where its tokenizer and it do not go together."""
+        self._adopt(body)
+        limit = self._limits["encoder"]
+        most = min(FEW, limit.tokens) if limit is not None and limit.hard else FEW
+        try:
+            tensors = self._tensors(encode(self.tokenizer, SAMPLE * (FEW // 8), limit=most))
+        except AttnError:
+            return None
+        words = getattr(_side(body.config, "encoder"), "vocab_size", None)
+        if isinstance(words, int) and int(tensors["input_ids"].max()) >= words:
+            return None
+        if self._has_decoder:
+            tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, : max(1, most // 2)])
+        return tensors
+
+    def prepare(
+        self,
+        text: str,
+        *,
+        pair: str | None = None,
+        target: str | Translation | None = None,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
+    ) -> Prepared:
+        """Tokenize; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text is empty, gives no tokens, is too long, or has a side that this model does not have.
+            UsageError: the model does not know a language.
+            ModelError: the tokenizer and the model do not belong together.
+        """
+        if target is not None and not self.two_sided:
+            raise InputError(
+                f"{self.info.name} has no decoder's side beside the text",
+                "Leave the target out, or name an encoder-decoder with --model",
+            )
+        with quiet():
+            told = self._tell(languages, forced=isinstance(target, str))
+            source, notes = self._read(text, pair, "encoder", truncate, told.prefix)
+            if pair is not None:
+                self._check_segments(source.inputs.get("token_type_ids", (0,)))
+            tensors = self._tensors(source)
+            written: Pieces | None = None
+            if self._has_decoder:
+                if target is None:  # the decoder must read something while the encoder is looked at
+                    tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
+                else:
+                    written, more = self._write(target, told, truncate)
+                    tensors["decoder_input_ids"] = torch.tensor([written.ids[:-1]], device=self.model.device)
+                    notes += more
+            info = self.info
+            if len(source.ids) > FEW:
+                stacks, more = of_long_text(self.model, tensors, info.stacks)
+                info = replace(info, stacks=stacks) if more else info
+                notes += more
+        return Prepared(
+            model=info,
+            source=source.tokens(),
+            target=None if written is None else written.tokens(),
+            notes=self.notes + tuple(dict.fromkeys(notes)),
+            module=self.model,
+            inputs=tensors,
+            plain=Plain(self._saved, lambda: self._plainly(text, pair)),
+            padding=self._padding(source),
+        )
+
+    def _plainly(self, text: str, pair: str | None) -> Mapping[str, torch.Tensor]:
+        """What transformers' users give the model of a text."""
+        found: Any = given_by(self.tokenizer, text, pair, return_tensors="pt")
+        return {name: value.to(self.model.device) for name, value in found.items() if isinstance(value, torch.Tensor)}
+
+    def _tensors(self, source: Pieces) -> dict[str, torch.Tensor]:
+        """What the model is given of the text: everything that its tokenizer has for it."""
+        inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids), **source.inputs}
+        device = self.model.device  # which walks the model to find out
+        return {key: torch.tensor([ids], device=device) for key, ids in inputs.items() if key in self._accepted}
+
+    def _padding(self, source: Pieces) -> Mapping[str, Any]:
+        """What fills up the inputs of a text that stands beside a longer one; found once for each set of inputs."""
+        names = frozenset(source.inputs)
+        if names not in self._paddings:
+            own = getattr(self.model.config, "pad_token_id", None) or 0
+            with quiet():
+                found = padding_of(self.tokenizer, source)
+            self._paddings[names] = {
+                **found,
+                **dict.fromkeys(("input_ids", "decoder_input_ids"), own),
+                **dict.fromkeys(("attention_mask", "decoder_attention_mask"), 0),
+            }
+        return self._paddings[names]
+
+    def plain_tokens(self) -> tuple[int, ...]:
+        """Tokens of words; see `attn_cli.models.Model`.
+
+        Raises:
+            ModelError: the tokenizer cannot list them.
+        """
+        words = getattr(_side(self.model.config, "encoder"), "vocab_size", None)
+        with tokenizer_faults_told("list its own tokens"):
+            count = min(len(self.tokenizer), words) if isinstance(words, int) else len(self.tokenizer)
+            special = frozenset(self.tokenizer.all_special_ids)
+        ids = [id_ for id_ in range(count) if id_ not in special]
+        return wordlike(zip(ids, names_of(self.tokenizer, ids), strict=True))
+
+    def prepare_tokens(self, ids: Sequence[int]) -> Prepared:
+        """Exactly these tokens; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: there are more than the model has positions for.
+        """
+        with quiet():
+            template, _ = self._read("a", None, "encoder", truncate=False)
+        names = [str(name) for name in names_of(self.tokenizer, ids)]
+        pieces = template.around(ids, names, inputs_of_pieces(self.tokenizer, names))
+        limit = self._limits["encoder"]
+        if limit is not None and limit.hard and len(pieces.ids) > limit.tokens:
+            raise InputError(
+                f"{len(pieces.ids)} tokens are more than the {limit.tokens} that {self.info.name} has positions for",
+                "Give fewer",
+            )
+        tensors = self._tensors(pieces)
+        if self._has_decoder:
+            tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
+        plain, padding = Plain(self._saved, lambda: tensors), self._padding(pieces)
+        return Prepared(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain, padding)
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        decoding: Decoding = GREEDY,
+        languages: Languages = AS_IT_HAS_THEM,
+        truncate: bool = False,
+    ) -> list[Translation]:
+        """Write a translation of each text; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: a text is empty, gives no tokens or is too long.
+            UsageError: the model does not know a language, or must be told one.
+            ModelError: the model cannot translate.
+            MemoryLimitError: memory ran out.
+        """
+        self._check_writes()
+        check_weights_present(self._whole)
+        with quiet():
+            told = self._tell(languages, texts=texts)
+            read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]
+            limit = self._limits["decoder"]
+            with (
+                faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"),
+                modules_kept(self.model, capture.anatomy_of(self.model)),
+            ):
+                found = generate(
+                    self._whole, [pieces.ids for pieces, _ in read], decoding, told, limit.tokens if limit else None
+                )
+            return [
+                Translation(
+                    text=spell(self.tokenizer, ids),
+                    ids=ids,
+                    notes=tuple(dict.fromkeys((*told.notes, *notes, *more))),
+                )
+                for (ids, more), (_, notes) in zip(found, read, strict=True)
+            ]
+
+    def _check_writes(self) -> None:
+        """Make sure that the model can write.
+
+        Raises:
+            ModelError: it cannot.
+        """
+        other = f"Use --model toy, which is built in, or another that translates, such as {ONE_THAT_TRANSLATES}"
+        if self._has_decoder and not self.two_sided:
+            raise ModelError(
+                f"{self.info.name} cannot be shown translating: its decoder has no map from its tokens to the text's",
+                other,
+            )
+        if not self.two_sided:
+            kinds = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in self.info.stacks)
+            raise ModelError(f"{self.info.name} cannot translate: it is {kinds}, not an encoder-decoder", other)
+        if not self._complete or not self._whole.can_generate():
+            raise ModelError(
+                f"{self.info.name} cannot translate: it was saved without the layer that chooses words", other
+            )
+
+    def _tell(self, languages: Languages, **asked: Any) -> Told:
+        generation = getattr(self._whole, "generation_config", None)
+        with tokenizer_faults_told("say which languages it knows"):
+            return tell(self.tokenizer, self._whole.config, generation, self.info.name, languages, **asked)
+
+    def _read(
+        self, text: str, pair: str | None, side: str, truncate: bool, prefix: str = ""
+    ) -> tuple[Pieces, tuple[str, ...]]:
+        """Tokenize one side, and make sure that the model has a place and an embedding for each token."""
+        target = side == "decoder"
+        limit = self._limits[side]
+        pieces = encode(self.tokenizer, text, prefix=prefix, pair=pair, target=target)
+        notes = pieces.notes
+        count = len(pieces.ids)
+        if limit is not None and count > limit.tokens:
+            if truncate:
+                pieces = encode(self.tokenizer, text, prefix=prefix, pair=pair, target=target, limit=limit.tokens)
+                notes += (f"The {'target' if target else 'text'} was cut to {len(pieces.ids)} of its {count} tokens",)
+            elif limit.hard:
+                raise InputError(
+                    f"The {'target' if target else 'text'} has {count} tokens, {count - limit.tokens} more than the "
+                    f"{limit.tokens} that {self.info.name} has positions for",
+                    "Shorten it, or add --truncate to cut it there",
+                )
+            else:
+                trained = f"The model was trained with at most {limit.tokens} tokens, and here it has {count}"
+                notes += (f"{trained}: what it does beyond them may mean little",)
+        config = _side(self.model.config, side)
+        words = getattr(config, "decoder_vocab_size", None) if target else None
+        words = words or getattr(config, "vocab_size", None)
+        if isinstance(words, int) and max(pieces.ids) >= words:
+            raise ModelError(
+                f"The tokenizer of {self.info.name} knows more tokens than the model ({max(pieces.ids)} is not below "
+                f"{words})",
+                "Copy the tokenizer that belongs to the model into its folder",
+            )
+        return pieces, notes
+
+    def _check_segments(self, type_ids: tuple[Any, ...]) -> None:
+        kinds = getattr(self.model.config, "type_vocab_size", None)
+        if isinstance(kinds, int) and isinstance(type_ids[0], int) and 0 < kinds <= max(type_ids):
+            raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
+
+    def _decoder_input(self, ids: tuple[int, ...]) -> torch.Tensor:
+        """What the decoder reads while it writes these ids, as the model itself makes it (shifted to the right)."""
+        labels = torch.tensor([ids], device=self.model.device)
+        whole: Any = self._whole
+        told = (AttributeError, ValueError, TypeError)
+        try:
+            with faults_told(f"{self.info.name} could not make its decoder's input", "Leave --target out", told):
+                if hasattr(whole, "prepare_decoder_input_ids_from_labels"):
+                    shifted = whole.prepare_decoder_input_ids_from_labels(labels=labels)
+                elif hasattr(whole, "_shift_right"):
+                    shifted = whole._shift_right(labels)  # noqa: SLF001 (the T5 family has no public name for it)
+                else:
+                    shift = sys.modules[type(whole).__module__].shift_tokens_right
+                    starts = (whole.config.pad_token_id, whole.config.decoder_start_token_id)
+                    shifted = shift(labels, *starts[: len(inspect.signature(shift).parameters) - 1])
+        except told as fault:
+            raise ModelError(
+                f"{self.info.name} does not say which token its decoder starts with",
+                'Add "decoder_start_token_id" and "pad_token_id" to its config.json',
+            ) from fault
+        made: torch.Tensor = shifted
+        return made
+
+    def _write(self, target: str | Translation, told: Told, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
+        """The start token, and all that the decoder is made to write after it."""
+        if isinstance(target, Translation):
+            return written(self.tokenizer, target.text, target.ids), target.notes
+        pieces, notes = self._read(target, None, "decoder", truncate)
+        start, *read = self._decoder_input(pieces.ids)[0].tolist()
+        if pieces.ids[0] == start and pieces.offsets[0][1] > 0 and not pieces.doubled and len(read) > 1:
+            # The target spells the token that the decoder starts from anyway.
+            pieces, read = pieces.without([0]), read[1:]
+        elif len(read) > 2 and pieces.ids[1:3] == (start, pieces.ids[0]):  # and the one that it writes first
+            pieces, read = pieces.without([0, 1]), read[2:]
+        if tuple(read) != pieces.ids[:-1]:
+            raise ModelError(
+                f"{self.info.name} rearranges its decoder's input in a way that attn does not know",
+                "Inspect its encoder, without --target",
+            )
+        if len(read) > 1 and pieces.ids[-1] in (start, told.first) and read[-1] == self.tokenizer.eos_token_id:
+            # mBART's tokenizer puts the language that its decoder starts from behind the end, where it never writes it.
+            pieces = pieces.without([len(pieces.ids) - 1])
+        if told.first is not None and pieces.ids[0] != told.first:
+            pieces = pieces.started(told.first, str(*names_of(self.tokenizer, (told.first,))))
+        return pieces.started(start, str(*names_of(self.tokenizer, (start,)))), notes
+
+
+def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:
+    """The part of a nested config that speaks of this side's text."""
+    for name in (side, "text_config"):
+        part = getattr(config, name, None)
+        config = part if isinstance(part, PreTrainedConfig) else config
+    return config
+
+
+def _limit(model: PreTrainedModel, config: PreTrainedConfig, side: str) -> Limit | None:
+    """How many positions the model has; None where it places tokens by their distance alone (T5, ALiBi)."""
+    found = [(name, getattr(config, name, None)) for name in (f"max_{side}_position_embeddings", *POSITIONS)]
+    name, tokens = next(((name, n) for name, n in found if isinstance(n, int) and n > 0), ("", 0))
+    if not tokens:
+        return None
+    for place, _ in chain(model.named_parameters(), model.named_buffers()):
+        if POSITION_TABLE.search(place) and not OTHER_SENSES.search(place):
+            table: Any = model.get_submodule(place.rpartition(".")[0])
+            grows = hasattr(table, "make_weight") or hasattr(table, "make_weights")
+            # RoBERTa and its kin count positions from one past the padding's number, in a table of as many more rows.
+            padded = "position_embeddings" in place and getattr(table, "padding_idx", None) is not None
+            return Limit(tokens - (table.padding_idx + 1 if padded else 0), hard=not grows)
+    if getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None):
+        return Limit(tokens, hard=False)
+    return Limit(tokens, hard=True) if name == "max_seq_len" else None  # MPT's ALiBi biases are a table, but unnamed

@@ -1,0 +1,159 @@
+"""Text that a transformers model has been given: running it, alone or beside others, and the faults on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from itertools import repeat
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from transformers import PreTrainedModel
+
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.stream import Block, Eat, Report, Request, Source, Together
+from attn_cli.data.text import Tokens
+from attn_cli.models.capture import stream as capture
+from attn_cli.models.capture.batch import NotTogetherError, pad, run_together
+from attn_cli.models.hf.loading import faults_told, quiet
+from attn_cli.models.hf.padding import as_before_long_texts, same_together, stretches
+from attn_cli.models.hf.plain import Outputs, Plain, check_output, watch_output
+from attn_cli.models.hf.reported import check_maps
+from attn_cli.models.hf.tested import is_tested
+
+__all__ = ["Prepared"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Text that has been tokenized for a model: a `Source`."""
+
+    model: ModelInfo
+    source: Tokens
+    target: Tokens | None
+    """The start token, and all that the decoder writes after it."""
+    notes: tuple[str, ...]
+    module: PreTrainedModel
+    inputs: Mapping[str, torch.Tensor]
+    plain: Plain
+    """How to run the model on the same text without attn."""
+    padding: Mapping[str, Any] = field(default_factory=dict)
+    """What fills up each input of a text that stands beside a longer one; those that are not here cannot be padded."""
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Run the model, and hand each block of its attention to `eat`.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: what it gave are not attention weights.
+        """
+        problem = f"{self.model.name} could not be run on this text"
+        checked = Report()
+        as_before_long_texts(self.module)
+        with quiet():
+            try:
+                with (
+                    faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed"),
+                    watch_output(self.module) as seen,
+                ):
+                    report = capture.stream(self.module, self.inputs, request, _carrying(eat))
+            except _CarriedError as carried:
+                raise carried.fault from carried.fault.__cause__
+            if request.verify or self._is_new:
+                checked = self._check(request, seen[-1])
+        return replace(report, notes=self.notes + report.notes + checked.notes, output=checked.output)
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether nobody has ever seen this model give the output that it gives without attn."""
+        return not is_tested(self.module) and self.module not in _checked
+
+    def _check(self, request: Request, seen: Outputs | None = None) -> Report:
+        """Hold the model's output against that of a plain run, and its maps against those that transformers gives.
+
+        Raises:
+            ExactnessError: they differ by more than rounding.
+        """
+        report = check_output(self.module, self.inputs, self.plain, request, seen, self.model.name)
+        notes = check_maps(self.module, self.inputs, request, self.model.name)
+        _checked.add(self.module)
+        return replace(report, notes=report.notes + notes)
+
+    def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
+        """Run groups of texts, each at once, where the family allows it; see `blocks.Companion`.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: what it gave are not attention weights.
+        """
+        own = [[one for one in group if isinstance(one, Prepared) and one.module is self.module] for group in groups]
+        done = 0
+        plain = not (request.scores or request.verify)
+        if plain and self.module not in _alone and sum(map(len, own)) == sum(map(len, groups)):
+            padded = (pad([source.inputs for source in group], self.padding) for group in own)
+            remedy = "Set ATTN_DEBUG=1 to see where transformers failed"
+            notes: list[str] = []
+            at_first: tuple[str, ...] = ()
+            if self._is_new:
+                with quiet():
+                    at_first = self._check(request).notes
+            try:
+                with (
+                    quiet(),
+                    faults_told(f"{self.model.name} could not be run on several texts", remedy, (NotTogetherError,)),
+                    ExitStack() as stack,
+                ):
+                    self._check_together([source.inputs for group in own for source in group], request)
+                    found = stack.enter_context(closing(run_together(self.module, padded, request, notes.append)))
+                    for batches, group in zip(found, own, strict=True):
+                        yield (
+                            batches,
+                            [Report(notes=(*source.notes, *at_first, *dict.fromkeys(notes))) for source in group],
+                        )
+                        done, at_first = done + 1, ()
+            except NotTogetherError:
+                _alone.add(self.module)
+        yield from repeat(None, len(groups) - done)
+
+    def _check_together(self, texts: Sequence[Mapping[str, torch.Tensor]], request: Request) -> None:
+        """Make sure, once for a model, that its texts are the same side by side.
+
+        Raises:
+            NotTogetherError: they are not.
+        """
+        longest = max(texts, key=lambda inputs: inputs["input_ids"].shape[1])
+        if stretches(self.module, longest["input_ids"].shape[1]):
+            raise NotTogetherError
+        if is_tested(self.module) or self.module in _together or longest["input_ids"].shape[1] < 2:
+            return
+        if not same_together(self.module, longest, self.padding, request):
+            raise NotTogetherError
+        _together.add(self.module)
+
+
+_alone: WeakSet[PreTrainedModel] = WeakSet()
+"""Models that have shown that their texts must be run one at a time."""
+_together: WeakSet[PreTrainedModel] = WeakSet()
+"""Models that have shown that padding changes nothing for their texts, and that the tests do not cover."""
+_checked: WeakSet[PreTrainedModel] = WeakSet()
+"""Models whose output was held against that of a plain run, or could not be."""
+
+
+class _CarriedError(BaseException):
+    """A collector's own fault on its way out, past all that could take it for one of the model's."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+def _carrying(eat: Eat) -> Eat:
+    def carry(block: Block) -> None:
+        try:
+            eat(block)
+        except Exception as fault:
+            raise _CarriedError(fault) from fault
+
+    return carry

@@ -1,0 +1,433 @@
+"""Text to token ids, through the model's own tokenizer, with each piece's place in the text."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import groupby
+from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
+
+from transformers import PreTrainedTokenizerBase
+
+from attn_cli.data.text import written_offsets
+from attn_cli.errors import InputError
+from attn_cli.models.compiled import in_time
+from attn_cli.models.encoding import Pieces
+from attn_cli.models.hf.spelling import spelled_offsets
+from attn_cli.models.hf.vocabulary import REMEDY, problem_with, shown_names, special_ids, tokenizer_faults_told
+from attn_cli.system.encoding import check_text
+
+__all__ = ["encode", "given_by", "inputs_of", "inputs_of_pieces", "padding_of", "spell", "written"]
+
+OWN_KEYS = frozenset({"input_ids", "attention_mask", "labels", "special_tokens_mask", "offset_mapping", "length"})
+"""What a tokenizer gives that is kept elsewhere, or that no model is given to read a text."""
+
+WORD = re.compile(r"\S+")
+NO_PAGE = "This model also reads where on a page each word stands; here all of them stand in one place"
+WITHOUT_OFFSETS = "This tokenizer does not say where its pieces stand in the text, so they are not merged into words"
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    *,
+    prefix: str = "",
+    pair: str | None = None,
+    target: bool = False,
+    limit: int | None = None,
+) -> Pieces:
+    """Tokenize as the model expects it, special tokens included.
+
+    Args:
+        tokenizer: the model's own.
+        text: what to tokenize.
+        prefix: what the model is told before the text (a task, a language); its pieces are special.
+        pair: a second segment.
+        target: the text is for the decoder's side, which some tokenizers treat otherwise (Marian, mBART).
+        limit: cut to this many tokens, special tokens kept.
+
+    Raises:
+        InputError: the text is blank or no text at all, gives no tokens, or `pair` is given to a tokenizer that does
+            not keep two segments apart.
+        ModelError: the tokenizer fails at this text, or takes far too long.
+    """
+    check_text(text, "The target" if target else "The text")
+    if pair is not None:
+        check_text(pair, "The second text")
+    with tokenizer_faults_told("read this text"):
+        made = _encode(tokenizer, prefix + text, pair, target, limit)
+        gone = _doubled(made.pieces, made.added)
+        if gone and limit is not None:  # what is left out makes room
+            made = _encode(tokenizer, prefix + text, pair, target, limit + len(gone))
+            gone = _doubled(made.pieces, made.added)
+    pieces = replace(made.pieces.without(gone), doubled=0 in gone) if gone else made.pieces
+    if gone:
+        named = " and ".join(dict.fromkeys(made.pieces.names[place] for place in gone))
+        told = f"The text itself spells {named}, so what the tokenizer would add of it is left out"
+        pieces = replace(pieces, notes=(*pieces.notes, told))
+    if prefix:
+        pieces = pieces.without_prefix(prefix)
+    if all(pieces.special):
+        raise InputError(
+            "The model's tokenizer makes no tokens of this text", "Give a text with letters or digits that can be seen"
+        )
+    if pair is not None and not _separated(pieces):
+        raise InputError(
+            "This model takes one text: its tokenizer puts nothing between two",
+            "Leave the second out, or write one text",
+        )
+    return pieces
+
+
+def written(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> Pieces:
+    """The pieces of what a decoder wrote, exactly as it wrote them.
+
+    Args:
+        tokenizer: the model's own.
+        text: the ids as text, special tokens left out.
+        ids: the start token and all that was written.
+
+    Raises:
+        ModelError: the tokenizer fails at them.
+    """
+    with tokenizer_faults_told("spell what was written"):
+        extra = special_ids(tokenizer)
+    return Pieces(
+        text=text,
+        pair=None,
+        ids=tuple(ids),
+        names=shown_names(tokenizer, ids),
+        offsets=tuple(written_offsets(text, (spell(tokenizer, ids[:stop], extra) for stop in range(1, len(ids) + 1)))),
+        special=(True, *(id_ in extra for id_ in ids[1:])),
+        segments=(0,) * len(ids),
+    )
+
+
+def spell(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: frozenset[int] | None = None) -> str:
+    """What was written, as text, without special tokens and language codes.
+
+    Args:
+        tokenizer: the model's own.
+        ids: what was written.
+        special: ids to leave out; found out where None.
+
+    Raises:
+        ModelError: the tokenizer fails at them.
+    """
+    with tokenizer_faults_told("spell what was written"):
+        extra = special_ids(tokenizer) if special is None else special
+        return str(tokenizer.decode([id_ for id_ in ids if id_ not in extra], skip_special_tokens=True)).strip()
+
+
+def _separated(pieces: Pieces) -> bool:
+    """Whether there is a special token between the two segments."""
+    place = pieces.segments.index(1) if 1 in pieces.segments else 0
+    return place > 0 and (pieces.special[place - 1] or pieces.special[place])
+
+
+class _Encoded(NamedTuple):
+    """A text as its tokenizer gives it."""
+
+    pieces: Pieces
+    added: tuple[bool, ...]
+    """Whether the tokenizer put a piece there, so that it stands for nothing in the text."""
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, target: bool, limit: int | None
+) -> _Encoded:
+    settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
+
+    def call() -> Any:
+        return tokenizer(text_target=text, **settings) if target else given_by(tokenizer, text, pair, **settings)
+
+    if not tokenizer.is_fast:
+        return _read_slow(tokenizer, call(), text, pair, target)
+    problem = problem_with("read this text")
+    batch = in_time(call, len(text) + len(pair or ""), problem, REMEDY) if _searches(tokenizer) else call()
+    page = None if target else _page(tokenizer)
+    if page is None:
+        return _read_fast(tokenizer, batch, text, pair)
+    words = [match.span() for match in WORD.finditer(text if pair is None else pair)]
+    # The question is cut at spaces as well, but for MarkupLM, which takes it for one word.
+    question = [(0, len(text))] if page == "xpaths" else [match.span() for match in WORD.finditer(text)]
+    made = _read_fast(tokenizer, batch, text, pair, [words] if pair is None else [question, words])
+    return made._replace(pieces=replace(made.pieces, notes=(NO_PAGE,)))
+
+
+_known_searches: WeakKeyDictionary[PreTrainedTokenizerBase, bool] = WeakKeyDictionary()
+
+
+def _searches(tokenizer: Any) -> bool:
+    """Whether a fast tokenizer searches a text for regular expressions of its own, which may take for ever."""
+    if tokenizer not in _known_searches:
+        backend = tokenizer.backend_tokenizer
+        try:
+            parts = f"{backend.normalizer!r} {backend.pre_tokenizer!r}"
+        except Exception:  # a bare one, of a part that is written in Python, whose inside cannot be told
+            _known_searches[tokenizer] = True
+        else:
+            _known_searches[tokenizer] = "Regex(" in parts
+    return _known_searches[tokenizer]
+
+
+def inputs_of(batch: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """What a tokenizer has for the model besides the tokens' numbers and what is padding."""
+    return {key: tuple(values) for key, values in batch.items() if key not in OWN_KEYS}
+
+
+def inputs_of_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> dict[str, list[Any]]:
+    """What a tokenizer looks up for each piece besides its number: RoCBert's shapes and pronunciations.
+
+    Args:
+        tokenizer: the model's own.
+        pieces: as its vocabulary spells them.
+    """
+    return {
+        f"input_{what}s": getattr(tokenizer, f"convert_tokens_to_{what}s")(list(pieces))
+        for what in ("shape_id", "pronunciation_id")
+        if hasattr(tokenizer, f"convert_tokens_to_{what}s")
+    }
+
+
+def padding_of(tokenizer: PreTrainedTokenizerBase, pieces: Pieces) -> dict[str, Any]:
+    """What a tokenizer puts behind a text for each of its inputs; nothing for those that it cannot pad.
+
+    Args:
+        tokenizer: the model's own.
+        pieces: one of its texts.
+    """
+    count = len(pieces.ids)
+    given: dict[str, Any] = {"input_ids": list(pieces.ids), "attention_mask": [1] * count}
+    given |= {key: list(values) for key, values in pieces.inputs.items()}
+    if tokenizer.pad_token is None:
+        return {key: 0 for key in given if key == "token_type_ids"}
+    made = tokenizer.pad(given, padding="max_length", max_length=count + 1, padding_side="right")
+    return {key: values[count] for key, values in made.items() if len(values) == count + 1}
+
+
+def _page(tokenizer: PreTrainedTokenizerBase) -> Literal["boxes", "xpaths"] | None:
+    """How a tokenizer of documents is told where words stand; None for one that takes plain text."""
+    known = _parameters(type(tokenizer).__call__)
+    return "boxes" if "boxes" in known else "xpaths" if "xpaths" in known else None
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    """Names of what a function takes."""
+    return frozenset(inspect.signature(function).parameters)
+
+
+def given_by(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None, **settings: Any) -> Any:
+    """What a tokenizer gives of a text, called as transformers' users call it.
+
+    Args:
+        tokenizer: the model's own.
+        text: what to tokenize.
+        pair: a second segment; for a tokenizer of documents the page that the text asks about.
+        settings: options of its own.
+    """
+    call: Any = tokenizer
+    page = _page(tokenizer)
+    if page is None:
+        return call(text, pair, **settings)
+    content = text if pair is None else pair
+    words = [match[0] for match in WORD.finditer(content)]
+    where = {"boxes": [0, 0, 0, 0], "xpaths": "/document/node"}[page]  # MarkupLM's own where it is not told
+    question = () if pair is None else (text,)
+    return call(*question, words, **{page: [where] * len(words)}, **settings)
+
+
+def _doubled(pieces: Pieces, added: Sequence[bool]) -> tuple[int, ...]:
+    """Which pieces the tokenizer added although the text itself has them there: a prompt that begins with `<s>`."""
+    ids = pieces.ids
+    gone: list[int] = []
+    for is_added, run in groupby(range(len(ids)), key=lambda place: added[place]):
+        places = list(run)
+        start, stop = places[0], places[-1] + 1
+        if not is_added:
+            continue
+        if start == 0 and ids[stop : stop + 1] == ids[:1]:
+            gone += places
+            continue
+        before = next(
+            (
+                size
+                for size in range(len(places), 0, -1)
+                if ids[max(start - size, 0) : start] == ids[start : start + size]
+            ),
+            0,
+        )
+        behind = next(
+            (size for size in range(len(places) - before, 0, -1) if ids[stop : stop + size] == ids[stop - size : stop]),
+            0,
+        )
+        gone += [*range(start, start + before), *range(stop - behind, stop)]
+    return tuple(place for place in gone if pieces.special[place])
+
+
+def _read_fast(
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Any,
+    text: str,
+    pair: str | None,
+    words: Sequence[Sequence[tuple[int, int]]] | None = None,
+) -> _Encoded:
+    """From the `tokenizers` library, which knows where each piece stands.
+
+    Args:
+        tokenizer: the model's own.
+        batch: what it gave.
+        text: what it was given.
+        pair: a second segment.
+        words: where the words of each segment stand, if it was given words: it counts letters from the start of each.
+    """
+    encoding = batch.encodings[0]
+    extra = special_ids(tokenizer)
+    added = tuple(map(bool, encoding.special_tokens_mask))
+    segments = _filled(encoding.sequence_ids)
+    offsets = tuple(encoding.offsets)
+    if words is not None:
+        starts = [
+            0 if word is None else words[segment][word][0]
+            for segment, word in zip(segments, encoding.word_ids, strict=True)
+        ]
+        offsets = tuple((start + first, start + last) for start, (first, last) in zip(starts, offsets, strict=True))
+    pieces = Pieces(
+        text=text,
+        pair=pair,
+        ids=tuple(encoding.ids),
+        names=shown_names(tokenizer, encoding.ids, encoding.tokens),
+        offsets=offsets,
+        special=tuple(mark or id_ in extra for mark, id_ in zip(added, encoding.ids, strict=True)),
+        segments=segments,
+        inputs=inputs_of(batch),
+    )
+    return _Encoded(pieces, added)
+
+
+def _read_slow(tokenizer: PreTrainedTokenizerBase, batch: Any, text: str, pair: str | None, target: bool) -> _Encoded:
+    """From a tokenizer written in Python, which keeps no offsets: SentencePiece or the pieces' spelling tells them."""
+    ids = tuple(batch["input_ids"])
+    extra = special_ids(tokenizer)
+    inputs = inputs_of(batch)
+    texts = [text] if pair is None else [text, pair]
+    own = _own(tokenizer, ids, texts, target)
+    added = (False,) * len(ids) if own is None else tuple(place is None for place in own)
+    special = tuple(mark or id_ in extra for mark, id_ in zip(added, ids, strict=True))
+    segments: Sequence[int] = inputs.get("token_type_ids", (0,) * len(ids)) if pair is not None else (0,) * len(ids)
+    if own is not None:
+        segments = _filled([None if place is None else place[0] for place in own])
+    inner = [id_ for id_, is_special in zip(ids, special, strict=True) if not is_special]
+    # Marian takes the language before a text off by itself.
+    split: Any = getattr(tokenizer, "remove_language_code", None)
+    plain = text if split is None else str(split(text)[1])
+    found = _sentencepiece_offsets(tokenizer, plain, target, inner) if pair is None else None
+    offsets: list[tuple[int, int]] | None = None
+    if found is not None:
+        skipped = len(text) - len(plain)
+        places = iter((start + skipped, end + skipped) for start, end in found)
+        offsets = [(0, 0) if is_special else next(places) for is_special in special]
+    elif own is not None:
+        each = [_spelled(tokenizer, one, target) for one in texts]
+        if None not in each:
+            offsets = [(0, 0) if place is None else (each[place[0]] or [])[place[1]] for place in own]
+    pieces = Pieces(
+        text=text,
+        pair=pair,
+        ids=ids,
+        names=shown_names(tokenizer, ids),
+        offsets=tuple(offsets or ((0, 0),) * len(ids)),
+        special=special,
+        segments=tuple(segments),
+        inputs=inputs,
+        notes=() if offsets is not None else (WITHOUT_OFFSETS,),
+    )
+    return _Encoded(pieces, added)
+
+
+def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str, target: bool) -> list[int]:
+    """A text's tokens with nothing put around them."""
+    call: Any = tokenizer
+    ids: list[int] = call(**{"text_target" if target else "text": text}, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _own(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], texts: Sequence[str], target: bool
+) -> list[tuple[int, int] | None] | None:
+    """Which text each token is of, and which of that text's tokens it is; None for what the tokenizer put there.
+
+    Returns:
+        None where the texts' tokens are not found among these.
+    """
+    every = [_plain_ids(tokenizer, text, target) for text in texts]
+    found = _placed(ids, [range(len(one)) for one in every], every)
+    if found is not None:
+        return found
+    room = len(ids) - tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
+    for first in range(min(len(every[0]), room), -1, -1):  # some were cut off
+        kept = [first] if len(texts) == 1 else [first, room - first]
+        left = tokenizer.truncation_side == "left"
+        parts = [
+            range(len(one) - count, len(one)) if left else range(count) for one, count in zip(every, kept, strict=True)
+        ]
+        found = _placed(ids, parts, every) if sum(kept) == room else None
+        if found is not None:
+            return found
+    return None
+
+
+def _placed(
+    ids: Sequence[int], parts: Sequence[range], every: Sequence[Sequence[int]]
+) -> list[tuple[int, int] | None] | None:
+    """Find these parts of some texts' tokens among all tokens, one after another."""
+    own: list[tuple[int, int] | None] = [None] * len(ids)
+    place = 0
+    for segment, (part, tokens) in enumerate(zip(parts, every, strict=True)):
+        wanted = list(tokens[part.start : part.stop])
+        if part.stop > len(tokens):
+            return None
+        size = len(wanted)
+        starts = range(place, len(ids) - size + 1)
+        start = next((start for start in starts if list(ids[start : start + size]) == wanted), None)
+        if start is None:
+            return None
+        own[start : start + size] = [(segment, index) for index in part]
+        place = start + size
+    return own
+
+
+def _spelled(tokenizer: PreTrainedTokenizerBase, text: str, target: bool) -> list[tuple[int, int]] | None:
+    """Places of a text's own pieces by their spelling."""
+    ids = _plain_ids(tokenizer, text, target)
+    pieces: Any = tokenizer.tokenize(text)
+    if tokenizer.convert_tokens_to_ids(pieces) != ids:
+        pieces = tokenizer.convert_ids_to_tokens(ids)
+    special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    return spelled_offsets(text, [str(piece) for piece in pieces], special, tokenizer.unk_token)
+
+
+def _sentencepiece_offsets(
+    tokenizer: PreTrainedTokenizerBase, text: str, target: bool, ids: Sequence[int]
+) -> list[tuple[int, int]] | None:
+    """Places of the pieces, where SentencePiece alone made them; None where something else had a hand in it."""
+    processor: Any = getattr(tokenizer, "spm_target" if target else "spm_source", getattr(tokenizer, "sp_model", None))
+    if not hasattr(processor, "EncodeAsOffsetMapping"):  # not SentencePiece, or an old one
+        return None
+    made = processor.EncodeAsOffsetMapping(text)
+    if list(ids) != tokenizer.convert_tokens_to_ids(made["pieces"][: len(ids)]):
+        return None
+    return [(start, end) for start, end in made["offsets"][: len(ids)]]
+
+
+def _filled(segments: Sequence[int | None]) -> tuple[int, ...]:
+    """Special tokens belong to the segment before them."""
+    filled: list[int] = []
+    for segment in segments:
+        filled.append(segment if segment is not None else filled[-1] if filled else 0)
+    return tuple(filled)

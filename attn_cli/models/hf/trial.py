@@ -1,0 +1,295 @@
+"""A model of a family that the tests do not cover, tried on a short text when it is loaded.
+
+Modules that attend are found by how they are written, and some of them have no part in reading a text: a projector for
+images, the decoder of a model that needs sound. Running the model tells which these are, which layers have no map from
+token to token, and whether the model can read a text alone at all.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from attn_cli.data.model import Stack
+from attn_cli.data.stream import Kind, Request
+from attn_cli.errors import ExactnessError, ModelError
+from attn_cli.models.capture import stream as capture
+from attn_cli.models.capture.anatomy import OTHER_SENSES, Anatomy, dissect
+from attn_cli.models.capture.delivery import OtherPositionsError
+from attn_cli.models.hf.loading import faults_told
+
+__all__ = ["Trial", "body_of", "of_long_text", "try_out"]
+
+READING = re.compile(r"text|language|thinker|llm|vlm")
+"""Parts that are given tokens, and those of a text."""
+
+BESIDES = {
+    "pixel_values": "images",
+    "pixel_values_videos": "videos",
+    "input_features": "sound",
+    "input_values": "sound",
+    "bbox": "the place of each token on its page",
+    "visual_feats": "the features of an image",
+    "visual_pos": "the places of things in an image",
+}
+"""What some models are given with a text; an argument of their forward, and what it holds."""
+
+OTHER_POSITIONS = "attention over positions other than the text's tokens"
+"""What a layer has that attends to summaries of tokens, or from them."""
+
+Sample = Callable[[PreTrainedModel], Mapping[str, torch.Tensor] | None]
+"""Makes what a model is given of a short text; None where its tokenizer cannot."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What came of it."""
+
+    model: PreTrainedModel
+    """What reads the text: the model that was tried, or the part of it that can do so alone."""
+    notes: tuple[str, ...] = ()
+    writes_text: bool = True
+    """Whether its decoder, if it has one, is given tokens like those of a text."""
+
+
+def body_of(model: PreTrainedModel) -> PreTrainedModel:
+    """A model without the head that only its output needs."""
+    body: Any = model.base_model
+    # BART's decoder alone has a mere shell there.
+    return body if "input_ids" in inspect.signature(body.forward).parameters else model
+
+
+def try_out(name: str, model: PreTrainedModel, sample: Sample) -> Trial:
+    """Run a model on a short text, and leave out of its anatomy what has no part in reading it.
+
+    Args:
+        name: of the model, for messages.
+        model: what to try.
+        sample: makes what it is given.
+
+    Raises:
+        ModelError: it cannot read a text alone, or none of its attention is from token to token.
+        MemoryLimitError: memory ran out.
+    """
+    if "input_ids" not in inspect.signature(model.forward).parameters:  # Qwen2.5-Omni, which is only made of others
+        none = ModelError(f"{name} takes no tokens of a text (input_ids)", "Give a model that reads text")
+        return _try_parts(name, model, sample, {}, none)
+    given = sample(model)
+    if given is None:
+        return Trial(model)
+    try:
+        stacks = capture.stacks(model)
+        if not _is_lopsided(stacks, given) and _refusal(model, given, stacks) is None:
+            return Trial(model)
+        called = _run(model, given)
+        if isinstance(called, ModelError):
+            return _try_encoder(name, model, given) or _try_parts(name, model, sample, given, called)
+        return Trial(model, _narrow(name, model, given, called))
+    except ExactnessError:  # which the user's own text will tell of
+        return Trial(model)
+
+
+def _run(model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> set[nn.Module] | ModelError:
+    """Run a model without attn: which of its modules that attend took part, or why it could not be run."""
+    called: set[nn.Module] = set()
+
+    def begin(module: nn.Module, _: tuple[Any, ...]) -> None:
+        called.add(module)
+
+    try:
+        with faults_told("it could not be run", ""), ExitStack() as stack:
+            stack.enter_context(capture.left_as_found(model, None))
+            stack.enter_context(torch.no_grad())
+            for module in capture.anatomy_of(model).sites:
+                stack.callback(module.register_forward_pre_hook(begin).remove)
+            model(**given)
+    except ModelError as fault:
+        return fault
+    return called
+
+
+def _refusal(
+    model: PreTrainedModel, given: Mapping[str, torch.Tensor], stacks: Mapping[Kind, Stack]
+) -> ModelError | None:
+    """Why these layers cannot be shown; None where they can."""
+    heads = {
+        kind: {layer: tuple(range(count)) for layer, count in stack.heads.items()} for kind, stack in stacks.items()
+    }
+    try:
+        with faults_told("it could not be run", ""):
+            capture.stream(model, given, Request(heads), lambda _: None)
+    except ModelError as fault:
+        return fault
+    return None
+
+
+def _narrow(
+    name: str, model: PreTrainedModel, given: Mapping[str, torch.Tensor], called: set[nn.Module]
+) -> tuple[str, ...]:
+    """Leave out modules that were not called, and layers that have no map; notes on what is left out.
+
+    Raises:
+        ModelError: nothing is left.
+    """
+    anatomy = dissect(model, called)
+    capture.narrow(model, anatomy)
+    first = _refusal(model, given, anatomy.stacks)
+    if first is None and not _is_lopsided(anatomy.stacks, given):
+        return ()
+    stacks = _with_maps(model, given, anatomy.stacks)
+    if _is_lopsided(stacks, given):
+        del stacks["decoder"]
+    if not stacks:
+        said = "" if first is None else f": {first.problem}"
+        raise ModelError(f"{name} has no layer with a map from token to token{said}", "Choose another model")
+    capture.narrow(model, Anatomy(stacks, anatomy.sites, anatomy.paths))
+    lost = [kind for kind in anatomy.stacks if kind not in stacks]
+    if not lost:
+        return ()
+    return (f"The {' and '.join(lost)} attention of {name} is not shown: it has no map from token to token",)
+
+
+def _with_maps(
+    model: PreTrainedModel, given: Mapping[str, torch.Tensor], stacks: Mapping[Kind, Stack]
+) -> dict[Kind, Stack]:
+    """Those layers alone that have a map of this text; kinds without any are left out."""
+    found: dict[Kind, Stack] = {}
+    for kind, stack in stacks.items():
+        without = dict(stack.without)
+        if _refusal(model, given, {kind: stack}) is not None:
+            for layer, count in stack.heads.items():
+                alone = Stack(stack.layers, {layer: count}, stack.key_value_heads)
+                refusal = _refusal(model, given, {kind: alone})
+                if refusal is not None:
+                    without[layer] = _reason(refusal)
+        heads = {layer: count for layer, count in stack.heads.items() if layer not in without}
+        if heads:
+            found[kind] = Stack(stack.layers, heads, stack.key_value_heads, dict(sorted(without.items())))
+    return found
+
+
+def of_long_text(
+    model: PreTrainedModel, given: Mapping[str, torch.Tensor], stacks: Mapping[Kind, Stack]
+) -> tuple[Mapping[Kind, Stack], tuple[str, ...]]:
+    """Leave out the layers that have no map of a text as long as this, in a model that has such layers.
+
+    A layer that looks at summaries of many tokens (DeepSeek-V4: 128) has a map of a text with fewer.
+
+    Args:
+        model: after it was tried.
+        given: what it is given of the text.
+        stacks: its layers, as they are for a short text.
+
+    Returns:
+        Its layers for this text, all of them where none would be left; and notes on what is left out.
+    """
+    if not any(OTHER_POSITIONS in stack.without.values() for stack in stacks.values()):
+        return stacks, ()
+    found = _with_maps(model, given, stacks)
+    if found.keys() != stacks.keys():
+        return stacks, ()
+    notes = []
+    for kind, stack in found.items():
+        lost = [str(layer) for layer in stack.without if layer not in stacks[kind].without]
+        if lost:
+            notes.append(
+                f"In a text of so many tokens, {kind} layer{'s' if len(lost) > 1 else ''} {', '.join(lost)} "
+                f"{'have' if len(lost) > 1 else 'has'} {OTHER_POSITIONS}, and {'are' if len(lost) > 1 else 'is'} left "
+                "out"
+            )
+    return found, tuple(notes)
+
+
+def _is_lopsided(stacks: Mapping[Kind, Stack], given: Mapping[str, torch.Tensor]) -> bool:
+    """Whether there is a decoder's attention among tokens of its own, which only cross-attention would bring in."""
+    return "decoder_input_ids" in given and "decoder" in stacks and "cross" not in stacks
+
+
+def _reason(refusal: ModelError) -> str:
+    if isinstance(refusal, OtherPositionsError):
+        return OTHER_POSITIONS
+    return "attention that cannot be shown as one map"
+
+
+def _try_encoder(name: str, model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> Trial | None:
+    """Show the encoder of a model whose decoder writes something else than text (Dia: codes of sound)."""
+    text = {argument: tensor for argument, tensor in given.items() if not argument.startswith("decoder_")}
+    anatomy = capture.anatomy_of(model)
+    stacks: dict[Kind, Stack] = {kind: stack for kind, stack in anatomy.stacks.items() if kind == "encoder"}
+    if len(text) == len(given) or not stacks or _refusal(model, text, stacks) is not None:
+        return None
+    capture.narrow(model, Anatomy(stacks, anatomy.sites, anatomy.paths))
+    return Trial(model, (f"What {name} writes is no text, so its encoder is shown alone",), writes_text=False)
+
+
+def _try_parts(
+    name: str,
+    model: PreTrainedModel,
+    sample: Sample,
+    given: Mapping[str, torch.Tensor],
+    fault: ModelError,
+) -> Trial:
+    """Look for the part of a model that reads a text alone.
+
+    Raises:
+        ModelError: there is none.
+    """
+    for path, part in _parts(model):
+        try:
+            stacks = capture.stacks(part)
+        except ModelError:
+            continue  # no attention
+        some = sample(part)
+        if some is None:
+            continue
+        called = _run(part, some)
+        if isinstance(called, ModelError):
+            continue
+        notes = () if _refusal(part, some, stacks) is None else _narrow(name, part, some, called)
+        return Trial(part, (f"The text part of {name} ({path}) is shown, on its own", *notes))
+    needs = _needs(model, given, fault)
+    if needs:
+        raise ModelError(
+            f"{name} does not run on a text alone: it is given {' and '.join(needs)} with it",
+            "Give a model that reads text alone",
+        ) from fault
+    if not given:
+        raise fault
+    return Trial(model)  # whatever is wrong may not be so with another text
+
+
+def _parts(model: PreTrainedModel) -> Iterator[tuple[str, PreTrainedModel]]:
+    """Models in a model that are given tokens, each with a configuration of its own."""
+    for path, module in model.named_modules():
+        if (
+            isinstance(module, PreTrainedModel)
+            and type(module.config) is not type(model.config)
+            and READING.search(path)
+            and not OTHER_SENSES.search(path)
+            and "input_ids" in inspect.signature(module.forward).parameters
+        ):
+            yield path, body_of(module)
+
+
+def _needs(model: PreTrainedModel, given: Mapping[str, torch.Tensor], fault: ModelError) -> list[str]:
+    """What a model was not given, and seems to need."""
+    parameters = inspect.signature(model.forward).parameters
+    said = str(fault.__cause__)
+    lacking = [name for name in parameters if name not in given]
+    named = [
+        name
+        for name in lacking
+        if re.search(rf"\b{name}\b", said, re.IGNORECASE)
+        and (name in BESIDES or parameters[name].default is inspect.Parameter.empty)
+    ]
+    if not named and "NoneType" in said:
+        named = [name for name in lacking if name in BESIDES]
+    return [f"{BESIDES[name]} ({name})" if name in BESIDES else name for name in named]

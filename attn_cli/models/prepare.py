@@ -1,0 +1,69 @@
+"""A text given to a model, with its translation where what is asked for is on the decoder's side."""
+
+from __future__ import annotations
+
+from attn_cli.data.naming import choose_units
+from attn_cli.data.selection import Selection
+from attn_cli.data.stream import Source
+from attn_cli.data.text import Tokens, Units
+from attn_cli.errors import SelectionError
+from attn_cli.models import Languages, Model, Translation
+
+__all__ = ["read"]
+
+
+def read(
+    model: Model,
+    text: str,
+    *,
+    languages: Languages,
+    pair: str | None = None,
+    target: str | Translation | None = None,
+    truncate: bool = False,
+    wanted: Selection | None = None,
+) -> Source:
+    """A text given to a model, ready to stream its attention.
+
+    Args:
+        model: any.
+        text: what to read.
+        languages: the text's and the target's, for models that are told.
+        pair: a second segment, for models that take two.
+        target: the decoder's side, for an encoder-decoder.
+        truncate: cut a text that is too long for the model.
+        wanted: what is asked of it. Where there is no target, the text is translated first if the kind of attention is
+            one of the decoder's side, the model has no other, or the query is a word of the translation and none of
+            the text.
+
+    Raises:
+        AttnError: the model cannot read or translate it.
+    """
+    source = model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
+    stacks = model.info.stacks
+    if wanted is None or target is not None or "cross" not in stacks or wanted.kind == "encoder":
+        return source
+    free = wanted.kind is None and "encoder" in stacks
+    if free and (wanted.query is None or _stands_in(source.source, wanted, accents=True)):
+        return source
+    (written,) = model.translate([source.source.text], languages=languages, truncate=truncate)
+    translated = model.prepare(source.source.text, target=written, languages=languages, truncate=truncate)
+    written_side = translated.target
+    if not free or written_side is None:
+        return source if free else translated
+    # A name whose accents differ from the text's may be the translation's own: `café` of `cafe`.
+    for side, found, accents in (
+        (written_side, translated, True),
+        (source.source, source, False),
+        (written_side, translated, False),
+    ):
+        if _stands_in(side, wanted, accents=accents):
+            return found
+    return source
+
+
+def _stands_in(side: Tokens, wanted: Selection, *, accents: bool) -> bool:
+    try:
+        choose_units(Units.of(side, wanted.unit), wanted.query or "", accents=accents)
+    except SelectionError:
+        return False
+    return True

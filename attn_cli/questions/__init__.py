@@ -1,0 +1,1 @@
+"""One folder for each question that attn answers: `command`, `measure` and `draw`."""

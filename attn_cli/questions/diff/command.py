@@ -1,0 +1,208 @@
+"""`attn diff`: what changed between two texts, two models, or two saved records."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from attn_cli.cli import texts
+from attn_cli.cli.inputs import names_record, prepared, saved_with
+from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, QueryOptions, TextOptions, grouped
+from attn_cli.cli.streams import say
+from attn_cli.cli.tables import FORMATS
+from attn_cli.cli.texts import Sentence
+from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.system.encoding import check_text
+
+if TYPE_CHECKING:
+    from attn_cli.data.record import Record
+    from attn_cli.data.stream import Source
+    from attn_cli.models import Model
+    from attn_cli.questions.diff.draw import DiffView
+    from attn_cli.questions.diff.measure import Differences
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 60
+HELP = """Show what changed between A and B: which heads look elsewhere, and where.
+
+A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz). With
+--against, A is one text and B the same on a second model. Texts are laid over each other word by word; heads are ranked
+by the Jensen-Shannon divergence of their rows, or with --measure scores by how much their scores changed.
+"""
+EPILOG = """\b
+Examples:
+  attn diff "The cat sat on the mat" "The dog sat on the mat"
+  attn diff "The cat sat because it was tired" "The cat sat because it was big" --query it
+  attn diff "The cat sat on the mat" --model FOLDER --against FOLDER
+  attn diff record.json record.npz --fail-above 0.1
+"""
+
+_display = functools.partial(typer.Option, rich_help_panel="Display")
+_output = functools.partial(typer.Option, rich_help_panel="Output")
+_model = functools.partial(typer.Option, rich_help_panel="Model")
+
+FAILED = 1
+"""What a command exits with that has found more than it was told to let pass."""
+
+Pair: TypeAlias = "tuple[Sentence | Record, Sentence | Record, str]"
+"""A, B, and where they stand."""
+
+
+@grouped
+def run(
+    *,
+    a: Annotated[str | None, typer.Argument(metavar="A", help="A text, or a record's file.")] = None,
+    b: Annotated[str | None, typer.Argument(metavar="B", help="Another.")] = None,
+    reading: TextOptions,
+    choice: QueryOptions,
+    sort: Annotated[Literal["divergence", "layer"], _display(help="Order of the heads.")] = "divergence",
+    display: DisplayOptions,
+    output: OutputOptions,
+    fail_above: Annotated[
+        float | None,
+        _output("--fail-above", metavar="X", min=0, help="Exit with 1 if a head changed more, in bits (scores: nats)."),
+    ] = None,
+    against: Annotated[str | None, _model("--against", metavar="NAME", help="A second model, for one text.")] = None,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    selection = choice.over(Selection())
+    check_syntax(selection)
+    if fail_above is not None and fail_above > 1 and not selection.scores:
+        raise UsageError(f"No divergence is more than 1, so none is above {fail_above:g}", "Give a number from 0 to 1")
+    pairs = _pairs(a, b, reading, against)
+    check_named(model)
+
+    from attn_cli.cli.outputs import Output, working
+    from attn_cli.questions.diff.draw import DiffView
+    from attn_cli.questions.diff.measure import diff
+
+    out = Output(display, output, maps=False)
+    failed: list[Differences] = []
+
+    def views() -> Iterator[DiffView]:
+        read = _Reading(reading, model, against)
+        for one, other, where in out.as_many_as_fit(pairs):
+            try:
+                with working("Running", model.model):
+                    asked = choice.over(Selection() if isinstance(one, Sentence) else saved_with(one))
+                    sources = read.source(one, "a", asked), read.source(other, "b", asked)
+                    found = diff(*sources, asked, verify=model.verify)
+            except AttnError as error:
+                raise texts.located(error, where) from error
+            if fail_above is not None and found.most > fail_above:
+                failed.append(found)
+            yield DiffView(found, sort, fail_above)
+
+    out.write(views())
+    if failed:
+        from attn_cli.data.plan import name_head
+
+        worst = max(failed, key=lambda found: found.most).heads[0]
+        unit = "nats" if selection.scores else "bits"
+        say(
+            f"head {name_head(worst.layer, worst.head)} changed by {worst.divergence:.4g} {unit}, "
+            f"which is above {fail_above:g}"
+        )
+        raise typer.Exit(FAILED)
+
+
+class _Reading:
+    """Gives texts to the models, each of which is loaded when it is first needed."""
+
+    def __init__(self, reading: TextOptions, model: ModelOptions, against: str | None) -> None:
+        self._reading = reading
+        self._options = {"a": model, "b": model if against is None else replace(model, model=against, revision=None)}
+        self._loaded: dict[ModelOptions, Model] = {}
+
+    def source(self, side: Sentence | Record, name: Literal["a", "b"], asked: Selection) -> Source:
+        """A text, given to A's or B's model; a record as it is.
+
+        Raises:
+            AttnError: the model cannot be loaded, or cannot read the text.
+        """
+        if not isinstance(side, Sentence):
+            return side
+        options = self._options[name]
+        if options not in self._loaded:
+            self._loaded[options] = loaded(options)
+        return prepared(self._loaded[options], side, self._reading, wanted=asked)
+
+
+def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | None) -> Iterator[Pair]:
+    """What to compare with what, and where it stands.
+
+    Raises:
+        UsageError: there is nothing to compare, or too much.
+        InputError: a text is blank or cannot be read.
+    """
+    for blank, option in ((against, "--against"), (reading.target, "--target")):
+        if blank is not None and not blank.strip():
+            raise UsageError(f"{option} is empty", "Leave it out, or give it something")
+    if reading.file is not None:
+        if a is not None or against is not None:
+            raise UsageError(f"--file holds A and B, so {'--against' if a is None else 'a text'} cannot go with it")
+        return _lines(reading.file, reading.target, reading.column)
+    if a is None or (b is None and against is None):
+        what = "There is nothing to compare" if a is None else "There is nothing to compare A with"
+        raise UsageError(what, "Give two texts or two records, or one text and --against a second model")
+    if b is not None and against is not None:
+        raise UsageError("--against compares one text on two models", "Leave out the second text, or --against")
+    if against is not None and names_record(a):
+        raise UsageError("--against compares a text on two models, and A is a record", "Give the text itself")
+    if "-" in {a, b}:
+        raise UsageError("attn diff reads nothing from standard input", "Name files, or write <(attn …) in your shell")
+    return _sides(a, a if b is None else b, reading.target)
+
+
+def _lines(file: Path, target: str | None, column: str | None) -> Iterator[Pair]:
+    """The pairs of a table of two columns."""
+    if file.suffix.lower() not in FORMATS:
+        raise UsageError(f"{file} is not a table", "Give a .tsv: A, a tab and B on each line; or .csv, .jsonl or .json")
+
+    def pairs() -> Iterator[Pair]:
+        for line in texts.sentences(None, file, column=column, holds="A, a tab and B"):
+            other = line.target if line.pair is None else line.pair
+            if other is None:
+                raise InputError(f"{line.where} has no B", "Give every line A, a tab and B")
+            yield Sentence(line.text, line.where, target), Sentence(other, line.where, target), line.where
+
+    return pairs()
+
+
+def _sides(a: str, b: str, target: str | None) -> Iterator[Pair]:
+    """Two texts; or the records of two files in their order; or those of one, each with the same text."""
+    one, other = _side(a, target), _side(b, target)
+    if isinstance(one, Sentence):
+        others = iter([other]) if isinstance(other, Sentence) else other
+        return ((one, side, "") for side in others)
+    if isinstance(other, Sentence):
+        return ((side, other, "") for side in one)
+    return _paired(one, other, (a, b))
+
+
+def _paired(one: Iterator[Record], other: Iterator[Record], names: tuple[str, str]) -> Iterator[Pair]:
+    for number, (left, right) in enumerate(zip_longest(one, other), start=1):
+        if left is None or right is None:
+            more, fewer = names if right is None else names[::-1]
+            raise InputError(
+                f"{more} holds more records than {fewer}", "Give files with as many records, in the same order"
+            )
+        yield left, right, f"pair {number}" if number > 1 else ""
+
+
+def _side(text: str, target: str | None) -> Sentence | Iterator[Record]:
+    if not names_record(text):
+        return Sentence(check_text(text), target=target)
+    from attn_cli.io.read import read_records
+
+    return read_records(Path(text))

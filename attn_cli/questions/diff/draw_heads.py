@@ -1,0 +1,165 @@
+"""Heads ranked by how much they changed, and the difference of the one that changed most as a heatmap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from rich.console import RenderableType
+
+from attn_cli.data.plan import name_head
+from attn_cli.data.shapes import Float
+from attn_cli.draw.colors import Scale
+from attn_cli.draw.grid import atlas, written_scores
+from attn_cli.draw.heatmap import heatmap
+from attn_cli.draw.labels import Labels, clipped_name, width
+from attn_cli.draw.map_view import MapView
+from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part
+from attn_cli.draw.table import FEWEST_ROWS, Column, bars, figures, fitting, names, table
+from attn_cli.questions.diff.measure import Differences, HeadChange, Overlay
+
+__all__ = ["SAME", "DiffSort", "cut", "ordered", "overview", "ranking"]
+
+DiffSort = Literal["divergence", "layer"]
+
+LONGEST_LABEL = 14
+NO_BARS = 50
+"""Columns below which there is no room for bars."""
+SAME = 1e-6
+"""Bits below which nothing changed but the last digits of float32."""
+
+
+def ordered(heads: Sequence[HeadChange], order: DiffSort) -> Sequence[HeadChange]:
+    """Heads in the order asked for.
+
+    Args:
+        heads: those that changed most first.
+        order: by how much they changed, or by their numbers.
+    """
+    return sorted(heads, key=lambda head: (head.layer, head.head)) if order == "layer" else heads
+
+
+def overview(found: Differences, order: DiffSort, screen: Screen, room: int | None) -> list[RenderableType]:
+    """The heads, and the difference of the one that changed most."""
+    heads = ordered(found.heads, order)
+    parts = _atlas(found, screen)
+    picture = _picture(found, screen, None)
+    if room is not None:
+        least = lines_of(_table(found, heads[:FEWEST_ROWS], order, screen), screen) + 1
+        picture = _picture(found, screen, room - least)
+        room -= lines_of(picture, screen) + 1
+        tall = sum(lines_of(part, screen) + 1 for part in parts)
+        if tall + least > room:
+            parts, tall = [], 0
+        room -= tall
+    ranked = fitting(lambda limit: _table(found, heads[:limit], order, screen), len(heads), screen, room)
+    return [*parts, ranked, picture]
+
+
+def _table(found: Differences, heads: Sequence[HeadChange], order: DiffSort, screen: Screen) -> RenderableType:
+    count = len(found.chosen)
+    size = "of one row" if count == 1 else f"mean over {count} rows"
+    largest = [head.largest for head in heads]
+    columns = [
+        *ranking(found, heads, screen, size),
+        _changed(found, heads, screen),
+        figures("A", [None if one is None else one.a for one in largest]),
+        figures("B", [None if one is None else one.b for one in largest]),
+    ]
+    return table(columns, screen, order=order, caption=cut(found, order, len(heads)))
+
+
+def ranking(found: Differences, heads: Sequence[HeadChange], screen: Screen, size: str) -> list[Column]:
+    """Names of heads, and how much each changed."""
+    scores = found.a.selection.scores
+    how = "change" if scores else "divergence"
+    if scores:
+        note = (
+            f"{how}: root of the mean square, {size}, of scores less the mean of their row's over the keys of both, "
+            "in nats."
+        )
+    else:
+        note = f"{how}: Jensen-Shannon in bits, {size}; 0 the same, 1 no key in common."
+    shares = [head.divergence for head in heads]
+    # Most heads change little, so the longest bar is the largest divergence of all.
+    drawn = bars(how, shares, screen, high=found.most, places=3)
+    if screen.width < NO_BARS:
+        drawn = figures("change" if scores else "div.", shares, form=".3f", faint=0.0)
+    return [
+        names("head", [name_head(head.layer, head.head) for head in heads], screen, right=True),
+        replace(drawn, note=note),
+    ]
+
+
+def _changed(found: Differences, heads: Sequence[HeadChange], screen: Screen) -> Column:
+    """The weight that changed most in each head."""
+    most = max(min(LONGEST_LABEL, (screen.width - 42) // 2), 4)
+    arrow = " → " if screen.unicode else " > "
+    largest = [head.largest for head in heads]
+
+    def end(axis: Overlay, place: int | None) -> str:
+        return "" if place is None else clipped_name(axis.named(place), most, unicode=screen.unicode)
+
+    starts = [end(found.queries, None if one is None else one.query) for one in largest]
+    ends = [end(found.keys, None if one is None else one.key) for one in largest]
+    across = max(map(width, starts), default=0)
+    rows: list[list[Part]] = [
+        [(" " * (across - width(start)) + start, PLAIN), (arrow, DIM), (end, BOLD)] if start or end else []
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return Column("largest change" if screen.width >= NO_BARS else "change", rows, right=False)
+
+
+def cut(found: Differences, order: DiffSort, shown: int) -> str:
+    """What is said of heads that are left out."""
+    count = len(found.heads)
+    if shown == count:
+        return ""
+    how = "those that changed most" if order == "divergence" else "the first"
+    return f"{shown} of {count:,} heads, {how}; --all shows all."
+
+
+def _atlas(found: Differences, screen: Screen) -> list[RenderableType]:
+    heads = found.heads
+    layers = sorted({head.layer for head in heads})
+    if len(layers) < 2:
+        return []
+    values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(head.head for head in heads) + 1), np.nan)
+    for head in heads:
+        values[layers.index(head.layer), head.head] = head.divergence
+    scale = Scale.weights(max(found.most, SAME))
+    if found.a.selection.scores:
+        written, title = written_scores(values), "Change of each head"
+        return [atlas(values, layers, screen, name="nats", scale=scale, written=written, title=title)]
+    return [atlas(values, layers, screen, name="bits", scale=scale, places=3, title="Divergence of each head")]
+
+
+def _picture(found: Differences, screen: Screen, room: int | None) -> RenderableType:
+    """The difference of the head that changed most."""
+    head = found.heads[0]
+    plan = found.plans[0]
+    view = MapView(
+        found.changes(head.layer, head.head),
+        _labels(found.queries, found.chosen, positions=True),
+        _labels(found.keys, range(len(found.keys))),
+        plan.kind,
+        "change",
+        plan.selection.unit,
+        None,
+        plan.rows,
+    )
+    which = ", which changed most" if len(found.heads) > 1 else ""
+    return heatmap(view, screen, title=f"Head {name_head(head.layer, head.head)}{which}: B - A", room=room)
+
+
+def _labels(axis: Overlay, places: Iterable[int], *, positions: bool = False) -> Labels:
+    """What stands beside some places, each with its own number, or with its position in A."""
+    chosen = list(places)
+    return Labels(
+        [axis.labels[place] for place in chosen],
+        [axis.special[place] for place in chosen],
+        [axis.units[0].positions[axis.a[place]] for place in chosen] if positions else chosen,
+    )

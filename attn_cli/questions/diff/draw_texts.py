@@ -1,0 +1,89 @@
+"""What is compared: two models or one, and two texts laid over each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from difflib import SequenceMatcher
+
+import numpy as np
+from rich.console import RenderableType
+from rich.text import Text
+
+from attn_cli.data.text import Tokens
+from attn_cli.data.verified import largest
+from attn_cli.draw.captions import model_line, remarks
+from attn_cli.draw.labels import clipped
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, drawing, flow
+from attn_cli.questions.diff.measure import Differences
+
+__all__ = ["models", "texts"]
+
+
+def models(found: Differences, screen: Screen) -> list[RenderableType]:
+    """Which models, on a line each where they differ."""
+    kind = found.plans[0].kind
+    same = found.a.model == found.b.model
+    lines = [
+        model_line(record, kind, screen, lead="" if same else f"{name} ")
+        for name, record in zip("AB", (found.a, found.b), strict=True)
+    ]
+    verified = [record.verified for record in (found.a, found.b) if record.verified is not None]
+    output = largest(record.output for record in (found.a, found.b))
+    said = "Heads are compared by their numbers: in models trained apart, those need not do the same."
+    return [
+        *(lines[:1] if same else lines),
+        *remarks(replace(found.a, verified=max(verified, default=None), output=output), kind, screen),
+        *([] if same else [drawing(caption_lines(said, screen))]),
+    ]
+
+
+def texts(found: Differences, screen: Screen) -> list[RenderableType]:
+    """Both texts, with what differs in bold."""
+    sides = [(found.a.source, found.b.source)]
+    if found.a.target is not None and found.b.target is not None:
+        sides.append((found.a.target, found.b.target))
+    drawn: list[RenderableType] = []
+    for one, other in sides:
+        if one.text == other.text:
+            drawn.append(drawing(_emphasised("", one, one, screen)))
+        else:
+            drawn += [
+                drawing(_emphasised("A ", one, other, screen)),
+                drawing(_emphasised("B ", other, one, screen)),
+            ]
+    overlaid = caption_lines(_overlaid(found), screen)
+    return [*drawn, *([drawing(overlaid)] if overlaid else [])]
+
+
+def _overlaid(found: Differences) -> str:
+    """How the texts were laid over each other."""
+    queries = found.queries
+    unit = f"{found.plans[0].selection.unit}s"
+    plain = ~np.asarray(queries.special, np.bool_)
+    same = np.asarray(queries.same, np.bool_) & plain
+    replaced = int((queries.both & plain & ~same).sum())
+    alone = [
+        f"{count} only in {name}"
+        for name, missing in (("A", queries.b), ("B", queries.a))
+        if (count := int(((missing < 0) & plain).sum()))
+    ]
+    if not replaced and not alone:
+        return ""
+    differ = [f"{replaced} differ{'s' if replaced == 1 else ''}"] if replaced else []
+    count = int(same.sum())
+    said = [f"{count} {unit[:-1]} is the same" if count == 1 else f"{count} {unit} are the same", *differ]
+    without = f", {' and '.join(alone)}, whose rows cannot be compared" if alone else ""
+    return f"{', '.join(said)}{without}."
+
+
+def _emphasised(name: str, text: Tokens, other: Tokens, screen: Screen) -> list[Text]:
+    """A text on as many lines as it takes, what the other does not have in bold."""
+    words, others = text.text.split(), other.text.split()
+    same: set[int] = set()
+    for block in SequenceMatcher(None, words, others, False).get_matching_blocks():
+        same |= set(range(block.a, block.a + block.size))
+    pieces: list[list[Part]] = [[(name, DIM)]] if name else []
+    shown = [clipped(word, screen.width, unicode=screen.unicode) for word in words]
+    pieces += [[(word, PLAIN if index in same else BOLD)] for index, word in enumerate(shown)]
+    return flow(pieces, screen, between=" ")

@@ -1,0 +1,426 @@
+"""What changed between two looks: two texts, two models, or two records, laid over each other word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from functools import cached_property
+
+import numpy as np
+
+from attn_cli.data.model import Stack
+from attn_cli.data.naming import occurrence
+from attn_cli.data.plan import Plan, make_plan
+from attn_cli.data.record import Record
+from attn_cli.data.regroup import Regroup
+from attn_cli.data.selection import Selection
+from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.data.stream import Block, Source
+from attn_cli.data.text import Units
+from attn_cli.errors import ModelError, SelectionError, counted, quoted
+from attn_cli.measure.derived import measured, scores_of
+from attn_cli.measure.maps import layer_bytes, map_bytes
+from attn_cli.system.memory import require
+
+__all__ = ["Change", "Differences", "HeadChange", "Overlay", "diff", "divergence", "overlay"]
+
+EXACT = 1e-5
+"""How exact scores are, as a share of the head's largest: a change below that is rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """Two sequences of units laid over each other: each place holds a unit of A, of B, or of both."""
+
+    a: Int[np.ndarray, "place"]
+    """Index of A's unit at each place; -1 where there is only one of B."""
+    b: Int[np.ndarray, "place"]
+    """Index of B's unit at each place; -1 where there is only one of A."""
+    labels: tuple[str, ...]
+    """`it` where both are the same, `big/small` where they differ, `-very` or `+very` where there is one alone."""
+    special: tuple[bool, ...]
+    same: tuple[bool, ...]
+    """Whether both have the same unit there."""
+    units: tuple[Units, Units]
+    """Those of A and of B."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def named(self, place: int) -> tuple[str, str]:
+        """The label of a place, and `#2` where its text occurs several times: in A, or in B where it has its own."""
+        one, other = int(self.a[place]), int(self.b[place])
+        ends = [(units, index) for units, index in zip(self.units, (one, other), strict=True) if index >= 0]
+        numbers = ["" if number is None else f"#{number}" for number in (occurrence(*end) for end in ends)]
+        if len(ends) == 1 or self.same[place]:
+            return self.labels[place], numbers[0]
+        return f"{self.units[0].labels[one]}{numbers[0]}/{self.units[1].labels[other]}", numbers[1]
+
+    @property
+    def both(self) -> Bool[np.ndarray, "place"]:
+        """Where there is a unit of each."""
+        both: Bool[np.ndarray, "place"] = (self.a >= 0) & (self.b >= 0)
+        return both
+
+
+def overlay(a: Units, b: Units) -> Overlay:
+    """Lay two sequences of units over each other: those that are the same, and between them as many for as many others.
+
+    The same are found by `difflib`: the longest run that both have, then the longest before and after it, and so on.
+    """
+    ones, others = map(_read, (a, b))
+    places: list[tuple[int, int]] = []
+    for what, first, stop, other_first, other_stop in SequenceMatcher(None, ones, others, False).get_opcodes():
+        left, right = range(first, stop), range(other_first, other_stop)
+        if what == "equal" or len(left) == len(right):
+            places += zip(left, right, strict=True)
+        else:
+            places += [(index, -1) for index in left] + [(-1, index) for index in right]
+    return _overlay(a, b, places)
+
+
+def _overlay(a: Units, b: Units, places: Sequence[tuple[int, int]]) -> Overlay:
+    ones, others = map(_read, (a, b))
+    return Overlay(
+        a=np.array([place[0] for place in places], np.intp),
+        b=np.array([place[1] for place in places], np.intp),
+        labels=tuple(_label(a, b, *place) for place in places),
+        special=tuple(a.special[one] if one >= 0 else b.special[other] for one, other in places),
+        same=tuple(min(place) >= 0 and ones[place[0]] == others[place[1]] for place in places),
+        units=(a, b),
+    )
+
+
+def _read(units: Units) -> list[tuple[str, bool]]:
+    return list(zip(units.labels, units.special, strict=True))
+
+
+def _covered(side: Int[np.ndarray, "place"], run: range) -> range:
+    """The units of A, or of B, that stand at a run of places; empty where there are none."""
+    found = side[run.start : run.stop]
+    found = found[found >= 0]
+    return range(int(found[0]), int(found[-1]) + 1) if len(found) else range(0)
+
+
+def _joined(axis: Overlay, a: Units, b: Units, runs: Sequence[range]) -> Overlay:
+    """The same with each run of places as one.
+
+    Args:
+        axis: in units none of which are joined.
+        a: A's units, those at the places of each run joined.
+        b: B's.
+        runs: which have no place in common.
+    """
+    inner = {place for run in runs for place in run[1:]}
+    joined = {run.start: run for run in runs}
+    places = []
+    for place in range(len(axis)):
+        if place not in inner:
+            ends = [_covered(side, joined.get(place, range(place, place + 1))) for side in (axis.a, axis.b)]
+            one, other = (
+                units.positions.index(end.start) if end else -1 for units, end in zip((a, b), ends, strict=True)
+            )
+            places.append((one, other))
+    return _overlay(a, b, places)
+
+
+def _label(a: Units, b: Units, one: int, other: int) -> str:
+    if one < 0:
+        return f"+{b.labels[other]}"
+    if other < 0:
+        return f"-{a.labels[one]}"
+    return a.labels[one] if a.labels[one] == b.labels[other] else f"{a.labels[one]}/{b.labels[other]}"
+
+
+def divergence(p: Float[np.ndarray, "*rows key"], q: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows"]:
+    """Jensen-Shannon divergence of each pair of rows, in bits: 0 where they are the same, 1 where they share no key.
+
+    (KL(p ‖ m) + KL(q ‖ m)) / 2 with m = (p + q) / 2 (Lin 1991, "Divergence Measures Based on the Shannon Entropy",
+    equations 3.2 and 4.1).
+    """
+    p, q = p.astype(np.float64), q.astype(np.float64)
+    mean = (p + q) / 2
+    total = np.zeros(p.shape[:-1])
+    for rows in (p, q):
+        terms = np.divide(rows, mean, out=np.ones_like(mean), where=rows > 0)
+        np.log2(terms, out=terms)
+        total += np.vecdot(rows, terms) / 2
+    result: Float[np.ndarray, "*rows"] = np.clip(total, 0, 1)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One weight in A and in B."""
+
+    query: int
+    """Place among the queries of both."""
+    key: int
+    """Place among the keys of both."""
+    a: float
+    b: float
+
+
+@dataclass(frozen=True, eq=False)
+class HeadChange:
+    """How much one head changed."""
+
+    layer: int
+    head: int
+    divergence: float
+    """Mean over the rows that tell anything; not-a-number where there is none. In bits; of scores, the root of the mean
+    square change, in nats."""
+    rows: Float[np.ndarray, "row"]
+    """Of each row compared; not-a-number where it can see no more than one key (of scores, in A as in B)."""
+    largest: Change | None
+    """The weight that changed most; None where no row can be compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """The rows of one layer that both have, over the keys of either."""
+
+    heads: tuple[int, ...]
+    a: Float[np.ndarray, "head row key"]
+    b: Float[np.ndarray, "head row key"]
+    seen: Bool[np.ndarray, "row key"]
+    """Keys that the row can see in A or in B; of scores, in both."""
+    rows: Float[np.ndarray, "head row"]
+    """Divergences."""
+
+
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """What `diff` found."""
+
+    a: Record
+    """The model, the text and what was asked for; without maps."""
+    b: Record
+    plans: tuple[Plan, Plan]
+    queries: Overlay
+    keys: Overlay
+    chosen: tuple[int, ...]
+    """Places of the queries compared, each of them in both."""
+    query: str | None
+    """What `--query` named; None for all."""
+    heads: tuple[HeadChange, ...]
+    """Those that changed most first."""
+    layers: Mapping[int, _Layer]
+
+    def maps(self, layer: int, head: int) -> tuple[Float[np.ndarray, "row key"], Float[np.ndarray, "row key"]]:
+        """A head's weights in A and in B: rows are those compared, columns the keys of either. Of scores, not-a-number
+        where the row cannot see the key.
+        """
+        found = self.layers[layer]
+        index = found.heads.index(head)
+        return found.a[index], found.b[index]
+
+    def changes(self, layer: int, head: int) -> Float[np.ndarray, "row key"]:
+        """A head's weights in B less those in A; not-a-number where neither can see the key."""
+        a, b = self.maps(layer, head)
+        return np.where(self.layers[layer].seen, b - a, np.float32(np.nan))
+
+    @cached_property
+    def most(self) -> float:
+        """The largest divergence of a head; 0 where there is none."""
+        known = [head.divergence for head in self.heads if np.isfinite(head.divergence)]
+        return max(known, default=0.0)
+
+
+def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) -> Differences:
+    """Hold two looks against each other, head by head.
+
+    Args:
+        a: a text given to a model, or a record of one.
+        b: another, of a model with as many layers and heads.
+        selection: kind, layers, heads, units and the query to compare.
+        verify: also run the model without attn, and compare.
+
+    Raises:
+        SelectionError: a kind, layer, head or word is not there, or has no counterpart.
+        ModelError: the models differ in shape, could not be run, or have no attention.
+        MemoryLimitError: the weights of both would not fit in memory.
+        ExactnessError: what a model gave are not attention weights.
+    """
+    everything = replace(selection, query=None)
+    a, b = (measured(source, selection) for source in (a, b))
+    plans = make_plan(a, everything), make_plan(b, everything)
+    _check_shapes(*plans)
+    queries, keys = overlay(plans[0].queries, plans[1].queries), overlay(plans[0].keys, plans[1].keys)
+    runs = _chosen(plans, queries, selection.query)
+    if any(len(run) > 1 for run in runs):
+        one, other = (
+            plan.joined(_covered(side, run) for run in runs)
+            for plan, side in zip(plans, (queries.a, queries.b), strict=True)
+        )
+        queries = _joined(queries, one.queries, other.queries, runs)
+        keys = keys if one.kind == "cross" else _joined(keys, one.keys, other.keys, runs)
+        plans = one, other
+    before = np.cumsum([0, *(len(run) - 1 for run in runs)]).tolist()
+    chosen = tuple(run.start - less for run, less in zip(runs, before, strict=False))
+    _check_memory(plans, len(chosen), len(keys))
+    laid: list[_Lay] = []
+    records: list[Record] = []
+    for plan, rows, columns in zip(plans, (queries.a, queries.b), (keys.a, keys.b), strict=True):
+        lay = _Lay(rows[list(chosen)], columns, scores=selection.scores)
+        asked = replace(plan, chosen=tuple(sorted(lay.rows.tolist())))
+        report = plan.source.stream(asked.request(verify=verify), Regroup(plan.queries, plan.keys, lay))
+        records.append(Record.of(plan.source, report, selection))
+        laid.append(lay)
+    layers = {}
+    heads = []
+    for number, names in plans[0].heads.items():
+        compare = _compare_scores if selection.scores else _compare
+        layer = compare(names, laid[0].layers[number], laid[1].layers[number])
+        layers[number] = layer
+        heads += [_head_change(number, index, layer, chosen) for index in range(len(names))]
+    heads.sort(key=lambda head: -np.nan_to_num(head.divergence, nan=-1.0))
+    return Differences(records[0], records[1], plans, queries, keys, chosen, selection.query, tuple(heads), layers)
+
+
+def _check_shapes(a: Plan, b: Plan) -> None:
+    if a.kind != b.kind:
+        raise SelectionError(f"A is shown in its {a.kind} attention and B in its {b.kind}", "Choose one with --kind")
+    one, other = (plan.source.model.stacks[plan.kind] for plan in (a, b))
+    if (one.layers, one.heads) != (other.layers, other.heads):
+        raise ModelError(
+            f"The {a.kind} attention of A has another shape than that of B ({_shape(one)}, {_shape(other)})",
+            "Compare models with as many layers and heads",
+        )
+    if a.rows != b.rows:
+        raise SelectionError(f"A is shown in its {a.rows} rows and B in its {b.rows} rows", "Choose one with --rows")
+
+
+def _shape(stack: Stack) -> str:
+    *fewer, most = sorted(set(stack.heads.values()))
+    heads = "".join(f"{number}–" for number in fewer) + counted(most, "head")
+    return f"{counted(stack.layers, 'layer')} × {heads}"
+
+
+def _chosen(plans: tuple[Plan, Plan], queries: Overlay, query: str | None) -> Sequence[range]:
+    """Places of the rows to compare, in their order; those of several words that are named as one together.
+
+    Raises:
+        SelectionError: a word is in neither text, or in one alone; or the texts share no place.
+    """
+    if query is None:
+        both = np.flatnonzero(queries.both).tolist()
+        if not both:
+            raise SelectionError("The texts have no word in common", "Compare texts that are alike")
+        return [range(place, place + 1) for place in both]
+    try:
+        wanted, own, others, lacking = plans[0].choose_queries(query), queries.a, queries.b, "B"
+    except SelectionError as error:
+        try:
+            wanted, own, others, lacking = plans[1].choose_queries(query), queries.b, queries.a, "A"
+        except SelectionError:
+            raise error from None
+    runs = []
+    for span in wanted:
+        first, last = (int(np.flatnonzero(own == index)[0]) for index in (span[0], span[-1]))
+        runs.append(range(first, last + 1))
+        if not _covered(others, runs[-1]):
+            units = plans["BA".index(lacking)].queries
+            raise SelectionError(
+                f"{quoted(units.text_of(span))} has no counterpart in {lacking}", "Choose a word that stands in both"
+            )
+    return sorted(runs, key=lambda run: run.start)
+
+
+def _check_memory(plans: tuple[Plan, Plan], rows: int, keys: int) -> None:
+    heads = plans[0].head_count
+    require(
+        2 * map_bytes(heads, rows, keys) + max(map(layer_bytes, plans)),
+        f"Comparing {heads} heads of {rows:,} × {keys:,} weights",
+        "Choose fewer with --layer, --head or --query",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Laid:
+    """The rows of one layer, at the places of both."""
+
+    weights: Float[np.ndarray, "head row key"]
+    seen: Bool[np.ndarray, "row key"]
+    sink: Float[np.ndarray, "head row"]
+
+
+class _Lay:
+    """A collector that lays rows out over the places of both.
+
+    Args:
+        rows: the query of each row to keep; what it eats must be in the same units (see `Regroup`).
+        keys: the key at each place; -1 where there is none.
+        scores: lay out scores in the place of weights.
+    """
+
+    def __init__(self, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "key"], *, scores: bool = False) -> None:
+        self.rows, self.keys, self._scores = rows, keys, scores
+        self.layers: dict[int, _Laid] = {}
+
+    def __call__(self, block: Block) -> None:
+        shape = len(block.heads), len(self.rows), len(self.keys)
+        if block.layer not in self.layers:
+            self.layers[block.layer] = _Laid(
+                np.zeros(shape, np.float32), np.zeros(shape[1:], np.bool_), np.zeros(shape[:2], np.float32)
+            )
+        laid = self.layers[block.layer]
+        places = np.flatnonzero((self.rows >= block.start) & (self.rows < block.start + block.visible.shape[0]))
+        rows = self.rows[places] - block.start
+        own = np.flatnonzero((self.keys >= 0) & (self.keys < block.weights.shape[2]))
+        weights = scores_of(block) if self._scores else block.weights
+        laid.weights[:, places[:, None], own] = weights[:, rows[:, None], self.keys[own]]
+        visible = block.visible[rows]
+        laid.seen[places] = (self.keys >= visible[:, :1]) & (self.keys < visible[:, 1:]) & (self.keys >= 0)
+        if self._scores:  # where a key has no weight, it has no score either
+            laid.weights[:, places] = np.where(laid.seen[places], laid.weights[:, places], np.float32(np.nan))
+        if block.sink is not None:
+            laid.sink[:, places] = block.sink[:, rows]
+
+
+def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
+    telling = np.maximum(a.seen.sum(axis=1), b.seen.sum(axis=1)) >= 2
+    rows: list[Float[np.ndarray, "row"]] = []
+    for index in range(len(heads)):  # of all at once, several copies would be made
+        # What a learned sink takes is a key like any other, that both have.
+        p, q = (np.concatenate([laid.weights[index], laid.sink[index, :, None]], axis=1) for laid in (a, b))
+        # A row may have nothing: where it sees nothing, or all that it had was on what is hidden.
+        rows.append(np.where(telling & (p.sum(axis=1) > 0) & (q.sum(axis=1) > 0), divergence(p, q), np.nan))
+    return _Layer(tuple(heads), a.weights, b.weights, a.seen | b.seen, np.stack(rows))
+
+
+def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
+    """Of scores, the root of the mean square change, over the keys that the row can see in both.
+
+    A softmax does not see what is added to a whole row, so each row is taken less its mean over those keys.
+    """
+    both = a.seen & b.seen
+    count = both.sum(axis=1)
+    largest = np.zeros(len(heads), np.float32)
+    for laid in (a, b):
+        mean = laid.weights.sum(axis=2, where=both, dtype=np.float64) / np.maximum(count, 1)
+        for index, scores in enumerate(laid.weights):
+            largest[index] = np.maximum(largest[index], np.abs(scores).max(initial=0.0, where=laid.seen))
+            scores -= mean[index, :, None].astype(np.float32)
+    squares = np.stack(
+        [
+            np.square(two - one).sum(axis=1, where=both, dtype=np.float64)
+            for one, two in zip(a.weights, b.weights, strict=True)
+        ]
+    )
+    rows = np.sqrt(squares / np.maximum(count, 1))
+    rows = np.where(rows > largest[:, None] * EXACT, rows, 0.0)
+    return _Layer(tuple(heads), a.weights, b.weights, both, np.where(count >= 2, rows, np.nan))
+
+
+def _head_change(number: int, index: int, layer: _Layer, chosen: Sequence[int]) -> HeadChange:
+    rows = layer.rows[index]
+    telling = np.isfinite(rows)
+    largest = None
+    if telling.any():
+        sizes = np.where(telling[:, None] & layer.seen, np.abs(layer.b[index] - layer.a[index]), -1)
+        row, key = (int(place) for place in np.unravel_index(int(sizes.argmax()), sizes.shape))
+        largest = Change(chosen[row], key, float(layer.a[index, row, key]), float(layer.b[index, row, key]))
+    mean = float(rows[telling].mean()) if telling.any() else float("nan")
+    return HeadChange(number, layer.heads[index], mean, rows, largest)

@@ -1,0 +1,1 @@
+"""The three steps of one query: scores, weights, weighted sum."""

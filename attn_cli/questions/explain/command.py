@@ -1,0 +1,161 @@
+"""`attn explain`: score, normalize, weighted sum, with the numbers of one query in one head, or with plain ones."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attn_cli.cli.inputs import given
+from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, TextOptions, grouped, text_option
+from attn_cli.data.selection import Kind, Rows, Selection, check_syntax
+from attn_cli.errors import UsageError
+from attn_cli.questions.explain.numbers import parse_labels, parse_scores, read_values
+
+if TYPE_CHECKING:
+    from attn_cli.data.stream import Source
+    from attn_cli.questions.explain.draw import ExplainView
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 30
+HELP = """Explain one row of attention in its three steps, with the real numbers: score, normalize, weighted sum.
+
+Of the query's row in one head: what adds up to each key's score, how the softmax makes weights of the scores, and how
+much each key's value gives to the context vector. Every number is computed anew and held against the layer's own.
+
+Where the query is a word of the translation, or --kind is cross or decoder, the text is translated first.
+"""
+EPILOG = """\b
+Examples:
+  attn explain "The cat sat on the mat" --query cat
+  attn explain "The cat sat on the mat" --query chat --model toy-rnn-attention
+  attn explain "The cat sat on the mat" --query cat --model FOLDER --head 2.5
+  attn explain --scores 2.1,5.8,0.4,0.3,0.5,0.4 --labels The,cat,sat,on,the,mat
+"""
+
+_select = functools.partial(typer.Option, rich_help_panel="Selection")
+_numbers = functools.partial(typer.Option, rich_help_panel="Plain numbers instead of a text")
+_display = functools.partial(typer.Option, rich_help_panel="Display")
+
+
+@dataclass(frozen=True)
+class _RowOptions:
+    """Which row of which head."""
+
+    query: Annotated[
+        str | None,
+        _select(
+            "--query",
+            "-q",
+            metavar="WORD",
+            help="The word that looks: it, it#2 for the second, New York, or its position.",
+        ),
+    ] = None
+    kind: Annotated[Kind | None, _select(help="Which attention, in an encoder-decoder.")] = None
+    layer: Annotated[str | None, _select("--layer", "-l", metavar="LIST", help="Layers to choose a head from.")] = None
+    head: Annotated[
+        str | None, _select(metavar="LIST", help="The head, as layer.head (default: the most focused on the query).")
+    ] = None
+    tokens: Annotated[bool, _select("--tokens", help="--query names one of the model's own pieces.")] = False
+    rows: Annotated[
+        Rows | None,
+        _select(help="In cross-attention, a word's row: the step that outputs it, or reads it as input."),
+    ] = None
+
+    def selection(self) -> Selection:
+        """As the measures take it."""
+        return Selection(
+            view="query",
+            kind=self.kind,
+            layer=self.layer,
+            head=self.head,
+            query=self.query,
+            unit="token" if self.tokens else "word",
+            rows=self.rows,
+        )
+
+
+@dataclass(frozen=True)
+class _NumberOptions:
+    """Scores that somebody gives."""
+
+    scores: Annotated[str | None, _numbers(metavar="LIST", help="A score for each key: 2.1,5.8,0.4.")] = None
+    labels: Annotated[str | None, _numbers(metavar="LIST", help="What the keys are called: The,cat,sat.")] = None
+    values: Annotated[
+        Path | None, _numbers(metavar="PATH", help="A file with each key's value: numbers, one vector a line.")
+    ] = None
+    temperature: Annotated[float | None, _numbers(metavar="T", help="Divide the scores by T first (default: 1).")] = (
+        None
+    )
+
+
+@grouped
+def run(
+    *,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
+    ] = None,
+    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
+    reading: TextOptions,
+    row: _RowOptions,
+    numbers: _NumberOptions,
+    everything: Annotated[bool, _display("--all", help="Every key, also where they do not fit.")] = False,
+    display: DisplayOptions,
+    output: OutputOptions,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    if numbers.scores is not None:
+        _refuse_text(text, reading, row)
+        _explain_numbers(numbers, display, output, everything=everything)
+        return
+    for name, option in (("labels", numbers.labels), ("values", numbers.values), ("temperature", numbers.temperature)):
+        if option is not None:
+            raise UsageError(f"--{name} goes with plain numbers", "Give them with --scores, or leave it out")
+    selection = row.selection()
+    check_syntax(selection)
+    found = given(text, reading, model, pair=pair, records=False, wanted=selection)
+    if selection.query is None:
+        raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.questions.explain.draw import ExplainView
+    from attn_cli.questions.explain.measure import explain
+
+    out = Output(display, output, maps=False)
+
+    def show(source: Source, _: Selection) -> ExplainView:
+        return ExplainView(explain(source, selection, verify=model.verify), everything=everything)
+
+    out.write(found.each(out, show))
+
+
+def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions) -> None:
+    if text is not None or reading.file is not None or reading.column is not None:
+        raise UsageError("There is a text and --scores as well", "Give one of them")
+    if row != _RowOptions():
+        raise UsageError("--scores explains plain numbers, which have no heads and queries", "Give a text instead")
+
+
+def _explain_numbers(
+    numbers: _NumberOptions, display: DisplayOptions, output: OutputOptions, *, everything: bool
+) -> None:
+    assert numbers.scores is not None  # noqa: S101 - for the type checker: the caller has looked
+    scores = parse_scores(numbers.scores)
+    labels = parse_labels(numbers.labels, len(scores))
+    values = None if numbers.values is None else read_values(numbers.values)
+
+    import numpy as np
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.questions.explain.draw import NumbersView
+    from attn_cli.questions.explain.steps import explain_numbers
+
+    out = Output(display, output, maps=False)
+    temperature = 1.0 if numbers.temperature is None else numbers.temperature
+    found = explain_numbers(np.array(scores), None if values is None else np.array(values), temperature)
+    out.write([NumbersView(found, labels, everything=everything)])

@@ -1,0 +1,1 @@
+"""Which heads link two words."""

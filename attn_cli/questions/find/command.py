@@ -1,0 +1,100 @@
+"""`attn find`: which heads link two words."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from attn_cli.cli.inputs import given
+from attn_cli.cli.options import (
+    DisplayOptions,
+    HeadOptions,
+    ModelOptions,
+    OutputOptions,
+    TextOptions,
+    grouped,
+    text_option,
+)
+from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from attn_cli.data.stream import Source
+    from attn_cli.questions.find.draw import FindView
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 40
+HELP = """Find the heads that link two words: every head's weight (or --measure) from one to the other, ranked.
+
+Beside each weight stands what it should be held against: an even row, what the same head gives at that distance
+elsewhere in the text, and what it gives to the same word from everywhere else.
+
+FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json has
+written (.json, .jsonl or .npz). With --file, leave it out.
+"""
+EPILOG = """\b
+Examples:
+  attn find "The cat sat on the mat because it was tired" it cat
+  attn find "The cat sat on the mat" the mat --both --model FOLDER
+  attn find "The cat sat on the mat" chat cat
+  attn find record.json cat sat --min 0.1
+"""
+
+_select = functools.partial(typer.Option, rich_help_panel="Selection")
+_display = functools.partial(typer.Option, rich_help_panel="Display")
+
+
+@grouped
+def run(
+    *,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - for one a line of a pipe.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Argument(metavar="FROM", help="The word that looks: it, it#2, New York, its position, or a list."),
+    ] = None,
+    end: Annotated[str | None, typer.Argument(metavar="TO", help="The word that is looked at.")] = None,
+    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
+    reading: TextOptions,
+    both: Annotated[bool, _select("--both", help="Also from TO to FROM.")] = False,
+    least: Annotated[float | None, _select("--min", metavar="X", help="List weights (or scores) from X on.")] = None,
+    choice: HeadOptions,
+    sort: Annotated[
+        Literal["weight", "usual", "others", "layer"],
+        _display(help="By weight, or by how far it is above the column named."),
+    ] = "weight",
+    display: DisplayOptions,
+    output: OutputOptions,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    if reading.file is not None and end is None:
+        text, start, end = None, text, start
+    if start is None or end is None:
+        raise UsageError("There are no two words to find", "Write attn find TEXT FROM TO")
+    for word, what in ((start, "FROM"), (end, "TO")):
+        if not word.strip():
+            raise UsageError(f"{what} is empty", "Give a word of the sentence or its position")
+    selection = replace(choice.over(Selection()), query=start)
+    check_syntax(selection)
+    if least is not None and not (math.isfinite(least) if selection.scores else 0 <= least <= 1):
+        raise UsageError(f"--min {least:g} cannot be", "Give a number" if selection.scores else "Give one from 0 to 1")
+    texts = given(text, reading, model, pair=pair, wanted=selection)
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.questions.find.draw import FindView
+    from attn_cli.questions.find.measure import find
+
+    out = Output(display, output, maps=False)
+
+    def show(source: Source, base: Selection) -> FindView:
+        found = find(source, choice.over(base), start, end, both=both, verify=model.verify)
+        return FindView(found, least, sort)
+
+    out.write(texts.each(out, show))

@@ -1,0 +1,295 @@
+"""Which heads link two words: a ranked table, and every head's weight at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from attn_cli.answer import Finding
+from attn_cli.data.plan import name_head
+from attn_cli.data.record import Record
+from attn_cli.data.shapes import Float
+from attn_cli.draw.captions import labels_of, model_line, remarks
+from attn_cli.draw.colors import WEIGHTS, Scale
+from attn_cli.draw.grid import atlas, written_scores
+from attn_cli.draw.labels import clipped_name, width
+from attn_cli.draw.legend import when
+from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, stacked
+from attn_cli.draw.table import Column, bars, figures, fitting, names, table
+from attn_cli.io.csv import Cell
+from attn_cli.io.document import Document
+from attn_cli.questions.find.measure import FoundLink, FoundLinks, Pair
+
+__all__ = ["FindSort", "FindView"]
+
+FindSort = Literal["weight", "usual", "others", "layer"]
+
+ORDER: Mapping[FindSort, Callable[[FoundLink], float | tuple[int, int]]] = {
+    "weight": lambda link: -link.weight,
+    "usual": lambda link: _over(link.usual, link),
+    "others": lambda link: _over(link.others, link),
+    "layer": lambda link: (link.layer, link.head),
+}
+LONGEST_LABEL = 14
+
+
+def _over(base: float | None, link: FoundLink) -> float:
+    """How far a link stands above what it is held against, the furthest first; those that cannot be told last."""
+    return np.inf if base is None else base - link.weight
+
+
+@dataclass(frozen=True, eq=False)
+class FindView(Finding):
+    """What `attn find` shows."""
+
+    found: FoundLinks
+    least: float | None = None
+    """The smallest weight to list; None for all."""
+    sort: FindSort = "weight"
+
+    name = "find"
+    units: ClassVar[Mapping[str, str]] = {
+        "weight": "share of 1",
+        "even": "the weight if the row were the same for each token that it can see",
+        "usual": "the head's mean weight between other units as far apart, in the same direction",
+        "others": "the head's mean weight to the same key from all other units",
+    }
+    score_units: ClassVar[Mapping[str, str]] = {
+        "weight": "nats: a score less the mean of its row's",
+        "even": "0: a row whose scores are all the same",
+    }
+    columns: ClassVar[tuple[str, ...]] = (
+        *("kind", "layer", "head", "query", "query_text", "key", "key_text"),
+        *("weight", "even", "usual", "others", "measure"),
+    )
+
+    @property
+    def record(self) -> Record:
+        return self.found.record
+
+    @property
+    def links(self) -> list[FoundLink]:
+        """Those that are strong enough, in the order asked for."""
+        links = [link for link in self.found.links if self.least is None or link.weight >= self.least]
+        return sorted(links, key=ORDER[self.sort])
+
+    @property
+    def _noun(self) -> str:
+        return self.found.plan.selection.noun
+
+    def part(self) -> Document:
+        found = self.found
+        return {
+            "kind": found.plan.kind,
+            "from": found.start,
+            "to": found.end,
+            "both": found.both,
+            "min": self.least,
+            "sort": self.sort,
+            "pairs": [
+                {
+                    **self._ends(pair),
+                    "offset": None if found.plan.kind == "cross" else pair.key - pair.query,
+                    "alike": found.alike.get(pair, 0),
+                    "visible": pair not in found.masked,
+                }
+                for pair in found.pairs
+            ],
+            "links": [
+                {
+                    "layer": link.layer,
+                    "head": link.head,
+                    **self._ends(link.pair),
+                    "weight": np.float32(link.weight),
+                    "even": np.float32(link.even),
+                    "usual": None if link.usual is None else np.float32(link.usual),
+                    "others": None if link.others is None else np.float32(link.others),
+                }
+                for link in self.links
+            ],
+        }
+
+    def _ends(self, pair: Pair) -> Document:
+        plan = self.found.plan
+        return {
+            "query": plan.queries.positions[pair.query],
+            "query_text": plan.queries.labels[pair.query],
+            "key": plan.keys.positions[pair.key],
+            "key_text": plan.keys.labels[pair.key],
+        }
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        for link in self.links:
+            ends = self._ends(link.pair).values()
+            numbers = link.weight, link.even, link.usual, link.others
+            yield self.found.plan.kind, link.layer, link.head, *ends, *numbers, self.record.selection.measure
+
+    def draw(self, screen: Screen) -> Group:
+        plan, record = self.found.plan, self.record
+        top = [
+            model_line(record, plan.kind, screen),
+            *remarks(record, plan.kind, screen, self.found.sinks),
+        ]
+        heading = drawing([self._heading(screen), *self._unseen(screen)])
+        links = self.links
+        if not links:
+            return stacked([Group(*top), Group(heading, drawing(caption_lines(self._nothing(), screen)))])
+        picture = self._picture(screen)
+        room = None if screen.height is None or plan.selection.all else screen.height - 2
+        if room is not None:
+            room -= sum(lines_of(part, screen) for part in [*top, heading, *picture]) + 1 + len(picture)
+        ranked = fitting(lambda limit: self._table(links[:limit], len(links), screen), len(links), screen, room)
+        return stacked([Group(*top), Group(heading, ranked), *picture])
+
+    def _heading(self, screen: Screen) -> Text:
+        """What is looked for, and where it stands."""
+        found = self.found
+        plan = found.plan
+        several = len(found.pairs) > 1
+        arrow = " → " if screen.unicode else " > "
+        ends = [(found.start, ""), (found.end, "")]
+        place = f"  {len(found.pairs)} pairs{', both ways' if found.both else ''}"
+        if not several:
+            (pair,) = found.pairs
+            ends = [labels_of(plan.queries).parts(pair.query), labels_of(plan.keys).parts(pair.key)]
+            step = f", {when(plan.rows)}" if plan.kind == "cross" else ""
+            query, key = plan.queries.positions[pair.query], plan.keys.positions[pair.key]
+            place = f"  query {query}{step}, key {key}{self._apart(pair)}"
+        start, end = (clipped_name(name, screen.width // 3, unicode=screen.unicode) for name in ends)
+        parts: list[Part] = [(start, BOLD), (arrow, DIM), (end, BOLD)]
+        return line(*parts, (place if cells(parts) + len(place) <= screen.width else "", DIM))
+
+    def _apart(self, pair: Pair) -> str:
+        plan = self.found.plan
+        offset = pair.key - pair.query
+        if plan.kind == "cross":
+            return ""
+        if not offset:
+            return ": itself"
+        unit = plan.selection.unit + ("s" if abs(offset) > 1 else "")
+        return f": {abs(offset)} {unit} {'ahead' if offset > 0 else 'back'}"
+
+    def _unseen(self, screen: Screen) -> Sequence[Text]:
+        """Pairs that no head can see."""
+        masked = self.found.masked
+        if not masked:
+            return []
+        return caption_lines(
+            f"{len(masked)} of {len(self.found.pairs)} pairs are masked in every head: those queries cannot see those "
+            "keys."
+            if len(self.found.pairs) > 1
+            else "It is masked in every head: the query cannot see the key.",
+            screen,
+        )
+
+    def _nothing(self) -> str:
+        """Why the table is empty."""
+        found = self.found
+        if not found.links:
+            return "" if found.both or found.plan.kind == "cross" else "--both looks the other way as well."
+        best = found.links[0]
+        return (
+            f"No head gives it {self.least or 0:g} or more; the most is {best.weight:.2f}, in head "
+            f"{name_head(best.layer, best.head)}."
+        )
+
+    def _table(self, links: Sequence[FoundLink], count: int, screen: Screen) -> RenderableType:
+        plan = self.found.plan
+        columns = [names("head", [name_head(link.layer, link.head) for link in links], screen, right=True)]
+        if len(self.found.pairs) > 1:
+            columns.append(self._pairs(links, screen))
+        unit = f"{plan.selection.unit}s"
+        weights = [link.weight for link in links]
+        if plan.selection.scores:
+            note = "score: less the mean of its row's, in nats."
+            columns.append(figures(self._noun, weights, form="+.2f", note=note))
+        else:
+            even = {f"{link.even:.2f}" for link in self.found.links}
+            times = figures(
+                "× even" if screen.unicode else "x even",
+                [link.weight / link.even for link in links],
+                rank=1,
+                form=".1f",
+                faint=1.0,
+                note=f"even: a row that gives each token the same gives it {even.pop() if len(even) == 1 else 'that'}.",
+            )
+            columns += [bars(self._noun, weights, screen), times]
+        form = "+.2f" if plan.selection.scores else ".2f"
+        if plan.kind != "cross":
+            note = f"usual: this head's mean between {self._alike()}."
+            columns.append(figures("usual", [link.usual for link in links], rank=2, form=form, note=note))
+        note = f"others: its mean to {self._key()} from the other {unit}."
+        columns.append(figures("others", [link.others for link in links], rank=3, form=form, note=note))
+        return table(columns, screen, order=self.sort, caption=self._cut(len(links), count))
+
+    def _pairs(self, links: Sequence[FoundLink], screen: Screen) -> Column:
+        queries, keys = labels_of(self.found.plan.queries), labels_of(self.found.plan.keys)
+        arrow = " → " if screen.unicode else " > "
+        most = min(LONGEST_LABEL, (screen.width - 32) // 2)
+        starts = _fitted([queries.parts(link.pair.query) for link in links], most, screen)
+        ends = _fitted([keys.parts(link.pair.key) for link in links], most, screen)
+        across = max(map(width, starts))
+        rows: list[list[Part]] = [
+            [(" " * (across - width(start)) + start, PLAIN), (arrow, DIM), (end, BOLD)]
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        return Column("", rows, right=False)
+
+    def _cut(self, shown: int, count: int) -> str:
+        """How many links are not shown."""
+        if shown == count:
+            return ""
+        how = {
+            "weight": "strongest first",
+            "usual": "most above what is usual first",
+            "others": "most above the others first",
+            "layer": "the first",
+        }[self.sort]
+        return f"{shown} of {count:,} {'links' if len(self.found.pairs) > 1 else 'heads'}, {how}; --all shows all."
+
+    def _alike(self) -> str:
+        """Which pairs `usual` is the mean of."""
+        found = self.found
+        unit = found.plan.selection.unit
+        if len(found.pairs) > 1:
+            return f"other {unit}s as far apart"
+        (pair,) = found.pairs
+        count = found.alike.get(pair, 0)
+        if not count:
+            return f"other {unit}s as far apart, of which there are none"
+        if pair.key == pair.query:
+            return f"each of {count} other {unit}s and itself"
+        return f"{count} other pair{'' if count == 1 else 's'} of {unit}s as far apart"
+
+    def _key(self) -> str:
+        return (
+            "the key" if len(self.found.pairs) > 1 else labels_of(self.found.plan.keys).named(self.found.pairs[0].key)
+        )
+
+    def _picture(self, screen: Screen) -> list[RenderableType]:
+        """Each head's largest weight, where there are several layers."""
+        links = self.found.links
+        layers = sorted({link.layer for link in links})
+        if len(layers) < 2:
+            return []
+        values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(link.head for link in links) + 1), np.nan)
+        for link in links:
+            place = layers.index(link.layer), link.head
+            values[place] = np.fmax(values[place], link.weight)
+        selection = self.found.plan.selection
+        most = self._noun if len(self.found.pairs) == 1 else f"largest {self._noun}"
+        title = f"{most.capitalize()} in each {'layer' if selection.joint else 'head'}"
+        if not selection.scores:
+            return [atlas(values, layers, screen, name=self._noun, scale=WEIGHTS, title=title)]
+        scale, written = Scale.around(values), written_scores(values)
+        return [atlas(values, layers, screen, name=self._noun, scale=scale, places=3, written=written, title=title)]
+
+
+def _fitted(names: Sequence[tuple[str, str]], most: int, screen: Screen) -> list[str]:
+    return [clipped_name(name, most, unicode=screen.unicode) for name in names]

@@ -1,0 +1,317 @@
+"""Which heads link two words: every head's weight from one to the other, and what it should be held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from attn_cli.data.plan import Plan, make_plan
+from attn_cli.data.record import Record
+from attn_cli.data.regroup import Regroup
+from attn_cli.data.selection import Kind, Selection
+from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.data.stream import Block, Source
+from attn_cli.data.text import Units
+from attn_cli.errors import SelectionError, UsageError
+from attn_cli.measure.derived import centred, measured
+from attn_cli.measure.maps import layer_bytes
+from attn_cli.system.memory import require
+
+__all__ = ["CollectLinks", "FoundLink", "FoundLinks", "Pair", "choose_pairs", "even_rows", "find"]
+
+MOST_PAIRS = 1000
+"""Of two words that both occur everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and a key, as indices into the units shown."""
+
+    query: int
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLink:
+    """One head's weight from a query to a key; or its norm, its score less the mean of its row's, as `measure` says."""
+
+    layer: int
+    head: int
+    pair: Pair
+    weight: float
+    even: float
+    """What it would be if the row were even: the same for each token that the query can see."""
+    usual: float | None
+    """This head's mean weight between two other units (special tokens aside) that stand equally far apart in the same
+    direction; None where there are none, and in cross-attention, which has no common positions."""
+    others: float | None
+    """This head's mean weight to the same key from all other units (special tokens and the key itself aside) that can
+    see it; None where there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLinks:
+    """What `find` found."""
+
+    record: Record
+    """The model, the text and what was asked for; without maps."""
+    plan: Plan
+    start: str
+    """From where, as it was typed."""
+    end: str
+    """To where, as it was typed."""
+    both: bool
+    pairs: tuple[Pair, ...]
+    """Every query and key looked at."""
+    masked: tuple[Pair, ...]
+    """Those whose key the query cannot see in any head looked at."""
+    links: tuple[FoundLink, ...]
+    """One for each head and each pair that it can see, strongest first."""
+    alike: Mapping[Pair, int] = field(default_factory=dict)
+    """How many others `usual` is the mean of, in the layer where they are most; absent where there are none."""
+    sinks: tuple[float, ...] = ()
+    """Shares of rows that a learned sink takes."""
+
+
+def find(
+    source: Source, selection: Selection, start: str, end: str, *, both: bool = False, verify: bool = False
+) -> FoundLinks:
+    """Every head's weight from one word to another, strongest first.
+
+    Args:
+        source: a text given to a model, or a record of one.
+        selection: kind, layers, heads and units to look at.
+        start: the word that looks (a query), or several words as one: `it`, `it#2`, `New York`, a position; or several
+            with commas.
+        end: the word that is looked at (a key), in the same form.
+        both: also the other way round.
+        verify: also run the model without attn, and compare.
+
+    Raises:
+        SelectionError: a kind, layer, head or word is not there, or the words make too many pairs.
+        UsageError: the other way round is asked for in cross-attention.
+        ModelError: the model could not be run, or has no attention.
+        MemoryLimitError: a layer of old-style code would not fit in memory.
+        ExactnessError: what it gave are not attention weights.
+    """
+    source = measured(source, selection)
+    plan = make_plan(source, selection)
+    if both and plan.kind == "cross":
+        raise UsageError(
+            "In cross-attention only the target looks at the source, so --both cannot go with it", "Leave it out"
+        )
+    plan, pairs = choose_pairs(plan, start, end, both=both)
+    require(
+        layer_bytes(plan), f"Looking at a layer of {plan.keys.tokens:,} keys", "Choose fewer heads, or cut the text"
+    )
+    collect = CollectLinks(plan.queries, plan.keys, pairs, plan.kind, scores=selection.scores)
+    weights = Regroup(plan.queries, plan.keys, collect)
+    even = Regroup(plan.queries, plan.keys, collect.eat_even)
+
+    def eat(block: Block) -> None:
+        even(even_rows(block))
+        weights(block)
+
+    report = source.stream(plan.request(verify=verify), eat)
+    links = sorted(collect.links(), key=lambda link: -link.weight)
+    seen = {link.pair for link in links}
+    return FoundLinks(
+        record=Record.of(source, report, selection),
+        plan=plan,
+        start=start,
+        end=end,
+        both=both,
+        pairs=pairs,
+        masked=tuple(pair for pair in pairs if pair not in seen),
+        links=tuple(links),
+        alike=collect.alike(),
+        sinks=tuple(collect.sinks),
+    )
+
+
+def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan, tuple[Pair, ...]]:
+    """Every occurrence of one name with every occurrence of the other; one with itself only where nothing else is.
+
+    Returns:
+        The plan with what each name covers as one unit, and the pairs in its units.
+
+    Raises:
+        SelectionError: a word is not there, two names have a word in common, or there are too many pairs.
+    """
+    ways = [(plan.choose_queries(start), plan.choose_keys(end))]
+    if both:
+        ways.append((plan.choose_queries(end), plan.choose_keys(start)))
+    if sum(len(queries) * len(keys) for queries, keys in ways) > MOST_PAIRS:
+        raise SelectionError(
+            f"There are {len(ways[0][0])} × {len(ways[0][1])} pairs of these words, and more than {MOST_PAIRS:,} "
+            "cannot be read",
+            "Name occurrences, like it#2",
+        )
+    plan = plan.joined([span for queries, _ in ways for span in queries], [span for _, keys in ways for span in keys])
+    row, column = plan.queries.positions.index, plan.keys.positions.index
+    pairs = dict.fromkeys(
+        Pair(row(query.start), column(key.start)) for queries, keys in ways for query in queries for key in keys
+    )
+    apart = [pair for pair in pairs if plan.kind == "cross" or pair.query != pair.key]
+    return plan, tuple(apart or pairs)
+
+
+def even_rows(block: Block) -> Block:
+    """The same rows in one head that gives the same weight to each token that a query can see."""
+    keys = np.arange(block.weights.shape[2])
+    seen = (keys >= block.visible[:, :1]) & (keys < block.visible[:, 1:])
+    weights = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
+    return Block(block.kind, block.layer, (0,), block.start, weights[None].astype(np.float32), block.visible)
+
+
+class _Layer:
+    """What was seen of one layer."""
+
+    def __init__(self, heads: tuple[int, ...], pairs: int, offsets: int, keys: int) -> None:
+        self.heads = heads
+        self.weights: Float[np.ndarray, "head pair"] = np.full((len(heads), pairs), np.nan)
+        self.even: Float[np.ndarray, "pair"] = np.full(pairs, np.nan)
+        self.at_offset: Float[np.ndarray, "head offset"] = np.zeros((len(heads), offsets))
+        self.at_offset_count: Int[np.ndarray, "offset"] = np.zeros(offsets, np.intp)
+        self.to_key: Float[np.ndarray, "head key"] = np.zeros((len(heads), keys))
+        self.to_key_count: Int[np.ndarray, "key"] = np.zeros(keys, np.intp)
+
+
+class CollectLinks:
+    """A collector of the weights of some pairs, and of the means that they are held against.
+
+    Args:
+        queries: the units along the rows; what it eats must be in those units (see `Regroup`).
+        keys: the units along the columns.
+        pairs: which weights.
+        kind: of the attention.
+        scores: of each score less the mean of its row's, in the place of a weight.
+    """
+
+    def __init__(self, queries: Units, keys: Units, pairs: Sequence[Pair], kind: Kind, *, scores: bool = False) -> None:
+        self._scores = scores
+        self.sinks: list[float] = []
+        self._pairs, self._cross = pairs, kind == "cross"
+        self._plain_query = ~np.asarray(queries.special, np.bool_)
+        self._plain_key = ~np.asarray(keys.special, np.bool_)
+        self._offsets = [] if self._cross else sorted({pair.key - pair.query for pair in pairs})
+        self._keys = sorted({pair.key for pair in pairs})
+        self._layers: dict[int, _Layer] = {}
+
+    def eat_even(self, block: Block) -> None:
+        """Take even rows, which must come before the weights of the same rows."""
+        found: dict[int, float] = {}
+        for index, pair in self._inside(block):
+            found[index] = 0.0 if self._scores else float(block.weights[0, pair.query - block.start, pair.key])
+        self._even = found
+
+    def __call__(self, block: Block) -> None:
+        if block.layer not in self._layers:
+            sizes = len(self._pairs), len(self._offsets), len(self._keys)
+            self._layers[block.layer] = _Layer(block.heads, *sizes)
+        layer = self._layers[block.layer]
+        weights = centred(block) if self._scores else block.weights
+        if block.sink is not None:
+            self.sinks.append(float(block.sink.mean()))
+        for index, pair in self._inside(block):
+            layer.weights[:, index] = weights[:, pair.query - block.start, pair.key]
+            layer.even[index] = self._even[index]
+        rows = np.arange(block.visible.shape[0])
+        for index, offset in enumerate(self._offsets):
+            keys = rows + block.start + offset
+            counted = np.flatnonzero(self._counts(block, rows, keys))
+            layer.at_offset[:, index] += weights[:, counted, keys[counted]].sum(axis=1, dtype=np.float64)
+            layer.at_offset_count[index] += len(counted)
+        for index, key in enumerate(self._keys):
+            counted = np.flatnonzero(
+                self._plain_query[rows + block.start] & _sees(block, rows, np.full(len(rows), key))
+            )
+            if not self._cross:
+                counted = counted[counted + block.start != key]
+            layer.to_key[:, index] += weights[:, counted, key].sum(axis=1, dtype=np.float64)
+            layer.to_key_count[index] += len(counted)
+
+    def _inside(self, block: Block) -> Iterable[tuple[int, Pair]]:
+        """The pairs that a block has, with their indices."""
+        for index, pair in enumerate(self._pairs):
+            row = np.array([pair.query - block.start])
+            if 0 <= row[0] < block.visible.shape[0] and _sees(block, row, np.array([pair.key]))[0]:
+                yield index, pair
+
+    def _counts(
+        self, block: Block, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "row"]
+    ) -> Bool[np.ndarray, "row"]:
+        """Which rows have a key there that they can see, neither of them a special token."""
+        known = _sees(block, rows, keys)
+        known &= self._plain_query[rows + block.start]
+        known[known] &= self._plain_key[keys[known]]
+        return known
+
+    def links(self) -> Iterable[FoundLink]:
+        """A link for each head and each pair that it can see."""
+        for number, layer in self._layers.items():
+            for index, pair in enumerate(self._pairs):
+                if np.isnan(layer.even[index]):
+                    continue
+                usual, others = self._usual(layer, index), self._others(layer, index)
+                for place, head in enumerate(layer.heads):
+                    yield FoundLink(
+                        layer=number,
+                        head=head,
+                        pair=pair,
+                        weight=float(layer.weights[place, index]),
+                        even=float(layer.even[index]),
+                        usual=None if usual is None else float(usual[place]),
+                        others=None if others is None else float(others[place]),
+                    )
+
+    def alike(self) -> dict[Pair, int]:
+        """How many other pairs stand as far apart, in the layer where most of them can be seen."""
+        counts = {
+            pair: max((self._alike(layer, index) for layer in self._layers.values()), default=0)
+            for index, pair in enumerate(self._pairs)
+        }
+        return {pair: count for pair, count in counts.items() if count}
+
+    def _alike(self, layer: _Layer, index: int) -> int:
+        if self._cross:
+            return 0
+        pair = self._pairs[index]
+        own = self._plain_query[pair.query] and self._plain_key[pair.key] and not np.isnan(layer.even[index])
+        return int(layer.at_offset_count[self._offsets.index(pair.key - pair.query)]) - int(own)
+
+    def _usual(self, layer: _Layer, index: int) -> Float[np.ndarray, "head"] | None:
+        count = self._alike(layer, index)
+        if not count:
+            return None
+        pair = self._pairs[index]
+        total = layer.at_offset[:, self._offsets.index(pair.key - pair.query)]
+        own = self._plain_query[pair.query] and self._plain_key[pair.key]
+        return self._without(total, layer.weights[:, index], own=bool(own)) / count
+
+    def _others(self, layer: _Layer, index: int) -> Float[np.ndarray, "head"] | None:
+        pair = self._pairs[index]
+        own = bool(self._plain_query[pair.query]) and (self._cross or pair.query != pair.key)
+        place = self._keys.index(pair.key)
+        count = int(layer.to_key_count[place]) - own
+        if not count:
+            return None
+        return self._without(layer.to_key[:, place], layer.weights[:, index], own=own) / count
+
+    def _without(
+        self, total: Float[np.ndarray, "head"], weights: Float[np.ndarray, "head"], *, own: bool
+    ) -> Float[np.ndarray, "head"]:
+        """A sum less the pair's own weight, if that is in it; rounding must not take weights below 0."""
+        if not own:
+            return total
+        rest: Float[np.ndarray, "head"] = total - weights
+        return rest if self._scores else np.maximum(rest, 0)
+
+
+def _sees(block: Block, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "row"]) -> Bool[np.ndarray, "row"]:
+    """Whether each of these rows of a block sees the key beside it."""
+    first, stop = block.visible[rows, 0], block.visible[rows, 1]
+    known: Bool[np.ndarray, "row"] = (keys >= np.maximum(first, 0)) & (keys < np.minimum(stop, block.weights.shape[2]))
+    return known

@@ -1,0 +1,135 @@
+"""`attn heads`: what each head is for, over a text, a corpus or a treebank."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from attn_cli.cli.inputs import Given, given
+from attn_cli.cli.loading import check_named
+from attn_cli.cli.options import (
+    DisplayOptions,
+    HeadOptions,
+    ModelOptions,
+    OutputOptions,
+    TextOptions,
+    grouped,
+    text_option,
+)
+from attn_cli.cli.texts import count_lines
+from attn_cli.data.selection import Selection, check_probed, check_syntax
+from attn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from attn_cli.questions.heads.measure import HeadsFound
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 50
+HELP = """Show what each head is for: its focus, its distance, and its roles, each with its score and what it must beat.
+
+Of a TEXT, of all the lines of a corpus (--file, a pipe) together, or of the sentences of a treebank (--conllu), which
+also says which head finds each grammatical relation. --probe makes the texts itself: random tokens and the same again,
+for heads that copy, and sentences with a pronoun.
+
+TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz).
+"""
+EPILOG = """\b
+Examples:
+  attn heads "The cat sat on the mat because the cat was tired"
+  attn heads "The cat sat on the mat" --by focus --model FOLDER
+  attn heads --file corpus.txt --model FOLDER --json > heads.json
+  attn heads --conllu treebank.conllu --model FOLDER --by relation
+  attn heads --probe --model FOLDER
+"""
+
+By = Literal[
+    "role",
+    "focus",
+    "distance",
+    "first",
+    "previous",
+    "next",
+    "self",
+    "separator",
+    "same-word",
+    "previous-occurrence",
+    "induction",
+    "offset",
+    "relation",
+    "coreference",
+]
+"""What the picture shows: the roles, or one figure of every head."""
+
+_display = functools.partial(typer.Option, rich_help_panel="Display")
+
+
+@grouped
+def run(
+    *,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for a corpus, one text a line.")
+    ] = None,
+    reading: TextOptions,
+    conllu: Annotated[
+        Path | None, text_option(metavar="PATH", help="A treebank in CoNLL-U: which head finds which relation.")
+    ] = None,
+    probe: Annotated[
+        bool, text_option("--probe", help="Repeated random tokens and sentences with a pronoun, made for this.")
+    ] = False,
+    seed: Annotated[int, text_option(min=0, metavar="N", help="What --probe draws its texts from.")] = 0,
+    choice: HeadOptions,
+    by: Annotated[
+        By, _display(metavar="WHAT", help="Show role, focus, distance, or one role: previous, same-word, relation, ...")
+    ] = "role",
+    display: DisplayOptions,
+    output: OutputOptions,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    selection = choice.over(Selection())
+    check_syntax(selection)
+    if conllu is not None and (text is not None or reading.file is not None or reading.column is not None):
+        raise UsageError("There is a text and a treebank as well", "Give one of them")
+    if by == "relation" and conllu is None:
+        raise UsageError("Relations are found in a treebank", "Name one with --conllu")
+    if probe:
+        check_probed(selection)
+    if by == "coreference" and not probe:
+        raise UsageError("Coreference is found in sentences that --probe makes", "Add --probe")
+    if conllu is not None or (probe and text is None and reading.file is None):
+        check_named(model)
+        texts = Given(iter(()), None, None, reading, model, selection)
+    else:
+        texts = given(text, reading, model, wanted=selection)
+    if probe and texts.record is not None:
+        raise UsageError("A record has no model that could be probed", "Give a text, or leave --probe out")
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.questions.heads.corpora import Corpora
+    from attn_cli.questions.heads.draw import HeadsView
+    from attn_cli.questions.heads.measure import find_heads
+
+    out = Output(display, output, maps=False)
+    if texts.record is not None:
+        out.write(texts.each(out, lambda source, base: HeadsView(find_heads(source, choice.over(base)), by)))
+        return
+    corpora = Corpora(texts, selection)
+    found: HeadsFound | None = None
+    if conllu is not None:
+        found = corpora.treebank(conllu)
+    elif reading.file is not None or text == "-" or (text is None and not probe):
+        name = "standard input" if reading.file is None or str(reading.file) == "-" else str(reading.file)
+        total = None if reading.file is None else count_lines(reading.file, blanks=False)
+        found = corpora.corpus(name, total)
+    elif text is not None:
+        found = corpora.text()
+    if probe and not corpora.stopped:
+        found = corpora.probe(found, seed)
+    if found is not None:
+        out.write([HeadsView(found, by)])
+    if corpora.stopped:
+        raise KeyboardInterrupt

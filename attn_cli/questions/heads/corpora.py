@@ -1,0 +1,256 @@
+"""Many texts for one answer: a corpus, a treebank, or texts that a probe makes; watched, and stopped with Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+
+from attn_cli.cli.inputs import Given
+from attn_cli.cli.loading import loaded
+from attn_cli.cli.streams import say
+from attn_cli.cli.texts import Sentence, located
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.plan import make_plan
+from attn_cli.data.regroup import Regroup
+from attn_cli.data.selection import Selection
+from attn_cli.data.stream import Block, Eat, Report, Request, Source
+from attn_cli.errors import AttnError, InputError, counted
+from attn_cli.measure.corpus import Collect, gather
+from attn_cli.measure.derived import measured, measured_model
+from attn_cli.models import Model
+from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
+from attn_cli.questions.heads.probe import probe, with_pronouns
+from attn_cli.questions.heads.pronouns import Pronoun
+from attn_cli.questions.heads.relations import CollectRelations, Link
+from attn_cli.questions.heads.scores import RoleScore
+from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
+from attn_cli.system.interrupt import patience
+
+__all__ = ["Corpora"]
+
+SENTENCES = 300
+"""With a pronoun; each second one is the twin of the one before."""
+
+
+@dataclass(eq=False)
+class Corpora:
+    """What a command was given, to be looked at as a whole."""
+
+    texts: Given
+    selection: Selection
+    stopped: bool = False
+    """Ctrl-C was pressed; what was found is of a part."""
+    _left_out: list[AttnError] = field(default_factory=list)
+
+    @cached_property
+    def model(self) -> Model:
+        """Loaded when it is needed."""
+        return loaded(self.texts.model)
+
+    @property
+    def _info(self) -> ModelInfo:
+        return measured_model(self.model.info, self.selection.measure)
+
+    def text(self) -> HeadsFound:
+        """The one text that was given."""
+        from attn_cli.cli.outputs import working
+
+        (sentence,) = self.texts.sentences
+        model = self.model
+        with working("Running", self.texts.model.model):
+            return find_heads(self.texts.prepared(model, sentence), self.selection, verify=self.texts.model.verify)
+
+    def corpus(self, name: str, total: int | None) -> HeadsFound:
+        """All the lines, as one corpus.
+
+        Args:
+            name: what to call it.
+            total: how many lines with text there are, if that is known.
+
+        Raises:
+            KeyboardInterrupt: before anything was found.
+            AttnError: there is nothing to look at, or it cannot be looked at.
+        """
+        collect = CollectHeads(self.selection)
+        report = self._gathered((self._read(sentence) for sentence in self.texts.sentences), collect, total)
+        return collect.found(self._info, report, name)
+
+    def treebank(self, path: Path) -> HeadsFound:
+        """The sentences of a treebank, and who finds their relations."""
+        collect = _Trees(self.selection)
+
+        def read(tree: Tree) -> Source | None:
+            source = self._read(Sentence(tree.text, tree.where))
+            return None if source is None else TreeSource.of(source, tree)
+
+        report = self._gathered(map(read, read_trees(path, self._left_out.append)), collect, None)
+        report = replace(report, notes=(*report.notes, *collect.notes(path)))
+        scores = collect.relations.result()
+        found = collect.heads.found(self._info, report, str(path))
+        roles = tuple(dict.fromkeys(score.role.role for score in scores))
+        own: dict[tuple[int, int], list[RoleScore]] = {}
+        for score in scores:
+            own.setdefault((score.layer, score.head), []).append(score.role)
+        if not scores:
+            raise InputError(f"{path} has no relation that a head could find", "Give a treebank of longer sentences")
+        told = found.with_scores(((layer, head, _best_first(each)) for (layer, head), each in own.items()), roles)
+        return replace(told, relations=scores)
+
+    def probe(self, found: HeadsFound | None, seed: int) -> HeadsFound:
+        """What heads do with texts made for it, put into what was found in others."""
+        from attn_cli.cli.outputs import working
+
+        model = self.model
+        with working("Probing", self.texts.model.model):
+            told = probe(model, self.selection, seed, found, verify=self.texts.model.verify)
+            if told.kind == "encoder" or "cross" not in model.info.stacks:
+                sentences = _sentences(seed)
+                told = with_pronouns(sentences, lambda text: self._prepared(text), told, self.selection)
+        return told
+
+    def _prepared(self, text: str) -> Source:
+        whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True, target=None), pair=None)
+        return whole.prepared(self.model, Sentence(text))
+
+    def _read(self, sentence: Sentence) -> Source | None:
+        """A text given to the model, cut where it is too long; None where there is nothing to look at."""
+        whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
+        try:
+            source = whole.prepared(self.model, sentence)
+            if not (self.selection.special and self.selection.sink):
+                make_plan(source, self.selection)  # what is hidden may be all of it
+            return measured(source, self.selection)
+        except InputError as error:
+            self._left_out.append(error if not sentence.where else located(error, sentence.where))
+            return None
+
+    def _gathered(self, sources: Iterable[Source | None], collect: Collect, total: int | None) -> Report:
+        model = self.model  # before the bar, which would stand beside the spinner
+        del model
+        done = 0
+        with progress(total) as bar, patience(lambda: say("stopping; press Ctrl-C again to stop at once")) as asked:
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                bar(count)
+
+            known = (one for one in sources if one is not None)
+            report = gather(known, collect, verify=self.texts.model.verify, advance=advance, stopped=asked)
+            self.stopped = asked()
+        if not done:
+            if self.stopped:
+                raise KeyboardInterrupt
+            raise self._left_out[0]
+        notes = list(report.notes)
+        if self._left_out:
+            one = len(self._left_out) == 1
+            how = "1 text was left out: " if one else f"{len(self._left_out):,} texts were left out; the first: "
+            notes.append(how + self._left_out[0].problem)
+        if self.stopped:
+            notes.append(
+                f"Stopped with Ctrl-C after {done:,} texts: the figures are of these, the shortest of what was read"
+            )
+        return replace(report, notes=tuple(notes))
+
+
+def _best_first(scores: list[RoleScore]) -> list[RoleScore]:
+    """Those furthest above what they must beat first; last those too rare to say anything."""
+    return sorted(scores, key=lambda score: (score.rows < score.fewest, score.baseline + score.margin - score.score))
+
+
+def _sentences(seed: int) -> list[Pronoun]:
+    from attn_cli.grammar.sentences import held_out
+
+    return [
+        Pronoun(one.english, one.coreference.pronoun[0], one.coreference.meant[0], one.coreference.other[0])
+        for one in held_out(SENTENCES, seed)
+        if one.coreference is not None
+    ]
+
+
+class _Trees:
+    """Heads and relations of a treebank, side by side."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.heads, self.relations = CollectHeads(selection), CollectRelations()
+        self._left_out: Counter[str] = Counter()
+        self._multiword = 0
+
+    def request(self, source: Source) -> Request:
+        return self.heads.request(source)
+
+    def turn(self, source: Source) -> Eat:
+        if not isinstance(source, TreeSource):
+            raise TypeError("a text without a tree")
+        units = source.units()
+        places = source.unit_of(units)
+        links = []
+        for relation in source.tree.relations:
+            dependent, head = places[relation.dependent], places[relation.head]
+            if dependent is None or head is None:
+                self._left_out["relation{} past the end of a text that was cut"] += 1
+            elif dependent == head:
+                self._left_out["relation{} inside what the model reads as one word"] += 1
+            else:
+                links.append(Link(dependent, head, relation.name))
+        self._left_out["punctuation mark{}"] += source.tree.punctuation
+        self._left_out["empty node{}"] += source.tree.empty
+        self._multiword += source.tree.multiword
+        self.relations.turn(len(units), links)
+        first, second = self.heads.turn(source), Regroup(units, units, self.relations, renormalise=False)
+
+        def eat(block: Block) -> None:
+            first(block)
+            second(block)
+
+        return eat
+
+    def notes(self, path: Path) -> Iterator[str]:
+        """What of the treebank was not looked at, and how the rest was read."""
+        said = [f"{count:,} {what.format('s' * (count != 1))}" for what, count in self._left_out.items() if count]
+        if said:
+            yield f"Left out of {path}: {', '.join(said)}"
+        if self._multiword:
+            yield (
+                f"{counted(self._multiword, 'multiword token')} of {path} are read as they are written; words that are "
+                "not spelled out in one share its place"
+            )
+
+
+@contextmanager
+def progress(total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr with texts a second and the time left; nothing where nobody watches."""
+    talk = Console(stderr=True)
+    if not talk.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}", markup=False),
+        TimeRemainingColumn(compact=True),
+        console=talk,
+        transient=True,
+    )
+    row = bar.add_task("Reading", total=total, speed="")
+    start = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        bar.update(row, advance=count, speed=f"{done / (time.monotonic() - start):,.1f} sentences/s")
+
+    with bar:
+        yield advance

@@ -1,0 +1,397 @@
+"""What each head is for: a picture of layers and heads, a table, and the grammatical relations of a treebank."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from rich.console import Group, RenderableType
+
+from attn_cli.answer import Finding
+from attn_cli.data.plan import name_head
+from attn_cli.data.record import Record
+from attn_cli.data.shapes import Float
+from attn_cli.draw.captions import model_line, remarks
+from attn_cli.draw.colors import SHARES, Scale
+from attn_cli.draw.grid import Written, atlas, atlas_cell, written_scores
+from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, drawing, stacked
+from attn_cli.draw.table import Column, bars, figures, fitting, names, table
+from attn_cli.io.csv import Cell
+from attn_cli.io.document import Document
+from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
+from attn_cli.questions.heads.relations import WAYS, RelationScore, best
+from attn_cli.questions.heads.scores import RoleScore, signed
+
+__all__ = ["HeadsView"]
+
+NARROW = 60
+"""Columns below which roles are called by their short names."""
+
+FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
+    "focus": lambda one: one.summary.focus,
+    "distance": lambda one: one.summary.distance,
+}
+
+
+SHARED = frozenset({"focus", "distance", "offset", "relation", "coreference"})
+"""What is of weights also where scores are looked at."""
+SCORED = "c: a score less the mean of its row's, in nats."
+SCORED_ROLES = (
+    "A role's score is that of its keys less the mean of their row's, in nats, and a role is given from 1 on; an "
+    "offset's is a share of rows, and given from 0.9 on."
+)
+OF_WEIGHTS = "Focus, distance, first and offset are of the weights."
+FIRST = "first: weight on the first token."
+REPEATS = "repeats: weight on the first token where all tokens are one, as a control."
+
+
+@dataclass(frozen=True, eq=False)
+class HeadsView(Finding):
+    """What `attn heads` shows."""
+
+    found: HeadsFound
+    by: str = "role"
+    """What the picture shows: `role`, `focus`, `distance`, or a role (`previous`, `same-word`)."""
+
+    name = "heads"
+    units: ClassVar[Mapping[str, str]] = {
+        "focus": "1 - entropy / ln(visible keys), the mean over rows",
+        "entropy": "nats, the mean over rows",
+        "distance": "words or tokens, weighted by weight, the mean over rows",
+        "first": "share of 1: weight on the first unit, the mean over rows",
+        "score": "from 0 to 1, as the role's formula says",
+        "baseline": "the score of what the role must beat, over the same rows",
+        "margin": "by how much it must beat it",
+        "share": "the weight that the score counts, of the weight of all rows",
+        "rest": "the same, of what the rows leave for other keys than the first and their own",
+        "accuracy": "share of the relation's words whose head is found",
+    }
+    score_units: ClassVar[Mapping[str, str]] = {
+        "score": "nats: scores of the role's keys less the mean of their row's; of an offset, a relation or "
+        "coreference, a share of 1"
+    }
+    columns: ClassVar[tuple[str, ...]] = (
+        *("kind", "layer", "head", "focus", "entropy", "distance", "first"),
+        *("role", "detail", "score", "baseline", "rows", "given", "measure"),
+    )
+
+    @property
+    def record(self) -> Record:
+        return self.found.record
+
+    @property
+    def title(self) -> str:
+        return self.found.seen or self.record.source.text
+
+    def part(self) -> Document:
+        found = self.found
+        return {
+            "kind": found.kind,
+            "seen": found.seen,
+            "texts": found.texts,
+            "tokens": found.tokens,
+            "by": self.by,
+            "roles": [
+                {
+                    "name": role.name,
+                    "looks_at": role.looks_at,
+                    "formula": role.formula,
+                    "threshold": role.threshold,
+                    "baseline": role.baseline,
+                    "source": role.source,
+                }
+                for role in found.roles
+            ],
+            "heads": [
+                {
+                    "layer": one.layer,
+                    "head": one.head,
+                    **{name: _number(getattr(one.summary, name)) for name in ("focus", "entropy", "distance", "first")},
+                    "repeats": _number(one.control),
+                    "roles": [score.name for score in one.roles],
+                    "scores": [_score(score) for score in one.scores],
+                }
+                for one in found.heads
+            ],
+            "relations": [
+                {
+                    "relation": score.relation,
+                    "way": score.way,
+                    "count": score.count,
+                    "layer": score.layer,
+                    "head": score.head,
+                    "accuracy": np.float32(score.accuracy),
+                    "offset": score.offset,
+                    "baseline": np.float32(score.baseline),
+                    "given": score.role.given,
+                }
+                for score in found.relations
+            ],
+        }
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        measure = self.record.selection.measure
+        for one in self.found.heads:
+            summary = one.summary
+            begin = (self.found.kind, one.layer, one.head)
+            whole = (summary.focus, summary.entropy, summary.distance, summary.first)
+            for score in one.scores:
+                yield *begin, *whole, score.role.name, score.detail, *_cells(score), measure
+
+    def draw(self, screen: Screen) -> Group:
+        found, record = self.found, self.record
+        much = (
+            "" if found.plan is not None else f"{found.texts:,} text{'s' * (found.texts != 1)}, {found.tokens:,} tokens"
+        )
+        top: list[RenderableType] = [model_line(record, found.kind, screen, much=much)]
+        top += remarks(record, found.kind, screen, found.sinks)
+        if not found.heads:
+            nothing = "No row can see two keys, so there is nothing to say of any head."
+            return stacked([Group(*top), drawing(caption_lines(nothing, screen))])
+        picture, relations = self._picture(screen), self._relations(screen)
+        room = None if screen.height is None or record.selection.all else screen.height - 2
+        if room is not None:
+            room -= sum(lines_of(part, screen) for part in [*top, *picture, *relations]) + len(picture) + len(relations)
+        chosen = self._ordered()
+        body = fitting(lambda limit: self._table(chosen[:limit], screen), len(chosen), screen, room)
+        return stacked([Group(*top), *picture, body, *relations])
+
+    @property
+    def _role(self) -> str | None:
+        """The role whose score is shown; None where each head's own is."""
+        return None if self.by in {"role", *FIGURES} else self.by.replace("-", " ")
+
+    def _shown(self, one: HeadFigures) -> RoleScore | None:
+        """The score that the table shows of a head: that asked for, or of the role that it has or comes nearest to."""
+        return one.nearest if self._role is None else one.score(self._role)
+
+    def _value(self, one: HeadFigures) -> float:
+        """What the picture shows of a head; not-a-number where there is nothing."""
+        if self.by in FIGURES:
+            value = FIGURES[self.by](one)
+        else:
+            score = self._shown(one) if self.by != "role" else next(iter(one.roles), None)
+            value = None if score is None else score.score
+        return float("nan") if value is None else value
+
+    def _ordered(self) -> list[HeadFigures]:
+        """Those that have roles come first where not all fit; asked for one figure, those that have most of it."""
+        if self.by == "role":
+            return sorted(self.found.heads, key=lambda one: not one.roles)
+        return sorted(
+            self.found.heads, key=lambda one: -math.inf if math.isnan(self._value(one)) else -self._value(one)
+        )
+
+    def _picture(self, screen: Screen) -> list[RenderableType]:
+        heads = self.found.heads
+        layers = sorted({one.layer for one in heads})
+        if len(layers) < 2:
+            return []
+        values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(one.head for one in heads) + 1), np.nan)
+        written: dict[tuple[int, int], Written] = {}
+        for one in heads:
+            place = layers.index(one.layer), one.head
+            values[place] = self._value(one)
+            if self.by == "role":
+                values[place] = 0 if math.isnan(values[place]) else values[place]
+                role = one.roles[0].role if one.roles else None
+                dot = "·" if screen.unicode else "."
+                written[place] = Written(role.short, role.letter) if role is not None else Written(dot, dot)
+        scored = self.record.selection.scores and self.by not in SHARED
+        if self.by == "distance" or (scored and self.by != "role"):
+            written = written_scores(values)
+        fits = len(self.by) <= len("distance")
+        known = values[np.isfinite(values)]
+        scale = Scale.between(np.append(known, 0)) if self.by == "distance" else SHARES
+        if scored:
+            scale = Scale.around(values)
+        return [
+            atlas(
+                values,
+                layers,
+                screen,
+                name=self.by if fits else "",
+                title="" if fits else self.by.replace("-", " "),
+                scale=scale,
+                places=3 if scored and self.by != "role" else 2,
+                written=written,
+                caption=self._key(screen) if self.by == "role" else "",
+            )
+        ]
+
+    def _key(self, screen: Screen) -> str:
+        """What the names in the picture's cells are short for."""
+        seen = {one.roles[0].role.name: one.roles[0].role for one in self.found.heads if one.roles}
+        if not seen:
+            return "No head has a role here."
+        layers = sorted({one.layer for one in self.found.heads})
+        across = max(one.head for one in self.found.heads) + 1
+        wide = atlas_cell(across, layers, screen, named=True) >= len("1st") + 1
+        short = [
+            f"{role.short if wide else role.letter} {role.name}"
+            for role in seen.values()
+            if not wide or role.short != role.name
+        ]
+        return "; ".join(short)
+
+    def _table(self, heads: Sequence[HeadFigures], screen: Screen) -> RenderableType:
+        shown = [self._shown(one) for one in heads]
+        columns = [names("head", [name_head(one.layer, one.head) for one in heads], screen, right=True)]
+        columns.append(_roles(shown, screen))
+        columns.append(figures("score", [None if score is None else score.score for score in shown]))
+        columns.append(figures("baseline", [None if score is None else score.baseline for score in shown], faint=0.0))
+        if self._role is None and any(one.roles[1:] for one in heads):
+            columns.append(_others(heads, screen))
+        columns.append(replace(bars("focus", [one.summary.focus for one in heads], screen), rank=1))
+        probed = any(one.control is not None for one in heads)
+        for name, values, rank, faint, note in (
+            ("distance", [one.summary.distance for one in heads], 5 if probed else 2, 0.0, ""),
+            ("first", [one.summary.first for one in heads], 3, 0.05, FIRST if probed else ""),
+            ("repeats", [one.control for one in heads], 3, 0.05, REPEATS),
+        ):
+            if any(value is not None for value in values):
+                columns.append(figures(name, values, rank=rank, faint=faint, note=note))
+        if self._role != "offset" and any(one.score("offset") for one in heads):
+            columns.append(_offsets(heads, screen))
+        return table(columns, screen, order=self.by, caption=self._caption(len(heads)))
+
+    def _caption(self, count: int) -> str:
+        """What a score is, and which heads are not shown."""
+        scores = self.record.selection.scores
+        said = []
+        roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
+        if self._role is not None and not roles:
+            said.append(f"Nothing tells of the role {self._role} here; attn terms {self._role!r} says what does.")
+        elif self._role is not None:
+            (role,) = roles.values()
+            fewest = max(score.fewest for one in self.found.heads if (score := self._shown(one)) is not None)
+            least = f"from {role.threshold:g} on, " if role.threshold else ""
+            said += [SCORED] if scores and role.of_scores else []
+            said.append(
+                f"{role.name}: {role.looks_at}. score: {role.formula}. baseline: {role.baseline}. The role is given "
+                f"{least}above its baseline and over {fewest} rows or more; in brackets it is not."
+            )
+        elif roles and scores:
+            said += [SCORED_ROLES, "In brackets is the role that a head comes nearest to."]
+        elif roles:
+            said.append(
+                "A head has a role whose score is above the role's threshold (see attn terms) and the baseline; in "
+                "brackets is the one that it comes nearest to."
+            )
+        said += [OF_WEIGHTS] if scores else []
+        total = len(self.found.heads)
+        if count < total:
+            how = "those with a role first" if self.by == "role" else f"highest {self.by} first"
+            said.append(f"{count} of {total:,} heads, {how}; --all shows every head.")
+        return " ".join(said)
+
+    def _relations(self, screen: Screen) -> list[RenderableType]:
+        """The best head for each relation, both ways."""
+        if not self.found.relations:
+            return []
+        found = best(self.found.relations)
+        relations = list(dict.fromkeys(relation for relation, _ in found))
+        counts = [float(max(found[one, way].count for way in WAYS if (one, way) in found)) for one in relations]
+        columns = [
+            names("relation", relations, screen),
+            figures("count", counts, form=".0f", faint=0.0),
+        ]
+        for way in WAYS:
+            scores = [found.get((one, way)) for one in relations]
+            columns.append(
+                _finders(_plain("word → head" if way == "to head" else "head → word", screen), scores, screen)
+            )
+            columns.append(figures("right", [None if score is None else score.accuracy for score in scores], faint=0.0))
+        bases = [next(found[one, way] for way in WAYS if (one, way) in found) for one in relations]
+        columns.append(figures("offset", [score.baseline for score in bases], faint=0.0))
+        columns.append(Column("", [[(f"({signed(score.offset)})", DIM)] for score in bases], right=False, rank=1))
+        return [table(columns, screen, caption=self._about_relations())]
+
+    def _about_relations(self) -> str:
+        return (
+            "The head that is right most often for each relation: of all other words, the word gives most weight to "
+            "its grammatical head, or is given most by it. offset: how often the best fixed offset is right. * beats "
+            "it by three standard errors."
+        )
+
+
+def _number(value: float | None) -> np.float32 | None:
+    return None if value is None or not math.isfinite(value) else np.float32(value)
+
+
+def _score(score: RoleScore) -> Document:
+    return {
+        "role": score.role.name,
+        "detail": score.detail,
+        "score": _number(score.score),
+        "baseline": _number(score.baseline),
+        "margin": _number(score.margin),
+        "rows": score.rows,
+        "share": _number(score.share),
+        "rest": _number(score.rest),
+        "given": score.given,
+    }
+
+
+def _cells(score: RoleScore) -> tuple[Cell, ...]:
+    known = score.rows > 0
+    return (score.score if known else None, score.baseline if known else None, score.rows, int(score.given))
+
+
+def _roles(scores: Sequence[RoleScore | None], screen: Screen) -> Column:
+    """What each head is; in brackets where the role is not given."""
+    dash = "–" if screen.unicode else "-"
+    cells: list[list[Part]] = []
+    for score in scores:
+        if score is None:
+            cells.append([(dash, DIM)])
+        else:
+            called = score.role.short if screen.width < NARROW and not score.detail else score.name
+            name = _plain(called, screen)
+            cells.append([(name, BOLD) if score.given else (f"({name})", DIM)])
+    return Column("role", cells, right=False)
+
+
+def _others(heads: Sequence[HeadFigures], screen: Screen) -> Column:
+    """The roles that a head has besides its first."""
+    cells: list[list[Part]] = [
+        [(", ".join(f"{_plain(score.name, screen)} {score.score:.2f}" for score in one.roles[1:3]), PLAIN)]
+        for one in heads
+    ]
+    return Column("also", cells, right=False, rank=6)
+
+
+def _offsets(heads: Sequence[HeadFigures], screen: Screen) -> Column:
+    """The most frequent offset of each head's strongest key, and how often it is that."""
+    cells: list[list[Part]] = []
+    for one in heads:
+        score = one.score("offset")
+        if score is None or not score.rows:
+            cells.append([("–" if screen.unicode else "-", DIM)])
+            continue
+        cells.append([(f"{_plain(score.detail, screen):>3} {score.score:4.0%}", PLAIN if score.given else DIM)])
+    return Column("offset", cells, right=False, rank=4)
+
+
+def _finders(title: str, scores: Sequence[RelationScore | None], screen: Screen) -> Column:
+    """The head that is best in one way."""
+    cells: list[list[Part]] = [
+        [("–" if screen.unicode else "-", DIM)]
+        if score is None
+        else [
+            (
+                f"{name_head(score.layer, score.head)}{'*' if score.role.given else ' '}",
+                BOLD if score.role.given else DIM,
+            )
+        ]
+        for score in scores
+    ]
+    return Column(title, cells)
+
+
+def _plain(text: str, screen: Screen) -> str:
+    return text if screen.unicode else text.replace("→", ">").replace("←", "<")

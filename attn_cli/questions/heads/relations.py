@@ -1,0 +1,163 @@
+"""Which head finds a word's grammatical head, as in Clark et al. 2019, "What Does BERT Look At?", section 4.2.
+
+A head *finds* the head of a word in one of two ways: the word gives most of its weight to it (`to head`), or it is the
+one that gives the word most weight (`from head`). Special tokens and the word itself are left out. What it must beat is
+the best fixed offset: always naming the word that stands equally far away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from attn_cli.data.selection import Kind
+from attn_cli.data.shapes import Float, Int
+from attn_cli.data.stream import Block
+from attn_cli.questions.heads.roles import ERRORS, FEWEST_CASES, RELATION
+from attn_cli.questions.heads.scores import RoleScore
+
+__all__ = ["WAYS", "CollectRelations", "Link", "RelationScore", "Way", "best", "margin"]
+
+Way = Literal["to head", "from head"]
+WAYS: tuple[Way, ...] = ("to head", "from head")
+
+
+def margin(share: float, count: int) -> float:
+    """By how much a share of so many cases must beat its baseline."""
+    return ERRORS * math.sqrt(max(share * (1 - share), 1 / max(count, 1)) / max(count, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One word depends on another, both as indices into the units of a text."""
+
+    dependent: int
+    head: int
+    relation: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelationScore:
+    """How well one head finds the heads of one relation."""
+
+    relation: str
+    way: Way
+    layer: int
+    head: int
+    count: int
+    """How often the relation occurs where the one word can see the other."""
+    accuracy: float
+    offset: int
+    """The best fixed offset, from the dependent to its head."""
+    baseline: float
+    """How often that is right."""
+
+    @property
+    def role(self) -> RoleScore:
+        """The same as a score in a role."""
+        return RoleScore(
+            RELATION,
+            score=self.accuracy,
+            baseline=self.baseline,
+            rows=self.count,
+            detail=f"{self.relation} → head" if self.way == "to head" else f"head → {self.relation}",
+            fewest=FEWEST_CASES,
+            margin=margin(self.accuracy, self.count),
+        )
+
+
+class _Layer:
+    def __init__(self, heads: tuple[int, ...]) -> None:
+        self.heads = heads
+        self.right: dict[tuple[str, Way], Int[np.ndarray, "head"]] = {}
+        self.offsets: dict[tuple[str, Way], Counter[int]] = {}
+
+
+class CollectRelations:
+    """A collector of `RelationScore`, over one text after another.
+
+    Each text's maps are kept until its last row has come, and then reduced to counts.
+    """
+
+    def __init__(self) -> None:
+        self._layers: dict[tuple[Kind, int], _Layer] = {}
+        self._links: Sequence[Link] = ()
+        self._words = 0
+        self._maps: dict[tuple[Kind, int], tuple[Float[np.ndarray, "head query key"], Int[np.ndarray, "query 2"]]] = {}
+
+    def turn(self, words: int, links: Sequence[Link]) -> None:
+        """Turn to the next text: blocks come in words, without special tokens (see `Regroup`).
+
+        Args:
+            words: how many there are.
+            links: the relations between them.
+        """
+        self.end()
+        self._words, self._links = words, links
+
+    def __call__(self, block: Block) -> None:
+        place = block.kind, block.layer
+        self._layers.setdefault(place, _Layer(block.heads))
+        if place not in self._maps:
+            self._maps[place] = (
+                np.zeros((len(block.heads), self._words, self._words), np.float32),
+                np.zeros((self._words, 2), np.intp),
+            )
+        weights, visible = self._maps[place]
+        rows = slice(block.start, block.start + block.visible.shape[0])
+        weights[:, rows, : block.weights.shape[2]] = block.weights
+        visible[rows] = block.visible
+
+    def end(self) -> None:
+        """Count what the last text showed."""
+        for place, (weights, visible) in self._maps.items():
+            self._count(self._layers[place], weights, visible)
+        self._maps.clear()
+
+    def _count(
+        self, layer: _Layer, weights: Float[np.ndarray, "head query key"], visible: Int[np.ndarray, "query 2"]
+    ) -> None:
+        diagonal = np.arange(self._words)
+        weights[:, diagonal, diagonal] = -1
+        found = {"to head": weights.argmax(axis=2), "from head": weights.argmax(axis=1)}
+        for link in self._links:
+            for way in WAYS:
+                query, key = (link.dependent, link.head) if way == "to head" else (link.head, link.dependent)
+                if query == key or not visible[query, 0] <= key < visible[query, 1]:
+                    continue
+                place = link.relation, way
+                right = found[way][:, link.dependent] == link.head
+                layer.right[place] = layer.right.get(place, np.zeros(len(layer.heads), np.intp)) + right
+                layer.offsets.setdefault(place, Counter())[link.head - link.dependent] += 1
+
+    def result(self) -> tuple[RelationScore, ...]:
+        """Each relation, way and head."""
+        self.end()
+        scores = []
+        for (_, number), layer in self._layers.items():
+            for (relation, way), right in layer.right.items():
+                offsets = layer.offsets[relation, way]
+                count = sum(offsets.values())
+                offset = min(offsets, key=lambda one: (-offsets[one], abs(one), one))
+                scores += [
+                    RelationScore(
+                        relation, way, number, head, count, int(correct) / count, offset, offsets[offset] / count
+                    )
+                    for head, correct in zip(layer.heads, right.tolist(), strict=True)
+                ]
+        return tuple(scores)
+
+
+def best(scores: Sequence[RelationScore]) -> Mapping[tuple[str, Way], RelationScore]:
+    """The best head for each relation and way, the most frequent relations first."""
+    found: dict[tuple[str, Way], RelationScore] = {}
+    for score in scores:
+        place = score.relation, score.way
+        if place not in found or score.accuracy > found[place].accuracy:
+            found[place] = score
+    return dict(sorted(found.items(), key=lambda item: (-item[1].count, item[0])))

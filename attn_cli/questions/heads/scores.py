@@ -1,0 +1,352 @@
+"""What heads are for: how much of their weight goes where a role says that it should, and what an even row would give.
+
+A role names, for each query, the keys that a head of that role looks at. Sums are all that is kept, so one text and a
+million take the same memory.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from attn_cli.data.selection import Kind
+from attn_cli.data.shapes import Float, Int
+from attn_cli.data.stream import Block
+from attn_cli.data.text import Units
+from attn_cli.measure.derived import centred
+from attn_cli.questions.heads.roles import FEWEST, NATS, OFFSET, ROLES, Role
+
+__all__ = ["CollectRoles", "Pairs", "RoleScore", "signed"]
+
+
+Pairs = tuple[Int[np.ndarray, "pair"], Int[np.ndarray, "pair"]]
+"""Queries (rising) and keys, as indices into the units shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleScore:
+    """How well one head fits one role."""
+
+    role: Role
+    score: float
+    """See `Role.formula`; not-a-number where no row has such a key."""
+    baseline: float
+    """What `Role.baseline` says, over the same rows."""
+    rows: int
+    """How many rows have such a key (and can see another)."""
+    share: float | None = None
+    """The same weight, of the weight of all rows, those without such a key too."""
+    rest: float | None = None
+    """The same weight, of what the rows leave for other keys than the first and their own; such keys do not count
+    either. None where the role is about one of those."""
+    detail: str = ""
+    """Which offset, which relation."""
+    fewest: int = FEWEST
+    """Rows that it must be seen in."""
+    margin: float = 0.0
+    """By how much it must beat its baseline."""
+
+    @property
+    def given(self) -> bool:
+        """Whether the head has this role."""
+        beats = self.score > self.baseline + self.margin
+        return beats and self.rows >= self.fewest and self.score >= self.role.threshold
+
+    @property
+    def name(self) -> str:
+        """As it is called: `previous`, `offset -2`, `nsubj → head`."""
+        return f"offset {self.detail}" if self.role is OFFSET else self.detail or self.role.name
+
+
+def _one_each(queries: Sequence[int], keys: Sequence[int]) -> Pairs:
+    return np.asarray(queries, np.intp), np.asarray(keys, np.intp)
+
+
+def _shifted(by: int) -> Callable[[Units, Units, bool], Pairs]:
+    def pairs(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+        rows = np.arange(max(-by, 0), len(queries) - max(by, 0))
+        return rows, rows + by
+
+    return pairs
+
+
+def _first(queries: Units, keys: Units, _cross: bool) -> Pairs:
+    rows = np.arange(len(queries) if keys.shows_first else 0)
+    return rows, np.zeros_like(rows)
+
+
+def _separators(queries: Units, keys: Units, _cross: bool) -> Pairs:
+    first = int(keys.shows_first)
+    columns = [
+        index
+        for index in range(first, len(keys))
+        if keys.special[index] or all(unicodedata.category(letter)[0] == "P" for letter in keys.labels[index].strip())
+    ]
+    return np.repeat(np.arange(len(queries)), len(columns)), np.tile(np.asarray(columns, np.intp), len(queries))
+
+
+def _same(queries: Units, keys: Units, cross: bool) -> Pairs:
+    places: dict[str, list[int]] = {}
+    for index, word in enumerate(keys.read_as):
+        if word is not None:
+            places.setdefault(word, []).append(index)
+    found = [
+        (row, column)
+        for row, word in enumerate(queries.read_as)
+        if word is not None
+        for column in places.get(word, ())
+        if cross or row != column
+    ]
+    return _one_each([row for row, _ in found], [column for _, column in found])
+
+
+def _previous_occurrences(units: Units) -> list[tuple[int, int]]:
+    """Each word that stood before, with the place where it stood last."""
+    last: dict[str, int] = {}
+    found = []
+    for index, word in enumerate(units.read_as):
+        if word is None:
+            continue
+        if word in last:
+            found.append((index, last[word]))
+        last[word] = index
+    return found
+
+
+def _occurrence(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+    found = _previous_occurrences(queries)
+    return _one_each([row for row, _ in found], [column for _, column in found])
+
+
+def _induction(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+    found = [(row, column + 1) for row, column in _previous_occurrences(queries) if column + 1 < row]
+    return _one_each([row for row, _ in found], [column for _, column in found])
+
+
+PAIRS: Mapping[str, Callable[[Units, Units, bool], Pairs]] = {
+    "previous": _shifted(-1),
+    "next": _shifted(1),
+    "self": _shifted(0),
+    "first": _first,
+    "separator": _separators,
+    "same word": _same,
+    "previous occurrence": _occurrence,
+    "induction": _induction,
+}
+"""Where a head of each role looks, given the units along the rows, along the columns, and whether this is
+cross-attention."""
+
+
+class _Slice:
+    """Where the roles of one text look, in one run of rows that see certain keys."""
+
+    def __init__(self, block: Block, roles: Mapping[int, Pairs]) -> None:
+        self.visible = visible = block.visible
+        self.positions = positions = block.positions
+        start, keys = block.start, block.weights.shape[2]
+        counts = visible[:, 1] - visible[:, 0]
+        self.telling = np.flatnonzero(counts >= 2)
+        self.counts = counts[self.telling]
+        telling = counts >= 2
+        flat, kept, rows, self.present = [], [], [], []
+        self.starts, self.row_starts, self.row_counts, self.pair_counts, self.even = [], [], [], [], []
+        pairs_so_far = rows_so_far = 0
+        for number, (queries, columns) in roles.items():
+            inside = slice(*np.searchsorted(queries, (start, start + len(visible))))
+            row, column = queries[inside] - start, columns[inside]
+            seen = (column >= visible[row, 0]) & (column < visible[row, 1]) & telling[row]
+            row, column = row[seen], column[seen]
+            if not len(row):
+                continue
+            own = np.unique(row)
+            self.present.append(number)
+            self.starts.append(pairs_so_far)
+            self.row_starts.append(rows_so_far)
+            self.row_counts.append(len(own))
+            self.pair_counts.append(len(row))
+            self.even.append(float((1 / counts[row]).sum()))
+            flat.append(row * keys + column)
+            kept.append((column != 0) & (column != positions[row]))
+            rows.append(own)
+            pairs_so_far += len(row)
+            rows_so_far += len(own)
+        self.flat = np.concatenate(flat) if flat else np.zeros(0, np.intp)
+        self.kept = np.concatenate(kept).astype(np.float32) if kept else np.zeros(0, np.float32)
+        self.rows = np.concatenate(rows) if rows else np.zeros(0, np.intp)
+
+
+class _Sums:
+    """What was seen of one layer."""
+
+    def __init__(self, heads: tuple[int, ...], roles: int) -> None:
+        self.heads = heads
+        self.all_rows = 0
+        self.rows: Int[np.ndarray, "role"] = np.zeros(roles, np.intp)
+        self.pairs: Int[np.ndarray, "role"] = np.zeros(roles, np.intp)
+        """Queries and keys of the role together."""
+        self.even: Float[np.ndarray, "role"] = np.zeros(roles)
+        self.weight: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
+        self.kept: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
+        """Weight on keys of the role other than the first and the query's own."""
+        self.left: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
+        """Weight on any keys other than those two, in the same rows."""
+        self.telling = 0
+        self.chance = 0.0
+        self.reach = 0
+        self.offsets: Int[np.ndarray, "head offset"] = np.zeros((len(heads), 1), np.intp)
+        """How often the strongest key stands at each offset from -reach to reach."""
+
+    def widen(self, reach: int) -> None:
+        if reach > self.reach:
+            more = reach - self.reach
+            self.offsets = np.pad(self.offsets, ((0, 0), (more, more)))
+            self.reach = reach
+
+
+class CollectRoles:
+    """A collector of the scores of every head that passes, over as many texts as are given, one after another.
+
+    Args:
+        roles: which roles to look for.
+        scores: of scores less the mean of their row's (`centred`), in the place of weights; an even row gives 0.
+    """
+
+    def __init__(self, roles: Sequence[Role] = ROLES, *, scores: bool = False) -> None:
+        self.roles = tuple(role.by_scores() for role in roles) if scores else tuple(roles)
+        self._scores = scores
+        self._sums: dict[tuple[Kind, int], _Sums] = {}
+        self._pairs: dict[int, Pairs] = {}
+        self._slices: dict[tuple[int, int], _Slice] = {}
+
+    def turn(self, sides: Sequence[tuple[Units, Units]], kind: Kind) -> None:
+        """Turn to the next text or texts: the blocks that come are in these units.
+
+        Args:
+            sides: the units along the rows and along the columns of each text.
+            kind: which attention.
+        """
+        crosses = kind == "cross"
+        firsts = np.cumsum([0, *(len(queries) for queries, _ in sides[:-1])])
+        self._pairs = {}
+        for number, role in enumerate(self.roles):
+            if role.crosses or not crosses:
+                found = [PAIRS[role.name](queries, keys, crosses) for queries, keys in sides]
+                rows = [queries + first for first, (queries, _) in zip(firsts, found, strict=True)]
+                self._pairs[number] = np.concatenate(rows), np.concatenate([keys for _, keys in found])
+        self._slices.clear()
+
+    def __call__(self, block: Block) -> None:
+        heads, rows, keys = block.weights.shape
+        sums = self._sums.setdefault((block.kind, block.layer), _Sums(block.heads, len(self.roles)))
+        part = self._slice(block)
+        sums.all_rows += int((block.visible[:, 1] > block.visible[:, 0]).sum())
+        if part.present:
+            flat = (centred(block) if self._scores else block.weights).reshape(heads, rows * keys)
+            values = flat[:, part.flat]
+            sums.weight[part.present] += _added(values, part.starts)
+            sums.pairs[part.present] += part.pair_counts
+            sums.kept[part.present] += _added(values * part.kept, part.starts)
+            sums.left[part.present] += _added(self._others(block, part)[:, part.rows], part.row_starts)
+            sums.rows[part.present] += part.row_counts
+            sums.even[part.present] += part.even
+        if block.kind != "cross" and len(part.telling):
+            self._add_offsets(sums, block, part)
+
+    def _slice(self, block: Block) -> _Slice:
+        """Layers mostly see the same keys, so what is found for one is kept for the next."""
+        place = block.start, block.weights.shape[2]
+        known = self._slices.get(place)
+        if known is None or not np.array_equal(known.visible, block.visible):
+            known = self._slices[place] = _Slice(block, self._pairs)
+        return known
+
+    @staticmethod
+    def _others(block: Block, part: _Slice) -> Float[np.ndarray, "head query"]:
+        """Weight of each row on other keys than the first and its own."""
+        weights = block.weights
+        rest = weights @ np.ones(weights.shape[2], weights.dtype)
+        if weights.shape[2]:
+            rest = rest - weights[:, :, 0]
+        if block.kind != "cross":
+            rows = np.flatnonzero((part.positions > 0) & (part.positions < weights.shape[2]))
+            rest[:, rows] -= weights[:, rows, part.positions[rows]]
+        others: Float[np.ndarray, "head query"] = np.maximum(rest, 0)
+        return others
+
+    @staticmethod
+    def _add_offsets(sums: _Sums, block: Block, part: _Slice) -> None:
+        strongest = block.weights.argmax(axis=2)[:, part.telling] - part.positions[part.telling]
+        sums.telling += len(part.telling)
+        sums.chance += float((1 / part.counts).sum())
+        sums.widen(int(np.abs(strongest).max()))
+        size = sums.offsets.shape[1]
+        place = strongest + sums.reach + np.arange(len(sums.heads))[:, None] * size
+        sums.offsets += np.bincount(place.ravel(), minlength=sums.offsets.size).reshape(sums.offsets.shape)
+
+    def shown(self, kind: Kind) -> tuple[Role, ...]:
+        """The roles that attention of this kind can have."""
+        return tuple(role for role in (*self.roles, OFFSET) if role.crosses or kind != "cross")
+
+    @property
+    def result(self) -> dict[tuple[Kind, int, int], tuple[RoleScore, ...]]:
+        """Each head's scores, by kind, layer and head as they came: the roles in their order, then its offset."""
+        found = {}
+        for (kind, layer), sums in self._sums.items():
+            for index, head in enumerate(sums.heads):
+                scores = [
+                    self._score(role, sums, number, index)
+                    for number, role in enumerate(self.roles)
+                    if role.crosses or kind != "cross"
+                ]
+                if kind != "cross":
+                    scores.append(_offset(sums, index))
+                found[kind, layer, head] = tuple(scores)
+        return found
+
+    def _score(self, role: Role, sums: _Sums, number: int, index: int) -> RoleScore:
+        weight, rows = float(sums.weight[number, index]), int(sums.rows[number])
+        if self._scores:
+            mean = _over(weight, int(sums.pairs[number]))
+            return RoleScore(role, score=mean, baseline=0.0 if rows else mean, rows=rows, margin=NATS)
+        left = float(sums.left[number, index])
+        beside = role.name not in {"self", "s", "first"} and left > 0
+        return RoleScore(
+            role,
+            score=_over(weight, rows),
+            baseline=_over(float(sums.even[number]), rows),
+            rows=rows,
+            share=_over(weight, sums.all_rows),
+            rest=float(sums.kept[number, index]) / left if beside else None,
+        )
+
+
+def _offset(sums: _Sums, index: int) -> RoleScore:
+    """The most frequent offset of the strongest key; of equals the nearest, then the one before."""
+    counts = sums.offsets[index]
+    offsets = np.arange(-sums.reach, sums.reach + 1)
+    best = max(range(len(counts)), key=lambda place: (counts[place], -abs(offsets[place]), -offsets[place]))
+    return RoleScore(
+        OFFSET,
+        score=_over(float(counts[best]), sums.telling),
+        baseline=_over(sums.chance, sums.telling),
+        rows=sums.telling,
+        detail=signed(int(offsets[best])) if sums.telling else "",
+    )
+
+
+def _added(values: Float[np.ndarray, "head pair"], starts: Sequence[int]) -> Float[np.ndarray, "role head"]:
+    """Of each role's pairs, given where they begin."""
+    total: Float[np.ndarray, "role head"] = np.add.reduceat(values, starts, axis=1, dtype=np.float64).T
+    return total
+
+
+def signed(offset: int) -> str:
+    """`-2`, `+1`, `0`."""
+    return f"{offset:+d}" if offset else "0"
+
+
+def _over(part: float, whole: int) -> float:
+    return part / whole if whole else float("nan")

@@ -1,0 +1,209 @@
+"""Sentences with grammatical relations, read from a treebank in CoNLL-U as they come.
+
+The format: https://universaldependencies.org/format.html. The text is put together from the words and `SpaceAfter=No`,
+so that each word's place in it is known.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.stream import Companion, Eat, Report, Request, Source, Together
+from attn_cli.data.text import Tokens, Units, at_cells
+from attn_cli.errors import InputError
+from attn_cli.system.encoding import decode_text
+
+__all__ = ["Relation", "Tree", "TreeSource", "read_trees"]
+
+REMEDY = "Give a treebank in CoNLL-U, with heads and relations"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One word depends on another."""
+
+    dependent: int
+    """Which word, counted from 0."""
+    head: int
+    name: str
+    """Without its subtype: `nsubj` of `nsubj:pass`."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One sentence."""
+
+    text: str
+    where: str
+    """`sentence 3 of dev.conllu`."""
+    cells: tuple[tuple[int, int], ...]
+    """First character of each word, and one past its last; words that are written together as one may share theirs."""
+    relations: tuple[Relation, ...]
+    """Those of the root and of punctuation left out."""
+    punctuation: int = 0
+    """Words whose relation is left out because they are punctuation."""
+    multiword: int = 0
+    """Tokens that are written as one and stand for several words (`2-3 didn't`)."""
+    empty: int = 0
+    """Nodes that are not written (`6.1`), and are left out."""
+
+
+@dataclass(frozen=True)
+class TreeSource:
+    """A sentence given to a model, with the treebank's words in the place of its own: a `Source`."""
+
+    inner: Source
+    tree: Tree
+    source: Tokens
+    target: Tokens | None = None
+
+    @classmethod
+    def of(cls, source: Source, tree: Tree) -> TreeSource:
+        """A sentence that has been given to a model."""
+        return cls(source, tree, at_cells(source.source, list(dict.fromkeys(tree.cells))))
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model's shape and name."""
+        return self.inner.model
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """Run the model."""
+        return self.inner.stream(request, eat)
+
+    def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
+        """Run these side by side, where their model can; see `blocks.Companion`."""
+        inner = [[source.inner if isinstance(source, TreeSource) else source for source in group] for group in groups]
+        if isinstance(self.inner, Companion):
+            yield from self.inner.run_groups(inner, request)
+        else:
+            yield from repeat(None, len(groups))
+
+    def units(self) -> Units:
+        """The treebank's words, without special tokens; words that share a piece are one."""
+        return Units.of(self.source, special=False)
+
+    def unit_of(self, units: Units) -> list[int | None]:
+        """Index of each of the tree's words among these units; None where the text was cut before it."""
+        places = [units.token_positions(index)[0] for index in range(len(units))]
+        starts = [self.source.words[self.source.tokens[place].word or 0].start for place in places]
+        ends = [self.source.words[self.source.tokens[place].word or 0].end for place in places]
+        found: list[int | None] = []
+        for start, _ in self.tree.cells:
+            index = bisect_right(starts, start) - 1
+            found.append(index if index >= 0 and start < ends[index] else None)
+        return found
+
+
+def read_trees(path: Path, left_out: Callable[[InputError], None] | None = None) -> Iterator[Tree]:
+    """The sentences of a treebank.
+
+    Args:
+        path: the file.
+        left_out: told of each sentence that cannot be used, which is then left out; by default it is an error.
+
+    Raises:
+        InputError: it cannot be read, or is not CoNLL-U with heads and relations.
+    """
+    from conllu import parse  # imported late: only a treebank needs it
+    from conllu.exceptions import ParseException
+
+    number = 0
+    for number, (line, block) in enumerate(_blocks(path), start=1):
+        where = f"sentence {number} of {path} (line {line})"
+        try:
+            try:
+                parsed = parse(block)
+            except ParseException as error:
+                raise InputError(f"{where} is not CoNLL-U: {str(error).splitlines()[0].rstrip('.')}", REMEDY) from error
+            tree = _tree(parsed[0] if parsed else (), where)
+        except InputError as unusable:
+            if left_out is None:
+                raise
+            left_out(unusable)
+            continue
+        yield tree
+    if not number:
+        raise InputError(f"There are no sentences in {path}", REMEDY)
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, str]]:
+    """What stands between blank lines, comments alone left out, with the number of its first line."""
+    block: list[str] = []
+    begun = 1
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                text = decode_text(line, f"line {number} of {path}").removeprefix("\ufeff")
+                if text.strip():
+                    begun = begun if block else number
+                    block.append(text)
+                    continue
+                if any(not kept.startswith("#") for kept in block):
+                    yield begun, "".join(block)
+                block = []
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", REMEDY) from error
+    if any(not kept.startswith("#") for kept in block):
+        yield begun, "".join(block)
+
+
+def _tree(sentence: Any, where: str) -> Tree:
+    text, cells, numbers = "", [], {}
+    words: list[Any] = []
+    joined: tuple[int, int, int] | None = None  # the last word of a run that is written as one, and where that stands
+    for token in sentence:
+        number, form = token["id"], str(token["form"])
+        if isinstance(number, tuple):
+            if number[1] == "-":
+                together = "".join(str(word["form"]) for word in sentence if _within(word["id"], number))
+                start = len(text)
+                text += form + _space(token)
+                joined = (number[2], start, start + len(form)) if together != form else (number[2], start, start)
+            continue
+        numbers[number] = len(words)
+        words.append(token)
+        if joined is not None and number <= joined[0]:
+            last, start, end = joined
+            if end > start:
+                cells.append((start, end))
+            else:
+                cells.append((start, start + len(form)))
+                joined = (last, start + len(form), start + len(form))
+            continue
+        cells.append((len(text), len(text) + len(form)))
+        text += form + _space(token)
+    if not words or any(word.get("head") is None or word.get("deprel") is None for word in words):
+        raise InputError(f"{where} has words without a head and a relation", REMEDY)
+    relations = []
+    names = [str(word["deprel"]).partition(":")[0] for word in words]
+    for index, (word, name) in enumerate(zip(words, names, strict=True)):
+        if word["head"] and name not in {"root", "punct"}:
+            if word["head"] not in numbers:
+                raise InputError(f"{where}: word {word['id']} has the head {word['head']}, which is not there", REMEDY)
+            relations.append(Relation(index, numbers[word["head"]], name))
+    runs = [token["id"][1] for token in sentence if isinstance(token["id"], tuple)]
+    return Tree(
+        text.rstrip(),
+        where,
+        tuple(cells),
+        tuple(relations),
+        punctuation=names.count("punct"),
+        multiword=runs.count("-"),
+        empty=runs.count("."),
+    )
+
+
+def _within(number: object, run: tuple[int, str, int]) -> bool:
+    return isinstance(number, int) and run[0] <= number <= run[2]
+
+
+def _space(token: Any) -> str:
+    misc = token.get("misc")
+    return "" if misc and misc.get("SpaceAfter") == "No" else " "

@@ -1,0 +1,1 @@
+"""Where each head looks in one text."""

@@ -1,0 +1,68 @@
+"""`attn inspect`: from a sentence to tables and heatmaps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attn_cli.cli.inputs import given
+from attn_cli.cli.options import (
+    DisplayOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    TextOptions,
+    grouped,
+    text_option,
+)
+from attn_cli.data.selection import Selection, check_syntax
+
+if TYPE_CHECKING:
+    from attn_cli.data.stream import Source
+    from attn_cli.questions.inspect.measure import Seen
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 10
+HELP = """Show what a model attends to in a text.
+
+Without a selection: a line about each head and the mean of the last layer. With one --layer and one --head: that head's
+whole map. With --query: where a word looks in each head. With --grid: every head at once.
+"""
+EPILOG = """\b
+Examples:
+  attn inspect "The cat sat on the mat"
+  attn inspect "The cat sat on the mat" --query cat
+  attn inspect "The cat sat on the mat" --model FOLDER --head 2.5
+  cat sentences.txt | attn inspect --model FOLDER --json > maps.jsonl
+"""
+
+
+@grouped
+def run(
+    *,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
+    ] = None,
+    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
+    reading: TextOptions,
+    choice: SelectionOptions,
+    display: DisplayOptions,
+    output: OutputOptions,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    selection = choice.over(Selection())
+    check_syntax(selection)
+    texts = given(text, reading, model, pair=pair, records=False)
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.questions.inspect.measure import look
+
+    out = Output(display, output)
+
+    def seen(source: Source, _: Selection) -> Seen:
+        return look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
+
+    out.write(texts.each(out, seen))

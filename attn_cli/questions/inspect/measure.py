@@ -1,0 +1,186 @@
+"""One look at one text: run once, and take from the stream what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Group
+
+from attn_cli.data.plan import Plan, make_plan
+from attn_cli.data.record import Record
+from attn_cli.data.regroup import Regroup
+from attn_cli.data.selection import Rows, Selection
+from attn_cli.data.stream import Block, Source
+from attn_cli.data.text import Units
+from attn_cli.draw.page import html_fragment
+from attn_cli.draw.screen import Screen
+from attn_cli.io.csv import CsvTable, weight_columns, weight_rows
+from attn_cli.io.document import Document
+from attn_cli.io.npz import to_npz
+from attn_cli.io.records import to_json
+from attn_cli.measure.derived import measured
+from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
+from attn_cli.measure.summary import HeadSummary
+from attn_cli.questions.inspect.views import View, make_view
+from attn_cli.system.memory import require
+
+__all__ = ["Seen", "head_rows", "look", "notebook_html"]
+
+NOTEBOOK_WIDTH = 100
+"""Columns; what a notebook's cell shows without scrolling."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One sentence, looked at."""
+
+    view: View
+    record: Record
+    """Without maps, unless they were asked for."""
+
+    @property
+    def title(self) -> str:
+        """The text."""
+        return self.record.source.text
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Of the record."""
+        return self.record.notes
+
+    def draw(self, screen: Screen) -> Group:
+        """What was asked for, as a drawing."""
+        return self.view.draw(screen, self.record)
+
+    def data(self, suffix: str = ".json") -> bytes:
+        """The record, as a line of JSON or as `.npz`."""
+        return to_npz(self.record, self.rows()) if suffix == ".npz" else to_json(self.record, self.rows())
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table of weights."""
+        return weight_columns(rows=self._step, scores=self.view.plan.selection.scores)
+
+    def add_rows(self, table: CsvTable, sentence: int) -> None:
+        """Write a row for each query and key.
+
+        Args:
+            table: where.
+            sentence: how many others came before.
+        """
+        plan = self.view.plan
+        collector = weight_rows(
+            table,
+            plan.queries,
+            plan.keys,
+            sentence=sentence,
+            only=plan.chosen,
+            rows=self._step,
+            scores=plan.selection.scores,
+        )
+        self.record.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
+
+    @property
+    def _step(self) -> Rows | None:
+        return self.view.plan.rows if self.view.plan.kind == "cross" else None
+
+    def rows(self) -> list[Document]:
+        """What was found out about each head, as it goes into a document."""
+        return head_rows(self.view.summaries(), self.view.plan.queries, self.view.plan.keys)
+
+
+def look(
+    source: Source,
+    selection: Selection,
+    *,
+    keep: bool,
+    verify: bool = False,
+    screens: Sequence[Screen] | None = None,
+) -> Seen:
+    """Run once, and take from the stream what is needed.
+
+    Args:
+        source: a text given to a model, or a record of one.
+        selection: what to look at.
+        keep: also keep the maps.
+        verify: also run the model without attn, and compare.
+        screens: all that it will be drawn on, so that of a long text no more is kept than they can show; None for any.
+
+    Raises:
+        SelectionError: something selected is not there.
+        MemoryLimitError: the answer would not fit in memory.
+        ModelError: the model could not be run.
+        ExactnessError: what it gave are not attention weights.
+    """
+    source = measured(source, selection)
+    plan = make_plan(source, selection)
+    view = make_view(plan, screens)
+    _check_memory(plan, view, keep=keep)
+    kept = KeepMaps(plan.queries.tokens, plan.keys.tokens, plan.positions) if keep else None
+    regroup = Regroup(plan.queries, plan.keys, view.eat)
+
+    def eat(block: Block) -> None:
+        if kept is not None:
+            kept(block)
+        regroup(block)
+
+    report = source.stream(plan.request(verify=verify), eat)
+    maps = () if kept is None else kept.maps(source.model.dtype)
+    return Seen(view, Record.of(source, report, plan.selection, maps))
+
+
+def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
+    whole = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
+    needed = (
+        view.bytes_needed
+        # Text is longer than the numbers it spells: about 13 characters for each 4 bytes, and those 4 bytes.
+        + (5 * whole if keep else 0)
+        + layer_bytes(plan)
+    )
+    require(
+        needed,
+        f"Looking at {plan.head_count} heads of {len(plan.positions):,} × {plan.keys.tokens:,} weights",
+        "Choose fewer with --layer, --head or --query"
+        + (", or leave out --json and --save: what is only looked at is not kept" if keep else ", or cut the text"),
+    )
+
+
+def notebook_html(record: Record) -> str:
+    """A record as a notebook shows it: the view it was made for, as one HTML element."""
+    screen = Screen(width=NOTEBOOK_WIDTH, theme="light")
+    return html_fragment(look(record, record.selection, keep=False, screens=[screen]).draw(screen), screen)
+
+
+def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> list[Document]:
+    """The table of heads, as it goes into a document.
+
+    Args:
+        summaries: one for each head.
+        queries: the units that the links start from.
+        keys: the units that they go to.
+    """
+    return [
+        {
+            "kind": summary.kind,
+            "layer": summary.layer,
+            "head": summary.head,
+            # The figures are means of float32: more digits would be noise.
+            **{
+                name: None if (value := getattr(summary, name)) is None else np.float32(value)
+                for name in ("focus", "entropy", "distance", "first", "itself", "previous")
+            },
+            "links": [
+                {
+                    "query": queries.positions[link.query],
+                    "query_text": queries.labels[link.query],
+                    "key": keys.positions[link.key],
+                    "key_text": keys.labels[link.key],
+                    "weight": np.float32(link.weight),
+                }
+                for link in summary.links
+            ],
+        }
+        for summary in summaries
+    ]

@@ -1,0 +1,298 @@
+"""Tables of heads, and the line that says which model they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+from rich.console import Group
+from rich.text import Text
+
+from attn_cli.data.selection import Rows, SortKey
+from attn_cli.data.stream import Kind
+from attn_cli.draw.labels import Labels, clipped_name, fit_name, name_width, width
+from attn_cli.draw.legend import when
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, line
+from attn_cli.measure.summary import HeadSummary, Link
+
+__all__ = ["QueryRow", "head_table", "query_table"]
+
+GAP = "  "
+BETWEEN = "   "
+"""What stands between links."""
+LONGEST_LINK = 14
+"""Cells of a label in a link."""
+WIDEST_LINK = 26
+"""Cells of a link that no column may take from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRow:
+    """Where one query looks in one head."""
+
+    layer: int
+    head: int
+    query: int
+    """Index into the query labels."""
+    links: tuple[Link, ...]
+    """Strongest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    short: str
+    value: Callable[[HeadSummary], float | None]
+    share: bool
+    """A share of a row's weight, so that small means little."""
+    rank: int
+    """The higher, the sooner it goes where there is no room."""
+
+
+COLUMNS = (
+    _Column("entropy", "entropy", lambda row: row.entropy, share=False, rank=4),
+    _Column("distance", "dist.", lambda row: row.distance, share=False, rank=1),
+    _Column("first", "first", lambda row: row.first, share=True, rank=0),
+    _Column("itself", "itself", lambda row: row.itself, share=True, rank=3),
+    _Column("previous", "prev.", lambda row: row.previous, share=True, rank=2),
+)
+
+
+def head_table(
+    summaries: Sequence[HeadSummary],
+    query_labels: Labels,
+    key_labels: Labels,
+    screen: Screen,
+    *,
+    sort: SortKey = "layer",
+    apart: bool = True,
+    caption: str = "",
+) -> Group:
+    """One row per head, in the order given: focus, entropy, distance, where its weight goes, its strongest links.
+
+    Columns without a value in any row are left out; where the screen is narrow, some go and a line says which.
+
+    Args:
+        summaries: the heads.
+        query_labels: what the links' queries are called.
+        key_labels: what their keys are called.
+        screen: where.
+        sort: the column they are sorted by.
+        apart: leave a line blank between layers, where they stand in order and have several rows each.
+        caption: a line below.
+    """
+    name = max((len(f"{row.layer}.{row.head}") for row in summaries), default=3)
+    name = max(name, len("head"))
+    columns = [column for column in COLUMNS if any(column.value(row) is not None for row in summaries)]
+    ranks = [
+        _LinkSizes.of([row.links[rank] for row in summaries if len(row.links) > rank], query_labels, key_labels, screen)
+        for rank in range(max((len(row.links) for row in summaries), default=0))
+    ]
+    least = min(ranks[0].width, WIDEST_LINK) if ranks else None
+    columns, hidden, short, bar_cells = _fitting(columns, screen, name, least)
+    left = name + len(GAP) + bar_cells + 1 + 4
+    heads = [column.short if short else column.name for column in columns]
+    sizes = [max(len(head), 4) for head in heads]
+    room = screen.width - left - sum(size + len(GAP) for size in sizes) - len(GAP)
+    links = _fitting_links(ranks, room)
+    titles = [
+        (GAP + head.rjust(size), column.name == sort) for column, head, size in zip(columns, heads, sizes, strict=True)
+    ]
+    if links:
+        titles.append((GAP + ("strongest links" if len(links) > 1 else "strongest link"), sort == "link"))
+    lines = [
+        line(
+            ("head".rjust(name) + GAP, DIM),
+            ("focus".ljust(bar_cells + 5), BOLD if sort == "focus" else DIM),
+            *((title, BOLD if sorted_by else DIM) for title, sorted_by in titles),
+        )
+    ]
+    spaced = apart and _by_layer(summaries)
+    for index, row in enumerate(summaries):
+        if spaced and index and summaries[index - 1].layer != row.layer:
+            lines.append(line())
+        parts: list[Part] = [(f"{row.layer}.{row.head}".rjust(name), BOLD), (GAP, PLAIN)]
+        parts += bar(row.focus, bar_cells, screen, rail=True)
+        parts.append((" " + _figure(row.focus, 4), PLAIN))
+        for column, size in zip(columns, sizes, strict=True):
+            value = column.value(row)
+            faint = column.share and value is not None and value < 0.05
+            parts.append((GAP + _figure(value, size), DIM if faint or value is None else PLAIN))
+        parts.append((GAP, PLAIN))
+        for rank, (link, in_cells) in enumerate(zip(row.links, links, strict=False)):
+            parts.append((BETWEEN if rank else "", PLAIN))
+            parts += in_cells.draw(link, query_labels, key_labels, screen, second=rank > 0)
+        lines.append(line(*parts))
+    if hidden:
+        caption = f"{caption} Too narrow for {', '.join(hidden)}.".strip()
+    return drawing([*lines, *caption_lines(caption, screen)])
+
+
+def _fitting(
+    columns: Sequence[_Column], screen: Screen, name: int, link: int | None
+) -> tuple[list[_Column], list[str], bool, int]:
+    """Columns that fit beside the links, names of those that do not, whether they have short names, cells of a bar."""
+    kept = sorted(columns, key=lambda column: column.rank)
+    room = screen.width - name - len(GAP) - 5 - (0 if link is None else len(GAP) + link)
+    while True:
+        for short, bar_cells in ((False, 12), (False, 8), (True, 8), (True, 6), (True, 4)):
+            figures = sum(max(len(c.short if short else c.name), 4) + len(GAP) for c in kept)
+            if bar_cells + figures <= room:
+                shown = [column for column in columns if column in kept]
+                return shown, [column.name for column in columns if column not in kept], short, bar_cells
+        if not kept:
+            return [], [column.name for column in columns], True, 4
+        kept.pop()
+
+
+def _fitting_links(ranks: Sequence[_LinkSizes], room: int) -> list[_LinkSizes]:
+    """The first links, cut to the room, and as many of the next as fit whole beside them."""
+    fitting = [rank.within(room) for rank in ranks[:1]]
+    used = sum(rank.width for rank in fitting)
+    for rank in ranks[1:]:
+        used += len(BETWEEN) + rank.width
+        if used > room:
+            break
+        fitting.append(rank)
+    return fitting
+
+
+@dataclass(frozen=True, slots=True)
+class _LinkSizes:
+    """Cells of the labels in a column of links, whose arrows stand below each other: `it → trophy 0.58`."""
+
+    query: int
+    key: int
+
+    @classmethod
+    def of(cls, links: Sequence[Link], query_labels: Labels, key_labels: Labels, screen: Screen) -> _LinkSizes:
+        """Sizes that hold every label up to `LONGEST_LINK`."""
+        queries, keys = (
+            min(max(name_width(name, unicode=screen.unicode) for name in names), LONGEST_LINK)
+            for names in (
+                [query_labels.parts(link.query) for link in links],
+                [key_labels.parts(link.key) for link in links],
+            )
+        )
+        return cls(queries, keys)
+
+    @property
+    def width(self) -> int:
+        return self.query + len(" → ") + self.key + len(" 0.00")
+
+    def within(self, room: int) -> _LinkSizes:
+        """The same, its longer label cut to keep to `room` cells."""
+        query, key = self.query, self.key
+        for _ in range(self.width - room):
+            query, key = (query - 1, key) if query > key else (query, key - 1)
+        return _LinkSizes(query, key)
+
+    def draw(self, link: Link, query_labels: Labels, key_labels: Labels, screen: Screen, *, second: bool) -> list[Part]:
+        """A link in exactly these cells."""
+        quiet = DIM if second else PLAIN
+        return [
+            (fit_name(query_labels.parts(link.query), self.query, align="right", unicode=screen.unicode), quiet),
+            (" → " if screen.unicode else " > ", DIM),
+            (fit_name(key_labels.parts(link.key), self.key, unicode=screen.unicode), quiet if second else BOLD),
+            (f" {link.weight:z.2f}", quiet),
+        ]
+
+
+def _figure(value: float | None, size: int) -> str:
+    return ("–" if value is None or not np.isfinite(value) else f"{value:.2f}").rjust(size)
+
+
+def _by_layer(summaries: Sequence[HeadSummary]) -> bool:
+    """Rows stand layer by layer, with enough in each to deserve a blank line between."""
+    runs = [layer for layer, _ in groupby(summaries, key=lambda row: row.layer)]
+    return 1 < len(runs) == len(set(runs)) and len(summaries) >= 3 * len(runs)
+
+
+def query_table(
+    rows: Sequence[QueryRow],
+    query_labels: Labels,
+    key_labels: Labels,
+    screen: Screen,
+    *,
+    kind: Kind = "encoder",
+    step: Rows = "input",
+    measure: Literal["weight", "score"] = "weight",
+    noun: str = "",
+    caption: str = "",
+) -> Group:
+    """Where queries look: one row per head with its strongest keys, a section for each query.
+
+    Args:
+        rows: the heads, those of one query together.
+        query_labels: what the queries are called.
+        key_labels: what the keys are called.
+        screen: where.
+        kind: of the attention.
+        step: in cross-attention, which step a target word's row is.
+        measure: what the links' numbers are; only weights get a bar.
+        noun: what one is called; as the measure by default.
+        caption: a line below.
+    """
+    name = max((len(f"{row.layer}.{row.head}") for row in rows), default=3)
+    links = [link for row in rows for link in row.links]
+    longest = max((name_width(key_labels.parts(link.key), unicode=screen.unicode) for link in links), default=0)
+    digits = max((len(f"{link.weight:z.2f}") for link in links), default=4)
+    most = max((len(row.links) for row in rows), default=1)
+    item = _Item.fitting(longest, digits, most, screen.width - name, bars=measure == "weight")
+    lines: list[Text] = []
+    for query, group in groupby(rows, key=lambda row: row.query):
+        lines += [line()] if lines else []
+        name_of = query_labels.parts(query)
+        style = DIM if query_labels.special[query] else BOLD
+        place = f"  query {query_labels.positions[query]}{f', {when(step)}' if kind == 'cross' else ''}"
+        what = f": its strongest keys by {noun or measure}"
+        what = what if name_width(name_of, unicode=screen.unicode) + len(place + what) <= screen.width else ""
+        text = clipped_name(name_of, screen.width - len(place), unicode=screen.unicode)
+        lines.append(line((text, style), (place + what, DIM)))
+        for row in group:
+            for first in range(0, max(len(row.links), 1), item.per_line):
+                parts: list[Part] = [("" if first else f"{row.layer}.{row.head}", BOLD)]
+                parts.append((" " * (name - width(parts[0][0])), PLAIN))
+                for link in row.links[first : first + item.per_line]:
+                    parts += item.draw(link, key_labels, screen)
+                lines.append(line(*parts))
+    return drawing([*lines, *caption_lines(caption, screen)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """How a key and its number are laid out, in cells."""
+
+    label: int
+    digits: int
+    bar: int
+    per_line: int
+
+    @classmethod
+    def fitting(cls, longest: int, digits: int, most: int, room: int, *, bars: bool) -> _Item:
+        """All on one line if that leaves them readable, else on as many lines as they need."""
+        choices = [(16, 20), (16, 12), (16, 8), (12, 6), (12, 4), (10, 3)] if bars else [(16, 0), (12, 0)]
+        for label, bar_cells in [*choices, (8, 0)]:
+            item = cls(min(longest, label), digits, bar_cells, most)
+            if most * item.width <= room:
+                return item
+        item = cls(min(longest, 12), digits, 0, 1)
+        return replace(item, per_line=max(1, room // item.width))
+
+    @property
+    def width(self) -> int:
+        return len(GAP) + self.label + 1 + self.digits + (self.bar + 1 if self.bar else 0)
+
+    def draw(self, link: Link, key_labels: Labels, screen: Screen) -> list[Part]:
+        """The key, the number, and the bar if there is room for bars."""
+        style = DIM if key_labels.special[link.key] or 0 <= link.weight < 0.05 else PLAIN
+        parts: list[Part] = [
+            (GAP, PLAIN),
+            (fit_name(key_labels.parts(link.key), self.label, unicode=screen.unicode), style),
+            (f" {link.weight:z{self.digits}.2f}", style),
+        ]
+        return [*parts, (" ", PLAIN), *bar(link.weight, self.bar, screen)] if self.bar else parts

@@ -1,0 +1,32 @@
+"""`attn schema`: the JSON Schema of what `--json` prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 120
+HELP = """Print the JSON Schema of what --json prints.
+
+Without a name, of a record, which attn inspect and attn translate print. With the name of another command, of what that
+one finds.
+"""
+EPILOG = """\b
+Examples:
+  attn schema | jq '.properties | keys'
+  attn schema find
+"""
+
+
+NameArgument = Annotated[str, typer.Argument(metavar="[NAME]", help="record (default), or a command, such as find.")]
+
+
+def run(name: NameArgument = "record") -> None:
+    """Print the schema on stdout."""
+    from attn_cli.io.schema import schema
+
+    sys.stdout.buffer.write(schema(name) + b"\n")

@@ -1,0 +1,36 @@
+"""`attn terms`: the words that the tables use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from attn_cli.cli.options import DisplayOptions, OutputOptions, grouped
+from attn_cli.questions.terms.glossary import find_terms
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 110
+HELP = "Explain the words that the tables use, each with its formula and where it is shown."
+EPILOG = """\b
+Examples:
+  attn terms
+  attn terms entropy
+"""
+
+
+@grouped
+def run(
+    *,
+    word: Annotated[str | None, typer.Argument(metavar="[WORD]", help="One term (default: all of them).")] = None,
+    display: DisplayOptions,
+    output: OutputOptions,
+) -> None:
+    """Run the command."""
+    found = find_terms(word)
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.questions.terms.draw import Glossary
+
+    Output(display, output, maps=False).write([Glossary(found)])

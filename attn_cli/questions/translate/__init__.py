@@ -1,0 +1,1 @@
+"""A translation, and which words it was made from."""

@@ -1,0 +1,120 @@
+"""Word links of one translated text: for each target word, the source word that it looks at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from attn_cli.data.model import ModelInfo
+from attn_cli.data.plan import make_plan
+from attn_cli.data.regroup import Regroup
+from attn_cli.data.selection import Rows, Selection
+from attn_cli.data.stream import Eat, Report, Request, Source, query_tokens
+from attn_cli.data.text import Tokens, at_spaces, spaced_words
+from attn_cli.errors import ModelError
+from attn_cli.measure.alignment import AlignmentMap, strongest
+from attn_cli.measure.maps import MeanMap
+
+__all__ = ["Aligned", "WordLink", "align"]
+
+
+@dataclass(frozen=True, slots=True)
+class WordLink:
+    """A pair of words, counted from 0 between spaces, as aligners' tools count them."""
+
+    source: int
+    target: int
+    weight: float
+    """Of all that the target word looks at, the share on the source word."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """One text's links, one for each target word, in the order of those."""
+
+    links: tuple[WordLink, ...]
+    how: str
+    """Whose map they are from, and which step a word's row is."""
+    rows: Rows
+    source_words: int
+    target_words: int
+    notes: tuple[str, ...] = ()
+    """Things a reader must know, one sentence each."""
+
+
+def align(source: Source, selection: Selection) -> Aligned:
+    """Link each target word to the source word with the most weight; special tokens are never linked.
+
+    Args:
+        source: a text and its translation, given to a model.
+        selection: layers, heads and rows; those that align best by default (see `AlignmentMap`).
+
+    Raises:
+        SelectionError: something selected is not there.
+        ModelError: the model has no attention, cannot be run, or its tokenizer does not say where its pieces stand.
+    """
+    if not source.model.stacks:
+        raise ModelError(source.model.without_attention, "Name another model with --model")
+    chosen = Selection(layer=selection.layer, head=selection.head, rows=selection.rows, translation=True)
+    plan = make_plan(_AtSpaces(source), chosen)
+    alignment = AlignmentMap(plan, partial(MeanMap, len(plan.queries), len(plan.keys)))
+    targets = _places(query_tokens(plan.source, "cross", plan.rows))
+    sources = _places(plan.source.source)
+    report = source.stream(plan.request(), Regroup(plan.queries, plan.keys, alignment))
+    words = np.ix_(~np.asarray(plan.queries.special, np.bool_), ~np.asarray(plan.keys.special, np.bool_))
+    weights = alignment.map.values[words]
+    links = (
+        WordLink(one, other, float(weights[row, key]))
+        for row, key in enumerate(strongest(weights).tolist())
+        for one in sources[key]
+        for other in targets[row]
+    )
+    target = source.target.text if source.target is not None else ""
+    return Aligned(
+        tuple(links),
+        alignment.title,
+        plan.rows,
+        len(spaced_words(source.source.text)),
+        len(spaced_words(target)),
+        report.notes,
+    )
+
+
+class _AtSpaces:
+    """A source whose words are those between spaces."""
+
+    def __init__(self, inner: Source) -> None:
+        self.model: ModelInfo = inner.model
+        self.source: Tokens = at_spaces(inner.source)
+        self.target: Tokens | None = None if inner.target is None else at_spaces(inner.target)
+        self._inner = inner
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        """As the source itself."""
+        return self._inner.stream(request, eat)
+
+
+def _places(tokens: Tokens) -> list[list[int]]:
+    """For each unit that is no special token, the numbers of the words that it is: several where a piece spans a space.
+
+    Raises:
+        ModelError: no piece says where it stands.
+    """
+    words = spaced_words(tokens.text)
+    shown = dict.fromkeys(token.word for token in tokens.tokens if token.word is not None)
+    places = [
+        [
+            number
+            for number, (start, end) in enumerate(words)
+            if start < tokens.words[word].end and end > tokens.words[word].start
+        ]
+        for word in shown
+    ]
+    if places and not any(places):
+        raise ModelError(
+            "The model's tokenizer does not say where its pieces stand, so words cannot be linked",
+            "Choose another model",
+        )
+    return places

@@ -1,0 +1,277 @@
+"""`attn translate`: from a sentence to its translation, and which of its words each word of that looks at."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attn_cli.cli import texts
+from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, SelectionOptions, TextOptions, grouped
+from attn_cli.cli.texts import Sentence
+from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.errors import AttnError, InputError, UsageError
+
+if TYPE_CHECKING:
+    from attn_cli.data.stream import Source
+    from attn_cli.models import Decoding, Languages, Model, Translation
+    from attn_cli.questions.inspect.measure import Seen
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 20
+HELP = """Translate a sentence, and show which of its words each word of the translation looks at.
+
+Rows are the words of the output, columns those of the input, taken from the heads that align them best, or from those
+that --layer and --head name. With --grid, --query, --kind or --sort: what attn inspect shows of them.
+"""
+EPILOG = """\b
+Examples:
+  attn translate "The cat sat on the mat"
+  attn translate "The cat sat on the mat" --target "Le chat était assis" --head 1.0
+  attn translate "The cat sat" --model facebook/nllb-200-distilled-600M --from en --to fr
+  attn translate --file english.txt --text-only > french.txt
+  attn translate --file pairs.tsv --align > links.txt
+  attn translate --file pairs.tsv --align --gold gold.tsv
+"""
+
+FIRST_BATCH, LARGEST_BATCH = 4, 64
+"""Texts that are translated side by side: few at first, so that something is seen soon."""
+
+_search = functools.partial(typer.Option, rich_help_panel="Translation")
+_plain = functools.partial(typer.Option, rich_help_panel="Output")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search for a translation."""
+
+    beam: Annotated[int, _search(metavar="N", min=1, max=100, help="Hypotheses to keep at each step; 1 is greedy.")] = 1
+    max_length: Annotated[
+        int | None,
+        _search(metavar="N", min=1, help="The most tokens to write (default: twice the text's and 50)."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class PlainOptions:
+    """Text on stdout, and no drawing."""
+
+    text_only: Annotated[bool, _plain("--text-only", help="The translations alone, one a line.")] = False
+    align: Annotated[bool, _plain("--align", help="Word links alone (0-0 1-2: source-target), a line a text.")] = False
+    align_score: Annotated[bool, _plain("--align-score", help="The same with weights: 0-0:0.93.")] = False
+    gold: Annotated[
+        Path | None,
+        _plain(
+            metavar="PATH", help="With --align: error rate against links (0-0 0p1 a line, a .tsv, or NAACL's form)."
+        ),
+    ] = None
+    one_based: Annotated[bool, _plain("--one-based", help="The words of --gold count from 1 (default: from 0).")] = (
+        False
+    )
+
+    @property
+    def links(self) -> bool:
+        """Word links are wanted."""
+        return self.align or self.align_score
+
+    @property
+    def any(self) -> bool:
+        """One of them is wanted."""
+        return self.text_only or self.links
+
+    def check(self, choice: SelectionOptions, output: OutputOptions, *, forced: bool, verify: bool) -> None:
+        """Make sure that nothing else is asked for that would have to go to stdout as well.
+
+        Raises:
+            UsageError: something is.
+        """
+        if self.gold is not None and not self.links:
+            raise UsageError("--gold scores word links", "Add --align")
+        if self.one_based and self.gold is None:
+            raise UsageError("--one-based says how the words of --gold count", "Name a file with --gold")
+        if not self.any:
+            return
+        own = next(name for name, given in (("--text-only", self.text_only), ("--align", self.links)) if given)
+        drawn = ["kind", "query", "grid", "scores", "tokens", "all", "sort", "top_k", "special", "sink"]
+        drawn += ["layer", "head", "rows"] if self.text_only else []
+        clashing = [
+            *(["--align"] if self.text_only and self.links else []),
+            *(f"--{name.replace('_', '-')}" for name in drawn if getattr(choice, name) is not None),
+            *(["--json"] if output.json else []),
+            *(["--save"] if output.save is not None else []),
+            *(["--target"] if forced and self.text_only else []),
+            *(["--verify"] if verify else []),
+        ]
+        if clashing:
+            raise UsageError(f"{own} prints text alone, so {clashing[0]} cannot go with it", "Leave one of them out")
+
+
+@grouped
+def run(
+    *,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
+    ] = None,
+    reading: TextOptions,
+    searching: SearchOptions,
+    choice: SelectionOptions,
+    display: DisplayOptions,
+    output: OutputOptions,
+    plain: PlainOptions,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    selection = choice.over(Selection(translation=True))
+    check_syntax(selection)
+    plain.check(choice, output, forced=reading.target is not None, verify=model.verify)
+    sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column, blanks=plain.any)
+    check_named(model)
+
+    from attn_cli.cli.outputs import Output, watched, working
+    from attn_cli.models import Decoding, Languages
+
+    single = reading.file is None and text not in {None, "-"}
+    total = None if reading.file is None else texts.count_lines(reading.file)
+    worker = Translator(
+        functools.partial(loaded, model),
+        Decoding(searching.beam, searching.max_length),
+        Languages(reading.source_language, reading.target_language),
+        truncate=reading.truncate,
+    )
+    if plain.any:
+        from attn_cli.questions.translate import links
+        from attn_cli.questions.translate.gold import GoldFile
+
+        gold = None if plain.gold is None else GoldFile(plain.gold, total, one_based=plain.one_based)
+        pairs = worker.pairs(sentences)
+        pairs = pairs if single else watched(pairs, "Translating", total)
+        if plain.text_only:
+            links.write_texts(pairs)
+        else:
+            links.write_links(worker.sources(pairs), selection, scores=plain.align_score, gold=gold)
+        return
+
+    from attn_cli.questions.inspect.measure import look
+
+    out = Output(display, output)
+
+    def looks() -> Iterator[Seen]:
+        sources = worker.sources(worker.pairs(out.as_many_as_fit(sentences)))
+        if single:
+            worker.load()
+        for _ in range(1) if single else count():
+            with working("Translating", model.model) if single else nullcontext():
+                sentence, source = next(sources, (None, None))
+                if sentence is None or source is None:
+                    return
+                try:
+                    seen = look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
+                except AttnError as error:
+                    raise texts.located(error, sentence.where) from error
+            yield seen
+
+    out.write(looks() if single else watched(looks(), "Translating", total))
+
+
+class Translator:
+    """Translates sentences as they come, several side by side, in their order.
+
+    Args:
+        load: loads the model; called when the first sentence has come.
+        decoding: how to search.
+        languages: from which to which.
+        truncate: cut texts that are too long.
+    """
+
+    def __init__(self, load: Callable[[], Model], decoding: Decoding, languages: Languages, *, truncate: bool) -> None:
+        self._load, self._decoding, self._languages, self._truncate = load, decoding, languages, truncate
+        self._model: Model | None = None
+
+    def load(self) -> Model:
+        """The model, loaded once.
+
+        Raises:
+            ModelError: it cannot be found, read or inspected.
+            MemoryLimitError: it does not fit in memory.
+        """
+        self._model = self._model or self._load()
+        return self._model
+
+    def pairs(self, sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, str | Translation | None]]:
+        """Each sentence with its target: the one it came with, or a translation; None for a blank line.
+
+        Raises:
+            AttnError: a sentence cannot be translated; those before it have been given.
+        """
+        for batch in _batches(sentences):
+            for one in batch:
+                if one.pair is not None:
+                    raise InputError(
+                        f"{one.where} has a second text beside the first, and a translation is of one",
+                        "Name the columns of the text and its target with --column",
+                    )
+            self.load()
+            made = self._translations([one for one in batch if one.target is None and one.text])
+            for one in batch:
+                yield one, one.target if one.target is not None or not one.text else next(made)
+
+    def sources(
+        self, pairs: Iterable[tuple[Sentence, str | Translation | None]]
+    ) -> Iterator[tuple[Sentence, Source | None]]:
+        """The same sentences, given to the model together with their targets; None for a blank line.
+
+        Raises:
+            AttnError: a sentence or its target cannot be used.
+        """
+        for sentence, target in pairs:
+            if target is None:
+                yield sentence, None
+                continue
+            try:
+                source = self.load().prepare(
+                    sentence.text, target=target, languages=self._languages, truncate=self._truncate
+                )
+            except AttnError as error:
+                raise texts.located(error, sentence.where) from error
+            yield sentence, source
+
+    def _translations(self, batch: Sequence[Sentence]) -> Iterator[Translation]:
+        if not batch:
+            return
+        try:
+            yield from self._translate([one.text for one in batch])
+        except AttnError as error:
+            if len(batch) == 1:
+                raise texts.located(error, batch[0].where) from error
+            # One of them is at fault, or they are too much for the memory together.
+            for one in batch:
+                try:
+                    yield from self._translate([one.text])
+                except AttnError as error:
+                    raise texts.located(error, one.where) from error
+
+    def _translate(self, batch: Sequence[str]) -> list[Translation]:
+        return self.load().translate(batch, decoding=self._decoding, languages=self._languages, truncate=self._truncate)
+
+
+def _batches(sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
+    """Runs of sentences, longer and longer; what came before a fault comes before it still."""
+    size, batch = FIRST_BATCH, []
+    try:
+        for sentence in sentences:
+            batch.append(sentence)
+            if len(batch) == size:
+                yield batch
+                size, batch = min(2 * size, LARGEST_BATCH), []
+    except AttnError:
+        yield batch
+        raise
+    yield batch

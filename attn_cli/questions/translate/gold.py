@@ -1,0 +1,161 @@
+"""Word links that people have made, in the forms in which they are passed on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from attn_cli.cli import texts
+from attn_cli.cli.streams import say
+from attn_cli.cli.tables import Sentence, header
+from attn_cli.errors import AttnError, InputError, counted
+from attn_cli.questions.translate.align import Aligned
+from attn_cli.questions.translate.alignment import Gold, parse_gold, parse_naacl
+
+__all__ = ["GoldFile"]
+
+CALLED = ("links", "alignment", "alignments", "align", "gold", "word_alignment", "word_alignments")
+"""What a header calls the column of links."""
+
+LINKS = re.compile(r"(\s*\d+[-pP?]\d+(:[\d.eE+-]+)?)*\s*", re.ASCII)
+ID = re.compile(r"[A-Za-z_#.-]*\d+[:.)]?")
+
+FEW = 3
+"""Sentences that may well have no link of their first word."""
+
+
+class GoldFile:
+    """Links that people have made, in one of three forms.
+
+    One sentence a line (`0-0 1p1`, also with scores, `0-0:0.9`, which are not used), after an id if there is one; in a
+    table, the column that holds links. Or one link a line, as in the shared task of NAACL 2003 (`0001 1 1 S`: the
+    sentence, its word and the target's, counted from 1, sure or possible, and what else, which is not used).
+
+    Args:
+        path: the file.
+        sentences: how many sentences there will be, where that is known.
+        one_based: words count from 1; in NAACL's form they always do.
+
+    Raises:
+        InputError: it cannot be read, holds something else, or has another number of lines than there are sentences.
+    """
+
+    def __init__(self, path: Path, sentences: int | None, *, one_based: bool = False) -> None:
+        self._path = path
+        lines = list(texts.lines_of(path, "Name a file with the links of one sentence on each line, like 0-0 1-1"))
+        naacl = parse_naacl((line.text, line.where) for line in lines)
+        self._by_number = naacl is not None
+        self._base = 1 if one_based or self._by_number else 0
+        if naacl is not None:
+            self._gold = {number: (f"sentence {number + 1} of {path}", gold) for number, gold in naacl.gold.items()}
+            if naacl.unlinked:
+                say(f"note: left out {counted(naacl.unlinked, 'line')} of {path} that link word 0, which is none")
+        else:
+            written = enumerate(_written(lines, path))
+            self._gold = {number: _gold(text, where, one_based=one_based) for number, (text, where) in written}
+        if sentences is not None:
+            self.check_end(sentences)
+        linked = [gold.possible for _, gold in self._gold.values() if gold.possible]
+        if not self._base and len(linked) >= FEW and not any(0 in link for links in linked for link in links):
+            say(f"note: no link of {path} is of word 0; if its words count from 1, add --one-based")
+
+    def __call__(self, number: int, aligned: Aligned) -> Gold:
+        """The links of one sentence.
+
+        Raises:
+            InputError: there are none, or they link words that are not there.
+        """
+        if number not in self._gold:
+            if self._by_number:  # sentences without a link have no line there
+                return Gold(frozenset(), frozenset())
+            raise self._other_length(number + 1)
+        where, gold = self._gold[number]
+        for source, target in gold.possible:
+            if source >= aligned.source_words or target >= aligned.target_words:
+                base = self._base
+                raise InputError(
+                    f"{where}: {source + base}-{target + base} links words beyond the {aligned.source_words} of the "
+                    f"text and the {aligned.target_words} of its target",
+                    f"Words count from {base}, between spaces; check that the files belong together"
+                    + ("" if base else ", or add --one-based"),
+                )
+        return gold
+
+    def check_end(self, sentences: int) -> None:
+        """Make sure that there are no links left.
+
+        Raises:
+            InputError: there are.
+        """
+        if sentences < self._count or (sentences > self._count and not self._by_number):
+            raise self._other_length(sentences)
+
+    @property
+    def _count(self) -> int:
+        """How many sentences there are, as far as the file says."""
+        return max(self._gold, default=-1) + 1
+
+    def _other_length(self, sentences: int) -> InputError:
+        count = self._count
+        rest = f"sentence {sentences:,} is the last there is" if sentences < count else "there are more sentences"
+        if self._by_number:
+            return InputError(f"{self._path} has links of sentence {count:,}, and {rest}", "Check that the files match")
+        return InputError(
+            f"{self._path} has {counted(count, 'line')}, and {rest}", "Give the links of one sentence on each line"
+        )
+
+
+def _gold(text: str, where: str, *, one_based: bool) -> tuple[str, Gold]:
+    try:
+        return where, parse_gold(text, one_based=one_based)
+    except AttnError as error:
+        raise texts.located(error, where) from error
+
+
+def _written(lines: Sequence[Sentence], path: Path) -> list[tuple[str, str]]:
+    """What each line says of links, and where: without texts, ids and a header."""
+    in_table = path.suffix.lower() == texts.TABLE
+    rows = [line.text.split("\t") for line in lines]
+    full = [row for row in rows if any(cell.strip() for cell in row)]
+    if in_table or any(len(row) > 1 for row in full):
+        first = next((number for number, row in enumerate(rows) if row in full[:1]), None)
+        names: list[str] = []
+        if first is not None and header(rows[first]):
+            names = [cell.strip().lower() for cell in rows[first]]
+            lines, rows, full = [*lines[:first], *lines[first + 1 :]], [*rows[:first], *rows[first + 1 :]], full[1:]
+        column = _column(names, full, in_table=in_table)
+        if column is not None:
+            return [_cell(row, column, line.where) for row, line in zip(rows, lines, strict=True)]
+    parts = [line.text.split() for line in lines]
+    begun = [words[0] for words in parts if words]
+    if begun and all(ID.fullmatch(word) and not LINKS.fullmatch(word) for word in begun):
+        parts = [words[1:] for words in parts]
+    return [(" ".join(words), line.where) for words, line in zip(parts, lines, strict=True)]
+
+
+def _column(names: Sequence[str], rows: Sequence[Sequence[str]], *, in_table: bool) -> int | None:
+    """Which column holds links: the one that is called so, else the last that holds nothing else; the third of a table
+    that has none. None where a line is all links.
+    """
+    for name in CALLED:
+        if name in names:
+            return names.index(name)
+    width = min(map(len, rows), default=0)
+    linked = [
+        column
+        for column in range(width)
+        if all(LINKS.fullmatch(row[column]) for row in rows) and any(row[column].strip() for row in rows)
+    ]
+    if len(linked) == width and not in_table:
+        return None
+    return linked[-1] if linked else 2 if in_table else None
+
+
+def _cell(row: Sequence[str], column: int, where: str) -> tuple[str, str]:
+    if column < len(row):
+        return row[column], where
+    if not any(cell.strip() for cell in row):
+        return "", where
+    what = "third column" if column == 2 else f"column {column + 1}"
+    raise InputError(f"{where} has no {what}", "Give a text, its target and their links, with tabs between")

@@ -1,0 +1,116 @@
+"""What `attn translate` prints without drawing: translations, word links, and how right those are."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from attn_cli.cli import texts
+from attn_cli.cli.outputs import Notes
+from attn_cli.cli.texts import Sentence
+from attn_cli.data.selection import Rows, Selection
+from attn_cli.data.stream import Source
+from attn_cli.errors import AttnError, InputError, UsageError, counted
+from attn_cli.models import Translation
+from attn_cli.questions.translate.align import Aligned, align
+from attn_cli.questions.translate.alignment import Score
+from attn_cli.questions.translate.gold import GoldFile
+from attn_cli.system.encoding import OBEYED
+
+BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""What would end a line, or move a terminal's cursor."""
+
+__all__ = ["write_links", "write_texts"]
+
+
+def write_texts(pairs: Iterable[tuple[Sentence, str | Translation | None]]) -> None:
+    """Each translation on a line of its own; blank lines stay blank.
+
+    Raises:
+        UsageError: there is a target already.
+    """
+    notes = Notes()
+    for sentence, target in pairs:
+        if isinstance(target, str):
+            raise UsageError(
+                f"{sentence.where} has its target already, so there is nothing to write",
+                "Leave --text-only out, or give the texts alone",
+            )
+        if target is not None:
+            notes(target.notes)
+        print("" if target is None else _plain(target.text), flush=True)
+
+
+def _plain(text: str) -> str:
+    """The text as one line, without the controls that would reorder it on a terminal."""
+    return OBEYED.sub("", BREAKS.sub(" ", text))
+
+
+def write_links(
+    sources: Iterable[tuple[Sentence, Source | None]],
+    selection: Selection,
+    *,
+    scores: bool = False,
+    gold: GoldFile | None = None,
+) -> None:
+    """The links of each text on a line, `source-target` with words counted from 0; or how right they all are.
+
+    Args:
+        sources: texts given to a model; None for blank lines, which stay blank.
+        selection: layers, heads and rows.
+        scores: add each link's weight: `0-0:0.93`.
+        gold: print nothing but how these links compare with it.
+
+    Raises:
+        AttnError: a text cannot be aligned, or gold does not fit.
+    """
+    found = _aligned(sources, selection)
+    if gold is None:
+        for aligned in found:
+            print(_written(aligned, scores=scores), flush=True)
+        return
+    total, count = Score(0, 0, 0, 0), 0
+    how: dict[str, Rows] = {}
+    for count, aligned in enumerate(found, start=1):
+        total += Score.of(((link.source, link.target) for link in aligned.links), gold(count - 1, aligned))
+        if aligned.links:
+            how[aligned.how] = aligned.rows
+    gold.check_end(count)
+    _write_score(total, count, how)
+
+
+def _aligned(sources: Iterable[tuple[Sentence, Source | None]], selection: Selection) -> Iterator[Aligned]:
+    notes = Notes()
+    for sentence, source in sources:
+        if source is None:
+            yield Aligned((), "", "input", 0, 0)
+            continue
+        try:
+            aligned = align(source, selection)
+        except AttnError as error:
+            raise texts.located(error, sentence.where) from error
+        notes(aligned.notes)
+        yield aligned
+
+
+def _written(aligned: Aligned, *, scores: bool) -> str:
+    return " ".join(
+        f"{link.source}-{link.target}" + (f":{link.weight:.2f}" if scores else "") for link in aligned.links
+    )
+
+
+def _write_score(score: Score, sentences: int, how: Mapping[str, Rows]) -> None:
+    if not how:
+        raise InputError("There are no links to compare", "Check that the files belong together")
+    print(f"alignment error rate  {_percent(score.error_rate)}")
+    print(f"precision             {_percent(score.precision)}")
+    print(f"recall                {_percent(score.recall)}")
+    print(f"{counted(sentences, 'sentence')}; {counted(score.found, 'link')} found, {score.sure:,} sure in gold")
+    # Without heads of the model's own, each text is aligned by the head that suits it best.
+    said, rows = next(iter(how.items()))
+    print(said if len(how) == 1 else f"Weights of the head that pairs each text's words best, {rows} rows")
+
+
+def _percent(share: float) -> str:
+    return "    –" if math.isnan(share) else f"{100 * share:5.1f} %"

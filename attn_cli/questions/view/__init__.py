@@ -1,0 +1,1 @@
+"""A saved record, shown again."""

@@ -1,0 +1,54 @@
+"""`attn view`: a saved record, shown again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attn_cli.cli.options import DisplayOptions, OutputOptions, SelectionOptions, grouped
+from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.errors import UsageError
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 80
+HELP = """Show a saved record again, as it was or with another selection.
+
+Reads what --json printed and what --save wrote as .json, .jsonl or .npz.
+"""
+EPILOG = """\b
+Examples:
+  attn inspect "The cat sat" --json | attn view -
+  attn view record.npz --query cat
+  attn view record.json --grid --save record.svg
+"""
+
+
+@grouped
+def run(
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .json, .jsonl or .npz; - for standard input.")],
+    choice: SelectionOptions,
+    display: DisplayOptions,
+    output: OutputOptions,
+) -> None:
+    """Run the command."""
+    check_syntax(choice.over(Selection()))
+    if file == "-" and sys.stdin.isatty():
+        raise UsageError("There is nothing on standard input", "Pipe a record in, or name a file")
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.io.read import read_records
+    from attn_cli.questions.inspect.measure import Seen, look
+
+    out = Output(display, output)
+
+    def looks() -> Iterator[Seen]:
+        for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file))):
+            yield look(record, choice.over(record.selection), keep=out.keeps, screens=out.screens)
+
+    out.write(looks())

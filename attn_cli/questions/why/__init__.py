@@ -1,0 +1,1 @@
+"""Why attention matters, measured on the built-in models."""

@@ -1,0 +1,84 @@
+"""Interpretability: how often the word that is looked at most is the one that was translated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attn_cli.data.selection import Selection
+from attn_cli.grammar import sentences as grammar
+from attn_cli.grammar.words import spaced, spans
+from attn_cli.models.toy.model import Toy
+from attn_cli.questions.translate.align import align
+from attn_cli.questions.translate.alignment import Gold, Score
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
+
+__all__ = ["NAME", "GoldPair", "error_rate", "grammar_pairs", "run"]
+
+NAME = "interpretability"
+SENTENCES = 60
+"""Of each of the grammar's two kinds."""
+DIAGONAL = "the diagonal"
+GoldPair = tuple[str, str, Gold]
+"""A text and its translation, words between spaces, and the links between them."""
+
+
+def run(models: Mapping[str, Toy]) -> Experiment:
+    """Force the translation, take each word's strongest source word, and count the errors (AER, Och and Ney 2003)."""
+    pairs = grammar_pairs([*grammar.held_out(SENTENCES), *grammar.simple_held_out(SENTENCES)])
+    series = []
+    for name, model in models.items():
+        if "cross" in model.info.stacks:
+            rate = error_rate(model, pairs, Selection(translation=True))
+            series.append(Series(name, (Point(0.0, 100 * rate, len(pairs)),)))
+        else:
+            series.append(Series(name, (), absent="no map at all"))
+    series.append(Series(DIAGONAL, (Point(0.0, 100 * diagonal_error(pairs), len(pairs)),)))
+    hows = (f"{name}: {model.info.alignment.how}" for name, model in models.items() if model.info.alignment is not None)
+    return _judged(Measure("alignment error rate", "%", "", "low", 100.0, tuple(series)), " ".join(hows))
+
+
+def grammar_pairs(examples: Sequence[grammar.Example]) -> list[GoldPair]:
+    """Sentences of the grammar with their own links, spaced as aligners write them."""
+    rows = []
+    for one in examples:
+        numbers = [{span: number for number, span in enumerate(spans(text))} for text in (one.english, one.french)]
+        links = frozenset(
+            (numbers[0][ours], numbers[1][theirs])
+            for ours, theirs in one.links
+            if ours in numbers[0] and theirs in numbers[1]
+        )
+        rows.append((spaced(one.english, [])[0], spaced(one.french, [])[0], Gold(links, links)))
+    return rows
+
+
+def error_rate(model: Toy, pairs: Sequence[GoldPair], selection: Selection) -> float:
+    """Of the links of the heads selected, the target forced."""
+    total = Score(0, 0, 0, 0)
+    for english, french, gold in pairs:
+        found = align(model.prepare(english, target=french), selection)
+        total += Score.of([(link.source, link.target) for link in found.links], gold)
+    return total.error_rate
+
+
+def diagonal_error(pairs: Sequence[GoldPair]) -> float:
+    """Of linking each target word to the source word at the same share of the way."""
+    total = Score(0, 0, 0, 0)
+    for english, french, gold in pairs:
+        source, target = len(english.split()), len(french.split())
+        total += Score.of([((2 * word + 1) * source // (2 * target), word) for word in range(target)], gold)
+    return total.error_rate
+
+
+def _judged(measure: Measure, hows: str) -> Experiment:
+    baseline = measure.of(DIAGONAL).points[0].value
+    found = {one.model: one.points[0].value for one in measure.series if one.points and one.model != DIAGONAL}
+    listed = ", ".join(f"{name} {rate:.0f} %" for name, rate in found.items())
+    return Experiment(
+        name=NAME,
+        claim="Attention shows which source word a word was translated from.",
+        how="Sentences of the grammar whose links are known; a word is linked to the source word with the most weight "
+        f"in the head that the model names for it. {hows}".strip(),
+        measures=(measure,),
+        borne_out=bool(found) and all(rate < baseline for rate in found.values()),
+        found=f"Links that are wrong or missing: {listed}; linking by position alone {baseline:.0f} %.",
+    )

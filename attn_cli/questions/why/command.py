@@ -1,0 +1,64 @@
+"""`attn why`: why attention matters, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from attn_cli.cli.options import DisplayOptions, OutputOptions, grouped
+
+if TYPE_CHECKING:
+    from attn_cli.questions.why.draw import WhyView
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 70
+HELP = """Measure why attention matters, on the built-in models: with attention (toy, toy-rnn-attention) and without
+(toy-rnn).
+
+Each experiment runs in some seconds, draws itself, and says whether it bears out what textbooks claim. Without a name:
+all of them.
+"""
+EPILOG = """\b
+Examples:
+  attn why
+  attn why interpretability --json | jq -r .found
+  attn why parallelization --save why.csv
+"""
+
+Name = Literal["long-sequences", "context-linking", "interpretability", "parallelization"]
+
+
+@grouped
+def run(
+    *,
+    experiment: Annotated[
+        Name | None,
+        typer.Argument(
+            metavar="EXPERIMENT", help="long-sequences, context-linking, interpretability or parallelization."
+        ),
+    ] = None,
+    display: DisplayOptions,
+    output: OutputOptions,
+) -> None:
+    """Run the command."""
+    from attn_cli.cli.outputs import Output, working
+    from attn_cli.models.toy.folder import BUILT_IN, find
+    from attn_cli.models.toy.model import Toy
+    from attn_cli.questions.why.draw import WhyView
+    from attn_cli.questions.why.experiments import EXPERIMENTS
+
+    out = Output(display, output, maps=False)
+    names = list(EXPERIMENTS) if experiment is None else [experiment]
+
+    def measured() -> Iterator[WhyView]:
+        models: dict[str, Toy] = {}
+        for name in out.as_many_as_fit(names):
+            with working("Measuring", name):
+                models = models or {name: Toy(folder) for name in BUILT_IN if (folder := find(name)) is not None}
+                one = EXPERIMENTS[name](models)
+            yield WhyView(one)
+
+    out.write(measured())

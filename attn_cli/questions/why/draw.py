@@ -1,0 +1,140 @@
+"""One experiment on why attention matters: figures, curves and bars, and whether they bear the claim out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from rich.console import Group, RenderableType
+
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import BOLD, PLAIN, bar, caption_lines, drawing, flow, line, stacked, text_lines, title_lines
+from attn_cli.draw.table import Column, figures, names, table
+from attn_cli.io.csv import Cell, CsvTable
+from attn_cli.io.document import begin
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
+from attn_cli.system.encoding import json_bytes
+
+__all__ = ["WhyView"]
+
+CURVE = "▁▂▃▄▅▆▇█"
+WIDEST_NAME = 20
+
+
+class WhyView:
+    """An experiment as a command shows it; see `Shown`."""
+
+    columns = ("experiment", "measure", "unit", "along", "at", "model", "value", "count", "borne_out")
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+
+    @property
+    def title(self) -> str:
+        return self.experiment.name
+
+    def draw(self, screen: Screen) -> Group:
+        """Claim, what was done, each measure, and the verdict."""
+        one = self.experiment
+        verdict = "Borne out." if one.borne_out else "Not borne out."
+        return stacked(
+            [
+                drawing([*text_lines(one.claim, screen), *caption_lines(one.how, screen)]),
+                *(part for measure in one.measures for part in _measure(measure, screen)),
+                drawing(
+                    flow(
+                        [[(word, BOLD)] for word in verdict.split()] + [[(word, PLAIN)] for word in one.found.split()],
+                        screen,
+                        between=" ",
+                    )
+                ),
+            ]
+        )
+
+    def data(self, suffix: str = ".json") -> bytes:
+        """A line of JSON."""
+        del suffix
+        document = {**begin(), "finding": "why", **asdict(self.experiment)}
+        return json_bytes(document)
+
+    def add_rows(self, table: CsvTable, sentence: int) -> None:
+        """A row for each point."""
+        table.add(self._rows(), sentence)
+
+    def _rows(self) -> Iterable[Sequence[Cell]]:
+        one = self.experiment
+        for measure in one.measures:
+            for series in measure.series:
+                for point in series.points:
+                    yield (
+                        one.name,
+                        measure.name,
+                        measure.unit,
+                        measure.along,
+                        point.at if measure.along else None,
+                        series.model,
+                        point.value,
+                        point.count,
+                        "yes" if one.borne_out else "no",
+                    )
+
+
+def _measure(measure: Measure, screen: Screen) -> list[RenderableType]:
+    """Figures along the axis with a small curve, and bars of where they end."""
+    ends = [series.points[-1] if series.points else None for series in measure.series]
+    axis = next((series.points for series in measure.series if series.points), ())
+    parts = []
+    if measure.along:
+        parts.append(_along(measure, axis, screen))
+    place = f" at {axis[-1].at:.0f} {measure.along}" if measure.along and axis else ""
+    unit = f" ({measure.unit})" if measure.unit else ""
+    parts.append(_ends(f"{measure.name}{unit}{place}", measure, ends, screen))
+    return parts
+
+
+def _along(measure: Measure, axis: Sequence[Point], screen: Screen) -> RenderableType:
+    columns = [
+        names(f"{measure.name} by {measure.along}", [one.model for one in measure.series], screen, most=WIDEST_NAME)
+    ]
+    last = len(axis) - 1
+    for place, point in enumerate(axis):
+        values = [series.points[place].value if series.points else None for series in measure.series]
+        # The first and the last say most, so those between go first where there is no room.
+        rank = 0 if place in {0, last} else 1 + place
+        columns.append(figures(f"{point.at:.0f}", values, rank=rank, form=_form(measure), faint=0.0))
+    if screen.unicode:
+        curves = [[(_curve(series, measure), PLAIN)] for series in measure.series]
+        columns.append(Column("", curves, right=False, rank=len(axis) + 1))
+    return table(columns, screen)
+
+
+def _form(measure: Measure) -> str:
+    """Whole numbers, unless small ones would all look alike."""
+    values = [point.value for series in measure.series for point in series.points]
+    return ".0f" if all(value == round(value) or value >= 10 for value in values) else ".1f"
+
+
+def _top(measure: Measure) -> float:
+    if measure.top is not None:
+        return measure.top
+    return max((point.value for series in measure.series for point in series.points), default=1) or 1
+
+
+def _curve(series: Series, measure: Measure) -> str:
+    steps = len(CURVE) - 1
+    return "".join(CURVE[min(round(point.value / _top(measure) * steps), steps)] for point in series.points)
+
+
+def _ends(title: str, measure: Measure, ends: Sequence[Point | None], screen: Screen) -> RenderableType:
+    label = max(min(len(series.model), WIDEST_NAME) for series in measure.series)
+    size = max(10, min(40, screen.width - label - 20))
+    rows = title_lines(title, screen)
+    for series, end in zip(measure.series, ends, strict=True):
+        name = series.model[:WIDEST_NAME].ljust(label) + "  "
+        if end is None:
+            rows.append(line((name, PLAIN), (series.absent, PLAIN)))
+        else:
+            drawn = bar(end.value / _top(measure), size, screen, rail=True)
+            rows.append(line((name, PLAIN), *drawn, (f" {end.value:{_form(measure)}}", PLAIN)))
+    return drawing(rows)

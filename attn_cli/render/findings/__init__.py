@@ -1,1 +1,0 @@
-"""Drawings and documents of what each command finds: one file a finding."""

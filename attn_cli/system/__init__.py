@@ -1,0 +1,1 @@
+"""What attn asks of the machine: memory, interrupts, encodings, the process's own streams."""

@@ -1,0 +1,110 @@
+"""`attn train`: from pairs of sentences to a model of one's own, watched as it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from attn_cli.cli.streams import say
+from attn_cli.errors import OutputError, UsageError, shortened
+from attn_cli.system.encoding import check_text
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 100
+HELP = """Train an encoder-decoder on pairs of sentences, as the built-in models were.
+
+PAIRS.tsv has an English sentence, a tab and its French translation on each line. The folder holds a usable model from
+the first judgement on: name it with --model in every command. Ctrl-C keeps what was learned; --resume goes on.
+"""
+EPILOG = """\b
+Examples:
+  attn train PAIRS.tsv --arch transformer --out my-model
+  attn train PAIRS.tsv --arch transformer --out my-model --resume --steps 20000
+  attn train PAIRS.tsv --arch rnn-attention --out my-rnn --watch "The cat sat on the mat"
+"""
+SET_ASIDE = 300
+
+
+def run(
+    *,
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS.tsv", help="An English sentence, a tab and its French translation a line.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the model goes.")],
+    arch: Annotated[
+        Literal["transformer", "rnn-attention", "rnn"],
+        typer.Option(help="A Transformer, or a recurrent model with or without attention."),
+    ] = "transformer",
+    steps: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Batches of some 3,500 tokens to learn from.")
+    ] = 12_000,
+    dev: Annotated[
+        Path | None,
+        typer.Option(metavar="DEV.tsv", help=f"Pairs to judge by (default: {SET_ASIDE} sentences of PAIRS.tsv)."),
+    ] = None,
+    judge_every: Annotated[int, typer.Option(min=1, metavar="STEPS", help="How often to judge and to redraw.")] = 1000,
+    watch: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Redraw this sentence's cross-attention as training goes on.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="What all random choices come from.")
+    ] = 1,
+    coreference: Annotated[
+        bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
+    ] = True,
+    guide: Annotated[
+        bool, typer.Option("--guide/--no-guide", help="Train one head towards word alignments (needs eflomal).")
+    ] = True,
+    device: Annotated[Literal["cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "cpu",
+    fuse: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Compile the step: minutes at first, then much faster.")
+    ] = True,
+) -> None:
+    """Run the command."""
+    from attn_cli.train.pairs import read_pairs, split
+
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file", "Name a folder with --out")
+    except OSError as fault:
+        raise OutputError(
+            f"{shortened(str(out))} cannot be a folder: {fault.strerror}", "Choose another name"
+        ) from fault
+    if watch is not None:
+        check_text(watch, "The text of --watch")
+    if device != "cpu":
+        from attn_cli.models.hf.loading import choose_device
+
+        choose_device(device)
+    told = read_pairs(pairs)
+    if dev is None:
+        told, aside = split(told, SET_ASIDE)
+    else:
+        aside = read_pairs(dev)
+
+    from attn_cli.train.run import Settings, can_go_on, train
+    from attn_cli.train.terminal import TerminalWatcher
+
+    settings = Settings(arch, steps, seed=seed, coreference=Settings.coreference if coreference else 0, guide=guide)
+    try:
+        with TerminalWatcher(watch) as watcher:
+            train(
+                told,
+                aside,
+                settings,
+                out,
+                watcher,
+                resume=resume,
+                device=device,
+                judge_every=judge_every,
+                fuse=fuse,
+            )
+    except KeyboardInterrupt:
+        goes_on = f"the same command with --resume goes on from {out}"
+        say(f"stopped; {goes_on if can_go_on(out) else 'nothing was learned'}")
+        raise
+    say(f'saved {out}; try attn translate "The cat sat on the mat" --model {out}')

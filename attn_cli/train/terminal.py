@@ -1,0 +1,95 @@
+"""How a training looks in a terminal: a bar, a line for each judgement, and a sentence whose alignment appears."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from attn_cli.data.plan import name_head
+from attn_cli.data.selection import Selection
+from attn_cli.draw.labels import clean
+from attn_cli.draw.screen import probe
+from attn_cli.measure.quality import Quality
+from attn_cli.models.toy.model import Toy
+from attn_cli.questions.inspect.measure import look
+from attn_cli.train.run import Progress as Steps
+
+__all__ = ["TerminalWatcher"]
+
+
+class TerminalWatcher:
+    """Shows a training on stderr: a bar where somebody watches, lines where nobody does.
+
+    Args:
+        sentence: to translate and draw at each judgement; None for none.
+    """
+
+    def __init__(self, sentence: str | None) -> None:
+        self._sentence = sentence
+        self._talk = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeRemainingColumn(compact=True),
+            console=self._talk,
+            disable=not self._talk.is_terminal,
+        )
+        self._task = self._bar.add_task("Starting", total=None, figures="")
+        self._last: Steps | None = None
+
+    def __enter__(self) -> TerminalWatcher:  # noqa: PYI034 (what checks signatures in tests knows no Self here)
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def says(self, what: str) -> None:
+        """What begins now."""
+        self._bar.update(self._task, description=what)
+        if self._bar.disable:
+            self._talk.print(f"attn: {what}", markup=False)
+
+    def steps(self, progress: Steps) -> None:
+        """Every few steps."""
+        self._last = progress
+        self._bar.update(
+            self._task,
+            description="Training",
+            completed=progress.step,
+            total=progress.steps,
+            figures=f"loss {progress.loss:.2f} · {progress.tokens_per_second:,.0f} tokens/s",
+        )
+
+    def judged(self, step: int, quality: Quality | None, model: Toy) -> None:
+        """A line, and the sentence as the model sees it now."""
+        figures = [f"step {step:,}"]
+        if self._last is not None:
+            figures.append(f"loss {self._last.loss:.2f}")
+        if quality is not None:
+            figures.append(f"BLEU {quality.bleu:.1f} · chrF {quality.chrf:.1f} on {quality.sentences} sentences")
+        self._talk.print(" · ".join(figures), markup=False)
+        if self._sentence is not None:
+            self._draw(self._sentence, model)
+
+    def _draw(self, sentence: str, model: Toy) -> None:
+        translation = model.translate([sentence], truncate=True)[0]  # nothing may end a training that goes well
+        self._talk.print(Text(clean(translation.text), style="bold"))
+        alignment = model.info.alignment
+        if alignment is None:
+            return
+        place = ",".join(name_head(alignment.layer, head) for head in alignment.heads)
+        selection = Selection(kind="cross", head=place, rows=alignment.rows, special=False)
+        screen = probe(sys.stderr, os.environ)
+        source = model.prepare(sentence, target=translation, truncate=True)
+        self._talk.print(look(source, selection, keep=False, screens=[screen]).draw(screen))

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attn_cli.data.pooling import pool
+from attn_cli.data.shapes import Float
+from attn_cli.draw.grid import atlas, grid
+from attn_cli.draw.screen import Screen
+from tests.drawings import longest, shown, weights
+
+
+def maps(layers: int, heads: int, side: int) -> dict[tuple[int, int], Float[np.ndarray, "query key"]]:
+    return {(layer, head): weights(layer, head, side, side) for layer in range(layers) for head in range(heads)}
+
+
+@pytest.mark.parametrize("color", [True, False])
+@pytest.mark.parametrize(
+    ("width", "per_line", "cells"), [(60, 6, 8), (80, 6, 12), (120, 12, 8), (160, 12, 12), (260, 12, 16)]
+)
+def test_twelve_by_twelve(width: int, per_line: int, cells: int, color: bool) -> None:
+    side = {8: 16, 12: 23, 16: 16}[cells]
+    screen = Screen(width=width, color=color)
+    lines = shown(grid(maps(12, 12, side), screen), screen)
+    assert longest(lines) <= width
+    assert lines[0].split() == [f"0.{head}" for head in range(per_line)]
+    strips = lines[1].split()
+    assert [len(strip) for strip in strips] == [cells] * per_line
+    # A name and its map of two rows a line; a blank line sets layers apart, and nothing the lines of one layer.
+    after = lines[1 + cells // 2 : 3 + cells // 2]
+    assert after[0].split()[:1] == (["0.6"] if per_line == 6 else [])
+    assert per_line == 6 or after[1].startswith("1.0")
+    assert lines.count("") == 12
+
+
+def test_maps_are_spread_before_they_lose_too_much() -> None:
+    # 9 cells each on one line of 12: 10 words would become 5, 14 become 7.
+    screen = Screen(width=120)
+    for side, per_line, cells in ((10, 6, 10), (14, 12, 7), (16, 12, 8)):
+        lines = shown(grid(maps(1, 12, side), screen), screen)
+        assert len(lines[0].split()) == per_line
+        assert len(lines[1].split()[0]) == cells
+
+
+def test_small_maps_are_not_made_smaller() -> None:
+    screen = Screen(color=False)
+    lines = shown(grid({(0, 3): weights(0, 1, 4, 4), (11, 11): weights(0, 0, 4, 4)}, screen), screen)
+    # Head 0.1 looks at the word before and its first row is even; the larger of two rows shows.
+    assert lines[:7] == ["0.3", "█▓▓▓", "·██·", "", "11.11", "▓▓▓▓", "▓▓▓▓"]
+    assert "cell = largest weight of 2 × 1 words" in "\n".join(lines)
+
+
+def test_what_was_pooled_before_counts() -> None:
+    screen = Screen()
+    text = "\n".join(shown(grid(maps(1, 1, 8), screen, pooled=16, unit="token"), screen))
+    assert "cell = largest weight of 16 × 16 tokens" in text
+    text = "\n".join(shown(grid(maps(1, 2, 60), Screen(width=41), pooled=3), Screen(width=41)))
+    assert "cell = largest weight of 12 × 12 words" in text
+
+
+def test_what_cannot_be_seen_is_blank() -> None:
+    screen = Screen(color=False)
+    seen = np.where(np.tri(4, dtype=np.bool_), weights(0, 0, 4, 4), np.float32(np.nan))
+    lines = shown(grid({(0, 0): seen}, screen), screen)  # all .25, of .5
+    assert lines[1:3] == ["██", "████"]
+
+
+def test_scores_have_a_scale_of_their_own() -> None:
+    screen = Screen(color=False)
+    values = np.array([[-4.0, 1.0], [np.nan, 6.0]], np.float32)
+    lines = shown(grid({(0, 0): values, (0, 1): values - 10}, screen, kind="cross", measure="score"), screen)
+    assert lines[1] == "▒█    ·▒"
+    assert lines[3].startswith("score · <-10.00  ░ -10.00")
+    assert "layer.head; rows (target, when read) attend to columns (source)" in lines
+    assert "cell = largest score of 2 × 1 words" in lines
+
+
+def test_the_scale_says_where_it_ends() -> None:
+    screen = Screen(color=False)
+    faint = np.full((5, 5), 0.02, np.float32)
+    assert "weight · <.001  ░ .001  ▒ .002  ▓ .005  █ .01–.02" in "\n".join(
+        shown(grid({(0, 0): faint}, screen), screen)
+    )
+
+
+def test_pool_keeps_the_largest() -> None:
+    values = np.array([[0.1, 0.9, np.nan], [0.2, 0.3, np.nan], [0.5, 0.4, 0.7]], np.float32)
+    np.testing.assert_array_equal(pool(values, 2, 2), np.array([[0.9, np.nan], [0.5, 0.7]], np.float32))
+
+
+def test_atlas_with_numbers() -> None:
+    screen = Screen(width=60, color=False)
+    values = np.array([[0.0, 0.5, 1.0], [0.25, np.nan, 0.123]], np.float32)
+    assert shown(atlas(values, [0, 11], screen, name="focus"), screen) == [
+        "focus       0    1    2  head",
+        "layer  0    ·  .50  1.0",
+        "      11  .25       .12",
+    ]
+
+
+def test_atlas_of_many_heads() -> None:
+    screen = Screen(width=80, color=False)
+    values = np.tile(np.linspace(0, 1, 32, dtype=np.float32), (3, 1))
+    lines = shown(atlas(values, [0, 1, 2], screen), screen)
+    assert lines[0].split() == ["0", "5", "10", "15", "20", "25", "30", "head"]
+    assert lines[0].index("10") == len("layer 0 ") + 2 * 10
+    assert lines[2] == "      1 " + "·" * 14 + "░" * 12 + "▒" * 12 + "▓" * 12 + "█" * 14
+    assert lines[4].startswith("focus · <.20")
+    assert longest(shown(atlas(np.tile(values, (1, 4))[:, :100], [0, 1, 2], screen), screen)) <= 110

@@ -1,0 +1,186 @@
+"""Long texts: a map is made small while it streams, and nobody sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from attn_cli.data.model import ModelInfo, Stack
+from attn_cli.data.pooling import Pooled
+from attn_cli.data.selection import Kind, Selection
+from attn_cli.data.stream import Block, Eat, Report, Request
+from attn_cli.data.text import Tokens, make_tokens
+from attn_cli.draw.heatmap import SMALL, cuts, heatmap
+from attn_cli.draw.labels import Labels
+from attn_cli.draw.map_view import MapView
+from attn_cli.draw.screen import Screen, to_text
+from attn_cli.questions.inspect.measure import look
+
+COUNT = 1031
+"""Words, a prime; their map is larger than what is kept whole."""
+SCREENS = (
+    Screen(color=False),
+    Screen(height=24),
+    Screen(width=61, height=33, color=False, unicode=False),
+    Screen(width=167, height=53),
+    Screen(width=90, height=7),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Long:
+    """A causal model of two layers of three heads, or an encoder, whose weights come from a generator of numbers."""
+
+    count: int = COUNT
+    kind: Kind = "decoder"
+    rows: int = 13
+
+    @property
+    def model(self) -> ModelInfo:
+        return ModelInfo("long", "sample", {self.kind: Stack(2, {0: 3, 1: 3}, 3)}, "interface")
+
+    @cached_property
+    def source(self) -> Tokens:
+        """Every fourth word of two tokens, and one special token at the end."""
+        text = ""
+        offsets: list[tuple[int, int]] = []
+        while len(offsets) < self.count - 1:
+            sizes = (2, 2) if len(offsets) % 5 == 0 else (2,)
+            for size in sizes[: self.count - 1 - len(offsets)]:
+                offsets.append((len(text), len(text) + size))
+                text += "ab"
+            text += " "
+        pieces = ["ab"] * len(offsets)
+        return make_tokens(text, [*pieces, "[SEP]"], [*offsets, (0, 0)], [*[False] * len(pieces), True])
+
+    target = None
+
+    @cached_property
+    def _noise(self) -> np.ndarray:
+        return np.random.default_rng(0).normal(size=(3, self.rows, self.count)).astype(np.float32)
+
+    def blocks(self, request: Request) -> Iterator[Block]:
+        ((kind, layers),) = request.heads.items()
+        for layer, heads in layers.items():
+            for start in range(0, self.count, self.rows):
+                stop = min(start + self.rows, self.count)
+                last = np.arange(start + 1, stop + 1) if kind == "decoder" else np.full(stop - start, self.count)
+                scores = self._noise[:, : stop - start, : last[-1]] * np.float32(1 + layer + start % 7)
+                scores[:, np.arange(last[-1]) >= last[:, None]] = -np.inf
+                weights = np.exp(scores)
+                weights /= weights.sum(axis=2, keepdims=True)
+                yield Block(
+                    kind=kind,
+                    layer=layer,
+                    heads=heads,
+                    start=start,
+                    weights=weights[list(heads)],
+                    visible=np.stack([np.zeros_like(last), last], axis=1),
+                    scores=scores[list(heads)] if request.scores else None,
+                )
+
+    def stream(self, request: Request, eat: Eat) -> Report:
+        for block in self.blocks(request):
+            eat(block)
+        return Report()
+
+
+@pytest.mark.parametrize(
+    ("kind", "selection"),
+    [
+        ("decoder", Selection()),
+        ("encoder", Selection(head="1.2", unit="token")),
+        ("decoder", Selection(layer="0", special=False, sink=False)),
+        ("encoder", Selection(layer="0-1", special=False)),
+        ("decoder", Selection(head="0.1", unit="token", measure="scores")),
+        ("decoder", Selection(layer="0-1", unit="token", measure="scores")),
+    ],
+    ids=str,
+)
+def test_the_screen_is_that_of_the_whole_map(kind: Kind, selection: Selection) -> None:
+    source = Long(kind=kind, count=1289 if selection.unit == "word" else COUNT)
+    whole, pooled = (look(source, selection, keep=False, screens=screens) for screens in (None, SCREENS))
+    assert len(whole.view.keys) ** 2 > SMALL
+    for screen in SCREENS:
+        assert to_text(pooled.draw(screen), screen) == to_text(whole.draw(screen), screen)
+
+
+def test_other_screens_are_refused() -> None:
+    seen = look(Long(), Selection(unit="token"), keep=False, screens=[Screen(height=24)])
+    with pytest.raises(ValueError, match="not cut into squares"):
+        seen.draw(Screen(width=240))
+
+
+def most_memory(count: int, selection: Selection) -> int:
+    """The most that NumPy and Python take for a look at so many tokens, in bytes."""
+    screen = Screen(height=24)
+    source = Long(count=count, rows=8)
+    tracemalloc.start()
+    drawn = to_text(look(source, selection, keep=False, screens=[screen]).draw(screen), screen)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "cell = largest weight of" in drawn
+    return peak
+
+
+@pytest.mark.parametrize("selection", [Selection(), Selection(head="1.2")], ids=str)
+def test_memory_does_not_grow_with_the_square_of_the_text(selection: Selection) -> None:
+    script = f"""
+from attn_cli.data.selection import Kind, Selection
+from tests.questions.inspect.test_long_texts import most_memory
+print(*(most_memory(count, {selection!r}) for count in (1543, 1543, 3079)))
+"""
+    # (In a process of its own, where no call is checked against its signature, which takes far longer when traced.)
+    environment = {name: value for name, value in os.environ.items() if name != "ATTN_CHECK_SHAPES"}
+    done = subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.PIPE, env=environment)
+    _, small, large = map(int, done.stdout.split())
+    assert large < 2.5 * small
+    assert large < 3079**2 * 4 / 2  # half of one map
+
+
+@pytest.mark.parametrize("height", [None, 9, 24, 71])
+@pytest.mark.parametrize("width", [40, 81, 160])
+@pytest.mark.parametrize("measure", ["weight", "score"])
+def test_a_pooled_map_is_drawn_as_the_whole(
+    height: int | None, width: int, measure: Literal["weight", "score"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attn_cli.draw.heatmap.SMALL", 0)
+    for seed, (queries, keys) in enumerate([(127, 127), (251, 131), (131, 509), (397, 397)]):
+        values = np.random.default_rng(seed).random((queries, keys)).astype(np.float32) ** (3 + 7 * seed)
+        query, key = Labels([f"q{i}" for i in range(queries)]), Labels([f"k{i}" for i in range(keys)])
+        visible = np.stack([np.zeros(queries, np.intp), np.minimum(np.arange(queries) + 1, keys)], axis=1)
+        screen = Screen(width=width, height=height)
+        parts = cuts(query, key, [screen])
+        assert parts is not None
+        pooled = Pooled(parts)
+        for start in range(0, queries, 11):
+            pooled.add(start, values[start : start + 11], visible[start : start + 11])
+        for room in (None,) if height is None else (None, height - 2, height - 7):
+            drawn = [
+                to_text(
+                    heatmap(MapView(given, query, key, "decoder", measure, visible=seen), screen, room=room), screen
+                )
+                for given, seen in ((values, visible), (pooled, None))
+            ]
+            assert drawn[0] == drawn[1]
+
+
+def test_what_is_kept_whole() -> None:
+    many, few = Labels(["w"] * 2003), Labels(["w"] * 89)
+    screen = Screen(height=24)
+    assert cuts(many, many, [screen]) is not None
+    assert cuts(few, many, [screen]) is None  # rows that may all be named
+    assert cuts(many, Labels(["w"] * 40), [screen]) is None
+    assert cuts(Labels(["w"] * 1024), Labels(["w"] * 1024), [screen]) is None
+    nowhere = cuts(many, many, [])
+    assert nowhere is not None
+    assert nowhere.parts == (1, 1)

@@ -1,0 +1,91 @@
+"""How an experiment of `attn why` is drawn and written, from one made by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from attn_cli.answer import Shown
+from attn_cli.draw.screen import Screen, to_text
+from attn_cli.errors import InputError
+from attn_cli.io.csv import CsvTable
+from attn_cli.io.records import from_json
+from attn_cli.questions.why.draw import WhyView
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
+from tests.drawings import longest, shown
+from tests.golden_files import assert_golden
+from tests.records import validated
+
+LENGTHS = (5, 11, 21, 33, 42, 51)
+
+
+def points(*values: float) -> tuple[Point, ...]:
+    return tuple(Point(float(at), float(value), 8) for at, value in zip(LENGTHS, values, strict=False))
+
+
+EXPERIMENT = Experiment(
+    name="long-sequences",
+    claim="Without attention, one vector must hold the whole text, so long texts are translated badly.",
+    how="Texts written for this.",
+    measures=(
+        Measure(
+            "chrF",
+            "of 100",
+            "words",
+            "high",
+            100.0,
+            (
+                Series("toy", points(94, 87, 76, 78, 78, 74)),
+                Series("toy-rnn-attention", points(75, 77, 65, 59, 71, 61)),
+                Series("toy-rnn", points(78, 64, 39, 35, 33, 30)),
+            ),
+        ),
+        Measure(
+            "alignment error rate",
+            "%",
+            "",
+            "low",
+            100.0,
+            (Series("toy", (Point(0.0, 3.7, 8),)), Series("toy-rnn", (), absent="no map at all")),
+        ),
+        Measure("time to read", "ms", "tokens", "low", None, (Series("toy", points(1.5, 2, 3, 4, 5.25, 9)),)),
+    ),
+    borne_out=False,
+    found="From 5 to 51 words chrF falls: toy 21%, toy-rnn-attention 19%, toy-rnn 61%.",
+)
+VIEW = WhyView(EXPERIMENT)
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_the_screen_is_as_it_was_found_good(width: int) -> None:
+    assert_golden(
+        f"why-{width}", to_text(VIEW.draw(Screen(width=width, color=False)), Screen(width=width, color=False))
+    )
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_it_keeps_to_the_screen(width: int, *, unicode: bool) -> None:
+    for color in (True, False):
+        screen = Screen(width=width, color=color, unicode=unicode)
+        lines = shown(VIEW.draw(screen), screen)
+        assert longest(lines) <= width
+        assert unicode or "".join(lines).isascii()
+
+
+def test_it_is_shown_like_everything_else() -> None:
+    assert isinstance(VIEW, Shown)
+    document = validated(VIEW.data(), "why")
+    assert document["name"] == VIEW.title == "long-sequences"
+    assert document["measures"][0]["series"][2]["points"][5] == {"at": 51.0, "value": 30.0, "count": 8}
+    with pytest.raises(InputError, match="is what attn why found, and not a record"):
+        from_json(VIEW.data())
+    file = io.BytesIO()
+    VIEW.add_rows(CsvTable(file, VIEW.columns), 0)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue().decode(), newline="")))
+    assert len(rows) == 18 + 1 + 6
+    last = [rows[17][name] for name in ("model", "at", "value", "borne_out")]
+    assert last == ["toy-rnn", "51.0", "30.0", "no"]
+    assert rows[18]["at"] == ""

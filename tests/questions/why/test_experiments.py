@@ -1,0 +1,134 @@
+"""The experiments of `attn why`, on models whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from attn_cli.grammar import sentences as grammar
+from attn_cli.models import Translation
+from attn_cli.models.toy import transformer
+from attn_cli.models.toy.folder import ToyFolder
+from attn_cli.models.toy.model import Toy
+from attn_cli.questions.translate.alignment import Gold
+from attn_cli.questions.why import aligning, linking, reading, translating
+from attn_cli.questions.why.command import Name
+from attn_cli.questions.why.experiments import EXPERIMENTS
+from attn_cli.questions.why.measure import Point, kept, standard_error
+from tests.models.toy.folders import toy_folder
+from tests.models.toy.networks import RNN, RNN_ATTENTION, TRANSFORMER
+
+SHAPES = {"toy": TRANSFORMER, "toy-rnn-attention": RNN_ATTENTION, "toy-rnn": RNN}
+
+
+class Says(Toy):
+    """A model with random weights that translates as it is told to."""
+
+    def __init__(self, folder: ToyFolder, say: Callable[[str], str]) -> None:
+        super().__init__(folder)
+        self._say = say
+
+    def translate(self, texts: Sequence[str], **_: Any) -> list[Translation]:
+        return [Translation(self._say(text), (0,)) for text in texts]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ToyFolder]:
+    root = tmp_path_factory.mktemp("models")
+    return {
+        name: ToyFolder(name, Path(toy_folder(root / name, shape)))  # type: ignore[arg-type]
+        for name, shape in SHAPES.items()
+    }
+
+
+@cache
+def references() -> dict[str, str]:
+    known = dict(translating.texts())
+    for pair in grammar.pairs(seed=11, held_out=True):
+        known |= {one.english: one.french for one in pair}
+        if len(known) > 9000:
+            return known
+    return known
+
+
+def perfect(text: str) -> str:
+    return references()[text]
+
+
+def forgetful(text: str) -> str:
+    """Only the first ten words."""
+    return " ".join(references()[text].split()[:10])
+
+
+def test_the_texts_are_of_all_lengths_and_each_has_a_translation() -> None:
+    texts = translating.texts()
+    lengths = [len(english.split()) for english, _ in texts]
+    assert len({english for english, _ in texts}) == len(texts) == 48
+    assert (min(lengths), max(lengths)) == (5, 53)
+    assert all(0.5 < len(french.split()) / len(english.split()) < 1.6 for english, french in texts)
+    groups = translating._by_length(texts)
+    assert [len(group) for group in groups] == [8] * 6
+
+
+@pytest.mark.unchecked
+def test_what_is_forgotten_is_seen_in_long_texts_alone(folders: dict[str, ToyFolder]) -> None:
+    says = {"toy": perfect, "toy-rnn-attention": perfect, "toy-rnn": forgetful}
+    found = translating.run({name: Says(folder, says[name]) for name, folder in folders.items()})
+    (measure,) = found.measures
+    assert [round(point.value) for point in measure.of("toy").points] == [100] * 6
+    forgotten = [point.value for point in measure.of("toy-rnn").points]
+    assert round(forgotten[0]) == 100
+    assert sorted(forgotten, reverse=True) == forgotten
+    assert found.borne_out
+    assert "toy 0%" in found.found
+
+
+def test_a_claim_that_does_not_hold_is_not_borne_out(folders: dict[str, ToyFolder]) -> None:
+    same = {name: Says(folder, forgetful) for name, folder in folders.items()}
+    assert not translating.run(same).borne_out
+    assert not linking.run({name: Says(folder, perfect) for name, folder in folders.items()}).borne_out
+
+
+def test_half_of_the_pronouns_are_right_by_always_guessing_one(folders: dict[str, ToyFolder]) -> None:
+    def guess(text: str) -> str:
+        return references()[text].replace("elle", "il").replace("Elle", "Il")
+
+    says = {"toy": perfect, "toy-rnn-attention": guess, "toy-rnn": guess}
+    found = linking.run({name: Says(folder, says[name]) for name, folder in folders.items()})
+    (measure,) = found.measures
+    assert [point.value for point in measure.of("toy").points] == [100] * 4
+    assert all(25 < point.value < 75 for point in measure.of("toy-rnn").points)
+    distances = [point.at for point in measure.of("toy").points]
+    assert all(low <= at <= high for at, (low, high) in zip(distances, linking.DISTANCES, strict=True))
+    assert found.borne_out
+
+
+def test_alignment_errors_by_hand(folders: dict[str, ToyFolder]) -> None:
+    # Of 3 words from 4: (0, 0), (2, 1), (3, 2); two of them are sure links, and one sure link is missing.
+    gold = frozenset({(0, 0), (3, 2), (1, 1)})
+    assert aligning.diagonal_error([("a b c d", "x y z", Gold(gold, gold))]) == pytest.approx(1 - (2 + 2) / (3 + 3))
+    found = aligning.run({"toy-rnn": Toy(folders["toy-rnn"])})
+    assert found.measures[0].of("toy-rnn").absent == "no map at all"
+    assert not found.borne_out
+
+
+def test_steps_are_counted_while_the_model_reads(folders: dict[str, ToyFolder]) -> None:
+    ids = np.full((1, 17), 3)
+    counts = {name: reading.waiting_steps(Toy(folder), ids) for name, folder in folders.items()}
+    assert isinstance(SHAPES["toy"], transformer.Shape)
+    assert counts == {"toy": SHAPES["toy"].encoder_layers, "toy-rnn-attention": 17, "toy-rnn": 17}
+
+
+def test_every_experiment_is_a_command(folders: dict[str, ToyFolder]) -> None:
+    assert set(get_args(Name)) == set(EXPERIMENTS)
+
+
+def test_figures_by_hand() -> None:
+    assert kept([Point(5.0, 80.0, 3), Point(9.0, 20.0, 3)]) == 0.25
+    assert kept([Point(5.0, 0.0, 3), Point(9.0, 20.0, 3)]) == 0.0
+    assert standard_error(0.2, 100) == pytest.approx(0.04)

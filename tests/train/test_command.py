@@ -1,0 +1,108 @@
+"""`attn train` through the command line: a model that works from a few steps, and faults in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from attn_cli.cli.app import main
+from attn_cli.grammar import sentences as grammar
+from attn_cli.models import load
+from attn_cli.train import run
+from tests.train.small import small_architectures
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def attn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command; what it said on stderr."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def told(*arguments: str, code: int = 0) -> str:
+        got = main(list(arguments))
+        out, err = capsys.readouterr()
+        assert got == code, err
+        assert out == ""
+        return err
+
+    return told
+
+
+@pytest.fixture(autouse=True)
+def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real architectures, at sizes that a test can train."""
+    monkeypatch.setattr(run, "ARCHITECTURES", small_architectures())
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> str:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{one.english}\t{one.french}\n" for one in islice(grammar.simple(5), 240)))
+    return str(path)
+
+
+def test_it_trains_judges_draws_and_goes_on(attn: Run, pairs: str, tmp_path: Path) -> None:
+    out = str(tmp_path / "it")
+    told = ["train", pairs, "--arch", "rnn-attention", "--out", out, "--no-compile", "--no-coreference"]
+    said = attn(*told, "--steps", "2", "--judge-every", "1", "--watch", "The cat sat" + " and sat" * 400)
+    assert "Learning a vocabulary" in said
+    judged = [line for line in said.splitlines() if line.startswith("step ")]
+    assert len(judged) == 2
+    assert "BLEU" in judged[0]
+    assert "The" in said  # a column of the picture
+    assert f"saved {out}" in said
+    assert load(out).translate(["The cat sat"])
+    assert "holds a training already" in attn(*told, code=6)
+    assert f"saved {out}" in attn(*told, "--steps", "3", "--resume")
+
+
+def test_a_model_without_attention_shows_its_translation(attn: Run, pairs: str, tmp_path: Path) -> None:
+    out = str(tmp_path / "it")
+    said = attn(
+        *("train", pairs, "--arch", "rnn", "--out", out, "--no-compile", "--no-coreference", "--steps", "1"),
+        *("--watch", "The cat sat", "--dev", pairs),
+    )
+    assert "step 1" in said
+
+
+def test_faults_are_told_before_anything_is_trained(attn: Run, pairs: str, tmp_path: Path) -> None:
+    out = str(tmp_path / "it")
+    assert "cannot be read" in attn("train", str(tmp_path / "none.tsv"), "--out", out, code=3)
+    assert "is a file" in attn("train", pairs, "--out", pairs, code=2)
+    assert "no checkpoint" in attn("train", pairs, "--out", out, "--resume", code=3)
+    assert not Path(out).exists()
+    (tmp_path / "few.tsv").write_text("a\tb\n")
+    assert "too few" in attn("train", str(tmp_path / "few.tsv"), "--out", out, code=3)
+    (tmp_path / "one.tsv").write_text("a\tb\nc\n")
+    assert "line 2 has 1" in attn("train", str(tmp_path / "one.tsv"), "--out", out, code=3)
+    assert "--out" in attn("train", pairs, code=2)
+    assert "File name too long" in attn("train", pairs, "--out", "a" * 300, code=6)
+    assert "'' is no path" in attn("train", pairs, "--out", "", code=2)
+    assert "The text of --watch is empty" in attn("train", pairs, "--out", out, "--watch", "", code=3)
+    assert "is more than 4" in attn("train", pairs, "--out", out, "--seed", "9" * 23, code=2)
+    assert not Path(out).exists()
+
+
+def test_a_device_that_is_not_there_is_told_first(
+    attn: Run, pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    out = tmp_path / "it"
+    assert "finds no cuda device" in attn("train", pairs, "--out", str(out), "--device", "cuda", code=5)
+    assert not out.exists()
+
+
+def test_a_stop_promises_no_more_than_there_is(
+    attn: Run, pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "it"
+    monkeypatch.setattr(run, "train_tokenizer", stopped)
+    said = attn("train", pairs, "--out", str(out), "--no-guide", code=130)
+    assert said.endswith("stopped; nothing was learned\n")
