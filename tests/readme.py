@@ -1,4 +1,4 @@
-"""The README's commands, run as it says, and held against what it says they print.
+"""The commands of the README and of the documentation, run as they say, and held against what they say is printed.
 
 `python tests/readme.py` needs nothing but attn itself on the PATH, so that an installation without the test extra can
 be tried: it runs every command that needs neither a network nor a file of the reader's own.
@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 CONSOLE = re.compile(r"```console\n\$ ([^\n]+)\n(.*?)```", re.DOTALL)
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -25,8 +27,17 @@ ELSEWHERE = re.compile(r"--model \w[\w-]*/|\b(?!constraints)\w+\.(tsv|txt|conllu
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
-    """The commands that the README shows, and what it says that they print."""
+    """The commands that a page shows, and what it says that they print."""
     return CONSOLE.findall(text)
+
+
+def shown() -> dict[str, list[tuple[Path, str]]]:
+    """Each command of all pages, with what each page says that it prints."""
+    found: dict[str, list[tuple[Path, str]]] = {}
+    for page in PAGES:
+        for command, printed in blocks(page.read_text(encoding="utf-8")):
+            found.setdefault(command, []).append((page, printed))
+    return found
 
 
 def offline(text: str) -> list[str]:
@@ -63,14 +74,18 @@ def named_folder(folder: Path, model: str) -> Path:
 
 
 def main() -> int:
-    """Do as the README says, in its order, and tell where it is wrong."""
+    """Do as the README and the documentation say, and tell where they are wrong."""
     text = README.read_text(encoding="utf-8")
     wrong = 0
     with tempfile.TemporaryDirectory() as place:
         script = "\n".join(["set -eo pipefail", *offline(text), 'echo "$ATTN_MODEL"'])
         *_, model = run(script, README.parent, {}).splitlines()
         folder = named_folder(Path(place), model)
-        shown = [(command, printed) for command, printed in blocks(text) if "jq" not in command or shutil.which("jq")]
+        commands = {
+            command: [printed for _, printed in pages]
+            for command, pages in shown().items()
+            if "jq" not in command or shutil.which("jq")
+        }
 
         def printed_by(command: str) -> str:
             try:
@@ -79,13 +94,13 @@ def main() -> int:
                 return str(fault.stderr.decode())
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for (command, expected), printed in zip(
-                shown, pool.map(printed_by, [command for command, _ in shown]), strict=True
-            ):
-                if printed != expected:
+            for (command, expected), printed in zip(commands.items(), pool.map(printed_by, commands), strict=True):
+                if set(expected) != {printed}:
                     wrong += 1
                     sys.stderr.write(f"$ {command}\n{printed}")
-    sys.stderr.write(f"{len(shown)} commands of the README, {wrong} of which print something else\n")
+    sys.stderr.write(
+        f"{len(commands)} commands of the README and the documentation, {wrong} of which print something else\n"
+    )
     return min(wrong, 1)
 
 

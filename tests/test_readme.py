@@ -1,4 +1,4 @@
-"""The README's commands print what the README says they print."""
+"""The commands of the README and of the documentation print what these pages say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.questions.inspect.measure import look
 from tests.models.capture.test_layers import OTHERWISE_PROJECTED
 from tests.models.families import HYBRIDS, MODERN, OLDER
-from tests.readme import CONSOLE, MODEL, README, blocks, named_folder, offline, run
+from tests.readme import CONSOLE, MODEL, PAGES, README, ROOT, named_folder, offline, run, shown
 
 FAMILIES = re.compile(r"(^\| families .*\n\| ---.*\n)((?:\|.*\n)*)", re.MULTILINE)
 
@@ -29,21 +29,30 @@ def example_folder(tmp_path: Path, minilm: str) -> Path:
     return named_folder(tmp_path, minilm)
 
 
-@pytest.mark.parametrize("command", [command for command, _ in blocks(README.read_text())])
-def test_readme_commands_print_what_it_says(command: str, example_folder: Path) -> None:
+TEXT = "\n".join(page.read_text() for page in PAGES)
+SHOWN = shown()
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_commands_print_what_the_pages_say(command: str, example_folder: Path) -> None:
     if os.environ.get("ATTN_README_WAS_RUN") == "1":
         pytest.skip("CI has run them all with no extra installed")
     if "jq" in command and not shutil.which("jq"):
         pytest.skip("jq is not on this machine")
     here = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}\n'
-    printed = run(here + command, example_folder, {"ATTN_MODEL": MODEL, "PYTHONPATH": str(README.parent)})
-    text = README.read_text()
+    printed = run(here + command, example_folder, {"ATTN_MODEL": MODEL, "PYTHONPATH": str(ROOT)})
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
-        text = CONSOLE.sub(
-            lambda match: f"```console\n$ {match[1]}\n{printed}```" if match[1] == command else match[0], text
-        )
-        README.write_text(text)
-    assert (command, printed) in blocks(text)
+        for page, _ in SHOWN[command]:
+            text = CONSOLE.sub(
+                lambda match: f"```console\n$ {match[1]}\n{printed}```" if match[1] == command else match[0],
+                page.read_text(),
+            )
+            page.write_text(text)
+    assert {page.name: said for page, said in shown()[command]} == {page.name: printed for page, _ in SHOWN[command]}
+
+
+def test_the_readme_is_short() -> None:
+    assert README.read_text().count("\n") <= 200
 
 
 def test_readme_scripts_that_need_no_network_are_known() -> None:
@@ -66,15 +75,16 @@ def test_readme_pictures_are_what_a_terminal_shows(
     monkeypatch.chdir(example_folder)
     record = attn_cli.load(MODEL).inspect("The trophy didn't fit in the suitcase because it was too big")
     picture = to_svg(look(record, selection, keep=False).draw(screen), screen)
-    path = README.parent / "docs" / f"{name}.svg"
+    path = ROOT / "docs" / f"{name}.svg"
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
         path.write_text(picture)
     assert path.read_text() == picture
-    assert f"(docs/{name}.svg)" in README.read_text()
+    assert f"{name}.svg)" in TEXT
 
 
-def test_readme_names_every_family_that_is_tested() -> None:
-    text = README.read_text()
+def test_the_table_of_families_is_that_of_the_tests() -> None:
+    page = ROOT / "docs" / "reference" / "families.md"
+    text = page.read_text()
     table = "".join(
         f"| {len(families)} | {code} | {', '.join(family.name for family in families)} |\n"
         for families, code in (
@@ -85,20 +95,20 @@ def test_readme_names_every_family_that_is_tested() -> None:
     )
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
         text = FAMILIES.sub(lambda match: match[1] + table, text)
-        README.write_text(text)
+        page.write_text(text)
     assert [found for _, found in FAMILIES.findall(text)] == [table]
 
 
-def test_readme_names_the_families_that_cannot_show_norms() -> None:
+def test_the_pages_name_the_families_that_cannot_show_norms() -> None:
     """`tests/models/test_layers.py` tries every family."""
     older = {family.name for family in OLDER}
     names = sorted(OTHERWISE_PROJECTED - older)
-    told = " ".join(README.read_text().split())
+    told = " ".join(TEXT.split())
     assert f"in that table {len(names)} mix, gate or join them with something before: {', '.join(names)}." in told
 
 
-def test_readme_names_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:
-    text = README.read_text()
+def test_the_pages_name_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+    text = TEXT
     for command in ("inspect", "view", "schema"):
         assert f"attn {command}" in text
     main(["inspect", "--help"])
