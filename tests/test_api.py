@@ -73,7 +73,7 @@ def test_what_is_no_text(text: str) -> None:
     """In a process of its own: here the signatures' own checks would come first."""
     script = f"from attn_cli.system.encoding import *\ntry: check_text({text})\nexcept Exception as e: print(repr(e))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("InputError('The text is of type ")
+    assert ran.stdout.startswith("InputError('The text must be a str, not ")
     assert "Give one text at a time" in ran.stdout
 
 

@@ -62,10 +62,10 @@ def _read(parameter: Parameter, context: Any, given: str) -> str | int | float |
 
     kind, choices = parameter.type_descriptor.annotation, parameter.type_descriptor.choices
     if choices is not None and given not in choices:
-        refuse(f"is none of {', '.join(map(str, choices))}")
+        refuse(f"is not one of {', '.join(map(str, choices))}")
     if kind is Path:
         if not given:
-            refuse("is no path")
+            refuse("is not a path")
         return Path(given)
     if kind not in {int, float}:
         return given

@@ -244,7 +244,7 @@ def _layer(stack: Stack, layer: int) -> int:
     if number not in stack.heads:
         instead = stack.without.get(number, "something else")
         raise SelectionError(
-            f"Layer {number} has {instead}, which is no map from token to token"
+            f"Layer {number} has {instead}, which is not a map from token to token"
             if instead.startswith("attention")
             else f"Layer {number} has no attention ({instead} stands there)",
             f"The layers with attention are {_listed(stack.heads)}",

@@ -185,4 +185,4 @@ def _check_values(selection: Selection) -> None:
             raise UsageError(f"{name} {quoted(str(value))} is not written as text", f'Write it like {name}="2"')
     keys: Any = selection.top_k
     if not isinstance(keys, int) or not 1 <= keys < MOST_KEYS:
-        raise UsageError(f"--top-k {quoted(str(keys))} is no number of keys", "Give a whole number from 1")
+        raise UsageError(f"--top-k {quoted(str(keys))} is not a number of keys", "Give a whole number from 1")

@@ -195,7 +195,7 @@ def destination(path: str, *, force: bool = False, maps: bool = True) -> Destina
             raise OutputError(
                 f"--save writes files, and {path} is not one", "Use --json for records on standard output"
             )
-        raise OutputError(f"{path or 'An empty name'} says no format", f"End its name in {listed}")
+        raise OutputError(f"{path or 'An empty name'}: unknown format", f"Use {listed}")
     try:
         there = place.stat()
     except FileNotFoundError:

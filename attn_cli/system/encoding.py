@@ -79,7 +79,7 @@ def check_text(text: str, name: str = "The text") -> str:
     """
     given: Any = text
     if not isinstance(given, str):  # from Python, anything may come
-        raise InputError(f"{name} is of type {type(given).__name__} and no str", "Give one text at a time")
+        raise InputError(f"{name} must be a str, not {type(given).__name__}", "Give one text at a time")
     if not text.strip():
         raise InputError(f"{name} is empty", "Give at least one word")
     try:

@@ -14,7 +14,9 @@ from attn_cli.system.encoding import check_text
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 100
-HELP = """Train an encoder-decoder on pairs of sentences, as the built-in models were.
+HELP = """Train an encoder-decoder on pairs of sentences.
+
+The built-in models were made like this.
 
 PAIRS.tsv has an English sentence, a tab and its French translation on each line. The folder holds a usable model from
 the first judgement on: name it with --model in every command. Ctrl-C keeps what was learned; --resume goes on.

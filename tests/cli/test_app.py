@@ -168,8 +168,8 @@ def test_the_examples_in_the_help_pages_work(
         (["inspect", "a", "--model", "x", "--save", "a.docx"], 6, ".json"),
         (["inspect", "a", "--model", "x", "--save", "no/such/place/a.json"], 6, "no/such/place"),
         (["inspekt"], 2, "inspekt"),
-        (["inspect", "a", "--device", "abacus"], 2, "'abacus' is none of auto, cpu, cuda, mps"),
-        (["inspect", "a", "--kind", "Encoder"], 2, "'Encoder' is none of encoder, decoder, cross"),
+        (["inspect", "a", "--device", "abacus"], 2, "'abacus' is not one of auto, cpu, cuda, mps"),
+        (["inspect", "a", "--kind", "Encoder"], 2, "'Encoder' is not one of encoder, decoder, cross"),
         (["inspect", "a", "--top-k", "0"], 2, "'0' is less than 1"),
         (["inspect", "a", "--width", "wide"], 2, "'wide' is not a whole number"),
         (["view"], 2, "Missing argument FILE"),
@@ -284,3 +284,13 @@ def test_bash_completes(words: str, completed: str, tmp_path: Path) -> None:
         env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
     )
     assert (result.stdout.decode(), result.stderr) == (f"{completed}\n", b"")
+
+
+def test_each_command_has_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(COMMANDS)
+    assert not [line for line in lines if line.endswith("...")]

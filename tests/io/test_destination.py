@@ -167,10 +167,10 @@ def test_a_link_to_standard_output(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "An empty name says no format. End its name in .json"),
-        ("a", "a says no format. End its name in .json, .jsonl, .csv, .npz, .svg, .html or .txt."),
-        ("a.json.gz", "a.json.gz says no format. End its name in .json"),
-        (".json", ".json says no format"),
+        ("", "An empty name: unknown format. Use .json"),
+        ("a", "a: unknown format. Use .json, .jsonl, .csv, .npz, .svg, .html or .txt."),
+        ("a.json.gz", "a.json.gz: unknown format. Use .json"),
+        (".json", ".json: unknown format"),
         ("-", "--save writes files, and - is not one. Use --json"),
         ("/dev/stdout", "--save writes files, and /dev/stdout is not one. Use --json"),
         ("there.json", "there.json exists. Add --force to replace it"),

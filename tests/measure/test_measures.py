@@ -127,7 +127,7 @@ def test_golden(attn: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--measure", "weight"], 2, "'weight' is none of weights, scores, norms, rollout, flow"),
+        (["--measure", "weight"], 2, "'weight' is not one of weights, scores, norms, rollout, flow"),
         (["--measure", "norms", "--scores"], 2, "--measure says already what to show"),
         (["--measure", "scores", "--words"], 2, "has no single score"),
         (["--measure", "rollout", "--head", "1.2"], 2, "--measure rollout averages the heads of each layer"),
@@ -234,7 +234,7 @@ def test_changes_of_scores(attn: Run) -> None:
     assert len(missing) == 1
     assert longer["b"][0][missing[0]] is not None
     assert longer["largest"]["key"] != missing[0]
-    assert "No divergence is more than 1" in attn("diff", TEXT, other, "--fail-above", "1.5", code=2)
+    assert "--fail-above must be between 0 and 1" in attn("diff", TEXT, other, "--fail-above", "1.5", code=2)
 
 
 def test_a_table_of_changes_of_scores_names_the_key_that_changed_most_where_both_see_it(

@@ -81,7 +81,7 @@ def test_faults_are_told_before_anything_is_trained(attn: Run, pairs: str, tmp_p
     assert "line 2 has 1" in attn("train", str(tmp_path / "one.tsv"), "--out", out, code=3)
     assert "--out" in attn("train", pairs, code=2)
     assert "File name too long" in attn("train", pairs, "--out", "a" * 300, code=6)
-    assert "'' is no path" in attn("train", pairs, "--out", "", code=2)
+    assert "'' is not a path" in attn("train", pairs, "--out", "", code=2)
     assert "The text of --watch is empty" in attn("train", pairs, "--out", out, "--watch", "", code=3)
     assert "is more than 4" in attn("train", pairs, "--out", out, "--seed", "9" * 23, code=2)
     assert not Path(out).exists()

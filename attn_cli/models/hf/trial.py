@@ -227,7 +227,7 @@ def _try_encoder(name: str, model: PreTrainedModel, given: Mapping[str, torch.Te
     if len(text) == len(given) or not stacks or _refusal(model, text, stacks) is not None:
         return None
     capture.narrow(model, Anatomy(stacks, anatomy.sites, anatomy.paths))
-    return Trial(model, (f"What {name} writes is no text, so its encoder is shown alone",), writes_text=False)
+    return Trial(model, (f"{name} does not write text, so only its encoder is shown",), writes_text=False)
 
 
 def _try_parts(

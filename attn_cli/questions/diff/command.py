@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 60
-HELP = """Show what changed between A and B: which heads look elsewhere, and where.
+HELP = """Compare two texts or models: which heads look elsewhere.
 
 A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz). With
 --against, A is one text and B the same on a second model. Texts are laid over each other word by word; heads are ranked
@@ -78,7 +78,7 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     if fail_above is not None and fail_above > 1 and not selection.scores:
-        raise UsageError(f"No divergence is more than 1, so none is above {fail_above:g}", "Give a number from 0 to 1")
+        raise UsageError(f"--fail-above must be between 0 and 1, and {fail_above:g} is not")
     pairs = _pairs(a, b, reading, against)
     check_named(model)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 30
-HELP = """Explain one row of attention in its three steps, with the real numbers: score, normalize, weighted sum.
+HELP = """Explain one row in three steps: score, normalize, weighted sum.
 
 Of the query's row in one head: what adds up to each key's score, how the softmax makes weights of the scores, and how
 much each key's value gives to the context vector. Every number is computed anew and held against the layer's own.

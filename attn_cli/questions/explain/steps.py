@@ -121,7 +121,7 @@ def explain_numbers(
     if np.isneginf(given).all():
         raise InputError("Every key is masked, so there is nothing to normalize", "Give at least one finite score")
     if not (np.isfinite(temperature) and temperature > 0):
-        raise UsageError(f"A temperature of {temperature:g} cannot be", "Give a number above 0; 1 changes nothing")
+        raise UsageError(f"--temperature must be above 0, and {temperature:g} is not", "1 changes nothing")
     if values is not None:
         if len(values) != len(given):
             raise InputError(

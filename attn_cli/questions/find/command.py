@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 40
-HELP = """Find the heads that link two words: every head's weight (or --measure) from one to the other, ranked.
+HELP = """Find the heads that link two words.
 
-Beside each weight stands what it should be held against: an even row, what the same head gives at that distance
+Every head's weight (or --measure) from one word to the other, ranked. Beside each weight stands what it should be held against: an even row, what the same head gives at that distance
 elsewhere in the text, and what it gives to the same word from everywhere else.
 
 FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json has
@@ -84,7 +84,8 @@ def run(
     selection = replace(choice.over(Selection()), query=start)
     check_syntax(selection)
     if least is not None and not (math.isfinite(least) if selection.scores else 0 <= least <= 1):
-        raise UsageError(f"--min {least:g} cannot be", "Give a number" if selection.scores else "Give one from 0 to 1")
+        must = "a number" if selection.scores else "between 0 and 1"
+        raise UsageError(f"--min must be {must}, and {least:g} is not")
     texts = given(text, reading, model, pair=pair, wanted=selection)
 
     from attn_cli.cli.outputs import Output

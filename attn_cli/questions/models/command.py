@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 90
-HELP = "List the built-in models, and those that the hub's cache holds on this machine."
+HELP = "List the models on this machine: built-in, and in the hub's cache."
 EPILOG = """\b
 Examples:
   attn models

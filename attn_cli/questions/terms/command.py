@@ -12,7 +12,10 @@ from attn_cli.questions.terms.glossary import find_terms
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 110
-HELP = "Explain the words that the tables use, each with its formula and where it is shown."
+HELP = """Explain the words that the tables use.
+
+Each with its formula, and where it is shown.
+"""
 EPILOG = """\b
 Examples:
   attn terms

@@ -298,7 +298,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         "change",
         "How far the scores of two rows are from each other, in nats, over the keys that both can see (--measure "
-        "scores). What is added to a whole row is no change.",
+        "scores). What is added to a whole row does not count as a change.",
         "root of the mean of (cB - cA)², c a score less the mean of the row's scores over those keys",
         "diff --measure scores (column change; --fail-above)",
         also=("root mean square",),

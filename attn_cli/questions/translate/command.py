@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 20
-HELP = """Translate a sentence, and show which of its words each word of the translation looks at.
+HELP = """Translate, and show which words each word comes from.
 
-Rows are the words of the output, columns those of the input, taken from the heads that align them best, or from those
+Each word of the translation looks at words of the sentence. Rows are the words of the output, columns those of the input, taken from the heads that align them best, or from those
 that --layer and --head name. With --grid, --query, --kind or --sort: what attn inspect shows of them.
 """
 EPILOG = """\b

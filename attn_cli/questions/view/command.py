@@ -16,9 +16,9 @@ from attn_cli.errors import UsageError
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 80
-HELP = """Show a saved record again, as it was or with another selection.
+HELP = """Show a saved record again.
 
-Reads what --json printed and what --save wrote as .json, .jsonl or .npz.
+As it was, or with another selection. Reads what --json printed and what --save wrote as .json, .jsonl or .npz.
 """
 EPILOG = """\b
 Examples:

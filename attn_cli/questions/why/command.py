@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 70
-HELP = """Measure why attention matters, on the built-in models: with attention (toy, toy-rnn-attention) and without
-(toy-rnn).
+HELP = """Measure why attention matters, on the built-in models.
 
-Each experiment runs in some seconds, draws itself, and says whether it bears out what textbooks claim. Without a name:
+They are toy and toy-rnn-attention, and toy-rnn, which has no attention. Each experiment runs in some seconds, draws itself, and says whether it bears out what textbooks claim. Without a name:
 all of them.
 """
 EPILOG = """\b

@@ -214,7 +214,7 @@ def test_weights_that_are_no_numbers_write_nothing(tmp_path: Path, beam: int) ->
     weights["model.decoder.layers.0.fc2.bias"][0] = float("nan")
     save_file(weights, file, {"format": "pt"})
     for model in (load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions()), load(str(tmp_path / "toy"))):
-        with pytest.raises(ModelError, match="computes what are no numbers"):
+        with pytest.raises(ModelError, match="What the model computes are not numbers"):
             model.translate([TEXT], decoding=Decoding(beam=beam, max_length=5))
 
 

@@ -161,7 +161,7 @@ def test_every_format(suffix: str, attn: Run, tmp_path: Path) -> None:
         (["a cat", "-"], 2, "nothing from standard input"),
         (["a cat", "a dog", "a cow"], 2, "no place for 'a cow'"),
         (["a cat", " "], 3, "empty"),
-        (["a cat", "a dog", "--fail-above", "1.5"], 2, "No divergence is more than 1"),
+        (["a cat", "a dog", "--fail-above", "1.5"], 2, "--fail-above must be between 0 and 1"),
         (["a cat", "a dog", "--file", "x.tsv"], 2, "--file holds A and B"),
         (["--file", "x.txt"], 2, "Give a .tsv"),
         (["--file", "x.tsv"], 3, "cannot be read"),

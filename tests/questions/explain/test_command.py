@@ -237,7 +237,7 @@ def test_saving(attn: Run, tmp_path: Path) -> None:
         (["--scores", "1,inf"], 2, "--scores: 'inf' is not a number"),
         (["--scores", "-inf"], 3, "Every key is masked"),
         (["--scores", "1,2", "--labels", "a"], 2, "There are 2 scores and 1 label"),
-        (["--scores", "1,2", "--temperature", "0"], 2, "A temperature of 0 cannot be"),
+        (["--scores", "1,2", "--temperature", "0"], 2, "--temperature must be above 0, and 0 is not"),
         (["--scores", "1,2", "--temperature", "warm"], 2, "'warm' is not a number"),
         (["--scores", "1,2", "--values", "/no/such/file"], 3, "/no/such/file cannot be read"),
     ],

@@ -80,7 +80,7 @@ def test_what_are_no_scores(
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf])
 def test_what_is_no_temperature(temperature: float) -> None:
-    with pytest.raises(UsageError, match=f"temperature of {temperature:g} cannot be"):
+    with pytest.raises(UsageError, match=f"--temperature must be above 0, and {temperature:g} is not"):
         explain_numbers(np.array([1.0]), None, temperature)
 
 

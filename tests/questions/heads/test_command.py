@@ -215,7 +215,7 @@ def test_only_rows_that_see_two_keys_tell_anything(attn: Run, tmp_path: Path) ->
         ([SENTENCE, "--file", "missing.txt"], 2, "a text and a --file as well"),
         ([SENTENCE, "--by", "relation"], 2, "Name one with --conllu"),
         ([SENTENCE, "--by", "coreference"], 2, "Add --probe"),
-        ([SENTENCE, "--by", "size"], 2, "'size' is none of role, focus"),
+        ([SENTENCE, "--by", "size"], 2, "'size' is not one of role, focus"),
         ([SENTENCE, "--seed", "-1", "--probe"], 2, "'-1' is less than 0"),
         (["--probe", "--kind", "cross"], 5, "self-attention"),
         (["--probe", "--model", ""], 2, "--model names nothing"),
