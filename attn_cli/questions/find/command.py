@@ -31,11 +31,12 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 40
 HELP = """Find the heads that link two words.
 
-Every head's weight (or --measure) from one word to the other, ranked. Beside each weight stands what it should be held against: an even row, what the same head gives at that distance
-elsewhere in the text, and what it gives to the same word from everywhere else.
+Every head's weight (or --measure) from one word to the other, ranked. Beside each weight stands what it should be
+held against: an even row, what the same head gives at that distance elsewhere in the text, and what it gives to the
+same word from everywhere else.
 
-FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json has
-written (.json, .jsonl or .npz). With --file, leave it out.
+FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json
+has written (.json, .jsonl or .npz). With --file, leave it out.
 """
 EPILOG = """\b
 Examples:

@@ -31,9 +31,10 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 50
 HELP = """Show what each head is for.
 
-Its focus, its distance, and its roles, each with its score and what it must beat: of a TEXT, of all the lines of a corpus (--file, a pipe) together, or of the sentences of a treebank (--conllu), which
-also says which head finds each grammatical relation. --probe makes the texts itself: random tokens and the same again,
-for heads that copy, and sentences with a pronoun.
+Its focus, its distance, and its roles, each with its score and what it must beat: of a TEXT, of all the lines of a
+corpus (--file, a pipe) together, or of the sentences of a treebank (--conllu), which also says which head finds each
+grammatical relation. --probe makes the texts itself: random tokens and the same again, for heads that copy, and
+sentences with a pronoun.
 
 TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz).
 """

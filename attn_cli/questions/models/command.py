@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 90
-HELP = "List the models on this machine: built-in, and in the hub's cache."
+HELP = "List the models that are on this machine.\n\nThe built-in ones, and those in the hub's cache."
 EPILOG = """\b
 Examples:
   attn models

@@ -29,8 +29,9 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 20
 HELP = """Translate, and show which words each word comes from.
 
-Each word of the translation looks at words of the sentence. Rows are the words of the output, columns those of the input, taken from the heads that align them best, or from those
-that --layer and --head name. With --grid, --query, --kind or --sort: what attn inspect shows of them.
+Each word of the translation looks at words of the sentence. Rows are the words of the output, columns those of the
+input, taken from the heads that align them best, or from those that --layer and --head name. With --grid, --query,
+--kind or --sort: what attn inspect shows of them.
 """
 EPILOG = """\b
 Examples:
