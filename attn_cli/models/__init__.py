@@ -1,4 +1,7 @@
-"""A name to a model. Importing this package imports nothing heavy; loading a model does."""
+"""The model interface, and the loader that turns a name into a model.
+
+Importing this package imports nothing heavy; loading a model does.
+"""
 
 from __future__ import annotations
 
@@ -37,20 +40,20 @@ DTYPES: tuple[Dtype, ...] = ("auto", "float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How to load a model.
+    """Settings for loading a model.
 
     Raises:
         UsageError: there is no such device or number format.
     """
 
     device: Device = "auto"
-    """`auto`: a CUDA device where there is one, else Apple's MPS, else the processor."""
+    """Device to run on. `auto`: a CUDA device where there is one, else Apple's MPS, else the CPU."""
     dtype: Dtype = "auto"
-    """`auto`: float32 where the weights fit in memory so, otherwise as they were saved."""
+    """Number format of the weights. `auto`: float32 where it fits in memory, otherwise the format of the saved file."""
     trust_remote_code: bool = False
-    """Let the model's folder bring Python code of its own, and run it."""
+    """True to run Python code that comes in the model's folder."""
     allow_pickle: bool = False
-    """Read `pytorch_model.bin` where there is no safetensors file."""
+    """True to read `pytorch_model.bin` where there is no safetensors file."""
     revision: str | None = None
     """Branch, tag or commit of a model on the hub; the main branch by default."""
 
@@ -62,12 +65,12 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class Languages:
-    """From which language to which, as a user names them: `en`, `fr`, or a code of the model's own (`fra_Latn`)."""
+    """Source and target language, as a user names them: `en`, `fr`, or a code of the model's own (`fra_Latn`)."""
 
     source: str | None = None
-    """None: as the model has it."""
+    """Language of the text; None for the model's default."""
     target: str | None = None
-    """None: as the model has it."""
+    """Language of the translation; None for the model's default."""
 
 
 AS_IT_HAS_THEM = Languages()
@@ -75,17 +78,17 @@ AS_IT_HAS_THEM = Languages()
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to search for a translation.
+    """Settings of the search for a translation.
 
     Raises:
         UsageError: a number is below 1.
     """
 
     beam: int = 1
-    """How many hypotheses are kept at each step; 1 is greedy."""
+    """Number of hypotheses to keep at each step; 1 is greedy."""
     max_length: int | None = None
-    """The most tokens to write for one text, the end token among them; None: as many as the model may, but not more
-    than twice the text's tokens and 50."""
+    """Most tokens to write for one text, the end token included; None for the model's own limit, but no more than
+    twice the text's tokens plus 50."""
 
     def __post_init__(self) -> None:
         for value, option in ((self.beam, "--beam"), (self.max_length, "--max-length")):
@@ -98,15 +101,15 @@ GREEDY = Decoding()
 
 @dataclass(frozen=True)
 class Translation:
-    """What a model wrote for one text."""
+    """A model's translation of one text."""
 
     text: str
-    """As a reader reads it: without start and end tokens and language codes."""
+    """The translation without start and end tokens and language codes."""
     ids: tuple[int, ...]
-    """Every token of the decoder's side: the start token first, then all that was written, the end token last (unless
-    the search was cut short). Hand the translation to `Model.prepare` to see the attention of exactly these."""
+    """Ids of all decoder tokens: the start token first, then the tokens written, the end token last (unless the search
+    was cut short). Pass the translation to `Model.prepare` to capture the attention of exactly these tokens."""
     notes: tuple[str, ...] = ()
-    """Things a reader must know, one sentence each without a full stop."""
+    """Remarks for the user, one sentence each without a full stop."""
 
 
 @runtime_checkable
@@ -126,32 +129,33 @@ class Model(Protocol):
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
     ) -> Source:
-        """Tokenize, for one pass that captures the attention of every kind there is.
+        """Tokenize a text for one pass that captures all of the model's kinds of attention.
 
-        A model without attention gives a source all the same: its tokens can be seen, and there is nothing to stream.
+        A model without attention returns a source too: it has tokens to show and no blocks to stream.
 
         Args:
-            text: what the model reads; the encoder's side of an encoder-decoder.
+            text: the text to read; the encoder's side of an encoder-decoder.
             pair: a second segment, for models that take two.
-            target: what the decoder of an encoder-decoder is made to write: a text, or exactly the tokens of a
-                translation. See `Source.target` for which row is whose.
-            languages: from which to which, for models that are told.
-            truncate: cut what the model has no positions for, and say so in the notes.
+            target: the output to force on the decoder of an encoder-decoder: a text, or exactly the tokens of a
+                translation. `Source.target` explains which row belongs to which token.
+            languages: source and target language, for models that must be told them.
+            truncate: cut tokens that the model has no positions for, and say so in the notes.
 
         Raises:
-            InputError: the text is empty, gives no tokens, is too long, or has a side that this model does not have.
+            InputError: the text is empty, gives no tokens or is too long, or the model has no decoder for `target`
+                or takes no `pair`.
             UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
         """
 
     def plain_tokens(self) -> Sequence[int]:
-        """Tokens of words or parts of them, no two of which read the same but for case."""
+        """Return ids of tokens that are words or parts of words, no two of which differ in case alone."""
 
     def prepare_tokens(self, ids: Sequence[int]) -> Source:
-        """A text of exactly these tokens, between the special ones that the model puts around any.
+        """Prepare a text of exactly these tokens, between the special tokens that the model puts around any text.
 
         Raises:
-            InputError: there are more than the model has positions for.
+            InputError: there are more tokens than the model has positions for.
         """
 
     def translate(
@@ -164,13 +168,13 @@ class Model(Protocol):
     ) -> list[Translation]:
         """Write a translation of each text, in one batch.
 
-        Each comes out as it would alone, but for the rounding of sums over a padded batch.
+        Each translation is the same as for the text alone, up to rounding of sums over a padded batch.
 
         Args:
-            texts: what to translate.
-            decoding: how to search.
-            languages: from which to which, for models that are told.
-            truncate: cut what the model has no positions for, and say so in the notes.
+            texts: the texts to translate.
+            decoding: settings of the search.
+            languages: source and target language, for models that must be told them.
+            truncate: cut tokens that the model has no positions for, and say so in the notes.
 
         Raises:
             InputError: a text is empty, gives no tokens or is too long.
@@ -185,11 +189,11 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
 
     Args:
         name: a built-in model, a folder, or a name on the hub.
-        options: how to load it.
+        options: device, number format, and what may be read and run.
 
     Raises:
-        ModelError: it cannot be found, read or inspected.
-        MemoryLimitError: it does not fit in memory.
+        ModelError: the model cannot be found, read or inspected.
+        MemoryLimitError: the model does not fit in memory.
     """
     from attn_cli.models.toy.folder import find as find_toy
 
@@ -209,11 +213,11 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
 
 
 def _pretrained() -> ModuleType:
-    """Import `pretrained`, and with it torch and transformers.
+    """Import the module `hf.model`, and with it torch and transformers.
 
-    That makes some hundred thousand objects which live as long as the program does. Left alone, the garbage collector
-    looks through them all again and again while they are made, and once more at exit: a third of a short run's time.
-    So it waits until they are there, and then leaves them out of its account.
+    The import makes some hundred thousand objects that live as long as the program. Scanning them again and again
+    while they are made, and once more at exit, costs the garbage collector a third of a short run's time, so it is
+    disabled during the import, and the objects are then frozen out of its scans.
     """
     name = "attn_cli.models.hf.model"
     if name not in sys.modules:

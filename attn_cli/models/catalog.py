@@ -1,4 +1,4 @@
-"""Which models are on this machine: the built-in ones, and those in the hub's cache. Reads headers, loads nothing."""
+"""A catalog of the models on this machine: the built-in ones and those in the hub's cache. Reads only headers."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ __all__ = ["Listed", "catalog"]
 
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
-"""What the families call how many layers and heads there are."""
+"""Config keys under which the model families store their numbers of layers and heads."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A model that is here."""
+    """A catalog entry: a model on this machine."""
 
     name: str
-    """What to give to `--model`."""
+    """Name to pass to `--model`."""
     family: str
     layers: tuple[int, ...]
-    """Of the encoder and the decoder, where there are both; empty where the configuration does not say."""
+    """Number of layers of the encoder and the decoder, where there are both; empty where the config does not say."""
     heads: int | None
-    """In a layer; None where the configuration does not say."""
+    """Number of heads in a layer; None where the config does not say."""
     parameters: int | None
-    """None where the weights are pickled or quantized."""
+    """Number of weights; None where they are pickled or quantized."""
     bytes: int
-    """Of the weights as they are saved."""
+    """Size of the weights as saved."""
     built_in: bool
     notes: tuple[str, ...] = ()
-    """What is known of its heads, one sentence each with a full stop."""
+    """Known facts about its heads, one sentence each with a full stop."""
 
 
 def catalog() -> Iterator[Listed]:
-    """The built-in models, then those in the hub's cache, by name."""
+    """List the built-in models, then those in the hub's cache, sorted by name."""
     for name in BUILT_IN:
         if built_in(name).is_dir():
             yield _listed(examine(name, built_in(name), LoadOptions()), built_in=True)
     for name, folder in sorted(_cached(), key=lambda found: found[0].casefold()):
         try:
-            # Looking at a model that would need code or a pickle runs neither.
+            # `examine` runs no code and reads no pickle, even where the model needs them.
             found = examine(name, folder, LoadOptions(allow_pickle=True, trust_remote_code=True))
-        except ModelError:  # only a part of a model, or one that reads no text
+        except ModelError:  # an incomplete model, or one that reads no text
             continue
         yield _listed(found, built_in=False)
 
 
 def _cached() -> Iterator[tuple[str, Path]]:
-    """Names and folders of what is in the hub's cache."""
+    """List names and folders of the models in the hub's cache."""
     from huggingface_hub import scan_cache_dir, try_to_load_from_cache
     from huggingface_hub.errors import CacheNotFound
 
@@ -91,7 +91,7 @@ def _without_attention(shape: Recurrent) -> tuple[str, ...]:
 
 
 def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a configuration says of heads, as far as it says it as attn does."""
+    """Return what a config says about heads in its `attn` entry, as far as that has the expected form."""
     known = config.get("attn")
     notes = []
     for name, kind in (("alignment", "cross"), ("coreference", "encoder")):

@@ -1,7 +1,7 @@
-"""Calls into compiled libraries with what a model's folder holds: none of them may panic, print or hang unheard.
+"""Guards for calls into compiled libraries with a model folder's contents, which may panic, print or hang.
 
-A panic of a library written in Rust reaches Python as an exception that is no `Exception`, after the library has
-printed a message of its own at file descriptor 2. A regular expression that backtracks ends in one, or takes hours.
+A panic of a library written in Rust reaches Python as an exception that is not an `Exception`, after the library has
+printed its own message to file descriptor 2. A regular expression that backtracks ends in a panic, or takes hours.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ __all__ = ["in_time", "library_fault", "library_told"]
 Result = TypeVar("Result")
 
 SECONDS, LETTERS_A_SECOND = 20.0, 10_000
-"""How long a text may take: a fixed time, and more by its length. Tokenizers read a hundred times as fast."""
+"""Time allowed for a text: a fixed time, plus its length over a rate. Tokenizers are a hundred times as fast."""
 
 
 def library_fault(fault: BaseException, problem: str, remedy: str) -> ModelError:
-    """What a library says of a fault, as an error of one sentence.
+    """Turn a library's exception into an error of one sentence.
 
     Args:
-        fault: what it raised.
-        problem: what could not be done; the first sentence of what the library says follows after a colon.
+        fault: the exception that the library raised.
+        problem: what could not be done; the first line of the library's message follows after a colon.
         remedy: what to do next.
     """
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    # A heading says nothing without what stands below it.
+    # A heading says nothing without the line below it.
     said = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else type(fault).__name__
     said = shortened(said.rstrip("."), 300)
     return ModelError(f"{problem}: {said}", remedy)
@@ -41,16 +41,17 @@ def library_fault(fault: BaseException, problem: str, remedy: str) -> ModelError
 
 @contextmanager
 def library_told(problem: str, remedy: str) -> Iterator[None]:
-    """Turn whatever a compiled library raises into an error of one sentence, and keep its own words off the terminal.
+    """Turn any exception of a compiled library into an error of one sentence, and keep its output off the terminal.
 
-    Such libraries raise a bare `Exception`, or panic, so only their calls may stand under this. attn's own errors pass.
+    Such libraries raise a bare `Exception` or panic, so the context may hold only calls to them. attn's own errors
+    pass through.
 
     Args:
         problem: what could not be done.
         remedy: what to do next.
 
     Raises:
-        ModelError: the library found a fault, or panicked.
+        ModelError: the library raised an exception or panicked.
     """
     with compiled_unheard():
         try:
@@ -64,7 +65,7 @@ def library_told(problem: str, remedy: str) -> Iterator[None]:
 
 
 class _Worker:
-    """A thread that does one thing after another, and that nobody waits for when the process ends."""
+    """A daemon thread that runs one call after another and does not delay the end of the process."""
 
     def __init__(self) -> None:
         self._work: SimpleQueue[Callable[[], Any]] = SimpleQueue()
@@ -77,7 +78,7 @@ class _Worker:
             result, raised = None, None
             try:
                 result = call()
-            except BaseException as fault:  # handed over to whoever waits, a panic too
+            except BaseException as fault:  # passed on to the caller that waits, panics included
                 raised = fault
             self._done.put((result, raised))
             del call, result, raised
@@ -94,7 +95,7 @@ _idle: SimpleQueue[_Worker] = SimpleQueue()
 
 
 def _forget() -> None:
-    """Start anew in a forked process, which has none of its parent's threads."""
+    """Forget all workers in a forked process, which has none of its parent's threads."""
     global _idle
     _idle = SimpleQueue()
 
@@ -104,19 +105,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def in_time(call: Callable[[], Result], letters: int, problem: str, remedy: str) -> Result:
-    """What a call gives that may take for ever, such as a search for a regular expression.
+    """Return the result of a call that may never end, such as a regular expression search, or give up on it.
 
-    It runs in a thread, so that it must let go of Python's lock while it works; where it takes too long, the thread is
-    left to itself.
+    The call runs in a worker thread, so it must release the global interpreter lock while it works. A worker whose
+    call takes too long is abandoned.
 
     Args:
-        call: what to do.
-        letters: how long the text is that it works on.
+        call: the function to run.
+        letters: length in characters of the text that it works on.
         problem: what could not be done.
         remedy: what to do next.
 
     Raises:
-        ModelError: it takes far longer than any text takes.
+        ModelError: the call takes far longer than any text should.
     """
     try:
         worker = _idle.get_nowait()
@@ -128,7 +129,7 @@ def in_time(call: Callable[[], Result], letters: int, problem: str, remedy: str)
     except Empty as fault:
         raise ModelError(f"{problem}: it takes longer than {seconds:.0f} seconds", remedy) from fault
     except BaseException as fault:
-        if not isinstance(fault, KeyboardInterrupt):  # after that it may still be at work
+        if not isinstance(fault, KeyboardInterrupt):  # the worker may still be busy after an interrupt
             _idle.put(worker)
         raise
     _idle.put(worker)

@@ -1,4 +1,4 @@
-"""What may be read from a model's folder: regular files of a sensible size, and JSON objects."""
+"""Safe reading of a model's folder: regular files of a sensible size, and JSON objects."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ __all__ = ["AGAIN", "check_files", "read_json"]
 AGAIN = "Copy or download it again"
 WEIGHTS = (".safetensors", ".bin")
 FILES = (".json", ".txt", ".model", ".spm", ".tiktoken", ".jinja", *WEIGHTS)
-"""Endings of what is read from a folder."""
+"""Suffixes of the files that are read from a folder."""
 LARGEST = 2**30
-"""Bytes of a vocabulary or a configuration: the largest known take some hundredth of that."""
+"""Most bytes of a vocabulary or a config: the largest known take some hundredth of that."""
 
 
 def check_files(name: str, folder: Path) -> None:
-    """Make sure that nothing in a folder blocks whoever reads it, transformers included, and that it can be looked at.
+    """Make sure that a folder can be listed and that no file in it blocks its readers, transformers included.
 
     Args:
         name: the model, as the user named it.
-        folder: where it is.
+        folder: the model's folder.
 
     Raises:
-        ModelError: a pipe, a socket or a device is in it, a folder in the place of a file, or a file far too large.
+        ModelError: the folder cannot be read, or holds a pipe, a socket or a device, a folder in the place of a file,
+            or a file that is far too large.
     """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -38,7 +39,7 @@ def check_files(name: str, folder: Path) -> None:
     for entry in entries:
         try:
             found = entry.stat()
-        except OSError:  # a link that leads nowhere, which counts as no file
+        except OSError:  # a broken link counts as no file
             continue
         read = entry.name.endswith(FILES)
         if stat.S_ISDIR(found.st_mode):
@@ -54,14 +55,14 @@ def check_files(name: str, folder: Path) -> None:
 
 
 def read_json(name: str, path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Read the JSON object in a file.
 
     Args:
         name: the model, as the user named it.
-        path: where the file is.
+        path: path of the file.
 
     Raises:
-        ModelError: it cannot be read, or holds something else.
+        ModelError: the file cannot be read, or does not hold a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

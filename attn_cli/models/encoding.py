@@ -1,4 +1,4 @@
-"""What a tokenizer made of a text, whichever tokenizer it was."""
+"""A tokenized text, in one form for all tokenizers."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["Pieces", "wordlike"]
 
 @dataclass(frozen=True)
 class Pieces:
-    """What a tokenizer made of a text. All sequences are as long as there are tokens.
+    """A tokenized text. All sequences have one item for each token.
 
     Raises:
-        ModelError: they are not.
+        ModelError: the sequences differ in length.
     """
 
     text: str
     pair: str | None
     ids: tuple[int, ...]
     names: tuple[str, ...]
-    """As the vocabulary spells them; pieces of bytes as readable text."""
+    """Pieces as the vocabulary spells them; pieces of bytes as readable text."""
     offsets: tuple[tuple[int, int], ...]
-    """First character and one past the last, in `text` or `pair`."""
+    """First character of each piece and one past its last, in `text` or `pair`."""
     special: tuple[bool, ...]
     segments: tuple[int, ...]
     inputs: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    """What else the tokenizer has for the model, one number or list of numbers for each token: what segment it is in,
-    where it stands on a page, how it sounds. What is not of this length belongs to the text as a whole."""
+    """Further model inputs from the tokenizer, one number or list of numbers for each token: its segment, its place on
+    a page, its pronunciation. An input of another length belongs to the text as a whole."""
     doubled: bool = False
-    """The text itself began with the model's start token, which the tokenizer therefore need not have put there."""
+    """True if the text itself began with the model's start token, so that the tokenizer's own was left out."""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Pieces:
             )
 
     def tokens(self) -> Tokens:
-        """The pieces grouped into words."""
+        """Group the pieces into words."""
         return make_tokens(
             self.text,
             self.names,
@@ -60,12 +60,12 @@ class Pieces:
     def around(
         self, ids: Sequence[int], names: Sequence[str], inputs: Mapping[str, Sequence[Any]] | None = None
     ) -> Pieces:
-        """Other tokens in the place of the text's, with its special tokens before and behind them.
+        """Replace the text's own tokens by others, and keep the special tokens before and behind them.
 
         Args:
-            ids: of the tokens.
-            names: their spellings.
-            inputs: what else the model is told of each; as of the text's first token by default.
+            ids: ids of the new tokens.
+            names: spellings of the new tokens.
+            inputs: further model inputs for each new token; by default those of the text's first token.
         """
         inside = [index for index, mark in enumerate(self.special) if not mark]
         first, last = inside[0], inside[-1] + 1
@@ -90,10 +90,10 @@ class Pieces:
         )
 
     def without(self, places: Iterable[int]) -> Pieces:
-        """All but these pieces.
+        """Leave out some pieces.
 
         Args:
-            places: indices of what is left out.
+            places: indices of the pieces to leave out.
         """
         gone, count = set(places), len(self.ids)
 
@@ -111,7 +111,7 @@ class Pieces:
         )
 
     def without_prefix(self, prefix: str) -> Pieces:
-        """These pieces with those of a prefix as special tokens, which stand nowhere in the text."""
+        """Turn the pieces of a prefix into special tokens, which have no place in the text."""
         size = len(prefix)
         special = tuple(mark or 0 < end <= size for mark, (_, end) in zip(self.special, self.offsets, strict=True))
         return replace(
@@ -125,7 +125,7 @@ class Pieces:
         )
 
     def started(self, first: int, name: str) -> Pieces:
-        """These pieces as a decoder writes them: after a start token.
+        """Put a decoder's start token before these pieces.
 
         Args:
             first: id of the start token.
@@ -142,7 +142,7 @@ class Pieces:
         )
 
     def ended(self, last: int, name: str) -> Pieces:
-        """These pieces with an end token behind them.
+        """Put an end token behind these pieces.
 
         Args:
             last: id of the end token.
@@ -160,10 +160,10 @@ class Pieces:
 
 
 def wordlike(pieces: Iterable[tuple[int, str | None]]) -> tuple[int, ...]:
-    """Ids of pieces with letters, the first of each that read the same but for case.
+    """Return ids of pieces with letters; of those that differ in case alone, the first.
 
     Args:
-        pieces: ids and spellings, special tokens left out.
+        pieces: ids and spellings of pieces, special tokens left out.
     """
     found: dict[str, int] = {}
     for id_, name in pieces:

@@ -1,4 +1,4 @@
-"""A text given to a model, with its translation where what is asked for is on the decoder's side."""
+"""Preparing a text for a model, with its translation where the selection is on the decoder's side."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def read(
     truncate: bool = False,
     wanted: Selection | None = None,
 ) -> Source:
-    """A text given to a model, ready to stream its attention.
+    """Prepare a text for a model, ready to stream its attention.
 
     Args:
-        model: any.
-        text: what to read.
-        languages: the text's and the target's, for models that are told.
+        model: a loaded model.
+        text: the text to read.
+        languages: source and target language, for models that must be told them.
         pair: a second segment, for models that take two.
         target: the decoder's side, for an encoder-decoder.
         truncate: cut a text that is too long for the model.
-        wanted: what is asked of it. Where there is no target, the text is translated first if the kind of attention is
-            one of the decoder's side, the model has no other, or the query is a word of the translation and none of
-            the text.
+        wanted: the selection to show. Where there is no target, the text is translated first if the kind of attention
+            is one of the decoder's side, the model has no other, or the query is a word of the translation and not
+            of the text.
 
     Raises:
         AttnError: the model cannot read or translate it.

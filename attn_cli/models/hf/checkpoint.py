@@ -1,4 +1,4 @@
-"""What is in a model's folder, on this machine or in the hub's cache. Finds most faults without importing torch."""
+"""Finding a model's folder, on this machine or on the hub, and checking its files, without importing torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICKLED_WEIGHTS = "pytorch_model.bin"
 TOKENIZER_SUFFIXES = (".model", ".spm", ".tiktoken", ".codes")
 TOKENIZER_PREFIXES = ("tokenizer.json", "tekken.json", "vocab", "byte_maps.json", "prophetnet.tokenizer")
 TOKENIZERS_WITHOUT_FILES = frozenset({"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"})
-"""They read bytes or characters, so there is no vocabulary to save."""
+"""Tokenizers that read bytes or characters, so that there is no vocabulary to save."""
 OTHER_FORMATS = (
     (r".*\.gguf", "in GGUF, the format of llama.cpp"),
     (r"(tf_model.*\.h5|.*\.ckpt\.(index|data.*)|saved_model\.pb)", "for TensorFlow"),
@@ -33,52 +33,52 @@ OTHER_FORMATS = (
     (r"weights.*\.npz", "for MLX"),
     (r".*\.(pth|pt|ckpt)", "as a PyTorch file of another kind"),
 )
-"""Files of weights that are not read, and what they are."""
+"""Patterns of weight files in formats that are not read, with a phrase that names each format."""
 NOT_CONVERTED = "Give a checkpoint with safetensors, such as the one that this was made from"
 VARIANT = re.compile(r"model\.([A-Za-z]\w*)(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.([A-Za-z]\w*)\.json")
-"""Weights saved with `save_pretrained(variant=...)`."""
+"""Names of weight files saved with `save_pretrained(variant=...)`."""
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's folder whose files are all there and can be opened."""
+    """A model's folder that holds all its files, in a form that can be opened."""
 
     name: str
-    """As the user named it."""
+    """The model, as the user named it."""
     folder: Path
     config: Mapping[str, Any]
-    """What `config.json` says."""
+    """Contents of `config.json`."""
     pickled: bool
-    """The weights are in `pytorch_model.bin` and not in safetensors."""
+    """True if the weights are in `pytorch_model.bin` and not in safetensors."""
     saved_bytes: int
-    """Size of the weights as they were saved."""
+    """Size of the weights as saved."""
     saved_dtype: str | None
     """Number format of most of the weights; None where only unpickling could tell, or where they are quantized."""
 
     @property
     def parameters(self) -> int | None:
-        """How many weights there are; None where only unpickling could tell, or where they are quantized."""
+        """The number of weights; None where only unpickling could tell, or where they are quantized."""
         return None if self.saved_dtype is None else self.saved_bytes // DTYPE_BYTES[self.saved_dtype]
 
     def bytes_in(self, dtype: str) -> int:
-        """Memory that the weights take in this number format."""
+        """Return the bytes that the weights take in a number format; for quantized or pickled ones, as saved."""
         if self.saved_dtype is None:
             return self.saved_bytes
         return self.saved_bytes * DTYPE_BYTES[dtype] // DTYPE_BYTES[self.saved_dtype]
 
 
 class _IncompleteError(ModelError):
-    """Something is missing that the hub may have."""
+    """A file is missing that the hub may have."""
 
 
 def find(name: str, options: LoadOptions) -> Checkpoint:
-    """Find a model's folder and check what is in it. Downloads what is not there yet, and nothing else.
+    """Find a model's folder and check its files. Download only files that are needed and not in the cache yet.
 
     Args:
         name: a folder, or a name on the hub.
-        options: whether code and pickled weights are allowed, and which revision.
+        options: the revision, and whether code and pickled weights are allowed.
 
     Raises:
         ModelError: there is no such model, or its files cannot be used.
@@ -93,7 +93,7 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
             if place.suffix == ".gguf":
                 raise ModelError(f"{name} holds weights {OTHER_FORMATS[0][1]}", NOT_CONVERTED)
             raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
-    except (OSError, RuntimeError) as fault:  # not permitted, far too long, or `~` of nobody
+    except (OSError, RuntimeError) as fault:  # no permission, a name that is too long, or `~` of an unknown user
         raise ModelError(
             f"{name} cannot be read: {getattr(fault, 'strerror', None) or fault}",
             "Give a folder that holds a model, or a name on the hub",
@@ -111,12 +111,12 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
         try:
             return examine(name, Path(cached).parent, options)
         except _IncompleteError:
-            pass  # a download may have been interrupted, or made by a tool that needed less
+            pass  # the download may have been interrupted, or made by a tool that needs fewer files
     return examine(name, _download(name, options), options)
 
 
 def _download(name: str, options: LoadOptions) -> Path:
-    """Fetch what is needed into the hub's cache. The hub's library shows the progress on stderr."""
+    """Download the files that are needed into the hub's cache. The hub's library shows its progress on stderr."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -163,7 +163,7 @@ def _download(name: str, options: LoadOptions) -> Path:
 
 
 def _wanted(name: str, there: Sequence[str], options: LoadOptions) -> list[str]:
-    """Which of the files on the hub are needed."""
+    """Choose the files on the hub that are needed."""
     top = [file for file in there if "/" not in file]
     if "config.json" not in top:
         raise _without_config(name, there)
@@ -187,21 +187,21 @@ def _pickled(name: str) -> _IncompleteError:
 
 
 def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
-    """Check what is in a model's folder.
+    """Check the files in a model's folder.
 
     Args:
-        name: as the user named it.
-        folder: where it is.
+        name: the model, as the user named it.
+        folder: the model's folder.
         options: whether code and pickled weights are allowed.
 
     Raises:
-        ModelError: its files cannot be used.
+        ModelError: the files cannot be used.
     """
     check_files(name, folder)
     config = _config(name, folder, options)
     paths, pickled = _weights(name, folder, options)
     if (folder / "adapter_config.json").exists():
-        # With PEFT installed, transformers would load another model and put the adapter on it.
+        # With PEFT installed, transformers would load the adapter's base model and put the adapter on it.
         raise ModelError(
             f"{name} holds a whole model and an adapter beside it, and which is meant is not clear",
             "Move adapter_config.json out of the folder to inspect the model without its adapter",
@@ -235,7 +235,7 @@ def _config(name: str, folder: Path, options: LoadOptions) -> dict[str, Any]:
 
 
 def needs_code(name: str) -> ModelError:
-    """The error for a model that brings Python code of its own."""
+    """Make the error for a model that needs Python code of its own."""
     return ModelError(
         f"{name} needs Python code that comes with it, which is not run unasked",
         "Read that code, and if you trust it add --trust-remote-code",
@@ -243,7 +243,7 @@ def needs_code(name: str) -> ModelError:
 
 
 def _weights(name: str, folder: Path, options: LoadOptions) -> tuple[list[Path], bool]:
-    """The files that hold the weights, and whether they are pickles."""
+    """Return the files that hold the weights, and whether they are pickles."""
     for file, pickled in ((WEIGHTS, False), (PICKLED_WEIGHTS, True)):
         index = folder / f"{file}.index.json"
         if not (folder / file).exists() and not index.exists():
@@ -260,18 +260,18 @@ def _weights(name: str, folder: Path, options: LoadOptions) -> tuple[list[Path],
 
 
 def brings_tokenizer_code(name: str, folder: Path) -> bool:
-    """Tell whether a folder's tokenizer is Python code that comes with it."""
+    """Return whether a folder's tokenizer needs Python code that comes with it."""
     settings = folder / "tokenizer_config.json"
     return settings.exists() and bool(read_json(name, settings).get("auto_map"))
 
 
 def _listing(folder: Path) -> list[str]:
-    """The names of a folder's files, and of those one folder deeper, as the hub writes them."""
+    """List the names of a folder's files, and of those one folder deeper, as the hub writes them."""
     return [path.relative_to(folder).as_posix() for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern))]
 
 
 def _without_config(name: str, there: Sequence[str]) -> ModelError:
-    """Say why a model has no config.json, by the names of its files."""
+    """Explain why a model has no config.json, from the names of its files."""
     if "adapter_config.json" in there:
         return _adapter(name)
     parts = sorted(file.removesuffix("/config.json") for file in there if re.fullmatch(r"[^/]+/config\.json", file))
@@ -290,7 +290,7 @@ def _without_config(name: str, there: Sequence[str]) -> ModelError:
 
 
 def _without_weights(name: str, there: Sequence[str]) -> ModelError:
-    """Say why a model has no weights that could be read, by the names of its files."""
+    """Explain why a model has no weights that can be read, from the names of its files."""
     if "adapter_config.json" in there:
         return _adapter(name)
     variants = [match for match in map(VARIANT.fullmatch, there) if match]
@@ -317,14 +317,14 @@ def _adapter(name: str) -> ModelError:
 
 
 def _other_format(there: Iterable[str]) -> str | None:
-    """In which format that is not read the weights are, with the file's name."""
+    """Name the unsupported format that the weights are in, with the file's name; None where there is none."""
     return next(
         (f"{what} ({file})" for pattern, what in OTHER_FORMATS for file in there if re.fullmatch(pattern, file)), None
     )
 
 
 def _measure(name: str, paths: Iterable[Path]) -> tuple[Saved, int, str | None]:
-    """What there is, its size and its most frequent number format, from the headers alone."""
+    """Measure the weights' tensors, their bytes and their most frequent number format, from the headers alone."""
     from safetensors import SafetensorError, safe_open
 
     sizes: Counter[str] = Counter()
@@ -345,7 +345,7 @@ def _measure(name: str, paths: Iterable[Path]) -> tuple[Saved, int, str | None]:
     dtype = DTYPES.get(sizes.most_common(1)[0][0]) if sizes else None
     if dtype is None:
         return saved, sum(path.stat().st_size for path in paths), None
-    # Tables of whole numbers (of positions, say) are no weights.
+    # Tables of whole numbers (such as positions) are not weights.
     return saved, sum(sizes[kind] for kind in DTYPES) * DTYPE_BYTES[dtype], dtype
 
 

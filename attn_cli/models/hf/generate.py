@@ -1,4 +1,4 @@
-"""Searching for what an encoder-decoder writes, with transformers' own `generate`."""
+"""Decoding: the output of an encoder-decoder, searched for with transformers' own `generate`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from attn_cli.models.hf.languages import Told
 __all__ = ["generate"]
 
 Written = tuple[tuple[int, ...], tuple[str, ...]]
-"""The start token and all that was written; and what a reader must know of it."""
+"""The start token and the tokens written after it; and notes for the user."""
 
 
 def generate(
     model: PreTrainedModel, sources: Sequence[Sequence[int]], decoding: Decoding, told: Told, positions: int | None
 ) -> list[Written]:
-    """What the model writes for each source, in their order.
+    """Generate the model's output for each source, in their order.
 
     Args:
-        model: an encoder-decoder with the layer that chooses words.
+        model: an encoder-decoder with its language model head.
         sources: token ids of the texts.
-        decoding: how to search.
-        told: what it must be told to translate.
-        positions: the most tokens that its decoder can read.
+        decoding: settings of the search.
+        told: the language settings of the model.
+        positions: the most tokens that the decoder can read; None where there is no limit.
 
     Raises:
-        ModelError: what it computes are no numbers.
+        ModelError: a logit that the model computes is not a number.
     """
     whole: Any = model
     own = whole.generation_config
@@ -45,11 +45,11 @@ def generate(
         return_dict_in_generate=False,
         max_length=None,
         max_new_tokens=max(limits),
-        # It would hide where a search was cut short.
+        # A forced end token would hide where a search was cut short.
         forced_eos_token_id=None,
     )
     for name in ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
-        # transformers makes a list of so many parts, and nothing so long can be there twice.
+        # transformers makes a list of this many parts; no n-gram longer than the whole text can repeat.
         size = getattr(settings, name)
         if isinstance(size, int):
             setattr(settings, name, min(size, max(map(len, sources)) + max(limits) + 2))
@@ -58,10 +58,10 @@ def generate(
     if told.start is not None:
         settings.decoder_start_token_id = told.start
     longest = max(map(len, sources))
-    # What stands for padding is never seen.
+    # The mask hides the padding, so any id will do.
     padded = [[*source, *[0] * (longest - len(source))] for source in sources]
     mask = [[1] * len(source) + [0] * (longest - len(source)) for source in sources]
-    # Given as an argument, what is None in it would be filled in from the model's own.
+    # If passed as an argument, settings that are None would be filled in from the model's own.
     whole.generation_config = settings
     try:
         found = whole.generate(
@@ -76,10 +76,10 @@ def generate(
 
 
 def _numbers(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """The logits as they are.
+    """Return the logits unchanged, after checking them.
 
     Raises:
-        ModelError: one is not a number, of which a search would make some text all the same.
+        ModelError: a logit is not a number; the search would produce some text all the same.
     """
     del ids
     if torch.isnan(logits).any():
@@ -88,7 +88,7 @@ def _numbers(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _limit(source: int, decoding: Decoding, own: int | None, positions: int | None) -> int:
-    """The most tokens to write for a source of so many."""
+    """Return the most tokens to write for a source of that many tokens."""
     if decoding.max_length is not None:
         wanted = decoding.max_length
     else:
@@ -101,7 +101,7 @@ def _ends(eos: int | list[int] | None) -> frozenset[int]:
 
 
 def _cut(ids: list[int], limit: int, ends: frozenset[int]) -> Written:
-    """One row of a batch without its padding."""
+    """Remove the padding from one row of a batch."""
     # The start token may be an end token too (BART).
     stop = next((place for place, id_ in enumerate(ids) if place and id_ in ends), None)
     if stop is not None and stop <= limit:

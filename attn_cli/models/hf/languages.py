@@ -1,4 +1,4 @@
-"""Languages as a user names them (`fr`, `fra`, `French`), and as each family of models must be told them."""
+"""Languages as users name them (`fr`, `fra`, `French`), and in the form that each family of models expects."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ tg=tgk=Tajik th=tha=Thai ti=tir=Tigrinya tk=tuk=Turkmen tl=tgl=Tagalog tn=tsn=Ts
 tt=tat=Tatar tw=twi=Twi ug=uig=Uyghur uk=ukr=Ukrainian ur=urd=Urdu uz=uzn,uzb=Uzbek vi=vie=Vietnamese wo=wol=Wolof
 xh=xho=Xhosa yi=ydd,yid=Yiddish yo=yor=Yoruba zh=zho,cmn=Chinese zu=zul=Zulu
 """
-"""ISO 639-1 code, ISO 639-3 codes (first the one that a macrolanguage's models mean), English name."""
+"""ISO 639-1 code, ISO 639-3 codes (for a macrolanguage, first the one that models mean), English name."""
 
 
 @cache
 def _known() -> Mapping[str, tuple[tuple[str, ...], str]]:
-    """ISO 639-1 code -> (ISO 639-3 codes, English name)."""
+    """Parse the table: ISO 639-1 code -> (ISO 639-3 codes, English name)."""
     rows = (entry.split("=") for entry in TABLE.split())
     return {short: (tuple(codes.split(",")), name) for short, codes, name in rows}
 
 
 @cache
 def _codes(language: str) -> frozenset[str]:
-    """Every code of a language, however it is named: `en`, `eng`, `eng_Latn`, `en-GB` or `English`."""
+    """Return all codes of a language, given by any of its names: `en`, `eng`, `eng_Latn`, `en-GB` or `English`."""
     first = re.split("[_-]", language.strip())[0].lower()
     for short, (codes, name) in _known().items():
         if first in (short, name.lower()):
@@ -56,12 +56,12 @@ def _codes(language: str) -> frozenset[str]:
 
 
 def same_language(one: str, other: str) -> bool:
-    """Whether two names or codes mean one language, scripts and countries aside."""
+    """Return whether two names or codes mean the same language, scripts and countries aside."""
     return not _codes(one).isdisjoint(_codes(other))
 
 
 def name_of(language: str) -> str | None:
-    """A language's English name; None where it is not known."""
+    """Return a language's English name; None where it is not known."""
     codes = _codes(language)
     return next((name for short, (_, name) in _known().items() if short in codes), None) or next(
         (name for known, name in _known().values() if not codes.isdisjoint(known)), None
@@ -69,15 +69,15 @@ def name_of(language: str) -> str | None:
 
 
 def choose(wanted: str, codes: Sequence[str], model: str) -> str:
-    """The model's own code of a language.
+    """Choose the model's own code of a language.
 
     Args:
-        wanted: as the user named it.
-        codes: those that the model knows; of several for one language (scripts, countries), the first is taken.
-        model: its name, for the message.
+        wanted: the language, as the user named it.
+        codes: codes that the model knows; of several for one language (scripts, countries), the first is taken.
+        model: the model's name, for the message.
 
     Raises:
-        UsageError: it knows none; those that it knows are listed.
+        UsageError: the model has no code for this language; its codes are listed.
     """
     exact = [code for code in codes if code.lower() == wanted.strip().lower()]
     found = exact or [code for code in codes if same_language(code, wanted)]
@@ -88,14 +88,14 @@ def choose(wanted: str, codes: Sequence[str], model: str) -> str:
 
 @dataclass(frozen=True)
 class Told:
-    """What a model must be told to translate from one language to another."""
+    """Settings that make a model translate from one language to another."""
 
     prefix: str = ""
-    """Text before the text."""
+    """Text to put before the source text."""
     first: int | None = None
-    """The token that the decoder must write first."""
+    """Id of the token that the decoder must write first."""
     start: int | None = None
-    """The token that the decoder starts from, where it is not always the same."""
+    """Id of the decoder's start token, where it depends on the language."""
     notes: tuple[str, ...] = ()
 
 
@@ -109,16 +109,16 @@ def tell(
     texts: Sequence[str] | None = None,
     forced: bool = False,
 ) -> Told:
-    """Find out what a model must be told, and tell its tokenizer.
+    """Work out a model's language settings, and set the languages of its tokenizer.
 
     Args:
-        tokenizer: of a transformers model; its `src_lang` and `tgt_lang` are set, where it has them.
-        config: the model's.
-        generation: the model's `generation_config`; None where it cannot write.
-        name: what to call the model.
-        languages: from which to which.
-        texts: what will be translated; None where no translation is asked for, so that no language need be named.
-        forced: a text is given that the decoder is made to write, so that its language must be known.
+        tokenizer: the tokenizer of a transformers model; its `src_lang` and `tgt_lang` are set, where it has them.
+        config: the model's config.
+        generation: the model's `generation_config`; None where it cannot generate.
+        name: the model's name, for messages.
+        languages: source and target language.
+        texts: texts to translate; None where no translation is asked for, so that no language need be named.
+        forced: true if the decoder's output is given as a text, so that its language must be known.
 
     Raises:
         UsageError: the model does not know a language, or must be told one.
@@ -140,7 +140,7 @@ def tell(
             continue
         if known is None:
             raise UsageError(f"{name} takes no languages: it knows one pair, or none", "Leave --from and --to out")
-        # Codes such as `mul` or `roa` are families, and any language may belong to them.
+        # Codes such as `mul` or `roa` are groups, and any language may belong to them.
         if name_of(known) is not None and not same_language(wanted, known):
             pair = f"{tokenizer.source_lang} to {tokenizer.target_lang}"
             raise UsageError(
@@ -150,7 +150,7 @@ def tell(
 
 
 LANGUAGE_TOKEN = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}")
-"""How mBART (`en_XX`) and NLLB (`eng_Latn`) spell a language; M2M100 keeps a table."""
+"""Language tokens of mBART (`en_XX`) and NLLB (`eng_Latn`); M2M100 keeps a table."""
 
 
 def _tell_by_token(
@@ -163,7 +163,7 @@ def _tell_by_token(
     source_needed: bool,
     target_needed: bool,
 ) -> Told:
-    """mBART, M2M100, NLLB: a token for each language, on either side."""
+    """Set up mBART, M2M100 or NLLB, which have a token for each language, on either side."""
     ids: Mapping[str, int] = getattr(tokenizer, "lang_code_to_id", {})
     spelled = [str(token) for token in tokenizer.all_special_tokens if LANGUAGE_TOKEN.fullmatch(str(token))]
     ids = dict(ids) or {code: tokenizer.convert_tokens_to_ids(code) for code in spelled}
@@ -186,20 +186,20 @@ def _tell_by_token(
             f"{name} translates between {len(ids)} languages and must be told which",
             f"Add {' and '.join(missing)}, as in --from en --to fr; it knows {', '.join(ids)}",
         )
-    # A tokenizer keeps what it was told last, so it is told anew each time; all of them begin with English.
+    # A tokenizer keeps its last languages, so they are set anew each time; the default source is English.
     tokenizer.src_lang = source or next((code for code in ids if same_language(code, "en")), tokenizer.src_lang)
     tokenizer.tgt_lang = target
     if target is None:
         return Told()
-    # The first mBART has the language behind its text and starts its decoder from it (Liu et al. 2020); the others
-    # start from the end token and write the language first.
+    # The first mBART has the language token behind the text and starts its decoder from it (Liu et al. 2020); the
+    # others start from the end token and write the language token first.
     if config.model_type == "mbart" and type(tokenizer).__name__ == "MBartTokenizer":
         return Told(start=ids[target])
     return Told(first=ids[target])
 
 
 def _tell_marian(tokenizer: Any, name: str, languages: Languages, texts: Sequence[str] | None) -> Told:
-    """A Marian model with several target languages: `>>fra<<` before the text."""
+    """Set up a Marian model with several target languages: `>>fra<<` before the text."""
     spelled = {code.strip("<>"): code for code in tokenizer.supported_language_codes}
     if languages.target is not None:
         return Told(prefix=spelled[choose(languages.target, list(spelled), name)] + " ")
@@ -215,7 +215,7 @@ TASK = re.compile(r"translation_([a-z]+)_to_([a-z]+)")
 
 
 def _tell_t5(tokenizer: Any, config: Any, name: str, languages: Languages, texts: Sequence[str] | None) -> Told:
-    """T5 and mT5: the task in words before the text; MADLAD's T5 has a token for each target language."""
+    """Set up T5 or mT5: the task in words before the text; MADLAD's T5 has a token for each target language."""
     tasks: Any = getattr(config, "task_specific_params", None) or {}
     if not isinstance(tasks, Mapping) or not all(isinstance(task, Mapping) for task in tasks.values()):
         raise ModelError(

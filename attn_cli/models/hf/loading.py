@@ -1,4 +1,4 @@
-"""A checkpoint's config, tokenizer and weights, read by transformers without a word on the terminal."""
+"""Reading a checkpoint's config, tokenizer and weights with transformers, without its output on the terminal."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ __all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_config
 AFTER_ATTENTION = frozenset(
     {"pooler", "lm_head", "cls", "classifier", "classification_head", "qa_outputs", "final_logits_bias"}
 )
-"""Parts of a model that come after its last attention layer: no weight of a map depends on them."""
+"""Names of modules that come after the last attention layer: no attention weight depends on them."""
 
 
 TOKENIZER_FILES = ("tokenizer", "vocab", "special_tokens_map", "added_tokens", "word_")
-"""How the names of the JSON files begin that tokenizers are read from. (`word_` is RoCBert's.)"""
+"""Prefixes of the names of JSON files that tokenizers are read from (`word_` is RoCBert's)."""
 SENSES = re.compile(r"^(pixel|input_(values|features)|audio|speech)")
-"""What models call images and sound that they are given."""
+"""Names of inputs that hold images or sound."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing that transformers, or what is compiled below it, has to say reaches the terminal.
+    """Keep all output of transformers, and of the compiled libraries below it, off the terminal.
 
-    What a reader must know becomes a note or an error.
+    Anything that a user must know becomes a note or an error.
     """
-    # (Its level would do as well, but each change of that clears what all its loggers have cached.)
+    # (Setting its level would do as well, but each change clears the caches of all loggers.)
     logger, bars = logging.get_logger("transformers"), logging.is_progress_bar_enabled()
     handlers, propagate = logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [NullHandler()], False
@@ -74,18 +74,18 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def faults_told(problem: str, remedy: str = "", passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Whatever transformers or tokenizers raise becomes an error of one sentence; attn's own errors pass.
+    """Turn any exception of transformers or tokenizers into an error of one sentence; attn's own errors pass through.
 
-    They raise nearly every kind there is, down to a bare `Exception` (tokenizers), for files that do not fit each other
-    or need what is not installed, so only their calls may stand under this.
+    These libraries raise nearly every exception type, down to a bare `Exception` (tokenizers), for files that do not
+    fit each other or need a missing package, so the context may hold only calls to them.
 
     Args:
-        problem: what could not be done; what transformers says follows after a colon.
+        problem: what could not be done; the library's message follows after a colon.
         remedy: what to do next.
-        passing: other errors that pass.
+        passing: other exceptions to pass through.
 
     Raises:
-        ModelError: they found a fault.
+        ModelError: the library raised an exception.
         MemoryLimitError: memory ran out.
     """
     try:
@@ -112,10 +112,10 @@ def faults_told(problem: str, remedy: str = "", passing: tuple[type[Exception], 
 
 
 def choose_device(name: Device) -> torch.device:
-    """The device of that name, or the best there is.
+    """Return the device of that name; for `auto`, the best there is.
 
     Raises:
-        ModelError: there is no such device.
+        ModelError: torch finds no such device.
     """
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -128,13 +128,13 @@ def choose_device(name: Device) -> torch.device:
 def choose_dtype(
     checkpoint: Checkpoint, wanted: Dtype, device: torch.device
 ) -> tuple[torch.dtype | None, tuple[str, ...]]:
-    """What to hold the weights in, and what a reader must know of it.
+    """Choose the number format to hold the weights in.
 
     Returns:
-        The number format, None for a quantized model's own; and notes.
+        The number format, None to keep that of a quantized model; and notes.
 
     Raises:
-        MemoryLimitError: the weights would not fit.
+        MemoryLimitError: the weights would not fit in free memory.
     """
     if "quantization_config" in checkpoint.config:
         return None, ()
@@ -156,10 +156,10 @@ def choose_dtype(
 
 
 def read_config(checkpoint: Checkpoint, options: LoadOptions) -> PreTrainedConfig:
-    """The model's configuration.
+    """Read the model's config.
 
     Raises:
-        ModelError: transformers does not know the family, or the file says what cannot be.
+        ModelError: transformers does not know the family or cannot use the file, or the model needs code of its own.
     """
     family = checkpoint.config.get("model_type")
     if family not in CONFIG_MAPPING and not options.trust_remote_code:
@@ -177,15 +177,16 @@ def read_config(checkpoint: Checkpoint, options: LoadOptions) -> PreTrainedConfi
 
 
 def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: LoadOptions) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, as `AutoTokenizer` makes it: it costs little beside the model, and what it makes of
-    `tokenizer.json` differs from the bare file in many families.
+    """Read the model's tokenizer with `AutoTokenizer`.
+
+    It costs little beside the model, and in many families it differs from the bare `tokenizer.json`.
 
     Raises:
-        ModelError: its files cannot be used, or it needs code of its own.
+        ModelError: the tokenizer's files cannot be used, or it needs code of its own.
     """
     remedy = "Copy the tokenizer's files again, or save them again with save_pretrained"
     for path in sorted(checkpoint.folder.glob("*.json")):
-        if path.name.startswith(TOKENIZER_FILES):  # there may be some for other versions
+        if path.name.startswith(TOKENIZER_FILES):  # there may be files for other versions too
             check_tokenizer_file(checkpoint.name, path, remedy)
     with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
         try:
@@ -193,7 +194,7 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
                 checkpoint.folder, config=config, trust_remote_code=options.trust_remote_code
             )
         except Exception as fault:
-            # Without its code, transformers may look for files of another class, and miss them.
+            # Without the folder's code, transformers may take another class, and fail for lack of that class's files.
             if not options.trust_remote_code and brings_tokenizer_code(checkpoint.name, checkpoint.folder):
                 raise needs_code(f"The tokenizer of {checkpoint.name}") from fault
             raise
@@ -213,10 +214,13 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
 def read_model(
     checkpoint: Checkpoint, config: PreTrainedConfig, dtype: torch.dtype | None, options: LoadOptions
 ) -> tuple[PreTrainedModel, bool]:
-    """The model with its weights, on the processor, and whether those that choose words are all there.
+    """Load the model with its weights, on the CPU.
+
+    Returns:
+        The model; and whether the weights of its language model head are complete.
 
     Raises:
-        ModelError: it reads no text, or its weights are not there, do not fit, or are not all of them.
+        ModelError: the model reads no text, or its weights are missing, incomplete or do not fit the config.
         MemoryLimitError: memory ran out.
     """
     problem = f"{checkpoint.name} cannot be loaded"
@@ -225,7 +229,7 @@ def read_model(
         _check_size(checkpoint, config, model_class)
         read = model_class.from_pretrained
         if issubclass(model_class, PreTrainedModel):
-            # Qwen2.5-Omni adds its voices to its weights, and fails where more is asked for than the model.
+            # Qwen2.5-Omni's own method adds its voices, and fails where loading info is asked for.
             read = partial(vars(PreTrainedModel)["from_pretrained"].__func__, model_class)
         model, found = read(
             checkpoint.folder,
@@ -257,25 +261,25 @@ def read_model(
 
 
 ROOM = 10_000_000
-"""Numbers that a model may hold besides what is saved, such as tables of positions that are computed."""
+"""Most numbers that a model may hold besides its saved weights, such as computed tables of positions."""
 TABLES = 2**32
-"""Bytes that its buffers may take: older decoders hold a mask of positions x positions for each layer."""
+"""Most bytes that its buffers may take: older decoders hold a mask of positions x positions for each layer."""
 
 
 def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: Any) -> None:
-    """Make sure that the model is about as large as its weights, before there is memory for what they do not have.
+    """Make sure that the config's model is about as large as the saved weights, before memory is taken for it.
 
-    transformers would fill in all that is missing, or of another shape, with random numbers.
+    transformers would fill in weights that are missing, or of another shape, with random numbers.
 
     Raises:
-        ModelError: it is far larger.
+        ModelError: the model is far larger than the saved weights.
     """
     saved = checkpoint.saved_bytes if checkpoint.pickled else checkpoint.parameters
     if saved is None or "quantization_config" in checkpoint.config or not issubclass(model_class, PreTrainedModel):
         return
-    # (Not in the first versions of transformers 5.)
+    # (The function read below is missing from the first versions of transformers 5.)
     copied = deepcopy(config)
-    # It may name one that is not installed, which is not what is run.
+    # The config may name an attention implementation that is not installed, and that is not run.
     copied._attn_implementation = LOAD_WITH  # noqa: SLF001 (there is no other way)
     safe = getattr(initialization, "meta_device_safe_creation_ops", nullcontext)
     with torch.device("meta"), initialization.no_init_weights(), safe():
@@ -283,7 +287,7 @@ def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: A
         model.tie_weights()  # a vocabulary that is shared by both sides and the head is saved once (mT5)
     wanted = sum(part.numel() for part in model.parameters())
     tables = sum(part.nbytes for part in model.buffers())  # masks of positions x positions (GPT-Neo), not all saved
-    # What is shared may be saved once, and a head may be left out, which is no larger than the vocabulary.
+    # Shared weights may be saved once, and a head, which is no larger than the vocabulary, may be left out.
     if wanted > 2 * saved + ROOM or tables > TABLES:
         wanted += sum(part.numel() for part in model.buffers())
         raise ModelError(
@@ -295,10 +299,10 @@ def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: A
 
 @contextmanager
 def _pickles_told(checkpoint: Checkpoint, problem: str) -> Iterator[None]:
-    """What is wrong with a pickle, without torch's advice to let it run code."""
+    """Report a damaged or unsafe pickle, without torch's advice to let it run code."""
     try:
         yield
-    except (UnpicklingError, EOFError, KeyError) as fault:  # KeyError: bytes that are no instruction
+    except (UnpicklingError, EOFError, KeyError) as fault:  # KeyError: a byte that is no pickle opcode
         if not checkpoint.pickled:
             raise
         raise ModelError(
@@ -308,7 +312,7 @@ def _pickles_told(checkpoint: Checkpoint, problem: str) -> Iterator[None]:
 
 
 def _model_class(checkpoint: Checkpoint, config: PreTrainedConfig, options: LoadOptions) -> Any:
-    """The class that the weights were saved from; else the family's plain model."""
+    """Choose the class that the weights were saved from; else the family's plain model."""
     brought = checkpoint.config.get("auto_map", {}) if options.trust_remote_code else {}
     for name in ("AutoModel", "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM"):
         if name in brought:
@@ -329,7 +333,7 @@ def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> t
     modalities, main = model_class.input_modalities, model_class.main_input_name
     read = [modalities] if isinstance(modalities, str) else list(modalities)
     taken = inspect.signature(model_class.forward).parameters
-    # What takes tokens beside images (CLIP) reads a text, whatever it says of itself.
+    # A model that takes tokens beside images (CLIP) reads text, whatever modalities it declares.
     if "text" in read and "input_ids" in (main, *taken):
         return model_class
     if "input_ids" in taken and any(SENSES.search(name) for name in taken):

@@ -1,4 +1,4 @@
-"""A Transformer of ours in transformers' own code, which its `--verify` is held against."""
+"""The toy Transformer run in transformers' own MarianMT code, as the reference for its `--verify`."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def _marian(folder: Path) -> MarianModel:
 def check_output(
     folder: Path, ids: tuple[int, ...], read: tuple[int, ...] | None, states: Float[np.ndarray, "1 token dim"]
 ) -> OutputCheck:
-    """Hold the last states that a Transformer computed in NumPy against those of MarianMT with the same weights.
+    """Compare the last hidden states of a Transformer run in NumPy with those of MarianMT with the same weights.
 
     Args:
-        folder: of the model.
-        ids: what the encoder reads.
-        read: what the decoder reads; None where it is not run.
-        states: of the decoder, or of the encoder where the decoder is not run.
+        folder: the model's folder.
+        ids: token ids that the encoder reads.
+        read: token ids that the decoder reads; None where it is not run.
+        states: last hidden states of the decoder, or of the encoder where the decoder is not run.
 
     Raises:
         ModelError: transformers cannot read the folder.
-        ExactnessError: they differ by more than rounding.
+        ExactnessError: the states differ by more than rounding.
     """
     with quiet(), faults_told(f"{folder.name} could not be held against MarianMT", "Leave --verify out"):
         marian = _marian(folder)
