@@ -277,7 +277,7 @@ def _check_size(checkpoint: Checkpoint, config: PreTrainedConfig, model_class: A
     saved = checkpoint.saved_bytes if checkpoint.pickled else checkpoint.parameters
     if saved is None or "quantization_config" in checkpoint.config or not issubclass(model_class, PreTrainedModel):
         return
-    # (The function read below is missing from the first versions of transformers 5.)
+    # (The first versions of transformers 5 have no `meta_device_safe_creation_ops`.)
     copied = deepcopy(config)
     # The config may name an attention implementation that is not installed, and that is not run.
     copied._attn_implementation = LOAD_WITH  # noqa: SLF001 (there is no other way)

@@ -1,4 +1,4 @@
-"""Any transformers checkpoint: loaded, and given text. Importing this module imports torch and transformers."""
+"""A loaded transformers checkpoint that reads and translates text. Importing this imports torch and transformers."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from attn_cli.models.hf.vocabulary import names_of, tokenizer_faults_told
 __all__ = ["Pretrained", "load"]
 
 FEW = 64
-"""Tokens that a family is tried with which the tests do not cover: more than most windows and blocks have."""
+"""Tokens of the trial text for a family that the tests do not cover: more than most windows and blocks have."""
 SAMPLE = "The cat sat on the mat because it was tired. "
-"""What they say, again and again."""
+"""The sentence that the trial text repeats."""
 
 POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
-"""What the families call a table with one row for each position."""
+"""Names of tables with one row for each position."""
 OTHER_SENSES = re.compile(r"vision|visual|image|audio")
-"""Parts of a model that can do more than read; their positions are not a text's."""
+"""Names of parts for images or sound; their positions are not a text's."""
 
 ONE_THAT_TRANSLATES = "Helsinki-NLP/opus-mt-en-fr"
 
@@ -61,16 +61,16 @@ class Limit(NamedTuple):
 
     tokens: int
     hard: bool
-    """The model has a table of positions that ends there. Where positions are computed (rotary), it can go on past the
-    length that it was trained with, and a note is all that is due."""
+    """True if the model's table of positions ends there. Computed positions (rotary) go on past the length that the
+    model was trained with, and then a note is enough."""
 
 
 def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
     """Load a model's weights and its tokenizer.
 
     Args:
-        checkpoint: where they are.
-        options: device, number format, and what is allowed.
+        checkpoint: the model's folder.
+        options: device, number format, and what may be read and run.
 
     Raises:
         ModelError: the files cannot be used, or the model has no attention or reads no text.
@@ -82,7 +82,7 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
         config = read_config(checkpoint, options)
         tokenizer = read_tokenizer(checkpoint, config, options)
         model, complete = read_model(checkpoint, config, dtype, options)
-        torch.nn.Module.to(model, device)  # past the signature check that makes the model's own `to` untypable
+        torch.nn.Module.to(model, device)  # the model's own `to` is behind a signature check that cannot be typed
     return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete)
 
 
@@ -118,12 +118,12 @@ class Pretrained:
         self._adopt(body, writes_text=writes_text)
         if not (
             body.config.is_encoder_decoder or "encoder" in stacks
-        ):  # a decoder made to be put behind an encoder, on its own
+        ):  # a decoder made for use behind an encoder, here alone
             stacks = {kind: stack for kind, stack in stacks.items() if kind != "cross"}
         self.notes = notes
         self.two_sided = "cross" in stacks
         self._saved = model
-        self._whole = model if self.two_sided else body  # the head knows how the decoder's input is made
+        self._whole = model if self.two_sided else body  # the class with the head makes the decoder's input
         self._complete = complete
         self._paddings: dict[frozenset[str], Mapping[str, Any]] = {}
         limit = self._limits["encoder"]
@@ -140,7 +140,7 @@ class Pretrained:
         )
 
     def _adopt(self, body: PreTrainedModel, *, writes_text: bool = True) -> None:
-        """Make this what is run: the model without the head that only its output needs."""
+        """Set the model to run: one without the head that only its output needs."""
         self.model = body
         self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
         self._accepted = frozenset(inspect.signature(body.forward).parameters)
@@ -149,7 +149,7 @@ class Pretrained:
         )
 
     def _sample(self, body: PreTrainedModel) -> dict[str, torch.Tensor] | None:
-        """What a model is given of a short text; None where its tokenizer and it do not go together."""
+        """Make a model's inputs for a short text; None where its tokenizer does not fit it."""
         self._adopt(body)
         limit = self._limits["encoder"]
         most = min(FEW, limit.tokens) if limit is not None and limit.hard else FEW
@@ -173,10 +173,11 @@ class Pretrained:
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
     ) -> Prepared:
-        """Tokenize; see `attn_cli.models.Model`.
+        """Tokenize a text; see `attn_cli.models.Model`.
 
         Raises:
-            InputError: the text is empty, gives no tokens, is too long, or has a side that this model does not have.
+            InputError: the text is empty, gives no tokens or is too long, or the model has no decoder for `target`
+                or takes no `pair`.
             UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
         """
@@ -193,7 +194,7 @@ class Pretrained:
             tensors = self._tensors(source)
             written: Pieces | None = None
             if self._has_decoder:
-                if target is None:  # the decoder must read something while the encoder is looked at
+                if target is None:  # the decoder must read something even if only the encoder is shown
                     tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
                 else:
                     written, more = self._write(target, told, truncate)
@@ -216,18 +217,18 @@ class Pretrained:
         )
 
     def _plainly(self, text: str, pair: str | None) -> Mapping[str, torch.Tensor]:
-        """What transformers' users give the model of a text."""
+        """Make the inputs that a transformers user would pass to the model for a text."""
         found: Any = given_by(self.tokenizer, text, pair, return_tensors="pt")
         return {name: value.to(self.model.device) for name, value in found.items() if isinstance(value, torch.Tensor)}
 
     def _tensors(self, source: Pieces) -> dict[str, torch.Tensor]:
-        """What the model is given of the text: everything that its tokenizer has for it."""
+        """Make the model's inputs for the text: all outputs of the tokenizer that its forward accepts."""
         inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids), **source.inputs}
-        device = self.model.device  # which walks the model to find out
+        device = self.model.device  # looked up once, since the property walks the model
         return {key: torch.tensor([ids], device=device) for key, ids in inputs.items() if key in self._accepted}
 
     def _padding(self, source: Pieces) -> Mapping[str, Any]:
-        """What fills up the inputs of a text that stands beside a longer one; found once for each set of inputs."""
+        """Return the padding value of each input, found once for each set of inputs."""
         names = frozenset(source.inputs)
         if names not in self._paddings:
             own = getattr(self.model.config, "pad_token_id", None) or 0
@@ -241,7 +242,7 @@ class Pretrained:
         return self._paddings[names]
 
     def plain_tokens(self) -> tuple[int, ...]:
-        """Tokens of words; see `attn_cli.models.Model`.
+        """Return ids of tokens that are words or parts of them; see `attn_cli.models.Model`.
 
         Raises:
             ModelError: the tokenizer cannot list them.
@@ -254,10 +255,10 @@ class Pretrained:
         return wordlike(zip(ids, names_of(self.tokenizer, ids), strict=True))
 
     def prepare_tokens(self, ids: Sequence[int]) -> Prepared:
-        """Exactly these tokens; see `attn_cli.models.Model`.
+        """Prepare a text of exactly these tokens; see `attn_cli.models.Model`.
 
         Raises:
-            InputError: there are more than the model has positions for.
+            InputError: there are more tokens than the model has positions for.
         """
         with quiet():
             template, _ = self._read("a", None, "encoder", truncate=False)
@@ -314,10 +315,10 @@ class Pretrained:
             ]
 
     def _check_writes(self) -> None:
-        """Make sure that the model can write.
+        """Make sure that the model can translate.
 
         Raises:
-            ModelError: it cannot.
+            ModelError: the model cannot translate.
         """
         other = f"Use --model toy, which is built in, or another that translates, such as {ONE_THAT_TRANSLATES}"
         if self._has_decoder and not self.two_sided:
@@ -341,7 +342,7 @@ class Pretrained:
     def _read(
         self, text: str, pair: str | None, side: str, truncate: bool, prefix: str = ""
     ) -> tuple[Pieces, tuple[str, ...]]:
-        """Tokenize one side, and make sure that the model has a place and an embedding for each token."""
+        """Tokenize one side, and make sure that the model has a position and an embedding for each token."""
         target = side == "decoder"
         limit = self._limits[side]
         pieces = encode(self.tokenizer, text, prefix=prefix, pair=pair, target=target)
@@ -377,7 +378,7 @@ class Pretrained:
             raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
 
     def _decoder_input(self, ids: tuple[int, ...]) -> torch.Tensor:
-        """What the decoder reads while it writes these ids, as the model itself makes it (shifted to the right)."""
+        """Make the decoder's input while it writes these ids, with the model's own function (shifted to the right)."""
         labels = torch.tensor([ids], device=self.model.device)
         whole: Any = self._whole
         told = (AttributeError, ValueError, TypeError)
@@ -400,15 +401,15 @@ class Pretrained:
         return made
 
     def _write(self, target: str | Translation, told: Told, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
-        """The start token, and all that the decoder is made to write after it."""
+        """Return the pieces of the decoder's side: the start token, then the target, with notes."""
         if isinstance(target, Translation):
             return written(self.tokenizer, target.text, target.ids), target.notes
         pieces, notes = self._read(target, None, "decoder", truncate)
         start, *read = self._decoder_input(pieces.ids)[0].tolist()
         if pieces.ids[0] == start and pieces.offsets[0][1] > 0 and not pieces.doubled and len(read) > 1:
-            # The target spells the token that the decoder starts from anyway.
+            # The target spells out the start token, which the decoder has anyway.
             pieces, read = pieces.without([0]), read[1:]
-        elif len(read) > 2 and pieces.ids[1:3] == (start, pieces.ids[0]):  # and the one that it writes first
+        elif len(read) > 2 and pieces.ids[1:3] == (start, pieces.ids[0]):  # and the token that it writes first
             pieces, read = pieces.without([0, 1]), read[2:]
         if tuple(read) != pieces.ids[:-1]:
             raise ModelError(
@@ -416,7 +417,7 @@ class Pretrained:
                 "Inspect its encoder, without --target",
             )
         if len(read) > 1 and pieces.ids[-1] in (start, told.first) and read[-1] == self.tokenizer.eos_token_id:
-            # mBART's tokenizer puts the language that its decoder starts from behind the end, where it never writes it.
+            # mBART's tokenizer puts the language token behind the end token, where the decoder never writes it.
             pieces = pieces.without([len(pieces.ids) - 1])
         if told.first is not None and pieces.ids[0] != told.first:
             pieces = pieces.started(told.first, str(*names_of(self.tokenizer, (told.first,))))
@@ -424,7 +425,7 @@ class Pretrained:
 
 
 def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:
-    """The part of a nested config that speaks of this side's text."""
+    """Return the part of a nested config that describes the model of this side's text."""
     for name in (side, "text_config"):
         part = getattr(config, name, None)
         config = part if isinstance(part, PreTrainedConfig) else config
@@ -432,7 +433,7 @@ def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:
 
 
 def _limit(model: PreTrainedModel, config: PreTrainedConfig, side: str) -> Limit | None:
-    """How many positions the model has; None where it places tokens by their distance alone (T5, ALiBi)."""
+    """Return the most positions of the model; None where positions are relative distances alone (T5, ALiBi)."""
     found = [(name, getattr(config, name, None)) for name in (f"max_{side}_position_embeddings", *POSITIONS)]
     name, tokens = next(((name, n) for name, n in found if isinstance(n, int) and n > 0), ("", 0))
     if not tokens:
@@ -441,7 +442,7 @@ def _limit(model: PreTrainedModel, config: PreTrainedConfig, side: str) -> Limit
         if POSITION_TABLE.search(place) and not OTHER_SENSES.search(place):
             table: Any = model.get_submodule(place.rpartition(".")[0])
             grows = hasattr(table, "make_weight") or hasattr(table, "make_weights")
-            # RoBERTa and its kin count positions from one past the padding's number, in a table of as many more rows.
+            # RoBERTa and its kin count positions from one past the padding id, in a table with that many more rows.
             padded = "position_embeddings" in place and getattr(table, "padding_idx", None) is not None
             return Limit(tokens - (table.padding_idx + 1 if padded else 0), hard=not grows)
     if getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None):

@@ -1,4 +1,4 @@
-"""Packages that transformers asks for and does not find: which ones, and how to install them."""
+"""Detection of packages that transformers asks for and does not find, and advice on how to install them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["missing_packages", "needs_gpu", "told"]
 INSTALLS = re.compile(
     r"pip3?\s+install((?:\s+(?:-{1,2}[\w-]+|['\"]?[A-Za-z][\w.-]*(?:\[[\w,]+\])?(?:[<>=!~]=?[\w.]+)?['\"]?))+)"
 )
-"""`pip install` and what is installed, in the middle of a sentence."""
+"""A `pip install` command and its arguments, in the middle of a sentence."""
 NAMED = (
     re.compile(r"need to install ([\w.-]+(?:[<>=]=[\w.]+)?)"),
     re.compile(r"need to have ([\w-]+)(?: or [\w-]+)? installed"),
@@ -39,7 +39,7 @@ DISTRIBUTIONS = {
     "unidic_lite": "unidic-lite",
     "yaml": "pyyaml",
 }
-"""What pip calls packages that are imported, or spoken of, by another name."""
+"""Names on PyPI of packages that are imported, or written about, under another name."""
 OTHERS = frozenset(
     {
         "aqlm",
@@ -71,13 +71,13 @@ PROSE = frozenset({"it", "them", "and", "or", "to", "with", "in", "on", "for", "
 
 
 def missing_packages(fault: BaseException) -> tuple[str, ...]:
-    """What to hand to `pip install`, where a fault comes from packages that are missing or too old.
+    """Return the requirements to `pip install` where a fault comes from packages that are missing or too old.
 
     Args:
-        fault: what transformers raised; what it was raised from counts as well.
+        fault: the exception that transformers raised; its causes are searched too.
 
     Returns:
-        requirements; none where the fault is another.
+        Requirements; none where the fault has another cause.
     """
     return next(filter(None, map(_asked_for, _chain(fault))), ())
 
@@ -86,7 +86,7 @@ def _asked_for(fault: BaseException) -> tuple[str, ...]:
     said = str(fault)
     if not isinstance(fault, ImportError) and not re.search(r"pip3? install|need to (install|have)", said):
         return ()
-    # Where nothing was imported, what is said may quote the folder, which must not choose what people install.
+    # Unless it is an ImportError, the message may quote the folder's files, which must not choose what users install.
     any_name = isinstance(fault, ImportError)
     for line in INSTALLS.finditer(said):
         words = [word.strip("'\"").rstrip(".") for word in line[1].split()]
@@ -102,7 +102,7 @@ def _asked_for(fault: BaseException) -> tuple[str, ...]:
 
 
 def _is_known(package: str) -> bool:
-    """Whether transformers speaks of a package by itself."""
+    """Return whether transformers itself is known to ask for a package."""
     from transformers.dependency_versions_table import deps
 
     def plain(name: str) -> str:
@@ -112,7 +112,7 @@ def _is_known(package: str) -> bool:
 
 
 def told(packages: tuple[str, ...]) -> tuple[str, str]:
-    """Say that packages are missing (or too old, where they are there), and how to get them."""
+    """Word the problem that packages are missing (or too old, where they are installed), and its remedy."""
     names = [re.split(r"[<>=!~\[]", package)[0] for package in packages]
     there = all(_is_installed(name) for name in names)
     one = len(packages) == 1
@@ -136,7 +136,7 @@ def _is_installed(name: str) -> bool:
 
 
 def needs_gpu(fault: BaseException) -> bool:
-    """Tell whether a fault says that the weights, quantized as they are, can only be used on a GPU."""
+    """Return whether a fault says that the quantized weights can only be used on a GPU."""
     return any(
         re.search(r"GPU is (required|needed)|requires (a|an?) .*GPU|No GPU|only supported on GPU", str(one))
         for one in _chain(fault)
@@ -144,7 +144,7 @@ def needs_gpu(fault: BaseException) -> bool:
 
 
 def _chain(fault: BaseException) -> Iterator[BaseException]:
-    """Walk from a fault to what it was raised from."""
+    """Yield a fault and the exceptions that it was raised from."""
     following: BaseException | None = fault
     seen: set[int] = set()
     while following is not None and id(following) not in seen:

@@ -1,7 +1,7 @@
-"""Whether a model's texts are the same beside longer ones as they are alone.
+"""A check that a model gives a text the same weights in a padded batch as alone.
 
-A text may feel its padding where a family looks past its mask: through a convolution or an embedding of neighbours
-(MobileBERT), or through positions that are stretched to the longest text.
+Padding may change a text's weights where a family looks past its mask: through a convolution or an embedding of
+neighbours (MobileBERT), or through positions that are stretched to the longest text.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from attn_cli.models.capture.batch import pad, run_together
 __all__ = ["as_before_long_texts", "same_together", "stretches"]
 
 MOST = 64
-"""Tokens of the text that is tried; what padding does to a text shows in a short one."""
+"""Most tokens of the trial text; the effects of padding show in a short text too."""
 ROUNDING = 1e-4
-"""How far two single-precision runs may be from each other; in half precision, as far as a row's sum may be from 1."""
+"""Most that weights of two single-precision runs may differ by; in half precision, as much as a row's sum from 1."""
 
 
 def same_together(
     model: PreTrainedModel, text: Mapping[str, torch.Tensor], padding: Mapping[str, Any], request: Request
 ) -> bool:
-    """Run a text and half of it side by side and alone, and compare the weights asked for.
+    """Return whether a text and half of it have the same weights in one batch as alone.
 
     Args:
-        model: loaded as for `capture.stream`.
-        text: what its forward is given of a text of two tokens or more.
-        padding: what fills up each input.
-        request: which heads.
+        model: a model loaded as for `capture.stream`.
+        text: inputs of its forward, for a text of two tokens or more.
+        padding: padding value of each input.
+        request: the heads to compare.
 
     Raises:
-        NotTogetherError: the model must be given one text at a time.
+        NotTogetherError: the model must be run on one text at a time.
     """
     longer = {name: tensor[:, :MOST] for name, tensor in text.items()}
     shorter = {name: tensor[:, : -(-tensor.shape[1] // 2)] for name, tensor in longer.items()}
@@ -54,7 +54,7 @@ def same_together(
                 found, expected = batch.block(index).weights, alone[batch.kind, batch.layer]
                 if found.shape != expected.shape or not np.abs(found - expected).max() <= most:
                     return False
-    except (ModelError, ExactnessError):  # of half a text; if it is one of the whole, it is raised there
+    except (ModelError, ExactnessError):  # perhaps of half the text alone; the whole text's own run raises it anyway
         return False
     return True
 
@@ -62,7 +62,7 @@ def same_together(
 def _alone(
     model: PreTrainedModel, text: Mapping[str, torch.Tensor], request: Request
 ) -> dict[tuple[Kind, int], Float[np.ndarray, "head query key"]]:
-    """Whole maps of a text that is run alone."""
+    """Collect the whole maps of a text that is run alone."""
     parts: dict[tuple[Kind, int], list[Block]] = {}
     capture.stream(model, text, request, lambda block: parts.setdefault((block.kind, block.layer), []).append(block))
     maps = {}
@@ -76,12 +76,12 @@ def _alone(
 
 
 def stretches(model: PreTrainedModel, tokens: int) -> bool:
-    """Whether texts of so many tokens change the rotary positions of those beside them (dynamic NTK, LongRoPE)."""
+    """Return whether a text of that many tokens changes the rotary positions of the others (dynamic NTK, LongRoPE)."""
     return any(tokens > most for module in model.modules() for most in _unstretched(module))
 
 
 def _unstretched(module: Any) -> Iterator[int]:
-    """The longest text for which a module leaves its rotary frequencies as they are, where there is one."""
+    """Yield the most tokens for which a module leaves its rotary frequencies unchanged, if it changes them at all."""
     found = getattr(module, "rope_type", None)
     parameters = getattr(getattr(module, "config", None), "rope_parameters", None) or {}
     for kind, own in (
@@ -94,7 +94,7 @@ def _unstretched(module: Any) -> Iterator[int]:
 
 
 def as_before_long_texts(model: PreTrainedModel) -> None:
-    """Forget what dynamic NTK stretched for a longer text, which would be used for this one too."""
+    """Reset the rotary frequencies that dynamic NTK stretched for a longer text, and would use for this one too."""
     for module in model.modules():
         kind: Any = getattr(module, "rope_type", None)
         original: Any = getattr(module, "original_inv_freq", None)

@@ -1,8 +1,8 @@
-"""What a model computes without attn, held against what it computed while its attention was captured.
+"""A check of a model's output while its attention is captured against its output without attn.
 
-The measure is what any user of transformers would run: `model(**tokenizer(text, return_tensors="pt"))`, the model with
-its head, under the attention implementation that transformers chooses for it (SDPA, or eager where a family knows no
-other). A mask that was lost on the way, or an input that was left out, shows there as another output.
+The reference is the run that any user of transformers would make: `model(**tokenizer(text, return_tensors="pt"))`, the
+model with its head, under the attention implementation that transformers chooses for it (SDPA, or eager where a family
+has no other). A lost mask or a missing input shows as a different output.
 """
 
 from __future__ import annotations
@@ -42,34 +42,35 @@ NAMES = {
     "encoder_last_hidden_state": "encoder's last hidden state",
     "logits": "logits",
 }
-"""What a model may return that all its attention went into, and what to call it."""
+"""Outputs that all of a model's attention layers feed into, with their names in messages."""
 ROUNDING = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}
-"""How much of an output's root mean square rounding may change it. In float32, transformers' own SDPA and eager
-attention differ by some 1e-6 of it after three layers; what a wrong mask changes is a hundredth at least. In half
-precision they differ by a tenth and more, so what exceeds this there is held against the model's eager attention."""
+"""Largest difference that may be rounding, as a fraction of the output's root mean square. In float32, transformers'
+own SDPA and eager attention differ by some 1e-6 of it after three layers; a wrong mask changes it by a hundredth at
+least. In half precision they differ by a tenth and more, so there a larger difference is compared with the model's
+eager attention."""
 UNASKED = 2048
-"""The most tokens of a text that are compared where nobody asked for it."""
+"""Most tokens of a text to compare where the user did not ask for the check."""
 EAGER = 2**27
-"""The most weights of one layer that a plain run may hold under eager attention: half a gigabyte in float32."""
+"""Most weights of one layer that a plain run may hold under eager attention: half a gigabyte in float32."""
 LOGITS = 2**28
-"""The most logits of a plain run: a gigabyte in float32."""
+"""Most logits of a plain run: a gigabyte in float32."""
 
 Outputs = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """How to run a model on a text without attn."""
+    """A model and inputs for a run without attn."""
 
     whole: PreTrainedModel
     """The model with its head."""
     inputs: Callable[[], Mapping[str, torch.Tensor]]
-    """Makes what transformers' users would give it."""
+    """Function that makes the inputs that a transformers user would pass to the model."""
 
 
 @contextmanager
 def watch_output(model: nn.Module) -> Iterator[list[Outputs]]:
-    """While it is entered, keep what each run of the model returns."""
+    """Collect the outputs of each run of the model inside the context."""
     seen: list[Outputs] = []
 
     def keep(_: nn.Module, __: tuple[Any, ...], result: Any) -> None:
@@ -83,7 +84,7 @@ def watch_output(model: nn.Module) -> Iterator[list[Outputs]]:
 
 
 def _outputs(result: Any) -> Outputs:
-    """What of a model's output is held against another's; of a model with several parts, that of those which ran."""
+    """Take the outputs to compare from a model's result; for a model of several parts, those of the parts that ran."""
     given = {name: getattr(result, name, None) for name in NAMES}
     found = {name: value.detach() for name, value in given.items() if isinstance(value, torch.Tensor)}
     if not found and isinstance(result, ModelOutput):
@@ -102,21 +103,21 @@ def check_output(
     seen: Outputs | None,
     name: str,
 ) -> Report:
-    """Hold what a model computed while its attention was captured against a plain run.
+    """Compare a model's output while its attention was captured with that of a plain run.
 
     Args:
-        model: whose attention was captured.
-        inputs: what it was given.
-        plain: how to run it without attn.
-        request: what was asked for. Without `verify`, no more than the text's start is compared.
-        seen: what it returned; None where it is yet to be run.
-        name: of the model, for messages.
+        model: the model whose attention was captured.
+        inputs: inputs of that run.
+        plain: the model and inputs for a run without attn.
+        request: the request of the run. Without `verify`, no more than the text's start is compared.
+        seen: outputs of that run; None where it is yet to be run.
+        name: the model's name, for messages.
 
     Returns:
-        What was compared, where it was asked for, and notes.
+        The comparison, where the request has `verify`, and notes.
 
     Raises:
-        ExactnessError: they differ by more than rounding.
+        ExactnessError: the outputs differ by more than rounding.
     """
     try:
         with faults_told(f"{name} could not be run"):
@@ -127,12 +128,12 @@ def check_output(
 
 @dataclass(frozen=True)
 class _Gap:
-    """How far two runs are from each other."""
+    """The difference between the outputs of two runs."""
 
     difference: float
     """Largest absolute difference."""
     rounding: float
-    """What rounding may make of it."""
+    """Largest absolute difference that may be rounding."""
     compared: tuple[str, ...]
 
     @property
@@ -141,7 +142,7 @@ class _Gap:
 
 
 class _Check:
-    """One text, run both ways."""
+    """A comparison of one text's captured run with plain runs."""
 
     def __init__(
         self,
@@ -156,7 +157,7 @@ class _Check:
 
     @property
     def _may_round(self) -> bool:
-        """Whether rounding may grow to anything."""
+        """True if rounding may grow without bound: in half precision, or with a choice of experts."""
         return self._half or _has_experts(self._model)
 
     def report(self, seen: Outputs | None) -> Report:
@@ -185,20 +186,20 @@ class _Check:
             gap = held_against(seen, steady)
             if not gap.is_rounding:
                 gap, told, differently = self._held_against_eager(seen, steady, given, gap, own)
-        if not self._request.verify:  # what rounding does is told to those alone who ask
+        if not self._request.verify:  # rounding is reported only to users who ask for the check
             return Report(notes=() if self._may_round else differently)
         return Report(output=OutputCheck(gap.difference, gap.compared, told), notes=(*notes, *differently))
 
     def _held_against_eager(
         self, seen: Outputs, first: Outputs, given: Mapping[str, torch.Tensor], gap: _Gap, own: str
     ) -> tuple[_Gap, str, tuple[str, ...]]:
-        """A second opinion: the layers that are shown are eager, which is not always what SDPA makes of a model.
+        """Compare with eager attention, under which layers are captured, where SDPA gives another output.
 
-        In half precision, and where it chooses experts, rounding may grow to anything. And PaliGemma, given text
-        alone, is causal under eager attention and reads both ways under SDPA.
+        In half precision, and in a model that chooses experts, rounding may grow without bound. And PaliGemma, on text
+        alone, is causal under eager attention and bidirectional under SDPA.
 
         Raises:
-            ExactnessError: it is no better.
+            ExactnessError: the difference from eager attention is more than rounding too.
         """
         what = " and ".join(gap.compared)
         if own != "eager":
@@ -223,18 +224,18 @@ class _Check:
         return seen[-1]
 
     def _given(self) -> Mapping[str, torch.Tensor]:
-        """What the tokenizer alone would have given, where that is the same text."""
+        """Return a transformers user's inputs where they hold the same tokens; else the inputs of the captured run."""
         found = self._plain.inputs()
         ids = found.get("input_ids")
         if ids is None or not torch.equal(ids, self._inputs["input_ids"]):
-            return self._inputs  # cut, with a prefix, or of tokens that are no text
+            return self._inputs  # the text was cut, has a prefix, or was made of tokens
         return {**{name: value for name, value in self._inputs.items() if name.startswith("decoder_")}, **found}
 
     def _run(self, given: Mapping[str, torch.Tensor], attention: str) -> Outputs:
-        """A plain run: of the model with its head, or else of its body alone."""
+        """Run the model plainly, with its head where that works, else its body alone."""
         whole = self._plain.whole
         if whole is not self._model and (settings := _few_logits(whole, given)) is not None:
-            # Some heads want more than a text.
+            # Some heads need more than a text.
             with suppress(ModelError), faults_told(""), watch_output(self._model) as seen, plainly(whole, attention):
                 whole(**taken(whole, given), **settings)
             if len(seen) == 1:
@@ -246,14 +247,14 @@ class _Check:
 
 @contextmanager
 def plainly(model: PreTrainedModel, attention: str) -> Iterator[None]:
-    """While it is entered, the model runs under this attention implementation, without attn and without gradients."""
+    """Set up the model for runs under this attention implementation, without attn and without gradients."""
     with capture.left_as_found(model, None), torch.no_grad():
         capture.set_attention(model, attention)
         yield
 
 
 def taken(model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What of it the model's forward takes."""
+    """Return the inputs that the model's forward accepts."""
     parameters = inspect.signature(model.forward).parameters
     if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
         return dict(given)
@@ -261,19 +262,19 @@ def taken(model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> dict[str
 
 
 def remedy(model: PreTrainedModel) -> str:
-    """What to do where a model is not the same without attn."""
+    """Word the remedy for a model whose output or maps differ without attn."""
     family = model.config.model_type
     return f"Choose another model: attn does not know the family {family} well enough to show its weights"
 
 
 def _has_experts(model: PreTrainedModel) -> bool:
-    """Whether rounding may send a token to another expert."""
+    """Return whether the model has several experts, so that rounding may send a token to another one."""
     settings = model.config.get_text_config().to_dict()
     return any("experts" in name and isinstance(value, int) and value > 1 for name, value in settings.items())
 
 
 def _few_logits(whole: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> dict[str, int] | None:
-    """What keeps the head's own output small; None where nothing does."""
+    """Return the forward arguments under which the head's logits stay few; None where they would be too many."""
     if "logits_to_keep" in inspect.signature(whole.forward).parameters:
         return {"logits_to_keep": 1}
     words = getattr(whole.config.get_text_config(), "vocab_size", 0)
@@ -281,21 +282,21 @@ def _few_logits(whole: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> di
 
 
 def cut(given: Mapping[str, torch.Tensor], most: int) -> dict[str, torch.Tensor]:
-    """No more than so many tokens of it."""
+    """Cut the inputs to at most that many tokens."""
     return {name: tensor[:, :most] if tensor.ndim > 1 else tensor for name, tensor in given.items()}
 
 
 def _steady(one: Outputs, other: Outputs) -> Outputs:
-    """What two plain runs agree on: the part of DiffusionGemma that writes starts from words drawn by chance."""
+    """Keep the outputs that two plain runs agree on: DiffusionGemma's decoder, for one, starts from random words."""
     return {name: value for name, value in one.items() if held_against({name: other[name]}, one).is_rounding}
 
 
 def held_against(one: Outputs, other: Outputs) -> _Gap:
-    """How far a run is from another, which is the measure.
+    """Measure how far a run's outputs are from those of another run, the reference.
 
     Raises:
-        ExactnessError: the other's output are no numbers.
-        ModelError: they have nothing in common.
+        ExactnessError: an output of the reference holds no finite number.
+        ModelError: the runs have no output of the same name and shape.
     """
     names = [name for name in NAMES if name in one and name in other and one[name].shape == other[name].shape]
     if not names:

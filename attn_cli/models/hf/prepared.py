@@ -1,4 +1,4 @@
-"""Text that a transformers model has been given: running it, alone or beside others, and the faults on the way."""
+"""Text prepared for a transformers model: running it, alone or in a batch, and reporting faults."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ __all__ = ["Prepared"]
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Text that has been tokenized for a model: a `Source`."""
+    """Text tokenized for a model: a `Source`."""
 
     model: ModelInfo
     source: Tokens
     target: Tokens | None
-    """The start token, and all that the decoder writes after it."""
+    """Tokens of the decoder's side: the start token, then the tokens that the decoder writes."""
     notes: tuple[str, ...]
     module: PreTrainedModel
     inputs: Mapping[str, torch.Tensor]
     plain: Plain
-    """How to run the model on the same text without attn."""
+    """The model and inputs for a run on the same text without attn."""
     padding: Mapping[str, Any] = field(default_factory=dict)
-    """What fills up each input of a text that stands beside a longer one; those that are not here cannot be padded."""
+    """Padding value of each input, for a batch with longer texts; an input that is not here cannot be padded."""
 
     def stream(self, request: Request, eat: Eat) -> Report:
-        """Run the model, and hand each block of its attention to `eat`.
+        """Run the model, and pass each block of its attention to `eat`.
 
         Raises:
             ModelError: the model could not be run.
-            ExactnessError: what it gave are not attention weights.
+            ExactnessError: the captured maps are not attention weights, or fail a check against a plain run.
         """
         problem = f"{self.model.name} could not be run on this text"
         checked = Report()
@@ -67,14 +67,14 @@ class Prepared:
 
     @property
     def _is_new(self) -> bool:
-        """Whether nobody has ever seen this model give the output that it gives without attn."""
+        """True if neither the tests nor an earlier run compared this model's output with that without attn."""
         return not is_tested(self.module) and self.module not in _checked
 
     def _check(self, request: Request, seen: Outputs | None = None) -> Report:
-        """Hold the model's output against that of a plain run, and its maps against those that transformers gives.
+        """Compare the model's output with that of a plain run, and its maps with those that transformers returns.
 
         Raises:
-            ExactnessError: they differ by more than rounding.
+            ExactnessError: an output or a map differs by more than rounding.
         """
         report = check_output(self.module, self.inputs, self.plain, request, seen, self.model.name)
         notes = check_maps(self.module, self.inputs, request, self.model.name)
@@ -82,11 +82,11 @@ class Prepared:
         return replace(report, notes=report.notes + notes)
 
     def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
-        """Run groups of texts, each at once, where the family allows it; see `blocks.Companion`.
+        """Run groups of texts, each group in one batch, where the family allows it; see `data.stream.Companion`.
 
         Raises:
             ModelError: the model could not be run.
-            ExactnessError: what it gave are not attention weights.
+            ExactnessError: the captured maps are not attention weights, or fail a check against a plain run.
         """
         own = [[one for one in group if isinstance(one, Prepared) and one.module is self.module] for group in groups]
         done = 0
@@ -118,10 +118,10 @@ class Prepared:
         yield from repeat(None, len(groups) - done)
 
     def _check_together(self, texts: Sequence[Mapping[str, torch.Tensor]], request: Request) -> None:
-        """Make sure, once for a model, that its texts are the same side by side.
+        """Make sure, once for a model, that its texts have the same weights in a batch as alone.
 
         Raises:
-            NotTogetherError: they are not.
+            NotTogetherError: batching or long texts change the weights.
         """
         longest = max(texts, key=lambda inputs: inputs["input_ids"].shape[1])
         if stretches(self.module, longest["input_ids"].shape[1]):
@@ -134,15 +134,15 @@ class Prepared:
 
 
 _alone: WeakSet[PreTrainedModel] = WeakSet()
-"""Models that have shown that their texts must be run one at a time."""
+"""Models whose texts turned out to need one run each."""
 _together: WeakSet[PreTrainedModel] = WeakSet()
-"""Models that have shown that padding changes nothing for their texts, and that the tests do not cover."""
+"""Models that the tests do not cover and whose texts turned out not to change under padding."""
 _checked: WeakSet[PreTrainedModel] = WeakSet()
-"""Models whose output was held against that of a plain run, or could not be."""
+"""Models whose output was compared with that of a plain run, or could not be."""
 
 
 class _CarriedError(BaseException):
-    """A collector's own fault on its way out, past all that could take it for one of the model's."""
+    """A carrier for a collector's own exception, past the handlers that would take it for a fault of the model."""
 
     def __init__(self, fault: Exception) -> None:
         super().__init__(fault)
