@@ -1,4 +1,4 @@
-"""Which heads of an encoder-decoder pair the words of its two sides, and the map of those that do it best."""
+"""Selection of the encoder-decoder heads that best pair the words of the two sides, and the map of those heads."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["AlignmentMap", "MutualWeight", "strongest"]
 
 
 def strongest(weights: Float[np.ndarray, "target source"]) -> Int[np.ndarray, "target"]:
-    """The source word with the most weight in each row; the first of equals."""
+    """Return the index of the source word with the most weight in each row; the first one in a tie."""
     found: Int[np.ndarray, "target"] = weights.argmax(axis=1)
     return found
 
 
 class MutualWeight:
-    """How far a map pairs words one to one, from 0 to 1, found while its rows come.
+    """A running score, from 0 to 1, of how far a map pairs words one to one.
 
-    The weight in the cells that are the strongest of their row and of their column, divided by the rows. It is 1 where
-    each target word looks at one source word alone that no other looks at, and small where a head rests on one word,
-    looks everywhere alike, or looks at special tokens (which are no words).
+    The score is the weight in the cells that are the largest of both their row and their column, divided by the number
+    of rows. It is 1 if each target word attends to one source word only and no two to the same one. It is small if a
+    head attends to one word throughout, to all words alike, or to special tokens (which are not words).
 
     Args:
-        sources: how many columns there are.
+        sources: number of columns.
     """
 
     def __init__(self, sources: int) -> None:
@@ -37,10 +37,10 @@ class MutualWeight:
         self._targets = 0
         self._most: Float[np.ndarray, "source"] = np.full(sources, -1, np.float32)
         self._row: Int[np.ndarray, "source"] = np.zeros(sources, np.intp)
-        """In which row each column has its strongest; the first of equals."""
+        """The row that holds the largest weight of each column; the first one in a tie."""
 
     def add(self, weights: Float[np.ndarray, "some_targets source"]) -> None:
-        """Take the next rows."""
+        """Add the next rows of the map."""
         if not weights.size:
             return
         keys = strongest(weights)
@@ -54,7 +54,7 @@ class MutualWeight:
 
     @property
     def result(self) -> float:
-        """Of the rows that came; 0 where there are none."""
+        """The mutual weight of all the rows added so far; 0 if there are none."""
         if not self._targets:
             return 0.0
         keys = np.concatenate(self._keys)
@@ -63,14 +63,14 @@ class MutualWeight:
 
 
 class AlignmentMap:
-    """A collector of one map: of the heads selected, or of those that align best.
+    """A collector of one map: that of the selected heads, or else that of the heads that align words best.
 
-    Those are the heads that the model declares (`ModelInfo.alignment`); where it declares none, the head with the
-    largest `MutualWeight` on this text, special tokens aside.
+    The heads that align best are those that the model declares (`ModelInfo.alignment`). If it declares none, it is the
+    head with the largest `MutualWeight` on this text, special tokens excluded.
 
     Args:
-        plan: what to look at.
-        empty: makes a collector of the mean map of some layers, in the plan's units.
+        plan: the plan of the view (source, selection, rows and columns).
+        empty: function that makes an empty collector of the mean map of some layers, in the plan's units.
     """
 
     def __init__(self, plan: Plan, empty: Callable[[Collection[int]], MeanMap]) -> None:
@@ -81,25 +81,25 @@ class AlignmentMap:
         self._why = ""
         if not selected and declared is not None:
             self._heads = {declared.layer: declared.heads}
-            # All heads of the layer are in it, also those that are not declared.
+            # A joint measure averages all heads of the layer, also those that are not declared.
             self._why = "" if plan.selection.joint else declared.how
             if declared.rows != plan.rows:
                 self._why += f" They align at {declared.rows} rows, and these are {plan.rows} rows."
         self._searches = not selected and declared is None
         self.map = empty(list(self._heads))
-        """What was collected."""
+        """The collected map."""
         self._layer: dict[int, tuple[MeanMap, MutualWeight]] = {}
-        """head -> what is shown of it, and how far it pairs words, while its layer passes."""
+        """head -> its map and its mutual weight, for the layer that is being streamed."""
         self._words = (
             np.flatnonzero(~np.asarray(plan.queries.special, np.bool_)),
             np.flatnonzero(~np.asarray(plan.keys.special, np.bool_)),
         )
         self._found: tuple[float, int, int] | None = None
-        """Mutual weight, layer and head of the best so far."""
+        """Mutual weight, layer and head of the best head so far."""
 
     @property
     def bytes_needed(self) -> int:
-        """Memory that it takes, in bytes."""
+        """The memory that the collector takes, in bytes."""
         if not self._searches:
             return self.map.bytes_needed
         one = self._empty([0])  # of one layer
@@ -112,7 +112,7 @@ class AlignmentMap:
             self.map(block.take(self._heads[block.layer]))
 
     def _search(self, block: Block) -> None:
-        """Look at one head after another, and keep the map of the best."""
+        """Add a block to the map and score of each of its heads; after a layer's last block, keep the best so far."""
         if block.start == 0:
             self._layer = {
                 head: (self._empty([block.layer]), MutualWeight(len(self._words[1]))) for head in block.heads
@@ -134,12 +134,12 @@ class AlignmentMap:
 
     @property
     def title(self) -> str:
-        """Whose map it is, and which step a word's row is."""
+        """A title that names the heads of the map and says which step a word's row belongs to."""
         return f"{self._what(self._plan.selection.noun)}, {self._plan.rows} rows"
 
     @property
     def reason(self) -> str:
-        """Why it is of these heads."""
+        """The reason why these heads are shown, in full sentences; empty if there is nothing to explain."""
         if self._found is None:
             return self._why
         score, layer, head = self._found
@@ -154,7 +154,7 @@ class AlignmentMap:
         )
 
     def _what(self, measure: str) -> str:
-        """Whose weights these are."""
+        """Return the part of the title that names the measure and its heads or layers."""
         if self._plan.selection.joint:
             layers = list(self._heads) if self._found is None else [self._found[1]]
             return f"{measure.capitalize()} to layer{'s' if len(layers) > 1 else ''} {listed(layers)}"

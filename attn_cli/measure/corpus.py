@@ -1,4 +1,4 @@
-"""A corpus, looked at in one pass: a window of texts at a time, those of like length side by side, sums kept alone."""
+"""One pass over a corpus: texts are read a window at a time and grouped by length, and only sums are kept."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ __all__ = ["Collect", "gather", "groups"]
 Sized = TypeVar("Sized")
 
 WINDOW = 512
-"""Texts that are read ahead, to find those of like length."""
+"""The number of texts to read ahead, from which groups of similar length are formed."""
 MOST_WEIGHTS = 2**23
-"""Weights of a group of texts, of which one is held for each thread: 32 megabytes."""
+"""The most weights in a group of texts (32 megabytes); each thread holds one group."""
 MOST_TOKENS = 2**13
-"""Tokens of a group, padding among them."""
+"""The most tokens in a group, padding included."""
 MOST_TOKENS_CPU = 2**10
-"""The same on a processor, which is faster where one layer's states stay in its cache."""
+"""The same limit on a CPU, which is faster if the states of one layer fit in its cache."""
 SHORT = 128
-"""Texts of no more tokens are reduced at once; with longer ones the calls for each cost little."""
+"""The most tokens of texts that are reduced together; for longer ones, the cost of a call per text is negligible."""
 
 
 @runtime_checkable
 class Collect(Protocol):
-    """Sums over one text after another."""
+    """A collector of sums over a corpus that takes one text after another."""
 
     def request(self, source: Source) -> Request:
-        """What to ask for, the same for all texts of a model."""
+        """Return the request to make, the same for all texts of a model."""
 
     def turn(self, source: Source) -> Eat:
-        """Turn to the next text; its blocks come to what is returned."""
+        """Begin the next text and return the function that consumes its blocks."""
 
 
 @runtime_checkable
 class CollectAll(Protocol):
-    """Sums over several texts at once."""
+    """A collector of sums over a corpus that can take several texts at once."""
 
     def turn_all(self, sources: Sequence[Source]) -> Callable[[Batch], None]:
-        """Turn to these texts; their layers come to what is returned."""
+        """Begin these texts and return the function that consumes their batches, one layer each."""
 
 
 def gather(
@@ -55,21 +55,22 @@ def gather(
     advance: Callable[[int], None] = lambda _: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Look at every text once. Memory is that of a window of texts, however many there are.
+    """Stream every text of a corpus once into a collector, holding one window of texts in memory at a time.
 
     Args:
-        sources: texts given to one model, read as they are needed.
-        collect: takes the sums.
-        verify: also run the model without attn, and compare, one text at a time.
-        advance: told how many texts are done, each time some are.
-        stopped: whether to stop before the next group.
+        sources: the texts, all for one model, read lazily.
+        collect: the collector that keeps the sums.
+        verify: whether to verify the attention and the model's output too (`Request.verify`), one text at a time.
+        advance: called with the number of texts just finished, after each group.
+        stopped: returns true if the pass should end before the next group.
 
     Returns:
-        What a reader must know of all the texts; what is true of some only is counted.
+        the notes that hold for all the texts, one line that counts the notes of only some, and the largest differences
+        that verification showed.
 
     Raises:
         ModelError: the model could not be run.
-        ExactnessError: what it gave are not attention weights.
+        ExactnessError: the values streamed are not attention weights.
     """
     rest = iter(sources)
     notes: Counter[str] = Counter()
@@ -95,7 +96,7 @@ def gather(
 
 
 def _run(groups: Sequence[Sequence[Source]], request: Request) -> Generator[tuple[Sequence[Source], Together | None]]:
-    """Each group with what it gave, or None where its texts must be run one after another; those of one text last."""
+    """Yield each group with its batches and reports, or None if its texts must be run singly; single texts last."""
     several = [group for group in groups if len(group) > 1]
     if several and isinstance(several[0][0], Companion):
         with closing(several[0][0].run_groups(several, request)) as each:
@@ -106,7 +107,7 @@ def _run(groups: Sequence[Sequence[Source]], request: Request) -> Generator[tupl
 
 
 def _reduce(group: Sequence[Source], together: Together | None, request: Request, collect: Collect) -> Iterator[Report]:
-    """Hand what a group gave to a collector, at once where that takes it so and the texts are short."""
+    """Pass a group's attention to the collector, all texts together if it can take them so and they are short."""
     if together is None:
         yield from (source.stream(request, collect.turn(source)) for source in group)
         return
@@ -124,7 +125,7 @@ def _reduce(group: Sequence[Source], together: Together | None, request: Request
 
 
 def _told(notes: Counter[str], done: int) -> Iterator[str]:
-    """One line on the notes that only some texts have."""
+    """Yield one line about the notes that only some texts have, if there are any."""
     some = {note: count for note, count in notes.items() if count < done}
     if some:
         first = next(iter(some))
@@ -136,13 +137,13 @@ def _tokens(source: Source) -> int:
 
 
 def groups(sources: Sequence[Sized], tokens: Callable[[Sized], int], heads: int, most: int) -> Iterator[list[Sized]]:
-    """Texts of like length together, as many as may be held at once; the shortest first.
+    """Group texts of similar length, as many to a group as the limits on weights and tokens allow, shortest first.
 
     Args:
-        sources: some texts.
-        tokens: how long one is.
-        heads: how many maps each has.
-        most: tokens of a group, padding among them.
+        sources: the texts to group.
+        tokens: function that gives the number of tokens of a text.
+        heads: number of attention maps per text.
+        most: most tokens in a group, padding included.
     """
     group: list[Sized] = []
     for source in sorted(sources, key=tokens):

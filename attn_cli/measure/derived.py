@@ -1,17 +1,17 @@
-"""More than raw weights: a source whose blocks hold another measure in the place of its weights.
+"""Measures other than raw weights: a source whose blocks hold another measure in place of the weights.
 
-Whatever is said here is a share of its row, so that every view and every figure works on it as on weights:
+Each measure is a share of its row, so every view and every figure treats it like weights:
 
-- `norms`: |weight . value . output projection| of each key, as a share of the row's (Kobayashi et al. 2020, "Attention
-  is Not Only a Weight", equation 6): a key with much weight and a short value has little;
-- `rollout`: what reaches a layer's state from each token, if every layer hands on half of it by its weights and half by
-  its residual connection: the product of 0.5 W + 0.5 I over the layers (Abnar and Zuidema 2020, "Quantifying Attention
-  Flow in Transformers", section 3);
-- `flow`: the largest flow from the state to each token through the same graph (the same, section 3), as a share.
+- `norms`: |weight . value . output projection| of each key, as a share of the row's total (Kobayashi et al. 2020,
+  "Attention is Not Only a Weight", equation 6): a key with a large weight and a short value has a small share;
+- `rollout`: the share of each token in a layer's state, if every layer passes on one half through its weights and one
+  half through its residual connection: the product of 0.5 W + 0.5 I over the layers (Abnar and Zuidema 2020,
+  "Quantifying Attention Flow in Transformers", section 3);
+- `flow`: the maximum flow from the state to each token through the same graph (same paper, section 3), as a share.
 
-The last two average the heads of each layer. In a decoder they follow its self-attention. In cross-attention they go
-from a step through its layer's cross-attention, which has no residual connection to the text, and then through all of
-the encoder's layers.
+Rollout and flow average the heads of each layer. In a decoder they follow its self-attention. In cross-attention they
+lead from a step through its layer's cross-attention, which has no residual connection to the text, and then through all
+layers of the encoder.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ __all__ = ["Measured", "centred", "measured", "measured_model", "norms_of", "wit
 
 DERIVED: tuple[Measure, ...] = ("norms", "rollout", "flow")
 SECONDS_PER_EDGE = 4e-8
-"""What a maximum flow takes, roughly: one for each row and key, over all edges of the layers below."""
+"""Approximate time of one maximum flow, in seconds per edge; each row and key needs one, over all the layers below."""
 LONGEST = 1800.0
-"""Seconds that somebody may want to wait for."""
+"""The longest estimated time of a flow that is still computed, in seconds."""
 BLOCK = 2**20
-"""How many values are handed over at a time, so that of a long text nothing larger is made of them on the way."""
+"""The number of values passed on at a time, which bounds the temporary arrays for a long text."""
 Square = Float[np.ndarray, "query key"]
 
 
 def measured(source: Source, selection: Selection) -> Source:
-    """The source, streaming what the selection measures.
+    """Return the source, wrapped if needed so that it streams the selected measure.
 
     Args:
-        source: a text given to a model, or a record of one.
-        selection: what to measure.
+        source: a text with its model, or a record.
+        selection: the selection that names the measure.
 
     Raises:
-        SelectionError: a record holds something else.
+        SelectionError: the record holds another measure.
     """
     held: Measure = source.selection.measure if isinstance(source, Record) else "weights"
     wanted = selection.measure
@@ -62,7 +62,7 @@ def measured(source: Source, selection: Selection) -> Source:
 
 
 def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
-    """The model's shape; with one head a layer, where the measure joins them."""
+    """Return the model's shape, reduced to one head per layer if the measure averages the heads."""
     if measure not in JOINT:
         return model
     stacks: dict[Kind, Stack] = {
@@ -74,10 +74,10 @@ def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
 
 
 def scores_of(block: Block) -> Float[np.ndarray, "head query key"]:
-    """A block's scores.
+    """Return a block's scores.
 
     Raises:
-        SelectionError: it has none.
+        SelectionError: the block has no scores.
     """
     if block.scores is None:
         raise SelectionError(f"{block.kind} layer {block.layer} has no scores here", "Give the text itself, in tokens")
@@ -85,16 +85,16 @@ def scores_of(block: Block) -> Float[np.ndarray, "head query key"]:
 
 
 def centred(block: Block) -> Float[np.ndarray, "head query key"]:
-    """A block's scores less the mean of their row's.
+    """Return a block's scores minus the mean score of their row.
 
-    A softmax does not see what is added to a whole row, so only such scores can be held against those of other rows,
-    heads and texts. What a query cannot see counts as the lowest that it can.
+    A softmax ignores a constant added to a whole row, so only centred scores can be compared across rows, heads and
+    texts. A key that the query cannot see gets the lowest score of the keys that it can see.
 
     Args:
-        block: streamed with its scores, in the model's own tokens.
+        block: a block streamed with scores, in the model's own tokens.
 
     Raises:
-        SelectionError: it has none.
+        SelectionError: the block has no scores.
     """
     scores = scores_of(block)
     seen = np.isfinite(scores)
@@ -107,13 +107,13 @@ def centred(block: Block) -> Float[np.ndarray, "head query key"]:
 
 
 def norms_of(block: Block) -> Block:
-    """The block with each key's share of its row's norms in the place of the weights.
+    """Replace a block's weights by each key's share of its row's norms.
 
-    A row whose keys all have values of no length keeps its weights.
+    A row whose norms are all 0 keeps its weights.
 
     Raises:
-        SelectionError: it was streamed without norms.
-        ExactnessError: values are not numbers.
+        SelectionError: the block was streamed without norms.
+        ExactnessError: a norm is infinite or not a number.
     """
     if block.norms is None:
         raise SelectionError(f"{block.kind} layer {block.layer} was streamed without its norms")
@@ -126,7 +126,7 @@ def norms_of(block: Block) -> Block:
 
 
 def with_residual(weights: Square) -> Square:
-    """0.5 W + 0.5 I. Where a learned sink takes a share of a row, what is left of it is made to sum to 1 first."""
+    """Return 0.5 W + 0.5 I, with the rows of W scaled to sum to 1 first (a learned sink may take a share of a row)."""
     half = _rows_of_one(weights)
     half *= 0.5
     half[np.diag_indices_from(half)] += 0.5
@@ -141,7 +141,7 @@ def _rows_of_one(weights: Square) -> Square:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A source that streams another measure than weights: a `Source` itself.
+    """A `Source` that streams another measure in place of the weights of its base.
 
     Raises:
         SelectionError: a record does not hold what the measure needs.
@@ -152,26 +152,26 @@ class Measured:
 
     @property
     def model(self) -> ModelInfo:
-        """The model, as `measured_model` makes it."""
+        """The model's shape for this measure; see `measured_model`."""
         return measured_model(self.base.model, self.measure)
 
     @property
     def source(self) -> Tokens:
-        """As of the base."""
+        """The source tokens of the base."""
         return self.base.source
 
     @property
     def target(self) -> Tokens | None:
-        """As of the base."""
+        """The target tokens of the base, if it has any."""
         return self.base.target
 
     def stream(self, request: Request, eat: Eat) -> Report:
-        """Run, and hand each block to `eat`; see `Source`.
+        """Run the base and pass each measured block to `eat`; see `Source`.
 
         Raises:
             InputError: the flow through this many tokens would take too long.
-            ModelError: the model could not be run, or does not show what the measure needs.
-            ExactnessError: what it gave are not attention weights.
+            ModelError: the model could not be run, or does not expose what the measure needs.
+            ExactnessError: the values streamed are not attention weights.
         """
         if self.measure == "norms":
             return self.base.stream(replace(request, norms=True, scores=False), lambda block: eat(norms_of(block)))
@@ -185,7 +185,7 @@ class Measured:
                 last = max(stacks[path].heads) if kind == "cross" else max(layers)
                 every = {layer: tuple(range(count)) for layer, count in stacks[path].heads.items() if layer <= last}
                 heads[path] = {**heads.get(path, {}), **every}
-            if kind == "cross":  # after the encoder, also where a record hands them over
+            if kind == "cross":  # must come after the encoder, also when a record streams them
                 heads["cross"] = {layer: tuple(range(stacks["cross"].heads[layer])) for layer in layers}
         joint = _Joint(self, request, eat)
         report = self.base.stream(Request(heads=heads, verify=request.verify), joint)
@@ -193,10 +193,10 @@ class Measured:
         return report
 
     def _check_time(self, request: Request) -> None:
-        """Refuse what would run for hours: from each row to each key, the flow through all layers below.
+        """Refuse a flow that would take too long: one is computed from each row to each key through all layers below.
 
         Raises:
-            InputError: it would.
+            InputError: the estimated time exceeds `LONGEST`.
         """
         stacks, seconds = self.base.model.stacks, 0.0
         for kind, layers in request.heads.items():
@@ -206,7 +206,7 @@ class Measured:
             for layer in layers:
                 below = path if kind == "cross" else [one for one in stacks[kind].heads if one <= layer]
                 edges = len(below) * keys**2 + (rows * keys if kind == "cross" else 0)
-                # A decoder's state sees half of the tokens, and has half of the edges.
+                # In a decoder, a state sees half of the tokens on average, through half of the edges.
                 seconds += wanted * keys * edges * SECONDS_PER_EDGE / (4 if kind == "decoder" else 1)
         if seconds > LONGEST:
             raise InputError(
@@ -217,31 +217,31 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class _Reach:
-    """Layers on the way from the states of one to the tokens."""
+    """The path through the layers from the states of one layer down to the tokens."""
 
     layers: tuple[Float[np.ndarray, "_ _"], ...]
-    """What each layer hands on `[state after it, state before it]`, the first layer first; empty before it, and where
-    no flow through them is asked for."""
+    """The share of each state before a layer in each state after it, `[state after, state before]`, first layer first;
+    empty before the first layer, and if only the rollout is needed."""
     rollout: Float[np.ndarray, "query key"]
-    """Their product."""
+    """The product of the layers."""
     visible: Int[np.ndarray, "query 2"]
-    """First token that a state can have anything from, and one past the last."""
+    """The first token that can reach a state, and one past the last."""
 
     @classmethod
     def start(cls, tokens: int) -> _Reach:
-        """The tokens themselves."""
+        """Return the path before the first layer: each state is its own token."""
         each = np.arange(tokens)
         return cls((), np.eye(tokens, dtype=np.float32), np.stack([each, each + 1], axis=1))
 
     def through(
         self, layer: Float[np.ndarray, "row state"], visible: Int[np.ndarray, "row 2"], *, keep: bool
     ) -> _Reach:
-        """From the states of one layer more, each of which sees a run of those before.
+        """Return the path extended by one more layer, each state of which sees a run of the states before it.
 
         Args:
-            layer: what it hands on.
-            visible: what each of its states sees.
-            keep: keep the layer itself, for the flow through it.
+            layer: share of each state before the layer in each state after it.
+            visible: first state before the layer that each state after it sees, and one past the last.
+            keep: whether to keep the layer itself, which the flow needs.
         """
         spans = [
             (self.visible[first:stop, 0].min(), self.visible[first:stop, 1].max()) if first < stop else (0, 0)
@@ -253,12 +253,12 @@ class _Reach:
 
 
 class _Joint:
-    """A collector that follows the layers of each kind as they come, and hands over what was asked for.
+    """A collector that computes rollout or flow layer by layer and passes on the layers requested.
 
     Args:
-        source: whose layers.
-        request: the layers asked for.
-        eat: whom to hand them to.
+        source: the measured source, which names the measure.
+        request: the request for the measured layers.
+        eat: the consumer of the measured blocks.
     """
 
     def __init__(self, source: Measured, request: Request, eat: Eat) -> None:
@@ -277,7 +277,7 @@ class _Joint:
         running(block)
 
     def finish(self) -> None:
-        """End the last layers."""
+        """Complete the last layer of each kind."""
         for kind in ("encoder", "decoder", "cross"):
             if kind in self._running:
                 self._end(kind)
@@ -311,7 +311,7 @@ class _Joint:
 
 
 class _Mean:
-    """The mean over the heads of one layer."""
+    """A collector of the mean map over the heads of one layer."""
 
     def __init__(self, layer: int, queries: int, keys: int) -> None:
         self.layer = layer

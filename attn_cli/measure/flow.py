@@ -1,6 +1,6 @@
-"""Attention flow: how much can pass from a state to each token, if weights are the capacities of the way.
+"""Attention flow: the maximum flow from a state to each token, with the attention weights as edge capacities.
 
-Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers", section 3. The maximum flow itself is SciPy's.
+Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers", section 3. SciPy computes the maximum flow.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from attn_cli.data.shapes import Float, Int
 __all__ = ["flows"]
 
 CAPACITY = 2**30
-"""What a weight of 1 is as a capacity: SciPy counts in whole numbers of 32 bits."""
+"""The capacity that stands for a weight of 1: SciPy takes capacities as 32-bit integers."""
 
 
 def flows(
     layers: Sequence[Float[np.ndarray, "_ _"]], queries: Sequence[int], visible: Int[np.ndarray, "query 2"]
 ) -> Float[np.ndarray, "query key"]:
-    """The maximum flow from states of the last layer to each token, as shares of each row.
+    """Compute the maximum flow from states of the last layer to each token, as shares of each row.
 
     Args:
-        layers: what each layer hands on, `[state after it, state before it]`, the first layer first; rows sum to 1.
+        layers: weights of each layer, `[state after it, state before it]`, the first layer first; rows sum to 1.
         queries: the states to start from; the other rows are left 0.
-        visible: first token that each state can have anything from, and one past the last.
+        visible: first token that can reach each state, and one past the last.
     """
-    # Imported late: it takes as long as all else that a short text needs.
+    # Imported late: the import takes as long as everything else that a short text needs.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import maximum_flow
 

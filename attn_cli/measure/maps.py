@@ -1,4 +1,4 @@
-"""Collectors that keep maps: all of them, the mean over heads, or each one made small."""
+"""Collectors that keep maps: every map, the mean over heads, or a reduced version of each map."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["KeepMaps", "MeanMap", "PoolMaps", "layer_bytes", "map_bytes"]
 
 
 def map_bytes(heads: int, queries: int, keys: int, *, scores: bool = False) -> int:
-    """Memory that `KeepMaps` takes, in bytes: float32 for each weight, and again for each score."""
+    """Return the memory that `KeepMaps` takes, in bytes: one float32 for each weight, and one for each score."""
     return heads * queries * keys * 4 * (2 if scores else 1)
 
 
 def layer_bytes(plan: Plan) -> int:
-    """Memory that one layer takes while it passes, in bytes.
+    """Return the memory that one layer takes while it is streamed, in bytes.
 
-    Old-style code gives a layer's weights all at once, and needs the scores for them; others come in blocks. A measure
-    that joins layers multiplies whole maps: one, what comes before it, their product, and what is made on the way.
+    Older model code computes a layer's weights all at once, with their scores; other layers come in blocks. A measure
+    that joins layers multiplies whole maps: the layer's, that of the layers below, their product, and temporary ones.
     """
     queries, keys = plan.queries.tokens, plan.keys.tokens
     joined = 5 * map_bytes(1, max(queries, keys), keys) if plan.selection.joint else 0
@@ -38,7 +38,7 @@ def layer_bytes(plan: Plan) -> int:
 
 @dataclass(eq=False)
 class _Rows:
-    """The rows of one layer seen so far; full-size arrays are made once, when the first block comes."""
+    """The rows of one layer kept so far; full-size arrays are allocated once, at the layer's first block."""
 
     heads: tuple[int, ...]
     weights: Float[np.ndarray, "head query key"]
@@ -48,11 +48,11 @@ class _Rows:
 
 
 class KeepMaps:
-    """A collector that keeps every weight of the rows it is told to keep.
+    """A collector that keeps every weight of the chosen rows.
 
     Args:
-        queries: how many rows there are.
-        keys: how many columns there are.
+        queries: number of rows.
+        keys: number of columns.
         only: the rows to keep (sorted); all by default.
     """
 
@@ -92,13 +92,13 @@ class KeepMaps:
         return self._rows[place]
 
     def maps(self, dtype: str = "float32") -> tuple[AttentionMap, ...]:
-        """What was kept, each map checked.
+        """Return the kept maps, each checked.
 
         Args:
-            dtype: what the model computed in, which says how exact the rows can be.
+            dtype: number type that the model computed in, which determines how exactly rows must sum to 1.
 
         Raises:
-            ExactnessError: these are not attention weights.
+            ExactnessError: the values kept are not attention weights.
         """
         return tuple(
             AttentionMap(kind, layer, kept.heads, self.only, kept.weights, kept.visible, kept.scores, kept.sink, dtype)
@@ -107,14 +107,14 @@ class KeepMaps:
 
 
 class MeanMap:
-    """A collector of one map: the mean over all the heads of some layers (or of their scores).
+    """A collector of one map: the mean of the weights (or scores) over the heads of some layers.
 
     Args:
-        queries: how many rows there are.
-        keys: how many columns there are.
-        layers: the layers to look at, all of which must come.
-        scores: average the scores instead of the weights.
-        cuts: keep only the largest value of each of these parts; every value by default.
+        queries: number of rows.
+        keys: number of columns.
+        layers: the layers to average, each of which must be streamed.
+        scores: whether to average the scores instead of the weights.
+        cuts: parts of the map of which only the largest value is kept; every value is kept by default.
     """
 
     def __init__(
@@ -122,25 +122,25 @@ class MeanMap:
     ) -> None:
         self.layers, self.scores = layers, scores
         self.visible: Int[np.ndarray, "query 2"] = np.tile([keys, 0], (queries, 1))
-        """What any of the heads can see."""
+        """First key that a query can see in any of the heads, and one past the last."""
         self.pooled = None if cuts is None else Pooled(cuts)
-        """The mean in parts, where it is not kept whole."""
+        """The largest mean value of each part, if the map is not kept whole."""
         self._shape = queries, keys
         self._sum: Float[np.ndarray, "query key"] | None = None
-        """Of every row, or only of those that another layer must be added to."""
+        """The sum over heads of every row; None before the first block, if not needed, and once all rows are pooled."""
         self._left: Int[np.ndarray, "query"] = np.full(queries, len(layers))
-        """How many layers are to be added to each row."""
+        """The number of layers that are still to be added to each row."""
         self._heads: dict[int, int] = {}
 
     @property
     def bytes_kept(self) -> int:
-        """Memory that it keeps, in bytes."""
+        """The memory that the collector itself takes, in bytes."""
         parts = 0 if self.pooled is None else map_bytes(1, *self.pooled.cuts.parts)
         return parts + (map_bytes(1, *self._shape) if self.pooled is None or len(self.layers) > 1 else 0)
 
     @property
     def bytes_needed(self) -> int:
-        """With what drawing it takes."""
+        """The memory that the collector takes together with drawing its map, in bytes."""
         return self.bytes_kept + (2 * map_bytes(1, *self._shape) if self.pooled is None else 0)
 
     def __call__(self, block: Block) -> None:
@@ -161,7 +161,7 @@ class MeanMap:
                 self._sum = None
 
     def _add(self, rows: slice, values: Float[np.ndarray, "query some_keys"]) -> Float[np.ndarray, "query key"]:
-        """Add to the sum of these rows, and give it."""
+        """Add values to the sum of these rows, and return that sum."""
         if self._sum is None:
             self._sum = np.zeros(self._shape, np.float32)
         self._sum[rows, : values.shape[1]] += values
@@ -171,30 +171,30 @@ class MeanMap:
 
     @property
     def heads(self) -> int:
-        """How many heads the mean is over."""
+        """The number of heads in the mean."""
         return sum(self._heads.values())
 
     @property
     def values(self) -> Float[np.ndarray, "query key"]:
-        """The mean, where it is kept whole; minus infinity where a score is masked."""
+        """The mean map, if it is kept whole; minus infinity where a score is masked."""
         whole = np.zeros(self._shape, np.float32) if self._sum is None else self._sum
         return whole / np.float32(max(self.heads, 1))
 
 
 class PoolMaps:
-    """A collector that keeps every map small: each cell is the largest weight (or score) of a square of units.
+    """A collector of a small version of every map, each cell of which is the largest weight (or score) of a square.
 
     Args:
-        queries: how many rows there are.
-        keys: how many columns there are.
-        limit: the most cells along a side.
-        scores: keep scores instead of weights.
+        queries: number of rows.
+        keys: number of columns.
+        limit: most cells along a side.
+        scores: whether to keep scores instead of weights.
     """
 
     def __init__(self, queries: int, keys: int, limit: int, *, scores: bool = False) -> None:
         self._scores = scores
         self.size = max(1, -(-max(queries, keys) // limit))
-        """Units along a cell's side; 1 where nothing is made smaller."""
+        """The number of units along a cell's side; 1 if the map is small enough as it is."""
         self._cuts = Cuts.into_squares(queries, keys, [self.size])
         self._maps: dict[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]] = {}
 
@@ -210,5 +210,5 @@ class PoolMaps:
 
     @property
     def maps(self) -> Mapping[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]]:
-        """(layer, head) -> map; not-a-number where no query of a cell can see any of its keys."""
+        """The reduced map of each (layer, head); not-a-number where no query of a cell can see any of its keys."""
         return self._maps

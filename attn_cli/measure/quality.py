@@ -1,4 +1,4 @@
-"""How good translations are, by sacrebleu (Post 2018), and how good a toy model is at what it was trained for."""
+"""Scores of translations against reference translations, computed by sacrebleu (Post 2018)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Quality", "judge"]
 
 @dataclass(frozen=True)
 class Quality:
-    """Scores of translations against all references there are of each sentence."""
+    """Scores of translations against all the references of each sentence."""
 
     bleu: float
     """BLEU (Papineni et al. 2002), from 0 to 100."""
@@ -21,16 +21,16 @@ class Quality:
 
 
 def judge(translations: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> Quality:
-    """Score translations.
+    """Score translations by BLEU and chrF.
 
     Args:
-        translations: sentence -> what a model made of it.
-        references: sentence -> its translations by people; sentences may differ in how many they have.
+        translations: sentence -> the model's translation.
+        references: sentence -> its reference translations, whose number may differ from sentence to sentence.
     """
     import sacrebleu
 
     most = max(len(references[sentence]) for sentence in translations)
-    streams: Any = [  # None where a sentence has fewer, which sacrebleu takes and its annotations forget
+    streams: Any = [  # None if a sentence has fewer: sacrebleu accepts it, but its annotations do not say so
         [references[sentence][number] if number < len(references[sentence]) else None for sentence in translations]
         for number in range(most)
     ]

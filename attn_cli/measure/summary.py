@@ -1,4 +1,4 @@
-"""One line about each head, from blocks that are looked at once and let go."""
+"""Summary figures of each head, computed from blocks that are reduced as they come and not kept."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from attn_cli.data.text import Units
 __all__ = ["HeadSummary", "Link", "Summarize", "entropy"]
 
 FIRST_ROWS = 8
-"""Of a block, in which links are looked for first."""
+"""The number of rows of a block in which links are searched first."""
 TINY = np.float32(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One weight worth naming: from a query to a key, as indices into the units shown."""
+    """One strong weight from a query to a key, both given as indices of units."""
 
     query: int
     key: int
@@ -30,19 +30,19 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class HeadSummary:
-    """A head's figures, means over the rows that can see at least two keys; not-a-number where there is no such row."""
+    """The figures of one head: means over the rows that see at least two keys; not-a-number if there is no such row."""
 
     kind: Kind
     layer: int
     head: int
     focus: float
-    """1 - entropy / ln(visible keys): 0 where a row is even, 1 where it is on one key."""
+    """1 - entropy / ln(visible keys): 0 if a row's weights are all equal, 1 if all the weight is on one key."""
     entropy: float
-    """In nats."""
+    """Shannon entropy of a row, in nats."""
     distance: float | None
-    """Mean distance from query to key, weighted, in units; None in cross-attention, which has no common positions."""
+    """Weighted mean distance from query to key, in units; None in cross-attention, which has no common positions."""
     first: float | None
-    """Weight on the first key (the sink in most decoders); None where it is hidden."""
+    """Weight on the first key (the sink in most decoders); None if that key is hidden."""
     itself: float | None
     """Weight on the query's own position; None in cross-attention."""
     previous: float | None
@@ -52,7 +52,7 @@ class HeadSummary:
 
 
 def entropy(weights: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows"]:
-    """Shannon entropy of each row, in nats: -sum p ln p, with 0 ln 0 = 0."""
+    """Compute the Shannon entropy of each row, in nats: -sum p ln p, with 0 ln 0 = 0."""
     logarithms = weights + TINY
     np.log(logarithms, out=logarithms)
     result: Float[np.ndarray, "*rows"] = -np.vecdot(weights, logarithms)
@@ -60,7 +60,7 @@ def entropy(weights: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows
 
 
 class _Running:
-    """Sums over the rows of one layer seen so far, per head."""
+    """Sums per head over the rows of one layer read so far."""
 
     def __init__(self, heads: tuple[int, ...]) -> None:
         self.heads = heads
@@ -83,22 +83,22 @@ class _Running:
 def _at(
     weights: Float[np.ndarray, "head query key"], rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "row"]
 ) -> Float[np.ndarray, "head row"]:
-    """The weight of each of these rows on the key beside it; 0 where the key is cut off, as no row sees it."""
+    """Return the weight of each row on the key paired with it; 0 if that key was cut off because no row sees it."""
     present = weights.shape[2]
     found: Float[np.ndarray, "head row"] = weights[:, rows, np.minimum(keys, present - 1)] * (keys < present)
     return found
 
 
 class Summarize:
-    """A collector of `HeadSummary` for every head that passes.
+    """A collector of a `HeadSummary` for every head streamed.
 
-    A link joins two different units that are not special tokens; in a decoder's self-attention the first token is left
-    out too: most decoders rest there what they need nowhere else (Xiao et al. 2024), and `first` tells how much.
+    A link joins two different units that are not special tokens. In a decoder's self-attention, links to the first
+    token are left out too: most decoders put unneeded weight there (Xiao et al. 2024), and `first` says how much.
 
     Args:
-        queries: the units along the rows; what it eats must be in those units (see `Regroup`).
+        queries: the units along the rows; blocks must be in these units (see `Regroup`).
         keys: the units along the columns.
-        links: how many of the strongest links to keep for each head.
+        links: number of strongest links to keep for each head.
     """
 
     def __init__(self, queries: Units, keys: Units, links: int = 1) -> None:
@@ -107,17 +107,17 @@ class Summarize:
         self._query_links = ~np.asarray(queries.special, dtype=np.bool_)
         self._key_links = ~np.asarray(keys.special, dtype=np.bool_)
         self._shows_first: Bool[np.ndarray, "row"] = np.full(len(queries), keys.shows_first)
-        """Whether the keys of each row begin with the first."""
+        """True for each row whose keys include the first one."""
         self._ever_first = keys.shows_first
 
     def turn(self, sides: Sequence[tuple[Units, Units]]) -> None:
-        """Turn to another text or to several, whose rows count with those seen so far.
+        """Begin another text or several, whose rows are added to those read so far.
 
         Args:
-            sides: the units along the rows and along the columns of each text.
+            sides: units along the rows and along the columns of each text.
 
         Raises:
-            ValueError: links are kept, which would be of several texts.
+            ValueError: links are kept, and these belong to one text.
         """
         if self.links:
             raise ValueError("links are of one text")
@@ -137,13 +137,13 @@ class Summarize:
         keys = weights.shape[2]
         distance = None
         if block.kind != "cross":
-            # Each row is a stretch of one line of distances, so the line is all there is to compute.
+            # Each row of distances is a slice of the same line, so only the line is computed.
             last = int(positions.max())
             line = np.abs(np.arange(last + keys, dtype=np.float32) - last)
             distance = np.lib.stride_tricks.sliding_window_view(line, keys)[last - positions]
 
         def reduce(index: int) -> tuple[Float[np.ndarray, "query"], float]:
-            """One head at a time, while it is in the processor's cache."""
+            """Return the entropies and the weighted distance of one head, while its rows are in the CPU cache."""
             rows = weights[index]
             if self.links:
                 self._add_links(running.links[index], block.kind, rows, positions)
@@ -170,12 +170,12 @@ class Summarize:
         weights: Float[np.ndarray, "query key"],
         positions: Int[np.ndarray, "query"],
     ) -> None:
-        # Once the first rows have been seen, few weights beat the weakest link kept, so what follows this is small.
+        # After the first rows, few weights exceed the weakest link kept, so few candidates are left to sort.
         cuts = [0] if len(kept) == self.links else [0, FIRST_ROWS]
         for first, stop in zip(cuts, [*cuts[1:], len(weights)], strict=True):
             part = weights[first:stop]
             floor = np.float32(kept[-1].weight if len(kept) == self.links else 0.0)
-            # (On a flat array, finding them is thirty times faster.)
+            # (On a flat array, the search is thirty times faster.)
             strong = np.flatnonzero(part > floor)
             if not strong.size:
                 continue
@@ -195,7 +195,7 @@ class Summarize:
 
     @property
     def result(self) -> tuple[HeadSummary, ...]:
-        """The summaries, by kind, layer and head as they came."""
+        """The summaries by kind, layer and head, in the order in which they were streamed."""
         return tuple(
             HeadSummary(
                 kind=kind,
