@@ -1,1 +1,1 @@
-"""Attention taken from a model of transformers while it runs."""
+"""Capture of the attention of a transformers model while it runs."""

@@ -1,4 +1,4 @@
-"""What becomes of a layer's weighted sums on their way to its output projection: most models leave them as they are."""
+"""Detection of models that change a layer's weighted sums before its output projection; most models do not."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Afterwards", "changed_output"]
 
 
 def changed_output(family: str) -> str:
-    """What a reader must know where a head's weighted sum is not what goes on.
+    """Return the note for a model that changes each head's weighted sum before passing it on.
 
     Args:
-        family: the model's.
+        family: the model's family.
     """
     return (
         f"The family {family} changes each head's output after the weighted sum (by a gate, say, or by taking another "
@@ -26,17 +26,17 @@ def changed_output(family: str) -> str:
 
 
 class _Waiting(local):
-    """What an attention function gave, in this thread, and nothing has been given yet."""
+    """The output of an attention function in this thread that no inner module has received yet."""
 
     output: torch.Tensor | None = None
 
 
 class Afterwards:
-    """Sees whether a module does something to what its attention function gave, before it hands it on.
+    """A detector of modules that change the output of their attention function before passing it on.
 
     Args:
-        on_change: called after each module that does: a gate (Qwen3-Next) or heads that are taken from each other
-            (DiffLlama).
+        on_change: called after each module that changes it, by a gate (Qwen3-Next) or by subtracting heads from each
+            other (DiffLlama), for example.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
@@ -44,15 +44,15 @@ class Afterwards:
         self._waiting = _Waiting()
 
     def saw(self, output: torch.Tensor) -> None:
-        """Take note of what an attention function gave."""
+        """Remember the output of an attention function."""
         self._waiting.output = output
 
     @contextmanager
     def watch(self, modules: Iterable[nn.Module]) -> Iterator[None]:
-        """While it is entered, look at what attention modules do with it.
+        """Watch what attention modules do with that output, until the context is left.
 
         Args:
-            modules: those that call an attention function.
+            modules: the modules that call an attention function.
         """
         with ExitStack() as stack:
             for module in modules:
@@ -72,7 +72,7 @@ class Afterwards:
         self._waiting.output = None
 
     def _is_among(self, values: Iterable[Any]) -> bool:
-        """Whether one of these is what waits, perhaps in another shape."""
+        """Return whether one of these values is the remembered output, perhaps in another shape."""
         waiting = self._waiting.output
         return waiting is not None and any(
             isinstance(value, torch.Tensor)

@@ -1,7 +1,7 @@
-"""Where a transformers model has its attention: which modules compute it, in which layer, with how many heads.
+"""Location of the attention in a transformers model: the modules that compute it, their layers and numbers of heads.
 
-Everything is read from the modules themselves, so that no forward pass is spent on it and no table of families has to
-be kept, but for those that share modules in a way of their own (ALBERT) or pool their tokens (Funnel, CANINE).
+Everything is read from the modules themselves, so no forward pass is needed, and no table of families except for those
+that share modules in an unusual way (ALBERT) or pool their tokens (Funnel, CANINE).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "num_attn_head
 KEY_VALUE_HEADS = ("num_key_value_heads", "num_kv_heads")
 
 POOLED = {"funnel": r"(^|\.)blocks\.[1-9]", "canine": r"(^|\.)encoder\.layer\."}
-"""family -> which of its layers attend between groups of tokens (CANINE's molecules)."""
+"""family -> pattern of the paths of layers that attend between groups of tokens (CANINE's molecules)."""
 
 INSTEAD = {
     "mamba": "mamba",
@@ -54,22 +54,22 @@ INSTEAD = {
     "mlp": "feed-forward only",
     "moe": "feed-forward only",
 }
-"""What the names in a layer without attention say about what it has instead; the first that fits is taken."""
+"""Part of a name in a layer without attention -> what the layer has instead; the first match counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One attention layer, as a reader names it."""
+    """One attention layer, identified by its kind and number."""
 
     kind: Kind
     layer: int
     heads: int
     key_value_heads: int
     turn: int = 0
-    """How many of its kind stand before it in the same entry of the model's list of layers (LongCat-Flash has two in
-    each). These are numbered as they stand, and must run in that order."""
+    """The number of attention layers of this kind that precede it in the same entry of the model's list of layers
+    (LongCat-Flash has two in each). They are numbered in the order of their definition and must run in that order."""
     turns: int = 1
-    """How many of its kind that entry has."""
+    """The number of attention layers of this kind in that entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +78,20 @@ class Site:
 
     how: How
     places: tuple[Place, ...]
-    """The layers it computes, in the order in which it is called; several where layers share one module."""
+    """The layers that the module computes, in the order of its calls; several if layers share it."""
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """All the attention of one model."""
+    """The attention layers of one model and the modules that compute them."""
 
     stacks: Mapping[Kind, Stack]
     sites: dict[nn.Module, Site]
     paths: Mapping[str, nn.Module]
-    """Where in the model each of these modules stands; shared ones in several places."""
+    """Path in the model -> attention module; a shared module has several paths."""
 
     def fits(self, model: nn.Module) -> bool:
-        """Whether the model still has these modules: some replace theirs while they run (BigBird)."""
+        """Return whether the model still has these modules: some models replace theirs while they run (BigBird)."""
         try:
             return all(model.get_submodule(path) is module for path, module in self.paths.items())
         except AttributeError:
@@ -99,35 +99,35 @@ class Anatomy:
 
     @property
     def captured(self) -> How:
-        """`interface` where every module goes through transformers' `AttentionInterface`."""
+        """The way to capture: `interface` if every module calls transformers' `AttentionInterface`, else `hooks`."""
         return "hooks" if any(site.how == "hooks" for site in self.sites.values()) else "interface"
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A module that computes attention, and one of the paths that lead to it."""
+    """A module that computes attention, with one of its paths in the model."""
 
     path: str
     module: nn.Module
     how: How
     kind: Kind
     layers: nn.ModuleList
-    """The outermost list of layers that it is in."""
+    """The outermost list of layers that contains the module."""
     index: int
-    """Its layer's index in that list, where lists directly within lists are flattened."""
+    """The index of its layer in that list, with directly nested lists flattened."""
     pooled: bool
-    """Its rows and columns are no tokens but groups of them."""
+    """True if its rows and columns are groups of tokens instead of tokens."""
 
 
 def dissect(model: PreTrainedModel, only: Container[nn.Module] | None = None) -> Anatomy:
-    """Find a model's attention.
+    """Find the attention layers of a model.
 
     Args:
-        model: where to look.
-        only: the modules that count; None for all.
+        model: the model to search.
+        only: the modules to consider; None for all.
 
     Raises:
-        ModelError: there is none, or its layers cannot be told apart.
+        ModelError: the model has no attention from token to token, or two modules seem to be the same layer.
     """
     found = [one for one in _find(model) if only is None or one.module in only]
     sites: dict[nn.Module, Site] = {}
@@ -170,12 +170,12 @@ def dissect(model: PreTrainedModel, only: Container[nn.Module] | None = None) ->
 
 
 def interface_caller(cls: type[nn.Module]) -> Callable[..., Any] | None:
-    """The method of an attention module that calls transformers' `AttentionInterface`, if there is one."""
+    """Return the method of an attention module that calls transformers' `AttentionInterface`, if there is one."""
     return next((method for method in _methods(cls) if "ALL_ATTENTION_FUNCTIONS" in _names(method.__code__)), None)
 
 
 def own_function(cls: type[nn.Module]) -> Callable[..., Any] | None:
-    """The attention function that an attention module runs where no other is named, if there is one."""
+    """Return the eager attention function that an attention module falls back on, if there is exactly one."""
     caller = interface_caller(cls)
     if caller is None:
         return None
@@ -199,26 +199,26 @@ def _find(model: PreTrainedModel) -> Iterator[_Found]:
             continue
         layers, index, inner = outer
         if (module, layers, index) in seen:
-            continue  # One module under two names.
+            continue  # The same module under a second name.
         seen.add((module, layers, index))
         side = SIDE.search(path)
         kind: Kind
         if CROSS.search(inner):
             if not crosses:
-                continue  # A decoder taken out of an encoder-decoder keeps these modules and never calls them.
+                continue  # A decoder taken from an encoder-decoder keeps these modules but never calls them.
             kind = "cross"
         elif encoder_decoder and side is not None:
             kind = "encoder" if side[0] == "encoder" else "decoder"
         else:
             kind = "decoder" if _makes_causal_masks(model, path) or _is_causal(module, model) else "encoder"
-        if model.config.model_type == "canine":  # whose layers may attend several times, within one chunk each
+        if model.config.model_type == "canine":  # its layers may attend several times, once within each chunk
             path = path.rpartition(".")[0]
             module = model.get_submodule(path)
         yield _Found(path, module, how, kind, layers, index, pooled=_is_pooled(model.config, path))
 
 
 def _has_both_sides(model: nn.Module) -> bool:
-    """Whether a model has an encoder and a decoder, whatever its configuration says (DiffusionGemma)."""
+    """Return whether a model has an encoder and a decoder, whatever its configuration says (DiffusionGemma)."""
     return all(isinstance(getattr(model, side, None), PreTrainedModel) for side in ("encoder", "decoder"))
 
 
@@ -228,7 +228,7 @@ def _how(cls: type[nn.Module]) -> How | None:
     if interface_caller(cls) is not None:
         return "interface"
     if "att" in cls.__name__.lower():
-        # Code older than the interface: an attention module that takes a softmax itself.
+        # In code older than the interface, an attention module computes the softmax itself.
         names = {name.lower() for method in _methods(cls) for name in _names(method.__code__)}
         return "hooks" if "softmax" in names else None
     return None
@@ -245,7 +245,7 @@ def _methods(cls: type[nn.Module], stop: type[nn.Module] = nn.Module) -> Iterato
 
 
 def _names(code: CodeType, *, constants: bool = False) -> set[str]:
-    """The names that code uses, and, if asked for, the strings in it, which name arguments."""
+    """Collect the names that code uses and, if `constants` is true, its string constants, which may name arguments."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -256,7 +256,7 @@ def _names(code: CodeType, *, constants: bool = False) -> set[str]:
 
 
 def _outermost_list(model: nn.Module, path: str) -> tuple[nn.ModuleList, int, str] | None:
-    """The list of layers that a module is in, its index there, and the rest of its path."""
+    """Return the outermost list of layers that contains a module, its layer's index there, and the rest of its path."""
     module, parts = model, path.split(".")
     for depth, part in enumerate(parts):
         if isinstance(module, nn.ModuleList):
@@ -280,11 +280,11 @@ def _flat(layers: nn.ModuleList) -> Iterator[nn.Module]:
 
 
 def _number(model: PreTrainedModel, members: list[_Found]) -> tuple[int, list[tuple[int, ...]], dict[int, str]]:
-    """How many layers there are, which ones each member computes, and what each layer has if not attention."""
+    """Return the number of layers, the layers that each member computes, and what each layer has if not attention."""
     config = _text_config(model)
     groups, inner = getattr(config, "num_hidden_groups", None), getattr(config, "inner_group_num", 1)
     if groups is not None:
-        # ALBERT runs the layers of its first group again and again, then those of its second.
+        # ALBERT runs the layers of its first group repeatedly, then those of its second, and so on.
         turns = config.num_hidden_layers
         numbers = [
             tuple(
@@ -294,7 +294,7 @@ def _number(model: PreTrainedModel, members: list[_Found]) -> tuple[int, list[tu
         ]
         return turns * inner, numbers, {}
     if config.model_type == "hrm_text":
-        # Two stacks take turns: the low one runs `L_cycles` times, then the high one, and all that `H_cycles` times.
+        # Two stacks alternate: the low one runs `L_cycles` times, then the high one once, all of it `H_cycles` times.
         depth, lows, highs = config.num_layers_per_stack, config.L_cycles, config.H_cycles
         turns_of = {"L_module": range(lows), "H_module": [lows]}
         numbers = [
@@ -336,13 +336,13 @@ def _is_pooled(config: PreTrainedConfig, path: str) -> bool:
 
 
 def _is_causal(module: nn.Module, model: PreTrainedModel) -> bool:
-    """Whether a model of one stack reads from left to right."""
+    """Return whether a model of one stack reads from left to right."""
     config = model.config
     if getattr(config, "is_causal", None) is False:
-        return False  # Many decoders can be told to read both ways, whatever their modules say.
+        return False  # Many decoders can be configured to read in both directions, whatever their modules say.
     told = inspect.signature(type(model).forward).parameters.get("is_decoder")
     if told is not None and told.default is False:
-        return False  # BLIP's text encoder is its decoder's code, told otherwise with each call.
+        return False  # BLIP's text encoder shares its decoder's code, and an argument of each call decides.
     causal = getattr(module, "is_causal", None)
     if causal is None and config.model_type == "xlnet":
         causal = config.attn_type == "uni"
@@ -357,9 +357,10 @@ def _is_causal(module: nn.Module, model: PreTrainedModel) -> bool:
 
 
 def _makes_causal_masks(model: PreTrainedModel, path: str) -> bool:
-    """Whether the model around a module makes causal masks and no others, whatever the module says of itself.
+    """Return whether the model around a module makes only causal masks, whatever the module's own attributes say.
 
-    CLIP's text tower tells the modules of its encoder with each call; Gemma has an option of which only they take note.
+    CLIP's text tower passes this to the modules of its encoder with each call; Gemma has an option that only its
+    modules read.
     """
     *parents, _ = path.split(".")
     outwards = [model.get_submodule(".".join(parents[:end])) for end in range(len(parents), -1, -1)]
@@ -375,7 +376,7 @@ def _makes_causal_masks(model: PreTrainedModel, path: str) -> bool:
 
 
 def _heads(module: nn.Module, default: PreTrainedConfig) -> tuple[int, int]:
-    """Heads, and key-value heads."""
+    """Return the numbers of heads and of key-value heads."""
     own = getattr(module, "config", None)
     config = own.get_text_config() if isinstance(own, PreTrainedConfig) else default
     groups = getattr(module, "num_key_value_groups", None)
@@ -383,7 +384,7 @@ def _heads(module: nn.Module, default: PreTrainedConfig) -> tuple[int, int]:
     heads = next((int(getattr(module, name)) for name in HEADS if isinstance(getattr(module, name, None), int)), None)
     keys, head_dim = getattr(module, "k_proj", None), getattr(module, "head_dim", None)
     if heads is None and groups is not None and head_dim and isinstance(keys, nn.Linear):
-        # The numbers may differ from layer to layer (MiMo), so the weights' shape knows better than the configuration.
+        # The numbers may differ from layer to layer (MiMo), so the shape of the weights overrides the configuration.
         heads = keys.out_features // head_dim * groups
     if heads is None:
         heads = int(config.num_attention_heads)

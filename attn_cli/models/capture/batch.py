@@ -1,8 +1,8 @@
 """Several texts in one pass of a transformers model, padded to the longest.
 
-Where a model's attention goes through transformers' `AttentionInterface`, padding on the right changes nothing for the
-texts themselves: padded keys are masked, and what padded queries see is thrown away. A model that does more than one
-softmax, or has learned sinks, is left to `capture.stream`, a text at a time.
+If a model's attention goes through transformers' `AttentionInterface`, padding on the right changes nothing for the
+texts themselves: padded keys are masked, and the rows of padded queries are discarded. A model that computes more than
+one softmax per layer, or has learned sinks, is left to `capture.stream`, one text at a time.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ __all__ = ["NotTogetherError", "Padded", "pad", "run_together"]
 
 
 class NotTogetherError(Exception):
-    """Texts must be given to the model one at a time."""
+    """The error for texts that must be given to the model one at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Padded:
-    """Texts side by side."""
+    """A batch of texts, padded to the same length."""
 
     inputs: Mapping[str, torch.Tensor]
-    """Keyword arguments of the model's forward: `[text, token]`."""
+    """Keyword arguments of the model's forward method: `[text, token, ...]`."""
     lengths: Mapping[str, tuple[int, ...]]
-    """Tokens of each text, by the name of the input."""
+    """Name of an input -> number of tokens of each text."""
 
     def sizes(self, kind: Kind, *, two_sided: bool) -> list[tuple[int, int]]:
-        """Queries and keys of each text."""
+        """Return the numbers of queries and keys of each text."""
         source = self.lengths["input_ids"]
         target = self.lengths.get("decoder_input_ids", source) if two_sided else source
         sides: dict[Kind, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -61,14 +61,15 @@ class Padded:
 
 
 def pad(inputs: Sequence[Mapping[str, torch.Tensor]], padding: Mapping[str, Any]) -> Padded:
-    """Put texts side by side.
+    """Pad texts to the longest and join them into one batch.
 
     Args:
-        inputs: what the model's forward is given for each, `[1, token, ...]`.
-        padding: what fills each of them up: a number, or a list of them where a token has several.
+        inputs: keyword arguments of the model's forward method for each text, `[1, token, ...]`.
+        padding: name of an input -> the number that fills shorter texts, or a list if a token has several numbers.
 
     Raises:
-        NotTogetherError: the model cannot be told what is padding, or is given something that is not of the tokens.
+        NotTogetherError: there is no attention mask, no padding for some input, the texts have different inputs, or an
+            input does not have one entry per token.
     """
     names = inputs[0].keys()
     if "attention_mask" not in names or not names <= padding.keys() or any(one.keys() != names for one in inputs):
@@ -89,13 +90,13 @@ def pad(inputs: Sequence[Mapping[str, torch.Tensor]], padding: Mapping[str, Any]
 
 @dataclass(eq=False)
 class _Run:
-    """One pass."""
+    """One pass of the model over a batch."""
 
     anatomy: Anatomy
     request: Request
     texts: int
     awaited: set[Place]
-    """What is still to be seen."""
+    """The layers that were requested and have not been captured yet."""
     afterwards: Afterwards
     calls: Counter[nn.Module] = field(default_factory=Counter)
     begun: set[tuple[Kind, int]] = field(default_factory=set)
@@ -104,7 +105,7 @@ class _Run:
     )
 
     def place(self, module: nn.Module) -> Place | None:
-        """Which layer this module computes now; None where it is none that a reader could ask for."""
+        """Return the layer that this module computes now; None if the anatomy does not list the module."""
         site = self.anatomy.sites.get(module)
         if site is None:
             return None
@@ -119,7 +120,7 @@ class _Run:
         return place
 
     def mask(self, **options: Any) -> torch.Tensor | None:
-        """The mask that the model asks for."""
+        """Make the mask that the model asks for, as an additive one."""
         return eager_mask(**options)
 
     def attention(
@@ -131,11 +132,11 @@ class _Run:
         attention_mask: torch.Tensor | None,
         **options: Any,
     ) -> tuple[torch.Tensor, None]:
-        """The model's own attention function, on all texts and queries at once."""
+        """Run the model's own attention function on all texts and queries at once, and keep the weights requested."""
         place = self.place(module)
         own = own_function(type(module))
         sinks = getattr(module, "sinks", None) is not None or options.get("sinks") is not None
-        # An indexer that finds several keys alike good takes those that come first in the memory of all the texts.
+        # An indexer resolves ties between keys by their place in the memory of the whole batch.
         if own is None or len(query) != self.texts or sinks or hasattr(module, "indexer"):
             raise NotTogetherError
         asked = place is not None and bool(_asked([place], self.request))
@@ -152,40 +153,43 @@ class _Run:
                 raise NotTogetherError
             self.maps[place] = weights, mask
             self.awaited.discard(place)
-            output = output.contiguous()  # or a model that does so itself (GPT-2) would seem to change it
+            output = output.contiguous()  # or a model that copies it itself (GPT-2) would seem to change it
             self.afterwards.saw(output)
         return output, None
 
 
 class _SeenAllError(BaseException):
-    """Nothing more is asked for, so the rest of the model need not be run."""
+    """The signal that all requested layers were captured, so the rest of the model need not run."""
 
 
 def run_together(
     model: PreTrainedModel, groups: Iterable[Padded], request: Request, note: Callable[[str], None] | None = None
 ) -> Generator[list[Batch]]:
-    """Run the model once for each group of texts, no further than the last layer asked for.
+    """Run the model once for each group of texts, no further than the last layer requested.
 
-    On a processor, one group runs in each thread: products as small as these gain little from more.
-    The weights of all the texts and layers of some groups are held at once: choose how many texts accordingly.
+    On a CPU, each thread runs one group, because matrix products this small gain little from more threads.
+    The weights of all the texts and layers of several groups are held at once, so size the groups accordingly.
 
     Args:
-        model: loaded as for `capture.stream`.
-        groups: texts side by side.
-        request: which heads; neither scores nor verification.
-        note: told, before the group's batches come, of what a reader must know; perhaps again and again.
+        model: a model loaded as for `capture.stream`.
+        groups: the padded batches.
+        request: the heads to capture; scores and verification are not supported.
+        note: called with each note for the reader before the batches of the group come; notes may repeat.
+
+    Yields:
+        the batches of each group, one for each layer captured, in the order of the groups.
 
     Raises:
         NotTogetherError: this model must be given one text at a time.
-        ModelError: weights are not in memory.
-        ExactnessError: what was found are not attention weights.
+        ModelError: some of the model's weights are not in memory.
+        ExactnessError: the values captured are not attention weights.
     """
     keep_freed()
     check_weights_present(model)
     anatomy = anatomy_of(model)
     wanted = {module: site for module, site in anatomy.sites.items() if _asked(site.places, request)}
-    # (Older code in a layer that is not asked for may feel the padding all the same: BigBird-Pegasus chooses its
-    # attention by the length.)
+    # (Padding may affect older code even in a layer that was not requested: BigBird-Pegasus chooses its attention by
+    # the length.)
     if request.scores or request.verify or anatomy.captured != "interface":
         raise NotTogetherError
 
@@ -209,14 +213,17 @@ def run_together(
 
 
 def _stop(*_: object) -> None:
-    """After a module (not after its attention function, which some call twice): no further, if all has been seen."""
+    """End the pass after a module if every requested layer was captured.
+
+    This does not happen after an attention function, which some modules call twice.
+    """
     run = running()
     if isinstance(run, _Run) and not run.awaited:
         raise _SeenAllError
 
 
 def _ahead(run: Callable[[Padded], list[Batch]], groups: Iterable[Padded], threads: int) -> Generator[list[Batch]]:
-    """What each group gives, in their order, while the next are run already."""
+    """Yield the batches of each group in order, while other threads already run the next groups."""
     if threads < 2:
         yield from map(run, groups)
         return
@@ -241,7 +248,7 @@ def _asked(places: Sequence[Place], request: Request) -> list[Place]:
 def _batches(run: _Run, padded: Padded, dtype: str) -> list[Batch]:
     batches = []
     two_sided = "cross" in run.anatomy.stacks
-    seen: dict[tuple[int, Kind], Int[np.ndarray, "text query 2"]] = {}  # most layers share one mask
+    seen: dict[tuple[int, Kind], Int[np.ndarray, "text query 2"]] = {}  # kept because most layers share one mask
     for place, (weights, mask) in run.maps.items():
         heads = run.request.heads[place.kind][place.layer]
         if heads != tuple(range(place.heads)):
@@ -262,7 +269,7 @@ def _batches(run: _Run, padded: Padded, dtype: str) -> list[Batch]:
 def _visible(
     mask: torch.Tensor | None, shape: Sequence[int], sizes: Sequence[tuple[int, int]]
 ) -> Int[np.ndarray, "text query 2"]:
-    """What each query sees, as its mask says, or else all the keys of its text."""
+    """Return the first key that each query sees, and one past the last; without a mask it sees all keys of its text."""
     texts, _, queries, keys = shape
     if mask is None:
         return np.stack([np.tile([0, own], (queries, 1)) for _, own in sizes])

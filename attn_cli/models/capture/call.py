@@ -1,4 +1,4 @@
-"""One call of a model's attention function, done a slice of the queries at a time."""
+"""One call of a model's attention function, computed a slice of the queries at a time."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = ["AttentionCall", "Slice"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
-    """Some queries' attention, all heads."""
+    """The attention of a run of queries in all heads."""
 
     output: Float[torch.Tensor, "1 query head dim"]
     weights: Float[torch.Tensor, "head query key"]
     visible: Int[np.ndarray, "query 2"]
     scores: Float[torch.Tensor, "head query key"] | None
-    """Minus infinity where masked; None where the softmax was not watched."""
+    """Scores before softmax, minus infinity where masked; None if the softmax was not watched."""
     sink: Float[torch.Tensor, "head query"] | None
-    """What a learned sink takes of each row; None where there is none."""
+    """The share of each row that a learned sink takes; None if no sink took part in the watched softmax."""
     softmax: Softmax | None
 
 
 class AttentionCall:
-    """What a module hands to its attention function.
+    """The arguments that a module passes to its attention function.
 
     Args:
         module: the attention module.
-        query: `[1, head, query, dim]`.
-        key: `[1, key-value head, key, dim]`.
-        value: `[1, key-value head, key, value dim]`.
-        mask: `[1, 1 or head, 1 or query, key]`, true where seen, or added to the scores; or None.
-        causal: without a mask, whether a query sees only the keys up to its own position.
-        options: the rest.
+        query: queries `[1, head, query, dim]`.
+        key: keys `[1, key-value head, key, dim]`.
+        value: values `[1, key-value head, key, value dim]`.
+        mask: mask `[1, 1 or head, 1 or query, key]`, either true at visible keys or added to the scores; or None.
+        causal: whether, without a mask, a query sees only the keys up to its own position.
+        options: the remaining keyword arguments.
     """
 
     def __init__(
@@ -65,36 +65,37 @@ class AttentionCall:
 
     @property
     def has_sinks(self) -> bool:
-        """Whether a learned sink takes part in the softmax (gpt-oss)."""
+        """True if the layer has a learned sink (gpt-oss)."""
         return getattr(self.module, "sinks", None) is not None or self.options.get("sinks") is not None
 
     @property
     def suits_flash(self) -> bool:
-        """Whether `flash` computes the same: it knows neither soft-capping nor learned sinks."""
+        """True if `flash` computes the same output: it supports neither soft-capping nor learned sinks."""
         return self.options.get("softcap") is None and not self.has_sinks
 
     @property
     def can_be_cut(self) -> bool:
-        """Whether `slice` can be asked for."""
+        """True if `slice` can be called."""
         return len(self.query) == 1 and self._eager is not None
 
     def flash(self) -> Float[torch.Tensor, "1 query head dim"]:
-        """The whole output, without weights."""
+        """Compute the whole output by SDPA, without weights."""
         options = self.options | {"is_causal": self.causal}
         output, _ = sdpa_attention_forward(self.module, self.query, self.key, self.value, self.mask, **options)
         return output
 
     def slice(self, slicer: Slicer, start: int, stop: int, *, watch: bool = False) -> Slice:
-        """Queries `start` to `stop` through the model's own function.
+        """Compute queries `start` to `stop` by the model's own attention function.
 
         Args:
-            slicer: cuts the mask.
+            slicer: the slicer that cuts the mask.
             start: first query.
-            stop: one past the last.
-            watch: look at what goes into the softmax.
+            stop: one past the last query.
+            watch: whether to watch the softmax, which gives the scores; a layer with a sink is always watched.
 
         Raises:
-            ModelError: what is attended to is no one text, or nothing is known of how.
+            ModelError: the input is cut into several pieces, the module has no attention function of its own, or a
+                watched function does not compute exactly one softmax.
         """
         if len(self.query) != 1:
             raise ModelError(
@@ -139,7 +140,10 @@ class AttentionCall:
         )
 
     def difference(self, piece: Slice) -> torch.Tensor | None:
-        """softmax(scores) . values minus what the model's own function returned; None if it does more than that."""
+        """Return softmax(scores) . values minus the slice's own output; None if they are not comparable.
+
+        They are not if the softmax was not watched, or if a learned sink scales the output after it.
+        """
         softmax, keys = piece.softmax, piece.weights.shape[-1]
         if softmax is None or (self.has_sinks and piece.sink is None):
             return None
@@ -149,7 +153,7 @@ class AttentionCall:
         return (weights @ values).transpose(1, 2) - piece.output
 
     def cut(self, value: Any, start: int, stop: int, keys: int) -> Any:
-        """The slice's share of an option that has an axis of queries (T5's position bias)."""
+        """Cut an option that has axes of queries and keys (T5's position bias) to a slice; return others unchanged."""
         if not isinstance(value, torch.Tensor) or value.ndim != 4:
             return value
         if value.shape[2] == self.query.shape[2]:

@@ -1,4 +1,4 @@
-"""From tensors to blocks: what was asked for, what has been handed over, and what there is to say about it."""
+"""Delivery of attention from tensors to blocks: what was requested, what has been delivered, and notes about it."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from attn_cli.models.capture.anatomy import Anatomy, Place
 __all__ = ["Delivery", "OtherPositionsError", "every_span", "lengths"]
 
 BLOCK = 3 * 2**20
-"""How many weights a block should have: 12 megabytes stay in a processor's cache while they are reduced."""
+"""The number of weights that a block should have: 12 megabytes stay in a CPU's cache while they are reduced."""
 FEWEST_ROWS = 16
-"""Fewer rows at a time make matrix products slow."""
+"""The fewest rows of a block: matrix products of fewer rows are slow."""
 
 
 class OtherPositionsError(ModelError):
-    """A layer's rows and columns are not the tokens of the text."""
+    """The error for a layer whose rows and columns are not the tokens of the text."""
 
 
 class Delivery:
-    """One run's blocks, on their way from the model to a collector.
+    """Delivery of the blocks of one run from the model to a collector.
 
     Args:
         family: the model's family, for messages.
-        anatomy: the model's attention.
-        inputs: what the model's forward is given.
-        request: what to hand over.
-        eat: whom to hand it to.
-        rows: the most queries in one block; None to choose.
+        anatomy: the model's attention layers.
+        inputs: keyword arguments of the model's forward method.
+        request: the request that says what to deliver.
+        eat: the consumer of the blocks.
+        rows: most queries in one block; None to choose by the size of a row.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Delivery:
         self._notes: dict[str, None] = {}
 
     def begin(self, module: nn.Module) -> Place:
-        """The layer that this module computes now: modules that layers share are told apart by the order of calls.
+        """Return the layer that this module computes now; the order of calls tells layers that share a module apart.
 
         Raises:
-            ModelError: it is called more often than there are layers, or not in their order.
+            ModelError: the module is called more often than it has layers, or layers do not run in their order.
         """
         places = self._anatomy.sites[module].places
         turn = self._calls[module]
@@ -86,18 +86,18 @@ class Delivery:
         return place
 
     def heads(self, place: Place) -> tuple[int, ...]:
-        """The heads asked for in this layer; none where it was not asked for."""
+        """Return the heads requested of this layer; none if the layer was not requested."""
         return self.request.heads.get(place.kind, {}).get(place.layer, ())
 
     def shape(self, kind: Kind) -> tuple[int, int] | None:
-        """How many queries and keys this kind has, where the inputs tell."""
+        """Return the numbers of queries and keys of this kind; None if the inputs do not determine them."""
         return self._lengths.get(kind)
 
     def check_shape(self, place: Place, heads: int, queries: int, keys: int) -> None:
-        """Make sure that rows and columns are the tokens that a reader takes them for.
+        """Check that a layer has the expected heads, and that its rows and columns are the tokens of the text.
 
         Raises:
-            ModelError: they are not.
+            ModelError: the numbers of heads, queries or keys differ from those expected.
         """
         expected = self._lengths.get(place.kind)
         if heads != place.heads or expected not in (None, (queries, keys)):
@@ -111,11 +111,11 @@ class Delivery:
             )
 
     def rows(self, heads: int, keys: int) -> int:
-        """How many queries a block should have at most."""
+        """Return the most queries that a block should have."""
         return self._rows if self._rows is not None else max(FEWEST_ROWS, BLOCK // (heads * keys))
 
     def spans(self, kind: Kind, queries: int, rows: int) -> list[tuple[int, int]]:
-        """Runs of at most `rows` queries, rising, that cover every one that was asked for."""
+        """Return runs of at most `rows` queries, in rising order, that cover every query requested."""
         wanted = self.request.queries.get(kind)
         if wanted is None:
             return every_span(queries, rows)
@@ -128,7 +128,7 @@ class Delivery:
         return spans
 
     def wants(self, kind: Kind, start: int, stop: int) -> bool:
-        """Whether any query from `start` to `stop` was asked for."""
+        """Return whether any query from `start` up to but not including `stop` was requested."""
         wanted = self.request.queries.get(kind)
         return wanted is None or any(start <= query < stop for query in wanted)
 
@@ -145,10 +145,10 @@ class Delivery:
         steps: Steps | None = None,
         dtype: torch.dtype,
     ) -> None:
-        """Check some rows of one layer, all its heads, and hand over the heads asked for.
+        """Select the requested heads from some rows of all heads of a layer, check them, and deliver them as a block.
 
         Raises:
-            ExactnessError: these are not attention weights.
+            ExactnessError: the values are not attention weights.
         """
         heads = self.heads(place)
         scored = self.request.scores or self.request.steps
@@ -170,38 +170,38 @@ class Delivery:
         self._eat(block)
 
     def has(self, place: Place) -> bool:
-        """Whether anything of this layer was handed over."""
+        """Return whether any block of this layer was delivered."""
         return (place.kind, place.layer) in self._delivered
 
     def verify(self, difference: torch.Tensor) -> None:
-        """Take note of the differences that recomputing showed."""
+        """Record the differences from a recomputed result; the report gives the largest."""
         largest = float(difference.abs().max()) if difference.numel() else 0.0
-        # (Python's own max may lose what is no number.)
+        # (Python's own max may lose a NaN.)
         self._verified = float(np.maximum(largest, self._verified or 0.0))
 
     def note_changed_weights(self) -> None:
-        """Take note that what multiplies the values is not what the softmax gave."""
+        """Add the note that the weights that multiply the values differ from the output of the softmax."""
         self.note(
             f"The family {self.family} changes its weights between the softmax and their product with the values (by "
             "mixing its heads, say); those shown are as the softmax gives them"
         )
 
     def note_gaps(self) -> None:
-        """Take note that not all keys between the first and the last that a query sees are seen."""
+        """Add the note that a query does not see all keys between the first and the last that it sees."""
         self.note(
             f"Between the keys that a word sees, masks of the family {self.family} hide others: these have weight 0.00 "
             "and are counted as visible keys in focus"
         )
 
     def note(self, text: str) -> None:
-        """Take note of something that a reader of the result must know, once."""
+        """Add a note for the reader of the result; the same note is kept once."""
         self._notes[text] = None
 
     def finish(self) -> Report:
-        """Make sure that every layer asked for was handed over.
+        """Check that every layer requested was delivered, and return the report.
 
         Raises:
-            ModelError: one was not.
+            ModelError: a requested layer was not delivered.
         """
         for kind, layers in self.request.heads.items():
             for layer, heads in layers.items():
@@ -214,15 +214,15 @@ class Delivery:
 
 
 def every_span(queries: int, rows: int) -> list[tuple[int, int]]:
-    """Runs of at most `rows` queries that cover them all."""
+    """Return runs of at most `rows` queries that cover all queries."""
     return [(start, min(start + rows, queries)) for start in range(0, queries, rows)]
 
 
 def lengths(inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
-    """Queries and keys of each kind, as far as the inputs tell.
+    """Return the numbers of queries and keys of each kind, as far as the inputs determine them.
 
     Raises:
-        ModelError: they are not a batch of one.
+        ModelError: the inputs are not a batch of one.
     """
 
     def tokens(*names: str) -> int | None:

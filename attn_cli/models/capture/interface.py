@@ -1,11 +1,11 @@
-"""A run of ours in the place of transformers' SDPA.
+"""Replacement of transformers' SDPA by the functions of a run.
 
-transformers hands every modern attention layer's query, key, value and mask to the function that its
-`AttentionInterface` has under the name in the model's configuration; `AttentionMaskInterface` has the function that
-makes the mask under the same name. The code of some families asks for that name: DeepSeek-V3.2 applies the mask of
-its indexer only under names it knows. So a model that is looked at keeps a name that all code knows, and the
-functions registered here stand in for those behind it: while a run is entered they are the run's own, and at any
-other time they are transformers'.
+transformers passes the query, key, value and mask of every modern attention layer to the function that is registered
+in its `AttentionInterface` under the name in the model's configuration; the function registered in
+`AttentionMaskInterface` under the same name makes the mask. The code of some families checks that name: DeepSeek-V3.2
+applies the mask of its indexer only under names that it knows. So an inspected model keeps a name that all code knows,
+and the functions registered here replace those behind it: they call the run's functions while a run is active, and
+those of transformers at any other time.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from transformers.modeling_utils import AttentionInterface
 __all__ = ["NAME", "Run", "in_place_of_sdpa", "running"]
 
 NAME = "sdpa"
-"""The implementation that a model must be set to for a run to stand in for it."""
+"""The attention implementation that a model must be set to so that a run can replace it."""
 
 
 @runtime_checkable
 class Run(Protocol):
-    """What stands in."""
+    """A run that replaces the attention and mask functions of SDPA."""
 
     def attention(
         self,
@@ -40,15 +40,15 @@ class Run(Protocol):
         attention_mask: torch.Tensor | None,
         **options: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """As `transformers.integrations.sdpa_attention.sdpa_attention_forward`, which has the same shapes."""
+        """Compute attention, in the shapes of `transformers.integrations.sdpa_attention.sdpa_attention_forward`."""
 
     def mask(self, **options: Any) -> torch.Tensor | None:
-        """As `transformers.masking_utils.sdpa_mask`."""
+        """Make a mask, with the options of `transformers.masking_utils.sdpa_mask`."""
 
 
 @contextmanager
 def in_place_of_sdpa(run: Run) -> Iterator[None]:
-    """Let a run stand in, in this thread, for as long as this is entered."""
+    """Replace SDPA by a run in this thread, until the context is left."""
     token = _running.set(run)
     try:
         yield
@@ -57,7 +57,7 @@ def in_place_of_sdpa(run: Run) -> Iterator[None]:
 
 
 def running() -> Run | None:
-    """The run that stands in now, in this thread."""
+    """Return the run that replaces SDPA in this thread now, if any."""
     return _running.get()
 
 
