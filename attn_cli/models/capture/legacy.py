@@ -1,8 +1,7 @@
-"""Attention layers of code older than transformers' `AttentionInterface`: their softmax is watched while they run.
+"""Capture of attention layers older than transformers' `AttentionInterface`, by watching their softmax as they run.
 
-A hook before each attention module says which layer begins, one after it says that it ended, and whatever softmax is
-taken in between over keys is that layer's. Its map is handed on in blocks there and then, so that the map of one layer
-exists at a time.
+A hook before each attention module marks the beginning of a layer and one after it the end; a softmax over keys in
+between is that layer's. Its map is delivered in blocks at once, so only one layer's map exists at a time.
 """
 
 from __future__ import annotations
@@ -30,24 +29,24 @@ __all__ = ["watch_older_layers"]
 
 @contextmanager
 def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str | None) -> Iterator[None]:
-    """While it is entered, hand over the attention asked for of every module that takes its softmax itself.
+    """Deliver the requested attention of every module that computes its softmax itself, until the context is left.
 
     Args:
-        anatomy: the model's attention.
-        delivery: where to hand it.
-        implementation: what the model was loaded with.
+        anatomy: the model's attention layers.
+        delivery: the delivery that takes the maps.
+        implementation: attention implementation that the model was loaded with.
 
     Raises:
-        ModelError: the model was not loaded with eager attention, or a layer takes more than one softmax from token to
-            token.
-        ExactnessError: what was found are not attention weights.
+        ModelError: norms are requested, the model was not loaded with eager attention, or a requested layer computes
+            no softmax from token to token, or several.
+        ExactnessError: the values captured are not attention weights.
     """
     running: list[_Layer] = []
     done: list[_Layer] = []
     modules = [
         module
         for module, site in anatomy.sites.items()
-        # Those that stand side by side are watched together, to see that they run in their order.
+        # Layers in one entry of the list are watched together, to check that they run in their order.
         if site.how == "hooks" and any(delivery.heads(place) or place.turns > 1 for place in site.places)
     ]
     if not any(delivery.heads(place) for module in modules for place in anatomy.sites[module].places):
@@ -98,29 +97,29 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
 
 
 class _Layer:
-    """One layer while it runs."""
+    """One attention layer while it runs."""
 
     def __init__(self, module: nn.Module, place: Place, delivery: Delivery) -> None:
         self._module, self._place, self._delivery = module, place, delivery
         self._softmax: Softmax | None = None
         self._other: torch.Size | None = None
-        """Of a softmax that is not from token to token."""
+        """The shape of the last softmax that is not from token to token."""
         self._values: Float[torch.Tensor, "head key dim"] | None = None
         self._contexts: Float[torch.Tensor, "head query dim"] | None = None
         self._read = 0
-        """How many queries its chunks have had."""
+        """The number of queries in the chunks delivered so far."""
         self.product_verified = False
         self.changed = False
-        """What multiplies the values is not what the softmax gave."""
+        """True if the weights that multiply the values differ from the output of the softmax."""
         self._multiplied = False
-        """What the softmax gave, or what was made of it, has been multiplied with the values."""
+        """True once the output of the softmax, or weights derived from it, have been multiplied with the values."""
 
     def take(self, softmax: Softmax) -> None:
-        """Hand over the rows asked for, if this softmax is from token to token.
+        """Deliver the requested rows of a softmax if it is from token to token.
 
         Raises:
-            ModelError: another one was, before.
-            ExactnessError: these are not attention weights.
+            ModelError: the layer has already computed another softmax from token to token.
+            ExactnessError: the values are not attention weights.
         """
         place, delivery = self._place, self._delivery
         if delivery.heads(place) and self._is_chunk(softmax):
@@ -139,16 +138,16 @@ class _Layer:
             )
         self._softmax = softmax
         queries, keys = self._shape(softmax.weights)
-        if not delivery.request.steps:  # which wait for the product with the values
+        if not delivery.request.steps:  # else the block waits for the product with the values
             self._deliver(weights, scores, queries, keys)
         if delivery.request.verify:
             delivery.verify(softmax_exactly(softmax.scores) - softmax.weights)
 
     def finish(self) -> None:
-        """Hand over what waited until the layer had ended.
+        """Deliver the blocks that had to wait for the end of the layer because steps were requested.
 
         Raises:
-            ModelError: it was asked for and has no map from token to token.
+            ModelError: the layer was requested and has no map from token to token.
         """
         wanted = self._delivery.heads(self._place) and self._delivery.request.queries.get(self._place.kind) != ()
         if self._softmax is None and wanted and not self._delivery.has(self._place):
@@ -167,7 +166,7 @@ class _Layer:
             return ModelError(
                 f"{layer} attends among blocks of {size} tokens in a text as long as this, so it has no map from token "
                 "to token",
-                # BigBirdModel.forward counts them like this.
+                # The same limit as in BigBirdModel.forward.
                 f"Give a text of at most {(5 + 2 * blocks) * size} tokens, which it reads with full attention",
             )
         other = "Choose other layers with --layer, or another model"
@@ -202,7 +201,7 @@ class _Layer:
             )
 
     def _is_chunk(self, softmax: Softmax) -> bool:
-        """Whether this is one of the stretches of text that CANINE's first layer attends in, one after another."""
+        """Return whether this softmax is over one of the chunks of text to which CANINE's first layer is limited."""
         queries, _ = self._shape(softmax.weights)
         return bool(getattr(self._module, "local", False)) and softmax.weights.shape[-2] < queries
 
@@ -229,7 +228,7 @@ class _Layer:
         return parts_of_older(self._values, contexts, self._delivery.heads(self._place))
 
     def see_product(self, function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor) -> None:
-        """If the layer's weights were multiplied with something, it is the values."""
+        """Take the layer's values from a product of its weights, and check the product as far as requested."""
         softmax = self._softmax
         if softmax is None:
             return
@@ -241,14 +240,14 @@ class _Layer:
             self._take_values(softmax, operands, result)
 
     def _see_weights(self, softmax: Softmax, operands: Sequence[Any]) -> None:
-        """If the layer multiplies its weights now, see whether they are still what the softmax gave."""
+        """Check whether a product multiplies the layer's weights, and whether they are still the softmax's output."""
         weights, given = softmax.weights, [one for one in _tensors(operands) if one.is_floating_point()]
         self._multiplied = any(_is_same(one, weights) for one in given)
         if self._multiplied:
             return
         for one in given:
             if one.numel() == weights.numel() and one.shape[-2:] == weights.shape[-2:]:
-                # A copy in another number format is rounded, no more.
+                # A copy in another number format may differ by rounding only.
                 rounding = max(torch.finfo(kind).eps for kind in (one.dtype, weights.dtype))
                 self.changed = bool((one.reshape(weights.shape).float() - weights.float()).abs().max() > rounding)
                 self._multiplied = True
@@ -273,7 +272,7 @@ class _Layer:
     def _verify_product(
         self, softmax: Softmax, function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor
     ) -> None:
-        """Do it again with exact weights and compare."""
+        """Compute the product again with exact weights, and record the difference."""
         weights = softmax.weights
         again: list[Any] = []
         for operand in operands:
@@ -292,7 +291,7 @@ class _Layer:
         return known if known is not None else (values.shape[-2], values.shape[-1])
 
     def _rows(self, values: torch.Tensor) -> Callable[[int, int], Float[torch.Tensor, "head query key"]] | None:
-        """A way to get at some rows of the map, all heads; None where this is no map from token to token."""
+        """Return a function that gives rows `start` to `stop` of the map; None if it is not from token to token."""
         queries, keys = self._shape(values)
         heads = self._place.heads
         window = getattr(self._module, "one_sided_attn_window_size", None)
@@ -300,14 +299,14 @@ class _Layer:
             return lambda start, stop: _unrolled(values[0, start:stop], start, keys)
         maps = values[0] if values.ndim == 4 and len(values) == 1 else values
         if self._place.kind == "cross" and self._delivery.family == "prophetnet":
-            maps = maps[:, :queries]  # Below the stream that reads the text come those that predict further ahead.
+            maps = maps[:, :queries]  # The rows of the main stream come first, then those of the predicting streams.
         if maps.shape != (heads, queries, keys):
             return None
         return lambda start, stop: maps[:, start:stop]
 
 
 def _tensors(operands: Sequence[Any]) -> Iterator[torch.Tensor]:
-    """The tensors among what a product was given, which einsum takes in a list too."""
+    """Yield the tensors among the operands of a product, also those in a list, which einsum accepts."""
     for operand in operands:
         if isinstance(operand, torch.Tensor):
             yield operand
@@ -316,17 +315,17 @@ def _tensors(operands: Sequence[Any]) -> Iterator[torch.Tensor]:
 
 
 def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors are the same numbers in memory, perhaps in another shape."""
+    """Return whether two tensors share the same memory and size, perhaps in another shape."""
     return one.data_ptr() == other.data_ptr() and one.numel() == other.numel()
 
 
 def _unrolled(
     band: Float[torch.Tensor, "query head window"], start: int, keys: int
 ) -> Float[torch.Tensor, "head query key"]:
-    """Rows of the whole map from Longformer's band, which holds for each query the keys from -w to +w around it."""
+    """Expand rows of Longformer's band, which holds the keys from -w to +w around each query, to rows of the map."""
     rows, heads, window = band.shape
     reach = (window - 1) // 2
-    # Keys stand at their position plus w here, so that the band's ends beyond the text have somewhere to go.
+    # A key is at its position plus w here, which leaves room for the ends of the band beyond the text.
     width = max(keys, start + rows) + 2 * reach
     fill = -torch.inf if bool((band < 0).any()) else 0.0
     whole = band.new_full((heads, rows, width), fill)

@@ -1,4 +1,4 @@
-"""Weights that are not in memory. torch multiplies with them all the same, and gives whatever stood there before."""
+"""Check for model weights that are not in memory, with which torch would silently compute arbitrary numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ REMEDY = "Load the whole model into memory, with --dtype bfloat16 where it would
 
 
 def check_weights_present(model: PreTrainedModel) -> None:
-    """Make sure that a model can be run.
+    """Check that all weights of a model are in memory, or will be loaded when they are needed.
 
     Raises:
-        ModelError: a weight is on torch's `meta` device, which holds shapes and no numbers, and nothing brings it in.
+        ModelError: a weight is on torch's `meta` device, which holds shapes but no numbers, and nothing loads it.
     """
-    brought: list[str] = []  # modules that accelerate loads when they are called, with all that is in them
+    brought: list[str] = []  # path prefixes of modules that accelerate loads when they are called
     for path, module in model.named_modules():
         if hasattr(module, "_hf_hook"):
             brought.append(f"{path}." if path else "")
@@ -29,7 +29,7 @@ def check_weights_present(model: PreTrainedModel) -> None:
         for name, tensor in own:
             if tensor.is_meta:
                 raise _not_there(f"{path}.{name}" if path else name)
-    if model.device.type == "meta":  # the inputs would be put there, too
+    if model.device.type == "meta":  # the inputs would be moved there, too
         raise _not_there(next(name for name, _ in model.named_parameters()))
 
 

@@ -1,4 +1,4 @@
-"""What a call of an attention function was made of: queries, keys, values, and all that goes into the scores."""
+"""Steps of an attention computation: the queries, keys, values, and everything else that goes into the scores."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ SINK_AFTERWARDS = (
 
 
 def parts_of(call: AttentionCall, piece: Slice, start: int, heads: tuple[int, ...]) -> Steps:
-    """What some queries' attention was made of.
+    """Collect the steps of some queries' attention.
 
     Args:
-        call: of the whole layer.
-        piece: some of its queries, with their softmax watched.
-        start: the first of them.
-        heads: those wanted.
+        call: the call of the whole layer.
+        piece: the slice of the queries, with its softmax watched.
+        start: first query of the slice.
+        heads: the heads requested.
     """
     stop, keys = start + piece.weights.shape[1], piece.weights.shape[2]
     wanted = list(heads)
 
     def of_heads(values: Float[torch.Tensor, "1 some_heads row dim"]) -> Float[np.ndarray, "head row dim"]:
-        group = call.query.shape[1] // values.shape[1]  # heads that share keys and values
+        group = call.query.shape[1] // values.shape[1]  # number of heads that share keys and values
         chosen = values[0, [head // group for head in wanted]]
         array: Float[np.ndarray, "head row dim"] = chosen.to("cpu", torch.float32).contiguous().numpy()
         return array
@@ -61,12 +61,12 @@ def parts_of_older(
     contexts: Float[torch.Tensor, "every query dim"] | None,
     heads: tuple[int, ...],
 ) -> Steps:
-    """What is known of a layer whose softmax alone is watched, and the product of its weights with something else.
+    """Collect the steps of a layer of older code, of which only the softmax and the product of its weights are watched.
 
     Args:
-        values: of all heads; None where that product has another form.
-        contexts: what came of it, for the queries wanted.
-        heads: those wanted.
+        values: values of all heads; None if that product has an unexpected form.
+        contexts: products of weights and values for the queries requested, all heads; None in the same case.
+        heads: the heads requested.
     """
 
     def of_heads(array: Float[torch.Tensor, "every row dim"]) -> Float[np.ndarray, "head row dim"]:
@@ -81,7 +81,7 @@ def parts_of_older(
 def _bias(
     call: AttentionCall, start: int, stop: int, keys: int
 ) -> Float[torch.Tensor, "1 some_heads query key"] | None:
-    """What is added to scores of keys that can be seen, by T5's position bias or by a mask that weighs."""
+    """Sum what is added to the scores of visible keys: T5's position bias, and a mask with values other than 0."""
     total = None
     mask, _, _ = Slicer().cut(call.mask, start, stop, call.query, call.key.shape[2], causal=False)
     for added in (mask, call.options.get("position_bias")):

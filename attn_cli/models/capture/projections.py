@@ -1,7 +1,7 @@
-"""Output projections: what each attention layer's context vectors are multiplied with on their way out.
+"""Output projections: the linear layers that multiply the context vectors of each attention layer.
 
-They have as many names as there are families, so they are found by what they are given: the first linear layer whose
-input is the output of the layer's attention function, number for number in the same place of memory.
+Their names differ from family to family, so they are found by their input: the output projection is the first linear
+layer whose input is the output of the layer's attention function, at the same place in memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from attn_cli.models.capture.offloaded import REMEDY
 __all__ = ["FEW", "Projections", "value_norms"]
 
 FEW = 5
-"""Tokens that are enough to find them with."""
+"""The number of tokens that is enough to find the output projections."""
 
 
 class Projections:
@@ -36,12 +36,12 @@ class Projections:
         self._waiting: tuple[Place, torch.Tensor] | None = None
 
     def saw(self, place: Place, output: torch.Tensor) -> None:
-        """Take note of what an attention function gave."""
+        """Remember the output of an attention function."""
         self._waiting = (place, output)
 
     @contextmanager
     def watch(self, model: nn.Module) -> Iterator[None]:
-        """While it is entered, look at what the linear layers are given."""
+        """Watch the inputs of the model's linear layers, until the context is left."""
         with ExitStack() as stack:
             for module in model.modules():
                 if isinstance(module, nn.Linear | Conv1D):
@@ -60,17 +60,17 @@ class Projections:
 def value_norms(
     call: AttentionCall, place: Place, heads: tuple[int, ...], found: Mapping[tuple[str, int], nn.Module], family: str
 ) -> Float[np.ndarray, "head key"]:
-    """The length of each key's value after the output projection.
+    """Compute the length of each key's value after the output projection.
 
     Args:
-        call: of the layer's attention function.
-        place: which layer.
-        heads: those wanted.
-        found: the model's output projections.
-        family: the model's, for messages.
+        call: the call of the layer's attention function.
+        place: the attention layer.
+        heads: the heads requested.
+        found: the model's output projections, by kind and layer.
+        family: the model's family, for messages.
 
     Raises:
-        ModelError: there is no projection that is given the context vectors as they are, or it is not in memory.
+        ModelError: no projection takes the context vectors unchanged, or its weight is not in memory.
     """
     module = found.get((place.kind, place.layer))
     if module is None:

@@ -1,6 +1,6 @@
-"""Models that replace their own modules while they run: these are followed, and put back afterwards.
+"""Support for models that replace their own modules while they run: the new modules are captured, then reverted.
 
-BigBird and BigBird-Pegasus attend within blocks of a long text. Given a short one, they first replace the attention of
+BigBird and BigBird-Pegasus attend within blocks of a long text. For a short text, they first replace the attention of
 every layer by full attention, and would keep it for the next text, however long that is.
 """
 
@@ -20,12 +20,12 @@ __all__ = ["modules_kept"]
 
 @contextmanager
 def modules_kept(model: nn.Module, anatomy: Anatomy) -> Iterator[None]:
-    """While it is entered, take a module that replaces one that attends for the same layer; put all back at the end.
+    """Treat a module that replaces an attention module as the same layer, and restore all old modules at the end.
 
     Args:
-        model: what runs.
-        anatomy: its attention, which the new modules join while it runs; whatever is hooked to the old ones is hooked
-            to them too.
+        model: the model that is to run.
+        anatomy: the model's attention layers, to which new modules are added while it runs; hooks of the old modules
+            are copied to them.
     """
     above = {path: model.get_submodule(path) for path in _prefixes(anatomy)}
     settings = [(module, _settings(module)) for module in above.values()]
@@ -62,11 +62,11 @@ def modules_kept(model: nn.Module, anatomy: Anatomy) -> Iterator[None]:
 
 
 def _prefixes(anatomy: Anatomy) -> list[str]:
-    """Paths of all the modules that others which attend are in, the model's own among them."""
+    """Return the paths of all modules that contain an attention module, the model's own (empty) path included."""
     parts = [path.split(".") for path in anatomy.paths]
     return list(dict.fromkeys(".".join(part[:depth]) for part in parts for depth in range(len(part))))
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:
-    """What a module remembers in plain words and numbers, such as which attention it has."""
+    """Return the attributes of a module that are strings, numbers or None, such as the attention type that it uses."""
     return {name: value for name, value in vars(module).items() if isinstance(value, str | int | float | None)}

@@ -1,4 +1,4 @@
-"""What a slice of the queries can see, and the mask that says so."""
+"""Masks of slices of the queries, and the keys that these can see."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from attn_cli.data.shapes import Bool, Float, Int
 __all__ = ["HIDDEN", "Slicer", "additive", "has_gaps", "hull", "is_seen"]
 
 HIDDEN = -5000.0
-"""What is added to the score of a hidden key is less than this: -10,000 in older code, else about the type's smallest
-number. No real score and no bias is near."""
+"""Threshold below which a number added to a score hides the key: masks add -10,000 in older code, and otherwise about
+the type's smallest number. No real score and no bias is near it."""
 
 
 def is_seen(mask: torch.Tensor) -> Bool[torch.Tensor, "..."]:
-    """Where a mask lets a query see a key.
+    """Return where a mask lets a query see a key.
 
     Args:
-        mask: true where seen, or added to the scores.
+        mask: a mask of booleans, true at visible keys, or of numbers added to the scores.
     """
     return mask if mask.dtype == torch.bool else mask > HIDDEN
 
 
 def hull(shown: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*texts query 2"]:
-    """First key that each query sees, and one past the last; 0 and 0 where it sees none."""
+    """Return the first key that each query sees, and one past the last; 0 and 0 if it sees none."""
     keys = shown.shape[-1]
     small = shown.to(torch.uint8)
     first = small.argmax(dim=-1)
@@ -35,17 +35,17 @@ def hull(shown: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*tex
 
 
 def has_gaps(seen: Bool[torch.Tensor, "head query key"], visible: Int[np.ndarray, "query 2"]) -> bool:
-    """Whether any head's query fails to see a key between the first and the last that are seen."""
+    """Return whether a query in any head does not see a key between the first and the last visible ones."""
     counts: Int[np.ndarray, "head query"] = seen.sum(dim=-1).cpu().numpy()
     return bool((counts != visible[:, 1] - visible[:, 0]).any())
 
 
 def additive(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A mask as what is added to scores, from one that is true where keys are seen or is added already.
+    """Convert a boolean mask, true at visible keys, to numbers added to the scores; return other masks unchanged.
 
     Args:
-        mask: any shape.
-        like: the queries, for their type.
+        mask: a mask of any shape.
+        like: the queries, whose number type the result gets.
     """
     if mask.dtype != torch.bool:
         return mask
@@ -53,16 +53,16 @@ def additive(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 class Slicer:
-    """Cuts a mask into slices of queries, as additive masks that hold only the keys that a slice can see.
+    """A cutter of masks into additive masks for slices of queries, which hold only the keys that a slice can see.
 
-    Where a causal layer has no mask, every slice is a view of one strip made once: a row of zeros for each query, then
-    the triangle. So no mask of queries x keys ever exists there.
+    If a causal layer has no mask, every slice is a view of one strip made once, whose rows hold zeros followed by the
+    triangle, so no mask of queries x keys ever exists.
     """
 
     def __init__(self) -> None:
         self._strip: Float[torch.Tensor, "query key"] | None = None
         self.gaps = False
-        """Whether the last mask hid keys between those that are seen."""
+        """True if the mask cut last hid keys between visible ones."""
 
     def cut(
         self,
@@ -74,18 +74,19 @@ class Slicer:
         *,
         causal: bool,
     ) -> tuple[torch.Tensor | None, int, Int[np.ndarray, "query 2"]]:
-        """The mask of queries `start` to `stop`.
+        """Cut out the mask of queries `start` to `stop`.
 
         Args:
-            mask: `[1, 1 or head, 1 or query, key]`: true where seen, or added to the scores; or None for no mask.
+            mask: mask `[1, 1 or head, 1 or query, key]`, either true at visible keys or added to the scores; or None.
             start: first query.
-            stop: one past the last.
+            stop: one past the last query.
             like: the queries, for their type and device.
-            keys: how many keys there are.
+            keys: number of keys.
             causal: whether, without a mask, a query sees only the keys up to its own position.
 
         Returns:
-            the additive mask, cut to the first keys; how many keys these are; and what each query can see.
+            the additive mask, cut to the first keys (None if all are visible without a mask); the number of these keys;
+            and the first key that each query can see, with one past the last.
         """
         self.gaps = False
         if mask is None:
@@ -99,7 +100,7 @@ class Slicer:
         seen = is_seen(part).flatten(0, 1).expand(-1, stop - start, keys)
         visible = hull(seen.any(dim=0))
         self.gaps = has_gaps(seen, visible)
-        # A query that can see nothing (padding) weighs all keys alike, so none may be cut off there.
+        # A query that sees no key (padding) gives all keys the same weight, so none may be cut off.
         width = keys if (visible[:, 1] == 0).any() else int(visible[:, 1].max())
         part = part[..., :width]
         return additive(part, like), width, visible

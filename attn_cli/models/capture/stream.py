@@ -1,9 +1,9 @@
-"""A transformers model's attention, streamed in blocks of query rows through the model's own attention function.
+"""Streaming of a transformers model's attention, in blocks of query rows, through the model's own attention function.
 
-transformers hands every modern attention layer's query, key, value and mask to a registered function; `interface.py`
-lets a run stand in for it. The run here calls the model's own `eager_attention_forward` on a slice of the queries at a
-time, so that the weights and the output are the model's own and only one slice of weights exists at once. In single
-precision, layers that nobody asked for run on plain SDPA. Families of older code are handled in `older.py`.
+transformers passes the query, key, value and mask of every modern attention layer to a registered function;
+`interface.py` lets a run replace it. The run here calls the model's own `eager_attention_forward` on a slice of the
+queries at a time, so the weights and the output are the model's own and only one slice of weights exists at once. In
+single precision, layers that were not requested run on plain SDPA. Families of older code are handled in `legacy.py`.
 
     model = AutoModel.from_pretrained(..., attn_implementation=LOAD_WITH)
     report = stream(model, inputs, request, eat)
@@ -54,9 +54,9 @@ __all__ = [
 ]
 
 LOAD_WITH = "eager"
-"""What to pass as `attn_implementation` when loading. Every family takes it; families that use transformers'
-`AttentionInterface` are switched to what `interface.py` registers for the length of a `stream`, and back
-afterwards."""
+"""The `attn_implementation` to load a model with. Every family accepts it; families that use transformers'
+`AttentionInterface` are switched to the functions that `interface.py` registers for the duration of a `stream`, and
+back afterwards."""
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -65,7 +65,7 @@ _known_projections: WeakKeyDictionary[PreTrainedModel, Mapping[tuple[str, int], 
 
 
 def captured_by(model: PreTrainedModel) -> Literal["interface", "hooks"]:
-    """How this model's weights are taken: inside its own attention function, or from what its layers compute.
+    """Return how a model's weights are captured: through transformers' interface, or by hooks on older layers.
 
     Raises:
         ModelError: the model has no attention.
@@ -74,7 +74,7 @@ def captured_by(model: PreTrainedModel) -> Literal["interface", "hooks"]:
 
 
 def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
-    """Shape of the model's attention, known before a run.
+    """Return the shape of a model's attention, without running the model.
 
     Raises:
         ModelError: the model has no attention.
@@ -83,9 +83,9 @@ def stacks(model: PreTrainedModel) -> Mapping[Kind, Stack]:
 
 
 def plain_attention(model: PreTrainedModel) -> str:
-    """The attention implementation that transformers chooses for this model where it is told nothing.
+    """Return the attention implementation that transformers chooses for this model by default.
 
-    Modules of older code keep the one that they were loaded with.
+    Models with older code keep the one that they were loaded with.
     """
     if captured_by(model) == "hooks":
         return str(model.config._attn_implementation)  # noqa: SLF001 - there is no public name
@@ -93,7 +93,7 @@ def plain_attention(model: PreTrainedModel) -> str:
 
 
 def set_attention(model: PreTrainedModel, implementation: str) -> None:
-    """Let a model and the models that it is made of run with this attention implementation, where they know it."""
+    """Set the attention implementation of a model and each model inside it, or eager where it is not supported."""
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
             known = implementation == "eager" or module.get_correct_attn_implementation(None) == implementation
@@ -103,21 +103,22 @@ def set_attention(model: PreTrainedModel, implementation: str) -> None:
 def stream(
     model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, eat: Eat, *, rows: int | None = None
 ) -> Report:
-    """Run the model once on a batch of one, without gradients or dropout, and hand each block of attention to `eat`.
+    """Run the model once on a batch of one, without gradients or dropout, and pass each block of attention to `eat`.
 
-    The model is left as it was found, also where `eat` raises.
+    The model is restored to its previous state afterwards, also if `eat` raises an error.
 
     Args:
-        model: as `from_pretrained` gives it, loaded with `LOAD_WITH`.
-        inputs: keyword arguments of its forward: `input_ids` `[1, query]`, `attention_mask`, `decoder_input_ids`, ...
-        request: what to stream.
-        eat: called with each block.
-        rows: the most queries in one block; by default as many as make a block of a dozen megabytes, but at least 16.
+        model: a model from `from_pretrained`, loaded with `LOAD_WITH`.
+        inputs: keyword arguments of its forward method: `input_ids` `[1, query]`, `attention_mask`,
+            `decoder_input_ids`, ...
+        request: the request that says what to stream.
+        eat: consumer that is called with each block.
+        rows: most queries in one block; by default as many as make a block of 12 megabytes, but at least 16.
 
     Raises:
-        ModelError: a layer asked for gave no attention, the inputs are not a batch of one, or the model's weights are
-            not in memory.
-        ExactnessError: what was found are not attention weights.
+        ModelError: a requested layer computed no attention, the inputs are not a batch of one, or some of the model's
+            weights are not in memory.
+        ExactnessError: the values captured are not attention weights.
     """
     keep_freed()
     check_weights_present(model)
@@ -128,7 +129,7 @@ def stream(
 
 
 def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Mapping[tuple[str, int], nn.Module]:
-    """The model's output projections, found in a pass over the text's first tokens."""
+    """Return the model's output projections, which are found once, in a pass over the first tokens of the text."""
     if model not in _known_projections:
         few = {name: tensor[:, :FEW] for name, tensor in inputs.items()}
         nothing = Delivery(model.config.model_type, anatomy_of(model), few, Request(heads={}), lambda _: None, None)
@@ -140,7 +141,7 @@ def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> 
 
 
 def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Run) -> None:
-    """Run the model once, its attention through `run`; it is left as it was found."""
+    """Run the model once with its attention computed by `run`, and restore it to its previous state."""
     anatomy = anatomy_of(model)
     interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
     loaded_with = model.config._attn_implementation  # noqa: SLF001 - there is no public name
@@ -156,7 +157,7 @@ def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Run)
 
 
 def anatomy_of(model: PreTrainedModel) -> Anatomy:
-    """Where this model has its attention, found once (and again where its modules have been replaced).
+    """Return the attention layers of a model, which are found once, and again if its modules have been replaced.
 
     Raises:
         ModelError: the model has no attention.
@@ -167,15 +168,15 @@ def anatomy_of(model: PreTrainedModel) -> Anatomy:
 
 
 def narrow(model: PreTrainedModel, anatomy: Anatomy) -> None:
-    """Keep to this part of a model's attention from now on: the rest was found to have no map from token to token."""
+    """Restrict a model to this part of its attention from now on: the rest has no map from token to token."""
     _anatomies[model] = anatomy
 
 
 @contextmanager
 def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterator[None]:
-    """Set the attention implementation, evaluation mode and no cache, and put everything back at the end.
+    """Set the attention implementation, evaluation mode and no cache, and restore everything at the end.
 
-    Modules that the model replaces while it runs are put back too.
+    Modules that the model replaces while it runs are restored too.
     """
     configs: dict[int, PreTrainedConfig] = {}
     for module in model.modules():
@@ -194,7 +195,7 @@ def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterato
         with modules_kept(model, anatomy_of(model)):
             yield
     finally:
-        # Setting a configuration sets its parts too, and the parts come after the whole here.
+        # Setting a configuration also sets its parts, so the parts are restored after the whole.
         for config, implementation_before, use_cache in before:
             config._attn_implementation = implementation_before  # noqa: SLF001
             if use_cache is not None:
@@ -215,10 +216,10 @@ class _Run:
     """One pass of a model through the registered attention function.
 
     Args:
-        model: the model.
-        delivery: where to hand what is asked for.
-        projections: the model's output projections; only norms need them.
-        finding: who finds them.
+        model: the model that runs.
+        delivery: the delivery that takes the blocks requested.
+        projections: the model's output projections, which only norms need.
+        finding: the finder of output projections, in a pass that looks for them.
     """
 
     def __init__(
@@ -229,12 +230,12 @@ class _Run:
         finding: Projections | None = None,
     ) -> None:
         self._flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
-        """Whether the model may be run with SDPA."""
+        """True if the model supports SDPA."""
         self._plain_masks = self._flash or bool(model._supports_flex_attn)  # noqa: SLF001
-        """Whether the model hands on its masks untouched, so that they need not be made as floats."""
+        """True if the model passes on its masks unchanged, so they need not be floats."""
         self._two_sided = bool(model.config.is_encoder_decoder)
         self._leaves_out = self._flash and _tells_causal_layers(anatomy_of(model), model.config)
-        """Whether causal masks may be left out, because a layer that is given none can be told to be causal."""
+        """True if causal masks may be left out, because it is known which layers without a mask are causal."""
         self._left_out = False
         self.delivery = delivery
         self._slicer = Slicer()
@@ -246,23 +247,23 @@ class _Run:
         self._normed: tuple[Place, Float[np.ndarray, "head key"]] | None = None
 
     def saw(self, place: Place, output: torch.Tensor) -> None:
-        """After an attention function: tell whoever looks for what is done with its output."""
+        """Pass the output of an attention function on to the watchers of what is done with it."""
         if self._finding is not None:
             self._finding.saw(place, output)
         if self.delivery.heads(place):
             self.afterwards.saw(output)
 
     def begin(self, module: nn.Module, _: tuple[Any, ...]) -> None:
-        """Before a module's forward: find out which layer it is."""
+        """Determine which layer a module computes, before its forward method runs."""
         self._place[module] = self.delivery.begin(module)
         self._shown.pop(module, None)
 
     def mask(self, **options: Any) -> torch.Tensor | None:
-        """The mask that the model asks for, made as small as the model lets us."""
+        """Make the mask that the model asks for, as small as the model allows."""
         if not self._plain_masks:
             return eager_mask(**options)
         causal = self._leaves_out and options.get("allow_is_causal_skip", True)
-        # No mask must not mean two things to the layers of one stack.
+        # A missing mask must not be ambiguous among the layers of one stack.
         full = options.get("allow_is_bidirectional_skip", False) and (self._two_sided or not self._leaves_out)
         made = sdpa_mask(**options | {"allow_is_causal_skip": causal, "allow_is_bidirectional_skip": full})
         self._left_out |= causal and made is None
@@ -277,12 +278,12 @@ class _Run:
         attention_mask: torch.Tensor | None,
         **options: Any,
     ) -> tuple[torch.Tensor, None]:
-        """One layer's attention."""
+        """Compute one layer's attention; see `Run.attention`."""
         place = self._place.get(module)
         causal = options.pop("is_causal", None)
         if causal is None:
             causal = getattr(module, "is_causal", True)
-        # A layer without a mask sees everything, but for one whose mask was left out.
+        # A layer without a mask sees everything, unless its causal mask was left out.
         causal = bool(causal) and self._left_out and (place is None or place.kind == "decoder")
         output = self.attend(AttentionCall(module, query, key, value, attention_mask, causal=causal, options=options))
         if place is not None:
@@ -290,11 +291,11 @@ class _Run:
         return output, None
 
     def attend(self, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
-        """One layer's output, with the rows asked for handed over on the way."""
+        """Compute one layer's output, and deliver the requested rows of its weights."""
         place = self._place.get(call.module)
         heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
-        # In half precision SDPA rounds otherwise than the model's own function, and slices otherwise than the whole:
-        # what a layer gives must not depend on what was asked for.
+        # In half precision, SDPA rounds differently from the model's own function, and slices differently from the
+        # whole; a layer's output must not depend on what was requested.
         same = call.query.dtype not in HALF
         flash = self._flash and same and call.suits_flash
         rows = self.delivery.rows(heads, keys)
@@ -344,17 +345,17 @@ class _Run:
         return piece.output
 
     def _norms(self, place: Place, call: AttentionCall) -> Float[np.ndarray, "head key"]:
-        """Of the layer's values, computed once for all its blocks."""
+        """Return the norms of the layer's values, which are computed once for all its blocks."""
         if self._normed is None or self._normed[0] != place:
             heads, family = self.delivery.heads(place), self.delivery.family
             self._normed = (place, value_norms(call, place, heads, self._projections, family))
         return self._normed[1]
 
     def _is_repeated(self, place: Place, call: AttentionCall) -> bool:
-        """Whether this layer's attention was seen already: DiffLlama weighs two halves of its values alike.
+        """Return whether this layer's attention was captured already: DiffLlama weights two halves of its values alike.
 
         Raises:
-            ModelError: it computes attention twice in different ways.
+            ModelError: the layer computes attention again with other queries.
         """
         shown = self._shown.get(call.module)
         if shown is None:
@@ -372,10 +373,10 @@ class _Run:
 def _joined(
     parts: Iterator[Float[torch.Tensor, "1 some_queries head dim"]], queries: int
 ) -> Float[torch.Tensor, "1 query head dim"]:
-    """A layer's output from that of slice after slice.
+    """Join the outputs of consecutive slices into a layer's output.
 
-    Its memory is taken once. Slices that were all kept until the last would lie between what is computed on the way,
-    which grows from slice to slice in a causal layer, and leave holes that nothing larger fits in.
+    The memory for the whole is allocated once. Slices kept until the last one would fragment the memory: in a causal
+    layer, temporary tensors grow from slice to slice and would not fit into the gaps between the slices kept.
     """
     first = next(parts)
     whole = first.new_empty((1, queries, *first.shape[2:]))
@@ -387,7 +388,7 @@ def _joined(
 
 
 def _tells_causal_layers(anatomy: Anatomy, config: PreTrainedConfig) -> bool:
-    """Whether all modern layers are known to be causal, or not to be, without a look at their masks."""
+    """Return whether every modern layer is known to be causal, or known not to be, without reading its mask."""
     modern = [(module, site) for module, site in anatomy.sites.items() if site.how == "interface"]
     decoders = [module for module, site in modern if all(place.kind == "decoder" for place in site.places)]
     return all(getattr(module, "is_causal", True) for module in decoders) and (

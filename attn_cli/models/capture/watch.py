@@ -1,4 +1,4 @@
-"""Seeing the softmax inside a model's own code: what goes in, what comes out, and what is done with it."""
+"""Observation of the softmax inside a model's own code: its input, its output, and the products that use it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ __all__ = ["Softmax", "Watch", "softmax_exactly"]
 
 PRODUCTS = frozenset({"matmul", "__matmul__", "bmm", "einsum"})
 PB_RELAX = 32
-"""LayoutLMv3 divides its scores by this before it takes their maximum off, and multiplies afterwards (Ding et al. 2021,
-2.4)."""
+"""The factor by which LayoutLMv3 divides its scores before it subtracts their maximum, and multiplies them afterwards
+(Ding et al. 2021, 2.4)."""
 
 
 class Softmax:
-    """One softmax over the last axis, as it happened."""
+    """The input and output of one softmax over the last axis."""
 
     def __init__(self, scores: torch.Tensor, weights: torch.Tensor) -> None:
         self.scores = scores
-        """What went in, before the row's maximum was taken off where the model does that itself."""
+        """The input, before the model subtracted the maximum of each row, if it did so itself."""
         self.weights = weights
-        """What came out."""
+        """The output."""
 
 
 class Watch(TorchFunctionMode):
-    """While it is entered, tells of each softmax and of each product of such weights with something else.
+    """A context that reports each softmax and each matrix product computed inside it.
 
     Args:
-        on_softmax: called after each softmax over a last axis.
-        on_product: called after each matrix product, with what it was given, so that it can be done again.
+        on_softmax: called after each softmax over the last axis.
+        on_product: called after each matrix product with its function, its operands, so that it can be computed again,
+            and its result.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Watch(TorchFunctionMode):
                 self._on_softmax(Softmax(self._before_maximum(args[0]), result))
                 self._maximum = None
         elif name in ("max", "amax") and _over_last(args, kwargs):
-            # gpt-oss takes the row's maximum off before its softmax; the scores are what stood there before.
+            # gpt-oss subtracts the row's maximum before its softmax; the scores are the numbers before that.
             maximum = result if name == "amax" else result.values
             self._maximum = args[0], maximum if maximum.ndim == args[0].ndim else maximum[..., None]
         elif name in PRODUCTS and self._on_product is not None and not kwargs:
@@ -77,11 +78,11 @@ class Watch(TorchFunctionMode):
 
 
 def _over_last(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a function of a tensor was asked for its last axis."""
+    """Return whether a function of a tensor was applied to its last axis."""
     dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
     return bool(args) and isinstance(args[0], torch.Tensor) and isinstance(dim, int) and dim in (-1, args[0].ndim - 1)
 
 
 def softmax_exactly(scores: torch.Tensor) -> torch.Tensor:
-    """Take a softmax over the last axis in double precision (single where the device has no double)."""
+    """Compute the softmax over the last axis in double precision (single precision on a device without double)."""
     return scores.to(torch.float32 if scores.device.type == "mps" else torch.float64).softmax(dim=-1)
