@@ -1,1 +1,1 @@
-"""What each head is for."""
+"""Roles of each attention head (`attn heads`)."""

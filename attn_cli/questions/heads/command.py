@@ -1,4 +1,4 @@
-"""`attn heads`: what each head is for, over a text, a corpus or a treebank."""
+"""`attn heads`: the roles of each head, over a text, a corpus or a treebank."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ By = Literal[
     "relation",
     "coreference",
 ]
-"""What the picture shows: the roles, or one figure of every head."""
+"""Content of the picture: the roles, or one figure of every head."""
 
 _display = functools.partial(typer.Option, rich_help_panel="Display")
 

@@ -1,4 +1,4 @@
-"""Many texts for one answer: a corpus, a treebank, or texts that a probe makes; watched, and stopped with Ctrl-C."""
+"""One result over many texts of a corpus, a treebank or a probe, with a progress bar and a stop on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ from attn_cli.system.interrupt import patience
 __all__ = ["Corpora"]
 
 SENTENCES = 300
-"""With a pronoun; each second one is the twin of the one before."""
+"""Number of sentences with a pronoun; every second one is the twin of the one before."""
 
 
 @dataclass(eq=False)
 class Corpora:
-    """What a command was given, to be looked at as a whole."""
+    """Texts of one command, measured as a whole."""
 
     texts: Given
     selection: Selection
     stopped: bool = False
-    """Ctrl-C was pressed; what was found is of a part."""
+    """True if Ctrl-C was pressed and the result covers only a part of the texts."""
     _left_out: list[AttnError] = field(default_factory=list)
 
     @cached_property
     def model(self) -> Model:
-        """Loaded when it is needed."""
+        """The model, loaded on first use."""
         return loaded(self.texts.model)
 
     @property
@@ -59,7 +59,7 @@ class Corpora:
         return measured_model(self.model.info, self.selection.measure)
 
     def text(self) -> HeadsFound:
-        """The one text that was given."""
+        """Measure the heads over the only text."""
         from attn_cli.cli.outputs import working
 
         (sentence,) = self.texts.sentences
@@ -68,22 +68,22 @@ class Corpora:
             return find_heads(self.texts.prepared(model, sentence), self.selection, verify=self.texts.model.verify)
 
     def corpus(self, name: str, total: int | None) -> HeadsFound:
-        """All the lines, as one corpus.
+        """Measure the heads over all lines as one corpus.
 
         Args:
-            name: what to call it.
-            total: how many lines with text there are, if that is known.
+            name: name of the corpus.
+            total: number of lines with text, if known.
 
         Raises:
-            KeyboardInterrupt: before anything was found.
-            AttnError: there is nothing to look at, or it cannot be looked at.
+            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
+            AttnError: there is no text that can be measured.
         """
         collect = CollectHeads(self.selection)
         report = self._gathered((self._read(sentence) for sentence in self.texts.sentences), collect, total)
         return collect.found(self._info, report, name)
 
     def treebank(self, path: Path) -> HeadsFound:
-        """The sentences of a treebank, and who finds their relations."""
+        """Measure the heads over the sentences of a treebank, and how well they find its relations."""
         collect = _Trees(self.selection)
 
         def read(tree: Tree) -> Source | None:
@@ -104,7 +104,7 @@ class Corpora:
         return replace(told, relations=scores)
 
     def probe(self, found: HeadsFound | None, seed: int) -> HeadsFound:
-        """What heads do with texts made for it, put into what was found in others."""
+        """Measure the heads over generated texts, and merge the scores into the result over other texts, if any."""
         from attn_cli.cli.outputs import working
 
         model = self.model
@@ -120,19 +120,19 @@ class Corpora:
         return whole.prepared(self.model, Sentence(text))
 
     def _read(self, sentence: Sentence) -> Source | None:
-        """A text given to the model, cut where it is too long; None where there is nothing to look at."""
+        """Prepare a text for the model, truncated if it is too long; return None if it cannot be measured."""
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
         try:
             source = whole.prepared(self.model, sentence)
             if not (self.selection.special and self.selection.sink):
-                make_plan(source, self.selection)  # what is hidden may be all of it
+                make_plan(source, self.selection)  # all of the text may be hidden
             return measured(source, self.selection)
         except InputError as error:
             self._left_out.append(error if not sentence.where else located(error, sentence.where))
             return None
 
     def _gathered(self, sources: Iterable[Source | None], collect: Collect, total: int | None) -> Report:
-        model = self.model  # before the bar, which would stand beside the spinner
+        model = self.model  # loaded before the progress bar, which would clash with its spinner
         del model
         done = 0
         with progress(total) as bar, patience(lambda: say("stopping; press Ctrl-C again to stop at once")) as asked:
@@ -162,7 +162,7 @@ class Corpora:
 
 
 def _best_first(scores: list[RoleScore]) -> list[RoleScore]:
-    """Those furthest above what they must beat first; last those too rare to say anything."""
+    """Sort scores by their margin over what they must exceed, largest first; those with too few rows come last."""
     return sorted(scores, key=lambda score: (score.rows < score.fewest, score.baseline + score.margin - score.score))
 
 
@@ -177,7 +177,7 @@ def _sentences(seed: int) -> list[Pronoun]:
 
 
 class _Trees:
-    """Heads and relations of a treebank, side by side."""
+    """Collector of the heads and the relations of a treebank, side by side."""
 
     def __init__(self, selection: Selection) -> None:
         self.heads, self.relations = CollectHeads(selection), CollectRelations()
@@ -214,7 +214,7 @@ class _Trees:
         return eat
 
     def notes(self, path: Path) -> Iterator[str]:
-        """What of the treebank was not looked at, and how the rest was read."""
+        """Say what was left out of the treebank, and how multiword tokens were read."""
         said = [f"{count:,} {what.format('s' * (count != 1))}" for what, count in self._left_out.items() if count]
         if said:
             yield f"Left out of {path}: {', '.join(said)}"
@@ -227,7 +227,7 @@ class _Trees:
 
 @contextmanager
 def progress(total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with texts a second and the time left; nothing where nobody watches."""
+    """Show a progress bar on stderr with the speed and the time left; show nothing if stderr is not a terminal."""
     talk = Console(stderr=True)
     if not talk.is_terminal:
         yield lambda _: None

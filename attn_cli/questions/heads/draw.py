@@ -1,4 +1,4 @@
-"""What each head is for: a picture of layers and heads, a table, and the grammatical relations of a treebank."""
+"""Drawing of the heads' roles: a picture of layers and heads, a table, and the relations of a treebank."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from attn_cli.questions.heads.scores import RoleScore, signed
 __all__ = ["HeadsView"]
 
 NARROW = 60
-"""Columns below which roles are called by their short names."""
+"""Width of the screen in columns below which roles are shown by their short names."""
 
 FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
     "focus": lambda one: one.summary.focus,
@@ -38,7 +38,7 @@ FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
 
 
 SHARED = frozenset({"focus", "distance", "offset", "relation", "coreference"})
-"""What is of weights also where scores are looked at."""
+"""Figures that are measured over weights even if the selection asks for scores."""
 SCORED = "c: a score less the mean of its row's, in nats."
 SCORED_ROLES = (
     "A role's score is that of its keys less the mean of their row's, in nats, and a role is given from 1 on; an "
@@ -51,11 +51,11 @@ REPEATS = "repeats: weight on the first token where all tokens are one, as a con
 
 @dataclass(frozen=True, eq=False)
 class HeadsView(Finding):
-    """What `attn heads` shows."""
+    """View of `attn heads`."""
 
     found: HeadsFound
     by: str = "role"
-    """What the picture shows: `role`, `focus`, `distance`, or a role (`previous`, `same-word`)."""
+    """Content of the picture: `role`, `focus`, `distance`, or a role (`previous`, `same-word`)."""
 
     name = "heads"
     units: ClassVar[Mapping[str, str]] = {
@@ -162,15 +162,15 @@ class HeadsView(Finding):
 
     @property
     def _role(self) -> str | None:
-        """The role whose score is shown; None where each head's own is."""
+        """Name of the role whose score is shown; None if it is the nearest role of each head."""
         return None if self.by in {"role", *FIGURES} else self.by.replace("-", " ")
 
     def _shown(self, one: HeadFigures) -> RoleScore | None:
-        """The score that the table shows of a head: that asked for, or of the role that it has or comes nearest to."""
+        """Return the score that the table shows of a head: in the role asked for, or else in its nearest role."""
         return one.nearest if self._role is None else one.score(self._role)
 
     def _value(self, one: HeadFigures) -> float:
-        """What the picture shows of a head; not-a-number where there is nothing."""
+        """Return the value that the picture shows of a head; not-a-number if there is none."""
         if self.by in FIGURES:
             value = FIGURES[self.by](one)
         else:
@@ -179,7 +179,7 @@ class HeadsView(Finding):
         return float("nan") if value is None else value
 
     def _ordered(self) -> list[HeadFigures]:
-        """Those that have roles come first where not all fit; asked for one figure, those that have most of it."""
+        """Order the heads by importance: those with roles first, or those highest in the figure asked for."""
         if self.by == "role":
             return sorted(self.found.heads, key=lambda one: not one.roles)
         return sorted(
@@ -224,7 +224,7 @@ class HeadsView(Finding):
         ]
 
     def _key(self, screen: Screen) -> str:
-        """What the names in the picture's cells are short for."""
+        """Explain the short names in the picture's cells."""
         seen = {one.roles[0].role.name: one.roles[0].role for one in self.found.heads if one.roles}
         if not seen:
             return "No head has a role here."
@@ -260,7 +260,7 @@ class HeadsView(Finding):
         return table(columns, screen, order=self.by, caption=self._caption(len(heads)))
 
     def _caption(self, count: int) -> str:
-        """What a score is, and which heads are not shown."""
+        """Explain the scores, and say which heads are not shown."""
         scores = self.record.selection.scores
         said = []
         roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
@@ -290,7 +290,7 @@ class HeadsView(Finding):
         return " ".join(said)
 
     def _relations(self, screen: Screen) -> list[RenderableType]:
-        """The best head for each relation, both ways."""
+        """Draw the best head for each relation, both ways."""
         if not self.found.relations:
             return []
         found = best(self.found.relations)
@@ -343,7 +343,7 @@ def _cells(score: RoleScore) -> tuple[Cell, ...]:
 
 
 def _roles(scores: Sequence[RoleScore | None], screen: Screen) -> Column:
-    """What each head is; in brackets where the role is not given."""
+    """Make a column of the role of each head, in brackets if the head does not have it."""
     dash = "–" if screen.unicode else "-"
     cells: list[list[Part]] = []
     for score in scores:
@@ -357,7 +357,7 @@ def _roles(scores: Sequence[RoleScore | None], screen: Screen) -> Column:
 
 
 def _others(heads: Sequence[HeadFigures], screen: Screen) -> Column:
-    """The roles that a head has besides its first."""
+    """Make a column of the next two roles of each head after its first."""
     cells: list[list[Part]] = [
         [(", ".join(f"{_plain(score.name, screen)} {score.score:.2f}" for score in one.roles[1:3]), PLAIN)]
         for one in heads
@@ -366,7 +366,7 @@ def _others(heads: Sequence[HeadFigures], screen: Screen) -> Column:
 
 
 def _offsets(heads: Sequence[HeadFigures], screen: Screen) -> Column:
-    """The most frequent offset of each head's strongest key, and how often it is that."""
+    """Make a column of the most frequent offset of each head's strongest key, and its share of rows."""
     cells: list[list[Part]] = []
     for one in heads:
         score = one.score("offset")
@@ -378,7 +378,7 @@ def _offsets(heads: Sequence[HeadFigures], screen: Screen) -> Column:
 
 
 def _finders(title: str, scores: Sequence[RelationScore | None], screen: Screen) -> Column:
-    """The head that is best in one way."""
+    """Make a column of the best head for each relation, one way."""
     cells: list[list[Part]] = [
         [("–" if screen.unicode else "-", DIM)]
         if score is None

@@ -1,4 +1,4 @@
-"""What each head does over one text or many: its focus, its distance, its sink, and the roles that it has."""
+"""Figures of each head over one text or many: its focus, its distance, its sink, and its roles."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ from attn_cli.version import __version__
 __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
 
 WORTH_NAMING = 0.1
-"""How far above the baseline a score must be to be named where the head has no role."""
+"""Least margin over its baseline at which the nearest role of a head without roles is named."""
 EXACTLY = {
     "previous": "offset -1",
     "next": "offset +1",
     "self": "offset 0",
     "previous occurrence": "same word",
 }
-"""Roles that say what another says, and more."""
+"""Role -> name of the less exact role that it implies."""
 
 
 @dataclass(frozen=True)
 class HeadFigures:
-    """One head."""
+    """Figures of one head."""
 
     summary: HeadSummary
-    """Focus, entropy, distance and the rest, means over all rows; without links."""
+    """Focus, entropy, distance and the other means over all rows; without links."""
     scores: tuple[RoleScore, ...]
-    """How well it fits each role."""
+    """Score of the head in each role."""
     control: float | None = None
-    """Weight on the first token of texts that repeat one token; None where there were none."""
+    """Mean weight on the first token of texts that repeat one token; None if there were no such texts."""
 
     @property
     def layer(self) -> int:
-        """Counted from 0."""
+        """Layer number, counted from 0."""
         return self.summary.layer
 
     @property
     def head(self) -> int:
-        """Counted from 0."""
+        """Head number, counted from 0."""
         return self.summary.head
 
     @property
     def roles(self) -> tuple[RoleScore, ...]:
-        """The roles that it has, the one furthest above its baseline first; none that another says more exactly."""
+        """Roles that the head has, the one furthest above its baseline first; none that another one implies."""
         given = [score for score in self.scores if score.given]
         said = {EXACTLY.get(score.role.name) for score in given}
         told = [score for score in given if score.name not in said]
@@ -66,41 +66,41 @@ class HeadFigures:
 
     @property
     def nearest(self) -> RoleScore | None:
-        """Its first role, or where it has none, the one in which it is furthest above the baseline."""
+        """First of the roles, or without any, the one furthest above its baseline; None if none is far enough."""
         if self.roles:
             return self.roles[0]
         above = [one for one in self.scores if one.rows >= one.fewest and one.score - one.baseline >= WORTH_NAMING]
         return max(above, key=lambda score: score.score - score.baseline, default=None)
 
     def score(self, role: str) -> RoleScore | None:
-        """Its score in the role of this name; None where it was not looked for."""
+        """Return the score in the role of this name; None if it was not looked for."""
         return next((score for score in self.scores if score.role.name == role), None)
 
 
 @dataclass(frozen=True, eq=False)
 class HeadsFound:
-    """What `attn heads` found."""
+    """Result of `attn heads`."""
 
     record: Record
-    """The model and what was asked for; the text, where it is one."""
+    """The model, the selection, and the text if there is only one."""
     kind: Kind
     heads: tuple[HeadFigures, ...]
     roles: tuple[Role, ...]
-    """Those that were looked for."""
+    """Roles that were looked for."""
     texts: int
     tokens: int
-    """Rows of the texts together, special tokens counted."""
+    """Rows of all texts together, special tokens included."""
     plan: Plan | None = None
-    """Of the text, where it is one."""
+    """Plan of the text, if there is only one."""
     relations: tuple[RelationScore, ...] = ()
-    """Each relation of a treebank, way and head."""
+    """Score of each relation of a treebank, each way and each head."""
     sinks: tuple[float, ...] = ()
-    """Shares of rows that a learned sink takes."""
+    """Mean share of a row's weight that a learned sink takes; empty without a sink."""
     seen: str = ""
-    """What the figures are from, where it is not one text: `state_union.txt`."""
+    """Name of the texts that the figures are from, if there is not only one: `state_union.txt`."""
 
     def with_scores(self, scores: Iterable[tuple[int, int, Sequence[RoleScore]]], roles: Sequence[Role]) -> HeadsFound:
-        """The same with scores of these roles from elsewhere (layer, head, scores), in the place of its own."""
+        """Return a copy whose scores in these roles are replaced by others, as (layer, head, scores)."""
         names = {role.name for role in roles}
         extra = {(layer, head): found for layer, head, found in scores}
         return replace(
@@ -120,27 +120,27 @@ class HeadsFound:
 
 
 class CollectHeads:
-    """Sums over one text after another; memory does not grow with their number.
+    """Collector of each head's figures over one text after another; memory does not grow with their number.
 
     Args:
-        selection: kind, layers, heads and units to look at.
-        roles: which roles to look for.
+        selection: kind, layers, heads and units to measure.
+        roles: roles to look for.
     """
 
     def __init__(self, selection: Selection, roles: Sequence[Role] = ROLES) -> None:
         self.selection = selection
         self.texts = self.tokens = 0
         self.plan: Plan | None = None
-        """Of the last text."""
+        """Plan of the last text."""
         self._roles = CollectRoles(roles, scores=selection.scores)
         self._summarize: Summarize | None = None
         self._sink, self._sink_rows = 0.0, 0
 
     def request(self, source: Source) -> Request:
-        """What to ask for, the same for all texts of a model.
+        """Return the request, which is the same for all texts of a model.
 
         Raises:
-            SelectionError: a kind, layer or head is not there.
+            SelectionError: a selected kind, layer or head does not exist.
             ModelError: the model has no attention.
         """
         return self._plan_of(source).request()
@@ -151,13 +151,13 @@ class CollectHeads:
         return make_plan(source, self.selection)
 
     def turn(self, source: Source) -> Eat:
-        """Turn to the next text; its blocks come to what is returned.
+        """Turn to the next text and return the function that consumes its blocks.
 
         Args:
-            source: a text given to a model, or a record of one.
+            source: a text prepared for a model, or a record of one.
 
         Raises:
-            SelectionError: a kind, layer or head is not there.
+            SelectionError: a selected kind, layer or head does not exist.
             ModelError: the model has no attention.
         """
         plan = self._plan_of(source)
@@ -165,7 +165,7 @@ class CollectHeads:
         return Regroup(plan.queries, plan.keys, self._eat)
 
     def turn_all(self, sources: Sequence[Source]) -> Callable[[Batch], None]:
-        """Turn to several texts at once; see `turn`."""
+        """Turn to several texts at once and return the function that consumes their batches; see `turn`."""
         plans = [self._plan_of(source) for source in sources]
         self._turn(plans)
         return RegroupBatch([(plan.queries, plan.keys) for plan in plans], self._eat)
@@ -189,7 +189,7 @@ class CollectHeads:
         self._roles(block)
 
     def result(self) -> tuple[HeadFigures, ...]:
-        """What was found of each head so far."""
+        """Return the figures of each head over the texts so far."""
         scores = self._roles.result
         return tuple(
             HeadFigures(summary, scores[summary.kind, summary.layer, summary.head])
@@ -197,10 +197,10 @@ class CollectHeads:
         )
 
     def found(self, model: ModelInfo, report: Report, seen: str) -> HeadsFound:
-        """What was found so far of many texts.
+        """Return the result over the texts so far.
 
         Raises:
-            ValueError: there was none.
+            ValueError: there was no text.
         """
         if self.plan is None:
             raise ValueError("no text was looked at")
@@ -228,17 +228,17 @@ class CollectHeads:
 
 
 def find_heads(source: Source, selection: Selection, *, verify: bool = False) -> HeadsFound:
-    """What each head does in one text.
+    """Measure what each head does in one text.
 
     Args:
-        source: a text given to a model, or a record of one.
-        selection: kind, layers, heads and units to look at.
-        verify: also run the model without attn, and compare.
+        source: a text prepared for a model, or a record of one.
+        selection: kind, layers, heads and units to measure.
+        verify: also run the model without attn and compare.
 
     Raises:
-        SelectionError: a kind, layer or head is not there.
+        SelectionError: a selected kind, layer or head does not exist.
         ModelError: the model could not be run, or has no attention.
-        ExactnessError: what it gave are not attention weights.
+        ExactnessError: the model did not return valid attention weights.
     """
     source = measured(source, selection)
     collect = CollectHeads(selection)

@@ -1,8 +1,8 @@
-"""Texts made to find out what heads do: random tokens and the same again, one token over and over, pronouns.
+"""Texts generated to probe heads: random tokens that come twice, one token repeated, and sentences with a pronoun.
 
-Random tokens have no meaning that a head could go by: who looks there at the token after the one where the same token
-stood before, copies (Olsson et al. 2022, "In-context Learning and Induction Heads"). Where one token is all there is,
-nothing but its place sets the first apart: a control for sinks.
+Random tokens have no meaning that a head could use, so a head that looks at the token after the previous occurrence of
+the same token copies (Olsson et al. 2022, "In-context Learning and Induction Heads"). In a text that repeats one token,
+only its position distinguishes the first: a control for sinks.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from attn_cli.questions.heads.roles import COREFERENCE, ROLES
 __all__ = ["Reads", "probe", "repeated", "with_pronouns"]
 
 TEXTS = 16
-"""Texts of random tokens, and as many of one token."""
+"""Number of texts of random tokens, and of texts that repeat one token."""
 LENGTH = 32
-"""Random tokens, which are then given once more."""
+"""Most random tokens in a text, which then repeats them once."""
 FROM_PROBE = ("previous occurrence", "induction")
-"""Roles whose scores in a text give way to those on random tokens."""
+"""Roles whose scores over a text are replaced by those over random tokens."""
 
 
 @runtime_checkable
 class Reads(Protocol):
-    """A model, as far as a probe needs it."""
+    """Interface that a probe needs of a model."""
 
     @property
     def info(self) -> ModelInfo:
-        """Its shape."""
+        """The model's shape and name."""
 
     def plain_tokens(self) -> Sequence[int]:
-        """Tokens of words or parts of them, no two of which read the same."""
+        """Return the ids of tokens that are words or parts of words, no two of which read the same."""
 
     def prepare_tokens(self, ids: Sequence[int]) -> Source:
-        """A text of exactly these tokens, between the special ones that the model puts around any."""
+        """Prepare a text of exactly these tokens, between the special ones that the model puts around any text."""
 
 
 def repeated(model: Reads, seed: int) -> tuple[list[Source], list[Source]]:
-    """Texts of random tokens that come twice, and texts of one random token.
+    """Draw texts of random tokens that come twice, and texts that repeat one random token.
 
     Raises:
-        ModelError: the model has too few tokens or positions for it.
+        ModelError: the model has too few tokens or positions.
     """
     choose = random.Random(seed)  # noqa: S311 - nothing secret
     known = model.plain_tokens()
@@ -70,20 +70,20 @@ def repeated(model: Reads, seed: int) -> tuple[list[Source], list[Source]]:
 def probe(
     model: Reads, selection: Selection, seed: int, found: HeadsFound | None = None, *, verify: bool = False
 ) -> HeadsFound:
-    """What heads do with random tokens.
+    """Measure what heads do with random tokens.
 
     Args:
-        model: whose heads.
-        selection: kind, layers and heads to look at; a token is a unit here, whatever it says.
-        seed: what the tokens are drawn from.
-        found: what was found in a text, into which induction and duplicate scores and the control are put.
-        verify: also run the model without attn, and compare.
+        model: model to probe.
+        selection: kind, layers and heads to measure; its unit is ignored, since units are tokens here.
+        seed: seed of the random tokens.
+        found: result over other texts, to merge the induction and duplicate scores and the control into.
+        verify: also run the model without attn and compare.
 
     Raises:
-        UsageError: another measure than weights is asked for.
-        SelectionError: a kind, layer or head is not there.
+        UsageError: a measure other than weights is selected.
+        SelectionError: a selected kind, layer or head does not exist.
         ModelError: the model has no self-attention, too few tokens, or could not be run.
-        ExactnessError: what it gave are not attention weights.
+        ExactnessError: the model did not return valid attention weights.
     """
     check_probed(selection)
     selection = replace(selection, unit="token")
@@ -108,13 +108,13 @@ def probe(
 def with_pronouns(
     sentences: Sequence[Pronoun], prepare: Callable[[str], Source], found: HeadsFound, selection: Selection
 ) -> HeadsFound:
-    """The same with each head's coreference score.
+    """Add each head's coreference score to a result.
 
     Args:
-        sentences: each with its twin.
-        prepare: gives a text to the model.
-        found: what the scores are put into.
-        selection: kind, layers and heads to look at.
+        sentences: sentences with a pronoun, each with its twin.
+        prepare: function that prepares a text for the model.
+        found: result to add the scores to.
+        selection: kind, layers and heads to measure.
     """
     collect = _Pronouns(selection, {})
     sources = []
@@ -128,7 +128,7 @@ def with_pronouns(
 
 
 class _Pronouns:
-    """Sentences of which each has its pronoun."""
+    """Collector of pronouns that knows the pronoun of each sentence."""
 
     def __init__(self, selection: Selection, sentences: dict[int, Pronoun]) -> None:
         self.pronouns = CollectPronouns()

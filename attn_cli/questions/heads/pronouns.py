@@ -1,7 +1,7 @@
-"""Which head tells what a pronoun stands for: the noun meant against another that it could stand for.
+"""Heads that tell what a pronoun stands for, by its weight on the noun meant and on another possible noun.
 
-A head that always prefers one of two nouns is right in half of the sentences, because each has a twin in which the
-other noun is meant (the Winograd schemas of Levesque, Davis and Morgenstern 2012).
+A head that always prefers the same noun is right in half of the sentences, because each has a twin in which the other
+noun is meant (the Winograd schemas of Levesque, Davis and Morgenstern 2012).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["CollectPronouns", "Pronoun"]
 
 @dataclass(frozen=True, slots=True)
 class Pronoun:
-    """A sentence with a pronoun that could stand for two nouns; places are the first character of each."""
+    """A sentence with a pronoun that could stand for two nouns, each located by the index of its first character."""
 
     text: str
     pronoun: int
@@ -32,16 +32,16 @@ class Pronoun:
 
 
 class CollectPronouns:
-    """A collector of how often each head is right, over one sentence after another."""
+    """Collector of each head's coreference score, over one sentence after another."""
 
     def __init__(self) -> None:
         self._right: dict[tuple[Kind, int], tuple[tuple[int, ...], Int[np.ndarray, "head"]]] = {}
         self._seen: dict[tuple[Kind, int], list[int]] = {}
-        """How many sentences, and how many whose first noun is meant."""
+        """Number of sentences, and of those whose first noun is meant."""
         self._places: tuple[int, int, int] | None = None
 
     def turn(self, tokens: Tokens, units: Units, pronoun: Pronoun) -> None:
-        """Turn to the next sentence: blocks come in these units (see `Regroup`)."""
+        """Turn to the next sentence, whose blocks come in these units (see `Regroup`)."""
         found = [_unit_at(tokens, units, place) for place in (pronoun.pronoun, pronoun.meant, pronoun.other)]
         whole = [unit for unit in found if unit is not None]
         self._places = (whole[0], whole[1], whole[2]) if len(set(whole)) == 3 else None
@@ -66,7 +66,7 @@ class CollectPronouns:
 
     @property
     def result(self) -> list[tuple[int, int, RoleScore]]:
-        """Layer, head and score of each."""
+        """Layer, head and score of each head."""
         scores = []
         for (kind, layer), (heads, right) in self._right.items():
             count, first = self._seen[kind, layer]
@@ -85,7 +85,7 @@ class CollectPronouns:
 
 
 def _unit_at(tokens: Tokens, units: Units, place: int) -> int | None:
-    """The shown unit that this character belongs to."""
+    """Find the shown unit that contains this character; None if there is none."""
     for unit in range(len(units)):
         word = tokens.tokens[units.token_positions(unit)[0]].word
         if word is not None and tokens.words[word].start <= place < tokens.words[word].end:

@@ -1,8 +1,8 @@
-"""Which head finds a word's grammatical head, as in Clark et al. 2019, "What Does BERT Look At?", section 4.2.
+"""Attention heads that find grammatical heads, as in Clark et al. 2019, "What Does BERT Look At?", section 4.2.
 
-A head *finds* the head of a word in one of two ways: the word gives most of its weight to it (`to head`), or it is the
-one that gives the word most weight (`from head`). Special tokens and the word itself are left out. What it must beat is
-the best fixed offset: always naming the word that stands equally far away.
+An attention head *finds* a word's grammatical head in one of two ways: the grammatical head is the strongest key of the
+word's row (`to head`), or the strongest query of its column (`from head`). Special tokens and the word itself are left
+out. The baseline is the best fixed offset, which always names the word at the same distance.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ WAYS: tuple[Way, ...] = ("to head", "from head")
 
 
 def margin(share: float, count: int) -> float:
-    """By how much a share of so many cases must beat its baseline."""
+    """Return the margin by which a share of `count` cases must exceed its baseline."""
     return ERRORS * math.sqrt(max(share * (1 - share), 1 / max(count, 1)) / max(count, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One word depends on another, both as indices into the units of a text."""
+    """Dependency of one word on another, both as indices into the units of a text."""
 
     dependent: int
     head: int
@@ -43,23 +43,23 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class RelationScore:
-    """How well one head finds the heads of one relation."""
+    """Accuracy of one attention head in finding the grammatical heads of one relation."""
 
     relation: str
     way: Way
     layer: int
     head: int
     count: int
-    """How often the relation occurs where the one word can see the other."""
+    """Number of occurrences of the relation in which the query can see the key."""
     accuracy: float
     offset: int
-    """The best fixed offset, from the dependent to its head."""
+    """Best fixed offset, from the dependent to its head."""
     baseline: float
-    """How often that is right."""
+    """Accuracy of the best fixed offset."""
 
     @property
     def role(self) -> RoleScore:
-        """The same as a score in a role."""
+        """The accuracy as a score in a role."""
         return RoleScore(
             RELATION,
             score=self.accuracy,
@@ -79,9 +79,9 @@ class _Layer:
 
 
 class CollectRelations:
-    """A collector of `RelationScore`, over one text after another.
+    """Collector of `RelationScore`, over one text after another.
 
-    Each text's maps are kept until its last row has come, and then reduced to counts.
+    The maps of each text are kept until the text has ended, and are then reduced to counts.
     """
 
     def __init__(self) -> None:
@@ -91,11 +91,11 @@ class CollectRelations:
         self._maps: dict[tuple[Kind, int], tuple[Float[np.ndarray, "head query key"], Int[np.ndarray, "query 2"]]] = {}
 
     def turn(self, words: int, links: Sequence[Link]) -> None:
-        """Turn to the next text: blocks come in words, without special tokens (see `Regroup`).
+        """Turn to the next text, whose blocks come in words, without special tokens (see `Regroup`).
 
         Args:
-            words: how many there are.
-            links: the relations between them.
+            words: number of words.
+            links: relations between the words.
         """
         self.end()
         self._words, self._links = words, links
@@ -114,7 +114,7 @@ class CollectRelations:
         visible[rows] = block.visible
 
     def end(self) -> None:
-        """Count what the last text showed."""
+        """Count the relations that the heads find in the last text."""
         for place, (weights, visible) in self._maps.items():
             self._count(self._layers[place], weights, visible)
         self._maps.clear()
@@ -136,7 +136,7 @@ class CollectRelations:
                 layer.offsets.setdefault(place, Counter())[link.head - link.dependent] += 1
 
     def result(self) -> tuple[RelationScore, ...]:
-        """Each relation, way and head."""
+        """Return the score of each relation, way and head."""
         self.end()
         scores = []
         for (_, number), layer in self._layers.items():
@@ -154,7 +154,7 @@ class CollectRelations:
 
 
 def best(scores: Sequence[RelationScore]) -> Mapping[tuple[str, Way], RelationScore]:
-    """The best head for each relation and way, the most frequent relations first."""
+    """Find the best head for each relation and way, the most frequent relations first."""
     found: dict[tuple[str, Way], RelationScore] = {}
     for score in scores:
         place = score.relation, score.way

@@ -1,4 +1,4 @@
-"""What a head can be for: the names of the roles, what each is scored by, and what it must beat."""
+"""Roles that a head can have: their names, their scores, and the baselines that they must beat."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ __all__ = [
 ]
 
 FEWEST = 5
-"""Rows that a role must be seen in before it is given."""
+"""Least number of rows for a head to have a role."""
 FEWEST_CASES = 20
-"""Times that a relation must occur before a head can have it as its role."""
+"""Least number of cases for a head to have a relation or coreference as its role."""
 NATS = 1.0
-"""By how much the scores of a role's keys must be above the mean of their rows: e times the weight of such a key."""
+"""Margin in nats of a role's scores over the mean of their rows: e times the weight of a key at the mean."""
 ERRORS = 3
 """Standard errors by which a head must beat its baseline: the best of a hundred heads is two above by chance alone."""
 
 
 @dataclass(frozen=True)
 class Role:
-    """Something that a head can be for."""
+    """Role that a head can have."""
 
     name: str
     short: str
-    """In at most four letters, for a cell."""
+    """Name in at most four letters, for a cell."""
     letter: str
-    """In one."""
+    """Name in one letter."""
     looks_at: str
-    """Where a head of this role looks from word i, in words."""
+    """Description of what a head of this role looks at from word i."""
     formula: str
-    """Its score."""
+    """Formula of the score."""
     threshold: float
-    """The least score that it is given for."""
+    """Least score for a head to have the role."""
     baseline: str
-    """What it must beat."""
+    """Description of the baseline that the score must exceed."""
     source: str = ""
-    """Who described it."""
+    """Paper that described the role."""
     crosses: bool = False
-    """It can be asked of cross-attention too."""
+    """True if cross-attention can have the role too."""
     pairs: str = ""
-    """Whose scores are averaged where there may be several keys to a row, and scores are looked at."""
+    """Formula over attention scores instead of weights, where a row may have several keys of the role; else empty."""
 
     @property
     def of_scores(self) -> str:
-        """Its score where scores are looked at, c being one less the mean of its row's; empty if it is of weights."""
+        """Formula over attention scores, c being a score less the mean of its row; empty if there is none."""
         return self.pairs or (self.formula.replace("w[", "c[") if "w[" in self.formula else "")
 
     def by_scores(self) -> Role:
-        """The same where scores are looked at, and not weights."""
+        """Return the role as measured over attention scores instead of weights."""
         if not self.of_scores:
             return self
         return replace(self, formula=self.of_scores, threshold=NATS, baseline="0, as in an even row")
@@ -140,7 +140,7 @@ OFFSET = Role(
     "a row that picks one of its keys by chance",
     "Voita et al. 2019",
 )
-"""Found by itself: a positional head is one whose strongest key is nearly always equally far away."""
+"""Role of a positional head, whose strongest key is nearly always at the same offset."""
 
 RELATION = Role(
     "relation",
@@ -168,9 +168,9 @@ COREFERENCE = Role(
 
 
 def find_role(name: str, roles: Sequence[Role] = (*ROLES, OFFSET, RELATION, COREFERENCE)) -> Role:
-    """The role of this name.
+    """Find the role of this name.
 
     Raises:
-        KeyError: there is none.
+        KeyError: no role has this name.
     """
     return {role.name: role for role in roles}[name]

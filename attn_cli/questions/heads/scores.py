@@ -1,7 +1,7 @@
-"""What heads are for: how much of their weight goes where a role says that it should, and what an even row would give.
+"""Scores of heads in roles: their weight on the keys of a role, against the weight of an even row on these keys.
 
-A role names, for each query, the keys that a head of that role looks at. Sums are all that is kept, so one text and a
-million take the same memory.
+For each query, a role names the keys that a head of that role looks at. Only sums are kept, so memory does not grow
+with the number of texts.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ __all__ = ["CollectRoles", "Pairs", "RoleScore", "signed"]
 
 
 Pairs = tuple[Int[np.ndarray, "pair"], Int[np.ndarray, "pair"]]
-"""Queries (rising) and keys, as indices into the units shown."""
+"""Queries (ascending) and keys, as indices into the units shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoleScore:
-    """How well one head fits one role."""
+    """Score of one head in one role."""
 
     role: Role
     score: float
-    """See `Role.formula`; not-a-number where no row has such a key."""
+    """Value of `Role.formula`; not-a-number if no row has a key of the role."""
     baseline: float
-    """What `Role.baseline` says, over the same rows."""
+    """Value of `Role.baseline` over the same rows."""
     rows: int
-    """How many rows have such a key (and can see another)."""
+    """Number of rows that have a key of the role and can see another key."""
     share: float | None = None
-    """The same weight, of the weight of all rows, those without such a key too."""
+    """Weight on keys of the role as a share of the weight of all rows, including those without such a key."""
     rest: float | None = None
-    """The same weight, of what the rows leave for other keys than the first and their own; such keys do not count
-    either. None where the role is about one of those."""
+    """Weight on keys of the role as a share of the weight of the same rows, both without the first key and the
+    query's own. None if the role is about one of these two."""
     detail: str = ""
-    """Which offset, which relation."""
+    """The offset or the relation; empty for other roles."""
     fewest: int = FEWEST
-    """Rows that it must be seen in."""
+    """Least number of rows for the head to have the role."""
     margin: float = 0.0
-    """By how much it must beat its baseline."""
+    """Margin by which the score must exceed its baseline."""
 
     @property
     def given(self) -> bool:
-        """Whether the head has this role."""
+        """True if the head has this role."""
         beats = self.score > self.baseline + self.margin
         return beats and self.rows >= self.fewest and self.score >= self.role.threshold
 
     @property
     def name(self) -> str:
-        """As it is called: `previous`, `offset -2`, `nsubj → head`."""
+        """Name of the role as shown: `previous`, `offset -2`, `nsubj → head`."""
         return f"offset {self.detail}" if self.role is OFFSET else self.detail or self.role.name
 
 
@@ -104,7 +104,7 @@ def _same(queries: Units, keys: Units, cross: bool) -> Pairs:
 
 
 def _previous_occurrences(units: Units) -> list[tuple[int, int]]:
-    """Each word that stood before, with the place where it stood last."""
+    """Find the index of each repeated word, with the index of its previous occurrence."""
     last: dict[str, int] = {}
     found = []
     for index, word in enumerate(units.read_as):
@@ -136,12 +136,12 @@ PAIRS: Mapping[str, Callable[[Units, Units, bool], Pairs]] = {
     "previous occurrence": _occurrence,
     "induction": _induction,
 }
-"""Where a head of each role looks, given the units along the rows, along the columns, and whether this is
-cross-attention."""
+"""Role name -> function that finds its pairs, from the units along the rows, those along the columns, and whether
+this is cross-attention."""
 
 
 class _Slice:
-    """Where the roles of one text look, in one run of rows that see certain keys."""
+    """Visible pairs of each role within the rows of one block."""
 
     def __init__(self, block: Block, roles: Mapping[int, Pairs]) -> None:
         self.visible = visible = block.visible
@@ -179,25 +179,25 @@ class _Slice:
 
 
 class _Sums:
-    """What was seen of one layer."""
+    """Sums over the blocks of one layer."""
 
     def __init__(self, heads: tuple[int, ...], roles: int) -> None:
         self.heads = heads
         self.all_rows = 0
         self.rows: Int[np.ndarray, "role"] = np.zeros(roles, np.intp)
         self.pairs: Int[np.ndarray, "role"] = np.zeros(roles, np.intp)
-        """Queries and keys of the role together."""
+        """Number of pairs of query and key of each role."""
         self.even: Float[np.ndarray, "role"] = np.zeros(roles)
         self.weight: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
         self.kept: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
-        """Weight on keys of the role other than the first and the query's own."""
+        """Weight on keys of the role, without the first key and the query's own."""
         self.left: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
-        """Weight on any keys other than those two, in the same rows."""
+        """Weight on all keys but these two, in the same rows."""
         self.telling = 0
         self.chance = 0.0
         self.reach = 0
         self.offsets: Int[np.ndarray, "head offset"] = np.zeros((len(heads), 1), np.intp)
-        """How often the strongest key stands at each offset from -reach to reach."""
+        """Number of rows whose strongest key stands at each offset from -reach to reach."""
 
     def widen(self, reach: int) -> None:
         if reach > self.reach:
@@ -207,11 +207,11 @@ class _Sums:
 
 
 class CollectRoles:
-    """A collector of the scores of every head that passes, over as many texts as are given, one after another.
+    """Collector of the role scores of every head, over one text after another.
 
     Args:
-        roles: which roles to look for.
-        scores: of scores less the mean of their row's (`centred`), in the place of weights; an even row gives 0.
+        roles: roles to look for.
+        scores: use attention scores less the mean of their row (`centred`) instead of weights; an even row gives 0.
     """
 
     def __init__(self, roles: Sequence[Role] = ROLES, *, scores: bool = False) -> None:
@@ -222,11 +222,11 @@ class CollectRoles:
         self._slices: dict[tuple[int, int], _Slice] = {}
 
     def turn(self, sides: Sequence[tuple[Units, Units]], kind: Kind) -> None:
-        """Turn to the next text or texts: the blocks that come are in these units.
+        """Turn to the next text or texts, whose blocks come in these units.
 
         Args:
             sides: the units along the rows and along the columns of each text.
-            kind: which attention.
+            kind: kind of attention.
         """
         crosses = kind == "cross"
         firsts = np.cumsum([0, *(len(queries) for queries, _ in sides[:-1])])
@@ -256,7 +256,7 @@ class CollectRoles:
             self._add_offsets(sums, block, part)
 
     def _slice(self, block: Block) -> _Slice:
-        """Layers mostly see the same keys, so what is found for one is kept for the next."""
+        """Find the visible pairs of a block, reusing those of an earlier layer that sees the same keys."""
         place = block.start, block.weights.shape[2]
         known = self._slices.get(place)
         if known is None or not np.array_equal(known.visible, block.visible):
@@ -265,7 +265,7 @@ class CollectRoles:
 
     @staticmethod
     def _others(block: Block, part: _Slice) -> Float[np.ndarray, "head query"]:
-        """Weight of each row on other keys than the first and its own."""
+        """Sum the weight of each row on keys other than the first and the query's own."""
         weights = block.weights
         rest = weights @ np.ones(weights.shape[2], weights.dtype)
         if weights.shape[2]:
@@ -287,12 +287,12 @@ class CollectRoles:
         sums.offsets += np.bincount(place.ravel(), minlength=sums.offsets.size).reshape(sums.offsets.shape)
 
     def shown(self, kind: Kind) -> tuple[Role, ...]:
-        """The roles that attention of this kind can have."""
+        """Return the roles that attention of this kind can have."""
         return tuple(role for role in (*self.roles, OFFSET) if role.crosses or kind != "cross")
 
     @property
     def result(self) -> dict[tuple[Kind, int, int], tuple[RoleScore, ...]]:
-        """Each head's scores, by kind, layer and head as they came: the roles in their order, then its offset."""
+        """Scores by kind, layer and head, in order of arrival: the roles in their order, then the offset."""
         found = {}
         for (kind, layer), sums in self._sums.items():
             for index, head in enumerate(sums.heads):
@@ -324,7 +324,7 @@ class CollectRoles:
 
 
 def _offset(sums: _Sums, index: int) -> RoleScore:
-    """The most frequent offset of the strongest key; of equals the nearest, then the one before."""
+    """Score the most frequent offset of the strongest key; of equals, the nearest, then the one before the query."""
     counts = sums.offsets[index]
     offsets = np.arange(-sums.reach, sums.reach + 1)
     best = max(range(len(counts)), key=lambda place: (counts[place], -abs(offsets[place]), -offsets[place]))
@@ -338,13 +338,13 @@ def _offset(sums: _Sums, index: int) -> RoleScore:
 
 
 def _added(values: Float[np.ndarray, "head pair"], starts: Sequence[int]) -> Float[np.ndarray, "role head"]:
-    """Of each role's pairs, given where they begin."""
+    """Sum the values of each role's pairs, which begin at `starts`."""
     total: Float[np.ndarray, "role head"] = np.add.reduceat(values, starts, axis=1, dtype=np.float64).T
     return total
 
 
 def signed(offset: int) -> str:
-    """`-2`, `+1`, `0`."""
+    """Write an offset with its sign: `-2`, `+1`, `0`."""
     return f"{offset:+d}" if offset else "0"
 
 

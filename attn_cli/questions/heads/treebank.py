@@ -1,7 +1,7 @@
-"""Sentences with grammatical relations, read from a treebank in CoNLL-U as they come.
+"""Sentences with grammatical relations, read one by one from a treebank in CoNLL-U.
 
-The format: https://universaldependencies.org/format.html. The text is put together from the words and `SpaceAfter=No`,
-so that each word's place in it is known.
+The format: https://universaldependencies.org/format.html. The text is assembled from the words and `SpaceAfter=No`, so
+that the position of each word in it is known.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ REMEDY = "Give a treebank in CoNLL-U, with heads and relations"
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One word depends on another."""
+    """Dependency of one word on another."""
 
     dependent: int
-    """Which word, counted from 0."""
+    """Index of the dependent word, counted from 0."""
     head: int
     name: str
-    """Without its subtype: `nsubj` of `nsubj:pass`."""
+    """Name without its subtype: `nsubj` of `nsubj:pass`."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """One sentence."""
+    """One sentence of a treebank."""
 
     text: str
     where: str
-    """`sentence 3 of dev.conllu`."""
+    """Location in the treebank, for messages: `sentence 3 of dev.conllu (line 41)`."""
     cells: tuple[tuple[int, int], ...]
-    """First character of each word, and one past its last; words that are written together as one may share theirs."""
+    """First character of each word, and one past its last; words that are written as one token may share theirs."""
     relations: tuple[Relation, ...]
-    """Those of the root and of punctuation left out."""
+    """Relations of the words other than the root and punctuation."""
     punctuation: int = 0
-    """Words whose relation is left out because they are punctuation."""
+    """Number of words whose relation is left out because they are punctuation."""
     multiword: int = 0
-    """Tokens that are written as one and stand for several words (`2-3 didn't`)."""
+    """Number of tokens that stand for several words (`2-3 didn't`)."""
     empty: int = 0
-    """Nodes that are not written (`6.1`), and are left out."""
+    """Number of nodes that are not written (`6.1`) and are left out."""
 
 
 @dataclass(frozen=True)
 class TreeSource:
-    """A sentence given to a model, with the treebank's words in the place of its own: a `Source`."""
+    """A `Source` of a sentence, with the treebank's words in place of its own."""
 
     inner: Source
     tree: Tree
@@ -65,7 +65,7 @@ class TreeSource:
 
     @classmethod
     def of(cls, source: Source, tree: Tree) -> TreeSource:
-        """A sentence that has been given to a model."""
+        """Put the treebank's words in place of those of a prepared sentence."""
         return cls(source, tree, at_cells(source.source, list(dict.fromkeys(tree.cells))))
 
     @property
@@ -74,11 +74,11 @@ class TreeSource:
         return self.inner.model
 
     def stream(self, request: Request, eat: Eat) -> Report:
-        """Run the model."""
+        """Run the model and stream its blocks."""
         return self.inner.stream(request, eat)
 
     def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
-        """Run these side by side, where their model can; see `blocks.Companion`."""
+        """Run groups of texts side by side if their model can; see `stream.Companion`."""
         inner = [[source.inner if isinstance(source, TreeSource) else source for source in group] for group in groups]
         if isinstance(self.inner, Companion):
             yield from self.inner.run_groups(inner, request)
@@ -86,11 +86,11 @@ class TreeSource:
             yield from repeat(None, len(groups))
 
     def units(self) -> Units:
-        """The treebank's words, without special tokens; words that share a piece are one."""
+        """Return the treebank's words as units, without special tokens; words that share a piece are one unit."""
         return Units.of(self.source, special=False)
 
     def unit_of(self, units: Units) -> list[int | None]:
-        """Index of each of the tree's words among these units; None where the text was cut before it."""
+        """Find the index of each of the tree's words among these units; None if truncation cut the word off."""
         places = [units.token_positions(index)[0] for index in range(len(units))]
         starts = [self.source.words[self.source.tokens[place].word or 0].start for place in places]
         ends = [self.source.words[self.source.tokens[place].word or 0].end for place in places]
@@ -102,14 +102,14 @@ class TreeSource:
 
 
 def read_trees(path: Path, left_out: Callable[[InputError], None] | None = None) -> Iterator[Tree]:
-    """The sentences of a treebank.
+    """Read the sentences of a treebank.
 
     Args:
-        path: the file.
-        left_out: told of each sentence that cannot be used, which is then left out; by default it is an error.
+        path: path of the treebank.
+        left_out: function called with the error of each unusable sentence, which is skipped; None to raise it.
 
     Raises:
-        InputError: it cannot be read, or is not CoNLL-U with heads and relations.
+        InputError: the file cannot be read, or is not CoNLL-U with heads and relations.
     """
     from conllu import parse  # imported late: only a treebank needs it
     from conllu.exceptions import ParseException
@@ -134,7 +134,7 @@ def read_trees(path: Path, left_out: Callable[[InputError], None] | None = None)
 
 
 def _blocks(path: Path) -> Iterator[tuple[int, str]]:
-    """What stands between blank lines, comments alone left out, with the number of its first line."""
+    """Split a file at blank lines into blocks, with the number of their first line; skip those of comments alone."""
     block: list[str] = []
     begun = 1
     try:
@@ -157,7 +157,7 @@ def _blocks(path: Path) -> Iterator[tuple[int, str]]:
 def _tree(sentence: Any, where: str) -> Tree:
     text, cells, numbers = "", [], {}
     words: list[Any] = []
-    joined: tuple[int, int, int] | None = None  # the last word of a run that is written as one, and where that stands
+    joined: tuple[int, int, int] | None = None  # last word and remaining span of a multiword token
     for token in sentence:
         number, form = token["id"], str(token["form"])
         if isinstance(number, tuple):
