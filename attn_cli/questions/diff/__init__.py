@@ -1,1 +1,1 @@
-"""What changed between two texts, models or records."""
+"""Changes between two texts, models or records (`attn diff`)."""

@@ -1,4 +1,4 @@
-"""`attn diff`: what changed between two texts, two models, or two saved records."""
+"""`attn diff`: changes between two texts, two models, or two saved records."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _output = functools.partial(typer.Option, rich_help_panel="Output")
 _model = functools.partial(typer.Option, rich_help_panel="Model")
 
 FAILED = 1
-"""What a command exits with that has found more than it was told to let pass."""
+"""Exit status if a head changed more than `--fail-above` allows."""
 
 Pair: TypeAlias = "tuple[Sentence | Record, Sentence | Record, str]"
-"""A, B, and where they stand."""
+"""A, B, and their location for messages."""
 
 
 @grouped
@@ -117,7 +117,7 @@ def run(
 
 
 class _Reading:
-    """Gives texts to the models, each of which is loaded when it is first needed."""
+    """Preparation of texts for the models, each of which is loaded when it is first needed."""
 
     def __init__(self, reading: TextOptions, model: ModelOptions, against: str | None) -> None:
         self._reading = reading
@@ -125,7 +125,7 @@ class _Reading:
         self._loaded: dict[ModelOptions, Model] = {}
 
     def source(self, side: Sentence | Record, name: Literal["a", "b"], asked: Selection) -> Source:
-        """A text, given to A's or B's model; a record as it is.
+        """Prepare a text for A's or B's model; return a record as it is.
 
         Raises:
             AttnError: the model cannot be loaded, or cannot read the text.
@@ -139,10 +139,10 @@ class _Reading:
 
 
 def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | None) -> Iterator[Pair]:
-    """What to compare with what, and where it stands.
+    """Check the arguments and return the pairs to compare, with their locations.
 
     Raises:
-        UsageError: there is nothing to compare, or too much.
+        UsageError: the arguments name too little or too much to compare, or contradict each other.
         InputError: a text is blank or cannot be read.
     """
     for blank, option in ((against, "--against"), (reading.target, "--target")):
@@ -165,7 +165,7 @@ def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | No
 
 
 def _lines(file: Path, target: str | None, column: str | None) -> Iterator[Pair]:
-    """The pairs of a table of two columns."""
+    """Read the pairs from a table of two columns."""
     if file.suffix.lower() not in FORMATS:
         raise UsageError(f"{file} is not a table", "Give a .tsv: A, a tab and B on each line; or .csv, .jsonl or .json")
 
@@ -180,7 +180,7 @@ def _lines(file: Path, target: str | None, column: str | None) -> Iterator[Pair]
 
 
 def _sides(a: str, b: str, target: str | None) -> Iterator[Pair]:
-    """Two texts; or the records of two files in their order; or those of one, each with the same text."""
+    """Pair two texts, the records of two files in their order, or each record of one file with the same text."""
     one, other = _side(a, target), _side(b, target)
     if isinstance(one, Sentence):
         others = iter([other]) if isinstance(other, Sentence) else other

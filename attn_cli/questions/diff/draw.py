@@ -1,4 +1,4 @@
-"""What changed: heads ranked by divergence, the difference as a heatmap, or two rows side by side."""
+"""Drawing of the changes: heads ranked by divergence, the difference as a heatmap, or two rows side by side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["DiffSort", "DiffView"]
 
 @dataclass(frozen=True, eq=False)
 class DiffView(Finding):
-    """What `attn diff` shows."""
+    """View of `attn diff`."""
 
     found: Differences
     sort: DiffSort = "divergence"
@@ -60,7 +60,7 @@ class DiffView(Finding):
 
     @property
     def heads(self) -> Sequence[HeadChange]:
-        """In the order asked for."""
+        """Heads in the order asked for."""
         return ordered(self.found.heads, self.sort)
 
     def part(self) -> Document:

@@ -27,23 +27,23 @@ DiffSort = Literal["divergence", "layer"]
 
 LONGEST_LABEL = 14
 NO_BARS = 50
-"""Columns below which there is no room for bars."""
+"""Width of the screen in columns below which there is no room for bars."""
 SAME = 1e-6
-"""Bits below which nothing changed but the last digits of float32."""
+"""Divergence in bits below which nothing changed but the last digits of float32."""
 
 
 def ordered(heads: Sequence[HeadChange], order: DiffSort) -> Sequence[HeadChange]:
-    """Heads in the order asked for.
+    """Sort heads in the order asked for.
 
     Args:
-        heads: those that changed most first.
-        order: by how much they changed, or by their numbers.
+        heads: changes of the heads, the largest first.
+        order: by how much they changed, or by layer and head number.
     """
     return sorted(heads, key=lambda head: (head.layer, head.head)) if order == "layer" else heads
 
 
 def overview(found: Differences, order: DiffSort, screen: Screen, room: int | None) -> list[RenderableType]:
-    """The heads, and the difference of the one that changed most."""
+    """Draw the heads, and the difference of the one that changed most."""
     heads = ordered(found.heads, order)
     parts = _atlas(found, screen)
     picture = _picture(found, screen, None)
@@ -73,7 +73,7 @@ def _table(found: Differences, heads: Sequence[HeadChange], order: DiffSort, scr
 
 
 def ranking(found: Differences, heads: Sequence[HeadChange], screen: Screen, size: str) -> list[Column]:
-    """Names of heads, and how much each changed."""
+    """Make the columns of the heads' names, and of how much each changed."""
     scores = found.a.selection.scores
     how = "change" if scores else "divergence"
     if scores:
@@ -95,7 +95,7 @@ def ranking(found: Differences, heads: Sequence[HeadChange], screen: Screen, siz
 
 
 def _changed(found: Differences, heads: Sequence[HeadChange], screen: Screen) -> Column:
-    """The weight that changed most in each head."""
+    """Make a column of the weight that changed most in each head."""
     most = max(min(LONGEST_LABEL, (screen.width - 42) // 2), 4)
     arrow = " → " if screen.unicode else " > "
     largest = [head.largest for head in heads]
@@ -114,7 +114,7 @@ def _changed(found: Differences, heads: Sequence[HeadChange], screen: Screen) ->
 
 
 def cut(found: Differences, order: DiffSort, shown: int) -> str:
-    """What is said of heads that are left out."""
+    """Say which heads are left out; nothing if none are."""
     count = len(found.heads)
     if shown == count:
         return ""
@@ -138,7 +138,7 @@ def _atlas(found: Differences, screen: Screen) -> list[RenderableType]:
 
 
 def _picture(found: Differences, screen: Screen, room: int | None) -> RenderableType:
-    """The difference of the head that changed most."""
+    """Draw the difference of the head that changed most."""
     head = found.heads[0]
     plan = found.plans[0]
     view = MapView(
@@ -156,7 +156,7 @@ def _picture(found: Differences, screen: Screen, room: int | None) -> Renderable
 
 
 def _labels(axis: Overlay, places: Iterable[int], *, positions: bool = False) -> Labels:
-    """What stands beside some places, each with its own number, or with its position in A."""
+    """Make the labels of some places, each with its own number or with its position in A."""
     chosen = list(places)
     return Labels(
         [axis.labels[place] for place in chosen],

@@ -1,4 +1,4 @@
-"""What changed in the rows of some words: where they look in each head, and one head's two rows side by side."""
+"""Changes in the rows of some words: their strongest keys in each head, and one head's two rows side by side."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["rows_of_words"]
 
 LONGEST_LABEL = 14
 MOST_KEYS = 30
-"""Keys that two rows are shown over in their own order; of more, those with the most weight."""
+"""Most keys of two rows to show; of more keys, those with the most weight are shown, in their own order."""
 
 
 def rows_of_words(found: Differences, order: DiffSort, screen: Screen, room: int | None) -> list[RenderableType]:
-    """The rows of the words asked for: the strongest keys of each head, then one head's two rows side by side."""
+    """Draw the rows of the words asked for: the strongest keys of each head, then one head's two rows side by side."""
     heads = ordered(found.heads, order)
     sides = [_side_by_side(found, found.heads[0], row, screen) for row in range(len(found.chosen))]
     if len(heads) == 1:
@@ -43,7 +43,7 @@ def rows_of_words(found: Differences, order: DiffSort, screen: Screen, room: int
 def _looks(
     found: Differences, heads: Sequence[HeadChange], order: DiffSort, row: int, screen: Screen
 ) -> RenderableType:
-    """Where one word looks in each head, in A and in B."""
+    """Draw a table of the strongest keys of one word in each head, in A and in B."""
     place = found.chosen[row]
     shares = [HeadChange(head.layer, head.head, float(head.rows[row]), head.rows, None) for head in heads]
     ranked = ranking(found, shares, screen, "of this row")
@@ -57,7 +57,7 @@ def _looks(
 
 
 def _numbers(found: Differences, place: int) -> str:
-    """A query's position in A, and in B where it is another."""
+    """Write a query's position in A, and in B if it differs."""
     axis = found.queries
     one, other = (units.positions[side[place]] for units, side in zip(axis.units, (axis.a, axis.b), strict=True))
     return str(one) if one == other else f"{one} in A, {other} in B"
@@ -66,7 +66,7 @@ def _numbers(found: Differences, place: int) -> str:
 def _strongest(
     found: Differences, heads: Sequence[HeadChange], row: int, side: int, room: int, screen: Screen
 ) -> Column:
-    """Each head's strongest keys in A or in B, as many as there is room for."""
+    """Make a column of each head's strongest keys in A or in B, as many as there is room for."""
     plan = found.plans[side]
     index = (found.keys.a, found.keys.b)[side]
     labels = labels_of(plan.keys)
@@ -89,7 +89,7 @@ def _strongest(
 
 
 def _side_by_side(found: Differences, head: HeadChange, row: int, screen: Screen) -> RenderableType:
-    """One head's row in A and in B, key by key."""
+    """Draw one head's row in A and in B, key by key."""
     a, b = (side[row] for side in found.maps(head.layer, head.head))
     seen = np.flatnonzero(np.isfinite(found.changes(head.layer, head.head)[row]))
     keys = seen
@@ -131,6 +131,6 @@ def _where(
     places: Sequence[int],
     screen: Screen,
 ) -> Column:
-    """Bars of one side's weights; nothing for keys that it does not have."""
+    """Make a column of bars of one side's weights, blank for keys that it does not have."""
     drawn = bars(name, weights[list(places)].tolist(), screen)
     return replace(drawn, cells=[bar if own[key] >= 0 else [] for key, bar in zip(places, drawn.cells, strict=True)])

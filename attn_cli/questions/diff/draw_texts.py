@@ -1,4 +1,4 @@
-"""What is compared: two models or one, and two texts laid over each other."""
+"""Header of a comparison: one model or two, and the texts with their differences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["models", "texts"]
 
 
 def models(found: Differences, screen: Screen) -> list[RenderableType]:
-    """Which models, on a line each where they differ."""
+    """Draw the line on the model, or one line on each model if they differ."""
     kind = found.plans[0].kind
     same = found.a.model == found.b.model
     lines = [
@@ -39,7 +39,7 @@ def models(found: Differences, screen: Screen) -> list[RenderableType]:
 
 
 def texts(found: Differences, screen: Screen) -> list[RenderableType]:
-    """Both texts, with what differs in bold."""
+    """Draw both texts, with the words that differ in bold."""
     sides = [(found.a.source, found.b.source)]
     if found.a.target is not None and found.b.target is not None:
         sides.append((found.a.target, found.b.target))
@@ -57,7 +57,7 @@ def texts(found: Differences, screen: Screen) -> list[RenderableType]:
 
 
 def _overlaid(found: Differences) -> str:
-    """How the texts were laid over each other."""
+    """Count the units that are the same, that differ, and that stand in one text only."""
     queries = found.queries
     unit = f"{found.plans[0].selection.unit}s"
     plain = ~np.asarray(queries.special, np.bool_)
@@ -78,7 +78,7 @@ def _overlaid(found: Differences) -> str:
 
 
 def _emphasised(name: str, text: Tokens, other: Tokens, screen: Screen) -> list[Text]:
-    """A text on as many lines as it takes, what the other does not have in bold."""
+    """Draw a text on as many lines as it takes, with the words that the other does not have in bold."""
     words, others = text.text.split(), other.text.split()
     same: set[int] = set()
     for block in SequenceMatcher(None, words, others, False).get_matching_blocks():

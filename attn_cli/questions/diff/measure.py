@@ -1,4 +1,4 @@
-"""What changed between two looks: two texts, two models, or two records, laid over each other word by word."""
+"""Changes between two texts, two models or two records, aligned word by word."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from attn_cli.system.memory import require
 __all__ = ["Change", "Differences", "HeadChange", "Overlay", "diff", "divergence", "overlay"]
 
 EXACT = 1e-5
-"""How exact scores are, as a share of the head's largest: a change below that is rounding."""
+"""Precision of scores as a share of the head's largest; a smaller change is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
-    """Two sequences of units laid over each other: each place holds a unit of A, of B, or of both."""
+    """Alignment of two sequences of units; each place holds a unit of A, of B, or of both."""
 
     a: Int[np.ndarray, "place"]
-    """Index of A's unit at each place; -1 where there is only one of B."""
+    """Index of A's unit at each place; -1 if only B has one."""
     b: Int[np.ndarray, "place"]
-    """Index of B's unit at each place; -1 where there is only one of A."""
+    """Index of B's unit at each place; -1 if only A has one."""
     labels: tuple[str, ...]
-    """`it` where both are the same, `big/small` where they differ, `-very` or `+very` where there is one alone."""
+    """Labels: `it` if both units are the same, `big/small` if they differ, `-very` or `+very` if there is only one."""
     special: tuple[bool, ...]
     same: tuple[bool, ...]
-    """Whether both have the same unit there."""
+    """True for places where both have the same unit."""
     units: tuple[Units, Units]
-    """Those of A and of B."""
+    """Units of A and of B."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def named(self, place: int) -> tuple[str, str]:
-        """The label of a place, and `#2` where its text occurs several times: in A, or in B where it has its own."""
+        """Return a place's label, and `#2` if its text occurs several times in A, or in B if its unit differs."""
         one, other = int(self.a[place]), int(self.b[place])
         ends = [(units, index) for units, index in zip(self.units, (one, other), strict=True) if index >= 0]
         numbers = ["" if number is None else f"#{number}" for number in (occurrence(*end) for end in ends)]
@@ -59,15 +59,15 @@ class Overlay:
 
     @property
     def both(self) -> Bool[np.ndarray, "place"]:
-        """Where there is a unit of each."""
+        """Mask of the places with a unit of each."""
         both: Bool[np.ndarray, "place"] = (self.a >= 0) & (self.b >= 0)
         return both
 
 
 def overlay(a: Units, b: Units) -> Overlay:
-    """Lay two sequences of units over each other: those that are the same, and between them as many for as many others.
+    """Align two sequences of units: equal runs with each other, and between these, runs of equal length unit by unit.
 
-    The same are found by `difflib`: the longest run that both have, then the longest before and after it, and so on.
+    Equal runs are found by `difflib`: the longest run that both have, then the longest before and after it, and so on.
     """
     ones, others = map(_read, (a, b))
     places: list[tuple[int, int]] = []
@@ -97,20 +97,20 @@ def _read(units: Units) -> list[tuple[str, bool]]:
 
 
 def _covered(side: Int[np.ndarray, "place"], run: range) -> range:
-    """The units of A, or of B, that stand at a run of places; empty where there are none."""
+    """Return the units of A, or of B, at a run of places; an empty range if there are none."""
     found = side[run.start : run.stop]
     found = found[found >= 0]
     return range(int(found[0]), int(found[-1]) + 1) if len(found) else range(0)
 
 
 def _joined(axis: Overlay, a: Units, b: Units, runs: Sequence[range]) -> Overlay:
-    """The same with each run of places as one.
+    """Return the alignment with each run of places joined into one.
 
     Args:
-        axis: in units none of which are joined.
+        axis: alignment of units of which none are joined.
         a: A's units, those at the places of each run joined.
-        b: B's.
-        runs: which have no place in common.
+        b: B's units, joined likewise.
+        runs: runs of places that do not overlap.
     """
     inner = {place for run in runs for place in run[1:]}
     joined = {run.start: run for run in runs}
@@ -134,7 +134,7 @@ def _label(a: Units, b: Units, one: int, other: int) -> str:
 
 
 def divergence(p: Float[np.ndarray, "*rows key"], q: Float[np.ndarray, "*rows key"]) -> Float[np.ndarray, "*rows"]:
-    """Jensen-Shannon divergence of each pair of rows, in bits: 0 where they are the same, 1 where they share no key.
+    """Compute the Jensen-Shannon divergence of each pair of rows, in bits: 0 if they are equal, 1 if they share no key.
 
     (KL(p ‖ m) + KL(q ‖ m)) / 2 with m = (p + q) / 2 (Lin 1991, "Divergence Measures Based on the Shannon Entropy",
     equations 3.2 and 4.1).
@@ -155,93 +155,94 @@ class Change:
     """One weight in A and in B."""
 
     query: int
-    """Place among the queries of both."""
+    """Place of the query in the alignment of the queries."""
     key: int
-    """Place among the keys of both."""
+    """Place of the key in the alignment of the keys."""
     a: float
     b: float
 
 
 @dataclass(frozen=True, eq=False)
 class HeadChange:
-    """How much one head changed."""
+    """Change of one head."""
 
     layer: int
     head: int
     divergence: float
-    """Mean over the rows that tell anything; not-a-number where there is none. In bits; of scores, the root of the mean
-    square change, in nats."""
+    """Mean of `rows` over those that are numbers; not-a-number if none is. In bits; for scores, in nats."""
     rows: Float[np.ndarray, "row"]
-    """Of each row compared; not-a-number where it can see no more than one key (of scores, in A as in B)."""
+    """Divergence of each row compared, in bits; for scores, root mean square change in nats. Not-a-number if it has no
+    weight or sees fewer than two keys (for scores, fewer than two that A and B share)."""
     largest: Change | None
-    """The weight that changed most; None where no row can be compared."""
+    """The weight that changed most; None if no row can be compared."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """The rows of one layer that both have, over the keys of either."""
+    """Rows of one layer that A and B both have, over the keys of either."""
 
     heads: tuple[int, ...]
     a: Float[np.ndarray, "head row key"]
     b: Float[np.ndarray, "head row key"]
     seen: Bool[np.ndarray, "row key"]
-    """Keys that the row can see in A or in B; of scores, in both."""
+    """Mask of the keys that the row can see in A or in B; for scores, in both."""
     rows: Float[np.ndarray, "head row"]
-    """Divergences."""
+    """Divergence of each row; for scores, root mean square change."""
 
 
 @dataclass(frozen=True, eq=False)
 class Differences:
-    """What `diff` found."""
+    """Result of `diff`."""
 
     a: Record
-    """The model, the text and what was asked for; without maps."""
+    """Model, text and selection of A, without maps."""
     b: Record
     plans: tuple[Plan, Plan]
     queries: Overlay
     keys: Overlay
     chosen: tuple[int, ...]
-    """Places of the queries compared, each of them in both."""
+    """Places of the queries compared, each of which A and B both have."""
     query: str | None
-    """What `--query` named; None for all."""
+    """Value of `--query`; None for all queries."""
     heads: tuple[HeadChange, ...]
-    """Those that changed most first."""
+    """Change of each head, the largest first."""
     layers: Mapping[int, _Layer]
 
     def maps(self, layer: int, head: int) -> tuple[Float[np.ndarray, "row key"], Float[np.ndarray, "row key"]]:
-        """A head's weights in A and in B: rows are those compared, columns the keys of either. Of scores, not-a-number
-        where the row cannot see the key.
+        """Return a head's weights in A and in B, a row for each query compared and a column for each key of either.
+
+        Scores are not-a-number where the row cannot see the key.
         """
         found = self.layers[layer]
         index = found.heads.index(head)
         return found.a[index], found.b[index]
 
     def changes(self, layer: int, head: int) -> Float[np.ndarray, "row key"]:
-        """A head's weights in B less those in A; not-a-number where neither can see the key."""
+        """Return a head's weights in B less those in A; not-a-number outside the mask `seen` of the layer."""
         a, b = self.maps(layer, head)
         return np.where(self.layers[layer].seen, b - a, np.float32(np.nan))
 
     @cached_property
     def most(self) -> float:
-        """The largest divergence of a head; 0 where there is none."""
+        """Largest divergence of a head; 0 if there is none."""
         known = [head.divergence for head in self.heads if np.isfinite(head.divergence)]
         return max(known, default=0.0)
 
 
 def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) -> Differences:
-    """Hold two looks against each other, head by head.
+    """Compare two texts, models or records head by head.
 
     Args:
-        a: a text given to a model, or a record of one.
-        b: another, of a model with as many layers and heads.
+        a: a text prepared for a model, or a record of one.
+        b: another one, of a model with as many layers and heads.
         selection: kind, layers, heads, units and the query to compare.
-        verify: also run the model without attn, and compare.
+        verify: also run the model without attn and compare.
 
     Raises:
-        SelectionError: a kind, layer, head or word is not there, or has no counterpart.
+        SelectionError: a selected kind, layer, head or word does not exist, or has no counterpart.
         ModelError: the models differ in shape, could not be run, or have no attention.
         MemoryLimitError: the weights of both would not fit in memory.
-        ExactnessError: what a model gave are not attention weights.
+        ExactnessError: a model did not return valid attention weights.
     """
     everything = replace(selection, query=None)
     a, b = (measured(source, selection) for source in (a, b))
@@ -299,10 +300,10 @@ def _shape(stack: Stack) -> str:
 
 
 def _chosen(plans: tuple[Plan, Plan], queries: Overlay, query: str | None) -> Sequence[range]:
-    """Places of the rows to compare, in their order; those of several words that are named as one together.
+    """Find the places of the rows to compare, in order; words that are named together form one run.
 
     Raises:
-        SelectionError: a word is in neither text, or in one alone; or the texts share no place.
+        SelectionError: a word is in neither text or only in one, or the texts have no place in common.
     """
     if query is None:
         both = np.flatnonzero(queries.both).tolist()
@@ -339,7 +340,7 @@ def _check_memory(plans: tuple[Plan, Plan], rows: int, keys: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Laid:
-    """The rows of one layer, at the places of both."""
+    """Rows of one layer, laid out over the places of an alignment."""
 
     weights: Float[np.ndarray, "head row key"]
     seen: Bool[np.ndarray, "row key"]
@@ -347,12 +348,12 @@ class _Laid:
 
 
 class _Lay:
-    """A collector that lays rows out over the places of both.
+    """Collector that lays rows out over the places of an alignment.
 
     Args:
-        rows: the query of each row to keep; what it eats must be in the same units (see `Regroup`).
-        keys: the key at each place; -1 where there is none.
-        scores: lay out scores in the place of weights.
+        rows: query of each row to keep; blocks must come in the same units (see `Regroup`).
+        keys: key at each place; -1 if there is none.
+        scores: lay out scores instead of weights.
     """
 
     def __init__(self, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "key"], *, scores: bool = False) -> None:
@@ -373,7 +374,7 @@ class _Lay:
         laid.weights[:, places[:, None], own] = weights[:, rows[:, None], self.keys[own]]
         visible = block.visible[rows]
         laid.seen[places] = (self.keys >= visible[:, :1]) & (self.keys < visible[:, 1:]) & (self.keys >= 0)
-        if self._scores:  # where a key has no weight, it has no score either
+        if self._scores:  # a key that the row cannot see has no score
             laid.weights[:, places] = np.where(laid.seen[places], laid.weights[:, places], np.float32(np.nan))
         if block.sink is not None:
             laid.sink[:, places] = block.sink[:, rows]
@@ -382,18 +383,18 @@ class _Lay:
 def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
     telling = np.maximum(a.seen.sum(axis=1), b.seen.sum(axis=1)) >= 2
     rows: list[Float[np.ndarray, "row"]] = []
-    for index in range(len(heads)):  # of all at once, several copies would be made
-        # What a learned sink takes is a key like any other, that both have.
+    for index in range(len(heads)):  # all heads at once would need several copies of the weights
+        # The weight of a learned sink counts as that of one more key, which both have.
         p, q = (np.concatenate([laid.weights[index], laid.sink[index, :, None]], axis=1) for laid in (a, b))
-        # A row may have nothing: where it sees nothing, or all that it had was on what is hidden.
+        # A row has no weight if it sees no key, or if all of its weight was on hidden keys.
         rows.append(np.where(telling & (p.sum(axis=1) > 0) & (q.sum(axis=1) > 0), divergence(p, q), np.nan))
     return _Layer(tuple(heads), a.weights, b.weights, a.seen | b.seen, np.stack(rows))
 
 
 def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
-    """Of scores, the root of the mean square change, over the keys that the row can see in both.
+    """Compare scores by the root mean square change, over the keys that the row can see in both.
 
-    A softmax does not see what is added to a whole row, so each row is taken less its mean over those keys.
+    A softmax is not affected by what is added to a whole row, so each row is taken less its mean over these keys.
     """
     both = a.seen & b.seen
     count = both.sum(axis=1)

@@ -1,4 +1,4 @@
-"""`attn explain`: score, normalize, weighted sum, with the numbers of one query in one head, or with plain ones."""
+"""`attn explain`: score, normalize, weighted sum, with the numbers of one query in one head, or with plain numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _display = functools.partial(typer.Option, rich_help_panel="Display")
 
 @dataclass(frozen=True)
 class _RowOptions:
-    """Which row of which head."""
+    """Options that select the row and the head."""
 
     query: Annotated[
         str | None,
@@ -67,7 +67,7 @@ class _RowOptions:
     ] = None
 
     def selection(self) -> Selection:
-        """As the measures take it."""
+        """Return the options as a selection."""
         return Selection(
             view="query",
             kind=self.kind,
@@ -81,7 +81,7 @@ class _RowOptions:
 
 @dataclass(frozen=True)
 class _NumberOptions:
-    """Scores that somebody gives."""
+    """Options for plain numbers instead of a text."""
 
     scores: Annotated[str | None, _numbers(metavar="LIST", help="A score for each key: 2.1,5.8,0.4.")] = None
     labels: Annotated[str | None, _numbers(metavar="LIST", help="What the keys are called: The,cat,sat.")] = None
@@ -144,7 +144,7 @@ def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions) -> No
 def _explain_numbers(
     numbers: _NumberOptions, display: DisplayOptions, output: OutputOptions, *, everything: bool
 ) -> None:
-    assert numbers.scores is not None  # noqa: S101 - for the type checker: the caller has looked
+    assert numbers.scores is not None  # noqa: S101 - for the type checker: the caller has checked it
     scores = parse_scores(numbers.scores)
     labels = parse_labels(numbers.labels, len(scores))
     values = None if numbers.values is None else read_values(numbers.values)

@@ -1,4 +1,4 @@
-"""What `attn explain` found, as a drawing, JSON and a table: the steps of a model's head, or those of plain numbers."""
+"""Drawing, JSON and table of `attn explain`: the steps of a model's head, or those of plain numbers."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ COLUMNS = ("key", "key_text", "query_key", *PARTS, "score", "exponential", "weig
 
 @dataclass(frozen=True, eq=False)
 class ExplainView(Finding):
-    """The steps of one query in one head of a model."""
+    """View of the steps of one query in one head of a model."""
 
     found: Explained
     everything: bool = False
-    """Show all keys, also where the screen is too low for them."""
+    """True to show all keys, even if the screen is too low for them."""
 
     name = "explain"
     units: ClassVar[Mapping[str, str]] = UNITS
@@ -118,25 +118,25 @@ class ExplainView(Finding):
 
 @dataclass(frozen=True, eq=False)
 class NumbersView:
-    """The steps of plain numbers: no model took them, so there is none to describe."""
+    """View of the steps of plain numbers, which has no model to describe."""
 
     found: Explanation
     labels: Sequence[str]
-    """What the keys are called."""
+    """Labels of the keys."""
     everything: bool = False
-    """Show all keys, also where the screen is too low for them."""
+    """True to show all keys, even if the screen is too low for them."""
 
     title: ClassVar[str] = ""
     notes: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     def draw(self, screen: Screen) -> Group:
-        """The drawing."""
+        """Draw the steps."""
         room = None if screen.height is None or self.everything else screen.height - 1
         return stacked(explanation(self.found, Labels(self.labels), screen, given=True, room=room))
 
     def data(self, suffix: str = ".json") -> bytes:
-        """A line of JSON, of the form that `ExplainView` has, without model and text."""
+        """Return a line of JSON in the form of `ExplainView`, without model and text."""
         del suffix
         document = {
             **begin(),

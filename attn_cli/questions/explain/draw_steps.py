@@ -22,17 +22,17 @@ __all__ = ["FEWEST_KEYS", "explanation"]
 GAP = "  "
 LONGEST_KEY = 16
 FAINT = 0.05
-"""Weights below this are faint."""
+"""Weight below which a key's figures of the second step are faint."""
 FEWEST_KEYS = 5
-"""Keys that are shown even where the screen is too low for them."""
+"""Least number of keys to show, even if the screen is too low for them."""
 BARS = (12, 8, 6, 4, 0)
-"""Cells of a bar, the best first."""
+"""Widths of a bar in cells, the best first."""
 MOST_NAMED = 3
-"""Contributors that are named below the table."""
+"""Most contributors to name below the table."""
 TINY = 1e-9
-"""No difference is said to be smaller."""
+"""Smallest difference to report."""
 SHORT_VECTOR = 8
-"""Numbers of a context vector up to which they are all written."""
+"""Most numbers of a context vector to write out."""
 
 NAMES: Mapping[Part, str] = {
     "scaled": "scaled",
@@ -53,9 +53,9 @@ class _Column:
     name: str
     cells: Sequence[str]
     bars: Sequence[float] = field(default=())
-    """Shares that are drawn beside the figures."""
+    """Shares to draw as bars beside the figures."""
     least: int = 0
-    """Cells that it has at least, so that there is room for the step's name above its columns."""
+    """Least width in cells, which leaves room for the step's name above its columns."""
 
     @property
     def width(self) -> int:
@@ -70,14 +70,14 @@ def explanation(
     given: bool = False,
     room: int | None = None,
 ) -> Sequence[RenderableType]:
-    """The steps: their formulas, the table of keys, and what came of it.
+    """Draw the steps: their formulas, the table of keys, and the resulting context vector.
 
     Args:
-        found: the numbers.
-        keys: what the keys are called, and the number of each.
-        screen: where.
-        given: the scores are plain numbers that somebody gave.
-        room: lines there are; None for no end. Where not all keys fit, those with the most weight are shown.
+        found: numbers of the steps.
+        keys: label and number of each key.
+        screen: screen to draw on.
+        given: True if the scores are plain numbers from the user.
+        room: lines available; None for no limit. If not all keys fit, those with the most weight are shown.
     """
     formulas = drawing(_formulas(found, screen, given=given))
     results = _below(found, keys, screen)
@@ -122,7 +122,7 @@ def _formulas(found: Explanation, screen: Screen, *, given: bool) -> list[Text]:
 def _tables(
     found: Explanation, keys: Labels, chosen: Int[np.ndarray, "shown"], screen: Screen, *, given: bool
 ) -> list[RenderableType]:
-    """One table, or one for each step where the screen is narrow."""
+    """Draw one table, or several with fewer steps each if the screen is narrow."""
     labels = _RowLabels.of(keys, chosen, found, screen)
     columns = _columns(found, chosen, len(keys), screen, given=given)
     steps = sorted({column.step for column in columns})
@@ -185,12 +185,12 @@ def _with_room_for_names(columns: Sequence[_Column]) -> list[_Column]:
 
 @dataclass(frozen=True)
 class _RowLabels:
-    """What stands at the left of each row."""
+    """Labels at the left of each row."""
 
     numbers: Sequence[str]
     texts: Sequence[str]
     quiet: Sequence[bool]
-    """Special tokens, and what is no key."""
+    """True for special tokens and for rows that are no key."""
 
     @classmethod
     def of(cls, keys: Labels, chosen: Int[np.ndarray, "shown"], found: Explanation, screen: Screen) -> _RowLabels:
@@ -264,7 +264,7 @@ def _table(
 
 
 def _below(found: Explanation, keys: Labels, screen: Screen) -> list[Text]:
-    """What came of it."""
+    """Write the context vector, the data that are not shown, and the agreement with the layer."""
     sentences = []
     lines: list[Text] = []
     if found.context is not None:
@@ -282,17 +282,17 @@ def _below(found: Explanation, keys: Labels, screen: Screen) -> list[Text]:
     if found.largest_difference is not None and found.differences is not None:
         *most, last = found.differences
         names = f"{', '.join(most)} and {last}" if most else last
-        # The digits are rounding, and another processor's are others: their size is what there is to know.
+        # The digits are rounding errors, which differ between processors, so only their magnitude is written.
         size = f"{10.0 ** math.ceil(math.log10(max(found.largest_difference, TINY))):.0e}"
         sentences.append(f"The layer itself computed the same {names}, within {size}.")
     return [*lines, *(text for sentence in sentences for text in caption_lines(sentence, screen))]
 
 
 def _figure(value: float) -> str:
-    """A score in as few cells as say enough."""
+    """Write a score with two decimals, or if it is large, with three significant digits."""
     return f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 100_000 else f"{value:.3g}"
 
 
 def _share(value: float) -> str:
-    """Three decimals, and no sign before a zero."""
+    """Write three decimals, without a sign before a zero."""
     return f"{value:.3f}".replace("-0.000", "0.000")

@@ -1,4 +1,4 @@
-"""Which query and which head of a text to explain, and their steps (see `measure.steps`)."""
+"""Choice of the query and the head to explain in a text, and their steps (see `explain.steps`)."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ class Explained:
     steps: Explanation
     plan: Plan
     record: Record
-    """The model, the texts and what was asked for; no maps."""
+    """Model, texts and selection, without maps."""
     layer: int
     head: int
     query: int
     """Position of the token whose row this is."""
     labels: tuple[str, ...]
-    """What each key is called: the word where it is one token, else the piece."""
+    """Label of each key: the word if it is one token, else the piece."""
     places: tuple[int, ...]
-    """The number that a user calls each key by: of its word, or with `--tokens` its own."""
+    """Number by which a user refers to each key: that of its word, or with `--tokens` that of its token."""
 
     @property
     def chosen(self) -> bool:
-        """Whether the head was chosen here, among several."""
+        """True if the head was chosen here among several."""
         return self.plan.head_count > 1
 
     @property
     def place(self) -> int:
-        """The number that a user calls the query by, as `places` counts."""
+        """Number by which a user refers to the query, as in `places`."""
         return _places(self.plan.queries)[self.query]
 
     @property
     def query_label(self) -> str:
-        """What the query is called."""
+        """Label of the query."""
         return _labels(query_tokens(self.plan.source, self.plan.kind, self.plan.rows))[self.query]
 
 
 def explain(source: Source, selection: Selection, *, verify: bool = False) -> Explained:
-    """The steps of one query: of the head asked for, or the most focused (see `HeadSummary.focus`) of those asked for.
+    """Explain one query in the selected head, or in the most focused of the selected ones (see `HeadSummary.focus`).
 
     Args:
-        source: a text given to a model.
-        selection: which query, and of which heads. Where the query is a word that stands in several places, its first
-            is taken; where it has several pieces, or the name covers several words, the last piece, for which a
-            decoder has read all of it.
-        verify: also run the model without attn, and compare.
+        source: a text prepared for a model.
+        selection: the query and the heads. Of a word that occurs several times, the first occurrence is taken; of a
+            word with several pieces, or a name that covers several words, the last piece, for which a decoder has
+            read all of it.
+        verify: also run the model without attn and compare.
 
     Raises:
         UsageError: no query is named, or several are.
-        SelectionError: something selected is not there.
+        SelectionError: something selected does not exist.
         ModelError: the model has no attention, or could not be run.
-        ExactnessError: what it gave are not attention weights.
+        ExactnessError: the model did not return valid attention weights.
     """
     if selection.query is None:
         raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
@@ -98,7 +98,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
 
 
 def _places(units: Units) -> tuple[int, ...]:
-    """The number of each token's unit, none of which is hidden."""
+    """Return the number of each token's unit before joining; no unit may be hidden."""
     units = units.base or units
     return tuple(units.unit_of_token().tolist())
 
@@ -112,7 +112,7 @@ def _labels(side: Tokens) -> tuple[str, ...]:
 
 
 class _MostFocused:
-    """A collector that keeps the block of the head whose row is most focused; the first of equals."""
+    """Collector that keeps the block of the head whose row is most focused; of equals, the first."""
 
     def __init__(self, query: int) -> None:
         self._query = query
@@ -130,7 +130,7 @@ class _MostFocused:
             self._focus, self._best = float(focus[head]), (block, block.heads[head])
 
     def result(self, keys: int, dtype: str) -> tuple[int, int, Explanation]:
-        """Layer and head, and their steps."""
+        """Return the layer, the head, and their steps."""
         if self._best is None:
             raise ExactnessError(f"Row {self._query} was not streamed")
         block, head = self._best

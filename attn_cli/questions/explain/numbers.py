@@ -12,14 +12,14 @@ from attn_cli.errors import InputError, UsageError, counted, quoted
 __all__ = ["parse_labels", "parse_scores", "read_values"]
 
 BETWEEN = re.compile(r"[,;\s]+")
-"""What stands between numbers."""
+"""Separators between numbers."""
 
 
 def parse_scores(text: str) -> list[float]:
-    """`2.1,5.8,-inf` as numbers; minus infinity is a masked key's.
+    """Parse `2.1,5.8,-inf` as scores; minus infinity is the score of a masked key.
 
     Raises:
-        UsageError: it is not written that way.
+        UsageError: the text is not a list of this form.
     """
     parts = [part for part in BETWEEN.split(text.strip()) if part]
     if not parts:
@@ -38,10 +38,10 @@ def _number(text: str, option: str) -> float:
 
 
 def parse_labels(text: str | None, count: int) -> tuple[str, ...]:
-    """`The,cat,sat` as labels; `k0`, `k1` and so on where there are none.
+    """Parse `The,cat,sat` as labels; without a text, return `k0`, `k1` and so on.
 
     Raises:
-        UsageError: there are not as many as there are scores.
+        UsageError: there are not as many labels as scores.
     """
     if text is None:
         return tuple(f"k{index}" for index in range(count))
@@ -54,7 +54,7 @@ def parse_labels(text: str | None, count: int) -> tuple[str, ...]:
 
 
 def read_values(path: Path) -> list[list[float]]:
-    """A vector on each line, its numbers between commas, blanks or tabs.
+    """Read a vector from each line, its numbers separated by commas, semicolons, blanks or tabs.
 
     Raises:
         InputError: the file cannot be read, or holds something else.

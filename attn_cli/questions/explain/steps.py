@@ -1,8 +1,8 @@
 """The three steps of attention for one query in one head: score, normalize, weighted sum, each with its numbers.
 
 Vaswani et al. 2017, equation 1; Bahdanau et al. 2015, section 3.1 and appendix A.1.2, where the score is additive.
-Everything is computed anew, in double precision, from the query, the keys and the values that the layer itself had,
-and then held against what the layer made of them.
+Everything is computed anew, in double precision, from the query, the keys and the values of the layer itself, and then
+compared with the layer's own results.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from attn_cli.errors import ExactnessError, InputError, UsageError, counted
 __all__ = ["PARTS", "Context", "Explanation", "Part", "Sink", "explain_numbers", "explain_row"]
 
 Part = Literal["scaled", "additive", "soft_capping", "bias", "other", "mask"]
-"""What can add up to a score, in this order:
+"""Summands of a score, in this order:
 
 - `scaled`: query · key, times the scaling;
 - `additive`: vector · tanh(query + key), with query and key projected;
-- `soft_capping`: what cap · tanh(x / cap) - x changes of the scaled product x (Gemma 2);
-- `bias`: what is added for the positions of query and key (T5), or by a mask that weighs instead of hiding;
-- `other`: what the model's own function did besides, found as the difference from its score;
+- `soft_capping`: cap · tanh(x / cap) - x, the change of the scaled product x (Gemma 2);
+- `bias`: summand for the positions of query and key (T5), or from a mask that weighs instead of hiding;
+- `other`: the rest that the model's own function adds, computed as the difference from its score;
 - `mask`: minus infinity where the query cannot see the key.
 """
 
 PARTS: tuple[Part, ...] = get_args(Part)
 
 TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "float64": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
-"""By how much a score may differ from ours, in units of the largest in its row, before it is no longer rounding."""
+"""dtype -> largest difference of a score from ours that is rounding, in units of the largest part in its row."""
 
 
 @dataclass(frozen=True)
 class Sink:
-    """What a learned sink takes part in the softmax with (gpt-oss): a score that no key has."""
+    """Term of a learned sink in the softmax (gpt-oss), which belongs to no key."""
 
     score: float
     exponential: float
@@ -53,8 +53,8 @@ class Context:
     value_norms: Float[np.ndarray, "key"]
     """Euclidean length of each value."""
     shares: Float[np.ndarray, "key"]
-    """weight · value · vector / |vector|^2 of each key: they sum to 1; a negative one pulls the other way. Zero where
-    the context vector is."""
+    """weight · value · vector / |vector|^2 of each key: they sum to 1; a negative one pulls the other way. Zero if the
+    context vector is zero."""
 
     @property
     def norm(self) -> float:
@@ -64,32 +64,32 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """How one query came to its weights, and what they made of the values. All arrays are float64."""
+    """Steps from one query's scores to its weights and its context vector. All arrays are float64."""
 
     parts: Mapping[Part, Float[np.ndarray, "key"]]
-    """What adds up to the scores; empty where only the scores themselves are known."""
+    """Summands of the scores; empty if only the scores themselves are known."""
     products: Float[np.ndarray, "key"] | None
-    """query · key before scaling; None where the score is additive, or where they are not known."""
+    """query · key before scaling; None if the score is additive or the products are not known."""
     scaling: float | None
-    """What the products are multiplied with: 1 / sqrt(dim) in most models; 1 / temperature for plain numbers."""
+    """Factor of the products: 1 / sqrt(dim) in most models; 1 / temperature for plain numbers."""
     soft_cap: float | None
     scores: Float[np.ndarray, "key"]
-    """Minus infinity where masked."""
+    """Score of each key; minus infinity if it is masked."""
     maximum: float
-    """The largest score: it is taken off before the exponential, which then cannot overflow."""
+    """Largest score, a learned sink's included; subtracted before the exponential, which then cannot overflow."""
     exponentials: Float[np.ndarray, "key"]
     """exp(score - maximum)."""
     total: float
-    """The sum of the exponentials, a learned sink's included."""
+    """Sum of the exponentials, a learned sink's included."""
     weights: Float[np.ndarray, "key"]
     """exponential / total."""
     sink: Sink | None = None
     context: Context | None = None
-    """None where there are no values."""
+    """Weighted sum of the values; None if there are none."""
     missing: tuple[str, ...] = ()
-    """What cannot be seen in this family, in half sentences."""
+    """Data that this model family does not show, in half sentences."""
     differences: Mapping[Literal["scores", "weights", "context"], float] | None = None
-    """The largest difference from what the layer itself computed, of each; None where there was no layer."""
+    """Largest difference of each from what the layer itself computed; None if there was no layer."""
 
     @property
     def largest_difference(self) -> float | None:
@@ -102,16 +102,16 @@ def explain_numbers(
     values: Float[np.ndarray, "value dim"] | None = None,
     temperature: float = 1.0,
 ) -> Explanation:
-    """The steps on plain numbers.
+    """Explain plain numbers.
 
     Args:
         scores: one for each key; minus infinity hides a key.
         values: one vector for each key.
-        temperature: what the scores are divided by before the softmax: below 1 it sharpens, above it flattens.
+        temperature: divisor of the scores before the softmax: below 1 it sharpens, above 1 it flattens.
 
     Raises:
         InputError: the numbers cannot be scores or values, or do not fit each other.
-        UsageError: the temperature is not above 0.
+        UsageError: the temperature is not a finite number above 0.
     """
     given = np.asarray(scores, np.float64)
     if not given.size:
@@ -140,17 +140,17 @@ def explain_numbers(
 
 
 def explain_row(block: Block, head: int, query: int, keys: int, dtype: str = "float32") -> Explanation:
-    """The steps as a layer took them.
+    """Explain one row of a layer.
 
     Args:
-        block: streamed with `Request.steps`.
-        head: the model's number of one of its heads.
-        query: position of one of its rows.
-        keys: how many keys there are; the block may leave out those that none of its queries can see.
-        dtype: what the model computed in, which says how much may be rounding.
+        block: a block streamed with `Request.steps`.
+        head: the model's number of one of the block's heads.
+        query: position of one of the block's rows.
+        keys: number of keys; the block may leave out those that none of its queries can see.
+        dtype: data type in which the model computed, which determines how much may be rounding.
 
     Raises:
-        ExactnessError: the scores are no softmax's, or give other weights than the model has.
+        ExactnessError: the block has no scores, or the query can see no key.
     """
     index, row = block.heads.index(head), query - block.start
     own_weights = _padded(block.weights[index, row], keys, 0.0)
@@ -179,8 +179,8 @@ def explain_row(block: Block, head: int, query: int, keys: int, dtype: str = "fl
 def _parts(
     steps: Steps, head: int, row: int, keys: int, own: Float[np.ndarray, "key"], dtype: str
 ) -> tuple[dict[Part, Float[np.ndarray, "key"]], Float[np.ndarray, "key"] | None]:
-    """What adds up to the scores, and the products before scaling."""
-    assert steps.queries is not None  # noqa: S101 - for the type checker: the caller has looked
+    """Compute the summands of the scores, and the products before scaling."""
+    assert steps.queries is not None  # noqa: S101 - for the type checker: the caller has checked it
     assert steps.keys is not None  # noqa: S101
     query, key = steps.queries[head, row].astype(np.float64), steps.keys[head].astype(np.float64)
     parts: dict[Part, Float[np.ndarray, "key"]] = {}
@@ -216,7 +216,7 @@ def _finish(
     sink_score: float | None = None,
     missing: list[str] | None = None,
 ) -> Explanation:
-    """Steps two and three."""
+    """Compute steps two and three from the scores."""
     maximum = float(max(scores.max(), -np.inf if sink_score is None else sink_score))
     exponentials = np.exp(scores - maximum)
     extra = 0.0 if sink_score is None else float(np.exp(sink_score - maximum))
@@ -253,7 +253,7 @@ def _compared(
     head: int,
     row: int,
 ) -> Explanation:
-    """The same, held against what the layer itself computed."""
+    """Add the differences from what the layer itself computed."""
     seen = ~np.isneginf(own_scores)
     differences: dict[Literal["scores", "weights", "context"], float] = {}
     if result.parts:
@@ -265,7 +265,7 @@ def _compared(
 
 
 def _padded(row: Float[np.ndarray, "some_keys"], keys: int, fill: float) -> Float[np.ndarray, "key"]:
-    """The row in double precision, with keys that it left out."""
+    """Return the row in double precision, with the keys that it left out."""
     whole = np.full(keys, fill)
     whole[: len(row)] = row
     return whole

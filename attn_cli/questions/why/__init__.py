@@ -1,1 +1,1 @@
-"""Why attention matters, measured on the built-in models."""
+"""Experiments on why attention matters, on the built-in models (`attn why`)."""

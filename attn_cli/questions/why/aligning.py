@@ -1,4 +1,4 @@
-"""Interpretability: how often the word that is looked at most is the one that was translated."""
+"""Interpretability: how often the source word with the most weight is the one that was translated."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["NAME", "GoldPair", "error_rate", "grammar_pairs", "run"]
 
 NAME = "interpretability"
 SENTENCES = 60
-"""Of each of the grammar's two kinds."""
+"""Number of sentences of each of the grammar's two kinds."""
 DIAGONAL = "the diagonal"
 GoldPair = tuple[str, str, Gold]
-"""A text and its translation, words between spaces, and the links between them."""
+"""A text and its translation, with spaces between words, and the links between the words."""
 
 
 def run(models: Mapping[str, Toy]) -> Experiment:
-    """Force the translation, take each word's strongest source word, and count the errors (AER, Och and Ney 2003)."""
+    """Force the translation, link each word to its strongest source word, and compute the AER (Och and Ney 2003)."""
     pairs = grammar_pairs([*grammar.held_out(SENTENCES), *grammar.simple_held_out(SENTENCES)])
     series = []
     for name, model in models.items():
@@ -38,7 +38,7 @@ def run(models: Mapping[str, Toy]) -> Experiment:
 
 
 def grammar_pairs(examples: Sequence[grammar.Example]) -> list[GoldPair]:
-    """Sentences of the grammar with their own links, spaced as aligners write them."""
+    """Return sentences of the grammar with their own links, spaced as aligners write them."""
     rows = []
     for one in examples:
         numbers = [{span: number for number, span in enumerate(spans(text))} for text in (one.english, one.french)]
@@ -52,7 +52,7 @@ def grammar_pairs(examples: Sequence[grammar.Example]) -> list[GoldPair]:
 
 
 def error_rate(model: Toy, pairs: Sequence[GoldPair], selection: Selection) -> float:
-    """Of the links of the heads selected, the target forced."""
+    """Compute the alignment error rate of the selected heads' links, with the target forced."""
     total = Score(0, 0, 0, 0)
     for english, french, gold in pairs:
         found = align(model.prepare(english, target=french), selection)
@@ -61,7 +61,7 @@ def error_rate(model: Toy, pairs: Sequence[GoldPair], selection: Selection) -> f
 
 
 def diagonal_error(pairs: Sequence[GoldPair]) -> float:
-    """Of linking each target word to the source word at the same share of the way."""
+    """Compute the error rate of linking each target word to the source word at the same relative position."""
     total = Score(0, 0, 0, 0)
     for english, french, gold in pairs:
         source, target = len(english.split()), len(french.split())

@@ -1,4 +1,4 @@
-"""`attn why`: why attention matters, measured."""
+"""`attn why`: experiments on why attention matters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One experiment on why attention matters: figures, curves and bars, and whether they bear the claim out."""
+"""Drawing of one experiment: figures, curves and bars, and whether they bear the claim out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDEST_NAME = 20
 
 
 class WhyView:
-    """An experiment as a command shows it; see `Shown`."""
+    """View of an experiment; see `Shown`."""
 
     columns = ("experiment", "measure", "unit", "along", "at", "model", "value", "count", "borne_out")
     notes: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class WhyView:
         return self.experiment.name
 
     def draw(self, screen: Screen) -> Group:
-        """Claim, what was done, each measure, and the verdict."""
+        """Draw the claim, the method, each measure, and the verdict."""
         one = self.experiment
         verdict = "Borne out." if one.borne_out else "Not borne out."
         return stacked(
@@ -53,13 +53,13 @@ class WhyView:
         )
 
     def data(self, suffix: str = ".json") -> bytes:
-        """A line of JSON."""
+        """Return the experiment as a line of JSON."""
         del suffix
         document = {**begin(), "finding": "why", **asdict(self.experiment)}
         return json_bytes(document)
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
-        """A row for each point."""
+        """Write a row for each point."""
         table.add(self._rows(), sentence)
 
     def _rows(self) -> Iterable[Sequence[Cell]]:
@@ -81,7 +81,7 @@ class WhyView:
 
 
 def _measure(measure: Measure, screen: Screen) -> list[RenderableType]:
-    """Figures along the axis with a small curve, and bars of where they end."""
+    """Draw the figures along the axis with a small curve, and bars of the last ones."""
     ends = [series.points[-1] if series.points else None for series in measure.series]
     axis = next((series.points for series in measure.series if series.points), ())
     parts = []
@@ -100,7 +100,7 @@ def _along(measure: Measure, axis: Sequence[Point], screen: Screen) -> Renderabl
     last = len(axis) - 1
     for place, point in enumerate(axis):
         values = [series.points[place].value if series.points else None for series in measure.series]
-        # The first and the last say most, so those between go first where there is no room.
+        # The first and the last say most, so those between are dropped first if there is no room.
         rank = 0 if place in {0, last} else 1 + place
         columns.append(figures(f"{point.at:.0f}", values, rank=rank, form=_form(measure), faint=0.0))
     if screen.unicode:
@@ -110,7 +110,7 @@ def _along(measure: Measure, axis: Sequence[Point], screen: Screen) -> Renderabl
 
 
 def _form(measure: Measure) -> str:
-    """Whole numbers, unless small ones would all look alike."""
+    """Choose a format: whole numbers, unless small values need a decimal."""
     values = [point.value for series in measure.series for point in series.points]
     return ".0f" if all(value == round(value) or value >= 10 for value in values) else ".1f"
 

@@ -1,4 +1,4 @@
-"""Why attention matters: experiments on the built-in models, each one file with a `run`. A new one is one new file."""
+"""Registry of the experiments on the built-in models, each of which is one module with a `NAME` and a `run`."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ __all__ = ["EXPERIMENTS"]
 EXPERIMENTS: Mapping[str, Callable[[Mapping[str, Toy]], Experiment]] = {
     part.NAME: part.run for part in (translating, linking, aligning, reading)
 }
-"""name -> what runs it on models, given by name."""
+"""Name of an experiment -> function that runs it on models by name."""

@@ -1,4 +1,4 @@
-"""Context linking: whether a pronoun is right, as the noun that it stands for moves further away."""
+"""Context linking: share of pronouns that are right, by the distance of the noun that they stand for."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["NAME", "run"]
 
 NAME = "context-linking"
 DISTANCES = ((1, 5), (6, 8), (9, 12), (13, 20))
-"""Groups of sentences, by the words between the noun and its pronoun."""
+"""Fewest and most words between the noun and its pronoun, for each group of sentences."""
 EACH = 60
-"""Sentences of each group."""
+"""Number of sentences in each group."""
 TRIED = 4000
-"""Pairs of sentences to look through for them."""
+"""Most pairs of sentences to search for the groups."""
 
 
 def run(models: Mapping[str, Toy]) -> Experiment:
-    """Translate sentences in which *it* could stand for two nouns, and look at the pronoun that the French has."""
+    """Translate sentences in which *it* could stand for two nouns, and check the pronoun in the French."""
     groups = _by_distance()
     series = []
     for name, model in models.items():
@@ -38,7 +38,7 @@ def run(models: Mapping[str, Toy]) -> Experiment:
 
 
 def _by_distance() -> list[list[grammar.Example]]:
-    """Sentences that training has never shown, and their twins: whoever always guesses *il* is right half the time."""
+    """Group sentences and their twins, all held out of training; always guessing *il* is right half of the time."""
     groups: list[dict[str, grammar.Example]] = [{} for _ in DISTANCES]
     for pair in islice(grammar.pairs(seed=11, held_out=True), TRIED):
         for one in pair:
@@ -56,7 +56,7 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
     attending = [name for name, model in models.items() if "encoder" in model.info.stacks]
 
     def ahead(name: str, other: str) -> bool:
-        """By more than twice the standard error of the difference, and so not by chance."""
+        """Test if a model leads by more than twice the standard error of the difference, and so not by chance."""
         (mine, its) = (last[one].value / 100 for one in (name, other))
         error = hypot(standard_error(mine, last[name].count), standard_error(its, last[other].count))
         return mine - its > 2 * error

@@ -1,4 +1,4 @@
-"""What an experiment on attention measured, and whether it bears out what textbooks say."""
+"""Measurements of an experiment on attention, and whether they bear out what textbooks say."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Point:
     """One measurement."""
 
     at: float
-    """Where along the measure's axis; 0 where it has none."""
+    """Position along the measure's axis; 0 if it has none."""
     value: float
     count: int
-    """How many texts it was measured on."""
+    """Number of texts or turns that were measured."""
 
 
 @dataclass(frozen=True)
@@ -27,29 +27,29 @@ class Series:
 
     model: str
     points: tuple[Point, ...]
-    """In the order of the axis; none where there is nothing to measure."""
+    """Points in the order of the axis; empty if there is nothing to measure."""
     absent: str = ""
-    """Why there are none."""
+    """Reason why there are no points."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One quantity, of several models."""
+    """One quantity, measured on several models."""
 
     name: str
     unit: str
     along: str
-    """What its points lie along; empty where each model has one."""
+    """Name of the axis of the points; empty if each model has one point."""
     better: Literal["high", "low"]
     top: float | None
-    """The best or the worst there can be, where there is one: a full bar."""
+    """Best or worst possible value, drawn as a full bar; None if there is none."""
     series: tuple[Series, ...]
 
     def of(self, model: str) -> Series:
-        """One model's.
+        """Return the series of one model.
 
         Raises:
-            StopIteration: it was not measured.
+            StopIteration: the model was not measured.
         """
         return next(one for one in self.series if one.model == model)
 
@@ -60,21 +60,21 @@ class Experiment:
 
     name: str
     claim: str
-    """What textbooks say, in one sentence."""
+    """Claim of the textbooks, in one sentence."""
     how: str
-    """What was done, in a sentence or two."""
+    """Method, in one or two sentences."""
     measures: tuple[Measure, ...]
     borne_out: bool
-    """Whether the measurement bears the claim out."""
+    """True if the measurement bears the claim out."""
     found: str
-    """What was measured of it, in numbers."""
+    """Result of the measurement, in numbers."""
 
 
 def kept(points: Sequence[Point]) -> float:
-    """The last value as a share of the first."""
+    """Return the last value as a share of the first; 0 if the first is 0."""
     return points[-1].value / points[0].value if points[0].value else 0.0
 
 
 def standard_error(share: float, count: int) -> float:
-    """Of a share that was counted in so many cases: sqrt(p (1 - p) / n)."""
+    """Compute the standard error of a share of `count` cases: sqrt(p (1 - p) / n)."""
     return sqrt(share * (1 - share) / count)

@@ -1,4 +1,4 @@
-"""Parallelization: how many steps must wait for one another to read a text, and how long reading takes."""
+"""Parallelization: number of steps that must wait for one another to read a text, and time to read it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["NAME", "run", "waiting_steps"]
 
 NAME = "parallelization"
 LENGTHS = (8, 16, 32, 64, 128, 256)
-"""In tokens."""
+"""Lengths of the texts in tokens."""
 TURNS = 9
 
 
 def run(models: Mapping[str, Toy]) -> Experiment:
-    """Encode texts of any tokens that double in length, count the steps and take the time."""
+    """Encode texts of random tokens that double in length, count the steps and take the time."""
     random = np.random.default_rng(3)
     steps, times = [], []
     for name, model in models.items():
@@ -42,7 +42,7 @@ def _series(name: str, values: Sequence[float], count: int) -> Series:
 
 
 def waiting_steps(model: Toy, ids: np.ndarray) -> int:
-    """How many steps of reading cannot begin before another has ended, counted while the model reads.
+    """Count the steps of reading that cannot begin before another has ended, while the model reads.
 
     A recurrent model reads in two directions at once; a Transformer's layers wait for one another, its words do not.
     """
@@ -69,7 +69,7 @@ def waiting_steps(model: Toy, ids: np.ndarray) -> int:
 
 
 def _seconds(model: Toy, ids: np.ndarray) -> float:
-    """To encode, the median of several turns."""
+    """Measure the time to encode a text, as the median of several turns."""
     present = np.ones(ids.shape, np.bool_)
     taken = []
     for _ in range(TURNS + 1):

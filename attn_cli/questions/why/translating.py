@@ -1,4 +1,4 @@
-"""Long sequences: how translations hold up as texts get longer."""
+"""Long sequences: quality of translations by the length of the texts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["NAME", "run", "texts"]
 
 NAME = "long-sequences"
 LONGEST = (5, 11, 21, 34, 45, 53)
-"""Words of the longest text in each group."""
+"""Number of words of the longest text in each group."""
 MOST_LOST = 0.25
-"""Of its quality, that a model may lose from the shortest texts to the longest, and still be said to keep it."""
+"""Largest share of its quality that a model may lose from the shortest to the longest texts and still keep it up."""
 
 
 def texts() -> list[tuple[str, str]]:
-    """English texts of 5 to 50 words and their French translations, written for this and not in any training data."""
+    """Read English texts of 5 to 50 words and their French translations, written for this and in no training data."""
     table = files("attn_cli.questions.why").joinpath("texts.tsv").read_text(encoding="utf-8")
     pairs = (line.split("\t") for line in table.splitlines())
     return [(english, french) for english, french in pairs]
 
 
 def run(models: Mapping[str, Toy]) -> Experiment:
-    """Translate texts of every length, and score them with chrF (Popović 2015)."""
+    """Translate texts of every length and score the translations with chrF (Popović 2015)."""
     groups = _by_length(texts())
     series = []
     for name, model in models.items():
