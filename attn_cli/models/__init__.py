@@ -178,7 +178,7 @@ class Model(Protocol):
 
         Raises:
             InputError: a text is empty, gives no tokens or is too long.
-            UsageError: the model does not know a language, or must be told one.
+            UsageError: the model does not know a language, or needs one that is not named.
             ModelError: the model cannot translate.
             MemoryLimitError: memory ran out.
         """
@@ -207,7 +207,7 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
     from attn_cli.system.silence import mute_logs
 
     mute_logs()
-    checkpoint = find(name, options)  # most faults are found here, before anything heavy is imported
+    checkpoint = find(name, options)  # finds most faults before anything heavy is imported
     model: Model = _pretrained().load(checkpoint, options)
     return model
 

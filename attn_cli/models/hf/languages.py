@@ -121,7 +121,7 @@ def tell(
         forced: true if the decoder's output is given as a text, so that its language must be known.
 
     Raises:
-        UsageError: the model does not know a language, or must be told one.
+        UsageError: the model does not know a language, or needs one that is not named.
     """
     if hasattr(tokenizer, "set_src_lang_special_tokens"):
         needed = texts is not None

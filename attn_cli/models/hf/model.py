@@ -228,7 +228,7 @@ class Pretrained:
         return {key: torch.tensor([ids], device=device) for key, ids in inputs.items() if key in self._accepted}
 
     def _padding(self, source: Pieces) -> Mapping[str, Any]:
-        """Return the padding value of each input, found once for each set of inputs."""
+        """Return the padding value of each input, looked up once for each set of inputs."""
         names = frozenset(source.inputs)
         if names not in self._paddings:
             own = getattr(self.model.config, "pad_token_id", None) or 0
@@ -288,7 +288,7 @@ class Pretrained:
 
         Raises:
             InputError: a text is empty, gives no tokens or is too long.
-            UsageError: the model does not know a language, or must be told one.
+            UsageError: the model does not know a language, or needs one that is not named.
             ModelError: the model cannot translate.
             MemoryLimitError: memory ran out.
         """

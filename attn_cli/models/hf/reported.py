@@ -1,7 +1,8 @@
-"""The maps that transformers gives with `output_attentions=True`, held against those that were captured.
+"""A check of captured maps against those that transformers returns with `output_attentions=True`.
 
-A model's output shows that its attention was not changed, and not which layer a map came from. What is shown as layer 3
-must be what transformers gives as the third. It holds all maps at once, so no more than a text's start is compared.
+A model's output shows that its attention was not changed, but not which layer a map came from: the map of layer 3 must
+be the one that transformers returns for layer 3. transformers holds all maps at once, so only a text's start is
+compared.
 """
 
 from __future__ import annotations
@@ -26,31 +27,32 @@ from attn_cli.models.hf.plain import Outputs, cut, held_against, plainly, remedy
 __all__ = ["check_maps"]
 
 START = 64
-"""How many tokens of a text are compared: more than most windows and blocks have."""
+"""Most tokens of a text to compare: more than most windows and blocks have."""
 FLOAT32 = 1e-4
 ROUNDING = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
-"""How much of a weight may be rounding, in float32 and in half precision. In float32 it is some 1e-6."""
+"""Largest differences between weights that may be rounding, in float32 and in half precision. In float32, rounding is
+some 1e-6."""
 
 LACKING = 0.1
-"""By how much the sum of a row of weights may differ from 1 through rounding, without a learned sink."""
+"""Most that the sum of a row of weights may differ from 1 through rounding, without a learned sink."""
 
 
 def check_maps(
     model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, name: str
 ) -> tuple[str, ...]:
-    """Make sure that each captured map is the one that transformers itself gives for its layer, where it gives any.
+    """Make sure that each captured map is the one that transformers itself returns for its layer, if it returns one.
 
     Args:
-        model: whose attention is captured.
-        inputs: what it is given.
-        request: what was asked for; without `verify`, all layers are compared.
-        name: of the model, for messages.
+        model: the model whose attention is captured.
+        inputs: inputs of the captured run.
+        request: the request of the captured run; with `verify` its heads are compared, otherwise all.
+        name: the model's name, for messages.
 
     Returns:
         Notes.
 
     Raises:
-        ExactnessError: one is not.
+        ExactnessError: a map differs by more than rounding.
     """
     try:
         with faults_told(f"{name} could not be run"):
@@ -76,8 +78,8 @@ def _check(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: 
         place = block.kind, block.layer
         rows = reported.maps[place][list(block.heads), block.start : block.start + block.weights.shape[1]].cpu().float()
         if block.sink is None and (rows.sum(-1) - 1).abs().max() > LACKING:
-            return  # DeBERTa's talking heads: what it makes of its weights
-        keys = block.weights.shape[2]  # none after these is visible
+            return  # DeBERTa's talking heads: mixtures of its weights
+        keys = block.weights.shape[2]  # later keys are not visible
         found = torch.cat((torch.from_numpy(block.weights), torch.zeros_like(rows[..., keys:])), dim=-1)
         largest[place] = max(largest.get(place, 0.0), float((found - rows).abs().max()))
 
@@ -102,9 +104,9 @@ def _every_head(stack: Stack) -> dict[int, tuple[int, ...]]:
 def _given(
     model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
 ) -> tuple[Mapping[Kind, Sequence[torch.Tensor]], Outputs]:
-    """The maps that transformers gives of each kind, in its order, and the output; nothing where it gives none."""
+    """Run transformers for its maps of each kind, in its order, and the output; both empty where that fails."""
     result: Any = None
-    # Some cannot give their maps, and some fail when they are asked to.
+    # Some families cannot return their maps, and some fail when asked to.
     with suppress(ModelError), faults_told(""), plainly(model, "eager"), watch_output(model) as seen:
         result = model(**taken(model, inputs), output_attentions=True)
     if result is None or not seen:
@@ -118,7 +120,7 @@ def _given(
 
 
 class _Reported:
-    """What transformers gives, by the layers that it belongs to."""
+    """The maps that transformers returns, assigned to their layers."""
 
     def __init__(
         self,
@@ -131,18 +133,18 @@ class _Reported:
         sizes = lengths(inputs)
         for kind, maps in given.items():
             stack = known[kind]
-            # Layers that attend between groups of tokens are among them, and layers without attention are not.
+            # The maps include layers that attend between groups of tokens, but not layers without attention.
             layers = range(stack.layers) if len(maps) == stack.layers else sorted(stack.heads)
             if len(maps) > len(layers):
                 there = f"{counted(len(maps), f'{kind} map')} where {len(layers)} are captured"
                 self.notes += (f"transformers gives {there}, so they could not be compared",)
             if len(maps) != len(layers):
-                continue  # of some parts alone (BLT)
+                continue  # maps of some parts alone (BLT)
             for layer, one in zip(layers, maps, strict=True):
                 if layer in stack.heads and one.shape == (1, stack.heads[layer], *sizes[kind]) and _are_weights(one):
                     self.maps[kind, layer] = one[0]
 
 
 def _are_weights(values: Float[torch.Tensor, "1 head query key"]) -> bool:
-    """Whether these can be weights: some families return their scores."""
+    """Return whether the values can be weights: some families return their scores."""
     return bool((values >= 0).all() and (values.sum(-1) < 1 + LACKING).all())

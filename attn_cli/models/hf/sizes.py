@@ -1,6 +1,6 @@
-"""Holding what `config.json` says against the weights' own shapes, before anything is built from it.
+"""A check of the sizes in `config.json` against the weights' own shapes, before anything is built from it.
 
-A model of a billion layers takes one line to ask for and hours to build, and so does a table of a billion labels, which
+One line can ask for a model of a billion layers, which takes hours to build, or for a table of a billion labels, which
 transformers makes as soon as it reads the file.
 """
 
@@ -18,37 +18,37 @@ from attn_cli.errors import ModelError, counted, shortened
 __all__ = ["Saved", "check_counts", "count_pickled"]
 
 LAYERS = re.compile(r"(layers?|blocks?|depths?|stages?)$|(^|_)n(um)?_.*layer")
-"""What the families call the number of parts that each have weights of their own."""
+"""Config keys for numbers of parts that each have weights of their own."""
 COUNTS = re.compile(
     r"(labels|classes|experts|heads|groups|levels|hash|hashes|functions|codebooks|quantizers|queries|latents|embeddings"
     r"|bins|buckets|registers|repeats|loops|cycles|size|sizes|dim|dims|d_model|d_ff|d_kv|rank|width|channels|inner|embd"
     r"|expand|ratio)$|(^|_)n(um)?_.*(expert|head)"
 )
-"""What they call numbers that a weight is as long as, or that there are fewer of."""
+"""Config keys for numbers that cannot exceed the longest side of a weight."""
 FREE = re.compile(r"max_|window|chunk|_id$|_index$|_per_")
-"""How far a text may reach, or which one is meant: nothing is made for each of these."""
+"""Config keys for the reach of a text or the index of an item: nothing is allocated for each unit of these."""
 LEGACY = 4096
-"""The most arrays that a pickle is taken to hold which does not say."""
+"""Number of arrays to assume in a pickle that does not list them."""
 FEW, MANY = 512, 2**19
-"""So many layers, and so many of anything else, are made in no time, whatever the weights say. (The
-configuration of PaliGemma has a vocabulary of 257,152 words beside its text part's own, and no weights for it.)"""
+"""Numbers of layers, and of anything else, that are built in no time and always allowed. (PaliGemma's config has a
+vocabulary of 257,152 words beside its text part's own, and no weights for it.)"""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What there is of weights, as the headers of their files tell."""
+    """Counts of the saved weights, from the headers of their files."""
 
     tensors: int
-    """How many arrays."""
+    """Number of arrays."""
     largest: int
-    """The longest side of any of them; no more than that, where only unpickling could tell."""
+    """Longest side of any array; for pickles, the bytes of their files as an upper bound."""
 
 
 def count_pickled(paths: Sequence[Path]) -> Saved:
-    """Count the weights in pickles without unpickling them: each is a file of its own in the archive.
+    """Count the arrays in pickles without unpickling them: each is a file of its own in the archive.
 
     Args:
-        paths: the pickles.
+        paths: paths of the pickles.
     """
     tensors = 0
     for path in paths:
@@ -60,21 +60,22 @@ def count_pickled(paths: Sequence[Path]) -> Saved:
             ValueError,
             NotImplementedError,
             zipfile.BadZipFile,
-        ):  # PyTorch before 1.6 made none; or damaged
+        ):  # not an archive (PyTorch before 1.6), or a damaged one
             tensors += LEGACY
     return Saved(tensors, sum(path.stat().st_size for path in paths))
 
 
 def check_counts(name: str, config: Mapping[str, Any], saved: Saved) -> None:
-    """Make sure that a configuration asks for no more parts than its weights can be of.
+    """Make sure that the numbers in a config are no larger than its weights allow.
 
     Args:
         name: the model, as the user named it.
-        config: what `config.json` says.
-        saved: what there is of weights.
+        config: contents of `config.json`.
+        saved: counts of the saved weights.
 
     Raises:
-        ModelError: it asks for more layers than there are weights, or for more of something than any weight is long.
+        ModelError: the config asks for more layers than there are arrays, or for more of something than the longest
+            side of any weight.
     """
     for key, value in _numbers(config):
         layers = LAYERS.search(key) is not None
@@ -90,10 +91,10 @@ def check_counts(name: str, config: Mapping[str, Any], saved: Saved) -> None:
 
 
 def _numbers(part: object, key: str = "") -> Iterator[tuple[str, float]]:
-    """Each number in a configuration, with the nearest name that stands above it."""
+    """Yield each number in a config with the nearest name above it."""
     if isinstance(part, Mapping):
         for name, value in part.items():
-            # Labels and the like are listed by number.
+            # Keys that are numbers list labels and the like.
             yield from _numbers(value, key if str(name).isdigit() else str(name))
     elif isinstance(part, list):
         for value in part:

@@ -1,7 +1,7 @@
-"""Where the pieces of a tokenizer stand that does not say so itself: it is read from how they are spelled.
+"""Offsets of the pieces of a tokenizer that returns none, recovered from the pieces' spelling.
 
-Places are given only where the pieces spell the whole text, letter by letter or byte by byte, and nothing else: so a
-wrong guess about a tokenizer cannot put a piece in a wrong place.
+Offsets are returned only where the pieces spell the whole text, letter by letter or byte by byte, and nothing else, so
+a wrong guess about a tokenizer cannot put a piece in a wrong place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import regex
 __all__ = ["letter_shown", "spelled_offsets"]
 
 MARKS = (("##", ""), ("", "@@"), ("", "</w>"), ("▁", ""), ("Ġ", ""))
-"""What tokenizers write before or behind the letters of a piece, to say that a word begins, goes on or ends there."""
+"""Marks that tokenizers write before or behind the letters of a piece where a word begins, continues or ends."""
 
 UNKNOWN = regex.compile(r"(?V1)\p{Ideographic}|[\w--\p{Ideographic}]+|\S")
 
@@ -24,23 +24,23 @@ Offsets = list[tuple[int, int]]
 def spelled_offsets(
     text: str, pieces: Sequence[str], special: Collection[str] = (), unknown: str | None = None
 ) -> Offsets | None:
-    """First character of each piece and one past its last; None where the pieces do not spell the text.
+    """Return the first character of each piece and one past its last; None where the pieces do not spell the text.
 
     Args:
-        text: what was tokenized.
-        pieces: of the text alone, as the tokenizer spells them.
-        special: pieces that the text spells out, and which nothing is taken off or added to.
-        unknown: the piece that stands for what the tokenizer has no piece for.
+        text: the text that was tokenized.
+        pieces: pieces of the text alone, as the tokenizer spells them.
+        special: pieces that the text contains exactly as spelled, without marks.
+        unknown: the piece for anything that the tokenizer has no piece for.
     """
     return _bytes(text, pieces, special) or _letters(text, pieces, special, unknown)
 
 
 def letter_shown(piece: str, *, of_bytes: bool) -> str:
-    """A piece that is one character, as it is shown: `␣` for a space, a number for what cannot be seen or is no letter.
+    """Make a one-character piece readable: `␣` for a space, a code for a character that cannot be printed, or a byte.
 
     Args:
-        piece: as the tokenizer spells it; longer ones stay as they are.
-        of_bytes: the tokenizer's characters stand for the bytes of UTF-8.
+        piece: a piece as the tokenizer spells it; longer pieces are returned unchanged.
+        of_bytes: true if the tokenizer's characters stand for the bytes of UTF-8.
     """
     if piece == " ":
         return "␣"
@@ -50,10 +50,10 @@ def letter_shown(piece: str, *, of_bytes: bool) -> str:
 
 
 def _bytes(text: str, pieces: Sequence[str], special: Collection[str]) -> Offsets | None:
-    """Where each piece is one byte of the text's UTF-8."""
+    """Find the offsets where each piece, special ones aside, is one byte of the text's UTF-8."""
     starts = [place for place, letter in enumerate(text) for _ in letter.encode()]
     encoded = text.encode()
-    if not starts or len(starts) == len(text):  # bytes are letters there
+    if not starts or len(starts) == len(text):  # without text, or in ASCII, where bytes are letters
         return None
     offsets: Offsets = []
     place = 0
@@ -73,7 +73,7 @@ def _byte(piece: str) -> bytes:
 
 
 def _letters(text: str, pieces: Sequence[str], special: Collection[str], unknown: str | None) -> Offsets | None:
-    """Where the pieces' letters are the text's own, or else the same but for case, accents and compatibility."""
+    """Find the offsets where the pieces' letters are the text's, exactly or up to case, accents and compatibility."""
     return next(
         (
             offsets
@@ -85,16 +85,16 @@ def _letters(text: str, pieces: Sequence[str], special: Collection[str], unknown
 
 
 def _plain(letters: str) -> str:
-    """Letters without case and accents; the same on both sides, so whatever a tokenizer does of these is covered."""
+    """Strip case and accents from letters of both text and pieces, as the tokenizer may or may not have done."""
     return "".join(letter for letter in normalize("NFKD", letters).casefold() if not combining(letter))
 
 
 class _Walk:
-    """A text, read from left to right.
+    """A walk through a text from left to right.
 
     Args:
-        text: what to read.
-        read: how its letters and those of the pieces are compared.
+        text: the text to walk through.
+        read: a function that normalizes letters of the text and the pieces before they are compared.
     """
 
     def __init__(self, text: str, read: Callable[[str], str]) -> None:
@@ -104,7 +104,7 @@ class _Walk:
         self._places = [place for place, unit in enumerate(units) for _ in unit]
 
     def through(self, pieces: Sequence[str], special: Collection[str], unknown: str | None) -> Offsets | None:
-        """Places of all pieces; None where they do not fit."""
+        """Find the offsets of all pieces; None where they do not spell the text."""
         offsets: Offsets = []
         place = 0
         for index, piece in enumerate(pieces):
@@ -120,7 +120,7 @@ class _Walk:
         return offsets if not self._letters[place:].strip() else None
 
     def _forms(self, piece: str, special: Collection[str]) -> list[str]:
-        """What a piece may stand for; what it spells in full comes first."""
+        """Return the spellings that a piece may stand for, its full spelling first."""
         forms = [piece]
         if piece not in special:
             for before, behind in MARKS:
@@ -129,7 +129,7 @@ class _Walk:
         return [self._read(form) for form in forms]
 
     def _find(self, forms: list[str], place: int) -> tuple[int, int] | None:
-        """Where the first form that fits begins, and one past its end: here, or after spaces."""
+        """Find the start of the first form that fits and one past its end, at this place or after spaces."""
         for begin in dict.fromkeys((place, self._past_spaces(place))):
             for form in forms:
                 if form and self._letters.startswith(form, begin):
@@ -137,7 +137,7 @@ class _Walk:
         return (place, place) if "" in forms else None
 
     def _unknown(self, place: int, following: list[str] | None) -> tuple[int, int] | None:
-        """The letters up to where the next piece begins, within one stretch between spaces; else one word of BERT's."""
+        """Find the letters up to the next piece, within one stretch between spaces; else one word as BERT splits it."""
         start = stop = self._past_spaces(place)
         while following is not None and stop < len(self._letters) and not self._letters[stop].isspace():
             stop += 1

@@ -1,4 +1,4 @@
-"""Which families the test suite holds against transformers' own eager attention; any other is checked while it runs."""
+"""The families that the test suite compares with transformers' own eager attention; others are checked at run time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ qwen3 qwen3_moe qwen3_next recurrent_gemma rembert roberta roformer smollm3 sque
 switch_transformers t5 tapas umt5 vaultgemma xglm xlm xlm-roberta xlnet zamba zamba2
 """
 TESTED = frozenset(_NAMES.split())
-"""transformers' `model_type` of each; `tests/models/families.py` builds a small model of every one."""
+"""`model_type` of each tested family; `tests/models/families.py` builds a small model of every one."""
 
 
 def is_tested(model: PreTrainedModel) -> bool:
-    """Whether the tests cover a model's code: transformers' own, of a family that is listed here."""
+    """Return whether the tests cover a model's code: transformers' own, of a family in `TESTED`."""
     return model.config.model_type in TESTED and type(model).__module__.startswith("transformers.models.")

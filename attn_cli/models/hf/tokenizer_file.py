@@ -1,7 +1,7 @@
-"""What a `tokenizer.json` asks for, looked at before it is used: a compiled library without memory ends the process.
+"""A check of a `tokenizer.json` before it is used: a compiled library that runs out of memory ends the process.
 
-Replacing each letter by two, forty times over, takes a line in the file and more memory than there is; so does a
-template that repeats the text, or a table that says it is billions of entries long.
+A few lines in the file can ask for more memory than there is: a step that replaces each letter by two, forty times
+over, a template that repeats the text, or a table that claims billions of entries.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from attn_cli.models.contents import read_json
 __all__ = ["check_tokenizer_file"]
 
 MOST = 1000
-"""Times as long; what is in use stays far below ten."""
+"""Most times that a tokenizer may lengthen a text; those in use stay far below ten."""
 PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 SEQUENCES = ("normalizers", "pretokenizers", "processors", "decoders")
-"""What the library calls the list in a sequence of each of them."""
+"""Keys of the list of steps in a sequence of each of these parts."""
 MAY_MATCH_NOTHING = re.compile(r"[*?|^$]|\\[bBGAzZ]|\{[0,]")
-"""Signs of a regular expression that may match between two letters, and so add without taking away."""
+"""Syntax of a regular expression that may match between two letters, so that a replacement adds letters only."""
 LETTERS = "The cat sat on the mat."
 
 
 def check_tokenizer_file(name: str, path: Path, remedy: str) -> None:
-    """Make sure that a `tokenizer.json` holds an object, and takes no more memory than a text's length.
+    """Make sure that a `tokenizer.json` holds an object and needs memory in proportion to a text's length.
 
-    What else is wrong is let be.
+    Other faults are not looked for.
 
     Args:
         name: the model, as the user named it.
-        path: where the file is.
-        remedy: what to do about one that does not.
+        path: path of the file.
+        remedy: what to do about a file that fails.
 
     Raises:
-        ModelError: it is no JSON object, makes a text a thousand times as long, or holds a table that is not as long
-            as it says.
+        ModelError: the file is no JSON object, makes a text a thousand times as long, or holds a table that is shorter
+            than it claims.
     """
     try:
         content = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         content = None
-    if not isinstance(content, Mapping):  # what orjson refuses (NaN, for one), transformers may read all the same
+    if not isinstance(content, Mapping):  # transformers may read files that orjson refuses (for a NaN, say)
         content = read_json(name, path)
     for part in PARTS:
         steps = list(_steps(content.get(part)))
@@ -58,7 +58,7 @@ def check_tokenizer_file(name: str, path: Path, remedy: str) -> None:
 
 
 def _steps(part: Any) -> Iterator[Mapping[str, Any]]:
-    """The steps of a part of a tokenizer, in the order in which they are taken."""
+    """Yield the steps of a part of a tokenizer, in the order in which they run."""
     if isinstance(part, Mapping):
         yield part
         for key in SEQUENCES:
@@ -67,7 +67,7 @@ def _steps(part: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _grows(steps: list[Mapping[str, Any]]) -> bool:
-    """Whether these steps make a text far longer: each letter that is replaced, and letters that are not."""
+    """Return whether the steps make a text far longer, tried on a sample with every string that they replace."""
     replaced = [_pattern(step, "String") for step in steps if step.get("type") == "Replace"]
     sample = LETTERS + "".join(pattern for pattern in replaced if pattern)
     most, text, factor = MOST * len(sample), sample, 1
@@ -82,7 +82,7 @@ def _grows(steps: list[Mapping[str, Any]]) -> bool:
                 return True
             else:
                 text = text.replace(pattern, content)
-        elif step.get("type") == "ByteLevel":  # one letter can be several bytes, and each of these is a letter again
+        elif step.get("type") == "ByteLevel":  # one letter can be several bytes, and each byte becomes a letter
             factor *= 2
         elif step.get("type") == "TemplateProcessing":
             factor *= max(
@@ -92,7 +92,7 @@ def _grows(steps: list[Mapping[str, Any]]) -> bool:
 
 
 def _whole(table: Any) -> bool:
-    """Whether a table of SentencePiece is as long as it says: a number of bytes, so many bytes, and the rest."""
+    """Return whether a SentencePiece table is complete: a length in bytes, that many bytes, and the rest."""
     try:
         content = b64decode(table, validate=True)
     except (TypeError, ValueError):
@@ -107,7 +107,7 @@ def _pattern(step: Mapping[str, Any], kind: str) -> str | None:
 
 
 def _repeated(template: Any, segment: str) -> int:
-    """How often a template puts a segment."""
+    """Count how often a template repeats a segment; at least 1."""
     pieces = template if isinstance(template, list) else []
     sequences = [piece.get("Sequence") for piece in pieces if isinstance(piece, Mapping)]
     return max(1, len([one for one in sequences if isinstance(one, Mapping) and one.get("id") == segment]))

@@ -1,4 +1,4 @@
-"""Text to token ids, through the model's own tokenizer, with each piece's place in the text."""
+"""Tokenization with the model's own tokenizer, with each piece's place in the text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from attn_cli.system.encoding import check_text
 __all__ = ["encode", "given_by", "inputs_of", "inputs_of_pieces", "padding_of", "spell", "written"]
 
 OWN_KEYS = frozenset({"input_ids", "attention_mask", "labels", "special_tokens_mask", "offset_mapping", "length"})
-"""What a tokenizer gives that is kept elsewhere, or that no model is given to read a text."""
+"""Keys of a tokenizer's output that are kept elsewhere, or that no model needs to read a text."""
 
 WORD = re.compile(r"\S+")
 NO_PAGE = "This model also reads where on a page each word stands; here all of them stand in one place"
@@ -40,15 +40,15 @@ def encode(
     target: bool = False,
     limit: int | None = None,
 ) -> Pieces:
-    """Tokenize as the model expects it, special tokens included.
+    """Tokenize a text as the model expects it, special tokens included.
 
     Args:
-        tokenizer: the model's own.
-        text: what to tokenize.
-        prefix: what the model is told before the text (a task, a language); its pieces are special.
+        tokenizer: the model's own tokenizer.
+        text: the text to tokenize.
+        prefix: an instruction put before the text (a task, a language); its pieces are marked as special.
         pair: a second segment.
-        target: the text is for the decoder's side, which some tokenizers treat otherwise (Marian, mBART).
-        limit: cut to this many tokens, special tokens kept.
+        target: true if the text is for the decoder's side, which some tokenizers treat otherwise (Marian, mBART).
+        limit: most tokens to keep, special tokens included.
 
     Raises:
         InputError: the text is blank or no text at all, gives no tokens, or `pair` is given to a tokenizer that does
@@ -61,7 +61,7 @@ def encode(
     with tokenizer_faults_told("read this text"):
         made = _encode(tokenizer, prefix + text, pair, target, limit)
         gone = _doubled(made.pieces, made.added)
-        if gone and limit is not None:  # what is left out makes room
+        if gone and limit is not None:  # pieces that are left out make room for others
             made = _encode(tokenizer, prefix + text, pair, target, limit + len(gone))
             gone = _doubled(made.pieces, made.added)
     pieces = replace(made.pieces.without(gone), doubled=0 in gone) if gone else made.pieces
@@ -84,15 +84,15 @@ def encode(
 
 
 def written(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> Pieces:
-    """The pieces of what a decoder wrote, exactly as it wrote them.
+    """Make pieces of exactly the tokens that a decoder wrote.
 
     Args:
-        tokenizer: the model's own.
+        tokenizer: the model's own tokenizer.
         text: the ids as text, special tokens left out.
-        ids: the start token and all that was written.
+        ids: ids of the start token and of the tokens written after it.
 
     Raises:
-        ModelError: the tokenizer fails at them.
+        ModelError: the tokenizer fails at these ids.
     """
     with tokenizer_faults_told("spell what was written"):
         extra = special_ids(tokenizer)
@@ -108,15 +108,15 @@ def written(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -
 
 
 def spell(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: frozenset[int] | None = None) -> str:
-    """What was written, as text, without special tokens and language codes.
+    """Decode tokens into text, without special tokens and language codes.
 
     Args:
-        tokenizer: the model's own.
-        ids: what was written.
-        special: ids to leave out; found out where None.
+        tokenizer: the model's own tokenizer.
+        ids: ids of the tokens.
+        special: ids to leave out; by default those of `special_ids`.
 
     Raises:
-        ModelError: the tokenizer fails at them.
+        ModelError: the tokenizer fails at these ids.
     """
     with tokenizer_faults_told("spell what was written"):
         extra = special_ids(tokenizer) if special is None else special
@@ -124,17 +124,17 @@ def spell(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: froze
 
 
 def _separated(pieces: Pieces) -> bool:
-    """Whether there is a special token between the two segments."""
+    """Return whether there is a special token between the two segments."""
     place = pieces.segments.index(1) if 1 in pieces.segments else 0
     return place > 0 and (pieces.special[place - 1] or pieces.special[place])
 
 
 class _Encoded(NamedTuple):
-    """A text as its tokenizer gives it."""
+    """A text's pieces as its tokenizer returns them."""
 
     pieces: Pieces
     added: tuple[bool, ...]
-    """Whether the tokenizer put a piece there, so that it stands for nothing in the text."""
+    """True for each piece that the tokenizer added, and that stands for nothing in the text."""
 
 
 def _encode(
@@ -153,7 +153,7 @@ def _encode(
     if page is None:
         return _read_fast(tokenizer, batch, text, pair)
     words = [match.span() for match in WORD.finditer(text if pair is None else pair)]
-    # The question is cut at spaces as well, but for MarkupLM, which takes it for one word.
+    # The question is split at spaces as well, except by MarkupLM, which takes it as one word.
     question = [(0, len(text))] if page == "xpaths" else [match.span() for match in WORD.finditer(text)]
     made = _read_fast(tokenizer, batch, text, pair, [words] if pair is None else [question, words])
     return made._replace(pieces=replace(made.pieces, notes=(NO_PAGE,)))
@@ -163,12 +163,12 @@ _known_searches: WeakKeyDictionary[PreTrainedTokenizerBase, bool] = WeakKeyDicti
 
 
 def _searches(tokenizer: Any) -> bool:
-    """Whether a fast tokenizer searches a text for regular expressions of its own, which may take for ever."""
+    """Return whether a fast tokenizer searches a text for regular expressions of its own, which may never end."""
     if tokenizer not in _known_searches:
         backend = tokenizer.backend_tokenizer
         try:
             parts = f"{backend.normalizer!r} {backend.pre_tokenizer!r}"
-        except Exception:  # a bare one, of a part that is written in Python, whose inside cannot be told
+        except Exception:  # a bare tokenizer with a part in Python, which cannot be inspected
             _known_searches[tokenizer] = True
         else:
             _known_searches[tokenizer] = "Regex(" in parts
@@ -176,16 +176,16 @@ def _searches(tokenizer: Any) -> bool:
 
 
 def inputs_of(batch: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    """What a tokenizer has for the model besides the tokens' numbers and what is padding."""
+    """Return a tokenizer's inputs for the model besides token ids and attention mask."""
     return {key: tuple(values) for key, values in batch.items() if key not in OWN_KEYS}
 
 
 def inputs_of_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> dict[str, list[Any]]:
-    """What a tokenizer looks up for each piece besides its number: RoCBert's shapes and pronunciations.
+    """Look up the inputs that a tokenizer has for each piece besides its id: RoCBert's shapes and pronunciations.
 
     Args:
-        tokenizer: the model's own.
-        pieces: as its vocabulary spells them.
+        tokenizer: the model's own tokenizer.
+        pieces: pieces as its vocabulary spells them.
     """
     return {
         f"input_{what}s": getattr(tokenizer, f"convert_tokens_to_{what}s")(list(pieces))
@@ -195,11 +195,11 @@ def inputs_of_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) 
 
 
 def padding_of(tokenizer: PreTrainedTokenizerBase, pieces: Pieces) -> dict[str, Any]:
-    """What a tokenizer puts behind a text for each of its inputs; nothing for those that it cannot pad.
+    """Return the value that a tokenizer pads each of its inputs with; inputs that it cannot pad are left out.
 
     Args:
-        tokenizer: the model's own.
-        pieces: one of its texts.
+        tokenizer: the model's own tokenizer.
+        pieces: pieces of any text, from this tokenizer.
     """
     count = len(pieces.ids)
     given: dict[str, Any] = {"input_ids": list(pieces.ids), "attention_mask": [1] * count}
@@ -211,25 +211,25 @@ def padding_of(tokenizer: PreTrainedTokenizerBase, pieces: Pieces) -> dict[str, 
 
 
 def _page(tokenizer: PreTrainedTokenizerBase) -> Literal["boxes", "xpaths"] | None:
-    """How a tokenizer of documents is told where words stand; None for one that takes plain text."""
+    """Return the argument in which a document tokenizer takes the words' places; None for a plain-text tokenizer."""
     known = _parameters(type(tokenizer).__call__)
     return "boxes" if "boxes" in known else "xpaths" if "xpaths" in known else None
 
 
 @cache
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
-    """Names of what a function takes."""
+    """Return the names of a function's parameters."""
     return frozenset(inspect.signature(function).parameters)
 
 
 def given_by(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = None, **settings: Any) -> Any:
-    """What a tokenizer gives of a text, called as transformers' users call it.
+    """Call a tokenizer on a text as a transformers user would.
 
     Args:
-        tokenizer: the model's own.
-        text: what to tokenize.
-        pair: a second segment; for a tokenizer of documents the page that the text asks about.
-        settings: options of its own.
+        tokenizer: the model's own tokenizer.
+        text: the text to tokenize.
+        pair: a second segment; for a document tokenizer, the page that the text asks about.
+        settings: further options of the tokenizer's call.
     """
     call: Any = tokenizer
     page = _page(tokenizer)
@@ -237,13 +237,13 @@ def given_by(tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None = N
         return call(text, pair, **settings)
     content = text if pair is None else pair
     words = [match[0] for match in WORD.finditer(content)]
-    where = {"boxes": [0, 0, 0, 0], "xpaths": "/document/node"}[page]  # MarkupLM's own where it is not told
+    where = {"boxes": [0, 0, 0, 0], "xpaths": "/document/node"}[page]  # MarkupLM's own default
     question = () if pair is None else (text,)
     return call(*question, words, **{page: [where] * len(words)}, **settings)
 
 
 def _doubled(pieces: Pieces, added: Sequence[bool]) -> tuple[int, ...]:
-    """Which pieces the tokenizer added although the text itself has them there: a prompt that begins with `<s>`."""
+    """Find added special pieces that the text itself has in the same place, as in a prompt that begins with `<s>`."""
     ids = pieces.ids
     gone: list[int] = []
     for is_added, run in groupby(range(len(ids)), key=lambda place: added[place]):
@@ -277,14 +277,14 @@ def _read_fast(
     pair: str | None,
     words: Sequence[Sequence[tuple[int, int]]] | None = None,
 ) -> _Encoded:
-    """From the `tokenizers` library, which knows where each piece stands.
+    """Convert the output of a fast tokenizer (the `tokenizers` library), which has the offset of each piece.
 
     Args:
-        tokenizer: the model's own.
-        batch: what it gave.
-        text: what it was given.
+        tokenizer: the model's own tokenizer.
+        batch: the tokenizer's output.
+        text: the text that was tokenized.
         pair: a second segment.
-        words: where the words of each segment stand, if it was given words: it counts letters from the start of each.
+        words: spans of the words of each segment, if words were tokenized: its offsets count from the start of each.
     """
     encoding = batch.encodings[0]
     extra = special_ids(tokenizer)
@@ -311,7 +311,7 @@ def _read_fast(
 
 
 def _read_slow(tokenizer: PreTrainedTokenizerBase, batch: Any, text: str, pair: str | None, target: bool) -> _Encoded:
-    """From a tokenizer written in Python, which keeps no offsets: SentencePiece or the pieces' spelling tells them."""
+    """Convert the output of a tokenizer in Python, with offsets from SentencePiece or from the pieces' spelling."""
     ids = tuple(batch["input_ids"])
     extra = special_ids(tokenizer)
     inputs = inputs_of(batch)
@@ -323,7 +323,7 @@ def _read_slow(tokenizer: PreTrainedTokenizerBase, batch: Any, text: str, pair: 
     if own is not None:
         segments = _filled([None if place is None else place[0] for place in own])
     inner = [id_ for id_, is_special in zip(ids, special, strict=True) if not is_special]
-    # Marian takes the language before a text off by itself.
+    # Marian's tokenizer removes the language code before a text by itself.
     split: Any = getattr(tokenizer, "remove_language_code", None)
     plain = text if split is None else str(split(text)[1])
     found = _sentencepiece_offsets(tokenizer, plain, target, inner) if pair is None else None
@@ -351,7 +351,7 @@ def _read_slow(tokenizer: PreTrainedTokenizerBase, batch: Any, text: str, pair: 
 
 
 def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str, target: bool) -> list[int]:
-    """A text's tokens with nothing put around them."""
+    """Tokenize a text without special tokens."""
     call: Any = tokenizer
     ids: list[int] = call(**{"text_target" if target else "text": text}, add_special_tokens=False)["input_ids"]
     return ids
@@ -360,17 +360,17 @@ def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str, target: bool) -> l
 def _own(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], texts: Sequence[str], target: bool
 ) -> list[tuple[int, int] | None] | None:
-    """Which text each token is of, and which of that text's tokens it is; None for what the tokenizer put there.
+    """Find the text that each token belongs to and its index among that text's tokens; None for an added token.
 
     Returns:
-        None where the texts' tokens are not found among these.
+        A (text, index) or None for each token; None where the texts' tokens are not found among these.
     """
     every = [_plain_ids(tokenizer, text, target) for text in texts]
     found = _placed(ids, [range(len(one)) for one in every], every)
     if found is not None:
         return found
     room = len(ids) - tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
-    for first in range(min(len(every[0]), room), -1, -1):  # some were cut off
+    for first in range(min(len(every[0]), room), -1, -1):  # some tokens were cut off
         kept = [first] if len(texts) == 1 else [first, room - first]
         left = tokenizer.truncation_side == "left"
         parts = [
@@ -385,7 +385,7 @@ def _own(
 def _placed(
     ids: Sequence[int], parts: Sequence[range], every: Sequence[Sequence[int]]
 ) -> list[tuple[int, int] | None] | None:
-    """Find these parts of some texts' tokens among all tokens, one after another."""
+    """Find these parts of the texts' tokens among all tokens, one after another."""
     own: list[tuple[int, int] | None] = [None] * len(ids)
     place = 0
     for segment, (part, tokens) in enumerate(zip(parts, every, strict=True)):
@@ -403,7 +403,7 @@ def _placed(
 
 
 def _spelled(tokenizer: PreTrainedTokenizerBase, text: str, target: bool) -> list[tuple[int, int]] | None:
-    """Places of a text's own pieces by their spelling."""
+    """Find the offsets of a text's own pieces from their spelling."""
     ids = _plain_ids(tokenizer, text, target)
     pieces: Any = tokenizer.tokenize(text)
     if tokenizer.convert_tokens_to_ids(pieces) != ids:
@@ -415,9 +415,9 @@ def _spelled(tokenizer: PreTrainedTokenizerBase, text: str, target: bool) -> lis
 def _sentencepiece_offsets(
     tokenizer: PreTrainedTokenizerBase, text: str, target: bool, ids: Sequence[int]
 ) -> list[tuple[int, int]] | None:
-    """Places of the pieces, where SentencePiece alone made them; None where something else had a hand in it."""
+    """Return the pieces' offsets from SentencePiece; None where the tokens are not exactly those that it makes."""
     processor: Any = getattr(tokenizer, "spm_target" if target else "spm_source", getattr(tokenizer, "sp_model", None))
-    if not hasattr(processor, "EncodeAsOffsetMapping"):  # not SentencePiece, or an old one
+    if not hasattr(processor, "EncodeAsOffsetMapping"):  # not SentencePiece, or an old version
         return None
     made = processor.EncodeAsOffsetMapping(text)
     if list(ids) != tokenizer.convert_tokens_to_ids(made["pieces"][: len(ids)]):
@@ -426,7 +426,7 @@ def _sentencepiece_offsets(
 
 
 def _filled(segments: Sequence[int | None]) -> tuple[int, ...]:
-    """Special tokens belong to the segment before them."""
+    """Assign special tokens to the segment before them."""
     filled: list[int] = []
     for segment in segments:
         filled.append(segment if segment is not None else filled[-1] if filled else 0)

@@ -1,8 +1,8 @@
-"""A model of a family that the tests do not cover, tried on a short text when it is loaded.
+"""A trial run, when it is loaded, of a model of a family that the tests do not cover.
 
-Modules that attend are found by how they are written, and some of them have no part in reading a text: a projector for
-images, the decoder of a model that needs sound. Running the model tells which these are, which layers have no map from
-token to token, and whether the model can read a text alone at all.
+Attention modules are recognized by their code, and some of them play no part in reading a text: a projector for images,
+the decoder of a model that needs sound. The trial run shows which these are, which layers have no map from token to
+token, and whether the model can read a text alone at all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from attn_cli.models.hf.loading import faults_told
 __all__ = ["Trial", "body_of", "of_long_text", "try_out"]
 
 READING = re.compile(r"text|language|thinker|llm|vlm")
-"""Parts that are given tokens, and those of a text."""
+"""Names of parts that read the tokens of a text."""
 
 BESIDES = {
     "pixel_values": "images",
@@ -40,46 +40,46 @@ BESIDES = {
     "visual_feats": "the features of an image",
     "visual_pos": "the places of things in an image",
 }
-"""What some models are given with a text; an argument of their forward, and what it holds."""
+"""Inputs that some models need with a text: arguments of their forward, and descriptions of them."""
 
 OTHER_POSITIONS = "attention over positions other than the text's tokens"
-"""What a layer has that attends to summaries of tokens, or from them."""
+"""Description of a layer that attends to or from summaries of tokens."""
 
 Sample = Callable[[PreTrainedModel], Mapping[str, torch.Tensor] | None]
-"""Makes what a model is given of a short text; None where its tokenizer cannot."""
+"""Function that makes a model's inputs for a short text; it returns None where the tokenizer cannot."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What came of it."""
+    """The result of a trial run."""
 
     model: PreTrainedModel
-    """What reads the text: the model that was tried, or the part of it that can do so alone."""
+    """The model that reads the text: the one that was tried, or the part of it that can do so alone."""
     notes: tuple[str, ...] = ()
     writes_text: bool = True
-    """Whether its decoder, if it has one, is given tokens like those of a text."""
+    """False if the model has a decoder that writes something other than text tokens."""
 
 
 def body_of(model: PreTrainedModel) -> PreTrainedModel:
-    """A model without the head that only its output needs."""
+    """Return a model without the head that only its output needs."""
     body: Any = model.base_model
-    # BART's decoder alone has a mere shell there.
+    # For BART's decoder alone, `base_model` is a mere shell.
     return body if "input_ids" in inspect.signature(body.forward).parameters else model
 
 
 def try_out(name: str, model: PreTrainedModel, sample: Sample) -> Trial:
-    """Run a model on a short text, and leave out of its anatomy what has no part in reading it.
+    """Run a model on a short text, and drop from its anatomy the modules that play no part in reading it.
 
     Args:
-        name: of the model, for messages.
-        model: what to try.
-        sample: makes what it is given.
+        name: the model's name, for messages.
+        model: the model to try.
+        sample: a function that makes its inputs.
 
     Raises:
-        ModelError: it cannot read a text alone, or none of its attention is from token to token.
+        ModelError: the model cannot read a text alone, or none of its attention is from token to token.
         MemoryLimitError: memory ran out.
     """
-    if "input_ids" not in inspect.signature(model.forward).parameters:  # Qwen2.5-Omni, which is only made of others
+    if "input_ids" not in inspect.signature(model.forward).parameters:  # Qwen2.5-Omni, a shell around other models
         none = ModelError(f"{name} takes no tokens of a text (input_ids)", "Give a model that reads text")
         return _try_parts(name, model, sample, {}, none)
     given = sample(model)
@@ -93,12 +93,12 @@ def try_out(name: str, model: PreTrainedModel, sample: Sample) -> Trial:
         if isinstance(called, ModelError):
             return _try_encoder(name, model, given) or _try_parts(name, model, sample, given, called)
         return Trial(model, _narrow(name, model, given, called))
-    except ExactnessError:  # which the user's own text will tell of
+    except ExactnessError:  # the run on the user's own text will report it
         return Trial(model)
 
 
 def _run(model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> set[nn.Module] | ModelError:
-    """Run a model without attn: which of its modules that attend took part, or why it could not be run."""
+    """Run a model without attn, and return the attention modules that took part, or the error that stopped it."""
     called: set[nn.Module] = set()
 
     def begin(module: nn.Module, _: tuple[Any, ...]) -> None:
@@ -119,7 +119,7 @@ def _run(model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> set[nn.Mo
 def _refusal(
     model: PreTrainedModel, given: Mapping[str, torch.Tensor], stacks: Mapping[Kind, Stack]
 ) -> ModelError | None:
-    """Why these layers cannot be shown; None where they can."""
+    """Return the error with which the maps of these layers cannot be captured; None where they can."""
     heads = {
         kind: {layer: tuple(range(count)) for layer, count in stack.heads.items()} for kind, stack in stacks.items()
     }
@@ -134,10 +134,10 @@ def _refusal(
 def _narrow(
     name: str, model: PreTrainedModel, given: Mapping[str, torch.Tensor], called: set[nn.Module]
 ) -> tuple[str, ...]:
-    """Leave out modules that were not called, and layers that have no map; notes on what is left out.
+    """Leave out modules that were not called and layers without a map, and return notes on them.
 
     Raises:
-        ModelError: nothing is left.
+        ModelError: no layer is left.
     """
     anatomy = dissect(model, called)
     capture.narrow(model, anatomy)
@@ -160,7 +160,7 @@ def _narrow(
 def _with_maps(
     model: PreTrainedModel, given: Mapping[str, torch.Tensor], stacks: Mapping[Kind, Stack]
 ) -> dict[Kind, Stack]:
-    """Those layers alone that have a map of this text; kinds without any are left out."""
+    """Keep only the layers that have a map of this text; kinds without any such layer are left out."""
     found: dict[Kind, Stack] = {}
     for kind, stack in stacks.items():
         without = dict(stack.without)
@@ -179,17 +179,17 @@ def _with_maps(
 def of_long_text(
     model: PreTrainedModel, given: Mapping[str, torch.Tensor], stacks: Mapping[Kind, Stack]
 ) -> tuple[Mapping[Kind, Stack], tuple[str, ...]]:
-    """Leave out the layers that have no map of a text as long as this, in a model that has such layers.
+    """Leave out the layers that have no map of a text of this length, in a model that has layers without maps.
 
-    A layer that looks at summaries of many tokens (DeepSeek-V4: 128) has a map of a text with fewer.
+    A layer that attends to summaries of many tokens (DeepSeek-V4: 128) still has a map of a text with fewer tokens.
 
     Args:
-        model: after it was tried.
-        given: what it is given of the text.
-        stacks: its layers, as they are for a short text.
+        model: a model that was tried.
+        given: the model's inputs for the text.
+        stacks: the model's layers, as determined on a short text.
 
     Returns:
-        Its layers for this text, all of them where none would be left; and notes on what is left out.
+        The layers for this text, or all of them where a kind would have none left; and notes on the layers left out.
     """
     if not any(OTHER_POSITIONS in stack.without.values() for stack in stacks.values()):
         return stacks, ()
@@ -209,7 +209,7 @@ def of_long_text(
 
 
 def _is_lopsided(stacks: Mapping[Kind, Stack], given: Mapping[str, torch.Tensor]) -> bool:
-    """Whether there is a decoder's attention among tokens of its own, which only cross-attention would bring in."""
+    """Return whether a decoder's self-attention is in the stacks without the cross-attention that it depends on."""
     return "decoder_input_ids" in given and "decoder" in stacks and "cross" not in stacks
 
 
@@ -220,7 +220,7 @@ def _reason(refusal: ModelError) -> str:
 
 
 def _try_encoder(name: str, model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> Trial | None:
-    """Show the encoder of a model whose decoder writes something else than text (Dia: codes of sound)."""
+    """Keep only the encoder of a model whose decoder writes something other than text (Dia: codes of sound)."""
     text = {argument: tensor for argument, tensor in given.items() if not argument.startswith("decoder_")}
     anatomy = capture.anatomy_of(model)
     stacks: dict[Kind, Stack] = {kind: stack for kind, stack in anatomy.stacks.items() if kind == "encoder"}
@@ -240,7 +240,7 @@ def _try_parts(
     """Look for the part of a model that reads a text alone.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, and the model takes no text or needs further inputs.
     """
     for path, part in _parts(model):
         try:
@@ -263,11 +263,11 @@ def _try_parts(
         ) from fault
     if not given:
         raise fault
-    return Trial(model)  # whatever is wrong may not be so with another text
+    return Trial(model)  # another text may work
 
 
 def _parts(model: PreTrainedModel) -> Iterator[tuple[str, PreTrainedModel]]:
-    """Models in a model that are given tokens, each with a configuration of its own."""
+    """Yield the models in a model that read tokens and have a config of their own."""
     for path, module in model.named_modules():
         if (
             isinstance(module, PreTrainedModel)
@@ -280,7 +280,7 @@ def _parts(model: PreTrainedModel) -> Iterator[tuple[str, PreTrainedModel]]:
 
 
 def _needs(model: PreTrainedModel, given: Mapping[str, torch.Tensor], fault: ModelError) -> list[str]:
-    """What a model was not given, and seems to need."""
+    """List the missing inputs that a model seems to need, as its error suggests."""
     parameters = inspect.signature(model.forward).parameters
     said = str(fault.__cause__)
     lacking = [name for name in parameters if name not in given]
