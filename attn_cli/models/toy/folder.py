@@ -1,9 +1,9 @@
-"""A toy model's folder: its sizes, its weights, its tokenizer, and the words that it knows. NumPy and JSON only.
+"""A toy model's folder: sizes, weights, tokenizer and known words, read with NumPy and JSON only.
 
-    config.json        sizes, and what is known of the model's heads; a Transformer's is a MarianMT checkpoint's
+    config.json        sizes, and the roles of heads; a Transformer's file is that of a MarianMT checkpoint
     model.safetensors  weights in float16
     tokenizer.json     the joint vocabulary of both languages
-    known_words.txt    the English words that were frequent enough in training to be more than a guess
+    known_words.txt    English words that were frequent enough in training for the model not to guess
     README.md          the model card
 
 The built-in models are such folders inside this package, and `attn train` writes others.
@@ -50,9 +50,9 @@ RECURRENT = "attn-recurrent"
 CONFIG, WEIGHTS, TOKENIZER, WORDS = "config.json", "model.safetensors", "tokenizer.json", "known_words.txt"
 
 LARGEST = 2**20
-"""Of any size that a config.json may name; also more bytes than a recurrent model's has."""
+"""Largest size that a config.json may hold, and most bytes of it to search for `RECURRENT`."""
 MOST_POSITIONS = 2**16
-"""A table of them is made whatever the text."""
+"""Most positions of a model; their table is made whatever the length of the text."""
 DTYPES = ("F16", "F32", "F64")
 MARIAN_SIZES = {
     "vocabulary": "vocab_size",
@@ -63,27 +63,27 @@ MARIAN_SIZES = {
     "decoder_layers": "decoder_layers",
     "positions": "max_position_embeddings",
 }
-"""What a Transformer's sizes are called in a MarianMT checkpoint's config.json."""
+"""Keys of a Transformer's sizes in a MarianMT checkpoint's config.json."""
 
 Shape = transformer.Shape | recurrent.Shape
 
 
 def built_in(name: str) -> Path:
-    """The folder of a built-in model."""
+    """Return the folder of a built-in model."""
     return Path(__file__).parent / "weights" / name
 
 
 def find(name: str) -> ToyFolder | None:
-    """The folder of a built-in model, or of a recurrent one that was trained; None for what transformers reads.
+    """Return the folder of a built-in model or of a trained recurrent one; None for what transformers reads.
 
     Args:
-        name: a built-in model, or a folder.
+        name: name of a built-in model, or path of a folder.
     """
     if name in BUILT_IN:
         return ToyFolder(name, built_in(name))
     try:
         path = Path(name).expanduser()
-        if not (path / CONFIG).is_file():  # nothing, or a pipe, which would keep us waiting
+        if not (path / CONFIG).is_file():  # missing, or a pipe, which would block
             return None
         with (path / CONFIG).open("rb") as file:
             known = RECURRENT.encode() in file.read(LARGEST)
@@ -94,25 +94,25 @@ def find(name: str) -> ToyFolder | None:
 
 
 def build(shape: Shape, weights: Mapping[str, Array]) -> transformer.Transformer | recurrent.Recurrent:
-    """A model around NumPy weights."""
+    """Build a model around NumPy weights."""
     if isinstance(shape, recurrent.Shape):
         return recurrent.Recurrent(shape, weights)
     return transformer.Transformer(shape, weights, transformer.positions(shape.positions, shape.dim))
 
 
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every weight."""
+    """Return the name and shape of every weight."""
     if isinstance(shape, recurrent.Shape):
         return recurrent.weight_shapes(shape)
     return transformer.weight_shapes(shape)
 
 
 def marian_config(shape: transformer.Shape, known: Mapping[str, Any]) -> dict[str, Any]:
-    """`config.json` of a Transformer, as transformers' MarianMT reads it, with a part of our own.
+    """Return `config.json` of a Transformer, as transformers' MarianMT reads it, with a section of our own.
 
     Args:
-        shape: its sizes.
-        known: what is known of the model, under the key `attn`, which transformers lets be.
+        shape: sizes of the model.
+        known: roles of its heads, written under the key `attn`, which transformers ignores.
     """
     return {
         "architectures": ["MarianMTModel"],
@@ -142,17 +142,17 @@ def marian_config(shape: transformer.Shape, known: Mapping[str, Any]) -> dict[st
 
 
 def recurrent_config(shape: recurrent.Shape, known: Mapping[str, Any]) -> dict[str, Any]:
-    """`config.json` of a recurrent model."""
+    """Return `config.json` of a recurrent model."""
     return {"model_type": RECURRENT, "shape": asdict(shape), "attn": dict(known)}
 
 
 @dataclass(frozen=True)
 class ToyFolder:
-    """A folder with a toy model in it.
+    """A folder that holds a toy model.
 
     Args:
-        name: as the user named it.
-        path: where it is.
+        name: name of the model as the user wrote it.
+        path: path of the folder.
     """
 
     name: str
@@ -160,10 +160,10 @@ class ToyFolder:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """`config.json`.
+        """The parsed `config.json`.
 
         Raises:
-            ModelError: it cannot be read.
+            ModelError: the file cannot be read.
         """
         check_files(self.name, self.path)
         if not (self.path / CONFIG).is_file():
@@ -172,10 +172,10 @@ class ToyFolder:
 
     @cached_property
     def known(self) -> Mapping[str, Any]:
-        """What `config.json` says of the model's heads.
+        """The section of `config.json` about the model's heads.
 
         Raises:
-            ModelError: it cannot be read.
+            ModelError: the file cannot be read, or the section is not an object.
         """
         known = self.config.get("attn", {})
         if not isinstance(known, Mapping):
@@ -187,7 +187,7 @@ class ToyFolder:
         """The model's sizes.
 
         Raises:
-            ModelError: `config.json` does not say, or they cannot be.
+            ModelError: a size is missing from `config.json`, or is not possible.
         """
         config = self.config
         if config.get("model_type") == RECURRENT:
@@ -209,7 +209,7 @@ class ToyFolder:
         return shape
 
     def _size(self, sizes: Mapping[str, Any], key: str) -> int:
-        """A size from `config.json`."""
+        """Return a size from `config.json`."""
         most = MOST_POSITIONS if key in {"positions", MARIAN_SIZES["positions"]} else LARGEST
         size = sizes.get(key)
         if type(size) is not int or not 1 <= size <= most:
@@ -223,10 +223,10 @@ class ToyFolder:
         return value
 
     def weights(self) -> dict[str, Float[np.ndarray, "..."]]:
-        """The weights, in float32.
+        """Load the weights as float32.
 
         Raises:
-            ModelError: they cannot be read, or are not those of this shape.
+            ModelError: the weights cannot be read, or do not fit the model's sizes.
         """
         from safetensors import SafetensorError, safe_open
         from safetensors.numpy import load_file
@@ -238,7 +238,7 @@ class ToyFolder:
                 there = {key: tuple(part.get_shape()) for key, part in parts.items()}
                 dtypes = {part.get_dtype() for part in parts.values()}
             layers = 0 if isinstance(shape, recurrent.Shape) else max(shape.encoder_layers, shape.decoder_layers)
-            # Far more layers than weights would take for ever to list.
+            # Listing the shapes of a huge number of layers would take forever, so the number is checked first.
             if layers > len(there) or there != weight_shapes(shape):
                 raise ModelError(
                     f"The weights of {self.name} do not fit its {CONFIG}",
@@ -255,10 +255,10 @@ class ToyFolder:
         return {name: weight.astype(np.float32) for name, weight in saved.items()}
 
     def tokenizer(self) -> Tokenizer:
-        """The joint vocabulary of both languages.
+        """Load the tokenizer, whose vocabulary both languages share.
 
         Raises:
-            ModelError: it cannot be read.
+            ModelError: the tokenizer cannot be read.
         """
         from tokenizers import Tokenizer
 
@@ -269,13 +269,13 @@ class ToyFolder:
         broken = self._broken(TOKENIZER)
         with library_told(broken.problem, broken.remedy):
             tokenizer = Tokenizer.from_file(str(path))
-            # The file may ask for billions of cells of padding, or cut a text without a word.
+            # The file may ask for billions of cells of padding, or for silent truncation.
             tokenizer.no_padding()
             tokenizer.no_truncation()
         return tokenizer
 
     def known_words(self) -> frozenset[str]:
-        """English words, in small letters, that were frequent in training; empty where none are listed.
+        """Load the English words, in lower case, that were frequent in training; empty where none are listed.
 
         Raises:
             ModelError: the list cannot be read.
@@ -288,7 +288,7 @@ class ToyFolder:
 
     @property
     def remedy(self) -> str:
-        """What to do where a part of it is damaged."""
+        """Advice for the user when a file of the folder is damaged."""
         if self.name in BUILT_IN:
             return "Install attn again: a file of its own has been changed"
         return "Copy the folder again, or train it to the end with attn train --resume"
@@ -300,6 +300,6 @@ class ToyFolder:
         return ModelError(f"{self.name} {'has a damaged' if there else 'lacks its'} {part}", self.remedy)
 
     def _wrong(self, key: str, value: object, expected: str) -> ModelError:
-        """What to say of a value in `config.json` that cannot be."""
+        """Return the error for an impossible value in `config.json`."""
         there = "and is not there" if value is None else f"not {quoted(str(value))}"
         return ModelError(f"{CONFIG} of {self.name}: {key} must be {expected}, {there}", self.remedy)

@@ -1,4 +1,4 @@
-"""A toy model at work: text in, attention streamed, translations out. NumPy alone; no torch, no transformers."""
+"""Running a toy model: tokenizing, streaming attention, translating. NumPy only; no torch, no transformers."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 __all__ = ["Prepared", "Toy", "load"]
 
 BATCH = 32
-"""Texts that are translated side by side."""
+"""Number of texts to translate side by side."""
 LISTED = 8
-"""Rare words that a note names."""
+"""Most rare words to name in a note."""
 
 
 def load(folder: ToyFolder, options: LoadOptions) -> Toy:
     """Load a toy model.
 
     Args:
-        folder: where it is.
-        options: it runs on the processor, in float32, whatever they say of other models.
+        folder: folder of the model.
+        options: device, number format and revision; only the CPU, float32 and no revision are possible.
 
     Raises:
-        ModelError: a part of it cannot be read.
-        UsageError: another device, number format or revision is asked for.
+        ModelError: a file of the folder cannot be read.
+        UsageError: the options ask for another device or number format, or for a revision.
     """
     if options.device not in {"auto", "cpu"} or options.dtype not in {"auto", "float32"}:
         raise UsageError(
@@ -58,10 +58,10 @@ def load(folder: ToyFolder, options: LoadOptions) -> Toy:
 
 
 class Toy:
-    """A toy model, ready for text: an `attn_cli.models.Model`.
+    """A loaded toy model, which implements `attn_cli.models.Model`.
 
     Raises:
-        ModelError: a part of its folder cannot be read.
+        ModelError: a file of its folder cannot be read.
     """
 
     def __init__(self, folder: ToyFolder) -> None:
@@ -93,10 +93,10 @@ class Toy:
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
     ) -> Prepared:
-        """Tokenize; see `attn_cli.models.Model`.
+        """Tokenize a text; see `attn_cli.models.Model`.
 
         Raises:
-            InputError: the text is empty or too long, or there are two.
+            InputError: the text is empty or too long, or `pair` is set.
             UsageError: the languages are not English and French.
         """
         if pair is not None:
@@ -123,14 +123,14 @@ class Toy:
         )
 
     def plain_tokens(self) -> tuple[int, ...]:
-        """Tokens of words; see `attn_cli.models.Model`."""
+        """Return the ids of tokens with letters; see `attn_cli.models.Model`."""
         return wordlike((id_, self._name(id_)) for id_ in range(self.tokenizer.get_vocab_size()))
 
     def prepare_tokens(self, ids: Sequence[int]) -> Prepared:
-        """Exactly these tokens; see `attn_cli.models.Model`.
+        """Prepare exactly these tokens; see `attn_cli.models.Model`.
 
         Raises:
-            InputError: there are more than the model has positions for.
+            InputError: there are more tokens than the model has positions.
         """
         template = self._encode("a")
         pieces = self._pieces(template, "a", slice(None)).around(ids, [self._name(id_) for id_ in ids])
@@ -176,7 +176,7 @@ class Toy:
         return [made[index] for index in range(len(texts))]
 
     def _most(self, source: int, decoding: Decoding) -> int:
-        """The most tokens to write for a source of so many, the end token among them."""
+        """Return the most tokens to write for a source of that many tokens, the end token counted."""
         wanted = 2 * source + 50 if decoding.max_length is None else decoding.max_length
         return min(wanted, self.shape.positions)
 
@@ -201,7 +201,7 @@ class Toy:
                 )
 
     def _read(self, text: str, what: str, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
-        """Tokenize one side, and make sure that there is a position for each token."""
+        """Tokenize one side, and cut it or raise an error if it has more tokens than the model has positions."""
         check_text(text, f"The {what}")
         encoding = self._encode(text)
         if all(encoding.special_tokens_mask):
@@ -237,7 +237,7 @@ class Toy:
         )
 
     def _guessing(self, tokens: Tokens) -> tuple[str, ...]:
-        """A note on words that training has hardly shown."""
+        """Return a note that names the words that were rare in training, if there are any."""
         if not self._known_words:
             return ()
         words = [word.text for word in tokens.words if any(letter.isalpha() for letter in word.text)]
@@ -249,7 +249,7 @@ class Toy:
         return (f"{self.info.name} has hardly seen {listed} in training and is guessing; --model names a larger model",)
 
     def _written(self, translation: Translation) -> Pieces:
-        """The pieces of a translation, exactly as it was written."""
+        """Return the pieces of a translation, exactly as it was written."""
         ids = translation.ids
         growing = (part.lstrip() for part in self._decode([ids[1:count] for count in range(1, len(ids) + 1)]))
         return Pieces(
@@ -263,14 +263,14 @@ class Toy:
         )
 
     def _encode(self, text: str) -> Encoding:
-        """Tokenize, end token included.
+        """Tokenize a text, end token included.
 
         Raises:
             ModelError: the tokenizer fails, or knows tokens that the model does not.
         """
         problem = f"The tokenizer of {self.info.name} fails on this text"
         with library_told(problem, self._remedy):
-            # Of a batch, because only that lets other threads run, and with them who watches the time.
+            # Only encode_batch lets other threads run, among them the one that watches the time.
             made = in_time(lambda: self.tokenizer.encode_batch([text]), len(text), problem, self._remedy)
         encoding: Encoding = made[0]
         if max(encoding.ids, default=0) >= self.shape.vocabulary:
@@ -282,7 +282,7 @@ class Toy:
         return encoding
 
     def _decode(self, parts: Sequence[Sequence[int]]) -> list[str]:
-        """Each run of tokens as text, special ones left out.
+        """Decode each run of tokens to text, special tokens left out.
 
         Raises:
             ModelError: the tokenizer fails.
@@ -324,7 +324,7 @@ def _stacks(network: Transformer | recurrent.Recurrent) -> dict[Kind, Stack]:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A text that has been tokenized for a toy model: a `Source`."""
+    """A text tokenized for a toy model, which implements `Source`."""
 
     model: ModelInfo
     source: Tokens
@@ -334,10 +334,10 @@ class Prepared:
     folder: Path
     ids: tuple[int, ...]
     read: tuple[int, ...] | None
-    """What the decoder reads: the start token, then all tokens of the target but the last."""
+    """Tokens that the decoder reads: the start token, then all tokens of the target but the last."""
 
     def stream(self, request: Request, eat: Eat) -> Report:
-        """Run the model, and hand each layer's attention to `eat`."""
+        """Run the model, and pass each layer's attention to the collector `eat`."""
         largest = 0.0
 
         def see(
@@ -402,7 +402,7 @@ class Prepared:
     def _norms(
         self, kind: Kind, layer: int, heads: tuple[int, ...], values: Float[np.ndarray, "1 every key dim"]
     ) -> Float[np.ndarray, "head key"]:
-        """How long each key's value is after the output projection, which only the Transformer has."""
+        """Return the norm of each key's value after the output projection, which only the Transformer has."""
         rows = []
         for head in heads:
             value = values[0, head]
@@ -412,6 +412,6 @@ class Prepared:
         return np.stack(rows).astype(np.float32)
 
     def _additive(self) -> Float[np.ndarray, "dim"] | None:
-        """What makes an additive score of tanh(query + key); None where the score is a product."""
+        """Return the vector that turns tanh(query + key) into an additive score; None for dot-product scores."""
         additive = isinstance(self.network, recurrent.Recurrent)
         return np.asarray(self.network.weights["attention.vector"], np.float32) if additive else None

@@ -1,7 +1,7 @@
-"""The three steps of attention, and the few others that every built-in model is made of.
+"""The three steps of attention, and the other operations that the built-in models are made of.
 
-Everything here is plain array operations that NumPy and torch both understand: NumPy runs them for users, torch
-differentiates the very same lines to train them.
+All functions use array operations that NumPy and torch share: NumPy runs them for users, torch differentiates the same
+lines in training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = Any
 
 
 def namespace(array: Array) -> Any:
-    """The module that works on this array: numpy or torch."""
+    """Return the module that works on this array: numpy or torch."""
     if isinstance(array, np.ndarray):
         return np
     import torch
@@ -33,7 +33,7 @@ def score(
     key: Float[Array, "*batch key dim"],
     vector: Float[Array, "dim"] | None = None,
 ) -> Float[Array, "*batch query key"]:
-    """How well each key answers each query.
+    """Score each key for each query.
 
     Without `vector`: query . key / sqrt(dim) (Vaswani et al. 2017, equation 1). With it, additive: vector . tanh(query
     + key), where query and key have been projected (Bahdanau et al. 2015, appendix A.1.2).
@@ -44,7 +44,7 @@ def score(
 
 
 def normalize(scores: Float[Array, "*batch query key"]) -> Float[Array, "*batch query key"]:
-    """Softmax over the keys: weights that are positive and sum to 1. A score of minus infinity gives weight 0."""
+    """Turn scores into weights by softmax over the keys; a score of minus infinity gives weight 0."""
     xp = namespace(scores)
     exponentials = xp.exp(scores - xp.amax(scores, axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -53,12 +53,12 @@ def normalize(scores: Float[Array, "*batch query key"]) -> Float[Array, "*batch 
 def weighted_sum(
     weights: Float[Array, "*batch query key"], values: Float[Array, "*batch key dim"]
 ) -> Float[Array, "*batch query dim"]:
-    """The context vectors: for each query, the values mixed by its weights."""
+    """Return the context vectors: for each query, the sum of the values times its weights."""
     return weights @ values
 
 
 def hide(visible: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """What to add to scores: 0 where a key can be seen, minus infinity where not."""
+    """Return the mask to add to scores: 0 where a key is visible, minus infinity elsewhere."""
     xp = namespace(visible)
     nothing, everything = (xp.asarray(value, dtype=xp.float32) for value in (0.0, -math.inf))
     return xp.where(visible, nothing, everything)
@@ -69,8 +69,8 @@ def linear(
     weight: Float[Array, "to_dim from_dim"],
     bias: Float[Array, "to_dim"] | None = None,
 ) -> Float[Array, "*batch to_dim"]:
-    """States times the transposed weight, plus the bias."""
-    # As one product: of more than two axes, NumPy would make one for each of the others.
+    """Multiply states by the transposed weight, and add the bias."""
+    # Flattened to two axes, because NumPy would make a separate product for each index of the others.
     product = (states.reshape(-1, states.shape[-1]) @ weight.mT).reshape(*states.shape[:-1], weight.shape[0])
     return product if bias is None else product + bias
 
@@ -78,12 +78,12 @@ def linear(
 def layer_norm(
     states: Float[Array, "*batch dim"], weight: Float[Array, "dim"], bias: Float[Array, "dim"], epsilon: float = 1e-5
 ) -> Float[Array, "*batch dim"]:
-    """Each vector with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
+    """Normalize each vector to mean 0 and variance 1, then scale and shift it (Ba et al. 2016)."""
     centred = states - states.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return centred / (variance + epsilon) ** 0.5 * weight + bias
 
 
 def sigmoid(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """1 / (1 + exp(-x)), written so that it cannot overflow."""
+    """Compute 1 / (1 + exp(-x)) in a form that cannot overflow."""
     return 0.5 * namespace(values).tanh(0.5 * values) + 0.5

@@ -1,10 +1,10 @@
 """The recurrent encoder-decoder, with additive attention (Bahdanau et al. 2015) and without (Cho et al. 2014).
 
 Both have the same bidirectional encoder of gated recurrent units and the same decoder. With attention, the decoder
-mixes a context vector of its own from all encoder states for each word that it writes. Without, it gets the same vector
-every time, made of the two last states: everything there is to know of the sentence must pass through it.
+mixes a new context vector from all encoder states for each token that it writes. Without, it uses the same vector every
+time, made of the two last states: all information about the sentence must pass through it.
 
-Written once for NumPy and torch; see `steps`.
+Written once for NumPy and torch; see `ops`.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ class Shape:
 
     vocabulary: int
     dim: int
-    """Of embeddings, and of what the vocabulary is scored with."""
+    """Width of the embeddings, and of the vectors that score the vocabulary."""
     hidden: int
-    """Of the encoder's state in each direction; the decoder's state is twice as large."""
+    """Width of the encoder's state in each direction; the decoder's state is twice as wide."""
     attention: bool
     positions: int
-    """The longest text, in tokens."""
+    """Length of the longest text, in tokens."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the decoder has of a text."""
+    """The encoded texts, as the decoder uses them."""
 
     states: Float[Array, "batch key states_dim"]
     """The encoder's states, both directions side by side."""
     keys: Float[Array, "batch key dim"] | None
-    """Projected for additive attention; None without."""
+    """The states, projected for additive attention; None without attention."""
     mask: Float[Array, "batch 1 key"]
     last: Float[Array, "batch states_dim"]
-    """Each direction's state when it has read everything."""
+    """Each direction's state after the whole text, side by side."""
 
 
 @dataclass(frozen=True)
 class Writing:
-    """Where the decoder stands."""
+    """The decoder's progress after the tokens read so far."""
 
     memory: Memory
     state: Float[Array, "batch state_dim"]
 
 
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every weight."""
+    """Return the name and shape of every weight."""
     dim, hidden, double = shape.dim, shape.hidden, 2 * shape.hidden
     shapes: dict[str, tuple[int, ...]] = {
         "embedding.weight": (shape.vocabulary, dim),
@@ -87,12 +87,12 @@ def gated_unit(
     recurrent: Float[Array, "batch three_hidden"],
     state: Float[Array, "batch hidden"],
 ) -> Float[Array, "batch hidden"]:
-    """The next state of a gated recurrent unit (Cho et al. 2014, with the reset gate after the product).
+    """Compute the next state of a gated recurrent unit (Cho et al. 2014, with the reset gate after the product).
 
     Args:
-        inputs: what is read, projected for reset gate, update gate and candidate.
-        recurrent: the state, projected in the same way.
-        state: the state before.
+        inputs: input vectors, projected for reset gate, update gate and candidate.
+        recurrent: previous state, projected in the same way.
+        state: previous state.
     """
     hidden = state.shape[-1]
     reset = sigmoid(inputs[..., :hidden] + recurrent[..., :hidden])
@@ -108,14 +108,14 @@ def read(
     weight: Float[Array, "three_hidden hidden"],
     bias: Float[Array, "three_hidden"],
 ) -> Float[Array, "batch hidden"]:
-    """The encoder's next state in one direction. Where there is only padding, it waits.
+    """Compute the encoder's next state in one direction; at padding, the state stays the same.
 
     Args:
-        inputs: the token that is read, projected.
-        present: where there is one.
-        state: the state before.
-        weight: what projects the state.
-        bias: what is added to that.
+        inputs: embedding of the token read, projected.
+        present: True where the token is not padding.
+        state: previous state.
+        weight: weight that projects the state.
+        bias: bias of that projection.
     """
     return namespace(state).where(present, gated_unit(inputs, linear(state, weight, bias), state), state)
 
@@ -128,15 +128,15 @@ def write(
     keys: Float[Array, "batch key dim"] | None,
     mask: Float[Array, "batch 1 key"],
 ) -> tuple[Array, ...]:
-    """One step of the decoder.
+    """Run one step of the decoder.
 
     Args:
-        weights: the model's.
-        inputs: the token that it reads, projected; without attention, what it has of the text comes along.
-        state: its state before.
+        weights: weights of the model, by name.
+        inputs: embedding of the token read, projected; without attention, plus the projected last encoder states.
+        state: previous state of the decoder.
         values: the encoder's states.
-        keys: the same, projected; None without attention.
-        mask: minus infinity where there is padding.
+        keys: the encoder's states, projected; None without attention.
+        mask: minus infinity where there is padding, 0 elsewhere.
 
     Returns:
         The next state `[batch, state_dim]`; with attention also scores and weights `[batch, key]` and the context
@@ -154,13 +154,13 @@ def write(
 
 
 class Recurrent:
-    """The model, around weights that are NumPy arrays or torch tensors.
+    """The recurrent model, around weights that are NumPy arrays or torch tensors.
 
     Args:
-        shape: its sizes.
-        weights: by name; see `weight_shapes`.
-        drop: what training does to the states here and there (dropout); nothing otherwise.
-        steps: what is done at each token: `read` and `write`, or compiled forms of them.
+        shape: sizes of the model.
+        weights: weights by name; see `weight_shapes`.
+        drop: dropout to apply to states in training; by default, states stay as they are.
+        steps: functions to run at each token: `read` and `write`, or compiled forms of them.
     """
 
     def __init__(
@@ -178,14 +178,14 @@ class Recurrent:
 
         Args:
             ids: tokens of the texts, padded at the end.
-            present: which of them are not padding.
+            present: True where a token is not padding.
         """
         xp = namespace(ids)
         embedded = self.drop(self.weights["embedding.weight"][ids])
         here = list(present.T[:, :, None])
         sides, lasts = [], []
         for direction in ("forward", "backward"):
-            # One array for each token, all at once: in training, a slice at a time costs the whole again each time.
+            # Split into tokens all at once: in training, each single slice would cost as much as the whole array.
             inputs = list(xp.moveaxis(self._linear(f"encoder.{direction}.input", embedded), 1, 0))
             own = [self.weights[f"encoder.{direction}.state.{part}"] for part in ("weight", "bias")]
             state = xp.zeros((ids.shape[0], self.shape.hidden), dtype=xp.float32, device=ids.device)
@@ -201,17 +201,17 @@ class Recurrent:
         return Memory(both, keys, hide(present)[:, None, :], xp.concat(lasts, axis=-1))
 
     def start(self, memory: Memory) -> Float[Array, "batch state_dim"]:
-        """The decoder's first state."""
+        """Compute the decoder's first state."""
         return namespace(memory.last).tanh(self._linear("decoder.start", memory.last))
 
     def embed(self, ids: Int[Array, "*batch"]) -> Float[Array, "*batch dim"]:
-        """Tokens as the decoder reads them."""
+        """Embed tokens for the decoder."""
         return self.drop(self.weights["embedding.weight"][ids])
 
     def states(
         self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
     ) -> Float[Array, "batch query dim"]:
-        """What the decoder says after each token that it reads. Token 0 is padding in `source`."""
+        """Return the decoder's output vector after each token that it reads. Token 0 is padding in `source`."""
         xp = namespace(source)
         memory = self.encode(source, source != 0)
         state = self.start(memory)
@@ -247,20 +247,20 @@ class Recurrent:
         return self.logits(self._say(embedded[:, 0], after, context)), Writing(memory, after)
 
     def pick(self, state: Writing, rows: Int[Array, "picked"]) -> Writing:
-        """Some rows of the batch; see `search.Writer`."""
+        """Select rows of the batch; see `search.Writer`."""
         memory = state.memory
         keys = None if memory.keys is None else memory.keys[rows]
         picked = Memory(memory.states[rows], keys, memory.mask[rows], memory.last[rows])
         return Writing(picked, state.state[rows])
 
     def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
-        """What the decoder says of the next token, before softmax."""
+        """Compute the logits of the next token from the decoder's output vectors."""
         return linear(states, self.weights["embedding.weight"], self.weights["output.bias"])
 
     def _inputs(
         self, embedded: Float[Array, "batch query dim"], memory: Memory
     ) -> Float[Array, "batch query three_state"]:
-        """What the decoder's unit gets that doesn't depend on its state."""
+        """Compute the part of the decoder unit's input that does not depend on its state."""
         inputs = self._linear("decoder.input", embedded)
         if self.shape.attention:
             return inputs
@@ -272,7 +272,7 @@ class Recurrent:
         states: Float[Array, "*batch state_dim"],
         contexts: Float[Array, "*#batch states_dim"],
     ) -> Float[Array, "*batch dim"]:
-        """What the decoder says of the next token, before `logits`."""
+        """Compute the decoder's output vectors, from which `logits` scores the next token."""
         said = (
             self._linear("output.state", states)
             + self._linear("output.input", embedded)

@@ -1,4 +1,4 @@
-"""From a text to its translation: greedy, or with a beam, for every built-in model alike."""
+"""Greedy and beam search for a translation, the same for every built-in model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attn_cli.errors import NOT_NUMBERS, ModelError
 __all__ = ["END", "PAD", "Writer", "search"]
 
 PAD, END = 0, 1
-"""The tokens that fill up and that end a text. The decoder starts from `PAD`."""
+"""Ids of the padding token and of the end token. The decoder starts from `PAD`."""
 
 
 @runtime_checkable
@@ -21,13 +21,13 @@ class Writer(Protocol):
     """A model that writes one token after another, for several texts side by side."""
 
     def begin(self, ids: Int[np.ndarray, "batch key"], present: Bool[np.ndarray, "batch key"]) -> Any:
-        """Read the texts. Returns the state that writing starts from."""
+        """Read the texts, and return the state that writing starts from."""
 
     def advance(self, ids: Int[np.ndarray, "batch"], state: Any) -> tuple[Float[np.ndarray, "batch vocabulary"], Any]:
-        """Read one token for each text. Returns the logits of the next, and the state after it."""
+        """Read one token for each text, and return the logits of the next token and the new state."""
 
     def pick(self, state: Any, rows: Int[np.ndarray, "picked"]) -> Any:
-        """The state of these rows of the batch, in this order; a row may be picked more than once."""
+        """Return the state of these rows of the batch, in this order; a row may be picked more than once."""
 
 
 @dataclass
@@ -35,9 +35,9 @@ class _Sentence:
     """The hypotheses of one text."""
 
     most: int
-    """Tokens of its longest translation, the end token counted."""
+    """Most tokens of the translation, the end token counted."""
     ended: list[tuple[float, list[int]]] = field(default_factory=list)
-    """(mean log-probability, tokens), best first."""
+    """Finished hypotheses as (mean log-probability, tokens), best first."""
 
 
 def search(
@@ -46,16 +46,16 @@ def search(
     most: Int[np.ndarray, "batch"],
     beam: int = 1,
 ) -> list[list[int]]:
-    """The likeliest translation of each text that a beam finds; a beam of 1 takes the likeliest token each time.
+    """Search for the likeliest translation of each text; a beam of 1 takes the likeliest token each time.
 
     Hypotheses are compared by the mean log-probability of their tokens, the end token counted. A text is done when no
     running hypothesis could still beat the worst of the `beam` best that have ended.
 
     Args:
-        model: what writes.
+        model: model that writes the translations.
         ids: tokens of the texts, padded at the end.
-        most: how many tokens each translation may have, the end token among them; it is cut there.
-        beam: hypotheses to keep for each text.
+        most: most tokens of each translation, the end token counted; a longer one is cut there.
+        beam: number of hypotheses to keep for each text.
 
     Returns:
         Tokens of each translation, without the end token.
@@ -66,14 +66,14 @@ def search(
     count = len(ids)
     sentences = [_Sentence(int(limit)) for limit in most]
     state = model.begin(ids, ids != PAD)
-    owners = np.arange(count)  # of each row of the batch, the text it belongs to
+    owners = np.arange(count)  # index of the text that each row of the batch belongs to
     totals = np.zeros(count, np.float32)  # log-probabilities so far
     written = np.zeros((count, 0), np.int64)
     last = np.full(count, PAD)
     while len(owners):
         logits, state = model.advance(last, state)
         options = totals[:, None] + _log_softmax(logits)
-        if np.isnan(options[:, END]).any():  # one logit that is no number makes all of its row so
+        if np.isnan(options[:, END]).any():  # one NaN among the logits makes its whole row NaN
             raise ModelError("What the model computes are not numbers", NOT_NUMBERS)
         options[:, PAD] = -np.inf
         length = written.shape[1] + 1
@@ -99,7 +99,7 @@ def search(
                     kept += 1
             sentence.ended.sort(key=lambda one: -one[0])
             del sentence.ended[beam:]
-            # The best running hypothesis, ended now, would have to beat the worst of those that have.
+            # Stop if the best running hypothesis, ended now, would not beat the worst of those that have ended.
             if kept and len(sentence.ended) == beam and scores[-kept] / length <= sentence.ended[-1][0]:
                 del rows[-kept:], tokens[-kept:], scores[-kept:]
         chosen = np.asarray(rows, np.intp)
@@ -118,7 +118,7 @@ def _log_softmax(logits: Float[np.ndarray, "batch vocabulary"]) -> Float[np.ndar
 
 
 def _largest(values: Float[np.ndarray, "option"], count: int) -> Int[np.ndarray, "count"]:
-    """Indices of the largest values, largest first."""
+    """Return the indices of the largest values, largest first."""
     if count == 1:
         return np.asarray([values.argmax()])
     found = np.argpartition(-values, count - 1)[:count]

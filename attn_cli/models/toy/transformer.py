@@ -1,6 +1,6 @@
 """The multi-head Transformer (Vaswani et al. 2017), encoder and decoder, as a MarianMT checkpoint holds it.
 
-Written once for NumPy and torch (see `steps`). Weights carry the names that transformers' `MarianMTModel` gives them,
+Written once for NumPy and torch (see `ops`). Weights carry the names that transformers' `MarianMTModel` gives them,
 so that one file serves both. Layer norm comes after each residual sum; positions are fixed sines and cosines.
 """
 
@@ -35,8 +35,7 @@ See = Callable[
     ],
     None,
 ]
-"""Called by each layer with its kind and number, its scores, weights and values, the context vectors, and the queries
-and keys that the scores were made of."""
+"""Callback for each attention layer: its kind and number, scores, weights, values, context vectors, queries, keys."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ class Shape:
     encoder_layers: int
     decoder_layers: int
     positions: int
-    """The longest text, in tokens."""
+    """Length of the longest text, in tokens."""
 
 
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every weight, as transformers' MarianMTModel names them."""
+    """Return the name and shape of every weight, as transformers' MarianMTModel names them."""
     dim, wide = shape.dim, shape.feed_forward
     shapes: dict[str, tuple[int, ...]] = {
         "model.shared.weight": (shape.vocabulary, dim),
@@ -79,30 +78,30 @@ def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def positions(count: int, dim: int) -> Float[np.ndarray, "position dim"]:
-    """Sines in the first half of each vector, cosines in the second (Vaswani et al. 2017, section 3.5)."""
+    """Compute position vectors: sines in the first half, cosines in the second (Vaswani et al. 2017, section 3.5)."""
     angles = np.arange(count)[:, None] / 10000 ** (np.arange(0, dim, 2) / dim)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Writing:
-    """Where the decoder stands."""
+    """The decoder's progress after the tokens read so far."""
 
     memory: Sequence[KeysValues]
-    """Of the text, by decoder layer."""
+    """Keys and values of the source text, by decoder layer."""
     present: Bool[Array, "batch key"]
     past: list[Past]
-    """Of what has been written, by decoder layer."""
+    """Keys and values of the tokens read so far, by decoder layer."""
 
 
 class Transformer:
-    """The model, around weights that are NumPy arrays or torch tensors.
+    """The Transformer, around weights that are NumPy arrays or torch tensors.
 
     Args:
-        shape: its sizes.
-        weights: by name; see `weight_shapes`.
-        table: `positions`, as an array of the weights' kind.
-        drop: what training does to the states here and there (dropout); nothing otherwise.
+        shape: sizes of the model.
+        weights: weights by name; see `weight_shapes`.
+        table: position vectors from `positions`, as an array of the weights' kind.
+        drop: dropout to apply to states in training; by default, states stay as they are.
     """
 
     def __init__(
@@ -117,12 +116,12 @@ class Transformer:
     def encode(
         self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"], see: See | None = None
     ) -> Float[Array, "batch key dim"]:
-        """The encoder's last states.
+        """Return the encoder's last states.
 
         Args:
             ids: tokens of the texts, padded at the end.
-            present: which of them are not padding.
-            see: shown each layer's attention.
+            present: True where a token is not padding.
+            see: callback for each layer's attention.
         """
         mask = hide(present)[:, None, None, :]
         states = self._embed(ids, 0)
@@ -134,7 +133,7 @@ class Transformer:
         return states
 
     def cross_keys_values(self, memory: Float[Array, "batch key dim"]) -> list[KeysValues]:
-        """Each decoder layer's keys and values of the encoder's last states."""
+        """Compute each decoder layer's keys and values from the encoder's last states."""
         return [
             self._keys_values(f"model.decoder.layers.{layer}.encoder_attn", memory)
             for layer in range(self.shape.decoder_layers)
@@ -148,14 +147,14 @@ class Transformer:
         past: Sequence[Past] = (),
         see: See | None = None,
     ) -> tuple[Float[Array, "batch query dim"], list[Grown]]:
-        """The decoder's last states, one for each token that it reads, and the keys and values of all it has read.
+        """Return the decoder's last states, one per token, and the keys and values of all tokens read so far.
 
         Args:
             ids: tokens that the decoder reads, the start token first.
-            memory: from `cross_keys_values`.
-            present: which of the encoder's tokens are not padding.
+            memory: keys and values from `cross_keys_values`.
+            present: True where an encoder token is not padding.
             past: keys and values of the tokens read before, by layer; empty where there are none.
-            see: shown each layer's attention.
+            see: callback for each layer's attention.
         """
         xp = namespace(ids)
         before = past[0][0].shape[2] if past else 0
@@ -179,13 +178,13 @@ class Transformer:
     def states(
         self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
     ) -> Float[Array, "batch query dim"]:
-        """The decoder's state after each token that it reads. Token 0 is padding in `source`."""
+        """Return the decoder's state after each token that it reads. Token 0 is padding in `source`."""
         present = source != 0
         memory = self.cross_keys_values(self.encode(source, present, see))
         return self.decode(read, memory, present, see=see)[0]
 
     def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
-        """What the decoder's states say of the next token, before softmax."""
+        """Compute the logits of the next token from the decoder's states."""
         return linear(states, self.weights["model.shared.weight"], self.weights["final_logits_bias"][0])
 
     def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Writing:
@@ -198,7 +197,7 @@ class Transformer:
         return self.logits(states[:, 0]), Writing(state.memory, state.present, past)
 
     def pick(self, state: Writing, rows: Int[Array, "picked"]) -> Writing:
-        """Some rows of the batch; see `search.Writer`."""
+        """Select rows of the batch; see `search.Writer`."""
         return Writing(
             [(keys[rows], values[rows]) for keys, values in state.memory],
             state.present[rows],
@@ -208,7 +207,7 @@ class Transformer:
     def output_projection(
         self, kind: Literal["encoder", "decoder", "cross"], layer: int, head: int
     ) -> Float[Array, "dim head_dim"]:
-        """What a head's context vector is multiplied with on its way out of an attention layer."""
+        """Return the part of a layer's output projection that multiplies one head's context vector."""
         side, part = (
             ("encoder" if kind == "encoder" else "decoder"),
             ("encoder_attn" if kind == "cross" else "self_attn"),
