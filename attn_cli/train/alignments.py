@@ -1,4 +1,4 @@
-"""Word alignments of the training pairs, by eflomal (Östling and Tiedemann 2016): what one head is trained towards."""
+"""Word alignments of the training pairs, by eflomal (Östling and Tiedemann 2016); one head is trained towards them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["align"]
 
 
 def align(pairs: Sequence[tuple[str, str]]) -> list[list[SpanLink]]:
-    """Linked words of each pair: for each French word the English word that it most likely translates.
+    """Link the words of each pair: each French word to the English word that it most likely translates.
 
-    Where eflomal finds none for a French word, what it finds in the other direction stands in.
+    A French word that eflomal leaves unlinked takes its links from the other direction.
 
     Args:
-        pairs: English and French.
+        pairs: English sentences and their French translations.
 
     Raises:
         UsageError: eflomal is not installed.

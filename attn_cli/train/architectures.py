@@ -1,4 +1,4 @@
-"""The models that can be trained: their sizes, how their weights start, and which heads are guided."""
+"""The models that can be trained: their sizes, first weights and guided heads."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ALIGNING_HEAD, COREFERENCE_HEAD = (1, 0), (2, 0)
 
 @dataclass(frozen=True)
 class Architecture:
-    """A kind of model, and what trains it well."""
+    """A kind of model, with settings that train it well."""
 
     shape: Callable[[int], Shape]
-    """Its sizes, given the vocabulary's."""
+    """Function from the size of the vocabulary to all sizes of the model."""
     guide: Guide
     """Heads that can be guided."""
     dropout: float
     peak: float
     """The highest learning rate."""
     fuse: Literal["all", "loss"]
-    """What to compile; see `loop.Trainer`."""
+    """Parts to compile; see `loop.Trainer`."""
 
 
 def _recurrent(*, attention: bool) -> Architecture:
@@ -71,7 +71,7 @@ ARCHITECTURES: Mapping[ArchitectureName, Architecture] = {
 
 
 def first_weights(shape: Shape, seed: int) -> dict[str, torch.Tensor]:
-    """Weights as training starts from them.
+    """Draw the weights that training starts from.
 
     Matrices are uniform as in Glorot and Bengio 2010, those from a recurrent state to itself orthogonal (Saxe et al.
     2014), embeddings normal with a variance of 1 / dim, biases 0.
@@ -97,12 +97,12 @@ def _first(name: str, size: tuple[int, ...]) -> torch.Tensor:
 def builder(
     shape: Shape, device: str, *, fuse: bool
 ) -> Callable[[Mapping[str, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]], Learner]:
-    """What makes a model around weights on a device.
+    """Return a function that builds a model around weights on a device.
 
     Args:
-        shape: its sizes.
-        device: where.
-        fuse: compile what a recurrent model does at each token; the loop around it cannot be.
+        shape: sizes of the model.
+        device: device of the weights.
+        fuse: True to compile a recurrent model's step at each token; the loop around it cannot be compiled.
     """
     if isinstance(shape, recurrent.Shape):
         steps: Any = (recurrent.read, recurrent.write)
@@ -112,8 +112,8 @@ def builder(
         def build(
             weights: Mapping[str, torch.Tensor], drop: Callable[[torch.Tensor], torch.Tensor]
         ) -> recurrent.Recurrent:
-            # All in the precision of the products at once, which would else be done at each token; but the embeddings,
-            # whose gradients are long sums, and what the decoder's state, which is carried along, starts from.
+            # Cast all weights to the precision of the products at once, and not at each token; except the embeddings,
+            # whose gradients are long sums, and the bias of the decoder's first state, which is carried along.
             exact = {"embedding.weight", "decoder.start.bias"}
             ready = {name: one if name in exact else one.bfloat16() for name, one in weights.items()}
             return recurrent.Recurrent(shape, ready, lambda states: drop(states).bfloat16(), steps)
@@ -124,12 +124,12 @@ def builder(
 
 
 def config(shape: Shape, *, guided: bool, coreference: bool) -> dict[str, Any]:
-    """`config.json` of a trained model.
+    """Return `config.json` of a trained model.
 
     Args:
-        shape: its sizes.
-        guided: one cross-attention head was trained towards word alignments.
-        coreference: one encoder head was trained from pronouns towards their nouns.
+        shape: sizes of the model.
+        guided: True if one cross-attention head was trained towards word alignments.
+        coreference: True if one encoder head was trained from pronouns towards their nouns.
     """
     if isinstance(shape, recurrent.Shape):
         known: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Pairs of sentences as a model is trained on them: tokens, links, joined runs, batches of like length."""
+"""Training pairs as tokens with links, in joined runs and in batches of similar length."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Encoded:
     source: Int[np.ndarray, "source"]
     target: Int[np.ndarray, "target"]
     links: Int[np.ndarray, "link 2"]
-    """Linked (target, source) tokens."""
+    """Indices of linked (target, source) tokens."""
     references: Int[np.ndarray, "reference 2"]
-    """(pronoun, noun) tokens of the source: what a pronoun stands for."""
+    """Indices of (pronoun, noun) tokens of the source; the pronoun stands for the noun."""
     words: int
-    """Words of the source."""
+    """Number of words in the source."""
 
     @property
     def size(self) -> int:
-        """Tokens of the longer side."""
+        """The number of tokens of the longer side."""
         return max(len(self.source), len(self.target))
 
 
@@ -45,8 +45,8 @@ def encode(
     """Tokenize pairs, and carry links between characters over to tokens.
 
     Args:
-        tokenizer: of both languages.
-        pairs: English and French.
+        tokenizer: tokenizer of both languages.
+        pairs: English sentences and their French translations.
         links: for each pair, linked English and French words.
         references: for each pair, pronouns and the nouns they stand for, both English.
     """
@@ -87,13 +87,13 @@ def _touching(span: Span, offsets: Sequence[Span]) -> list[int]:
 
 
 def joined(pairs: Sequence[Encoded], count: int, words: int, random: np.random.Generator) -> list[Encoded]:
-    """Runs of 2 to 5 pairs, read as one text each.
+    """Join random pairs into runs of 2 to 5, each read as one text.
 
     Args:
-        pairs: what to join.
-        count: how many runs.
-        words: the most source words of a run.
-        random: what chooses.
+        pairs: pairs to draw from.
+        count: number of runs to draw; a run left with one pair or none is dropped.
+        words: most source words of a run.
+        random: generator of the random choices.
     """
     runs = []
     for length in random.integers(2, 6, count):
@@ -128,21 +128,21 @@ def _join(run: Sequence[Encoded]) -> Encoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Pairs of like length, padded with zeros."""
+    """Pairs of similar length, padded with zeros."""
 
     source: Int[np.ndarray, "batch source"]
     read: Int[np.ndarray, "batch target"]
-    """What the decoder reads: the start token, then all but the last token of the translation."""
+    """Tokens that the decoder reads: the start token, then the translation without the end token."""
     written: Int[np.ndarray, "batch target"]
-    """What it should write: the translation and the end token."""
+    """Tokens that the decoder should write: the translation and the end token."""
     links: Bool[np.ndarray, "batch target source"]
-    """Which source tokens the token *read* at each place is linked to."""
+    """True where the token *read* at a place is linked to a source token."""
     references: Bool[np.ndarray, "batch source source"]
-    """Which tokens a pronoun stands for."""
+    """True where a pronoun's token stands for another source token."""
 
     @property
     def tokens(self) -> int:
-        """Tokens to write."""
+        """The number of tokens to write."""
         return int((self.written != 0).sum())
 
 
@@ -165,12 +165,12 @@ def make_batch(pairs: Sequence[Encoded]) -> Batch:
 
 
 def batches(pairs: Sequence[Encoded], tokens: int, random: np.random.Generator) -> Iterator[Batch]:
-    """All pairs once, in batches of like length and in random order.
+    """Yield all pairs once, in batches of similar length and in random order.
 
     Args:
-        pairs: what to put in batches.
-        tokens: the most tokens of a batch on its longer side, padding counted.
-        random: what shuffles.
+        pairs: pairs to put in batches.
+        tokens: most tokens of a batch on its longer side, padding counted.
+        random: generator of the random order.
     """
     sizes = np.asarray([pair.size for pair in pairs])
     order = np.lexsort((random.random(len(pairs)), sizes))

@@ -1,4 +1,4 @@
-"""`attn train`: from pairs of sentences to a model of one's own, watched as it learns."""
+"""The command `attn train`: train a model on pairs of sentences and show its progress."""
 
 from __future__ import annotations
 

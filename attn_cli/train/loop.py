@@ -1,4 +1,4 @@
-"""Training: steps, a learning rate that rises, stays and falls, an average of the weights, checkpoints."""
+"""Training steps, the schedule of the learning rate, the average of the weights, and the state to resume from."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ AVERAGE_EVERY = 4
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train and how fast to learn: the rate rises to `peak`, stays there, and falls to 0 at the end."""
+    """Number of steps and learning rate: the rate rises to `peak`, stays there, and falls to 0 at the end."""
 
     steps: int
     peak: float = 7e-4
     warm_up: int = 1000
-    """Steps over which it rises; at most a tenth of all."""
+    """Steps over which the rate rises; at most a tenth of all."""
     fall: float = 0.3
     """The share of the steps over which the rate falls."""
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         rising = max(1, min(self.warm_up, self.steps // 10))
         falling = max(1, int(self.fall * self.steps))
         return self.peak * max(0.0, min(1.0, (step + 1) / rising, (self.steps - step) / falling))
 
 
 class Trainer:
-    """A model being trained.
+    """A model in training.
 
     Args:
-        weights: as they start; they change.
-        build: makes the model around weights, given what drops some of its states.
+        weights: weights to start from; training changes them.
+        build: function that builds the model around weights and a dropout function.
         guide: heads to guide.
-        schedule: see there.
-        dropout: share of states dropped.
-        device: where.
-        fuse: what to compile, which takes a minute once and makes each step several times faster: everything; only the
+        schedule: number of steps and learning rate.
+        dropout: share of the states' values to drop.
+        device: device to train on.
+        fuse: parts to compile, which takes a minute once and makes each step several times faster: everything; only the
             loss, where the rest is loops over tokens that would be unrolled; or nothing.
     """
 
@@ -80,7 +80,7 @@ class Trainer:
         self._losses = torch.compile(losses, dynamic=True) if fuse == "all" else losses
 
     def learn(self, batch: Batch) -> tuple[float, float, float]:
-        """One step. Returns the surprise, and the guided heads' losses."""
+        """Train one step, and return the surprise and the guided heads' losses (alignment, coreference)."""
         written = torch.from_numpy(batch.written).reshape(-1)
         places = written.nonzero()[:, 0]
         given = (batch.source, batch.read, places, written[places], batch.links, batch.references)
@@ -94,7 +94,7 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         self.step += 1
         if self.step % AVERAGE_EVERY == 0:
-            # Early on the average follows closely, so that it is not weighed down by where training began.
+            # Early on the average follows closely, so that the first weights do not weigh it down.
             keep = min(1 - AVERAGE_EVERY / AVERAGE_OVER, self.step / (self.step + 9 * AVERAGE_EVERY))
             with torch.no_grad():
                 torch._foreach_lerp_(
@@ -104,7 +104,7 @@ class Trainer:
         return surprise, aligned, referred
 
     def state(self) -> Weights:
-        """All that is needed to go on, as one flat table."""
+        """Return all tensors needed to resume, as one flat table."""
         state: Weights = {}
         for name, weight in self.weights.items():
             state[f"weights/{name}"] = weight.detach()
@@ -114,11 +114,11 @@ class Trainer:
         return state
 
     def restore(self, state: Mapping[str, torch.Tensor], step: int) -> None:
-        """Go on from what `state` gave.
+        """Resume from what `state` returned.
 
         Raises:
             KeyError: a tensor is missing.
-            ValueError: one has another shape.
+            ValueError: a tensor has the wrong shape.
         """
         self.step = step
         for name, weight in self.weights.items():

@@ -1,4 +1,4 @@
-"""What a model is trained on: pairs, runs of pairs, pairs spaced as aligners write them, the grammar's sentences."""
+"""The training texts: pairs, runs of pairs, pairs spaced as aligners write them, the grammar's sentences."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from attn_cli.train.batches import Batch, Encoded, SpanLink, batches, encode, jo
 __all__ = ["LONGEST_RUN", "Mixture"]
 
 LONGEST_RUN = 60
-"""Words of the longest text that a model is trained on."""
+"""Most source words of a joined run."""
 SPACED = 0.06
-"""The share of the pairs that are also read with a space before every mark."""
+"""Share of the pairs that are also read with spaces between all words and marks."""
 RUNS = 0.12
-"""Joined runs of 2 to 5 pairs, as a share of the number of pairs."""
+"""Number of joined runs of 2 to 5 texts, as a share of the number of `Mixture.fixed` texts."""
 PICTURES = "😀😂😍😎😢😡👍👏🙏💪🎉🎂🍎🍕🍷☕🐱🐶🐭🐟🌳🌹🌞🌙⭐🔥🌍🏠🚗🚲🚆📚📷🎵🎸⚽🏆🎁💡❤"
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """The texts of every epoch.
+    """The training texts of every epoch.
 
     Args:
-        tokenizer: of both languages.
-        pairs: English and French.
+        tokenizer: tokenizer of both languages.
+        pairs: English sentences and their French translations.
         links: linked words of each pair, or None.
-        coreference: sentences of the grammar in each epoch whose pronoun has two nouns to choose from; half as many
-            simple ones come along.
-        seed: what all random choices come from.
-        longest: tokens of the longest text that the model has positions for; longer ones are left out.
+        coreference: number of the grammar's sentences in each epoch whose pronoun has two nouns to choose from; half as
+            many simple ones are added.
+        seed: seed of all random choices.
+        longest: number of the model's positions; texts with more tokens are left out.
     """
 
     tokenizer: Tokenizer
@@ -46,7 +46,7 @@ class Mixture:
     longest: int
 
     def fixed(self) -> list[Encoded]:
-        """What every epoch has: the pairs, and some of them spaced or with a picture."""
+        """Encode the texts of every epoch: the pairs, and copies of some of them spaced or with an emoji."""
         random = np.random.default_rng([self.seed, 1])
         links = self.links or [[]] * len(self.pairs)
         texts, moved = list(self.pairs), list(links)
@@ -64,12 +64,12 @@ class Mixture:
         return self._fitting(encode(self.tokenizer, texts, moved))
 
     def epoch(self, number: int, fixed: Sequence[Encoded], tokens: int) -> Iterator[Batch]:
-        """The batches of one epoch; the same for the same number.
+        """Yield the batches of one epoch; the same for the same number.
 
         Args:
-            number: counted from 0.
-            fixed: from `fixed`.
-            tokens: see `batches`.
+            number: number of the epoch, counted from 0.
+            fixed: texts from `fixed`.
+            tokens: most tokens of a batch; see `batches`.
         """
         random = np.random.default_rng([self.seed, 2, number])
         drawn: list[grammar.Example] = []

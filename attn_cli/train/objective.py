@@ -1,4 +1,4 @@
-"""What training makes small: the surprise at each word of the translation, and how far guided heads look elsewhere."""
+"""The training loss: the surprise at each token of the translation, and the losses of the guided heads."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Learner(Protocol):
     def states(
         self, source: Int[torch.Tensor, "batch source"], read: Int[torch.Tensor, "batch target"], see: See | None
     ) -> Float[torch.Tensor, "batch target dim"]:
-        """The decoder's state after each token that it reads."""
+        """Return the decoder's state after each token that it reads."""
 
     def logits(self, states: Float[torch.Tensor, "*batch dim"]) -> Float[torch.Tensor, "*batch vocabulary"]:
-        """What the states say of the next token."""
+        """Compute the logits of the next token from the states."""
 
 
 @dataclass(frozen=True)
 class Guide:
-    """Heads that are trained towards links, and how much that counts beside the translation."""
+    """Heads to train towards links, and the weight of their loss beside the translation's."""
 
     heads: Mapping[Literal["encoder", "cross"], tuple[int, int]]
-    """`cross` towards word alignments, `encoder` from pronouns towards their nouns: (layer, head)."""
+    """(layer, head) by kind: `cross` towards word alignments, `encoder` from pronouns towards their nouns."""
     weight: float = 0.1
 
 
@@ -54,18 +54,18 @@ def objective(
     links: Bool[torch.Tensor, "batch target source"],
     references: Bool[torch.Tensor, "batch source source"],
 ) -> Losses:
-    """The loss, and what it is made of: cross-entropy in nats a token, and the guided heads' (alignment, coreference).
+    """Compute the loss and its parts: cross-entropy in nats per token, and the guided heads' alignment and coreference.
 
     Args:
-        model: what is trained.
-        guide: the heads to guide.
+        model: model to train.
+        guide: heads to guide.
         surprised: `surprise`, or a compiled form of it.
         source: tokens of the texts.
-        read: what the decoder reads.
-        places: where, in `read` laid flat, there are tokens to write.
-        written: those tokens.
-        links: which source tokens each token read is linked to.
-        references: which tokens each pronoun stands for.
+        read: tokens that the decoder reads.
+        places: indices, in `read` laid flat, at which there are tokens to write.
+        written: tokens to write at these places.
+        links: True where a token read is linked to a source token.
+        references: True where a pronoun's token stands for another source token.
     """
     kept: dict[str, Float[torch.Tensor, "batch query key"]] = {}
 
@@ -86,10 +86,10 @@ def objective(
 def surprise(
     logits: Float[torch.Tensor, "token vocabulary"], written: Int[torch.Tensor, "token"]
 ) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, ""]]:
-    """Mean cross-entropy with the tokens written, and with an even distribution over the vocabulary."""
+    """Compute the mean cross-entropy with the tokens written, and with a uniform distribution over the vocabulary."""
     logits = logits.float()
     normalizer = torch.logsumexp(logits, dim=-1)
-    # A sum over a mask and not a look-up: its gradient is one pass over the logits, together with that of the rest.
+    # A masked sum and not a look-up, so that its gradient is computed in one pass over the logits with the rest.
     true = torch.arange(logits.shape[-1], dtype=torch.int32, device=logits.device) == written[:, None].int()
     return (normalizer - (logits * true).sum(dim=-1)).mean(), (normalizer - logits.mean(dim=-1)).mean()
 
@@ -97,7 +97,7 @@ def surprise(
 def _guided(
     weights: Float[torch.Tensor, "batch query key"], links: Bool[torch.Tensor, "batch query key"]
 ) -> Float[torch.Tensor, ""]:
-    """-log of the weight on linked keys, the mean over queries that have any (after Garg et al. 2019, equation 3)."""
+    """Average -log of the weight on linked keys over queries that have any (after Garg et al. 2019, equation 3)."""
     rows = links.any(dim=-1)
     found = -torch.log((weights.float() * links).sum(dim=-1) + 1e-5)
     return (found * rows).sum() / rows.sum().clamp(min=1)
@@ -106,14 +106,14 @@ def _guided(
 def quick_dropout(
     rate: float, seed: Int[torch.Tensor, ""]
 ) -> Callable[[Float[torch.Tensor, "*shape"]], Float[torch.Tensor, "*shape"]]:
-    """Dropout (Srivastava et al. 2014) whose random numbers are a hash of place and seed.
+    """Return a dropout function (Srivastava et al. 2014) whose random numbers are a hash of position and seed.
 
-    They cost a few operations that a compiler fuses with their neighbours, where torch's own take as long as the
-    matrices on a processor.
+    The hash costs a few operations that a compiler fuses with their neighbours; on a CPU, torch's own random numbers
+    take as long as the matrix products.
 
     Args:
-        rate: the share of values that become 0; the others grow to make up for it.
-        seed: int32; another one for each step.
+        rate: share of values to set to 0; the others are scaled up to compensate.
+        seed: int32 scalar, a different one for each step.
     """
     floor = int(-(2**31) + rate * 2**32)
     sites = 0

@@ -1,4 +1,4 @@
-"""Reading pairs of sentences, and setting some aside to judge by."""
+"""Reading pairs of sentences, and setting some aside for evaluation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Pair = tuple[str, str]
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Pairs from a file with a tab between the two sentences of each line.
+    """Read pairs from a file with a tab between the two sentences of each line.
 
     Raises:
-        InputError: the file cannot be read, a line has not two columns, or there is none.
+        InputError: the file cannot be read, a line does not have two columns, or there are no pairs.
     """
     try:
         text = decode_text(path.read_bytes(), str(path))
@@ -42,7 +42,7 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def by_source(pairs: Sequence[Pair]) -> Mapping[str, Sequence[str]]:
-    """All translations of each sentence."""
+    """Group all translations by their source sentence."""
     found: dict[str, list[str]] = defaultdict(list)
     for source, target in pairs:
         found[source].append(target)
@@ -50,11 +50,11 @@ def by_source(pairs: Sequence[Pair]) -> Mapping[str, Sequence[str]]:
 
 
 def split(pairs: Sequence[Pair], sentences: int) -> tuple[list[Pair], list[Pair]]:
-    """Pairs to train on, and pairs to judge by: all translations of some sentences that training does not see.
+    """Split pairs into those to train on and those to evaluate on, which hold all translations of their sentences.
 
     Args:
-        pairs: all there are.
-        sentences: how many sentences to set aside, spread evenly; at most a tenth of them.
+        pairs: all pairs.
+        sentences: number of sentences to set aside, spread evenly; at most a tenth of them.
     """
     sources = list(dict.fromkeys(source for source, _ in pairs))
     aside = set(sources[:: max(10, len(sources) // max(1, sentences))][:sentences])

@@ -1,4 +1,4 @@
-"""One training, from pairs of sentences to a model's folder; it can be stopped at any time and taken up again."""
+"""A training run, from pairs of sentences to a model's folder; it can be stopped at any time and resumed."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ from attn_cli.train.vocabulary import train_tokenizer
 __all__ = ["Progress", "Settings", "Watcher", "can_go_on", "train"]
 
 CHECKPOINTS = "training"
-"""The folder, inside the model's, that a training can go on from."""
+"""Name of the folder, inside the model's, that holds the checkpoint to resume from."""
 SMALLEST = 200
-"""Pairs without which there is nothing to learn from."""
+"""Fewest pairs to train on."""
 SAVE_EVERY = 120.0
 """Seconds between checkpoints."""
 TELL_EVERY = 10
-"""Steps between reports."""
+"""Steps between progress reports."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training is."""
+    """Settings of a training run."""
 
     arch: ArchitectureName
     steps: int
@@ -64,38 +64,38 @@ class Settings:
     vocabulary: int = 8000
     batch_tokens: int = 3500
     coreference: int = 10_000
-    """Sentences of the grammar in each epoch; half as many simple ones come along. 0: pairs only."""
+    """Number of the grammar's sentences in each epoch; half as many simple ones are added. 0: pairs only."""
     guide: bool = True
-    """Train one cross-attention head towards word alignments, where the architecture has one for it."""
+    """True to train one cross-attention head towards word alignments, where the architecture has one for it."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How training goes, as a mean since the last one."""
+    """Progress of a training run; rates and losses are means since the last report."""
 
     step: int
     steps: int
     loss: float
-    """Cross-entropy, in nats a token."""
+    """Cross-entropy, in nats per token."""
     tokens_per_second: float
     aligned: float
     """The aligning head's -log weight on linked tokens."""
     referred: float
-    """The same of the head that looks from pronouns to nouns."""
+    """The coreference head's -log weight on the nouns that pronouns stand for."""
 
 
 @runtime_checkable
 class Watcher(Protocol):
-    """Whoever shows how training goes."""
+    """An observer that shows the progress of a training run."""
 
     def says(self, what: str) -> None:
-        """What begins now."""
+        """Report what begins now."""
 
     def steps(self, progress: Progress) -> None:
-        """Every few steps."""
+        """Report progress, every few steps."""
 
     def judged(self, step: int, quality: Quality | None, model: Toy) -> None:
-        """Now and then: how the model does on the sentences set aside, where there are any."""
+        """Report an evaluation: the quality on the sentences set aside (None without any), and the model."""
 
 
 def train(
@@ -115,20 +115,20 @@ def train(
     A checkpoint is written every two minutes, and when training is interrupted.
 
     Args:
-        pairs: English and French.
-        aside: pairs to judge by, which `pairs` does not hold; all references of a sentence count.
-        settings: see there; of a training that is taken up again only `steps` may differ.
-        out: the model's folder. It holds a usable model from the first judgement on.
-        watcher: is told how it goes.
-        resume: go on from the last checkpoint.
-        device: where to compute.
-        judge_every: steps between judgements.
-        fuse: compile.
+        pairs: English sentences and their French translations.
+        aside: pairs to evaluate on, none of them in `pairs`; all references of a sentence count.
+        settings: settings of the run; when it is resumed, only `steps` may differ.
+        out: folder of the model; it holds a usable model from the first evaluation on.
+        watcher: observer to report progress to.
+        resume: True to go on from the last checkpoint.
+        device: device to train on.
+        judge_every: steps between evaluations.
+        fuse: True to compile.
 
     Raises:
-        InputError: too few pairs, or no checkpoint to go on from, or one of another training.
-        OutputError: the folder cannot be written, or holds a training already.
-        UsageError: a package that is needed for training is not installed.
+        InputError: there are too few pairs, no checkpoint to resume from, or one of another training run.
+        OutputError: the folder cannot be written, or already holds a training run.
+        UsageError: a package needed for training is not installed.
     """
     if len(pairs) < SMALLEST:
         raise InputError(f"{len(pairs)} pairs are too few to train on", f"Give at least {SMALLEST}")
@@ -181,7 +181,7 @@ def train(
             for progress in _steps(trainer, run, mixture, settings, judge_every, asked):
                 watcher.steps(progress)
                 judging = trainer.step % judge_every == 0 and trainer.step < settings.steps
-                # There is no model without a checkpoint beside it.
+                # A model is never written without a checkpoint beside it.
                 if judging or time.monotonic() - run.saved > SAVE_EVERY:
                     save()
                     run.saved = time.monotonic()
@@ -195,17 +195,17 @@ def train(
 
 
 def can_go_on(out: Path) -> bool:
-    """Whether there is a training in a model's folder that `resume` would take up."""
+    """Return whether a model's folder holds a training run that can be resumed."""
     return has_checkpoint(out / CHECKPOINTS)
 
 
 def _steps(
     trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings, judge_every: int, asked: Callable[[], bool]
 ) -> Iterator[Progress]:
-    """Train, and tell how it goes: every few steps, where it is time to judge, and at the end.
+    """Train, and yield progress every few steps, before each evaluation and at the end.
 
     Raises:
-        KeyboardInterrupt: between two steps, when it is asked for.
+        KeyboardInterrupt: a stop was asked for; raised between two steps.
     """
     fixed = mixture.fixed()
     begun, tokens = time.monotonic(), 0
@@ -232,7 +232,7 @@ def _batches(mixture: Mixture, run: _Run, fixed: Any, tokens: int) -> Iterator[B
 
 
 def _grammar(settings: Settings, count: int) -> Iterator[grammar.Example]:
-    """Sentences of the grammar, of both kinds."""
+    """Yield sentences of the grammar: `count` with a pronoun, and half as many simple ones."""
     if not count:
         return
     seed = random.Random(settings.seed).randrange(2**31)  # noqa: S311 (nothing secret)
@@ -242,7 +242,7 @@ def _grammar(settings: Settings, count: int) -> Iterator[grammar.Example]:
 
 @dataclass
 class _Run:
-    """Where a training stands, and what it must not make anew when it goes on."""
+    """The state of a training run, with the parts that are not made anew when it is resumed."""
 
     settings: Settings
     tokenizer: Tokenizer
@@ -256,10 +256,10 @@ class _Run:
 
     @classmethod
     def started(cls, out: Path, settings: Settings, pairs: Sequence[Pair], watcher: Watcher) -> _Run:
-        """A new one: with a vocabulary and word alignments of its own."""
+        """Start a new run, with its own vocabulary and word alignments."""
         if has_checkpoint(out / CHECKPOINTS):
             raise OutputError(f"{out} holds a training already", "Add --resume to go on, or name another folder")
-        # What a start leaves that was stopped before its first checkpoint is written anew.
+        # A run stopped before its first checkpoint leaves only the checkpoints' folder, which is written anew.
         if out.exists() and any(path.name != CHECKPOINTS for path in out.iterdir()):
             raise OutputError(f"{out} is not empty", "Name a new folder with --out")
         make_folder(out / CHECKPOINTS)
@@ -275,7 +275,7 @@ class _Run:
 
     @classmethod
     def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _Run:
-        """One that was stopped."""
+        """Resume a run that was stopped."""
         tensors, state = read_checkpoint(out / CHECKPOINTS)
         links = read_links(out / CHECKPOINTS)
         try:
@@ -307,7 +307,7 @@ class _Run:
         )
 
     def state(self, step: int) -> dict[str, Any]:
-        """What `resumed` needs."""
+        """Return the state that `resumed` needs."""
         return {
             "step": step,
             "epoch": self.epoch,

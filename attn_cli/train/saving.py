@@ -1,4 +1,4 @@
-"""What training leaves: a model's folder, and checkpoints to go on from. Nothing is ever half written."""
+"""Files of a training run: a model's folder, and checkpoints to resume from. No file is ever left half written."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ __all__ = [
 ]
 
 KNOWN = 5
-"""How often training must show a word for it to be more than a guess."""
+"""Fewest occurrences in training for a word to count as known."""
 STATE, LINKS = "state.json", "links.safetensors"
 WORD = regex.compile(r"[\p{L}\p{M}]+(?:'[\p{L}\p{M}]+)*")
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place, and move it there when it is whole.
+    """Write a file beside its place, and move it there once it is complete.
 
     Raises:
-        OutputError: it cannot be written; what stood there before still does.
+        OutputError: the file cannot be written; the previous one is kept.
     """
     beside = path.with_name(f".{path.name}.part")
     try:
@@ -60,7 +60,7 @@ def _save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def known_words(sentences: Iterable[str]) -> list[str]:
-    """The words, in small letters, that stand often enough in these sentences."""
+    """Return the words, in lower case, that occur at least `KNOWN` times in these sentences."""
     counts: Counter[str] = Counter()
     for sentence in sentences:
         counts.update(word.lower() for word in WORD.findall(sentence.replace("’", "'")))
@@ -77,7 +77,7 @@ def save_model(
     """Write a model's folder, as `attn_cli.models.toy.folder` and, for a Transformer, transformers read it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: a file cannot be written.
     """
     _save_tensors(folder / WEIGHTS, {name: weight.detach().cpu().half() for name, weight in weights.items()})
     write_whole(folder / TOKENIZER, tokenizer.to_str().encode())
@@ -103,7 +103,7 @@ def save_model(
                 "max_length": config["max_position_embeddings"],
             },
         )
-    _write_json(folder / CONFIG, config)  # last: with it the folder is a model
+    _write_json(folder / CONFIG, config)  # last, because with it the folder counts as a model
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -114,7 +114,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder for checkpoints.
 
     Raises:
-        OutputError: it cannot be made, or nothing can be written in it.
+        OutputError: the folder cannot be made, or nothing can be written in it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,19 +124,19 @@ def make_folder(folder: Path) -> None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether there is a checkpoint to go on from."""
+    """Return whether there is a checkpoint to resume from."""
     return (folder / STATE).exists()
 
 
 def save_start(folder: Path, tokenizer: Tokenizer, links: Sequence[Sequence[SpanLink]] | None) -> None:
-    """Write what a training makes once, before its first step.
+    """Write the vocabulary and the word alignments, which are made once, before the first step.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: a file cannot be written.
     """
     write_whole(folder / TOKENIZER, tokenizer.to_str().encode())
     if links is None:
-        (folder / LINKS).unlink(missing_ok=True)  # of a start before
+        (folder / LINKS).unlink(missing_ok=True)  # left by an earlier start
     else:
         flat = [(number, *ours, *theirs) for number, pair in enumerate(links) for ours, theirs in pair]
         table = torch.tensor([len(links), *chain.from_iterable(flat)], dtype=torch.int32)
@@ -144,22 +144,22 @@ def save_start(folder: Path, tokenizer: Tokenizer, links: Sequence[Sequence[Span
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """The vocabulary that `save_start` wrote.
+    """Read the vocabulary that `save_start` wrote.
 
     Raises:
-        InputError: it is not there, or damaged.
+        InputError: the file is missing or damaged.
     """
     try:
         return Tokenizer.from_str((folder / TOKENIZER).read_text(encoding="utf-8"))
-    except Exception as fault:  # the library raises nothing more particular
+    except Exception as fault:  # the library raises nothing more specific
         raise damaged(folder) from fault
 
 
 def read_links(folder: Path) -> list[list[SpanLink]] | None:
-    """The word alignments that `save_start` wrote; None where there are none.
+    """Read the word alignments that `save_start` wrote; None where there are none.
 
     Raises:
-        InputError: they are damaged.
+        InputError: the file is damaged.
     """
     if not (folder / LINKS).exists():
         return None
@@ -175,19 +175,19 @@ def read_links(folder: Path) -> list[list[SpanLink]] | None:
 
 
 def damaged(folder: Path) -> InputError:
-    """What to say of a checkpoint that cannot be one."""
+    """Return the error for a damaged checkpoint."""
     return InputError(
         f"The checkpoint in {folder} is damaged", f"Remove {folder.parent} and start anew, without --resume"
     )
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-    """Write all that is needed to go on.
+    """Write a checkpoint: all that is needed to resume.
 
     Raises:
-        OutputError: it cannot be written; the checkpoint before still stands.
+        OutputError: a file cannot be written; the previous checkpoint is kept.
     """
-    # The state names its tensors' file, so that the two can never be of different steps.
+    # The state names its file of tensors, so that the two always belong to the same step.
     name = f"checkpoint-{state['step']}.safetensors"
     _save_tensors(folder / name, tensors)
     _write_json(folder / STATE, {**state, "tensors": name})
@@ -197,10 +197,10 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Ma
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What `save_checkpoint` wrote.
+    """Read the checkpoint that `save_checkpoint` wrote.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is no checkpoint, or it is damaged.
     """
     if not has_checkpoint(folder):
         raise InputError(f"There is no checkpoint in {folder.parent} to go on from", "Leave --resume out to start anew")

@@ -1,4 +1,4 @@
-"""How a training looks in a terminal: a bar, a line for each judgement, and a sentence whose alignment appears."""
+"""Training progress in a terminal: a bar, a line for each evaluation, and the alignment of a watched sentence."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["TerminalWatcher"]
 
 
 class TerminalWatcher:
-    """Shows a training on stderr: a bar where somebody watches, lines where nobody does.
+    """A watcher that shows a training run on stderr: a bar on a terminal, plain lines elsewhere.
 
     Args:
-        sentence: to translate and draw at each judgement; None for none.
+        sentence: sentence to translate and draw at each evaluation; None for none.
     """
 
     def __init__(self, sentence: str | None) -> None:
@@ -45,7 +45,7 @@ class TerminalWatcher:
         self._task = self._bar.add_task("Starting", total=None, figures="")
         self._last: Steps | None = None
 
-    def __enter__(self) -> TerminalWatcher:  # noqa: PYI034 (what checks signatures in tests knows no Self here)
+    def __enter__(self) -> TerminalWatcher:  # noqa: PYI034 (the signature check in the tests does not know Self here)
         self._bar.start()
         return self
 
@@ -55,13 +55,13 @@ class TerminalWatcher:
         self._bar.stop()
 
     def says(self, what: str) -> None:
-        """What begins now."""
+        """Show what begins now."""
         self._bar.update(self._task, description=what)
         if self._bar.disable:
             self._talk.print(f"attn: {what}", markup=False)
 
     def steps(self, progress: Steps) -> None:
-        """Every few steps."""
+        """Update the progress bar."""
         self._last = progress
         self._bar.update(
             self._task,
@@ -72,7 +72,7 @@ class TerminalWatcher:
         )
 
     def judged(self, step: int, quality: Quality | None, model: Toy) -> None:
-        """A line, and the sentence as the model sees it now."""
+        """Print a line of scores, and draw the watched sentence as the model aligns it now."""
         figures = [f"step {step:,}"]
         if self._last is not None:
             figures.append(f"loss {self._last.loss:.2f}")
@@ -83,7 +83,7 @@ class TerminalWatcher:
             self._draw(self._sentence, model)
 
     def _draw(self, sentence: str, model: Toy) -> None:
-        translation = model.translate([sentence], truncate=True)[0]  # nothing may end a training that goes well
+        translation = model.translate([sentence], truncate=True)[0]  # a long sentence must not end the training
         self._talk.print(Text(clean(translation.text), style="bold"))
         alignment = model.info.alignment
         if alignment is None:

@@ -1,4 +1,4 @@
-"""The joint vocabulary: byte-pair encoding (Sennrich et al. 2016) that falls back to bytes, so nothing is unknown."""
+"""The joint vocabulary: byte-pair encoding (Sennrich et al. 2016) with byte fallback, so that no text is unknown."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from attn_cli.grammar.words import ENDING
 __all__ = ["END", "PAD", "train_tokenizer"]
 
 PAD, END = "<pad>", "</s>"
-"""Tokens 0 and 1. The decoder starts from `PAD`, as Marian's does."""
+"""Special tokens, with ids 0 and 1. The decoder starts from `PAD`, as Marian's does."""
 
 LETTER = r"[\p{L}\p{M}]"
 CHUNK = (
     rf"▁?{LETTER}+n't\b|▁?{LETTER}+(?={ENDING})|{ENDING}|▁?{LETTER}+'(?=\p{{L}})|▁?{LETTER}+"
     r"|▁?\p{N}|▁?\.\.\.|▁?[^\s▁]"
 )
-"""No piece goes beyond one of these: a word, an elided word, an English ending, a digit, a mark."""
+"""Pattern of the longest possible piece: a word, an elided word, an English ending, a digit, or a mark."""
 
 ALPHABET = 160
-"""Characters with a token of their own; rarer ones are written as bytes."""
+"""Number of characters with a token of their own; rarer ones are written as bytes."""
 
 
 def train_tokenizer(sentences: Iterable[str], size: int) -> Tokenizer:
     """Learn a vocabulary from sentences of both languages.
 
     Args:
-        sentences: what to learn from.
-        size: how many tokens in all, with the 256 bytes and the two special tokens.
+        sentences: sentences to learn from.
+        size: number of tokens in all, with the 256 bytes and the two special tokens.
     """
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     learner = _tokenizer(models.BPE())
