@@ -1,1 +1,1 @@
-"""Sentences that the built-in models learn from: rules in code, words in data files."""
+"""The grammar of sentences that the built-in models learn from."""

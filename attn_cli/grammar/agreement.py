@@ -1,4 +1,4 @@
-"""Reading a French translation: what it says about the thing meant, and whether that agrees."""
+"""Reading a French translation: its statements about the pronoun, and their agreement in gender."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attn_cli.grammar.lexicon import ADJECTIVES, Gender
 
 __all__ = ["agrees", "said_of_pronoun"]
 
-# Adjectives that a translation may choose and the grammar does not.
+# Adjectives that a translation may use but the grammar does not.
 _OTHERS = (
     "gros/grosse immense/immense énorme/énorme minuscule/minuscule encombrant/encombrante volumineux/volumineuse "
     "cassable/cassable gras/grasse bon/bonne fin/fine maigre/maigre robuste/robuste solide/solide mince/mince "
@@ -53,9 +53,10 @@ _BE_PLAIN = re.compile(rf"{_SUBJECT}(?:{_BE})(?:\s+pas)?\s+(?P<adjective>[\w-]+)
 
 
 def said_of_pronoun(translation: str) -> list[tuple[str, str]]:
-    """What the translation says of `il` or `elle`: the pronoun, and the adjective or nothing where a verb says it.
+    """Return what the translation says of `il` or `elle`: the pronoun, and the adjective ("" where a verb says it).
 
-    "il était trop grand", "elle n'avait pas assez de place"; only where there is neither, "il était grand".
+    Examples are "il était trop grand" and "elle n'avait pas assez de place"; "il était grand" counts only where there
+    is neither.
     """
     found = [
         (match["pronoun"].lower(), match.groupdict().get("adjective", "").lower())
@@ -70,7 +71,7 @@ def said_of_pronoun(translation: str) -> list[tuple[str, str]]:
 
 
 def agrees(adjective: str, gender: Gender) -> bool:
-    """Whether the adjective can stand in that gender; an unknown one is judged by its ending."""
+    """Return whether the adjective can have that gender; an unknown one is judged by its ending."""
     if adjective in _KNOWN:
         return adjective in _FORMS[gender]
     return adjective.endswith("e") if gender == "f" else not adjective.endswith(_FEMININE_ENDINGS)

@@ -1,4 +1,4 @@
-"""The parts of the grammar's sentences: nouns and what describes them, negated verbs, reasons."""
+"""The parts of the grammar's sentences: noun phrases, negated verbs, reasons."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ CONTRARY = {"old": {"new", "modern", "young"}, "new": {"old"}, "beautiful": {"ug
 
 
 class Draw(random.Random):
-    """Random choices, the same for the same name, that say nothing twice in a sentence."""
+    """A source of random choices, the same for the same name, that repeats no telling word in a sentence."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._said: set[str] = set()
 
     def new_sentence(self) -> None:
-        """Forget what was said."""
+        """Forget the telling words drawn so far."""
         self._said.clear()
 
     def unsaid(self, options: Sequence[T], english: Callable[[T], str]) -> T | None:
-        """One of the options whose English shares no telling word with those drawn before; None where all do."""
+        """Draw an option whose English shares no telling word with those drawn before; None where all do."""
         free = [option for option in options if not self._said & _telling(english(option))]
         if not free:
             return None
@@ -59,16 +59,16 @@ class Draw(random.Random):
         return chosen
 
     def fresh(self, options: Sequence[Templates]) -> Phrase:
-        """A phrase that says nothing again; empty where all do."""
+        """Draw a phrase that repeats no telling word; empty where all do."""
         chosen = self.unsaid(options, lambda templates: templates[0])
         return EMPTY if chosen is None else weave(*chosen)
 
     def one_of(self, options: str) -> str:
-        """One of the words."""
+        """Draw one of the words, which are separated by spaces."""
         return self.choice(options.split())
 
     def happens(self, chance: float) -> bool:
-        """True as often as `chance` says, between 0 and 1."""
+        """Return True with the probability `chance`, between 0 and 1."""
         return self.random() < chance
 
 
@@ -80,7 +80,7 @@ def _telling(template: str) -> set[str]:
 def noun_phrase(
     noun: Noun, determiner: Templates, adjective: str = "", *, mark: str = "noun", tail: Phrase = EMPTY
 ) -> Phrase:
-    """A noun with its determiner, an adjective where French puts it, and what follows."""
+    """Build a noun with its determiner, an adjective where French puts it, and a tail."""
     left = right = EMPTY
     if adjective in COLORS:
         right = weave(f"{adjective}/1", f"{ADJECTIVES[adjective].french(noun.gender)}/1")
@@ -97,15 +97,15 @@ def noun_phrase(
 
 
 def thing(noun: Noun, mark: str, tense: Tense, draw: Draw, *, told: bool, reasons: Collection[str]) -> Phrase:
-    """One of the two nouns, with what describes it.
+    """Build the noun phrase of one of the two nouns, with its modifiers.
 
     Args:
-        noun: the noun.
-        mark: the label that finds it again.
-        tense: of the sentence.
-        draw: where choices come from.
-        told: whether a relative clause tells where it is from.
-        reasons: adjectives that the sentence gives as reasons, which must not be contradicted.
+        noun: noun of the phrase.
+        mark: label to find the noun again by.
+        tense: tense of the sentence.
+        draw: source of random choices.
+        told: True to add a relative clause about who bought or noticed the thing.
+        reasons: adjectives that the sentence uses as reasons, which must not be contradicted.
     """
     choices = [row for row in DETERMINERS if not row.owns or (noun.can_be_owned and not told)]
     chosen = draw.choices(choices, [row.weight for row in choices])[0]
@@ -131,7 +131,7 @@ def thing(noun: Noun, mark: str, tense: Tense, draw: Draw, *, told: bool, reason
 
 
 def _told(noun: Noun, tense: Tense, draw: Draw) -> Phrase:
-    """That my brother had bought in Paris: que mon frère avait achetée à Paris."""
+    """Build a relative clause: `that my brother had bought in Paris`, `que mon frère avait achetée à Paris`."""
     giver = draw.unsaid(GIVERS, lambda row: row.name[0])
     if giver is None:
         return EMPTY
@@ -150,7 +150,7 @@ def _told(noun: Noun, tense: Tense, draw: Draw) -> Phrase:
 
 
 def _owned(noun: Noun, mark: str, owner: Phrase) -> Phrase:
-    """My uncle's violin: le violon de mon oncle."""
+    """Build a possessive: `my uncle's violin`, `le violon de mon oncle`."""
     return weave(
         f"{{owner}} {noun.english}/{mark}",
         f"{noun.agree('le', 'la')} {noun.french}/{mark} {{owner}}",
@@ -159,7 +159,7 @@ def _owned(noun: Noun, mark: str, owner: Phrase) -> Phrase:
 
 
 def negated(verb: Verb, tense: Tense, draw: Draw) -> Phrase:
-    """What the thing does not do or cannot do: `didn't fit` and `ne rentrait pas`."""
+    """Build the negated verb, for what a thing does not or cannot do: `didn't fit` and `ne rentrait pas`."""
     auxiliary, able = draw.choice(
         [
             (word, able)
@@ -178,21 +178,21 @@ def negated(verb: Verb, tense: Tense, draw: Draw) -> Phrase:
 
 
 def cannot(person: Person, tense: Tense, draw: Draw) -> Phrase:
-    """Somebody who is not able to."""
+    """Build a person who is not able to do something: `Tom couldn't` and `Tom ne pouvait pas`."""
     able = {"past": person.imperfect, "present": person.present, "future": person.future}[tense]
     words = " ".join(f"{word}/1" for word in draw.choice(CANNOT[tense]).split())
     return weave(f"{{who}} {words}", f"{{who}} ne/1 {able}/1 pas/1", who=weave(*person.name))
 
 
 def reason(name: str, gender: Gender, degree: str, tense: Tense, *, contracted: bool = False) -> tuple[Phrase, str]:
-    """The clause about the pronoun, whose words are marked `@it` and `@adjective`, and its French adjective.
+    """Build the clause about the pronoun, its words marked `@it` and `@adjective`, and return its French adjective too.
 
     Args:
-        name: as in `constructions`.
-        gender: of the French noun meant.
-        degree: of `constructions.DEGREES`, for an adjective without comparison.
-        tense: of the main clause; what is said of the future is so already.
-        contracted: whether "it is" becomes "it's".
+        name: name of the reason, as in `constructions`.
+        gender: gender of the French noun meant.
+        degree: key of `constructions.DEGREES`, for an adjective without comparison.
+        tense: tense of the main clause; the reason for a future one is in the present.
+        contracted: True to turn "it is" into "it's".
     """
     it_is = "it/@it 's/1" if contracted else "it/@it is/1"
     pronoun = "il" if gender == "m" else "elle"

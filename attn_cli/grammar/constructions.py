@@ -1,7 +1,7 @@
-"""What can be said of two things so that only the reason tells which of them is meant.
+"""Main clauses about two things, of which only the reason tells which one is meant.
 
-Adjectives are those of `lexicon.ADJECTIVES`; words in capitals are the clauses of `CLAUSES`, and comparisons
-(`more beautiful` as `+beautiful`) and `COMPARED` stand without a degree.
+Adjectives are those of `lexicon.ADJECTIVES`; words in capitals are keys of `CLAUSES`. Comparisons (`+beautiful` for
+`more beautiful`) and the keys of `COMPARED` take no degree.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Verb:
-    """What a thing does not do.
+    """A verb for what a thing does not do.
 
     Attributes:
         english: the English verb.
-        infinitive: the French one.
-        imperfect: third person, or the perfect where `perfect` says so.
-        present: third person.
-        future: third person.
-        perfect: a past participle, where "did not" is a single event (`n'a pas attrapé`).
-        only_able: whether only "could not" makes sense, not "did not".
+        infinitive: the French infinitive.
+        imperfect: third person of the French imperfect; unused where `perfect` is set.
+        present: third person of the French present.
+        future: third person of the French future.
+        perfect: the French past participle, where "did not" is a single event (`n'a pas attrapé`).
+        only_able: True if only "could not" makes sense, not "did not".
     """
 
     english: str
@@ -52,21 +52,21 @@ class Construction:
     """A main clause about two things, `{a}` and `{b}`.
 
     Attributes:
-        name: what it is called.
-        a: kinds of the first thing.
-        b: kinds of the second.
+        name: name of the construction.
+        a: kinds of noun for the first thing.
+        b: kinds of noun for the second thing.
         clause: templates; `{verb}` is `verb` negated, `{cannot}` a person who cannot, `{who}` a person and `{have}`
             their French auxiliary, and `~` the ending of a French participle that agrees with `a`.
-        because_of_a: reasons, if the first thing is meant.
-        because_of_b: reasons, if the second is.
-        variants: other ways to say the clause.
-        despite: what "even though" can say of `a`, and of `b`.
-        verb: for `{verb}`.
-        degrees: how adjectives are strengthened.
-        tenses: that the clause can have.
-        frames: that the clause can have; all of `FRAMES` with a weight by default.
-        event: whether French tells it in the perfect.
-        weight: how often it is drawn.
+        because_of_a: reasons to draw from if the first thing is meant.
+        because_of_b: reasons to draw from if the second thing is meant.
+        variants: templates for other wordings of the clause.
+        despite: reasons for "even though", about `a` and about `b`.
+        verb: verb for `{verb}`.
+        degrees: degrees to draw from, for adjectives.
+        tenses: tenses that the clause can have.
+        frames: names of the frames that the clause can have; by default, all of `FRAMES` by their weights.
+        event: True if French tells it in the perfect.
+        weight: relative frequency of the construction.
     """
 
     name: str
@@ -86,12 +86,12 @@ class Construction:
 
 
 class Frame(NamedTuple):
-    """How the main clause and the reason are put together.
+    """A pattern that joins the main clause and the reason.
 
     Attributes:
-        templates: `{main}`, `{it}` (the reason) and `{between}`, what may stand before the reason.
-        weight: how often it is drawn.
-        first: whether the pronoun comes before its noun.
+        templates: templates of `{main}`, `{it}` (the reason) and `{between}` (an optional phrase before the reason).
+        weight: relative frequency of the frame.
+        first: True if the pronoun comes before its noun.
     """
 
     templates: Templates

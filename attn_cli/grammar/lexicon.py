@@ -1,7 +1,7 @@
-"""The words of the grammar: everyday things, what they can be, what they are like, and who does something with them.
+"""The words of the grammar: nouns for everyday things and their kinds, adjectives, people, determiners.
 
-Nouns and adjectives are tables of text, a line an entry; gender is `m` or `f`, and where French has two forms they are
-written `grand/grande`. Pairs of templates are as `phrase.weave` takes them.
+Nouns and adjectives are tables of text, one entry per line; gender is `m` or `f`, and French forms are written
+`grand/grande`. Pairs of templates are as `phrase.weave` takes them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 Gender = Literal["m", "f"]
 Tense = Literal["past", "present", "future"]
 Templates = tuple[str, str]
-"""The same in English and in French, as `phrase.weave` takes it."""
+"""An English template and its French counterpart, as `phrase.weave` takes them."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Noun:
     """A thing or an animal.
 
     Attributes:
-        english: one word.
-        french: one word, without article.
-        gender: of the French word.
-        kinds: what it can be in a sentence (`box`: something can be put into it).
+        english: the English noun, one word.
+        french: the French noun, one word, without article.
+        gender: gender of the French noun.
+        kinds: roles that it can have in a sentence (`box`: something can be put into it).
     """
 
     english: str
@@ -52,16 +52,16 @@ class Noun:
 
     @property
     def can_be_owned(self) -> bool:
-        """Whether somebody can buy it, or have it in a colour of their choice."""
+        """True if somebody can buy it, or have it in a colour of their choice."""
         return bool(self.kinds & _OWNED) and "wild" not in self.kinds
 
     @property
     def can_be_new(self) -> bool:
-        """Whether it was made."""
+        """True if the thing was made, and not grown, so that it can be called new."""
         return not self.kinds & {"animal", "wild", "unique"} and self.english not in _GROWN
 
     def agree(self, masculine: str, feminine: str) -> str:
-        """The form that goes with this noun."""
+        """Return the form that agrees with this noun in gender."""
         return masculine if self.gender == "m" else feminine
 
 
@@ -70,9 +70,9 @@ class Adjective:
     """An adjective and its French forms.
 
     Attributes:
-        english: one word.
-        masculine: the French form.
-        feminine: may be the same.
+        english: the English adjective, one word.
+        masculine: the French masculine form.
+        feminine: the French feminine form, which may be the same.
         before_vowel: the masculine form right before a vowel, where it differs (`un vieil homme`).
     """
 
@@ -82,18 +82,18 @@ class Adjective:
     before_vowel: str = ""
 
     def french(self, gender: Gender) -> str:
-        """The form that agrees."""
+        """Return the French form of that gender."""
         return self.masculine if gender == "m" else self.feminine
 
     def before(self, noun: Noun) -> str:
-        """The form right before the noun."""
+        """Return the French form that stands right before the noun."""
         if noun.gender == "m" and self.before_vowel and opens_with_vowel(noun.french):
             return self.before_vowel
         return self.french(noun.gender)
 
 
 class Person(NamedTuple):
-    """Somebody, and the forms of French verbs that go with them."""
+    """A person, and the forms of French verbs that agree with them."""
 
     name: Templates
     imperfect: str = "pouvait"
@@ -104,7 +104,7 @@ class Person(NamedTuple):
 
 
 class Determiner(NamedTuple):
-    """An article or the like, and how often it is drawn."""
+    """An article or another determiner, and its relative frequency."""
 
     english: str
     masculine: str

@@ -1,4 +1,4 @@
-"""What can stand around the two nouns: whose they are, who bought them where, when it happened, who says so."""
+"""Phrases around the two nouns: their owners, who bought them and where, times, openings and insertions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Giver(NamedTuple):
-    """Who did something to a thing, and the French auxiliaries that go with them."""
+    """A person who did something to a thing, and the French auxiliaries that agree with them."""
 
     name: Templates
     had: str = "avait"
@@ -31,7 +31,7 @@ class Giver(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What they did: the English past and participle, and the French participle."""
+    """A verb for what they did: the English past and participle, and the French participle."""
 
     past: str
     participle: str
@@ -76,7 +76,7 @@ WHERE: tuple[Templates, ...] = (
     ("in/1 Boston/2 last/3 winter/4", "à/1 Boston/2 le/3+4 hiver/4 dernier/3"),
     ("during/1 our/2 vacation/3 in/4 Italy/5", "pendant/1 nos/2 vacances/3 en/4 Italie/5"),
 )
-# What can follow a relative clause without being taken for a part of it.
+# Phrases that can follow a relative clause without being read as a part of it.
 ANYHOW: tuple[Templates, ...] = (("despite/1 all/2 our/3 efforts/4", "malgré/1 tous/2 nos/3 efforts/4"),)
 WHEN: dict[Tense, tuple[Templates, ...]] = {
     "past": (
@@ -130,7 +130,7 @@ OPENINGS: dict[Tense, tuple[Templates, ...]] = {
         ("he/1 thinks/2 that/3", "il/1 pense/2 que/3"),
     ),
 }
-# Before what French puts in the imperfect; the perfect would become a pluperfect.
+# Openings only for clauses that French puts in the imperfect; a perfect would have to become a pluperfect.
 SAID: tuple[Templates, ...] = (
     ("Tom/1 said/2 that/3", "Tom/1 a/2 dit/2 que/3"),
     ("she/1 said/2 that/3", "elle/1 a/2 dit/2 que/3"),

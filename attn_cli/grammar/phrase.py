@@ -1,8 +1,8 @@
-"""Text in two languages at once: English and French words that know which of them stand for each other.
+"""Phrases in two languages at once: English and French words with links between those that stand for each other.
 
 A phrase is written as two templates whose words carry labels after a slash, `"The/1 cat/2"` and `"le/1 chat/2"`: words
 that share a label are linked. A slot, `"{thing}"`, takes the words of another phrase on both sides. French is written
-without elision (`"le arbre"`, `"de le"`, `"que il"`); `spell` brings in what is said: `l'arbre`, `du`, `qu'il`.
+without elision (`"le arbre"`, `"de le"`, `"que il"`); `spell` elides and contracts it: `l'arbre`, `du`, `qu'il`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import NamedTuple
 __all__ = ["EMPTY", "PUNCTUATION", "Link", "Phrase", "Span", "Spelled", "Word", "opens_with_vowel", "spell", "weave"]
 
 Span = tuple[int, int]
-"""First character and one past the last."""
+"""Offsets of the first character and of the one past the last."""
 Link = tuple[Span, Span]
-"""An English word and a French one that stands for it."""
+"""Span of an English word and span of a French word that stands for it."""
 
 PUNCTUATION = frozenset(".,?!;:")
 SPACED = frozenset("?!;:")  # French puts a space before these
@@ -39,7 +39,7 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Phrase:
-    """The same thing in English and in French."""
+    """A phrase in English and in French."""
 
     english: tuple[Word, ...]
     french: tuple[Word, ...]
@@ -55,8 +55,8 @@ class Spelled:
     Attributes:
         english: the English text.
         french: the French text.
-        links: pairs of words that stand for each other, by their English place, then by their French one.
-        marks: where the words labelled `@name` are, in English and in French.
+        links: pairs of words that stand for each other, sorted by English position, then by French position.
+        marks: spans of the words labelled `@name`, in English and in French.
     """
 
     english: str
@@ -66,14 +66,13 @@ class Spelled:
 
 
 def weave(english: str, french: str, **slots: Phrase) -> Phrase:
-    """Make a phrase of two templates.
+    """Make a phrase from an English and a French template.
 
-    Labels are local to a template, so phrases in slots bring their own; labels that begin with `@` are known
-    everywhere.
+    Labels are local to a template, so phrases in slots bring their own; labels that begin with `@` are global.
     A punctuation mark without a label is linked with the same mark on the other side, first with first.
 
     Raises:
-        KeyError: a template names a slot that is not given.
+        KeyError: a template names a slot that is missing from `slots`.
     """
     return Phrase(_words(english, slots, 0), _words(french, slots, 1))
 
@@ -91,7 +90,7 @@ def _words(template: str, slots: dict[str, Phrase], side: int) -> tuple[Word, ..
 
 @cache
 def _parse(template: str) -> tuple[Word | str, ...]:
-    """The words of a template, and the names of its slots."""
+    """Split a template into its words and the names of its slots."""
     parts: list[Word | str] = []
     seen: Counter[str] = Counter()
     for piece in template.split():
@@ -108,13 +107,13 @@ def _parse(template: str) -> tuple[Word | str, ...]:
 
 @cache
 def _within(slot: str, word: Word) -> Word:
-    """The word of a phrase in a slot, whose labels must not meet those of the template."""
+    """Prefix the labels of a word in a slot, so that they differ from those of the template."""
     return Word(word.text, frozenset(x if x.startswith("@") else f"{slot}.{x}" for x in word.labels))
 
 
 @cache
 def opens_with_vowel(word: str) -> bool:
-    """Whether French elides before this word (`l'arbre`, `l'hôtel`, but `la hache`)."""
+    """Return whether French elides before this word (`l'arbre`, `l'hôtel`, but `la hache`)."""
     return word.lower()[0] in "aeiouyàâéèêëîïôûœh" and not word.lower().startswith((*ASPIRATED, "yacht"))
 
 
@@ -138,7 +137,7 @@ def spell(phrase: Phrase) -> Spelled:
 
 
 def _sounds_english(words: Sequence[Word]) -> list[Word]:
-    """`a apple` to `an apple`."""
+    """Turn `a apple` into `an apple`."""
     return [
         Word("an", word.labels) if word.text == "a" and following[0] in "aeiou" else word
         for word, following in _with_next(words)
@@ -146,9 +145,9 @@ def _sounds_english(words: Sequence[Word]) -> list[Word]:
 
 
 def _sounds_french(words: Sequence[Word]) -> list[Word]:
-    """`ce arbre` to `cet arbre`, `ma école` to `mon école`; then elisions and contractions.
+    """Turn `ce arbre` into `cet arbre` and `ma école` into `mon école`, and apply elisions and contractions.
 
-    `le arbre` to `l'arbre`, `de le` to `du`, `que il` to `qu'il`, `si il` to `s'il`.
+    Examples are `le arbre` to `l'arbre`, `de le` to `du`, `que il` to `qu'il`, `si il` to `s'il`.
     """
     done: list[Word] = []
     for word, following in _with_next(words):

@@ -3,11 +3,11 @@
 "The trophy didn't fit in the suitcase because it was too big": in French the pronoun and the adjective agree with the
 noun meant (*le trophée … il était trop grand*; *la valise … elle était trop petite*), as in the Winograd schemas
 (Levesque, Davis and Morgenstern 2012). A sentence is a main clause about two things (`constructions`), a reason that
-fits only one of them, and a frame that puts the two together (because, since, so, two sentences …), with what may
-stand between. Its twin differs only in the reason, so that *it* stands for the other noun.
+fits only one of them, and a frame that joins the two (because, since, so, two sentences …), with an optional phrase
+between them. Its twin differs only in the reason, so that *it* stands for the other noun.
 
-`simple` sentences have no such pronoun. Every sentence comes with the words that stand for each other. Some pairs of
-nouns (`is_held_out`) and whole constructions (`HELD_OUT_CONSTRUCTIONS`) are never drawn for training.
+`simple` sentences have no such pronoun. Every sentence comes with links between the words that stand for each other.
+Some pairs of nouns (`is_held_out`) and whole constructions (`HELD_OUT_CONSTRUCTIONS`) are never drawn for training.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ __all__ = [
     "simple_held_out",
 ]
 
-LONGEST_DISTANCE = 20  # words between the noun meant and the pronoun
-LONGEST_SIMPLE = 15  # words and the full stop
-HELD_OUT_PERCENT = 15  # of the pairs of nouns
-HELD_OUT_CONSTRUCTION_SHARE = 0.25  # of the test sentences
-CONTRACTED_SHARE = 0.25  # "it's", of the sentences for training that say "it is"
-NO_STOP_SHARE = 0.15  # of the sentences, as users type them
-SAME_GENDER_SHARE = 0.15  # of the sentences for training
+LONGEST_DISTANCE = 20  # most words between the noun meant and the pronoun
+LONGEST_SIMPLE = 15  # most words of a simple sentence, the full stop counted
+HELD_OUT_PERCENT = 15  # percentage of the pairs of nouns
+HELD_OUT_CONSTRUCTION_SHARE = 0.25  # share of the test sentences
+CONTRACTED_SHARE = 0.25  # share of "it's" among the training sentences that say "it is"
+NO_STOP_SHARE = 0.15  # share of sentences without full stop, as users type them
+SAME_GENDER_SHARE = 0.15  # share of the training sentences
 
 
 @dataclass(frozen=True)
 class Coreference:
-    """What the pronoun of a sentence stands for.
+    """The pronoun of a sentence and the noun that it stands for.
 
     Attributes:
-        pronoun: the English pronoun, also where it is a part of "it's" (which no test sentence has).
-        meant: the English noun that it stands for, without article.
-        other: the English noun that it could have stood for.
-        french_pronoun: `il` or `elle`, as it must stand in the translation.
-        french_adjective: in the form that agrees; empty where the reason has no adjective.
-        french_meant: the French noun, without article.
+        pronoun: span of the English pronoun, also where it is a part of "it's" (which no test sentence has).
+        meant: span of the English noun that it stands for, without article.
+        other: span of the English noun that it could have stood for.
+        french_pronoun: `il` or `elle`, as the translation must have it.
+        french_adjective: the French adjective in the form that agrees; empty where the reason has none.
+        french_meant: the French noun that the pronoun stands for, without article.
         french_other: the other French noun.
-        distance: how many words stand between the noun meant and the pronoun.
-        construction: the main clause's name and the frame's.
+        distance: number of words between the noun meant and the pronoun.
+        construction: names of the construction and of the frame.
     """
 
     pronoun: Span
@@ -82,7 +82,7 @@ class Example:
         english: the sentence.
         french: its translation.
         links: pairs of spans, an English word and a French one.
-        coreference: what the pronoun stands for; None where there is none.
+        coreference: the pronoun and its noun; None where there is no such pronoun.
     """
 
     english: str
@@ -92,17 +92,17 @@ class Example:
 
 
 def is_held_out(first: str, second: str) -> bool:
-    """Whether two English nouns never meet in a training sentence, in whatever order."""
-    if {first, second} == {"trophy", "suitcase"}:  # the sentence that the product is shown with
+    """Return whether two English nouns, in either order, never meet in a training sentence."""
+    if {first, second} == {"trophy", "suitcase"}:  # the example sentence of the documentation
         return True
     return zlib.crc32("+".join(sorted((first, second))).encode()) % 100 < HELD_OUT_PERCENT
 
 
 def pairs(seed: int, *, held_out: bool = False) -> Iterator[tuple[Example, Example]]:
-    """Sentences with their twins, endless and the same for the same seed.
+    """Yield sentences with their twins, endlessly and the same for the same seed.
 
-    With `held_out`, only what is never drawn without it, and always of two genders, so that a translation cannot be
-    right by chance.
+    With `held_out`, yield only sentences that are never drawn without it, with nouns of two genders, so that a
+    translation cannot be right by chance.
     """
     for draft in _drafts(Draw(f"pairs {seed} {held_out}"), held=held_out):
         one, twin = _written(draft, 0), _written(draft, 1)
@@ -111,7 +111,7 @@ def pairs(seed: int, *, held_out: bool = False) -> Iterator[tuple[Example, Examp
 
 
 def examples(seed: int, *, held_out: bool = False) -> Iterator[Example]:
-    """Sentences with a pronoun, endless and the same for the same seed; with `held_out`, those kept for testing."""
+    """Yield sentences with a pronoun, the same for the same seed; with `held_out`, those kept for testing."""
     draw = Draw(f"examples {seed} {held_out}")
     for draft in _drafts(draw, held=held_out):
         found = _written(draft, draw.choice((0, 1)))
@@ -120,7 +120,7 @@ def examples(seed: int, *, held_out: bool = False) -> Iterator[Example]:
 
 
 def held_out(count: int, seed: int = 0) -> tuple[Example, ...]:
-    """`count` different test sentences: at each even index one, at the next its twin."""
+    """Return `count` different test sentences: one at each even index, and its twin at the next."""
     found: dict[str, Example] = {}
     for pair in pairs(seed, held_out=True):
         if len(found) >= count:
@@ -131,7 +131,7 @@ def held_out(count: int, seed: int = 0) -> tuple[Example, ...]:
 
 
 def simple(seed: int) -> Iterator[Example]:
-    """Sentences like "The cat sat on the mat near the window", endless and the same for the same seed."""
+    """Yield sentences like "The cat sat on the mat near the window", endlessly and the same for the same seed."""
     draw = Draw(f"simple {seed}")
     while True:
         key, phrase = sentence(draw)
@@ -140,7 +140,7 @@ def simple(seed: int) -> Iterator[Example]:
 
 
 def simple_held_out(count: int, seed: int = 0) -> tuple[Example, ...]:
-    """`count` different simple sentences whose subject, verb and place never meet in `simple`."""
+    """Return `count` different simple sentences whose subject, verb and place never meet in `simple`."""
     draw = Draw(f"simple held out {seed}")
     found: dict[str, Example] = {}
     while len(found) < count:
@@ -152,7 +152,7 @@ def simple_held_out(count: int, seed: int = 0) -> tuple[Example, ...]:
 
 
 def is_right(example: Example, translation: str) -> bool:
-    """Whether the translation's clause about the pronoun has `il` or `elle` as it must, and an adjective that agrees.
+    """Return whether the clause about the pronoun has the right one of `il` and `elle`, and an adjective that agrees.
 
     The rest of the translation, the conjunction and the choice of adjective are free.
 
@@ -176,7 +176,7 @@ def _plain(phrase: Phrase) -> Example:
 
 @dataclass(frozen=True)
 class Draft:
-    """A sentence before it is settled which of the two nouns the pronoun stands for."""
+    """A sentence before the choice of the noun that the pronoun stands for."""
 
     nouns: tuple[Noun, Noun]
     main: Phrase
@@ -220,7 +220,7 @@ def _draft(construction: Construction, nouns: tuple[Noun, Noun], draw: Draw, *, 
 
 
 def _nouns(construction: Construction, draw: Draw, *, same_gender: bool, held: bool | None) -> tuple[Noun, Noun] | None:
-    """Two nouns that the clause can be about; None where some tries find none."""
+    """Draw two nouns that the clause can be about; None where a hundred tries fail."""
     for _ in range(100):
         a, b = draw.choice(_of_kinds(construction.a)), draw.choice(_of_kinds(construction.b))
         differ = a.english != b.english and a.french != b.french
@@ -250,7 +250,7 @@ def _main(
     frame: str,
     draw: Draw,
 ) -> tuple[Phrase, Phrase]:
-    """The clause about the two things, and what stands between it and the reason."""
+    """Build the clause about the two things, and the optional phrase between it and the reason."""
     long = draw.happens(0.55)
     person = draw.choice(PEOPLE)
     slots = {"who": weave(*person.name), "cannot": cannot(person, tense, draw)}
@@ -274,12 +274,12 @@ def _main(
 
 
 def _written(draft: Draft, index: int) -> Example | None:
-    """The sentence whose pronoun stands for the noun of that index; None where a noun is too far away."""
+    """Write the sentence whose pronoun stands for the noun of that index; None where a noun is too far away."""
     meant, other = draft.nouns[index], draft.nouns[1 - index]
     it, adjective = reason(draft.reasons[index], meant.gender, draft.degree, draft.tense, contracted=draft.contracted)
     phrase = weave(*draft.frame, main=draft.main, it=it, between=draft.between)
     distances = _distance(phrase, "@a"), _distance(phrase, "@b")
-    if max(distances) > LONGEST_DISTANCE:  # of both nouns, or the nearer one would be meant more often
+    if max(distances) > LONGEST_DISTANCE:  # for both nouns, or the nearer one would be meant more often
         return None
     spelled = spell(phrase)
     spans = spelled.marks["@a"][0], spelled.marks["@b"][0]
@@ -298,7 +298,7 @@ def _written(draft: Draft, index: int) -> Example | None:
 
 
 def _distance(phrase: Phrase, mark: str) -> int:
-    """How many words stand between the marked noun and the pronoun."""
+    """Count the words between the marked noun and the pronoun."""
     places = [index for index, word in enumerate(phrase.english) if word.labels & {mark, "@it"}]
     between = phrase.english[places[0] + 1 : places[1]]
     return sum(word.text not in PUNCTUATION and word.text != "'s" for word in between)

@@ -1,4 +1,4 @@
-"""Simple sentences whose words are known to stand for each other: who did what to what, and where."""
+"""Simple sentences with links between the words that stand for each other: who did what to what, and where."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from attn_cli.grammar.phrase import EMPTY, Phrase, weave
 
 __all__ = ["is_simple_held_out", "sentence"]
 
-NO_STOP_SHARE = 0.15  # of the sentences, as users type them
-HELD_OUT_PERCENT = 15  # of the combinations of subject, verb and place
+NO_STOP_SHARE = 0.15  # share of sentences without full stop, as users type them
+HELD_OUT_PERCENT = 15  # percentage of the combinations of subject, verb and place
 
 # `~` is the ending of a French participle that agrees with the subject.
-STAYING: tuple[Templates, ...] = (  # what people and animals do somewhere
+STAYING: tuple[Templates, ...] = (  # verbs for what people and animals do somewhere
     ("sat/1", "était/1 assis~/1"),
     ("is/1 sitting/2", "est/1 assis~/2"),
     ("was/1 sitting/2", "était/1 assis~/2"),
@@ -41,7 +41,7 @@ STAYING: tuple[Templates, ...] = (  # what people and animals do somewhere
     ("was/1 walking/2", "marchait/1+2"),
     ("was/1 running/2", "courait/1+2"),
 )
-DOING: tuple[Templates, ...] = (  # what people do with things
+DOING: tuple[Templates, ...] = (  # verbs for what people do with things
     ("put/1", "a/1 mis/1"),
     ("found/1", "a/1 trouvé/1"),
     ("saw/1", "a/1 vu/1"),
@@ -55,13 +55,13 @@ DOING: tuple[Templates, ...] = (  # what people do with things
     ("is/1 holding/2", "tient/1+2"),
     ("was/1 holding/2", "tenait/1+2"),
 )
-BEING: tuple[Templates, ...] = (  # where things are
+BEING: tuple[Templates, ...] = (  # verbs for where things are
     ("is/1", "est/1"),
     ("was/1", "était/1"),
     ("fell/1", "est/1 tombé~/1"),
     ("stayed/1", "est/1 resté~/1"),
 )
-# Place, French, gender, prepositions; `unique` is always "the".
+# Columns: place, French, gender, prepositions; a `unique` place always takes "the".
 PLACES = """
 mat tapis m on under near behind next
 table table f on under near behind next
@@ -123,7 +123,7 @@ PREPOSITIONS: dict[str, Templates] = {
     "front": ("in/1 front/1 of/1", "devant/1"),
     "in": ("in/1", "dans/1"),
 }
-SECOND = {  # which places can follow: "on the mat near the window", not "in the field on the roof"
+SECOND = {  # prepositions of the next place: "on the mat near the window", not "in the field on the roof"
     "on": "near behind next front in",
     "under": "near behind next front in",
     "in": "near behind front",
@@ -152,14 +152,14 @@ SUBJECTS = tuple(person for person in PEOPLE if person.have == "a" and person.na
 
 
 def is_simple_held_out(subject: str, verb: str, place: str) -> bool:
-    """Whether a simple sentence of this subject, verb and first place is kept for testing."""
-    if (subject, verb, place) == ("cat", "sat", "mat"):  # the sentence that the product is shown with
+    """Return whether a simple sentence of this subject, verb and first place is kept for testing."""
+    if (subject, verb, place) == ("cat", "sat", "mat"):  # the example sentence of the documentation
         return True
     return zlib.crc32(f"{subject}+{verb}+{place}".encode()) % 100 < HELD_OUT_PERCENT
 
 
 def sentence(draw: Draw) -> tuple[tuple[str, str, str], Phrase]:
-    """A sentence, and its subject, verb and first place as English words."""
+    """Draw a sentence; return its subject, verb and first place as English words, and the sentence itself."""
     draw.new_sentence()
     place, places = _places(draw)
     shape = draw.choices(("staying", "doing", "being"), (50, 30, 20))[0]
@@ -198,7 +198,7 @@ def _noun(noun: Noun, draw: Draw, *, adjectives: float = 0.25) -> Phrase:
 
 
 def _places(draw: Draw) -> tuple[str, Phrase]:
-    """One place, or two ("on the mat near the window"), and the first one's English noun."""
+    """Draw one place or two ("on the mat near the window"); return the first one's English noun and the phrase."""
     noun, preposition = _place(draw)
     first = _at(noun, preposition, draw)
     if draw.happens(0.6):

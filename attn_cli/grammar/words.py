@@ -1,4 +1,4 @@
-"""Words as word aligners want them: elided words, English endings and punctuation stand on their own."""
+"""Splitting text into words for word aligners: elided words, English endings and punctuation stand on their own."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import regex
 __all__ = ["Span", "spaced", "spans"]
 
 Span = tuple[int, int]
-"""First character and one past the last."""
+"""Offsets of the first character and of the one past the last."""
 
 ENDING = r"'(?:s|m|d|ll|re|ve)\b"
-"""What English hangs on a word: `Tom's`, `I'm`, `they'll`."""
+"""Pattern of an English ending with an apostrophe: `Tom's`, `I'm`, `they'll`."""
 WORD = regex.compile(
     rf"[\p{{L}}\p{{M}}]+n't\b|[\p{{L}}\p{{M}}]+(?={ENDING})|{ENDING}|[\p{{L}}\p{{M}}]+'(?=\p{{L}})|[\p{{L}}\p{{M}}]+|\p{{N}}+|\S"
 )
-"""`didn't`; `Tom` + `'s`; `l'` + `ami`; a word; a number; a mark."""
+"""Pattern of a word: `didn't`; `Tom` + `'s`; `l'` + `ami`; a plain word; a number; a mark."""
 
 
 def spans(text: str) -> list[Span]:
-    """Where each word stands in a text."""
+    """Return the span of each word in a text."""
     return [match.span() for match in WORD.finditer(text)]
 
 
 def spaced(text: str, moved: Sequence[Span]) -> tuple[str, list[Span]]:
-    """A text with a space between all its words, as word aligners write it, and where the spans of words went."""
+    """Put a space between all words of a text, as word aligners write it, and return the new spans of words too."""
     words = spans(text)
     places: dict[Span, Span] = {}
     at = 0
