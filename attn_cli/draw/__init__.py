@@ -1,1 +1,1 @@
-"""How things look in a terminal: screens, labels, colors, tables, heatmaps. Knows no question."""
+"""Terminal drawing: screens, labels, colors, tables and heatmaps. Independent of every question."""

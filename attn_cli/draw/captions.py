@@ -1,4 +1,4 @@
-"""What stands above a drawing, below the line on the model: what a reader must know before believing the numbers."""
+"""The model line above a drawing and the remarks that a reader needs to interpret its numbers."""
 
 from __future__ import annotations
 
@@ -35,13 +35,16 @@ PATHS: Mapping[Kind, str] = {
 
 
 def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] = ()) -> list[RenderableType]:
-    """Layers without attention, what is hidden, what a learned sink takes, what was verified; or nothing.
+    """Collect remarks: layers without attention, the measure, hidden keys, a learned sink's share, checks that passed.
 
     Args:
-        record: of the run; its maps are not needed.
-        kind: which of the model's stacks is shown.
-        screen: where.
-        sinks: shares of rows that a learned sink takes.
+        record: the record of the run; its maps are not needed.
+        kind: the kind of attention shown.
+        screen: the screen to draw on.
+        sinks: shares of row weight that a learned sink takes.
+
+    Returns:
+        One drawing of all remarks, or an empty list if there are none.
     """
     said = []
     selection, stacks = record.selection, record.model.stacks
@@ -73,7 +76,7 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
 
 
 def _verified(record: Record) -> list[str]:
-    """What `--verify` found, each in half a sentence."""
+    """Return the results of `--verify`, each as half a sentence."""
     checks = []
     if record.verified is not None:
         checks.append(f"softmax(scores)·values is what the layers computed, within {record.verified:.1e}")
@@ -87,7 +90,7 @@ def _verified(record: Record) -> list[str]:
 
 
 def _path(kind: Kind, stacks: Container[Kind]) -> str:
-    """Over which layers."""
+    """Return the words for the layers that a measure over several layers combines."""
     if kind == "decoder" and "cross" not in stacks:
         return PATHS["encoder"]
     if kind == "cross" and "encoder" not in stacks:
@@ -96,12 +99,12 @@ def _path(kind: Kind, stacks: Container[Kind]) -> str:
 
 
 def labels_of(units: Units) -> Labels:
-    """What stands beside the rows or above the columns of these units."""
+    """Make the row or column labels of these units."""
     return Labels(units.labels, units.special, units.positions, partial(occurrence, units))
 
 
 def translation_text(text: str, screen: Screen) -> RenderableType:
-    """A translation on as many lines as it takes."""
+    """Draw a translation on as many lines as it takes."""
     return drawing(text_lines(text, screen) if text.strip() else caption_lines("(The model wrote nothing.)", screen))
 
 
@@ -120,14 +123,14 @@ def model_line(
     lead: str = "",
     much: str = "",
 ) -> Group:
-    """Which model this is, how much it read and how its attention was taken, on as few lines as it takes.
+    """Draw the model's name, shape, input size and capture method, on as few lines as possible.
 
     Args:
-        record: of the run; its maps are not needed.
-        kind: which of the model's stacks is shown.
-        screen: where.
-        lead: what stands before it.
-        much: how much it read, where that is not one text.
+        record: the record of the run; its maps are not needed.
+        kind: the kind of attention shown.
+        screen: the screen to draw on.
+        lead: text before the model's name.
+        much: size of the input if it is not one text; by default the words and tokens of the record's text.
     """
     model, source, target = record.model, record.source, record.target
     stack = model.stacks[kind]
@@ -151,7 +154,7 @@ def model_line(
         CAPTURED[model.captured],
     ]
     name = clean(model.name, unicode=screen.unicode)
-    # The end of a long path says more than its start.
+    # The end of a long path is more informative than its start.
     size = min(width(name), screen.width // 2)
     pieces: list[list[Part]] = [[(lead, DIM), (fit(name, size, keep="end", unicode=screen.unicode), BOLD)]]
     pieces += [[(clean(fact, unicode=screen.unicode), DIM)] for fact in facts]

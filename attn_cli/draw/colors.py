@@ -1,18 +1,18 @@
-"""From a number to a colour or a shade.
+"""Colours and shades for numbers.
 
-Two tables of 17 colours, one for each ground, dark and light. Both start near the ground, so that zero recedes, and
-go away from it in even steps of OKLab lightness; hue turns from violet over rose to amber meanwhile, or back. Every
-cell is painted, zero included, and every number has its own colour against its cell, so a map drawn for the wrong
-ground is a plate of another brightness but reads the same.
+There are two tables of 17 colours, one for a dark and one for a light background. Both start near the background, so
+that zero recedes, and move away from it in even steps of OKLab lightness, while the hue turns from violet over rose to
+amber or back. Every cell is painted, zero included, and every number has a colour that contrasts with its cell, so a
+map drawn for the wrong background differs in brightness but reads the same.
 
-Changes have two tables of their own. They go away from the ground both ways, in blue where weight is lost and in amber
-where it is gained: hues that the common kinds of colour blindness keep apart.
+Changes have two tables of their own. These diverge from the background: blue for lost weight and amber for gained
+weight, two hues that stay distinct in the common kinds of colour blindness.
 
-Colours: OKLCH with lightness even from 0.22 to 0.93 (dark) and from 0.965 to 0.30 (light), of changes from 0.22 to 0.86
-and from 0.965 to 0.38, converted with the matrices
-of B. Ottosson, "A perceptual color space for image processing", 2020, https://bottosson.github.io/posts/oklab/;
-numbers contrast with their cell by at least 4.5 to 1 as WCAG 2.2 defines contrast. Terminals with 256
-colours get the nearest of xterm's colours 16 to 255 that keep lightness going one way, some of them twice.
+Colours: OKLCH with lightness even from 0.22 to 0.93 (dark) and from 0.965 to 0.30 (light); for changes from 0.22 to
+0.86 and from 0.965 to 0.38. They are converted with the matrices of B. Ottosson, "A perceptual color space for image
+processing", 2020, https://bottosson.github.io/posts/oklab/. Numbers contrast with their cell by at least 4.5 to 1 as
+WCAG 2.2 defines contrast. Terminals with 256 colours get the nearest of xterm's colours 16 to 255 that keep lightness
+monotonic; some of these are used twice.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """A cell's colour and its number's at each level, 0 to 16; numbers of small weights stand back."""
+    """The colours of cells and of their numbers at each level, 0 to 16; numbers of small weights are subdued."""
 
     cells: tuple[str, ...]
     numbers: tuple[str, ...]
     accent: int
-    """Level whose colour inline bars have: one that stands out from either ground."""
+    """Level of the colour of inline bars, which stands out from either background."""
     rail: int
-    """Level whose colour shows how long a bar can be."""
+    """Level of the colour that shows the full length of a bar."""
     changes: tuple[str, ...]
-    """A cell's colour at each level of a change, from all lost over none, in the middle, to all gained."""
+    """Cell colours at each level of a change: all weight lost first, no change in the middle, all gained last."""
     change_numbers: tuple[str, ...]
 
     def cell(self, level: int) -> str:
-        """The colour of a cell of any level."""
+        """Return the colour of a cell of any level."""
         return self.cells[level] if level < LEVELS else self.changes[level - LEVELS]
 
     def number(self, level: int) -> str:
-        """The colour of a number on a cell of any level."""
+        """Return the colour of a number on a cell of any level."""
         return self.numbers[level] if level < LEVELS else self.change_numbers[level - LEVELS]
 
 
 LEVELS = 17
-"""Of weights and the like; the levels of changes come after them, and are as many."""
+"""Number of levels of weights and similar values; the same number of levels for changes follows them."""
 
 
 def _xterm(*numbers: int) -> tuple[str, ...]:
@@ -130,36 +130,36 @@ PALETTES: Mapping[tuple[Theme, Depth], Palette] = {
 }  # fmt: skip
 
 BLANK = -1
-"""Level of what is not there: masked, or not a number."""
+"""Level of a missing value: masked, or not a number."""
 
 STEPS = (0.05, 0.10, 0.25, 0.50)
-"""Where the shades of weights change, as a share of the scale."""
+"""Thresholds between the shades of weights, as shares of the scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How values become levels 0 to 16 (colour) or shades 0 to 4; changes, those after."""
+    """A mapping of values to levels 0 to 16 (colour) or shades 0 to 4; changes map to the levels and shades after."""
 
     low: float = 0.0
     high: float = 1.0
     power: float = 1.0
-    """Values are placed by this power of their share of the scale."""
+    """Exponent applied to a value's share of the scale."""
     steps: tuple[float, float, float, float] = (0.2, 0.4, 0.6, 0.8)
-    """Values at which the shades change."""
+    """Thresholds between the shades, as values."""
     clipped: bool = False
-    """There are values above `high`."""
+    """True if there are values above `high`."""
     signed: bool = False
-    """Values are changes, from -`high` to `high`: their levels and shades come after all others."""
+    """True if values are changes, from -`high` to `high`; their levels and shades come after all others."""
 
     @classmethod
     def weights(cls, high: float = 1.0, *, clipped: bool = False) -> Scale:
-        """Weights span decades: the power keeps .05 and .10 apart in a map that also holds a 1."""
+        """Make a scale for weights, whose power keeps .05 and .10 apart in a map that also holds a 1."""
         steps = tuple(step * high for step in STEPS)
         return cls(0.0, high, power=2 / 3, steps=(steps[0], steps[1], steps[2], steps[3]), clipped=clipped)
 
     @classmethod
     def reaching(cls, values: Float[np.ndarray, "..."]) -> Scale:
-        """For weights without numbers: up to a round number that all but the strongest 2 % stay below."""
+        """Make a scale for weights drawn without numbers, up to a round number that covers the lowest 98 % of them."""
         known = values[np.isfinite(values)]
         if not known.size:
             return cls.weights()
@@ -168,25 +168,25 @@ class Scale:
         return cls.weights(high, clipped=bool(known.max() > high))
 
     def both_ways(self) -> Scale:
-        """The same for the difference of two such values: blue where it is lost, amber where it is gained."""
+        """Return a copy of this scale for differences of two such values: blue for losses, amber for gains."""
         return replace(self, low=-self.high, signed=True)
 
     @classmethod
     def around(cls, values: Float[np.ndarray, "..."]) -> Scale:
-        """For scores on both sides of 0: up to a round number both ways."""
+        """Make a scale for scores or their changes, symmetric around 0 and up to a round number."""
         most = float(np.abs(values).max(initial=0.0, where=np.isfinite(values)))
         return cls.weights(_above(most) if most > 0 else 1.0).both_ways()
 
     @classmethod
     def between(cls, values: Float[np.ndarray, "..."]) -> Scale:
-        """An even scale from the lowest to the highest value, for scores."""
+        """Make a linear scale from the lowest to the highest value, for scores."""
         known = values[np.isfinite(values)]
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
         steps = [low + share * (high - low) for share in (0.2, 0.4, 0.6, 0.8)]
         return cls(low, high, steps=(steps[0], steps[1], steps[2], steps[3]))
 
     def levels(self, values: Float[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
-        """Level of each value; `BLANK` where it is not finite."""
+        """Return the level of each value; `BLANK` where it is not finite."""
         known = np.isfinite(values)
         if self.signed:
             share = np.clip(np.abs(np.where(known, values, 0)) / self.high, 0, 1) ** self.power
@@ -197,7 +197,7 @@ class Scale:
         return np.where(known, np.rint(share**self.power * (LEVELS - 1)), BLANK).astype(np.intp)
 
     def shades(self, values: Float[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
-        """Shade of each value, 0 to 4, and of changes 0 or 5 to 8; `BLANK` where it is not finite."""
+        """Return the shade of each value, 0 to 4, or of each change, 0 or 5 to 8; `BLANK` where it is not finite."""
         known = np.isfinite(values)
         if self.signed:
             size = np.searchsorted(np.asarray(self.steps)[[0, 2]], np.abs(np.where(known, values, 0)), side="right")
@@ -208,32 +208,32 @@ class Scale:
 
 
 WEIGHTS = Scale.weights()
-"""For weights with numbers: one colour means one weight in every map."""
+"""Scale for weights drawn with numbers: one colour means one weight in every map."""
 CHANGES = WEIGHTS.both_ways()
-"""For changes with numbers."""
+"""Scale for changes drawn with numbers."""
 SHARES = Scale()
-"""For figures that are spread evenly from 0 to 1, such as focus."""
+"""Scale for figures that are spread evenly from 0 to 1, such as focus."""
 
 
 def _above(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50, ... from a positive value on."""
+    """Round a positive value up to the next of 1, 2, 5, 10, 20, 50, ..."""
     power = 10.0 ** np.floor(np.log10(value))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
 
 
 def marks(*, unicode: bool) -> tuple[str, ...]:
-    """What stands for shade 0 to 4 where there is no colour, and for changes: much less, less, more, much more."""
+    """Return the marks of shades 0 to 4 for use without colour, then of changes: much less, less, more, much more."""
     return (*("·░▒▓█" if unicode else ".:+*#"), *("▼-+▲" if unicode else "v-+^"))
 
 
 def squares(*, unicode: bool) -> tuple[str, str]:
-    """Marks for any key and for the strongest key of a row."""
+    """Return the mark for any key and the mark for the strongest key of a row."""
     return ("□", "■") if unicode else ("o", "X")
 
 
 @lru_cache(maxsize=256)
 def painted(level: int, screen: Screen, *, bold: bool = False) -> Style:
-    """A cell of this level, with a colour for what is written in it; no style for `BLANK`, nor without colour."""
+    """Return the style of a cell of this level and its text; no style for `BLANK` or without colour."""
     if level == BLANK or not screen.color:
         return Style.null()
     palette = _palette(screen)
@@ -242,7 +242,7 @@ def painted(level: int, screen: Screen, *, bold: bool = False) -> Style:
 
 @lru_cache(maxsize=1024)
 def ink(upper: int, lower: int, screen: Screen) -> Style:
-    """Two cells in one character: `▀` of the upper's colour on the lower's; `▄` where the upper is `BLANK`."""
+    """Style two cells in one character: `▀` of the upper's colour on the lower's; `▄` where the upper is `BLANK`."""
     color = _palette(screen).cell
     if upper == BLANK:
         return Style(color=color(lower)) if lower != BLANK else Style.null()
@@ -250,7 +250,7 @@ def ink(upper: int, lower: int, screen: Screen) -> Style:
 
 
 def bar_styles(screen: Screen) -> tuple[Style, Style]:
-    """An inline bar, and what is left of its length."""
+    """Return the style of an inline bar and that of the rest of its length."""
     palette = _palette(screen)
     return Style(color=palette.cells[palette.accent]), Style(color=palette.cells[palette.rail])
 

@@ -1,4 +1,4 @@
-"""All heads at once: as small maps side by side, or each as one cell."""
+"""Drawings of all heads at once: small maps side by side, or one cell for each head."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from attn_cli.draw.strokes import (
 __all__ = ["Written", "atlas", "atlas_cell", "grid", "written_scores"]
 
 SMALLEST = 7
-"""Cells along a small map's side below which heads go on another line instead."""
+"""Fewest cells along a small map's side; if there is no room for them, the heads of a layer take more lines."""
 
 
 def grid(
@@ -50,19 +50,19 @@ def grid(
     title: str = "",
     caption: str = "",
 ) -> Group:
-    """Every head as a small heatmap, a row of the grid per layer.
+    """Draw every head as a small heatmap, a row of the grid per layer.
 
     Args:
-        maps: (layer, head) -> weights or scores, all of one shape; not-a-number where there is nothing to see.
-        screen: where.
-        kind: of the attention.
-        rows: in cross-attention, which step a target word's row is.
-        measure: what the values are.
-        noun: what one is called; as the measure by default.
-        pooled: units that a side of one value stands for already (`PoolMaps.size`).
-        unit: what they are.
-        title: a line above.
-        caption: a line below.
+        maps: (layer, head) -> weights or scores, all of one shape; not-a-number where masked.
+        screen: the screen to draw on.
+        kind: the kind of attention.
+        rows: in cross-attention, the decoder step that a target word's row belongs to.
+        measure: the quantity that the maps hold.
+        noun: name of one value; the measure by default.
+        pooled: units along a side of the square that one value already stands for (`PoolMaps.size`).
+        unit: name of one unit along an axis.
+        title: a line above the grid.
+        caption: a line below the grid.
     """
     layers: dict[int, list[int]] = {}
     for layer, head in sorted(maps):
@@ -97,9 +97,9 @@ def grid(
 
 
 def _fit(heads: int, side: int, name: int, width: int) -> tuple[int, int]:
-    """How many heads go on a line, and how many values along a cell's side.
+    """Return the number of heads on a line and the number of values along a cell's side.
 
-    All heads of a layer on one line if each keeps `SMALLEST` cells, else on as few lines as let them.
+    All heads of a layer go on one line if each keeps `SMALLEST` cells, else on as few lines as allow that.
     """
     for lines in range(1, heads + 1):
         per_line = -(-heads // lines)
@@ -111,12 +111,12 @@ def _fit(heads: int, side: int, name: int, width: int) -> tuple[int, int]:
 
 
 class Written(NamedTuple):
-    """What stands in a head's cell instead of its value."""
+    """Text in a head's cell instead of its value."""
 
     wide: str
-    """At most four letters."""
+    """The text in a wide cell: at most four letters."""
     narrow: str
-    """One letter."""
+    """The text in a narrow cell: one letter."""
 
 
 def atlas(
@@ -131,18 +131,18 @@ def atlas(
     title: str = "",
     caption: str = "",
 ) -> Group:
-    """Each head as one cell with its value, layers down and heads across.
+    """Draw each head as one cell with its value, layers down and heads across.
 
     Args:
-        values: between 0 and 1; not-a-number where there is no such head.
+        values: values on the scale; not-a-number where there is no such head.
         layers: the layers' numbers.
-        screen: where.
-        name: what the values are.
-        scale: of its colours and shades.
+        screen: the screen to draw on.
+        name: name of the quantity.
+        scale: the scale of the colours and shades.
         places: decimals of a value.
-        written: what to write in the cell of a row and head; by default its value.
-        title: a line above.
-        caption: a line below.
+        written: (row, head) -> text to write in the cell; by default its value.
+        title: a line above the atlas.
+        caption: a line below the atlas.
     """
     heads = values.shape[1]
     digits = _digits(layers)
@@ -151,7 +151,7 @@ def atlas(
     lettered = written is not None and any(one.narrow.strip() for one in written.values())
     cell = atlas_cell(heads, layers, screen, size=size, named=lettered)
     end = " " * (cell > size)
-    # Where a cell is too small for its head's number, every fifth head has one.
+    # In cells too narrow for a head's number, only every fifth head is numbered.
     step = 1 if cell >= size else 5
     across = [
         str(head).rjust(cell - len(end)) + end if cell >= size else str(head).ljust(cell * step)
@@ -184,7 +184,7 @@ def atlas(
 
 
 def written_scores(values: Float[np.ndarray, "layer head"]) -> dict[tuple[int, int], Written]:
-    """What to write in the cells of an atlas of scores, by row and head."""
+    """Format scores for the cells of an atlas, by row and head."""
     known = np.argwhere(np.isfinite(values)).tolist()
     return {(row, head): Written(_four_cells(float(values[row, head])), " ") for row, head in known}
 
@@ -195,14 +195,14 @@ def _four_cells(value: float) -> str:
 
 
 def atlas_cell(heads: int, layers: Sequence[int], screen: Screen, *, size: int = 4, named: bool = False) -> int:
-    """How wide the cell of a head is in an atlas; below `size`, what is written in it is one letter.
+    """Return the width of a head's cell in an atlas; a cell narrower than `size` has room for one letter.
 
     Args:
-        heads: how many stand side by side.
+        heads: the number of heads side by side.
         layers: the layers' numbers.
-        screen: where.
-        size: of what is to be written in it.
-        named: letters are written in the cells, which need a space between them.
+        screen: the screen to draw on.
+        size: width of the text to write in a cell.
+        named: True if letters are written in the cells, which need a space between them.
     """
     gutter = len("layer ") + _digits(layers) + 1
     return next(

@@ -1,4 +1,4 @@
-"""One map as a heatmap, as large as the screen allows: with numbers, as squares, or as a mosaic of half-blocks."""
+"""Heatmap of one map, as large as the screen allows: with numbers, as squares, or as a mosaic of half-blocks."""
 
 from __future__ import annotations
 
@@ -36,40 +36,40 @@ __all__ = ["cuts", "heatmap", "panels"]
 
 LONGEST_LABEL = 12
 TALLEST_HEADER = 8
-"""Letters of a label written downwards."""
+"""Most letters of a label written downwards."""
 SHORTEST_HEADER = 4
-"""Letters that are left of it where there is little room."""
+"""Letters of such a label that are kept where there is little room."""
 MOST_TIERS = 3
 MOST_LINES = 120
-"""A map that would take more lines than this in panels of squares becomes a mosaic."""
+"""Most lines of a map in panels of squares; a taller map becomes a mosaic."""
 LABELLED = 20
-"""Lines that a map may take for the sake of its labels, however little room there is."""
+"""Lines that a map with labels may take, however little room there is."""
 LOWEST = 6
-"""Lines of a mosaic, however little room there is."""
+"""Lines that a mosaic may take, however little room there is."""
 SMALL = 2**20
-"""Values that take no more memory than a drawing does, so that they may be kept."""
+"""Most values of a map that takes no more memory than a drawing does and may be kept whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How a map is laid out in cells."""
+    """Layout of a map in cells."""
 
     gutter: int
-    """Before the first column: position and label of the row."""
+    """Width before the first column, for the position and label of a row."""
     cell: int
-    """Of a column."""
+    """Width of a column."""
     columns: int
-    """How many columns stand side by side in a panel."""
+    """Number of columns side by side in a panel."""
     tiers: int
-    """Lines over which column labels are spread, so that each has room; 0 where they are written downwards."""
+    """Number of lines over which column labels are spread; 0 if they are written downwards."""
     header: int
-    """Lines that a label written downwards may take."""
+    """Most lines of a label written downwards."""
     numbers: bool
-    """Numbers are written in the cells."""
+    """True if numbers are written in the cells."""
 
     @property
     def margin(self) -> int:
-        """What a cell keeps free on its right, where it is wide enough to centre a number."""
+        """Blank columns at the right of a cell that is wide enough to centre its number."""
         return 1 if self.numbers and self.cell > 5 else 0
 
 
@@ -83,18 +83,18 @@ def heatmap(
     mark_strongest: bool = False,
     room: int | None = None,
 ) -> Group:
-    """A map as a heatmap: rows are queries, columns are keys, and a legend says so.
+    """Draw a map as a heatmap: rows are queries, columns are keys, and a legend says so.
 
     Args:
-        view: what to show.
-        screen: where.
-        title: a line above.
-        caption: a line below, for what else must be known (a learned sink's share, rows renormalised).
-        numbers: write every number out, in as many panels of columns as it takes: the full table of a head. Without,
-            numbers are written where there is room for all columns.
-        mark_strongest: mark the strongest key of each row, unless it is lost in a mosaic.
-        room: lines that the drawing should take. To keep to them it gives up panels, then the ends of labels written
-            downwards, then labels and single cells. None for as many lines as it takes.
+        view: the map with its labels.
+        screen: the screen to draw on.
+        title: a line above the map.
+        caption: a line below the map, for further facts (a learned sink's share, renormalised rows).
+        numbers: write every number, in as many panels of columns as needed: the full table of a head. Otherwise
+            numbers are written only if there is room for all columns.
+        mark_strongest: mark the strongest key of each row, except in a mosaic.
+        room: most lines that the drawing should take. To keep to it, the drawing gives up panels, then the ends of
+            labels written downwards, then labels and single cells. None for no limit.
     """
     above, below = title_lines(title, screen), caption_lines(caption, screen)
     for plan in _plans(view, screen, numbers=numbers, room=room) if view.whole else ():
@@ -118,18 +118,18 @@ def heatmap(
 
 
 def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
-    """Where to cut a map while it streams, such that `heatmap` draws of it what it would draw of the whole map.
+    """Return where to cut a map while it streams, such that `heatmap` draws the same as from the whole map.
 
-    How large the squares of a mosaic are depends on the lines that are left for it, which is known only when all else
-    is drawn; so the parts make up squares of any size that it may choose.
+    The size of a mosaic's squares depends on the lines that are left for it, which is known only when all else is
+    drawn; so the parts can be combined into squares of any size that may be chosen.
 
     Args:
-        query: its rows.
-        key: its columns.
-        screens: what it may be drawn on, in no more lines than a screen has.
+        query: labels of the rows.
+        key: labels of the columns.
+        screens: the screens that the map may be drawn on, in no more lines than a screen has.
 
     Returns:
-        None where the map is small, or may be drawn in other ways than as a mosaic.
+        The cuts, or None if the map is small or may be drawn as something other than a mosaic.
     """
     rows, columns = len(query), len(key)
     if rows * columns <= SMALL or any(
@@ -139,14 +139,14 @@ def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
     sizes = {max(rows, columns)}
     for screen in screens:
         widest = _narrowest(query, key, screen)
-        # Below its line of positions, a mosaic has as many lines as these sizes make; those between make no fewer.
+        # Only these sizes change the number of lines of a mosaic; sizes between them make no fewer.
         lower = (_lowest(query, tall) for tall in range(LOWEST - 1, max(_tallest(screen), LOWEST) + 1))
         sizes |= {widest, *(size for size in lower if size > widest)}
     return Cuts.into_squares(rows, columns, sizes)
 
 
 def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
-    """The `same` for the weights of every map; else, where there are only colours, one that makes the most of them."""
+    """Choose a scale for the values; `same` makes it the one that all maps of weights, or of their changes, share."""
     if view.measure == "score":
         return Scale.between(values)
     if view.measure == "change":
@@ -157,7 +157,7 @@ def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool
 
 
 def panels(view: MapView, screen: Screen) -> int:
-    """How many panels of columns it takes to write every number out."""
+    """Return the number of panels of columns that it takes to write every number."""
     (plan,) = _plans(view, screen, numbers=True, room=None)
     return -(-max(len(view.key), 1) // plan.columns)
 
@@ -171,7 +171,7 @@ def _legend(
     mark_strongest: bool = False,
     size: int = 1,
 ) -> list[Text]:
-    """What the colours, rows and columns mean, below a blank line; without a plan, of a mosaic."""
+    """Explain the colours, rows and columns, below a blank line; without a plan, those of a mosaic."""
     notes = [attends(view.kind, view.rows)]
     swatch = swatches(scale, view.name, screen)
     if plan is None:
@@ -195,18 +195,18 @@ def _legend(
 
 
 def _plans(view: MapView, screen: Screen, *, numbers: bool, room: int | None) -> Iterator[_Plan]:
-    """Layouts with labels, the one that says most first; none where only a mosaic will do."""
+    """Yield layouts with labels, the most informative first; none if only a mosaic fits."""
     rows, keys = len(view.query), max(len(view.key), 1)
     if room is not None and rows > max(room, LABELLED):
         return
     longest = min(_longest(view.key, screen), LONGEST_LABEL)
     gutter = _digits(view.query) + 1 + min(_longest(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
     across = screen.width - gutter
-    # Without colour a shade stands before a number, but before a change its sign.
+    # Without colour, a number is preceded by its shade, but a change by its sign.
     least = _number_width(view) + (1 if screen.color or view.measure == "change" else 2)
     each = across // keys
     if each >= least or numbers:
-        # A number and its label have a cell to themselves, up to a width that still looks like a heatmap.
+        # Each number and its label have their own cell, up to a width that still looks like a heatmap.
         cell = max(least, min(each, longest + 1))
         tiers = next((t for t in range(1, MOST_TIERS) if t * cell - 1 >= longest), MOST_TIERS)
         yield _Plan(gutter, cell, _even(keys, across // cell), tiers, 0, numbers=True)
@@ -221,7 +221,7 @@ def _plans(view: MapView, screen: Screen, *, numbers: bool, room: int | None) ->
 
 
 def _even(keys: int, most: int) -> int:
-    """Columns of each panel, so that the last is not much smaller than the others."""
+    """Return the columns of each panel such that the last is not much smaller than the others."""
     panels = -(-keys // most)
     return -(-keys // panels)
 
@@ -247,7 +247,7 @@ def _places(values: Float[np.ndarray, "query key"]) -> int:
 
 
 class _Sheet:
-    """A map on its way into lines, panel by panel."""
+    """A map with labels, drawn line by line and panel by panel."""
 
     def __init__(self, view: MapView, scale: Scale, plan: _Plan, screen: Screen, mark_strongest: bool) -> None:
         self.view, self.plan, self.screen = view, plan, screen
@@ -264,7 +264,7 @@ class _Sheet:
         self.mark_strongest = mark_strongest
 
     def panels(self) -> Iterator[Text]:
-        """Everything, in panels of columns below each other."""
+        """Yield all lines, in panels of columns one below the other."""
         count = len(self.view.key)
         for first in range(0, max(count, 1), self.plan.columns):
             if first:
@@ -274,7 +274,7 @@ class _Sheet:
             yield from self.rows(part)
 
     def header(self, part: range) -> Iterator[Text]:
-        """Labels of these columns, each ending above its numbers."""
+        """Yield the lines of these columns' labels, each ending above its numbers."""
         key, plan, unicode = self.view.key, self.plan, self.screen.unicode
         styles = [DIM if key.special[column] else PLAIN for column in part]
         if plan.tiers:
@@ -300,7 +300,7 @@ class _Sheet:
             yield line(*parts)
 
     def rows(self, part: range) -> Iterator[Text]:
-        """Each row's cells in these columns, after its position and label; later panels leave out masked rows."""
+        """Yield each row's position, label and cells in these columns; later panels leave out masked rows."""
         query, plan = self.view.query, self.plan
         digits = _digits(query)
         for row, text in enumerate(query.texts):
@@ -314,7 +314,7 @@ class _Sheet:
             )
 
     def cell(self, row: int, column: int) -> Part:
-        """One cell: painted, shaded, numbered as the plan and the screen have it."""
+        """Draw one cell: painted, shaded or numbered, depending on the plan and the screen."""
         plan, level, shade = self.plan, self.levels[row][column], self.shades[row][column]
         if level == BLANK:
             return " " * plan.cell, PLAIN
@@ -340,7 +340,7 @@ class _Sheet:
 
 
 def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
-    """A label's letters from top to bottom."""
+    """Split a label into letters from top to bottom, `most` at most."""
     stack = letters(clean(text, unicode=unicode))
     if len(stack) > most:
         stack = [*stack[: most - 1], "…" if unicode else "~"]
@@ -348,24 +348,27 @@ def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
 
 
 def _narrowest(query: Labels, key: Labels, screen: Screen) -> int:
-    """How many units a side of each cell of a mosaic must stand for, so that the map is no wider than the screen."""
+    """Return the least units per side of a mosaic's cells such that the map is no wider than the screen."""
     return max(-(-len(key) // (screen.width - _digits(query) - 1)), 1)
 
 
 def _lowest(query: Labels, tall: int) -> int:
-    """How many it must stand for, so that the map is no taller than so many lines, with two cells in each."""
+    """Return the least units per side of a mosaic's cells such that the map takes no more than `tall` lines.
+
+    A line holds two rows of cells.
+    """
     return -(-len(query) // (2 * tall))
 
 
 def _tallest(screen: Screen) -> int:
-    """How many lines a mosaic may take with its title and legend, where nobody says."""
+    """Return the default limit on the lines of a mosaic with its title and legend."""
     return screen.height - 2 if screen.height else MOST_LINES // 2
 
 
 def _mosaic(
     view: MapView, small: Float[np.ndarray, "row column"], size: int, scale: Scale, screen: Screen
 ) -> Iterator[Text]:
-    """The map with position numbers above and at its left, and there, if the width allows, some labels."""
+    """Yield the lines of a mosaic: positions above and at the left, where some labels follow if the width allows."""
     step = 10 if small.shape[1] > 30 else 5
     query, digits, unicode = view.query, _digits(view.query), screen.unicode
     marked = {index: index * 2 * size for index in range(0, -(-len(small) // 2), step // 2)}

@@ -1,10 +1,10 @@
-"""Text that a model or a user wrote, made safe to show and fitted to a number of cells.
+"""Labels and other text of models or users, made safe to show and fitted to a number of cells.
 
-Nothing else in `render` may put such text on a screen: here control sequences lose their teeth, invisible characters
-become visible, and widths are what the terminal will make of them. There is one table of widths, Rich's (`rich.cells`:
-East Asian wide characters, emoji, combining marks; what Unicode calls ambiguous is one cell), but for marks that take
-room of their own: most terminals give them a cell, and Rich none (see `width`). Where terminals disagree among
-themselves, the character is replaced.
+No other module of `attn_cli.draw` may put such text on a screen: here control sequences are disarmed, invisible
+characters become visible, and widths are those that terminals use. Widths come from Rich's table (`rich.cells`: East
+Asian wide characters, emoji, combining marks; what Unicode calls ambiguous is one cell), except for spacing marks:
+most terminals give them a cell, and Rich none (see `width`). Characters whose width differs between terminals are
+replaced.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ JOINER = "\N{ZERO WIDTH JOINER}"
 NON_JOINER = "\N{ZERO WIDTH NON-JOINER}"
 LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
 FLAGS = ord("\N{REGIONAL INDICATOR SYMBOL LETTER A}"), ord("\N{REGIONAL INDICATOR SYMBOL LETTER Z}")
-"""Two of these make a flag, of two cells. One alone has one cell or two, as the terminal likes."""
+"""Range of characters of which two make a flag, two cells wide. One alone takes one or two, by terminal."""
 TONES = ord("\N{EMOJI MODIFIER FITZPATRICK TYPE-1-2}"), ord("\N{EMOJI MODIFIER FITZPATRICK TYPE-6}")
-"""Skin tones: without a cell after an emoji that takes them, of two elsewhere."""
+"""Range of skin tones: no cell wide after an emoji that takes them, two elsewhere."""
 NARROW_WITH_TONES = frozenset("☝⛹✌✍🏋🏌🕴🕵🖐")
 RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
 
 @dataclass(frozen=True)
 class Labels:
-    """One axis of a map: what stands beside its rows or above its columns.
+    """Labels of one axis of a map: its rows or its columns.
 
     Raises:
         ValueError: the parts differ in length.
@@ -41,11 +41,14 @@ class Labels:
 
     texts: Sequence[str]
     special: Sequence[bool] = ()
-    """Which are special tokens; none by default."""
+    """True for each special token; none by default."""
     positions: Sequence[int] = ()
-    """The number that a user calls each by; counted from 0 by default."""
+    """The positions that a user refers to; counted from 0 by default."""
     numbers: Callable[[int], int | None] | None = None
-    """Which occurrence of its text each is, None where there is one alone; counted among these texts by default."""
+    """A function from an index to the number of that occurrence of its text, or None if the text occurs once.
+
+    By default occurrences are counted among these texts.
+    """
 
     def __post_init__(self) -> None:
         for name, default in (("special", (False,) * len(self.texts)), ("positions", range(len(self.texts)))):
@@ -58,11 +61,11 @@ class Labels:
         return len(self.texts)
 
     def named(self, index: int) -> str:
-        """What a user calls one of them by: its text, with `#2` where it is the second that reads so."""
+        """Return the name that a user gives a label: its text, with `#2` if it is the second such text."""
         return "".join(self.parts(index))
 
     def parts(self, index: int) -> tuple[str, str]:
-        """The same in two parts: the text, and `#2` or nothing."""
+        """Return the name in two parts: the text, and `#2` or an empty string."""
         number = self._number(index)
         return self.texts[index], "" if number is None else f"#{number}"
 
@@ -77,17 +80,18 @@ class Labels:
 
 @lru_cache(maxsize=8192)
 def clean(text: str, *, unicode: bool = True) -> str:
-    """Text that shows as text, whatever it is made of.
+    """Make any text safe to show as one line of text.
 
-    Control characters become their pictures (`␛` for escape, `␀` for NUL), so that a control sequence is read and not
-    obeyed; what is invisible or reorders the line (bidirectional controls, zero-width space) becomes `�`; spaces at the
-    ends become `␣`; a mark with nothing to stand on gets a dotted circle. Joiners stay where they join emoji. What
-    terminals disagree on how wide to make goes: variation selectors; half a flag, which becomes a wide letter; and a
-    skin tone that colours nothing, which becomes `�`.
+    Control characters become their pictures (`␛` for escape, `␀` for NUL), so that a control sequence is shown and not
+    executed; invisible or reordering characters (bidirectional controls, zero-width space) become `�`; spaces at the
+    ends become `␣`; a mark without a base character gets a dotted circle. Joiners stay where they join emoji. Whatever
+    differs in width between terminals is dropped or replaced: variation selectors are dropped, half a flag becomes a
+    wide letter, and a skin tone without an emoji becomes `�`.
 
     Args:
-        text: anything.
-        unicode: where False, the answer is ASCII: accents are dropped, the rest becomes `?`.
+        text: any text.
+        unicode: True to allow all of Unicode; otherwise the result is ASCII: accents are dropped, and any other
+            character becomes `?`.
     """
     if text.isascii() and text.isprintable() and text.strip() == text:
         return text
@@ -128,7 +132,7 @@ def _shown(text: str, index: int) -> str:
 
 
 def _is_half(text: str, index: int) -> bool:
-    """Whether a part of a flag has no other part: they pair from the first of a run on."""
+    """Return whether a regional indicator is unpaired; they pair from the start of a run."""
     start = index
     while start and FLAGS[0] <= ord(text[start - 1]) <= FLAGS[1]:
         start -= 1
@@ -137,18 +141,18 @@ def _is_half(text: str, index: int) -> bool:
 
 
 def _takes_tone(character: str) -> bool:
-    """Whether a character can have a skin tone: an emoji."""
+    """Return whether a character is an emoji that can have a skin tone."""
     wide = unicodedata.category(character) == "So" and get_character_cell_size(character) == 2
     return wide or character in NARROW_WITH_TONES
 
 
 def _pictorial(character: str) -> bool:
-    """Part of an emoji: a symbol or a skin tone."""
+    """Return whether a character can be part of an emoji: a symbol or a skin tone."""
     return unicodedata.category(character) in ("So", "Sk")
 
 
 def _is_selector(character: str) -> bool:
-    """Chooses between two looks of the character before, of which one may be wider."""
+    """Return whether a character is a variation selector, which can change the width of the character before it."""
     return "\N{VARIATION SELECTOR-1}" <= character <= "\N{VARIATION SELECTOR-16}" or (
         "\N{VARIATION SELECTOR-17}" <= character <= "\N{VARIATION SELECTOR-256}"
     )
@@ -166,8 +170,10 @@ def _ascii(text: str) -> str:
 
 @lru_cache(maxsize=8192)
 def width(text: str) -> int:
-    """Cells that clean text takes: in Rich's table, and one for each spacing mark (Unicode's class Mc, such as vowel
-    signs of Devanagari and Tamil), as in xterm, VTE's terminals and glibc.
+    """Measure clean text in cells.
+
+    The widths are those of Rich's table, plus one cell for each spacing mark (Unicode's class Mc, such as vowel signs
+    of Devanagari and Tamil), as in xterm, VTE's terminals and glibc.
     """
     if text.isascii():
         return len(text)
@@ -175,23 +181,23 @@ def width(text: str) -> int:
 
 
 def letters(text: str) -> list[str]:
-    """Clean text as what a reader calls letters (a letter with its marks, an emoji with its parts)."""
+    """Split clean text into graphemes (a letter with its marks, an emoji with its parts)."""
     spans, _ = split_graphemes(text)
     return [text[start:stop] for start, stop, _ in spans]
 
 
 @lru_cache(maxsize=8192)
 def fit(text: str, cells: int, *, align: str = "left", keep: str = "start", unicode: bool = True) -> str:
-    """Any text, cleaned, in exactly so many cells: cut with `…` where it is too long, else filled with spaces.
+    """Clean any text and fit it to exactly `cells` cells: cut with `…` if it is too long, else padded with spaces.
 
     A cut that would split a wide character leaves a space. Right-to-left text is followed by a left-to-right mark, so
-    that a terminal which reorders lines does not carry the numbers beside it away.
+    that a terminal which reorders lines does not move the numbers beside it.
 
     Args:
-        text: anything.
-        cells: how wide.
+        text: any text.
+        cells: width in cells.
         align: `left`, `right` or `center`.
-        keep: the `start` or the `end` of a text that is too long.
+        keep: the part of too long a text to keep: `start` or `end`.
         unicode: see `clean`.
     """
     shown = clean(text, unicode=unicode)
@@ -214,17 +220,17 @@ def fit(text: str, cells: int, *, align: str = "left", keep: str = "start", unic
 
 
 def clipped(text: str, most: int, *, unicode: bool = True) -> str:
-    """A text as it can be shown, on so many cells at most; not filled up where it is shorter (see `fit`)."""
+    """Clean a text and cut it to at most `most` cells, without padding (see `fit`)."""
     shown = clean(text, unicode=unicode)
     return fit(shown, min(width(shown), most), unicode=unicode)
 
 
 def fit_name(name: tuple[str, str], cells: int, *, align: str = "left", unicode: bool = True) -> str:
-    """A text and the number of its occurrence in exactly so many cells, the text alone cut where it is too long.
+    """Fit a text and its occurrence number to exactly `cells` cells, cutting only the text.
 
     Args:
-        name: as `Labels.parts` gives it.
-        cells: how wide.
+        name: text and occurrence number, as `Labels.parts` returns them.
+        cells: width in cells.
         align: `left` or `right`.
         unicode: see `clean`.
     """
@@ -237,10 +243,10 @@ def fit_name(name: tuple[str, str], cells: int, *, align: str = "left", unicode:
 
 
 def name_width(name: tuple[str, str], *, unicode: bool = True) -> int:
-    """Cells that a text and the number of its occurrence take."""
+    """Measure a text and its occurrence number in cells."""
     return width(clean(name[0], unicode=unicode)) + len(name[1])
 
 
 def clipped_name(name: tuple[str, str], most: int, *, unicode: bool = True) -> str:
-    """A text and the number of its occurrence on so many cells at most; see `fit_name`."""
+    """Cut a text and its occurrence number to at most `most` cells; see `fit_name`."""
     return fit_name(name, min(name_width(name, unicode=unicode), most), unicode=unicode)

@@ -1,4 +1,4 @@
-"""What a reader must know to read a map: which side attends to which, what a cell stands for, what stands out."""
+"""Parts of a map's legend: which side attends to which, the size of a cell, and the columns with most weight."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LONGEST_LABEL = 12
 
 
 def when(rows: Rows) -> str:
-    """At which of the decoder's steps a target word has its row."""
+    """Name the decoder step that a target word's row belongs to."""
     return "when written" if rows == "output" else "when read"
 
 
 def attends(kind: Kind, rows: Rows) -> str:
-    """What rows and columns are."""
+    """Say what rows and columns are."""
     sides = (f"target, {when(rows)}", "source") if kind == "cross" else ("queries", "keys")
     return f"rows ({sides[0]}) attend to columns ({sides[1]})"
 
 
 def brightest(key: Labels, totals: Float[np.ndarray, "key"], screen: Screen) -> list[Text]:
-    """Names of the columns that a reader of a mosaic sees first, on one line, given the sum of each."""
+    """Name the columns with the largest totals, the brightest of a mosaic, on one line."""
     parts: list[Part] = [("most weight in columns", DIM)]
     for column in np.argsort(-totals, kind="stable")[:MOST_NAMED]:
         place = f" {key.positions[column]} "
@@ -41,7 +41,7 @@ def brightest(key: Labels, totals: Float[np.ndarray, "key"], screen: Screen) -> 
 
 
 def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) -> str:
-    """How many units one cell stands for; empty where it is one."""
+    """Say how many units one cell stands for; empty if it is one."""
     rows *= 1 if screen.color and screen.unicode else 2
     if rows == columns == 1:
         return ""

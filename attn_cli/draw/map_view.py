@@ -1,4 +1,4 @@
-"""What a heatmap shows: a map's values or what is left of them, and what its rows and columns are called."""
+"""The input of a heatmap: a map's values, whole or pooled, and the labels of its rows and columns."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ __all__ = ["MapView"]
 
 @dataclass(frozen=True, eq=False)
 class MapView:
-    """What a heatmap shows.
+    """A map with the labels of its rows and columns.
 
     Raises:
-        ValueError: values and labels disagree.
+        ValueError: values and labels differ in shape.
     """
 
     values: Float[np.ndarray, "query key"] | Pooled
-    """Weights, scores with minus infinity where masked, or changes of weights; or a map too large to be kept whole,
-    which can only be a mosaic."""
+    """Weights, scores with minus infinity where masked, or changes of either; or a map too large to be kept whole,
+    which can only be drawn as a mosaic."""
     query: Labels
     key: Labels
     kind: Kind = "encoder"
     measure: Literal["weight", "score", "change"] = "weight"
     unit: Literal["word", "token"] = "word"
     visible: Int[np.ndarray, "query 2"] | None = None
-    """First key that each query can see, and one past the last; everything by default, or what `Pooled` was told."""
+    """First key that each query can see, and one past the last; all keys by default. Not used with `Pooled` values."""
     rows: Rows = "input"
-    """In cross-attention, which step a target word's row is."""
+    """Decoder step that a target word's row belongs to, in cross-attention."""
     noun: str = ""
-    """What one value is called; as the measure by default."""
+    """Name of one value; empty for the measure."""
 
     @property
     def name(self) -> str:
-        """What one value is called."""
+        """The name of one value."""
         return self.noun or self.measure
 
     def __post_init__(self) -> None:
@@ -51,12 +51,12 @@ class MapView:
 
     @property
     def whole(self) -> bool:
-        """Whether every value is known."""
+        """True if every value is kept."""
         return not isinstance(self.values, Pooled)
 
     @cached_property
     def shown(self) -> Float[np.ndarray, "query key"]:
-        """The values, not-a-number where there is nothing to see.
+        """The values, not-a-number where masked.
 
         Raises:
             ValueError: not all of them are kept.
@@ -68,10 +68,10 @@ class MapView:
         return seen_values(self.values, visible).astype(np.float32, copy=False)
 
     def size_from(self, least: int) -> int:
-        """The smallest size of squares, from the least that will do, that is to be had.
+        """Return the smallest available size of squares that is `least` or more.
 
         Raises:
-            ValueError: what is kept of the map was not meant for squares as large as this.
+            ValueError: the pooled map has no squares as large as this.
         """
         if not isinstance(self.values, Pooled):
             return least
@@ -81,10 +81,10 @@ class MapView:
         return found[0]
 
     def pooled(self, size: int) -> Float[np.ndarray, "row column"]:
-        """The largest value of each square of `size` x `size`; of changes, the one that is furthest from 0.
+        """Return the largest value of each square of `size` x `size`; for changes, the value furthest from 0.
 
         Raises:
-            ValueError: what is kept of the map was not meant for this size.
+            ValueError: the pooled map has no squares of this size.
         """
         if isinstance(self.values, Pooled):
             return self.values.squares(size)
@@ -92,7 +92,7 @@ class MapView:
 
     @cached_property
     def masked(self) -> bool:
-        """Whether there is anything that cannot be seen."""
+        """True if some key is masked for some query."""
         if isinstance(self.values, Pooled):
             return self.values.masked
         return not bool(np.isfinite(self.shown).all())

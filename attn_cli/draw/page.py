@@ -1,7 +1,7 @@
-"""Drawings as files that anyone can open: text, SVG and HTML. Nothing in them is fetched, and nothing runs.
+"""Drawings as text, SVG and HTML files, which fetch nothing and run no scripts.
 
-Rich can export both, but as letters alone: whether half-blocks meet and columns align is then up to the reader's font.
-Here every cell has its place, and blocks and bars are painted as rectangles.
+Rich can export SVG and HTML too, but as letters alone, so that half-blocks and columns align only in some fonts. Here
+every cell has a fixed place, and blocks and bars are painted as rectangles.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["html_fragment", "to_page", "to_svg", "to_text"]
 FONTS = "ui-monospace, 'Cascadia Mono', 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 
 NOT_XML = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no way to hold (controls, surrogates), and the controls that it would rather not."""
+"""Characters that XML 1.0 cannot hold (controls, surrogates), and the controls that it discourages."""
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, as shares of a cell."""
+"""A rectangle: left, top, right, bottom, as shares of a cell."""
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
@@ -47,15 +47,15 @@ BLOCKS: dict[str, tuple[Box, float]] = {
     **{chr(0x2580 + eighths): ((0.0, 1 - eighths / 8, 1.0, 1.0), 1.0) for eighths in range(1, 9)},
     **{chr(0x2590 - eighths): ((0.0, 0.0, eighths / 8, 1.0), 1.0) for eighths in range(1, 8)},
 }
-"""Characters that are rectangles: which part of the cell they cover, and how much of their colour they let through."""
+"""Characters that are rectangles: the part of the cell that each covers, and the opacity of its colour."""
 
 PLAIN = frozenset(map(chr, range(0x20, 0x7F))) | {"·"}
-"""Characters that every fixed-width font has, of one width."""
+"""Characters that every fixed-width font has, all of one width."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Neighbouring cells of one look."""
+    """Neighbouring cells of one style."""
 
     line: int
     column: int
@@ -63,25 +63,25 @@ class _Run:
     text: str
     ink: ColorTriplet
     ground: ColorTriplet | None
-    """None where the page shows through."""
+    """Background colour; None for the page's own."""
     css: str
-    """Weight, slant and lines."""
+    """Declarations for font weight, slant and text decoration."""
 
 
 def to_text(drawing: RenderableType, screen: Screen) -> str:
-    """The drawing's characters alone, for a plain text file."""
+    """Render a drawing as plain text."""
     lines = console(screen, io.StringIO()).render_lines(drawing, pad=False)
     texts = ("".join(segment.text for segment in line if not segment.control) for line in lines)
     return "\n".join(NOT_XML.sub("", text).rstrip() for text in texts).strip("\n") + "\n"
 
 
 def html_fragment(drawing: RenderableType, screen: Screen) -> str:
-    """The drawing as one element whose looks are its own, to be put into any page, such as a notebook's."""
+    """Render a drawing as one HTML element with inline styles, for use in any page, such as a notebook's."""
     return _pre(drawing, screen, lambda css: f' style="{css}"')
 
 
 def to_page(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
-    """The drawing as an HTML page that stands alone."""
+    """Render a drawing as a self-contained HTML page."""
     looks: dict[str, str] = {}
     body = _pre(drawing, screen, lambda css: f' class="{looks.setdefault(css, f"l{len(looks)}")}"')
     theme = _theme(screen)
@@ -108,7 +108,7 @@ body {{margin: 0}}
 
 
 LINE = 16
-"""Height of a line in HTML, in pixels; even, so that half a line is whole pixels. A cell is about 8.4 wide."""
+"""Height of a line in HTML, in pixels; even, so that half a line is whole pixels. A cell is about 8.4 pixels wide."""
 
 
 def _pre(drawing: RenderableType, screen: Screen, look: Callable[[str], str]) -> str:
@@ -137,13 +137,13 @@ def _span(run: _Run, theme: TerminalTheme, look: Callable[[str], str]) -> str:
     css = []
     block = BLOCKS.get(run.text[0])
     if block is not None or run.ground is not None or not run.text.isascii():
-        # A box of the width that a terminal would take, whatever font the letters come from.
+        # A fixed box keeps the width that a terminal would take in any font.
         css.append(f"display: inline-block; vertical-align: top; height: {LINE}px; width: {run.cells}ch")
     if block is not None:
         (left, top, right, bottom), opacity = block
         paint = blend_rgb(run.ground or theme.background_color, run.ink, opacity).hex
         width = "100%" if right - left == 1 else f"{right - left:g}ch"
-        # The character stays, to be copied.
+        # The character stays so that it can be copied.
         css.append(
             f"color: transparent; background: {(run.ground or theme.background_color).hex} "
             f"linear-gradient({paint}, {paint}) {left:g}ch {top * LINE:g}px / {width} {(bottom - top) * LINE:g}px "
@@ -160,11 +160,11 @@ def _span(run: _Run, theme: TerminalTheme, look: Callable[[str], str]) -> str:
 
 
 CELL = (10, 20)
-"""Width and height of a cell in SVG; half-blocks are squares."""
+"""Width and height of a cell in SVG, in pixels; half-blocks are squares."""
 
 
 def to_svg(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
-    """The drawing as an SVG picture."""
+    """Render a drawing as an SVG picture."""
     theme = _theme(screen)
     wide, high = CELL
     lines = list(_lines(drawing, screen, theme))
@@ -205,14 +205,14 @@ def to_svg(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
 def _rectangle(run: _Run, box: Box, fill: ColorTriplet) -> str:
     wide, high = CELL
     left, top, right, bottom = box
-    # Boxes of several cells span them all: those less wide than a cell come one by one.
+    # A box narrower than a cell never has several cells: `_pieces` yields such blocks one by one.
     x, width = (run.column + left) * wide, (right - left) * wide * run.cells
     y, height = (run.line + top) * high, (bottom - top) * high
     return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{fill.hex}"/>'
 
 
 def _texts(run: _Run) -> Iterator[str]:
-    """Each word at its own place, so that no font's width adds up."""
+    """Yield an element for each word with its own position, so that errors of a font's widths do not add up."""
     wide, high = CELL
     style = f' style="{run.css}"' if run.css else ""
     plain = set(run.text) <= PLAIN
@@ -226,7 +226,7 @@ def _texts(run: _Run) -> Iterator[str]:
 
 
 def _lines(drawing: RenderableType, screen: Screen, theme: TerminalTheme) -> Iterator[list[_Run]]:
-    """Each line's runs."""
+    """Yield the runs of each line."""
     for number, segments in enumerate(console(screen, io.StringIO()).render_lines(drawing, pad=False)):
         runs: list[_Run] = []
         column = 0
@@ -241,7 +241,7 @@ def _lines(drawing: RenderableType, screen: Screen, theme: TerminalTheme) -> Ite
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Stretches that one element can show: blocks of one kind, letters that every font has, and the rest."""
+    """Split text into stretches that one element can show: blocks of one kind, letters in every font, and the rest."""
     for kind, same in groupby(regex.findall(r"\X", text), _kind):
         if kind in BLOCKS and BLOCKS[kind][0][2] - BLOCKS[kind][0][0] < 1:
             yield from same

@@ -1,7 +1,7 @@
-"""What a drawing must know of the place it is drawn on, and how it gets there.
+"""Screens: the properties of the places that drawings go to, and consoles that write to them.
 
-Renderers are pure: they are told by a `Screen`, and never ask the environment. The command line probes once; a file is
-a screen too, so the same drawing goes to a terminal, to text, to SVG and to HTML.
+Renderers are pure: they take a `Screen` and never read the environment. The command line probes the terminal once; a
+file is a screen too, so the same drawing goes to a terminal, to text, to SVG and to HTML.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Theme = Literal["dark", "light"]
 Depth = Literal["truecolor", "256"]
 
 NARROWEST = 40
-"""Columns that every drawing may count on; on a narrower terminal the lines are this long all the same."""
+"""Least width of a screen in columns; on a narrower terminal, lines are still this long."""
 
 GLYPHS = "▀▄█░▒▓■□▲▼━╸·…→×–▁▂▃▅▆▇"
-"""Every character beyond ASCII that the renderers themselves draw."""
+"""Characters beyond ASCII that the renderers themselves draw."""
 
 DARK = TerminalTheme((14, 15, 19), (216, 217, 222), [(0, 0, 0)] * 8)
 LIGHT = TerminalTheme((255, 255, 255), (32, 33, 38), [(0, 0, 0)] * 8)
-"""Ground and ink of pictures; drawings use none of a terminal's own sixteen colours."""
+"""Background and foreground of pictures; drawings use none of a terminal's own sixteen colours."""
 
 FOREIGN = re.compile(r"[^\x00-\x7f·]+")
-"""Characters that a browser may take from another font, of another width, or write from right to left."""
+"""Characters that a browser may take from a font of another width, or write from right to left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,17 @@ class Screen:
     """A place to draw on."""
 
     width: int = 80
-    """In cells; at least 40."""
+    """Width in cells; at least 40."""
     height: int | None = None
-    """In lines; None where there is no end (a file, a pipe)."""
+    """Height in lines; None if unlimited (a file, a pipe)."""
     color: bool = True
-    """Whether colours (and bold, and dim) can be used; where not, shades carry the weights."""
+    """True if colours, bold and dim can be used; otherwise shades show the weights."""
     unicode: bool = True
-    """Whether more than ASCII can be shown."""
+    """True if more than ASCII can be shown."""
     theme: Theme = "dark"
-    """The ground the colours stand on."""
+    """Theme of the background."""
     depth: Depth = "truecolor"
-    """How many colours there are."""
+    """Number of colours available."""
 
     def __post_init__(self) -> None:
         if self.width < NARROWEST:
@@ -57,7 +57,7 @@ class Screen:
 
 
 def console(screen: Screen, file: Any) -> Console:
-    """A console that writes drawings made for `screen` to `file`, and decides nothing itself."""
+    """Make a console that writes drawings made for `screen` to `file` and detects nothing itself."""
     return Console(
         file=file,
         width=screen.width,
@@ -75,28 +75,28 @@ def console(screen: Screen, file: Any) -> Console:
 
 
 def to_text(drawing: RenderableType, screen: Screen) -> str:
-    """The drawing as text, with ANSI colours where the screen has colour."""
+    """Render a drawing as text, with ANSI colours if the screen has colour."""
     file = io.StringIO()
     console(screen, file).print(drawing)
     return file.getvalue()
 
 
 def lines_of(drawing: RenderableType, screen: Screen) -> int:
-    """How many lines a drawing takes."""
+    """Count the lines that a drawing takes."""
     return to_text(drawing, screen).count("\n")
 
 
 def probe(stdout: Any, environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None) -> Screen:
-    """Find out what `stdout` can show.
+    """Detect what `stdout` can show.
 
-    Width, height and colours are Rich's findings (`NO_COLOR`, `FORCE_COLOR`, `TERM`, `COLORTERM`, `COLUMNS`). A
-    terminal with fewer than 256 colours counts as one without: sixteen cannot show a scale.
+    Rich detects width, height and colours (`NO_COLOR`, `FORCE_COLOR`, `TERM`, `COLORTERM`, `COLUMNS`). A terminal with
+    fewer than 256 colours counts as one without colour: sixteen cannot show a scale.
 
     Args:
         stdout: the text stream that the drawings will go to.
-        environ: the environment.
-        color: colour or not, whatever the terminal says; None to ask it.
-        theme: the terminal's ground; None to go by `COLORFGBG`, which some terminals set, and else `dark`.
+        environ: the environment variables.
+        color: force colour on or off; None to detect it.
+        theme: the terminal's background; None to read `COLORFGBG`, which some terminals set, or else use `dark`.
     """
     found = Console(file=stdout, _environ=environ)
     colorful = found.color_system in ("truecolor", "256") and not found.no_color and not found.is_dumb_terminal
@@ -119,6 +119,6 @@ def _can_show(text: str, encoding: str | None) -> bool:
 
 
 def _ground(colorfgbg: str) -> Theme:
-    """What `COLORFGBG` says (rxvt's `foreground;background`): of the sixteen colours 7 and 9 to 15 are light."""
+    """Read the theme from `COLORFGBG` (rxvt's `foreground;background`): colours 7 and 9 to 15 of sixteen are light."""
     background = colorfgbg.rpartition(";")[2]
     return "light" if background.isdigit() and int(background) in (7, *range(9, 16)) else "dark"

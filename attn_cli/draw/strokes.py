@@ -1,4 +1,4 @@
-"""The few strokes that every drawing is made of."""
+"""Building blocks shared by all drawings: lines, text flow, numbers, bars, mosaics and scales."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ DIM = Style(dim=True)
 BOLD = Style(bold=True)
 
 Part = tuple[str, Style]
-"""Text that is already clean, and its style."""
+"""A piece of clean text and its style."""
 
 
 def line(*parts: Part) -> Text:
-    """One line, never wrapped, without blanks at its end; neighbours of one style become one."""
+    """Join parts into one line, never wrapped, without trailing blanks; neighbours of one style are merged."""
     runs: list[Part] = []
     for piece, style in parts:
         if runs and runs[-1][1] == style:
@@ -61,19 +61,19 @@ def line(*parts: Part) -> Text:
 
 
 def drawing(lines: Iterable[Text]) -> Group:
-    """Lines below each other."""
+    """Stack lines into one drawing."""
     whole = Text("\n", no_wrap=True, overflow="ignore").join(lines)
     whole.no_wrap, whole.overflow = True, "ignore"
     return Group(whole)
 
 
 def cells(parts: Sequence[Part]) -> int:
-    """How wide the parts are together."""
+    """Measure the total width of parts in cells."""
     return sum(width(text) for text, _ in parts)
 
 
 def flow(pieces: Sequence[Sequence[Part]], screen: Screen, between: str = "   ") -> list[Text]:
-    """Pieces side by side, and on the next line where they do not fit; none is split but what no line could hold."""
+    """Lay out pieces side by side, continuing on the next line; only a piece wider than a line is split."""
     rows: list[list[Part]] = []
     for piece in pieces:
         split = cells(piece) > screen.width
@@ -89,7 +89,7 @@ def flow(pieces: Sequence[Sequence[Part]], screen: Screen, between: str = "   ")
 
 
 def _widest_gap(piece: Sequence[Part]) -> str:
-    """What stands between the largest groups of its words."""
+    """Return the widest gap in a piece, which separates the largest groups of its words."""
     return "  " if any("  " in text.strip() for text, _ in piece) else " "
 
 
@@ -98,19 +98,19 @@ def _split(piece: Sequence[Part], gap: str) -> list[list[Part]]:
 
 
 def title_lines(title: str, screen: Screen) -> list[Text]:
-    """What a drawing is called, on one line; nothing where it has no name."""
+    """Draw a title on one line; no line if it is empty."""
     shown = clean(title, unicode=screen.unicode)
     return [line((fit(shown, min(width(shown), screen.width)), BOLD))] if title else []
 
 
 def caption_lines(caption: str, screen: Screen) -> list[Text]:
-    """What else must be known, word by word; nothing where there is nothing."""
+    """Wrap a caption word by word; no line if it is empty."""
     words = (clean(word, unicode=screen.unicode) for word in caption.split())
     return flow([[(fit(word, min(width(word), screen.width)), DIM)] for word in words], screen, between=" ")
 
 
 def text_lines(text: str, screen: Screen) -> list[Text]:
-    """A whole text, word by word; a word that is longer than a line goes on in the next."""
+    """Wrap a text word by word; a word longer than a line continues on the next."""
     pieces: list[str] = []
     for word in (clean(word, unicode=screen.unicode) for word in text.split()):
         pieces.append("")
@@ -122,7 +122,7 @@ def text_lines(text: str, screen: Screen) -> list[Text]:
 
 
 def number(value: float, *, places: int = 2, unicode: bool = True) -> str:
-    """A weight in one cell more than its decimals: `.58`, `1.0`, and a dot below half of the last."""
+    """Format a weight in one cell more than its decimals: `.58`, `1.0`, or a dot below half of the last decimal."""
     least = 0.5 / 10**places
     if value < least:
         return "·" if unicode else "."
@@ -130,10 +130,10 @@ def number(value: float, *, places: int = 2, unicode: bool = True) -> str:
 
 
 def decimals(largest: float) -> int:
-    """Of a score: two; fewer where they would be lost behind the digits before them, more where all would be 0.
+    """Return the decimals for scores: two, but fewer for large scores and more for scores that would all be 0.
 
     Args:
-        largest: of the scores beside it, without its sign.
+        largest: largest magnitude of the scores.
     """
     if largest >= 0.1 or largest < 1e-6:
         return 2 if largest < 100 else 1 if largest < 1000 else 0
@@ -141,7 +141,7 @@ def decimals(largest: float) -> int:
 
 
 def change(value: float, *, unicode: bool = True) -> str:
-    """The difference of two weights or scores in four cells: `+.58`, `-1.0`, `+12`, and a dot within .005 of none."""
+    """Format a change of a weight or score in at most four cells: `+.58`, `-1.0`, `+12`, or a dot within .005 of 0."""
     if abs(value) >= 0.995:
         return f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
     size = number(abs(value), unicode=unicode)
@@ -149,7 +149,7 @@ def change(value: float, *, unicode: bool = True) -> str:
 
 
 def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[Part]:
-    """A bar of this share of `size` cells, drawn in half cells; with `rail`, what is left of its length shows."""
+    """Draw a bar over this share of `size` cells, in half cells; with `rail`, the rest of its length is drawn too."""
     share = min(max(share, 0.0), 1.0) if np.isfinite(share) else 0.0
     halves = round(share * size * 2)
     if not screen.unicode:
@@ -163,9 +163,9 @@ def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[
 
 
 def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen) -> list[list[Part]]:
-    """A map in as few characters as can be: half-blocks of two rows each, or shades or colours of the larger of two.
+    """Draw a map in as few characters as possible: half-blocks of two rows, or a shade or colour for the larger of two.
 
-    All take as many lines, so a layout need not know which it is.
+    Each variant takes the same number of lines, so a layout need not distinguish them.
     """
     if not (screen.color and screen.unicode):
         low = pool(values, 2, 1, signed=scale.signed)
@@ -186,7 +186,7 @@ def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen)
 
 
 def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
-    """The scale itself: what each colour or shade stands for."""
+    """Draw the scale itself: the values that colours or shades stand for."""
     steps = scale.steps
     ticks: tuple[float, ...] = (scale.low, *steps, scale.high)
     if scale.signed:
@@ -221,6 +221,6 @@ def _tick(value: float, scale: Scale) -> str:
 
 
 def stacked(parts: Sequence[RenderableType]) -> Group:
-    """Drawings below each other, a blank line between."""
+    """Stack drawings with a blank line between them."""
     first, *rest = parts
     return Group(first, *(piece for part in rest for piece in (Text(""), part)))

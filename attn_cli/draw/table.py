@@ -1,4 +1,4 @@
-"""Tables that give up columns where the screen is narrow, and rows where it is low."""
+"""Tables that drop columns on a narrow screen and rows on a low one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["FEWEST_ROWS", "GAP", "Column", "bars", "figures", "fitting", "names"
 
 GAP = "  "
 FEWEST_ROWS = 4
-"""Rows that a table shows even where the screen is too low for them."""
+"""Least rows of a table, even on a screen that is too low for them."""
 FAINT = 0.05
-"""Shares below this stand back."""
+"""Threshold below which numbers are dimmed."""
 
 
 @dataclass(frozen=True)
@@ -28,29 +28,29 @@ class Column:
 
     name: str
     cells: Sequence[Sequence[Part]]
-    """What stands in each row; text that is already clean."""
+    """The cell of each row, as clean text."""
     right: bool = True
-    """Aligned on the right."""
+    """True to align on the right."""
     rank: int = 0
-    """The higher, the sooner it goes where there is no room; 0 stays."""
+    """Order of removal if there is no room, highest first; 0 for a column that is never removed."""
     note: str = ""
-    """What it shows, in a sentence below the table."""
+    """Sentence below the table that explains the column."""
 
     @property
     def width(self) -> int:
-        """In cells of the screen."""
+        """The width in cells of the screen."""
         return max(width(self.name), *map(cells, self.cells), 0)
 
 
 def names(name: str, texts: Sequence[str], screen: Screen, *, most: int = 14, right: bool = False) -> Column:
-    """A column of texts that a user or a model wrote, or that call something by its name.
+    """Make a column of names or other texts, cleaned and fitted.
 
     Args:
-        name: of the column.
-        texts: one for each row.
-        screen: where.
-        most: the cells that one may take.
-        right: aligned on the right.
+        name: name of the column.
+        texts: one text for each row.
+        screen: the screen to draw on.
+        most: most cells for a text.
+        right: align on the right.
     """
     shown = [clean(text, unicode=screen.unicode) for text in texts]
     fitted = [fit(text, min(width(text), most), unicode=screen.unicode) for text in shown]
@@ -66,15 +66,15 @@ def figures(
     faint: float = FAINT,
     note: str = "",
 ) -> Column:
-    """A column of numbers; a dash where there is none.
+    """Make a column of numbers; a missing number becomes a dash.
 
     Args:
-        name: of the column.
-        values: one for each row.
-        rank: see `Column`.
-        form: how a number is written.
-        faint: those nearer to 0 than this stand back.
-        note: see `Column`.
+        name: name of the column.
+        values: one number for each row.
+        rank: order of removal; see `Column`.
+        form: format specification of a number.
+        faint: magnitude below which numbers are dimmed.
+        note: sentence below the table; see `Column`.
     """
     return Column(name, [[_figure(value, form, faint)] for value in values], rank=rank, note=note)
 
@@ -88,13 +88,13 @@ def _figure(value: float | None, form: str, faint: float) -> Part:
 
 
 def bars(name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.0, places: int = 2) -> Column:
-    """A column of bars with their numbers, as wide as suits the screen.
+    """Make a column of bars with their numbers, whose width depends on the screen.
 
     Args:
-        name: of the column.
-        shares: from 0 to 1, one for each row; a dash stands where one is not a number.
-        screen: where.
-        high: what the longest bar stands for.
+        name: name of the column.
+        shares: one share from 0 to 1 for each row; not-a-number becomes a dash.
+        screen: the screen to draw on.
+        high: value of a bar of full length.
         places: decimals of a number.
     """
     size = 12 if screen.width >= 72 else 8 if screen.width >= 56 else 4
@@ -107,13 +107,13 @@ def bars(name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.
 
 
 def table(columns: Sequence[Column], screen: Screen, *, order: str = "", caption: str = "") -> RenderableType:
-    """Columns side by side below their names, what they show below them; those that find no room are named there.
+    """Draw columns side by side below their names, with notes below the rows that also name the columns left out.
 
     Args:
-        columns: from left to right, all of the same length.
-        screen: where.
-        order: the name of the column that the rows are in the order of.
-        caption: what else must be known.
+        columns: the columns from left to right, all of the same length.
+        screen: the screen to draw on.
+        order: name of the column that the rows are sorted by.
+        caption: text after the columns' notes.
     """
     shown = list(columns)
     while sum(column.width + len(GAP) for column in shown) - len(GAP) > screen.width:
@@ -131,7 +131,7 @@ def table(columns: Sequence[Column], screen: Screen, *, order: str = "", caption
 
 
 def _ascii(rows: Sequence[Sequence[Part]]) -> Sequence[Sequence[Part]]:
-    """The same with a hyphen for the dash that stands where there is no number."""
+    """Replace the dash of a missing number by a hyphen."""
     return [[(text.replace("–", "-"), style) for text, style in row] for row in rows]
 
 
@@ -146,13 +146,13 @@ def _row(row: Sequence[Sequence[Part]], columns: Sequence[Column]) -> list[Part]
 def fitting(
     make: Callable[[int | None], RenderableType], count: int, screen: Screen, room: int | None
 ) -> RenderableType:
-    """A table with as many rows as there is room for, `FEWEST_ROWS` at the least.
+    """Draw a table with as many rows as there is room for, `FEWEST_ROWS` at least.
 
     Args:
-        make: draws the first so many rows, or with None all of them.
-        count: how many there are.
-        screen: where.
-        room: lines that are left for it; None for no end.
+        make: a function that draws the given number of rows, or with None all of them.
+        count: the number of rows.
+        screen: the screen to draw on.
+        room: lines left for the table; None for no limit.
     """
     drawn = make(None)
     if room is None:

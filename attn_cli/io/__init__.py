@@ -1,1 +1,1 @@
-"""What is written and read: documents, their schemas, and files in each format."""
+"""Reading and writing: documents, their schemas, and files in each format."""

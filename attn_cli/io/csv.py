@@ -1,11 +1,11 @@
-r"""Tables for spreadsheets; of weights in long form: a row for each query and key that can see each other, as shown.
+r"""CSV tables for spreadsheets; weights are in long form, a row for each query and each key that it can see.
 
-The texts of a model or a user are data, but a terminal that shows the file would obey what controls it, and a
-spreadsheet takes a text that begins with a sign for a formula. So control characters, line ends among them, are written
+The texts of a model or a user are data, but a terminal that shows the file would execute control characters, and a
+spreadsheet takes a text that begins with a sign for a formula. So control characters, including line ends, are written
 as in JSON (`\u009b`), and a backslash that would begin such an escape as `\u005c`: every row is one line. A text that
 begins with a sign gets an apostrophe in front (OWASP, "CSV Injection"), which a spreadsheet hides; a sign alone is no
-formula and stays as it is. To have the exact texts again, strip one apostrophe from those that begin with apostrophes,
-a sign and something after it, then put back what each `\uXXXX` stands for, from left to right.
+formula and stays as it is. To recover the exact texts, strip one apostrophe from those that begin with apostrophes,
+a sign and something after it, then replace each `\uXXXX` by its character, from left to right.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from attn_cli.system.encoding import escaped
 __all__ = ["Cell", "CsvTable", "Writable", "harmless", "weight_columns", "weight_rows"]
 
 Cell = str | int | float | np.floating | None
-"""What stands in a row."""
+"""A value in a row."""
 
 FORMULA = re.compile(r"'*[=+\-@＝＋－＠].")
 ESCAPE = re.compile(r"\\(?=u[0-9a-fA-F]{4})")
-"""A backslash that would be taken for the beginning of an escape."""
+"""A backslash that would be read as the beginning of an escape."""
 
 
 @runtime_checkable
@@ -43,12 +43,12 @@ class Writable(Protocol):
 
 
 class CsvTable:
-    """A CSV file in UTF-8 (RFC 4180, so its lines end with CR LF) that grows.
+    """A CSV file in UTF-8 (RFC 4180, so its lines end with CR LF), written row by row.
 
     Args:
-        file: where to write.
-        columns: their names.
-        sentences: begin with a column that counts the sentences.
+        file: the file to write to.
+        columns: names of the columns.
+        sentences: add a first column with the number of the sentence.
     """
 
     def __init__(self, file: Writable, columns: Sequence[str], *, sentences: bool = False) -> None:
@@ -59,25 +59,25 @@ class CsvTable:
         """Write the rows of one sentence.
 
         Args:
-            rows: a cell for each column.
-            sentence: its number, from 0.
+            rows: rows with a cell for each column.
+            sentence: number of the sentence, from 0.
         """
         self.write([*self.front(sentence), *map(field, row)] for row in rows)
 
     def front(self, sentence: int) -> list[str]:
-        """What each row of a sentence begins with."""
+        """Return the fields that each row of a sentence begins with."""
         return [str(sentence)] if self._sentences else []
 
     def write(self, rows: Iterable[Sequence[str]]) -> None:
-        """Write rows of fields that need no quotes any more."""
+        """Write rows of fields that are quoted already."""
         self._file.write("".join(f"{','.join(row)}\r\n" for row in rows).encode())
 
 
 def weight_columns(*, rows: Rows | None = None, scores: bool = False) -> tuple[str, ...]:
-    """The columns that `weight_rows` fills.
+    """Name the columns that `weight_rows` fills.
 
     Args:
-        rows: in cross-attention, which step a target word's row is; a column says so.
+        rows: in cross-attention, the decoder step that a target word's row belongs to; adds a column for it.
         scores: add a column of scores.
     """
     columns = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
@@ -95,20 +95,20 @@ def weight_rows(
     rows: Rows | None = None,
     scores: bool = False,
 ) -> Eat:
-    """What eats the blocks of one sentence and one kind, and writes a row for each query and key.
+    """Make a consumer of the blocks of one sentence and one kind, which writes a row for each query and key.
 
-    Rows come as blocks do: by layer, a run of queries at a time, then by head, query and key.
+    Rows are in the order of the blocks: by layer, a run of queries at a time, then by head, query and key.
 
     Args:
-        table: where they are added.
-        queries: the units along the rows; what it eats must be in those units (see `Regroup`).
+        table: the table to add rows to.
+        queries: the units along the rows; the blocks must be in those units (see `Regroup`).
         keys: the units along the columns.
-        sentence: its number, from 0.
-        only: the rows to write; all by default.
-        rows: in cross-attention, which step a target word's row is.
-        scores: write scores, to be had where the blocks hold them.
+        sentence: number of the sentence, from 0.
+        only: the queries to write; all by default.
+        rows: in cross-attention, the decoder step that a target word's row belongs to.
+        scores: write scores too, empty if the blocks hold none.
     """
-    # Each text is quoted once and not for every row that it stands in, which is what takes the time.
+    # Quoting takes most of the time, so each text is quoted once and not in every row.
     query_fields, key_fields = (
         [f"{position},{quoted(label)}" for position, label in zip(units.positions, units.labels, strict=True)]
         for units in (queries, keys)
@@ -133,7 +133,7 @@ def weight_rows(
 
 
 def field(cell: Cell) -> str:
-    """Any value as one field: numbers in the fewest digits that give them back as float32, nothing for None or NaN."""
+    """Format a value as one field: floats in the fewest digits that preserve a float32, nothing for None or NaN."""
     if cell is None or isinstance(cell, str):
         return quoted(cell or "")
     if isinstance(cell, float | np.floating):
@@ -142,21 +142,21 @@ def field(cell: Cell) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text as one field; see `harmless`."""
+    """Quote a text as one field; see `harmless`."""
     line = io.StringIO(newline="")
     csv.writer(line).writerow([harmless(text), ""])
     return line.getvalue().removesuffix(",\r\n")
 
 
 def harmless(text: str) -> str:
-    """The text, such that no terminal obeys it and no spreadsheet takes it for a formula."""
+    """Escape a text so that no terminal executes it and no spreadsheet takes it for a formula."""
     shown = escaped(ESCAPE.sub(r"\\u005c", text))
     return f"'{shown}" if FORMULA.match(shown) else shown
 
 
 def shortest(numbers: Float[np.ndarray, "key"]) -> list[str]:
-    """Each float32 in the fewest digits that give it back; nothing where it is not finite, as a masked score is not."""
-    # orjson writes them that way, and ten times faster than str() does.
+    """Format each float32 in the fewest digits that give it back; nothing if it is not finite, like a masked score."""
+    # orjson writes the fewest digits too, ten times faster than str().
     if not numbers.size:
         return []
     written = orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY).decode()[1:-1]

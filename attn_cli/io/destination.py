@@ -1,7 +1,7 @@
-"""Where a result is saved: checked before anything runs, and written so that an old file stays whole until it is done.
+"""Files that results are saved to: checked before anything runs, and replaced only when the new file is complete.
 
-A file is written beside its target, forced to the disk and renamed over it. Whatever happens before the renaming, the
-target is as it was. Afterwards it has the owner and the rights that it had, as far as the system allows.
+A file is written beside its target, flushed to disk and renamed over it. Until the renaming the target is unchanged.
+Afterwards it has the same owner and permissions as before, as far as the system allows.
 """
 
 from __future__ import annotations
@@ -34,33 +34,33 @@ class Destination:
     """A file that can be written."""
 
     path: Path
-    """As the user named it."""
+    """Path that the user named."""
     suffix: str
-    """One of `SUFFIXES`; decides the format."""
+    """Suffix that decides the format, one of `SUFFIXES`."""
     target: Path
-    """What is written: the path with every link followed, so that a link stays one."""
+    """Path to write: `path` with every link resolved, so that a link stays a link."""
     force: bool = False
-    """Replace what stands there."""
+    """True to replace an existing file."""
     device: bool = False
-    """A pipe or a device, which is written as it is and cannot be replaced."""
+    """True for a pipe or a device, which is written in place and cannot be replaced."""
     notes: list[str] = field(default_factory=list, compare=False)
-    """What could not be kept of a file that was replaced, one sentence each."""
+    """Properties of a replaced file that could not be kept, one sentence each."""
 
     @property
     def holds_maps(self) -> bool:
-        """Whether the format keeps the maps themselves, and not a drawing of them."""
+        """True if the format holds the maps themselves and not a drawing of them."""
         return self.suffix in RECORDS
 
     @property
     def single(self) -> bool:
-        """Whether the format holds one sentence."""
+        """True if the format holds only one sentence."""
         return self.suffix in SINGLE
 
     def check_count(self, count: int) -> None:
-        """Make sure that the format can hold so many sentences.
+        """Check that the format can hold `count` sentences.
 
         Raises:
-            OutputError: it holds one.
+            OutputError: the format holds only one.
         """
         if count > 1 and self.single:
             raise OutputError(
@@ -70,20 +70,20 @@ class Destination:
 
     @contextmanager
     def open(self) -> Iterator[io.BufferedWriter]:
-        """A binary file that becomes the target when the block ends without an exception, and vanishes otherwise.
+        """Open a binary file that becomes the target if the block ends without an exception, and is deleted otherwise.
 
         Raises:
-            OutputError: it could not be written; the target is as it was.
+            OutputError: the file could not be written; the target is unchanged.
         """
         if self.device:
             with self._translated():
-                descriptor = os.open(self.path, os.O_WRONLY)  # no other name leads to what /dev/stdout is a link to
+                descriptor = os.open(self.path, os.O_WRONLY)  # /dev/stdout may link to something without a path
             with self._buffered(descriptor) as file:
                 yield file
             return
         temporary = self.target.with_name(f".attn-{secrets.token_hex(8)}.tmp")
         with self._translated():
-            # 0o666 less the umask, which is what any new file gets.
+            # The usual mode of a new file: 0o666 less the umask.
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         notes: list[str] = []
         try:
@@ -98,20 +98,20 @@ class Destination:
             with self._translated():
                 temporary.replace(self.target)
             self.notes.extend(notes)
-        except BaseException:  # Ctrl-C too must leave nothing behind
+        except BaseException:  # also on Ctrl-C, nothing must be left behind
             temporary.unlink(missing_ok=True)
             raise
 
     def _keep(self, descriptor: int, old: os.stat_result) -> list[str]:
-        """Give a file the owner, the group and the rights of the one that it will replace.
+        """Give a file the owner, group and permissions of the file that it will replace.
 
         Returns:
-            What could not be kept.
+            Notes on what could not be kept.
         """
         owners = (("group", -1, old.st_gid), ("owner", old.st_uid, -1))
         lost = [what for what, owner, group in owners if not _hand_over(descriptor, owner, group)]
         mode = stat.S_IMODE(old.st_mode)
-        # Last, because a change of owner clears some rights; and nobody else's program may become ours.
+        # Last, because a change of owner clears some bits; setuid and setgid must not carry over to another owner.
         os.fchmod(descriptor, mode & ~(stat.S_ISUID | stat.S_ISGID) if lost else mode)
         notes = []
         if lost:
@@ -127,10 +127,10 @@ class Destination:
         return io.BufferedWriter(_Raw(descriptor, self.path))
 
     def check_free(self) -> None:
-        """Make sure that nothing would be lost.
+        """Check that no file would be replaced without `force`.
 
         Raises:
-            OutputError: something stands there, and `force` was not given.
+            OutputError: the target exists, and `force` is not set.
         """
         if self.target.exists() and not self.force:
             raise OutputError(f"{self.path} exists", "Add --force to replace it, or choose another name")
@@ -144,7 +144,7 @@ class Destination:
 
 
 def _hand_over(descriptor: int, owner: int, group: int) -> bool:
-    """Whether the system lets us give a file to somebody; -1 leaves the owner or the group as it is."""
+    """Try to change a file's owner and group (-1 to keep one) and return whether the system allows it."""
     try:
         os.fchown(descriptor, owner, group)
     except PermissionError:
@@ -153,7 +153,7 @@ def _hand_over(descriptor: int, owner: int, group: int) -> bool:
 
 
 class _Raw(io.FileIO):
-    """A file whose failed writes name it, so that any other `OSError` in a block that writes stays what it is."""
+    """A file whose failed writes raise `OutputError`, so that any other `OSError` in a `with` block stays as it is."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         super().__init__(descriptor, "wb")
@@ -167,22 +167,22 @@ class _Raw(io.FileIO):
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:
-    """What the system said, and that nothing was lost."""
+    """Make the error for a file that cannot be written, with the system's message."""
     return OutputError(
         f"{path} cannot be written: {error.strerror}", "Choose another place; what stood there before still does"
     )
 
 
 def destination(path: str, *, force: bool = False, maps: bool = True) -> Destination:
-    """Find out, before any work is done, whether a file can be written.
+    """Check, before any work is done, that a file can be written.
 
     Args:
-        path: what `--save` names.
-        force: replace a file that is there.
-        maps: there will be maps, which `.npz` is for.
+        path: the path given to `--save`.
+        force: replace an existing file.
+        maps: True if there will be maps, which `.npz` requires.
 
     Raises:
-        OutputError: its suffix stands for no format, it is there already, or it cannot be made.
+        OutputError: the suffix stands for no format, the file exists already, or it cannot be created.
     """
     place = Path(path)
     suffix = place.suffix.lower()
@@ -212,7 +212,7 @@ def destination(path: str, *, force: bool = False, maps: bool = True) -> Destina
         raise OutputError(f"{path} is where standard output goes", "Choose another name")
     try:
         target = Path(os.path.realpath(place))
-    except OSError as error:  # the folder that we are in has been removed
+    except OSError as error:  # the working directory has been removed
         raise unwritable(place, error) from error
     found = Destination(place, suffix, target, force=force, device=device)
     if not device:
@@ -226,28 +226,28 @@ def destination(path: str, *, force: bool = False, maps: bool = True) -> Destina
 
 
 def _is_output(there: os.stat_result) -> bool:
-    """Whether a file is the one that the process writes its standard output to."""
+    """Return whether a file is the standard output of the process."""
     try:
         return os.path.samestat(there, os.fstat(1))
-    except OSError:  # it is closed
+    except OSError:  # standard output is closed
         return False
 
 
 def _is_protected(there: os.stat_result, folder: os.stat_result) -> bool:
-    """Whether a file in a folder like `/tmp` cannot be replaced by us (the sticky bit; see `man 7 inode`)."""
+    """Return whether the sticky bit of a folder like `/tmp` keeps us from replacing a file (see `man 7 inode`)."""
     return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in {0, there.st_uid, folder.st_uid}
 
 
 def check_folder(folder: Path) -> None:
-    """Make sure that files can be made in a folder.
+    """Check that files can be created in a folder.
 
     Raises:
-        OutputError: they cannot, or there is no such folder.
+        OutputError: files cannot be created, or there is no such folder.
     """
     if not folder.is_dir():
         raise OutputError(f"There is no folder {folder}", f"Make it with mkdir -p {shlex.quote(str(folder))}")
     try:
-        # Rights alone do not say it (read-only disks, quotas, root): only making a file does. This one has no name.
+        # Permissions are not enough (read-only disks, quotas, root), so create a file, which has no name.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A record without its arrays, to and from a plain document: the part that JSON and `.npz` files share."""
+"""Conversion between a record without its arrays and a plain document, the part that JSON and `.npz` files share."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ ROWS: Mapping[Rows, str] = {
 
 
 def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> Document:
-    """Everything but the maps, which come last and are left empty.
+    """Convert a record to a document, whose last entry, the maps, is left empty.
 
     Args:
-        record: what was seen.
-        heads: rows of the table of heads, as `head_rows` makes them.
+        record: the record.
+        heads: rows of the table of heads, as `head_rows` makes them; left out by default.
     """
     rows, weight = ROWS[choose_rows(record.model, record.selection.rows)], WEIGHT[record.selection.measure]
     return {
@@ -71,21 +71,21 @@ def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -
 
 
 def describe_finding(name: str, record: Record, units: Mapping[str, str]) -> Document:
-    """What every finding begins with.
+    """Make the entries that every finding begins with.
 
     Args:
-        name: of the finding.
-        record: the model, the texts and what was asked for.
-        units: what its numbers mean.
+        name: name of the finding.
+        record: the record with the model, the texts and the selection.
+        units: the meaning of the finding's numbers.
     """
     return {**begin(record.tool_version), "finding": name, **describe_text(record), **_asked(record, units)}
 
 
 def begin(tool_version: str = "") -> Document:
-    """What every document begins with.
+    """Make the entries that every document begins with.
 
     Args:
-        tool_version: of the attn that ran; this one's where it is empty.
+        tool_version: version of attn that made the record; this version if empty.
     """
     return {"schema_version": SCHEMA_VERSION, "tool": {"name": "attn", "version": tool_version or __version__}}
 
@@ -100,13 +100,13 @@ def _asked(record: Record, units: Mapping[str, str]) -> Document:
 
 
 def describe_checks(record: Record) -> Document:
-    """What `--verify` found."""
+    """Make the entries for the results of `--verify`."""
     output = record.output
     return {"verified": record.verified, "verified_output": None if output is None else asdict(output)}
 
 
 def describe_text(record: Record) -> Document:
-    """Which model read what."""
+    """Make the entries for the model and its texts."""
     return {
         "model": _model(record.model),
         "source": _tokens(record.source),
@@ -163,14 +163,14 @@ def _tokens(tokens: Tokens) -> Document:
 
 
 def restore(document: Mapping[str, Any], name: str) -> Record:
-    """The record that `describe` describes, without maps.
+    """Convert a document back to a record, without maps; the inverse of `describe`.
 
     Args:
-        document: what `attn_cli.io.schema.check` let pass.
-        name: what to call the file in messages.
+        document: a document that `attn_cli.io.schema.check` has accepted.
+        name: name of the file in messages.
 
     Raises:
-        InputError: it contradicts itself.
+        InputError: the document contradicts itself.
     """
     return Record(
         model=_read_model(document["model"], name),
@@ -186,7 +186,7 @@ def restore(document: Mapping[str, Any], name: str) -> Record:
 
 
 def _read_output(found: Mapping[str, Any] | None) -> OutputCheck | None:
-    """None where nothing was compared; older records do not know of it."""
+    """Read the check of the model's output; None if there is none, as in older records."""
     return None if found is None else OutputCheck(**{**found, "compared": tuple(found["compared"])})
 
 
@@ -251,17 +251,17 @@ def _without_index(entry: Mapping[str, Any]) -> Document:
 def make_map(
     frame: Record, place: tuple[Kind, int], arrays: Mapping[str, np.ndarray], path: str, name: str
 ) -> AttentionMap:
-    """A map from arrays that somebody else wrote.
+    """Make a map from arrays of a file, which may be invalid.
 
     Args:
-        frame: the record it is for.
-        place: its kind and layer.
+        frame: the record that the map belongs to.
+        place: kind and layer of the map.
         arrays: `heads`, `queries` and `visible`, whole numbers; `weights`, and perhaps `scores` and `sink`, float32.
-        path: where in the file they stand.
-        name: what to call the file in messages.
+        path: place of the arrays in the file.
+        name: name of the file in messages.
 
     Raises:
-        InputError: they do not fit each other, the model or the tokens, or are not attention weights.
+        InputError: the arrays do not fit each other, the model or the tokens, or are not attention weights.
     """
     kind, layer = place
     queries, keys = _sides(frame, kind, path, name)
@@ -304,7 +304,7 @@ def _within(numbers: Int[np.ndarray, "*any"], stop: int) -> bool:
 
 
 def _sides(frame: Record, kind: Kind, path: str, name: str) -> tuple[int, int]:
-    """How many queries and keys there are for a kind."""
+    """Return the numbers of queries and keys of a kind."""
     if kind not in frame.model.stacks:
         raise fault(name, path, f"is of kind {kind}, which $.model.stacks does not list")
     try:

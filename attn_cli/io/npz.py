@@ -1,7 +1,7 @@
-"""A record as a compressed NumPy archive: exact, small, and read with `numpy.load` alone.
+"""Records as compressed NumPy archives: exact, small, and readable with `numpy.load` alone.
 
 Arrays are named `kind.layer.part`: `weights` [head, query, key], `heads` and `queries` (their numbers along the first
-two axes), `visible` [query, 2], and where there are any `scores` [head, query, key] and `sink` [head, query].
+two axes), `visible` [query, 2], and, if present, `scores` [head, query, key] and `sink` [head, query].
 Everything else is in `record`, the bytes of the JSON document without maps.
 """
 
@@ -31,19 +31,19 @@ from attn_cli.system.memory import require
 __all__ = ["MAGIC", "from_npz", "to_npz"]
 
 MAGIC = b"PK"
-"""How every zip archive begins."""
+"""First bytes of every zip archive."""
 
 DENSEST = 1032
-"""How many bytes one byte can stand for (deflate's limit)."""
+"""Most bytes that one compressed byte can stand for (deflate's limit)."""
 
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
     EOFError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError,
 )  # fmt: skip
-"""What comes out of `zipfile`, and of what it unpacks with, at an archive that is damaged."""
+"""Exceptions that `zipfile` and its decompressors raise for a damaged archive."""
 
 HEADER_ERRORS = (ArithmeticError, EOFError, LookupError, MemoryError, SyntaxError, TokenError, TypeError, ValueError)
-"""What comes out of NumPy at a header that it did not write: it parses it as Python, and lets through what fails."""
+"""Exceptions that NumPy raises for a foreign header, which it parses as Python without catching failures."""
 
 WHOLE = ("heads", "queries", "visible")
 PARTS = (*WHOLE, "weights", "scores", "sink")
@@ -51,10 +51,10 @@ NAME = re.compile(rf"({'|'.join(KINDS)})\.(0|[1-9]\d{{0,8}})\.({'|'.join(PARTS)}
 
 
 def to_npz(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> bytes:
-    """A whole archive.
+    """Write a record as an archive.
 
     Args:
-        record: what was seen.
+        record: the record to write.
         heads: rows of the table of heads, as `attn_cli.questions.inspect.measure.head_rows` makes them.
     """
     arrays = {"record": np.frombuffer(to_json(replace(record, maps=()), heads), dtype=np.uint8)}
@@ -71,15 +71,15 @@ def to_npz(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> 
 
 
 def from_npz(data: bytes, name: str = "the record") -> Record:
-    """The record that `to_npz` wrote, equal in every bit.
+    """Read a record that `to_npz` wrote, equal in every bit.
 
     Args:
-        data: the whole archive.
-        name: what to call it in messages.
+        data: the bytes of the archive.
+        name: name of the file in messages.
 
     Raises:
-        InputError: it is damaged, from elsewhere, or contradicts itself.
-        MemoryLimitError: it does not fit in memory once it is unpacked.
+        InputError: the archive is damaged, is not attn's, or contradicts itself.
+        MemoryLimitError: the unpacked archive does not fit in memory.
     """
     arrays = _arrays(data, name)
     if "record" not in arrays or arrays["record"].dtype != np.uint8:
@@ -107,14 +107,14 @@ def from_npz(data: bytes, name: str = "the record") -> Record:
 
 
 def _arrays(data: bytes, name: str) -> dict[str, np.ndarray]:
-    """Every array in the archive; nothing in it is ever unpickled."""
+    """Read every array in the archive; nothing is ever unpickled."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
             if size > DENSEST * len(data):
                 raise zipfile.BadZipFile("it says that more is in it than can be")
             require(2 * size, name, "Save it with fewer heads, through --layer and --head")
-            # Read whole, so that the checksums are compared before anything is made of the contents.
+            # Members are read whole, so that their checksums are verified before the contents are used.
             members = {entry: archive.read(entry) for entry in archive.namelist()}
     except ARCHIVE_ERRORS as error:
         raise InputError(f"{name} is damaged: {error}", "Save it again with attn inspect --save") from error

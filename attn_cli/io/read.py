@@ -1,4 +1,4 @@
-"""Files and pipes to records, in whatever form they were saved."""
+"""Reading of records from files and pipes, in any format."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from attn_cli.system.memory import require
 __all__ = ["Readable", "read_records"]
 
 EXPANSION = 5
-"""What a number takes as a Python object and in an array, for each byte of its text."""
+"""Bytes that a number takes as a Python object and in an array, for each byte of its text."""
 SMALLER = "Save it as .npz, or with fewer heads through --layer and --head"
 
 
 @runtime_checkable
 class Readable(Protocol):
-    """A file open for reading bytes: standard input, for one."""
+    """A file open for reading bytes, such as standard input."""
 
     def readline(self) -> bytes: ...
 
@@ -33,16 +33,16 @@ class Readable(Protocol):
 
 
 def read_records(source: Path | Readable) -> Iterator[Record]:
-    """Each record of a file, in order: one `.npz`, one JSON object on any number of lines, or many one after another.
+    """Yield the records of a file in order: one `.npz`, one JSON object on any number of lines, or several in a row.
 
-    The content decides, not the file's name. JSON Lines are read as they come.
+    The content decides the format, not the file's name. JSON Lines are read lazily.
 
     Args:
-        source: a file's path, or an open file such as standard input.
+        source: the path of a file, or an open file such as standard input.
 
     Raises:
-        InputError: it cannot be read, holds no record, or holds something else.
-        MemoryLimitError: it does not fit in memory.
+        InputError: the file cannot be read, holds no record, or holds something else.
+        MemoryLimitError: a record does not fit in memory.
     """
     if not isinstance(source, Path):
         yield from _records(source, "standard input")
@@ -68,7 +68,7 @@ def _records(file: Readable, name: str) -> Iterator[Record]:
 
 
 def _documents(line: bytes, file: Readable, name: str) -> Iterator[tuple[object, str]]:
-    """Each JSON object, and what to call it."""
+    """Yield each JSON object and its name in messages."""
     number = 1
     while line:
         if line.strip():
@@ -76,7 +76,7 @@ def _documents(line: bytes, file: Readable, name: str) -> Iterator[tuple[object,
             try:
                 document = orjson.loads(line)
             except orjson.JSONDecodeError:
-                # Spread over several lines, as jq writes it; or not JSON at all, which shows when it is all there.
+                # An object over several lines, as jq writes it, or not JSON at all: read everything to find out.
                 yield from _spread(line + file.read(), number, name)
                 return
             yield document, name if number == 1 else f"line {number} of {name}"
@@ -84,7 +84,7 @@ def _documents(line: bytes, file: Readable, name: str) -> Iterator[tuple[object,
 
 
 def _spread(data: bytes, first_line: int, name: str) -> Iterator[tuple[object, str]]:
-    """JSON objects with any white space inside and between them."""
+    """Yield JSON objects with any white space inside and between them, each with its name in messages."""
     text = decode_text(data, name, NOT_A_RECORD)
     find = json.JSONDecoder().raw_decode
     count, position = 0, _after_space(text, 0)
@@ -93,7 +93,7 @@ def _spread(data: bytes, first_line: int, name: str) -> Iterator[tuple[object, s
             _, end = find(text, position)
         except json.JSONDecodeError as error:
             raise not_json(name, error.msg, error.lineno + first_line - 1, error.colno) from error
-        except ValueError as error:  # Python's own limit to the digits of a number
+        except ValueError as error:  # Python limits the digits of a number
             raise InputError(f"{name} is not JSON: it has a number of thousands of digits", NOT_A_RECORD) from error
         except RecursionError as error:
             raise InputError(
@@ -101,7 +101,7 @@ def _spread(data: bytes, first_line: int, name: str) -> Iterator[tuple[object, s
             ) from error
         count += 1
         where = f"record {count} of {name}" if count > 1 or _after_space(text, end) < len(text) else name
-        # Found by the one reader that can stop in the middle, read by the one that is strict.
+        # `json` can find an object's end within a text; orjson, which is strict, reads the object.
         yield decode(text[position:end], where), where
         position = _after_space(text, end)
 

@@ -1,7 +1,7 @@
-"""A record as one line of JSON, and back.
+"""Conversion between records and lines of JSON.
 
 Maps come one per head, so that `jq '.maps[] | select(.layer == 3 and .head == 1) | .weights[11][2]'` is one weight.
-float32 is written in the shortest digits that give it back, so nothing is lost on the way.
+float32 is written in the shortest digits that give it back, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from attn_cli.system.encoding import decode_text, json_bytes
 __all__ = ["NOT_A_RECORD", "decode", "from_json", "not_json", "restore_maps", "schema", "to_json"]
 
 ARRAYS = ("queries", "visible", "weights", "scores", "sink")
-"""What NumPy checks, because there is too much of it for the schema's validator."""
+"""Parts that NumPy checks, because they are too large for the schema's validator."""
 PER_HEAD = {"weights", "scores", "sink"}
-"""Those that have a head axis in a record."""
+"""Parts that have a head axis in a record."""
 
 NOT_A_RECORD = "Give a file that attn inspect has saved as .json, .jsonl or .npz"
 
 TWICE_ROUNDED = 7.038531e-26
-"""The one positive float32 (of all of them) whose shortest digits, rounded to a double and then to float32, give its
-neighbour. Found by trying them all."""
+"""The only positive float32 whose shortest digits, rounded to a double and then to float32, give its neighbour.
+Established by trying them all."""
 TWICE_ROUNDED_AS_FLOAT32 = np.uint32(0x15AE43FD).view(np.float32)
 
 
 def to_json(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> bytes:
-    """One line of UTF-8 that ends with a newline.
+    """Write a record as one line of UTF-8 that ends with a newline.
 
     Args:
-        record: what was seen.
+        record: the record to write.
         heads: rows of the table of heads, as `head_rows` makes them.
 
     Raises:
@@ -69,10 +69,10 @@ def _entries(map_: AttentionMap) -> Iterable[Document]:
 
 
 def decode(data: bytes | str, name: str) -> object:
-    """What one JSON text says.
+    """Parse one JSON text.
 
     Raises:
-        InputError: it is not UTF-8, or not JSON.
+        InputError: the text is not UTF-8, or not JSON.
     """
     try:
         return orjson.loads(data)
@@ -83,28 +83,28 @@ def decode(data: bytes | str, name: str) -> object:
 
 
 def not_json(name: str, problem: str, line: int, column: int) -> InputError:
-    """What to say of a text that is not JSON; lines and columns count from 1."""
+    """Make the error for a text that is not JSON; lines and columns count from 1."""
     return InputError(f"{name} is not JSON: {problem} (line {line}, column {column})", NOT_A_RECORD)
 
 
 def from_json(data: bytes, name: str = "the record") -> Record:
-    """The record that `to_json` wrote, equal in every bit.
+    """Read a record that `to_json` wrote, equal in every bit.
 
     Args:
         data: one JSON object.
-        name: what to call it in messages.
+        name: name of the record in messages.
 
     Raises:
-        InputError: it is not JSON, not a record, or contradicts itself.
+        InputError: the data is not JSON, not a record, or contradicts itself.
     """
     return restore_maps(decode(data, name), name)
 
 
 def restore_maps(document: object, name: str) -> Record:
-    """The record that a JSON object describes; the object is emptied on the way, to save memory.
+    """Make a record from a JSON object, which is emptied on the way to save memory.
 
     Raises:
-        InputError: it is not a record, or contradicts itself.
+        InputError: the object is not a record, or contradicts itself.
     """
     lifted = _lift_arrays(document)
     checked = check(document, name)
@@ -126,7 +126,7 @@ def restore_maps(document: object, name: str) -> Record:
 
 
 def _lift_arrays(document: object) -> list[dict[str, list[Any]]]:
-    """Take the long lists out of each map, and leave empty ones for the schema to see."""
+    """Take the long lists out of each map and leave empty lists for the schema's validator."""
     maps = document.get("maps") if isinstance(document, dict) else None
     lifted = []
     for entry in maps if isinstance(maps, list) else ():
@@ -139,7 +139,7 @@ def _lift_arrays(document: object) -> list[dict[str, list[Any]]]:
 
 
 def _numbers(value: list[Any], part: str, path: str, name: str) -> np.ndarray:
-    """Nested lists as whole numbers or float32, of whatever shape they have; null is a masked score."""
+    """Convert nested lists to an array of whole numbers or float32, of any shape; null is a masked score."""
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -161,7 +161,11 @@ def _numbers(value: list[Any], part: str, path: str, name: str) -> np.ndarray:
 
 
 def _check_fellows(map_: AttentionMap, layer: list[AttentionMap], path: str, name: str) -> None:
-    """The heads of one layer are saved with the same rows and the same parts."""
+    """Check that a map has the same rows and parts as the other heads of its layer, and another head.
+
+    Raises:
+        InputError: it does not.
+    """
     if any(map_.heads == other.heads for other in layer):
         raise fault(name, path, f"is a second map of {map_.kind} head {map_.layer}.{map_.heads[0]}")
     for other in layer[:1]:

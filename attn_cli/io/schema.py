@@ -1,7 +1,8 @@
-"""The JSON Schemas of records and findings: what `attn schema` prints is what every record read is held against.
+"""JSON Schemas of records and findings: every record that is read is validated against what `attn schema` prints.
 
-A record's stands whole in `schemas/record.json`. A finding's, in a file of its name, holds only its own part: what all
-findings begin with (`schemas/finding.json`) and the definitions that it refers to are added when it is read.
+The schema of a record is complete in `schemas/record.json`. The schema of a finding, in a file of its name, holds only
+its own part: the part common to all findings (`schemas/finding.json`) and the definitions that it refers to are added
+when it is loaded.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ REFERENCE = "#/$defs/"
 
 
 def fault(name: str, path: str, problem: str) -> InputError:
-    """What is wrong with a record that was read.
+    """Make the error for a faulty record.
 
     Args:
-        name: what to call the file.
-        path: where in it, as a JSON path or the name of an array.
-        problem: the rest of the sentence.
+        name: name of the file.
+        path: place of the fault, as a JSON path or the name of an array.
+        problem: rest of the sentence that starts with the path.
     """
-    # What is quoted may be as long as the file.
+    # A quotation may be as long as the file.
     short = problem if len(problem) <= 160 else f"{problem[:80]} … {problem[-80:]}"
     return InputError(
         f"{name}: {path} {short}", "Save it again with attn inspect; attn schema prints what a record looks like"
@@ -43,19 +44,19 @@ def fault(name: str, path: str, problem: str) -> InputError:
 
 
 def names() -> list[str]:
-    """What there are schemas of: a record, then each finding."""
+    """List the names of all schemas: a record's, then each finding's."""
     found = sorted(file.name.removesuffix(".json") for file in _folder().iterdir() if file.name.endswith(".json"))
     return [RECORD, *(name for name in found if name not in {RECORD, FRAME})]
 
 
 def schema(name: str = RECORD) -> bytes:
-    """The JSON Schema (draft 2020-12) of a record or a finding, in UTF-8.
+    """Return the JSON Schema (draft 2020-12) of a record or a finding, in UTF-8.
 
     Args:
-        name: one of `names`.
+        name: name of the schema, one of `names`.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no schema of that name.
     """
     if name not in names():
         raise UsageError(f"There is no schema {quoted(name)}", f"Choose from {', '.join(names())}")
@@ -70,11 +71,11 @@ def _folder() -> Traversable:
 
 
 def _framed(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A finding's own part, in the frame of all findings, with the definitions that it refers to."""
+    """Merge a finding's own part, the part of all findings and the definitions that they refer to."""
     frame, own = (json.loads(_folder().joinpath(f"{part}.json").read_bytes()) for part in (FRAME, name))
     frame["properties"]["finding"]["const"] = name
     merged = own
-    if "$schema" not in own:  # what stands whole has no part in the frame: no model found it in a text
+    if "$schema" not in own:  # a complete schema does not use the frame: its finding has no model and no text
         merged = {
             **frame,
             **own,
@@ -98,7 +99,7 @@ def _framed(name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _references(part: object) -> set[str]:
-    """Names of the definitions that a part of a schema refers to; its own definitions aside."""
+    """Collect the names of the definitions that a part of a schema refers to, apart from those in its own `$defs`."""
     if isinstance(part, list):
         return set().union(*map(_references, part))
     if not isinstance(part, dict):
@@ -109,14 +110,17 @@ def _references(part: object) -> set[str]:
 
 
 def check(document: object, name: str) -> Mapping[str, Any]:
-    """Make sure that a document is a record, as far as the schema can say.
+    """Check that a document is a record, as far as the schema can tell.
 
     Args:
-        document: what the JSON said; long arrays may have been replaced by empty ones.
-        name: what to call the file in messages.
+        document: the parsed JSON; long arrays may have been replaced by empty ones.
+        name: name of the file in messages.
+
+    Returns:
+        The same document.
 
     Raises:
-        InputError: it is something else, with the path of the first fault.
+        InputError: the document is something else; the message has the path of a fault.
     """
     if not isinstance(document, dict) or "schema_version" not in document:
         listed = isinstance(document, list)
@@ -136,7 +140,7 @@ def check(document: object, name: str) -> Mapping[str, Any]:
         )
     from jsonschema.exceptions import best_match
 
-    # A file that is wrong everywhere has as many faults as tokens; the best of the first few says enough.
+    # A file that is wrong throughout has as many faults as tokens, so only the first few are compared.
     error = best_match(islice(_validator().iter_errors(document), 20))
     if error is not None:
         raise fault(name, error.json_path, f"is not as it should be: {error.message}")
@@ -145,12 +149,12 @@ def check(document: object, name: str) -> Mapping[str, Any]:
 
 @cache
 def _validator() -> Draft202012Validator:
-    # Imported late: this is needed to read a record and not to write one.
+    # Imported late: needed to read a record, not to write one.
     import orjson
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
-    # JSON Schema takes 1.0 for an integer. Nothing counts with it, and attn does not write it.
+    # JSON Schema takes 1.0 for an integer, but indices must be int, and attn never writes 1.0 for one.
     integers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     strict: type[Draft202012Validator] = extend(Draft202012Validator, type_checker=integers)  # type: ignore[no-untyped-call]
     return strict(orjson.loads(schema()))
