@@ -1,4 +1,4 @@
-"""attn: what a Transformer attends to, in a terminal. Importing this package imports nothing heavy.
+"""attn: a Transformer's attention, in a terminal. Importing this package imports nothing heavy.
 
 import attn_cli
 
@@ -25,14 +25,14 @@ __all__ = ["__version__", "inspect", "load", "translate"]
 
 
 def load(name: str | PathLike[str] = "toy", **options: Any) -> Inspector:
-    """Load a model, to be asked with `.inspect(text)`; see `attn_cli.api`.
+    """Load a model to inspect, with `.inspect(text)` and more; see `attn_cli.api`.
 
     Args:
         name: a built-in model, a folder, or a name on the hub.
-        **options: `device`, `dtype`, `revision`, `trust_remote_code`, `allow_pickle`.
+        **options: options for loading: `device`, `dtype`, `revision`, `trust_remote_code`, `allow_pickle`.
 
     Raises:
-        ModelError: it cannot be found, read or inspected.
+        ModelError: the model cannot be found, read or inspected.
     """
     from attn_cli.api import load as load_inspector
 
@@ -40,28 +40,28 @@ def load(name: str | PathLike[str] = "toy", **options: Any) -> Inspector:
 
 
 def inspect(text: str, model: str | PathLike[str] = "toy", **options: Any) -> Record:
-    """Load a model, inspect one text, and let the model go; for several texts, `load` it once.
+    """Load a model, inspect one text, and release the model; for several texts, `load` it once.
 
     Args:
-        text: what to read.
+        text: the text to read.
         model: a built-in model, a folder, or a name on the hub.
-        **options: as of `attn_cli.api.Inspector.inspect`.
+        **options: options of `attn_cli.api.Inspector.inspect`.
 
     Raises:
-        AttnError: whatever the command would have said.
+        AttnError: any error that the command would report.
     """
     return load(model).inspect(text, **options)
 
 
 def translate(text: str, model: str | PathLike[str] = "toy", **options: Any) -> Record:
-    """Load a model, translate one text, and let the model go; for several texts, `load` it once.
+    """Load a model, translate one text, and release the model; for several texts, `load` it once.
 
     Args:
-        text: what to translate.
+        text: the text to translate.
         model: a built-in model, a folder, or a name on the hub.
-        **options: as of `attn_cli.api.Inspector.translate`.
+        **options: options of `attn_cli.api.Inspector.translate`.
 
     Raises:
-        AttnError: whatever the command would have said.
+        AttnError: any error that the command would report.
     """
     return load(model).translate(text, **options)

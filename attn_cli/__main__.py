@@ -1,4 +1,4 @@
-"""`python -m attn_cli`, and the `attn` command."""
+"""Entry point of `python -m attn_cli` and of the `attn` command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        # Half of the time that help takes goes into this import, so a Ctrl-C may well come here.
+        # Half of the time for showing help goes into this import, so a Ctrl-C may well come here.
         from attn_cli.cli.app import debugging
         from attn_cli.cli.app import main as run
         from attn_cli.system.silence import take_streams

@@ -1,4 +1,4 @@
-"""What all findings share: the frame of their JSON, their table, and the line on the model above their drawing."""
+"""Interfaces of results: `Shown`, which commands output, and `Finding`, the base class of all findings."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ __all__ = ["Finding", "Shown"]
 
 
 class Finding(ABC):
-    """What one command found out. A new finding is a figure in `measure`, one of these, and a schema of its name."""
+    """The result of one command. A new finding needs a figure in `measure`, a subclass, and a schema of its name."""
 
     name: ClassVar[str]
-    """The command's; its schema is `schemas/NAME.json`."""
+    """Name of the finding and its command; its schema is `schemas/NAME.json`."""
     units: ClassVar[Mapping[str, str]] = {}
-    """What its numbers mean, as its JSON says it."""
+    """Meanings of its numbers, for its JSON."""
     score_units: ClassVar[Mapping[str, str]] = {}
-    """What those mean that mean something else where scores are looked at."""
+    """Meanings of the numbers that differ if scores are measured."""
     columns: ClassVar[tuple[str, ...]] = ()
-    """Of its table, as in `Shown`."""
+    """Names of the columns of its table, as in `Shown`."""
 
     @property
     @abstractmethod
     def record(self) -> Record:
-        """The model, the texts and what was asked for; maps are not needed."""
+        """The record with the model, the texts and the selection; its maps are not needed."""
 
     @property
     def title(self) -> str:
@@ -44,18 +44,18 @@ class Finding(ABC):
 
     @abstractmethod
     def draw(self, screen: Screen) -> Group:
-        """The drawing."""
+        """Draw the result for a screen."""
 
     @abstractmethod
     def part(self) -> Document:
-        """Its own part of the JSON, as its schema has it; float32 for what was computed in it."""
+        """Return its own part of the JSON, as in its schema; float32 for values computed in float32."""
 
     @abstractmethod
     def rows(self) -> Iterable[Sequence[Cell]]:
-        """The rows of its table, a cell for each of its columns."""
+        """Return the rows of its table, with a cell for each column."""
 
     def data(self, suffix: str = ".json") -> bytes:
-        """A line of JSON: there are no maps that another format would keep."""
+        """Write the finding as a line of JSON, for any suffix: there are no maps that another format would hold."""
         del suffix
         units = {**self.units, **(self.score_units if self.record.selection.scores else {})}
         document = {**describe_finding(self.name, self.record, units), **self.part()}
@@ -67,30 +67,30 @@ class Finding(ABC):
 
 @runtime_checkable
 class Shown(Protocol):
-    """One sentence looked at, or one finding."""
+    """A result that can be shown and saved: one inspected sentence, or one finding."""
 
     @property
     def title(self) -> str:
-        """What it is called where there are several."""
+        """The title, used if there are several results."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Things a reader must know, one sentence each."""
+        """Notes to the user, one sentence each."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns of its table."""
+        """The names of the columns of its table."""
 
     def draw(self, screen: Screen) -> Group:
-        """The drawing."""
+        """Draw the result for a screen."""
 
     def data(self, suffix: str = ".json") -> bytes:
-        """All of it: a line of JSON, or what else the suffix stands for."""
+        """Write everything as a line of JSON, or in another format that the suffix stands for."""
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
-        """Write its rows to a table with its columns.
+        """Add its rows to a table that has its columns.
 
         Args:
-            table: where.
-            sentence: how many others came before.
+            table: the table to add to.
+            sentence: number of the sentence, from 0.
         """

@@ -1,4 +1,4 @@
-"""attn from Python: a model that is loaded once, and records of what it saw."""
+"""Python interface: an inspector for a model that is loaded once, which returns records and findings."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from attn_cli.questions.inspect.measure import look
 __all__ = ["Inspector", "load"]
 
 LISTS = frozenset({"layer", "head", "query"})
-"""What is chosen by a list, of which a number alone is the shortest."""
+"""Fields of a `Selection` written as lists, for which a single int is accepted too."""
 
 
 class Inspector:
-    """A loaded model that can be asked what it attends to.
+    """A loaded model whose attention can be inspected.
 
     Args:
-        model: as `attn_cli.models.load` gives it.
+        model: a model that `attn_cli.models.load` has loaded.
     """
 
     def __init__(self, model: Model) -> None:
@@ -58,18 +58,18 @@ class Inspector:
         truncate: bool = False,
         wanted: Selection | None = None,
     ) -> Source:
-        """A text given to the model, ready to stream its attention to whoever eats the blocks (`attn_cli.data.stream`).
+        """Prepare a text as a source that streams blocks of attention to collectors (`attn_cli.data.stream`).
 
         Args:
-            text: what to read.
+            text: the text to read.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
-            languages: the text's and the target's, for models that are told.
+            languages: languages of the text and the target, for models that need them.
             truncate: cut a text that is too long for the model.
-            wanted: what is asked of it; where that is attention of the decoder's side, the text is translated first.
+            wanted: the selection to read for; if it needs the decoder's side, the text is translated first.
 
         Raises:
-            AttnError: the model cannot read it.
+            AttnError: the model cannot read the text.
         """
         return read(self._model, text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=wanted)
 
@@ -85,14 +85,14 @@ class Inspector:
         verify: bool = False,
         **selection: Any,
     ) -> Record:
-        """What the model attends to in a text: the record that `attn inspect --json` prints.
+        """Record the model's attention in a text, as `attn inspect --json` prints it.
 
         Args:
-            text: what to read.
+            text: the text to read.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
-            source_language: the text's, for models that are told: `en`.
-            target_language: the target's.
+            source_language: language of the text, such as `en`, for models that need it.
+            target_language: language of the target.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             **selection: fields of `attn_cli.data.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...;
@@ -102,7 +102,7 @@ class Inspector:
             The record; its `maps` hold `weights` `[head, query, key]` for each layer.
 
         Raises:
-            AttnError: whatever the command would have said.
+            AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
@@ -122,24 +122,24 @@ class Inspector:
         verify: bool = False,
         **selection: Any,
     ) -> Record:
-        """A translation and its cross-attention: the record that `attn translate --json` prints.
+        """Translate a text and record the cross-attention, as `attn translate --json` prints it.
 
         Args:
-            text: what to translate.
-            target: the translation, where it is known; nothing is searched for then.
+            text: the text to translate.
+            target: the translation, if it is known; no search is done then.
             beam: hypotheses to keep at each step; 1 is greedy.
-            max_length: the most tokens to write; by default twice those of the text, and 50.
-            source_language: the text's, for models that are told: `en`.
-            target_language: the language to translate into: `fr`.
+            max_length: most tokens to generate; by default twice those of the text, plus 50.
+            source_language: language of the text, such as `en`, for models that need it.
+            target_language: language to translate into, such as `fr`.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
-            **selection: as in `inspect`.
+            **selection: fields of the selection, as in `inspect`.
 
         Returns:
             The record; `target.text` is the translation, and `maps` hold `weights` `[head, query, key]` for each layer.
 
         Raises:
-            AttnError: whatever the command would have said.
+            AttnError: any error that the command would report.
         """
         choice = _choice(Selection(translation=True), selection)
         languages = Languages(source_language, target_language)
@@ -155,19 +155,19 @@ class Inspector:
     def heads(
         self, text: str | Iterable[str] | None = None, *, seed: int = 0, truncate: bool = False, **selection: Any
     ) -> HeadsFound:
-        """What each head is for: what `attn heads` shows.
+        """Measure what each head does and find its roles, as `attn heads` shows them.
 
         Args:
-            text: what to read; several texts count together, and None is for repeated random tokens (`--probe`).
-            seed: what those are drawn from.
+            text: the text to read; several texts are combined, and None stands for repeated random tokens (`--probe`).
+            seed: seed of the random tokens.
             truncate: cut a text that is too long for the model.
-            **selection: as in `inspect`.
+            **selection: fields of the selection, as in `inspect`.
 
         Returns:
-            Its `heads` hold each head's figures, its scores, and the `roles` that it has.
+            The finding; its `heads` hold each head's figures, its scores, and its `roles`.
 
         Raises:
-            AttnError: whatever the command would have said.
+            AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection)
         if text is None:
@@ -196,27 +196,27 @@ class Inspector:
         verify: bool = False,
         **selection: Any,
     ) -> FoundLinks:
-        """Which heads link two words of a text: what `attn find` shows.
+        """Find the heads that link two words of a text, as `attn find` shows them.
 
         Args:
-            text: what to read.
-            start: the word that looks: `it`, `it#2`, or its position; where it is none of the text's, one of the
-                translation's, which is then written first.
-            end: the word that is looked at.
-            both: also the other way round.
+            text: the text to read.
+            start: the query: a word such as `it` or `it#2`, or its position; if the text has no such word, a word of
+                the translation, which is then generated first.
+            end: the key: a word, or its position.
+            both: search the other direction too.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
-            source_language: the text's, for models that are told: `en`.
-            target_language: the target's.
+            source_language: language of the text, such as `en`, for models that need it.
+            target_language: language of the target.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
-            **selection: as in `inspect`.
+            **selection: fields of the selection, as in `inspect`.
 
         Returns:
-            Its `links` hold each head's weight and what it is held against, strongest first.
+            The finding; its `links` hold each head's weight and the baseline it is compared with, strongest first.
 
         Raises:
-            AttnError: whatever the command would have said.
+            AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
@@ -237,24 +237,24 @@ class Inspector:
         verify: bool = False,
         **selection: Any,
     ) -> Differences:
-        """What changed between two texts or records, or between two models: what `attn diff` shows.
+        """Compare the attention in two texts or records, or of two models, as `attn diff` shows it.
 
         Args:
-            a: a text, or a record.
-            b: another; `a` again by default.
-            against: the model that reads `b`; this one by default.
+            a: the first text or record.
+            b: the second text or record; `a` by default.
+            against: the inspector that reads `b`; this one by default.
             target: the decoder's side of both, for an encoder-decoder.
-            source_language: the texts', for models that are told: `en`.
-            target_language: the target's.
+            source_language: language of the texts, such as `en`, for models that need it.
+            target_language: language of the target.
             truncate: cut texts that are too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
-            **selection: as in `inspect`.
+            **selection: fields of the selection, as in `inspect`.
 
         Returns:
-            Its `heads` hold each head's Jensen-Shannon divergence in bits, those that changed most first.
+            The finding; its `heads` hold each head's Jensen-Shannon divergence in bits, most changed first.
 
         Raises:
-            AttnError: whatever the command would have said.
+            AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection)
         languages = Languages(source_language, target_language)
@@ -280,25 +280,25 @@ class Inspector:
         verify: bool = False,
         **selection: Any,
     ) -> Explained:
-        """Score, normalize, weighted sum of one query in one head: what `attn explain` shows.
+        """Compute scores, softmax and weighted sum of one query in one head step by step, as `attn explain` shows them.
 
         Args:
-            text: what to read.
-            query: the word that looks: `it`, `it#2`, or its position; where it is none of the text's, one of the
-                translation's, which is then written first.
+            text: the text to read.
+            query: the query: a word such as `it` or `it#2`, or its position; if the text has no such word, a word of
+                the translation, which is then generated first.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
-            source_language: the text's, for models that are told: `en`.
-            target_language: the target's.
+            source_language: language of the text, such as `en`, for models that need it.
+            target_language: language of the target.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
-            **selection: as in `inspect`; `head="2.5"`, or else the most focused head is taken.
+            **selection: fields of the selection, as in `inspect`; `head="2.5"`, or by default the most focused head.
 
         Returns:
-            Its `steps` hold `scores`, `weights` and `context`, and what makes up the scores.
+            The finding; its `steps` hold `scores`, `weights` and `context`, and the terms of the scores.
 
         Raises:
-            AttnError: whatever the command would have said.
+            AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), {**selection, "query": query})
         languages = Languages(source_language, target_language)
@@ -307,10 +307,10 @@ class Inspector:
 
 
 def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:
-    """What to look at; who names a query wants to see where it looks.
+    """Make a selection from fields; a query changes the view to that query, and scores the unit to tokens.
 
     Raises:
-        UsageError: a list is not written as one.
+        UsageError: a list does not have the syntax of a list.
     """
     numbers = {name: str(value) for name, value in given.items() if name in LISTS and type(value) is int}
     choice = replace(base, **{**given, **numbers})
@@ -323,13 +323,13 @@ def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:
 
 
 def load(name: str | os.PathLike[str], **options: Any) -> Inspector:
-    """Load a model once.
+    """Load a model to inspect.
 
     Args:
         name: a built-in model, a folder, or a name on the hub.
         **options: fields of `attn_cli.models.LoadOptions`: `device`, `dtype`, `revision`, ...
 
     Raises:
-        ModelError: it cannot be found, read or inspected.
+        ModelError: the model cannot be found, read or inspected.
     """
     return Inspector(load_model(os.fspath(name), LoadOptions(**options)))

@@ -1,22 +1,22 @@
-"""What can go wrong, as a person should hear it: one line that says what to do next, and an exit code.
+"""Errors with a message for the user: one line that says what to do next, and an exit code.
 
-Raise one of these where the fault is found; `attn_cli.cli.app` is the only place that catches them.
+Raise one of these where the fault is detected; `attn_cli.cli.app` turns them into a message and an exit code.
 
 | exit code | kind                | meaning                                                            |
 | --------- | ------------------- | ------------------------------------------------------------------ |
-| 0         |                     | it worked                                                          |
+| 0         |                     | success                                                            |
 | 1         |                     | a fault in attn itself (set `ATTN_DEBUG=1` to see the traceback)   |
-|           |                     | or `attn diff --fail-above` found more                             |
-| 2         | `UsageError`        | the command line says something that cannot be                     |
-| 3         | `InputError`        | the text or the file given cannot be used                          |
-| 4         | `SelectionError`    | a layer, head, kind or word that is not there                      |
+|           |                     | or a difference above `attn diff --fail-above`                     |
+| 2         | `UsageError`        | the command line is invalid                                        |
+| 3         | `InputError`        | the text or the file cannot be used                                |
+| 4         | `SelectionError`    | a layer, head, kind or word does not exist                         |
 | 5         | `ModelError`        | the model cannot be found, read or inspected                       |
 | 6         | `OutputError`       | the result cannot be written                                       |
-| 7         | `MemoryLimitError`  | the answer would not fit in memory                                 |
-| 8         | `ExactnessError`    | the weights found are not attention weights, or the model's output |
-|           |                     | or a layer's map is another one without attn: nothing can be shown |
+| 7         | `MemoryLimitError`  | the result would not fit in memory                                 |
+| 8         | `ExactnessError`    | the weights captured are not attention weights, or the model's     |
+|           |                     | output or a layer's map differs without attn: nothing can be shown |
 | 130       |                     | interrupted with Ctrl-C                                            |
-| 141       |                     | nobody reads the output any more (`head` has seen enough)          |
+| 141       |                     | the reader of the output has closed the pipe (`| head`)            |
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ __all__ = [
 
 
 NOT_NUMBERS = "Try --dtype float32, or get the model again: its weights may be damaged"
-"""What to do where a model computes what are no numbers."""
+"""Remedy if a model computes values that are not numbers."""
 
 
 def quoted(text: str) -> str:
-    """What a user typed, as a message quotes it."""
+    """Quote a user's input for a message."""
     return repr(shortened(text))
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """The text, or its start and its end: what a message quotes may be as long as a book."""
+    """Shorten a text for a message to its start and its end if it is longer than `most` characters."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 value`, `2 values`."""
+    """Format a count with its noun: `1 value`, `2 values`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def is_panic(fault: BaseException) -> bool:
-    """Tell a panic in a library written in Rust from all else.
+    """Return whether an exception is a panic in a library written in Rust.
 
-    Each library has a type of its own for it, which no module exports, so it is known by its name.
+    Each library has its own type of panic, which no module exports, so it is recognized by its name.
     """
     return type(fault).__name__ == "PanicException" and type(fault).__module__ == "pyo3_runtime"
 
@@ -71,11 +71,11 @@ def _ended(sentence: str) -> str:
 
 
 class AttnError(Exception):
-    """A fault with a remedy.
+    """An error with a remedy; the base class of all errors here.
 
     Args:
         problem: what is wrong, in one sentence without a full stop.
-        remedy: what to do next, in one sentence without a full stop; empty where the problem says it all.
+        remedy: what to do next, in one sentence without a full stop; empty if the problem makes it clear.
     """
 
     exit_code = 1
@@ -87,19 +87,19 @@ class AttnError(Exception):
 
 
 class UsageError(AttnError):
-    """The command line says something that cannot be."""
+    """The command line is invalid."""
 
     exit_code = 2
 
 
 class InputError(AttnError):
-    """The text or the file given cannot be used."""
+    """The text or the file cannot be used."""
 
     exit_code = 3
 
 
 class SelectionError(AttnError):
-    """A layer, head, kind or word that is not there."""
+    """A layer, head, kind or word does not exist."""
 
     exit_code = 4
 
@@ -117,12 +117,12 @@ class OutputError(AttnError):
 
 
 class MemoryLimitError(AttnError):
-    """The answer would not fit in memory."""
+    """The result would not fit in memory."""
 
     exit_code = 7
 
 
 class ExactnessError(AttnError):
-    """The weights found are not attention weights, or not those that the model computes without attn."""
+    """The weights captured are not attention weights, or not those that the model computes without attn."""
 
     exit_code = 8

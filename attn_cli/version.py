@@ -1,4 +1,4 @@
-"""The version, on its own so that whoever writes it into a document imports nothing else."""
+"""The version, in its own module so that documents can include it without other imports."""
 
 __all__ = ["__version__"]
 

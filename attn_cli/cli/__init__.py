@@ -1,1 +1,1 @@
-"""The command line: one file a command, and `app`, the one place that shows errors and exits."""
+"""The parts of the command line that commands share, and `app`, the one place that shows errors and exits."""

@@ -19,12 +19,12 @@ from attn_cli.version import __version__
 
 __all__ = ["Commands", "app", "debugging", "main"]
 
-# Typer's own name for "the command line is wrong", through its one public subclass.
+# Typer's base class of command-line errors, reached through its one public subclass.
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = 130
 READER_GONE = 141
-"""What a shell reports for a program that a broken pipe has ended."""
+"""Exit code that a shell reports for a program that a broken pipe has ended."""
 
 EPILOG = """\b
 Example: attn inspect "The cat sat on the mat"
@@ -34,7 +34,7 @@ Exit codes: 0 fine, 2 command line, 3 input, 4 selection, 5 model, 6 output, 7 m
 
 
 def _modules() -> dict[str, str]:
-    """Where each command is, by its name: every folder in `questions` is one, and so is training."""
+    """Map each command's name to its module: every folder in `questions`, and training."""
     rooms = find_spec("attn_cli.questions")
     folders = None if rooms is None else rooms.submodule_search_locations
     found = {name: f"attn_cli.questions.{name}.command" for _, name, is_folder in iter_modules(folders) if is_folder}
@@ -42,7 +42,7 @@ def _modules() -> dict[str, str]:
 
 
 class Commands(Group):
-    """All there are."""
+    """The group of all commands."""
 
     modules = _modules()
 
@@ -70,11 +70,11 @@ def attn(
         bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = None,
 ) -> None:
-    """Options that come before any command."""
+    """Accept the options that come before any command."""
 
 
 def debugging() -> bool:
-    """Whether whoever runs this wants to see where a fault happened, and all that libraries have to say."""
+    """Return whether `ATTN_DEBUG` asks for tracebacks and for the output of libraries."""
     return os.environ.get("ATTN_DEBUG", "") not in {"", "0"}
 
 
@@ -82,12 +82,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command line.
 
     Args:
-        arguments: what follows `attn`; the process's own by default.
+        arguments: the arguments after `attn`; those of the process by default.
 
     Returns:
         The exit code; see `attn_cli.errors`.
     """
-    # NumPy's matrices are small here, and threads that wait for one another take 50 times as long on a busy machine.
+    # Matrices are small here, and NumPy's threads take 50 times as long on a busy machine, waiting for one another.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with standard_streams():
         try:
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
             return INTERRUPTED
         except ReaderGoneError:
             return READER_GONE
-        except BaseException as error:  # whatever it is: here it ends, and a person gets one line
+        except BaseException as error:  # every error ends here, as one line for the user
             if not isinstance(error, Exception) and not is_panic(error):
                 raise
             if debugging():
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _told(error: BaseException) -> AttnError:
-    """What a person should hear of an error."""
+    """Convert any error to one with a message for the user."""
     if isinstance(error, AttnError):
         return error
     if isinstance(error, CommandLineError):
@@ -117,7 +117,7 @@ def _told(error: BaseException) -> AttnError:
         context = getattr(error, "ctx", None)
         path = "attn" if context is None else context.command_path
         return UsageError(message.rstrip("."), f"See '{path} --help'")
-    if isinstance(error, MemoryError) or "failed to map segment" in str(error):  # of a library that is imported
+    if isinstance(error, MemoryError) or "failed to map segment" in str(error):  # raised when a library is imported
         return MemoryLimitError("Memory ran out", "Choose fewer heads with --layer or --head, or a shorter text")
     if isinstance(error, ImportError):
         return AttnError(

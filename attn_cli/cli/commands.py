@@ -1,4 +1,4 @@
-"""Typer's commands as attn has them: options shown by group, and values read at once."""
+"""Typer's command classes adapted to attn: options are listed by group, and values are parsed directly."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from attn_cli.errors import quoted
 __all__ = ["Command", "Group"]
 
 OTHER = "Options"
-"""The group of options that belong to no other; it comes last."""
+"""Name of the group of options that belong to no other; it comes last."""
 
 READ = frozenset({str, int, float, bool, Path})
-"""Types of values that are read here."""
+"""Types of values that are parsed here."""
 
 Parameter = TyperArgument | TyperOption
 
 
 class _ReadsValues:
-    """Reads values of text, paths, numbers and choices itself.
+    """A mixin that parses values of text, paths, numbers and choices itself.
 
-    Typer hands each value to pydantic, those that were not given too. Importing that takes longer than all else that a
-    help page or a usage error needs, and what it then says speaks of a "Value error" in the "Input".
+    Typer passes every value to pydantic, even defaults. Importing pydantic takes longer than everything else that a
+    help page or a usage error needs, and its messages speak of a "Value error" in the "Input".
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take over from Typer just before it reads the command line."""
+        """Replace Typer's parsing of values, then parse the command line."""
         base: Any = super()
         for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
-            descriptor = getattr(parameter, "type_descriptor", None)  # an older Typer has none, and no pydantic either
+            descriptor = getattr(parameter, "type_descriptor", None)  # an older Typer has neither this nor pydantic
             if descriptor is not None and (descriptor.choices or descriptor.annotation in READ):
                 parameter.process_value = functools.partial(_processed, parameter)
         rest: list[str] = base.parse_args(ctx, args)
@@ -43,10 +43,10 @@ class _ReadsValues:
 
 
 def _processed(parameter: Parameter, context: Any, given: Any) -> Any:
-    """The value of a parameter, from what was given for it; what is no text is a default or a flag.
+    """Convert what was passed for a parameter to its value; anything but a text is a default or a flag.
 
     Raises:
-        BadParameter: it cannot be that.
+        BadParameter: the text is not a value of the parameter's type.
     """
     value = _read(parameter, context, given) if isinstance(given, str) else given
     if value is None and parameter.required:
@@ -81,10 +81,10 @@ def _read(parameter: Parameter, context: Any, given: str) -> str | int | float |
 
 
 class Command(_ReadsValues, TyperCommand):
-    """Help that shows the options by group. Rich's panels would do the same at twice the time of everything else."""
+    """A command whose help lists the options by group, as Rich's panels do at twice the time of everything else."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line; a sentence that was not quoted falls apart into more texts than there can be."""
+        """Parse the command line and explain surplus arguments, which an unquoted sentence leads to."""
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if rest:
@@ -96,7 +96,7 @@ class Command(_ReadsValues, TyperCommand):
         return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for each group, in the order they are declared."""
+        """Write a section for each group, in order of declaration."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is not None:
@@ -109,10 +109,10 @@ class Command(_ReadsValues, TyperCommand):
 
 
 class Group(_ReadsValues, TyperGroup):
-    """`attn` itself, with its commands, each a module that is imported when it is named; alone, it shows its help."""
+    """The group `attn`, whose commands are modules imported on demand; without arguments it shows its help."""
 
     modules: ClassVar[Mapping[str, str]] = {}
-    """Where each command is; a module has `HELP`, `EPILOG`, `PLACE` (in the list of commands) and `run`."""
+    """Module of each command; it defines `HELP`, `EPILOG`, `PLACE` (in the list of commands) and `run`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -120,12 +120,12 @@ class Group(_ReadsValues, TyperGroup):
         self.commands = self._loaded
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names of all commands, in the order of the help."""
+        """Return the names of all commands, in the order of the help."""
         del ctx
         return sorted(self.modules, key=lambda name: (import_module(self.modules[name]).PLACE, name))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of this name; None where there is none."""
+        """Return the command of this name, or None if there is none."""
         del ctx
         if self._loaded.get(cmd_name, self) is None:
             module = import_module(self.modules[cmd_name])
@@ -135,5 +135,5 @@ class Group(_ReadsValues, TyperGroup):
         return self._loaded.get(cmd_name)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line."""
+        """Parse the command line; without arguments, show the help."""
         return super().parse_args(ctx, args or ["--help"])

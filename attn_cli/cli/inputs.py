@@ -1,4 +1,4 @@
-"""From what a command was given to what it shows: texts to a model, or saved records, one after another."""
+"""Inputs of commands: texts for a model, or saved records, processed one after another."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["Given", "given", "names_record", "prepared", "saved_with"]
 
 RECORDS = (".json", ".jsonl", ".npz")
-"""What the names of files end in that hold records."""
+"""Suffixes of files that hold records."""
 DEVICES = ("/dev/fd/", "/proc/self/fd/")
 
 
 def names_record(text: str | None) -> bool:
-    """Whether a text is no text, but names a file with a record, or a shell's `<(attn …)`."""
+    """Return whether an argument names a file of records, or a shell's `<(attn …)`, and is not a text."""
     if text is None:
         return False
     return text.startswith(DEVICES) or (text.endswith(RECORDS) and (len(text.split()) == 1 or Path(text).exists()))
@@ -38,26 +38,26 @@ def names_record(text: str | None) -> bool:
 
 @dataclass(frozen=True)
 class Given:
-    """What a command was given to look at."""
+    """Input of a command: sentences for a model, or a file of records."""
 
     sentences: Iterator[Sentence]
     record: Path | None
-    """A file of records, instead of sentences."""
+    """A file of records to use instead of sentences."""
     pair: str | None
     reading: TextOptions
     model: ModelOptions
     wanted: Selection | None = None
-    """What is asked of a text; where that is attention of the decoder's side, it is translated first."""
+    """The selection that the text is read for; if it needs the decoder's side, the text is translated first."""
 
     def each(self, out: Output, show: Callable[[Source, Selection], Shown]) -> Iterator[Shown]:
-        """What is shown of each text or record, as they come.
+        """Yield the result for each text or record, one at a time.
 
         Args:
-            out: where it goes.
-            show: looks at one, given the selection to start from.
+            out: the output of the command.
+            show: a function that makes the result from a source and the selection to start from.
 
         Raises:
-            AttnError: one of them cannot be looked at, and which.
+            AttnError: a text or record cannot be used; for a text the message says which.
         """
         if self.record is not None:
             from attn_cli.io.read import read_records
@@ -79,7 +79,7 @@ class Given:
             yield shown
 
     def prepared(self, model: Model, sentence: Sentence) -> Source:
-        """A sentence, given to a model; with its translation, where that is asked for.
+        """Prepare the attention of a sentence as a source, translating it first if the selection needs it.
 
         Raises:
             AttnError: the model cannot read it, or cannot translate it.
@@ -94,7 +94,7 @@ def prepared(
     pair: str | None = None,
     wanted: Selection | None = None,
 ) -> Source:
-    """A sentence, given to a model.
+    """Prepare the attention of a sentence as a source, translating it first if `wanted` needs it.
 
     Raises:
         AttnError: the model cannot read it, or cannot translate it.
@@ -127,19 +127,19 @@ def given(
     records: bool = True,
     wanted: Selection | None = None,
 ) -> Given:
-    """What to look at; nothing heavy is imported to find a fault of the command line.
+    """Collect a command's input; faults of the command line are raised before anything heavy is imported.
 
     Args:
         text: the argument: a sentence, `-`, or with `records` the name of a file of records.
-        reading: how to read it.
-        model: which model.
+        reading: options for reading the text.
+        model: options for the model.
         pair: a second segment.
-        records: the text may name one.
-        wanted: what is asked of a text; where that is attention of the decoder's side, it is translated first.
+        records: True if the argument may name a file of records.
+        wanted: the selection that the text is read for; if it needs the decoder's side, the text is translated first.
 
     Raises:
-        UsageError: there is no text, two sources of it, or no model.
-        InputError: it cannot be used.
+        UsageError: there is no text, more than one source of text, or no model.
+        InputError: the text cannot be used.
     """
     if pair is not None:
         check_text(pair, "The text of --pair")
@@ -151,7 +151,10 @@ def given(
 
 
 def saved_with(record: Record) -> Selection:
-    """What a record was saved with, as far as it says which heads to look at, and in which units."""
+    """Return the selection of a record's heads and units, with the default view, query, order and measure.
+
+    A measure other than scores is kept.
+    """
     default = Selection()
     return replace(
         record.selection,

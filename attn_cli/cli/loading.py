@@ -1,4 +1,4 @@
-"""The model that a command was told to use."""
+"""Loading of the model that a command uses."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["check_named", "loaded"]
 
 
 def check_named(options: ModelOptions) -> None:
-    """Make sure, before anything is imported, that there is a name to look for.
+    """Check, before anything is imported, that the model's name is not blank.
 
     Raises:
-        UsageError: what is named is blank.
+        UsageError: the name is blank.
     """
     if not options.model.strip():
         raise UsageError(
@@ -26,11 +26,11 @@ def check_named(options: ModelOptions) -> None:
 
 
 def loaded(options: ModelOptions) -> Model:
-    """Load it, behind a spinner where somebody watches.
+    """Load the model, with a spinner on a terminal.
 
     Raises:
-        ModelError: it cannot be found, read or inspected.
-        MemoryLimitError: it does not fit in memory.
+        ModelError: the model cannot be found, read or inspected.
+        MemoryLimitError: the model does not fit in memory.
     """
     from attn_cli.cli.outputs import working
     from attn_cli.models import LoadOptions, load

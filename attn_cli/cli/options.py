@@ -1,4 +1,4 @@
-"""The options that several commands share, each declared once, as dataclasses that a Typer command can take whole."""
+"""Options that several commands share, each declared once, in dataclasses that a Typer command can take whole."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """Which text, and what else the model reads with it."""
+    """Options for the text and for what the model reads with it."""
 
     file: Annotated[
         Path | None,
@@ -96,7 +96,7 @@ class TextOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model, and how to load it."""
+    """Options for the model and how to load it."""
 
     model: Annotated[
         str,
@@ -117,7 +117,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """Which attention of which heads, in which units. None means: as the record says, or else the default."""
+    """Options that select the attention, the heads and the units. None keeps the record's choice, or the default."""
 
     kind: Annotated[Kind | None, _select(help="Which attention, in an encoder-decoder.")] = None
     layer: Annotated[str | None, _select("--layer", "-l", metavar="LIST", help="Layers: 0-2,5 or -1 for the last.")] = (
@@ -145,7 +145,7 @@ class HeadOptions:
     all: Annotated[bool | None, _display("--all/--fit", help="Every head, or as many as fit (default).")] = None
 
     def over(self, base: Selection) -> Selection:
-        """These choices laid over those of `base`.
+        """Override the selection `base` with these choices.
 
         Raises:
             UsageError: two of them exclude each other.
@@ -153,10 +153,10 @@ class HeadOptions:
         return replace(base, **self._in_pieces(self._given(), base))
 
     def _in_pieces(self, given: dict[str, Any], base: Selection) -> dict[str, Any]:
-        """The same, with the model's own pieces where scores are chosen.
+        """Return the choices with tokens as the unit if scores are selected.
 
         Raises:
-            UsageError: words are chosen as well.
+            UsageError: words are selected as well.
         """
         if given.get("measure", base.measure) != "scores":
             return given
@@ -167,7 +167,7 @@ class HeadOptions:
         return {**given, "unit": "token"}
 
     def _given(self) -> dict[str, Any]:
-        """Fields of a `Selection` that are chosen."""
+        """Return the fields of a `Selection` that are chosen."""
         known = {field.name for field in fields(Selection)}
         given = {
             field.name: value
@@ -176,14 +176,14 @@ class HeadOptions:
         }
         if self.tokens is not None:
             given["unit"] = "token" if self.tokens else "word"
-        if (self.layer is None) != (self.head is None):  # one of them given anew replaces both
+        if (self.layer is None) != (self.head is None):  # a new choice of one replaces both
             given = {"layer": None, "head": None, **given}
         return given
 
 
 @dataclass(frozen=True)
 class QueryOptions(HeadOptions):
-    """The same, and which words' rows."""
+    """Options that select heads and the rows of queries."""
 
     query: Annotated[
         str | None,
@@ -202,7 +202,7 @@ class QueryOptions(HeadOptions):
 
 @dataclass(frozen=True)
 class SelectionOptions(QueryOptions):
-    """What to look at."""
+    """Options that select heads, queries, and the view of them."""
 
     grid: Annotated[bool | None, _display("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")] = (
         None
@@ -213,7 +213,7 @@ class SelectionOptions(QueryOptions):
     sort: Annotated[SortKey | None, _display(help="Order of the heads (default: layer).")] = None
 
     def over(self, base: Selection) -> Selection:
-        """These choices laid over those of `base`.
+        """Override the selection `base` with these choices.
 
         Raises:
             UsageError: two of them exclude each other.
@@ -234,7 +234,7 @@ class SelectionOptions(QueryOptions):
 
 @dataclass(frozen=True)
 class DisplayOptions:
-    """How to draw it."""
+    """Options for drawing."""
 
     width: Annotated[
         int | None, _display(metavar="N", min=40, help="Columns to draw in (default: the terminal's).")
@@ -247,7 +247,7 @@ class DisplayOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where the result goes."""
+    """Options for the destination of the result."""
 
     json: Annotated[bool, _output("--json", help="JSON on stdout, one line a sentence; see attn schema.")] = False
     save: Annotated[

@@ -1,4 +1,4 @@
-"""What was seen, to wherever it should go: drawings or JSON on stdout, and a file."""
+"""Output of results: drawings or JSON on stdout, and a file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["Notes", "Output", "watched", "working"]
 Item = TypeVar("Item")
 
 LONG = 1.0
-"""Seconds after which a bar says how far it is."""
+"""Seconds after which a progress bar appears."""
 
 
 def working(task: str, name: str) -> AbstractContextManager[object]:
-    """A spinner on stderr, with the task and whose it is on one line; nothing where nobody watches."""
+    """Show a spinner on stderr, with the task and the name on one line, if stderr is a terminal."""
     talk = Console(stderr=True)
     if not talk.is_terminal:
         return nullcontext()
@@ -41,13 +41,13 @@ def working(task: str, name: str) -> AbstractContextManager[object]:
 
 
 class Notes:
-    """What a reader must know, on stderr; the same thing once, however many sentences it is true of."""
+    """Notes to the user on stderr; each is written once, however many sentences it applies to."""
 
     def __init__(self) -> None:
         self._said: set[str] = set()
 
     def __call__(self, notes: Iterable[str]) -> None:
-        """Say what has not been said."""
+        """Write the notes that have not been written before."""
         for note in notes:
             if note not in self._said:
                 self._said.add(note)
@@ -55,18 +55,18 @@ class Notes:
 
 
 def watched(items: Iterable[Item], task: str, total: int | None) -> Iterator[Item]:
-    """The same items, with a bar on stderr once it has taken a second; none where nobody watches or they are shown.
+    """Yield the items, with a progress bar on stderr after a second, if stderr is a terminal and stdout is not.
 
     Args:
-        items: what takes long to come.
-        task: what is done.
-        total: how many there will be, if that is known.
+        items: the items, which may take long.
+        task: description of the task.
+        total: the number of items, if known.
     """
     talk = Console(stderr=True)
     if not talk.is_terminal or sys.stdout.isatty():
         yield from items
         return
-    # Imported late: it takes a fifth of the time that a short text needs in all.
+    # Imported late: it takes a fifth of the total time for a short text.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
@@ -90,15 +90,15 @@ def watched(items: Iterable[Item], task: str, total: int | None) -> Iterator[Ite
 
 
 class Output:
-    """Where results go.
+    """The destinations of results: stdout and a file.
 
     Args:
-        display: how to draw them.
-        options: where else they go.
-        maps: they hold maps, as records do and findings do not.
+        display: options for drawing.
+        options: options for JSON and the file.
+        maps: True if the results hold maps, as records do and findings do not.
 
     Raises:
-        OutputError: the file to save cannot be written; found here, before any model is loaded.
+        OutputError: the file to save cannot be written; this is checked before any model is loaded.
     """
 
     def __init__(self, display: DisplayOptions, options: OutputOptions, *, maps: bool = True) -> None:
@@ -113,22 +113,22 @@ class Output:
 
     @property
     def keeps(self) -> bool:
-        """Whether something written needs the maps themselves."""
+        """True if some output needs the maps themselves."""
         return self.json or (self.destination is not None and self.destination.holds_maps)
 
     @property
     def screens(self) -> tuple[Screen, ...]:
-        """All that anything is drawn on."""
+        """All screens that are drawn on."""
         drawn = () if self.json else (self.screen,)
         if self.destination is None or self.destination.holds_maps:
             return drawn
         return (*drawn, page(self.destination, self.screen))
 
     def as_many_as_fit(self, inputs: Iterable[Item]) -> Iterator[Item]:
-        """What there is to look at. A file for one sentence waits for the second before the first is looked at.
+        """Yield the inputs; if the file holds one sentence, check first that there is no second.
 
         Raises:
-            OutputError: there is a second.
+            OutputError: the file holds one sentence, and there are more.
         """
         rest = iter(inputs)
         if self.destination is not None and self.destination.single:
@@ -138,10 +138,10 @@ class Output:
         yield from rest
 
     def write(self, looks: Iterable[Shown]) -> None:
-        """Show each as it comes, and save them all.
+        """Show each result as it comes, and save them all.
 
         Raises:
-            OutputError: the file could not be written; what stood there before still does.
+            OutputError: the file could not be written; an existing file is unchanged.
         """
         with ExitStack() as stack:
             saver = None
@@ -156,10 +156,10 @@ class Output:
             say(f"saved {self.destination.path}")
 
     def _titled(self, looks: Iterable[Shown]) -> Iterator[tuple[Shown, str]]:
-        """Give each a title where there are several."""
+        """Add a title to each result if there are several."""
         rest = iter(looks)
         first = list(islice(rest, 1))
-        # JSON goes out at once, drawings wait for a second sentence to know whether they need titles.
+        # JSON is written at once; a drawing waits for the second result, which decides whether there are titles.
         second = [] if self.json else list(islice(rest, 1))
         for number, shown in enumerate(chain(first, second, rest), start=1):
             yield shown, f"{number}  {shown.title}" if second else ""

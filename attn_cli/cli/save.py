@@ -1,4 +1,4 @@
-"""What `--save` writes: each sentence as it comes, in the format that the file's suffix names."""
+"""Saving of results to the file of `--save`, in the format that its suffix names."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ __all__ = ["Saver", "page", "titled"]
 
 
 def page(destination: Destination, screen: Screen) -> Screen:
-    """What drawings are made for in a file: it is as long as it needs to be, and holds whatever a reader can show."""
+    """Make the screen for drawings in a file: of the same width, unlimited height, and full Unicode and colour.
+
+    Text files have no colour.
+    """
     return replace(screen, height=None, unicode=True, color=destination.suffix != ".txt", depth="truecolor")
 
 
 class Saver:
-    """An open file that sentences are added to.
+    """An open file that results are added to.
 
     Args:
-        destination: where, and in which format.
+        destination: the destination, which decides the format.
         file: the open file.
-        screen: the terminal's.
-        several: whether there will be more than one sentence.
+        screen: the terminal's screen.
+        several: True if there will be more than one result.
     """
 
     def __init__(self, destination: Destination, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
@@ -44,10 +47,10 @@ class Saver:
     @classmethod
     @contextmanager
     def open(cls, destination: Destination, screen: Screen, *, several: bool) -> Iterator[Saver]:
-        """A saver whose file takes its place when the block ends without an exception.
+        """Open a saver whose file replaces the target if the block ends without an exception.
 
         Raises:
-            OutputError: it could not be written; what stood there before still does.
+            OutputError: the file could not be written; an existing file is unchanged.
         """
         with destination.open() as file:
             saver = cls(destination, file, screen, several=several)
@@ -55,7 +58,7 @@ class Saver:
             saver._finish()
 
     def add(self, shown: Shown, title: str) -> None:
-        """Write one sentence, below its title where it has one."""
+        """Add one result; a drawing goes below its title if there is one, and is written at the end."""
         if self._suffix == ".csv":
             if self._table is None:
                 self._table = CsvTable(self._file, shown.columns, sentences=self._several)
@@ -80,6 +83,6 @@ class Saver:
 
 
 def titled(shown: Shown, title: str, screen: Screen) -> Group:
-    """A drawing below its title, where it has one."""
+    """Draw a result below its title, if there is one."""
     drawing = shown.draw(screen)
     return stacked([Group(*title_lines(title, screen)), drawing]) if title else drawing

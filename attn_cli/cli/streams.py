@@ -1,4 +1,4 @@
-"""Standard input, output and error: always there, and where one fails it says so in our own words."""
+"""Standard input, output and error, which always exist here and fail with attn's own errors."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["ReaderGoneError", "say", "standard_streams"]
 
 
 class ReaderGoneError(Exception):
-    """Whoever read our output has seen enough (`| head`).
+    """The reader of standard output has closed the pipe (`| head`).
 
-    No `OSError`, because Typer and Rich each turn a broken pipe into an exit of their own.
+    Not an `OSError`, because Typer and Rich each turn a broken pipe into an exit of their own.
     """
 
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """While it is entered, the process's own streams can be used without a thought; afterwards they are as they were.
+    """Make the process's standard streams safe to use within the block, and restore them afterwards.
 
-    A stream that whoever started us has closed reads as empty, fails like a full disk, or drops what is said. Its
-    number is taken, so that no file opened later gets it and is written to by mistake. Text that a stream cannot show
-    does not end in a `UnicodeEncodeError`.
+    Of the streams that were closed when the process started, input reads as empty, output fails on writing, and error
+    discards everything. Their descriptors are taken, so that no file opened later gets one of them and is written to by
+    mistake. Text that a stream cannot encode does not raise a `UnicodeEncodeError`.
     """
     before = sys.stdin, sys.stdout, sys.stderr
-    # In this order, because a file that is opened gets the lowest number that is free.
+    # In this order, because a new file gets the lowest free descriptor.
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - a stream, open to the end
     raw = io.FileIO(os.open(os.devnull, os.O_RDONLY), "w") if sys.stdout is None else _raw(sys.stdout)
@@ -48,20 +48,20 @@ def standard_streams() -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OutputError, ReaderGoneError):  # what could be said of that has been said
+        with suppress(OutputError, ReaderGoneError):  # the failure has been reported already
             sys.stdout.flush()
         sys.stdin, sys.stdout, sys.stderr = before
 
 
 def _raw(stream: Any) -> io.RawIOBase | None:
-    """The file under a text stream; None where something else stands in its place (a test's, a notebook's)."""
+    """Return the raw file under a text stream, or None if the stream was replaced (in a test or a notebook)."""
     buffer = getattr(stream, "buffer", None)
     raw = buffer.raw if isinstance(buffer, io.BufferedWriter) else buffer  # there is no buffer with PYTHONUNBUFFERED
     return raw if isinstance(raw, io.RawIOBase) else None
 
 
 class _Output(io.RawIOBase):
-    """Standard output, whose failed writes say what to do next."""
+    """Raw standard output whose failed writes raise attn's own errors."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
@@ -77,7 +77,7 @@ class _Output(io.RawIOBase):
         return self._raw.fileno()
 
     def write(self, data: Any, /) -> int | None:
-        if self._failed:  # what is still in the buffers when the program ends has nowhere to go
+        if self._failed:  # discard what is still buffered when the program ends
             return len(data)
         try:
             return self._raw.write(data)
@@ -92,9 +92,9 @@ class _Output(io.RawIOBase):
 
 
 def say(message: str) -> None:
-    """One line on stderr, in which control characters are seen and not obeyed; without a word where it cannot be."""
+    """Write one line to stderr, with control characters made visible; do nothing if stderr cannot be written."""
     try:
         print(f"attn: {clean(message)}", file=sys.stderr, flush=True)
     except OSError:
-        with suppress(OSError):  # Python tries again when it ends, and that must not change the exit code
+        with suppress(OSError):  # Python flushes again at exit, which must not change the exit code
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -1,6 +1,7 @@
-"""Files whose lines are more than a text: columns between tabs or commas, and JSON; told by name, or by how they begin.
+"""Parsing of sentences from tables and JSON: tab- or comma-separated columns, JSON Lines and JSON.
 
-Which column holds the text is said by a header or by JSON's names, or by the user.
+The format is that of the file's suffix, or of its first line. The text's column is identified by a header, by JSON's
+names, or by the user.
 """
 
 from __future__ import annotations
@@ -22,26 +23,26 @@ __all__ = ["CALLED", "COLUMNS", "FORMATS", "LONGEST", "Columns", "Format", "Sent
 Format = Literal["tsv", "csv", "jsonl", "json"]
 
 FORMATS: Mapping[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json"}
-"""What the name of a file ends in that holds more than a text on each line."""
+"""Format of each suffix of files that hold more than one text on each line."""
 CALLED: Mapping[Format, str] = {"tsv": "a table", "csv": "CSV", "jsonl": "JSON Lines", "json": "JSON"}
 
 COLUMNS = "a text, a tab and its target"
-"""What each line of a table holds."""
+"""Contents of a table's line, for messages."""
 
 LONGEST = 2**24
-"""Bytes in a line. No model reads as much, and what has no lines (`/dev/zero`, a picture) must end somewhere."""
+"""Most bytes in a line. No model reads as much, and input without line ends (`/dev/zero`, a picture) needs a limit."""
 
 TEXTS = (
     "text", "sentence", "sentence1", "text1", "text_a", "sentence_a", "source", "src", "premise", "question", "query",
     "prompt", "anchor", "a", "input", "content", "english", "en",
 )  # fmt: skip
-"""What data sets call their text, the surest first."""
+"""Names that data sets use for a text, the most certain first."""
 TARGETS = ("target", "tgt", "trg", "translation", "reference", "output", "response", "completion", "b", "french", "fr")
 PAIRS = (
     "pair", "sentence2", "text2", "text_b", "sentence_b", "text_pair", "hypothesis", "answer", "context", "passage",
     "positive",
 )  # fmt: skip
-"""What they call what stands beside it: what a decoder is to write, or a second text."""
+"""Names that data sets use for a second text. `TARGETS` are those for the text that a decoder is to write."""
 OTHERS = (
     "id",
     "idx",
@@ -57,48 +58,48 @@ OTHERS = (
     "title",
     "links",
 )
-"""What else stands beside texts, so that a line of two such names is a header."""
+"""Names of other columns beside texts; a line of two names, a text's and any known one, is a header."""
 
 
 ID = re.compile(r"[\w.:#-]*\d[\w.:#-]*")
 LINKS = re.compile(r"(\d+[-pP?]\d+\S*\s*)*", re.ASCII)
-"""Word links, which may stand beside a text and its target."""
+"""Word links, an optional third column after a text and its target."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One text, and where it came from."""
+    """One text and its origin."""
 
     text: str
     where: str = ""
-    """`line 3 of notes.txt`; empty for the command line."""
+    """Origin for messages, such as `line 3 of notes.txt`; empty for the command line."""
     target: str | None = None
-    """What the decoder is made to write."""
+    """Text that the decoder is made to write."""
     column: bool = False
-    """The target is a file's second column, which a model of one side reads as the second text of a pair."""
+    """True if the target is a file's second column, which a one-sided model reads as the second text of a pair."""
     pair: str | None = None
-    """A second text, from a column that is called so."""
+    """Second text, from a column whose name says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where a text and what stands beside it are found in a row: by name, or by number."""
+    """Columns of a text and of its target or pair, by name or by number."""
 
     text: str | int
     beside: str | int | None = None
     pair: bool = False
-    """What stands beside it is a second text, and no target."""
+    """True if `beside` is a second text and not a target."""
 
     def sentence(self, row: Mapping[Any, Any], where: str, holds: str) -> Sentence:
-        """The sentence of one row.
+        """Make the sentence of one row.
 
         Args:
-            row: its values.
-            where: the line.
-            holds: what each line must hold, for the message where one does not.
+            row: the row's values by column.
+            where: name of the line in messages.
+            holds: contents that each line must have, for messages.
 
         Raises:
-            InputError: something is missing or is not a text.
+            InputError: a value is missing or is not a text.
         """
         text = _value(row, self.text, "text", where, holds)
         beside = None if self.beside is None or row.get(self.beside) is None else row[self.beside]
@@ -126,15 +127,15 @@ def _kind(value: object) -> str:
 
 
 def named(names: Sequence[str], column: str | None, where: str) -> Columns:
-    """Which of these columns hold the text and what stands beside it.
+    """Determine which columns hold the text and its target or pair.
 
     Args:
-        names: all of them.
-        column: what `--column` names; None to go by what data sets call their texts.
-        where: whose they are.
+        names: the names of all columns.
+        column: the value of `--column`; None to use the names that are common in data sets.
+        where: name of the header's line in messages.
 
     Raises:
-        InputError: none is called as texts are, or what is named is not there, or twice.
+        InputError: no column has a known name for a text, or a named column is missing or occurs twice.
     """
     found = _chosen(names, column, where)
     for name in (found.text, found.beside):
@@ -168,13 +169,13 @@ def _chosen(names: Sequence[str], column: str | None, where: str) -> Columns:
 
 
 def header(cells: Sequence[str], column: str | None = None) -> bool:
-    """Whether a first line names columns: at least two, one of them a text's."""
+    """Return whether a first line is a header: it has all names in `column`, or a text's among at least two names."""
     plain = [cell.strip() for cell in cells]
     if column is not None and {name.strip() for name in column.split(",")} <= set(plain):
         return True
     if len(plain) < 2 or len(set(plain)) < len(plain):
         return False
-    known = {*TEXTS, *TARGETS, *PAIRS, *OTHERS} - {"a", "b"}  # which may well be texts
+    known = {*TEXTS, *TARGETS, *PAIRS, *OTHERS} - {"a", "b"}  # which may well be texts themselves
     lowered = [cell.lower() for cell in plain]
     names = all(re.fullmatch(r"[\w.-]{1,30}", cell) for cell in cells)
     texts = [cell for cell in lowered if cell in TEXTS and cell in known]
@@ -182,11 +183,11 @@ def header(cells: Sequence[str], column: str | None = None) -> bool:
 
 
 def begins_as(line: str, column: str | None = None) -> Format | None:
-    """What a first line shows to be more than text: an object of JSON, or the names of columns; None for a text."""
+    """Detect the format from a first line: JSON, or the names of columns; None for plain text."""
     if line.lstrip().startswith(("{", "[")):
         try:
             value = json.loads(line)
-        except (ValueError, RecursionError):  # a text that begins with a bracket
+        except (ValueError, RecursionError):  # a plain text that begins with a bracket
             return None
         if isinstance(value, dict):
             return "jsonl"
@@ -200,17 +201,17 @@ def begins_as(line: str, column: str | None = None) -> Format | None:
 def rows(
     lines: Iterator[Sentence], format_: Format, name: str, *, column: str | None = None, holds: str = COLUMNS
 ) -> Iterator[Sentence]:
-    """The sentences of a file that holds more than a text on each line; blank lines as they are.
+    """Yield the sentences of a table or JSON file; a blank line yields an empty text.
 
     Args:
-        lines: its lines.
-        format_: what it is.
-        name: its name.
-        column: what `--column` names.
-        holds: what each line of a table holds, for the message where one does not.
+        lines: the lines of the file.
+        format_: format of the file.
+        name: name of the file in messages.
+        column: the value of `--column`.
+        holds: contents that each line of a table must have, for messages.
 
     Raises:
-        InputError: it is something else, or a text is missing.
+        InputError: the file has another format, or a text is missing.
     """
     if format_ == "tsv":
         return _tab_separated(lines, column, holds)
@@ -220,7 +221,10 @@ def rows(
 
 
 def _tab_separated(lines: Iterator[Sentence], column: str | None, holds: str) -> Iterator[Sentence]:
-    """A text and its target in the first two columns, or in those that a header names."""
+    """Yield sentences from the first two columns, a text and its target, or from those that a header names.
+
+    Without a header, a first column of ids is skipped.
+    """
     names: list[str] | None = None
     where = Columns(0, 1)
     count = 0
@@ -253,7 +257,7 @@ def _tab_separated(lines: Iterator[Sentence], column: str | None, holds: str) ->
 
 
 def _comma_separated(lines: Iterator[Sentence], name: str, column: str | None) -> Iterator[Sentence]:
-    """RFC 4180, with a header; without one where there is a single column."""
+    """Yield sentences from CSV (RFC 4180) with a header, which a single column may lack."""
     first = next((line for line in lines if line.text.strip()), None)
     if first is None:
         return
@@ -293,7 +297,7 @@ def _comma_separated(lines: Iterator[Sentence], name: str, column: str | None) -
 
 
 def _delimiter(first: str) -> str:
-    """What stands between the columns: a semicolon, as spreadsheets write it in much of Europe, or a comma."""
+    """Return the delimiter of the columns: a semicolon, as spreadsheets write it in much of Europe, or a comma."""
     return max(",;", key=first.count)
 
 
@@ -321,7 +325,7 @@ def _loaded(text: str, where: str, remedy: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         what = "it is nested too deeply"
-        if isinstance(error, ValueError):  # any other is Python's own limit to the digits of a number
+        if isinstance(error, ValueError):  # other than JSONDecodeError, only Python's limit on the digits of a number
             what = error.msg if isinstance(error, json.JSONDecodeError) else "it has a number of thousands of digits"
         raise InputError(f"{where} is not JSON: {what}", remedy) from error
 

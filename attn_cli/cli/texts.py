@@ -1,4 +1,4 @@
-"""The sentences to look at: from the command line, a pipe or a file, one a line, read as they come."""
+"""Reading of sentences from the command line, a pipe or a file, line by line."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from attn_cli.system.encoding import check_text, decode_text
 __all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "sentences"]
 
 TABLE = ".tsv"
-"""What the name of a file ends in whose lines have columns: a text, a tab, its target."""
+"""Suffix of files whose lines have columns: a text, a tab, its target."""
 
 PLAIN = ".txt"
-"""What the name of a file ends in that is read as it is, whatever it begins with."""
+"""Suffix of files that are read as plain text, whatever their first line is."""
 
 PACKED = {
     b"\x1f\x8b": "compressed",
@@ -31,7 +31,7 @@ PACKED = {
     b"%PDF-": "a PDF",
     b"SQLite format 3": "a database",
 }
-"""What files begin with that hold texts, but not as lines."""
+"""First bytes of files that may hold texts, but not as lines, with their names for messages."""
 
 REMEDY = "Name a text file with one sentence a line"
 
@@ -52,19 +52,19 @@ def sentences(
     blanks: bool = False,
     holds: str = COLUMNS,
 ) -> Iterator[Sentence]:
-    """The sentences that a command was given.
+    """Yield the sentences that a command takes as input.
 
     Args:
-        text: the argument; `-` means standard input, as does None where something is piped in.
-        file: what `--file` names; `-` means standard input here too. Its name says whether it holds tables or JSON.
-        target: what `--target` gives.
-        column: what `--column` gives: the text's in a table or JSON, and that of what stands beside it.
-        blanks: give blank lines too, as empty texts, so that the sentences can be counted.
-        holds: what each line of a `.tsv` holds, for the message where one does not.
+        text: the argument; `-` means standard input, as does None if something is piped in.
+        file: the value of `--file`; `-` means standard input here too. The suffix tells a table or JSON from text.
+        target: the value of `--target`.
+        column: the value of `--column`: the text's column in a table or JSON, and that of its target or pair.
+        blanks: yield blank lines too, as empty texts, so that the sentences can be counted.
+        holds: contents that each line of a `.tsv` must have, for messages.
 
     Raises:
-        UsageError: there is no text, or two sources of it.
-        InputError: it is blank, cannot be read, is not UTF-8, or is not what its name or its beginning says.
+        UsageError: there is no text, or more than one source of text.
+        InputError: the input is blank, unreadable, not UTF-8, or not of the format of its suffix or first line.
     """
     if text is not None and file is not None:
         raise UsageError("There is a text and a --file as well", "Give one of them")
@@ -88,7 +88,7 @@ def sentences(
 def _read(
     lines: Iterator[Sentence], name: str, suffix: str, target: str | None, column: str | None, holds: str
 ) -> Iterator[Sentence]:
-    """The sentences in some lines: of a table or JSON, or each line as it is."""
+    """Yield the sentences of a table or JSON, or each line as a sentence."""
     format_ = FORMATS.get(suffix)
     if format_ is None:
         before: list[Sentence] = []
@@ -113,7 +113,7 @@ def _read(
 
 
 def _seen(first: str, name: str, suffix: str, column: str | None) -> Format | None:
-    """What something without a telling name holds, by its first line; whoever it may surprise is told."""
+    """Detect the format of input without a known suffix from its first line, and note it if it may surprise."""
     format_ = tables.begins_as(first, column)
     if format_ is not None and suffix != PLAIN:
         say(f"note: {name} is read as {tables.CALLED[format_]}, as its first line shows")
@@ -126,14 +126,14 @@ def _seen(first: str, name: str, suffix: str, column: str | None) -> Format | No
 
 
 def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
-    """The lines of a file, blank ones too.
+    """Yield the lines of a file, including blank ones.
 
     Args:
         path: the file.
-        remedy: what to do where it cannot be read.
+        remedy: advice to give if the file cannot be read.
 
     Raises:
-        InputError: it cannot be read, or is not UTF-8.
+        InputError: the file cannot be read, or is not UTF-8.
     """
     try:
         lines = path.open("rb")
@@ -144,14 +144,15 @@ def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
 
 
 def count_lines(path: Path, *, blanks: bool = True) -> int | None:
-    """How many lines with sentences a file has, the last without a line end counted.
+    """Count the lines with sentences in a file, including a last line without a line end.
 
     Args:
         path: the file.
         blanks: count blank lines too.
 
     Returns:
-        None where that would use the file up, as in a pipe, or where lines are not sentences, as in CSV and JSON.
+        The count, or None if reading would consume the input, as in a pipe, or lines are not sentences, as in CSV and
+        JSON, or the file cannot be read.
     """
     if not path.is_file() or FORMATS.get(path.suffix.lower(), "tsv") != "tsv":
         return None
@@ -163,7 +164,7 @@ def count_lines(path: Path, *, blanks: bool = True) -> int | None:
                     headed = True
                     count -= tables.header(_plain(line, str(path)).split("\t"))
                 count += bool(blanks or line.strip())
-    except (OSError, InputError):  # whoever reads it will say so
+    except (OSError, InputError):  # reported when the file is read
         return None
     return count
 
@@ -188,7 +189,7 @@ def _lines(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sentence
 
 
 def _plain(line: bytes, where: str) -> str:
-    """A line as text, without a byte order mark and what ends it."""
+    """Decode a line, without its byte order mark and line end."""
     return decode_text(line, where).removeprefix("\ufeff").rstrip("\r\n")
 
 
@@ -209,7 +210,7 @@ def _unreadable(name: str, error: OSError, remedy: str) -> InputError:
 
 
 def located(error: AttnError, where: str) -> AttnError:
-    """The same error, saying where it happened; but for a fault of the command line, which happens everywhere."""
+    """Add the place to an error's message, except for a fault of the command line, which has no place."""
     if not where or isinstance(error, UsageError):
         return error
     return type(error)(f"{where}: {error.problem}", error.remedy)

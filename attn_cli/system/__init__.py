@@ -1,1 +1,1 @@
-"""What attn asks of the machine: memory, interrupts, encodings, the process's own streams."""
+"""Interfaces to the system: memory, interrupts, encodings, and the process's own streams."""

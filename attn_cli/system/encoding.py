@@ -1,4 +1,4 @@
-"""Bytes from outside, as text that can be looked at; and text on its way out, as bytes that a terminal only shows."""
+"""Decoding of input, and encoding of output that a terminal shows without executing anything in it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from attn_cli.errors import InputError
 __all__ = ["OBEYED", "check_text", "decode_text", "escaped", "json_bytes"]
 
 OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
-"""What does something instead of being shown: control characters (of which some terminals obey U+0080 to U+009F too),
-line and paragraph separators, what reorders a line (Unicode's bidirectional controls); and halves of characters, which
-are no text.
+"""Characters that a terminal executes instead of showing.
+
+These are control characters (some terminals execute U+0080 to U+009F too), line and paragraph separators, and Unicode's
+bidirectional controls, which reorder a line; also surrogates, which are not text.
 """
 
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-"""How a file begins that a Windows shell has written."""
+"""Byte order marks of UTF-16, which Windows shells write."""
 
 
 def decode_text(data: bytes, name: str, remedy: str = "") -> str:
-    """UTF-8 to text.
+    """Decode UTF-8.
 
     Args:
         data: the bytes.
-        name: what to call them in the message.
-        remedy: what to do about bytes that are not UTF-8; by default, how to convert them.
+        name: name of the data in the message.
+        remedy: advice for bytes that are not UTF-8; by default, how to convert them.
 
     Raises:
-        InputError: it is not UTF-8.
+        InputError: the bytes are not UTF-8.
     """
     try:
         return data.decode()
@@ -41,44 +42,44 @@ def decode_text(data: bytes, name: str, remedy: str = "") -> str:
 
 
 def escaped(text: str, *, keep: str = "") -> str:
-    r"""The text with everything in it that a terminal obeys written as in JSON: `\u009b`.
+    r"""Escape everything in a text that a terminal executes, as in JSON: `\u009b`.
 
     Args:
-        text: anything.
+        text: any text.
         keep: characters to leave as they are.
     """
     return OBEYED.sub(lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", text)
 
 
 def json_bytes(document: object, *, indent: bool = False) -> bytes:
-    """A document as one line of JSON in UTF-8 that does nothing to a terminal, whatever texts are in it.
+    """Write a document as one line of JSON in UTF-8 that is harmless to a terminal, whatever texts it holds.
 
     Args:
-        document: what orjson writes, NumPy arrays among it.
-        indent: on several lines, to be read by people.
+        document: anything that orjson can write, including NumPy arrays.
+        indent: write several indented lines, for people.
     """
     import orjson  # both imported late: not every command writes JSON
     import regex
 
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
     written = orjson.dumps(document, option=options)
-    # JSON itself escapes what is below U+0020. Nearly all that is written is numbers, which are not decoded.
+    # JSON itself escapes everything below U+0020. Only other bytes are decoded, since nearly all output is numbers.
     seldom: bytes = regex.sub(rb"[\x7f-\xff]+", lambda found: escaped(found[0].decode()).encode(), written)
     return seldom
 
 
 def check_text(text: str, name: str = "The text") -> str:
-    """The text, if there is something to read in it.
+    """Check that a text can be read by a model, and return it.
 
     Args:
-        text: what somebody wrote.
-        name: what to call it in the message.
+        text: the text, or anything else from a Python caller.
+        name: name of the text in the message.
 
     Raises:
-        InputError: it is no text, blank, or holds what was no UTF-8 where it came from.
+        InputError: the text is not a str, is blank, or holds surrogates, which stand for bytes that were not UTF-8.
     """
     given: Any = text
-    if not isinstance(given, str):  # from Python, anything may come
+    if not isinstance(given, str):  # a Python caller may pass anything
         raise InputError(f"{name} must be a str, not {type(given).__name__}", "Give one text at a time")
     if not text.strip():
         raise InputError(f"{name} is empty", "Give at least one word")

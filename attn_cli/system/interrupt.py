@@ -1,4 +1,4 @@
-"""Ctrl-C that lets what is under way come to its end, so that what was done so far is whole."""
+"""Handling of Ctrl-C that lets the current step finish, so that the work done so far is complete."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["patience"]
 
 @contextmanager
 def patience(asked_first: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """While it is entered, the first Ctrl-C only asks to stop; a second stops at once.
+    """Make the first Ctrl-C within the block only request a stop; a second one stops at once.
 
     Args:
-        asked_first: called at the first.
+        asked_first: a function called at the first Ctrl-C.
 
     Yields:
-        Whether to stop.
+        A function that returns whether a stop was requested; always False outside the main thread.
     """
     asked = False
 
@@ -29,7 +29,7 @@ def patience(asked_first: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         asked = True
         asked_first()
 
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other hear of signals
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread only
         yield lambda: False
         return
     before = signal.signal(signal.SIGINT, ask)

@@ -1,4 +1,4 @@
-"""How much memory there is, before something is started that would not fit; and keeping what was freed at hand."""
+"""Checks of free memory before something is started that would not fit, and reuse of freed memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_cli.errors import MemoryLimitError
 __all__ = ["available", "gigabytes", "keep_freed", "require"]
 
 SMALL = 256 * 2**20
-"""Bytes that any machine that runs a Transformer has to spare."""
+"""Bytes that are not checked, because any machine that runs a Transformer has them to spare."""
 MAPPED, TRIMMED = -3, -1
 """`M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` of glibc's malloc.h."""
 GROUPS = Path("/sys/fs/cgroup")
@@ -20,15 +20,15 @@ OWN_GROUP = Path("/proc/self/cgroup")
 
 
 def require(needed: int, what: str, remedy: str) -> None:
-    """Make sure that something fits in memory.
+    """Check that something fits in memory.
 
     Args:
-        needed: bytes.
-        what: what takes them, for the message.
-        remedy: how to ask for less.
+        needed: bytes needed.
+        what: name of what needs them, for the message.
+        remedy: advice on how to need less.
 
     Raises:
-        MemoryLimitError: it does not fit.
+        MemoryLimitError: less memory is free.
     """
     if needed > SMALL and needed > (free := available()):
         raise MemoryLimitError(f"{what} takes {gigabytes(needed)} of memory, and {gigabytes(free)} are free", remedy)
@@ -36,10 +36,10 @@ def require(needed: int, what: str, remedy: str) -> None:
 
 @cache
 def keep_freed() -> None:
-    """Keep what was freed for the next that needs as much, where the system's allocator can be told so (glibc).
+    """Make the system's allocator keep freed memory for reuse, if it has that option (glibc).
 
-    By default it hands back arrays of some megabytes at once, and each new one gets fresh pages, which the system first
-    fills with zeros: a tenth of the time that a long text takes.
+    By default the allocator returns arrays of some megabytes to the system at once, and each new one gets fresh pages,
+    which the system first fills with zeros: a tenth of the time that a long text takes.
     """
     if sys.platform != "linux":
         return
@@ -52,19 +52,19 @@ def keep_freed() -> None:
 
 
 def gigabytes(size: int) -> str:
-    """`1.5 GB`."""
+    """Format a number of bytes: `1.5 GB`."""
     return f"{size / 1e9:,.1f} GB"
 
 
 def available() -> int:
-    """Bytes that this process can still take: what the machine has free, or less where it may not have all of that."""
+    """Return the bytes that this process can still allocate: the machine's free memory, or less under a limit."""
     import psutil
 
     return max(0, min(psutil.virtual_memory().available, *_limits_left()))
 
 
 def _limits_left() -> Iterator[int]:
-    """What is left of each limit set for us: by `ulimit -v`, a container or a batch system."""
+    """Yield the rest of each memory limit of this process, set by `ulimit -v`, a container or a batch system."""
     yield sys.maxsize
     if sys.platform == "win32":
         return
@@ -79,7 +79,7 @@ def _limits_left() -> Iterator[int]:
 
 
 def _groups_left() -> Iterator[int]:
-    """What is left of the limits of our control group and those above it (Linux, "Control Group v2")."""
+    """Yield the rest of the limits of this process's control group and its ancestors (Linux, "Control Group v2")."""
     try:
         own = next(line[4:] for line in OWN_GROUP.read_text().splitlines() if line.startswith("0::/"))
     except (OSError, StopIteration):  # another system, or the older version
@@ -92,5 +92,5 @@ def _groups_left() -> Iterator[int]:
         except OSError:  # the topmost group has no limit
             continue
         if limit != "max":
-            # Files read long ago are given up as soon as somebody needs their room.
+            # The inactive file cache is reclaimed as soon as memory is needed.
             yield int(limit) - used + next((int(size) for name, size in figures if name == "inactive_file"), 0)

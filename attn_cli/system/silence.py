@@ -1,8 +1,8 @@
-"""What compiled libraries print past Python, kept from the reader.
+"""Suppression of what compiled libraries print without going through Python.
 
-Rust and C write to the process's descriptors 1 and 2 themselves, so nothing that replaces `sys.stdout` or `sys.stderr`
-holds them back. In a process of our own, Python's streams get descriptors that no library knows of; then 1 and 2 can
-lead nowhere while a library runs.
+Rust and C write to descriptors 1 and 2 directly, so replacing `sys.stdout` or `sys.stderr` does not stop them. In a
+process of our own, Python's streams get descriptors that no library knows of; then 1 and 2 can be redirected to the
+null device while a library runs.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _kept: dict[int, int] = {}
 
 
 def take_streams() -> None:
-    """Give `sys.stdout` and `sys.stderr` descriptors of their own, and let no library warn, until the process ends.
+    """Give `sys.stdout` and `sys.stderr` descriptors of their own and ignore warnings, until the process ends.
 
-    Only for a process that is ours: in a notebook or a test, the descriptors belong to whoever runs it.
+    Only for a process of attn's own: in a notebook or a test, the descriptors belong to another program.
     """
     global _taken
     sys.stdout, sys.stderr = _own(sys.stdout, 1), _own(sys.stderr, 2)
@@ -38,15 +38,15 @@ def take_streams() -> None:
 
 
 def mute_logs() -> None:
-    """Drop what libraries log; no change where the streams have not been taken."""
+    """Disable logging; no effect if the streams have not been taken."""
     if _taken:
-        import logging  # imported late: what is built in needs no library that logs
+        import logging  # imported late: built-in models need no library that logs
 
         logging.disable()
 
 
 def _own(stream: Any, descriptor: int) -> Any:
-    """The same stream by another descriptor; itself where there is none, or it is not the process's."""
+    """Reopen a stream on a new descriptor; return it unchanged if it is None or does not use `descriptor`."""
     if stream is None or stream.fileno() != descriptor:
         return stream
     return os.fdopen(
@@ -60,7 +60,7 @@ def _own(stream: Any, descriptor: int) -> Any:
 
 @contextmanager
 def compiled_unheard() -> Iterator[None]:
-    """What is written to descriptors 1 and 2 goes nowhere; no change where the streams have not been taken."""
+    """Discard what is written to descriptors 1 and 2 within the block; no effect if the streams have not been taken."""
     if not _taken:
         yield
         return
@@ -72,7 +72,7 @@ def compiled_unheard() -> Iterator[None]:
 
 
 def _change(by: int) -> None:
-    """Enter or leave once more: the outermost of all threads turns the descriptors away, and back."""
+    """Count one more or one less block in any thread; the first redirects the descriptors, the last restores them."""
     global _inside
     with _lock:
         first, _inside = _inside == 0, _inside + by
@@ -81,7 +81,7 @@ def _change(by: int) -> None:
             for descriptor in DESCRIPTORS:
                 try:
                     _kept[descriptor] = os.dup(descriptor)
-                except OSError:  # whoever started us has closed it, and nothing can be written there
+                except OSError:  # closed by the parent process, so nothing can be written there
                     continue
                 os.dup2(nowhere, descriptor)
             os.close(nowhere)
