@@ -1,1 +1,1 @@
-"""What everything else speaks of: texts, selections, blocks of attention, records. Plain, frozen, NumPy only."""
+"""Data types of the whole package: texts, selections, blocks of attention, records. Plain, frozen, NumPy only."""

@@ -1,4 +1,4 @@
-"""A model as everything else sees it: its kinds of attention, layers and heads."""
+"""The description of a model: its kinds of attention, layers and heads."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ class Stack:
     """The attention layers of one kind."""
 
     layers: int
-    """How many layers the stack has, those without attention included."""
+    """The number of layers, including those without attention."""
     heads: Mapping[int, int]
     """layer -> number of heads, for the layers that have attention."""
     key_value_heads: int
-    """Fewer than the heads where heads share keys and values (grouped-query attention)."""
+    """The number of key-value heads; fewer than the heads if those share keys and values (grouped-query attention)."""
     without: Mapping[int, str] = field(default_factory=dict)
-    """layer -> what stands in the place of attention there (`mamba`, `linear attention`)."""
+    """layer -> description of what it has instead of attention maps (`mamba`, `linear attention`)."""
 
     @property
     def total(self) -> int:
-        """Heads in all layers together."""
+        """The number of heads in all layers."""
         return sum(self.heads.values())
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Heads that are known to say which word of the input a word of the output comes from."""
+    """Heads that are known to align each word of the output with the word of the input that it comes from."""
 
     layer: int
     heads: tuple[int, ...]
-    """Cross-attention heads of that layer; where there are several, their mean aligns."""
+    """Cross-attention heads of that layer; if there are several, their mean is the alignment."""
     rows: Rows
-    """At which step a word's row is read: the one that outputs it, or the one that reads it as input."""
+    """The step at which a word's row is read: the one that outputs it, or the one that reads it as input."""
     how: str
-    """How they came to do so, in one sentence with a full stop: trained to, or found best on some data."""
+    """The origin of the alignment, in one sentence with a full stop: trained, or found to be best on some data."""
     kind: Kind = "cross"
 
     @classmethod
     def declared(cls, known: object, stacks: Mapping[Kind, Stack], name: str) -> Alignment | None:
-        """Read what a model's `config.json` says under `attn`, if it says anything of alignment.
+        """Read the alignment heads that a model's `config.json` declares under `attn`, if any.
 
         Args:
-            known: what stands there.
+            known: the value of `attn` in `config.json`.
             stacks: the model's attention layers.
             name: the model, as the user named it.
 
         Raises:
-            ModelError: it names heads that the model does not have, or is no such statement at all.
+            ModelError: the declaration names heads that the model does not have, or is malformed.
         """
         found: Any = known.get("alignment") if isinstance(known, Mapping) else None
         if found is None:
@@ -83,35 +83,35 @@ class Alignment:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a reader must know of a model."""
+    """The facts about a model that readers of its attention need."""
 
     name: str
-    """As the user named it."""
+    """The name that the user gave."""
     family: str
-    """transformers' `model_type`, or the built-in's name."""
+    """The `model_type` of transformers, or the name of the built-in model."""
     stacks: Mapping[Kind, Stack]
     captured: Literal["interface", "hooks", "numpy"]
-    """How the weights were taken: inside the model's own attention function, from what its layers return, or computed
-    by the built-in model itself."""
+    """The way in which the weights were captured: inside the model's own attention function, from what its layers
+    return, or computed by the built-in model itself."""
     dtype: str = "float32"
     device: str = "cpu"
     parameters: int | None = None
     positions: int | None = None
-    """The longest input, in tokens; None where there is no limit."""
+    """The length of the longest input, in tokens; None if there is no limit."""
     alignment: Alignment | None = None
-    """What the model declares of its cross-attention; None where nothing is known."""
+    """The alignment that the model declares for its cross-attention; None if nothing is known."""
     bottleneck: int | None = None
-    """How many numbers the one vector has that carries the whole text to the decoder, in a model without attention
-    (whose `stacks` are empty); None in all others."""
+    """The size of the one vector that carries the whole text to the decoder, in a model without attention (whose
+    `stacks` are empty); None in all others."""
 
     @property
     def one_sided(self) -> bool:
-        """Whether it is an encoder or a decoder alone, which is given no target."""
+        """True if the model is an encoder or a decoder alone, which takes no target."""
         return bool(self.stacks) and "cross" not in self.stacks
 
     @property
     def without_attention(self) -> str:
-        """What to say of a model that has none, in a sentence without a full stop."""
+        """The message about a model without attention, as a sentence without a full stop."""
         if self.bottleneck is None:
             return f"{self.name} has no attention"
         return (

@@ -1,8 +1,8 @@
-"""What a user calls words by, found among the units of a text: `it`, `it#2`, `New York`, `11`.
+"""The search for the units of a text that a user names: `it`, `it#2`, `New York`, `11`.
 
-A name is looked for as it is typed; then without regard to case, to the ways of writing the same letters (Unicode
-normal form KD, curly quotes, dashes), to spaces and to what cannot be seen; then without accents. It may cover several
-units, which it names as one; part of a unit it cannot name.
+A name is matched as it is typed; then ignoring case, variants of the same letters (Unicode normal form KD, curly
+quotes, dashes), the kind and number of spaces, and invisible characters; then also ignoring accents. A name may cover
+several units, which it joins into one, but not a part of a unit.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from attn_cli.errors import SelectionError, quoted, shortened
 __all__ = ["TEXT", "choose_units", "occurrence"]
 
 NUMBER = re.compile(r"\d{1,18}")
-"""Of an occurrence or a position; Python itself refuses to read numbers of some thousand digits."""
+"""The number of an occurrence or a position; Python itself refuses to parse numbers of some thousand digits."""
 TEXT = "the text"
-"""What an error calls the text, where there is only one."""
+"""The name of the text in errors, if there is only one."""
 MOST_LISTED = 40
 MOST_LOOKED_AT = 20
-"""Places where a name is part of words, of which a few are listed."""
+"""Most places to inspect where a name is only part of a unit; a few of them are listed."""
 LONGEST = 60
-"""Characters of a name up to which others like it are looked for."""
+"""Most characters of a name for which similar labels are suggested."""
 ALIKE_ENOUGH = 0.65
-"""Of `difflib`'s ratio: `teh` is as near to `the`."""
+"""Least `difflib` ratio of a suggested label; `teh` is that close to `the`."""
 ALIKE = str.maketrans(dict.fromkeys("‘’ʼ＇", "'") | dict.fromkeys("“”„", '"') | dict.fromkeys("‐‑‒–—−", "-"))
 WORD_STARTS = ("▁", "Ġ")
-"""How pieces say that a word begins with them, which nobody can type."""
+"""Markers of pieces that begin a word, which nobody can type."""
 
 
 def choose_units(units: Units, query: str, text: str = TEXT, *, accents: bool = False) -> tuple[range, ...]:
-    """The units that a user means: a position, a word or several in a row (wherever they stand), or `word#2`.
+    """Find the units that a user means: a position, a word or several in a row (wherever they occur), or `word#2`.
 
     Args:
-        units: those shown, none of them joined.
-        query: what the user typed; several are parted by commas, unless the commas are part of one name.
-        text: what an error calls the text that they are of.
-        accents: a name with other accents than the text's is not there.
+        units: the units shown, none of them joined.
+        query: the names as typed; several are separated by commas, unless the commas are part of one name.
+        text: the name of the text in errors.
+        accents: require the same accents as in the text.
 
     Returns:
-        Runs of indices, in their order; longer than one where a name covers several units.
+        Runs of indices, in order; a run is longer than one where a name covers several units.
 
     Raises:
         SelectionError: there is no such word or position.
@@ -59,11 +59,11 @@ def choose_units(units: Units, query: str, text: str = TEXT, *, accents: bool = 
 
 
 def occurrence(units: Units, index: int) -> int | None:
-    """Which occurrence of its text a unit is, as `it#2` counts them; None where the text occurs once.
+    """Return which occurrence of its label a unit is, as `it#2` counts them; None if the label occurs once.
 
     Args:
-        units: those shown, some of them perhaps joined.
-        index: of one of them.
+        units: the units shown, some of them perhaps joined.
+        index: the index of the unit.
     """
     same = _as_typed(units.base or units, units.labels[index])
     starts = [span.start for span in same]
@@ -94,7 +94,7 @@ def _matches(units: Units, name: str, text: str, *, accents: bool) -> Sequence[r
 
 
 def _numbered(units: Units, name: str, *, accents: bool) -> Sequence[range]:
-    """Every occurrence of a name, or the one that `name#2` says; none where there is none."""
+    """Return every occurrence of a name, or the one that `name#2` selects; empty if there is none."""
     found = _named(units, name, accents=accents)
     word, mark, which = name.rpartition("#")
     if found or not (mark and word and NUMBER.fullmatch(which)):
@@ -104,9 +104,9 @@ def _numbered(units: Units, name: str, *, accents: bool) -> Sequence[range]:
 
 
 def _named(units: Units, name: str, *, accents: bool = False) -> Sequence[range]:
-    """Every occurrence of a name: as it is typed, or else as something that reads alike."""
+    """Return every occurrence of a name: as it is typed, or else as a variant (see the module's docstring)."""
     found = _as_typed(units, name)
-    if found or NUMBER.fullmatch(name.removeprefix("-")):  # a number is a position sooner than part of `x²`
+    if found or NUMBER.fullmatch(name.removeprefix("-")):  # a number means a position rather than part of `x²`
         return found
     for kept in (True,) if accents else (True, False):
         folded = _folded(name, accents=kept).strip()
@@ -124,7 +124,7 @@ def _as_typed(units: Units, name: str) -> Sequence[range]:
 
 
 def _with_spans(own: Sequence[int], spans: Iterator[range]) -> Sequence[range]:
-    """Units of a name and spans that read so, without spans that have a unit in common with one before."""
+    """Combine matching units and spans into sorted runs, without spans that overlap an earlier match."""
     found = [range(index, index + 1) for index in own]
     taken = set(own)
     for span in spans:
@@ -135,7 +135,7 @@ def _with_spans(own: Sequence[int], spans: Iterator[range]) -> Sequence[range]:
 
 
 def _spans_typed(units: Units, name: str) -> Iterator[range]:
-    """Whole units whose text is exactly this."""
+    """Yield the runs of whole units whose text is exactly this name."""
     for segment, start, end in _typed(units, name):
         span = _whole(units, segment, start, end)
         if span is not None:
@@ -158,7 +158,7 @@ def _spans_alike(units: Units, folded: str, *, accents: bool) -> Iterator[range]
 
 
 def _alike(units: Units, folded: str, *, accents: bool) -> Iterator[tuple[int, int, int]]:
-    """Where something stands that reads like this, with what cannot be seen behind it and without."""
+    """Yield each place in the texts that folds to this name, with and without the invisible characters after it."""
     for segment, text in enumerate(units.texts):
         letters, places = _folded_text(text, accents=accents)
         start = letters.find(folded)
@@ -172,7 +172,7 @@ def _alike(units: Units, folded: str, *, accents: bool) -> Iterator[tuple[int, i
 
 
 def _side_by_side(units: Units, name: str) -> Sequence[range]:
-    """Several units of a text whose tokenizer does not say where they stand, by their labels."""
+    """Find consecutive units by their labels, in a text whose tokenizer gives no offsets."""
     words = [_folded(word) for word in name.split()]
     if len(words) < 2 or any(extent is not None for extent in units.extents):
         return []
@@ -182,7 +182,7 @@ def _side_by_side(units: Units, name: str) -> Sequence[range]:
 
 
 def _whole(units: Units, segment: int, start: int, end: int) -> range | None:
-    """The units that stand from one character to another; None where that begins or ends within one or has a gap."""
+    """Return the units that cover exactly these characters; None if a unit is cut or a hidden one lies between."""
     firsts, lasts = units.ends
     first, last = firsts.get((segment, start)), lasts.get((segment, end))
     if first is None or last is None or last < first:
@@ -208,7 +208,7 @@ def _folded_text(text: str, *, accents: bool) -> tuple[str, list[int]]:
 
 
 def _fold(text: str, *, accents: bool) -> tuple[str, list[int]]:
-    """A text as it is compared, with the place of each of its characters in the text, and of the text's end."""
+    """Fold a text for comparison; also return each folded character's place in the text, and the text's end."""
     letters: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text.translate(ALIKE)):
@@ -230,17 +230,17 @@ def _letters(character: str, accents: bool) -> str:
 
 
 def _unseen(character: str) -> bool:
-    """Controls, joiners, marks of direction, and selectors between two looks of the character before."""
+    """Return whether a character is invisible: a control, a joiner, a direction mark or a variation selector."""
     return unicodedata.category(character) in {"Cf", "Cc"} or "VARIATION SELECTOR" in unicodedata.name(character, "")
 
 
 def _accent(letter: str) -> bool:
-    """A mark that many leave out: an accent, or a vowel point of Hebrew or Arabic; no vowel sign of other scripts."""
+    """Return whether a letter is an accent or a Hebrew or Arabic vowel point, but no vowel sign of other scripts."""
     return unicodedata.combining(letter) >= 200 or 10 <= unicodedata.combining(letter) <= 36
 
 
 def _not_there(units: Units, name: str, text: str) -> SelectionError:
-    """Why a name names nothing here, and what does."""
+    """Build the error for a name that matches nothing, with what can be named instead."""
     everything = Units.of(units.side, units.unit) if units.hides else units
     if units.hides and _named(everything, name):
         return SelectionError(f"{quoted(name)} is hidden here, or part of it", "Leave out --no-special or --no-sink")
@@ -258,7 +258,7 @@ def _not_there(units: Units, name: str, text: str) -> SelectionError:
 
 
 def _holders(units: Units, name: str) -> list[str]:
-    """The texts of units that hold a name without being named by it."""
+    """Return the texts of the units that contain a name only as a part."""
     found: dict[str, None] = {}
     folded = _folded(name).strip()
     for places in (_typed(units, name), _alike(units, folded, accents=True) if folded else iter(())):
@@ -276,7 +276,7 @@ def _holders(units: Units, name: str) -> list[str]:
 
 
 def _nearest(units: Units, name: str) -> str:
-    """What a name may have been meant to be."""
+    """Return a hint at the labels that may have been meant, as the end of a message."""
     if len(name) > LONGEST:
         return ""
     labels = {_label(label): label for label in reversed(units.labels)}

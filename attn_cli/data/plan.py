@@ -1,4 +1,4 @@
-"""What a user asked for, found in a model and a text: layers, heads, units and positions, or an error listing them."""
+"""A user's selection resolved in a model and a text: layers, heads, units and positions, or an error listing them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ __all__ = ["Plan", "choose_heads", "choose_kind", "choose_rows", "listed", "make
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a view of one text needs to know."""
+    """A selection resolved to the indices that a view of one text needs."""
 
     source: Source
     selection: Selection
     kind: Kind
     heads: Mapping[int, tuple[int, ...]]
-    """layer -> heads."""
+    """layer -> selected heads."""
     queries: Units
-    """The rows."""
+    """The units along the rows."""
     keys: Units
-    """The columns."""
+    """The units along the columns."""
     chosen: tuple[int, ...] | None
-    """The rows that `--query` names; None for all."""
+    """Indices of the rows that `--query` names; None for all."""
     rows: Rows = "input"
-    """Whether a row of cross-attention belongs to the token that its step outputs, or to the one that it reads."""
+    """The token that a row of cross-attention belongs to: the one that its step outputs, or the one that it reads."""
 
     @property
     def head_count(self) -> int:
-        """How many heads are selected."""
+        """The number of selected heads."""
         return sum(len(heads) for heads in self.heads.values())
 
     @property
@@ -47,7 +47,7 @@ class Plan:
         return tuple(token for unit in self.chosen for token in self.queries.token_positions(unit))
 
     def choose_queries(self, query: str) -> tuple[range, ...]:
-        """The rows that a user means, as `choose_units` finds them; of a plan without joined units.
+        """Find the rows that a user names (see `choose_units`); the plan must not have joined units.
 
         Raises:
             SelectionError: there is no such word or position.
@@ -55,7 +55,7 @@ class Plan:
         return choose_units(self.queries, query, "the target, whose words are the rows" if self._crosses else TEXT)
 
     def choose_keys(self, query: str) -> tuple[range, ...]:
-        """The columns that a user means; of a plan without joined units.
+        """Find the columns that a user names (see `choose_units`); the plan must not have joined units.
 
         Raises:
             SelectionError: there is no such word or position.
@@ -63,10 +63,10 @@ class Plan:
         return choose_units(self.keys, query, "the source, whose words are the columns" if self._crosses else TEXT)
 
     def joined(self, queries: Iterable[range], keys: Iterable[range] = ()) -> Plan:
-        """The same with runs of rows averaged and runs of columns summed; where both are one text's, in both.
+        """Return the plan with runs of rows averaged and runs of columns summed; in self-attention, each run in both.
 
         Raises:
-            SelectionError: two have a unit in common, or what is shown are scores, which have no mean and no sum.
+            SelectionError: two runs have a unit in common, or scores are shown, which have no mean and no sum.
         """
         rows, columns = tuple(queries), tuple(keys)
         if not self._crosses:
@@ -81,7 +81,7 @@ class Plan:
         return self.kind == "cross"
 
     def request(self, *, verify: bool = False) -> Request:
-        """What to ask the source for."""
+        """Build the request for the source."""
         return Request(
             heads={self.kind: self.heads},
             queries={} if self.chosen is None else {self.kind: self.positions},
@@ -91,12 +91,12 @@ class Plan:
 
 
 def make_plan(source: Source, selection: Selection) -> Plan:
-    """Find in this model and text what the user asked for.
+    """Resolve a selection in a model and a text.
 
     Raises:
-        SelectionError: a kind, layer, head or word is not there; what is there is listed.
+        SelectionError: a kind, layer, head or word does not exist; the message lists those that do.
         InputError: hiding special tokens or the first leaves nothing to show.
-        ModelError: the model has no attention, and more is asked for than what it wrote.
+        ModelError: the model has no attention, and more than its translation is asked for.
     """
     if not source.model.stacks:
         return _plan_without_attention(source, selection)
@@ -118,10 +118,10 @@ def make_plan(source: Source, selection: Selection) -> Plan:
 
 
 def _joined(units: Units, spans: Iterable[range], selection: Selection) -> Units:
-    """The units with each of these as one.
+    """Join each of these spans of units into one.
 
     Raises:
-        SelectionError: two have a unit in common, or there are scores.
+        SelectionError: two spans have a unit in common, or scores are shown.
     """
     ordered = sorted(set(spans), key=lambda span: (span.start, span.stop))
     for one, other in pairwise(ordered):
@@ -150,12 +150,12 @@ def _plan_without_attention(source: Source, selection: Selection) -> Plan:
 
 
 def name_head(layer: int, head: int) -> str:
-    """`2.5`: layer and head, both counted from 0."""
+    """Return the name of a head, `2.5`: layer and head, both counted from 0."""
     return f"{layer}.{head}"
 
 
 def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: bool) -> Kind:
-    """The kind asked for, or the one that says most about the text given.
+    """Return the kind asked for; by default `cross` if there is a target for it, else the model's first.
 
     Raises:
         SelectionError: the model has no attention of that kind.
@@ -168,9 +168,9 @@ def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: 
 
 
 def choose_rows(model: ModelInfo, rows: Rows | None, kind: Kind = "cross") -> Rows:
-    """Which step a word's row of cross-attention is: as asked for, else as the model declares, else the input's.
+    """Choose the step that is a word's row in cross-attention: as asked for, else as the model declares, else input.
 
-    In Transformers whose heads nobody has trained to align, a word aligns far better at the step that reads it (Chen et
+    In Transformers whose heads were not trained to align, a word aligns far better at the step that reads it (Chen et
     al. 2020, "Accurate Word Alignment Induction from Neural Machine Translation").
 
     Raises:
@@ -187,10 +187,10 @@ def choose_rows(model: ModelInfo, rows: Rows | None, kind: Kind = "cross") -> Ro
 
 
 def choose_heads(stack: Stack, layer: str | None, head: str | None) -> dict[int, tuple[int, ...]]:
-    """Heads by layer, in the model's own order.
+    """Return the selected heads by layer, in the model's own order.
 
     Raises:
-        SelectionError: a layer or head is not there.
+        SelectionError: a layer or head does not exist.
     """
     places = None if head is None else parse_heads(head)
     if places is not None:
@@ -225,7 +225,7 @@ def _span(ends: tuple[int, int], stack: Stack) -> list[int]:
         return [_layer(stack, ends[0])]
     for number in (ends[0], ends[1]):
         _inside(stack, number)
-    # A range may run over layers without attention; a layer named alone may not be one, nor may a whole range.
+    # A range may include layers without attention, but not only those; a layer named alone must have attention.
     found = [number for number in range(first, last + 1) if number in stack.heads]
     return found or [_layer(stack, first)]
 
@@ -265,7 +265,7 @@ def _listed(things: Iterable[object]) -> str:
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """`0-2, 5`: numbers in order, with runs drawn together."""
+    """Format numbers in order, with runs collapsed: `0-2, 5`."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:

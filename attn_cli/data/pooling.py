@@ -1,4 +1,4 @@
-"""Maps made small: cells that are squares of weights, each the largest of its own, also while the rows still come."""
+"""Pooled maps, whose cells are the largest weights of squares; also built row by row while a map streams."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["Cuts", "Pooled", "pool", "seen_values"]
 def pool(
     values: Float[np.ndarray, "query key"], rows: int, columns: int, *, signed: bool = False
 ) -> Float[np.ndarray, "row column"]:
-    """The largest of each rectangle of `rows` x `columns` values; not-a-number only where all of it is.
+    """Reduce each rectangle of `rows` x `columns` values to its largest; not-a-number only where all of it is.
 
     Args:
-        values: what is made smaller.
-        rows: of a rectangle.
-        columns: of a rectangle.
-        signed: values are changes, of which the one that is furthest from 0 counts.
+        values: the map to reduce.
+        rows: the number of rows of a rectangle.
+        columns: the number of columns of a rectangle.
+        signed: take the value that is furthest from 0 instead of the largest, for changes.
     """
     if signed:
         most, least = pool(values, rows, columns), -pool(-values, rows, columns)
@@ -37,7 +37,7 @@ def pool(
 def seen_values(
     values: Float[np.ndarray, "*heads query some_keys"], visible: Int[np.ndarray, "query 2"]
 ) -> Float[np.ndarray, "*heads query some_keys"]:
-    """The values, not-a-number where there is nothing to see: at hidden keys, and where a score is masked."""
+    """Replace values by not-a-number at hidden keys and where a score is masked."""
     keys = np.arange(values.shape[-1])
     seen: Bool[np.ndarray, "*heads query some_keys"] = np.isfinite(values)
     seen &= (keys >= visible[:, :1]) & (keys < visible[:, 1:])
@@ -46,15 +46,15 @@ def seen_values(
 
 @dataclass(frozen=True, eq=False)
 class Cuts:
-    """Where a map is cut into parts, so that squares of any of some sizes can be put together from them.
+    """The boundaries of a map's parts, from which squares of any of some sizes can be composed.
 
-    The parts are so few where the squares are: a map of any length that is drawn on one screen has as many as that.
+    The number of parts follows that of the squares: a map that is drawn on one screen has few, whatever its length.
     """
 
     queries: int
     keys: int
     sizes: tuple[int, ...]
-    """Along a square's side, rising."""
+    """Side lengths of the squares, ascending."""
     rows: Int[np.ndarray, "row_part"]
     """First row of each part."""
     columns: Int[np.ndarray, "column_part"]
@@ -62,7 +62,7 @@ class Cuts:
 
     @classmethod
     def into_squares(cls, queries: int, keys: int, sizes: Iterable[int]) -> Cuts:
-        """The fewest parts of a map of `queries` x `keys` that make up its squares of each of these sizes."""
+        """Cut a map of `queries` x `keys` into the fewest parts that make up its squares of each of these sizes."""
         sizes = tuple(sorted(sizes))
         rows, columns = (
             np.unique(np.concatenate([np.arange(0, length, size) for size in sizes])) for length in (queries, keys)
@@ -71,17 +71,20 @@ class Cuts:
 
     @property
     def parts(self) -> tuple[int, int]:
-        """How many there are along the rows and along the columns."""
+        """The number of parts along the rows and along the columns."""
         return len(self.rows), len(self.columns)
 
     def pool(
         self, start: int, values: Float[np.ndarray, "*heads query some_keys"]
     ) -> tuple[int, Float[np.ndarray, "*heads row_part column_part"]]:
-        """The largest value of each part in some rows, and in which part the first of them is.
+        """Reduce some rows to the largest value of each part.
 
         Args:
-            start: the first row.
-            values: not-a-number where there is nothing to see; a part is only where all of it is.
+            start: the index of the first row.
+            values: the rows, not-a-number where nothing is visible; a part is not-a-number only where all of it is.
+
+        Returns:
+            The index of the part that holds the first row, and the values.
         """
         rows, width = values.shape[-2:]
         parts = np.searchsorted(self.rows, np.arange(start, start + rows), side="right") - 1
@@ -90,28 +93,28 @@ class Cuts:
 
 
 class Pooled:
-    """A map of which only the largest value of each part is kept, and what else a drawing of it must know.
+    """A map of which only the largest value of each part is kept, with the sums of columns and a count of visible keys.
 
     Args:
-        cuts: into which parts.
+        cuts: the parts.
     """
 
     def __init__(self, cuts: Cuts) -> None:
         self.cuts = cuts
         self.totals: Float[np.ndarray, "key"] = np.zeros(cuts.keys, np.float32)
-        """The sum of each column."""
+        """Sums of the columns."""
         self._parts: Float[np.ndarray, "row_part column_part"] = np.full(cuts.parts, np.nan, np.float32)
         self._seen = 0
 
     def add(
         self, start: int, values: Float[np.ndarray, "query some_keys"], visible: Int[np.ndarray, "query 2"]
     ) -> None:
-        """Take the next rows.
+        """Add the next rows.
 
         Args:
-            start: the first of them.
-            values: keys that none of them can see may be cut off at the end.
-            visible: what each can see.
+            start: the index of the first of them.
+            values: the rows; keys that none of them can see may be cut off at the end.
+            visible: the first key that each row can see, and one past the last.
         """
         if not values.size:
             return
@@ -128,16 +131,16 @@ class Pooled:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the whole map."""
+        """The shape of the whole map."""
         return self.cuts.queries, self.cuts.keys
 
     @property
     def masked(self) -> bool:
-        """Whether there is anything that cannot be seen."""
+        """True if some keys are hidden or masked."""
         return self._seen < math.prod(self.shape)
 
     def squares(self, size: int) -> Float[np.ndarray, "row column"]:
-        """The largest value of each square of `size` x `size`, as `pool` finds it in the whole map.
+        """Return the largest value of each square of `size` x `size`, as `pool` computes it from the whole map.
 
         Raises:
             ValueError: the map is cut into parts that do not make up squares of this size.

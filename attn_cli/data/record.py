@@ -1,4 +1,4 @@
-"""What was seen: attention maps and the record that holds them. Plain, frozen, NumPy only, self-checking."""
+"""Attention maps and the record that holds them. Plain, frozen, NumPy only, self-checking."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["AttentionMap", "Record", "Selection", "check_rows"]
 
 
 ROW_TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "float64": 1e-3, "float16": 5e-3, "bfloat16": 3e-2}
-"""How far a row's sum may be from 1; half-precision models round each weight."""
+"""dtype -> largest deviation of a row's sum from 1; half-precision models round each weight."""
 
 
 def check_rows(
@@ -42,20 +42,20 @@ def check_rows(
     where: str,
     dtype: str = "float32",
 ) -> None:
-    """Make sure that these are attention weights.
+    """Check that these are attention weights.
 
     Args:
         weights: rows of some heads.
         visible: the keys that each query sees, from the first to one past the last.
-        sink: what a learned sink takes of each row.
-        where: whose rows they are, for messages.
-        dtype: what the model computed in.
+        sink: the share of each row that a learned sink takes.
+        where: the name of the rows in messages.
+        dtype: the type that the model computed in.
 
     Raises:
         ExactnessError: a weight is not a number or is negative, or a row (with its learned sink) does not sum to 1.
     """
-    # Every block passes here, so each pass over it counts: a product with ones is the fastest sum there is, and one
-    # weight that is no number leaves its row's sum none.
+    # Every block passes here, so each pass over it counts: a product with ones is the fastest sum, and one weight that
+    # is not finite makes its row's sum not finite.
     ones = np.ones(weights.shape[-1], weights.dtype)
 
     def reduce(part: Float[np.ndarray, "*parts query key"]) -> tuple[Float[np.ndarray, "*parts query"], float]:
@@ -71,7 +71,7 @@ def check_rows(
     if sink is not None:
         sums = sums + sink
     tolerance = ROW_TOLERANCE.get(dtype, 1e-3)
-    # A query that can see nothing (padding, some windows) may have a row of zeros, and no other may.
+    # Only a query that can see nothing (padding, some windows) may have a row of zeros.
     wrong = (np.abs(sums - 1) > tolerance) & ((sums != 0) | (visible[..., None, :, 0] < visible[..., None, :, 1]))
     if wrong.any():
         first = tuple(np.argwhere(wrong)[0].tolist())
@@ -86,7 +86,7 @@ class AttentionMap:
     """The maps of some heads of one layer: rows are queries, columns are keys.
 
     Raises:
-        ExactnessError: shapes disagree, or `check_rows` objects.
+        ExactnessError: shapes disagree, or `check_rows` fails.
     """
 
     kind: Kind
@@ -99,7 +99,7 @@ class AttentionMap:
     scores: Float[np.ndarray, "head query key"] | None = None
     sink: Float[np.ndarray, "head query"] | None = None
     dtype: str = "float32"
-    """What the model computed in, which says how exact the rows can be."""
+    """The type that the model computed in, which bounds how exact the rows can be."""
 
     def __post_init__(self) -> None:
         where = f"{self.kind} layer {self.layer}"
@@ -115,7 +115,7 @@ class AttentionMap:
         check_rows(self.weights, self.visible, self.sink, where, self.dtype)
 
     def blocks(self, heads: tuple[int, ...], rows: int = 64) -> Iterator[Block]:
-        """These heads as blocks of at most `rows` consecutive queries."""
+        """Yield these heads as blocks of at most `rows` consecutive queries."""
         index = [self.heads.index(head) for head in heads]
         queries = np.asarray(self.queries)
         breaks = np.flatnonzero(np.diff(queries) != 1) + 1
@@ -136,7 +136,7 @@ class AttentionMap:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Record:
-    """What a model attended to in one text. It is also a `Source`: it streams its maps as a model would.
+    """The attention of a model to one text. It is also a `Source`: it streams its maps as a model would.
 
     Raises:
         ExactnessError: maps and tokens disagree.
@@ -150,10 +150,10 @@ class Record:
     """Largest absolute difference between softmax(scores) . values and what the layers computed (`--verify`)."""
     notes: tuple[str, ...] = ()
     selection: Selection = field(default_factory=Selection)
-    """What was asked for, so that showing the record again shows the same."""
+    """The selection it was made for, so that showing the record again shows the same."""
     tool_version: str = ""
     output: OutputCheck | None = None
-    """How far the model's output was from that of a plain run (`--verify`)."""
+    """The difference of the model's output from that of a plain run (`--verify`)."""
 
     def __post_init__(self) -> None:
         if len(self._by_place) != len(self.maps):
@@ -175,13 +175,13 @@ class Record:
 
     @classmethod
     def of(cls, source: Source, report: Report, selection: Selection, maps: tuple[AttentionMap, ...] = ()) -> Record:
-        """What is known once a source has streamed.
+        """Build the record of a source that has streamed.
 
         Args:
             source: a text given to a model, or a record of one.
-            report: what it said in the end.
-            selection: what was asked for.
-            maps: what was kept.
+            report: the report that the stream ended with.
+            selection: the selection that was shown.
+            maps: the maps that were kept.
 
         Raises:
             ExactnessError: maps and tokens disagree.
@@ -203,7 +203,7 @@ class Record:
         return {(map_.kind, map_.layer): map_ for map_ in self.maps}
 
     def stream(self, request: Request, eat: Eat) -> Report:
-        """Hand over the maps asked for, block by block.
+        """Stream the maps asked for, block by block.
 
         Raises:
             SelectionError: a layer, head, query or the scores asked for were not saved.
@@ -243,7 +243,7 @@ class Record:
         return f"<attn record: {self.model.name!r}, {len(self.source)} tokens, maps of {layers}>"
 
     def _repr_html_(self) -> str:
-        # A notebook asks the record for its own picture; this is the one place that looks upward, and only then.
+        # A notebook asks the record to draw itself. Imported late: only this method depends on a higher layer.
         from attn_cli.questions.inspect.measure import notebook_html
 
         return notebook_html(self)

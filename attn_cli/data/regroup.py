@@ -1,4 +1,4 @@
-"""Maps of tokens to maps of words, or of other units.
+"""The conversion of maps of tokens to maps of words, or of other units.
 
 The weight *to* a word is the sum over its pieces and the weight *from* a word is the mean over its pieces (Clark et al.
 2019, "What Does BERT Look At?", section 4.1), so rows still sum to 1.
@@ -19,17 +19,17 @@ __all__ = ["Regroup", "RegroupBatch"]
 
 
 class Regroup:
-    """A collector that turns blocks of tokens into blocks of units, and hands those to another.
+    """A collector that turns blocks of tokens into blocks of units, and passes those to another collector.
 
-    Sums over a key's tokens, averages over a query's, drops what is hidden and renormalises the rows. `start`, rows and
-    columns of what it hands on are counted in shown units. Scores are only possible where each token is a unit: a word
-    of several pieces has no single score.
+    It sums over a key's tokens, averages over a query's, drops hidden units and renormalises the rows. `start`, rows
+    and columns of the blocks it passes on are counted in shown units. Scores are only possible where each token is a
+    unit: a word of several pieces has no single score.
 
     Args:
         queries: the units along the rows.
         keys: the units along the columns.
-        eat: takes the blocks.
-        renormalise: whether rows of which something is hidden are made to sum to 1 again.
+        eat: the collector of the blocks of units.
+        renormalise: make rows with hidden keys sum to 1 again.
     """
 
     def __init__(self, queries: Units, keys: Units, eat: Eat, *, renormalise: bool = True) -> None:
@@ -49,7 +49,7 @@ class Regroup:
         stop = block.start + len(units)
         last = int(units[-1])
         end = self.queries.tokens if last + 1 == len(self.queries.starts) else int(self.queries.starts[last + 1])
-        if end > stop:  # the last word goes on in the next block
+        if end > stop:  # the last word continues in the next block
             cut = int(np.searchsorted(units, last))
             self._pending[block.kind, block.layer] = (stop, block.take(rows=slice(cut, None)))
             if cut == 0:
@@ -108,14 +108,14 @@ class Regroup:
 
 
 class RegroupBatch:
-    """Turns layers of several texts into blocks of units, the rows of each text below those of the one before it.
+    """A collector that turns batches of texts into blocks of units, each text's rows below those of the one before it.
 
-    It does what `Regroup` does, as products with matrices of zeros and ones: for short texts, where a call costs more
-    than the sums that it takes.
+    It does what `Regroup` does, by products with matrices of zeros and ones: for short texts, where a call costs more
+    than the sums that it computes.
 
     Args:
         sides: the units along the rows and along the columns of each text.
-        eat: takes the blocks.
+        eat: the collector of the blocks.
     """
 
     def __init__(self, sides: Sequence[tuple[Units, Units]], eat: Eat) -> None:
@@ -155,7 +155,7 @@ class RegroupBatch:
         )
 
     def _visible(self, visible: Int[np.ndarray, "text query 2"]) -> Int[np.ndarray, "row 2"]:
-        """Layers mostly see the same keys, so what is found for one is kept for the next."""
+        """Convert visible tokens to visible units; keep the result for the next layer, which mostly sees the same."""
         if self._seen is None or self._seen[0] is not visible:
             found = [
                 _any_of(_See(keys).units(own[: queries.tokens]), queries.starts)[queries.shown]
@@ -166,7 +166,7 @@ class RegroupBatch:
 
 
 class _See:
-    """From keys that are seen to units that are."""
+    """The conversion of visible tokens to visible units."""
 
     def __init__(self, keys: Units) -> None:
         self._last = keys.tokens - 1
@@ -174,7 +174,7 @@ class _See:
         self._before = keys.shown_before()
 
     def units(self, visible: Int[np.ndarray, "query 2"]) -> Int[np.ndarray, "query 2"]:
-        """First unit that each query sees any token of, and one past the last."""
+        """Return the first unit of which each query sees any token, and one past the last."""
         first = self._before[self._unit[np.minimum(visible[:, 0], self._last)]]
         stop = self._before[self._unit[visible[:, 1] - 1] + 1]
         empty = visible[:, 0] >= visible[:, 1]
@@ -182,13 +182,13 @@ class _See:
 
 
 def _any_of(visible: Int[np.ndarray, "query 2"], firsts: Int[np.ndarray, "unit"]) -> Int[np.ndarray, "unit 2"]:
-    """What any token of a unit sees, given where each unit begins."""
+    """Merge what the tokens of each unit see, given where each unit begins."""
     lowest, highest = np.minimum.reduceat(visible[:, 0], firsts), np.maximum.reduceat(visible[:, 1], firsts)
     return np.stack([lowest, highest], axis=1)
 
 
 def _membership(texts: Sequence[Units]) -> Float[np.ndarray, "text token unit"]:
-    """1 where a token is part of a shown unit, 0 elsewhere and where a text has ended."""
+    """Return matrices that are 1 where a token is part of a shown unit, and 0 elsewhere and where a text has ended."""
     member = np.zeros((len(texts), max(units.tokens for units in texts), max(map(len, texts))), np.float32)
     for text, units in enumerate(texts):
         unit = units.unit_of_token()

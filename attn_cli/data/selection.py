@@ -1,4 +1,4 @@
-"""What a user asks for, as it is typed: `0-2,5`, `2.5`, `it#2`. Nothing heavy is imported to find a typing error."""
+"""A user's selection, as typed: `0-2,5`, `2.5`, `it#2`. Imports nothing heavy, so that typing errors show at once."""
 
 from __future__ import annotations
 
@@ -26,80 +26,80 @@ Kind = Literal["encoder", "decoder", "cross"]
 KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
 
 Rows = Literal["output", "input"]
-"""Whose a decoder's step is, in cross-attention: the token's that it outputs, or the one's that it reads as input."""
+"""The token that a decoder's step belongs to, in cross-attention: the one it outputs, or the one it reads as input."""
 
 SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "previous", "link"]
 
 Measure = Literal["weights", "scores", "norms", "rollout", "flow"]
-"""What of the attention is looked at; see `attn_cli.measure.derived` for the last three."""
+"""The quantity that is shown; see `attn_cli.measure.derived` for the last three."""
 JOINT: tuple[Measure, ...] = ("rollout", "flow")
-"""Those that join all heads of all layers up to one."""
+"""The measures that combine all heads of all layers up to one."""
 
 View = Literal["heads", "query", "grid"]
 Unit = Literal["word", "token"]
 
 MOST_KEYS = 2**31
-"""No text is as long, and every reader of JSON can hold it."""
+"""An upper bound that no text reaches, and that every reader of JSON can hold."""
 
-# Python itself refuses to read numbers of some thousand digits.
+# Python itself refuses to parse numbers of some thousand digits.
 RANGE = re.compile(r"(-?\d{1,18})(?:-(-?\d{1,18}))?")
 PLACE = re.compile(r"(-?\d{1,18})\.(-?\d{1,18})")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a user asked to see, as it was typed; `attn_cli.data.plan` turns it into indices."""
+    """A user's selection, as it was typed; `attn_cli.data.plan` turns it into indices."""
 
     view: View = "heads"
-    """`heads` shows one head's whole table where only one is chosen."""
+    """The view; `heads` shows the whole map of a head if only one is selected."""
     kind: Kind | None = None
-    """None: the model's first kind, or `cross` where a target was given."""
+    """The kind of attention; None for the model's first kind, or `cross` if there is a target."""
     layer: str | None = None
-    """`0-2,5`, `-1`; None for all."""
+    """Layers, like `0-2,5` or `-1`; None for all."""
     head: str | None = None
-    """`3`, `0-3`, or `2.5,4.1` (layer.head); None for all."""
+    """Heads, like `3`, `0-3`, or `2.5,4.1` (layer.head); None for all."""
     query: str | None = None
-    """`it`, `it#2`, `11`; None for all."""
+    """Queries, like `it`, `it#2` or `11`; None for all."""
     unit: Unit = "word"
     special: bool = True
-    """Show special tokens; where not, the rows are renormalised."""
+    """True if special tokens are shown; otherwise the rows are renormalised."""
     sink: bool = True
-    """Show the first token; where not, the rows are renormalised."""
+    """True if the first token is shown; otherwise the rows are renormalised."""
     rows: Rows | None = None
-    """Which word a row of cross-attention belongs to; None: as the model declares, else the input (see `plan`)."""
+    """The word that a row of cross-attention belongs to; None: as the model declares, else the input (see `plan`)."""
     measure: Measure = "weights"
     top_k: int = 3
     sort: SortKey = "layer"
     all: bool = False
     translation: bool = False
-    """Show the target as a translation: its text first, and the heads that align best instead of a table of heads."""
+    """True to show the target as a translation: its text, and the heads that align best instead of a table of heads."""
 
     @property
     def scores(self) -> bool:
-        """Scores are shown, which are no shares of a row."""
+        """True if scores are shown, which are not shares of a row."""
         return self.measure == "scores"
 
     @property
     def joint(self) -> bool:
-        """All heads of all layers up to one are shown as one."""
+        """True if all heads of all layers up to one are shown as one."""
         return self.measure in JOINT
 
     @property
     def drawn(self) -> Literal["weight", "score"]:
-        """How heatmaps and tables of keys show it: as shares of a row, or as scores."""
+        """The form of the numbers in heatmaps and tables of keys: shares of a row, or scores."""
         return "score" if self.scores else "weight"
 
     @property
     def noun(self) -> str:
-        """What one number is called."""
+        """The name of one number."""
         return self.measure.removesuffix("s")
 
 
 def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
-    """`0-2,5,-1` as inclusive ranges.
+    """Parse `0-2,5,-1` as inclusive ranges.
 
     Raises:
-        UsageError: it is not written that way.
+        UsageError: the text has another form.
     """
     ranges = []
     for part in text.split(","):
@@ -114,10 +114,10 @@ def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
 
 
 def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
-    """`2.5,4.1` as (layer, head) pairs; None where it is a plain list of head numbers.
+    """Parse `2.5,4.1` as (layer, head) pairs; return None for a plain list of head numbers.
 
     Raises:
-        UsageError: the two ways are mixed, or it is neither.
+        UsageError: the two forms are mixed, or the text has neither.
     """
     parts = [part.strip() for part in text.split(",")]
     places = [PLACE.fullmatch(part) for part in parts]
@@ -133,21 +133,20 @@ def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
 
 
 def check_probed(selection: Selection) -> None:
-    """Make sure that it is weights that a probe is to look at.
+    """Check that the measure is weights, which is all that a probe can take.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the measure is another.
     """
     if selection.measure != "weights":
         raise UsageError(f"--probe looks at weights, and not at {selection.measure}", "Leave one of them out")
 
 
 def check_syntax(selection: Selection) -> None:
-    """Find what no model could make sense of, before one is loaded.
+    """Check for errors that do not depend on the model, before one is loaded.
 
     Raises:
-        UsageError: a list is not written as one, a layer is given twice over, or (from Python) a field holds what it
-            cannot.
+        UsageError: a list is malformed, two options contradict each other, or (from Python) a field is invalid.
     """
     _check_values(selection)
     if selection.layer is not None:
@@ -164,7 +163,7 @@ def check_syntax(selection: Selection) -> None:
 
 
 def _check_values(selection: Selection) -> None:
-    """The command line lets nothing else through, but in Python anything can be written."""
+    """Check the values of all fields: the command line restricts them, but Python code can set anything."""
     choices: dict[str, tuple[str | None, ...]] = {
         "view": get_args(View),
         "kind": (None, *KINDS),

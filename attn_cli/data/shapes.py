@@ -1,7 +1,7 @@
 """Array types with named dimensions, for signatures: `Float[np.ndarray, "head query key"]`.
 
-Reading them costs a user nothing: jaxtyping takes 0.1 s to import, so only type checkers and the tests (which set
-`ATTN_CHECK_SHAPES` before the first import and check every call against its signature) see the real thing.
+They cost a user nothing: jaxtyping takes 0.1 s to import, so only type checkers and the tests (which set
+`ATTN_CHECK_SHAPES` before the first import and check every call against its signature) import it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING or "ATTN_CHECK_SHAPES" in os.environ:
 else:
 
     class _Named:
-        """`Float[array type, "dimension names"]` is just the array type."""
+        """A stand-in for jaxtyping's types: `Float[array type, "dimension names"]` is just the array type."""
 
         def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
             return item[0]

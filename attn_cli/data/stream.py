@@ -1,8 +1,8 @@
-"""The one idea: a source *streams blocks* of attention, a collector *eats* them.
+"""The interface between sources, which *stream blocks* of attention, and collectors, which *consume* them.
 
-A model yields its attention a few query rows at a time and forgets them; a saved record yields its maps the same way.
-Whoever wants full maps collects them, whoever wants summaries reduces each block and lets it go, so memory is what the
-answer needs and not layers x heads x queries x keys.
+A model yields its attention a few query rows at a time and does not keep them; a saved record yields its maps the same
+way. A collector of full maps keeps the blocks; a collector of summaries reduces each block and drops it, so that memory
+grows with the answer and not with layers x heads x queries x keys.
 """
 
 from __future__ import annotations
@@ -45,43 +45,43 @@ __all__ = [
 
 
 Axis = slice | Int[np.ndarray, "chosen"] | Bool[np.ndarray, "every"]
-"""What of an axis is taken."""
+"""An index that selects part of an axis."""
 
 
 def _taken(array: np.ndarray | None, heads: Axis, rows: Axis = slice(None)) -> Any:
-    """Some heads, and some rows of each, where there is an array."""
+    """Return some heads of an array, and some rows of each; None without an array."""
     return None if array is None else array[heads][:, rows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steps:
-    """What a block's weights are made from and what they are used for, as the layer had it; float32.
+    """The inputs and outputs of a block's attention, as the layer computed them; float32.
 
-    Where heads share keys and values, these are repeated; rotary positions are in queries and keys already.
+    Where heads share keys and values, these are repeated; queries and keys already include rotary positions.
     """
 
     queries: Float[np.ndarray, "head query dim"] | None
-    """None where the family does not show them."""
+    """Queries; None if the model family does not expose them."""
     keys: Float[np.ndarray, "head key dim"] | None
-    """All keys, also those that no query of the block can see."""
+    """All keys, including those that no query of the block can see."""
     values: Float[np.ndarray, "head key value_dim"] | None
     contexts: Float[np.ndarray, "head query value_dim"] | None
     """The weighted sums of the values, as the layer itself computed them."""
     scaling: float | None = None
-    """What query . key is multiplied with; None where the score is no such product."""
+    """The factor of query . key; None if the score is not such a product."""
     vector: Float[np.ndarray, "dim"] | None = None
-    """Of an additive score, vector . tanh(query + key); None where the score is a product."""
+    """The vector of an additive score, vector . tanh(query + key); None if the score is a product."""
     soft_cap: float | None = None
-    """The cap, where scaled scores are replaced by cap . tanh(score / cap)."""
+    """The cap, if scaled scores are replaced by cap . tanh(score / cap)."""
     bias: Float[np.ndarray, "head query some_keys"] | None = None
-    """What is added to the scores besides, 0 where a key is hidden; keys from position 0, like the block's weights."""
+    """A term added to the scores, 0 where a key is hidden; keys run from position 0, like those of the weights."""
     sink_scores: Float[np.ndarray, "head query"] | None = None
-    """The score of a learned sink, where there is one."""
+    """The score of a learned sink, if there is one."""
     missing: tuple[str, ...] = ()
-    """What this family does not show, in half sentences."""
+    """Phrases about what this model family does not expose."""
 
     def take(self, heads: Axis, rows: Axis) -> Steps:
-        """Those of some heads, and of some rows of each; see `Block.take`."""
+        """Return the steps of some heads, and of some rows of each; see `Block.take`."""
         return replace(
             self,
             queries=_taken(self.queries, heads, rows),
@@ -97,7 +97,7 @@ class Steps:
 class Block:
     """Some heads of one layer, over a run of consecutive query positions.
 
-    Blocks of one (kind, layer) come with rising `start`, and all the heads asked for come in the same block.
+    Blocks of one (kind, layer) come in ascending order of `start`, each with all the heads asked for.
     """
 
     kind: Kind
@@ -115,12 +115,11 @@ class Block:
     sink: Float[np.ndarray, "head query"] | None = None
     """Share of each row's weight that a learned sink takes, in models that have one (gpt-oss)."""
     norms: Float[np.ndarray, "head every_key"] | None = None
-    """|value . output projection| of every key, also of those that may be cut off, float32; only when
-    asked for."""
+    """|value . output projection| of every key, including those that may be cut off, float32; only when asked for."""
     steps: Steps | None = None
     """Queries, keys and values; only when asked for."""
     rows: Int[np.ndarray, "query"] | None = None
-    """Position of each row in its own text, where rows of several texts stand one below the other (`RegroupBatch`)."""
+    """Position of each row in its own text, if the block holds rows of several texts (`RegroupBatch`)."""
 
     @property
     def positions(self) -> Int[np.ndarray, "query"]:
@@ -128,12 +127,12 @@ class Block:
         return np.arange(self.start, self.start + len(self.visible)) if self.rows is None else self.rows
 
     def take(self, heads: Sequence[int] | None = None, rows: Axis = slice(None)) -> Block:
-        """Some heads and rows of everything that the block holds.
+        """Return some heads and rows of everything that the block holds.
 
         Args:
-            heads: the model's numbers of them, in the order wanted; all by default.
-            rows: which rows, counted within the block; all by default. `start` moves along with a slice; where rows
-                with gaps are chosen, whoever chooses them knows their positions.
+            heads: the model's numbers of the heads, in the order wanted; all by default.
+            rows: the rows, counted within the block; all by default. `start` moves along with a slice, but not with an
+                array or a mask: there the caller must keep track of the positions.
 
         Raises:
             ValueError: the block has no such head.
@@ -155,7 +154,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Some heads of one layer over several whole texts, each filled up to the longest."""
+    """Some heads of one layer over several whole texts, each padded to the longest."""
 
     kind: Kind
     layer: int
@@ -164,12 +163,12 @@ class Batch:
     weights: Float[np.ndarray, "text head query key"]
     """float32; 0 where a text has ended."""
     visible: Int[np.ndarray, "text query 2"]
-    """As in a `Block`; 0 and 0 where a text has ended."""
+    """First key that each query can see, and one past the last, as in a `Block`; 0 and 0 where a text has ended."""
     sizes: Sequence[tuple[int, int]]
-    """Queries and keys of each text."""
+    """The numbers of queries and keys of each text."""
 
     def block(self, text: int) -> Block:
-        """That of one text."""
+        """Return the block of one text."""
         queries, keys = self.sizes[text]
         weights = self.weights[text, :, :queries, :keys]
         return Block(self.kind, self.layer, self.heads, 0, weights, self.visible[text, :queries])
@@ -181,7 +180,7 @@ Part = TypeVar("Part")
 Reduced = TypeVar("Reduced")
 
 WORTH_THREADS = 2**19
-"""With fewer weights than these, threads cost more than they bring."""
+"""Fewest weights for which threads save more time than they cost."""
 
 
 @cache
@@ -196,8 +195,8 @@ def each_head(reduce: Callable[[int], Reduced], weights: Float[np.ndarray, "head
     """Reduce each head, given its index: one head fits in a processor's own cache, and NumPy lets several run at once.
 
     Args:
-        reduce: may be called from several threads, but for each head once.
-        weights: of the heads.
+        reduce: the function of a head's index; called once for each head, perhaps from several threads.
+        weights: the weights of the heads, which decide whether threads are worth their cost.
     """
     if weights.size < WORTH_THREADS:
         return [reduce(head) for head in range(len(weights))]
@@ -205,51 +204,51 @@ def each_head(reduce: Callable[[int], Reduced], weights: Float[np.ndarray, "head
 
 
 def side_by_side(work: Callable[[Part], Reduced], parts: Sequence[Part]) -> list[Reduced]:
-    """What becomes of each part, as many at a time as there are processor cores; one alone needs no thread.
+    """Apply a function to each part, as many at a time as there are processor cores; a single part needs no thread.
 
     Args:
-        work: may be called from several threads, but for each part once.
-        parts: of something.
+        work: the function of a part; called once for each part, perhaps from several threads.
+        parts: the parts to process.
     """
     return list(map(work, parts) if len(parts) < 2 else _threads().map(work, parts))
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a source should stream."""
+    """The attention that a source is asked to stream."""
 
     heads: Mapping[Kind, Mapping[int, tuple[int, ...]]]
-    """kind -> layer -> heads; whatever is absent is not streamed."""
+    """kind -> layer -> heads; those that are absent are not streamed."""
     queries: Mapping[Kind, tuple[int, ...]] = field(default_factory=dict)
     """kind -> the only query positions wanted (sorted); a kind that is absent wants them all.
 
     A source may stream more rows than these, never fewer."""
     scores: bool = False
-    """Also give the scores before softmax."""
+    """True to include the scores before softmax."""
     norms: bool = False
-    """Also give the length of each key's value after the output projection."""
+    """True to include the length of each key's value after the output projection."""
     steps: bool = False
-    """Also give queries, keys and values, and the scores with them."""
+    """True to include queries, keys and values, and the scores with them."""
     verify: bool = False
-    """Recompute softmax(scores) . values and report the largest difference from what the layer itself computed; and
-    report how far the model's output is from that of a plain run."""
+    """True to recompute softmax(scores) . values and report the largest difference from what the layer itself computed,
+    and how far the model's output is from that of a plain run."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a source has to say once it has streamed everything.
+    """The report of a source that has streamed everything.
 
     Raises:
-        ExactnessError: what was to be verified are no numbers.
+        ExactnessError: the values to be verified are not numbers.
     """
 
     verified: float | None = None
-    """Largest absolute difference between softmax(scores) . values and what the layers computed; None where
-    `Request.verify` was not asked for, or the layers do more than that."""
+    """Largest absolute difference between softmax(scores) . values and what the layers computed; None if
+    `Request.verify` was not asked for, or the layers compute more than that."""
     notes: tuple[str, ...] = ()
-    """Things a reader of the result must know, one sentence each."""
+    """Notes for the reader of the result, one sentence each."""
     output: OutputCheck | None = None
-    """How far the model's output is from that of a plain run; None where that was not asked for, or not possible."""
+    """The difference of the model's output from that of a plain run; None if not asked for or not possible."""
 
     def __post_init__(self) -> None:
         if self.verified is not None and not math.isfinite(self.verified):
@@ -258,7 +257,7 @@ class Report:
 
 @runtime_checkable
 class Source(Protocol):
-    """Text that has been given to a model (or a record of it), ready to stream its attention."""
+    """A text that has been given to a model (or a record of one), ready to stream its attention."""
 
     @property
     def model(self) -> ModelInfo:
@@ -266,46 +265,46 @@ class Source(Protocol):
 
     @property
     def source(self) -> Tokens:
-        """Tokens of the text; of the encoder's side in an encoder-decoder."""
+        """Tokens of the text; in an encoder-decoder, those on the encoder's side."""
 
     @property
     def target(self) -> Tokens | None:
-        """Tokens on the decoder's side of an encoder-decoder, when there are any: the start token, then all it writes.
+        """Tokens on the decoder's side of an encoder-decoder, if there are any: the start token, then its output.
 
         Row i of a map is the step that reads token i and outputs token i + 1, so there is one row fewer than tokens.
         """
 
     def stream(self, request: Request, eat: Eat) -> Report:
-        """Run, and hand each block to `eat`.
+        """Run the model, and pass each block to `eat`.
 
         Raises:
             ModelError: the model could not be run.
-            ExactnessError: what it gave are not attention weights.
+            ExactnessError: the model's output is not attention weights.
         """
 
 
 Together = tuple[Sequence[Batch], Sequence[Report]]
-"""All layers of some texts, held at once, and what is to be said of each text."""
+"""All layers of some texts, held at once, and the report on each text."""
 
 
 @runtime_checkable
 class Companion(Protocol):
-    """A `Source` that can be run side by side with others of its model."""
+    """A `Source` that can be run in one batch with others of its model."""
 
     def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
-        """Run groups of texts, each at once; until what is returned has ended or is closed, run nothing else.
+        """Run each group of texts at once; run nothing else until the generator has ended or is closed.
 
         Returns:
-            what each group gave, in their order; None from the first on whose texts must be run one after another.
+            The result of each group, in order; None from the first group on whose texts must be run one after another.
 
         Raises:
             ModelError: the model could not be run.
-            ExactnessError: what it gave are not attention weights.
+            ExactnessError: the model's output is not attention weights.
         """
 
 
 def key_tokens(source: Source, kind: Kind) -> Tokens:
-    """Tokens along the columns of this kind's maps: the encoder's side for `cross`.
+    """Return the tokens along the columns of this kind's maps: the encoder's side for `cross`.
 
     Raises:
         SelectionError: the decoder's side is asked for and there is none.
@@ -314,13 +313,13 @@ def key_tokens(source: Source, kind: Kind) -> Tokens:
 
 
 def query_tokens(source: Source, kind: Kind, rows: Rows = "input") -> Tokens:
-    """Tokens along the rows of this kind's maps: on the decoder's side, those that its steps read or output.
+    """Return the tokens along the rows of this kind's maps: on the decoder's side, those that its steps read or output.
 
     Args:
         source: a text given to a model, or a record of one.
-        kind: which attention.
-        rows: whether a step on the decoder's side belongs to the token that it reads (`input`) or to the one that it
-            outputs.
+        kind: the kind of attention.
+        rows: the token that a step on the decoder's side belongs to: the one that it reads (`input`) or the one that
+            it outputs (`output`).
 
     Raises:
         SelectionError: the decoder's side is asked for and there is none.

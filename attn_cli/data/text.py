@@ -1,7 +1,7 @@
-"""Tokens to words.
+"""The grouping of tokens into words.
 
-Words are what stands between Unicode word boundaries (UAX #29). Pieces join the word that their offsets fall in, never
-by marker characters, so one rule serves every tokenizer.
+Words are the stretches between Unicode word boundaries (UAX #29). A piece belongs to the word that its offsets fall in,
+whatever its marker characters, so that one rule serves every tokenizer.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Token:
     """One piece that the model reads."""
 
     piece: str
-    """As the vocabulary spells it: `##ing`, `Ġit`, `[SEP]`."""
+    """The piece as the vocabulary spells it: `##ing`, `Ġit`, `[SEP]`."""
     start: int
-    """Where it stands in the text, in characters; `start == end` where it stands for none."""
+    """First character in the text; `start == end` if the piece covers none."""
     end: int
     word: int | None
     """Index into `Tokens.words`; None for special tokens."""
@@ -67,7 +67,7 @@ class Tokens:
     tokens: tuple[Token, ...]
     words: tuple[Word, ...]
     pair: str | None = None
-    """The second segment's text, where there is one."""
+    """The second segment's text, if there is one."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -92,13 +92,13 @@ def make_tokens(
 
     Args:
         text: what was tokenized.
-        pieces: as the vocabulary spells them.
+        pieces: the pieces as the vocabulary spells them.
         offsets: first character of each piece and one past its last, in `text` or `pair`.
-        special: whether a piece is a special token, which belongs to no word.
+        special: whether each piece is a special token, which belongs to no word.
         pair: the second segment's text.
         segments: 0 for pieces of `text`, 1 for pieces of `pair`; all 0 by default.
         ids: the pieces' numbers in the vocabulary.
-        cells_of: where the words of a text stand; between Unicode word boundaries by default.
+        cells_of: function from a text to the start and end of each word; Unicode word boundaries by default.
     """
     count = len(pieces)
     segments = [0] * count if segments is None else segments
@@ -120,7 +120,7 @@ def make_tokens(
             continue
         segment = segments[index]
         span = spans[index]
-        if span is None:  # stands for nothing in the text, and nothing follows that it could belong to
+        if span is None:  # covers nothing in the text, and no word follows that it could belong to
             words.append(Word(pieces[index], offsets[index][0], offsets[index][1], segment))
             previous = None
         elif previous is not None and previous[0] == segment and span[1] < previous[2]:
@@ -146,16 +146,16 @@ def make_tokens(
 
 
 def at_spaces(tokens: Tokens) -> Tokens:
-    """The same tokens with words as aligners' tools count them: what stands between spaces."""
+    """Return the same tokens with words split at spaces, as alignment tools count them."""
     return _regrouped(tokens, spaced_words)
 
 
 def at_cells(tokens: Tokens, cells: list[tuple[int, int]]) -> Tokens:
-    """The same tokens with other words.
+    """Return the same tokens with other words.
 
     Args:
-        tokens: of one text.
-        cells: where each word begins, and one past its end, in their order.
+        tokens: the tokens of one text.
+        cells: the start of each word and one past its end, in order.
     """
     return _regrouped(tokens, lambda _: cells)
 
@@ -175,19 +175,19 @@ def _regrouped(tokens: Tokens, cells_of: Callable[[str], list[tuple[int, int]]])
 
 
 def spaced_words(text: str) -> list[tuple[int, int]]:
-    """Where each word between spaces begins, and one past its end."""
+    """Return the start of each word between spaces, and one past its end."""
     return [match.span() for match in SPACED_WORD.finditer(text)]
 
 
 def written_offsets(text: str, growing: Iterable[str]) -> list[tuple[int, int]]:
-    """Where each piece of a text that was written piece by piece stands in it.
+    """Return the offsets of the pieces of a text that was written piece by piece.
 
-    A piece that changes what came before (an accent, the second byte of a letter) stands where the change begins; one
-    that adds nothing stands for no character.
+    A piece that changes what came before (an accent, the second byte of a letter) begins where the change does; one
+    that adds nothing covers no character.
 
     Args:
         text: the whole text.
-        growing: what the text reads after each piece.
+        growing: the text so far after each piece.
     """
     offsets = []
     end = 0
@@ -198,13 +198,13 @@ def written_offsets(text: str, growing: Iterable[str]) -> list[tuple[int, int]]:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
+    """Count the leading characters that two texts have in common."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def word_cells(text: str) -> list[tuple[int, int]]:
-    """The stretches between word boundaries, those of plain spaces left out."""
+    """Return the stretches between word boundaries, except those of plain spaces."""
     cells = []
     start = 0
     for part in WORD_BOUNDARY.split(text):
@@ -215,7 +215,7 @@ def word_cells(text: str) -> list[tuple[int, int]]:
 
 
 def _cells_touched(cells: list[tuple[int, int]], text: str, start: int, end: int) -> tuple[int, int, int] | None:
-    """Which cells a piece's characters fall in; None where it covers only spaces or nothing."""
+    """Return the cells that a piece's characters fall in; None if it covers only spaces or nothing."""
     while start < end and text[start] == " ":
         start += 1
     while end > start and text[end - 1] == " ":
@@ -228,7 +228,7 @@ def _cells_touched(cells: list[tuple[int, int]], text: str, start: int, end: int
 
 
 def _adopt_spaces(spans: list[tuple[int, int, int] | None], segments: Sequence[int], special: Sequence[bool]) -> None:
-    """Give each piece its segment, and pieces of nothing but space to the word that follows them."""
+    """Set the segment of each piece, and join pieces of only spaces to the word that follows them."""
     following: tuple[int, int, int] | None = None
     for index in reversed(range(len(spans))):
         span = spans[index]
@@ -250,33 +250,33 @@ NO_TEXT = Tokens("", (), ())
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """One axis of a map as it is shown: words or tokens, with some of them hidden, and perhaps some joined to one."""
+    """One axis of a map as it is shown: words or tokens, some of them perhaps hidden or joined into one."""
 
     labels: tuple[str, ...]
     """Text of each shown unit."""
     special: tuple[bool, ...]
-    """Whether each shown unit is a special token."""
+    """True for each shown unit that is a special token."""
     starts: Int[np.ndarray, "all_units"]
     """First token of each unit, shown or hidden; each ends where the next starts."""
     shown: Bool[np.ndarray, "all_units"]
     tokens: int
-    """How many tokens there are."""
+    """The number of tokens."""
     side: Tokens = NO_TEXT
-    """The text that the units are of."""
+    """The text that the units belong to."""
     unit: Literal["word", "token"] = "word"
     base: Units | None = None
-    """The units before some were joined; None where none were."""
+    """The units before some were joined; None if none were."""
     firsts: tuple[int, ...] = ()
-    """Index in `base` of each unit's first; empty where none were joined."""
+    """Index in `base` of the first unit joined into each; empty if none were joined."""
 
     @classmethod
     def of(
         cls, tokens: Tokens, unit: Literal["word", "token"] = "word", *, special: bool = True, sink: bool = True
     ) -> Units:
-        """The units of one side.
+        """Build the units of one side.
 
         Args:
-            tokens: that side.
+            tokens: the tokens of that side.
             unit: words, or the model's own pieces.
             special: show special tokens.
             sink: show the unit that holds the first token.
@@ -304,13 +304,13 @@ class Units:
         )
 
     def joined(self, spans: Iterable[range]) -> Units:
-        """The same with each of some runs of units as one, whose label is the text that they cover.
+        """Return the units with each of these runs joined into one, labelled with the text that it covers.
 
         Args:
-            spans: indices of units shown, consecutive in the text; no two have one in common.
+            spans: runs of indices of shown units, consecutive in the text, that do not overlap.
 
         Raises:
-            ValueError: two of them have a unit in common.
+            ValueError: two runs have a unit in common.
         """
         runs = sorted((span for span in set(spans) if len(span) > 1), key=lambda span: span.start)
         if any(one.stop > other.start for one, other in pairwise(runs)):
@@ -334,7 +334,7 @@ class Units:
         )
 
     def text_of(self, span: range) -> str:
-        """The text from the first of some units to the last; their labels where they stand nowhere in it."""
+        """Return the text from the first of some units to the last; their labels if they have no place in it."""
         first, last = self.extents[span.start], self.extents[span[-1]]
         if len(span) == 1 or first is None or last is None:
             return " ".join(self.labels[index] for index in span)
@@ -347,9 +347,9 @@ class Units:
 
     @cached_property
     def extents(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """Where each unit shown stands: its segment, its first character and one past its last; None for nowhere.
+        """The place of each shown unit: its segment, its first character and one past its last; None if it has none.
 
-        Spaces around a token are no part of it, and a token of nothing else stands where the next of its word does.
+        Spaces around a token are no part of it, and a token of only spaces has the place of the next token of its word.
         """
         found: list[tuple[int, int, int] | None] = [None] * len(self.side)
         following: tuple[int | None, tuple[int, int, int] | None] = (None, None)
@@ -370,7 +370,7 @@ class Units:
 
     @cached_property
     def labelled(self) -> Mapping[str, Sequence[int]]:
-        """The units of each label."""
+        """Indices of the units of each label."""
         found: dict[str, list[int]] = {}
         for index, label in enumerate(self.labels):
             found.setdefault(label, []).append(index)
@@ -390,7 +390,7 @@ class Units:
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """The number that a user calls each unit by: the same whether others are joined or not."""
+        """The number of each unit in commands: the same whether others are joined or not."""
         return self.firsts or tuple(range(len(self)))
 
     def __len__(self) -> int:
@@ -398,7 +398,7 @@ class Units:
 
     @cached_property
     def read_as(self) -> tuple[str | None, ...]:
-        """What must be equal for two units shown to be the same word; None for what is no word."""
+        """The case-folded label of each shown unit, equal for equal words; None for a unit that is no word."""
         return tuple(
             label.casefold() if not special and any(map(str.isalnum, label)) else None
             for label, special in zip(self.labels, self.special, strict=True)
@@ -406,31 +406,31 @@ class Units:
 
     @property
     def plain(self) -> bool:
-        """Every token is a unit of its own and all are shown."""
+        """True if every token is a unit of its own and all are shown."""
         return len(self) == self.tokens
 
     @property
     def hides(self) -> bool:
-        """Something is hidden, so that rows over these keys must be renormalised."""
+        """True if some units are hidden, so that rows over these keys must be renormalised."""
         return not bool(self.shown.all())
 
     @property
     def shows_first(self) -> bool:
-        """The first token is among the units shown."""
+        """True if the first token is among the units shown."""
         return bool(self.shown[:1].all()) and len(self) > 0
 
     def token_positions(self, unit: int) -> range:
-        """The tokens of the shown unit of this index."""
+        """Return the positions of the tokens of the shown unit with this index."""
         place = int(np.flatnonzero(self.shown)[unit])
         stop = self.tokens if place + 1 == len(self.starts) else int(self.starts[place + 1])
         return range(int(self.starts[place]), stop)
 
     def unit_of_token(self) -> Int[np.ndarray, "token"]:
-        """Index, among all units, of each token's."""
+        """Return the index, among all units, of each token's unit."""
         marks = np.zeros(self.tokens, dtype=np.intp)
         marks[self.starts] = 1
         return np.cumsum(marks) - 1
 
     def shown_before(self) -> Int[np.ndarray, "all_units_and_end"]:
-        """How many shown units come before each unit, and in all."""
+        """Count the shown units before each unit, and in all."""
         return np.concatenate([[0], np.cumsum(self.shown)])

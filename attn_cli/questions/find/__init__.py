@@ -1,1 +1,1 @@
-"""Which heads link two words."""
+"""Search for the heads that link two words."""

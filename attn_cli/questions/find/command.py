@@ -1,4 +1,4 @@
-"""`attn find`: which heads link two words."""
+"""`attn find`: the heads that link two words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which heads link two words: a ranked table, and every head's weight at a glance."""
+"""Drawing of the heads that link two words: a ranked table, and every head's weight at a glance."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ LONGEST_LABEL = 14
 
 
 def _over(base: float | None, link: FoundLink) -> float:
-    """How far a link stands above what it is held against, the furthest first; those that cannot be told last."""
+    """Return a sort key: links furthest above their baseline first, those without a baseline last."""
     return np.inf if base is None else base - link.weight
 
 
 @dataclass(frozen=True, eq=False)
 class FindView(Finding):
-    """What `attn find` shows."""
+    """The drawing and the documents of `attn find`."""
 
     found: FoundLinks
     least: float | None = None
@@ -75,7 +75,7 @@ class FindView(Finding):
 
     @property
     def links(self) -> list[FoundLink]:
-        """Those that are strong enough, in the order asked for."""
+        """Links that are strong enough, in the order asked for."""
         links = [link for link in self.found.links if self.least is None or link.weight >= self.least]
         return sorted(links, key=ORDER[self.sort])
 
@@ -148,7 +148,7 @@ class FindView(Finding):
         return stacked([Group(*top), Group(heading, ranked), *picture])
 
     def _heading(self, screen: Screen) -> Text:
-        """What is looked for, and where it stands."""
+        """Draw the line on the two words, with their positions."""
         found = self.found
         plan = found.plan
         several = len(found.pairs) > 1
@@ -176,7 +176,7 @@ class FindView(Finding):
         return f": {abs(offset)} {unit} {'ahead' if offset > 0 else 'back'}"
 
     def _unseen(self, screen: Screen) -> Sequence[Text]:
-        """Pairs that no head can see."""
+        """Draw the remark on pairs that no head can see."""
         masked = self.found.masked
         if not masked:
             return []
@@ -189,7 +189,7 @@ class FindView(Finding):
         )
 
     def _nothing(self) -> str:
-        """Why the table is empty."""
+        """Explain why the table is empty."""
         found = self.found
         if not found.links:
             return "" if found.both or found.plan.kind == "cross" else "--both looks the other way as well."
@@ -242,7 +242,7 @@ class FindView(Finding):
         return Column("", rows, right=False)
 
     def _cut(self, shown: int, count: int) -> str:
-        """How many links are not shown."""
+        """Describe which links are shown, if not all are."""
         if shown == count:
             return ""
         how = {
@@ -254,7 +254,7 @@ class FindView(Finding):
         return f"{shown} of {count:,} {'links' if len(self.found.pairs) > 1 else 'heads'}, {how}; --all shows all."
 
     def _alike(self) -> str:
-        """Which pairs `usual` is the mean of."""
+        """Describe the pairs that `usual` is the mean of."""
         found = self.found
         unit = found.plan.selection.unit
         if len(found.pairs) > 1:
@@ -273,7 +273,7 @@ class FindView(Finding):
         )
 
     def _picture(self, screen: Screen) -> list[RenderableType]:
-        """Each head's largest weight, where there are several layers."""
+        """Draw each head's largest weight, if there are several layers."""
         links = self.found.links
         layers = sorted({link.layer for link in links})
         if len(layers) < 2:

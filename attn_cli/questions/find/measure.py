@@ -1,4 +1,4 @@
-"""Which heads link two words: every head's weight from one to the other, and what it should be held against."""
+"""Heads that link two words: every head's weight from one to the other, and the baselines to compare it with."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from attn_cli.system.memory import require
 __all__ = ["CollectLinks", "FoundLink", "FoundLinks", "Pair", "choose_pairs", "even_rows", "find"]
 
 MOST_PAIRS = 1000
-"""Of two words that both occur everywhere."""
+"""Most pairs of occurrences to look up; two words that are both frequent have very many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query and a key, as indices into the units shown."""
+    """A query and a key, as indices into the shown units."""
 
     query: int
     key: int
@@ -35,42 +35,42 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class FoundLink:
-    """One head's weight from a query to a key; or its norm, its score less the mean of its row's, as `measure` says."""
+    """One head's weight from a query to a key; or its norm, or its score less its row's mean, as `measure` says."""
 
     layer: int
     head: int
     pair: Pair
     weight: float
     even: float
-    """What it would be if the row were even: the same for each token that the query can see."""
+    """The weight in an even row, which gives the same to each token that the query can see."""
     usual: float | None
-    """This head's mean weight between two other units (special tokens aside) that stand equally far apart in the same
-    direction; None where there are none, and in cross-attention, which has no common positions."""
+    """This head's mean weight between two other units (special tokens aside) that are equally far apart in the same
+    direction; None if there are none, and in cross-attention, which has no common positions."""
     others: float | None
     """This head's mean weight to the same key from all other units (special tokens and the key itself aside) that can
-    see it; None where there are none."""
+    see it; None if there are none."""
 
 
 @dataclass(frozen=True, eq=False)
 class FoundLinks:
-    """What `find` found."""
+    """The result of `find`."""
 
     record: Record
-    """The model, the text and what was asked for; without maps."""
+    """The model, the text and the selection, without maps."""
     plan: Plan
     start: str
-    """From where, as it was typed."""
+    """The name of the query, as it was typed."""
     end: str
-    """To where, as it was typed."""
+    """The name of the key, as it was typed."""
     both: bool
     pairs: tuple[Pair, ...]
-    """Every query and key looked at."""
+    """All pairs of query and key that were looked up."""
     masked: tuple[Pair, ...]
-    """Those whose key the query cannot see in any head looked at."""
+    """Pairs whose key the query cannot see in any selected head."""
     links: tuple[FoundLink, ...]
-    """One for each head and each pair that it can see, strongest first."""
+    """One link for each head and each pair that it can see, strongest first."""
     alike: Mapping[Pair, int] = field(default_factory=dict)
-    """How many others `usual` is the mean of, in the layer where they are most; absent where there are none."""
+    """pair -> number of other pairs that `usual` averages, in the layer with the most; absent if there are none."""
     sinks: tuple[float, ...] = ()
     """Shares of rows that a learned sink takes."""
 
@@ -78,23 +78,23 @@ class FoundLinks:
 def find(
     source: Source, selection: Selection, start: str, end: str, *, both: bool = False, verify: bool = False
 ) -> FoundLinks:
-    """Every head's weight from one word to another, strongest first.
+    """Find every head's weight from one word to another, strongest first.
 
     Args:
         source: a text given to a model, or a record of one.
         selection: kind, layers, heads and units to look at.
-        start: the word that looks (a query), or several words as one: `it`, `it#2`, `New York`, a position; or several
-            with commas.
-        end: the word that is looked at (a key), in the same form.
-        both: also the other way round.
+        start: the name of the query: a word (`it`, `it#2`), several words as one (`New York`) or a position; or several
+            names, separated by commas.
+        end: the name of the key, in the same form.
+        both: also find the weights in the other direction.
         verify: also run the model without attn, and compare.
 
     Raises:
-        SelectionError: a kind, layer, head or word is not there, or the words make too many pairs.
-        UsageError: the other way round is asked for in cross-attention.
+        SelectionError: a kind, layer, head or word does not exist, or the words make too many pairs.
+        UsageError: the other direction is asked for in cross-attention.
         ModelError: the model could not be run, or has no attention.
         MemoryLimitError: a layer of old-style code would not fit in memory.
-        ExactnessError: what it gave are not attention weights.
+        ExactnessError: the model's output is not attention weights.
     """
     source = measured(source, selection)
     plan = make_plan(source, selection)
@@ -132,13 +132,13 @@ def find(
 
 
 def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan, tuple[Pair, ...]]:
-    """Every occurrence of one name with every occurrence of the other; one with itself only where nothing else is.
+    """Pair every occurrence of one name with every one of the other; a unit with itself only if there is no other pair.
 
     Returns:
-        The plan with what each name covers as one unit, and the pairs in its units.
+        The plan with the words that each name covers joined into one unit, and the pairs in its units.
 
     Raises:
-        SelectionError: a word is not there, two names have a word in common, or there are too many pairs.
+        SelectionError: a word does not exist, two names have a word in common, or there are too many pairs.
     """
     ways = [(plan.choose_queries(start), plan.choose_keys(end))]
     if both:
@@ -159,7 +159,7 @@ def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan,
 
 
 def even_rows(block: Block) -> Block:
-    """The same rows in one head that gives the same weight to each token that a query can see."""
+    """Return the same rows for one head that gives the same weight to each token that a query can see."""
     keys = np.arange(block.weights.shape[2])
     seen = (keys >= block.visible[:, :1]) & (keys < block.visible[:, 1:])
     weights = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
@@ -167,7 +167,7 @@ def even_rows(block: Block) -> Block:
 
 
 class _Layer:
-    """What was seen of one layer."""
+    """The values collected from one layer."""
 
     def __init__(self, heads: tuple[int, ...], pairs: int, offsets: int, keys: int) -> None:
         self.heads = heads
@@ -180,14 +180,14 @@ class _Layer:
 
 
 class CollectLinks:
-    """A collector of the weights of some pairs, and of the means that they are held against.
+    """A collector of the weights of some pairs, and of the means to compare them with.
 
     Args:
-        queries: the units along the rows; what it eats must be in those units (see `Regroup`).
+        queries: the units along the rows; blocks must be in those units (see `Regroup`).
         keys: the units along the columns.
-        pairs: which weights.
-        kind: of the attention.
-        scores: of each score less the mean of its row's, in the place of a weight.
+        pairs: the pairs whose weights to collect.
+        kind: the kind of attention.
+        scores: collect each score less the mean of its row's, in the place of a weight.
     """
 
     def __init__(self, queries: Units, keys: Units, pairs: Sequence[Pair], kind: Kind, *, scores: bool = False) -> None:
@@ -201,7 +201,7 @@ class CollectLinks:
         self._layers: dict[int, _Layer] = {}
 
     def eat_even(self, block: Block) -> None:
-        """Take even rows, which must come before the weights of the same rows."""
+        """Consume even rows, which must come before the weights of the same rows."""
         found: dict[int, float] = {}
         for index, pair in self._inside(block):
             found[index] = 0.0 if self._scores else float(block.weights[0, pair.query - block.start, pair.key])
@@ -234,7 +234,7 @@ class CollectLinks:
             layer.to_key_count[index] += len(counted)
 
     def _inside(self, block: Block) -> Iterable[tuple[int, Pair]]:
-        """The pairs that a block has, with their indices."""
+        """Yield the pairs in a block whose query can see the key, with their indices."""
         for index, pair in enumerate(self._pairs):
             row = np.array([pair.query - block.start])
             if 0 <= row[0] < block.visible.shape[0] and _sees(block, row, np.array([pair.key]))[0]:
@@ -243,14 +243,14 @@ class CollectLinks:
     def _counts(
         self, block: Block, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "row"]
     ) -> Bool[np.ndarray, "row"]:
-        """Which rows have a key there that they can see, neither of them a special token."""
+        """Return whether each row can see the key beside it, and neither is a special token."""
         known = _sees(block, rows, keys)
         known &= self._plain_query[rows + block.start]
         known[known] &= self._plain_key[keys[known]]
         return known
 
     def links(self) -> Iterable[FoundLink]:
-        """A link for each head and each pair that it can see."""
+        """Yield a link for each head and each pair that it can see."""
         for number, layer in self._layers.items():
             for index, pair in enumerate(self._pairs):
                 if np.isnan(layer.even[index]):
@@ -268,7 +268,7 @@ class CollectLinks:
                     )
 
     def alike(self) -> dict[Pair, int]:
-        """How many other pairs stand as far apart, in the layer where most of them can be seen."""
+        """Count the other pairs that are as far apart, in the layer where most of them can be seen."""
         counts = {
             pair: max((self._alike(layer, index) for layer in self._layers.values()), default=0)
             for index, pair in enumerate(self._pairs)
@@ -303,7 +303,7 @@ class CollectLinks:
     def _without(
         self, total: Float[np.ndarray, "head"], weights: Float[np.ndarray, "head"], *, own: bool
     ) -> Float[np.ndarray, "head"]:
-        """A sum less the pair's own weight, if that is in it; rounding must not take weights below 0."""
+        """Subtract the pair's own weight from a sum that includes it; rounding must not take weights below 0."""
         if not own:
             return total
         rest: Float[np.ndarray, "head"] = total - weights
@@ -311,7 +311,7 @@ class CollectLinks:
 
 
 def _sees(block: Block, rows: Int[np.ndarray, "row"], keys: Int[np.ndarray, "row"]) -> Bool[np.ndarray, "row"]:
-    """Whether each of these rows of a block sees the key beside it."""
+    """Return whether each of these rows of a block sees the key beside it."""
     first, stop = block.visible[rows, 0], block.visible[rows, 1]
     known: Bool[np.ndarray, "row"] = (keys >= np.maximum(first, 0)) & (keys < np.minimum(stop, block.weights.shape[2]))
     return known

@@ -1,1 +1,1 @@
-"""Where each head looks in one text."""
+"""Inspection of one text: the attention of each head."""

@@ -1,4 +1,4 @@
-"""One look at one text: run once, and take from the stream what was asked for."""
+"""The run behind `attn inspect`: one text, run once, and the data that one view collects from the stream."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from attn_cli.system.memory import require
 __all__ = ["Seen", "head_rows", "look", "notebook_html"]
 
 NOTEBOOK_WIDTH = 100
-"""Columns; what a notebook's cell shows without scrolling."""
+"""Width in columns that a notebook's cell shows without scrolling."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One sentence, looked at."""
+    """The view and the record of one text that was run."""
 
     view: View
     record: Record
-    """Without maps, unless they were asked for."""
+    """The record, without maps unless they were asked for."""
 
     @property
     def title(self) -> str:
@@ -47,28 +47,28 @@ class Seen:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Of the record."""
+        """The notes of the record."""
         return self.record.notes
 
     def draw(self, screen: Screen) -> Group:
-        """What was asked for, as a drawing."""
+        """Draw the view."""
         return self.view.draw(screen, self.record)
 
     def data(self, suffix: str = ".json") -> bytes:
-        """The record, as a line of JSON or as `.npz`."""
+        """Encode the record as a line of JSON or as `.npz`."""
         return to_npz(self.record, self.rows()) if suffix == ".npz" else to_json(self.record, self.rows())
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of a table of weights."""
+        """The columns of a table of weights."""
         return weight_columns(rows=self._step, scores=self.view.plan.selection.scores)
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         """Write a row for each query and key.
 
         Args:
-            table: where.
-            sentence: how many others came before.
+            table: the table to write to.
+            sentence: the number of sentences before this one.
         """
         plan = self.view.plan
         collector = weight_rows(
@@ -87,7 +87,7 @@ class Seen:
         return self.view.plan.rows if self.view.plan.kind == "cross" else None
 
     def rows(self) -> list[Document]:
-        """What was found out about each head, as it goes into a document."""
+        """Return the figures of each head, as they go into a document."""
         return head_rows(self.view.summaries(), self.view.plan.queries, self.view.plan.keys)
 
 
@@ -99,20 +99,20 @@ def look(
     verify: bool = False,
     screens: Sequence[Screen] | None = None,
 ) -> Seen:
-    """Run once, and take from the stream what is needed.
+    """Run one text once, and collect what the view needs.
 
     Args:
         source: a text given to a model, or a record of one.
-        selection: what to look at.
+        selection: the selection to show.
         keep: also keep the maps.
         verify: also run the model without attn, and compare.
-        screens: all that it will be drawn on, so that of a long text no more is kept than they can show; None for any.
+        screens: the screens to draw on, so that no more of a long text is kept than they can show; None for any.
 
     Raises:
-        SelectionError: something selected is not there.
+        SelectionError: something selected does not exist.
         MemoryLimitError: the answer would not fit in memory.
         ModelError: the model could not be run.
-        ExactnessError: what it gave are not attention weights.
+        ExactnessError: the model's output is not attention weights.
     """
     source = measured(source, selection)
     plan = make_plan(source, selection)
@@ -135,7 +135,7 @@ def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
     whole = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
     needed = (
         view.bytes_needed
-        # Text is longer than the numbers it spells: about 13 characters for each 4 bytes, and those 4 bytes.
+        # A number takes about 13 characters as text, besides its own 4 bytes.
         + (5 * whole if keep else 0)
         + layer_bytes(plan)
     )
@@ -148,18 +148,18 @@ def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
 
 
 def notebook_html(record: Record) -> str:
-    """A record as a notebook shows it: the view it was made for, as one HTML element."""
+    """Render a record for a notebook: the view it was made for, as one HTML element."""
     screen = Screen(width=NOTEBOOK_WIDTH, theme="light")
     return html_fragment(look(record, record.selection, keep=False, screens=[screen]).draw(screen), screen)
 
 
 def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> list[Document]:
-    """The table of heads, as it goes into a document.
+    """Convert the table of heads for a document.
 
     Args:
-        summaries: one for each head.
+        summaries: the figures of each head.
         queries: the units that the links start from.
-        keys: the units that they go to.
+        keys: the units that the links go to.
     """
     return [
         {

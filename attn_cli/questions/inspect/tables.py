@@ -1,4 +1,4 @@
-"""Tables of heads, and the line that says which model they are from."""
+"""Tables of heads, and of the strongest keys of queries."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ __all__ = ["QueryRow", "head_table", "query_table"]
 
 GAP = "  "
 BETWEEN = "   "
-"""What stands between links."""
+"""The space between links."""
 LONGEST_LINK = 14
-"""Cells of a label in a link."""
+"""Most cells of a label in a link."""
 WIDEST_LINK = 26
-"""Cells of a link that no column may take from it."""
+"""Most cells that columns must leave for a link."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryRow:
-    """Where one query looks in one head."""
+    """The strongest keys of one query in one head."""
 
     layer: int
     head: int
     query: int
     """Index into the query labels."""
     links: tuple[Link, ...]
-    """Strongest first."""
+    """Links from the query, strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class _Column:
     short: str
     value: Callable[[HeadSummary], float | None]
     share: bool
-    """A share of a row's weight, so that small means little."""
+    """True for a share of a row's weight, where a small value means little."""
     rank: int
-    """The higher, the sooner it goes where there is no room."""
+    """The order in which columns are dropped if there is no room, highest first."""
 
 
 COLUMNS = (
@@ -72,18 +72,18 @@ def head_table(
     apart: bool = True,
     caption: str = "",
 ) -> Group:
-    """One row per head, in the order given: focus, entropy, distance, where its weight goes, its strongest links.
+    """Draw one row per head, in the order given: focus, entropy, distance, shares of weight, strongest links.
 
-    Columns without a value in any row are left out; where the screen is narrow, some go and a line says which.
+    Columns without a value in any row are left out; on a narrow screen more are, and the caption says which.
 
     Args:
-        summaries: the heads.
-        query_labels: what the links' queries are called.
-        key_labels: what their keys are called.
-        screen: where.
-        sort: the column they are sorted by.
-        apart: leave a line blank between layers, where they stand in order and have several rows each.
-        caption: a line below.
+        summaries: the figures of the heads.
+        query_labels: labels of the links' queries.
+        key_labels: labels of the links' keys.
+        screen: the screen to draw on.
+        sort: the column that the heads are sorted by.
+        apart: leave a blank line between layers, if they are in order and have several rows each.
+        caption: a line below the table.
     """
     name = max((len(f"{row.layer}.{row.head}") for row in summaries), default=3)
     name = max(name, len("head"))
@@ -135,7 +135,11 @@ def head_table(
 def _fitting(
     columns: Sequence[_Column], screen: Screen, name: int, link: int | None
 ) -> tuple[list[_Column], list[str], bool, int]:
-    """Columns that fit beside the links, names of those that do not, whether they have short names, cells of a bar."""
+    """Choose the columns that fit beside the links.
+
+    Returns:
+        The columns, the names of those that do not fit, whether names are short, and the cells of a bar.
+    """
     kept = sorted(columns, key=lambda column: column.rank)
     room = screen.width - name - len(GAP) - 5 - (0 if link is None else len(GAP) + link)
     while True:
@@ -150,7 +154,7 @@ def _fitting(
 
 
 def _fitting_links(ranks: Sequence[_LinkSizes], room: int) -> list[_LinkSizes]:
-    """The first links, cut to the room, and as many of the next as fit whole beside them."""
+    """Return the first links, cut to the room, and as many of the next as fit whole beside them."""
     fitting = [rank.within(room) for rank in ranks[:1]]
     used = sum(rank.width for rank in fitting)
     for rank in ranks[1:]:
@@ -163,14 +167,14 @@ def _fitting_links(ranks: Sequence[_LinkSizes], room: int) -> list[_LinkSizes]:
 
 @dataclass(frozen=True, slots=True)
 class _LinkSizes:
-    """Cells of the labels in a column of links, whose arrows stand below each other: `it → trophy 0.58`."""
+    """Cells of the labels in a column of links, whose arrows are aligned: `it → trophy 0.58`."""
 
     query: int
     key: int
 
     @classmethod
     def of(cls, links: Sequence[Link], query_labels: Labels, key_labels: Labels, screen: Screen) -> _LinkSizes:
-        """Sizes that hold every label up to `LONGEST_LINK`."""
+        """Measure the sizes that hold every label, up to `LONGEST_LINK`."""
         queries, keys = (
             min(max(name_width(name, unicode=screen.unicode) for name in names), LONGEST_LINK)
             for names in (
@@ -185,14 +189,14 @@ class _LinkSizes:
         return self.query + len(" → ") + self.key + len(" 0.00")
 
     def within(self, room: int) -> _LinkSizes:
-        """The same, its longer label cut to keep to `room` cells."""
+        """Cut the longer label until the link keeps to `room` cells."""
         query, key = self.query, self.key
         for _ in range(self.width - room):
             query, key = (query - 1, key) if query > key else (query, key - 1)
         return _LinkSizes(query, key)
 
     def draw(self, link: Link, query_labels: Labels, key_labels: Labels, screen: Screen, *, second: bool) -> list[Part]:
-        """A link in exactly these cells."""
+        """Draw a link in exactly these cells."""
         quiet = DIM if second else PLAIN
         return [
             (fit_name(query_labels.parts(link.query), self.query, align="right", unicode=screen.unicode), quiet),
@@ -207,7 +211,7 @@ def _figure(value: float | None, size: int) -> str:
 
 
 def _by_layer(summaries: Sequence[HeadSummary]) -> bool:
-    """Rows stand layer by layer, with enough in each to deserve a blank line between."""
+    """Return whether rows are in order of layer, with enough in each to deserve a blank line between layers."""
     runs = [layer for layer, _ in groupby(summaries, key=lambda row: row.layer)]
     return 1 < len(runs) == len(set(runs)) and len(summaries) >= 3 * len(runs)
 
@@ -224,18 +228,18 @@ def query_table(
     noun: str = "",
     caption: str = "",
 ) -> Group:
-    """Where queries look: one row per head with its strongest keys, a section for each query.
+    """Draw one row per head with the strongest keys of a query, in a section for each query.
 
     Args:
-        rows: the heads, those of one query together.
-        query_labels: what the queries are called.
-        key_labels: what the keys are called.
-        screen: where.
-        kind: of the attention.
-        step: in cross-attention, which step a target word's row is.
-        measure: what the links' numbers are; only weights get a bar.
-        noun: what one is called; as the measure by default.
-        caption: a line below.
+        rows: the rows, those of one query together.
+        query_labels: labels of the queries.
+        key_labels: labels of the keys.
+        screen: the screen to draw on.
+        kind: the kind of attention.
+        step: the step that is a target word's row, in cross-attention.
+        measure: the quantity of the links; only weights get a bar.
+        noun: the name of one number; the measure by default.
+        caption: a line below the table.
     """
     name = max((len(f"{row.layer}.{row.head}") for row in rows), default=3)
     links = [link for row in rows for link in row.links]
@@ -265,7 +269,7 @@ def query_table(
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """How a key and its number are laid out, in cells."""
+    """The layout of a key and its number, in cells."""
 
     label: int
     digits: int
@@ -274,7 +278,7 @@ class _Item:
 
     @classmethod
     def fitting(cls, longest: int, digits: int, most: int, room: int, *, bars: bool) -> _Item:
-        """All on one line if that leaves them readable, else on as many lines as they need."""
+        """Fit all keys on one line if that leaves them readable, else on as many lines as they need."""
         choices = [(16, 20), (16, 12), (16, 8), (12, 6), (12, 4), (10, 3)] if bars else [(16, 0), (12, 0)]
         for label, bar_cells in [*choices, (8, 0)]:
             item = cls(min(longest, label), digits, bar_cells, most)
@@ -288,7 +292,7 @@ class _Item:
         return len(GAP) + self.label + 1 + self.digits + (self.bar + 1 if self.bar else 0)
 
     def draw(self, link: Link, key_labels: Labels, screen: Screen) -> list[Part]:
-        """The key, the number, and the bar if there is room for bars."""
+        """Draw the key, its number, and a bar if there is room for bars."""
         style = DIM if key_labels.special[link.key] or 0 <= link.weight < 0.05 else PLAIN
         parts: list[Part] = [
             (GAP, PLAIN),

@@ -1,1 +1,1 @@
-"""Which models there are."""
+"""List of the models on this machine."""

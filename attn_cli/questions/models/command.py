@@ -1,4 +1,4 @@
-"""`attn models`: which models are on this machine."""
+"""`attn models`: the list of the models on this machine."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the JSON documents hold."""
+"""JSON Schema of the documents that `--json` prints."""

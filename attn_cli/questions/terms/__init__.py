@@ -1,1 +1,1 @@
-"""What the words of the field mean."""
+"""Glossary of the terms that the tables use."""

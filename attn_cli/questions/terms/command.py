@@ -1,4 +1,4 @@
-"""`attn terms`: the words that the tables use."""
+"""`attn terms`: the glossary of the terms that the tables use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words that the tables use, below each other."""
+"""Drawing of the glossary: the terms below each other."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Glossary"]
 
 
 class Glossary:
-    """Terms: something shown that no model has a part in.
+    """A list of terms, drawn and saved like an answer about a model.
 
     Args:
-        terms: in the order in which they are shown.
+        terms: the terms, in the order in which they are shown.
     """
 
     title = ""
@@ -34,11 +34,11 @@ class Glossary:
         self._terms = terms
 
     def draw(self, screen: Screen) -> Group:
-        """The drawing."""
+        """Draw the terms."""
         return _listed(self._terms, screen)
 
     def data(self, suffix: str = ".json") -> bytes:
-        """A line of JSON."""
+        """Encode the terms as a line of JSON."""
         del suffix
         document = {
             **begin(),
@@ -56,7 +56,7 @@ class Glossary:
 
 
 def _listed(terms: Sequence[Term], screen: Screen) -> Group:
-    """Each term with its formula, its meaning, and where it is shown."""
+    """Draw each term with its formula, its meaning, and where it is shown."""
     lines: list[Text] = []
     for term in terms:
         lines += [line()] if lines else []

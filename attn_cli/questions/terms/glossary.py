@@ -1,4 +1,4 @@
-"""The words that the tables use, each with its formula and where it is shown: what `attn terms` prints."""
+"""The glossary that `attn terms` prints: each term with its formula and where it is shown."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from attn_cli.questions.heads.roles import COREFERENCE, FEWEST, FEWEST_CASES, NA
 __all__ = ["TERMS", "Term", "find_terms"]
 
 CLOSE = 0.7
-"""How alike a word must be to a term that is offered in its place, from 0 to 1."""
+"""Least similarity, from 0 to 1, between a word and a term that is suggested in its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word of the field, as this tool uses it."""
+    """One term of the field, as this tool uses it."""
 
     name: str
     meaning: str
-    """In one or two sentences."""
+    """The meaning, in one or two sentences."""
     formula: str = ""
-    """Empty for what is no number."""
+    """The formula; empty for a term that is not a number."""
     shown: str = ""
     """Commands, columns and options that show it."""
     source: str = ""
-    """Who defined it."""
+    """The work that defined it."""
     also: tuple[str, ...] = ()
-    """Other names that it can be asked for by."""
+    """Other names by which it can be looked up."""
 
 
 def _of_role(role: Role) -> Term:
-    """A role as a term: where such a head looks, what it is scored by, and from where on it is given."""
+    """Describe a role as a term: where such a head looks, its score, and the score from which on the role is given."""
     scored = f" With --measure scores: {role.of_scores}, given from {NATS:g} on." if role.of_scores else ""
     many = FEWEST_CASES if role in {RELATION, COREFERENCE} else FEWEST
     beats = f"from {role.threshold:g} on and " if role.threshold else ""
@@ -364,13 +364,13 @@ TERMS: tuple[Term, ...] = (
 
 
 def find_terms(word: str | None) -> Sequence[Term]:
-    """The terms that a user asks for.
+    """Find the terms that a user asks for.
 
     Args:
         word: a term, or a part of one; None for all.
 
     Raises:
-        SelectionError: there is none like it.
+        SelectionError: no term matches.
     """
     if word is None:
         return TERMS
@@ -391,7 +391,7 @@ def find_terms(word: str | None) -> Sequence[Term]:
 
 
 def _called(term: Term) -> str:
-    """A role's name without the word that all of them end in."""
+    """Return a term's plain name without the word that all roles end in."""
     return _plain(term.name).removesuffix(" head")
 
 

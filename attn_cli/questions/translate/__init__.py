@@ -1,1 +1,1 @@
-"""A translation, and which words it was made from."""
+"""Translation of a text, with the source words that each target word attends to."""

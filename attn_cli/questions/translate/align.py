@@ -1,4 +1,4 @@
-"""Word links of one translated text: for each target word, the source word that it looks at most."""
+"""Word links of one translated text: for each target word, the source word that it attends to most."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ __all__ = ["Aligned", "WordLink", "align"]
 
 @dataclass(frozen=True, slots=True)
 class WordLink:
-    """A pair of words, counted from 0 between spaces, as aligners' tools count them."""
+    """A pair of words, split at spaces and counted from 0, as alignment tools count them."""
 
     source: int
     target: int
     weight: float
-    """Of all that the target word looks at, the share on the source word."""
+    """The share of the target word's attention that is on the source word."""
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """One text's links, one for each target word, in the order of those."""
+    """The links of one text, one for each target word and in their order."""
 
     links: tuple[WordLink, ...]
     how: str
-    """Whose map they are from, and which step a word's row is."""
+    """The title of the map that they are from: its heads, and the step that is a word's row."""
     rows: Rows
     source_words: int
     target_words: int
     notes: tuple[str, ...] = ()
-    """Things a reader must know, one sentence each."""
+    """Notes for the reader, one sentence each."""
 
 
 def align(source: Source, selection: Selection) -> Aligned:
@@ -49,11 +49,11 @@ def align(source: Source, selection: Selection) -> Aligned:
 
     Args:
         source: a text and its translation, given to a model.
-        selection: layers, heads and rows; those that align best by default (see `AlignmentMap`).
+        selection: layers, heads and rows; by default those that align best (see `AlignmentMap`).
 
     Raises:
-        SelectionError: something selected is not there.
-        ModelError: the model has no attention, cannot be run, or its tokenizer does not say where its pieces stand.
+        SelectionError: something selected does not exist.
+        ModelError: the model has no attention, cannot be run, or has a tokenizer that gives no offsets.
     """
     if not source.model.stacks:
         raise ModelError(source.model.without_attention, "Name another model with --model")
@@ -83,7 +83,7 @@ def align(source: Source, selection: Selection) -> Aligned:
 
 
 class _AtSpaces:
-    """A source whose words are those between spaces."""
+    """A source whose words are split at spaces."""
 
     def __init__(self, inner: Source) -> None:
         self.model: ModelInfo = inner.model
@@ -92,15 +92,15 @@ class _AtSpaces:
         self._inner = inner
 
     def stream(self, request: Request, eat: Eat) -> Report:
-        """As the source itself."""
+        """Stream as the source itself does."""
         return self._inner.stream(request, eat)
 
 
 def _places(tokens: Tokens) -> list[list[int]]:
-    """For each unit that is no special token, the numbers of the words that it is: several where a piece spans a space.
+    """Return the word numbers of each unit that is no special token: several if a piece spans a space.
 
     Raises:
-        ModelError: no piece says where it stands.
+        ModelError: no piece has offsets.
     """
     words = spaced_words(tokens.text)
     shown = dict.fromkeys(token.word for token in tokens.tokens if token.word is not None)

@@ -1,4 +1,4 @@
-"""Word alignments: which source word each target word looks at most, and how right that is."""
+"""Word alignments: links between source and target words, and their score against gold links."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ NAACL = re.compile(r"(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+\d*\.?\d+(?:[eE][-
 
 @dataclass(frozen=True)
 class Gold:
-    """What people have linked in one pair of sentences."""
+    """Gold links, made by people, of one pair of sentences."""
 
     sure: Links
     possible: Links
-    """Those that may be linked; the sure ones among them."""
+    """Links that are acceptable, including the sure ones."""
 
 
 def parse_gold(text: str, *, one_based: bool = False) -> Gold:
-    """Links as people write them: `0-0 1-2` sure, `3p3` (or `3?3`) possible; source first. Scores (`0-0:0.9`) are read
-    over.
+    """Parse gold links of one sentence, with the source first: `0-0 1-2` sure, `3p3` (or `3?3`) possible.
+
+    Scores (`0-0:0.9`) are ignored.
 
     Args:
         text: the links of one sentence.
         one_based: words count from 1, not from 0.
 
     Raises:
-        InputError: it is written in another way.
+        InputError: a link has another form, or is of word 0 where words count from 1.
     """
     sure, possible = set(), set()
     base = int(one_based)
@@ -54,23 +55,25 @@ def parse_gold(text: str, *, one_based: bool = False) -> Gold:
 
 @dataclass(frozen=True)
 class Numbered:
-    """Links that name their sentence."""
+    """Gold links of many sentences, by sentence."""
 
     gold: Mapping[int, Gold]
-    """Of each sentence that has any, counted from 0."""
+    """sentence, counted from 0 -> its links, for sentences that have any."""
     unlinked: int
-    """Lines that say of a word that it has no link (NAACL's word 0)."""
+    """The number of lines that mark a word as having no link (NAACL's word 0)."""
 
 
 def parse_naacl(lines: Iterable[tuple[str, str]]) -> Numbered | None:
-    """Links of many sentences, each as `sentence source target [S|P] [confidence]`, counted from 1 (Mihalcea and
-    Pedersen 2003, "An Evaluation Exercise for Word Alignment", section 3); sure where nothing is said.
+    """Parse links of many sentences, each a line `sentence source target [S|P] [confidence]`, counted from 1.
+
+    A link is sure if neither S nor P is given (Mihalcea and Pedersen 2003, "An Evaluation Exercise for Word Alignment",
+    section 3).
 
     Args:
-        lines: each with where it stands.
+        lines: the lines, each with its location for messages.
 
     Returns:
-        None where a line is written in another way.
+        The links; None if a line has another form, or if there are no links.
 
     Raises:
         InputError: a sentence is number 0.
@@ -102,18 +105,19 @@ def parse_naacl(lines: Iterable[tuple[str, str]]) -> Numbered | None:
 
 @dataclass(frozen=True)
 class Score:
-    """Links found, held against gold (Och and Ney 2003, "A Systematic Comparison of Various Statistical Alignment
-    Models", section 2.2); add the scores of sentences to get that of them all.
+    """The score of links found against gold links; the scores of sentences add up to that of all.
+
+    See Och and Ney 2003, "A Systematic Comparison of Various Statistical Alignment Models", section 2.2.
     """
 
     found: int
-    """|A|: links found."""
+    """|A|: the number of links found."""
     found_possible: int
-    """|A ∩ P|."""
+    """|A ∩ P|: the number of links found that are possible."""
     found_sure: int
-    """|A ∩ S|."""
+    """|A ∩ S|: the number of links found that are sure."""
     sure: int
-    """|S|."""
+    """|S|: the number of sure links."""
 
     @classmethod
     def of(cls, links: Iterable[tuple[int, int]], gold: Gold) -> Score:
@@ -136,7 +140,7 @@ class Score:
 
     @property
     def precision(self) -> float:
-        """|A ∩ P| / |A|: the share of links found that may be."""
+        """|A ∩ P| / |A|: the share of links found that are possible."""
         return _ratio(self.found_possible, self.found)
 
     @property

@@ -1,4 +1,4 @@
-"""`attn translate`: from a sentence to its translation, and which of its words each word of that looks at."""
+"""`attn translate`: the translation of a sentence, and the source words that each of its words attends to."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Examples:
 """
 
 FIRST_BATCH, LARGEST_BATCH = 4, 64
-"""Texts that are translated side by side: few at first, so that something is seen soon."""
+"""Numbers of texts that are translated side by side: few at first, so that output appears soon."""
 
 _search = functools.partial(typer.Option, rich_help_panel="Translation")
 _plain = functools.partial(typer.Option, rich_help_panel="Output")
@@ -52,7 +52,7 @@ _plain = functools.partial(typer.Option, rich_help_panel="Output")
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search for a translation."""
+    """Options of the search for a translation."""
 
     beam: Annotated[int, _search(metavar="N", min=1, max=100, help="Hypotheses to keep at each step; 1 is greedy.")] = 1
     max_length: Annotated[
@@ -63,7 +63,7 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class PlainOptions:
-    """Text on stdout, and no drawing."""
+    """Options for plain text on stdout in the place of a drawing."""
 
     text_only: Annotated[bool, _plain("--text-only", help="The translations alone, one a line.")] = False
     align: Annotated[bool, _plain("--align", help="Word links alone (0-0 1-2: source-target), a line a text.")] = False
@@ -80,19 +80,19 @@ class PlainOptions:
 
     @property
     def links(self) -> bool:
-        """Word links are wanted."""
+        """True if word links are wanted."""
         return self.align or self.align_score
 
     @property
     def any(self) -> bool:
-        """One of them is wanted."""
+        """True if any plain text is wanted."""
         return self.text_only or self.links
 
     def check(self, choice: SelectionOptions, output: OutputOptions, *, forced: bool, verify: bool) -> None:
-        """Make sure that nothing else is asked for that would have to go to stdout as well.
+        """Check that these options go together, and with the others: nothing else may go to stdout.
 
         Raises:
-            UsageError: something is.
+            UsageError: two options conflict, or one needs another.
         """
         if self.gold is not None and not self.links:
             raise UsageError("--gold scores word links", "Add --align")
@@ -183,12 +183,12 @@ def run(
 
 
 class Translator:
-    """Translates sentences as they come, several side by side, in their order.
+    """A translator of sentences as they come, several side by side, in their order.
 
     Args:
-        load: loads the model; called when the first sentence has come.
-        decoding: how to search.
-        languages: from which to which.
+        load: function that loads the model; called when the first sentence has come.
+        decoding: the options of the search.
+        languages: the source and target languages.
         truncate: cut texts that are too long.
     """
 
@@ -197,20 +197,20 @@ class Translator:
         self._model: Model | None = None
 
     def load(self) -> Model:
-        """The model, loaded once.
+        """Load the model, once.
 
         Raises:
-            ModelError: it cannot be found, read or inspected.
-            MemoryLimitError: it does not fit in memory.
+            ModelError: the model cannot be found, read or inspected.
+            MemoryLimitError: the model does not fit in memory.
         """
         self._model = self._model or self._load()
         return self._model
 
     def pairs(self, sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, str | Translation | None]]:
-        """Each sentence with its target: the one it came with, or a translation; None for a blank line.
+        """Yield each sentence with its target: the one it came with, or a translation; None for a blank line.
 
         Raises:
-            AttnError: a sentence cannot be translated; those before it have been given.
+            AttnError: a sentence cannot be translated; those before it have been yielded.
         """
         for batch in _batches(sentences):
             for one in batch:
@@ -227,7 +227,7 @@ class Translator:
     def sources(
         self, pairs: Iterable[tuple[Sentence, str | Translation | None]]
     ) -> Iterator[tuple[Sentence, Source | None]]:
-        """The same sentences, given to the model together with their targets; None for a blank line.
+        """Yield the same sentences, given to the model together with their targets; None for a blank line.
 
         Raises:
             AttnError: a sentence or its target cannot be used.
@@ -252,7 +252,7 @@ class Translator:
         except AttnError as error:
             if len(batch) == 1:
                 raise texts.located(error, batch[0].where) from error
-            # One of them is at fault, or they are too much for the memory together.
+            # One sentence is at fault, or the batch is too large for the memory.
             for one in batch:
                 try:
                     yield from self._translate([one.text])
@@ -264,7 +264,7 @@ class Translator:
 
 
 def _batches(sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
-    """Runs of sentences, longer and longer; what came before a fault comes before it still."""
+    """Yield batches of sentences of growing size; an error is raised after the sentences before it."""
     size, batch = FIRST_BATCH, []
     try:
         for sentence in sentences:

@@ -1,4 +1,4 @@
-"""Word links that people have made, in the forms in which they are passed on."""
+"""Files of gold word links, made by people, in their usual forms."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from attn_cli.questions.translate.alignment import Gold, parse_gold, parse_naacl
 __all__ = ["GoldFile"]
 
 CALLED = ("links", "alignment", "alignments", "align", "gold", "word_alignment", "word_alignments")
-"""What a header calls the column of links."""
+"""Names of the column of links in a header."""
 
 LINKS = re.compile(r"(\s*\d+[-pP?]\d+(:[\d.eE+-]+)?)*\s*", re.ASCII)
 ID = re.compile(r"[A-Za-z_#.-]*\d+[:.)]?")
 
 FEW = 3
-"""Sentences that may well have no link of their first word."""
+"""Fewest linked sentences for which the lack of any link of word 0 is worth a note."""
 
 
 class GoldFile:
-    """Links that people have made, in one of three forms.
+    """Gold links in one of three forms.
 
-    One sentence a line (`0-0 1p1`, also with scores, `0-0:0.9`, which are not used), after an id if there is one; in a
-    table, the column that holds links. Or one link a line, as in the shared task of NAACL 2003 (`0001 1 1 S`: the
-    sentence, its word and the target's, counted from 1, sure or possible, and what else, which is not used).
+    The first is one sentence a line (`0-0 1p1`; scores, as in `0-0:0.9`, are ignored), after an id if there is one.
+    The second is a table with a column of links. The third is one link a line, as in the shared task of NAACL 2003
+    (`0001 1 1 S`: sentence, source word and target word, counted from 1; sure or possible; a confidence is ignored).
 
     Args:
         path: the file.
-        sentences: how many sentences there will be, where that is known.
+        sentences: the number of sentences to come, if known.
         one_based: words count from 1; in NAACL's form they always do.
 
     Raises:
-        InputError: it cannot be read, holds something else, or has another number of lines than there are sentences.
+        InputError: the file cannot be read, has another form, or does not match the number of sentences.
     """
 
     def __init__(self, path: Path, sentences: int | None, *, one_based: bool = False) -> None:
@@ -61,10 +61,10 @@ class GoldFile:
             say(f"note: no link of {path} is of word 0; if its words count from 1, add --one-based")
 
     def __call__(self, number: int, aligned: Aligned) -> Gold:
-        """The links of one sentence.
+        """Return the links of one sentence.
 
         Raises:
-            InputError: there are none, or they link words that are not there.
+            InputError: the file has no line for the sentence, or links words that do not exist.
         """
         if number not in self._gold:
             if self._by_number:  # sentences without a link have no line there
@@ -83,17 +83,17 @@ class GoldFile:
         return gold
 
     def check_end(self, sentences: int) -> None:
-        """Make sure that there are no links left.
+        """Check that the file matches this number of sentences.
 
         Raises:
-            InputError: there are.
+            InputError: links are left over, or lines are missing.
         """
         if sentences < self._count or (sentences > self._count and not self._by_number):
             raise self._other_length(sentences)
 
     @property
     def _count(self) -> int:
-        """How many sentences there are, as far as the file says."""
+        """The number of sentences, as far as the file says."""
         return max(self._gold, default=-1) + 1
 
     def _other_length(self, sentences: int) -> InputError:
@@ -114,7 +114,7 @@ def _gold(text: str, where: str, *, one_based: bool) -> tuple[str, Gold]:
 
 
 def _written(lines: Sequence[Sentence], path: Path) -> list[tuple[str, str]]:
-    """What each line says of links, and where: without texts, ids and a header."""
+    """Return the links of each line and its location, without texts, ids and a header."""
     in_table = path.suffix.lower() == texts.TABLE
     rows = [line.text.split("\t") for line in lines]
     full = [row for row in rows if any(cell.strip() for cell in row)]
@@ -135,8 +135,9 @@ def _written(lines: Sequence[Sentence], path: Path) -> list[tuple[str, str]]:
 
 
 def _column(names: Sequence[str], rows: Sequence[Sequence[str]], *, in_table: bool) -> int | None:
-    """Which column holds links: the one that is called so, else the last that holds nothing else; the third of a table
-    that has none. None where a line is all links.
+    """Find the column of links: by its name, else the last that holds only links, else the third of a table.
+
+    Outside a table, return None if every column holds links or none does.
     """
     for name in CALLED:
         if name in names:

@@ -1,4 +1,4 @@
-"""What `attn translate` prints without drawing: translations, word links, and how right those are."""
+"""The plain text of `attn translate`: translations, word links, and the score of those links."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from attn_cli.questions.translate.gold import GoldFile
 from attn_cli.system.encoding import OBEYED
 
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-"""What would end a line, or move a terminal's cursor."""
+"""Characters that would end a line, or move a terminal's cursor."""
 
 __all__ = ["write_links", "write_texts"]
 
 
 def write_texts(pairs: Iterable[tuple[Sentence, str | Translation | None]]) -> None:
-    """Each translation on a line of its own; blank lines stay blank.
+    """Print each translation on a line of its own; blank lines stay blank.
 
     Raises:
-        UsageError: there is a target already.
+        UsageError: a sentence has a target already.
     """
     notes = Notes()
     for sentence, target in pairs:
@@ -43,7 +43,7 @@ def write_texts(pairs: Iterable[tuple[Sentence, str | Translation | None]]) -> N
 
 
 def _plain(text: str) -> str:
-    """The text as one line, without the controls that would reorder it on a terminal."""
+    """Return the text as one line, without the controls that would reorder it on a terminal."""
     return OBEYED.sub("", BREAKS.sub(" ", text))
 
 
@@ -54,16 +54,16 @@ def write_links(
     scores: bool = False,
     gold: GoldFile | None = None,
 ) -> None:
-    """The links of each text on a line, `source-target` with words counted from 0; or how right they all are.
+    """Print the links of each text on a line, `source-target` with words counted from 0; with gold, only their score.
 
     Args:
         sources: texts given to a model; None for blank lines, which stay blank.
         selection: layers, heads and rows.
         scores: add each link's weight: `0-0:0.93`.
-        gold: print nothing but how these links compare with it.
+        gold: the gold links to score against; print nothing but that score.
 
     Raises:
-        AttnError: a text cannot be aligned, or gold does not fit.
+        AttnError: a text cannot be aligned, or gold does not match the texts.
     """
     found = _aligned(sources, selection)
     if gold is None:
@@ -107,7 +107,7 @@ def _write_score(score: Score, sentences: int, how: Mapping[str, Rows]) -> None:
     print(f"precision             {_percent(score.precision)}")
     print(f"recall                {_percent(score.recall)}")
     print(f"{counted(sentences, 'sentence')}; {counted(score.found, 'link')} found, {score.sure:,} sure in gold")
-    # Without heads of the model's own, each text is aligned by the head that suits it best.
+    # If the model declares no alignment, each text is aligned by the head that suits it best.
     said, rows = next(iter(how.items()))
     print(said if len(how) == 1 else f"Weights of the head that pairs each text's words best, {rows} rows")
 

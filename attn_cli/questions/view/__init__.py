@@ -1,1 +1,1 @@
-"""A saved record, shown again."""
+"""Redisplay of a saved record."""

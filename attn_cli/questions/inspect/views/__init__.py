@@ -1,4 +1,4 @@
-"""What a user can look at: each view eats the stream of one text and draws what it kept. A new view is one new file."""
+"""The views of `attn inspect`: each consumes one text's stream and draws what it kept. A new view is one new file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["View", "make_view"]
 
 
 def make_view(plan: Plan, screens: Sequence[Screen] | None = None) -> View:
-    """The view that was asked for; a single head is shown whole.
+    """Build the view that was asked for; a single head is shown whole.
 
     Args:
-        plan: what to look at.
-        screens: all that it will be drawn on; None for any.
+        plan: the plan to show.
+        screens: the screens to draw on; None for any.
     """
     selection = plan.selection
     if not plan.source.model.stacks:
@@ -31,7 +31,7 @@ def make_view(plan: Plan, screens: Sequence[Screen] | None = None) -> View:
         return GridView(plan, screens)
     if plan.chosen is not None:
         return QueryView(plan, screens)
-    # Whoever names the kind or an order wants the table.
+    # A user who names a kind or an order wants the table.
     if selection.translation and plan.kind == "cross" and selection.kind is None and selection.sort == "layer":
         return AlignmentView(plan, screens)
     return HeadView(plan, screens) if plan.head_count == 1 else HeadsView(plan, screens)

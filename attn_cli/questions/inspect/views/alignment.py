@@ -1,4 +1,4 @@
-"""A translation's cross-attention: for each word of the output, the words of the input that it looks at."""
+"""The cross-attention of a translation: for each output word, the input words that it attends to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHER_STEP = {
 
 
 class AlignmentView(View):
-    """One heatmap: of the heads selected, or of those that align best (see `AlignmentMap`)."""
+    """A heatmap of the heads selected, or of those that align best (see `AlignmentMap`)."""
 
     def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
         super().__init__(plan, screens)
@@ -38,7 +38,7 @@ class AlignmentView(View):
         self._alignment(block)
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
-        del room  # words that can be read are worth scrolling for
+        del room  # legible words are worth scrolling for
         return [
             heatmap(
                 self.map_view(self._alignment.map),

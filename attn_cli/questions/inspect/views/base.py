@@ -1,4 +1,4 @@
-"""What all views share."""
+"""The base class of all views."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LINKS = 3
 
 
 class View(ABC):
-    """Eats the blocks of one text, in the units shown (see `words.Regroup`), and draws what it kept.
+    """A collector that consumes the blocks of one text, in the units shown (see `Regroup`), and draws what it kept.
 
     Args:
-        plan: what to look at.
-        screens: all that it will be drawn on, so that no more is kept than they can show; None for any.
+        plan: the plan to show.
+        screens: the screens to draw on, so that no more is kept than they can show; None for any.
     """
 
     def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
@@ -46,44 +46,44 @@ class View(ABC):
 
     @abstractmethod
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
-        """The parts of the drawing, below the line on the model.
+        """Draw the parts below the line on the model.
 
         Args:
-            screen: where.
-            room: lines that are left of the screen's height; None for no end.
+            screen: the screen to draw on.
+            room: lines that are left of the screen's height; None for no limit.
         """
 
     def eat(self, block: Block) -> None:
-        """Take from a block what this view needs."""
+        """Consume a block: collect from it what this view needs."""
         if block.sink is not None:
             self._sinks.append(float(block.sink.mean()))
         self._summarize(block)
 
     def heading(self, record: Record, screen: Screen) -> RenderableType:
-        """The line on the model."""
+        """Draw the line on the model."""
         return model_line(record, self.plan.kind, screen)
 
     @property
     def of_weights(self) -> str:
-        """What is said of a table of heads where maps are of scores."""
+        """The remark on the table of heads if maps show scores; else empty."""
         return "The table is of the weights that the scores give." if self.plan.selection.scores else ""
 
     def summaries(self) -> tuple[HeadSummary, ...]:
-        """The figures of each head."""
+        """Return the figures of each head."""
         return self._summarize.result
 
     def mean_map(self, layers: Collection[int], *, numbers: bool = False) -> MeanMap:
-        """A collector for a map of this view's rows and columns.
+        """Build a collector for a map of this view's rows and columns.
 
         Args:
-            layers: what it is the mean of.
-            numbers: every number is written.
+            layers: the layers whose mean it is.
+            numbers: collect for a drawing in which every number is written.
         """
         parts = None if self._screens is None or numbers else cuts(self.queries, self.keys, self._screens)
         return MeanMap(len(self.queries), len(self.keys), layers, scores=self.plan.selection.scores, cuts=parts)
 
     def map_view(self, collected: MeanMap) -> MapView:
-        """What was collected, for a heatmap."""
+        """Convert a collected map for a heatmap."""
         plan = self.plan
         return MapView(
             collected.pooled or collected.values,
@@ -98,10 +98,10 @@ class View(ABC):
         )
 
     def draw(self, screen: Screen, record: Record) -> Group:
-        """The whole drawing.
+        """Draw the whole view.
 
         Args:
-            screen: where.
+            screen: the screen to draw on.
             record: the record of this run; its maps are not needed.
         """
         top: list[RenderableType] = []

@@ -1,4 +1,4 @@
-"""A model without attention: there is nothing to show but what it wrote, and why."""
+"""The view of a model without attention: its output, and the reason why there is no map."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["BottleneckView"]
 
 
 class BottleneckView(View):
-    """What stands where other models have maps."""
+    """An explanation in the place of maps."""
 
     @property
     def bytes_needed(self) -> int:
         return 0
 
     def heading(self, record: Record, screen: Screen) -> RenderableType:
-        """Why there is no map."""
+        """Explain why there is no map."""
         return drawing(caption_lines(f"{record.model.without_attention}.", screen))
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:

@@ -20,7 +20,7 @@ SIDE = 256
 
 
 class GridView(View):
-    """Every head as a small heatmap, a row of the grid per layer."""
+    """A grid of small heatmaps, one per head, with a row of the grid per layer."""
 
     def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
         super().__init__(plan, screens)

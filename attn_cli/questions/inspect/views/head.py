@@ -16,7 +16,7 @@ from attn_cli.questions.inspect.views.base import View
 __all__ = ["HeadView"]
 
 MOST_COLUMNS = 48
-"""Columns up to which every number is written without being asked to with `--all`."""
+"""Most columns for which every number is written even without `--all`."""
 
 
 class HeadView(View):
@@ -33,7 +33,7 @@ class HeadView(View):
 
     @property
     def _numbers(self) -> bool:
-        """Whether every number is written."""
+        """True if every number is written."""
         return self.plan.selection.all or len(self.keys) <= MOST_COLUMNS
 
     def eat(self, block: Block) -> None:

@@ -1,4 +1,4 @@
-"""The first screen: a line about each head, and the mean of the heads as a heatmap."""
+"""The default view: a line about each head, and the mean of the heads as a heatmap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from attn_cli.questions.inspect.views.base import View
 
 __all__ = ["HeadsView", "cut_note", "in_order"]
 
-# By layer as they come; everything else with the largest first, but for entropy, where little is telling.
+# Layers keep their order; everything else has the largest first, except entropy, where a small value is telling.
 ORDER: Mapping[SortKey, Callable[[HeadSummary], float]] = {
     "focus": lambda row: -row.focus,
     "entropy": lambda row: row.entropy,
@@ -39,9 +39,9 @@ def _or_least(value: float | None) -> float:
 
 
 def in_order(summaries: Sequence[HeadSummary], sort: SortKey, limit: int | None) -> list[HeadSummary]:
-    """The heads in the order asked for, or the first of them.
+    """Return the heads in the order asked for, at most `limit` of them.
 
-    Where only some can be shown by layer, they are those with the strongest links: they have most to tell of this text.
+    If not all fit by layer, those with the strongest links are kept: they are the most telling about this text.
     """
     if sort != "layer":
         return sorted(summaries, key=ORDER[sort])[:limit]
@@ -52,13 +52,13 @@ def in_order(summaries: Sequence[HeadSummary], sort: SortKey, limit: int | None)
 
 
 def cut_note(shown: int, heads: int, sort: SortKey, chosen: str) -> str:
-    """Which heads a table shows, where it does not show all.
+    """Describe which heads a table shows; return an empty string if it shows all.
 
     Args:
-        shown: how many heads it shows.
-        heads: how many there are.
-        sort: their order.
-        chosen: how they were chosen where they stand by layer.
+        shown: the number of heads that it shows.
+        heads: the number of all heads.
+        sort: the order of the heads.
+        chosen: a phrase on how they were chosen, if the order is by layer.
     """
     if shown == heads:
         return ""
@@ -118,7 +118,7 @@ class HeadsView(View):
 
     def _overview(self, summaries: Sequence[HeadSummary], screen: Screen) -> list[RenderableType]:
         layers = sorted({row.layer for row in summaries})
-        if len(layers) < 2 or self.plan.selection.joint:  # a head a layer needs no picture beside the table
+        if len(layers) < 2 or self.plan.selection.joint:  # one head per layer needs no picture beside the table
             return []
         values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(row.head for row in summaries) + 1), np.nan)
         for row in summaries:

@@ -1,4 +1,4 @@
-"""One word: where it looks, in each head."""
+"""The view of chosen queries: their strongest keys in each head."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class QueryView(View):
                 self._rows.append(QueryRow(block.layer, head, query, links))
 
     def summaries(self) -> tuple[HeadSummary, ...]:
-        """Figures over the chosen rows alone, and the links from them that are shown."""
+        """Return the figures over the chosen rows alone, with the links from them that are shown."""
         links: dict[tuple[int, int], tuple[Link, ...]] = {}
         for row in self._rows:
             place = (row.layer, row.head)
