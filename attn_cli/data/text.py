@@ -91,7 +91,7 @@ def make_tokens(
     """Group a tokenizer's pieces into words.
 
     Args:
-        text: what was tokenized.
+        text: the text that was tokenized.
         pieces: the pieces as the vocabulary spells them.
         offsets: first character of each piece and one past its last, in `text` or `pair`.
         special: whether each piece is a special token, which belongs to no word.
