@@ -11,20 +11,45 @@ attn_cli.translate("The cat sat on the mat", "path/to/a/translator").target.text
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from attn_cli.errors import (
+    AttnError,
+    ExactnessError,
+    InputError,
+    MemoryLimitError,
+    ModelError,
+    OutputError,
+    SelectionError,
+    UsageError,
+)
 from attn_cli.version import __version__
 
 if TYPE_CHECKING:
     from os import PathLike
+    from typing import Unpack
 
-    from attn_cli.api import Inspector
+    from attn_cli.api import InspectOptions, Inspector, TranslateOptions
     from attn_cli.data.record import Record
+    from attn_cli.models import LoadChoices
 
-__all__ = ["__version__", "inspect", "load", "translate"]
+__all__ = [
+    "AttnError",
+    "ExactnessError",
+    "InputError",
+    "MemoryLimitError",
+    "ModelError",
+    "OutputError",
+    "SelectionError",
+    "UsageError",
+    "__version__",
+    "inspect",
+    "load",
+    "translate",
+]
 
 
-def load(name: str | PathLike[str] = "toy", **options: Any) -> Inspector:
+def load(name: str | PathLike[str] = "toy", **options: Unpack[LoadChoices]) -> Inspector:
     """Load a model to inspect, with `.inspect(text)` and more; see `attn_cli.api`.
 
     Args:
@@ -39,7 +64,7 @@ def load(name: str | PathLike[str] = "toy", **options: Any) -> Inspector:
     return load_inspector(name, **options)
 
 
-def inspect(text: str, model: str | PathLike[str] = "toy", **options: Any) -> Record:
+def inspect(text: str, model: str | PathLike[str] = "toy", **options: Unpack[InspectOptions]) -> Record:
     """Load a model, inspect one text, and release the model; for several texts, `load` it once.
 
     Args:
@@ -53,7 +78,7 @@ def inspect(text: str, model: str | PathLike[str] = "toy", **options: Any) -> Re
     return load(model).inspect(text, **options)
 
 
-def translate(text: str, model: str | PathLike[str] = "toy", **options: Any) -> Record:
+def translate(text: str, model: str | PathLike[str] = "toy", **options: Unpack[TranslateOptions]) -> Record:
     """Load a model, translate one text, and release the model; for several texts, `load` it once.
 
     Args:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any, Unpack
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.record import Record
-from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.data.selection import Choices, ChoicesOfOneQuery, Selection, check_syntax
 from attn_cli.data.stream import Source
-from attn_cli.errors import InputError
+from attn_cli.errors import InputError, UsageError, quoted
 from attn_cli.measure.corpus import gather
 from attn_cli.measure.derived import measured
-from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadOptions, Model, Translation
+from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadChoices, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.models.prepare import read
 from attn_cli.questions.diff.measure import Differences, diff
@@ -24,10 +26,33 @@ from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_head
 from attn_cli.questions.heads.probe import probe
 from attn_cli.questions.inspect.measure import look
 
-__all__ = ["Inspector", "load"]
+__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load"]
 
 LISTS = frozenset({"layer", "head", "query"})
 """Fields of a `Selection` written as lists, for which a single int is accepted too."""
+
+
+class InspectOptions(Choices, total=False):
+    """What `Inspector.inspect` takes beside the text."""
+
+    pair: str | None
+    target: str | None
+    source_language: str | None
+    target_language: str | None
+    truncate: bool
+    verify: bool
+
+
+class TranslateOptions(Choices, total=False):
+    """What `Inspector.translate` takes beside the text."""
+
+    target: str | None
+    beam: int
+    max_length: int | None
+    source_language: str | None
+    target_language: str | None
+    truncate: bool
+    verify: bool
 
 
 class Inspector:
@@ -83,7 +108,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
-        **selection: Any,
+        **selection: Unpack[Choices],
     ) -> Record:
         """Record the model's attention in a text, as `attn inspect --json` prints it.
 
@@ -104,7 +129,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), selection)
+        choice = _choice(Selection(), selection, self.inspect)
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
         return look(source, choice, keep=True, verify=verify, screens=()).record
@@ -120,7 +145,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
-        **selection: Any,
+        **selection: Unpack[Choices],
     ) -> Record:
         """Translate a text and record the cross-attention, as `attn translate --json` prints it.
 
@@ -141,7 +166,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(translation=True), selection)
+        choice = _choice(Selection(translation=True), selection, self.translate)
         languages = Languages(source_language, target_language)
         written: str | Translation
         if target is None:
@@ -153,7 +178,12 @@ class Inspector:
         return look(source, choice, keep=True, verify=verify, screens=()).record
 
     def heads(
-        self, text: str | Iterable[str] | None = None, *, seed: int = 0, truncate: bool = False, **selection: Any
+        self,
+        text: str | Iterable[str] | None = None,
+        *,
+        seed: int = 0,
+        truncate: bool = False,
+        **selection: Unpack[Choices],
     ) -> HeadsFound:
         """Measure what each head does and find its roles, as `attn heads` shows them.
 
@@ -169,7 +199,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), selection)
+        choice = _choice(Selection(), selection, self.heads)
         if text is None:
             return probe(self._model, choice, seed)
         if isinstance(text, str):
@@ -194,7 +224,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
-        **selection: Any,
+        **selection: Unpack[Choices],
     ) -> FoundLinks:
         """Find the heads that link two words of a text, as `attn find` shows them.
 
@@ -218,7 +248,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), selection)
+        choice = _choice(Selection(), selection, self.find)
         languages = Languages(source_language, target_language)
         wanted = replace(choice, query=str(start))
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=wanted)
@@ -235,7 +265,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
-        **selection: Any,
+        **selection: Unpack[Choices],
     ) -> Differences:
         """Compare the attention in two texts or records, or of two models, as `attn diff` shows it.
 
@@ -256,7 +286,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), selection)
+        choice = _choice(Selection(), selection, self.diff)
         languages = Languages(source_language, target_language)
 
         def look_at(side: str | Record, model: Inspector) -> Source:
@@ -278,7 +308,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
-        **selection: Any,
+        **selection: Unpack[ChoicesOfOneQuery],
     ) -> Explained:
         """Compute scores, softmax and weighted sum of one query in one head step by step, as `attn explain` shows them.
 
@@ -300,18 +330,24 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), {**selection, "query": query})
+        choice = _choice(Selection(), {**selection, "query": query}, self.explain)
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=choice)
         return explain(source, choice, verify=verify)
 
 
-def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:
+def _choice(base: Selection, given: Mapping[str, Any], method: Callable[..., Any]) -> Selection:
     """Make a selection from fields; a query changes the view to that query, and scores the unit to tokens.
 
+    Args:
+        base: the selection without them.
+        given: the fields, by name.
+        method: the method that was called; its own parameters are suggested for a misspelled one.
+
     Raises:
-        UsageError: a list does not have the syntax of a list.
+        UsageError: there is no such field, or a list does not have the syntax of a list.
     """
+    _check_names(given, Choices.__annotations__, method)
     numbers = {name: str(value) for name, value in given.items() if name in LISTS and type(value) is int}
     choice = replace(base, **{**given, **numbers})
     if choice.query is not None and choice.view == "heads":
@@ -322,7 +358,24 @@ def _choice(base: Selection, given: Mapping[str, Any]) -> Selection:
     return choice
 
 
-def load(name: str | os.PathLike[str], **options: Any) -> Inspector:
+def _check_names(given: Iterable[str], known: Iterable[str], function: Callable[..., Any]) -> None:
+    """Check the names of options, which Python itself does not where they are collected.
+
+    Raises:
+        UsageError: an option has another name.
+    """
+    for name in given:
+        if name not in known:
+            own = [one.name for one in signature(function).parameters.values() if one.kind is not one.VAR_KEYWORD]
+            names = [*known, *own]
+            alike = get_close_matches(name, names, n=1)
+            raise UsageError(
+                f"{function.__name__}() has no option {quoted(name)}",
+                f"Did you mean {alike[0]}?" if alike else f"Use {', '.join(names)}",
+            )
+
+
+def load(name: str | os.PathLike[str], **options: Unpack[LoadChoices]) -> Inspector:
     """Load a model to inspect.
 
     Args:
@@ -330,6 +383,8 @@ def load(name: str | os.PathLike[str], **options: Any) -> Inspector:
         **options: fields of `attn_cli.models.LoadOptions`: `device`, `dtype`, `revision`, ...
 
     Raises:
+        UsageError: there is no such option, or it cannot have this value.
         ModelError: the model cannot be found, read or inspected.
     """
+    _check_names(options, LoadChoices.__annotations__, load)
     return Inspector(load_model(os.fspath(name), LoadOptions(**options)))

@@ -17,7 +17,7 @@ ATTN = (sys.executable, "-m", "attn_cli")
 
 
 def python(script: str) -> tuple[str, ...]:
-    """The command that runs a script with this Python."""
+    """Return the command that runs a script with this Python."""
     return (sys.executable, "-c", script)
 
 

@@ -145,7 +145,7 @@ def make_long(folder: Path) -> Path:
 
 
 def most_memory(command: list[str]) -> int:
-    """The most bytes that a command holds at once.
+    """Return the most bytes that a command holds at once.
 
     Raises:
         RuntimeError: it fails.

@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 import attn_cli
+from attn_cli import errors
 from attn_cli.cli.app import main
-from attn_cli.data.selection import Selection
+from attn_cli.data.selection import Measure, Selection
 from attn_cli.errors import MemoryLimitError, SelectionError, UsageError
 from attn_cli.io.records import from_json
 from attn_cli.questions.inspect.measure import look
@@ -25,7 +26,7 @@ SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
 
 
 @pytest.mark.parametrize("measure", ["norms", "rollout", "scores"])
-def test_several_texts_are_measured_as_one_is(measure: str) -> None:
+def test_several_texts_are_measured_as_one_is(measure: Measure) -> None:
     model = attn_cli.load("toy")
     several, one = (model.heads(text, measure=measure) for text in ([SENTENCE, SENTENCE], SENTENCE))
     weights = model.heads([SENTENCE])
@@ -102,7 +103,7 @@ def test_python_gets_the_same_errors(minilm: str) -> None:
         ("unit='words'", "Choose from word, token."),
         ("kind='self'", "Choose from encoder, decoder, cross."),
         ("sort=None", "There is no sort 'None'. Choose from layer, focus,"),
-        ("top_k=0", "--top-k '0' is no number of keys"),
+        ("top_k=0", "--top-k '0' is not a number of keys"),
         ("top_k='3'", "Give a whole number from 1."),
         ("layer='x'", "--layer 'x' is not a list of numbers"),
     ],
@@ -172,3 +173,25 @@ def test_explain(minilm: str) -> None:
     translated = attn_cli.load("toy").explain("The cat sat on the mat", "chat")
     assert translated.plan.kind == "cross"
     assert translated.labels[int(translated.steps.weights.argmax())] == "cat"
+
+
+@pytest.mark.unchecked
+def test_misspelled_options_are_named() -> None:
+    """The comments hold the types: mypy reports one that ignores nothing."""
+    with pytest.raises(attn_cli.UsageError, match=r"load\(\) has no option 'devise'. Did you mean device\?"):
+        attn_cli.load("toy", devise="cpu")  # type: ignore[call-arg]
+    model = attn_cli.load("toy")
+    with pytest.raises(attn_cli.UsageError, match=r"inspect\(\) has no option 'layr'. Did you mean layer\?"):
+        model.inspect("x", layr="2")  # type: ignore[call-arg]
+    with pytest.raises(attn_cli.UsageError, match=r"translate\(\) has no option 'beem'. Did you mean beam\?"):
+        model.translate("x", beem=2)  # type: ignore[call-arg]
+    with pytest.raises(attn_cli.UsageError, match=r"explain\(\) has no option 'xyz'. Use view, kind, "):
+        model.explain("x", "x", xyz=1)  # type: ignore[call-arg]
+    with pytest.raises(attn_cli.UsageError, match="'many' is not a number of keys"):
+        model.inspect("x", top_k="many")  # type: ignore[arg-type]
+
+
+def test_errors_are_importable_from_the_package() -> None:
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AttnError)}
+    assert kinds == {getattr(attn_cli, kind.__name__) for kind in kinds}
+    assert {kind.__name__ for kind in kinds} <= set(attn_cli.__all__)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from attn_cli.errors import UsageError, quoted
 
 __all__ = [
     "JOINT",
     "KINDS",
+    "Choices",
+    "ChoicesOfOneQuery",
     "Kind",
     "Measure",
     "Rows",
@@ -93,6 +95,29 @@ class Selection:
     def noun(self) -> str:
         """The name of one number."""
         return self.measure.removesuffix("s")
+
+
+class ChoicesOfOneQuery(TypedDict, total=False):
+    """Fields of `Selection` that a caller from Python may set; a whole number stands for a list of one."""
+
+    view: View
+    kind: Kind | None
+    layer: str | int | None
+    head: str | int | None
+    unit: Unit
+    special: bool
+    sink: bool
+    rows: Rows | None
+    measure: Measure
+    top_k: int
+    sort: SortKey
+    all: bool
+
+
+class Choices(ChoicesOfOneQuery, total=False):
+    """The same, where the query is not named by a parameter of its own."""
+
+    query: str | int | None
 
 
 def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:

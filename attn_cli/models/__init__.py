@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.stream import Source
@@ -36,6 +36,16 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 DTYPES: tuple[Dtype, ...] = ("auto", "float32", "float16", "bfloat16")
+
+
+class LoadChoices(TypedDict, total=False):
+    """Fields of `LoadOptions`, as a caller from Python may set them."""
+
+    device: Device
+    dtype: Dtype
+    trust_remote_code: bool
+    allow_pickle: bool
+    revision: str | None
 
 
 @dataclass(frozen=True)

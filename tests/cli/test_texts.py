@@ -120,7 +120,7 @@ def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         (["the cat", "--model", ""], "--model names nothing"),
         (["the cat", "--model", " "], "--model names nothing"),
         (["the cat", "--model", "x", "--top-k", "9" * 5000], "is not a whole number"),
-        (["the cat", "--model", "x", "--top-k", "9" * 20], "is no number of keys"),
+        (["the cat", "--model", "x", "--top-k", "9" * 20], "is not a number of keys"),
         (["the cat", "--model", "x", "--layer", "9" * 5000], "is not a list of numbers"),
         (["the cat", "--model", "x", "--head", "0." + "9" * 5000], "is not a list of numbers"),
     ],
