@@ -1,7 +1,8 @@
-"""The drawing of the house in the documentation is that of the code."""
+"""The house is as the documentation draws it, and each name in it stands for one thing."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 
@@ -44,3 +45,13 @@ def test_the_page_draws_the_rooms_as_they_are() -> None:
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
         PAGE.write_text(DRAWING.sub(lambda _: drawn, PAGE.read_text()))
     assert DRAWING.findall(PAGE.read_text()) == [drawn]
+
+
+def test_no_two_classes_have_one_name() -> None:
+    where: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "attn_cli").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(path.name)
+    assert len(where) > 100
+    assert {name: files for name, files in where.items() if len(files) > 1} == {}

@@ -54,7 +54,7 @@ PLAIN = frozenset(map(chr, range(0x20, 0x7F))) | {"·"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _StyledRun:
     """Neighbouring cells of one style."""
 
     line: int
@@ -133,7 +133,7 @@ def _pre(drawing: RenderableType, screen: Screen, look: Callable[[str], str]) ->
     return f"<pre{look(css)}>\n{content}\n</pre>\n"
 
 
-def _span(run: _Run, theme: TerminalTheme, look: Callable[[str], str]) -> str:
+def _span(run: _StyledRun, theme: TerminalTheme, look: Callable[[str], str]) -> str:
     css = []
     block = BLOCKS.get(run.text[0])
     if block is not None or run.ground is not None or not run.text.isascii():
@@ -202,7 +202,7 @@ def to_svg(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
 """
 
 
-def _rectangle(run: _Run, box: Box, fill: ColorTriplet) -> str:
+def _rectangle(run: _StyledRun, box: Box, fill: ColorTriplet) -> str:
     wide, high = CELL
     left, top, right, bottom = box
     # A box narrower than a cell never has several cells: `_pieces` yields such blocks one by one.
@@ -211,7 +211,7 @@ def _rectangle(run: _Run, box: Box, fill: ColorTriplet) -> str:
     return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{fill.hex}"/>'
 
 
-def _texts(run: _Run) -> Iterator[str]:
+def _texts(run: _StyledRun) -> Iterator[str]:
     """Yield an element for each word with its own position, so that errors of a font's widths do not add up."""
     wide, high = CELL
     style = f' style="{run.css}"' if run.css else ""
@@ -225,10 +225,10 @@ def _texts(run: _Run) -> Iterator[str]:
         yield f'<text x="{x}" y="{y}"{length} fill="{run.ink.hex}"{style}>{escape(word)}</text>'
 
 
-def _lines(drawing: RenderableType, screen: Screen, theme: TerminalTheme) -> Iterator[list[_Run]]:
+def _lines(drawing: RenderableType, screen: Screen, theme: TerminalTheme) -> Iterator[list[_StyledRun]]:
     """Yield the runs of each line."""
     for number, segments in enumerate(console(screen, io.StringIO()).render_lines(drawing, pad=False)):
-        runs: list[_Run] = []
+        runs: list[_StyledRun] = []
         column = 0
         for segment in segments:
             if segment.control:
@@ -255,7 +255,7 @@ def _kind(grapheme: str) -> str:
     return "plain" if grapheme in PLAIN else "other"
 
 
-def _run(line: int, column: int, text: str, style: Style, theme: TerminalTheme) -> _Run:
+def _run(line: int, column: int, text: str, style: Style, theme: TerminalTheme) -> _StyledRun:
     ink = theme.foreground_color if style.color is None else style.color.get_truecolor(theme)
     ground = None
     if style.bgcolor is not None and not style.bgcolor.is_default:
@@ -270,7 +270,7 @@ def _run(line: int, column: int, text: str, style: Style, theme: TerminalTheme) 
         "text-decoration: underline": style.underline,
         "text-decoration: line-through": style.strike,
     }
-    return _Run(line, column, width(text), text, ink, ground, "; ".join(name for name, on in css.items() if on))
+    return _StyledRun(line, column, width(text), text, ink, ground, "; ".join(name for name, on in css.items() if on))
 
 
 def _theme(screen: Screen) -> TerminalTheme:

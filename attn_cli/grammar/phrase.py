@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-__all__ = ["EMPTY", "PUNCTUATION", "Link", "Phrase", "Span", "Spelled", "Word", "opens_with_vowel", "spell", "weave"]
+__all__ = [
+    "EMPTY",
+    "PUNCTUATION",
+    "Link",
+    "Phrase",
+    "PhraseWord",
+    "Span",
+    "Spelled",
+    "opens_with_vowel",
+    "spell",
+    "weave",
+]
 
 Span = tuple[int, int]
 """Offsets of the first character and of the one past the last."""
@@ -30,7 +41,7 @@ BEFORE_VOWEL = {"ce": "cet", "ma": "mon", "ta": "ton", "sa": "son"}
 ASPIRATED = ("haut", "hache", "hibou", "huit", "hors")  # French words whose h forbids elision
 
 
-class Word(NamedTuple):
+class PhraseWord(NamedTuple):
     """A word or a punctuation mark, and the labels that it shares with its counterparts."""
 
     text: str
@@ -41,8 +52,8 @@ class Word(NamedTuple):
 class Phrase:
     """A phrase in English and in French."""
 
-    english: tuple[Word, ...]
-    french: tuple[Word, ...]
+    english: tuple[PhraseWord, ...]
+    french: tuple[PhraseWord, ...]
 
 
 EMPTY = Phrase((), ())
@@ -77,10 +88,10 @@ def weave(english: str, french: str, **slots: Phrase) -> Phrase:
     return Phrase(_words(english, slots, 0), _words(french, slots, 1))
 
 
-def _words(template: str, slots: dict[str, Phrase], side: int) -> tuple[Word, ...]:
-    found: list[Word] = []
+def _words(template: str, slots: dict[str, Phrase], side: int) -> tuple[PhraseWord, ...]:
+    found: list[PhraseWord] = []
     for part in _parse(template):
-        if isinstance(part, Word):
+        if isinstance(part, PhraseWord):
             found.append(part)
             continue
         words = (slots[part].english, slots[part].french)[side]
@@ -89,9 +100,9 @@ def _words(template: str, slots: dict[str, Phrase], side: int) -> tuple[Word, ..
 
 
 @cache
-def _parse(template: str) -> tuple[Word | str, ...]:
+def _parse(template: str) -> tuple[PhraseWord | str, ...]:
     """Split a template into its words and the names of its slots."""
-    parts: list[Word | str] = []
+    parts: list[PhraseWord | str] = []
     seen: Counter[str] = Counter()
     for piece in template.split():
         text, _, labels = piece.partition("/")
@@ -101,14 +112,14 @@ def _parse(template: str) -> tuple[Word | str, ...]:
             if text in PUNCTUATION and not labels:
                 seen[text] += 1
                 labels = f"{text}{seen[text]}"
-            parts.append(Word(text, frozenset(labels.split("+") if labels else [])))
+            parts.append(PhraseWord(text, frozenset(labels.split("+") if labels else [])))
     return tuple(parts)
 
 
 @cache
-def _within(slot: str, word: Word) -> Word:
+def _within(slot: str, word: PhraseWord) -> PhraseWord:
     """Prefix the labels of a word in a slot, so that they differ from those of the template."""
-    return Word(word.text, frozenset(x if x.startswith("@") else f"{slot}.{x}" for x in word.labels))
+    return PhraseWord(word.text, frozenset(x if x.startswith("@") else f"{slot}.{x}" for x in word.labels))
 
 
 @cache
@@ -136,20 +147,20 @@ def spell(phrase: Phrase) -> Spelled:
     return Spelled(english, french, tuple(sorted(links)), marks)
 
 
-def _sounds_english(words: Sequence[Word]) -> list[Word]:
+def _sounds_english(words: Sequence[PhraseWord]) -> list[PhraseWord]:
     """Turn `a apple` into `an apple`."""
     return [
-        Word("an", word.labels) if word.text == "a" and following[0] in "aeiou" else word
+        PhraseWord("an", word.labels) if word.text == "a" and following[0] in "aeiou" else word
         for word, following in _with_next(words)
     ]
 
 
-def _sounds_french(words: Sequence[Word]) -> list[Word]:
+def _sounds_french(words: Sequence[PhraseWord]) -> list[PhraseWord]:
     """Turn `ce arbre` into `cet arbre` and `ma école` into `mon école`, and apply elisions and contractions.
 
     Examples are `le arbre` to `l'arbre`, `de le` to `du`, `que il` to `qu'il`, `si il` to `s'il`.
     """
-    done: list[Word] = []
+    done: list[PhraseWord] = []
     for word, following in _with_next(words):
         text = word.text
         if opens_with_vowel(following):
@@ -158,17 +169,17 @@ def _sounds_french(words: Sequence[Word]) -> list[Word]:
             text = "s'"
         if done and (done[-1].text, text) in CONTRACTED:
             before = done.pop()
-            done.append(Word(CONTRACTED[before.text, text], before.labels | word.labels))
+            done.append(PhraseWord(CONTRACTED[before.text, text], before.labels | word.labels))
         else:
-            done.append(Word(text, word.labels))
+            done.append(PhraseWord(text, word.labels))
     return done
 
 
-def _with_next(words: Sequence[Word]) -> Iterator[tuple[Word, str]]:
+def _with_next(words: Sequence[PhraseWord]) -> Iterator[tuple[PhraseWord, str]]:
     return zip(words, [*(word.text for word in words), "."][1:], strict=True)
 
 
-def _write(words: Sequence[Word], *, spaced: frozenset[str]) -> tuple[str, list[Span]]:
+def _write(words: Sequence[PhraseWord], *, spaced: frozenset[str]) -> tuple[str, list[Span]]:
     text = ""
     spans: list[Span] = []
     starts = True

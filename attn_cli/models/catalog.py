@@ -11,7 +11,7 @@ from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
 from attn_cli.models.hf.checkpoint import Checkpoint, examine
 from attn_cli.models.toy.folder import BUILT_IN, RECURRENT, ToyFolder, built_in
-from attn_cli.models.toy.recurrent import Shape as Recurrent
+from attn_cli.models.toy.recurrent import RecurrentShape as Recurrent
 
 __all__ = ["Listed", "catalog"]
 

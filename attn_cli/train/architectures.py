@@ -39,7 +39,7 @@ class Architecture:
 
 def _recurrent(*, attention: bool) -> Architecture:
     return Architecture(
-        shape=lambda size: recurrent.Shape(
+        shape=lambda size: recurrent.RecurrentShape(
             vocabulary=size, dim=256, hidden=256, attention=attention, positions=POSITIONS
         ),
         guide=Guide({}),
@@ -51,7 +51,7 @@ def _recurrent(*, attention: bool) -> Architecture:
 
 ARCHITECTURES: Mapping[ArchitectureName, Architecture] = {
     "transformer": Architecture(
-        shape=lambda size: transformer.Shape(
+        shape=lambda size: transformer.TransformerShape(
             vocabulary=size,
             dim=256,
             heads=8,
@@ -104,7 +104,7 @@ def builder(
         device: device of the weights.
         fuse: True to compile a recurrent model's step at each token; the loop around it cannot be compiled.
     """
-    if isinstance(shape, recurrent.Shape):
+    if isinstance(shape, recurrent.RecurrentShape):
         steps: Any = (recurrent.read, recurrent.write)
         if fuse:
             steps = tuple(torch.compile(step, dynamic=True) for step in steps)
@@ -131,7 +131,7 @@ def config(shape: Shape, *, guided: bool, coreference: bool) -> dict[str, Any]:
         guided: True if one cross-attention head was trained towards word alignments.
         coreference: True if one encoder head was trained from pronouns towards their nouns.
     """
-    if isinstance(shape, recurrent.Shape):
+    if isinstance(shape, recurrent.RecurrentShape):
         known: dict[str, Any] = {}
         if shape.attention:
             known["alignment"] = {

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from attn_cli.data.shapes import Bool, Int
 from attn_cli.grammar.words import Span
 
-__all__ = ["Batch", "Encoded", "SpanLink", "batches", "encode", "joined", "make_batch"]
+__all__ = ["Encoded", "SpanLink", "TrainingBatch", "batches", "encode", "joined", "make_batch"]
 
 SpanLink = tuple[Span, Span]
 """A span of the English text and the span it is linked to."""
@@ -127,7 +127,7 @@ def _join(run: Sequence[Encoded]) -> Encoded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class TrainingBatch:
     """Pairs of similar length, padded with zeros."""
 
     source: Int[np.ndarray, "batch source"]
@@ -146,7 +146,7 @@ class Batch:
         return int((self.written != 0).sum())
 
 
-def make_batch(pairs: Sequence[Encoded]) -> Batch:
+def make_batch(pairs: Sequence[Encoded]) -> TrainingBatch:
     """Pad pairs to the longest of them."""
     count = len(pairs)
     sources, targets = max(len(pair.source) for pair in pairs), max(len(pair.target) for pair in pairs)
@@ -161,10 +161,10 @@ def make_batch(pairs: Sequence[Encoded]) -> Batch:
         seen = pair.links[pair.links[:, 0] + 1 < len(pair.target)]
         links[row, seen[:, 0] + 1, seen[:, 1]] = True
         references[row, pair.references[:, 0], pair.references[:, 1]] = True
-    return Batch(source, read, written, links, references)
+    return TrainingBatch(source, read, written, links, references)
 
 
-def batches(pairs: Sequence[Encoded], tokens: int, random: np.random.Generator) -> Iterator[Batch]:
+def batches(pairs: Sequence[Encoded], tokens: int, random: np.random.Generator) -> Iterator[TrainingBatch]:
     """Yield all pairs once, in batches of similar length and in random order.
 
     Args:

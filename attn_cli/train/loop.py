@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from attn_cli.train.batches import Batch
+from attn_cli.train.batches import TrainingBatch
 from attn_cli.train.objective import Guide, Learner, Losses, objective, quick_dropout, surprise
 
 __all__ = ["Schedule", "Trainer", "Weights"]
@@ -79,7 +79,7 @@ class Trainer:
         surprised = torch.compile(surprise, dynamic=True) if fuse == "loss" else surprise
         self._losses = torch.compile(losses, dynamic=True) if fuse == "all" else losses
 
-    def learn(self, batch: Batch) -> tuple[float, float, float]:
+    def learn(self, batch: TrainingBatch) -> tuple[float, float, float]:
         """Train one step, and return the surprise and the guided heads' losses (alignment, coreference)."""
         written = torch.from_numpy(batch.written).reshape(-1)
         places = written.nonzero()[:, 0]

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from attn_cli.grammar import sentences as grammar
 from attn_cli.grammar.words import spaced
-from attn_cli.train.batches import Batch, Encoded, SpanLink, batches, encode, joined
+from attn_cli.train.batches import Encoded, SpanLink, TrainingBatch, batches, encode, joined
 
 __all__ = ["LONGEST_RUN", "Mixture"]
 
@@ -63,7 +63,7 @@ class Mixture:
             moved.append([*links[index], ((len(english) + 1, len(english) + 2), (len(french) + 1, len(french) + 2))])
         return self._fitting(encode(self.tokenizer, texts, moved))
 
-    def epoch(self, number: int, fixed: Sequence[Encoded], tokens: int) -> Iterator[Batch]:
+    def epoch(self, number: int, fixed: Sequence[Encoded], tokens: int) -> Iterator[TrainingBatch]:
         """Yield the batches of one epoch; the same for the same number.
 
         Args:

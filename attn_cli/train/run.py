@@ -23,7 +23,7 @@ from attn_cli.models.toy.model import Toy
 from attn_cli.system.interrupt import patience
 from attn_cli.train.alignments import align
 from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName, builder, config, first_weights
-from attn_cli.train.batches import Batch, SpanLink
+from attn_cli.train.batches import SpanLink, TrainingBatch
 from attn_cli.train.loop import Schedule, Trainer
 from attn_cli.train.mixture import Mixture
 from attn_cli.train.objective import Guide
@@ -132,7 +132,7 @@ def train(
     """
     if len(pairs) < SMALLEST:
         raise InputError(f"{len(pairs)} pairs are too few to train on", f"Give at least {SMALLEST}")
-    run = _Run.resumed(out, settings, pairs) if resume else _Run.started(out, settings, pairs, watcher)
+    run = _TrainingRun.resumed(out, settings, pairs) if resume else _TrainingRun.started(out, settings, pairs, watcher)
     watcher.says("Reading the pairs")
     architecture = ARCHITECTURES[settings.arch]
     shape = architecture.shape(run.tokenizer.get_vocab_size())
@@ -200,7 +200,12 @@ def can_go_on(out: Path) -> bool:
 
 
 def _steps(
-    trainer: Trainer, run: _Run, mixture: Mixture, settings: Settings, judge_every: int, asked: Callable[[], bool]
+    trainer: Trainer,
+    run: _TrainingRun,
+    mixture: Mixture,
+    settings: Settings,
+    judge_every: int,
+    asked: Callable[[], bool],
 ) -> Iterator[Progress]:
     """Train, and yield progress every few steps, before each evaluation and at the end.
 
@@ -227,7 +232,7 @@ def _steps(
         run.epoch, run.batch = run.epoch + 1, 0
 
 
-def _batches(mixture: Mixture, run: _Run, fixed: Any, tokens: int) -> Iterator[Batch]:
+def _batches(mixture: Mixture, run: _TrainingRun, fixed: Any, tokens: int) -> Iterator[TrainingBatch]:
     return islice(mixture.epoch(run.epoch, fixed, tokens), run.batch, None)
 
 
@@ -241,7 +246,7 @@ def _grammar(settings: Settings, count: int) -> Iterator[grammar.Example]:
 
 
 @dataclass
-class _Run:
+class _TrainingRun:
     """The state of a training run, with the parts that are not made anew when it is resumed."""
 
     settings: Settings
@@ -255,7 +260,7 @@ class _Run:
     saved: float = 0.0
 
     @classmethod
-    def started(cls, out: Path, settings: Settings, pairs: Sequence[Pair], watcher: Watcher) -> _Run:
+    def started(cls, out: Path, settings: Settings, pairs: Sequence[Pair], watcher: Watcher) -> _TrainingRun:
         """Start a new run, with its own vocabulary and word alignments."""
         if has_checkpoint(out / CHECKPOINTS):
             raise OutputError(f"{out} holds a training already", "Add --resume to go on, or name another folder")
@@ -274,7 +279,7 @@ class _Run:
         return cls(settings, tokenizer, links, len(pairs), saved=time.monotonic())
 
     @classmethod
-    def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _Run:
+    def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _TrainingRun:
         """Resume a run that was stopped."""
         tensors, state = read_checkpoint(out / CHECKPOINTS)
         links = read_links(out / CHECKPOINTS)

@@ -12,11 +12,13 @@ from attn_cli.train.architectures import ARCHITECTURES, Architecture
 __all__ = ["SMALL", "small_architectures"]
 
 SMALL: dict[str, Callable[[int], Shape]] = {
-    "transformer": lambda size: transformer.Shape(
+    "transformer": lambda size: transformer.TransformerShape(
         vocabulary=size, dim=22, heads=11, feed_forward=13, encoder_layers=3, decoder_layers=2, positions=97
     ),
-    "rnn-attention": lambda size: recurrent.Shape(vocabulary=size, dim=11, hidden=7, attention=True, positions=97),
-    "rnn": lambda size: recurrent.Shape(vocabulary=size, dim=11, hidden=7, attention=False, positions=97),
+    "rnn-attention": lambda size: recurrent.RecurrentShape(
+        vocabulary=size, dim=11, hidden=7, attention=True, positions=97
+    ),
+    "rnn": lambda size: recurrent.RecurrentShape(vocabulary=size, dim=11, hidden=7, attention=False, positions=97),
 }
 
 

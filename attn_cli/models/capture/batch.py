@@ -89,7 +89,7 @@ def pad(inputs: Sequence[Mapping[str, torch.Tensor]], padding: Mapping[str, Any]
 
 
 @dataclass(eq=False)
-class _Run:
+class _BatchRun:
     """One pass of the model over a batch."""
 
     anatomy: Anatomy
@@ -197,7 +197,7 @@ def run_together(
 
     def run(padded: Padded) -> list[Batch]:
         awaited = {place for site in wanted.values() for place in _asked(site.places, request)}
-        one = _Run(anatomy, request, len(padded.inputs["input_ids"]), awaited, afterwards)
+        one = _BatchRun(anatomy, request, len(padded.inputs["input_ids"]), awaited, afterwards)
         with torch.no_grad(), in_place_of_sdpa(one), suppress(_SeenAllError):
             model(**padded.inputs)
         if one.awaited:
@@ -218,7 +218,7 @@ def _stop(*_: object) -> None:
     This does not happen after an attention function, which some modules call twice.
     """
     run = running()
-    if isinstance(run, _Run) and not run.awaited:
+    if isinstance(run, _BatchRun) and not run.awaited:
         raise _SeenAllError
 
 
@@ -245,7 +245,7 @@ def _asked(places: Sequence[Place], request: Request) -> list[Place]:
     return [place for place in places if request.heads.get(place.kind, {}).get(place.layer)]
 
 
-def _batches(run: _Run, padded: Padded, dtype: str) -> list[Batch]:
+def _batches(run: _BatchRun, padded: Padded, dtype: str) -> list[Batch]:
     batches = []
     two_sided = "cross" in run.anatomy.stacks
     seen: dict[tuple[int, Kind], Int[np.ndarray, "text query 2"]] = {}  # kept because most layers share one mask

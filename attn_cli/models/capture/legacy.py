@@ -41,8 +41,8 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
             no softmax from token to token, or several.
         ExactnessError: the values captured are not attention weights.
     """
-    running: list[_Layer] = []
-    done: list[_Layer] = []
+    running: list[_WatchedLayer] = []
+    done: list[_WatchedLayer] = []
     modules = [
         module
         for module, site in anatomy.sites.items()
@@ -65,7 +65,7 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
         )
 
     def begin(module: nn.Module, _: tuple[Any, ...]) -> None:
-        running.append(_Layer(module, delivery.begin(module), delivery))
+        running.append(_WatchedLayer(module, delivery.begin(module), delivery))
 
     def end(module: nn.Module, _: tuple[Any, ...], __: Any) -> None:  # noqa: ARG001 - the signature is torch's
         layer = running.pop()
@@ -96,7 +96,7 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
         )
 
 
-class _Layer:
+class _WatchedLayer:
     """One attention layer while it runs."""
 
     def __init__(self, module: nn.Module, place: Place, delivery: Delivery) -> None:

@@ -123,7 +123,7 @@ def stream(
     keep_freed()
     check_weights_present(model)
     delivery = Delivery(model.config.model_type, anatomy_of(model), inputs, request, eat, rows)
-    run = _Run(model, delivery, _projections(model, inputs) if request.norms else {})
+    run = _StreamRun(model, delivery, _projections(model, inputs) if request.norms else {})
     _pass(model, inputs, run)
     return delivery.finish()
 
@@ -135,12 +135,12 @@ def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> 
         nothing = Delivery(model.config.model_type, anatomy_of(model), few, Request(heads={}), lambda _: None, None)
         projections = Projections()
         with projections.watch(model):
-            _pass(model, few, _Run(model, nothing, {}, projections))
+            _pass(model, few, _StreamRun(model, nothing, {}, projections))
         _known_projections[model] = projections.found
     return _known_projections[model]
 
 
-def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Run) -> None:
+def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _StreamRun) -> None:
     """Run the model once with its attention computed by `run`, and restore it to its previous state."""
     anatomy = anatomy_of(model)
     interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
@@ -212,7 +212,7 @@ def _with_parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
             yield from _with_parts(part)
 
 
-class _Run:
+class _StreamRun:
     """One pass of a model through the registered attention function.
 
     Args:

@@ -33,7 +33,7 @@ from attn_cli.models.hf.loading import (
     read_tokenizer,
 )
 from attn_cli.models.hf.plain import Plain
-from attn_cli.models.hf.prepared import Prepared
+from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.models.hf.tested import is_tested
 from attn_cli.models.hf.tokenizing import encode, given_by, inputs_of_pieces, padding_of, spell, written
 from attn_cli.models.hf.trial import body_of, of_long_text, try_out
@@ -172,7 +172,7 @@ class Pretrained:
         target: str | Translation | None = None,
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
-    ) -> Prepared:
+    ) -> PretrainedSource:
         """Tokenize a text; see `attn_cli.models.Model`.
 
         Raises:
@@ -205,7 +205,7 @@ class Pretrained:
                 stacks, more = of_long_text(self.model, tensors, info.stacks)
                 info = replace(info, stacks=stacks) if more else info
                 notes += more
-        return Prepared(
+        return PretrainedSource(
             model=info,
             source=source.tokens(),
             target=None if written is None else written.tokens(),
@@ -254,7 +254,7 @@ class Pretrained:
         ids = [id_ for id_ in range(count) if id_ not in special]
         return wordlike(zip(ids, names_of(self.tokenizer, ids), strict=True))
 
-    def prepare_tokens(self, ids: Sequence[int]) -> Prepared:
+    def prepare_tokens(self, ids: Sequence[int]) -> PretrainedSource:
         """Prepare a text of exactly these tokens; see `attn_cli.models.Model`.
 
         Raises:
@@ -274,7 +274,7 @@ class Pretrained:
         if self._has_decoder:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
         plain, padding = Plain(self._saved, lambda: tensors), self._padding(pieces)
-        return Prepared(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain, padding)
+        return PretrainedSource(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain, padding)
 
     def translate(
         self,

@@ -23,11 +23,11 @@ from attn_cli.models.hf.plain import Outputs, Plain, check_output, watch_output
 from attn_cli.models.hf.reported import check_maps
 from attn_cli.models.hf.tested import is_tested
 
-__all__ = ["Prepared"]
+__all__ = ["PretrainedSource"]
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PretrainedSource:
     """Text tokenized for a model: a `Source`."""
 
     model: ModelInfo
@@ -88,7 +88,10 @@ class Prepared:
             ModelError: the model could not be run.
             ExactnessError: the captured maps are not attention weights, or fail a check against a plain run.
         """
-        own = [[one for one in group if isinstance(one, Prepared) and one.module is self.module] for group in groups]
+        own = [
+            [one for one in group if isinstance(one, PretrainedSource) and one.module is self.module]
+            for group in groups
+        ]
         done = 0
         plain = not (request.scores or request.verify)
         if plain and self.module not in _alone and sum(map(len, own)) == sum(map(len, groups)):

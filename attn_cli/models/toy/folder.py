@@ -65,7 +65,7 @@ MARIAN_SIZES = {
 }
 """Keys of a Transformer's sizes in a MarianMT checkpoint's config.json."""
 
-Shape = transformer.Shape | recurrent.Shape
+Shape = transformer.TransformerShape | recurrent.RecurrentShape
 
 
 def built_in(name: str) -> Path:
@@ -95,19 +95,19 @@ def find(name: str) -> ToyFolder | None:
 
 def build(shape: Shape, weights: Mapping[str, Array]) -> transformer.Transformer | recurrent.Recurrent:
     """Build a model around NumPy weights."""
-    if isinstance(shape, recurrent.Shape):
+    if isinstance(shape, recurrent.RecurrentShape):
         return recurrent.Recurrent(shape, weights)
     return transformer.Transformer(shape, weights, transformer.positions(shape.positions, shape.dim))
 
 
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every weight."""
-    if isinstance(shape, recurrent.Shape):
+    if isinstance(shape, recurrent.RecurrentShape):
         return recurrent.weight_shapes(shape)
     return transformer.weight_shapes(shape)
 
 
-def marian_config(shape: transformer.Shape, known: Mapping[str, Any]) -> dict[str, Any]:
+def marian_config(shape: transformer.TransformerShape, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return `config.json` of a Transformer, as transformers' MarianMT reads it, with a section of our own.
 
     Args:
@@ -141,7 +141,7 @@ def marian_config(shape: transformer.Shape, known: Mapping[str, Any]) -> dict[st
     }
 
 
-def recurrent_config(shape: recurrent.Shape, known: Mapping[str, Any]) -> dict[str, Any]:
+def recurrent_config(shape: recurrent.RecurrentShape, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return `config.json` of a recurrent model."""
     return {"model_type": RECURRENT, "shape": asdict(shape), "attn": dict(known)}
 
@@ -194,14 +194,14 @@ class ToyFolder:
             sizes = config.get("shape")
             if not isinstance(sizes, Mapping):
                 raise self._wrong("shape", sizes, "an object")
-            return recurrent.Shape(
+            return recurrent.RecurrentShape(
                 vocabulary=self._size(sizes, "vocabulary"),
                 dim=self._size(sizes, "dim"),
                 hidden=self._size(sizes, "hidden"),
                 attention=self._switch(sizes, "attention"),
                 positions=self._size(sizes, "positions"),
             )
-        shape = transformer.Shape(**{name: self._size(config, key) for name, key in MARIAN_SIZES.items()})
+        shape = transformer.TransformerShape(**{name: self._size(config, key) for name, key in MARIAN_SIZES.items()})
         if shape.dim % 2 or shape.dim % shape.heads:
             raise self._wrong(
                 MARIAN_SIZES["dim"], shape.dim, f"an even multiple of its {MARIAN_SIZES['heads']} ({shape.heads})"
@@ -237,7 +237,9 @@ class ToyFolder:
                 parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
                 there = {key: tuple(part.get_shape()) for key, part in parts.items()}
                 dtypes = {part.get_dtype() for part in parts.values()}
-            layers = 0 if isinstance(shape, recurrent.Shape) else max(shape.encoder_layers, shape.decoder_layers)
+            layers = (
+                0 if isinstance(shape, recurrent.RecurrentShape) else max(shape.encoder_layers, shape.decoder_layers)
+            )
             # Listing the shapes of a huge number of layers would take forever, so the number is checked first.
             if layers > len(there) or there != weight_shapes(shape):
                 raise ModelError(

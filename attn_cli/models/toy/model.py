@@ -29,7 +29,7 @@ from attn_cli.system.encoding import check_text
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-__all__ = ["Prepared", "Toy", "load"]
+__all__ = ["Toy", "ToySource", "load"]
 
 BATCH = 32
 """Number of texts to translate side by side."""
@@ -75,7 +75,7 @@ class Toy:
         stacks = _stacks(self.network)
         self.info = ModelInfo(
             name=folder.name,
-            family="recurrent" if isinstance(self.shape, recurrent.Shape) else "transformer",
+            family="recurrent" if isinstance(self.shape, recurrent.RecurrentShape) else "transformer",
             stacks=stacks,
             captured="numpy",
             parameters=sum(weight.size for weight in weights.values()),
@@ -92,7 +92,7 @@ class Toy:
         target: str | Translation | None = None,
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
-    ) -> Prepared:
+    ) -> ToySource:
         """Tokenize a text; see `attn_cli.models.Model`.
 
         Raises:
@@ -111,7 +111,7 @@ class Toy:
             pieces, more = self._read(target, "target", truncate)
             written = pieces.started(PAD, self._name(PAD))
             notes += more
-        return Prepared(
+        return ToySource(
             model=self.info,
             source=source.tokens(),
             target=None if written is None else written.tokens(),
@@ -126,7 +126,7 @@ class Toy:
         """Return the ids of tokens with letters; see `attn_cli.models.Model`."""
         return wordlike((id_, self._name(id_)) for id_ in range(self.tokenizer.get_vocab_size()))
 
-    def prepare_tokens(self, ids: Sequence[int]) -> Prepared:
+    def prepare_tokens(self, ids: Sequence[int]) -> ToySource:
         """Prepare exactly these tokens; see `attn_cli.models.Model`.
 
         Raises:
@@ -140,7 +140,7 @@ class Toy:
                 "positions for",
                 "Give fewer",
             )
-        return Prepared(self.info, pieces.tokens(), None, (), self.network, self._folder, pieces.ids, None)
+        return ToySource(self.info, pieces.tokens(), None, (), self.network, self._folder, pieces.ids, None)
 
     def translate(
         self,
@@ -309,7 +309,7 @@ def _of_heads(
 
 def _stacks(network: Transformer | recurrent.Recurrent) -> dict[Kind, Stack]:
     shape = network.shape
-    if isinstance(shape, recurrent.Shape):
+    if isinstance(shape, recurrent.RecurrentShape):
         return {"cross": Stack(layers=1, heads={0: 1}, key_value_heads=1)} if shape.attention else {}
 
     def stack(layers: int) -> Stack:
@@ -323,7 +323,7 @@ def _stacks(network: Transformer | recurrent.Recurrent) -> dict[Kind, Stack]:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class ToySource:
     """A text tokenized for a toy model, which implements `Source`."""
 
     model: ModelInfo

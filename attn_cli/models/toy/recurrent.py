@@ -16,11 +16,11 @@ from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.models.toy.ops import Array, hide, linear, namespace, normalize, score, sigmoid, weighted_sum
 from attn_cli.models.toy.transformer import See
 
-__all__ = ["Memory", "Recurrent", "Shape", "gated_unit", "read", "weight_shapes", "write"]
+__all__ = ["Memory", "Recurrent", "RecurrentShape", "gated_unit", "read", "weight_shapes", "write"]
 
 
 @dataclass(frozen=True)
-class Shape:
+class RecurrentShape:
     """Sizes of a recurrent encoder-decoder."""
 
     vocabulary: int
@@ -47,14 +47,14 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Writing:
+class RecurrentWriting:
     """The decoder's progress after the tokens read so far."""
 
     memory: Memory
     state: Float[Array, "batch state_dim"]
 
 
-def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+def weight_shapes(shape: RecurrentShape) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every weight."""
     dim, hidden, double = shape.dim, shape.hidden, 2 * shape.hidden
     shapes: dict[str, tuple[int, ...]] = {
@@ -165,7 +165,7 @@ class Recurrent:
 
     def __init__(
         self,
-        shape: Shape,
+        shape: RecurrentShape,
         weights: Mapping[str, Array],
         drop: Callable[[Array], Array] = lambda states: states,
         steps: tuple[Callable[..., Array], Callable[..., tuple[Array, ...]]] = (read, write),
@@ -231,12 +231,14 @@ class Recurrent:
             contexts = memory.last[:, None]
         return self.drop(self._say(embedded, xp.stack(states[1:], axis=1), contexts))
 
-    def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Writing:
+    def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> RecurrentWriting:
         """Read texts; see `search.Writer`."""
         memory = self.encode(ids, present)
-        return Writing(memory, self.start(memory))
+        return RecurrentWriting(memory, self.start(memory))
 
-    def advance(self, ids: Int[Array, "batch"], state: Writing) -> tuple[Float[Array, "batch vocabulary"], Writing]:
+    def advance(
+        self, ids: Int[Array, "batch"], state: RecurrentWriting
+    ) -> tuple[Float[Array, "batch vocabulary"], RecurrentWriting]:
         """Read one token for each text; see `search.Writer`."""
         memory = state.memory
         embedded = self.embed(ids)[:, None]
@@ -244,14 +246,14 @@ class Recurrent:
             self.weights, self._inputs(embedded, memory)[:, 0], state.state, memory.states, memory.keys, memory.mask
         )
         context = attention[-1] if attention else memory.last
-        return self.logits(self._say(embedded[:, 0], after, context)), Writing(memory, after)
+        return self.logits(self._say(embedded[:, 0], after, context)), RecurrentWriting(memory, after)
 
-    def pick(self, state: Writing, rows: Int[Array, "picked"]) -> Writing:
+    def pick(self, state: RecurrentWriting, rows: Int[Array, "picked"]) -> RecurrentWriting:
         """Select rows of the batch; see `search.Writer`."""
         memory = state.memory
         keys = None if memory.keys is None else memory.keys[rows]
         picked = Memory(memory.states[rows], keys, memory.mask[rows], memory.last[rows])
-        return Writing(picked, state.state[rows])
+        return RecurrentWriting(picked, state.state[rows])
 
     def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
         """Compute the logits of the next token from the decoder's output vectors."""

@@ -16,7 +16,7 @@ import numpy as np
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.models.toy.ops import Array, hide, layer_norm, linear, namespace, normalize, score, sigmoid, weighted_sum
 
-__all__ = ["KeysValues", "See", "Shape", "Transformer", "positions", "weight_shapes"]
+__all__ = ["KeysValues", "See", "Transformer", "TransformerShape", "positions", "weight_shapes"]
 
 KeysValues = tuple[Float[Array, "batch head key head_dim"], Float[Array, "batch head key head_dim"]]
 Past = tuple[Float[Array, "batch head past head_dim"], Float[Array, "batch head past head_dim"]]
@@ -39,7 +39,7 @@ See = Callable[
 
 
 @dataclass(frozen=True)
-class Shape:
+class TransformerShape:
     """Sizes of a Transformer."""
 
     vocabulary: int
@@ -52,7 +52,7 @@ class Shape:
     """Length of the longest text, in tokens."""
 
 
-def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+def weight_shapes(shape: TransformerShape) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every weight, as transformers' MarianMTModel names them."""
     dim, wide = shape.dim, shape.feed_forward
     shapes: dict[str, tuple[int, ...]] = {
@@ -84,7 +84,7 @@ def positions(count: int, dim: int) -> Float[np.ndarray, "position dim"]:
 
 
 @dataclass(frozen=True)
-class Writing:
+class TransformerWriting:
     """The decoder's progress after the tokens read so far."""
 
     memory: Sequence[KeysValues]
@@ -106,7 +106,7 @@ class Transformer:
 
     def __init__(
         self,
-        shape: Shape,
+        shape: TransformerShape,
         weights: Mapping[str, Array],
         table: Float[Array, "position dim"],
         drop: Callable[[Array], Array] = lambda states: states,
@@ -187,18 +187,20 @@ class Transformer:
         """Compute the logits of the next token from the decoder's states."""
         return linear(states, self.weights["model.shared.weight"], self.weights["final_logits_bias"][0])
 
-    def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> Writing:
+    def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> TransformerWriting:
         """Read texts; see `search.Writer`."""
-        return Writing(self.cross_keys_values(self.encode(ids, present)), present, [])
+        return TransformerWriting(self.cross_keys_values(self.encode(ids, present)), present, [])
 
-    def advance(self, ids: Int[Array, "batch"], state: Writing) -> tuple[Float[Array, "batch vocabulary"], Writing]:
+    def advance(
+        self, ids: Int[Array, "batch"], state: TransformerWriting
+    ) -> tuple[Float[Array, "batch vocabulary"], TransformerWriting]:
         """Read one token for each text; see `search.Writer`."""
         states, past = self.decode(ids[:, None], state.memory, state.present, state.past)
-        return self.logits(states[:, 0]), Writing(state.memory, state.present, past)
+        return self.logits(states[:, 0]), TransformerWriting(state.memory, state.present, past)
 
-    def pick(self, state: Writing, rows: Int[Array, "picked"]) -> Writing:
+    def pick(self, state: TransformerWriting, rows: Int[Array, "picked"]) -> TransformerWriting:
         """Select rows of the batch; see `search.Writer`."""
-        return Writing(
+        return TransformerWriting(
             [(keys[rows], values[rows]) for keys, values in state.memory],
             state.present[rows],
             [(keys[rows], values[rows]) for keys, values in state.past],

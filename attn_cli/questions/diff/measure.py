@@ -178,7 +178,7 @@ class HeadChange:
 
 
 @dataclass(frozen=True, eq=False)
-class _Layer:
+class _ComparedLayer:
     """Rows of one layer that A and B both have, over the keys of either."""
 
     heads: tuple[int, ...]
@@ -206,7 +206,7 @@ class Differences:
     """Value of `--query`; None for all queries."""
     heads: tuple[HeadChange, ...]
     """Change of each head, the largest first."""
-    layers: Mapping[int, _Layer]
+    layers: Mapping[int, _ComparedLayer]
 
     def maps(self, layer: int, head: int) -> tuple[Float[np.ndarray, "row key"], Float[np.ndarray, "row key"]]:
         """Return a head's weights in A and in B, a row for each query compared and a column for each key of either.
@@ -380,7 +380,7 @@ class _Lay:
             laid.sink[:, places] = block.sink[:, rows]
 
 
-def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
+def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _ComparedLayer:
     telling = np.maximum(a.seen.sum(axis=1), b.seen.sum(axis=1)) >= 2
     rows: list[Float[np.ndarray, "row"]] = []
     for index in range(len(heads)):  # all heads at once would need several copies of the weights
@@ -388,10 +388,10 @@ def _compare(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
         p, q = (np.concatenate([laid.weights[index], laid.sink[index, :, None]], axis=1) for laid in (a, b))
         # A row has no weight if it sees no key, or if all of its weight was on hidden keys.
         rows.append(np.where(telling & (p.sum(axis=1) > 0) & (q.sum(axis=1) > 0), divergence(p, q), np.nan))
-    return _Layer(tuple(heads), a.weights, b.weights, a.seen | b.seen, np.stack(rows))
+    return _ComparedLayer(tuple(heads), a.weights, b.weights, a.seen | b.seen, np.stack(rows))
 
 
-def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
+def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _ComparedLayer:
     """Compare scores by the root mean square change, over the keys that the row can see in both.
 
     A softmax is not affected by what is added to a whole row, so each row is taken less its mean over these keys.
@@ -412,10 +412,10 @@ def _compare_scores(heads: Sequence[int], a: _Laid, b: _Laid) -> _Layer:
     )
     rows = np.sqrt(squares / np.maximum(count, 1))
     rows = np.where(rows > largest[:, None] * EXACT, rows, 0.0)
-    return _Layer(tuple(heads), a.weights, b.weights, both, np.where(count >= 2, rows, np.nan))
+    return _ComparedLayer(tuple(heads), a.weights, b.weights, both, np.where(count >= 2, rows, np.nan))
 
 
-def _head_change(number: int, index: int, layer: _Layer, chosen: Sequence[int]) -> HeadChange:
+def _head_change(number: int, index: int, layer: _ComparedLayer, chosen: Sequence[int]) -> HeadChange:
     rows = layer.rows[index]
     telling = np.isfinite(rows)
     largest = None

@@ -46,7 +46,7 @@ STEPS = ("1 score", "2 normalize", "3 weighted sum")
 
 
 @dataclass(frozen=True)
-class _Column:
+class _StepColumn:
     """A column of figures, one for each row of the table."""
 
     step: int
@@ -133,13 +133,13 @@ def _tables(
     return [_table(labels, table, found, chosen, screen) for table in tables]
 
 
-def _width(columns: Sequence[_Column]) -> int:
+def _width(columns: Sequence[_StepColumn]) -> int:
     return sum(len(GAP) + column.width for column in columns)
 
 
 def _columns(
     found: Explanation, chosen: Int[np.ndarray, "shown"], keys: int, screen: Screen, *, given: bool
-) -> list[_Column]:
+) -> list[_StepColumn]:
     infinite = "-∞" if screen.unicode else "-inf"
     dot = "·" if screen.unicode else "."
     rest = np.setdiff1d(np.arange(keys), chosen)
@@ -154,26 +154,28 @@ def _columns(
 
     columns = []
     if found.products is not None:
-        columns.append(_Column(0, "given" if given else f"q{dot}k", scores(found.products)))
+        columns.append(_StepColumn(0, "given" if given else f"q{dot}k", scores(found.products)))
     shown = {name: values for name, values in found.parts.items() if len(found.parts) > 1}
     if given and found.products is None:
         shown = {}
     for name, values in shown.items():
-        columns.append(_Column(0, NAMES[name].replace("·", dot), scores(values)))
-    columns.append(_Column(0, "score", scores(found.scores, _figure(found.sink.score) if found.sink else "")))
-    columns.append(_Column(1, "exp", shares(found.exponentials, _share(found.sink.exponential) if found.sink else "")))
+        columns.append(_StepColumn(0, NAMES[name].replace("·", dot), scores(values)))
+    columns.append(_StepColumn(0, "score", scores(found.scores, _figure(found.sink.score) if found.sink else "")))
+    columns.append(
+        _StepColumn(1, "exp", shares(found.exponentials, _share(found.sink.exponential) if found.sink else ""))
+    )
     weights = shares(found.weights, _share(found.sink.weight) if found.sink else "")
     bars = [*found.weights[chosen].tolist(), *([found.sink.weight] if found.sink else [])]
     if len(rest):
         bars.append(float(found.weights[rest].sum()))
-    columns.append(_Column(1, "weight", weights, bars))
+    columns.append(_StepColumn(1, "weight", weights, bars))
     if found.context is not None:
-        columns.append(_Column(2, "|value|", scores(found.context.value_norms)))
-        columns.append(_Column(2, "share", shares(found.context.shares)))
+        columns.append(_StepColumn(2, "|value|", scores(found.context.value_norms)))
+        columns.append(_StepColumn(2, "share", shares(found.context.shares)))
     return _with_room_for_names(columns)
 
 
-def _with_room_for_names(columns: Sequence[_Column]) -> list[_Column]:
+def _with_room_for_names(columns: Sequence[_StepColumn]) -> list[_StepColumn]:
     roomy = []
     for index, column in enumerate(columns):
         if index == 0 or columns[index - 1].step != column.step:
@@ -216,7 +218,7 @@ class _RowLabels:
 
 def _table(
     labels: _RowLabels,
-    columns: Sequence[_Column],
+    columns: Sequence[_StepColumn],
     found: Explanation,
     chosen: Int[np.ndarray, "shown"],
     screen: Screen,

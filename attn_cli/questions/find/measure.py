@@ -166,7 +166,7 @@ def even_rows(block: Block) -> Block:
     return Block(block.kind, block.layer, (0,), block.start, weights[None].astype(np.float32), block.visible)
 
 
-class _Layer:
+class _LinkedLayer:
     """The values collected from one layer."""
 
     def __init__(self, heads: tuple[int, ...], pairs: int, offsets: int, keys: int) -> None:
@@ -198,7 +198,7 @@ class CollectLinks:
         self._plain_key = ~np.asarray(keys.special, np.bool_)
         self._offsets = [] if self._cross else sorted({pair.key - pair.query for pair in pairs})
         self._keys = sorted({pair.key for pair in pairs})
-        self._layers: dict[int, _Layer] = {}
+        self._layers: dict[int, _LinkedLayer] = {}
 
     def eat_even(self, block: Block) -> None:
         """Consume even rows, which must come before the weights of the same rows."""
@@ -210,7 +210,7 @@ class CollectLinks:
     def __call__(self, block: Block) -> None:
         if block.layer not in self._layers:
             sizes = len(self._pairs), len(self._offsets), len(self._keys)
-            self._layers[block.layer] = _Layer(block.heads, *sizes)
+            self._layers[block.layer] = _LinkedLayer(block.heads, *sizes)
         layer = self._layers[block.layer]
         weights = centred(block) if self._scores else block.weights
         if block.sink is not None:
@@ -275,14 +275,14 @@ class CollectLinks:
         }
         return {pair: count for pair, count in counts.items() if count}
 
-    def _alike(self, layer: _Layer, index: int) -> int:
+    def _alike(self, layer: _LinkedLayer, index: int) -> int:
         if self._cross:
             return 0
         pair = self._pairs[index]
         own = self._plain_query[pair.query] and self._plain_key[pair.key] and not np.isnan(layer.even[index])
         return int(layer.at_offset_count[self._offsets.index(pair.key - pair.query)]) - int(own)
 
-    def _usual(self, layer: _Layer, index: int) -> Float[np.ndarray, "head"] | None:
+    def _usual(self, layer: _LinkedLayer, index: int) -> Float[np.ndarray, "head"] | None:
         count = self._alike(layer, index)
         if not count:
             return None
@@ -291,7 +291,7 @@ class CollectLinks:
         own = self._plain_query[pair.query] and self._plain_key[pair.key]
         return self._without(total, layer.weights[:, index], own=bool(own)) / count
 
-    def _others(self, layer: _Layer, index: int) -> Float[np.ndarray, "head"] | None:
+    def _others(self, layer: _LinkedLayer, index: int) -> Float[np.ndarray, "head"] | None:
         pair = self._pairs[index]
         own = bool(self._plain_query[pair.query]) and (self._cross or pair.query != pair.key)
         place = self._keys.index(pair.key)

@@ -28,7 +28,7 @@ from attn_cli.models import Model
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
 from attn_cli.questions.heads.probe import probe, with_pronouns
 from attn_cli.questions.heads.pronouns import Pronoun
-from attn_cli.questions.heads.relations import CollectRelations, Link
+from attn_cli.questions.heads.relations import CollectRelations, Dependency
 from attn_cli.questions.heads.scores import RoleScore
 from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
 from attn_cli.system.interrupt import patience
@@ -200,7 +200,7 @@ class _Trees:
             elif dependent == head:
                 self._left_out["relation{} inside what the model reads as one word"] += 1
             else:
-                links.append(Link(dependent, head, relation.name))
+                links.append(Dependency(dependent, head, relation.name))
         self._left_out["punctuation mark{}"] += source.tree.punctuation
         self._left_out["empty node{}"] += source.tree.empty
         self._multiword += source.tree.multiword

@@ -21,7 +21,7 @@ from attn_cli.data.stream import Block
 from attn_cli.questions.heads.roles import ERRORS, FEWEST_CASES, RELATION
 from attn_cli.questions.heads.scores import RoleScore
 
-__all__ = ["WAYS", "CollectRelations", "Link", "RelationScore", "Way", "best", "margin"]
+__all__ = ["WAYS", "CollectRelations", "Dependency", "RelationScore", "Way", "best", "margin"]
 
 Way = Literal["to head", "from head"]
 WAYS: tuple[Way, ...] = ("to head", "from head")
@@ -33,7 +33,7 @@ def margin(share: float, count: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Dependency:
     """Dependency of one word on another, both as indices into the units of a text."""
 
     dependent: int
@@ -71,7 +71,7 @@ class RelationScore:
         )
 
 
-class _Layer:
+class _CountedLayer:
     def __init__(self, heads: tuple[int, ...]) -> None:
         self.heads = heads
         self.right: dict[tuple[str, Way], Int[np.ndarray, "head"]] = {}
@@ -85,12 +85,12 @@ class CollectRelations:
     """
 
     def __init__(self) -> None:
-        self._layers: dict[tuple[Kind, int], _Layer] = {}
-        self._links: Sequence[Link] = ()
+        self._layers: dict[tuple[Kind, int], _CountedLayer] = {}
+        self._links: Sequence[Dependency] = ()
         self._words = 0
         self._maps: dict[tuple[Kind, int], tuple[Float[np.ndarray, "head query key"], Int[np.ndarray, "query 2"]]] = {}
 
-    def turn(self, words: int, links: Sequence[Link]) -> None:
+    def turn(self, words: int, links: Sequence[Dependency]) -> None:
         """Turn to the next text, whose blocks come in words, without special tokens (see `Regroup`).
 
         Args:
@@ -102,7 +102,7 @@ class CollectRelations:
 
     def __call__(self, block: Block) -> None:
         place = block.kind, block.layer
-        self._layers.setdefault(place, _Layer(block.heads))
+        self._layers.setdefault(place, _CountedLayer(block.heads))
         if place not in self._maps:
             self._maps[place] = (
                 np.zeros((len(block.heads), self._words, self._words), np.float32),
@@ -120,7 +120,7 @@ class CollectRelations:
         self._maps.clear()
 
     def _count(
-        self, layer: _Layer, weights: Float[np.ndarray, "head query key"], visible: Int[np.ndarray, "query 2"]
+        self, layer: _CountedLayer, weights: Float[np.ndarray, "head query key"], visible: Int[np.ndarray, "query 2"]
     ) -> None:
         diagonal = np.arange(self._words)
         weights[:, diagonal, diagonal] = -1

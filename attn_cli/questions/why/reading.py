@@ -80,7 +80,7 @@ def _seconds(model: Toy, ids: np.ndarray) -> float:
 
 
 def _judged(steps: Measure, times: Measure, models: Mapping[str, Toy]) -> Experiment:
-    recurrent_ones = [name for name, model in models.items() if isinstance(model.shape, recurrent.Shape)]
+    recurrent_ones = [name for name, model in models.items() if isinstance(model.shape, recurrent.RecurrentShape)]
     parallel = [name for name in models if name not in recurrent_ones]
     constant = all(len({point.value for point in steps.of(name).points}) == 1 for name in parallel)
     last = {name: times.of(name).points[-1].value for name in models}

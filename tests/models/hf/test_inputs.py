@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from attn_cli.data.stream import Kind, Request, Source
 from attn_cli.models.hf.model import Pretrained
-from attn_cli.models.hf.prepared import Prepared
+from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.models.hf.tokenizing import NO_PAGE, encode
 from tests.models import folders
 
@@ -107,7 +107,7 @@ def test_texts_side_by_side_keep_their_inputs(folder: Path) -> None:
     model = folders.opened(folder)
     texts = [CHINESE, "the cat"]
     sources = [model.prepare(text) for text in texts]
-    assert isinstance(sources[0], Prepared)
+    assert isinstance(sources[0], PretrainedSource)
     everything: dict[Kind, Any] = {"encoder": dict.fromkeys(range(2), (0, 1, 2))}
     (together,) = sources[0].run_groups([sources], Request(everything))
     assert (together is None) == (model.info.captured == "hooks")
@@ -124,7 +124,7 @@ def test_tokens_that_are_made_up_have_their_own_shapes_and_sounds(tmp_path: Path
     model = folders.opened(folder)
     ids = [6, 11, 16, 15]
     prepared = model.prepare_tokens(ids)
-    assert isinstance(prepared, Prepared)
+    assert isinstance(prepared, PretrainedSource)
     numbers = prepared.inputs
     for key, factor, unknown in (("input_shape_ids", 7, 10), ("input_pronunciation_ids", 5, 8)):
         # The tokenizer gives the special tokens around a text the numbers of an unknown piece.
@@ -151,5 +151,5 @@ def test_a_page_without_layout_has_all_boxes_in_one_place() -> None:
 def test_a_model_without_other_inputs_is_given_none(minilm: str) -> None:
     model: Pretrained = folders.opened(minilm)
     prepared = model.prepare("it was big")
-    assert isinstance(prepared, Prepared)
+    assert isinstance(prepared, PretrainedSource)
     assert prepared.inputs.keys() == {"input_ids", "attention_mask", "token_type_ids"}

@@ -16,7 +16,7 @@ from attn_cli.data.stream import Source
 from attn_cli.errors import InputError, MemoryLimitError, ModelError
 from attn_cli.models import Model
 from attn_cli.models.hf.model import Pretrained
-from attn_cli.models.hf.prepared import Prepared
+from attn_cli.models.hf.prepared import PretrainedSource
 from tests.models import folders
 
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
@@ -172,7 +172,7 @@ def test_nothing_is_said_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFi
 
 def test_prepared_text_is_a_source(trained: Pretrained) -> None:
     prepared = trained.prepare("a")
-    assert isinstance(prepared, Prepared)
+    assert isinstance(prepared, PretrainedSource)
     assert isinstance(prepared, Source)
     assert isinstance(trained, Model)
     assert prepared.model is trained.info

@@ -15,7 +15,7 @@ from attn_cli import load
 from attn_cli.data.stream import Request, Together
 from attn_cli.models.hf import prepared
 from attn_cli.models.hf.padding import same_together
-from attn_cli.models.hf.prepared import Prepared
+from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.models.hf.tested import TESTED
 from tests.models import folders
 
@@ -42,7 +42,7 @@ def mobilebert() -> Any:
     return model
 
 
-def side_by_side(folder: Path, texts: Sequence[str] = TEXTS) -> tuple[Together | None, list[Prepared]]:
+def side_by_side(folder: Path, texts: Sequence[str] = TEXTS) -> tuple[Together | None, list[PretrainedSource]]:
     """What texts give in one group; None where they were left to be run alone."""
     model = folders.opened(folder)
     sources: list[Any] = [model.prepare(text) for text in texts]

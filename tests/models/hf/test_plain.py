@@ -21,7 +21,7 @@ from attn_cli.errors import ExactnessError
 from attn_cli.measure.corpus import gather
 from attn_cli.models.hf import plain, prepared
 from attn_cli.models.hf.model import Pretrained
-from attn_cli.models.hf.prepared import Prepared
+from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.questions.heads.measure import CollectHeads
 from tests.models import folders
 from tests.models.families import FAMILIES, LLAMA, build, everything, inputs_of, make, spread
@@ -131,7 +131,7 @@ def test_texts_side_by_side_are_guarded_too() -> None:
 def test_what_was_left_out_is_found_out() -> None:
     model = opened(Honest)
     source = model.prepare(TEXT, pair=OTHER)
-    assert isinstance(source, Prepared)
+    assert isinstance(source, PretrainedSource)
     ours = {name: value for name, value in source.inputs.items() if name != "token_type_ids"}
     with pytest.raises(ExactnessError, match="another one without attn"):
         stream(replace(source, inputs=ours))
@@ -140,7 +140,7 @@ def test_what_was_left_out_is_found_out() -> None:
 
 def test_a_head_that_gives_its_body_something_else_is_found_out() -> None:
     source = opened(Head).prepare("big it was too")
-    assert isinstance(source, Prepared)
+    assert isinstance(source, PretrainedSource)
     with pytest.raises(ExactnessError, match="another one without attn"):
         stream(
             replace(source, inputs=dict(source.inputs) | {"input_ids": torch.tensor([[2, 5, 7, 5, 9, 3]])}), verify=True

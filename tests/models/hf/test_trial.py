@@ -16,7 +16,7 @@ from attn_cli.data.stream import Report, Request
 from attn_cli.errors import ModelError, SelectionError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.hf.model import Pretrained
-from attn_cli.models.hf.prepared import Prepared
+from attn_cli.models.hf.prepared import PretrainedSource
 from tests.models import folders
 
 TEXT = "the trophy did suit because it was too big"
@@ -171,7 +171,7 @@ def _as_transformers_says(model: PreTrainedModel, given: Any) -> dict[tuple[str,
 
 
 def _assert_exact(source: Any) -> None:
-    assert isinstance(source, Prepared)
+    assert isinstance(source, PretrainedSource)
     expected = _as_transformers_says(source.module, source.inputs)
     for place, blocks in folders.everything(source).items():
         weights = expected[place]
@@ -208,7 +208,7 @@ def test_a_number_that_a_part_has_of_its_own(tmp_path: Path) -> None:
     text = GROUPED | {"model_type": "gemma", "num_hidden_layers": 1}
     settings = {"text_config": text, "vision_config": IMAGES, "projection_dim": 32, "image_token_index": 110}
     source = _opened(tmp_path, "PaliGemma", settings).prepare(TEXT)
-    assert isinstance(source, Prepared)
+    assert isinstance(source, PretrainedSource)
     assert source.module.config.vocab_size > max(weights.shape[0] for weights in source.module.parameters())
     _assert_exact(source)
 
@@ -274,7 +274,7 @@ def test_a_decoder_is_shown_though_its_encoder_cannot_be(tmp_path: Path) -> None
     assert source.notes == (
         f"The encoder attention of {model.info.name} is not shown: it has no map from token to token",
     )
-    assert isinstance(source, Prepared)
+    assert isinstance(source, PretrainedSource)
     with torch.no_grad():
         expected: Any = source.module(**source.inputs, output_attentions=True)
     of = {"decoder": expected.decoder_attentions, "cross": expected.cross_attentions}
@@ -296,7 +296,7 @@ def test_an_encoder_is_shown_though_its_decoder_writes_no_text(tmp_path: Path) -
     assert list(model.info.stacks) == ["encoder"]
     source = model.prepare(TEXT)
     assert source.notes == (f"What {tmp_path} writes is no text, so its encoder is shown alone",)
-    assert isinstance(source, Prepared)
+    assert isinstance(source, PretrainedSource)
     assert "decoder_input_ids" not in source.inputs
     with torch.no_grad():
         expected: Any = source.module(**source.inputs, output_attentions=True)

@@ -10,11 +10,11 @@ from attn_cli.models.toy.folder import Shape, build, weight_shapes
 
 __all__ = ["RNN", "RNN_ATTENTION", "TRANSFORMER", "network", "random_weights"]
 
-TRANSFORMER = transformer.Shape(
+TRANSFORMER = transformer.TransformerShape(
     vocabulary=31, dim=22, heads=11, feed_forward=13, encoder_layers=2, decoder_layers=3, positions=37
 )
-RNN_ATTENTION = recurrent.Shape(vocabulary=31, dim=7, hidden=5, attention=True, positions=37)
-RNN = recurrent.Shape(vocabulary=31, dim=7, hidden=5, attention=False, positions=37)
+RNN_ATTENTION = recurrent.RecurrentShape(vocabulary=31, dim=7, hidden=5, attention=True, positions=37)
+RNN = recurrent.RecurrentShape(vocabulary=31, dim=7, hidden=5, attention=False, positions=37)
 
 
 def random_weights(shape: Shape, seed: int = 3) -> dict[str, Float[np.ndarray, "..."]]:

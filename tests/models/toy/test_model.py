@@ -14,7 +14,7 @@ from attn_cli.data.stream import Block, Report, Request
 from attn_cli.errors import InputError, ModelError, UsageError
 from attn_cli.models import Decoding, Languages, LoadOptions, Translation, load
 from attn_cli.models.toy.folder import ToyFolder, find
-from attn_cli.models.toy.model import Prepared, Toy
+from attn_cli.models.toy.model import Toy, ToySource
 from attn_cli.models.toy.model import load as load_toy
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN, RNN_ATTENTION, TRANSFORMER
@@ -148,7 +148,7 @@ def test_a_search_cut_short_says_so(tmp_path: Path) -> None:
 
 def test_hardly_seen_words_are_named_once(tmp_path: Path) -> None:
     source = toy(tmp_path).prepare("The cat sat, the Axolotl sat: axolotl and 12 MATS")
-    assert isinstance(source, Prepared)
+    assert isinstance(source, ToySource)
     assert source.notes == (
         "toy has hardly seen Axolotl, axolotl, and, MATS in training and is guessing; --model names a larger model",
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from attn_cli.data.stream import Block
 from attn_cli.data.text import Tokens, Units, make_tokens
 from attn_cli.questions.heads.pronouns import CollectPronouns, Pronoun
-from attn_cli.questions.heads.relations import CollectRelations, Link, RelationScore, best, margin
+from attn_cli.questions.heads.relations import CollectRelations, Dependency, RelationScore, best, margin
 from attn_cli.questions.heads.roles import FEWEST_CASES
 from tests.questions.heads.test_scores import whole
 from tests.samples import softmax
@@ -24,7 +24,7 @@ def scores_of(collect: CollectRelations) -> dict[tuple[str, str, int], RelationS
 
 def test_both_ways_by_hand() -> None:
     # "the old cat sleeps": the → cat, old → cat, cat → sleeps.
-    links = [Link(0, 2, "det"), Link(1, 2, "amod"), Link(2, 3, "nsubj")]
+    links = [Dependency(0, 2, "det"), Dependency(1, 2, "amod"), Dependency(2, 3, "nsubj")]
     weights = np.asarray(
         [
             # Rows look mostly at themselves, which does not count; the → cat and old → cat, but cat → old.
@@ -46,7 +46,9 @@ def test_both_ways_by_hand() -> None:
 def test_the_baseline_is_the_best_fixed_offset() -> None:
     collect = CollectRelations()
     for offsets in ((1, 1, 2), (1, -1, 2), (2,)):
-        collect.turn(5, [Link(1 if offset > 0 else 3, 1 + offset if offset > 0 else 2, "obj") for offset in offsets])
+        collect.turn(
+            5, [Dependency(1 if offset > 0 else 3, 1 + offset if offset > 0 else 2, "obj") for offset in offsets]
+        )
         collect(whole(softmax(np.zeros((1, 5, 5)))))
     score = scores_of(collect)["obj", "to head", 0]
     assert (score.count, score.offset) == (7, 1)
@@ -55,7 +57,7 @@ def test_the_baseline_is_the_best_fixed_offset() -> None:
 
 def test_a_decoder_is_asked_only_what_it_can_see() -> None:
     collect = CollectRelations()
-    collect.turn(3, [Link(0, 1, "det"), Link(2, 1, "obj")])
+    collect.turn(3, [Dependency(0, 1, "det"), Dependency(2, 1, "obj")])
     weights = np.asarray([[[1, 0, 0], [0.5, 0.5, 0], [0.2, 0.5, 0.3]]])
     collect(whole(weights, "decoder", causal=True))
     found = scores_of(collect)
@@ -65,7 +67,7 @@ def test_a_decoder_is_asked_only_what_it_can_see() -> None:
 
 def test_blocks_of_rows_are_put_together() -> None:
     weights = softmax(np.random.default_rng(5).normal(size=(3, 7, 7)))
-    links = [Link(row, (row * 3 + 1) % 7, "dep") for row in range(7) if (row * 3 + 1) % 7 != row]
+    links = [Dependency(row, (row * 3 + 1) % 7, "dep") for row in range(7) if (row * 3 + 1) % 7 != row]
     once, twice = CollectRelations(), CollectRelations()
     for collect in (once, twice):
         collect.turn(7, links)
@@ -80,7 +82,7 @@ def test_blocks_of_rows_are_put_together() -> None:
 def test_any_tree_against_a_reading_a_word_at_a_time(words: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     weights = softmax(rng.normal(size=(2, words, words))).astype(np.float32)
-    links = [Link(row, int(rng.integers(words)), "ab"[row % 2]) for row in range(words)]
+    links = [Dependency(row, int(rng.integers(words)), "ab"[row % 2]) for row in range(words)]
     links = [link for link in links if link.head != link.dependent]
     collect = CollectRelations()
     collect.turn(words, links)

@@ -120,7 +120,7 @@ def test_alignment_errors_by_hand(folders: dict[str, ToyFolder]) -> None:
 def test_steps_are_counted_while_the_model_reads(folders: dict[str, ToyFolder]) -> None:
     ids = np.full((1, 17), 3)
     counts = {name: reading.waiting_steps(Toy(folder), ids) for name, folder in folders.items()}
-    assert isinstance(SHAPES["toy"], transformer.Shape)
+    assert isinstance(SHAPES["toy"], transformer.TransformerShape)
     assert counts == {"toy": SHAPES["toy"].encoder_layers, "toy-rnn-attention": 17, "toy-rnn": 17}
 
 

@@ -11,7 +11,7 @@ from attn_cli.questions.inspect.views.base import View
 from attn_cli.questions.inspect.views.bottleneck import BottleneckView
 from attn_cli.questions.inspect.views.grid import GridView
 from attn_cli.questions.inspect.views.head import HeadView
-from attn_cli.questions.inspect.views.heads import HeadsView
+from attn_cli.questions.inspect.views.heads import AllHeadsView
 from attn_cli.questions.inspect.views.query import QueryView
 
 __all__ = ["View", "make_view"]
@@ -34,4 +34,4 @@ def make_view(plan: Plan, screens: Sequence[Screen] | None = None) -> View:
     # A user who names a kind or an order wants the table.
     if selection.translation and plan.kind == "cross" and selection.kind is None and selection.sort == "layer":
         return AlignmentView(plan, screens)
-    return HeadView(plan, screens) if plan.head_count == 1 else HeadsView(plan, screens)
+    return HeadView(plan, screens) if plan.head_count == 1 else AllHeadsView(plan, screens)

@@ -20,7 +20,7 @@ from attn_cli.measure.summary import HeadSummary
 from attn_cli.questions.inspect.tables import head_table
 from attn_cli.questions.inspect.views.base import View
 
-__all__ = ["HeadsView", "cut_note", "in_order"]
+__all__ = ["AllHeadsView", "cut_note", "in_order"]
 
 # Layers keep their order; everything else has the largest first, except entropy, where a small value is telling.
 ORDER: Mapping[SortKey, Callable[[HeadSummary], float]] = {
@@ -67,7 +67,7 @@ def cut_note(shown: int, heads: int, sort: SortKey, chosen: str) -> str:
     return f"{shown} of {heads:,} heads, {why}; --all shows every head."
 
 
-class HeadsView(View):
+class AllHeadsView(View):
     """A table of heads and the heatmap of their mean, in the last layer or over what was selected."""
 
     def __init__(self, plan: Plan, screens: Sequence[Screen] | None = None) -> None:
