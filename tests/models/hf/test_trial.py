@@ -223,7 +223,7 @@ def test_what_has_no_part_in_a_text_is_left_out(tmp_path: Path, family: str) -> 
 
 def test_a_layer_without_a_map_says_so(tmp_path: Path) -> None:
     source = _opened(tmp_path, "DeepseekV4", DEEPSEEK_V4).prepare(TEXT)
-    with pytest.raises(SelectionError, match=f"Layer 1 has {OTHER}, which is no map from token to token") as raised:
+    with pytest.raises(SelectionError, match=f"Layer 1 has {OTHER}, which is not a map from token to token") as raised:
         make_plan(source, Selection(layer="1"))
     assert raised.value.remedy == "The layers with attention are 0, 2"
 
@@ -295,7 +295,7 @@ def test_an_encoder_is_shown_though_its_decoder_writes_no_text(tmp_path: Path) -
     model = _opened(tmp_path, "Dia", settings | special)
     assert list(model.info.stacks) == ["encoder"]
     source = model.prepare(TEXT)
-    assert source.notes == (f"What {tmp_path} writes is no text, so its encoder is shown alone",)
+    assert source.notes == (f"{tmp_path} does not write text, so only its encoder is shown",)
     assert isinstance(source, PretrainedSource)
     assert "decoder_input_ids" not in source.inputs
     with torch.no_grad():
