@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from attn_cli.cli.options import DisplayOptions, OutputOptions, grouped
-from attn_cli.questions.terms.glossary import find_terms
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -31,6 +30,8 @@ def run(
     output: OutputOptions,
 ) -> None:
     """Run the command."""
+    from attn_cli.questions.terms.glossary import find_terms
+
     found = find_terms(word)
 
     from attn_cli.cli.outputs import Output
