@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from attn_cli.api import InspectOptions, Inspector, TranslateOptions
-    from attn_cli.data.record import Record
     from attn_cli.models import LoadChoices
+    from attn_cli.questions.inspect.measure import Inspection
 
 __all__ = [
     "AttnError",
@@ -64,7 +64,7 @@ def load(name: str | PathLike[str] = "toy", **options: Unpack[LoadChoices]) -> I
     return load_inspector(name, **options)
 
 
-def inspect(text: str, model: str | PathLike[str] = "toy", **options: Unpack[InspectOptions]) -> Record:
+def inspect(text: str, model: str | PathLike[str] = "toy", **options: Unpack[InspectOptions]) -> Inspection:
     """Load a model, inspect one text, and release the model; for several texts, `load` it once.
 
     Args:
@@ -78,7 +78,7 @@ def inspect(text: str, model: str | PathLike[str] = "toy", **options: Unpack[Ins
     return load(model).inspect(text, **options)
 
 
-def translate(text: str, model: str | PathLike[str] = "toy", **options: Unpack[TranslateOptions]) -> Record:
+def translate(text: str, model: str | PathLike[str] = "toy", **options: Unpack[TranslateOptions]) -> Inspection:
     """Load a model, translate one text, and release the model; for several texts, `load` it once.
 
     Args:

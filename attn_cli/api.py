@@ -24,7 +24,7 @@ from attn_cli.questions.explain.measure import Explained, explain
 from attn_cli.questions.find.measure import FoundLinks, find
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
 from attn_cli.questions.heads.probe import probe
-from attn_cli.questions.inspect.measure import look
+from attn_cli.questions.inspect.measure import Inspection, look
 
 __all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load"]
 
@@ -109,7 +109,7 @@ class Inspector:
         truncate: bool = False,
         verify: bool = False,
         **selection: Unpack[Choices],
-    ) -> Record:
+    ) -> Inspection:
         """Record the model's attention in a text, as `attn inspect --json` prints it.
 
         Args:
@@ -132,7 +132,7 @@ class Inspector:
         choice = _choice(Selection(), selection, self.inspect)
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
-        return look(source, choice, keep=True, verify=verify, screens=()).record
+        return Inspection.of_record(look(source, choice, keep=True, verify=verify, screens=()).record)
 
     def translate(
         self,
@@ -146,7 +146,7 @@ class Inspector:
         truncate: bool = False,
         verify: bool = False,
         **selection: Unpack[Choices],
-    ) -> Record:
+    ) -> Inspection:
         """Translate a text and record the cross-attention, as `attn translate --json` prints it.
 
         Args:
@@ -175,7 +175,7 @@ class Inspector:
         else:
             written = target
         source = self.read(text, target=written, languages=languages, truncate=truncate)
-        return look(source, choice, keep=True, verify=verify, screens=()).record
+        return Inspection.of_record(look(source, choice, keep=True, verify=verify, screens=()).record)
 
     def heads(
         self,

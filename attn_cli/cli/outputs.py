@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from attn_cli.answer import Shown
+from attn_cli.answer.saving import Saver, page, titled
 from attn_cli.cli.options import DisplayOptions, OutputOptions
-from attn_cli.cli.save import Saver, page, titled
 from attn_cli.cli.streams import say
 from attn_cli.draw.labels import clean, fit, width
 from attn_cli.draw.screen import Screen, console, probe

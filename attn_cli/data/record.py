@@ -241,9 +241,3 @@ class Record:
     def __repr__(self) -> str:
         layers = f"{len(self.maps)} layer{'' if len(self.maps) == 1 else 's'}"
         return f"<attn record: {self.model.name!r}, {len(self.source)} tokens, maps of {layers}>"
-
-    def _repr_html_(self) -> str:
-        # A notebook asks the record to draw itself. Imported late: only this method depends on a higher layer.
-        from attn_cli.questions.inspect.measure import notebook_html
-
-        return notebook_html(self)

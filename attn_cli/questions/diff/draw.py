@@ -20,7 +20,7 @@ from attn_cli.questions.diff.draw_rows import rows_of_words
 from attn_cli.questions.diff.draw_texts import models, texts
 from attn_cli.questions.diff.measure import Differences, HeadChange, Overlay
 
-__all__ = ["DiffSort", "DiffView"]
+__all__ = ["VIEW", "DiffSort", "DiffView"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,3 +135,7 @@ class DiffView(Finding):
             return stacked([Group(*top), drawing([line((said, BOLD))])])
         body = overview if self.found.query is None else rows_of_words
         return stacked([Group(*top), *body(self.found, self.sort, screen, room)])
+
+
+VIEW = DiffView
+"""The view of an answer, which `Answer.shown` makes."""

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from attn_cli.answer import Answer
 from attn_cli.data.model import Stack
 from attn_cli.data.naming import occurrence
 from attn_cli.data.plan import Plan, make_plan
@@ -190,8 +191,8 @@ class _ComparedLayer:
     """Divergence of each row; for scores, root mean square change."""
 
 
-@dataclass(frozen=True, eq=False)
-class Differences:
+@dataclass(frozen=True, eq=False, repr=False)
+class Differences(Answer):
     """Result of `diff`."""
 
     a: Record

@@ -26,7 +26,7 @@ from attn_cli.questions.explain.measure import Explained
 from attn_cli.questions.explain.steps import PARTS, Explanation
 from attn_cli.system.encoding import json_bytes
 
-__all__ = ["ExplainView", "NumbersView"]
+__all__ = ["VIEW", "ExplainView", "NumbersView"]
 
 UNITS = {
     "query_key": "query·key before scaling",
@@ -114,6 +114,10 @@ class ExplainView(Finding):
         front = (found.plan.kind, found.layer, found.head, found.place, found.query, found.query_label)
         rows = zip(found.places, _rows(found.steps, self._keys), strict=True)
         return ((*front, place, *row) for place, row in rows)
+
+
+VIEW = ExplainView
+"""The view of an answer, which `Answer.shown` makes."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from attn_cli.answer import Answer
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
@@ -19,8 +20,8 @@ from attn_cli.questions.explain.steps import Explanation, explain_row
 __all__ = ["Explained", "explain"]
 
 
-@dataclass(frozen=True, eq=False)
-class Explained:
+@dataclass(frozen=True, eq=False, repr=False)
+class Explained(Answer):
     """The steps of one query of a text in one head."""
 
     steps: Explanation

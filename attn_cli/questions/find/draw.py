@@ -26,7 +26,7 @@ from attn_cli.io.csv import Cell
 from attn_cli.io.document import Document
 from attn_cli.questions.find.measure import FoundLink, FoundLinks, Pair
 
-__all__ = ["FindSort", "FindView"]
+__all__ = ["VIEW", "FindSort", "FindView"]
 
 FindSort = Literal["weight", "usual", "others", "layer"]
 
@@ -289,6 +289,10 @@ class FindView(Finding):
             return [atlas(values, layers, screen, name=self._noun, scale=WEIGHTS, title=title)]
         scale, written = Scale.around(values), written_scores(values)
         return [atlas(values, layers, screen, name=self._noun, scale=scale, places=3, written=written, title=title)]
+
+
+VIEW = FindView
+"""The view of an answer, which `Answer.shown` makes."""
 
 
 def _fitted(names: Sequence[tuple[str, str]], most: int, screen: Screen) -> list[str]:

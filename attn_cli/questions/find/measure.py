@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from attn_cli.answer import Answer
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
@@ -51,8 +52,8 @@ class FoundLink:
     see it; None if there are none."""
 
 
-@dataclass(frozen=True, eq=False)
-class FoundLinks:
+@dataclass(frozen=True, eq=False, repr=False)
+class FoundLinks(Answer):
     """The result of `find`."""
 
     record: Record

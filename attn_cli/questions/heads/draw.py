@@ -26,7 +26,7 @@ from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
 from attn_cli.questions.heads.relations import WAYS, RelationScore, best
 from attn_cli.questions.heads.scores import RoleScore, signed
 
-__all__ = ["HeadsView"]
+__all__ = ["VIEW", "HeadsView"]
 
 NARROW = 60
 """Width of the screen in columns below which roles are shown by their short names."""
@@ -317,6 +317,10 @@ class HeadsView(Finding):
             "its grammatical head, or is given most by it. offset: how often the best fixed offset is right. * beats "
             "it by three standard errors."
         )
+
+
+VIEW = HeadsView
+"""The view of an answer, which `Answer.shown` makes."""
 
 
 def _number(value: float | None) -> np.float32 | None:

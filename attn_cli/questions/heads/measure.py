@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from attn_cli.answer import Answer
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
@@ -77,8 +78,8 @@ class HeadFigures:
         return next((score for score in self.scores if score.role.name == role), None)
 
 
-@dataclass(frozen=True, eq=False)
-class HeadsFound:
+@dataclass(frozen=True, eq=False, repr=False)
+class HeadsFound(Answer):
     """Result of `attn heads`."""
 
     record: Record

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from rich.console import Group
 
+from attn_cli.answer import Answer
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Source
 from attn_cli.data.text import Units
-from attn_cli.draw.page import html_fragment
 from attn_cli.draw.screen import Screen
 from attn_cli.io.csv import CsvTable, weight_columns, weight_rows
 from attn_cli.io.document import Document
@@ -26,10 +26,7 @@ from attn_cli.measure.summary import HeadSummary
 from attn_cli.questions.inspect.views import View, make_view
 from attn_cli.system.memory import require
 
-__all__ = ["Seen", "head_rows", "look", "notebook_html"]
-
-NOTEBOOK_WIDTH = 100
-"""Width in columns that a notebook's cell shows without scrolling."""
+__all__ = ["Inspection", "Seen", "head_rows", "look"]
 
 
 @dataclass(frozen=True)
@@ -147,10 +144,19 @@ def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
     )
 
 
-def notebook_html(record: Record) -> str:
-    """Render a record for a notebook: the view it was made for, as one HTML element."""
-    screen = Screen(width=NOTEBOOK_WIDTH, theme="light")
-    return html_fragment(look(record, record.selection, keep=False, screens=[screen]).draw(screen), screen)
+@dataclass(frozen=True, eq=False, repr=False)
+class Inspection(Record, Answer):
+    """A record that shows and saves itself."""
+
+    @classmethod
+    def of_record(cls, record: Record) -> Inspection:
+        """Make one of a record."""
+        return cls(**{field.name: getattr(record, field.name) for field in fields(record)})
+
+    @property
+    def shown(self) -> Seen:
+        """The answer as `attn inspect` or `attn translate` shows it."""
+        return replace(look(self, self.selection, keep=False), record=self)
 
 
 def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> list[Document]:

@@ -1,0 +1,99 @@
+"""Answers in Python show, save and describe themselves as their commands do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import attn_cli
+from attn_cli.answer import Answer
+from attn_cli.api import Inspector
+from attn_cli.cli.app import main
+from tests.readme import ROOT
+
+TEXT = "The cat sat on the mat"
+ANSWERS: dict[str, tuple[Callable[[Inspector], Answer], list[str]]] = {
+    "inspect": (lambda model: model.inspect(TEXT, layer=1), ["inspect", TEXT, "--layer", "1"]),
+    "translate": (lambda model: model.translate(TEXT), ["translate", TEXT]),
+    "find": (lambda model: model.find(TEXT, "sat", "cat"), ["find", TEXT, "sat", "cat"]),
+    "heads": (lambda model: model.heads(TEXT), ["heads", TEXT]),
+    "diff": (lambda model: model.diff(TEXT, "The dog sat on the mat"), ["diff", TEXT, "The dog sat on the mat"]),
+    "explain": (lambda model: model.explain(TEXT, "cat"), ["explain", TEXT, "--query", "cat"]),
+}
+EVERY = pytest.mark.parametrize("name", ANSWERS)
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Answer]:
+    model = attn_cli.load("toy")
+    return {name: make(model) for name, (make, _) in ANSWERS.items()}
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+@EVERY
+def test_what_is_shown_is_what_the_command_prints(
+    name: str, answers: dict[str, Answer], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    answers[name].show(width=80, color=False)
+    shown = capsys.readouterr().out
+    assert shown.endswith(printed(capsys, *ANSWERS[name][1], "--width", "80", "--no-color"))
+
+
+@EVERY
+def test_the_document_is_the_one_that_the_command_prints(
+    name: str, answers: dict[str, Answer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answers[name].to_dict() == json.loads(printed(capsys, *ANSWERS[name][1], "--json"))
+
+
+@EVERY
+@pytest.mark.parametrize("suffix", ["json", "csv", "svg", "txt"])
+def test_what_is_saved_is_what_the_command_saves(
+    name: str, suffix: str, answers: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    ours, theirs = tmp_path / f"ours.{suffix}", tmp_path / f"theirs.{suffix}"
+    answers[name].save(ours)
+    assert main([*ANSWERS[name][1], "--save", str(theirs), "--width", "100"]) == 0
+    if suffix in {"json", "csv"}:
+        assert ours.read_bytes() == theirs.read_bytes()
+    else:
+        assert ours.stat().st_size > 500
+    with pytest.raises(attn_cli.OutputError, match="exists"):
+        answers[name].save(ours)
+    answers[name].save(ours, force=True)
+
+
+@EVERY
+def test_a_notebook_draws_it_and_its_name_is_one_line(name: str, answers: dict[str, Answer]) -> None:
+    answer: Any = answers[name]
+    assert answer._repr_html_().startswith("<pre")
+    assert len(repr(answer)) < 200
+    assert "\n" not in repr(answer)
+
+
+@EVERY
+def test_rows_for_pandas(name: str, answers: dict[str, Answer], tmp_path: Path) -> None:
+    table = answers[name].to_pandas()
+    answers[name].save(tmp_path / "it.csv")
+    header, *rows = (tmp_path / "it.csv").read_text(encoding="utf-8").splitlines()
+    assert header.split(",") == list(table.columns)
+    assert len(table) == len(rows)
+
+
+def test_the_reference_lists_what_is_public() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    public = {name for kind in (Inspector, Answer) for name in vars(kind) if not name.startswith("_")} - {"shown"}
+    listed = set(re.findall(r"`(\w+)(?:\(.*?\))?`", page))
+    assert {*attn_cli.__all__, *public} <= listed
