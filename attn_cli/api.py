@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from inspect import signature
@@ -28,6 +28,9 @@ from attn_cli.questions.inspect.measure import Inspection, look
 
 __all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load"]
 
+FIELDS = frozenset(Choices.__annotations__)
+FIELDS_OF_HEADS = frozenset(ChoicesOfOneQuery.__annotations__)
+"""Fields of a selection that `heads` takes: its figures are of all rows."""
 LISTS = frozenset({"layer", "head", "query"})
 """Fields of a `Selection` written as lists, for which a single int is accepted too."""
 
@@ -183,7 +186,7 @@ class Inspector:
         *,
         seed: int = 0,
         truncate: bool = False,
-        **selection: Unpack[Choices],
+        **selection: Unpack[ChoicesOfOneQuery],
     ) -> HeadsFound:
         """Measure what each head does and find its roles, as `attn heads` shows them.
 
@@ -199,7 +202,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), selection, self.heads)
+        choice = _choice(Selection(), selection, self.heads, FIELDS_OF_HEADS)
         if text is None:
             return probe(self._model, choice, seed)
         if isinstance(text, str):
@@ -336,18 +339,24 @@ class Inspector:
         return explain(source, choice, verify=verify)
 
 
-def _choice(base: Selection, given: Mapping[str, Any], method: Callable[..., Any]) -> Selection:
+def _choice(
+    base: Selection,
+    given: Mapping[str, Any],
+    method: Callable[..., Any],
+    fields: Collection[str] = FIELDS,
+) -> Selection:
     """Make a selection from fields; a query changes the view to that query, and scores the unit to tokens.
 
     Args:
         base: the selection without them.
         given: the fields, by name.
         method: the method that was called; its own parameters are suggested for a misspelled one.
+        fields: the names that it takes.
 
     Raises:
         UsageError: there is no such field, or a list does not have the syntax of a list.
     """
-    _check_names(given, Choices.__annotations__, method)
+    _check_names(given, fields, method)
     numbers = {name: str(value) for name, value in given.items() if name in LISTS and type(value) is int}
     choice = replace(base, **{**given, **numbers})
     if choice.query is not None and choice.view == "heads":
@@ -367,7 +376,7 @@ def _check_names(given: Iterable[str], known: Iterable[str], function: Callable[
     for name in given:
         if name not in known:
             own = [one.name for one in signature(function).parameters.values() if one.kind is not one.VAR_KEYWORD]
-            names = [*known, *own]
+            names = sorted({*known, *own})
             alike = get_close_matches(name, names, n=1)
             raise UsageError(
                 f"{function.__name__}() has no option {quoted(name)}",

@@ -185,8 +185,10 @@ def test_misspelled_options_are_named() -> None:
         model.inspect("x", layr="2")  # type: ignore[call-arg]
     with pytest.raises(attn_cli.UsageError, match=r"translate\(\) has no option 'beem'. Did you mean beam\?"):
         model.translate("x", beem=2)  # type: ignore[call-arg]
-    with pytest.raises(attn_cli.UsageError, match=r"explain\(\) has no option 'xyz'. Use view, kind, "):
+    with pytest.raises(attn_cli.UsageError, match=r"explain\(\) has no option 'xyz'. Use all, head, "):
         model.explain("x", "x", xyz=1)  # type: ignore[call-arg]
+    with pytest.raises(attn_cli.UsageError, match=r"heads\(\) has no option 'query'"):
+        model.heads("x", query="x")  # type: ignore[call-arg]
     with pytest.raises(attn_cli.UsageError, match="'many' is not a number of keys"):
         model.inspect("x", top_k="many")  # type: ignore[arg-type]
 
