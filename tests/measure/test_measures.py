@@ -179,7 +179,7 @@ def test_scores_are_found_above_the_mean_of_their_row(attn: Run) -> None:
     assert row[1:3] == [f"{link['weight']:+.2f}", f"{link['usual']:+.2f}"]
     assert "Score in each head" in shown
     assert "the most is" in attn("find", TEXT, "sat", "cat", "--measure", "scores", "--min", "99", "--model", "MODEL")
-    assert "Give a number" in attn("find", TEXT, "sat", "cat", "--measure", "scores", "--min", "nan", code=2)
+    assert "--min must be a number" in attn("find", TEXT, "sat", "cat", "--measure", "scores", "--min", "nan", code=2)
 
 
 def test_roles_by_scores(attn: Run) -> None:
