@@ -36,7 +36,7 @@ LISTS = frozenset({"layer", "head", "query"})
 
 
 class InspectOptions(Choices, total=False):
-    """What `Inspector.inspect` takes beside the text."""
+    """Options of `Inspector.inspect`."""
 
     pair: str | None
     target: str | None
@@ -47,7 +47,7 @@ class InspectOptions(Choices, total=False):
 
 
 class TranslateOptions(Choices, total=False):
-    """What `Inspector.translate` takes beside the text."""
+    """Options of `Inspector.translate`."""
 
     target: str | None
     beam: int

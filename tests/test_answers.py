@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import attn_cli
@@ -90,6 +91,17 @@ def test_rows_for_pandas(name: str, answers: dict[str, Answer], tmp_path: Path) 
     header, *rows = (tmp_path / "it.csv").read_text(encoding="utf-8").splitlines()
     assert header.split(",") == list(table.columns)
     assert len(table) == len(rows)
+
+
+def test_the_weights_for_pandas_are_the_models_own() -> None:
+    model = attn_cli.load("toy")
+    record = model.inspect("nan sat on null", layer=1, head=2, unit="token")
+    weights = record.maps[0].weights[0]
+    table = record.to_pandas()
+    assert len(table) == weights.size
+    assert np.array_equal(table["weight"].to_numpy(np.float32).reshape(weights.shape), weights)
+    words = model.inspect("nan sat on null", layer=1, head=2).to_pandas()
+    assert list(words["key_text"][:4]) == ["nan", "sat", "on", "null"]
 
 
 def test_the_reference_lists_what_is_public() -> None:

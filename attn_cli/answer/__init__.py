@@ -169,6 +169,8 @@ class Answer:
     def to_pandas(self) -> Any:
         """Return the rows of the table that `--save x.csv` writes, as a pandas `DataFrame`.
 
+        The texts of a record's weights are escaped as in that file.
+
         Raises:
             UsageError: pandas is not installed.
         """
@@ -182,6 +184,7 @@ class Answer:
         file = io.BytesIO()
         shown.add_rows(CsvTable(file, shown.columns), 0)
         file.seek(0)
+        # By default, pandas takes the word "nan" for a missing one.
         return pd.read_csv(file, keep_default_na=False)
 
     def _repr_html_(self) -> str:

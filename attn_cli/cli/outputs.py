@@ -125,7 +125,7 @@ class Output:
         return (*drawn, page(self.destination, self.screen))
 
     def as_many_as_fit(self, inputs: Iterable[Item]) -> Iterator[Item]:
-        """Yield the inputs; if the file holds one sentence, check first that there is no second.
+        """Yield the inputs; if the format holds only one sentence, first check that there is only one.
 
         Raises:
             OutputError: the file holds one sentence, and there are more.

@@ -328,7 +328,7 @@ def query_tokens(source: Source, kind: Kind, rows: Rows = "input") -> Tokens:
         return source.source
     if source.target is None:
         raise SelectionError(
-            f"There is no text on the decoder's side for {kind} attention",
+            f"{kind.capitalize()} attention needs a text on the decoder's side",
             "Give one with --target, or use attn translate",
         )
     tokens = source.target.tokens

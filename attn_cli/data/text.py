@@ -398,7 +398,7 @@ class Units:
 
     @cached_property
     def read_as(self) -> tuple[str | None, ...]:
-        """The case-folded label of each shown unit, equal for equal words; None for a unit that is no word."""
+        """The case-folded label of each shown unit, equal for equal words; None for a unit that is not a word."""
         return tuple(
             label.casefold() if not special and any(map(str.isalnum, label)) else None
             for label, special in zip(self.labels, self.special, strict=True)

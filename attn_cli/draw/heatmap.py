@@ -348,12 +348,12 @@ def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
 
 
 def _narrowest(query: Labels, key: Labels, screen: Screen) -> int:
-    """Return the least units per side of a mosaic's cells such that the map is no wider than the screen."""
+    """Return how many units a side of a mosaic's cell must stand for, so that the map fits the screen's width."""
     return max(-(-len(key) // (screen.width - _digits(query) - 1)), 1)
 
 
 def _lowest(query: Labels, tall: int) -> int:
-    """Return the least units per side of a mosaic's cells such that the map takes no more than `tall` lines.
+    """Return how many units a side of a mosaic's cell must stand for, so that the map fits into `tall` lines.
 
     A line holds two rows of cells.
     """
