@@ -17,7 +17,7 @@ import numpy as np
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Request
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
 from attn_cli.models import Decoding, load

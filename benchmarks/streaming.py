@@ -57,7 +57,8 @@ def output_attentions(model: Any, inputs: Any) -> None:
 
 
 def streamed(model: Any, inputs: Any) -> None:
-    from attn_cli.data.text import Token, Tokens, Units
+    from attn_cli.data.text import Token, Tokens
+    from attn_cli.data.units import Units
     from attn_cli.measure.summary import Summarize
 
     text = "a" * inputs["input_ids"].shape[1]

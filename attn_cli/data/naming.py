@@ -14,7 +14,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
 
-from attn_cli.data.text import Units, word_cells
+from attn_cli.data.text import word_cells
+from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, quoted, shortened
 
 __all__ = ["TEXT", "choose_units", "occurrence"]

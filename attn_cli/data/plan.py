@@ -10,7 +10,7 @@ from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.naming import TEXT, choose_units
 from attn_cli.data.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
 from attn_cli.data.stream import Request, Source, key_tokens, query_tokens
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 from attn_cli.errors import InputError, ModelError, SelectionError, quoted, shortened
 
 __all__ = ["Plan", "choose_heads", "choose_kind", "choose_rows", "listed", "make_plan", "name_head"]

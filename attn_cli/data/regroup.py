@@ -13,7 +13,7 @@ import numpy as np
 
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Batch, Block, Eat, Kind
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 
 __all__ = ["Regroup", "RegroupBatch"]
 

@@ -12,7 +12,8 @@ from attn_cli.data.naming import occurrence
 from attn_cli.data.plan import listed
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Measure
-from attn_cli.data.text import Tokens, Units
+from attn_cli.data.text import Tokens
+from attn_cli.data.units import Units
 from attn_cli.draw.labels import Labels, clean, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, Part, caption_lines, drawing, flow, text_lines

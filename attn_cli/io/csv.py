@@ -22,7 +22,7 @@ import orjson
 from attn_cli.data.selection import Rows
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 from attn_cli.system.encoding import escaped
 
 __all__ = ["Cell", "CsvTable", "Writable", "harmless", "weight_columns", "weight_rows"]

@@ -10,7 +10,7 @@ import numpy as np
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block, each_head
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 
 __all__ = ["HeadSummary", "Link", "Summarize", "entropy"]
 

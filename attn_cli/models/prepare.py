@@ -5,7 +5,8 @@ from __future__ import annotations
 from attn_cli.data.naming import choose_units
 from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Source
-from attn_cli.data.text import Tokens, Units
+from attn_cli.data.text import Tokens
+from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError
 from attn_cli.models import Languages, Model, Translation
 

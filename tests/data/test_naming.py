@@ -18,7 +18,8 @@ from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Token, Tokens, Units, make_tokens
+from attn_cli.data.text import Token, Tokens, make_tokens
+from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError
 from tests.samples import encoder_record, softmax, translation_record
 

@@ -14,7 +14,8 @@ from attn_cli.data.record import AttentionMap
 from attn_cli.data.regroup import Regroup, RegroupBatch
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Batch, Block, Kind, query_tokens
-from attn_cli.data.text import Tokens, Units, make_tokens
+from attn_cli.data.text import Tokens, make_tokens
+from attn_cli.data.units import Units
 from attn_cli.measure.maps import KeepMaps
 from tests.samples import encoder_record, random_map, source_tokens, translation_record
 

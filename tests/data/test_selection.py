@@ -7,7 +7,8 @@ import pytest
 from attn_cli.data.model import Stack
 from attn_cli.data.plan import choose_heads, choose_kind, make_plan
 from attn_cli.data.selection import Selection, check_syntax, parse_heads, parse_numbers
-from attn_cli.data.text import Units, make_tokens
+from attn_cli.data.text import make_tokens
+from attn_cli.data.units import Units
 from attn_cli.errors import InputError, SelectionError, UsageError
 from tests.samples import decoder_record, encoder_record, source_tokens, translation_record
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attn_cli.data.text import Units, make_tokens, written_offsets
+from attn_cli.data.text import make_tokens, written_offsets
 from tests.samples import source_tokens
 
 
@@ -66,19 +66,6 @@ def test_every_cut_of_every_text_gives_words_in_order_that_cover_their_tokens(te
         if token.piece.strip(" "):
             stripped = token.start + len(token.piece) - len(token.piece.lstrip(" "))
             assert word.start <= stripped < word.end
-
-
-def test_units_know_their_tokens() -> None:
-    units = Units.of(source_tokens(), special=False)
-    assert units.labels == ("The", "trophy", "didn't", "fit", ".")
-    assert [list(units.token_positions(i)) for i in range(5)] == [[1], [2, 3], [4, 5, 6], [7], [8]]
-    assert not units.shows_first
-    assert units.hides
-    assert not units.plain
-    tokens = Units.of(source_tokens(), "token")
-    assert tokens.plain
-    assert tokens.labels[3] == "##phy"
-    assert tokens.special == (True, *[False] * 8, True, True)
 
 
 @given(st.lists(st.text("aé ▁漢😀", max_size=4), max_size=7))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Token, Tokens, Units
+from attn_cli.data.text import Token, Tokens
+from attn_cli.data.units import Units
 from attn_cli.io.csv import CsvTable, harmless, weight_columns, weight_rows
 from attn_cli.system.encoding import OBEYED
 from tests.samples import decoder_record, source_tokens, target_tokens, translation_record

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from attn_cli import __version__
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Selection
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 from attn_cli.errors import ExactnessError, InputError
 from attn_cli.io.records import from_json, schema, to_json
 from attn_cli.measure.summary import HeadSummary, Link

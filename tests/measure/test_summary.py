@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Token, Tokens, Units, Word
+from attn_cli.data.text import Token, Tokens, Word
+from attn_cli.data.units import Units
 from attn_cli.measure.summary import HeadSummary, Link, Summarize, entropy
 from tests.samples import encoder_record, random_map, softmax
 

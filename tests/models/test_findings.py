@@ -16,7 +16,8 @@ from attn_cli.data.text import Token, Tokens
 from attn_cli.draw.screen import Screen
 from attn_cli.measure.derived import Measured, with_residual
 from attn_cli.models.capture.stream import stacks, stream
-from attn_cli.questions.diff.measure import diff, divergence
+from attn_cli.questions.diff.layers import divergence
+from attn_cli.questions.diff.measure import diff
 from attn_cli.questions.explain.draw import ExplainView
 from attn_cli.questions.explain.measure import explain
 from attn_cli.questions.find.measure import find

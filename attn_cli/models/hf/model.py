@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.data.model import Alignment, ModelInfo
 from attn_cli.errors import AttnError, InputError, ModelError
@@ -21,6 +18,7 @@ from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.encoding import Pieces, wordlike
 from attn_cli.models.hf.checkpoint import Checkpoint
+from attn_cli.models.hf.decoder import started
 from attn_cli.models.hf.generate import generate
 from attn_cli.models.hf.languages import Told, tell
 from attn_cli.models.hf.loading import (
@@ -33,6 +31,7 @@ from attn_cli.models.hf.loading import (
     read_tokenizer,
 )
 from attn_cli.models.hf.plain import Plain
+from attn_cli.models.hf.positions import config_of, limit_of
 from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.models.hf.tested import is_tested
 from attn_cli.models.hf.tokenizing import encode, given_by, inputs_of_pieces, padding_of, spell, written
@@ -46,23 +45,7 @@ FEW = 64
 SAMPLE = "The cat sat on the mat because it was tired. "
 """The sentence that the trial text repeats."""
 
-POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
-"""Names of tables with one row for each position."""
-OTHER_SENSES = re.compile(r"vision|visual|image|audio")
-"""Names of parts for images or sound; their positions are not a text's."""
-
 ONE_THAT_TRANSLATES = "Helsinki-NLP/opus-mt-en-fr"
-
-POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
-
-
-class Limit(NamedTuple):
-    """The longest input of one side."""
-
-    tokens: int
-    hard: bool
-    """True if the model's table of positions ends there. Computed positions (rotary) go on past the length that the
-    model was trained with, and then a note is enough."""
 
 
 def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
@@ -142,7 +125,7 @@ class Pretrained:
     def _adopt(self, body: PreTrainedModel, *, writes_text: bool = True) -> None:
         """Set the model to run: one without the head that only its output needs."""
         self.model = body
-        self._limits = {side: _limit(body, _side(body.config, side), side) for side in ("encoder", "decoder")}
+        self._limits = {side: limit_of(body, side) for side in ("encoder", "decoder")}
         self._accepted = frozenset(inspect.signature(body.forward).parameters)
         self._has_decoder = bool(
             writes_text and body.config.is_encoder_decoder and "decoder_input_ids" in self._accepted
@@ -157,7 +140,7 @@ class Pretrained:
             tensors = self._tensors(encode(self.tokenizer, SAMPLE * (FEW // 8), limit=most))
         except AttnError:
             return None
-        words = getattr(_side(body.config, "encoder"), "vocab_size", None)
+        words = getattr(config_of(body.config, "encoder"), "vocab_size", None)
         if isinstance(words, int) and int(tensors["input_ids"].max()) >= words:
             return None
         if self._has_decoder:
@@ -247,7 +230,7 @@ class Pretrained:
         Raises:
             ModelError: the tokenizer cannot list them.
         """
-        words = getattr(_side(self.model.config, "encoder"), "vocab_size", None)
+        words = getattr(config_of(self.model.config, "encoder"), "vocab_size", None)
         with tokenizer_faults_told("list its own tokens"):
             count = min(len(self.tokenizer), words) if isinstance(words, int) else len(self.tokenizer)
             special = frozenset(self.tokenizer.all_special_ids)
@@ -361,7 +344,7 @@ class Pretrained:
             else:
                 trained = f"The model was trained with at most {limit.tokens} tokens, and here it has {count}"
                 notes += (f"{trained}: what it does beyond them may mean little",)
-        config = _side(self.model.config, side)
+        config = config_of(self.model.config, side)
         words = getattr(config, "decoder_vocab_size", None) if target else None
         words = words or getattr(config, "vocab_size", None)
         if isinstance(words, int) and max(pieces.ids) >= words:
@@ -377,74 +360,9 @@ class Pretrained:
         if isinstance(kinds, int) and isinstance(type_ids[0], int) and 0 < kinds <= max(type_ids):
             raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
 
-    def _decoder_input(self, ids: tuple[int, ...]) -> torch.Tensor:
-        """Make the decoder's input while it writes these ids, with the model's own function (shifted to the right)."""
-        labels = torch.tensor([ids], device=self.model.device)
-        whole: Any = self._whole
-        told = (AttributeError, ValueError, TypeError)
-        try:
-            with faults_told(f"{self.info.name} could not make its decoder's input", "Leave --target out", told):
-                if hasattr(whole, "prepare_decoder_input_ids_from_labels"):
-                    shifted = whole.prepare_decoder_input_ids_from_labels(labels=labels)
-                elif hasattr(whole, "_shift_right"):
-                    shifted = whole._shift_right(labels)  # noqa: SLF001 (the T5 family has no public name for it)
-                else:
-                    shift = sys.modules[type(whole).__module__].shift_tokens_right
-                    starts = (whole.config.pad_token_id, whole.config.decoder_start_token_id)
-                    shifted = shift(labels, *starts[: len(inspect.signature(shift).parameters) - 1])
-        except told as fault:
-            raise ModelError(
-                f"{self.info.name} does not say which token its decoder starts with",
-                'Add "decoder_start_token_id" and "pad_token_id" to its config.json',
-            ) from fault
-        made: torch.Tensor = shifted
-        return made
-
     def _write(self, target: str | Translation, told: Told, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
         """Return the pieces of the decoder's side: the start token, then the target, with notes."""
         if isinstance(target, Translation):
             return written(self.tokenizer, target.text, target.ids), target.notes
         pieces, notes = self._read(target, None, "decoder", truncate)
-        start, *read = self._decoder_input(pieces.ids)[0].tolist()
-        if pieces.ids[0] == start and pieces.offsets[0][1] > 0 and not pieces.doubled and len(read) > 1:
-            # The target spells out the start token, which the decoder has anyway.
-            pieces, read = pieces.without([0]), read[1:]
-        elif len(read) > 2 and pieces.ids[1:3] == (start, pieces.ids[0]):  # and the token that it writes first
-            pieces, read = pieces.without([0, 1]), read[2:]
-        if tuple(read) != pieces.ids[:-1]:
-            raise ModelError(
-                f"{self.info.name} rearranges its decoder's input in a way that attn does not know",
-                "Inspect its encoder, without --target",
-            )
-        if len(read) > 1 and pieces.ids[-1] in (start, told.first) and read[-1] == self.tokenizer.eos_token_id:
-            # mBART's tokenizer puts the language token behind the end token, where the decoder never writes it.
-            pieces = pieces.without([len(pieces.ids) - 1])
-        if told.first is not None and pieces.ids[0] != told.first:
-            pieces = pieces.started(told.first, str(*names_of(self.tokenizer, (told.first,))))
-        return pieces.started(start, str(*names_of(self.tokenizer, (start,)))), notes
-
-
-def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:
-    """Return the part of a nested config that describes the model of this side's text."""
-    for name in (side, "text_config"):
-        part = getattr(config, name, None)
-        config = part if isinstance(part, PreTrainedConfig) else config
-    return config
-
-
-def _limit(model: PreTrainedModel, config: PreTrainedConfig, side: str) -> Limit | None:
-    """Return the most positions of the model; None where positions are relative distances alone (T5, ALiBi)."""
-    found = [(name, getattr(config, name, None)) for name in (f"max_{side}_position_embeddings", *POSITIONS)]
-    name, tokens = next(((name, n) for name, n in found if isinstance(n, int) and n > 0), ("", 0))
-    if not tokens:
-        return None
-    for place, _ in chain(model.named_parameters(), model.named_buffers()):
-        if POSITION_TABLE.search(place) and not OTHER_SENSES.search(place):
-            table: Any = model.get_submodule(place.rpartition(".")[0])
-            grows = hasattr(table, "make_weight") or hasattr(table, "make_weights")
-            # RoBERTa and its kin count positions from one past the padding id, in a table with that many more rows.
-            padded = "position_embeddings" in place and getattr(table, "padding_idx", None) is not None
-            return Limit(tokens - (table.padding_idx + 1 if padded else 0), hard=not grows)
-    if getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None):
-        return Limit(tokens, hard=False)
-    return Limit(tokens, hard=True) if name == "max_seq_len" else None  # MPT's ALiBi biases are a table, but unnamed
+        return started(self._whole, self.tokenizer, self.info.name, pieces, told.first), notes

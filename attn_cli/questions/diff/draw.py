@@ -18,7 +18,8 @@ from attn_cli.io.document import Document, describe_checks, describe_text
 from attn_cli.questions.diff.draw_heads import SAME, DiffSort, ordered, overview
 from attn_cli.questions.diff.draw_rows import rows_of_words
 from attn_cli.questions.diff.draw_texts import models, texts
-from attn_cli.questions.diff.measure import Differences, HeadChange, Overlay
+from attn_cli.questions.diff.measure import Differences, HeadChange
+from attn_cli.questions.diff.overlay import Overlay
 
 __all__ = ["VIEW", "DiffSort", "DiffView"]
 

@@ -19,7 +19,8 @@ from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen, lines_of
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part
 from attn_cli.draw.table import FEWEST_ROWS, Column, bars, figures, fitting, names, table
-from attn_cli.questions.diff.measure import Differences, HeadChange, Overlay
+from attn_cli.questions.diff.measure import Differences, HeadChange
+from attn_cli.questions.diff.overlay import Overlay
 
 __all__ = ["SAME", "DiffSort", "cut", "ordered", "overview", "ranking"]
 

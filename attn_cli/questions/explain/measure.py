@@ -12,7 +12,8 @@ from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Block, Request, Source, key_tokens, query_tokens
-from attn_cli.data.text import Tokens, Units
+from attn_cli.data.text import Tokens
+from attn_cli.data.units import Units
 from attn_cli.errors import ExactnessError, UsageError, quoted
 from attn_cli.measure.summary import entropy
 from attn_cli.questions.explain.steps import Explanation, explain_row

@@ -14,7 +14,7 @@ from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block, Source
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, UsageError
 from attn_cli.measure.derived import centred, measured
 from attn_cli.measure.maps import layer_bytes

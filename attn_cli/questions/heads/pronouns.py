@@ -13,7 +13,8 @@ import numpy as np
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Int
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Tokens, Units
+from attn_cli.data.text import Tokens
+from attn_cli.data.units import Units
 from attn_cli.questions.heads.relations import margin
 from attn_cli.questions.heads.roles import COREFERENCE, FEWEST_CASES
 from attn_cli.questions.heads.scores import RoleScore

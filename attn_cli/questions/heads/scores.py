@@ -15,7 +15,7 @@ import numpy as np
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 from attn_cli.measure.derived import centred
 from attn_cli.questions.heads.roles import FEWEST, NATS, OFFSET, ROLES, Role
 

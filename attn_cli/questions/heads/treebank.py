@@ -15,7 +15,8 @@ from typing import Any
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.stream import Companion, Eat, Report, Request, Source, Together
-from attn_cli.data.text import Tokens, Units, at_cells
+from attn_cli.data.text import Tokens, at_cells
+from attn_cli.data.units import Units
 from attn_cli.errors import InputError
 from attn_cli.system.encoding import decode_text
 

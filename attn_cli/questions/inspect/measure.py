@@ -14,7 +14,7 @@ from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Source
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 from attn_cli.draw.screen import Screen
 from attn_cli.io.csv import CsvTable, weight_columns, weight_rows
 from attn_cli.io.document import Document

@@ -15,7 +15,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from attn_cli.errors import InputError
 from attn_cli.models.hf.loading import quiet
-from attn_cli.models.hf.tokenizing import WITHOUT_OFFSETS, encode, written
+from attn_cli.models.hf.pieces import WITHOUT_OFFSETS
+from attn_cli.models.hf.tokenizing import encode, written
 from attn_cli.models.hf.vocabulary import ALPHABET, readable
 from tests.models import folders
 

@@ -1,42 +1,27 @@
-"""Divergences by hand and against an independent reference, and texts laid over each other."""
+"""The change of each head, by hand and against an independent reference."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float
-from attn_cli.data.text import Token, Tokens, Units
+from attn_cli.data.text import Token, Tokens
 from attn_cli.errors import MemoryLimitError, ModelError, SelectionError
 from attn_cli.questions.diff import measure as module
-from attn_cli.questions.diff.measure import Change, diff, divergence, overlay
-from tests.samples import decoder_record, encoder_record, random_map, softmax, translation_record
-
-
-def by_definition(p: Sequence[float], q: Sequence[float]) -> float:
-    """Jensen-Shannon divergence in bits, term by term."""
-    total = 0.0
-    for one, other in zip(p, q, strict=True):
-        mean = (one + other) / 2
-        total += sum(share / 2 * math.log2(share / mean) for share in (one, other) if share > 0)
-    return total
+from attn_cli.questions.diff.measure import Change, diff
+from tests.questions.diff.test_layers import by_definition
+from tests.samples import decoder_record, encoder_record, random_map, translation_record
 
 
 def tokens_of(words: Sequence[str]) -> Tokens:
     return Tokens(" ".join(words), tuple(Token(word, 0, 0, None, word[0] == "[") for word in words), ())
-
-
-def units(*words: str) -> Units:
-    return Units.of(tokens_of(words), "token")
 
 
 def record_of(
@@ -51,64 +36,6 @@ def record_of(
     map_ = AttentionMap(kind, 0, tuple(range(heads)), tuple(range(count)), weights, visible, sink=sink)
     model = ModelInfo("made", "made", {kind: Stack(1, {0: heads}, heads)}, "interface")
     return Record(model, tokens_of(words), None, (map_,))
-
-
-def test_divergence_by_hand() -> None:
-    p = np.array([[1, 0], [1, 0], [0.5, 0.5], [0.25, 0.75]], np.float32)
-    q = np.array([[1, 0], [0, 1], [1, 0], [0.75, 0.25]], np.float32)
-    # Third: m = (3/4, 1/4), and (1/2 log 2/3 + 1/2 log 2 + log 4/3) / 2; last: 1 - entropy of (1/4, 3/4).
-    expected = [
-        0,
-        1,
-        (0.5 * np.log2(2 / 3) + 0.5 + np.log2(4 / 3)) / 2,
-        1 + 0.25 * np.log2(0.25) + 0.75 * np.log2(0.75),
-    ]
-    np.testing.assert_allclose(divergence(p, q), expected, atol=1e-12)
-
-
-@given(st.integers(2, 11), st.integers(0, 2**31))
-def test_divergence_by_definition_and_its_properties(keys: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    p, q = (softmax(random.normal(scale=3, size=(2, 3, keys))) for _ in range(2))
-    found = divergence(p, q)
-    for row in np.ndindex(found.shape):
-        assert found[row] == pytest.approx(by_definition(p[row].tolist(), q[row].tolist()), abs=1e-9)
-    np.testing.assert_allclose(found, divergence(q, p), atol=1e-12)
-    assert (divergence(p, p) < 1e-12).all()
-    order = random.permutation(keys)
-    np.testing.assert_allclose(found, divergence(p[..., order], q[..., order]), atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "labels"),
-    [
-        ("the cat sat", "the cat sat", "the cat sat"),
-        ("the cat sat", "the dog sat", "the cat/dog sat"),
-        ("the cat sat", "the big cat sat", "the +big cat sat"),
-        ("the big old cat sat", "the cat sat", "the -big -old cat sat"),
-        ("too big", "very very small", "-too -big +very +very +small"),
-        ("it is so", "is it so", "+is it -is so"),
-        ("[CLS] a [SEP]", "[CLS] b [SEP]", "[CLS] a/b [SEP]"),
-        ("and/or", "and/or", "and/or"),
-    ],
-)
-def test_overlay(a: str, b: str, labels: str) -> None:
-    found = overlay(units(*a.split()), units(*b.split()))
-    assert " ".join(found.labels) == labels
-    assert found.same == tuple(not set("/+-") & set(label) or label == "and/or" for label in found.labels)
-    assert found.special == tuple("[" in label for label in found.labels)
-
-
-@given(
-    st.lists(st.sampled_from("abc"), min_size=1, max_size=7), st.lists(st.sampled_from("abc"), min_size=1, max_size=7)
-)
-def test_an_overlay_holds_each_unit_once_and_in_order(a: list[str], b: list[str]) -> None:
-    found = overlay(units(*a), units(*b))
-    assert found.a[found.a >= 0].tolist() == list(range(len(a)))
-    assert found.b[found.b >= 0].tolist() == list(range(len(b)))
-    assert ((found.a >= 0) | (found.b >= 0)).all()
-    for one, other, same in zip(found.a, found.b, found.same, strict=True):
-        assert same == (one >= 0 and other >= 0 and a[one] == b[other])
 
 
 A = np.array([[[0.5, 0.5, 0], [0, 1, 0], [0.25, 0.25, 0.5]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]], np.float32)

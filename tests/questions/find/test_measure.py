@@ -15,7 +15,8 @@ from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Token, Tokens, Units
+from attn_cli.data.text import Token, Tokens
+from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, UsageError
 from attn_cli.questions.find.measure import CollectLinks, FoundLink, Pair, even_rows, find
 from tests.records import may_check_shapes

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Tokens, Units, make_tokens
+from attn_cli.data.text import Tokens, make_tokens
+from attn_cli.data.units import Units
 from attn_cli.questions.heads.pronouns import CollectPronouns, Pronoun
 from attn_cli.questions.heads.relations import CollectRelations, Dependency, RelationScore, best, margin
 from attn_cli.questions.heads.roles import FEWEST_CASES

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Units
+from attn_cli.data.units import Units
 from attn_cli.questions.heads.roles import COREFERENCE, FEWEST, OFFSET, RELATION, ROLES, Role, find_role
 from attn_cli.questions.heads.scores import CollectRoles, RoleScore
 from tests.samples import softmax
