@@ -66,7 +66,7 @@ class Given:
                 yield show(record, saved_with(record))
             return
 
-        from attn_cli.cli.outputs import working
+        from attn_cli.cli.progress import working
 
         model = None
         for sentence in out.as_many_as_fit(self.sentences):

@@ -32,7 +32,7 @@ def loaded(options: ModelOptions) -> Model:
         ModelError: the model cannot be found, read or inspected.
         MemoryLimitError: the model does not fit in memory.
     """
-    from attn_cli.cli.outputs import working
+    from attn_cli.cli.progress import working
     from attn_cli.models import LoadOptions, load
 
     name = options.model

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TypeVar
-
-from rich.console import Console
-from rich.text import Text
 
 from attn_cli.answer import Shown
 from attn_cli.answer.saving import Saver, page, titled
 from attn_cli.cli.options import DisplayOptions, OutputOptions
 from attn_cli.cli.streams import say
-from attn_cli.draw.labels import clean, fit, width
 from attn_cli.draw.screen import Screen, console, probe
 from attn_cli.io.destination import Destination, destination
 
-__all__ = ["Notes", "Output", "watched", "working"]
+__all__ = ["Notes", "Output"]
 
 Item = TypeVar("Item")
-
-LONG = 1.0
-"""Seconds after which a progress bar appears."""
-
-
-def working(task: str, name: str) -> AbstractContextManager[object]:
-    """Show a spinner on stderr, with the task and the name on one line, if stderr is a terminal."""
-    talk = Console(stderr=True)
-    if not talk.is_terminal:
-        return nullcontext()
-    room = max(talk.width - len(task) - len("⠋ ") - 2, 1)
-    shown = fit(name, min(width(clean(name)), room), keep="end")
-    return talk.status(Text(f"{task} {shown}", no_wrap=True), spinner="dots")
 
 
 class Notes:
@@ -52,41 +34,6 @@ class Notes:
             if note not in self._said:
                 self._said.add(note)
                 say(f"note: {note}")
-
-
-def watched(items: Iterable[Item], task: str, total: int | None) -> Iterator[Item]:
-    """Yield the items, with a progress bar on stderr after a second, if stderr is a terminal and stdout is not.
-
-    Args:
-        items: the items, which may take long.
-        task: description of the task.
-        total: the number of items, if known.
-    """
-    talk = Console(stderr=True)
-    if not talk.is_terminal or sys.stdout.isatty():
-        yield from items
-        return
-    # Imported late: it takes a fifth of the total time for a short text.
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        console=talk,
-        transient=True,
-    )
-    row = bar.add_task(task, total=total)
-    start = time.monotonic()
-    try:
-        for item in items:
-            bar.advance(row)
-            if not bar.live.is_started and time.monotonic() - start > LONG:
-                bar.start()
-            yield item
-    finally:
-        bar.stop()
 
 
 class Output:

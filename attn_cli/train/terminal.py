@@ -7,9 +7,9 @@ import sys
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from attn_cli.cli.progress import ProgressBar
 from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Selection
 from attn_cli.draw.labels import clean
@@ -17,7 +17,7 @@ from attn_cli.draw.screen import probe
 from attn_cli.measure.quality import Quality
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.inspect.measure import look
-from attn_cli.train.run import Progress as Steps
+from attn_cli.train.run import Progress
 
 __all__ = ["TerminalWatcher"]
 
@@ -32,18 +32,8 @@ class TerminalWatcher:
     def __init__(self, sentence: str | None) -> None:
         self._sentence = sentence
         self._talk = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
-            TimeRemainingColumn(compact=True),
-            console=self._talk,
-            disable=not self._talk.is_terminal,
-        )
-        self._task = self._bar.add_task("Starting", total=None, figures="")
-        self._last: Steps | None = None
+        self._bar = ProgressBar("Starting", figures=True, lasting=True, talk=self._talk)
+        self._last: Progress | None = None
 
     def __enter__(self) -> TerminalWatcher:  # noqa: PYI034 (the signature check in the tests does not know Self here)
         self._bar.start()
@@ -56,18 +46,17 @@ class TerminalWatcher:
 
     def says(self, what: str) -> None:
         """Show what begins now."""
-        self._bar.update(self._task, description=what)
-        if self._bar.disable:
+        self._bar.rename(what)
+        if not self._bar.visible:
             self._talk.print(f"attn: {what}", markup=False)
 
-    def steps(self, progress: Steps) -> None:
+    def steps(self, progress: Progress) -> None:
         """Update the progress bar."""
         self._last = progress
-        self._bar.update(
-            self._task,
-            description="Training",
-            completed=progress.step,
-            total=progress.steps,
+        self._bar.rename("Training")
+        self._bar.reach(
+            progress.step,
+            progress.steps,
             figures=f"loss {progress.loss:.2f} · {progress.tokens_per_second:,.0f} tokens/s",
         )
 

@@ -82,7 +82,8 @@ def run(
     pairs = _pairs(a, b, reading, against)
     check_named(model)
 
-    from attn_cli.cli.outputs import Output, working
+    from attn_cli.cli.outputs import Output
+    from attn_cli.cli.progress import working
     from attn_cli.questions.diff.draw import DiffView
     from attn_cli.questions.diff.measure import diff
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from rich.console import Console
-
 from attn_cli.cli.inputs import Given
 from attn_cli.cli.loading import loaded
+from attn_cli.cli.progress import ProgressBar, working
 from attn_cli.cli.streams import say
 from attn_cli.cli.texts import Sentence, located
 from attn_cli.data.model import ModelInfo
@@ -60,8 +58,6 @@ class Corpora:
 
     def text(self) -> HeadsFound:
         """Measure the heads over the only text."""
-        from attn_cli.cli.outputs import working
-
         (sentence,) = self.texts.sentences
         model = self.model
         with working("Running", self.texts.model.model):
@@ -105,8 +101,6 @@ class Corpora:
 
     def probe(self, found: HeadsFound | None, seed: int) -> HeadsFound:
         """Measure the heads over generated texts, and merge the scores into the result over other texts, if any."""
-        from attn_cli.cli.outputs import working
-
         model = self.model
         with working("Probing", self.texts.model.model):
             told = probe(model, self.selection, seed, found, verify=self.texts.model.verify)
@@ -135,12 +129,16 @@ class Corpora:
         model = self.model  # loaded before the progress bar, which would clash with its spinner
         del model
         done = 0
-        with progress(total) as bar, patience(lambda: say("stopping; press Ctrl-C again to stop at once")) as asked:
+        start = time.monotonic()
+        with (
+            ProgressBar("Reading", total, figures=True) as bar,
+            patience(lambda: say("stopping; press Ctrl-C again to stop at once")) as asked,
+        ):
 
             def advance(count: int) -> None:
                 nonlocal done
                 done += count
-                bar(count)
+                bar.advance(count, figures=f"{done / (time.monotonic() - start):,.1f} sentences/s")
 
             known = (one for one in sources if one is not None)
             report = gather(known, collect, verify=self.texts.model.verify, advance=advance, stopped=asked)
@@ -223,34 +221,3 @@ class _Trees:
                 f"{counted(self._multiword, 'multiword token')} of {path} are read as they are written; words that are "
                 "not spelled out in one share its place"
             )
-
-
-@contextmanager
-def progress(total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on stderr with the speed and the time left; show nothing if stderr is not a terminal."""
-    talk = Console(stderr=True)
-    if not talk.is_terminal:
-        yield lambda _: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}", markup=False),
-        TimeRemainingColumn(compact=True),
-        console=talk,
-        transient=True,
-    )
-    row = bar.add_task("Reading", total=total, speed="")
-    start = time.monotonic()
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        bar.update(row, advance=count, speed=f"{done / (time.monotonic() - start):,.1f} sentences/s")
-
-    with bar:
-        yield advance

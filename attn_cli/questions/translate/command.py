@@ -136,7 +136,8 @@ def run(
     sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column, blanks=plain.any)
     check_named(model)
 
-    from attn_cli.cli.outputs import Output, watched, working
+    from attn_cli.cli.outputs import Output
+    from attn_cli.cli.progress import watched, working
     from attn_cli.models import Decoding, Languages
 
     single = reading.file is None and text not in {None, "-"}

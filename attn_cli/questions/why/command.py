@@ -43,7 +43,8 @@ def run(
     output: OutputOptions,
 ) -> None:
     """Run the command."""
-    from attn_cli.cli.outputs import Output, working
+    from attn_cli.cli.outputs import Output
+    from attn_cli.cli.progress import working
     from attn_cli.models.toy.folder import BUILT_IN, find
     from attn_cli.models.toy.model import Toy
     from attn_cli.questions.why.draw import WhyView

@@ -257,16 +257,16 @@ def test_the_built_in_model_needs_nothing_heavy(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import contextlib, os, signal, sys
+import os, signal, sys
 import attn_cli.questions.heads.corpora as corpora
 import attn_cli.measure.corpus as corpus
 from attn_cli.cli.app import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 corpus.WINDOW = 2
-@contextlib.contextmanager
-def bar(total):
-    yield lambda count: os.kill(os.getpid(), signal.SIGINT)
-corpora.progress = bar
+class Bar(corpora.ProgressBar):
+    def advance(self, *_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+corpora.ProgressBar = Bar
 sys.exit(main(sys.argv[1:]))
 """
 """The command line, with a Ctrl-C after the first group of texts."""

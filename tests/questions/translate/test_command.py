@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 import attn_cli
-from attn_cli.cli import outputs as show
 from attn_cli.cli.app import main
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.selection import Selection
@@ -447,25 +446,6 @@ def test_a_batch_that_is_too_much_is_taken_one_by_one(attn: Run, lines: str, mon
     monkeypatch.setattr("attn_cli.models.load", lambda *_: Small())
     printed = attn("--file", lines, "--model", "x", "--text-only").splitlines()
     assert printed == [" ".join(reversed(text.split())) for text in TEXTS]
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_bar_is_shown_to_whoever_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(show, "LONG", 0)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
-    for terminal, shown in ((Terminal(), True), (io.StringIO(), False)):
-        monkeypatch.setattr(sys, "stderr", terminal)
-        assert list(show.watched(iter(range(5)), "Translating", 5)) == [0, 1, 2, 3, 4]
-        assert ("Translating" in terminal.getvalue()) == shown
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    monkeypatch.setattr(sys, "stdout", Terminal())  # what is shown is the progress
-    assert list(show.watched(iter(range(5)), "Translating", None)) == [0, 1, 2, 3, 4]
-    assert terminal.getvalue() == ""
 
 
 def test_the_record_from_python_is_the_one_that_the_command_prints(attn: Run) -> None:

@@ -1,0 +1,150 @@
+"""Progress on stderr: a spinner beside one long step, and a bar that counts many."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.console import Console
+from rich.text import Text
+
+from attn_cli.draw.labels import clean, fit, width
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["ProgressBar", "watched", "working"]
+
+Item = TypeVar("Item")
+
+LONG = 1.0
+"""Seconds after which the bar of `watched` appears."""
+
+
+def working(task: str, name: str) -> AbstractContextManager[object]:
+    """Show a spinner on stderr, with the task and the name on one line, if stderr is a terminal."""
+    talk = Console(stderr=True)
+    if not talk.is_terminal:
+        return nullcontext()
+    room = max(talk.width - len(task) - len("⠋ ") - 2, 1)
+    shown = fit(name, min(width(clean(name)), room), keep="end")
+    return talk.status(Text(f"{task} {shown}", no_wrap=True), spinner="dots")
+
+
+class ProgressBar:
+    """A bar on stderr with the count and the time left, shown during its block; nothing if stderr is not a terminal.
+
+    Args:
+        task: description of the task.
+        total: the number of steps, if known.
+        figures: leave room for figures beside the count.
+        lasting: leave the bar on the screen at the end, and show a spinner before it.
+        talk: the console to draw on; by default stderr's.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        total: int | None = None,
+        *,
+        figures: bool = False,
+        lasting: bool = False,
+        talk: Console | None = None,
+    ) -> None:
+        talk = Console(stderr=True) if talk is None else talk
+        self._bar = _bar(talk, figures=figures, lasting=lasting) if talk.is_terminal else None
+        if self._bar is not None:
+            self._row = self._bar.add_task(task, total=total, figures="")
+
+    def __enter__(self) -> ProgressBar:  # noqa: PYI034 (the signature check in the tests does not know Self here)
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def visible(self) -> bool:
+        """True if stderr is a terminal."""
+        return self._bar is not None
+
+    def start(self) -> None:
+        """Show the bar, if it is not shown yet."""
+        if self._bar is not None:
+            self._bar.start()
+
+    def stop(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, steps: int = 1, *, figures: str = "") -> None:
+        """Count steps that were done.
+
+        Args:
+            steps: the number of steps.
+            figures: what to show beside the count.
+        """
+        if self._bar is not None:
+            self._bar.update(self._row, advance=steps, figures=figures)
+
+    def reach(self, step: int, total: int, *, figures: str = "") -> None:
+        """Set the count.
+
+        Args:
+            step: the number of steps done.
+            total: the number of all steps.
+            figures: what to show beside the count.
+        """
+        if self._bar is not None:
+            self._bar.update(self._row, completed=step, total=total, figures=figures)
+
+    def rename(self, task: str) -> None:
+        """Describe what begins now."""
+        if self._bar is not None:
+            self._bar.update(self._row, description=task)
+
+
+def _bar(talk: Console, *, figures: bool, lasting: bool) -> Progress:
+    # Imported late: it takes a fifth of the total time for a short text.
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        *([SpinnerColumn()] if lasting else []),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        *([TextColumn("{task.fields[figures]}", markup=False)] if figures else []),
+        TimeRemainingColumn(compact=True),
+        console=talk,
+        transient=not lasting,
+    )
+
+
+def watched(items: Iterable[Item], task: str, total: int | None) -> Iterator[Item]:
+    """Yield the items, with a progress bar on stderr after a second, if stdout is not a terminal.
+
+    Args:
+        items: the items, which may take long.
+        task: description of the task.
+        total: the number of items, if known.
+    """
+    if sys.stdout.isatty():
+        yield from items
+        return
+    bar = ProgressBar(task, total)
+    start = time.monotonic()
+    try:
+        for item in items:
+            bar.advance()
+            if time.monotonic() - start > LONG:
+                bar.start()
+            yield item
+    finally:
+        bar.stop()
