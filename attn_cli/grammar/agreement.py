@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import re
 
-from attn_cli.grammar.lexicon import ADJECTIVES, Gender
+from attn_cli.grammar.lexicon import ADJECTIVES, Gender, rows
 
 __all__ = ["agrees", "said_of_pronoun"]
 
-# Adjectives that a translation may use but the grammar does not.
-_OTHERS = (
-    "gros/grosse immense/immense énorme/énorme minuscule/minuscule encombrant/encombrante volumineux/volumineuse "
-    "cassable/cassable gras/grasse bon/bonne fin/fine maigre/maigre robuste/robuste solide/solide mince/mince "
-    "joli/jolie ancien/ancienne âgé/âgée lourd/lourde bruyant/bruyante délicat/délicate imposant/imposante "
-    "massif/massive coûteux/coûteuse onéreux/onéreuse rempli/remplie pratique/pratique moche/moche las/lasse vif/vive "
-    "costaud/costaude élevé/élevée étendu/étendue rigide/rigide léger/légère ample/ample serré/serrée"
-)
 _PAIRS = [(adjective.masculine, adjective.feminine) for adjective in ADJECTIVES.values()]
-_PAIRS += [(forms.split("/")[0], forms.split("/")[1]) for forms in _OTHERS.split()]
+_PAIRS += [(row["masculine"], row["feminine"]) for row in rows("further_adjectives.tsv")]
 _FORMS: dict[Gender, frozenset[str]] = {
     "m": frozenset(masculine for masculine, _ in _PAIRS),
     "f": frozenset(feminine for _, feminine in _PAIRS),

@@ -11,14 +11,16 @@ from attn_cli.grammar.lexicon import (
     ADJECTIVES,
     BEFORE_NOUN,
     COLORS,
+    DEEDS,
     DETERMINERS,
+    GIVERS,
     Gender,
     Noun,
     Person,
     Templates,
     Tense,
+    phrases,
 )
-from attn_cli.grammar.modifiers import BOUGHT, GIVERS, NOTICED, OWNERS, WHERE
 from attn_cli.grammar.phrase import EMPTY, Phrase, weave
 
 __all__ = ["Draw", "cannot", "negated", "noun_phrase", "reason", "thing"]
@@ -35,7 +37,6 @@ CANNOT: dict[Tense, tuple[str, ...]] = {
     "present": ("can't", "cannot"),
     "future": ("won't be able to", "will not be able to"),
 }
-CONTRARY = {"old": {"new", "modern", "young"}, "new": {"old"}, "beautiful": {"ugly", "dirty"}}
 
 
 class Draw(random.Random):
@@ -114,7 +115,7 @@ def thing(noun: Noun, mark: str, tense: Tense, draw: Draw, *, told: bool, reason
     if told:
         tail = _told(noun, tense, draw)
     elif noun.can_be_owned and draw.happens(0.1):
-        owner = draw.fresh(OWNERS)
+        owner = draw.fresh(phrases("owner", tense))
         if owner.english:
             return _owned(noun, mark, owner)
     adjective = ""
@@ -122,7 +123,7 @@ def thing(noun: Noun, mark: str, tense: Tense, draw: Draw, *, told: bool, reason
         fitting = [
             word
             for word in BEFORE_NOUN
-            if not {word, *CONTRARY[word]} & set(reasons) and (word != "new" or noun.can_be_new)
+            if not {word, *ADJECTIVES[word].contraries} & set(reasons) and (word != "new" or noun.can_be_new)
         ]
         adjective = draw.choice(fitting) if fitting else ""
     elif noun.can_be_owned and "animal" not in noun.kinds and draw.happens(0.2):
@@ -135,7 +136,7 @@ def _told(noun: Noun, tense: Tense, draw: Draw) -> Phrase:
     giver = draw.unsaid(GIVERS, lambda row: row.name[0])
     if giver is None:
         return EMPTY
-    done = draw.choice(BOUGHT if noun.can_be_owned else NOTICED)
+    done = draw.choice(DEEDS[noun.can_be_owned])
     if tense == "past" and draw.happens(0.6):
         verb = weave(f"had/1 {done.participle}/2", f"{giver.had}/1 {done.french}{noun.agree('', 'e')}/2")
     else:
@@ -145,7 +146,7 @@ def _told(noun: Noun, tense: Tense, draw: Draw) -> Phrase:
         "que/1 {giver} {verb} {where}",
         giver=weave(*giver.name),
         verb=verb,
-        where=draw.fresh(WHERE) if draw.happens(0.8) else EMPTY,
+        where=draw.fresh(phrases("where", tense)) if draw.happens(0.8) else EMPTY,
     )
 
 

@@ -1,13 +1,13 @@
-"""The words of the grammar: nouns for everyday things and their kinds, adjectives, people, determiners.
+"""The words of the grammar, read from the tables beside this module.
 
-Nouns and adjectives stand in `nouns.tsv` and `adjectives.tsv`, one a line: gender is `m` or `f`, and the kinds are what
-a noun can be in a sentence. Pairs of templates are as `phrase.weave` takes them.
+Each table says in its first lines what its columns mean. Pairs of templates are as `phrase.weave` takes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple, cast
 
@@ -18,16 +18,25 @@ __all__ = [
     "BEFORE_NOUN",
     "BY_KIND",
     "COLORS",
+    "DEEDS",
     "DETERMINERS",
+    "GIVERS",
     "NOUNS",
     "PEOPLE",
     "Adjective",
+    "Deed",
     "Determiner",
     "Gender",
+    "Giver",
     "Noun",
     "Person",
     "Templates",
     "Tense",
+    "adjectives_for",
+    "determiners",
+    "noun_of",
+    "phrases",
+    "rows",
 ]
 
 Gender = Literal["m", "f"]
@@ -60,7 +69,7 @@ class Noun:
     @property
     def can_be_new(self) -> bool:
         """True if the thing was made, and not grown, so that it can be called new."""
-        return not self.kinds & {"animal", "wild", "unique"} and self.english not in _GROWN
+        return not self.kinds & {"animal", "wild", "unique", "grown"}
 
     def agree(self, masculine: str, feminine: str) -> str:
         """Return the form that agrees with this noun in gender."""
@@ -76,12 +85,16 @@ class Adjective:
         masculine: the French masculine form.
         feminine: the French feminine form, which may be the same.
         before_vowel: the masculine form right before a vowel, where it differs (`un vieil homme`).
+        uses: where the grammar puts it, besides reasons.
+        contraries: reasons that contradict it.
     """
 
     english: str
     masculine: str
     feminine: str
-    before_vowel: str = ""
+    before_vowel: str
+    uses: frozenset[str]
+    contraries: frozenset[str]
 
     def french(self, gender: Gender) -> str:
         """Return the French form of that gender."""
@@ -98,11 +111,27 @@ class Person(NamedTuple):
     """A person, and the forms of French verbs that agree with them."""
 
     name: Templates
-    imperfect: str = "pouvait"
-    present: str = "peut"
-    future: str = "pourra"
-    have: str = "a"
-    gender: Gender = "m"
+    imperfect: str
+    present: str
+    future: str
+    have: str
+    gender: Gender
+
+
+class Giver(NamedTuple):
+    """A person who did something to a thing, and the French auxiliaries that agree with them."""
+
+    name: Templates
+    had: str
+    have: str
+
+
+class Deed(NamedTuple):
+    """A verb for what they did: the English past and participle, and the French participle."""
+
+    past: str
+    participle: str
+    french: str
 
 
 class Determiner(NamedTuple):
@@ -112,60 +141,90 @@ class Determiner(NamedTuple):
     masculine: str
     feminine: str
     weight: int
-    owns: bool = False
+    owns: bool
 
 
-_GROWN = frozenset(
-    {"apple", "beach", "branch", "egg", "field", "fire", "forest", "hill", "hole", "island", "lake", "mountain"}
-    | {"orange", "river", "stone", "tree"}
-)
 _OWNED = frozenset({"goods", "thing", "cover", "animal", "vehicle", "load", "pulled"})
 
 
-def _rows(name: str) -> Iterator[list[str]]:
-    """Read the rows of a table beside this module, without its header."""
+def rows(name: str) -> Iterator[dict[str, str]]:
+    """Read the rows of a table beside this module, each by the names of its columns; an empty cell is an empty text.
+
+    Raises:
+        ValueError: a row has more cells than there are columns.
+    """
     table = files(__package__).joinpath(name).read_text(encoding="utf-8")
-    yield from (line.split("\t") for line in table.splitlines()[1:])
+    header, *lines = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
+    for cells in lines:
+        yield dict(zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=True))
 
 
-NOUNS = tuple(
-    Noun(english, french, cast("Gender", gender), frozenset(kinds.split()))
-    for english, french, gender, kinds in _rows("nouns.tsv")
-)
+def _gender(row: dict[str, str]) -> Gender:
+    return cast("Gender", row["gender"])
+
+
+def noun_of(row: dict[str, str]) -> Noun:
+    """Return the noun of a row with the columns english, french, gender and kinds."""
+    return Noun(row["english"], row["french"], _gender(row), frozenset(row["kinds"].split()))
+
+
+NOUNS = tuple(map(noun_of, rows("nouns.tsv")))
 BY_KIND = {
     kind: tuple(noun for noun in NOUNS if kind in noun.kinds)
     for kind in sorted(frozenset[str]().union(*(noun.kinds for noun in NOUNS)))
 }
-ADJECTIVES = {english: Adjective(english, *forms) for english, *forms in _rows("adjectives.tsv")}
+ADJECTIVES = {
+    row["english"]: Adjective(
+        row["english"],
+        row["masculine"],
+        row["feminine"],
+        row["before a vowel"],
+        frozenset(row["uses"].split()),
+        frozenset(row["contraries"].split()),
+    )
+    for row in rows("adjectives.tsv")
+}
 
-BEFORE_NOUN = ("old", "new", "beautiful")
-COLORS = ("red", "blue", "green", "white", "black", "yellow", "brown", "gray")
 
-PEOPLE = (
-    Person(("I/1", "je/1"), "pouvais", "peux", "pourrai", "ai"),
-    Person(("we/1", "nous/1"), "pouvions", "pouvons", "pourrons", "avons"),
-    Person(("the/1 children/2", "les/1 enfants/2"), "pouvaient", "peuvent", "pourront", "ont"),
-    Person(("Tom/1", "Tom/1")),
-    Person(("he/1", "il/1")),
-    Person(("she/1", "elle/1"), gender="f"),
-    Person(("my/1 sister/2", "ma/1 sœur/2"), gender="f"),
-    Person(("my/1 brother/2", "mon/1 frère/2")),
-    Person(("my/1 uncle/2", "mon/1 oncle/2")),
-    Person(("my/1 friend/2", "mon/1 ami/2")),
-    Person(("his/1 mother/2", "sa/1 mère/2"), gender="f"),
-    Person(("the/1 man/2", "le/1 homme/2")),
-    Person(("the/1 woman/2", "la/1 femme/2"), gender="f"),
-    Person(("the/1 boy/2", "le/1 garçon/2")),
-    Person(("the/1 girl/2", "la/1 fille/2"), gender="f"),
-    Person(("the/1 teacher/2", "le/1 professeur/2")),
-    Person(("the/1 doctor/2", "le/1 médecin/2")),
-    Person(("our/1 neighbor/2", "notre/1 voisin/2")),
+def adjectives_for(use: str) -> tuple[str, ...]:
+    """Return the adjectives of one use, as `adjectives.tsv` names it."""
+    return tuple(name for name, adjective in ADJECTIVES.items() if use in adjective.uses)
+
+
+BEFORE_NOUN = adjectives_for("before")
+COLORS = adjectives_for("color")
+PEOPLE = tuple(
+    Person((row["english"], row["french"]), row["imperfect"], row["present"], row["future"], row["have"], _gender(row))
+    for row in rows("people.tsv")
 )
-DETERMINERS = (
-    Determiner("the", "le", "la", 14),
-    Determiner("this", "ce", "cette", 1),
-    Determiner("my", "mon", "ma", 2, owns=True),
-    Determiner("his", "son", "sa", 1, owns=True),
-    Determiner("her", "son", "sa", 1, owns=True),
-    Determiner("our", "notre", "notre", 1, owns=True),
-)
+GIVERS = tuple(Giver((row["english"], row["french"]), row["had"], row["have"]) for row in rows("givers.tsv"))
+
+
+def _deeds(of: str) -> tuple[Deed, ...]:
+    return tuple(Deed(row["past"], row["participle"], row["french"]) for row in rows("deeds.tsv") if row["of"] == of)
+
+
+DEEDS = {True: _deeds("owned"), False: _deeds("other")}
+"""What is done to things that can be owned, and to others."""
+
+
+def determiners(sentence: Literal["two nouns", "simple"]) -> tuple[Determiner, ...]:
+    """Return the determiners of one sort of sentence, by their weights in it."""
+    return tuple(
+        Determiner(row["english"], row["masculine"], row["feminine"], int(row[sentence]), row["owns"] == "yes")
+        for row in rows("determiners.tsv")
+        if int(row[sentence])
+    )
+
+
+DETERMINERS = determiners("two nouns")
+
+
+@cache
+def phrases(use: str, tense: Tense = "past") -> tuple[Templates, ...]:
+    """Return the phrases of one use, as `phrases.tsv` names it, that fit a main clause in this tense."""
+    return tuple(
+        (row["english"], row["french"])
+        for row in rows("phrases.tsv")
+        if use in row["uses"].split() and (not row["tenses"] or tense in row["tenses"].split())
+    )

@@ -20,8 +20,7 @@ from functools import cache
 from attn_cli.grammar.agreement import agrees, said_of_pronoun
 from attn_cli.grammar.clauses import Draw, cannot, negated, reason, thing
 from attn_cli.grammar.constructions import CONSTRUCTIONS, FRAMES, HELD_OUT_CONSTRUCTIONS, Construction
-from attn_cli.grammar.lexicon import BY_KIND, PEOPLE, Gender, Noun, Templates, Tense
-from attn_cli.grammar.modifiers import ANYHOW, BETWEEN, OPENINGS, SAID, WHEN
+from attn_cli.grammar.lexicon import BY_KIND, PEOPLE, Gender, Noun, Templates, Tense, phrases
 from attn_cli.grammar.phrase import EMPTY, PUNCTUATION, Link, Phrase, Span, spell, weave
 from attn_cli.grammar.simple import is_simple_held_out, sentence
 
@@ -264,12 +263,13 @@ def _main(
     french = french.replace("~", nouns[0].agree("", "e")).replace("{have}", f"{person.have}/1")
     main = weave(english, french, **slots)
     if draw.happens(0.55 if long else 0.2):
-        when = ANYHOW if told[1] and tense == "past" else () if told[1] else WHEN[tense]
-        main = weave("{main} {when}", "{main} {when}", main=main, when=draw.fresh(when))
+        when = draw.fresh(phrases("anyhow" if told[1] else "when", tense))
+        main = weave("{main} {when}", "{main} {when}", main=main, when=when)
     if draw.happens(0.15) and not FRAMES[frame].first:
-        openings = OPENINGS[tense] if construction.event or tense != "past" else OPENINGS[tense] + SAID
+        openings = phrases("opening", tense) + (() if construction.event else phrases("said", tense))
         main = weave("{opening} {main}", "{opening} {main}", main=main, opening=draw.fresh(openings))
-    between = draw.fresh(BETWEEN) if long and tense == "past" and draw.happens(0.2) else EMPTY
+    insertions = phrases("between", tense)
+    between = draw.fresh(insertions) if long and insertions and draw.happens(0.2) else EMPTY
     return main, between
 
 
