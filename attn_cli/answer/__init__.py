@@ -11,18 +11,15 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-import orjson
-
-from attn_cli.data.record import Record
 from attn_cli.errors import UsageError, quoted
-from attn_cli.io.csv import Cell, CsvTable
-from attn_cli.io.document import Document, describe_finding
-from attn_cli.system.encoding import json_bytes
 
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from attn_cli.data.record import Record
     from attn_cli.draw.screen import Screen
+    from attn_cli.io.csv import Cell, CsvTable
+    from attn_cli.io.document import Document
 
 __all__ = ["Answer", "Finding", "Shown"]
 
@@ -67,9 +64,11 @@ class Finding(ABC):
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Return the rows of its table, with a cell for each column."""
 
-    def data(self, suffix: str = ".json") -> bytes:
-        """Write the finding as a line of JSON, for any suffix: there are no maps that another format would hold."""
-        del suffix
+    def data(self) -> bytes:
+        """Write the finding as a line of JSON."""
+        from attn_cli.io.document import describe_finding
+        from attn_cli.system.encoding import json_bytes
+
         units = {**self.units, **(self.score_units if self.record.selection.scores else {})}
         document = {**describe_finding(self.name, self.record, units), **self.part()}
         return json_bytes(document)
@@ -97,8 +96,8 @@ class Shown(Protocol):
     def draw(self, screen: Screen) -> Group:
         """Draw the result for a screen."""
 
-    def data(self, suffix: str = ".json") -> bytes:
-        """Write everything as a line of JSON, or in another format that the suffix stands for."""
+    def data(self) -> bytes:
+        """Write everything as a line of JSON."""
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         """Add its rows to a table that has its columns.
@@ -152,17 +151,19 @@ class Answer:
         Raises:
             OutputError: there is no such format, the file exists, or it cannot be written.
         """
-        from attn_cli.answer.saving import Saver
+        from attn_cli.answer.formats import HoldsMaps
+        from attn_cli.answer.saving import SaveFile
         from attn_cli.draw.screen import Screen
-        from attn_cli.io.destination import destination
 
         shown = self.shown
-        place = destination(os.fspath(path), force=force, maps=not isinstance(shown, Finding))
-        with Saver.open(place, Screen(), several=False) as saver:
-            saver.add(shown, "")
+        file = SaveFile.named(os.fspath(path), force=force, maps=isinstance(shown, HoldsMaps))
+        with file.open(Screen()) as writer:
+            writer.add(shown, "")
 
     def to_dict(self) -> Document:
         """Return the JSON document that the command prints; `attn schema` describes it."""
+        import orjson
+
         document: Document = orjson.loads(self.shown.data())
         return document
 
@@ -181,6 +182,8 @@ class Answer:
         shown = self.shown
         if isinstance(shown, Finding):
             return pd.DataFrame(list(shown.rows()), columns=list(shown.columns))
+        from attn_cli.io.csv import CsvTable
+
         file = io.BytesIO()
         shown.add_rows(CsvTable(file, shown.columns), 0)
         file.seek(0)

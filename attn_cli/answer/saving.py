@@ -1,88 +1,65 @@
-"""Saving of results to the file of `--save`, in the format that its suffix names."""
+"""Saving of answers to the file of `--save`, in the format that its name asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from io import BufferedIOBase
+from dataclasses import dataclass
 
-from rich.console import Group
-
-from attn_cli.answer import Shown
-from attn_cli.draw.page import to_page, to_svg, to_text
+from attn_cli.answer.formats import Format, find_format
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import stacked, title_lines
-from attn_cli.io.csv import CsvTable
-from attn_cli.io.destination import RECORDS, Destination
+from attn_cli.errors import OutputError
+from attn_cli.io.destination import Destination, destination
 
-__all__ = ["Saver", "page", "titled"]
-
-
-def page(destination: Destination, screen: Screen) -> Screen:
-    """Make the screen for drawings in a file: of the same width, unlimited height, and full Unicode and colour.
-
-    Text files have no colour.
-    """
-    return replace(screen, height=None, unicode=True, color=destination.suffix != ".txt", depth="truecolor")
+__all__ = ["SaveFile"]
 
 
-class Saver:
-    """An open file that results are added to.
+@dataclass(frozen=True)
+class SaveFile:
+    """A file that answers will be saved to."""
 
-    Args:
-        destination: the destination, which decides the format.
-        file: the open file.
-        screen: the terminal's screen.
-        several: True if there will be more than one result.
-    """
-
-    def __init__(self, destination: Destination, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
-        self._suffix, self._file, self._several = destination.suffix, file, several
-        self._screen = page(destination, screen)
-        self._table: CsvTable | None = None
-        self._drawings: list[Group] = []
-        self._count = 0
+    place: Destination
+    format: type[Format]
 
     @classmethod
+    def named(cls, path: str, *, force: bool = False, maps: bool = True) -> SaveFile:
+        """Check, before any work is done, that answers can be saved to a file of this name.
+
+        Args:
+            path: the path given to `--save`.
+            force: replace an existing file.
+            maps: True if the answers hold maps.
+
+        Raises:
+            OutputError: the suffix stands for no format, the file exists already, or it cannot be created.
+        """
+        form = find_format(path, maps=maps)
+        return cls(destination(path, force=force), form)
+
+    def check_count(self, count: int) -> None:
+        """Check that the format can hold `count` sentences.
+
+        Raises:
+            OutputError: the format holds only one.
+        """
+        if count > 1 and self.format.single:
+            raise OutputError(
+                f"{self.place.path} holds one sentence, and there are more",
+                f"Save {self.place.path.with_suffix('.jsonl')}, which has one on each line",
+            )
+
     @contextmanager
-    def open(cls, destination: Destination, screen: Screen, *, several: bool) -> Iterator[Saver]:
-        """Open a saver whose file replaces the target if the block ends without an exception.
+    def open(self, screen: Screen, *, several: bool = False) -> Iterator[Format]:
+        """Open the file, which replaces the one that is there if the block ends without an exception.
+
+        Args:
+            screen: the terminal's screen.
+            several: True if there will be more than one answer.
 
         Raises:
             OutputError: the file could not be written; an existing file is unchanged.
         """
-        with destination.open() as file:
-            saver = cls(destination, file, screen, several=several)
-            yield saver
-            saver._finish()
-
-    def add(self, shown: Shown, title: str) -> None:
-        """Add one result; a drawing goes below its title if there is one, and is written at the end."""
-        if self._suffix == ".csv":
-            if self._table is None:
-                self._table = CsvTable(self._file, shown.columns, sentences=self._several)
-            shown.add_rows(self._table, self._count)
-        elif self._suffix in RECORDS:
-            self._file.write(shown.data(self._suffix))
-        else:
-            self._drawings.append(titled(shown, title, self._screen))
-        self._count += 1
-
-    def _finish(self) -> None:
-        if not self._drawings:
-            return
-        drawing = stacked(self._drawings)
-        if self._suffix == ".svg":
-            text = to_svg(drawing, self._screen)
-        elif self._suffix == ".html":
-            text = to_page(drawing, self._screen)
-        else:
-            text = to_text(drawing, self._screen)
-        self._file.write(text.encode())
-
-
-def titled(shown: Shown, title: str, screen: Screen) -> Group:
-    """Draw a result below its title, if there is one."""
-    drawing = shown.draw(screen)
-    return stacked([Group(*title_lines(title, screen)), drawing]) if title else drawing
+        with self.place.open() as file:
+            writer = self.format(file, screen, several=several)
+            yield writer
+            writer.finish()

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from attn_cli.answer.formats import listed_formats
 from attn_cli.data.selection import Kind, Measure, Rows, Selection, SortKey
 from attn_cli.errors import UsageError
 
@@ -252,6 +253,6 @@ class OutputOptions:
     json: Annotated[bool, _output("--json", help="JSON on stdout, one line a sentence; see attn schema.")] = False
     save: Annotated[
         str | None,
-        _output("--save", "-o", metavar="PATH", help="Write .json, .jsonl, .csv, .npz, .svg, .html or .txt."),
+        _output("--save", "-o", metavar="PATH", help=f"Write {listed_formats()}."),
     ] = None
     force: Annotated[bool, _output("--force", "-f", help="Overwrite what --save finds there.")] = False

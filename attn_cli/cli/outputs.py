@@ -11,11 +11,11 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from attn_cli.answer import Shown
-from attn_cli.answer.saving import Saver, page, titled
+from attn_cli.answer.saving import SaveFile
 from attn_cli.cli.options import DisplayOptions, OutputOptions
 from attn_cli.cli.streams import say
 from attn_cli.draw.screen import Screen, console, probe
-from attn_cli.io.destination import Destination, destination
+from attn_cli.draw.strokes import titled
 
 __all__ = ["Notes", "Output"]
 
@@ -54,22 +54,20 @@ class Output:
         self.screen = found if display.width is None else replace(found, width=display.width)
         self.json = options.json
         self._notes = Notes()
-        self.destination: Destination | None = (
-            None if options.save is None else destination(options.save, force=options.force, maps=maps)
-        )
+        self.file = None if options.save is None else SaveFile.named(options.save, force=options.force, maps=maps)
 
     @property
     def keeps(self) -> bool:
         """True if some output needs the maps themselves."""
-        return self.json or (self.destination is not None and self.destination.holds_maps)
+        return self.json or (self.file is not None and not self.file.format.drawn)
 
     @property
     def screens(self) -> tuple[Screen, ...]:
         """All screens that are drawn on."""
         drawn = () if self.json else (self.screen,)
-        if self.destination is None or self.destination.holds_maps:
+        if self.file is None or not self.file.format.drawn:
             return drawn
-        return (*drawn, page(self.destination, self.screen))
+        return (*drawn, self.file.format.page(self.screen))
 
     def as_many_as_fit(self, inputs: Iterable[Item]) -> Iterator[Item]:
         """Yield the inputs; if the format holds only one sentence, first check that there is only one.
@@ -78,9 +76,9 @@ class Output:
             OutputError: the file holds one sentence, and there are more.
         """
         rest = iter(inputs)
-        if self.destination is not None and self.destination.single:
+        if self.file is not None and self.file.format.single:
             first = list(islice(rest, 2))
-            self.destination.check_count(len(first))
+            self.file.check_count(len(first))
             rest = iter(first)
         yield from rest
 
@@ -91,16 +89,15 @@ class Output:
             OutputError: the file could not be written; an existing file is unchanged.
         """
         with ExitStack() as stack:
-            saver = None
+            writer = None
             for number, (shown, title) in enumerate(self._titled(looks)):
-                if self.destination is not None:
-                    if saver is None:
-                        saver = stack.enter_context(Saver.open(self.destination, self.screen, several=bool(title)))
-                    saver.add(shown, title)
+                if self.file is not None:
+                    writer = writer or stack.enter_context(self.file.open(self.screen, several=bool(title)))
+                    writer.add(shown, title)
                 self._show(shown, title, number)
-        if self.destination is not None and saver is not None:
-            self._notes(self.destination.notes)
-            say(f"saved {self.destination.path}")
+        if self.file is not None and writer is not None:
+            self._notes(self.file.place.notes)
+            say(f"saved {self.file.place.path}")
 
     def _titled(self, looks: Iterable[Shown]) -> Iterator[tuple[Shown, str]]:
         """Add a title to each result if there are several."""
@@ -118,5 +115,5 @@ class Output:
         else:
             if number:
                 sys.stdout.write("\n")
-            console(self.screen, sys.stdout).print(titled(shown, title, self.screen), end="")
+            console(self.screen, sys.stdout).print(titled(shown.draw(self.screen), title, self.screen), end="")
         sys.stdout.flush()

@@ -34,6 +34,7 @@ __all__ = [
     "swatches",
     "text_lines",
     "title_lines",
+    "titled",
 ]
 
 PLAIN = Style.null()
@@ -224,3 +225,8 @@ def stacked(parts: Sequence[RenderableType]) -> Group:
     """Stack drawings with a blank line between them."""
     first, *rest = parts
     return Group(first, *(piece for part in rest for piece in (Text(""), part)))
+
+
+def titled(drawing: Group, title: str, screen: Screen) -> Group:
+    """Put a drawing below its title, if it has one."""
+    return stacked([Group(*title_lines(title, screen)), drawing]) if title else drawing

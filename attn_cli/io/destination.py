@@ -20,13 +20,7 @@ from typing import Any
 
 from attn_cli.errors import OutputError
 
-__all__ = ["RECORDS", "SUFFIXES", "Destination", "check_folder", "destination"]
-
-RECORDS = (".json", ".jsonl", ".csv", ".npz")
-DRAWINGS = (".svg", ".html", ".txt")
-SUFFIXES = (*RECORDS, *DRAWINGS)
-MAPS_ALONE = ".npz"
-SINGLE = (".json", MAPS_ALONE)
+__all__ = ["Destination", "check_folder", "destination"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +29,6 @@ class Destination:
 
     path: Path
     """Path that the user named."""
-    suffix: str
-    """Suffix that decides the format, one of `SUFFIXES`."""
     target: Path
     """Path to write: `path` with every link resolved, so that a link stays a link."""
     force: bool = False
@@ -45,28 +37,6 @@ class Destination:
     """True for a pipe or a device, which is written in place and cannot be replaced."""
     notes: list[str] = field(default_factory=list, compare=False)
     """Properties of a replaced file that could not be kept, one sentence each."""
-
-    @property
-    def holds_maps(self) -> bool:
-        """True if the format holds the maps themselves and not a drawing of them."""
-        return self.suffix in RECORDS
-
-    @property
-    def single(self) -> bool:
-        """True if the format holds only one sentence."""
-        return self.suffix in SINGLE
-
-    def check_count(self, count: int) -> None:
-        """Check that the format can hold `count` sentences.
-
-        Raises:
-            OutputError: the format holds only one.
-        """
-        if count > 1 and self.single:
-            raise OutputError(
-                f"{self.path} holds one sentence, and there are more",
-                f"Save {self.path.with_suffix('.jsonl')}, which has one on each line",
-            )
 
     @contextmanager
     def open(self) -> Iterator[io.BufferedWriter]:
@@ -173,29 +143,17 @@ def unwritable(path: Path, error: OSError) -> OutputError:
     )
 
 
-def destination(path: str, *, force: bool = False, maps: bool = True) -> Destination:
+def destination(path: str, *, force: bool = False) -> Destination:
     """Check, before any work is done, that a file can be written.
 
     Args:
         path: the path given to `--save`.
         force: replace an existing file.
-        maps: True if there will be maps, which `.npz` requires.
 
     Raises:
-        OutputError: the suffix stands for no format, the file exists already, or it cannot be created.
+        OutputError: the file exists already, or it cannot be created.
     """
     place = Path(path)
-    suffix = place.suffix.lower()
-    suffixes = SUFFIXES if maps else tuple(one for one in SUFFIXES if one != MAPS_ALONE)
-    if suffix not in suffixes:
-        listed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
-        if suffix == MAPS_ALONE:
-            raise OutputError(f"{path} would hold maps, and there are none to save", f"End its name in {listed}")
-        if path == "-" or place.is_relative_to("/dev"):
-            raise OutputError(
-                f"--save writes files, and {path} is not one", "Use --json for records on standard output"
-            )
-        raise OutputError(f"{path or 'An empty name'}: unknown format", f"Use {listed}")
     try:
         there = place.stat()
     except FileNotFoundError:
@@ -214,7 +172,7 @@ def destination(path: str, *, force: bool = False, maps: bool = True) -> Destina
         target = Path(os.path.realpath(place))
     except OSError as error:  # the working directory has been removed
         raise unwritable(place, error) from error
-    found = Destination(place, suffix, target, force=force, device=device)
+    found = Destination(place, target, force=force, device=device)
     if not device:
         found.check_free()
         check_folder(found.target.parent)

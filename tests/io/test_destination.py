@@ -15,8 +15,10 @@ from typing import NoReturn
 import pytest
 
 import attn_cli
+from attn_cli.answer.formats import FORMATS
+from attn_cli.answer.saving import SaveFile
 from attn_cli.errors import OutputError
-from attn_cli.io.destination import SUFFIXES, Destination, destination
+from attn_cli.io.destination import Destination, destination
 
 OLD, NEW = b"old" * 7, b"new" * 11
 
@@ -25,21 +27,21 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, ".JSON"])
+@pytest.mark.parametrize("suffix", [*FORMATS, ".JSON"])
 def test_a_new_file(tmp_path: Path, suffix: str) -> None:
-    found = destination(str(tmp_path / f"a{suffix}"))
-    assert found.suffix == suffix.lower()
+    found = SaveFile.named(str(tmp_path / f"a{suffix}"))
+    assert found.format is FORMATS[suffix.lower()]
     assert names(tmp_path) == set()
-    with found.open() as file:
+    with found.place.open() as file:
         file.write(NEW)
     assert (tmp_path / f"a{suffix}").read_bytes() == NEW
     assert names(tmp_path) == {f"a{suffix}"}
 
 
 def test_what_each_format_holds(tmp_path: Path) -> None:
-    found = {suffix: destination(str(tmp_path / f"a{suffix}")) for suffix in SUFFIXES}
-    assert {suffix for suffix in SUFFIXES if found[suffix].holds_maps} == {".json", ".jsonl", ".npz", ".csv"}
-    for suffix in SUFFIXES:
+    found = {suffix: SaveFile.named(str(tmp_path / f"a{suffix}")) for suffix in FORMATS}
+    assert {suffix for suffix in FORMATS if not found[suffix].format.drawn} == {".json", ".jsonl", ".npz", ".csv"}
+    for suffix in FORMATS:
         found[suffix].check_count(1)
     for suffix in {".jsonl", ".csv", ".svg", ".html", ".txt"}:
         found[suffix].check_count(3)
@@ -190,7 +192,7 @@ def test_found_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
     Path("lost.json").symlink_to("nowhere/a.json")
     before = names(tmp_path)
     with pytest.raises(OutputError) as error:
-        destination(name)
+        SaveFile.named(name)
     assert message in str(error.value)
     assert error.value.exit_code == 6
     assert names(tmp_path) == before

@@ -139,9 +139,8 @@ class NumbersView:
         room = None if screen.height is None or self.everything else screen.height - 1
         return stacked(explanation(self.found, Labels(self.labels), screen, given=True, room=room))
 
-    def data(self, suffix: str = ".json") -> bytes:
+    def data(self) -> bytes:
         """Return a line of JSON in the form of `ExplainView`, without model and text."""
-        del suffix
         document = {
             **begin(),
             "finding": ExplainView.name,

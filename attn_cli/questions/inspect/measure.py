@@ -51,9 +51,13 @@ class Seen:
         """Draw the view."""
         return self.view.draw(screen, self.record)
 
-    def data(self, suffix: str = ".json") -> bytes:
-        """Encode the record as a line of JSON or as `.npz`."""
-        return to_npz(self.record, self.rows()) if suffix == ".npz" else to_json(self.record, self.rows())
+    def data(self) -> bytes:
+        """Encode the record as a line of JSON."""
+        return to_json(self.record, self.rows())
+
+    def archive(self) -> bytes:
+        """Encode the record as a NumPy archive."""
+        return to_npz(self.record, self.rows())
 
     @property
     def columns(self) -> tuple[str, ...]:

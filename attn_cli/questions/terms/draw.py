@@ -37,9 +37,8 @@ class Glossary:
         """Draw the terms."""
         return _listed(self._terms, screen)
 
-    def data(self, suffix: str = ".json") -> bytes:
+    def data(self) -> bytes:
         """Encode the terms as a line of JSON."""
-        del suffix
         document = {
             **begin(),
             "finding": "terms",

@@ -52,9 +52,8 @@ class WhyView:
             ]
         )
 
-    def data(self, suffix: str = ".json") -> bytes:
+    def data(self) -> bytes:
         """Return the experiment as a line of JSON."""
-        del suffix
         document = {**begin(), "finding": "why", **asdict(self.experiment)}
         return json_bytes(document)
 

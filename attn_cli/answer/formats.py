@@ -1,0 +1,230 @@
+"""The formats that answers are saved in: one class each, listed in `FORMATS` by the suffix of a file's name.
+
+Imports nothing heavy, since the help of `--save` and the check of a file's name read the table.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import replace
+from io import BufferedIOBase
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from attn_cli.errors import OutputError
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from attn_cli.answer import Shown
+    from attn_cli.draw.screen import Screen
+    from attn_cli.io.csv import CsvTable
+
+__all__ = ["FORMATS", "DrawnFormat", "Format", "HoldsMaps", "find_format", "listed_formats"]
+
+FORMATS: dict[str, type[Format]] = {}
+"""Suffix -> format, in the order in which they are listed to the user."""
+
+
+@runtime_checkable
+class HoldsMaps(Protocol):
+    """An answer that holds maps."""
+
+    def archive(self) -> bytes:
+        """Write everything as a NumPy archive."""
+
+
+class Format(ABC):
+    """A file of one format that answers are written to, one after another.
+
+    A subclass that has a suffix is a format: it is listed in `FORMATS`, and needs to be named nowhere else.
+
+    Args:
+        file: the open file.
+        screen: the terminal's screen.
+        several: True if there will be more than one answer.
+    """
+
+    suffix: ClassVar[str]
+    """End of a file's name that stands for the format."""
+    holds: ClassVar[str]
+    """What such a file holds, in a few words, for the documentation."""
+    drawn: ClassVar[bool] = False
+    """True if it holds a drawing, False if it holds the figures themselves."""
+    single: ClassVar[bool] = False
+    """True if it holds only one answer."""
+    maps_alone: ClassVar[bool] = False
+    """True if it holds nothing but maps, so that only an answer with maps can be saved in it."""
+
+    def __init_subclass__(cls) -> None:
+        if "suffix" in vars(cls):
+            FORMATS[cls.suffix] = cls
+
+    def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
+        self.file, self.several = file, several
+        self.screen = self.page(screen)
+
+    @classmethod
+    def page(cls, screen: Screen) -> Screen:
+        """Make the screen that such a file draws on: by default the terminal's own."""
+        return screen
+
+    @abstractmethod
+    def add(self, shown: Shown, title: str) -> None:
+        """Add one answer, below its title if there is one."""
+
+    def finish(self) -> None:
+        """Write what is still to be written after the last answer."""
+        self.file.flush()
+
+
+class Json(Format):
+    """A JSON document."""
+
+    suffix, holds, single = ".json", "the figures as a JSON document", True
+
+    def add(self, shown: Shown, title: str) -> None:
+        """Write the document as one line."""
+        del title
+        self.file.write(shown.data())
+
+
+class JsonLines(Json):
+    """JSON documents, one on each line."""
+
+    suffix, holds, single = ".jsonl", "the same for several sentences, a line each", False
+
+
+class Csv(Format):
+    """A table, in which several answers have a column for their number."""
+
+    suffix, holds = ".csv", "the figures as a table in long form"
+    _table: CsvTable | None = None
+    _count = 0
+
+    def add(self, shown: Shown, title: str) -> None:
+        """Write the rows of an answer, whose columns are those of the first."""
+        from attn_cli.io.csv import CsvTable
+
+        del title
+        if self._table is None:
+            self._table = CsvTable(self.file, shown.columns, sentences=self.several)
+        shown.add_rows(self._table, self._count)
+        self._count += 1
+
+
+class Npz(Format):
+    """A record as a NumPy archive."""
+
+    suffix, holds, single, maps_alone = ".npz", "the maps as NumPy arrays, exact and compressed", True, True
+
+    def add(self, shown: Shown, title: str) -> None:
+        """Write the archive of an answer that holds maps.
+
+        Raises:
+            TypeError: it holds none; `find_format` is there to tell before.
+        """
+        del title
+        if not isinstance(shown, HoldsMaps):
+            raise TypeError("there are no maps")
+        self.file.write(shown.archive())
+
+
+class DrawnFormat(Format):
+    """Drawings below one another, on a page of the screen's width and unlimited height, in full Unicode and colour."""
+
+    drawn = True
+    colored: ClassVar[bool] = True
+    """True if the format can show colours."""
+
+    def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
+        super().__init__(file, screen, several=several)
+        self._drawings: list[Group] = []
+
+    @classmethod
+    def page(cls, screen: Screen) -> Screen:
+        """Make the page."""
+        return replace(screen, height=None, unicode=True, color=cls.colored, depth="truecolor")
+
+    def add(self, shown: Shown, title: str) -> None:
+        """Draw an answer below its title."""
+        from attn_cli.draw.strokes import titled
+
+        self._drawings.append(titled(shown.draw(self.screen), title, self.screen))
+
+    def finish(self) -> None:
+        """Write the page, unless it is empty."""
+        from attn_cli.draw.strokes import stacked
+
+        if self._drawings:
+            self.file.write(self.render(stacked(self._drawings)).encode())
+        super().finish()
+
+    @abstractmethod
+    def render(self, drawing: Group) -> str:
+        """Write a drawing as text in this format."""
+
+
+class Svg(DrawnFormat):
+    """A picture."""
+
+    suffix, holds = ".svg", "the drawing as a picture"
+
+    def render(self, drawing: Group) -> str:
+        """Write a drawing as SVG."""
+        from attn_cli.draw.page import to_svg
+
+        return to_svg(drawing, self.screen)
+
+
+class Html(DrawnFormat):
+    """A page for a browser."""
+
+    suffix, holds = ".html", "the drawing as a page"
+
+    def render(self, drawing: Group) -> str:
+        """Write a drawing as a page of HTML."""
+        from attn_cli.draw.page import to_page
+
+        return to_page(drawing, self.screen)
+
+
+class PlainText(DrawnFormat):
+    """A drawing without colours."""
+
+    suffix, holds, colored = ".txt", "the drawing as plain text", False
+
+    def render(self, drawing: Group) -> str:
+        """Write a drawing as text."""
+        from attn_cli.draw.page import to_text
+
+        return to_text(drawing, self.screen)
+
+
+def listed_formats(formats: Iterable[type[Format]] | None = None) -> str:
+    """List the suffixes of some formats in words, by default of all: `.json, .csv or .txt`."""
+    *most, last = [one.suffix for one in (FORMATS.values() if formats is None else formats)]
+    return f"{', '.join(most)} or {last}"
+
+
+def find_format(path: str, *, maps: bool = True) -> type[Format]:
+    """Find the format that the name of a file asks for.
+
+    Args:
+        path: the path given to `--save`.
+        maps: True if the answers hold maps.
+
+    Raises:
+        OutputError: the suffix stands for no format, or for one of maps where there are none.
+    """
+    place = Path(path)
+    found = FORMATS.get(place.suffix.lower())
+    if found is not None and (maps or not found.maps_alone):
+        return found
+    listed = listed_formats(one for one in FORMATS.values() if maps or not one.maps_alone)
+    if found is not None:
+        raise OutputError(f"{path} would hold maps, and there are none to save", f"End its name in {listed}")
+    if path == "-" or place.is_relative_to("/dev"):
+        raise OutputError(f"--save writes files, and {path} is not one", "Use --json for records on standard output")
+    raise OutputError(f"{path or 'An empty name'}: unknown format", f"Use {listed}")
