@@ -22,6 +22,7 @@ from attn_cli.cli.options import (
 from attn_cli.cli.texts import count_lines
 from attn_cli.data.selection import Selection, check_probed, check_syntax
 from attn_cli.errors import UsageError
+from attn_cli.questions.heads.roles import EVERY_ROLE
 
 if TYPE_CHECKING:
     from attn_cli.questions.heads.measure import HeadsFound
@@ -47,23 +48,12 @@ Examples:
   attn heads --probe --model FOLDER
 """
 
-By = Literal[
-    "role",
-    "focus",
-    "distance",
-    "first",
-    "previous",
-    "next",
-    "self",
-    "separator",
-    "same-word",
-    "previous-occurrence",
-    "induction",
-    "offset",
-    "relation",
-    "coreference",
-]
-"""Content of the picture: the roles, or one figure of every head."""
+FIGURES = ("focus", "distance")
+if TYPE_CHECKING:
+    By = str
+else:
+    By = Literal[("role", *FIGURES, *(role.option for role in EVERY_ROLE))]
+"""Content of the picture: the roles, one figure of every head, or its score in one role."""
 
 _display = functools.partial(typer.Option, rich_help_panel="Display")
 

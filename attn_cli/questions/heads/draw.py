@@ -24,6 +24,7 @@ from attn_cli.io.csv import Cell
 from attn_cli.io.document import Document
 from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
 from attn_cli.questions.heads.relations import WAYS, RelationScore, best
+from attn_cli.questions.heads.roles import find_role
 from attn_cli.questions.heads.scores import RoleScore, signed
 
 __all__ = ["VIEW", "HeadsView"]
@@ -37,8 +38,6 @@ FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
 }
 
 
-SHARED = frozenset({"focus", "distance", "offset", "relation", "coreference"})
-"""Figures that are measured over weights even if the selection asks for scores."""
 SCORED = "c: a score less the mean of its row's, in nats."
 SCORED_ROLES = (
     "A role's score is that of its keys less the mean of their row's, in nats, and a role is given from 1 on; an "
@@ -201,7 +200,10 @@ class HeadsView(Finding):
                 role = one.roles[0].role if one.roles else None
                 dot = "·" if screen.unicode else "."
                 written[place] = Written(role.short, role.letter) if role is not None else Written(dot, dot)
-        scored = self.record.selection.scores and self.by not in SHARED
+        # Figures, and roles without a formula over scores, are of the weights even if scores are measured.
+        scored = self.record.selection.scores and (
+            bool(find_role(self._role).of_scores) if self._role is not None else self.by == "role"
+        )
         if self.by == "distance" or (scored and self.by != "role"):
             written = written_scores(values)
         fits = len(self.by) <= len("distance")

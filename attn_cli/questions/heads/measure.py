@@ -27,13 +27,6 @@ __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
 
 WORTH_NAMING = 0.1
 """Least margin over its baseline at which the nearest role of a head without roles is named."""
-EXACTLY = {
-    "previous": "offset -1",
-    "next": "offset +1",
-    "self": "offset 0",
-    "previous occurrence": "same word",
-}
-"""Role -> name of the less exact role that it implies."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ class HeadFigures:
     def roles(self) -> tuple[RoleScore, ...]:
         """Roles that the head has, the one furthest above its baseline first; none that another one implies."""
         given = [score for score in self.scores if score.given]
-        said = {EXACTLY.get(score.role.name) for score in given}
+        said = {score.role.less_exact for score in given}
         told = [score for score in given if score.name not in said]
         return tuple(sorted(told, key=lambda score: score.baseline - score.score))
 

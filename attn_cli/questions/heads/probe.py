@@ -29,8 +29,6 @@ TEXTS = 16
 """Number of texts of random tokens, and of texts that repeat one token."""
 LENGTH = 32
 """Most random tokens in a text, which then repeats them once."""
-FROM_PROBE = ("previous occurrence", "induction")
-"""Roles whose scores over a text are replaced by those over random tokens."""
 
 
 @runtime_checkable
@@ -97,7 +95,7 @@ def probe(
     probed = scored.found(model.info, report, f"random tokens twice (seed {seed})")
     firsts = {(one.layer, one.head): one.summary.first for one in control.result()}
     base = probed if found is None else found
-    roles = [role for role in ROLES if role.name in FROM_PROBE]
+    roles = [role for role in ROLES if role.probed]
     told = base.with_scores(
         ((one.layer, one.head, [score for score in one.scores if score.role in roles]) for one in probed.heads),
         roles,

@@ -16,7 +16,7 @@ from attn_cli.data.stream import Block
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.questions.heads.relations import margin
-from attn_cli.questions.heads.roles import COREFERENCE, FEWEST_CASES
+from attn_cli.questions.heads.roles import COREFERENCE
 from attn_cli.questions.heads.scores import RoleScore
 
 __all__ = ["CollectPronouns", "Pronoun"]
@@ -78,7 +78,6 @@ class CollectPronouns:
                     score=share,
                     baseline=max(first, count - first) / count,
                     rows=count,
-                    fewest=FEWEST_CASES,
                     margin=margin(share, count),
                 )
                 scores.append((layer, head, score))

@@ -18,7 +18,7 @@ import numpy as np
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
-from attn_cli.questions.heads.roles import ERRORS, FEWEST_CASES, RELATION
+from attn_cli.questions.heads.roles import ERRORS, RELATION
 from attn_cli.questions.heads.scores import RoleScore
 
 __all__ = ["WAYS", "CollectRelations", "Dependency", "RelationScore", "Way", "best", "margin"]
@@ -66,7 +66,6 @@ class RelationScore:
             baseline=self.baseline,
             rows=self.count,
             detail=f"{self.relation} → head" if self.way == "to head" else f"head → {self.relation}",
-            fewest=FEWEST_CASES,
             margin=margin(self.accuracy, self.count),
         )
 

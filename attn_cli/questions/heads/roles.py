@@ -1,13 +1,31 @@
-"""Roles that a head can have: their names, their scores, and the baselines that they must beat."""
+"""Roles that a head can have: their names, the keys that they look at, and the baselines that they must beat.
+
+Imports nothing heavy: the command's options and the glossary read the table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from attn_cli.data.shapes import Int
+    from attn_cli.data.units import Units
+
+    Pairs = tuple[Int[np.ndarray, "pair"], Int[np.ndarray, "pair"]]
+    """Queries (ascending) and keys, as indices into the units shown."""
+    FindKeys = Callable[[Units, Units, bool], Pairs]
+    """A function that finds the pairs of a role, from the units along the rows, those along the columns, and whether
+    this is cross-attention."""
 
 __all__ = [
     "COREFERENCE",
     "ERRORS",
+    "EVERY_ROLE",
     "FEWEST",
     "FEWEST_CASES",
     "NATS",
@@ -47,10 +65,25 @@ class Role:
     """Description of the baseline that the score must exceed."""
     source: str = ""
     """Paper that described the role."""
+    keys: FindKeys | None = None
+    """Function that finds the keys of the role in a text; None if its score is found in another way."""
     crosses: bool = False
     """True if cross-attention can have the role too."""
     pairs: str = ""
     """Formula over attention scores instead of weights, where a row may have several keys of the role; else empty."""
+    has_rest: bool = True
+    """False if the role is about the first key or the query's own, without which a row's rest is told."""
+    less_exact: str = ""
+    """Name of the less exact role that a head of this role has as well, as shown: `offset -1`."""
+    probed: bool = False
+    """True if `--probe` measures it better than a text."""
+    fewest: int = FEWEST
+    """Least number of rows for a head to have the role."""
+
+    @property
+    def option(self) -> str:
+        """Name of the role as a value of `--by`."""
+        return self.name.replace(" ", "-")
 
     @property
     def of_scores(self) -> str:
@@ -69,10 +102,118 @@ _EVEN = "an even row"
 CLARK = "Clark et al. 2019, section 3"
 OLSSON = "Olsson et al. 2022"
 
+
+def _one_each(queries: Sequence[int], keys: Sequence[int]) -> Pairs:
+    import numpy as np
+
+    return np.asarray(queries, np.intp), np.asarray(keys, np.intp)
+
+
+def _shifted(by: int) -> FindKeys:
+    def pairs(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+        import numpy as np
+
+        rows = np.arange(max(-by, 0), len(queries) - max(by, 0))
+        return rows, rows + by
+
+    return pairs
+
+
+def _first(queries: Units, keys: Units, _cross: bool) -> Pairs:
+    import numpy as np
+
+    rows = np.arange(len(queries) if keys.shows_first else 0)
+    return rows, np.zeros_like(rows)
+
+
+def _separators(queries: Units, keys: Units, _cross: bool) -> Pairs:
+    import numpy as np
+
+    first = int(keys.shows_first)
+    columns = [
+        index
+        for index in range(first, len(keys))
+        if keys.special[index] or all(unicodedata.category(letter)[0] == "P" for letter in keys.labels[index].strip())
+    ]
+    return np.repeat(np.arange(len(queries)), len(columns)), np.tile(np.asarray(columns, np.intp), len(queries))
+
+
+def _same(queries: Units, keys: Units, cross: bool) -> Pairs:
+    places: dict[str, list[int]] = {}
+    for index, word in enumerate(keys.read_as):
+        if word is not None:
+            places.setdefault(word, []).append(index)
+    found = [
+        (row, column)
+        for row, word in enumerate(queries.read_as)
+        if word is not None
+        for column in places.get(word, ())
+        if cross or row != column
+    ]
+    return _one_each([row for row, _ in found], [column for _, column in found])
+
+
+def _previous_occurrences(units: Units) -> list[tuple[int, int]]:
+    """Find the index of each repeated word, with the index of its previous occurrence."""
+    last: dict[str, int] = {}
+    found = []
+    for index, word in enumerate(units.read_as):
+        if word is None:
+            continue
+        if word in last:
+            found.append((index, last[word]))
+        last[word] = index
+    return found
+
+
+def _occurrence(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+    found = _previous_occurrences(queries)
+    return _one_each([row for row, _ in found], [column for _, column in found])
+
+
+def _induction(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+    found = [(row, column + 1) for row, column in _previous_occurrences(queries) if column + 1 < row]
+    return _one_each([row for row, _ in found], [column for _, column in found])
+
+
 ROLES: tuple[Role, ...] = (
-    Role("previous", "prev", "p", "the word before it", _MEAN + "w[i, i-1]", 0.5, _EVEN, CLARK),
-    Role("next", "next", "n", "the word after it", _MEAN + "w[i, i+1]", 0.5, _EVEN, CLARK),
-    Role("self", "self", "s", "itself", _MEAN + "w[i, i]", 0.5, _EVEN, CLARK),
+    Role(
+        "previous",
+        "prev",
+        "p",
+        "the word before it",
+        _MEAN + "w[i, i-1]",
+        0.5,
+        _EVEN,
+        CLARK,
+        _shifted(-1),
+        less_exact="offset -1",
+    ),
+    Role(
+        "next",
+        "next",
+        "n",
+        "the word after it",
+        _MEAN + "w[i, i+1]",
+        0.5,
+        _EVEN,
+        CLARK,
+        _shifted(1),
+        less_exact="offset +1",
+    ),
+    Role(
+        "self",
+        "self",
+        "s",
+        "itself",
+        _MEAN + "w[i, i]",
+        0.5,
+        _EVEN,
+        CLARK,
+        _shifted(0),
+        has_rest=False,
+        less_exact="offset 0",
+    ),
     Role(
         "first",
         "1st",
@@ -82,7 +223,9 @@ ROLES: tuple[Role, ...] = (
         0.5,
         _EVEN,
         "Xiao et al. 2024",
+        _first,
         crosses=True,
+        has_rest=False,
     ),
     Role(
         "separator",
@@ -93,6 +236,7 @@ ROLES: tuple[Role, ...] = (
         0.5,
         _EVEN,
         CLARK,
+        _separators,
         crosses=True,
         pairs="mean of c[i, j] over i and such j",
     ),
@@ -105,6 +249,7 @@ ROLES: tuple[Role, ...] = (
         0.5,
         _EVEN,
         "",
+        _same,
         crosses=True,
         pairs="mean of c[i, j] over i and j ≠ i with the same word",
     ),
@@ -117,6 +262,9 @@ ROLES: tuple[Role, ...] = (
         0.5,
         _EVEN,
         "Wang et al. 2022",
+        _occurrence,
+        less_exact="same word",
+        probed=True,
     ),
     Role(
         "induction",
@@ -127,8 +275,11 @@ ROLES: tuple[Role, ...] = (
         0.5,
         _EVEN,
         OLSSON,
+        _induction,
+        probed=True,
     ),
 )
+"""Roles that are looked for in every text."""
 
 OFFSET = Role(
     "offset",
@@ -152,6 +303,7 @@ RELATION = Role(
     0.0,
     f"the best fixed offset, by {ERRORS} standard errors",
     CLARK,
+    fewest=FEWEST_CASES,
 )
 
 COREFERENCE = Role(
@@ -164,10 +316,13 @@ COREFERENCE = Role(
     0.5,
     "the better of always the first and always the second noun, by three standard errors",
     "Levesque, Davis and Morgenstern 2012",
+    fewest=FEWEST_CASES,
 )
 
+EVERY_ROLE = (*ROLES, OFFSET, RELATION, COREFERENCE)
 
-def find_role(name: str, roles: Sequence[Role] = (*ROLES, OFFSET, RELATION, COREFERENCE)) -> Role:
+
+def find_role(name: str, roles: Sequence[Role] = EVERY_ROLE) -> Role:
     """Find the role of this name.
 
     Raises:

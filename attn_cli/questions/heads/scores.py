@@ -6,9 +6,9 @@ with the number of texts.
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +17,12 @@ from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
 from attn_cli.data.units import Units
 from attn_cli.measure.derived import centred
-from attn_cli.questions.heads.roles import FEWEST, NATS, OFFSET, ROLES, Role
+from attn_cli.questions.heads.roles import NATS, OFFSET, ROLES, Role
 
-__all__ = ["CollectRoles", "Pairs", "RoleScore", "signed"]
+if TYPE_CHECKING:
+    from attn_cli.questions.heads.roles import Pairs
 
-
-Pairs = tuple[Int[np.ndarray, "pair"], Int[np.ndarray, "pair"]]
-"""Queries (ascending) and keys, as indices into the units shown."""
+__all__ = ["CollectRoles", "RoleScore", "signed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,13 @@ class RoleScore:
     query's own. None if the role is about one of these two."""
     detail: str = ""
     """The offset or the relation; empty for other roles."""
-    fewest: int = FEWEST
-    """Least number of rows for the head to have the role."""
     margin: float = 0.0
     """Margin by which the score must exceed its baseline."""
+
+    @property
+    def fewest(self) -> int:
+        """Least number of rows for the head to have the role."""
+        return self.role.fewest
 
     @property
     def given(self) -> bool:
@@ -59,85 +61,6 @@ class RoleScore:
     def name(self) -> str:
         """Name of the role as shown: `previous`, `offset -2`, `nsubj → head`."""
         return f"offset {self.detail}" if self.role is OFFSET else self.detail or self.role.name
-
-
-def _one_each(queries: Sequence[int], keys: Sequence[int]) -> Pairs:
-    return np.asarray(queries, np.intp), np.asarray(keys, np.intp)
-
-
-def _shifted(by: int) -> Callable[[Units, Units, bool], Pairs]:
-    def pairs(queries: Units, _keys: Units, _cross: bool) -> Pairs:
-        rows = np.arange(max(-by, 0), len(queries) - max(by, 0))
-        return rows, rows + by
-
-    return pairs
-
-
-def _first(queries: Units, keys: Units, _cross: bool) -> Pairs:
-    rows = np.arange(len(queries) if keys.shows_first else 0)
-    return rows, np.zeros_like(rows)
-
-
-def _separators(queries: Units, keys: Units, _cross: bool) -> Pairs:
-    first = int(keys.shows_first)
-    columns = [
-        index
-        for index in range(first, len(keys))
-        if keys.special[index] or all(unicodedata.category(letter)[0] == "P" for letter in keys.labels[index].strip())
-    ]
-    return np.repeat(np.arange(len(queries)), len(columns)), np.tile(np.asarray(columns, np.intp), len(queries))
-
-
-def _same(queries: Units, keys: Units, cross: bool) -> Pairs:
-    places: dict[str, list[int]] = {}
-    for index, word in enumerate(keys.read_as):
-        if word is not None:
-            places.setdefault(word, []).append(index)
-    found = [
-        (row, column)
-        for row, word in enumerate(queries.read_as)
-        if word is not None
-        for column in places.get(word, ())
-        if cross or row != column
-    ]
-    return _one_each([row for row, _ in found], [column for _, column in found])
-
-
-def _previous_occurrences(units: Units) -> list[tuple[int, int]]:
-    """Find the index of each repeated word, with the index of its previous occurrence."""
-    last: dict[str, int] = {}
-    found = []
-    for index, word in enumerate(units.read_as):
-        if word is None:
-            continue
-        if word in last:
-            found.append((index, last[word]))
-        last[word] = index
-    return found
-
-
-def _occurrence(queries: Units, _keys: Units, _cross: bool) -> Pairs:
-    found = _previous_occurrences(queries)
-    return _one_each([row for row, _ in found], [column for _, column in found])
-
-
-def _induction(queries: Units, _keys: Units, _cross: bool) -> Pairs:
-    found = [(row, column + 1) for row, column in _previous_occurrences(queries) if column + 1 < row]
-    return _one_each([row for row, _ in found], [column for _, column in found])
-
-
-PAIRS: Mapping[str, Callable[[Units, Units, bool], Pairs]] = {
-    "previous": _shifted(-1),
-    "next": _shifted(1),
-    "self": _shifted(0),
-    "first": _first,
-    "separator": _separators,
-    "same word": _same,
-    "previous occurrence": _occurrence,
-    "induction": _induction,
-}
-"""Role name -> function that finds its pairs, from the units along the rows, those along the columns, and whether
-this is cross-attention."""
 
 
 class _Slice:
@@ -232,8 +155,8 @@ class CollectRoles:
         firsts = np.cumsum([0, *(len(queries) for queries, _ in sides[:-1])])
         self._pairs = {}
         for number, role in enumerate(self.roles):
-            if role.crosses or not crosses:
-                found = [PAIRS[role.name](queries, keys, crosses) for queries, keys in sides]
+            if role.keys is not None and (role.crosses or not crosses):
+                found = [role.keys(queries, keys, crosses) for queries, keys in sides]
                 rows = [queries + first for first, (queries, _) in zip(firsts, found, strict=True)]
                 self._pairs[number] = np.concatenate(rows), np.concatenate([keys for _, keys in found])
         self._slices.clear()
@@ -312,7 +235,7 @@ class CollectRoles:
             mean = _over(weight, int(sums.pairs[number]))
             return RoleScore(role, score=mean, baseline=0.0 if rows else mean, rows=rows, margin=NATS)
         left = float(sums.left[number, index])
-        beside = role.name not in {"self", "s", "first"} and left > 0
+        beside = role.has_rest and left > 0
         return RoleScore(
             role,
             score=_over(weight, rows),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from attn_cli.errors import SelectionError, quoted
-from attn_cli.questions.heads.roles import COREFERENCE, FEWEST, FEWEST_CASES, NATS, OFFSET, RELATION, ROLES, Role
+from attn_cli.questions.heads.roles import EVERY_ROLE, NATS, Role
 
 __all__ = ["TERMS", "Term", "find_terms"]
 
@@ -37,14 +37,13 @@ class Term:
 def _of_role(role: Role) -> Term:
     """Describe a role as a term: where such a head looks, its score, and the score from which on the role is given."""
     scored = f" With --measure scores: {role.of_scores}, given from {NATS:g} on." if role.of_scores else ""
-    many = FEWEST_CASES if role in {RELATION, COREFERENCE} else FEWEST
     beats = f"from {role.threshold:g} on and " if role.threshold else ""
     return Term(
         f"{role.name} head",
-        f"A head that looks at {role.looks_at}. The role is given {beats}above {role.baseline}, where at least {many} "
-        f"rows tell.{scored}",
+        f"A head that looks at {role.looks_at}. The role is given {beats}above {role.baseline}, where at least "
+        f"{role.fewest} rows tell.{scored}",
         role.formula,
-        f"heads; heads --by {role.name.replace(' ', '-')}",
+        f"heads; heads --by {role.option}",
         role.source,
     )
 
@@ -54,7 +53,7 @@ def _read() -> Iterator[Term]:
     table = tomllib.loads(files(__package__).joinpath("terms.toml").read_text(encoding="utf-8"))
     for term in table["term"]:
         yield Term(**{**term, "also": tuple(term.get("also", ()))})
-    yield from map(_of_role, (*ROLES, OFFSET, RELATION, COREFERENCE))
+    yield from map(_of_role, EVERY_ROLE)
 
 
 TERMS = tuple(_read())

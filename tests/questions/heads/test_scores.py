@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,9 @@ from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
 from attn_cli.data.units import Units
-from attn_cli.questions.heads.roles import COREFERENCE, FEWEST, OFFSET, RELATION, ROLES, Role, find_role
+from attn_cli.questions.heads import command
+from attn_cli.questions.heads.draw import FIGURES
+from attn_cli.questions.heads.roles import EVERY_ROLE, FEWEST, OFFSET, ROLES, Role, find_role
 from attn_cli.questions.heads.scores import CollectRoles, RoleScore
 from tests.samples import softmax
 
@@ -225,8 +229,12 @@ def test_any_text_in_any_blocks(labels: list[str], causal: bool, cut: int, seed:
             assert found[role.name].rows == 0
 
 
+def test_the_option_by_takes_every_figure_and_role() -> None:
+    assert get_args(command.By) == ("role", *FIGURES, *(role.option for role in EVERY_ROLE))
+
+
 def test_roles_are_told_apart() -> None:
-    roles = (*ROLES, OFFSET, RELATION, COREFERENCE)
+    roles = EVERY_ROLE
     assert (
         len({role.name for role in roles})
         == len({role.short for role in roles})
