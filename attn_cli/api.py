@@ -135,7 +135,7 @@ class Inspector:
         choice = _choice(Selection(), selection, self.inspect)
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
-        return Inspection.of_record(look(source, choice, keep=True, verify=verify, screens=()).record)
+        return look(source, choice, keep=True, verify=verify)
 
     def translate(
         self,
@@ -178,7 +178,7 @@ class Inspector:
         else:
             written = target
         source = self.read(text, target=written, languages=languages, truncate=truncate)
-        return Inspection.of_record(look(source, choice, keep=True, verify=verify, screens=()).record)
+        return look(source, choice, keep=True, verify=verify)
 
     def heads(
         self,

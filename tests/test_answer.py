@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from rich.console import RenderableType
 
-from attn_cli.answer import Finding
+from attn_cli.answer import Answer
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Source
@@ -24,13 +24,9 @@ from attn_cli.io.records import from_json
 from attn_cli.io.schema import names as schema_names
 from attn_cli.io.schema import schema
 from attn_cli.models import load
-from attn_cli.questions.diff.draw import DiffView
 from attn_cli.questions.diff.measure import diff
-from attn_cli.questions.explain.draw import ExplainView
 from attn_cli.questions.explain.measure import explain
-from attn_cli.questions.find.draw import FindView
 from attn_cli.questions.find.measure import find
-from attn_cli.questions.heads.draw import HeadsView
 from attn_cli.questions.heads.measure import find_heads
 from tests.drawings import longest, shown
 from tests.records import validated
@@ -48,23 +44,23 @@ def built_in(target: str | None = None) -> Source:
     return load("toy").prepare("The trophy didn't fit because it was big", target=target)
 
 
-FINDINGS: dict[str, Finding] = {
-    "find": FindView(find(encoder_record(), Selection(), "trophy", "fit", both=True), least=0.1, sort="usual"),
-    "find-masked": FindView(find(decoder_record(), Selection(unit="token"), "tro", "fit")),
-    "explain": ExplainView(explain(built_in(), Selection(query="it", head="2.0"))),
-    "explain-cross": ExplainView(explain(built_in("Le chat"), Selection(query="▁chat", unit="token", rows="output"))),
-    "find-cross": FindView(find(translation_record(), Selection(layer="1"), "trophée,Le", "trophy,didn't")),
-    "diff": DiffView(diff(encoder_record(), changed(encoder_record()), Selection())),
-    "diff-query": DiffView(diff(encoder_record(), changed(encoder_record()), Selection(query="fit,.")), sort="layer"),
-    "diff-row": DiffView(diff(decoder_record(), changed(decoder_record()), Selection(query="fit", head="2.1"))),
-    "diff-blind": DiffView(diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]"))),
-    "diff-cross": DiffView(diff(translation_record(), changed(translation_record()), Selection(unit="token"))),
-    "diff-same": DiffView(diff(encoder_record(), encoder_record(), Selection()), fail_above=0.5),
-    "heads": HeadsView(find_heads(encoder_record(), Selection()), by="previous"),
-    "heads-tokens": HeadsView(find_heads(decoder_record(), Selection(unit="token"))),
-    "heads-cross": HeadsView(find_heads(translation_record(), Selection(layer="1")), by="focus"),
+FINDINGS: dict[str, Answer] = {
+    "find": replace(find(encoder_record(), Selection(), "trophy", "fit", both=True), least=0.1, sort="usual"),
+    "find-masked": find(decoder_record(), Selection(unit="token"), "tro", "fit"),
+    "explain": explain(built_in(), Selection(query="it", head="2.0")),
+    "explain-cross": explain(built_in("Le chat"), Selection(query="▁chat", unit="token", rows="output")),
+    "find-cross": find(translation_record(), Selection(layer="1"), "trophée,Le", "trophy,didn't"),
+    "diff": diff(encoder_record(), changed(encoder_record()), Selection()),
+    "diff-query": replace(diff(encoder_record(), changed(encoder_record()), Selection(query="fit,.")), sort="layer"),
+    "diff-row": diff(decoder_record(), changed(decoder_record()), Selection(query="fit", head="2.1")),
+    "diff-blind": diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]")),
+    "diff-cross": diff(translation_record(), changed(translation_record()), Selection(unit="token")),
+    "diff-same": replace(diff(encoder_record(), encoder_record(), Selection()), fail_above=0.5),
+    "heads": replace(find_heads(encoder_record(), Selection()), by="previous"),
+    "heads-tokens": find_heads(decoder_record(), Selection(unit="token")),
+    "heads-cross": replace(find_heads(translation_record(), Selection(layer="1")), by="focus"),
 }
-"""One of each kind at least; a new finding belongs here."""
+"""One of each question at least, by its name and what is special; a new one belongs here."""
 WITHOUT_MODEL = {"terms", "why"}
 """What no model found in a text; tested where they are drawn."""
 
@@ -81,23 +77,25 @@ def test_every_schema_is_one_and_whole(name: str) -> None:
 
 
 def test_every_finding_has_a_schema_and_is_tried() -> None:
-    assert {finding.name for finding in FINDINGS.values()} == set(schema_names()) - {"record"} - WITHOUT_MODEL
+    assert {name.partition("-")[0] for name in FINDINGS} == set(schema_names()) - {"record"} - WITHOUT_MODEL
     with pytest.raises(UsageError, match=r"no schema 'nothing'\. Choose from record, .*find"):
         schema("nothing")
 
 
-@pytest.mark.parametrize("finding", FINDINGS.values(), ids=FINDINGS)
-def test_json_keeps_to_its_schema(finding: Finding) -> None:
-    document = validated(finding.data(), finding.name)
-    assert document["finding"] == finding.name
-    assert document["source"]["text"] == finding.record.source.text
+@pytest.mark.parametrize("name", FINDINGS)
+def test_json_keeps_to_its_schema(name: str) -> None:
+    finding = FINDINGS[name]
+    question = name.partition("-")[0]
+    document = validated(finding.data(), question)
+    assert document["finding"] == question
+    assert finding.title.startswith(document["source"]["text"])
     assert set(document["notes"]) <= set(finding.notes)
-    with pytest.raises(InputError, match=f"is what attn {finding.name} found, and not a record"):
+    with pytest.raises(InputError, match=f"is what attn {question} found, and not a record"):
         from_json(finding.data())
 
 
 @pytest.mark.parametrize("finding", FINDINGS.values(), ids=FINDINGS)
-def test_tables_have_a_cell_for_each_column(finding: Finding) -> None:
+def test_tables_have_a_cell_for_each_column(finding: Answer) -> None:
     file = io.BytesIO()
     finding.add_rows(CsvTable(file, finding.columns, sentences=True), 1)
     rows = list(csv.reader(io.StringIO(file.getvalue().decode(), newline="")))
@@ -108,7 +106,7 @@ def test_tables_have_a_cell_for_each_column(finding: Finding) -> None:
 
 @pytest.mark.parametrize("finding", FINDINGS.values(), ids=FINDINGS)
 @pytest.mark.parametrize("width", [40, 60, 80, 160])
-def test_drawings_keep_to_the_screen(finding: Finding, width: int) -> None:
+def test_drawings_keep_to_the_screen(finding: Answer, width: int) -> None:
     for screen in (
         Screen(width=width),
         Screen(width=width, color=False),
@@ -123,7 +121,7 @@ def test_drawings_keep_to_the_screen(finding: Finding, width: int) -> None:
 def test_a_row_that_sees_one_key_is_said_to() -> None:
     screen = Screen(color=False)
     assert "A row that sees one key alone cannot change." in shown(FINDINGS["diff-blind"].draw(screen), screen)
-    both = DiffView(diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]#1,fit", head="0.0")))
+    both = diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]#1,fit", head="0.0"))
     lines = shown(both.draw(screen), screen)
     assert "Head 0.0 from [CLS]  sees one key alone" in lines
     assert not any("nan" in line for line in lines)

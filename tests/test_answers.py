@@ -104,8 +104,14 @@ def test_the_weights_for_pandas_are_the_models_own() -> None:
     assert list(words["key_text"][:4]) == ["nan", "sat", "on", "null"]
 
 
+def test_the_texts_for_pandas_are_the_texts_themselves() -> None:
+    words = attn_cli.load("toy").inspect("The \x1bcat sat", layer=1, head=2).to_pandas()
+    assert "\x1b" in set(words["key_text"])  # a file that a terminal shows has it escaped
+
+
 def test_the_reference_lists_what_is_public() -> None:
     page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
-    public = {name for kind in (Inspector, Answer) for name in vars(kind) if not name.startswith("_")} - {"shown"}
+    internal = {"add_rows", "data", "document", "draw"}  # for those who add a question
+    public = {name for kind in (Inspector, Answer) for name in vars(kind) if not name.startswith("_")} - internal
     listed = set(re.findall(r"`(\w+)(?:\(.*?\))?`", page))
     assert {*attn_cli.__all__, *public} <= listed

@@ -17,7 +17,7 @@ from attn_cli.errors import OutputError
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from attn_cli.answer import Shown
+    from attn_cli.answer import Answer
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import CsvTable
 
@@ -71,7 +71,7 @@ class Format(ABC):
         return screen
 
     @abstractmethod
-    def add(self, shown: Shown, title: str) -> None:
+    def add(self, answer: Answer, title: str) -> None:
         """Add one answer, below its title if there is one."""
 
     def finish(self) -> None:
@@ -84,10 +84,10 @@ class Json(Format):
 
     suffix, holds, single = ".json", "the figures as a JSON document", True
 
-    def add(self, shown: Shown, title: str) -> None:
+    def add(self, answer: Answer, title: str) -> None:
         """Write the document as one line."""
         del title
-        self.file.write(shown.data())
+        self.file.write(answer.data())
 
 
 class JsonLines(Json):
@@ -103,14 +103,14 @@ class Csv(Format):
     _table: CsvTable | None = None
     _count = 0
 
-    def add(self, shown: Shown, title: str) -> None:
+    def add(self, answer: Answer, title: str) -> None:
         """Write the rows of an answer, whose columns are those of the first."""
         from attn_cli.io.csv import CsvTable
 
         del title
         if self._table is None:
-            self._table = CsvTable(self.file, shown.columns, sentences=self.several)
-        shown.add_rows(self._table, self._count)
+            self._table = CsvTable(self.file, answer.columns, sentences=self.several)
+        answer.add_rows(self._table, self._count)
         self._count += 1
 
 
@@ -119,16 +119,16 @@ class Npz(Format):
 
     suffix, holds, single, maps_alone = ".npz", "the maps as NumPy arrays, exact and compressed", True, True
 
-    def add(self, shown: Shown, title: str) -> None:
+    def add(self, answer: Answer, title: str) -> None:
         """Write the archive of an answer that holds maps.
 
         Raises:
             TypeError: it holds none; `find_format` is there to tell before.
         """
         del title
-        if not isinstance(shown, HoldsMaps):
+        if not isinstance(answer, HoldsMaps):
             raise TypeError("there are no maps")
-        self.file.write(shown.archive())
+        self.file.write(answer.archive())
 
 
 class DrawnFormat(Format):
@@ -147,11 +147,11 @@ class DrawnFormat(Format):
         """Make the page."""
         return replace(screen, height=None, unicode=True, color=cls.colored, depth="truecolor")
 
-    def add(self, shown: Shown, title: str) -> None:
+    def add(self, answer: Answer, title: str) -> None:
         """Draw an answer below its title."""
         from attn_cli.draw.strokes import titled
 
-        self._drawings.append(titled(shown.draw(self.screen), title, self.screen))
+        self._drawings.append(titled(answer.draw(self.screen), title, self.screen))
 
     def finish(self) -> None:
         """Write the page, unless it is empty."""

@@ -16,7 +16,7 @@ from attn_cli.errors import AttnError, UsageError
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
-    from attn_cli.answer import Shown
+    from attn_cli.answer import Answer
     from attn_cli.cli.outputs import Output
     from attn_cli.data.record import Record
     from attn_cli.data.stream import Source
@@ -49,12 +49,12 @@ class Given:
     wanted: Selection | None = None
     """The selection that the text is read for; if it needs the decoder's side, the text is translated first."""
 
-    def each(self, out: Output, show: Callable[[Source, Selection], Shown]) -> Iterator[Shown]:
-        """Yield the result for each text or record, one at a time.
+    def each(self, out: Output, ask: Callable[[Source, Selection], Answer]) -> Iterator[Answer]:
+        """Yield the answer for each text or record, one at a time.
 
         Args:
             out: the output of the command.
-            show: a function that makes the result from a source and the selection to start from.
+            ask: a function that makes the answer from a source and the selection to start from.
 
         Raises:
             AttnError: a text or record cannot be used; for a text the message says which.
@@ -63,7 +63,7 @@ class Given:
             from attn_cli.io.read import read_records
 
             for record in out.as_many_as_fit(read_records(self.record)):
-                yield show(record, saved_with(record))
+                yield ask(record, saved_with(record))
             return
 
         from attn_cli.cli.progress import working
@@ -73,10 +73,10 @@ class Given:
             model = model or loaded(self.model)
             try:
                 with working("Running", self.model.model):
-                    shown = show(self.prepared(model, sentence), Selection())
+                    answer = ask(self.prepared(model, sentence), Selection())
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
-            yield shown
+            yield answer
 
     def prepared(self, model: Model, sentence: Sentence) -> Source:
         """Prepare the attention of a sentence as a source, translating it first if the selection needs it.

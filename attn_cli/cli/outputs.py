@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import TypeVar
 
-from attn_cli.answer import Shown
+from attn_cli.answer import Answer
 from attn_cli.answer.saving import SaveFile
 from attn_cli.cli.options import DisplayOptions, OutputOptions
 from attn_cli.cli.streams import say
@@ -82,38 +82,38 @@ class Output:
             rest = iter(first)
         yield from rest
 
-    def write(self, looks: Iterable[Shown]) -> None:
-        """Show each result as it comes, and save them all.
+    def write(self, answers: Iterable[Answer]) -> None:
+        """Show each answer as it comes, and save them all.
 
         Raises:
             OutputError: the file could not be written; an existing file is unchanged.
         """
         with ExitStack() as stack:
             writer = None
-            for number, (shown, title) in enumerate(self._titled(looks)):
+            for number, (answer, title) in enumerate(self._titled(answers)):
                 if self.file is not None:
                     writer = writer or stack.enter_context(self.file.open(self.screen, several=bool(title)))
-                    writer.add(shown, title)
-                self._show(shown, title, number)
+                    writer.add(answer, title)
+                self._show(answer, title, number)
         if self.file is not None and writer is not None:
             self._notes(self.file.place.notes)
             say(f"saved {self.file.place.path}")
 
-    def _titled(self, looks: Iterable[Shown]) -> Iterator[tuple[Shown, str]]:
-        """Add a title to each result if there are several."""
-        rest = iter(looks)
+    def _titled(self, answers: Iterable[Answer]) -> Iterator[tuple[Answer, str]]:
+        """Add a title to each answer if there are several."""
+        rest = iter(answers)
         first = list(islice(rest, 1))
         # JSON is written at once; a drawing waits for the second result, which decides whether there are titles.
         second = [] if self.json else list(islice(rest, 1))
-        for number, shown in enumerate(chain(first, second, rest), start=1):
-            yield shown, f"{number}  {shown.title}" if second else ""
+        for number, answer in enumerate(chain(first, second, rest), start=1):
+            yield answer, f"{number}  {answer.title}" if second else ""
 
-    def _show(self, shown: Shown, title: str, number: int) -> None:
-        self._notes(shown.notes)
+    def _show(self, answer: Answer, title: str, number: int) -> None:
+        self._notes(answer.notes)
         if self.json:
-            sys.stdout.buffer.write(shown.data())
+            sys.stdout.buffer.write(answer.data())
         else:
             if number:
                 sys.stdout.write("\n")
-            console(self.screen, sys.stdout).print(titled(shown.draw(self.screen), title, self.screen), end="")
+            console(self.screen, sys.stdout).print(titled(answer.draw(self.screen), title, self.screen), end="")
         sys.stdout.flush()

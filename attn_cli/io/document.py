@@ -70,14 +70,18 @@ def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -
     }
 
 
-def describe_finding(name: str, record: Record, units: Mapping[str, str]) -> Document:
+def describe_finding(
+    name: str, record: Record, units: Mapping[str, str], score_units: Mapping[str, str] | None = None
+) -> Document:
     """Make the entries that every finding begins with.
 
     Args:
         name: name of the finding.
         record: the record with the model, the texts and the selection.
         units: the meaning of the finding's numbers.
+        score_units: the meaning of those that differ if scores are measured.
     """
+    units = {**units, **((score_units or {}) if record.selection.scores else {})}
     return {**begin(record.tool_version), "finding": name, **describe_text(record), **_asked(record, units)}
 
 

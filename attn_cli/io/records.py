@@ -21,7 +21,7 @@ from attn_cli.io.document import Document, describe, make_map, restore
 from attn_cli.io.schema import check, fault, schema
 from attn_cli.system.encoding import decode_text, json_bytes
 
-__all__ = ["NOT_A_RECORD", "decode", "from_json", "not_json", "restore_maps", "schema", "to_json"]
+__all__ = ["NOT_A_RECORD", "decode", "from_json", "not_json", "restore_maps", "schema", "to_document", "to_json"]
 
 ARRAYS = ("queries", "visible", "weights", "scores", "sink")
 """Parts that NumPy checks, because they are too large for the schema's validator."""
@@ -37,7 +37,12 @@ TWICE_ROUNDED_AS_FLOAT32 = np.uint32(0x15AE43FD).view(np.float32)
 
 
 def to_json(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> bytes:
-    """Write a record as one line of UTF-8 that ends with a newline.
+    """Write a record as one line of UTF-8 that ends with a newline; see `to_document`."""
+    return json_bytes(to_document(record, heads))
+
+
+def to_document(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> Document:
+    """Convert a record to a document, with its maps as arrays.
 
     Args:
         record: the record to write.
@@ -48,7 +53,7 @@ def to_json(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) ->
     """
     document = describe(record, heads)
     document["maps"] = [entry for map_ in record.maps for entry in _entries(map_)]
-    return json_bytes(document)
+    return document
 
 
 def _entries(map_: AttentionMap) -> Iterable[Document]:

@@ -181,11 +181,11 @@ def test_norms_of_the_built_in_model(kind: Kind) -> None:
 @pytest.mark.parametrize("measure", ["norms", "rollout", "flow"])
 def test_views_and_records_hold_what_was_measured(measure: Measure) -> None:
     source = load("toy").prepare("The cat sat on the mat")
-    record = look(source, Selection(measure=measure, layer="1"), keep=True).record
+    record = look(source, Selection(measure=measure, layer="1"), keep=True)
     assert record.selection.measure == measure
     (map_,) = record.maps
     assert map_.heads == ((0,) if measure != "norms" else tuple(range(8)))
-    again = look(record, record.selection, keep=True).record
+    again = look(record, record.selection, keep=True)
     assert np.array_equal(again.maps[0].weights, map_.weights)
     others: set[Measure] = {"weights", "norms", "rollout", "flow"}
     for other in others - {measure}:

@@ -18,7 +18,6 @@ from attn_cli.measure.derived import Measured, with_residual
 from attn_cli.models.capture.stream import stacks, stream
 from attn_cli.questions.diff.layers import divergence
 from attn_cli.questions.diff.measure import diff
-from attn_cli.questions.explain.draw import ExplainView
 from attn_cli.questions.explain.measure import explain
 from attn_cli.questions.find.measure import find
 from tests.drawings import shown
@@ -113,7 +112,7 @@ def test_steps_are_those_of_the_models_own_weights(name: str) -> None:
         best = max(1 + focus[place] / np.log(max(seen[place[0]], 2)) for place in focus)
         ours = 1 + focus[found.layer, found.head] / np.log(max(seen[found.layer], 2))
         assert ours == pytest.approx(best, abs=1e-4)
-        lines = shown(ExplainView(found).draw(Screen(100)), Screen(100))
+        lines = shown(found.draw(Screen(100)), Screen(100))
         older = "Not shown: how query and key make the score" in " ".join(lines)
         assert older == (source.model.captured == "hooks")
         assert any(line.startswith("The layer itself computed the same") for line in lines)

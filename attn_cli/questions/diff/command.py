@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from attn_cli.data.record import Record
     from attn_cli.data.stream import Source
     from attn_cli.models import Model
-    from attn_cli.questions.diff.draw import DiffView
     from attn_cli.questions.diff.measure import Differences
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
@@ -84,27 +83,26 @@ def run(
 
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import working
-    from attn_cli.questions.diff.draw import DiffView
     from attn_cli.questions.diff.measure import diff
 
     out = Output(display, output, maps=False)
     failed: list[Differences] = []
 
-    def views() -> Iterator[DiffView]:
+    def answers() -> Iterator[Differences]:
         read = _Reading(reading, model, against)
         for one, other, where in out.as_many_as_fit(pairs):
             try:
                 with working("Running", model.model):
                     asked = choice.over(Selection() if isinstance(one, Sentence) else saved_with(one))
                     sources = read.source(one, "a", asked), read.source(other, "b", asked)
-                    found = diff(*sources, asked, verify=model.verify)
+                    found = replace(diff(*sources, asked, verify=model.verify), sort=sort, fail_above=fail_above)
             except AttnError as error:
                 raise texts.located(error, where) from error
             if fail_above is not None and found.most > fail_above:
                 failed.append(found)
-            yield DiffView(found, sort, fail_above)
+            yield found
 
-    out.write(views())
+    out.write(answers())
     if failed:
         from attn_cli.data.plan import name_head
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 from rich.console import RenderableType
@@ -22,9 +21,7 @@ from attn_cli.draw.table import FEWEST_ROWS, Column, bars, figures, fitting, nam
 from attn_cli.questions.diff.measure import Differences, HeadChange
 from attn_cli.questions.diff.overlay import Overlay
 
-__all__ = ["SAME", "DiffSort", "cut", "ordered", "overview", "ranking"]
-
-DiffSort = Literal["divergence", "layer"]
+__all__ = ["SAME", "cut", "overview", "ranking"]
 
 LONGEST_LABEL = 14
 NO_BARS = 50
@@ -33,34 +30,24 @@ SAME = 1e-6
 """Divergence in bits below which nothing changed but the last digits of float32."""
 
 
-def ordered(heads: Sequence[HeadChange], order: DiffSort) -> Sequence[HeadChange]:
-    """Sort heads in the order asked for.
-
-    Args:
-        heads: changes of the heads, the largest first.
-        order: by how much they changed, or by layer and head number.
-    """
-    return sorted(heads, key=lambda head: (head.layer, head.head)) if order == "layer" else heads
-
-
-def overview(found: Differences, order: DiffSort, screen: Screen, room: int | None) -> list[RenderableType]:
+def overview(found: Differences, screen: Screen, room: int | None) -> list[RenderableType]:
     """Draw the heads, and the difference of the one that changed most."""
-    heads = ordered(found.heads, order)
+    heads = found.listed
     parts = _atlas(found, screen)
     picture = _picture(found, screen, None)
     if room is not None:
-        least = lines_of(_table(found, heads[:FEWEST_ROWS], order, screen), screen) + 1
+        least = lines_of(_table(found, heads[:FEWEST_ROWS], screen), screen) + 1
         picture = _picture(found, screen, room - least)
         room -= lines_of(picture, screen) + 1
         tall = sum(lines_of(part, screen) + 1 for part in parts)
         if tall + least > room:
             parts, tall = [], 0
         room -= tall
-    ranked = fitting(lambda limit: _table(found, heads[:limit], order, screen), len(heads), screen, room)
+    ranked = fitting(lambda limit: _table(found, heads[:limit], screen), len(heads), screen, room)
     return [*parts, ranked, picture]
 
 
-def _table(found: Differences, heads: Sequence[HeadChange], order: DiffSort, screen: Screen) -> RenderableType:
+def _table(found: Differences, heads: Sequence[HeadChange], screen: Screen) -> RenderableType:
     count = len(found.chosen)
     size = "of one row" if count == 1 else f"mean over {count} rows"
     largest = [head.largest for head in heads]
@@ -70,7 +57,7 @@ def _table(found: Differences, heads: Sequence[HeadChange], order: DiffSort, scr
         figures("A", [None if one is None else one.a for one in largest]),
         figures("B", [None if one is None else one.b for one in largest]),
     ]
-    return table(columns, screen, order=order, caption=cut(found, order, len(heads)))
+    return table(columns, screen, order=found.sort, caption=cut(found, len(heads)))
 
 
 def ranking(found: Differences, heads: Sequence[HeadChange], screen: Screen, size: str) -> list[Column]:
@@ -114,12 +101,12 @@ def _changed(found: Differences, heads: Sequence[HeadChange], screen: Screen) ->
     return Column("largest change" if screen.width >= NO_BARS else "change", rows, right=False)
 
 
-def cut(found: Differences, order: DiffSort, shown: int) -> str:
+def cut(found: Differences, shown: int) -> str:
     """Say which heads are left out; nothing if none are."""
     count = len(found.heads)
     if shown == count:
         return ""
-    how = "those that changed most" if order == "divergence" else "the first"
+    how = "those that changed most" if found.sort == "divergence" else "the first"
     return f"{shown} of {count:,} heads, {how}; --all shows all."
 
 

@@ -15,7 +15,7 @@ from attn_cli.draw.labels import clipped_name, width
 from attn_cli.draw.screen import Screen, lines_of
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, cells, drawing, line, number
 from attn_cli.draw.table import Column, bars, figures, fitting, table
-from attn_cli.questions.diff.draw_heads import DiffSort, cut, ordered, ranking
+from attn_cli.questions.diff.draw_heads import cut, ranking
 from attn_cli.questions.diff.measure import Differences, HeadChange
 
 __all__ = ["rows_of_words"]
@@ -25,24 +25,22 @@ MOST_KEYS = 30
 """Most keys of two rows to show; of more keys, those with the most weight are shown, in their own order."""
 
 
-def rows_of_words(found: Differences, order: DiffSort, screen: Screen, room: int | None) -> list[RenderableType]:
+def rows_of_words(found: Differences, screen: Screen, room: int | None) -> list[RenderableType]:
     """Draw the rows of the words asked for: the strongest keys of each head, then one head's two rows side by side."""
-    heads = ordered(found.heads, order)
+    heads = found.listed
     sides = [_side_by_side(found, found.heads[0], row, screen) for row in range(len(found.chosen))]
     if len(heads) == 1:
         return sides
     if room is not None:
         room -= sum(lines_of(part, screen) + 1 for part in sides)
     ranked = [
-        fitting(lambda limit, row=row: _looks(found, heads[:limit], order, row, screen), len(heads), screen, room)  # type: ignore[misc]
+        fitting(lambda limit, row=row: _looks(found, heads[:limit], row, screen), len(heads), screen, room)  # type: ignore[misc]
         for row in range(len(found.chosen))
     ]
     return [*ranked, *sides]
 
 
-def _looks(
-    found: Differences, heads: Sequence[HeadChange], order: DiffSort, row: int, screen: Screen
-) -> RenderableType:
+def _looks(found: Differences, heads: Sequence[HeadChange], row: int, screen: Screen) -> RenderableType:
     """Draw a table of the strongest keys of one word in each head, in A and in B."""
     place = found.chosen[row]
     shares = [HeadChange(head.layer, head.head, float(head.rows[row]), head.rows, None) for head in heads]
@@ -53,7 +51,7 @@ def _looks(
         (clipped_name(found.queries.named(place), screen.width // 2, unicode=screen.unicode), BOLD),
         (f"  query {_numbers(found, place)}: its strongest keys", DIM),
     )
-    return Group(drawing([title]), table([*ranked, *sides], screen, order=order, caption=cut(found, order, len(heads))))
+    return Group(drawing([title]), table([*ranked, *sides], screen, order=found.sort, caption=cut(found, len(heads))))
 
 
 def _numbers(found: Differences, place: int) -> str:

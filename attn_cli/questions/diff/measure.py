@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -17,13 +18,26 @@ from attn_cli.data.selection import Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
 from attn_cli.errors import ModelError, SelectionError, counted, quoted
+from attn_cli.io.csv import Cell
+from attn_cli.io.document import Document, describe_checks, describe_finding, describe_text
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import layer_bytes, map_bytes
 from attn_cli.questions.diff.layers import ComparedLayer, Lay, compare_scores, compare_weights
 from attn_cli.questions.diff.overlay import Overlay, covered, joined, overlay
 from attn_cli.system.memory import require
 
-__all__ = ["Change", "Differences", "HeadChange", "diff"]
+__all__ = ["Change", "DiffSort", "Differences", "HeadChange", "diff"]
+
+DiffSort = Literal["divergence", "layer"]
+
+UNITS: Mapping[str, str] = {
+    "weight": "share of 1",
+    "divergence": "Jensen-Shannon divergence in bits: 0 the same, 1 no key in common",
+}
+SCORE_UNITS: Mapping[str, str] = {
+    "weight": "nats: a score less the mean of its row's, over the keys that the row can see in both",
+    "divergence": "nats: the root of the mean square change, over the keys that a row can see in both",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +69,7 @@ class HeadChange:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Differences(Answer):
-    """Result of `diff`."""
+    """The answer of `attn diff`."""
 
     a: Record
     """Model, text and selection of A, without maps."""
@@ -70,6 +84,75 @@ class Differences(Answer):
     heads: tuple[HeadChange, ...]
     """Change of each head, the largest first."""
     layers: Mapping[int, ComparedLayer]
+    sort: DiffSort = "divergence"
+    """The order of the heads that are listed."""
+    fail_above: float | None = None
+    """Value of `--fail-above`."""
+
+    columns = (
+        *("kind", "layer", "head", "query", "query_text", "divergence"),
+        *("key", "key_text", "a", "b", "measure"),
+    )
+
+    @property
+    def title(self) -> str:
+        one, other = self.a.source.text, self.b.source.text
+        return one if one == other else f"{one} / {other}"
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.a.notes, *self.b.notes)))
+
+    @property
+    def listed(self) -> Sequence[HeadChange]:
+        """Heads in the order asked for."""
+        if self.sort == "layer":
+            return sorted(self.heads, key=lambda head: (head.layer, head.head))
+        return self.heads
+
+    def document(self) -> Document:
+        return {
+            **describe_finding("diff", self.a, UNITS, SCORE_UNITS),
+            "kind": self.plans[0].kind,
+            "other": {**describe_text(self.b), **describe_checks(self.b), "notes": list(self.b.notes)},
+            "queries": _places(self.queries),
+            "keys": _places(self.keys),
+            "rows": list(self.chosen),
+            "most": np.float32(self.most),
+            "fail_above": self.fail_above,
+            "heads": [self._described(head) for head in self.listed],
+        }
+
+    def _described(self, head: HeadChange) -> Document:
+        largest = head.largest
+        document: Document = {
+            "layer": head.layer,
+            "head": head.head,
+            "divergence": np.float32(head.divergence),
+            "rows": head.rows.astype(np.float32),
+            "largest": None
+            if largest is None
+            else {
+                "query": largest.query,
+                "key": largest.key,
+                "a": np.float32(largest.a),
+                "b": np.float32(largest.b),
+            },
+        }
+        if self.query is not None:
+            a, b = self.maps(head.layer, head.head)
+            document |= {"a": np.ascontiguousarray(a), "b": np.ascontiguousarray(b)}
+        return document
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        kind = self.plans[0].kind
+        for head in self.listed:
+            a, b = self.maps(head.layer, head.head)
+            keys = np.nan_to_num(np.abs(b - a), nan=-1.0).argmax(axis=1)
+            for row, (place, key) in enumerate(zip(self.chosen, keys.tolist(), strict=True)):
+                front = (kind, head.layer, head.head, place, self.queries.labels[place])
+                change = key, self.keys.labels[key], float(a[row, key]), float(b[row, key])
+                yield *front, float(head.rows[row]), *change, self.a.selection.measure
 
     def maps(self, layer: int, head: int) -> tuple[Float[np.ndarray, "row key"], Float[np.ndarray, "row key"]]:
         """Return a head's weights in A and in B, a row for each query compared and a column for each key of either.
@@ -90,6 +173,20 @@ class Differences(Answer):
         """Largest divergence of a head; 0 if there is none."""
         known = [head.divergence for head in self.heads if np.isfinite(head.divergence)]
         return max(known, default=0.0)
+
+
+def _places(axis: Overlay) -> list[Document]:
+    """Describe what stands at each place of an alignment."""
+    a, b = axis.units
+    return [
+        {
+            "a": a.positions[one] if one >= 0 else None,
+            "b": b.positions[other] if other >= 0 else None,
+            "a_text": a.labels[one] if one >= 0 else None,
+            "b_text": b.labels[other] if other >= 0 else None,
+        }
+        for one, other in zip(axis.a.tolist(), axis.b.tolist(), strict=True)
+    ]
 
 
 def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) -> Differences:

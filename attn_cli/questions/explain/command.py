@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ from attn_cli.questions.explain.numbers import parse_labels, parse_scores, read_
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
-    from attn_cli.questions.explain.draw import ExplainView
+    from attn_cli.questions.explain.measure import Explained
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -123,15 +123,14 @@ def run(
         raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
 
     from attn_cli.cli.outputs import Output
-    from attn_cli.questions.explain.draw import ExplainView
     from attn_cli.questions.explain.measure import explain
 
     out = Output(display, output, maps=False)
 
-    def show(source: Source, _: Selection) -> ExplainView:
-        return ExplainView(explain(source, selection, verify=model.verify), everything=everything)
+    def ask(source: Source, _: Selection) -> Explained:
+        return replace(explain(source, selection, verify=model.verify), everything=everything)
 
-    out.write(found.each(out, show))
+    out.write(found.each(out, ask))
 
 
 def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions) -> None:
@@ -152,10 +151,10 @@ def _explain_numbers(
     import numpy as np
 
     from attn_cli.cli.outputs import Output
-    from attn_cli.questions.explain.draw import NumbersView
+    from attn_cli.questions.explain.measure import ExplainedNumbers
     from attn_cli.questions.explain.steps import explain_numbers
 
     out = Output(display, output, maps=False)
     temperature = 1.0 if numbers.temperature is None else numbers.temperature
     found = explain_numbers(np.array(scores), None if values is None else np.array(values), temperature)
-    out.write([NumbersView(found, labels, everything=everything)])
+    out.write([ExplainedNumbers(found, labels, everything)])

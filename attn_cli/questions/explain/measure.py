@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -15,15 +17,29 @@ from attn_cli.data.stream import Block, Request, Source, key_tokens, query_token
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import ExactnessError, UsageError, quoted
+from attn_cli.io.csv import Cell
+from attn_cli.io.document import Document, begin, describe_finding
 from attn_cli.measure.summary import entropy
-from attn_cli.questions.explain.steps import Explanation, explain_row
+from attn_cli.questions.explain.steps import PARTS, Explanation, explain_row
 
-__all__ = ["Explained", "explain"]
+__all__ = ["Explained", "ExplainedNumbers", "explain"]
+
+UNITS: Mapping[str, str] = {
+    "query_key": "query·key before scaling",
+    "parts": "what adds up to the score",
+    "score": "before softmax; null where masked",
+    "exponential": "exp(score - maximum)",
+    "weight": "share of 1",
+    "value_norm": "Euclidean length",
+    "share": "weight · value · context / |context|²; shares sum to 1",
+}
+COLUMNS = ("key_text", "query_key", *PARTS, "score", "exponential", "weight", "value_norm", "share")
+"""Columns of every table of steps."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explained(Answer):
-    """The steps of one query of a text in one head."""
+    """The answer of `attn explain`: the steps of one query of a text in one head."""
 
     steps: Explanation
     plan: Plan
@@ -37,6 +53,18 @@ class Explained(Answer):
     """Label of each key: the word if it is one token, else the piece."""
     places: tuple[int, ...]
     """Number by which a user refers to each key: that of its word, or with `--tokens` that of its token."""
+    everything: bool = False
+    """True to show all keys, even if the screen is too low for them."""
+
+    columns = ("kind", "layer", "head", "query", "query_token", "query_text", "key", "key_token", *COLUMNS)
+
+    @property
+    def title(self) -> str:
+        return self.record.source.text
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        return self.record.notes
 
     @property
     def chosen(self) -> bool:
@@ -52,6 +80,117 @@ class Explained(Answer):
     def query_label(self) -> str:
         """Label of the query."""
         return _labels(query_tokens(self.plan.source, self.plan.kind, self.plan.rows))[self.query]
+
+    def document(self) -> Document:
+        plan = self.plan
+        return {
+            **describe_finding("explain", self.record, UNITS),
+            "query": {
+                "index": self.query,
+                "position": self.place,
+                "text": self.query_label,
+                "rows": plan.rows if plan.kind == "cross" else None,
+            },
+            "head": {
+                "kind": plan.kind,
+                "layer": self.layer,
+                "head": self.head,
+                "chosen_from": plan.head_count,
+            },
+            **_describe_steps(self.steps, self.labels, self.places),
+        }
+
+    def rows(self) -> Iterator[Sequence[Cell]]:
+        front = (self.plan.kind, self.layer, self.head, self.place, self.query, self.query_label)
+        rows = zip(self.places, _rows(self.steps, self.labels), strict=True)
+        return ((*front, place, *row) for place, row in rows)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ExplainedNumbers(Answer):
+    """The answer of `attn explain --scores`: the steps of plain numbers, with no model to describe."""
+
+    steps: Explanation
+    labels: Sequence[str]
+    """Labels of the keys."""
+    everything: bool = False
+    """True to show all keys, even if the screen is too low for them."""
+
+    title = ""
+    columns = ("key", *COLUMNS)
+
+    def document(self) -> Document:
+        """Return the document in the form of `Explained`, without model and text."""
+        return {
+            **begin(),
+            "finding": "explain",
+            **dict.fromkeys(("model", "source", "target", "selection")),
+            "units": UNITS,
+            "verified": None,
+            "verified_output": None,
+            "notes": [],
+            "query": None,
+            "head": None,
+            **_describe_steps(self.steps, self.labels, range(len(self.labels))),
+        }
+
+    def rows(self) -> Iterator[Sequence[Cell]]:
+        return _rows(self.steps, self.labels)
+
+
+def _describe_steps(steps: Explanation, labels: Sequence[str], positions: Sequence[int]) -> Document:
+    """Describe the steps, with the label and the position of each key."""
+    context = steps.context
+    how = "additive" if "additive" in steps.parts else "product" if steps.products is not None else None
+    return {
+        "score": {"how": how, "scaling": steps.scaling, "soft_cap": steps.soft_cap},
+        "normalize": {
+            "maximum": steps.maximum,
+            "sum": steps.total,
+            "sink": None
+            if steps.sink is None
+            else {
+                "score": steps.sink.score,
+                "exponential": steps.sink.exponential,
+                "weight": steps.sink.weight,
+            },
+        },
+        "context": None if context is None else {"norm": context.norm, "vector": context.vector},
+        "keys": [
+            {
+                "index": index,
+                "position": positions[index],
+                "text": text,
+                "query_key": None if steps.products is None else steps.products[index],
+                # orjson writes minus infinity as null.
+                "parts": {name: values[index] for name, values in steps.parts.items()},
+                "score": steps.scores[index],
+                "exponential": steps.exponentials[index],
+                "weight": steps.weights[index],
+                "value_norm": None if context is None else context.value_norms[index],
+                "share": None if context is None else context.shares[index],
+            }
+            for index, text in enumerate(labels)
+        ],
+        "missing": list(steps.missing),
+        "differences": None if steps.differences is None else dict(steps.differences),
+    }
+
+
+def _rows(steps: Explanation, labels: Sequence[str]) -> Iterator[Sequence[Cell]]:
+    """Yield a row for each key, from its index on."""
+    nothing = np.full(len(labels), np.nan)
+    columns = [
+        nothing if steps.products is None else steps.products,
+        *(steps.parts.get(name, nothing) for name in PARTS),
+        steps.scores,
+        steps.exponentials,
+        steps.weights,
+        nothing if steps.context is None else steps.context.value_norms,
+        nothing if steps.context is None else steps.context.shares,
+    ]
+    for index, text in enumerate(labels):
+        yield (index, text, *(float(column[index]) for column in columns))
 
 
 def explain(source: Source, selection: Selection, *, verify: bool = False) -> Explained:

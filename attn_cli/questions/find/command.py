@@ -24,7 +24,7 @@ from attn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
-    from attn_cli.questions.find.draw import FindView
+    from attn_cli.questions.find.measure import FoundLinks
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -90,13 +90,12 @@ def run(
     texts = given(text, reading, model, pair=pair, wanted=selection)
 
     from attn_cli.cli.outputs import Output
-    from attn_cli.questions.find.draw import FindView
     from attn_cli.questions.find.measure import find
 
     out = Output(display, output, maps=False)
 
-    def show(source: Source, base: Selection) -> FindView:
+    def ask(source: Source, base: Selection) -> FoundLinks:
         found = find(source, choice.over(base), start, end, both=both, verify=model.verify)
-        return FindView(found, least, sort)
+        return replace(found, least=least, sort=sort)
 
-    out.write(texts.each(out, show))
+    out.write(texts.each(out, ask))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from attn_cli.answer import Finding
 from attn_cli.data.plan import name_head
-from attn_cli.data.record import Record
 from attn_cli.data.shapes import Float
 from attn_cli.draw.captions import labels_of, model_line, remarks
 from attn_cli.draw.colors import WEIGHTS, Scale
@@ -22,122 +19,36 @@ from attn_cli.draw.legend import when
 from attn_cli.draw.screen import Screen, lines_of
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, stacked
 from attn_cli.draw.table import Column, bars, figures, fitting, names, table
-from attn_cli.io.csv import Cell
-from attn_cli.io.document import Document
 from attn_cli.questions.find.measure import FoundLink, FoundLinks, Pair
 
-__all__ = ["VIEW", "FindSort", "FindView"]
+__all__ = ["draw"]
 
-FindSort = Literal["weight", "usual", "others", "layer"]
-
-ORDER: Mapping[FindSort, Callable[[FoundLink], float | tuple[int, int]]] = {
-    "weight": lambda link: -link.weight,
-    "usual": lambda link: _over(link.usual, link),
-    "others": lambda link: _over(link.others, link),
-    "layer": lambda link: (link.layer, link.head),
-}
 LONGEST_LABEL = 14
 
 
-def _over(base: float | None, link: FoundLink) -> float:
-    """Return a sort key: links furthest above their baseline first, those without a baseline last."""
-    return np.inf if base is None else base - link.weight
+def draw(answer: FoundLinks, screen: Screen) -> Group:
+    """Draw the answer of `attn find`."""
+    return _LinksDrawing(answer).draw(screen)
 
 
 @dataclass(frozen=True, eq=False)
-class FindView(Finding):
-    """The drawing and the documents of `attn find`."""
+class _LinksDrawing:
+    """The parts of the drawing."""
 
     found: FoundLinks
-    least: float | None = None
-    """The smallest weight to list; None for all."""
-    sort: FindSort = "weight"
-
-    name = "find"
-    units: ClassVar[Mapping[str, str]] = {
-        "weight": "share of 1",
-        "even": "the weight if the row were the same for each token that it can see",
-        "usual": "the head's mean weight between other units as far apart, in the same direction",
-        "others": "the head's mean weight to the same key from all other units",
-    }
-    score_units: ClassVar[Mapping[str, str]] = {
-        "weight": "nats: a score less the mean of its row's",
-        "even": "0: a row whose scores are all the same",
-    }
-    columns: ClassVar[tuple[str, ...]] = (
-        *("kind", "layer", "head", "query", "query_text", "key", "key_text"),
-        *("weight", "even", "usual", "others", "measure"),
-    )
-
-    @property
-    def record(self) -> Record:
-        return self.found.record
-
-    @property
-    def links(self) -> list[FoundLink]:
-        """Links that are strong enough, in the order asked for."""
-        links = [link for link in self.found.links if self.least is None or link.weight >= self.least]
-        return sorted(links, key=ORDER[self.sort])
 
     @property
     def _noun(self) -> str:
         return self.found.plan.selection.noun
 
-    def part(self) -> Document:
-        found = self.found
-        return {
-            "kind": found.plan.kind,
-            "from": found.start,
-            "to": found.end,
-            "both": found.both,
-            "min": self.least,
-            "sort": self.sort,
-            "pairs": [
-                {
-                    **self._ends(pair),
-                    "offset": None if found.plan.kind == "cross" else pair.key - pair.query,
-                    "alike": found.alike.get(pair, 0),
-                    "visible": pair not in found.masked,
-                }
-                for pair in found.pairs
-            ],
-            "links": [
-                {
-                    "layer": link.layer,
-                    "head": link.head,
-                    **self._ends(link.pair),
-                    "weight": np.float32(link.weight),
-                    "even": np.float32(link.even),
-                    "usual": None if link.usual is None else np.float32(link.usual),
-                    "others": None if link.others is None else np.float32(link.others),
-                }
-                for link in self.links
-            ],
-        }
-
-    def _ends(self, pair: Pair) -> Document:
-        plan = self.found.plan
-        return {
-            "query": plan.queries.positions[pair.query],
-            "query_text": plan.queries.labels[pair.query],
-            "key": plan.keys.positions[pair.key],
-            "key_text": plan.keys.labels[pair.key],
-        }
-
-    def rows(self) -> Iterable[Sequence[Cell]]:
-        for link in self.links:
-            ends = self._ends(link.pair).values()
-            numbers = link.weight, link.even, link.usual, link.others
-            yield self.found.plan.kind, link.layer, link.head, *ends, *numbers, self.record.selection.measure
-
     def draw(self, screen: Screen) -> Group:
-        plan, record = self.found.plan, self.record
+        plan, record = self.found.plan, self.found.record
         top = [
             model_line(record, plan.kind, screen),
             *remarks(record, plan.kind, screen, self.found.sinks),
         ]
         heading = drawing([self._heading(screen), *self._unseen(screen)])
-        links = self.links
+        links = self.found.listed
         if not links:
             return stacked([Group(*top), Group(heading, drawing(caption_lines(self._nothing(), screen)))])
         picture = self._picture(screen)
@@ -195,7 +106,7 @@ class FindView(Finding):
             return "" if found.both or found.plan.kind == "cross" else "--both looks the other way as well."
         best = found.links[0]
         return (
-            f"No head gives it {self.least or 0:g} or more; the most is {best.weight:.2f}, in head "
+            f"No head gives it {self.found.least or 0:g} or more; the most is {best.weight:.2f}, in head "
             f"{name_head(best.layer, best.head)}."
         )
 
@@ -226,7 +137,7 @@ class FindView(Finding):
             columns.append(figures("usual", [link.usual for link in links], rank=2, form=form, note=note))
         note = f"others: its mean to {self._key()} from the other {unit}."
         columns.append(figures("others", [link.others for link in links], rank=3, form=form, note=note))
-        return table(columns, screen, order=self.sort, caption=self._cut(len(links), count))
+        return table(columns, screen, order=self.found.sort, caption=self._cut(len(links), count))
 
     def _pairs(self, links: Sequence[FoundLink], screen: Screen) -> Column:
         queries, keys = labels_of(self.found.plan.queries), labels_of(self.found.plan.keys)
@@ -250,7 +161,7 @@ class FindView(Finding):
             "usual": "most above what is usual first",
             "others": "most above the others first",
             "layer": "the first",
-        }[self.sort]
+        }[self.found.sort]
         return f"{shown} of {count:,} {'links' if len(self.found.pairs) > 1 else 'heads'}, {how}; --all shows all."
 
     def _alike(self) -> str:
@@ -289,10 +200,6 @@ class FindView(Finding):
             return [atlas(values, layers, screen, name=self._noun, scale=WEIGHTS, title=title)]
         scale, written = Scale.around(values), written_scores(values)
         return [atlas(values, layers, screen, name=self._noun, scale=scale, places=3, written=written, title=title)]
-
-
-VIEW = FindView
-"""The view of an answer, which `Answer.shown` makes."""
 
 
 def _fitted(names: Sequence[tuple[str, str]], most: int, screen: Screen) -> list[str]:

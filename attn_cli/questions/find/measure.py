@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -16,14 +18,29 @@ from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block, Source
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, UsageError
+from attn_cli.io.csv import Cell
+from attn_cli.io.document import Document, describe_finding
 from attn_cli.measure.derived import centred, measured
 from attn_cli.measure.maps import layer_bytes
 from attn_cli.system.memory import require
 
-__all__ = ["CollectLinks", "FoundLink", "FoundLinks", "Pair", "choose_pairs", "even_rows", "find"]
+__all__ = ["CollectLinks", "FindSort", "FoundLink", "FoundLinks", "Pair", "choose_pairs", "even_rows", "find"]
+
+FindSort = Literal["weight", "usual", "others", "layer"]
 
 MOST_PAIRS = 1000
 """Most pairs of occurrences to look up; two words that are both frequent have very many."""
+
+UNITS: Mapping[str, str] = {
+    "weight": "share of 1",
+    "even": "the weight if the row were the same for each token that it can see",
+    "usual": "the head's mean weight between other units as far apart, in the same direction",
+    "others": "the head's mean weight to the same key from all other units",
+}
+SCORE_UNITS: Mapping[str, str] = {
+    "weight": "nats: a score less the mean of its row's",
+    "even": "0: a row whose scores are all the same",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +69,22 @@ class FoundLink:
     see it; None if there are none."""
 
 
+ORDER: Mapping[FindSort, Callable[[FoundLink], float | tuple[int, int]]] = {
+    "weight": lambda link: -link.weight,
+    "usual": lambda link: _over(link.usual, link),
+    "others": lambda link: _over(link.others, link),
+    "layer": lambda link: (link.layer, link.head),
+}
+
+
+def _over(base: float | None, link: FoundLink) -> float:
+    """Return a sort key: links furthest above their baseline first, those without a baseline last."""
+    return np.inf if base is None else base - link.weight
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class FoundLinks(Answer):
-    """The result of `find`."""
+    """The answer of `attn find`."""
 
     record: Record
     """The model, the text and the selection, without maps."""
@@ -74,6 +104,75 @@ class FoundLinks(Answer):
     """pair -> number of other pairs that `usual` averages, in the layer with the most; absent if there are none."""
     sinks: tuple[float, ...] = ()
     """Shares of rows that a learned sink takes."""
+    least: float | None = None
+    """The smallest weight to list; None for all."""
+    sort: FindSort = "weight"
+    """The order of the links that are listed."""
+
+    columns = (
+        *("kind", "layer", "head", "query", "query_text", "key", "key_text"),
+        *("weight", "even", "usual", "others", "measure"),
+    )
+
+    @property
+    def title(self) -> str:
+        return self.record.source.text
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        return self.record.notes
+
+    @property
+    def listed(self) -> list[FoundLink]:
+        """Links that are strong enough, in the order asked for."""
+        links = [link for link in self.links if self.least is None or link.weight >= self.least]
+        return sorted(links, key=ORDER[self.sort])
+
+    def document(self) -> Document:
+        return {
+            **describe_finding("find", self.record, UNITS, SCORE_UNITS),
+            "kind": self.plan.kind,
+            "from": self.start,
+            "to": self.end,
+            "both": self.both,
+            "min": self.least,
+            "sort": self.sort,
+            "pairs": [
+                {
+                    **self._ends(pair),
+                    "offset": None if self.plan.kind == "cross" else pair.key - pair.query,
+                    "alike": self.alike.get(pair, 0),
+                    "visible": pair not in self.masked,
+                }
+                for pair in self.pairs
+            ],
+            "links": [
+                {
+                    "layer": link.layer,
+                    "head": link.head,
+                    **self._ends(link.pair),
+                    "weight": np.float32(link.weight),
+                    "even": np.float32(link.even),
+                    "usual": None if link.usual is None else np.float32(link.usual),
+                    "others": None if link.others is None else np.float32(link.others),
+                }
+                for link in self.listed
+            ],
+        }
+
+    def _ends(self, pair: Pair) -> Document:
+        return {
+            "query": self.plan.queries.positions[pair.query],
+            "query_text": self.plan.queries.labels[pair.query],
+            "key": self.plan.keys.positions[pair.key],
+            "key_text": self.plan.keys.labels[pair.key],
+        }
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        for link in self.listed:
+            ends = self._ends(link.pair).values()
+            numbers = link.weight, link.even, link.usual, link.others
+            yield self.plan.kind, link.layer, link.head, *ends, *numbers, self.record.selection.measure
 
 
 def find(

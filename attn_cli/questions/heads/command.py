@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -101,12 +102,11 @@ def run(
 
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.heads.corpora import Corpora
-    from attn_cli.questions.heads.draw import HeadsView
     from attn_cli.questions.heads.measure import find_heads
 
     out = Output(display, output, maps=False)
     if texts.record is not None:
-        out.write(texts.each(out, lambda source, base: HeadsView(find_heads(source, choice.over(base)), by)))
+        out.write(texts.each(out, lambda source, base: replace(find_heads(source, choice.over(base)), by=by)))
         return
     corpora = Corpora(texts, selection)
     found: HeadsFound | None = None
@@ -121,6 +121,6 @@ def run(
     if probe and not corpora.stopped:
         found = corpora.probe(found, seed)
     if found is not None:
-        out.write([HeadsView(found, by)])
+        out.write([replace(found, by=by)])
     if corpora.stopped:
         raise KeyboardInterrupt

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 from rich.console import Group, RenderableType
 
-from attn_cli.answer import Finding
 from attn_cli.data.plan import name_head
-from attn_cli.data.record import Record
 from attn_cli.data.shapes import Float
 from attn_cli.draw.captions import model_line, remarks
 from attn_cli.draw.colors import SHARES, Scale
@@ -20,14 +17,12 @@ from attn_cli.draw.grid import Written, atlas, atlas_cell, written_scores
 from attn_cli.draw.screen import Screen, lines_of
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, drawing, stacked
 from attn_cli.draw.table import Column, bars, figures, fitting, names, table
-from attn_cli.io.csv import Cell
-from attn_cli.io.document import Document
 from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
 from attn_cli.questions.heads.relations import WAYS, RelationScore, best
 from attn_cli.questions.heads.roles import find_role
 from attn_cli.questions.heads.scores import RoleScore, signed
 
-__all__ = ["VIEW", "HeadsView"]
+__all__ = ["draw"]
 
 NARROW = 60
 """Width of the screen in columns below which roles are shown by their short names."""
@@ -48,101 +43,19 @@ FIRST = "first: weight on the first token."
 REPEATS = "repeats: weight on the first token where all tokens are one, as a control."
 
 
+def draw(answer: HeadsFound, screen: Screen) -> Group:
+    """Draw the answer of `attn heads`."""
+    return _HeadsDrawing(answer).draw(screen)
+
+
 @dataclass(frozen=True, eq=False)
-class HeadsView(Finding):
-    """View of `attn heads`."""
+class _HeadsDrawing:
+    """The parts of the drawing."""
 
     found: HeadsFound
-    by: str = "role"
-    """Content of the picture: `role`, `focus`, `distance`, or a role (`previous`, `same-word`)."""
-
-    name = "heads"
-    units: ClassVar[Mapping[str, str]] = {
-        "focus": "1 - entropy / ln(visible keys), the mean over rows",
-        "entropy": "nats, the mean over rows",
-        "distance": "words or tokens, weighted by weight, the mean over rows",
-        "first": "share of 1: weight on the first unit, the mean over rows",
-        "score": "from 0 to 1, as the role's formula says",
-        "baseline": "the score of what the role must beat, over the same rows",
-        "margin": "by how much it must beat it",
-        "share": "the weight that the score counts, of the weight of all rows",
-        "rest": "the same, of what the rows leave for other keys than the first and their own",
-        "accuracy": "share of the relation's words whose head is found",
-    }
-    score_units: ClassVar[Mapping[str, str]] = {
-        "score": "nats: scores of the role's keys less the mean of their row's; of an offset, a relation or "
-        "coreference, a share of 1"
-    }
-    columns: ClassVar[tuple[str, ...]] = (
-        *("kind", "layer", "head", "focus", "entropy", "distance", "first"),
-        *("role", "detail", "score", "baseline", "rows", "given", "measure"),
-    )
-
-    @property
-    def record(self) -> Record:
-        return self.found.record
-
-    @property
-    def title(self) -> str:
-        return self.found.seen or self.record.source.text
-
-    def part(self) -> Document:
-        found = self.found
-        return {
-            "kind": found.kind,
-            "seen": found.seen,
-            "texts": found.texts,
-            "tokens": found.tokens,
-            "by": self.by,
-            "roles": [
-                {
-                    "name": role.name,
-                    "looks_at": role.looks_at,
-                    "formula": role.formula,
-                    "threshold": role.threshold,
-                    "baseline": role.baseline,
-                    "source": role.source,
-                }
-                for role in found.roles
-            ],
-            "heads": [
-                {
-                    "layer": one.layer,
-                    "head": one.head,
-                    **{name: _number(getattr(one.summary, name)) for name in ("focus", "entropy", "distance", "first")},
-                    "repeats": _number(one.control),
-                    "roles": [score.name for score in one.roles],
-                    "scores": [_score(score) for score in one.scores],
-                }
-                for one in found.heads
-            ],
-            "relations": [
-                {
-                    "relation": score.relation,
-                    "way": score.way,
-                    "count": score.count,
-                    "layer": score.layer,
-                    "head": score.head,
-                    "accuracy": np.float32(score.accuracy),
-                    "offset": score.offset,
-                    "baseline": np.float32(score.baseline),
-                    "given": score.role.given,
-                }
-                for score in found.relations
-            ],
-        }
-
-    def rows(self) -> Iterable[Sequence[Cell]]:
-        measure = self.record.selection.measure
-        for one in self.found.heads:
-            summary = one.summary
-            begin = (self.found.kind, one.layer, one.head)
-            whole = (summary.focus, summary.entropy, summary.distance, summary.first)
-            for score in one.scores:
-                yield *begin, *whole, score.role.name, score.detail, *_cells(score), measure
 
     def draw(self, screen: Screen) -> Group:
-        found, record = self.found, self.record
+        found, record = self.found, self.found.record
         much = (
             "" if found.plan is not None else f"{found.texts:,} text{'s' * (found.texts != 1)}, {found.tokens:,} tokens"
         )
@@ -162,7 +75,7 @@ class HeadsView(Finding):
     @property
     def _role(self) -> str | None:
         """Name of the role whose score is shown; None if it is the nearest role of each head."""
-        return None if self.by in {"role", *FIGURES} else self.by.replace("-", " ")
+        return None if self.found.by in {"role", *FIGURES} else self.found.by.replace("-", " ")
 
     def _shown(self, one: HeadFigures) -> RoleScore | None:
         """Return the score that the table shows of a head: in the role asked for, or else in its nearest role."""
@@ -170,16 +83,16 @@ class HeadsView(Finding):
 
     def _value(self, one: HeadFigures) -> float:
         """Return the value that the picture shows of a head; not-a-number if there is none."""
-        if self.by in FIGURES:
-            value = FIGURES[self.by](one)
+        if self.found.by in FIGURES:
+            value = FIGURES[self.found.by](one)
         else:
-            score = self._shown(one) if self.by != "role" else next(iter(one.roles), None)
+            score = self._shown(one) if self.found.by != "role" else next(iter(one.roles), None)
             value = None if score is None else score.score
         return float("nan") if value is None else value
 
     def _ordered(self) -> list[HeadFigures]:
         """Order the heads by importance: those with roles first, or those highest in the figure asked for."""
-        if self.by == "role":
+        if self.found.by == "role":
             return sorted(self.found.heads, key=lambda one: not one.roles)
         return sorted(
             self.found.heads, key=lambda one: -math.inf if math.isnan(self._value(one)) else -self._value(one)
@@ -195,20 +108,20 @@ class HeadsView(Finding):
         for one in heads:
             place = layers.index(one.layer), one.head
             values[place] = self._value(one)
-            if self.by == "role":
+            if self.found.by == "role":
                 values[place] = 0 if math.isnan(values[place]) else values[place]
                 role = one.roles[0].role if one.roles else None
                 dot = "·" if screen.unicode else "."
                 written[place] = Written(role.short, role.letter) if role is not None else Written(dot, dot)
         # Figures, and roles without a formula over scores, are of the weights even if scores are measured.
-        scored = self.record.selection.scores and (
-            bool(find_role(self._role).of_scores) if self._role is not None else self.by == "role"
+        scored = self.found.record.selection.scores and (
+            bool(find_role(self._role).of_scores) if self._role is not None else self.found.by == "role"
         )
-        if self.by == "distance" or (scored and self.by != "role"):
+        if self.found.by == "distance" or (scored and self.found.by != "role"):
             written = written_scores(values)
-        fits = len(self.by) <= len("distance")
+        fits = len(self.found.by) <= len("distance")
         known = values[np.isfinite(values)]
-        scale = Scale.between(np.append(known, 0)) if self.by == "distance" else SHARES
+        scale = Scale.between(np.append(known, 0)) if self.found.by == "distance" else SHARES
         if scored:
             scale = Scale.around(values)
         return [
@@ -216,12 +129,12 @@ class HeadsView(Finding):
                 values,
                 layers,
                 screen,
-                name=self.by if fits else "",
-                title="" if fits else self.by.replace("-", " "),
+                name=self.found.by if fits else "",
+                title="" if fits else self.found.by.replace("-", " "),
                 scale=scale,
-                places=3 if scored and self.by != "role" else 2,
+                places=3 if scored and self.found.by != "role" else 2,
                 written=written,
-                caption=self._key(screen) if self.by == "role" else "",
+                caption=self._key(screen) if self.found.by == "role" else "",
             )
         ]
 
@@ -259,11 +172,11 @@ class HeadsView(Finding):
                 columns.append(figures(name, values, rank=rank, faint=faint, note=note))
         if self._role != "offset" and any(one.score("offset") for one in heads):
             columns.append(_offsets(heads, screen))
-        return table(columns, screen, order=self.by, caption=self._caption(len(heads)))
+        return table(columns, screen, order=self.found.by, caption=self._caption(len(heads)))
 
     def _caption(self, count: int) -> str:
         """Explain the scores, and say which heads are not shown."""
-        scores = self.record.selection.scores
+        scores = self.found.record.selection.scores
         said = []
         roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
         if self._role is not None and not roles:
@@ -287,7 +200,7 @@ class HeadsView(Finding):
         said += [OF_WEIGHTS] if scores else []
         total = len(self.found.heads)
         if count < total:
-            how = "those with a role first" if self.by == "role" else f"highest {self.by} first"
+            how = "those with a role first" if self.found.by == "role" else f"highest {self.found.by} first"
             said.append(f"{count} of {total:,} heads, {how}; --all shows every head.")
         return " ".join(said)
 
@@ -319,33 +232,6 @@ class HeadsView(Finding):
             "its grammatical head, or is given most by it. offset: how often the best fixed offset is right. * beats "
             "it by three standard errors."
         )
-
-
-VIEW = HeadsView
-"""The view of an answer, which `Answer.shown` makes."""
-
-
-def _number(value: float | None) -> np.float32 | None:
-    return None if value is None or not math.isfinite(value) else np.float32(value)
-
-
-def _score(score: RoleScore) -> Document:
-    return {
-        "role": score.role.name,
-        "detail": score.detail,
-        "score": _number(score.score),
-        "baseline": _number(score.baseline),
-        "margin": _number(score.margin),
-        "rows": score.rows,
-        "share": _number(score.share),
-        "rest": _number(score.rest),
-        "given": score.given,
-    }
-
-
-def _cells(score: RoleScore) -> tuple[Cell, ...]:
-    known = score.rows > 0
-    return (score.score if known else None, score.baseline if known else None, score.rows, int(score.given))
 
 
 def _roles(scores: Sequence[RoleScore | None], screen: Screen) -> Column:

@@ -20,7 +20,7 @@ from attn_cli.data.selection import Selection, check_syntax
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
-    from attn_cli.questions.inspect.measure import Seen
+    from attn_cli.questions.inspect.measure import Inspection
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -62,7 +62,7 @@ def run(
 
     out = Output(display, output)
 
-    def seen(source: Source, _: Selection) -> Seen:
+    def ask(source: Source, _: Selection) -> Inspection:
         return look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
 
-    out.write(texts.each(out, seen))
+    out.write(texts.each(out, ask))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from rich.console import Group
@@ -16,61 +16,74 @@ from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Source
 from attn_cli.data.units import Units
 from attn_cli.draw.screen import Screen
-from attn_cli.io.csv import CsvTable, weight_columns, weight_rows
+from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
 from attn_cli.io.document import Document
 from attn_cli.io.npz import to_npz
-from attn_cli.io.records import to_json
+from attn_cli.io.records import to_document
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.questions.inspect.views import View, make_view
 from attn_cli.system.memory import require
 
-__all__ = ["Inspection", "Seen", "head_rows", "look"]
+__all__ = ["Inspection", "head_rows", "look"]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """The view and the record of one text that was run."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Inspection(Record, Answer):
+    """The answer of `attn inspect`, `attn translate` and `attn view`: a record, which has maps if they were kept."""
 
-    view: View
-    record: Record
-    """The record, without maps unless they were asked for."""
+    view: View = field(kw_only=True)
+    """The view that the run was shown to."""
+
+    @classmethod
+    def of_view(cls, view: View, record: Record) -> Inspection:
+        """Join a record and the view of its run."""
+        return cls(**{each.name: getattr(record, each.name) for each in fields(record)}, view=view)
 
     @property
     def title(self) -> str:
-        """The text."""
-        return self.record.source.text
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The notes of the record."""
-        return self.record.notes
-
-    def draw(self, screen: Screen) -> Group:
-        """Draw the view."""
-        return self.view.draw(screen, self.record)
-
-    def data(self) -> bytes:
-        """Encode the record as a line of JSON."""
-        return to_json(self.record, self.rows())
-
-    def archive(self) -> bytes:
-        """Encode the record as a NumPy archive."""
-        return to_npz(self.record, self.rows())
+        return self.source.text
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of a table of weights."""
         return weight_columns(rows=self._step, scores=self.view.plan.selection.scores)
 
-    def add_rows(self, table: CsvTable, sentence: int) -> None:
-        """Write a row for each query and key.
+    def document(self) -> Document:
+        return to_document(self, self._described_heads())
 
-        Args:
-            table: the table to write to.
-            sentence: the number of sentences before this one.
-        """
+    @property
+    def heads(self) -> tuple[HeadSummary, ...]:
+        """Figures of each head."""
+        return self.view.summaries()
+
+    def _described_heads(self) -> list[Document]:
+        return head_rows(self.heads, self.view.plan.queries, self.view.plan.keys)
+
+    @property
+    def _step(self) -> Rows | None:
+        return self.view.plan.rows if self.view.plan.kind == "cross" else None
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        """Yield a row for each query and each key that it can see."""
+        plan = self.view.plan
+        blocks: list[Block] = []
+        self.stream(plan.request(), Regroup(plan.queries, plan.keys, blocks.append))
+        for block in blocks:
+            front = [block.kind, *([] if self._step is None else [self._step]), block.layer]
+            for index, head in enumerate(block.heads):
+                for row, (start, stop) in enumerate(block.visible.tolist()):
+                    query = block.start + row
+                    if plan.chosen is not None and query not in plan.chosen:
+                        continue
+                    named = plan.queries.positions[query], plan.queries.labels[query]
+                    for key in range(start, min(stop, block.weights.shape[2])):
+                        cells = plan.keys.positions[key], plan.keys.labels[key], block.weights[index, row, key]
+                        scores = [] if not plan.selection.scores else [_score(block, index, row, key)]
+                        yield *front, head, *named, *cells, *scores
+
+    def add_rows(self, table: CsvTable, sentence: int) -> None:
+        # A map has very many rows, which are written here a run at a time.
         plan = self.view.plan
         collector = weight_rows(
             table,
@@ -81,15 +94,21 @@ class Seen:
             rows=self._step,
             scores=plan.selection.scores,
         )
-        self.record.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
+        self.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
 
-    @property
-    def _step(self) -> Rows | None:
-        return self.view.plan.rows if self.view.plan.kind == "cross" else None
+    def draw(self, screen: Screen) -> Group:
+        return self.view.draw(screen, self)
 
-    def rows(self) -> list[Document]:
-        """Return the figures of each head, as they go into a document."""
-        return head_rows(self.view.summaries(), self.view.plan.queries, self.view.plan.keys)
+    def archive(self) -> bytes:
+        """Write the record as a NumPy archive."""
+        return to_npz(self, self._described_heads())
+
+
+def _score(block: Block, head: int, row: int, key: int) -> np.float32 | None:
+    """Return one score; None if it is masked."""
+    if block.scores is None or not np.isfinite(block.scores[head, row, key]):
+        return None
+    return np.float32(block.scores[head, row, key])
 
 
 def look(
@@ -99,7 +118,7 @@ def look(
     keep: bool,
     verify: bool = False,
     screens: Sequence[Screen] | None = None,
-) -> Seen:
+) -> Inspection:
     """Run one text once, and collect what the view needs.
 
     Args:
@@ -129,7 +148,7 @@ def look(
 
     report = source.stream(plan.request(verify=verify), eat)
     maps = () if kept is None else kept.maps(source.model.dtype)
-    return Seen(view, Record.of(source, report, plan.selection, maps))
+    return Inspection.of_view(view, Record.of(source, report, plan.selection, maps))
 
 
 def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
@@ -146,21 +165,6 @@ def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
         "Choose fewer with --layer, --head or --query"
         + (", or leave out --json and --save: what is only looked at is not kept" if keep else ", or cut the text"),
     )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Inspection(Record, Answer):
-    """A record that shows and saves itself."""
-
-    @classmethod
-    def of_record(cls, record: Record) -> Inspection:
-        """Make one of a record."""
-        return cls(**{field.name: getattr(record, field.name) for field in fields(record)})
-
-    @property
-    def shown(self) -> Seen:
-        """The answer as `attn inspect` or `attn translate` shows it."""
-        return replace(look(self, self.selection, keep=False), record=self)
 
 
 def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> list[Document]:

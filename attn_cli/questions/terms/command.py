@@ -35,6 +35,5 @@ def run(
     found = find_terms(word)
 
     from attn_cli.cli.outputs import Output
-    from attn_cli.questions.terms.draw import Glossary
 
-    Output(display, output, maps=False).write([Glossary(found)])
+    Output(display, output, maps=False).write([found])

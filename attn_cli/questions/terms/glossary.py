@@ -1,17 +1,20 @@
-"""The glossary that `attn terms` prints: each term with its formula and where it is shown."""
+"""The glossary: each term with its formula and where it is shown."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 
+from attn_cli.answer import Answer
 from attn_cli.errors import SelectionError, quoted
+from attn_cli.io.csv import Cell
+from attn_cli.io.document import Document, begin
 from attn_cli.questions.heads.roles import EVERY_ROLE, NATS, Role
 
-__all__ = ["TERMS", "Term", "find_terms"]
+__all__ = ["TERMS", "Glossary", "Term", "find_terms"]
 
 CLOSE = 0.7
 """Least similarity, from 0 to 1, between a word and a term that is suggested in its place."""
@@ -59,7 +62,25 @@ def _read() -> Iterator[Term]:
 TERMS = tuple(_read())
 
 
-def find_terms(word: str | None) -> Sequence[Term]:
+@dataclass(frozen=True, eq=False, repr=False)
+class Glossary(Answer):
+    """The answer of `attn terms`."""
+
+    terms: Sequence[Term]
+    """The terms, in the order in which they are shown."""
+
+    title = ""
+    columns = ("name", "formula", "meaning", "shown", "source", "also")
+
+    def document(self) -> Document:
+        return {**begin(), "finding": "terms", "terms": [asdict(term) for term in self.terms]}
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        for term in self.terms:
+            yield term.name, term.formula, term.meaning, term.shown, term.source, "; ".join(term.also)
+
+
+def find_terms(word: str | None) -> Glossary:
     """Find the terms that a user asks for.
 
     Args:
@@ -69,7 +90,7 @@ def find_terms(word: str | None) -> Sequence[Term]:
         SelectionError: no term matches.
     """
     if word is None:
-        return TERMS
+        return Glossary(TERMS)
     wanted = _plain(word)
     exact = [term for term in TERMS if wanted in (_plain(term.name), _called(term), *map(_plain, term.also))]
     found = exact or [term for term in TERMS if wanted and wanted in _plain(term.name)]
@@ -83,7 +104,7 @@ def find_terms(word: str | None) -> Sequence[Term]:
             if near
             else f"The terms are: {', '.join(term.name for term in TERMS)}",
         )
-    return found
+    return Glossary(found)
 
 
 def _called(term: Term) -> str:

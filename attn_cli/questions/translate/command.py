@@ -22,7 +22,7 @@ from attn_cli.errors import AttnError, InputError, UsageError
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
     from attn_cli.models import Decoding, Languages, Model, Translation
-    from attn_cli.questions.inspect.measure import Seen
+    from attn_cli.questions.inspect.measure import Inspection
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -165,7 +165,7 @@ def run(
 
     out = Output(display, output)
 
-    def looks() -> Iterator[Seen]:
+    def answers() -> Iterator[Inspection]:
         sources = worker.sources(worker.pairs(out.as_many_as_fit(sentences)))
         if single:
             worker.load()
@@ -175,12 +175,12 @@ def run(
                 if sentence is None or source is None:
                     return
                 try:
-                    seen = look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
+                    answer = look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
                 except AttnError as error:
                     raise texts.located(error, sentence.where) from error
-            yield seen
+            yield answer
 
-    out.write(looks() if single else watched(looks(), "Translating", total))
+    out.write(answers() if single else watched(answers(), "Translating", total))
 
 
 class Translator:

@@ -43,12 +43,12 @@ def run(
 
     from attn_cli.cli.outputs import Output
     from attn_cli.io.read import read_records
-    from attn_cli.questions.inspect.measure import Seen, look
+    from attn_cli.questions.inspect.measure import Inspection, look
 
     out = Output(display, output)
 
-    def looks() -> Iterator[Seen]:
+    def answers() -> Iterator[Inspection]:
         for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file))):
             yield look(record, choice.over(record.selection), keep=out.keeps, screens=out.screens)
 
-    out.write(looks())
+    out.write(answers())

@@ -10,7 +10,7 @@ import typer
 from attn_cli.cli.options import DisplayOptions, OutputOptions, grouped
 
 if TYPE_CHECKING:
-    from attn_cli.questions.why.draw import WhyView
+    from attn_cli.questions.why.measure import Experiment
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -47,18 +47,17 @@ def run(
     from attn_cli.cli.progress import working
     from attn_cli.models.toy.folder import BUILT_IN, find
     from attn_cli.models.toy.model import Toy
-    from attn_cli.questions.why.draw import WhyView
     from attn_cli.questions.why.experiments import EXPERIMENTS
 
     out = Output(display, output, maps=False)
     names = list(EXPERIMENTS) if experiment is None else [experiment]
 
-    def measured() -> Iterator[WhyView]:
+    def measured() -> Iterator[Experiment]:
         models: dict[str, Toy] = {}
         for name in out.as_many_as_fit(names):
             with working("Measuring", name):
                 models = models or {name: Toy(folder) for name in BUILT_IN if (folder := find(name)) is not None}
                 one = EXPERIMENTS[name](models)
-            yield WhyView(one)
+            yield one
 
     out.write(measured())

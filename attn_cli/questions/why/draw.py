@@ -2,81 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, PLAIN, bar, caption_lines, drawing, flow, line, stacked, text_lines, title_lines
 from attn_cli.draw.table import Column, figures, names, table
-from attn_cli.io.csv import Cell, CsvTable
-from attn_cli.io.document import begin
 from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
-from attn_cli.system.encoding import json_bytes
 
-__all__ = ["WhyView"]
+__all__ = ["draw"]
 
 CURVE = "▁▂▃▄▅▆▇█"
 WIDEST_NAME = 20
 
 
-class WhyView:
-    """View of an experiment; see `Shown`."""
-
-    columns = ("experiment", "measure", "unit", "along", "at", "model", "value", "count", "borne_out")
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, experiment: Experiment) -> None:
-        self.experiment = experiment
-
-    @property
-    def title(self) -> str:
-        return self.experiment.name
-
-    def draw(self, screen: Screen) -> Group:
-        """Draw the claim, the method, each measure, and the verdict."""
-        one = self.experiment
-        verdict = "Borne out." if one.borne_out else "Not borne out."
-        return stacked(
-            [
-                drawing([*text_lines(one.claim, screen), *caption_lines(one.how, screen)]),
-                *(part for measure in one.measures for part in _measure(measure, screen)),
-                drawing(
-                    flow(
-                        [[(word, BOLD)] for word in verdict.split()] + [[(word, PLAIN)] for word in one.found.split()],
-                        screen,
-                        between=" ",
-                    )
-                ),
-            ]
-        )
-
-    def data(self) -> bytes:
-        """Return the experiment as a line of JSON."""
-        document = {**begin(), "finding": "why", **asdict(self.experiment)}
-        return json_bytes(document)
-
-    def add_rows(self, table: CsvTable, sentence: int) -> None:
-        """Write a row for each point."""
-        table.add(self._rows(), sentence)
-
-    def _rows(self) -> Iterable[Sequence[Cell]]:
-        one = self.experiment
-        for measure in one.measures:
-            for series in measure.series:
-                for point in series.points:
-                    yield (
-                        one.name,
-                        measure.name,
-                        measure.unit,
-                        measure.along,
-                        point.at if measure.along else None,
-                        series.model,
-                        point.value,
-                        point.count,
-                        "yes" if one.borne_out else "no",
-                    )
+def draw(answer: Experiment, screen: Screen) -> Group:
+    """Draw the claim, the method, each measure, and the verdict."""
+    verdict = "Borne out." if answer.borne_out else "Not borne out."
+    return stacked(
+        [
+            drawing([*text_lines(answer.claim, screen), *caption_lines(answer.how, screen)]),
+            *(part for measure in answer.measures for part in _measure(measure, screen)),
+            drawing(
+                flow(
+                    [[(word, BOLD)] for word in verdict.split()] + [[(word, PLAIN)] for word in answer.found.split()],
+                    screen,
+                    between=" ",
+                )
+            ),
+        ]
+    )
 
 
 def _measure(measure: Measure, screen: Screen) -> list[RenderableType]:

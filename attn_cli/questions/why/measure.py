@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Literal
+
+from attn_cli.answer import Answer
+from attn_cli.io.csv import Cell
+from attn_cli.io.document import Document, begin
 
 __all__ = ["Experiment", "Measure", "Point", "Series", "kept", "standard_error"]
 
@@ -54,9 +58,9 @@ class Measure:
         return next(one for one in self.series if one.model == model)
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """One row of the textbook's table, measured."""
+@dataclass(frozen=True, repr=False)
+class Experiment(Answer):
+    """The answer of `attn why`: one row of the textbook's table, measured."""
 
     name: str
     claim: str
@@ -68,6 +72,32 @@ class Experiment:
     """True if the measurement bears the claim out."""
     found: str
     """Result of the measurement, in numbers."""
+
+    columns = ("experiment", "measure", "unit", "along", "at", "model", "value", "count", "borne_out")
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    def document(self) -> Document:
+        return {**begin(), "finding": "why", **asdict(self)}
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        """Yield a row for each point."""
+        for measure in self.measures:
+            for series in measure.series:
+                for point in series.points:
+                    yield (
+                        self.name,
+                        measure.name,
+                        measure.unit,
+                        measure.along,
+                        point.at if measure.along else None,
+                        series.model,
+                        point.value,
+                        point.count,
+                        "yes" if self.borne_out else "no",
+                    )
 
 
 def kept(points: Sequence[Point]) -> float:

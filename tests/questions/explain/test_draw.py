@@ -12,8 +12,8 @@ from attn_cli.data.stream import Block, Steps
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.screen import Screen, lines_of, to_text
 from attn_cli.draw.strokes import stacked
-from attn_cli.questions.explain.draw import NumbersView
 from attn_cli.questions.explain.draw_steps import FEWEST_KEYS, explanation
+from attn_cli.questions.explain.measure import ExplainedNumbers
 from attn_cli.questions.explain.steps import Explanation, explain_numbers, explain_row
 from tests.drawings import LABELS, NASTY, longest, shown
 from tests.golden_files import assert_golden
@@ -75,12 +75,12 @@ def test_golden(screen: str) -> None:
 @pytest.mark.parametrize("screen", SCREENS)
 def test_golden_numbers(screen: str) -> None:
     values = np.arange(12.0).reshape(6, 2) - 4
-    view = NumbersView(explain_numbers(TEXTBOOK, values, 2.0), WORDS)
-    assert_golden(f"explain-numbers-{screen}", to_text(view.draw(SCREENS[screen]), SCREENS[screen]))
+    answer = ExplainedNumbers(explain_numbers(TEXTBOOK, values, 2.0), WORDS)
+    assert_golden(f"explain-numbers-{screen}", to_text(answer.draw(SCREENS[screen]), SCREENS[screen]))
 
 
 def test_the_textbook_table() -> None:
-    lines = shown(NumbersView(explain_numbers(TEXTBOOK), WORDS).draw(Screen(80)), Screen(80))
+    lines = shown(ExplainedNumbers(explain_numbers(TEXTBOOK), WORDS).draw(Screen(80)), Screen(80))
     table = lines[lines.index("key      score    exp  weight") + 1 :]
     assert [line.split()[1:5] for line in table] == [
         ["The", "2.10", "0.025", "0.024"],

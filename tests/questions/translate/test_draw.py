@@ -137,7 +137,7 @@ def test_heads_declared_for_other_rows_say_so() -> None:
 def test_a_saved_record_shows_the_same(name: str) -> None:
     seen, selection = SCREENS[name]
     kept = look(seen, selection, keep=True)
-    again = from_json(to_json(kept.record, kept.rows()))
+    again = from_json(kept.data())
     screen = Screen(width=80, color=False)
     assert again.selection == selection
     assert shown(look(again, again.selection, keep=False).draw(screen), screen) == shown(kept.draw(screen), screen)
@@ -150,7 +150,7 @@ def test_documents_say_which_step_a_row_is() -> None:
     }
     for rows, said in sentences.items():
         kept = look(record(None), replace(TRANSLATION, rows=rows), keep=True)
-        assert said.encode() in to_json(kept.record, kept.rows())
+        assert said.encode() in kept.data()
     declared = replace(SHARP, rows="output")
     assert b"output row: the step" in to_json(record(declared))
     assert b"input row: the step" in to_json(record(None))

@@ -7,12 +7,10 @@ import io
 
 import pytest
 
-from attn_cli.answer import Shown
 from attn_cli.draw.screen import Screen, to_text
 from attn_cli.errors import InputError
 from attn_cli.io.csv import CsvTable
 from attn_cli.io.records import from_json
-from attn_cli.questions.why.draw import WhyView
 from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
 from tests.drawings import longest, shown
 from tests.golden_files import assert_golden
@@ -55,13 +53,12 @@ EXPERIMENT = Experiment(
     borne_out=False,
     found="From 5 to 51 words chrF falls: toy 21%, toy-rnn-attention 19%, toy-rnn 61%.",
 )
-VIEW = WhyView(EXPERIMENT)
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_the_screen_is_as_it_was_found_good(width: int) -> None:
     assert_golden(
-        f"why-{width}", to_text(VIEW.draw(Screen(width=width, color=False)), Screen(width=width, color=False))
+        f"why-{width}", to_text(EXPERIMENT.draw(Screen(width=width, color=False)), Screen(width=width, color=False))
     )
 
 
@@ -70,20 +67,19 @@ def test_the_screen_is_as_it_was_found_good(width: int) -> None:
 def test_it_keeps_to_the_screen(width: int, *, unicode: bool) -> None:
     for color in (True, False):
         screen = Screen(width=width, color=color, unicode=unicode)
-        lines = shown(VIEW.draw(screen), screen)
+        lines = shown(EXPERIMENT.draw(screen), screen)
         assert longest(lines) <= width
         assert unicode or "".join(lines).isascii()
 
 
 def test_it_is_shown_like_everything_else() -> None:
-    assert isinstance(VIEW, Shown)
-    document = validated(VIEW.data(), "why")
-    assert document["name"] == VIEW.title == "long-sequences"
+    document = validated(EXPERIMENT.data(), "why")
+    assert document["name"] == EXPERIMENT.title == "long-sequences"
     assert document["measures"][0]["series"][2]["points"][5] == {"at": 51.0, "value": 30.0, "count": 8}
     with pytest.raises(InputError, match="is what attn why found, and not a record"):
-        from_json(VIEW.data())
+        from_json(EXPERIMENT.data())
     file = io.BytesIO()
-    VIEW.add_rows(CsvTable(file, VIEW.columns), 0)
+    EXPERIMENT.add_rows(CsvTable(file, EXPERIMENT.columns), 0)
     rows = list(csv.DictReader(io.StringIO(file.getvalue().decode(), newline="")))
     assert len(rows) == 18 + 1 + 6
     last = [rows[17][name] for name in ("model", "at", "value", "borne_out")]
