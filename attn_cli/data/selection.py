@@ -32,10 +32,11 @@ Rows = Literal["output", "input"]
 
 SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "previous", "link"]
 
-Measure = Literal["weights", "scores", "norms", "rollout", "flow"]
-"""The quantity that is shown; see `attn_cli.measure.derived` for the last three."""
-JOINT: tuple[Measure, ...] = ("rollout", "flow")
+JointMeasure = Literal["rollout", "flow"]
+JOINT: tuple[JointMeasure, ...] = get_args(JointMeasure)
 """The measures that combine all heads of all layers up to one."""
+Measure = Literal["weights", "scores", "norms", JointMeasure]
+"""The quantity that is shown; `attn_cli.measure.measures` has an entry for each."""
 
 View = Literal["heads", "query", "grid"]
 Unit = Literal["word", "token"]

@@ -11,23 +11,17 @@ from rich.console import Group, RenderableType
 from attn_cli.data.naming import occurrence
 from attn_cli.data.plan import listed
 from attn_cli.data.record import Record
-from attn_cli.data.selection import Kind, Measure
+from attn_cli.data.selection import Kind
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.draw.labels import Labels, clean, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, Part, caption_lines, drawing, flow, text_lines
 from attn_cli.errors import counted
+from attn_cli.measure.measures import MEASURES
 
 __all__ = ["CAPTURED", "labels_of", "model_line", "remarks", "translation_text"]
 
-SAID: Mapping[Measure, str] = {
-    "scores": "Scores: before the softmax, between the model's own pieces, since a word of several has no single one.",
-    "norms": "Norms: the length of weight·value·output projection, as a share of each row's.",
-    "rollout": "Rollout: half of each layer's mean weights and half of the residual connection, multiplied over ",
-    "flow": "Flow: the most that can pass through half of each layer's mean weights and half of the residual "
-    "connection, over ",
-}
 PATHS: Mapping[Kind, str] = {
     "encoder": "the layers from the first to the one named.",
     "decoder": "the layers from the first to the one named; what comes in by cross-attention is left out.",
@@ -55,8 +49,8 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
     for name, layers in instead.items():
         what = "Not shown" if name.startswith("attention") else "Without attention"
         said.append(f"{what}: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
-    if selection.measure in SAID:
-        said.append(SAID[selection.measure] + (_path(kind, stacks) if selection.joint else ""))
+    if remark := MEASURES[selection.measure].remark:
+        said.append(remark + (_path(kind, stacks) if selection.joint else ""))
     hidden = [
         name
         for name, shown in (("special tokens", selection.special), ("the first token", selection.sink))

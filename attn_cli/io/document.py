@@ -11,13 +11,14 @@ import numpy as np
 from attn_cli.data.model import Alignment, ModelInfo, Stack
 from attn_cli.data.plan import choose_rows
 from attn_cli.data.record import AttentionMap, Record
-from attn_cli.data.selection import Kind, Measure, Rows, Selection
+from attn_cli.data.selection import Kind, Rows, Selection
 from attn_cli.data.shapes import Int
 from attn_cli.data.stream import key_tokens, query_tokens
 from attn_cli.data.text import Token, Tokens, Word
 from attn_cli.data.verified import OutputCheck
 from attn_cli.errors import ExactnessError, SelectionError
 from attn_cli.io.schema import SCHEMA_VERSION, fault
+from attn_cli.measure.measures import MEASURES
 from attn_cli.version import __version__
 
 __all__ = [
@@ -40,13 +41,6 @@ UNITS = {
     "positions": "tokens, from 0",
     "offsets": "characters (Unicode code points)",
 }
-WEIGHT: Mapping[Measure, str] = {
-    "weights": "share of 1",
-    "scores": "share of 1",
-    "norms": "|weight·value·output projection|, as a share of its row",
-    "rollout": "product of 0.5·mean weights + 0.5·identity over the layers up to this one",
-    "flow": "maximum flow through 0.5·mean weights + 0.5·identity of the layers up to this one, as a share of its row",
-}
 ROWS: Mapping[Rows, str] = {
     "output": "output row: the step that outputs the token",
     "input": "input row: the step that reads the token",
@@ -60,7 +54,7 @@ def describe(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -
         record: the record.
         heads: rows of the table of heads, as `head_rows` makes them; left out by default.
     """
-    rows, weight = ROWS[choose_rows(record.model, record.selection.rows)], WEIGHT[record.selection.measure]
+    rows, weight = ROWS[choose_rows(record.model, record.selection.rows)], MEASURES[record.selection.measure].unit
     return {
         **begin(record.tool_version),
         **describe_text(record),

@@ -1,18 +1,4 @@
-"""Measures other than raw weights: a source whose blocks hold another measure in place of the weights.
-
-Each measure is a share of its row, so every view and every figure treats it like weights:
-
-- `norms`: |weight . value . output projection| of each key, as a share of the row's total (Kobayashi et al. 2020,
-  "Attention is Not Only a Weight", equation 6): a key with a large weight and a short value has a small share;
-- `rollout`: the share of each token in a layer's state, if every layer passes on one half through its weights and one
-  half through its residual connection: the product of 0.5 W + 0.5 I over the layers (Abnar and Zuidema 2020,
-  "Quantifying Attention Flow in Transformers", section 3);
-- `flow`: the maximum flow from the state to each token through the same graph (same paper, section 3), as a share.
-
-Rollout and flow average the heads of each layer. In a decoder they follow its self-attention. In cross-attention they
-lead from a step through its layer's cross-attention, which has no residual connection to the text, and then through all
-layers of the encoder.
-"""
+"""A source that streams a measure of the table `MEASURES` in place of its weights, and scores that can be compared."""
 
 from __future__ import annotations
 
@@ -26,19 +12,14 @@ from attn_cli.data.selection import JOINT, Kind, Measure, Selection
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block, Eat, Report, Request, Source, key_tokens, query_tokens
 from attn_cli.data.text import Tokens
-from attn_cli.errors import NOT_NUMBERS, ExactnessError, InputError, SelectionError
-from attn_cli.measure.flow import flows
+from attn_cli.errors import SelectionError
+from attn_cli.measure.measures import MEASURES, BlockMeasure, LayerMeasure
+from attn_cli.measure.paths import LayerPath, rows_of_one, with_residual
 
-__all__ = ["Measured", "centred", "measured", "measured_model", "norms_of", "with_residual"]
+__all__ = ["Measured", "centred", "measured", "measured_model", "scores_of"]
 
-DERIVED: tuple[Measure, ...] = ("norms", "rollout", "flow")
-SECONDS_PER_EDGE = 4e-8
-"""Approximate time of one maximum flow, in seconds per edge; each row and key needs one, over all the layers below."""
-LONGEST = 1800.0
-"""The longest estimated time of a flow that is still computed, in seconds."""
 BLOCK = 2**20
 """The number of values passed on at a time, which bounds the temporary arrays for a long text."""
-Square = Float[np.ndarray, "query key"]
 
 
 def measured(source: Source, selection: Selection) -> Source:
@@ -53,12 +34,12 @@ def measured(source: Source, selection: Selection) -> Source:
     """
     held: Measure = source.selection.measure if isinstance(source, Record) else "weights"
     wanted = selection.measure
-    if held in DERIVED and held != wanted:
+    if MEASURES[held].derived and held != wanted:
         raise SelectionError(
             f"This record holds {held} in the place of weights, and {wanted} cannot be told from them",
             f"Show it with --measure {held}, or give the text itself",
         )
-    return source if held == wanted or wanted not in DERIVED else Measured(source, wanted)
+    return source if held == wanted or not MEASURES[wanted].derived else Measured(source, wanted)
 
 
 def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
@@ -106,39 +87,6 @@ def centred(block: Block) -> Float[np.ndarray, "head query key"]:
     return less
 
 
-def norms_of(block: Block) -> Block:
-    """Replace a block's weights by each key's share of its row's norms.
-
-    A row whose norms are all 0 keeps its weights.
-
-    Raises:
-        SelectionError: the block was streamed without norms.
-        ExactnessError: a norm is infinite or not a number.
-    """
-    if block.norms is None:
-        raise SelectionError(f"{block.kind} layer {block.layer} was streamed without its norms")
-    if not np.isfinite(block.norms).all():
-        raise ExactnessError(f"{block.kind} layer {block.layer} has values that are not numbers", NOT_NUMBERS)
-    norms = block.weights * block.norms[:, None, : block.weights.shape[2]]
-    total = norms.sum(axis=2, keepdims=True)
-    shares = np.divide(norms, total, out=block.weights.copy(), where=total > 0)
-    return replace(block, weights=shares, scores=None, sink=None, norms=None)
-
-
-def with_residual(weights: Square) -> Square:
-    """Return 0.5 W + 0.5 I, with the rows of W scaled to sum to 1 first (a learned sink may take a share of a row)."""
-    half = _rows_of_one(weights)
-    half *= 0.5
-    half[np.diag_indices_from(half)] += 0.5
-    return _rows_of_one(half)
-
-
-def _rows_of_one(weights: Square) -> Square:
-    total = weights.sum(axis=1, keepdims=True)
-    shares: Square = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-    return shares
-
-
 @dataclass(frozen=True, eq=False)
 class Measured:
     """A `Source` that streams another measure in place of the weights of its base.
@@ -173,10 +121,15 @@ class Measured:
             ModelError: the model could not be run, or does not expose what the measure needs.
             ExactnessError: the values streamed are not attention weights.
         """
-        if self.measure == "norms":
-            return self.base.stream(replace(request, norms=True, scores=False), lambda block: eat(norms_of(block)))
-        if self.measure == "flow":
-            self._check_time(request)
+        measure = MEASURES[self.measure]
+        if isinstance(measure, BlockMeasure):
+            change = measure.of_block
+            return self.base.stream(
+                replace(request, norms=measure.needs_norms, scores=False), lambda block: eat(change(block))
+            )
+        if not isinstance(measure, LayerMeasure):
+            return self.base.stream(request, eat)
+        measure.check(self.base, request)
         stacks = self.base.model.stacks
         heads: dict[Kind, dict[int, tuple[int, ...]]] = {}
         for kind, layers in request.heads.items():
@@ -187,83 +140,25 @@ class Measured:
                 heads[path] = {**heads.get(path, {}), **every}
             if kind == "cross":  # must come after the encoder, also when a record streams them
                 heads["cross"] = {layer: tuple(range(stacks["cross"].heads[layer])) for layer in layers}
-        joint = _Joint(self, request, eat)
+        joint = _Joint(self, measure, request, eat)
         report = self.base.stream(Request(heads=heads, verify=request.verify), joint)
         joint.finish()
         return report
 
-    def _check_time(self, request: Request) -> None:
-        """Refuse a flow that would take too long: one is computed from each row to each key through all layers below.
-
-        Raises:
-            InputError: the estimated time exceeds `LONGEST`.
-        """
-        stacks, seconds = self.base.model.stacks, 0.0
-        for kind, layers in request.heads.items():
-            rows, keys = (len(side(self.base, kind)) for side in (query_tokens, key_tokens))
-            wanted = len(request.queries.get(kind, range(rows)))
-            path = sorted(stacks["encoder"].heads) if kind == "cross" and "encoder" in stacks else []
-            for layer in layers:
-                below = path if kind == "cross" else [one for one in stacks[kind].heads if one <= layer]
-                edges = len(below) * keys**2 + (rows * keys if kind == "cross" else 0)
-                # In a decoder, a state sees half of the tokens on average, through half of the edges.
-                seconds += wanted * keys * edges * SECONDS_PER_EDGE / (4 if kind == "decoder" else 1)
-        if seconds > LONGEST:
-            raise InputError(
-                f"Flow through {keys:,} tokens would take about {seconds / 3600:,.1f} hours",
-                "Name one word with --query or one --layer, cut the text, or choose --measure rollout",
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class _Reach:
-    """The path through the layers from the states of one layer down to the tokens."""
-
-    layers: tuple[Float[np.ndarray, "_ _"], ...]
-    """The share of each state before a layer in each state after it, `[state after, state before]`, first layer first;
-    empty before the first layer, and if only the rollout is needed."""
-    rollout: Float[np.ndarray, "query key"]
-    """The product of the layers."""
-    visible: Int[np.ndarray, "query 2"]
-    """The first token that can reach a state, and one past the last."""
-
-    @classmethod
-    def start(cls, tokens: int) -> _Reach:
-        """Return the path before the first layer: each state is its own token."""
-        each = np.arange(tokens)
-        return cls((), np.eye(tokens, dtype=np.float32), np.stack([each, each + 1], axis=1))
-
-    def through(
-        self, layer: Float[np.ndarray, "row state"], visible: Int[np.ndarray, "row 2"], *, keep: bool
-    ) -> _Reach:
-        """Return the path extended by one more layer, each state of which sees a run of the states before it.
-
-        Args:
-            layer: share of each state before the layer in each state after it.
-            visible: first state before the layer that each state after it sees, and one past the last.
-            keep: whether to keep the layer itself, which the flow needs.
-        """
-        spans = [
-            (self.visible[first:stop, 0].min(), self.visible[first:stop, 1].max()) if first < stop else (0, 0)
-            for first, stop in visible.tolist()
-        ]
-        return _Reach(
-            (*self.layers, layer) if keep else (), layer @ self.rollout, np.asarray(spans, np.intp).reshape(-1, 2)
-        )
-
 
 class _Joint:
-    """A collector that computes rollout or flow layer by layer and passes on the layers requested.
+    """A collector that computes a measure of several layers, one after another, and passes on the layers requested.
 
     Args:
-        source: the measured source, which names the measure.
+        source: the measured source.
+        measure: the measure.
         request: the request for the measured layers.
         eat: the consumer of the measured blocks.
     """
 
-    def __init__(self, source: Measured, request: Request, eat: Eat) -> None:
-        self._source, self._request, self._eat = source, request, eat
-        self._reach: dict[Kind, _Reach] = {}
+    def __init__(self, source: Measured, measure: LayerMeasure, request: Request, eat: Eat) -> None:
+        self._source, self._measure, self._request, self._eat = source, measure, request, eat
+        self._paths: dict[Kind, LayerPath] = {}
         self._running: dict[Kind, _Mean] = {}
 
     def __call__(self, block: Block) -> None:
@@ -286,28 +181,24 @@ class _Joint:
         if kind == "cross" and "encoder" in self._running:
             self._end("encoder")
         mean = self._running.pop(kind)
-        path: Kind = "encoder" if kind == "cross" else kind
-        before = self._reach.get(path) or _Reach.start(mean.values.shape[1])
-        keep = self._source.measure == "flow"
+        before = self._paths.get("encoder" if kind == "cross" else kind) or LayerPath.start(mean.values.shape[1])
+        keep = self._measure.needs_layers
         if kind == "cross":
-            reach = before.through(_rows_of_one(mean.values), mean.visible, keep=keep)
+            path = before.through(rows_of_one(mean.values), mean.visible, keep=keep)
         else:
             own = np.arange(len(mean.values))
             seen = np.stack([np.minimum(mean.visible[:, 0], own), np.maximum(mean.visible[:, 1], own + 1)], axis=1)
-            reach = self._reach[kind] = before.through(with_residual(mean.values), seen, keep=keep)
+            path = self._paths[kind] = before.through(with_residual(mean.values), seen, keep=keep)
         if mean.layer in self._request.heads.get(kind, {}):
-            self._hand_over(kind, mean.layer, reach)
+            self._hand_over(kind, mean.layer, path)
 
-    def _hand_over(self, kind: Kind, layer: int, reach: _Reach) -> None:
-        values = reach.rollout
-        if self._source.measure == "flow":
-            wanted = self._request.queries.get(kind, tuple(range(len(values))))
-            values = flows(reach.layers, wanted, reach.visible)
+    def _hand_over(self, kind: Kind, layer: int, path: LayerPath) -> None:
+        values = self._measure.of_path(path, self._request.queries.get(kind, range(len(path.visible))))
         step = max(BLOCK // values.shape[1], 1)
         for start in range(0, len(values), step):
             rows = slice(start, start + step)
             weights = np.ascontiguousarray(values[None, rows], np.float32)
-            self._eat(Block(kind, layer, (0,), start, weights, reach.visible[rows]))
+            self._eat(Block(kind, layer, (0,), start, weights, path.visible[rows]))
 
 
 class _Mean:
@@ -315,7 +206,7 @@ class _Mean:
 
     def __init__(self, layer: int, queries: int, keys: int) -> None:
         self.layer = layer
-        self.values: Square = np.zeros((queries, keys), np.float32)
+        self.values: Float[np.ndarray, "query key"] = np.zeros((queries, keys), np.float32)
         self.visible: Int[np.ndarray, "query 2"] = np.zeros((queries, 2), np.intp)
 
     def __call__(self, block: Block) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,18 +12,26 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attn_cli.data.record import Record
-from attn_cli.data.selection import Kind, Measure, Selection, check_syntax
+from attn_cli.data.selection import JOINT, Kind, Measure, Selection, check_syntax
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Request, Source
 from attn_cli.errors import ExactnessError, SelectionError, UsageError
-from attn_cli.measure.derived import Measured, centred, measured, norms_of, with_residual
+from attn_cli.measure.derived import Measured, centred, measured
 from attn_cli.measure.flow import flows
+from attn_cli.measure.measures import MEASURES, LayerMeasure, Norms
+from attn_cli.measure.paths import with_residual
 from attn_cli.models import load
 from attn_cli.questions.find.measure import find
 from attn_cli.questions.inspect.measure import look
 from tests.samples import decoder_record, encoder_record, random_map, softmax, translation_record
 
 TOKENS = 11
+
+
+def test_the_table_has_every_measure_that_can_be_chosen() -> None:
+    assert tuple(MEASURES) == get_args(Measure)
+    assert tuple(name for name, one in MEASURES.items() if isinstance(one, LayerMeasure)) == JOINT
+    assert all(one.unit for one in MEASURES.values())
 
 
 def streamed(source: Source, measure: Measure, kind: Kind = "encoder", layers: tuple[int, ...] = (0, 1)) -> list[Block]:
@@ -146,17 +155,17 @@ def norm_block(weights: Float[np.ndarray, "head query key"], norms: Float[np.nda
 def test_norms_by_hand() -> None:
     """Weights .5 .25 .25 of values as long as 1, 2 and 6: .5 .5 1.5, of 2.5 in all."""
     weights = np.array([[[0.5, 0.25, 0.25]]], np.float32)
-    found = norms_of(norm_block(weights, np.array([[1, 2, 6, 9]], np.float32)))
+    found = Norms().of_block(norm_block(weights, np.array([[1, 2, 6, 9]], np.float32)))
     assert np.allclose(found.weights, [[[0.2, 0.2, 0.6]]])
-    assert np.array_equal(norms_of(norm_block(weights, np.zeros((1, 4), np.float32))).weights, weights)
+    assert np.array_equal(Norms().of_block(norm_block(weights, np.zeros((1, 4), np.float32))).weights, weights)
     with pytest.raises(SelectionError, match="without its norms"):
-        norms_of(replace(found, norms=None))
+        Norms().of_block(replace(found, norms=None))
 
 
 def test_norms_that_are_no_numbers_are_refused() -> None:
     block = norm_block(np.full((1, 2, 2), 0.5, np.float32), np.array([[1, np.nan]], np.float32))
     with pytest.raises(ExactnessError, match="encoder layer 0 has values that are not numbers"):
-        norms_of(block)
+        Norms().of_block(block)
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder", "cross"])

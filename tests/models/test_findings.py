@@ -14,7 +14,8 @@ from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Block, Eat, Kind, Report, Request
 from attn_cli.data.text import Token, Tokens
 from attn_cli.draw.screen import Screen
-from attn_cli.measure.derived import Measured, with_residual
+from attn_cli.measure.derived import Measured
+from attn_cli.measure.paths import with_residual
 from attn_cli.models.capture.stream import stacks, stream
 from attn_cli.questions.diff.layers import divergence
 from attn_cli.questions.diff.measure import diff
