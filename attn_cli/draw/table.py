@@ -1,8 +1,8 @@
-"""Tables that drop columns on a narrow screen and rows on a low one."""
+"""Tables that drop columns on a narrow screen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,14 +10,12 @@ from rich.console import RenderableType
 from rich.style import Style
 
 from attn_cli.draw.labels import clean, fit, width
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, bar, caption_lines, cells, drawing, line
 
-__all__ = ["FEWEST_ROWS", "GAP", "Column", "bars", "figures", "fitting", "names", "table"]
+__all__ = ["GAP", "Column", "bars", "figures", "names", "table"]
 
 GAP = "  "
-FEWEST_ROWS = 4
-"""Least rows of a table, even on a screen that is too low for them."""
 FAINT = 0.05
 """Threshold below which numbers are dimmed."""
 
@@ -141,24 +139,3 @@ def _row(row: Sequence[Sequence[Part]], columns: Sequence[Column]) -> list[Part]
         space = (" " * (column.width - cells(cell)), PLAIN)
         parts += [(GAP if index else "", PLAIN), *([space, *cell] if column.right else [*cell, space])]
     return parts
-
-
-def fitting(
-    make: Callable[[int | None], RenderableType], count: int, screen: Screen, room: int | None
-) -> RenderableType:
-    """Draw a table with as many rows as there is room for, `FEWEST_ROWS` at least.
-
-    Args:
-        make: a function that draws the given number of rows, or with None all of them.
-        count: the number of rows.
-        screen: the screen to draw on.
-        room: lines left for the table; None for no limit.
-    """
-    drawn = make(None)
-    if room is None:
-        return drawn
-    limit = max(min(room, count), FEWEST_ROWS)
-    while lines_of(drawn, screen) > room and limit >= FEWEST_ROWS:
-        drawn = make(limit)
-        limit -= 1
-    return drawn

@@ -14,14 +14,15 @@ from attn_cli.draw.colors import Scale
 from attn_cli.draw.grid import atlas, written_scores
 from attn_cli.draw.heatmap import heatmap
 from attn_cli.draw.labels import Labels, clipped_name, width
+from attn_cli.draw.layout import overview
 from attn_cli.draw.map_view import MapView
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part
-from attn_cli.draw.table import FEWEST_ROWS, Column, bars, figures, fitting, names, table
+from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.questions.diff.measure import Differences, HeadChange
 from attn_cli.questions.diff.overlay import Overlay
 
-__all__ = ["SAME", "cut", "overview", "ranking"]
+__all__ = ["SAME", "changed_heads", "cut", "ranking"]
 
 LONGEST_LABEL = 14
 NO_BARS = 50
@@ -30,21 +31,17 @@ SAME = 1e-6
 """Divergence in bits below which nothing changed but the last digits of float32."""
 
 
-def overview(found: Differences, screen: Screen, room: int | None) -> list[RenderableType]:
+def changed_heads(found: Differences, screen: Screen, room: int | None) -> list[RenderableType]:
     """Draw the heads, and the difference of the one that changed most."""
     heads = found.listed
-    parts = _atlas(found, screen)
-    picture = _picture(found, screen, None)
-    if room is not None:
-        least = lines_of(_table(found, heads[:FEWEST_ROWS], screen), screen) + 1
-        picture = _picture(found, screen, room - least)
-        room -= lines_of(picture, screen) + 1
-        tall = sum(lines_of(part, screen) + 1 for part in parts)
-        if tall + least > room:
-            parts, tall = [], 0
-        room -= tall
-    ranked = fitting(lambda limit: _table(found, heads[:limit], screen), len(heads), screen, room)
-    return [*parts, ranked, picture]
+    return overview(
+        _atlas(found, screen),
+        lambda limit: _table(found, heads[:limit], screen),
+        len(heads),
+        lambda room: _picture(found, screen, room),
+        screen,
+        room,
+    )
 
 
 def _table(found: Differences, heads: Sequence[HeadChange], screen: Screen) -> RenderableType:

@@ -12,9 +12,10 @@ from attn_cli.data.plan import name_head
 from attn_cli.data.shapes import Float, Int
 from attn_cli.draw.captions import labels_of
 from attn_cli.draw.labels import clipped_name, width
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.layout import fitting, stacked_height
+from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, cells, drawing, line, number
-from attn_cli.draw.table import Column, bars, figures, fitting, table
+from attn_cli.draw.table import Column, bars, figures, table
 from attn_cli.questions.diff.draw_heads import cut, ranking
 from attn_cli.questions.diff.measure import Differences, HeadChange
 
@@ -32,7 +33,7 @@ def rows_of_words(found: Differences, screen: Screen, room: int | None) -> list[
     if len(heads) == 1:
         return sides
     if room is not None:
-        room -= sum(lines_of(part, screen) + 1 for part in sides)
+        room -= stacked_height(sides, screen)
     ranked = [
         fitting(lambda limit, row=row: _looks(found, heads[:limit], row, screen), len(heads), screen, room)  # type: ignore[misc]
         for row in range(len(found.chosen))

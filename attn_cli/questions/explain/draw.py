@@ -9,8 +9,9 @@ from attn_cli.data.plan import name_head
 from attn_cli.data.stream import key_tokens
 from attn_cli.draw.captions import model_line, remarks, translation_text
 from attn_cli.draw.labels import Labels, clipped
+from attn_cli.draw.layout import room_left
 from attn_cli.draw.legend import when
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, caption_lines, drawing, line, stacked
 from attn_cli.questions.explain.draw_steps import explanation
 from attn_cli.questions.explain.measure import Explained, ExplainedNumbers
@@ -24,7 +25,7 @@ def draw(answer: Explained | ExplainedNumbers, screen: Screen) -> Group:
 
 
 def _of_numbers(answer: ExplainedNumbers, screen: Screen) -> Group:
-    room = None if screen.height is None or answer.everything else screen.height - 1
+    room = room_left([], screen, everything=answer.everything)
     return stacked(explanation(answer.steps, Labels(answer.labels), screen, given=True, room=room))
 
 
@@ -35,13 +36,11 @@ def _of_head(answer: Explained, screen: Screen) -> Group:
         top = [translation_text(record.target.text, screen), Text("")]
     top.append(model_line(record, kind, screen))
     top += remarks(record, kind, screen)
-    body = [drawing(_title(answer, screen))]
-    room = None
-    if screen.height is not None and not answer.everything:
-        room = screen.height - sum(lines_of(part, screen) for part in [*top, *body]) - 3
+    above = [Group(*top), drawing(_title(answer, screen))]
+    room = room_left(above, screen, everything=answer.everything)
     tokens = key_tokens(answer.plan.source, kind).tokens
     keys = Labels(answer.labels, [token.special for token in tokens], answer.places)
-    return stacked([Group(*top), Group(*body), *explanation(answer.steps, keys, screen, room=room)])
+    return stacked([*above, *explanation(answer.steps, keys, screen, room=room)])
 
 
 def _title(answer: Explained, screen: Screen) -> list[Text]:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from attn_cli.data.shapes import Float, Int
 from attn_cli.draw.labels import Labels, clean, fit, width
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.layout import stacked_height
+from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, bar, caption_lines, drawing, flow, line
 from attn_cli.draw.strokes import Part as Painted
 from attn_cli.questions.explain.steps import Explanation, Part
@@ -84,10 +85,10 @@ def explanation(
     below = [drawing(results)] if results else []
     everything = np.arange(len(keys))
     if room is not None:
-        room -= lines_of(formulas, screen) + 1 + (len(results) + 1 if results else 0)
+        room -= stacked_height([formulas, *below], screen)
     tables = _tables(found, keys, everything, screen, given=given)
-    if room is not None and sum(lines_of(table, screen) + 1 for table in tables) - 1 > room:
-        least = sum(lines_of(table, screen) + 1 for table in tables) - 1 - len(tables) * len(keys)
+    if room is not None and stacked_height(tables, screen) - 1 > room:
+        least = stacked_height(tables, screen) - 1 - len(tables) * len(keys)
         shown = max((room - least) // len(tables) - 1, FEWEST_KEYS)
         if shown < len(keys):
             chosen = np.sort(np.argsort(-found.weights, kind="stable")[:shown])

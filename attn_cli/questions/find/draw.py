@@ -15,10 +15,11 @@ from attn_cli.draw.captions import labels_of, model_line, remarks
 from attn_cli.draw.colors import WEIGHTS, Scale
 from attn_cli.draw.grid import atlas, written_scores
 from attn_cli.draw.labels import clipped_name, width
+from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.legend import when
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, stacked
-from attn_cli.draw.table import Column, bars, figures, fitting, names, table
+from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.questions.find.measure import FoundLink, FoundLinks, Pair
 
 __all__ = ["draw"]
@@ -52,9 +53,7 @@ class _LinksDrawing:
         if not links:
             return stacked([Group(*top), Group(heading, drawing(caption_lines(self._nothing(), screen)))])
         picture = self._picture(screen)
-        room = None if screen.height is None or plan.selection.all else screen.height - 2
-        if room is not None:
-            room -= sum(lines_of(part, screen) for part in [*top, heading, *picture]) + 1 + len(picture)
+        room = room_left([Group(*top), heading, *picture], screen, everything=plan.selection.all)
         ranked = fitting(lambda limit: self._table(links[:limit], len(links), screen), len(links), screen, room)
         return stacked([Group(*top), Group(heading, ranked), *picture])
 

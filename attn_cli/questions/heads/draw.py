@@ -14,9 +14,10 @@ from attn_cli.data.shapes import Float
 from attn_cli.draw.captions import model_line, remarks
 from attn_cli.draw.colors import SHARES, Scale
 from attn_cli.draw.grid import Written, atlas, atlas_cell, written_scores
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.layout import fitting, room_left
+from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, drawing, stacked
-from attn_cli.draw.table import Column, bars, figures, fitting, names, table
+from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
 from attn_cli.questions.heads.relations import WAYS, RelationScore, best
 from attn_cli.questions.heads.roles import find_role
@@ -65,9 +66,7 @@ class _HeadsDrawing:
             nothing = "No row can see two keys, so there is nothing to say of any head."
             return stacked([Group(*top), drawing(caption_lines(nothing, screen))])
         picture, relations = self._picture(screen), self._relations(screen)
-        room = None if screen.height is None or record.selection.all else screen.height - 2
-        if room is not None:
-            room -= sum(lines_of(part, screen) for part in [*top, *picture, *relations]) + len(picture) + len(relations)
+        room = room_left([Group(*top), *picture, *relations], screen, everything=record.selection.all)
         chosen = self._ordered()
         body = fitting(lambda limit: self._table(chosen[:limit], screen), len(chosen), screen, room)
         return stacked([Group(*top), *picture, body, *relations])

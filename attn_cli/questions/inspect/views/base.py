@@ -13,8 +13,9 @@ from attn_cli.data.record import Record
 from attn_cli.data.stream import Block
 from attn_cli.draw.captions import labels_of, model_line, remarks, translation_text
 from attn_cli.draw.heatmap import cuts
+from attn_cli.draw.layout import room_left
 from attn_cli.draw.map_view import MapView
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import stacked
 from attn_cli.measure.maps import MeanMap
 from attn_cli.measure.summary import HeadSummary, Summarize
@@ -109,5 +110,4 @@ class View(ABC):
             top = [translation_text(record.target.text, screen), Text("")]
         top.append(self.heading(record, screen))
         top += remarks(record, self.plan.kind, screen, self._sinks)
-        room = None if screen.height is None else screen.height - sum(lines_of(part, screen) for part in top) - 2
-        return stacked([Group(*top), *self.body(screen, room)])
+        return stacked([Group(*top), *self.body(screen, room_left([Group(*top)], screen))])

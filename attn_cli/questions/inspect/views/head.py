@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from attn_cli.data.plan import Plan, name_head
 from attn_cli.data.stream import Block
 from attn_cli.draw.heatmap import heatmap, panels
-from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.layout import stacked_height
+from attn_cli.draw.screen import Screen
 from attn_cli.questions.inspect.tables import head_table
 from attn_cli.questions.inspect.views.base import View
 
@@ -55,6 +56,6 @@ class HeadView(View):
         if not numbers or panels(view, screen) > 1:
             caption = "" if numbers else f"--all writes every {noun}."
             title = f"{f'Layer {self._layer}' if selection.joint else f'Head {name}'} at a glance"
-            room = None if room is None else room - lines_of(figures, screen) - 1
+            room = None if room is None else room - stacked_height([figures], screen)
             parts.append(heatmap(view, screen, title=title, caption=caption, mark_strongest=True, room=room))
         return parts

@@ -14,8 +14,8 @@ from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block
 from attn_cli.draw.grid import atlas
 from attn_cli.draw.heatmap import heatmap
-from attn_cli.draw.screen import Screen, lines_of
-from attn_cli.draw.table import FEWEST_ROWS, fitting
+from attn_cli.draw.layout import overview
+from attn_cli.draw.screen import Screen
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.questions.inspect.tables import head_table
 from attn_cli.questions.inspect.views.base import View
@@ -86,17 +86,14 @@ class AllHeadsView(View):
 
     def body(self, screen: Screen, room: int | None) -> Sequence[RenderableType]:
         summaries = self.summaries()
-        overview = self._overview(summaries, screen)
-        if room is None or self.plan.selection.all:
-            return [*overview, self._table(summaries, screen, None), self._picture(screen, None)]
-        least = lines_of(self._table(summaries, screen, FEWEST_ROWS), screen)
-        picture = self._picture(screen, room - least - 1)
-        room -= lines_of(picture, screen) + 1
-        tall = sum(lines_of(part, screen) + 1 for part in overview)
-        if tall + least > room:
-            overview, tall = [], 0
-        table = fitting(lambda limit: self._table(summaries, screen, limit), len(summaries), screen, room - tall)
-        return [*overview, table, picture]
+        return overview(
+            self._atlas(summaries, screen),
+            lambda limit: self._table(summaries, screen, limit),
+            len(summaries),
+            lambda room: self._picture(screen, room),
+            screen,
+            None if self.plan.selection.all else room,
+        )
 
     def _picture(self, screen: Screen, room: int | None) -> RenderableType:
         noun = self.plan.selection.noun
@@ -116,7 +113,7 @@ class AllHeadsView(View):
         caption = f"{self.of_weights} {caption}".strip()
         return head_table(chosen, self.queries, self.keys, screen, sort=sort, apart=limit is None, caption=caption)
 
-    def _overview(self, summaries: Sequence[HeadSummary], screen: Screen) -> list[RenderableType]:
+    def _atlas(self, summaries: Sequence[HeadSummary], screen: Screen) -> list[RenderableType]:
         layers = sorted({row.layer for row in summaries})
         if len(layers) < 2 or self.plan.selection.joint:  # one head per layer needs no picture beside the table
             return []

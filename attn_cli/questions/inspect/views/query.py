@@ -10,8 +10,8 @@ from rich.console import RenderableType
 
 from attn_cli.data.plan import Plan
 from attn_cli.data.stream import Block
+from attn_cli.draw.layout import FEWEST_ROWS
 from attn_cli.draw.screen import Screen, lines_of
-from attn_cli.draw.table import FEWEST_ROWS
 from attn_cli.measure.summary import HeadSummary, Link, Summarize
 from attn_cli.questions.inspect.tables import QueryRow, query_table
 from attn_cli.questions.inspect.views.base import View

@@ -1,0 +1,86 @@
+"""Drawings below each other, fitted to the height of a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import RenderableType
+
+from attn_cli.draw.screen import Screen, lines_of
+
+__all__ = ["FEWEST_ROWS", "fitting", "overview", "room_left", "stacked_height"]
+
+FEWEST_ROWS = 4
+"""Least rows of a table, even on a screen that is too low for them."""
+
+
+def stacked_height(parts: Sequence[RenderableType], screen: Screen) -> int:
+    """Count the lines that drawings take, each with the blank line that keeps it apart from the next."""
+    return sum(lines_of(part, screen) + 1 for part in parts)
+
+
+def room_left(parts: Sequence[RenderableType], screen: Screen, *, everything: bool = False) -> int | None:
+    """Count the lines left on the screen for one more drawing stacked with these, above the prompt's line.
+
+    Args:
+        parts: the drawings that are shown in any case.
+        screen: the screen to draw on.
+        everything: show everything, however low the screen is.
+
+    Returns:
+        The number of lines, negative if there is no room at all; None for no limit.
+    """
+    if screen.height is None or everything:
+        return None
+    return screen.height - 1 - stacked_height(parts, screen)
+
+
+def fitting(
+    make: Callable[[int | None], RenderableType], count: int, screen: Screen, room: int | None
+) -> RenderableType:
+    """Draw a table with as many rows as there is room for, `FEWEST_ROWS` at least.
+
+    Args:
+        make: a function that draws the given number of rows, or with None all of them.
+        count: the number of rows.
+        screen: the screen to draw on.
+        room: lines left for the table; None for no limit.
+    """
+    drawn = make(None)
+    if room is None:
+        return drawn
+    limit = max(min(room, count), FEWEST_ROWS)
+    while lines_of(drawn, screen) > room and limit >= FEWEST_ROWS:
+        drawn = make(limit)
+        limit -= 1
+    return drawn
+
+
+def overview(
+    atlas: Sequence[RenderableType],
+    make: Callable[[int | None], RenderableType],
+    count: int,
+    picture: Callable[[int | None], RenderableType],
+    screen: Screen,
+    room: int | None,
+) -> list[RenderableType]:
+    """Draw a table of heads between an atlas and a heatmap, as much of each as there is room for.
+
+    The heatmap leaves room for a table of `FEWEST_ROWS` rows; the atlas is left out if the two leave none for it.
+
+    Args:
+        atlas: the drawing above the table, if any.
+        make: a function that draws the given number of the table's rows, or with None all of them.
+        count: the number of rows.
+        picture: a function that draws the heatmap in the given number of lines; None for no limit.
+        screen: the screen to draw on.
+        room: lines left for all; None for no limit.
+    """
+    if room is None:
+        return [*atlas, make(None), picture(None)]
+    least = lines_of(make(FEWEST_ROWS), screen)
+    below = picture(room - least - 1)
+    room -= stacked_height([below], screen)
+    if stacked_height(atlas, screen) + least > room:
+        atlas = []
+    return [*atlas, fitting(make, count, screen, room - stacked_height(atlas, screen)), below]
