@@ -23,7 +23,8 @@ from attn_cli.measure.quality import Quality, judge
 from attn_cli.models import Decoding, load
 from attn_cli.models.toy.folder import BUILT_IN
 from attn_cli.models.toy.model import Toy
-from attn_cli.questions.translate.alignment import Gold, parse_gold
+from attn_cli.questions.translate.align import Gold
+from attn_cli.questions.translate.gold import parse_gold
 from attn_cli.questions.why.aligning import error_rate, grammar_pairs
 from attn_cli.train.pairs import Pair, by_source, read_pairs
 

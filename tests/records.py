@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from attn_cli.data.model import Alignment, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Measure, Selection, SortKey
+from attn_cli.data.stream import OutputCheck
 from attn_cli.data.text import Token, Tokens, Word
-from attn_cli.data.verified import OutputCheck
 from attn_cli.io.schema import schema
 from tests.samples import softmax
 

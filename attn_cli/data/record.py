@@ -16,6 +16,7 @@ from attn_cli.data.stream import (
     Block,
     Eat,
     Kind,
+    OutputCheck,
     Report,
     Request,
     Source,
@@ -24,7 +25,6 @@ from attn_cli.data.stream import (
     side_by_side,
 )
 from attn_cli.data.text import Tokens
-from attn_cli.data.verified import OutputCheck
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
 from attn_cli.version import __version__
 

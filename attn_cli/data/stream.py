@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -20,7 +20,6 @@ from attn_cli.data.model import ModelInfo
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.text import Tokens
-from attn_cli.data.verified import OutputCheck
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ __all__ = [
     "Companion",
     "Eat",
     "Kind",
+    "OutputCheck",
     "Report",
     "Request",
     "Source",
@@ -39,6 +39,7 @@ __all__ = [
     "Together",
     "each_head",
     "key_tokens",
+    "largest_check",
     "query_tokens",
     "side_by_side",
 ]
@@ -232,6 +233,23 @@ class Request:
     verify: bool = False
     """True to recompute softmax(scores) . values and report the largest difference from what the layer itself computed,
     and how far the model's output is from that of a plain run."""
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """The difference of a model's output with its attention captured from its output in a plain run, without attn."""
+
+    difference: float
+    """Largest absolute difference."""
+    compared: tuple[str, ...]
+    """The parts of the output that were compared: `last hidden state`, ..."""
+    attention: str
+    """transformers' implementation of attention in the plain run: `sdpa` or `eager`."""
+
+
+def largest_check(checks: Iterable[OutputCheck | None]) -> OutputCheck | None:
+    """Return the check with the largest difference among several texts; None if there is none."""
+    return max(filter(None, checks), key=lambda check: check.difference, default=None)
 
 
 @dataclass(frozen=True)

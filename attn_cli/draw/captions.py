@@ -1,4 +1,4 @@
-"""The model line above a drawing and the remarks that a reader needs to interpret its numbers."""
+"""The words around a drawing: the model line above it, the legend of a map, and remarks on how to read its numbers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,36 @@ from functools import partial
 
 import numpy as np
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from attn_cli.data.naming import occurrence
 from attn_cli.data.plan import listed
 from attn_cli.data.record import Record
-from attn_cli.data.selection import Kind
+from attn_cli.data.selection import Kind, Rows
+from attn_cli.data.shapes import Float
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
-from attn_cli.draw.labels import Labels, clean, fit, width
+from attn_cli.draw.labels import Labels, clean, clipped, fit, width
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import BOLD, DIM, Part, caption_lines, drawing, flow, text_lines
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, flow, line, text_lines
 from attn_cli.errors import counted
 from attn_cli.measure.measures import MEASURES
 
-__all__ = ["CAPTURED", "labels_of", "model_line", "remarks", "translation_text"]
+__all__ = [
+    "CAPTURED",
+    "attends",
+    "brightest",
+    "cell_note",
+    "labels_of",
+    "model_line",
+    "remarks",
+    "translation_text",
+    "when",
+]
+
+MOST_NAMED = 5
+LONGEST_LABEL = 12
+"""In the list of the columns with most weight."""
 
 PATHS: Mapping[Kind, str] = {
     "encoder": "the layers from the first to the one named.",
@@ -158,3 +174,34 @@ def model_line(
 
 def _counted(tokens: Tokens) -> str:
     return f"{counted(len(tokens.words), 'word')}, {counted(len(tokens), 'token')}"
+
+
+def when(rows: Rows) -> str:
+    """Name the decoder step that a target word's row belongs to."""
+    return "when written" if rows == "output" else "when read"
+
+
+def attends(kind: Kind, rows: Rows) -> str:
+    """Say what rows and columns are."""
+    sides = (f"target, {when(rows)}", "source") if kind == "cross" else ("queries", "keys")
+    return f"rows ({sides[0]}) attend to columns ({sides[1]})"
+
+
+def brightest(key: Labels, totals: Float[np.ndarray, "key"], screen: Screen) -> list[Text]:
+    """Name the columns with the largest totals, the brightest of a mosaic, on one line."""
+    parts: list[Part] = [("most weight in columns", DIM)]
+    for column in np.argsort(-totals, kind="stable")[:MOST_NAMED]:
+        place = f" {key.positions[column]} "
+        label = clipped(key.texts[column], LONGEST_LABEL, unicode=screen.unicode)
+        if cells(parts) + len(place) + width(label) + 1 > screen.width:
+            break
+        parts += [("," if len(parts) > 1 else "", DIM), (place, DIM), (label, PLAIN)]
+    return [line(*parts)]
+
+
+def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) -> str:
+    """Say how many units one cell stands for; empty if it is one."""
+    rows *= 1 if screen.color and screen.unicode else 2
+    if rows == columns == 1:
+        return ""
+    return f"cell = largest {measure} of {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s"

@@ -12,9 +12,9 @@ from rich.console import Group
 from attn_cli.data.pooling import pool
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Float
+from attn_cli.draw.captions import attends, cell_note
 from attn_cli.draw.colors import BLANK, SHARES, Scale, marks, painted
 from attn_cli.draw.labels import fit
-from attn_cli.draw.legend import attends, cell_note
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import (
     DIM,

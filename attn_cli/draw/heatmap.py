@@ -11,9 +11,9 @@ from rich.text import Text
 
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.shapes import Float
+from attn_cli.draw.captions import attends, brightest, cell_note
 from attn_cli.draw.colors import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.draw.labels import Labels, clean, fit, letters, width
-from attn_cli.draw.legend import attends, brightest, cell_note
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import (

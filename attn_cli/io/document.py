@@ -13,9 +13,8 @@ from attn_cli.data.plan import choose_rows
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Rows, Selection
 from attn_cli.data.shapes import Int
-from attn_cli.data.stream import key_tokens, query_tokens
+from attn_cli.data.stream import OutputCheck, key_tokens, query_tokens
 from attn_cli.data.text import Token, Tokens, Word
-from attn_cli.data.verified import OutputCheck
 from attn_cli.errors import ExactnessError, SelectionError
 from attn_cli.io.schema import SCHEMA_VERSION, fault
 from attn_cli.measure.measures import MEASURES

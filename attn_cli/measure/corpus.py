@@ -9,8 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Protocol, TypeVar, runtime_checkable
 
-from attn_cli.data.stream import Batch, Companion, Eat, Report, Request, Source, Together
-from attn_cli.data.verified import OutputCheck, largest
+from attn_cli.data.stream import Batch, Companion, Eat, OutputCheck, Report, Request, Source, Together, largest_check
 
 __all__ = ["Collect", "gather", "groups"]
 
@@ -92,7 +91,7 @@ def gather(
                 if stopped():
                     break
     every = tuple(note for note, count in notes.items() if count == done)
-    return Report(max(verified, default=None), (*every, *_told(notes, done)), largest(outputs))
+    return Report(max(verified, default=None), (*every, *_told(notes, done)), largest_check(outputs))
 
 
 def _run(groups: Sequence[Sequence[Source]], request: Request) -> Generator[tuple[Sequence[Source], Together | None]]:

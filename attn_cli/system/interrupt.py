@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["patience"]
+__all__ = ["interruptible"]
 
 
 @contextmanager
-def patience(asked_first: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def interruptible(asked_first: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Make the first Ctrl-C within the block only request a stop; a second one stops at once.
 
     Args:

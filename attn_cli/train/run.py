@@ -20,14 +20,12 @@ from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
-from attn_cli.system.interrupt import patience
-from attn_cli.train.alignments import align
+from attn_cli.system.interrupt import interruptible
 from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName, builder, config, first_weights
-from attn_cli.train.batches import SpanLink, TrainingBatch
+from attn_cli.train.batches import Mixture, SpanLink, TrainingBatch
 from attn_cli.train.loop import Schedule, Trainer
-from attn_cli.train.mixture import Mixture
 from attn_cli.train.objective import Guide
-from attn_cli.train.pairs import Pair, by_source
+from attn_cli.train.pairs import Pair, align, by_source
 from attn_cli.train.saving import (
     damaged,
     has_checkpoint,
@@ -177,7 +175,7 @@ def train(
 
     watcher.says("Compiling the training step, which takes a minute or two" if fuse else "Training")
     try:
-        with patience(lambda: watcher.says("Stopping after this step")) as asked:
+        with interruptible(lambda: watcher.says("Stopping after this step")) as asked:
             for progress in _steps(trainer, run, mixture, settings, judge_every, asked):
                 watcher.steps(progress)
                 judging = trainer.step % judge_every == 0 and trainer.step < settings.steps

@@ -24,10 +24,10 @@ from transformers.modeling_utils import PreTrainedModel
 from attn_cli.data.record import check_rows
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Batch, Kind, Request
-from attn_cli.models.capture.afterwards import Afterwards, changed_output
 from attn_cli.models.capture.anatomy import Anatomy, Place, own_function
 from attn_cli.models.capture.interface import NAME, in_place_of_sdpa, running
 from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.projections import Afterwards, changed_output
 from attn_cli.models.capture.slices import additive, hull, is_seen
 from attn_cli.models.capture.stream import HALF, anatomy_of, left_as_found
 from attn_cli.system.memory import keep_freed

@@ -11,12 +11,17 @@ from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from attn_cli.data.shapes import Float, Int
+from attn_cli.data.stream import Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import own_function
 from attn_cli.models.capture.slices import Slicer, is_seen
 from attn_cli.models.capture.watch import Softmax, Watch, softmax_exactly
 
-__all__ = ["AttentionCall", "Slice"]
+__all__ = ["AttentionCall", "Slice", "steps_of"]
+
+SINK_AFTERWARDS = (
+    "a learned sink, which scales this head's output after the softmax: the layer's context vector is smaller by that"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,3 +164,54 @@ class AttentionCall:
         if value.shape[2] == self.query.shape[2]:
             value = value[:, :, start:stop]
         return value[..., :keys] if value.shape[3] == self.key.shape[2] else value
+
+
+def steps_of(call: AttentionCall, piece: Slice, start: int, heads: tuple[int, ...]) -> Steps:
+    """Collect the steps of some queries' attention.
+
+    Args:
+        call: the call of the whole layer.
+        piece: the slice of the queries, with its softmax watched.
+        start: first query of the slice.
+        heads: the heads requested.
+    """
+    stop, keys = start + piece.weights.shape[1], piece.weights.shape[2]
+    wanted = list(heads)
+
+    def of_heads(values: Float[torch.Tensor, "1 some_heads row dim"]) -> Float[np.ndarray, "head row dim"]:
+        group = call.query.shape[1] // values.shape[1]  # number of heads that share keys and values
+        chosen = values[0, [head // group for head in wanted]]
+        array: Float[np.ndarray, "head row dim"] = chosen.to("cpu", torch.float32).contiguous().numpy()
+        return array
+
+    scaling = call.options.get("scaling")
+    after = call.has_sinks and piece.sink is None
+    sinks = None
+    if piece.sink is not None and piece.softmax is not None:
+        sinks = piece.softmax.scores[0, wanted, :, keys].to("cpu", torch.float32).numpy()
+    bias = _bias(call, start, stop, keys)
+    return Steps(
+        queries=of_heads(call.query[:, :, start:stop]),
+        keys=of_heads(call.key),
+        values=of_heads(call.value),
+        contexts=of_heads(piece.output.transpose(1, 2)),
+        scaling=call.query.shape[-1] ** -0.5 if scaling is None else float(scaling),
+        soft_cap=call.options.get("softcap"),
+        bias=None if bias is None else of_heads(bias.expand(1, call.query.shape[1], stop - start, keys)),
+        sink_scores=sinks,
+        missing=(SINK_AFTERWARDS,) if after else (),
+    )
+
+
+def _bias(
+    call: AttentionCall, start: int, stop: int, keys: int
+) -> Float[torch.Tensor, "1 some_heads query key"] | None:
+    """Sum what is added to the scores of visible keys: T5's position bias, and a mask with values other than 0."""
+    total = None
+    mask, _, _ = Slicer().cut(call.mask, start, stop, call.query, call.key.shape[2], causal=False)
+    for added in (mask, call.options.get("position_bias")):
+        if isinstance(added, torch.Tensor):
+            part = added if added is mask else call.cut(added, start, stop, keys)
+            part = part[..., :keys].masked_fill(~is_seen(part[..., :keys]), 0.0)
+            total = part if total is None else total + part
+    return total

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import pad
@@ -20,11 +21,13 @@ from attn_cli.data.stream import Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
 from attn_cli.models.capture.delivery import Delivery, OtherPositionsError
-from attn_cli.models.capture.parts import parts_of_older
 from attn_cli.models.capture.slices import HIDDEN, hull
 from attn_cli.models.capture.watch import Softmax, Watch, softmax_exactly
 
 __all__ = ["watch_older_layers"]
+
+SCORE_ALONE = "how query and key make the score, because this family's older code keeps them to itself"
+NO_VALUES = "the values and the context vector, because this family's older code keeps them to itself"
 
 
 @contextmanager
@@ -216,7 +219,7 @@ class _WatchedLayer:
             pad(softmax.weights[0], (start, 0)),
             hull((~hidden).any(dim=0)),
             scores=scores.masked_fill(hidden, -torch.inf),
-            steps=parts_of_older(None, None, delivery.heads(place)) if delivery.request.steps else None,
+            steps=_steps_of(None, None, delivery.heads(place)) if delivery.request.steps else None,
             dtype=scores.dtype,
         )
         if delivery.request.verify:
@@ -225,7 +228,7 @@ class _WatchedLayer:
 
     def _steps(self, start: int, stop: int) -> Steps:
         contexts = None if self._contexts is None else self._contexts[:, start:stop]
-        return parts_of_older(self._values, contexts, self._delivery.heads(self._place))
+        return _steps_of(self._values, contexts, self._delivery.heads(self._place))
 
     def see_product(self, function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor) -> None:
         """Take the layer's values from a product of its weights, and check the product as far as requested."""
@@ -332,3 +335,25 @@ def _unrolled(
     columns = torch.arange(rows, device=band.device)[:, None] + torch.arange(window, device=band.device) + start
     whole.scatter_(2, columns.expand(heads, rows, window), band.transpose(0, 1))
     return whole[:, :, reach : reach + keys]
+
+
+def _steps_of(
+    values: Float[torch.Tensor, "every key dim"] | None,
+    contexts: Float[torch.Tensor, "every query dim"] | None,
+    heads: tuple[int, ...],
+) -> Steps:
+    """Collect the steps of a layer of older code, of which only the softmax and the product of its weights are watched.
+
+    Args:
+        values: values of all heads; None if that product has an unexpected form.
+        contexts: products of weights and values for the queries requested, all heads; None in the same case.
+        heads: the heads requested.
+    """
+
+    def of_heads(array: Float[torch.Tensor, "every row dim"]) -> Float[np.ndarray, "head row dim"]:
+        chosen: Float[np.ndarray, "head row dim"] = array[list(heads)].to("cpu", torch.float32).contiguous().numpy()
+        return chosen
+
+    if values is None or contexts is None:
+        return Steps(None, None, None, None, missing=(SCORE_ALONE, NO_VALUES))
+    return Steps(None, None, of_heads(values), of_heads(contexts), missing=(SCORE_ALONE,))

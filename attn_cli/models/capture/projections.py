@@ -1,13 +1,15 @@
-"""Output projections: the linear layers that multiply the context vectors of each attention layer.
+"""What becomes of each layer's weighted sums: the output projection that multiplies them, and changes before it.
 
-Their names differ from family to family, so they are found by their input: the output projection is the first linear
-layer whose input is the output of the layer's attention function, at the same place in memory.
+The names of output projections differ from family to family, so they are found by their input: the output projection is
+the first linear layer whose input is the output of the layer's attention function, at the same place in memory. Most
+models pass that output on unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.offloaded import REMEDY
 
-__all__ = ["FEW", "Projections", "value_norms"]
+__all__ = ["FEW", "Afterwards", "Projections", "changed_output", "value_norms"]
 
 FEW = 5
 """The number of tokens that is enough to find the output projections."""
@@ -49,10 +51,10 @@ class Projections:
             yield
 
     def _before(self, module: nn.Module, given: tuple[Any, ...]) -> None:
-        if self._waiting is None or not given or not isinstance(given[0], torch.Tensor):
+        if self._waiting is None or not given:
             return
         place, output = self._waiting
-        if given[0].data_ptr() == output.data_ptr() and given[0].numel() == output.numel():
+        if _is_same(given[0], output):
             self.found[place.kind, place.layer] = module
             self._waiting = None
 
@@ -93,3 +95,71 @@ def value_norms(
     ]
     norms: Float[np.ndarray, "head key"] = torch.stack(rows).cpu().numpy()
     return norms
+
+
+def changed_output(family: str) -> str:
+    """Return the note for a model that changes each head's weighted sum before passing it on.
+
+    Args:
+        family: the model's family.
+    """
+    return (
+        f"The family {family} changes each head's output after the weighted sum (by a gate, say, or by taking another "
+        "head's off it); the weights are those before that"
+    )
+
+
+class _Waiting(local):
+    """The output of an attention function in this thread that no inner module has received yet."""
+
+    output: torch.Tensor | None = None
+
+
+class Afterwards:
+    """A detector of modules that change the output of their attention function before passing it on.
+
+    Args:
+        on_change: called after each module that changes it, by a gate (Qwen3-Next) or by subtracting heads from each
+            other (DiffLlama), for example.
+    """
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._waiting = _Waiting()
+
+    def saw(self, output: torch.Tensor) -> None:
+        """Remember the output of an attention function."""
+        self._waiting.output = output
+
+    @contextmanager
+    def watch(self, modules: Iterable[nn.Module]) -> Iterator[None]:
+        """Watch what attention modules do with that output, until the context is left.
+
+        Args:
+            modules: the modules that call an attention function.
+        """
+        with ExitStack() as stack:
+            for module in modules:
+                for inner in module.modules():
+                    if inner is not module:
+                        stack.callback(inner.register_forward_pre_hook(self._before, with_kwargs=True).remove)
+                stack.callback(module.register_forward_hook(self._after).remove)
+            yield
+
+    def _before(self, _: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        if self._is_among((*given, *named.values())):
+            self._waiting.output = None
+
+    def _after(self, _: nn.Module, __: tuple[Any, ...], result: Any) -> None:
+        if self._waiting.output is not None and not self._is_among(result if isinstance(result, tuple) else (result,)):
+            self._on_change()
+        self._waiting.output = None
+
+    def _is_among(self, values: Iterable[Any]) -> bool:
+        waiting = self._waiting.output
+        return waiting is not None and any(_is_same(value, waiting) for value in values)
+
+
+def _is_same(value: Any, output: torch.Tensor) -> bool:
+    """Return whether a value is this output, perhaps in another shape."""
+    return isinstance(value, torch.Tensor) and value.data_ptr() == output.data_ptr() and value.numel() == output.numel()

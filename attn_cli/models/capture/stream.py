@@ -28,15 +28,13 @@ from attn_cli.data.model import Stack
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Eat, Kind, Report, Request
 from attn_cli.errors import ModelError
-from attn_cli.models.capture.afterwards import Afterwards, changed_output
 from attn_cli.models.capture.anatomy import Anatomy, Place, dissect
-from attn_cli.models.capture.call import AttentionCall
+from attn_cli.models.capture.call import AttentionCall, steps_of
 from attn_cli.models.capture.delivery import Delivery, every_span
 from attn_cli.models.capture.interface import NAME, in_place_of_sdpa
 from attn_cli.models.capture.legacy import watch_older_layers
 from attn_cli.models.capture.offloaded import check_weights_present
-from attn_cli.models.capture.parts import parts_of
-from attn_cli.models.capture.projections import FEW, Projections, value_norms
+from attn_cli.models.capture.projections import FEW, Afterwards, Projections, changed_output, value_norms
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.slices import Slicer
 from attn_cli.system.memory import keep_freed
@@ -329,7 +327,7 @@ class _StreamRun:
             scores=piece.scores,
             sink=piece.sink,
             norms=self._norms(place, call) if request.norms else None,
-            steps=parts_of(call, piece, start, self.delivery.heads(place)) if request.steps else None,
+            steps=steps_of(call, piece, start, self.delivery.heads(place)) if request.steps else None,
             dtype=call.query.dtype,
         )
         if request.verify:

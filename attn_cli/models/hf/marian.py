@@ -10,7 +10,7 @@ import torch
 from transformers import MarianModel
 
 from attn_cli.data.shapes import Float
-from attn_cli.data.verified import OutputCheck
+from attn_cli.data.stream import OutputCheck
 from attn_cli.errors import ExactnessError
 from attn_cli.models.hf.loading import faults_told, quiet
 from attn_cli.models.hf.plain import held_against, watch_output

@@ -33,9 +33,8 @@ from attn_cli.models.hf.loading import (
 from attn_cli.models.hf.plain import Plain
 from attn_cli.models.hf.positions import config_of, limit_of
 from attn_cli.models.hf.prepared import PretrainedSource
-from attn_cli.models.hf.tested import is_tested
 from attn_cli.models.hf.tokenizing import encode, given_by, inputs_of_pieces, padding_of, spell, written
-from attn_cli.models.hf.trial import body_of, of_long_text, try_out
+from attn_cli.models.hf.trial import body_of, is_tested, of_long_text, try_out
 from attn_cli.models.hf.vocabulary import names_of, tokenizer_faults_told
 
 __all__ = ["Pretrained", "load"]

@@ -19,8 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from attn_cli.data.stream import Report, Request
-from attn_cli.data.verified import OutputCheck
+from attn_cli.data.stream import OutputCheck, Report, Request
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, MemoryLimitError, ModelError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.hf.loading import faults_told

@@ -21,7 +21,7 @@ from attn_cli.models.hf.loading import faults_told, quiet
 from attn_cli.models.hf.padding import as_before_long_texts, same_together, stretches
 from attn_cli.models.hf.plain import Outputs, Plain, check_output, watch_output
 from attn_cli.models.hf.reported import check_maps
-from attn_cli.models.hf.tested import is_tested
+from attn_cli.models.hf.trial import is_tested
 
 __all__ = ["PretrainedSource"]
 

@@ -26,7 +26,23 @@ from attn_cli.models.capture.anatomy import OTHER_SENSES, Anatomy, dissect
 from attn_cli.models.capture.delivery import OtherPositionsError
 from attn_cli.models.hf.loading import faults_told
 
-__all__ = ["Trial", "body_of", "of_long_text", "try_out"]
+__all__ = ["TESTED", "Trial", "body_of", "is_tested", "of_long_text", "try_out"]
+
+_NAMES = """
+albert axk2 bamba bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert canine
+clip_text_model codegen cohere cohere2 convbert ctrl data2vec-text deberta deberta-v2 deepseek_v2 deepseek_v3
+deepseek_v32 diffllama distilbert doge dots3_note_text electra ernie esm eurobert falcon falcon_h1 flaubert fsmt
+funnel gemma gemma2 gemma3_text glm4 glm5_next_text glm_moe_dsa gpt2 gpt_bigcode gpt_neo gpt_neox gpt_neox_japanese
+gpt_oss gptj granite granite_swa granitemoe granitemoehybrid gte hrm_text hy_v4 ibert jamba jina_embeddings_v3
+kimi_linear layoutlm layoutlmv3 led lfm2 llama llama4_text longcat_flash longformer luke m2m_100 marian mbart
+megatron-bert mimo_v2_flash minimax minimax_m3_vl_text mistral mixtral modernbert modernbert-decoder mpnet mpt mt5 mvp
+nemotron nemotron_h nllb-moe nomic_bert olmo olmo2 openai-gpt opt pegasus persimmon phi phi3 plbart prophetnet qwen2
+qwen3 qwen3_moe qwen3_next recurrent_gemma rembert roberta roformer smollm3 squeezebert stablelm starcoder2
+switch_transformers t5 tapas umt5 vaultgemma xglm xlm xlm-roberta xlnet zamba zamba2
+"""
+TESTED = frozenset(_NAMES.split())
+"""`model_type` of each family that the tests compare with transformers' own eager attention, on the small models of
+`tests/models/families.py`; others are tried out."""
 
 READING = re.compile(r"text|language|thinker|llm|vlm")
 """Names of parts that read the tokens of a text."""
@@ -47,6 +63,11 @@ OTHER_POSITIONS = "attention over positions other than the text's tokens"
 
 Sample = Callable[[PreTrainedModel], Mapping[str, torch.Tensor] | None]
 """Function that makes a model's inputs for a short text; it returns None where the tokenizer cannot."""
+
+
+def is_tested(model: PreTrainedModel) -> bool:
+    """Return whether the tests cover a model's code: transformers' own, of a family in `TESTED`."""
+    return model.config.model_type in TESTED and type(model).__module__.startswith("transformers.models.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
+from attn_cli.data.stream import largest_check
 from attn_cli.data.text import Tokens
-from attn_cli.data.verified import largest
 from attn_cli.draw.captions import model_line, remarks
 from attn_cli.draw.labels import clipped
 from attn_cli.draw.screen import Screen
@@ -29,7 +29,7 @@ def models(found: Differences, screen: Screen) -> list[RenderableType]:
         for name, record in zip("AB", (found.a, found.b), strict=True)
     ]
     verified = [record.verified for record in (found.a, found.b) if record.verified is not None]
-    output = largest(record.output for record in (found.a, found.b))
+    output = largest_check(record.output for record in (found.a, found.b))
     said = "Heads are compared by their numbers: in models trained apart, those need not do the same."
     return [
         *(lines[:1] if same else lines),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +13,9 @@ import typer
 
 from attn_cli.cli.inputs import given
 from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, TextOptions, grouped, text_option
+from attn_cli.cli.texts import lines_of
 from attn_cli.data.selection import Kind, Rows, Selection, check_syntax
-from attn_cli.errors import UsageError
-from attn_cli.questions.explain.numbers import parse_labels, parse_scores, read_values
+from attn_cli.errors import InputError, UsageError, counted, quoted
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
@@ -36,6 +38,9 @@ Examples:
   attn explain "The cat sat on the mat" --query cat --model FOLDER --head 2.5
   attn explain --scores 2.1,5.8,0.4,0.3,0.5,0.4 --labels The,cat,sat,on,the,mat
 """
+
+BETWEEN = re.compile(r"[,;\s]+")
+"""Separators between numbers."""
 
 _select = functools.partial(typer.Option, rich_help_panel="Selection")
 _numbers = functools.partial(typer.Option, rich_help_panel="Plain numbers instead of a text")
@@ -144,9 +149,9 @@ def _explain_numbers(
     numbers: _NumberOptions, display: DisplayOptions, output: OutputOptions, *, everything: bool
 ) -> None:
     assert numbers.scores is not None  # noqa: S101 - for the type checker: the caller has checked it
-    scores = parse_scores(numbers.scores)
-    labels = parse_labels(numbers.labels, len(scores))
-    values = None if numbers.values is None else read_values(numbers.values)
+    scores = _parse_scores(numbers.scores)
+    labels = _parse_labels(numbers.labels, len(scores))
+    values = None if numbers.values is None else _read_values(numbers.values)
 
     import numpy as np
 
@@ -158,3 +163,67 @@ def _explain_numbers(
     temperature = 1.0 if numbers.temperature is None else numbers.temperature
     found = explain_numbers(np.array(scores), None if values is None else np.array(values), temperature)
     out.write([ExplainedNumbers(found, labels, everything)])
+
+
+def _parse_scores(text: str) -> list[float]:
+    """Parse `2.1,5.8,-inf` as scores; minus infinity is the score of a masked key.
+
+    Raises:
+        UsageError: the text is not a list of this form.
+    """
+    parts = [part for part in BETWEEN.split(text.strip()) if part]
+    if not parts:
+        raise UsageError("--scores is empty", "Write it like --scores 2.1,5.8,0.4")
+    return [_number(part, "--scores") for part in parts]
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number) or number == math.inf:
+        raise UsageError(f"{option}: {quoted(text)} is not a number", f"Write it like {option} 2.1,5.8,-inf")
+    return number
+
+
+def _parse_labels(text: str | None, count: int) -> tuple[str, ...]:
+    """Parse `The,cat,sat` as labels; without a text, return `k0`, `k1` and so on.
+
+    Raises:
+        UsageError: there are not as many labels as scores.
+    """
+    if text is None:
+        return tuple(f"k{index}" for index in range(count))
+    labels = tuple(label.strip() for label in text.split(","))
+    if len(labels) != count:
+        raise UsageError(
+            f"There are {counted(count, 'score')} and {counted(len(labels), 'label')}", "Give one label for each score"
+        )
+    return labels
+
+
+def _read_values(path: Path) -> list[list[float]]:
+    """Read a vector from each line, its numbers separated by commas, semicolons, blanks or tabs.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    rows: list[list[float]] = []
+    for line in lines_of(path, "Name a file with one vector on each line"):
+        parts = [part for part in BETWEEN.split(line.text.strip()) if part]
+        if not parts:
+            continue
+        try:
+            row = [float(part) for part in parts]
+        except ValueError as error:
+            raise InputError(f"{line.where} is not a row of numbers", "Give one vector on each line") from error
+        if rows and len(row) != len(rows[0]):
+            raise InputError(
+                f"{line.where} has {counted(len(row), 'number')}, and the lines before it have {len(rows[0])}",
+                "Give every value as many numbers",
+            )
+        rows.append(row)
+    if not rows:
+        raise InputError(f"There are no values in {path}", "Give one vector on each line")
+    return rows

@@ -7,10 +7,9 @@ from rich.text import Text
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.stream import key_tokens
-from attn_cli.draw.captions import model_line, remarks, translation_text
+from attn_cli.draw.captions import model_line, remarks, translation_text, when
 from attn_cli.draw.labels import Labels, clipped
 from attn_cli.draw.layout import room_left
-from attn_cli.draw.legend import when
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, caption_lines, drawing, line, stacked
 from attn_cli.questions.explain.draw_steps import explanation

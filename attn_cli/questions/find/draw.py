@@ -11,12 +11,11 @@ from rich.text import Text
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.shapes import Float
-from attn_cli.draw.captions import labels_of, model_line, remarks
+from attn_cli.draw.captions import labels_of, model_line, remarks, when
 from attn_cli.draw.colors import WEIGHTS, Scale
 from attn_cli.draw.grid import atlas, written_scores
 from attn_cli.draw.labels import clipped_name, width
 from attn_cli.draw.layout import fitting, room_left
-from attn_cli.draw.legend import when
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, stacked
 from attn_cli.draw.table import Column, bars, figures, names, table

@@ -24,12 +24,11 @@ from attn_cli.measure.corpus import Collect, gather
 from attn_cli.measure.derived import measured, measured_model
 from attn_cli.models import Model
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
-from attn_cli.questions.heads.probe import probe, with_pronouns
-from attn_cli.questions.heads.pronouns import Pronoun
+from attn_cli.questions.heads.probe import Pronoun, probe, with_pronouns
 from attn_cli.questions.heads.relations import CollectRelations, Dependency
 from attn_cli.questions.heads.scores import RoleScore
 from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
-from attn_cli.system.interrupt import patience
+from attn_cli.system.interrupt import interruptible
 
 __all__ = ["Corpora"]
 
@@ -132,7 +131,7 @@ class Corpora:
         start = time.monotonic()
         with (
             ProgressBar("Reading", total, figures=True) as bar,
-            patience(lambda: say("stopping; press Ctrl-C again to stop at once")) as asked,
+            interruptible(lambda: say("stopping; press Ctrl-C again to stop at once")) as asked,
         ):
 
             def advance(count: int) -> None:

@@ -3,27 +3,36 @@
 Random tokens have no meaning that a head could use, so a head that looks at the token after the previous occurrence of
 the same token copies (Olsson et al. 2022, "In-context Learning and Induction Heads"). In a text that repeats one token,
 only its position distinguishes the first: a control for sinks.
+
+A sentence in which a pronoun could stand for two nouns has a twin in which the other is meant (the Winograd schemas of
+Levesque, Davis and Morgenstern 2012), so a head that always prefers the same noun is right in half of them.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import Selection, check_probed
-from attn_cli.data.stream import Eat, Request, Source
+from attn_cli.data.selection import Kind, Selection, check_probed
+from attn_cli.data.shapes import Int
+from attn_cli.data.stream import Block, Eat, Request, Source
+from attn_cli.data.text import Tokens
+from attn_cli.data.units import Units
 from attn_cli.errors import ModelError
 from attn_cli.measure.corpus import gather
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound
-from attn_cli.questions.heads.pronouns import CollectPronouns, Pronoun
+from attn_cli.questions.heads.relations import margin
 from attn_cli.questions.heads.roles import COREFERENCE, ROLES
+from attn_cli.questions.heads.scores import RoleScore
 
-__all__ = ["Reads", "probe", "repeated", "with_pronouns"]
+__all__ = ["CollectPronouns", "Pronoun", "Reads", "probe", "repeated", "with_pronouns"]
 
 TEXTS = 16
 """Number of texts of random tokens, and of texts that repeat one token."""
@@ -103,6 +112,16 @@ def probe(
     return replace(told, heads=tuple(replace(one, control=firsts.get((one.layer, one.head))) for one in told.heads))
 
 
+@dataclass(frozen=True, slots=True)
+class Pronoun:
+    """A sentence with a pronoun that could stand for two nouns, each located by the index of its first character."""
+
+    text: str
+    pronoun: int
+    meant: int
+    other: int
+
+
 def with_pronouns(
     sentences: Sequence[Pronoun], prepare: Callable[[str], Source], found: HeadsFound, selection: Selection
 ) -> HeadsFound:
@@ -143,3 +162,64 @@ class _Pronouns:
         plan = self._plan(source)
         self.pronouns.turn(source.source, plan.queries, self.sentences[id(source)])
         return Regroup(plan.queries, plan.keys, self.pronouns)
+
+
+class CollectPronouns:
+    """Collector of each head's coreference score, over one sentence after another."""
+
+    def __init__(self) -> None:
+        self._right: dict[tuple[Kind, int], tuple[tuple[int, ...], Int[np.ndarray, "head"]]] = {}
+        self._seen: dict[tuple[Kind, int], list[int]] = {}
+        """Number of sentences, and of those whose first noun is meant."""
+        self._places: tuple[int, int, int] | None = None
+
+    def turn(self, tokens: Tokens, units: Units, pronoun: Pronoun) -> None:
+        """Turn to the next sentence, whose blocks come in these units (see `Regroup`)."""
+        found = [_unit_at(tokens, units, place) for place in (pronoun.pronoun, pronoun.meant, pronoun.other)]
+        whole = [unit for unit in found if unit is not None]
+        self._places = (whole[0], whole[1], whole[2]) if len(set(whole)) == 3 else None
+
+    def __call__(self, block: Block) -> None:
+        if self._places is None:
+            return
+        query, meant, other = self._places
+        row = query - block.start
+        if not 0 <= row < block.visible.shape[0]:
+            return
+        first, stop = block.visible[row]
+        if not (first <= meant < stop and first <= other < stop):
+            return
+        place = block.kind, block.layer
+        _, right = self._right.get(place, ((), np.zeros(len(block.heads), np.intp)))
+        weights = block.weights[:, row]
+        self._right[place] = block.heads, right + (weights[:, meant] > weights[:, other])
+        seen = self._seen.setdefault(place, [0, 0])
+        seen[0] += 1
+        seen[1] += meant < other
+
+    @property
+    def result(self) -> list[tuple[int, int, RoleScore]]:
+        """Layer, head and score of each head."""
+        scores = []
+        for (kind, layer), (heads, right) in self._right.items():
+            count, first = self._seen[kind, layer]
+            for head, correct in zip(heads, right.tolist(), strict=True):
+                share = correct / count
+                score = RoleScore(
+                    COREFERENCE,
+                    score=share,
+                    baseline=max(first, count - first) / count,
+                    rows=count,
+                    margin=margin(share, count),
+                )
+                scores.append((layer, head, score))
+        return scores
+
+
+def _unit_at(tokens: Tokens, units: Units, place: int) -> int | None:
+    """Find the shown unit that contains this character; None if there is none."""
+    for unit in range(len(units)):
+        word = tokens.tokens[units.token_positions(unit)[0]].word
+        if word is not None and tokens.words[word].start <= place < tokens.words[word].end:
+            return unit
+    return None

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from attn_cli.data.selection import Rows, SortKey
 from attn_cli.data.stream import Kind
+from attn_cli.draw.captions import when
 from attn_cli.draw.labels import Labels, clipped_name, fit_name, name_width, width
-from attn_cli.draw.legend import when
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, line
 from attn_cli.measure.summary import HeadSummary, Link

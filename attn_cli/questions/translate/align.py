@@ -1,7 +1,8 @@
-"""Word links of one translated text: for each target word, the source word that it attends to most."""
+"""Word links of translated texts, for each target word the source word that it attends to most, and their score."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,10 @@ from attn_cli.errors import ModelError
 from attn_cli.measure.alignment import AlignmentMap, strongest
 from attn_cli.measure.maps import MeanMap
 
-__all__ = ["Aligned", "WordLink", "align"]
+__all__ = ["Aligned", "Gold", "Links", "Score", "WordLink", "align"]
+
+Links = frozenset[tuple[int, int]]
+"""(source word, target word), both counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +122,62 @@ def _places(tokens: Tokens) -> list[list[int]]:
             "Choose another model",
         )
     return places
+
+
+@dataclass(frozen=True)
+class Gold:
+    """Gold links, made by people, of one pair of sentences."""
+
+    sure: Links
+    possible: Links
+    """Links that are acceptable, including the sure ones."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The score of links found against gold links; the scores of sentences add up to that of all.
+
+    See Och and Ney 2003, "A Systematic Comparison of Various Statistical Alignment Models", section 2.2.
+    """
+
+    found: int
+    """|A|: the number of links found."""
+    found_possible: int
+    """|A ∩ P|: the number of links found that are possible."""
+    found_sure: int
+    """|A ∩ S|: the number of links found that are sure."""
+    sure: int
+    """|S|: the number of sure links."""
+
+    @classmethod
+    def of(cls, links: Iterable[tuple[int, int]], gold: Gold) -> Score:
+        """Score one sentence."""
+        found = frozenset(links)
+        return cls(len(found), len(found & gold.possible), len(found & gold.sure), len(gold.sure))
+
+    def __add__(self, other: Score) -> Score:
+        return Score(
+            self.found + other.found,
+            self.found_possible + other.found_possible,
+            self.found_sure + other.found_sure,
+            self.sure + other.sure,
+        )
+
+    @property
+    def error_rate(self) -> float:
+        """Alignment error rate, 1 - (|A ∩ S| + |A ∩ P|) / (|A| + |S|): 0 is best, not-a-number without any links."""
+        return 1 - _ratio(self.found_sure + self.found_possible, self.found + self.sure)
+
+    @property
+    def precision(self) -> float:
+        """|A ∩ P| / |A|: the share of links found that are possible."""
+        return _ratio(self.found_possible, self.found)
+
+    @property
+    def recall(self) -> float:
+        """|A ∩ S| / |S|: the share of sure links that were found."""
+        return _ratio(self.found_sure, self.sure)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from attn_cli.cli import texts
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import Sentence, header
 from attn_cli.errors import AttnError, InputError, counted
-from attn_cli.questions.translate.align import Aligned
-from attn_cli.questions.translate.alignment import Gold, parse_gold, parse_naacl
+from attn_cli.questions.translate.align import Aligned, Gold
 
-__all__ = ["GoldFile"]
+__all__ = ["GoldFile", "Numbered", "parse_gold", "parse_naacl"]
 
 CALLED = ("links", "alignment", "alignments", "align", "gold", "word_alignment", "word_alignments")
 """Names of the column of links in a header."""
 
+LINK = re.compile(r"(\d+)([-pP?])(\d+)(?::\d*\.?\d+(?:[eE][-+]?\d+)?)?", re.ASCII)
+NAACL = re.compile(r"(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+\d*\.?\d+(?:[eE][-+]?\d+)?)?", re.ASCII)
 LINKS = re.compile(r"(\s*\d+[-pP?]\d+(:[\d.eE+-]+)?)*\s*", re.ASCII)
 ID = re.compile(r"[A-Za-z_#.-]*\d+[:.)]?")
 
@@ -160,3 +162,80 @@ def _cell(row: Sequence[str], column: int, where: str) -> tuple[str, str]:
         return "", where
     what = "third column" if column == 2 else f"column {column + 1}"
     raise InputError(f"{where} has no {what}", "Give a text, its target and their links, with tabs between")
+
+
+def parse_gold(text: str, *, one_based: bool = False) -> Gold:
+    """Parse gold links of one sentence, with the source first: `0-0 1-2` sure, `3p3` (or `3?3`) possible.
+
+    Scores (`0-0:0.9`) are ignored.
+
+    Args:
+        text: the links of one sentence.
+        one_based: words count from 1, not from 0.
+
+    Raises:
+        InputError: a link has another form, or is of word 0 where words count from 1.
+    """
+    sure, possible = set(), set()
+    base = int(one_based)
+    for part in text.split():
+        match = LINK.fullmatch(part)
+        if match is None:
+            raise InputError(f"{part!r} is not a link", "Write sure links like 0-1 and possible ones like 0p1")
+        link = (int(match[1]) - base, int(match[3]) - base)
+        if min(link) < 0:
+            raise InputError(f"{part!r} links word 0, and words count from 1", "Leave --one-based out")
+        possible.add(link)
+        if match[2] == "-":
+            sure.add(link)
+    return Gold(frozenset(sure), frozenset(possible))
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Gold links of many sentences, by sentence."""
+
+    gold: Mapping[int, Gold]
+    """sentence, counted from 0 -> its links, for sentences that have any."""
+    unlinked: int
+    """The number of lines that mark a word as having no link (NAACL's word 0)."""
+
+
+def parse_naacl(lines: Iterable[tuple[str, str]]) -> Numbered | None:
+    """Parse links of many sentences, each a line `sentence source target [S|P] [confidence]`, counted from 1.
+
+    A link is sure if neither S nor P is given (Mihalcea and Pedersen 2003, "An Evaluation Exercise for Word Alignment",
+    section 3).
+
+    Args:
+        lines: the lines, each with its location for messages.
+
+    Returns:
+        The links; None if a line has another form, or if there are no links.
+
+    Raises:
+        InputError: a sentence is number 0.
+    """
+    sure: dict[int, set[tuple[int, int]]] = {}
+    possible: dict[int, set[tuple[int, int]]] = {}
+    unlinked = 0
+    for text, where in lines:
+        if not text.strip():
+            continue
+        match = NAACL.fullmatch(text.strip())
+        if match is None:
+            return None
+        sentence, source, target = (int(match[group]) for group in (1, 2, 3))
+        if not sentence:
+            raise InputError(f"{where} is of sentence 0", "Count sentences from 1, as words")
+        if not (source and target):
+            unlinked += 1
+            continue
+        possible.setdefault(sentence, set()).add((source - 1, target - 1))
+        if match[4] != "P":
+            sure.setdefault(sentence, set()).add((source - 1, target - 1))
+    if not possible:
+        return None
+    return Numbered(
+        {one - 1: Gold(frozenset(sure.get(one, ())), frozenset(links)) for one, links in possible.items()}, unlinked
+    )

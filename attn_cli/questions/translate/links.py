@@ -13,8 +13,7 @@ from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Source
 from attn_cli.errors import AttnError, InputError, UsageError, counted
 from attn_cli.models import Translation
-from attn_cli.questions.translate.align import Aligned, align
-from attn_cli.questions.translate.alignment import Score
+from attn_cli.questions.translate.align import Aligned, Score, align
 from attn_cli.questions.translate.gold import GoldFile
 from attn_cli.system.encoding import OBEYED
 

@@ -8,8 +8,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.grammar import sentences as grammar
 from attn_cli.grammar.words import spaced, spans
 from attn_cli.models.toy.model import Toy
-from attn_cli.questions.translate.align import align
-from attn_cli.questions.translate.alignment import Gold, Score
+from attn_cli.questions.translate.align import Gold, Score, align
 from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
 
 __all__ = ["NAME", "GoldPair", "error_rate", "grammar_pairs", "run"]

@@ -16,7 +16,7 @@ from attn_cli.data.stream import Request, Together
 from attn_cli.models.hf import prepared
 from attn_cli.models.hf.padding import same_together
 from attn_cli.models.hf.prepared import PretrainedSource
-from attn_cli.models.hf.tested import TESTED
+from attn_cli.models.hf.trial import TESTED
 from tests.models import folders
 
 TEXTS = ("the trophy was too big because it did suit", "it was")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import BertModel, PreTrainedModel
 
 from attn_cli.data.plan import make_plan
 from attn_cli.data.selection import Kind, Selection
@@ -17,7 +17,9 @@ from attn_cli.errors import ModelError, SelectionError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.prepared import PretrainedSource
+from attn_cli.models.hf.trial import TESTED, is_tested
 from tests.models import folders
+from tests.models.families import BERT, FAMILIES, build, make
 
 TEXT = "the trophy did suit because it was too big"
 TEXT_PART: dict[str, Any] = {
@@ -347,3 +349,18 @@ def test_only_families_that_no_test_covers_are_tried(tmp_path: Path, monkeypatch
     assert runs == []
     _opened(tmp_path / "lilt", "Lilt", TEXT_PART | {"channel_shrink_ratio": 3, "max_2d_position_embeddings": 16})
     assert runs == ["lilt"]
+
+
+class OwnBert(BertModel):  # type: ignore[no-untyped-call]
+    """Code that a model's folder might bring, under a name that is known."""
+
+
+def test_it_lists_what_is_tested_and_nothing_else() -> None:
+    assert set(FAMILIES) == TESTED
+
+
+def test_code_of_ones_own_is_not_tested() -> None:
+    config: Any = build("bert").config
+    assert is_tested(build("bert"))
+    assert not is_tested(OwnBert(config))
+    assert not is_tested(make("lilt", BERT | {"hidden_size": 36, "channel_shrink_ratio": 3}))

@@ -11,11 +11,14 @@ import pytest
 from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
-from attn_cli.data.text import Token, Tokens
+from attn_cli.data.text import Token, Tokens, make_tokens
+from attn_cli.data.units import Units
 from attn_cli.errors import ModelError
 from attn_cli.models import load
 from attn_cli.questions.heads.measure import HeadsFound
-from attn_cli.questions.heads.probe import LENGTH, TEXTS, probe, repeated
+from attn_cli.questions.heads.probe import LENGTH, TEXTS, CollectPronouns, Pronoun, probe, repeated
+from attn_cli.questions.heads.roles import FEWEST_CASES
+from tests.questions.heads.test_scores import whole
 from tests.samples import softmax
 
 VOCABULARY, SURE = 151, 50.0
@@ -127,3 +130,38 @@ def test_tokens_as_they_are() -> None:
     source = toy.prepare_tokens(known[:5])
     assert [token.id for token in source.source.tokens if not token.special] == list(known[:5])
     assert source.source.tokens[-1].special
+
+
+def pronoun_tokens() -> Tokens:
+    words = ("cup", "pot", "it", "big")
+    offsets = [(0, 3), (4, 7), (8, 10), (11, 14)]
+    return make_tokens("cup pot it big", words, offsets, [False] * 4)
+
+
+def test_a_head_that_prefers_one_noun_is_right_half_of_the_time() -> None:
+    tokens = pronoun_tokens()
+    units = Units.of(tokens)
+    weights = np.zeros((3, 4, 4), np.float32)
+    weights[0, 2], weights[1, 2], weights[2, 2] = (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 0, 1)
+    collect = CollectPronouns()
+    for index in range(FEWEST_CASES):
+        meant, other = (0, 4) if index % 2 == 0 else (4, 0)
+        collect.turn(tokens, units, Pronoun(tokens.text, 8, meant, other))
+        right = weights.copy()
+        if index % 2:
+            right[2, 2] = (0, 0.2, 0, 0.8)
+        else:
+            right[2, 2] = (0.2, 0, 0, 0.8)
+        collect(whole(right))
+    found = {head: score for _, head, score in collect.result}
+    assert [found[head].score for head in range(3)] == [0.5, 0.5, 1]
+    assert {score.baseline for score in found.values()} == {0.5}
+    assert [found[head].given for head in range(3)] == [False, False, True]
+
+
+def test_a_decoder_that_cannot_see_a_noun_is_not_asked() -> None:
+    tokens = pronoun_tokens()
+    collect = CollectPronouns()
+    collect.turn(tokens, Units.of(tokens), Pronoun(tokens.text, 8, 11, 0))
+    collect(whole(softmax(np.zeros((1, 4, 4))), "decoder", causal=True))
+    assert collect.result == []

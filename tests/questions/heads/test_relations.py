@@ -10,9 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attn_cli.data.stream import Block
-from attn_cli.data.text import Tokens, make_tokens
-from attn_cli.data.units import Units
-from attn_cli.questions.heads.pronouns import CollectPronouns, Pronoun
 from attn_cli.questions.heads.relations import CollectRelations, Dependency, RelationScore, best, margin
 from attn_cli.questions.heads.roles import FEWEST_CASES
 from tests.questions.heads.test_scores import whole
@@ -122,38 +119,3 @@ def test_best_heads_and_the_most_frequent_relations_first() -> None:
         RelationScore("det", "to head", 0, 0, 11, 0.4, 1, 0.1),
     ]
     assert [(one.relation, one.head) for one in best(scores).values()] == [("det", 0), ("obj", 1)]
-
-
-def pronoun_tokens() -> Tokens:
-    words = ("cup", "pot", "it", "big")
-    offsets = [(0, 3), (4, 7), (8, 10), (11, 14)]
-    return make_tokens("cup pot it big", words, offsets, [False] * 4)
-
-
-def test_a_head_that_prefers_one_noun_is_right_half_of_the_time() -> None:
-    tokens = pronoun_tokens()
-    units = Units.of(tokens)
-    weights = np.zeros((3, 4, 4), np.float32)
-    weights[0, 2], weights[1, 2], weights[2, 2] = (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 0, 1)
-    collect = CollectPronouns()
-    for index in range(FEWEST_CASES):
-        meant, other = (0, 4) if index % 2 == 0 else (4, 0)
-        collect.turn(tokens, units, Pronoun(tokens.text, 8, meant, other))
-        right = weights.copy()
-        if index % 2:
-            right[2, 2] = (0, 0.2, 0, 0.8)
-        else:
-            right[2, 2] = (0.2, 0, 0, 0.8)
-        collect(whole(right))
-    found = {head: score for _, head, score in collect.result}
-    assert [found[head].score for head in range(3)] == [0.5, 0.5, 1]
-    assert {score.baseline for score in found.values()} == {0.5}
-    assert [found[head].given for head in range(3)] == [False, False, True]
-
-
-def test_a_decoder_that_cannot_see_a_noun_is_not_asked() -> None:
-    tokens = pronoun_tokens()
-    collect = CollectPronouns()
-    collect.turn(tokens, Units.of(tokens), Pronoun(tokens.text, 8, 11, 0))
-    collect(whole(softmax(np.zeros((1, 4, 4))), "decoder", causal=True))
-    assert collect.result == []

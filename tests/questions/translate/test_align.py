@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attn_cli.data.model import Alignment, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Selection
 from attn_cli.data.text import Tokens, at_spaces, make_tokens, spaced_words
 from attn_cli.errors import ModelError
-from attn_cli.questions.translate.align import align
+from attn_cli.questions.translate.align import Gold, Score, align
+from attn_cli.questions.translate.gold import parse_gold
 
 SOURCE = make_tokens(
     "It's the  cat.",
@@ -119,3 +123,41 @@ def at_lost() -> tuple[tuple, tuple]:  # type: ignore[type-arg]
     """Tokens and words of a tokenizer that knows no places."""
     made = make_tokens("a b", ["a", "b"], [(0, 0), (0, 0)], [False, False])
     return made.tokens, made.words
+
+
+def test_error_rate_by_hand() -> None:
+    # Och and Ney 2003: |A| = 4, |A and S| = 1, |A and P| = 3, |S| = 2, so 1 - (1 + 3) / (4 + 2).
+    score = Score.of([(0, 0), (1, 1), (2, 2), (5, 5)], parse_gold("0-0 3-3 1p1 2p2"))
+    assert (score.found, score.found_sure, score.found_possible, score.sure) == (4, 1, 3, 2)
+    assert score.error_rate == pytest.approx(1 / 3)
+    assert score.precision == 3 / 4
+    assert score.recall == 1 / 2
+    # The error rate of a corpus is that of its sums, and no mean of rates.
+    more = score + Score.of([(0, 0)], parse_gold("0-0"))
+    assert more.error_rate == pytest.approx(1 - (2 + 4) / (5 + 3))
+
+
+def test_scores_of_nothing() -> None:
+    assert math.isnan(Score(0, 0, 0, 0).error_rate)
+    nothing = Score.of([], parse_gold("0-0"))
+    assert math.isnan(nothing.precision)
+    assert (nothing.recall, nothing.error_rate) == (0, 1)
+    assert math.isnan(Score.of([(0, 0)], parse_gold("0p0")).recall)
+    assert Score.of([(0, 0)], parse_gold("0p0")).error_rate == 0
+
+
+LINKS = st.sets(st.tuples(st.integers(0, 4), st.integers(0, 6)))
+
+
+@given(LINKS, LINKS, LINKS)
+def test_scores_of_any_links(
+    found: set[tuple[int, int]], sure: set[tuple[int, int]], rest: set[tuple[int, int]]
+) -> None:
+    score = Score.of(found, Gold(frozenset(sure), frozenset(sure | rest)))
+    if found or sure:
+        assert 0 <= score.error_rate <= 1
+        assert (score.error_rate == 0) == (sure <= found <= sure | rest)
+    if found and sure and not rest:
+        # Without possible links, it is one minus the harmonic mean of precision and recall.
+        harmonic = 2 * len(found & sure) / (len(found) + len(sure))
+        assert score.error_rate == pytest.approx(1 - harmonic)

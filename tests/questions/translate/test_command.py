@@ -26,9 +26,9 @@ from attn_cli.data.text import Tokens, make_tokens
 from attn_cli.errors import InputError
 from attn_cli.io.schema import schema
 from attn_cli.models import Decoding, Translation
-from attn_cli.questions.translate.align import align
-from attn_cli.questions.translate.alignment import Score, parse_gold
+from attn_cli.questions.translate.align import Score, align
 from attn_cli.questions.translate.command import FIRST_BATCH
+from attn_cli.questions.translate.gold import parse_gold
 from tests.models.translators import TRANSLATORS, built, folder_of
 
 SENTENCE = "the trophy was too big"

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from attn_cli.errors import InputError
-from attn_cli.questions.translate.align import Aligned
-from attn_cli.questions.translate.alignment import Gold, parse_gold
-from attn_cli.questions.translate.gold import GoldFile
+from attn_cli.questions.translate.align import Aligned, Gold
+from attn_cli.questions.translate.gold import GoldFile, parse_gold
 from tests.conftest import Run
 
 SENTENCES = ("0-0 1p2 2-1", "", "1-0 0p1")
@@ -148,3 +147,16 @@ def test_the_same_error_rate_whatever_the_form(attn: Run, tmp_path: Path) -> Non
     assert attn("translate", "--align", "--file", str(table), "--gold", str(table)) == printed
     assert "Add --align" in attn("translate", "a", "--gold", str(plain), code=2)
     assert "Name a file with --gold" in attn("translate", "a", "--align", "--one-based", code=2)
+
+
+def test_gold_as_people_write_it() -> None:
+    gold = parse_gold(" 0-0  4p3 2-1\t4?5 ")
+    assert gold.sure == {(0, 0), (2, 1)}
+    assert gold.possible == {(0, 0), (2, 1), (4, 3), (4, 5)}
+    assert parse_gold("") == Gold(frozenset(), frozenset())
+
+
+@pytest.mark.parametrize("text", ["0", "0-", "-1-2", "1-2-3", "a-b", "0–1", "0:1", "٣-٣"])
+def test_what_is_no_link(text: str) -> None:
+    with pytest.raises(InputError, match="is not a link"):
+        parse_gold(f"0-0 {text}")

@@ -15,7 +15,7 @@ from attn_cli.models import Translation
 from attn_cli.models.toy import transformer
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
-from attn_cli.questions.translate.alignment import Gold
+from attn_cli.questions.translate.align import Gold
 from attn_cli.questions.why import aligning, linking, reading, translating
 from attn_cli.questions.why.command import Name
 from attn_cli.questions.why.experiments import EXPERIMENTS
