@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from attn_cli.models.capture.anatomy import OTHER_SENSES
+
 __all__ = ["Limit", "config_of", "limit_of"]
 
 POSITION_TABLE = re.compile(r"(?<!relative_)position_embedding|positions_embed|embed_positions|wpe|pos_encoding")
-"""Names of tables with one row for each position."""
-OTHER_SENSES = re.compile(r"vision|visual|image|audio")
-"""Names of parts for images or sound; their positions are not a text's."""
-
+"""Names of tables with one row for each position; those of images or sound have none for a text's."""
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
 
 
