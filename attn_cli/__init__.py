@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from attn_cli.api import InspectOptions, Inspector, TranslateOptions
     from attn_cli.models import LoadChoices
     from attn_cli.questions.inspect.measure import Inspection
+    from attn_cli.questions.terms.glossary import Glossary
+    from attn_cli.questions.why.measure import Experiment, ExperimentName
 
 __all__ = [
     "AttnError",
@@ -45,7 +47,9 @@ __all__ = [
     "__version__",
     "inspect",
     "load",
+    "terms",
     "translate",
+    "why",
 ]
 
 
@@ -90,3 +94,31 @@ def translate(text: str, model: str | PathLike[str] = "toy", **options: Unpack[T
         AttnError: any error that the command would report.
     """
     return load(model).translate(text, **options)
+
+
+def why(experiment: ExperimentName) -> Experiment:
+    """Measure why attention matters, in one experiment on the built-in models.
+
+    Args:
+        experiment: `long-sequences`, `context-linking`, `interpretability` or `parallelization`.
+
+    Raises:
+        UsageError: there is no such experiment.
+    """
+    from attn_cli.api import why as run_experiment
+
+    return run_experiment(experiment)
+
+
+def terms(word: str | None = None) -> Glossary:
+    """Explain a term that the tables use.
+
+    Args:
+        word: the term, or a part of one; all terms by default.
+
+    Raises:
+        SelectionError: there is no such term.
+    """
+    from attn_cli.api import terms as explain_terms
+
+    return explain_terms(word)

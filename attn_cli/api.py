@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from inspect import signature
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.record import Record
@@ -26,7 +26,11 @@ from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_head
 from attn_cli.questions.heads.probe import probe
 from attn_cli.questions.inspect.measure import Inspection, look
 
-__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load"]
+if TYPE_CHECKING:
+    from attn_cli.questions.terms.glossary import Glossary
+    from attn_cli.questions.why.measure import Experiment, ExperimentName
+
+__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "why"]
 
 FIELDS = frozenset(Choices.__annotations__)
 FIELDS_OF_HEADS = frozenset(ChoicesOfOneQuery.__annotations__)
@@ -377,11 +381,14 @@ def _check_names(given: Iterable[str], known: Iterable[str], function: Callable[
         if name not in known:
             own = [one.name for one in signature(function).parameters.values() if one.kind is not one.VAR_KEYWORD]
             names = sorted({*known, *own})
-            alike = get_close_matches(name, names, n=1)
-            raise UsageError(
-                f"{function.__name__}() has no option {quoted(name)}",
-                f"Did you mean {alike[0]}?" if alike else f"Use {', '.join(names)}",
-            )
+            raise UsageError(f"{function.__name__}() has no option {quoted(name)}", _suggestion(name, names))
+
+
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    """Name the nearest of some names; if none is near, all of them."""
+    names = list(names)
+    alike = get_close_matches(name, names, n=1)
+    return f"Did you mean {alike[0]}?" if alike else f"Use {', '.join(names)}"
 
 
 def load(name: str | os.PathLike[str], **options: Unpack[LoadChoices]) -> Inspector:
@@ -397,3 +404,41 @@ def load(name: str | os.PathLike[str], **options: Unpack[LoadChoices]) -> Inspec
     """
     _check_names(options, LoadChoices.__annotations__, load)
     return Inspector(load_model(os.fspath(name), LoadOptions(**options)))
+
+
+def why(experiment: ExperimentName) -> Experiment:
+    """Measure why attention matters in one experiment on the built-in models, as `attn why` shows it.
+
+    Args:
+        experiment: name of the experiment.
+
+    Returns:
+        The answer; its `measures` hold each model's points, and `borne_out` says whether they bear out its `claim`.
+
+    Raises:
+        UsageError: there is no such experiment.
+    """
+    # Imported late: the experiments need the grammar and the measures of translations, which nothing else here does.
+    from attn_cli.questions.why.experiments import EXPERIMENTS, load_built_in
+
+    run = EXPERIMENTS.get(experiment)
+    if run is None:
+        raise UsageError(f"There is no experiment {quoted(experiment)}", _suggestion(experiment, EXPERIMENTS))
+    return run(load_built_in())
+
+
+def terms(word: str | None = None) -> Glossary:
+    """Explain a term that the tables use, as `attn terms` shows it.
+
+    Args:
+        word: the term, or a part of one; all terms by default.
+
+    Returns:
+        The answer; its `terms` hold each term's `name`, `meaning` and `formula`.
+
+    Raises:
+        SelectionError: there is no such term.
+    """
+    from attn_cli.questions.terms.glossary import find_terms
+
+    return find_terms(word)

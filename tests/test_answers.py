@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import attn_cli
 from attn_cli.answer import Answer
 from attn_cli.api import Inspector
 from attn_cli.cli.app import main
+from attn_cli.questions.why import aligning
 from tests.readme import ROOT
 
 TEXT = "The cat sat on the mat"
@@ -25,8 +26,18 @@ ANSWERS: dict[str, tuple[Callable[[Inspector], Answer], list[str]]] = {
     "heads": (lambda model: model.heads(TEXT), ["heads", TEXT]),
     "diff": (lambda model: model.diff(TEXT, "The dog sat on the mat"), ["diff", TEXT, "The dog sat on the mat"]),
     "explain": (lambda model: model.explain(TEXT, "cat"), ["explain", TEXT, "--query", "cat"]),
+    "why": (lambda _: attn_cli.why("interpretability"), ["why", "interpretability"]),
+    "terms": (lambda _: attn_cli.terms(), ["terms"]),
 }
 EVERY = pytest.mark.parametrize("name", ANSWERS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_sentences() -> Iterator[None]:
+    """Let the experiment take a moment, here and in the command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aligning, "SENTENCES", 2)
+        yield
 
 
 @pytest.fixture(scope="module")

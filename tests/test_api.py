@@ -192,6 +192,17 @@ def test_misspelled_options_are_named() -> None:
         model.inspect("x", top_k="many")  # type: ignore[arg-type]
 
 
+@pytest.mark.unchecked
+def test_misspelled_experiments_and_terms_are_named() -> None:
+    with pytest.raises(attn_cli.UsageError, match=r"no experiment 'paralelization'. Did you mean parallelization\?"):
+        attn_cli.why("paralelization")  # type: ignore[arg-type]
+    with pytest.raises(attn_cli.UsageError, match=r"no experiment 'x'. Use long-sequences, context-linking, "):
+        attn_cli.why("x")  # type: ignore[arg-type]
+    with pytest.raises(attn_cli.SelectionError, match=r"no term 'entropi'. Did you mean entropy\?"):
+        attn_cli.terms("entropi")
+    assert [term.name for term in attn_cli.terms("entropy").terms] == ["entropy"]
+
+
 def test_errors_are_importable_from_the_package() -> None:
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AttnError)}
     assert kinds == {getattr(attn_cli, kind.__name__) for kind in kinds}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from attn_cli.data.selection import Selection
 from attn_cli.grammar import sentences as grammar
@@ -13,7 +14,7 @@ from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
 
 __all__ = ["NAME", "GoldPair", "error_rate", "grammar_pairs", "run"]
 
-NAME = "interpretability"
+NAME: Final = "interpretability"
 SENTENCES = 60
 """Number of sentences of each of the grammar's two kinds."""
 DIAGONAL = "the diagonal"

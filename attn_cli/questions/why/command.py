@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from attn_cli.cli.options import DisplayOptions, OutputOptions, grouped
 
 if TYPE_CHECKING:
+    from attn_cli.models.toy.model import Toy
     from attn_cli.questions.why.measure import Experiment
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
@@ -45,18 +46,16 @@ def run(
     """Run the command."""
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import working
-    from attn_cli.models.toy.folder import BUILT_IN, find
-    from attn_cli.models.toy.model import Toy
-    from attn_cli.questions.why.experiments import EXPERIMENTS
+    from attn_cli.questions.why.experiments import EXPERIMENTS, load_built_in
 
     out = Output(display, output, maps=False)
     names = list(EXPERIMENTS) if experiment is None else [experiment]
 
     def measured() -> Iterator[Experiment]:
-        models: dict[str, Toy] = {}
+        models: Mapping[str, Toy] = {}
         for name in out.as_many_as_fit(names):
             with working("Measuring", name):
-                models = models or {name: Toy(folder) for name in BUILT_IN if (folder := find(name)) is not None}
+                models = models or load_built_in()
                 one = EXPERIMENTS[name](models)
             yield one
 

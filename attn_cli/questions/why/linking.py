@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 from math import hypot
+from typing import Final
 
 from attn_cli.grammar import sentences as grammar
 from attn_cli.models.toy.model import Toy
@@ -12,7 +13,7 @@ from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, s
 
 __all__ = ["NAME", "run"]
 
-NAME = "context-linking"
+NAME: Final = "context-linking"
 DISTANCES = ((1, 5), (6, 8), (9, 12), (13, 20))
 """Fewest and most words between the noun and its pronoun, for each group of sentences."""
 EACH = 60

@@ -11,7 +11,9 @@ from attn_cli.answer import Answer
 from attn_cli.io.csv import Cell
 from attn_cli.io.document import Document, begin
 
-__all__ = ["Experiment", "Measure", "Point", "Series", "kept", "standard_error"]
+__all__ = ["Experiment", "ExperimentName", "Measure", "Point", "Series", "kept", "standard_error"]
+
+ExperimentName = Literal["long-sequences", "context-linking", "interpretability", "parallelization"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Measure:
 class Experiment(Answer):
     """The answer of `attn why`: one row of the textbook's table, measured."""
 
-    name: str
+    name: ExperimentName
     claim: str
     """Claim of the textbooks, in one sentence."""
     how: str

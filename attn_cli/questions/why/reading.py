@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
 
 __all__ = ["NAME", "run", "waiting_steps"]
 
-NAME = "parallelization"
+NAME: Final = "parallelization"
 LENGTHS = (8, 16, 32, 64, 128, 256)
 """Lengths of the texts in tokens."""
 TURNS = 9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import Final
 
 from attn_cli.measure.quality import judge
 from attn_cli.models.toy.model import Toy
@@ -11,7 +12,7 @@ from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, k
 
 __all__ = ["NAME", "run", "texts"]
 
-NAME = "long-sequences"
+NAME: Final = "long-sequences"
 LONGEST = (5, 11, 21, 34, 45, 53)
 """Number of words of the longest text in each group."""
 MOST_LOST = 0.25
