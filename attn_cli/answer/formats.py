@@ -54,6 +54,8 @@ class Format(ABC):
     """True if it holds a drawing, False if it holds the figures themselves."""
     single: ClassVar[bool] = False
     """True if it holds only one answer."""
+    records: ClassVar[bool] = False
+    """True if a record that was saved in it can be read again."""
     maps_alone: ClassVar[bool] = False
     """True if it holds nothing but maps, so that only an answer with maps can be saved in it."""
 
@@ -82,7 +84,7 @@ class Format(ABC):
 class Json(Format):
     """A JSON document."""
 
-    suffix, holds, single = ".json", "the figures as a JSON document", True
+    suffix, holds, single, records = ".json", "the figures as a JSON document", True, True
 
     def add(self, answer: Answer, title: str) -> None:
         """Write the document as one line."""
@@ -117,7 +119,8 @@ class Csv(Format):
 class Npz(Format):
     """A record as a NumPy archive."""
 
-    suffix, holds, single, maps_alone = ".npz", "the maps as NumPy arrays, exact and compressed", True, True
+    suffix, holds = ".npz", "the maps as NumPy arrays, exact and compressed"
+    single = records = maps_alone = True
 
     def add(self, answer: Answer, title: str) -> None:
         """Write the archive of an answer that holds maps.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attn_cli.answer.formats import FORMATS
 from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import ModelOptions, TextOptions
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Given", "given", "names_record", "prepared", "saved_with"]
 
-RECORDS = (".json", ".jsonl", ".npz")
+RECORDS = tuple(suffix for suffix, one in FORMATS.items() if one.records)
 """Suffixes of files that hold records."""
 DEVICES = ("/dev/fd/", "/proc/self/fd/")
 

@@ -18,13 +18,30 @@ from typing import Any, Literal
 from attn_cli.cli.streams import say
 from attn_cli.errors import InputError, counted, quoted
 
-__all__ = ["CALLED", "COLUMNS", "FORMATS", "LONGEST", "Columns", "Format", "Sentence", "begins_as", "header", "rows"]
+__all__ = [
+    "CALLED",
+    "COLUMNS",
+    "LONGEST",
+    "TABLE_FORMATS",
+    "Columns",
+    "Sentence",
+    "TableFormat",
+    "begins_as",
+    "header",
+    "rows",
+]
 
-Format = Literal["tsv", "csv", "jsonl", "json"]
+TableFormat = Literal["tsv", "csv", "jsonl", "json"]
 
-FORMATS: Mapping[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json"}
+TABLE_FORMATS: Mapping[str, TableFormat] = {
+    ".tsv": "tsv",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+}
 """Format of each suffix of files that hold more than one text on each line."""
-CALLED: Mapping[Format, str] = {"tsv": "a table", "csv": "CSV", "jsonl": "JSON Lines", "json": "JSON"}
+CALLED: Mapping[TableFormat, str] = {"tsv": "a table", "csv": "CSV", "jsonl": "JSON Lines", "json": "JSON"}
 
 COLUMNS = "a text, a tab and its target"
 """Contents of a table's line, for messages."""
@@ -182,7 +199,7 @@ def header(cells: Sequence[str], column: str | None = None) -> bool:
     return names and bool(texts) and (len(plain) > 2 or known.issuperset(lowered))
 
 
-def begins_as(line: str, column: str | None = None) -> Format | None:
+def begins_as(line: str, column: str | None = None) -> TableFormat | None:
     """Detect the format from a first line: JSON, or the names of columns; None for plain text."""
     if line.lstrip().startswith(("{", "[")):
         try:
@@ -199,7 +216,7 @@ def begins_as(line: str, column: str | None = None) -> Format | None:
 
 
 def rows(
-    lines: Iterator[Sentence], format_: Format, name: str, *, column: str | None = None, holds: str = COLUMNS
+    lines: Iterator[Sentence], format_: TableFormat, name: str, *, column: str | None = None, holds: str = COLUMNS
 ) -> Iterator[Sentence]:
     """Yield the sentences of a table or JSON file; a blank line yields an empty text.
 

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from attn_cli.cli import tables
 from attn_cli.cli.streams import say
-from attn_cli.cli.tables import COLUMNS, FORMATS, LONGEST, Format, Sentence
+from attn_cli.cli.tables import COLUMNS, LONGEST, TABLE_FORMATS, Sentence, TableFormat
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.system.encoding import check_text, decode_text
 
@@ -89,7 +89,7 @@ def _read(
     lines: Iterator[Sentence], name: str, suffix: str, target: str | None, column: str | None, holds: str
 ) -> Iterator[Sentence]:
     """Yield the sentences of a table or JSON, or each line as a sentence."""
-    format_ = FORMATS.get(suffix)
+    format_ = TABLE_FORMATS.get(suffix)
     if format_ is None:
         before: list[Sentence] = []
         for line in lines:
@@ -112,7 +112,7 @@ def _read(
         yield sentence if target is None else replace(sentence, target=target)
 
 
-def _seen(first: str, name: str, suffix: str, column: str | None) -> Format | None:
+def _seen(first: str, name: str, suffix: str, column: str | None) -> TableFormat | None:
     """Detect the format of input without a known suffix from its first line, and note it if it may surprise."""
     format_ = tables.begins_as(first, column)
     if format_ is not None and suffix != PLAIN:
@@ -154,7 +154,7 @@ def count_lines(path: Path, *, blanks: bool = True) -> int | None:
         The count, or None if reading would consume the input, as in a pipe, or lines are not sentences, as in CSV and
         JSON, or the file cannot be read.
     """
-    if not path.is_file() or FORMATS.get(path.suffix.lower(), "tsv") != "tsv":
+    if not path.is_file() or TABLE_FORMATS.get(path.suffix.lower(), "tsv") != "tsv":
         return None
     count, headed = 0, path.suffix.lower() != TABLE
     try:

@@ -23,6 +23,7 @@ from attn_cli.measure.paths import with_residual
 from attn_cli.models import load
 from attn_cli.questions.find.measure import find
 from attn_cli.questions.inspect.measure import look
+from attn_cli.questions.terms.glossary import find_terms
 from tests.samples import decoder_record, encoder_record, random_map, softmax, translation_record
 
 TOKENS = 11
@@ -31,7 +32,7 @@ TOKENS = 11
 def test_the_table_has_every_measure_that_can_be_chosen() -> None:
     assert tuple(MEASURES) == get_args(Measure)
     assert tuple(name for name, one in MEASURES.items() if isinstance(one, LayerMeasure)) == JOINT
-    assert all(one.unit for one in MEASURES.values())
+    assert all(one.unit and find_terms(name) for name, one in MEASURES.items())
 
 
 def streamed(source: Source, measure: Measure, kind: Kind = "encoder", layers: tuple[int, ...] = (0, 1)) -> list[Block]:

@@ -16,7 +16,7 @@ from attn_cli.cli.inputs import names_record, prepared, saved_with
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, QueryOptions, TextOptions, grouped
 from attn_cli.cli.streams import say
-from attn_cli.cli.tables import FORMATS
+from attn_cli.cli.tables import TABLE_FORMATS
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.selection import Selection, check_syntax
 from attn_cli.errors import AttnError, InputError, UsageError
@@ -165,7 +165,7 @@ def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | No
 
 def _lines(file: Path, target: str | None, column: str | None) -> Iterator[Pair]:
     """Read the pairs from a table of two columns."""
-    if file.suffix.lower() not in FORMATS:
+    if file.suffix.lower() not in TABLE_FORMATS:
         raise UsageError(f"{file} is not a table", "Give a .tsv: A, a tab and B on each line; or .csv, .jsonl or .json")
 
     def pairs() -> Iterator[Pair]:
