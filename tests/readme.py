@@ -8,35 +8,38 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-CONSOLE = re.compile(r"```console\n\$ ([^\n]+)\n(.*?)```", re.DOTALL)
+CONSOLE = re.compile(r"(?<=```console\n)(?:(?!```).*\n)+(?=```)")
+COMMAND = re.compile(r"^\$ (.+)\n", re.MULTILINE)
+PYTHON = re.compile(r"(?<=```pycon\n)(?:(?!```).*\n)+(?=```)")
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 ELSEWHERE = re.compile(r"--model \w[\w-]*/|\b(?!constraints)\w+\.(tsv|txt|conllu)\b|--index-url|\[test\]|\[train\]")
 """A model on the hub, a reader's own file, and what needs more than attn."""
 
 
-def blocks(text: str) -> list[tuple[str, str]]:
-    """The commands that a page shows, and what it says that they print."""
-    return CONSOLE.findall(text)
+def commands_in(session: str) -> tuple[str, ...]:
+    """The commands of what a page shows of a terminal, which are run one after the other in one folder."""
+    return tuple(COMMAND.findall(session))
 
 
-def shown() -> dict[str, list[tuple[Path, str]]]:
-    """Each command of all pages, with what each page says that it prints."""
-    found: dict[str, list[tuple[Path, str]]] = {}
+def shown() -> dict[tuple[str, ...], list[tuple[Path, str]]]:
+    """The commands of each session of all pages, with what each page shows of it."""
+    found: dict[tuple[str, ...], list[tuple[Path, str]]] = {}
     for page in PAGES:
-        for command, printed in blocks(page.read_text(encoding="utf-8")):
-            found.setdefault(command, []).append((page, printed))
+        for session in CONSOLE.findall(page.read_text(encoding="utf-8")):
+            found.setdefault(commands_in(session), []).append((page, session))
     return found
 
 
@@ -45,25 +48,28 @@ def offline(text: str) -> list[str]:
     return [line for block in SHELL.findall(text) for line in block.splitlines() if not ELSEWHERE.search(line)]
 
 
-def run(command: str, folder: Path, environment: Mapping[str, str]) -> str:
-    """What a command prints on a terminal of 80 columns.
+def run(commands: Sequence[str], folder: Path, environment: Mapping[str, str], before: str = "") -> str:
+    """Show commands and what they print on a terminal of 80 columns, as a page does.
 
     Args:
-        command: a line for the shell.
-        folder: where to run it.
+        commands: lines for the shell, which are run in one shell.
+        folder: where to run them.
         environment: variables beside those that are set.
+        before: what to run first, unseen.
 
     Raises:
-        CalledProcessError: it failed.
+        CalledProcessError: one of them failed.
     """
+    script = [f"printf %s {shlex.quote(f'$ {command}{os.linesep}')}\n{command}" for command in commands]
     result = subprocess.run(
-        ["bash", "-c", f"set -o pipefail\n{command}"],
-        capture_output=True,
+        ["bash", "-c", "\n".join(["set -eo pipefail", before, *script])],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         check=True,
         cwd=folder,
         env={**os.environ, "COLUMNS": "80", **environment},
     )
-    return result.stdout.decode()
+    return result.stdout.decode().replace("\r\n", "\n")
 
 
 def named_folder(folder: Path, model: str) -> Path:
@@ -76,32 +82,27 @@ def named_folder(folder: Path, model: str) -> Path:
 def main() -> int:
     """Do as the README and the documentation say, and tell where they are wrong."""
     text = README.read_text(encoding="utf-8")
-    wrong = 0
     with tempfile.TemporaryDirectory() as place:
-        script = "\n".join(["set -eo pipefail", *offline(text), 'echo "$ATTN_MODEL"'])
-        *_, model = run(script, README.parent, {}).splitlines()
-        folder = named_folder(Path(place), model)
-        commands = {
-            command: [printed for _, printed in pages]
-            for command, pages in shown().items()
-            if "jq" not in command or shutil.which("jq")
+        _, model = run([*offline(text), 'echo "$ATTN_MODEL"'], README.parent, {}).rstrip("\n").rsplit("\n", 1)
+        sessions = {
+            commands: {session for _, session in pages}
+            for commands, pages in shown().items()
+            if shutil.which("jq") or not any("jq" in command for command in commands)
         }
 
-        def printed_by(command: str) -> str:
+        def printed_by(commands: tuple[str, ...]) -> str:
+            folder = named_folder(Path(tempfile.mkdtemp(dir=place)), model)
             try:
-                return run(command, folder, {"ATTN_MODEL": MODEL})
+                return run(commands, folder, {"ATTN_MODEL": MODEL})
             except subprocess.CalledProcessError as fault:
-                return str(fault.stderr.decode())
+                return str(fault.stdout.decode())
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for (command, expected), printed in zip(commands.items(), pool.map(printed_by, commands), strict=True):
-                if set(expected) != {printed}:
-                    wrong += 1
-                    sys.stderr.write(f"$ {command}\n{printed}")
-    sys.stderr.write(
-        f"{len(commands)} commands of the README and the documentation, {wrong} of which print something else\n"
-    )
-    return min(wrong, 1)
+            printed = dict(zip(sessions, pool.map(printed_by, sessions), strict=True))
+    wrong = [text for commands, text in printed.items() if sessions[commands] != {text}]
+    sys.stderr.write("".join(wrong))
+    sys.stderr.write(f"{len(sessions)} sessions on the pages, {len(wrong)} of which go otherwise\n")
+    return min(len(wrong), 1)
 
 
 if __name__ == "__main__":

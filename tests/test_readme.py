@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import re
 import shlex
 import shutil
 import sys
+from code import InteractiveInterpreter
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.questions.inspect.measure import look
 from tests.models.capture.test_layers import OTHERWISE_PROJECTED
 from tests.models.families import HYBRIDS, MODERN, OLDER
-from tests.readme import CONSOLE, MODEL, PAGES, README, ROOT, named_folder, offline, run, shown
+from tests.readme import CONSOLE, MODEL, PAGES, PYTHON, README, ROOT, commands_in, named_folder, offline, run, shown
 
 FAMILIES = re.compile(r"(^\| families .*\n\| ---.*\n)((?:\|.*\n)*)", re.MULTILINE)
 
@@ -33,22 +35,58 @@ TEXT = "\n".join(page.read_text() for page in PAGES)
 SHOWN = shown()
 
 
-@pytest.mark.parametrize("command", SHOWN)
-def test_commands_print_what_the_pages_say(command: str, example_folder: Path) -> None:
+def _names() -> list[str]:
+    """A name for each session: the pages that show it, and its number, as `README-find-0`."""
+    return [
+        f"{'-'.join(dict.fromkeys(page.stem for page, _ in pages))}-{number}"
+        for number, pages in enumerate(SHOWN.values())
+    ]
+
+
+@pytest.mark.parametrize("commands", SHOWN, ids=_names())
+def test_sessions_go_as_the_pages_say(commands: tuple[str, ...], example_folder: Path) -> None:
     if os.environ.get("ATTN_README_WAS_RUN") == "1":
         pytest.skip("CI has run them all with no extra installed")
-    if "jq" in command and not shutil.which("jq"):
+    if any("jq" in command for command in commands) and not shutil.which("jq"):
         pytest.skip("jq is not on this machine")
-    here = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}\n'
-    printed = run(here + command, example_folder, {"ATTN_MODEL": MODEL, "PYTHONPATH": str(ROOT)})
+    here = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}'
+    session = run(commands, example_folder, {"ATTN_MODEL": MODEL, "PYTHONPATH": str(ROOT)}, before=here)
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
-        for page, _ in SHOWN[command]:
+        for page, _ in SHOWN[commands]:
             text = CONSOLE.sub(
-                lambda match: f"```console\n$ {match[1]}\n{printed}```" if match[1] == command else match[0],
-                page.read_text(),
+                lambda match: session if commands_in(match[0]) == commands else match[0], page.read_text()
             )
             page.write_text(text)
-    assert {page.name: said for page, said in shown()[command]} == {page.name: printed for page, _ in SHOWN[command]}
+    for picture in example_folder.glob("*.svg"):
+        place = ROOT / "docs" / picture.name
+        if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
+            place.write_text(picture.read_text())
+        assert place.read_text() == picture.read_text()
+    assert {page.name: text for page, text in shown()[commands]} == {page.name: session for page, _ in SHOWN[commands]}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if PYTHON.search(page.read_text())], ids=lambda page: page.stem
+)
+def test_python_sessions_go_as_the_page_says(
+    page: Path, example_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(example_folder)
+    interpreter = InteractiveInterpreter()  # one for the page: its sessions follow each other
+
+    def session(match: re.Match[str]) -> str:
+        lines = []
+        for example in doctest.DocTestParser().get_examples(match[0]):
+            interpreter.runsource(example.source, symbol="single")
+            first, *rest = example.source.splitlines(keepends=True)
+            lines += [f">>> {first}", *(f"... {line}" for line in rest), capsys.readouterr().out]
+        return "".join(lines)
+
+    text = page.read_text()
+    run_anew = PYTHON.sub(session, text)
+    if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
+        page.write_text(run_anew)
+    assert page.read_text() == run_anew
 
 
 def test_the_readme_is_short() -> None:

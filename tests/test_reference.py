@@ -1,0 +1,54 @@
+"""The reference says what the code declares."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from attn_cli.cli.app import INTERRUPTED, READER_GONE
+from attn_cli.errors import AttnError
+from tests.readme import ROOT
+from tests.reference import commands_and_options, fields_of_documents
+
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def held(page: Path, pattern: str, made: str) -> None:
+    """Hold the part of a page that the pattern finds, from its first group to the end of the match, against `made`."""
+    text = page.read_text(encoding="utf-8")
+    if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
+        text = re.sub(pattern, lambda match: match[1] + made, text, flags=re.DOTALL)
+        page.write_text(text, encoding="utf-8")
+    assert [match[2] for match in re.finditer(pattern, text, re.DOTALL)] == [made]
+
+
+def test_commands_and_options_are_those_of_the_app() -> None:
+    held(REFERENCE / "commands.md", r"(<!-- made from the code -->\n)(.*)", commands_and_options())
+
+
+FIELDS = fields_of_documents()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields_of_documents_are_those_of_the_schemas(name: str) -> None:
+    held(REFERENCE / "documents.md", rf"(<!-- fields: {name} -->\n)((?:\|[^\n]*\n)*)", FIELDS[name])
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    text = (REFERENCE / "exit-codes.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)
+    kinds: list[type[AttnError]] = [AttnError, *AttnError.__subclasses__()]
+    assert dict(rows) == {
+        str(kind.exit_code): kind.__name__ for kind in kinds if kind.__module__ == AttnError.__module__
+    }
+    assert all(f"| {code} |" in text for code in (0, INTERRUPTED, READER_GONE))
+
+
+def test_variables_of_attn_are_in_the_reference() -> None:
+    text = (REFERENCE / "commands.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "attn_cli").rglob("*.py"))
+    for_developers = {"ATTN_CHECK_SHAPES"}
+    assert {name for name in re.findall(r"\bATTN_[A-Z_]+\b", code) if name not in text} == for_developers
