@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import chain
 from typing import Literal, NamedTuple
 
 import numpy as np
-from rich.console import Group
+from rich.console import Group, RenderableType
 
 from attn_cli.data.pooling import pool
 from attn_cli.data.selection import Kind, Rows
@@ -120,8 +120,7 @@ class Written(NamedTuple):
 
 
 def atlas(
-    values: Float[np.ndarray, "layer head"],
-    layers: Sequence[int],
+    values: Mapping[tuple[int, int], float],
     screen: Screen,
     *,
     name: str = "focus",
@@ -130,26 +129,29 @@ def atlas(
     written: Mapping[tuple[int, int], Written] | None = None,
     title: str = "",
     caption: str = "",
-) -> Group:
+) -> list[RenderableType]:
     """Draw each head as one cell with its value, layers down and heads across.
 
     Args:
-        values: values on the scale; not-a-number where there is no such head.
-        layers: the layers' numbers.
+        values: (layer, head) -> value on the scale; not-a-number where there is none.
         screen: the screen to draw on.
         name: name of the quantity.
         scale: the scale of the colours and shades.
         places: decimals of a value.
-        written: (row, head) -> text to write in the cell; by default its value.
+        written: (layer, head) -> text to write in the cell; by default its value.
         title: a line above the atlas.
         caption: a line below the atlas.
+
+    Returns:
+        The drawing; an empty list if all heads are of one layer, of which a table says as much.
     """
-    heads = values.shape[1]
-    digits = _digits(layers)
-    gutter = len("layer ") + digits + 1
+    layers = sorted({layer for layer, _ in values})
+    if len(layers) < 2:
+        return []
+    gutter, heads = _gutter_and_heads(values)
     size = places + 2
     lettered = written is not None and any(one.narrow.strip() for one in written.values())
-    cell = atlas_cell(heads, layers, screen, size=size, named=lettered)
+    cell = atlas_cell(values, screen, size=size, named=lettered)
     end = " " * (cell > size)
     # In cells too narrow for a head's number, only every fifth head is numbered.
     step = 1 if cell >= size else 5
@@ -161,32 +163,30 @@ def atlas(
     aside = " head" if gutter + heads * cell + 5 <= screen.width else ""
     lines = [line((corner + "".join(across)[: heads * cell].ljust(heads * cell) + aside, DIM))]
     glyphs = marks(unicode=screen.unicode)
-    for row, (levels, shades) in enumerate(
-        zip(scale.levels(values).tolist(), scale.shades(values).tolist(), strict=True)
-    ):
-        parts: list[Part] = [("layer " if row == 0 else " " * 6, DIM), (f"{layers[row]:>{digits}} ", DIM)]
-        for head, (level, shade) in enumerate(zip(levels, shades, strict=True)):
+    for layer in layers:
+        row = np.array([values.get((layer, head), np.nan) for head in range(heads)])
+        before = "layer " if layer == layers[0] else ""
+        parts: list[Part] = [(before + f"{layer} ".rjust(gutter - len(before)), DIM)]
+        for head, (level, shade) in enumerate(zip(scale.levels(row).tolist(), scale.shades(row).tolist(), strict=True)):
             if level == BLANK:
                 text = " " * cell
             elif written and (cell >= size or lettered):
-                words = written[row, head]
+                words = written[layer, head]
                 text = (fit(words.wide, size, align="right") + end if cell >= size else words.narrow).ljust(cell)
             elif cell >= size:
-                text = number(float(values[row, head]), places=places, unicode=screen.unicode)
-                text = text.rjust(cell - len(end)) + end
+                text = number(values[layer, head], places=places, unicode=screen.unicode).rjust(cell - len(end)) + end
             else:
                 text = (" " if screen.color else glyphs[shade]) * cell
             parts.append((text, painted(level, screen)))
         lines.append(line(*parts))
     if cell < size and not lettered:
         lines.append(line(*swatches(scale, name, screen)))
-    return drawing([*title_lines(title, screen), *lines, *caption_lines(caption, screen)])
+    return [drawing([*title_lines(title, screen), *lines, *caption_lines(caption, screen)])]
 
 
-def written_scores(values: Float[np.ndarray, "layer head"]) -> dict[tuple[int, int], Written]:
-    """Format scores for the cells of an atlas, by row and head."""
-    known = np.argwhere(np.isfinite(values)).tolist()
-    return {(row, head): Written(_four_cells(float(values[row, head])), " ") for row, head in known}
+def written_scores(values: Mapping[tuple[int, int], float]) -> dict[tuple[int, int], Written]:
+    """Format scores for the cells of an atlas, by layer and head."""
+    return {place: Written(_four_cells(value), " ") for place, value in values.items() if np.isfinite(value)}
 
 
 def _four_cells(value: float) -> str:
@@ -194,21 +194,21 @@ def _four_cells(value: float) -> str:
     return text if len(text) <= 4 else f"{value:.0f}"
 
 
-def atlas_cell(heads: int, layers: Sequence[int], screen: Screen, *, size: int = 4, named: bool = False) -> int:
+def atlas_cell(places: Collection[tuple[int, int]], screen: Screen, *, size: int = 4, named: bool = False) -> int:
     """Return the width of a head's cell in an atlas; a cell narrower than `size` has room for one letter.
 
     Args:
-        heads: the number of heads side by side.
-        layers: the layers' numbers.
+        places: the heads, as (layer, head).
         screen: the screen to draw on.
         size: width of the text to write in a cell.
         named: True if letters are written in the cells, which need a space between them.
     """
-    gutter = len("layer ") + _digits(layers) + 1
+    gutter, heads = _gutter_and_heads(places)
     return next(
         (wide for wide in ((size + 1, 2) if named else (size + 1, size, 2)) if gutter + heads * wide <= screen.width), 1
     )
 
 
-def _digits(layers: Sequence[int]) -> int:
-    return max((len(str(layer)) for layer in layers), default=1)
+def _gutter_and_heads(places: Collection[tuple[int, int]]) -> tuple[int, int]:
+    """Measure the names of the layers in cells, and count the heads side by side."""
+    return len("layer ") + max(len(f"{layer} ") for layer, _ in places), max(head for _, head in places) + 1

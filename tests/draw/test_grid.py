@@ -90,20 +90,28 @@ def test_pool_keeps_the_largest() -> None:
 
 def test_atlas_with_numbers() -> None:
     screen = Screen(width=60, color=False)
-    values = np.array([[0.0, 0.5, 1.0], [0.25, np.nan, 0.123]], np.float32)
-    assert shown(atlas(values, [0, 11], screen, name="focus"), screen) == [
+    values = {(0, 0): 0.0, (0, 1): 0.5, (0, 2): 1.0, (11, 0): 0.25, (11, 2): 0.123}
+    (drawn,) = atlas(values, screen, name="focus")
+    assert shown(drawn, screen) == [
         "focus       0    1    2  head",
         "layer  0    ·  .50  1.0",
         "      11  .25       .12",
     ]
+    (same,) = atlas({**values, (11, 1): np.nan}, screen, name="focus")
+    assert shown(same, screen) == shown(drawn, screen)
+    assert not atlas({place: value for place, value in values.items() if place[0] == 0}, screen)
 
 
 def test_atlas_of_many_heads() -> None:
+    def ramp(heads: int) -> dict[tuple[int, int], float]:
+        return {(layer, head): head % 32 / 31 for layer in range(3) for head in range(heads)}
+
     screen = Screen(width=80, color=False)
-    values = np.tile(np.linspace(0, 1, 32, dtype=np.float32), (3, 1))
-    lines = shown(atlas(values, [0, 1, 2], screen), screen)
+    (drawn,) = atlas(ramp(32), screen)
+    lines = shown(drawn, screen)
     assert lines[0].split() == ["0", "5", "10", "15", "20", "25", "30", "head"]
     assert lines[0].index("10") == len("layer 0 ") + 2 * 10
     assert lines[2] == "      1 " + "·" * 14 + "░" * 12 + "▒" * 12 + "▓" * 12 + "█" * 14
     assert lines[4].startswith("focus · <.20")
-    assert longest(shown(atlas(np.tile(values, (1, 4))[:, :100], [0, 1, 2], screen), screen)) <= 110
+    (drawn,) = atlas(ramp(100), screen)
+    assert longest(shown(drawn, screen)) <= 110

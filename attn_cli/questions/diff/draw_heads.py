@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
 from rich.console import RenderableType
 
 from attn_cli.data.plan import name_head
-from attn_cli.data.shapes import Float
 from attn_cli.draw.colors import Scale
 from attn_cli.draw.grid import atlas, written_scores
 from attn_cli.draw.heatmap import heatmap
@@ -108,18 +106,12 @@ def cut(found: Differences, shown: int) -> str:
 
 
 def _atlas(found: Differences, screen: Screen) -> list[RenderableType]:
-    heads = found.heads
-    layers = sorted({head.layer for head in heads})
-    if len(layers) < 2:
-        return []
-    values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(head.head for head in heads) + 1), np.nan)
-    for head in heads:
-        values[layers.index(head.layer), head.head] = head.divergence
+    values = {(head.layer, head.head): head.divergence for head in found.heads}
     scale = Scale.weights(max(found.most, SAME))
     if found.a.selection.scores:
         written, title = written_scores(values), "Change of each head"
-        return [atlas(values, layers, screen, name="nats", scale=scale, written=written, title=title)]
-    return [atlas(values, layers, screen, name="bits", scale=scale, places=3, title="Divergence of each head")]
+        return atlas(values, screen, name="nats", scale=scale, written=written, title=title)
+    return atlas(values, screen, name="bits", scale=scale, places=3, title="Divergence of each head")
 
 
 def _picture(found: Differences, screen: Screen, room: int | None) -> RenderableType:

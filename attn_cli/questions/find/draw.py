@@ -10,7 +10,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from attn_cli.data.plan import name_head
-from attn_cli.data.shapes import Float
 from attn_cli.draw.captions import labels_of, model_line, remarks, when
 from attn_cli.draw.colors import WEIGHTS, Scale
 from attn_cli.draw.grid import atlas, written_scores
@@ -183,21 +182,17 @@ class _LinksDrawing:
 
     def _picture(self, screen: Screen) -> list[RenderableType]:
         """Draw each head's largest weight, if there are several layers."""
-        links = self.found.links
-        layers = sorted({link.layer for link in links})
-        if len(layers) < 2:
-            return []
-        values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(link.head for link in links) + 1), np.nan)
-        for link in links:
-            place = layers.index(link.layer), link.head
-            values[place] = np.fmax(values[place], link.weight)
+        values: dict[tuple[int, int], float] = {}
+        for link in self.found.links:
+            place = link.layer, link.head
+            values[place] = max(link.weight, values.get(place, link.weight))
         selection = self.found.plan.selection
         most = self._noun if len(self.found.pairs) == 1 else f"largest {self._noun}"
         title = f"{most.capitalize()} in each {'layer' if selection.joint else 'head'}"
         if not selection.scores:
-            return [atlas(values, layers, screen, name=self._noun, scale=WEIGHTS, title=title)]
-        scale, written = Scale.around(values), written_scores(values)
-        return [atlas(values, layers, screen, name=self._noun, scale=scale, places=3, written=written, title=title)]
+            return atlas(values, screen, name=self._noun, scale=WEIGHTS, title=title)
+        scale, written = Scale.around(np.array(list(values.values()))), written_scores(values)
+        return atlas(values, screen, name=self._noun, scale=scale, places=3, written=written, title=title)
 
 
 def _fitted(names: Sequence[tuple[str, str]], most: int, screen: Screen) -> list[str]:

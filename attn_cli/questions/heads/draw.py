@@ -10,7 +10,6 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
-from attn_cli.data.shapes import Float
 from attn_cli.draw.captions import model_line, remarks
 from attn_cli.draw.colors import SHARES, Scale
 from attn_cli.draw.grid import Written, atlas, atlas_cell, written_scores
@@ -99,19 +98,14 @@ class _HeadsDrawing:
 
     def _picture(self, screen: Screen) -> list[RenderableType]:
         heads = self.found.heads
-        layers = sorted({one.layer for one in heads})
-        if len(layers) < 2:
-            return []
-        values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(one.head for one in heads) + 1), np.nan)
+        values = {(one.layer, one.head): self._value(one) for one in heads}
         written: dict[tuple[int, int], Written] = {}
-        for one in heads:
-            place = layers.index(one.layer), one.head
-            values[place] = self._value(one)
-            if self.found.by == "role":
-                values[place] = 0 if math.isnan(values[place]) else values[place]
+        if self.found.by == "role":
+            values = {place: 0.0 if math.isnan(value) else value for place, value in values.items()}
+            dot = "·" if screen.unicode else "."
+            for one in heads:
                 role = one.roles[0].role if one.roles else None
-                dot = "·" if screen.unicode else "."
-                written[place] = Written(role.short, role.letter) if role is not None else Written(dot, dot)
+                written[one.layer, one.head] = Written(dot, dot) if role is None else Written(role.short, role.letter)
         # Figures, and roles without a formula over scores, are of the weights even if scores are measured.
         scored = self.found.record.selection.scores and (
             bool(find_role(self._role).of_scores) if self._role is not None else self.found.by == "role"
@@ -119,32 +113,26 @@ class _HeadsDrawing:
         if self.found.by == "distance" or (scored and self.found.by != "role"):
             written = written_scores(values)
         fits = len(self.found.by) <= len("distance")
-        known = values[np.isfinite(values)]
-        scale = Scale.between(np.append(known, 0)) if self.found.by == "distance" else SHARES
+        scale = Scale.between(np.array([0.0, *values.values()])) if self.found.by == "distance" else SHARES
         if scored:
-            scale = Scale.around(values)
-        return [
-            atlas(
-                values,
-                layers,
-                screen,
-                name=self.found.by if fits else "",
-                title="" if fits else self.found.by.replace("-", " "),
-                scale=scale,
-                places=3 if scored and self.found.by != "role" else 2,
-                written=written,
-                caption=self._key(screen) if self.found.by == "role" else "",
-            )
-        ]
+            scale = Scale.around(np.array(list(values.values())))
+        return atlas(
+            values,
+            screen,
+            name=self.found.by if fits else "",
+            title="" if fits else self.found.by.replace("-", " "),
+            scale=scale,
+            places=3 if scored and self.found.by != "role" else 2,
+            written=written,
+            caption=self._key(screen) if self.found.by == "role" else "",
+        )
 
     def _key(self, screen: Screen) -> str:
         """Explain the short names in the picture's cells."""
         seen = {one.roles[0].role.name: one.roles[0].role for one in self.found.heads if one.roles}
         if not seen:
             return "No head has a role here."
-        layers = sorted({one.layer for one in self.found.heads})
-        across = max(one.head for one in self.found.heads) + 1
-        wide = atlas_cell(across, layers, screen, named=True) >= len("1st") + 1
+        wide = atlas_cell({(one.layer, one.head) for one in self.found.heads}, screen, named=True) >= len("1st") + 1
         short = [
             f"{role.short if wide else role.letter} {role.name}"
             for role in seen.values()

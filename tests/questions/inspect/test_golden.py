@@ -34,13 +34,13 @@ CAUSAL = np.stack([np.zeros(len(WORDS), np.intp), np.arange(1, len(WORDS) + 1)],
 
 def first_screen(screen: Screen) -> RenderableType:
     heads = summaries()
-    focus = np.array([row.focus for row in heads], np.float32).reshape(LAYERS, HEADS)
+    focus = {(row.layer, row.head): row.focus for row in heads}
     chosen = sorted(heads, key=lambda row: -row.focus)[:7]
     mean = np.mean([weights(2, head) for head in range(HEADS)], axis=0)
     return Group(
         model_line(Record(MODEL, source_tokens(), None, ()), "encoder", screen),
         Text(),
-        atlas(focus, range(LAYERS), screen),
+        *atlas(focus, screen),
         Text(),
         head_table(chosen, LABELS, LABELS, screen, caption="7 of 15 heads, by focus; --all shows every head."),
         Text(),

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 from rich.console import RenderableType
 
 from attn_cli.data.plan import Plan, listed
 from attn_cli.data.selection import SortKey
-from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block
 from attn_cli.draw.grid import atlas
 from attn_cli.draw.heatmap import heatmap
@@ -114,10 +112,6 @@ class AllHeadsView(View):
         return head_table(chosen, self.queries, self.keys, screen, sort=sort, apart=limit is None, caption=caption)
 
     def _atlas(self, summaries: Sequence[HeadSummary], screen: Screen) -> list[RenderableType]:
-        layers = sorted({row.layer for row in summaries})
-        if len(layers) < 2 or self.plan.selection.joint:  # one head per layer needs no picture beside the table
+        if self.plan.selection.joint:  # one head per layer needs no picture beside the table
             return []
-        values: Float[np.ndarray, "layer head"] = np.full((len(layers), max(row.head for row in summaries) + 1), np.nan)
-        for row in summaries:
-            values[layers.index(row.layer), row.head] = row.focus
-        return [atlas(values, layers, screen)]
+        return atlas({(row.layer, row.head): row.focus for row in summaries}, screen)
