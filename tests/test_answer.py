@@ -15,9 +15,10 @@ from attn_cli.answer import Answer
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Source
+from attn_cli.draw.layout import FEWEST_ROWS, fitting
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import PLAIN, Part, drawing, flow
-from attn_cli.draw.table import FEWEST_ROWS, Column, bars, figures, fitting, names, table
+from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.errors import InputError, UsageError
 from attn_cli.io.csv import CsvTable
 from attn_cli.io.records import from_json
