@@ -47,6 +47,12 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     assert all(f"| {code} |" in text for code in (0, INTERRUPTED, READER_GONE))
 
 
+def test_checks_are_where_the_page_says() -> None:
+    named = re.findall(r"`(tests/[\w/.]+)`", (ROOT / "docs" / "explanation" / "checks.md").read_text(encoding="utf-8"))
+    assert named
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
 def test_variables_of_attn_are_in_the_reference() -> None:
     text = (REFERENCE / "commands.md").read_text(encoding="utf-8")
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "attn_cli").rglob("*.py"))
