@@ -21,6 +21,8 @@ Raise one of these where the fault is detected; `attn_cli.cli.app` turns them in
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 __all__ = [
     "NOT_NUMBERS",
     "AttnError",
@@ -31,6 +33,7 @@ __all__ = [
     "OutputError",
     "SelectionError",
     "UsageError",
+    "check_range",
     "counted",
     "is_panic",
     "quoted",
@@ -126,3 +129,23 @@ class ExactnessError(AttnError):
     """The weights captured are not attention weights, or not those that the model computes without attn."""
 
     exit_code = 8
+
+
+Number: TypeAlias = int | float
+
+
+def check_range(name: str, value: Number, least: Number | None = None, most: Number | None = None) -> None:
+    """Check that an option's number is within bounds, which belong to the range; no range holds NaN.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if (least is None or value >= least) and (most is None or value <= most):
+        return
+    low, high = (None if bound is None else _written(bound) for bound in (least, most))
+    bounds = f"at most {high}" if low is None else f"at least {low}" if high is None else f"between {low} and {high}"
+    raise UsageError(f"{name} must be {bounds}, and {_written(value)} is not")
+
+
+def _written(number: Number) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"

@@ -13,14 +13,11 @@ import typer
 
 from attn_cli.cli.commands import Group
 from attn_cli.cli.streams import ReaderGoneError, say, standard_streams
-from attn_cli.errors import AttnError, MemoryLimitError, UsageError, is_panic, shortened
+from attn_cli.errors import AttnError, MemoryLimitError, is_panic, shortened
 from attn_cli.system.encoding import escaped
 from attn_cli.version import __version__
 
 __all__ = ["Commands", "app", "debugging", "main"]
-
-# Typer's base class of command-line errors, reached through its one public subclass.
-CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -52,23 +49,29 @@ app = typer.Typer(
     cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        # Typer imports pydantic for any other default, even for its own flags'.
+        "default_map": dict.fromkeys(("help", "install_completion", "show_completion"), False),
+    },
     help="See what a Transformer attends to: per-head tables and heatmaps, in the terminal.",
     epilog=EPILOG,
 )
 
 
-def _version(show: bool | None) -> None:
+def _version(show: bool) -> bool:
     if show:
         print(f"attn {__version__}")
         raise typer.Exit
+    return show
 
 
 @app.callback()
 def attn(
     version: Annotated[
-        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = None,
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Accept the options that come before any command."""
 
@@ -112,11 +115,6 @@ def _told(error: BaseException) -> AttnError:
     """Convert any error to one with a message for the user."""
     if isinstance(error, AttnError):
         return error
-    if isinstance(error, CommandLineError):
-        message: str = error.format_message()  # type: ignore[attr-defined]
-        context = getattr(error, "ctx", None)
-        path = "attn" if context is None else context.command_path
-        return UsageError(message.rstrip("."), f"See '{path} --help'")
     if isinstance(error, MemoryError) or "failed to map segment" in str(error):  # raised when a library is imported
         return MemoryLimitError("Memory ran out", "Choose fewer heads with --layer or --head, or a shorter text")
     if isinstance(error, ImportError):

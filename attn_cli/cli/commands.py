@@ -1,102 +1,125 @@
-"""Typer's command classes adapted to attn: options are listed by group, and values are parsed directly."""
+"""The command classes: commands are imported on demand, their help is by group, and their values are parsed here."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from importlib import import_module
-from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup
 
-from attn_cli.errors import quoted
+from attn_cli.cli.signature import Signature
+from attn_cli.errors import UsageError, quoted
 
 __all__ = ["Command", "Group"]
 
 OTHER = "Options"
 """Name of the group of options that belong to no other; it comes last."""
 
-READ = frozenset({str, int, float, bool, Path})
-"""Types of values that are parsed here."""
 
-Parameter = TyperArgument | TyperOption
-
-
-class _ReadsValues:
-    """A mixin that parses values of text, paths, numbers and choices itself.
-
-    Typer passes every value to pydantic, even defaults. Importing pydantic takes longer than everything else that a
-    help page or a usage error needs, and its messages speak of a "Value error" in the "Input".
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Replace Typer's parsing of values, then parse the command line."""
-        base: Any = super()
-        for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
-            descriptor = getattr(parameter, "type_descriptor", None)  # an older Typer has neither this nor pydantic
-            if descriptor is not None and (descriptor.choices or descriptor.annotation in READ):
-                parameter.process_value = functools.partial(_processed, parameter)
-        rest: list[str] = base.parse_args(ctx, args)
-        return rest
-
-
-def _processed(parameter: Parameter, context: Any, given: Any) -> Any:
-    """Convert what was passed for a parameter to its value; anything but a text is a default or a flag.
+@contextmanager
+def _reported(ctx: Any) -> Iterator[None]:
+    """Convert Typer's errors to attn's own within the block.
 
     Raises:
-        BadParameter: the text is not a value of the parameter's type.
+        UsageError: the command line is invalid.
     """
-    value = _read(parameter, context, given) if isinstance(given, str) else given
-    if value is None and parameter.required:
-        option = isinstance(parameter, TyperOption)
-        shown = parameter.opts[0] if option else parameter.metavar or str(parameter.name).upper()
-        context.fail(f"Missing {parameter.param_type_name} {shown}")
-    return value if parameter.callback is None else parameter.callback(context, parameter, value)
-
-
-def _read(parameter: Parameter, context: Any, given: str) -> str | int | float | Path:
-    def refuse(why: str) -> NoReturn:
-        raise typer.BadParameter(f"{quoted(given)} {why}", ctx=context, param=parameter)
-
-    kind, choices = parameter.type_descriptor.annotation, parameter.type_descriptor.choices
-    if choices is not None and given not in choices:
-        refuse(f"is not one of {', '.join(map(str, choices))}")
-    if kind is Path:
-        if not given:
-            refuse("is not a path")
-        return Path(given)
-    if kind not in {int, float}:
-        return given
     try:
-        number: int | float = kind(given)
-    except ValueError:
-        refuse("is not a whole number" if kind is int else "is not a number")
-    if parameter.min is not None and not number >= parameter.min:
-        refuse(f"is less than {parameter.min:g}" if number == number else "is not a number")
-    if parameter.max is not None and number > parameter.max:
-        refuse(f"is more than {parameter.max:g}")
-    return number
+        yield
+    except typer.TyperException as error:
+        raise UsageError(error.format_message().rstrip("."), f"See '{ctx.command_path} --help'") from error
 
 
-class Command(_ReadsValues, TyperCommand):
-    """A command whose help lists the options by group, as Rich's panels do at twice the time of everything else."""
+class Command(TyperCommand):
+    """A command of attn.
+
+    Args:
+        name: name of the command.
+        run: its function; `Signature` says what it may take.
+        help: description, in paragraphs.
+        epilog: examples.
+    """
+
+    def __init__(self, name: str, run: Callable[..., None], *, help: str, epilog: str) -> None:  # noqa: A002
+        super().__init__(name, callback=self._call, help=inspect.cleandoc(help), epilog=epilog, rich_markup_mode=None)
+        self._run = run
+
+    def _call(self, **values: Any) -> None:
+        self._run(**self._signature.arguments(values))
+
+    @cached_property
+    def _signature(self) -> Signature:
+        return Signature(self._run)
+
+    @cached_property
+    def _declared(self) -> list[Any]:
+        """The parameters that Typer reads from the signature."""
+        alone = typer.Typer(add_completion=False)
+        alone.command()(self._signature.flat)
+        return typer.main.get_command(alone).params
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, which are not read before they are needed: a list of commands does not need them."""
+        self.params = self._declared
+        return super().get_params(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line and explain surplus arguments, which an unquoted sentence leads to."""
-        ctx.allow_extra_args = True
-        rest = super().parse_args(ctx, args)
-        if rest:
-            quotes = any(parameter.name == "text" for parameter in self.get_params(ctx))
-            ctx.fail(
-                f"There is no place for {', '.join(map(quoted, rest[:3]))}{', ...' if rest[3:] else ''}"
-                f"{': put the sentence in quotes' if quotes else ''}"
-            )
+        """Parse the command line and every value on it.
+
+        Typer would pass every value to pydantic, even defaults: importing pydantic takes longer than everything else
+        that a usage error needs, and its messages speak of a "Value error" in the "Input".
+
+        Raises:
+            UsageError: the command line is invalid.
+        """
+        with _reported(ctx):
+            typed, rest, order = self.make_parser(ctx).parse_args(args=args)
+            names = [parameter.name for parameter in order]  # as they were typed, so that the first fault is told
+            parameters = sorted(self.get_params(ctx), key=lambda one: [*names, one.name].index(one.name))
+            for parameter in sorted(parameters, key=lambda one: not one.is_eager):
+                value, source = parameter.consume_value(ctx, typed)
+                ctx.set_parameter_source(parameter.name, source)
+                if not ctx.resilient_parsing:  # as where the shell completes a line that is not finished
+                    value = self._value(ctx, parameter, value)
+                if parameter.callback is not None:
+                    parameter.callback(ctx, parameter, value)
+                if parameter.expose_value:
+                    ctx.params[parameter.name] = value
+            if rest and not ctx.resilient_parsing:
+                self._refuse(ctx, rest)
+        ctx.args = rest
         return rest
 
+    def _value(self, ctx: Any, parameter: Any, given: Any) -> Any:
+        """Return the value of a parameter, from what was typed for it, its variable in the environment or its default.
+
+        Raises:
+            TyperException: there is no value, or it is not of the parameter's type.
+            UsageError: a number is out of range.
+        """
+        if given is None and parameter.required:
+            option = parameter.param_type_name == "option"
+            ctx.fail(f"Missing {parameter.param_type_name} {parameter.opts[0] if option else parameter.metavar}")
+        if not isinstance(given, str):  # a default or a flag
+            return given
+        try:
+            return self._signature.kinds[parameter.name].parse(given, parameter.opts[0])
+        except ValueError as error:
+            raise typer.BadParameter(str(error), ctx=ctx, param=parameter) from error
+
+    def _refuse(self, ctx: Any, rest: list[str]) -> None:
+        """Explain surplus arguments, which an unquoted sentence leads to."""
+        ctx.fail(
+            f"There is no place for {', '.join(map(quoted, rest[:3]))}{', ...' if rest[3:] else ''}"
+            f"{': put the sentence in quotes' if 'text' in self._signature.kinds else ''}"
+        )
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for each group, in order of declaration."""
+        """Write a section for each group of options, in order of declaration, as Rich's panels do at twice the time."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is not None:
@@ -108,7 +131,7 @@ class Command(_ReadsValues, TyperCommand):
                 formatter.write_dl(records)
 
 
-class Group(_ReadsValues, TyperGroup):
+class Group(TyperGroup):
     """The group `attn`, whose commands are modules imported on demand; without arguments it shows its help."""
 
     modules: ClassVar[Mapping[str, str]] = {}
@@ -116,8 +139,8 @@ class Group(_ReadsValues, TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._loaded: dict[str, Any] = dict.fromkeys(self.modules)
-        self.commands = self._loaded
+        self._loaded: dict[str, Command | None] = dict.fromkeys(self.modules)
+        self.commands: Any = self._loaded  # whose names Typer suggests instead of a misspelled one
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, in the order of the help."""
@@ -127,13 +150,25 @@ class Group(_ReadsValues, TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command of this name, or None if there is none."""
         del ctx
-        if self._loaded.get(cmd_name, self) is None:
+        if cmd_name in self.modules and self._loaded[cmd_name] is None:
             module = import_module(self.modules[cmd_name])
-            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command(cmd_name, help=module.HELP, epilog=module.EPILOG, cls=Command)(module.run)
-            self._loaded[cmd_name] = typer.main.get_command(alone)
+            self._loaded[cmd_name] = Command(cmd_name, module.run, help=module.HELP, epilog=module.EPILOG)
         return self._loaded.get(cmd_name)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line; without arguments, show the help."""
-        return super().parse_args(ctx, args or ["--help"])
+        """Parse the command line; without arguments, show the help.
+
+        Raises:
+            UsageError: the command line is invalid.
+        """
+        with _reported(ctx):
+            return super().parse_args(ctx, args or ["--help"])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is named.
+
+        Raises:
+            UsageError: there is none of this name, or its options are invalid.
+        """
+        with _reported(ctx):
+            return super().invoke(ctx)

@@ -1,13 +1,11 @@
-"""Options that several commands share, each declared once, in dataclasses that a Typer command can take whole."""
+"""Options that several commands share, each declared once, in dataclasses that a command takes whole."""
 
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,55 +16,34 @@ from attn_cli.errors import UsageError
 __all__ = [
     "DisplayOptions",
     "HeadOptions",
+    "KindOption",
     "ModelOptions",
     "OutputOptions",
+    "PairOption",
     "QueryOptions",
+    "RowsOption",
     "SelectionOptions",
+    "TextArgument",
     "TextOptions",
-    "grouped",
+    "display_option",
+    "model_option",
+    "output_option",
+    "select_option",
     "text_option",
 ]
 
 text_option = functools.partial(typer.Option, rich_help_panel="Text")
-_model = functools.partial(typer.Option, rich_help_panel="Model")
-_select = functools.partial(typer.Option, rich_help_panel="Selection")
-_display = functools.partial(typer.Option, rich_help_panel="Display")
-_output = functools.partial(typer.Option, rich_help_panel="Output")
+model_option = functools.partial(typer.Option, rich_help_panel="Model")
+select_option = functools.partial(typer.Option, rich_help_panel="Selection")
+display_option = functools.partial(typer.Option, rich_help_panel="Display")
+output_option = functools.partial(typer.Option, rich_help_panel="Output")
 
-
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a Typer command take dataclasses of options: each field becomes a parameter of its own.
-
-    The command keeps a short signature, and every option shared by several commands is written once.
-    """
-    groups: dict[str, Any] = {}
-    parameters: list[inspect.Parameter] = []
-    hints = get_type_hints(command, include_extras=True)
-    for parameter in inspect.signature(command).parameters.values():
-        group = hints[parameter.name]
-        if not is_dataclass(group):
-            parameters.append(parameter.replace(annotation=group, kind=inspect.Parameter.KEYWORD_ONLY))
-            continue
-        groups[parameter.name] = group
-        group_hints = get_type_hints(group, include_extras=True)
-        parameters.extend(
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=group_hints[field.name]
-            )
-            for field in fields(group)
-        )
-
-    @functools.wraps(command)
-    def flat(**values: Any) -> None:
-        made = {
-            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
-            for name, group in groups.items()
-        }
-        command(**values, **made)
-
-    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return flat
+TextArgument = Annotated[str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")]
+PairOption = Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")]
+KindOption = Annotated[Kind | None, select_option(help="Which attention, in an encoder-decoder.")]
+RowsOption = Annotated[
+    Rows | None, select_option(help="In cross-attention, a word's row: the step that outputs it, or reads it as input.")
+]
 
 
 @dataclass(frozen=True)
@@ -101,49 +78,52 @@ class ModelOptions:
 
     model: Annotated[
         str,
-        _model("--model", "-m", metavar="NAME", envvar="ATTN_MODEL", help="Built in, a folder, or a name on the hub."),
+        model_option(
+            "--model", "-m", metavar="NAME", envvar="ATTN_MODEL", help="Built in, a folder, or a name on the hub."
+        ),
     ] = "toy"
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _model(help="Where to run it.")] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], model_option(help="Where to run it.")] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
-        _model(help="What to compute in; auto is float32 on a CPU."),
+        model_option(help="What to compute in; auto is float32 on a CPU."),
     ] = "auto"
-    revision: Annotated[str | None, _model(metavar="NAME", help="Branch, tag or commit on the hub.")] = None
+    revision: Annotated[str | None, model_option(metavar="NAME", help="Branch, tag or commit on the hub.")] = None
     trust_remote_code: Annotated[
-        bool, _model("--trust-remote-code", help="Run Python code that comes with the model.")
+        bool, model_option("--trust-remote-code", help="Run Python code that comes with the model.")
     ] = False
-    allow_pickle: Annotated[bool, _model("--allow-pickle", help="Read pickled weights, which can run code.")] = False
-    verify: Annotated[bool, _model("--verify", help="Compare with a plain run of the model, without attn.")] = False
+    allow_pickle: Annotated[bool, model_option("--allow-pickle", help="Read pickled weights, which can run code.")] = (
+        False
+    )
+    verify: Annotated[bool, model_option("--verify", help="Compare with a plain run of the model, without attn.")] = (
+        False
+    )
 
 
 @dataclass(frozen=True)
 class HeadOptions:
     """Options that select the attention, the heads and the units. None keeps the record's choice, or the default."""
 
-    kind: Annotated[Kind | None, _select(help="Which attention, in an encoder-decoder.")] = None
-    layer: Annotated[str | None, _select("--layer", "-l", metavar="LIST", help="Layers: 0-2,5 or -1 for the last.")] = (
-        None
-    )
-    head: Annotated[str | None, _select(metavar="LIST", help="Heads: 3, 0-3, or 2.5,4.1 as layer.head.")] = None
+    kind: KindOption = None
+    layer: Annotated[
+        str | None, select_option("--layer", "-l", metavar="LIST", help="Layers: 0-2,5 or -1 for the last.")
+    ] = None
+    head: Annotated[str | None, select_option(metavar="LIST", help="Heads: 3, 0-3, or 2.5,4.1 as layer.head.")] = None
     tokens: Annotated[
-        bool | None, _select("--tokens/--words", help="The model's own pieces, or whole words (default).")
+        bool | None, select_option("--tokens/--words", help="The model's own pieces, or whole words (default).")
     ] = None
     special: Annotated[
         bool | None,
-        _select("--special/--no-special", help="Show special tokens (default), or hide and renormalise."),
+        select_option("--special/--no-special", help="Show special tokens (default), or hide and renormalise."),
     ] = None
     sink: Annotated[
-        bool | None, _select("--sink/--no-sink", help="Show the first token (default), or hide and renormalise.")
+        bool | None, select_option("--sink/--no-sink", help="Show the first token (default), or hide and renormalise.")
     ] = None
-    rows: Annotated[
-        Rows | None,
-        _select(help="In cross-attention, a word's row: the step that outputs it, or reads it as input."),
-    ] = None
+    rows: RowsOption = None
     measure: Annotated[
         Measure | None,
-        _display(help="What to show of the attention (default: weights); see attn terms."),
+        display_option(help="What to show of the attention (default: weights); see attn terms."),
     ] = None
-    all: Annotated[bool | None, _display("--all/--fit", help="Every head, or as many as fit (default).")] = None
+    all: Annotated[bool | None, display_option("--all/--fit", help="Every head, or as many as fit (default).")] = None
 
     def over(self, base: Selection) -> Selection:
         """Override the selection `base` with these choices.
@@ -188,7 +168,7 @@ class QueryOptions(HeadOptions):
 
     query: Annotated[
         str | None,
-        _select(
+        select_option(
             "--query",
             "-q",
             metavar="WORD",
@@ -197,7 +177,7 @@ class QueryOptions(HeadOptions):
     ] = None
     top_k: Annotated[
         int | None,
-        _select("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3)."),
+        select_option("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3)."),
     ] = None
 
 
@@ -205,13 +185,13 @@ class QueryOptions(HeadOptions):
 class SelectionOptions(QueryOptions):
     """Options that select heads, queries, and the view of them."""
 
-    grid: Annotated[bool | None, _display("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")] = (
-        None
-    )
-    scores: Annotated[bool | None, _display("--scores/--weights", help="The same as --measure scores, or weights.")] = (
-        None
-    )
-    sort: Annotated[SortKey | None, _display(help="Order of the heads (default: layer).")] = None
+    grid: Annotated[
+        bool | None, display_option("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")
+    ] = None
+    scores: Annotated[
+        bool | None, display_option("--scores/--weights", help="The same as --measure scores, or weights.")
+    ] = None
+    sort: Annotated[SortKey | None, display_option(help="Order of the heads (default: layer).")] = None
 
     def over(self, base: Selection) -> Selection:
         """Override the selection `base` with these choices.
@@ -238,11 +218,11 @@ class DisplayOptions:
     """Options for drawing."""
 
     width: Annotated[
-        int | None, _display(metavar="N", min=40, help="Columns to draw in (default: the terminal's).")
+        int | None, display_option(metavar="N", min=40, help="Columns to draw in (default: the terminal's).")
     ] = None
-    theme: Annotated[Literal["auto", "dark", "light"], _display(help="The terminal's background.")] = "auto"
+    theme: Annotated[Literal["auto", "dark", "light"], display_option(help="The terminal's background.")] = "auto"
     color: Annotated[
-        bool | None, _display("--color/--no-color", help="Colour, or shades (default: what the terminal can).")
+        bool | None, display_option("--color/--no-color", help="Colour, or shades (default: what the terminal can).")
     ] = None
 
 
@@ -250,9 +230,9 @@ class DisplayOptions:
 class OutputOptions:
     """Options for the destination of the result."""
 
-    json: Annotated[bool, _output("--json", help="JSON on stdout, one line a sentence; see attn schema.")] = False
+    json: Annotated[bool, output_option("--json", help="JSON on stdout, one line a sentence; see attn schema.")] = False
     save: Annotated[
         str | None,
-        _output("--save", "-o", metavar="PATH", help=f"Write {listed_formats()}."),
+        output_option("--save", "-o", metavar="PATH", help=f"Write {listed_formats()}."),
     ] = None
-    force: Annotated[bool, _output("--force", "-f", help="Overwrite what --save finds there.")] = False
+    force: Annotated[bool, output_option("--force", "-f", help="Overwrite what --save finds there.")] = False

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkabl
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.stream import Source
-from attn_cli.errors import UsageError
+from attn_cli.errors import UsageError, check_range
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -102,8 +102,8 @@ class Decoding:
 
     def __post_init__(self) -> None:
         for value, option in ((self.beam, "--beam"), (self.max_length, "--max-length")):
-            if value is not None and value < 1:
-                raise UsageError(f"{option} {value} is below 1", f"Write {option} 1 or more")
+            if value is not None:
+                check_range(option, value, least=1)
 
 
 GREEDY = Decoding()

@@ -170,7 +170,7 @@ def test_the_examples_in_the_help_pages_work(
         (["inspekt"], 2, "inspekt"),
         (["inspect", "a", "--device", "abacus"], 2, "'abacus' is not one of auto, cpu, cuda, mps"),
         (["inspect", "a", "--kind", "Encoder"], 2, "'Encoder' is not one of encoder, decoder, cross"),
-        (["inspect", "a", "--top-k", "0"], 2, "'0' is less than 1"),
+        (["inspect", "a", "--top-k", "0"], 2, "--top-k must be at least 1, and 0 is not"),
         (["inspect", "a", "--width", "wide"], 2, "'wide' is not a whole number"),
         (["view"], 2, "Missing argument FILE"),
     ],

@@ -83,7 +83,7 @@ def test_faults_are_told_before_anything_is_trained(attn: Run, pairs: str, tmp_p
     assert "File name too long" in attn("train", pairs, "--out", "a" * 300, code=6)
     assert "'' is not a path" in attn("train", pairs, "--out", "", code=2)
     assert "The text of --watch is empty" in attn("train", pairs, "--out", out, "--watch", "", code=3)
-    assert "is more than 4" in attn("train", pairs, "--out", out, "--seed", "9" * 23, code=2)
+    assert "between 0 and 4,294,967,295" in attn("train", pairs, "--out", out, "--seed", "9" * 23, code=2)
     assert not Path(out).exists()
 
 

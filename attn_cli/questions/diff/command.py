@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
@@ -14,12 +13,21 @@ import typer
 from attn_cli.cli import texts
 from attn_cli.cli.inputs import names_record, prepared, saved_with
 from attn_cli.cli.loading import check_named, loaded
-from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, QueryOptions, TextOptions, grouped
+from attn_cli.cli.options import (
+    DisplayOptions,
+    ModelOptions,
+    OutputOptions,
+    QueryOptions,
+    TextOptions,
+    display_option,
+    model_option,
+    output_option,
+)
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import TABLE_FORMATS
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.selection import Selection, check_syntax
-from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.errors import AttnError, InputError, UsageError, check_range
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
@@ -45,10 +53,6 @@ Examples:
   attn diff record.json record.npz --fail-above 0.1
 """
 
-_display = functools.partial(typer.Option, rich_help_panel="Display")
-_output = functools.partial(typer.Option, rich_help_panel="Output")
-_model = functools.partial(typer.Option, rich_help_panel="Model")
-
 FAILED = 1
 """Exit status if a head changed more than `--fail-above` allows."""
 
@@ -56,28 +60,31 @@ Pair: TypeAlias = "tuple[Sentence | Record, Sentence | Record, str]"
 """A, B, and their location for messages."""
 
 
-@grouped
 def run(
     *,
     a: Annotated[str | None, typer.Argument(metavar="A", help="A text, or a record's file.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="Another.")] = None,
     reading: TextOptions,
     choice: QueryOptions,
-    sort: Annotated[Literal["divergence", "layer"], _display(help="Order of the heads.")] = "divergence",
+    sort: Annotated[Literal["divergence", "layer"], display_option(help="Order of the heads.")] = "divergence",
     display: DisplayOptions,
     output: OutputOptions,
     fail_above: Annotated[
         float | None,
-        _output("--fail-above", metavar="X", min=0, help="Exit with 1 if a head changed more, in bits (scores: nats)."),
+        output_option(
+            "--fail-above", metavar="X", min=0, help="Exit with 1 if a head changed more, in bits (scores: nats)."
+        ),
     ] = None,
-    against: Annotated[str | None, _model("--against", metavar="NAME", help="A second model, for one text.")] = None,
+    against: Annotated[
+        str | None, model_option("--against", metavar="NAME", help="A second model, for one text.")
+    ] = None,
     model: ModelOptions,
 ) -> None:
     """Run the command."""
     selection = choice.over(Selection())
     check_syntax(selection)
-    if fail_above is not None and fail_above > 1 and not selection.scores:
-        raise UsageError(f"--fail-above must be between 0 and 1, and {fail_above:g} is not")
+    if fail_above is not None and not selection.scores:
+        check_range("--fail-above", fail_above, 0, 1)
     pairs = _pairs(a, b, reading, against)
     check_named(model)
 

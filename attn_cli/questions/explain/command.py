@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attn_cli.cli.inputs import given
-from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, TextOptions, grouped, text_option
+from attn_cli.cli.options import (
+    DisplayOptions,
+    KindOption,
+    ModelOptions,
+    OutputOptions,
+    PairOption,
+    RowsOption,
+    TextArgument,
+    TextOptions,
+    display_option,
+    select_option,
+)
 from attn_cli.cli.texts import lines_of
-from attn_cli.data.selection import Kind, Rows, Selection, check_syntax
+from attn_cli.data.selection import Selection, check_syntax
 from attn_cli.errors import InputError, UsageError, counted, quoted
 
 if TYPE_CHECKING:
@@ -42,9 +53,7 @@ Examples:
 BETWEEN = re.compile(r"[,;\s]+")
 """Separators between numbers."""
 
-_select = functools.partial(typer.Option, rich_help_panel="Selection")
 _numbers = functools.partial(typer.Option, rich_help_panel="Plain numbers instead of a text")
-_display = functools.partial(typer.Option, rich_help_panel="Display")
 
 
 @dataclass(frozen=True)
@@ -53,23 +62,23 @@ class _RowOptions:
 
     query: Annotated[
         str | None,
-        _select(
+        select_option(
             "--query",
             "-q",
             metavar="WORD",
             help="The word that looks: it, it#2 for the second, New York, or its position.",
         ),
     ] = None
-    kind: Annotated[Kind | None, _select(help="Which attention, in an encoder-decoder.")] = None
-    layer: Annotated[str | None, _select("--layer", "-l", metavar="LIST", help="Layers to choose a head from.")] = None
+    kind: KindOption = None
+    layer: Annotated[
+        str | None, select_option("--layer", "-l", metavar="LIST", help="Layers to choose a head from.")
+    ] = None
     head: Annotated[
-        str | None, _select(metavar="LIST", help="The head, as layer.head (default: the most focused on the query).")
+        str | None,
+        select_option(metavar="LIST", help="The head, as layer.head (default: the most focused on the query)."),
     ] = None
-    tokens: Annotated[bool, _select("--tokens", help="--query names one of the model's own pieces.")] = False
-    rows: Annotated[
-        Rows | None,
-        _select(help="In cross-attention, a word's row: the step that outputs it, or reads it as input."),
-    ] = None
+    tokens: Annotated[bool, select_option("--tokens", help="--query names one of the model's own pieces.")] = False
+    rows: RowsOption = None
 
     def selection(self) -> Selection:
         """Return the options as a selection."""
@@ -98,17 +107,14 @@ class _NumberOptions:
     )
 
 
-@grouped
 def run(
     *,
-    text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
-    ] = None,
-    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
+    text: TextArgument = None,
+    pair: PairOption = None,
     reading: TextOptions,
     row: _RowOptions,
     numbers: _NumberOptions,
-    everything: Annotated[bool, _display("--all", help="Every key, also where they do not fit.")] = False,
+    everything: Annotated[bool, display_option("--all", help="Every key, also where they do not fit.")] = False,
     display: DisplayOptions,
     output: OutputOptions,
     model: ModelOptions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,12 +14,13 @@ from attn_cli.cli.options import (
     HeadOptions,
     ModelOptions,
     OutputOptions,
+    PairOption,
     TextOptions,
-    grouped,
-    text_option,
+    display_option,
+    select_option,
 )
 from attn_cli.data.selection import Selection, check_syntax
-from attn_cli.errors import UsageError
+from attn_cli.errors import UsageError, check_range
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
@@ -46,11 +46,7 @@ Examples:
   attn find record.json cat sat --min 0.1
 """
 
-_select = functools.partial(typer.Option, rich_help_panel="Selection")
-_display = functools.partial(typer.Option, rich_help_panel="Display")
 
-
-@grouped
 def run(
     *,
     text: Annotated[
@@ -61,14 +57,16 @@ def run(
         typer.Argument(metavar="FROM", help="The word that looks: it, it#2, New York, its position, or a list."),
     ] = None,
     end: Annotated[str | None, typer.Argument(metavar="TO", help="The word that is looked at.")] = None,
-    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
+    pair: PairOption = None,
     reading: TextOptions,
-    both: Annotated[bool, _select("--both", help="Also from TO to FROM.")] = False,
-    least: Annotated[float | None, _select("--min", metavar="X", help="List weights (or scores) from X on.")] = None,
+    both: Annotated[bool, select_option("--both", help="Also from TO to FROM.")] = False,
+    least: Annotated[
+        float | None, select_option("--min", metavar="X", help="List weights (or scores) from X on.")
+    ] = None,
     choice: HeadOptions,
     sort: Annotated[
         Literal["weight", "usual", "others", "layer"],
-        _display(help="By weight, or by how far it is above the column named."),
+        display_option(help="By weight, or by how far it is above the column named."),
     ] = "weight",
     display: DisplayOptions,
     output: OutputOptions,
@@ -84,9 +82,10 @@ def run(
             raise UsageError(f"{what} is empty", "Give a word of the sentence or its position")
     selection = replace(choice.over(Selection()), query=start)
     check_syntax(selection)
-    if least is not None and not (math.isfinite(least) if selection.scores else 0 <= least <= 1):
-        must = "a number" if selection.scores else "between 0 and 1"
-        raise UsageError(f"--min must be {must}, and {least:g} is not")
+    if least is not None and not selection.scores:
+        check_range("--min", least, 0, 1)
+    if least is not None and not math.isfinite(least):
+        raise UsageError(f"--min must be a number, and {least:g} is not")
     texts = given(text, reading, model, pair=pair, wanted=selection)
 
     from attn_cli.cli.outputs import Output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,7 +16,7 @@ from attn_cli.cli.options import (
     ModelOptions,
     OutputOptions,
     TextOptions,
-    grouped,
+    display_option,
     text_option,
 )
 from attn_cli.cli.texts import count_lines
@@ -56,10 +55,7 @@ else:
     By = Literal[("role", *FIGURES, *(role.option for role in EVERY_ROLE))]
 """Content of the picture: the roles, one figure of every head, or its score in one role."""
 
-_display = functools.partial(typer.Option, rich_help_panel="Display")
 
-
-@grouped
 def run(
     *,
     text: Annotated[
@@ -75,7 +71,10 @@ def run(
     seed: Annotated[int, text_option(min=0, metavar="N", help="What --probe draws its texts from.")] = 0,
     choice: HeadOptions,
     by: Annotated[
-        By, _display(metavar="WHAT", help="Show role, focus, distance, or one role: previous, same-word, relation, ...")
+        By,
+        display_option(
+            metavar="WHAT", help="Show role, focus, distance, or one role: previous, same-word, relation, ..."
+        ),
     ] = "role",
     display: DisplayOptions,
     output: OutputOptions,

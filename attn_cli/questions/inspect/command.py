@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from attn_cli.cli.inputs import given
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
     OutputOptions,
+    PairOption,
     SelectionOptions,
+    TextArgument,
     TextOptions,
-    grouped,
-    text_option,
 )
 from attn_cli.data.selection import Selection, check_syntax
 
@@ -39,13 +37,10 @@ Examples:
 """
 
 
-@grouped
 def run(
     *,
-    text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
-    ] = None,
-    pair: Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")] = None,
+    text: TextArgument = None,
+    pair: PairOption = None,
     reading: TextOptions,
     choice: SelectionOptions,
     display: DisplayOptions,

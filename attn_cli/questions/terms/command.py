@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from attn_cli.cli.options import DisplayOptions, OutputOptions, grouped
+from attn_cli.cli.options import DisplayOptions, OutputOptions
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -22,7 +22,6 @@ Examples:
 """
 
 
-@grouped
 def run(
     *,
     word: Annotated[str | None, typer.Argument(metavar="[WORD]", help="One term (default: all of them).")] = None,

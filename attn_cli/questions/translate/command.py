@@ -14,7 +14,15 @@ import typer
 
 from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
-from attn_cli.cli.options import DisplayOptions, ModelOptions, OutputOptions, SelectionOptions, TextOptions, grouped
+from attn_cli.cli.options import (
+    DisplayOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    TextArgument,
+    TextOptions,
+    output_option,
+)
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.selection import Selection, check_syntax
 from attn_cli.errors import AttnError, InputError, UsageError
@@ -47,7 +55,6 @@ FIRST_BATCH, LARGEST_BATCH = 4, 64
 """Numbers of texts that are translated side by side: few at first, so that output appears soon."""
 
 _search = functools.partial(typer.Option, rich_help_panel="Translation")
-_plain = functools.partial(typer.Option, rich_help_panel="Output")
 
 
 @dataclass(frozen=True)
@@ -65,18 +72,20 @@ class SearchOptions:
 class PlainOptions:
     """Options for plain text on stdout in the place of a drawing."""
 
-    text_only: Annotated[bool, _plain("--text-only", help="The translations alone, one a line.")] = False
-    align: Annotated[bool, _plain("--align", help="Word links alone (0-0 1-2: source-target), a line a text.")] = False
-    align_score: Annotated[bool, _plain("--align-score", help="The same with weights: 0-0:0.93.")] = False
+    text_only: Annotated[bool, output_option("--text-only", help="The translations alone, one a line.")] = False
+    align: Annotated[
+        bool, output_option("--align", help="Word links alone (0-0 1-2: source-target), a line a text.")
+    ] = False
+    align_score: Annotated[bool, output_option("--align-score", help="The same with weights: 0-0:0.93.")] = False
     gold: Annotated[
         Path | None,
-        _plain(
+        output_option(
             metavar="PATH", help="With --align: error rate against links (0-0 0p1 a line, a .tsv, or NAACL's form)."
         ),
     ] = None
-    one_based: Annotated[bool, _plain("--one-based", help="The words of --gold count from 1 (default: from 0).")] = (
-        False
-    )
+    one_based: Annotated[
+        bool, output_option("--one-based", help="The words of --gold count from 1 (default: from 0).")
+    ] = False
 
     @property
     def links(self) -> bool:
@@ -115,12 +124,9 @@ class PlainOptions:
             raise UsageError(f"{own} prints text alone, so {clashing[0]} cannot go with it", "Leave one of them out")
 
 
-@grouped
 def run(
     *,
-    text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")
-    ] = None,
+    text: TextArgument = None,
     reading: TextOptions,
     searching: SearchOptions,
     choice: SelectionOptions,

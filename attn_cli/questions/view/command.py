@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from attn_cli.cli.options import DisplayOptions, OutputOptions, SelectionOptions, grouped
+from attn_cli.cli.options import DisplayOptions, OutputOptions, SelectionOptions
 from attn_cli.data.selection import Selection, check_syntax
 from attn_cli.errors import UsageError
 
@@ -28,7 +28,6 @@ Examples:
 """
 
 
-@grouped
 def run(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .json, .jsonl or .npz; - for standard input.")],

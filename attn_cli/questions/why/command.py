@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from attn_cli.cli.options import DisplayOptions, OutputOptions, grouped
+from attn_cli.cli.options import DisplayOptions, OutputOptions
 
 if TYPE_CHECKING:
     from attn_cli.models.toy.model import Toy
@@ -31,7 +31,6 @@ Examples:
 Name = Literal["long-sequences", "context-linking", "interpretability", "parallelization"]
 
 
-@grouped
 def run(
     *,
     experiment: Annotated[

@@ -297,7 +297,7 @@ def test_a_model_without_its_last_layer_cannot_translate(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("decoding", [{"beam": 0}, {"max_length": 0}])
 def test_numbers_below_one(decoding: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="is below 1"):
+    with pytest.raises(UsageError, match="must be at least 1, and 0 is not"):
         Decoding(**decoding)
 
 
