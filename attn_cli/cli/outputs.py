@@ -14,6 +14,10 @@ from attn_cli.answer import Answer
 from attn_cli.answer.saving import SaveFile
 from attn_cli.cli.options import DisplayOptions, OutputOptions
 from attn_cli.cli.streams import say
+from attn_cli.data.pooling import Cuts
+from attn_cli.data.units import Units
+from attn_cli.draw.captions import labels_of
+from attn_cli.draw.heatmap import cuts
 from attn_cli.draw.screen import Screen, console, probe
 from attn_cli.draw.strokes import titled
 
@@ -62,12 +66,16 @@ class Output:
         return self.json or (self.file is not None and not self.file.format.drawn)
 
     @property
-    def screens(self) -> tuple[Screen, ...]:
+    def _screens(self) -> tuple[Screen, ...]:
         """All screens that are drawn on."""
         drawn = () if self.json else (self.screen,)
         if self.file is None or not self.file.format.drawn:
             return drawn
         return (*drawn, self.file.format.page(self.screen))
+
+    def cut(self, queries: Units, keys: Units) -> Cuts | None:
+        """Say where a map that is only drawn may be cut while it streams; see `attn_cli.draw.heatmap.cuts`."""
+        return cuts(labels_of(queries), labels_of(keys), self._screens)
 
     def as_many_as_fit(self, inputs: Iterable[Item]) -> Iterator[Item]:
         """Yield the inputs; if the format holds only one sentence, first check that there is only one.

@@ -81,4 +81,4 @@ class TerminalWatcher:
         selection = Selection(kind="cross", head=place, rows=alignment.rows, special=False)
         screen = probe(sys.stderr, os.environ)
         source = model.prepare(sentence, target=translation, truncate=True)
-        self._talk.print(look(source, selection, keep=False, screens=[screen]).draw(screen))
+        self._talk.print(look(source, selection, keep=False).draw(screen))

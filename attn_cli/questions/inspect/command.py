@@ -58,6 +58,6 @@ def run(
     out = Output(display, output)
 
     def ask(source: Source, _: Selection) -> Inspection:
-        return look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
+        return look(source, selection, keep=out.keeps, verify=model.verify, cut=out.cut)
 
     out.write(texts.each(out, ask))

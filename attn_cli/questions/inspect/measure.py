@@ -1,4 +1,4 @@
-"""The run behind `attn inspect`: one text, run once, and the data that one view collects from the stream."""
+"""The run behind `attn inspect`: one text, run once, and the figures that are collected from the stream."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
-from rich.console import Group
 
 from attn_cli.answer import Answer
 from attn_cli.data.plan import Plan, make_plan
@@ -15,7 +14,6 @@ from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Source
 from attn_cli.data.units import Units
-from attn_cli.draw.screen import Screen
 from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
 from attn_cli.io.document import Document
 from attn_cli.io.npz import to_npz
@@ -23,7 +21,7 @@ from attn_cli.io.records import to_document
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
 from attn_cli.measure.summary import HeadSummary
-from attn_cli.questions.inspect.views import View, make_view
+from attn_cli.questions.inspect.figures import Cut, Figures, choose_figures
 from attn_cli.system.memory import require
 
 __all__ = ["Inspection", "head_rows", "look"]
@@ -33,13 +31,13 @@ __all__ = ["Inspection", "head_rows", "look"]
 class Inspection(Record, Answer):
     """The answer of `attn inspect`, `attn translate` and `attn view`: a record, which has maps if they were kept."""
 
-    view: View = field(kw_only=True)
-    """The view that the run was shown to."""
+    figures: Figures = field(kw_only=True)
+    """What there is to show of the run."""
 
     @classmethod
-    def of_view(cls, view: View, record: Record) -> Inspection:
-        """Join a record and the view of its run."""
-        return cls(**{each.name: getattr(record, each.name) for each in fields(record)}, view=view)
+    def of_run(cls, record: Record, figures: Figures) -> Inspection:
+        """Join the record and the figures of a run."""
+        return cls(**{each.name: getattr(record, each.name) for each in fields(record)}, figures=figures)
 
     @property
     def title(self) -> str:
@@ -47,7 +45,7 @@ class Inspection(Record, Answer):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return weight_columns(rows=self._step, scores=self.view.plan.selection.scores)
+        return weight_columns(rows=self._step, scores=self.figures.plan.selection.scores)
 
     def document(self) -> Document:
         return to_document(self, self._described_heads())
@@ -55,18 +53,18 @@ class Inspection(Record, Answer):
     @property
     def heads(self) -> tuple[HeadSummary, ...]:
         """Figures of each head."""
-        return self.view.summaries()
+        return self.figures.heads
 
     def _described_heads(self) -> list[Document]:
-        return head_rows(self.heads, self.view.plan.queries, self.view.plan.keys)
+        return head_rows(self.heads, self.figures.plan.queries, self.figures.plan.keys)
 
     @property
     def _step(self) -> Rows | None:
-        return self.view.plan.rows if self.view.plan.kind == "cross" else None
+        return self.figures.plan.rows if self.figures.plan.kind == "cross" else None
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Yield a row for each query and each key that it can see."""
-        plan = self.view.plan
+        plan = self.figures.plan
         blocks: list[Block] = []
         self.stream(plan.request(), Regroup(plan.queries, plan.keys, blocks.append))
         for block in blocks:
@@ -84,7 +82,7 @@ class Inspection(Record, Answer):
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         # A map has very many rows, which are written here a run at a time.
-        plan = self.view.plan
+        plan = self.figures.plan
         collector = weight_rows(
             table,
             plan.queries,
@@ -95,9 +93,6 @@ class Inspection(Record, Answer):
             scores=plan.selection.scores,
         )
         self.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
-
-    def draw(self, screen: Screen) -> Group:
-        return self.view.draw(screen, self)
 
     def archive(self) -> bytes:
         """Write the record as a NumPy archive."""
@@ -117,16 +112,16 @@ def look(
     *,
     keep: bool,
     verify: bool = False,
-    screens: Sequence[Screen] | None = None,
+    cut: Cut | None = None,
 ) -> Inspection:
-    """Run one text once, and collect what the view needs.
+    """Run one text once, and collect the figures to show.
 
     Args:
         source: a text given to a model, or a record of one.
         selection: the selection to show.
         keep: also keep the maps.
         verify: also run the model without attn, and compare.
-        screens: the screens to draw on, so that no more of a long text is kept than they can show; None for any.
+        cut: says where a map may be cut, so that no more of a long text is kept than is shown; None to keep it whole.
 
     Raises:
         SelectionError: something selected does not exist.
@@ -136,10 +131,10 @@ def look(
     """
     source = measured(source, selection)
     plan = make_plan(source, selection)
-    view = make_view(plan, screens)
-    _check_memory(plan, view, keep=keep)
+    figures = choose_figures(plan)(plan, cut)
+    _check_memory(plan, figures, keep=keep)
     kept = KeepMaps(plan.queries.tokens, plan.keys.tokens, plan.positions) if keep else None
-    regroup = Regroup(plan.queries, plan.keys, view.eat)
+    regroup = Regroup(plan.queries, plan.keys, figures)
 
     def eat(block: Block) -> None:
         if kept is not None:
@@ -148,13 +143,13 @@ def look(
 
     report = source.stream(plan.request(verify=verify), eat)
     maps = () if kept is None else kept.maps(source.model.dtype)
-    return Inspection.of_view(view, Record.of(source, report, plan.selection, maps))
+    return Inspection.of_run(Record.of(source, report, plan.selection, maps), figures)
 
 
-def _check_memory(plan: Plan, view: View, *, keep: bool) -> None:
+def _check_memory(plan: Plan, figures: Figures, *, keep: bool) -> None:
     whole = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
     needed = (
-        view.bytes_needed
+        figures.bytes_needed
         # A number takes about 13 characters as text, besides its own 4 bytes.
         + (5 * whole if keep else 0)
         + layer_bytes(plan)

@@ -18,8 +18,9 @@ from attn_cli.draw.labels import Labels, clipped_name, fit_name, name_width, wid
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, line
 from attn_cli.measure.summary import HeadSummary, Link
+from attn_cli.questions.inspect.figures import QueryRow
 
-__all__ = ["QueryRow", "head_table", "query_table"]
+__all__ = ["head_table", "query_table"]
 
 GAP = "  "
 BETWEEN = "   "
@@ -28,18 +29,6 @@ LONGEST_LINK = 14
 """Most cells of a label in a link."""
 WIDEST_LINK = 26
 """Most cells that columns must leave for a link."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueryRow:
-    """The strongest keys of one query in one head."""
-
-    layer: int
-    head: int
-    query: int
-    """Index into the query labels."""
-    links: tuple[Link, ...]
-    """Links from the query, strongest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ def run(
                 if sentence is None or source is None:
                     return
                 try:
-                    answer = look(source, selection, keep=out.keeps, verify=model.verify, screens=out.screens)
+                    answer = look(source, selection, keep=out.keeps, verify=model.verify, cut=out.cut)
                 except AttnError as error:
                     raise texts.located(error, sentence.where) from error
             yield answer

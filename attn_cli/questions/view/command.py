@@ -48,6 +48,6 @@ def run(
 
     def answers() -> Iterator[Inspection]:
         for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file))):
-            yield look(record, choice.over(record.selection), keep=out.keeps, screens=out.screens)
+            yield look(record, choice.over(record.selection), keep=out.keeps, cut=out.cut)
 
     out.write(answers())

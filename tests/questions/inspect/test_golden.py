@@ -18,7 +18,8 @@ from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen, to_text
 from attn_cli.measure.summary import Link
-from attn_cli.questions.inspect.tables import QueryRow, head_table, query_table
+from attn_cli.questions.inspect.figures import QueryRow
+from attn_cli.questions.inspect.tables import head_table, query_table
 from tests.drawings import FRENCH, HEADS, LABELS, LAYERS, WORDS, summaries, weights
 from tests.golden_files import assert_golden
 from tests.samples import source_tokens

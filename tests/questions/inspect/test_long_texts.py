@@ -6,19 +6,21 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 import pytest
 
 from attn_cli.data.model import ModelInfo, Stack
-from attn_cli.data.pooling import Pooled
+from attn_cli.data.pooling import Cuts, Pooled
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Block, Eat, Report, Request
 from attn_cli.data.text import Tokens, make_tokens
+from attn_cli.data.units import Units
+from attn_cli.draw.captions import labels_of
 from attn_cli.draw.heatmap import SMALL, cuts, heatmap
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView
@@ -94,6 +96,11 @@ class Long:
         return Report()
 
 
+def cut_for(screens: Sequence[Screen], queries: Units, keys: Units) -> Cuts | None:
+    """Say where maps that are drawn on these screens may be cut, as commands do."""
+    return cuts(labels_of(queries), labels_of(keys), screens)
+
+
 @pytest.mark.parametrize(
     ("kind", "selection"),
     [
@@ -108,14 +115,14 @@ class Long:
 )
 def test_the_screen_is_that_of_the_whole_map(kind: Kind, selection: Selection) -> None:
     source = Long(kind=kind, count=1289 if selection.unit == "word" else COUNT)
-    whole, pooled = (look(source, selection, keep=False, screens=screens) for screens in (None, SCREENS))
-    assert len(whole.view.keys) ** 2 > SMALL
+    whole, pooled = (look(source, selection, keep=False, cut=cut) for cut in (None, partial(cut_for, SCREENS)))
+    assert len(whole.figures.plan.keys) ** 2 > SMALL
     for screen in SCREENS:
         assert to_text(pooled.draw(screen), screen) == to_text(whole.draw(screen), screen)
 
 
 def test_other_screens_are_refused() -> None:
-    seen = look(Long(), Selection(unit="token"), keep=False, screens=[Screen(height=24)])
+    seen = look(Long(), Selection(unit="token"), keep=False, cut=partial(cut_for, [Screen(height=24)]))
     with pytest.raises(ValueError, match="not cut into squares"):
         seen.draw(Screen(width=240))
 
@@ -125,7 +132,7 @@ def most_memory(count: int, selection: Selection) -> int:
     screen = Screen(height=24)
     source = Long(count=count, rows=8)
     tracemalloc.start()
-    drawn = to_text(look(source, selection, keep=False, screens=[screen]).draw(screen), screen)
+    drawn = to_text(look(source, selection, keep=False, cut=partial(cut_for, [screen])).draw(screen), screen)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert "cell = largest weight of" in drawn

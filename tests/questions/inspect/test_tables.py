@@ -16,7 +16,8 @@ from attn_cli.draw.captions import model_line
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.screen import Screen, to_text
 from attn_cli.measure.summary import HeadSummary, Link
-from attn_cli.questions.inspect.tables import QueryRow, head_table, query_table
+from attn_cli.questions.inspect.figures import QueryRow
+from attn_cli.questions.inspect.tables import head_table, query_table
 from tests.drawings import LABELS, NASTY, cells, longest, shown, summaries
 from tests.samples import source_tokens, target_tokens, translation_record
 

@@ -119,9 +119,9 @@ def test_the_strongest_cell_of_each_row_is_marked() -> None:
 
 def test_the_head_that_pairs_words_best_is_found_at_either_step() -> None:
     for rows in STEPS:
-        view = look(record(None), replace(TRANSLATION, rows=rows), keep=False).view
+        answer = look(record(None), replace(TRANSLATION, rows=rows), keep=False)
         screen = Screen(width=100, color=False)
-        text = " ".join(shown(view.draw(screen, record(None)), screen))
+        text = " ".join(shown(answer.draw(screen), screen))
         # The second layer's last head at the step that reads a word. A step earlier it pairs each with its neighbour.
         assert f"Weights of head 1.2, {rows} rows" in text
         assert "Of all 6, 1.2 comes nearest to pairing them one to one" in text

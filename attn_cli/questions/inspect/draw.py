@@ -1,0 +1,53 @@
+"""Drawing of one text's attention: the model, what a reader must know, and one of the views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from attn_cli.draw.captions import model_line, remarks, translation_text
+from attn_cli.draw.layout import room_left
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import caption_lines, drawing, stacked
+from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, one_head
+from attn_cli.questions.inspect.draw_query import chosen_queries
+from attn_cli.questions.inspect.figures import (
+    AlignmentFigures,
+    AllHeadsFigures,
+    Figures,
+    GridFigures,
+    OneHeadFigures,
+    QueryFigures,
+)
+from attn_cli.questions.inspect.measure import Inspection
+
+__all__ = ["draw"]
+
+VIEWS: Mapping[type[Figures], Callable[[Any, Screen, int | None], Sequence[RenderableType]]] = {
+    Figures: lambda *_: (),
+    GridFigures: every_map,
+    OneHeadFigures: one_head,
+    AllHeadsFigures: all_heads,
+    AlignmentFigures: alignment,
+    QueryFigures: chosen_queries,
+}
+"""Figures -> function that draws them on a screen, in the lines that are left of its height; None for no limit."""
+
+
+def draw(answer: Inspection, screen: Screen) -> Group:
+    """Draw the answer of `attn inspect`, `attn translate` and `attn view`."""
+    figures = answer.figures
+    plan = figures.plan
+    top: list[RenderableType] = []
+    if plan.selection.translation and answer.target is not None:
+        top = [translation_text(answer.target.text, screen), Text("")]
+    if answer.model.stacks:
+        top.append(model_line(answer, plan.kind, screen))
+    else:
+        top.append(drawing(caption_lines(f"{answer.model.without_attention}.", screen)))
+    top += remarks(answer, plan.kind, screen, figures.sinks)
+    body = VIEWS[type(figures)](figures, screen, room_left([Group(*top)], screen))
+    return stacked([Group(*top), *body])

@@ -1,0 +1,183 @@
+"""Drawings of maps: one head's, the mean of many beside a line about each head, the one that aligns words, or all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.console import RenderableType
+
+from attn_cli.data.plan import Plan, listed, name_head
+from attn_cli.data.selection import Selection, SortKey
+from attn_cli.draw.captions import labels_of
+from attn_cli.draw.grid import atlas, grid
+from attn_cli.draw.heatmap import heatmap, panels
+from attn_cli.draw.layout import overview, stacked_height
+from attn_cli.draw.map_view import MapView
+from attn_cli.draw.screen import Screen
+from attn_cli.measure.maps import MeanMap
+from attn_cli.measure.summary import HeadSummary
+from attn_cli.questions.inspect.figures import AlignmentFigures, AllHeadsFigures, GridFigures, OneHeadFigures
+from attn_cli.questions.inspect.tables import head_table
+
+__all__ = ["alignment", "all_heads", "cut_note", "every_map", "in_order", "one_head"]
+
+OTHER_STEP = {
+    "input": "A word's row is the step that reads it; --rows output shows the step that writes it.",
+    "output": "A word's row is the step that writes it; --rows input shows the step that reads it.",
+}
+# Layers keep their order; everything else has the largest first, except entropy, where a small value is telling.
+ORDER: Mapping[SortKey, Callable[[HeadSummary], float]] = {
+    "focus": lambda row: -row.focus,
+    "entropy": lambda row: row.entropy,
+    "distance": lambda row: -_or_least(row.distance),
+    "first": lambda row: -_or_least(row.first),
+    "itself": lambda row: -_or_least(row.itself),
+    "previous": lambda row: -_or_least(row.previous),
+    "link": lambda row: -(row.links[0].weight if row.links else -math.inf),
+}
+
+
+def _or_least(value: float | None) -> float:
+    return -math.inf if value is None or math.isnan(value) else value
+
+
+def in_order(heads: Sequence[HeadSummary], sort: SortKey, limit: int | None) -> list[HeadSummary]:
+    """Return the heads in the order asked for, at most `limit` of them.
+
+    If not all fit by layer, those with the strongest links are kept: they are the most telling about this text.
+    """
+    if sort != "layer":
+        return sorted(heads, key=ORDER[sort])[:limit]
+    if limit is None or limit >= len(heads):
+        return list(heads)
+    chosen = sorted(heads, key=ORDER["link"])[:limit]
+    return sorted(chosen, key=lambda row: (row.layer, row.head))
+
+
+def cut_note(shown: int, heads: int, sort: SortKey, chosen: str) -> str:
+    """Describe which heads a table shows; return an empty string if it shows all.
+
+    Args:
+        shown: the number of heads that it shows.
+        heads: the number of all heads.
+        sort: the order of the heads.
+        chosen: a phrase on how they were chosen, if the order is by layer.
+    """
+    if shown == heads:
+        return ""
+    end = {"entropy": "lowest", "link": "strongest"}.get(sort, "highest")
+    why = chosen if sort == "layer" else f"{end} {sort} first"
+    return f"{shown} of {heads:,} heads, {why}; --all shows every head."
+
+
+def _view(plan: Plan, collected: MeanMap) -> MapView:
+    """Convert a collected map for a heatmap."""
+    return MapView(
+        collected.pooled or collected.values,
+        labels_of(plan.queries),
+        labels_of(plan.keys),
+        plan.kind,
+        plan.selection.drawn,
+        plan.selection.unit,
+        collected.visible,
+        plan.rows,
+        plan.selection.noun,
+    )
+
+
+def _of_weights(selection: Selection) -> str:
+    """Return the remark on the table of heads if maps show scores; else an empty string."""
+    return "The table is of the weights that the scores give." if selection.scores else ""
+
+
+def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+    """Draw a single head's figures, its table of weights, and the heatmap under them."""
+    plan, selection = figures.plan, figures.plan.selection
+    noun = selection.noun
+    view = _view(plan, figures.map)
+    name = name_head(figures.layer, figures.head)
+    table = head_table(figures.heads, view.query, view.key, screen, caption=_of_weights(selection))
+    parts: list[RenderableType] = [table]
+    if figures.numbered:
+        title = f"{noun.capitalize()}s of head {name}"
+        title = f"{noun.capitalize()} to layer {figures.layer}" if selection.joint else title
+        parts.append(heatmap(view, screen, title=title, numbers=True, mark_strongest=True))
+    if not figures.numbered or panels(view, screen) > 1:
+        caption = "" if figures.numbered else f"--all writes every {noun}."
+        title = f"{f'Layer {figures.layer}' if selection.joint else f'Head {name}'} at a glance"
+        room = None if room is None else room - stacked_height([table], screen)
+        parts.append(heatmap(view, screen, title=title, caption=caption, mark_strongest=True, room=room))
+    return parts
+
+
+def all_heads(figures: AllHeadsFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+    """Draw a line about each head, and the mean of the heads as a heatmap."""
+    heads = figures.heads
+    return overview(
+        _atlas(heads, figures.plan.selection, screen),
+        lambda limit: _table(figures.plan, heads, screen, limit),
+        len(heads),
+        lambda room: _mean(figures, screen, room),
+        screen,
+        None if figures.plan.selection.all else room,
+    )
+
+
+def _mean(figures: AllHeadsFigures, screen: Screen, room: int | None) -> RenderableType:
+    noun = figures.plan.selection.noun
+    layers = f"layer{'s' if len(figures.layers) > 1 else ''} {listed(figures.layers)}"
+    title = f"Mean {noun} of {figures.mean.heads} heads, {layers}"
+    if figures.plan.selection.joint:
+        title = f"{noun.capitalize()} to {layers}" if len(figures.layers) == 1 else f"Mean {noun} to {layers}"
+    return heatmap(_view(figures.plan, figures.mean), screen, title=title, room=room)
+
+
+def _table(plan: Plan, heads: Sequence[HeadSummary], screen: Screen, limit: int | None) -> RenderableType:
+    sort = plan.selection.sort
+    chosen = in_order(heads, sort, limit)
+    linked = any(row.links for row in heads)
+    how = "those with the strongest links" if linked else "the first"
+    caption = f"{_of_weights(plan.selection)} {cut_note(len(chosen), len(heads), sort, how)}".strip()
+    queries, keys = labels_of(plan.queries), labels_of(plan.keys)
+    return head_table(chosen, queries, keys, screen, sort=sort, apart=limit is None, caption=caption)
+
+
+def _atlas(heads: Sequence[HeadSummary], selection: Selection, screen: Screen) -> list[RenderableType]:
+    if selection.joint:  # one head per layer needs no picture beside the table
+        return []
+    return atlas({(row.layer, row.head): row.focus for row in heads}, screen)
+
+
+def alignment(figures: AlignmentFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+    """Draw the cross-attention of a translation: for each output word, the input words that it attends to."""
+    del room  # legible words are worth scrolling for
+    found, plan = figures.alignment, figures.plan
+    return [
+        heatmap(
+            _view(plan, found.map),
+            screen,
+            title=found.title,
+            caption=f"{found.reason} {OTHER_STEP[plan.rows]}".strip(),
+            numbers=plan.selection.all,
+            mark_strongest=True,
+        )
+    ]
+
+
+def every_map(figures: GridFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+    """Draw all heads side by side, each as a small heatmap, with a row of the grid per layer."""
+    del room  # all of them were asked for
+    plan, selection = figures.plan, figures.plan.selection
+    return [
+        grid(
+            figures.maps.maps,
+            screen,
+            kind=plan.kind,
+            rows=plan.rows,
+            measure=selection.drawn,
+            noun=selection.noun,
+            pooled=figures.maps.size,
+            unit=selection.unit,
+        )
+    ]

@@ -1,0 +1,219 @@
+"""What a run leaves to show: collectors that consume the blocks of one text, one for each way of looking at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from attn_cli.data.plan import Plan
+from attn_cli.data.pooling import Cuts
+from attn_cli.data.stream import Block
+from attn_cli.data.units import Units
+from attn_cli.measure.alignment import AlignmentMap
+from attn_cli.measure.maps import MeanMap, PoolMaps
+from attn_cli.measure.summary import HeadSummary, Link, Summarize
+
+__all__ = [
+    "AlignmentFigures",
+    "AllHeadsFigures",
+    "Cut",
+    "Figures",
+    "GridFigures",
+    "OneHeadFigures",
+    "QueryFigures",
+    "QueryRow",
+    "choose_figures",
+]
+
+Cut = Callable[[Units, Units], Cuts | None]
+"""A function that says where a map of these rows and columns may be cut, as it is only drawn; None keeps it whole."""
+
+LINKS = 3
+SIDE = 256
+"""Most cells kept along a map's side in a grid; no terminal shows more."""
+MOST_COLUMNS = 48
+"""Most columns for which every number is written even without `--all`."""
+
+
+class Figures:
+    """A collector of each head's figures, in the units shown (see `Regroup`), which are none without attention.
+
+    Args:
+        plan: the plan to show.
+        cut: says where maps may be cut, so that no more is kept than is shown; None to keep them whole.
+    """
+
+    def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
+        self.plan = plan
+        self.sinks: list[float] = []
+        """Shares of rows that a learned sink takes."""
+        self._cut = cut
+        self._summarize = Summarize(plan.queries, plan.keys, LINKS)
+
+    @property
+    def bytes_needed(self) -> int:
+        """Memory that is kept, in bytes."""
+        return 0
+
+    def __call__(self, block: Block) -> None:
+        if block.sink is not None:
+            self.sinks.append(float(block.sink.mean()))
+        self._summarize(block)
+
+    @property
+    def heads(self) -> tuple[HeadSummary, ...]:
+        """Figures of each head."""
+        return self._summarize.result
+
+    def mean_map(self, layers: Collection[int], *, numbers: bool = False) -> MeanMap:
+        """Build a collector for the mean map of some layers.
+
+        Args:
+            layers: the layers.
+            numbers: True if every number is written, so that the map must be kept whole.
+        """
+        queries, keys = self.plan.queries, self.plan.keys
+        cuts = None if self._cut is None or numbers else self._cut(queries, keys)
+        return MeanMap(len(queries), len(keys), layers, scores=self.plan.selection.scores, cuts=cuts)
+
+
+class GridFigures(Figures):
+    """A small map of every head."""
+
+    def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
+        super().__init__(plan, cut)
+        self.maps = PoolMaps(len(plan.queries), len(plan.keys), SIDE, scores=plan.selection.scores)
+
+    @property
+    def bytes_needed(self) -> int:
+        plan = self.plan
+        return plan.head_count * min(len(plan.queries), SIDE) * min(len(plan.keys), SIDE) * 4
+
+    def __call__(self, block: Block) -> None:
+        super().__call__(block)
+        self.maps(block)
+
+
+class OneHeadFigures(Figures):
+    """The map of a single head."""
+
+    def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
+        super().__init__(plan, cut)
+        ((self.layer, (self.head,)),) = plan.heads.items()
+        self.map = self.mean_map([self.layer], numbers=self.numbered)
+
+    @property
+    def numbered(self) -> bool:
+        """True if every number is written."""
+        return self.plan.selection.all or len(self.plan.keys) <= MOST_COLUMNS
+
+    @property
+    def bytes_needed(self) -> int:
+        return self.map.bytes_needed
+
+    def __call__(self, block: Block) -> None:
+        super().__call__(block)
+        self.map(block)
+
+
+class AllHeadsFigures(Figures):
+    """The mean map of the last layer, or of all heads that were selected."""
+
+    def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
+        super().__init__(plan, cut)
+        everything = plan.selection.layer is None and plan.selection.head is None
+        self.layers = [max(plan.heads)] if everything else sorted(plan.heads)
+        self.mean = self.mean_map(self.layers)
+
+    @property
+    def bytes_needed(self) -> int:
+        return self.mean.bytes_needed
+
+    def __call__(self, block: Block) -> None:
+        super().__call__(block)
+        self.mean(block)
+
+
+class AlignmentFigures(Figures):
+    """The map of the heads that align words best, or of those selected (see `AlignmentMap`)."""
+
+    def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
+        super().__init__(plan, cut)
+        self.alignment = AlignmentMap(plan, self._empty)
+
+    def _empty(self, layers: Collection[int]) -> MeanMap:
+        return self.mean_map(layers, numbers=self.plan.selection.all)
+
+    @property
+    def bytes_needed(self) -> int:
+        return self.alignment.bytes_needed
+
+    def __call__(self, block: Block) -> None:
+        super().__call__(block)
+        self.alignment(block)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRow:
+    """The strongest keys of one query in one head."""
+
+    layer: int
+    head: int
+    query: int
+    """Index into the plan's queries."""
+    links: tuple[Link, ...]
+    """Links from the query, strongest first."""
+
+
+class QueryFigures(Figures):
+    """For each head, the keys that the chosen queries weigh most (or score highest)."""
+
+    def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
+        super().__init__(plan, cut)
+        self._summarize = Summarize(plan.queries, plan.keys, links=1)
+        self.rows: list[QueryRow] = []
+
+    def __call__(self, block: Block) -> None:
+        for query in self.plan.chosen or ():
+            row = query - block.start
+            if not 0 <= row < block.visible.shape[0]:
+                continue
+            super().__call__(block.take(rows=slice(row, row + 1)))
+            first, stop = (int(end) for end in block.visible[row])
+            values = block.scores if self.plan.selection.scores and block.scores is not None else block.weights
+            for index, head in enumerate(block.heads):
+                seen = values[index, row, first:stop]
+                best = np.argsort(-seen, kind="stable")[: self.plan.selection.top_k] + first
+                links = tuple(Link(query, int(key), float(values[index, row, key])) for key in best)
+                self.rows.append(QueryRow(block.layer, head, query, links))
+
+    @property
+    def telling(self) -> tuple[HeadSummary, ...]:
+        """Figures over the chosen rows alone, with the strongest link from them to another word."""
+        return self._summarize.result
+
+    @property
+    def heads(self) -> tuple[HeadSummary, ...]:
+        """Figures over the chosen rows alone, with the links from them that are shown."""
+        links: dict[tuple[int, int], tuple[Link, ...]] = {}
+        for row in self.rows:
+            place = (row.layer, row.head)
+            links[place] = (*links.get(place, ()), *row.links)
+        return tuple(replace(one, links=links[one.layer, one.head]) for one in self.telling)
+
+
+def choose_figures(plan: Plan) -> type[Figures]:
+    """Choose what to collect for the view that was asked for; a single head is shown whole."""
+    selection = plan.selection
+    if not plan.source.model.stacks:
+        return Figures
+    if selection.view == "grid":
+        return GridFigures
+    if plan.chosen is not None:
+        return QueryFigures
+    # A user who names a kind or an order wants the table.
+    if selection.translation and plan.kind == "cross" and selection.kind is None and selection.sort == "layer":
+        return AlignmentFigures
+    return OneHeadFigures if plan.head_count == 1 else AllHeadsFigures
