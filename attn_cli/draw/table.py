@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
-from rich.console import RenderableType
+from rich.console import Group
 from rich.style import Style
+from rich.text import Text
 
 from attn_cli.draw.labels import clean, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, bar, caption_lines, cells, drawing, line
 
-__all__ = ["GAP", "Column", "bars", "figures", "names", "table"]
+__all__ = ["GAP", "Column", "Rest", "bars", "figures", "names", "table", "total_width"]
 
 GAP = "  "
 FAINT = 0.05
@@ -33,11 +35,27 @@ class Column:
     """Order of removal if there is no room, highest first; 0 for a column that is never removed."""
     note: str = ""
     """Sentence below the table that explains the column."""
+    key: str = ""
+    """Name of the column in `order`; by default its name."""
+    group: str = ""
+    """Heading above this column and its neighbours of the same group."""
+    least: int = 0
+    """Least width in cells of the screen."""
 
     @property
     def width(self) -> int:
         """The width in cells of the screen."""
-        return max(width(self.name), *map(cells, self.cells), 0)
+        return max(width(self.name), *map(cells, self.cells), self.least)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A column at the right that fills what the others leave of the screen's width."""
+
+    least: int
+    """Cells that the others must leave."""
+    make: Callable[[int], Column]
+    """A function that makes the column in the given number of cells."""
 
 
 def names(name: str, texts: Sequence[str], screen: Screen, *, most: int = 14, right: bool = False) -> Column:
@@ -85,8 +103,10 @@ def _figure(value: float | None, form: str, faint: float) -> Part:
     return text if float(text) else format(0.0, form.lstrip("+")), style
 
 
-def bars(name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.0, places: int = 2) -> Column:
-    """Make a column of bars with their numbers, whose width depends on the screen.
+def bars(
+    name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.0, places: int = 2, size: int | None = None
+) -> Column:
+    """Make a column of bars with their numbers.
 
     Args:
         name: name of the column.
@@ -94,8 +114,10 @@ def bars(name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.
         screen: the screen to draw on.
         high: value of a bar of full length.
         places: decimals of a number.
+        size: cells of a bar; by default, they depend on the screen's width.
     """
-    size = 12 if screen.width >= 72 else 8 if screen.width >= 56 else 4
+    if size is None:
+        size = 12 if screen.width >= 72 else 8 if screen.width >= 56 else 4
     scaled = [share / high if high > 0 else 0.0 for share in shares]
     numbers = [f" {share:.{places}f}" if np.isfinite(share) else "–".rjust(places + 3) for share in shares]
     drawn = [
@@ -104,28 +126,71 @@ def bars(name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.
     return Column(name, drawn, right=False)
 
 
-def table(columns: Sequence[Column], screen: Screen, *, order: str = "", caption: str = "") -> RenderableType:
+def table(
+    columns: Sequence[Column],
+    screen: Screen,
+    *,
+    narrower: Sequence[Sequence[Column]] = (),
+    rest: Rest | None = None,
+    order: str = "",
+    apart: Collection[int] = (),
+    caption: str = "",
+) -> Group:
     """Draw columns side by side below their names, with notes below the rows that also name the columns left out.
 
     Args:
         columns: the columns from left to right, all of the same length.
         screen: the screen to draw on.
+        narrower: the same columns in other widths, the widest first, to try before a column is left out.
+        rest: a last column, as wide as there is room for.
         order: name of the column that the rows are sorted by.
+        apart: the rows that a blank line sets apart from those above.
         caption: text after the columns' notes.
     """
-    shown = list(columns)
-    while sum(column.width + len(GAP) for column in shown) - len(GAP) > screen.width:
-        least = max(shown, key=lambda column: column.rank)
-        if not least.rank:
-            break
-        shown.remove(least)
-    hidden = [column.name for column in columns if column.name and column not in shown]
-    lines = [line(*_row([[(column.name, BOLD if column.name == order else DIM)] for column in shown], shown))]
+    shown, left_out = _fitting([columns, *narrower], screen.width - (len(GAP) + rest.least if rest else 0))
+    if rest is not None:
+        shown.append(rest.make(screen.width - total_width(shown) - len(GAP)))
     if not screen.unicode:
         shown = [replace(column, cells=_ascii(column.cells)) for column in shown]
-    lines += [line(*_row(row, shown)) for row in zip(*(column.cells for column in shown), strict=True)]
+    headings = [[(column.name, BOLD if order and order == (column.key or column.name) else DIM)] for column in shown]
+    lines = [_groups(shown, screen)] if any(column.group for column in shown) else []
+    lines.append(line(*_row(headings, shown)))
+    for index, row in enumerate(zip(*(column.cells for column in shown), strict=True)):
+        lines += [line()] if index in apart else []
+        lines.append(line(*_row(row, shown)))
+    hidden = [column.name for column in left_out if column.name]
     said = [*(column.note for column in shown), caption, f"Too narrow for {', '.join(hidden)}." if hidden else ""]
     return drawing([*lines, *caption_lines(" ".join(said), screen)])
+
+
+def total_width(columns: Sequence[Column]) -> int:
+    """Measure columns side by side in cells of the screen."""
+    return sum(column.width + len(GAP) for column in columns) - len(GAP)
+
+
+def _fitting(variants: Sequence[Sequence[Column]], room: int) -> tuple[list[Column], list[Column]]:
+    """Choose the widest variant that fits, with as few columns left out as possible.
+
+    Returns:
+        The columns, and those of the widest variant that are left out.
+    """
+    kept = list(range(len(variants[0])))
+    while True:
+        for variant in variants:
+            shown = [variant[place] for place in kept]
+            if total_width(shown) <= room:
+                break
+        least = max(kept, key=lambda place: variants[0][place].rank)
+        if total_width(shown) <= room or not variants[0][least].rank:
+            return shown, [column for place, column in enumerate(variants[0]) if place not in kept]
+        kept.remove(least)
+
+
+def _groups(columns: Sequence[Column], screen: Screen) -> Text:
+    parts: list[Part] = []
+    for group, members in groupby(columns, lambda column: column.group):
+        parts += [(GAP if parts else "", PLAIN), (fit(group, total_width(list(members)), unicode=screen.unicode), BOLD)]
+    return line(*parts)
 
 
 def _ascii(rows: Sequence[Sequence[Part]]) -> Sequence[Sequence[Part]]:

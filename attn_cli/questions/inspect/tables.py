@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Literal
 
-import numpy as np
 from rich.console import Group
 from rich.text import Text
 
+from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Rows, SortKey
 from attn_cli.data.stream import Kind
 from attn_cli.draw.captions import when
 from attn_cli.draw.labels import Labels, clipped_name, fit_name, name_width, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, bar, caption_lines, drawing, line
+from attn_cli.draw.table import GAP, Column, Rest, bars, figures, names, table
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.inspect.figures import QueryRow
 
 __all__ = ["head_table", "query_table"]
 
-GAP = "  "
 BETWEEN = "   "
 """The space between links."""
 LONGEST_LINK = 14
@@ -32,23 +32,25 @@ WIDEST_LINK = 26
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class _Figure:
     name: str
     short: str
     value: Callable[[HeadSummary], float | None]
-    share: bool
-    """True for a share of a row's weight, where a small value means little."""
+    faint: float
+    """Magnitude below which numbers are dimmed: a small share of a row's weight means little."""
     rank: int
-    """The order in which columns are dropped if there is no room, highest first."""
+    """See `Column`."""
 
 
-COLUMNS = (
-    _Column("entropy", "entropy", lambda row: row.entropy, share=False, rank=4),
-    _Column("distance", "dist.", lambda row: row.distance, share=False, rank=1),
-    _Column("first", "first", lambda row: row.first, share=True, rank=0),
-    _Column("itself", "itself", lambda row: row.itself, share=True, rank=3),
-    _Column("previous", "prev.", lambda row: row.previous, share=True, rank=2),
+FIGURES = (
+    _Figure("entropy", "entropy", lambda row: row.entropy, faint=0.0, rank=5),
+    _Figure("distance", "dist.", lambda row: row.distance, faint=0.0, rank=2),
+    _Figure("first", "first", lambda row: row.first, faint=0.05, rank=1),
+    _Figure("itself", "itself", lambda row: row.itself, faint=0.05, rank=4),
+    _Figure("previous", "prev.", lambda row: row.previous, faint=0.05, rank=3),
 )
+WIDTHS = ((False, 12), (False, 8), (True, 8), (True, 6), (True, 4))
+"""Whether the figures have short names, and the cells of a bar: the best first."""
 
 
 def head_table(
@@ -74,72 +76,49 @@ def head_table(
         apart: leave a blank line between layers, if they are in order and have several rows each.
         caption: a line below the table.
     """
-    name = max((len(f"{row.layer}.{row.head}") for row in summaries), default=3)
-    name = max(name, len("head"))
-    columns = [column for column in COLUMNS if any(column.value(row) is not None for row in summaries)]
+    heads = names("head", [name_head(row.layer, row.head) for row in summaries], screen, right=True)
+    focus = [row.focus for row in summaries]
+    known = [one for one in FIGURES if any(one.value(row) is not None for row in summaries)]
     ranks = [
         _LinkSizes.of([row.links[rank] for row in summaries if len(row.links) > rank], query_labels, key_labels, screen)
         for rank in range(max((len(row.links) for row in summaries), default=0))
     ]
-    least = min(ranks[0].width, WIDEST_LINK) if ranks else None
-    columns, hidden, short, bar_cells = _fitting(columns, screen, name, least)
-    left = name + len(GAP) + bar_cells + 1 + 4
-    heads = [column.short if short else column.name for column in columns]
-    sizes = [max(len(head), 4) for head in heads]
-    room = screen.width - left - sum(size + len(GAP) for size in sizes) - len(GAP)
-    links = _fitting_links(ranks, room)
-    titles = [
-        (GAP + head.rjust(size), column.name == sort) for column, head, size in zip(columns, heads, sizes, strict=True)
-    ]
-    if links:
-        titles.append((GAP + ("strongest links" if len(links) > 1 else "strongest link"), sort == "link"))
-    lines = [
-        line(
-            ("head".rjust(name) + GAP, DIM),
-            ("focus".ljust(bar_cells + 5), BOLD if sort == "focus" else DIM),
-            *((title, BOLD if sorted_by else DIM) for title, sorted_by in titles),
-        )
-    ]
-    spaced = apart and _by_layer(summaries)
-    for index, row in enumerate(summaries):
-        if spaced and index and summaries[index - 1].layer != row.layer:
-            lines.append(line())
-        parts: list[Part] = [(f"{row.layer}.{row.head}".rjust(name), BOLD), (GAP, PLAIN)]
-        parts += bar(row.focus, bar_cells, screen, rail=True)
-        parts.append((" " + _figure(row.focus, 4), PLAIN))
-        for column, size in zip(columns, sizes, strict=True):
-            value = column.value(row)
-            faint = column.share and value is not None and value < 0.05
-            parts.append((GAP + _figure(value, size), DIM if faint or value is None else PLAIN))
-        parts.append((GAP, PLAIN))
-        for rank, (link, in_cells) in enumerate(zip(row.links, links, strict=False)):
-            parts.append((BETWEEN if rank else "", PLAIN))
-            parts += in_cells.draw(link, query_labels, key_labels, screen, second=rank > 0)
-        lines.append(line(*parts))
-    if hidden:
-        caption = f"{caption} Too narrow for {', '.join(hidden)}.".strip()
-    return drawing([*lines, *caption_lines(caption, screen)])
 
+    def links(room: int) -> Column:
+        sizes = _fitting_links(ranks, room)
+        drawn: list[list[Part]] = []
+        for row in summaries:
+            parts: list[Part] = []
+            for rank, (link, in_cells) in enumerate(zip(row.links, sizes, strict=False)):
+                parts.append((BETWEEN if rank else "", PLAIN))
+                parts += in_cells.draw(link, query_labels, key_labels, screen, second=rank > 0)
+            drawn.append(parts)
+        return Column("strongest links" if len(sizes) > 1 else "strongest link", drawn, right=False, key="link")
 
-def _fitting(
-    columns: Sequence[_Column], screen: Screen, name: int, link: int | None
-) -> tuple[list[_Column], list[str], bool, int]:
-    """Choose the columns that fit beside the links.
-
-    Returns:
-        The columns, the names of those that do not fit, whether names are short, and the cells of a bar.
-    """
-    kept = sorted(columns, key=lambda column: column.rank)
-    room = screen.width - name - len(GAP) - 5 - (0 if link is None else len(GAP) + link)
-    while True:
-        for short, bar_cells in ((False, 12), (False, 8), (True, 8), (True, 6), (True, 4)):
-            figures = sum(max(len(c.short if short else c.name), 4) + len(GAP) for c in kept)
-            if bar_cells + figures <= room:
-                shown = [column for column in columns if column in kept]
-                return shown, [column.name for column in columns if column not in kept], short, bar_cells
-        if not kept:
-            return [], [column.name for column in columns], True, 4
-        kept.pop()
+    widest, *narrower = (
+        [
+            heads,
+            bars("focus", focus, screen, size=size),
+            *(
+                replace(
+                    figures(one.short if short else one.name, list(map(one.value, summaries)), faint=one.faint),
+                    rank=one.rank,
+                    key=one.name,
+                )
+                for one in known
+            ),
+        ]
+        for short, size in WIDTHS
+    )
+    return table(
+        widest,
+        screen,
+        narrower=narrower,
+        rest=Rest(min(ranks[0].width, WIDEST_LINK), links) if ranks else None,
+        order=sort,
+        apart=_first_of_layers(summaries) if apart else (),
+        caption=caption,
+    )
 
 
 def _fitting_links(ranks: Sequence[_LinkSizes], room: int) -> list[_LinkSizes]:
@@ -195,14 +174,12 @@ class _LinkSizes:
         ]
 
 
-def _figure(value: float | None, size: int) -> str:
-    return ("–" if value is None or not np.isfinite(value) else f"{value:.2f}").rjust(size)
-
-
-def _by_layer(summaries: Sequence[HeadSummary]) -> bool:
-    """Return whether rows are in order of layer, with enough in each to deserve a blank line between layers."""
+def _first_of_layers(summaries: Sequence[HeadSummary]) -> list[int]:
+    """Return the first row of each layer but the first, if rows are in order of layer and each has several."""
     runs = [layer for layer, _ in groupby(summaries, key=lambda row: row.layer)]
-    return 1 < len(runs) == len(set(runs)) and len(summaries) >= 3 * len(runs)
+    if not (1 < len(runs) == len(set(runs)) and len(summaries) >= 3 * len(runs)):
+        return []
+    return [index for index, (one, next_one) in enumerate(pairwise(summaries), 1) if one.layer != next_one.layer]
 
 
 def query_table(
