@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 from rich.console import RenderableType
+from rich.style import Style
 from rich.text import Text
 
 from attn_cli.data.shapes import Float, Int
 from attn_cli.draw.labels import Labels, clean, fit, width
 from attn_cli.draw.layout import stacked_height
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import BOLD, DIM, PLAIN, bar, caption_lines, drawing, flow, line
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, bar, caption_lines, drawing, flow
 from attn_cli.draw.strokes import Part as Painted
+from attn_cli.draw.table import Column, table, total_width
 from attn_cli.questions.explain.steps import Explanation, Part
 
 __all__ = ["FEWEST_KEYS", "explanation"]
 
-GAP = "  "
 LONGEST_KEY = 16
 FAINT = 0.05
 """Weight below which a key's figures of the second step are faint."""
@@ -44,23 +46,6 @@ NAMES: Mapping[Part, str] = {
     "mask": "mask",
 }
 STEPS = ("1 score", "2 normalize", "3 weighted sum")
-
-
-@dataclass(frozen=True)
-class _StepColumn:
-    """A column of figures, one for each row of the table."""
-
-    step: int
-    name: str
-    cells: Sequence[str]
-    bars: Sequence[float] = field(default=())
-    """Shares to draw as bars beside the figures."""
-    least: int = 0
-    """Least width in cells, which leaves room for the step's name above its columns."""
-
-    @property
-    def width(self) -> int:
-        return max(self.least, *map(len, (self.name, *self.cells)))
 
 
 def explanation(
@@ -124,26 +109,29 @@ def _tables(
     found: Explanation, keys: Labels, chosen: Int[np.ndarray, "shown"], screen: Screen, *, given: bool
 ) -> list[RenderableType]:
     """Draw one table, or several with fewer steps each if the screen is narrow."""
-    labels = _RowLabels.of(keys, chosen, found, screen)
-    columns = _columns(found, chosen, len(keys), screen, given=given)
-    steps = sorted({column.step for column in columns})
+    labels = _labels(found, keys, chosen, screen)
+    variants = [_columns(found, chosen, len(keys), screen, size, given=given) for size in BARS]
+    steps = sorted({column.group for column in variants[0]})
     for together in ([steps], [steps[:1], steps[1:]] if len(steps) > 2 else [], [[step] for step in steps]):
-        tables = [[column for column in columns if column.step in part] for part in together]
-        if tables and all(labels.width + _width(table) <= screen.width for table in tables):
+        parts = [
+            [[labels, *(column for column in columns if column.group in part)] for columns in variants]
+            for part in together
+        ]
+        if parts and all(total_width(narrowest) <= screen.width for *_, narrowest in parts):
             break
-    return [_table(labels, table, found, chosen, screen) for table in tables]
-
-
-def _width(columns: Sequence[_StepColumn]) -> int:
-    return sum(len(GAP) + column.width for column in columns)
+    return [table(widest, screen, narrower=narrower) for widest, *narrower in parts]
 
 
 def _columns(
-    found: Explanation, chosen: Int[np.ndarray, "shown"], keys: int, screen: Screen, *, given: bool
-) -> list[_StepColumn]:
+    found: Explanation, chosen: Int[np.ndarray, "shown"], keys: int, screen: Screen, size: int, *, given: bool
+) -> list[Column]:
+    """Make the columns of figures, with bars of the given size beside the weights."""
     infinite = "-∞" if screen.unicode else "-inf"
     dot = "·" if screen.unicode else "."
     rest = np.setdiff1d(np.arange(keys), chosen)
+    masked = np.isneginf(found.scores[chosen])
+    weights = [*found.weights[chosen].tolist(), *([found.sink.weight] if found.sink else [])]
+    weights += [float(found.weights[rest].sum())] if len(rest) else []
 
     def scores(values: Float[np.ndarray, "key"], sink: str = "") -> list[str]:
         texts = [infinite if math.isinf(value) else _figure(value) for value in values[chosen].tolist()]
@@ -153,117 +141,69 @@ def _columns(
         texts = [_share(value) for value in values[chosen].tolist()]
         return [*texts, *([sink] if found.sink else []), *([_share(float(values[rest].sum()))] if len(rest) else [])]
 
+    def column(step: int, name: str, texts: Sequence[str]) -> Column:
+        cells: list[list[Painted]] = []
+        for row, text in enumerate(texts):
+            faint = (step == 1 and weights[row] < FAINT) or (row < len(chosen) and masked[row])
+            cells.append([(text, DIM if faint else PLAIN)])
+        return Column(name, cells, group=STEPS[step])
+
     columns = []
     if found.products is not None:
-        columns.append(_StepColumn(0, "given" if given else f"q{dot}k", scores(found.products)))
+        columns.append(column(0, "given" if given else f"q{dot}k", scores(found.products)))
     shown = {name: values for name, values in found.parts.items() if len(found.parts) > 1}
     if given and found.products is None:
         shown = {}
-    for name, values in shown.items():
-        columns.append(_StepColumn(0, NAMES[name].replace("·", dot), scores(values)))
-    columns.append(_StepColumn(0, "score", scores(found.scores, _figure(found.sink.score) if found.sink else "")))
-    columns.append(
-        _StepColumn(1, "exp", shares(found.exponentials, _share(found.sink.exponential) if found.sink else ""))
-    )
-    weights = shares(found.weights, _share(found.sink.weight) if found.sink else "")
-    bars = [*found.weights[chosen].tolist(), *([found.sink.weight] if found.sink else [])]
-    if len(rest):
-        bars.append(float(found.weights[rest].sum()))
-    columns.append(_StepColumn(1, "weight", weights, bars))
+    columns += [column(0, NAMES[name].replace("·", dot), scores(values)) for name, values in shown.items()]
+    columns.append(column(0, "score", scores(found.scores, _figure(found.sink.score) if found.sink else "")))
+    columns.append(column(1, "exp", shares(found.exponentials, _share(found.sink.exponential) if found.sink else "")))
+    columns.append(column(1, "weight", shares(found.weights, _share(found.sink.weight) if found.sink else "")))
+    weight = len(columns) - 1
     if found.context is not None:
-        columns.append(_StepColumn(2, "|value|", scores(found.context.value_norms)))
-        columns.append(_StepColumn(2, "share", shares(found.context.shares)))
-    return _with_room_for_names(columns)
+        columns.append(column(2, "|value|", scores(found.context.value_norms)))
+        columns.append(column(2, "share", shares(found.context.shares)))
+    columns = _with_room_for_names(columns)
+    if size:
+        columns[weight] = _with_bars(columns[weight], weights, size, screen)
+    # The first are left out first; of several steps, the last column always stays.
+    return [replace(one, rank=len(columns) - 1 - place) for place, one in enumerate(columns)]
 
 
-def _with_room_for_names(columns: Sequence[_StepColumn]) -> list[_StepColumn]:
+def _with_room_for_names(columns: Sequence[Column]) -> list[Column]:
+    """Widen the first column of a step, so that the step's name fits above its columns."""
     roomy = []
-    for index, column in enumerate(columns):
-        if index == 0 or columns[index - 1].step != column.step:
-            own = sum(len(GAP) + other.width for other in columns if other.step == column.step) - len(GAP)
-            column = replace(column, least=column.width + max(0, len(STEPS[column.step]) - own))
-        roomy.append(column)
+    for group, members in groupby(columns, lambda column: column.group):
+        first, *others = members
+        missing = max(0, len(group) - total_width([first, *others]))
+        roomy += [replace(first, least=first.width + missing), *others]
     return roomy
 
 
-@dataclass(frozen=True)
-class _RowLabels:
-    """Labels at the left of each row."""
-
-    numbers: Sequence[str]
-    texts: Sequence[str]
-    quiet: Sequence[bool]
-    """True for special tokens and for rows that are no key."""
-
-    @classmethod
-    def of(cls, keys: Labels, chosen: Int[np.ndarray, "shown"], found: Explanation, screen: Screen) -> _RowLabels:
-        states = "additive" in found.parts
-        numbers = [f"h{key + 1}" if states else str(keys.positions[key]) for key in chosen.tolist()]
-        texts = [clean(keys.texts[key], unicode=screen.unicode) for key in chosen.tolist()]
-        quiet = [bool(keys.special[key]) for key in chosen.tolist()]
-        if found.sink is not None:
-            numbers, texts, quiet = [*numbers, ""], [*texts, "learned sink"], [*quiet, True]
-        if len(chosen) < len(keys):
-            more = f"{len(keys) - len(chosen)} more"
-            numbers, texts, quiet = [*numbers, ""], [*texts, more], [*quiet, True]
-        return cls(numbers, texts, quiet)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return max(map(len, self.numbers), default=0), min(max(map(width, self.texts), default=0), LONGEST_KEY)
-
-    @property
-    def width(self) -> int:
-        return sum(self.sizes) + 1
+def _with_bars(column: Column, shares: Sequence[float], size: int, screen: Screen) -> Column:
+    cells: list[list[Painted]] = [
+        [(" " * (column.width - width(text)), PLAIN), (text, style), (" ", PLAIN), *bar(share, size, screen)]
+        for [(text, style)], share in zip(column.cells, shares, strict=True)
+    ]
+    return replace(column, cells=cells, right=False)
 
 
-def _table(
-    labels: _RowLabels,
-    columns: Sequence[_StepColumn],
-    found: Explanation,
-    chosen: Int[np.ndarray, "shown"],
-    screen: Screen,
-) -> RenderableType:
-    number, text = labels.sizes
-    hidden: list[str] = []
-    columns = list(columns)
-    while labels.width + _width(columns) > screen.width and len(columns) > 1:
-        hidden.append(columns.pop(0).name)
-    left = screen.width - labels.width - _width(columns)
-    bar_cells = next(size for size in BARS if size + 1 <= left or size == 0)
-    headings: list[Painted] = [(" " * (labels.width), PLAIN)]
-    names: list[Painted] = [("key".ljust(labels.width), DIM)]
-    for index, column in enumerate(columns):
-        size = column.width + (bar_cells + 1 if column.bars and bar_cells else 0)
-        first = index == 0 or columns[index - 1].step != column.step
-        room = sum(
-            other.width + len(GAP) + (bar_cells + 1 if other.bars and bar_cells else 0)
-            for other in columns
-            if other.step == column.step
-        ) - len(GAP)
-        if first:
-            headings += [(GAP, PLAIN), (fit(STEPS[column.step], room), BOLD)]
-        names.append((GAP + column.name.rjust(column.width) + " " * (size - column.width), DIM))
-    best = int(found.weights[chosen].argmax())
-    weights = next((column.bars for column in columns if column.bars), ())
-    masked = np.isneginf(found.scores[chosen])
-    lines = [line(*headings), line(*names)]
-    for row, label in enumerate(labels.texts):
-        quiet = labels.quiet[row] or (row < len(chosen) and bool(masked[row]))
-        style = BOLD if row == best else DIM if quiet else PLAIN
-        parts: list[Painted] = [
-            (labels.numbers[row].rjust(number) + " ", DIM),
-            (fit(label, text, unicode=screen.unicode), style),
-        ]
-        for column in columns:
-            faint = column.step == 1 and weights[row] < FAINT
-            figure = GAP + column.cells[row].rjust(column.width)
-            parts.append((figure, DIM if faint or (row < len(chosen) and masked[row]) else PLAIN))
-            if column.bars and bar_cells:
-                parts += [(" ", PLAIN), *bar(column.bars[row], bar_cells, screen)]
-        lines.append(line(*parts))
-    caption = f"Too narrow for {', '.join(hidden)}." if hidden else ""
-    return drawing([*lines, *caption_lines(caption, screen)])
+def _labels(found: Explanation, keys: Labels, chosen: Int[np.ndarray, "shown"], screen: Screen) -> Column:
+    """Make the column of the keys, with rows for a learned sink and for the keys that are left out."""
+    best, masked = int(found.weights[chosen].argmax()), np.isneginf(found.scores[chosen])
+    rows: list[tuple[str, str, Style]] = []
+    for row, key in enumerate(chosen.tolist()):
+        number = f"h{key + 1}" if "additive" in found.parts else str(keys.positions[key])
+        style = BOLD if row == best else DIM if keys.special[key] or masked[row] else PLAIN
+        rows.append((number, clean(keys.texts[key], unicode=screen.unicode), style))
+    rows += [("", "learned sink", DIM)] if found.sink is not None else []
+    rows += [("", f"{len(keys) - len(chosen)} more", DIM)] if len(chosen) < len(keys) else []
+    digits = max(len(number) for number, _, _ in rows)
+    size = min(max(width(text) for _, text, _ in rows), LONGEST_KEY)
+    cells: list[list[Painted]] = [
+        [(number.rjust(digits) + " ", DIM), (fit(text, size, unicode=screen.unicode), style)]
+        for number, text, style in rows
+    ]
+    return Column("key", cells, right=False)
 
 
 def _below(found: Explanation, keys: Labels, screen: Screen) -> list[Text]:
