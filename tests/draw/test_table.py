@@ -1,0 +1,49 @@
+"""How a table keeps to its screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import PLAIN
+from attn_cli.draw.table import Column, Rest, bars, figures, names, table
+from tests.drawings import shown
+
+SCREEN = Screen(width=40, color=False)
+HEADS = names("head", ["0.0", "1.0"], SCREEN, right=True)
+FOCUS = bars("focus", [0.5, 1.0], SCREEN, size=4)
+NUMBERS = replace(figures("a long name", [0.25, None]), rank=1, key="number")
+SHORT = replace(NUMBERS, name="n.")
+
+
+def test_columns_become_narrower_before_one_is_left_out() -> None:
+    wide = [HEADS, replace(FOCUS, least=16), NUMBERS]
+    assert shown(table(wide, SCREEN), SCREEN) == [
+        "head  focus             a long name",
+        " 0.0  ━━   0.50                0.25",
+        " 1.0  ━━━━ 1.00                   –",
+    ]
+    wide = [HEADS, replace(FOCUS, least=26), NUMBERS]
+    assert shown(table(wide, SCREEN, narrower=[[HEADS, FOCUS, SHORT]]), SCREEN)[0] == "head  focus        n."
+    assert shown(table(wide, SCREEN), SCREEN)[-1] == "Too narrow for a long name."
+
+
+def test_the_last_column_takes_what_is_left() -> None:
+    def rest(room: int) -> Column:
+        return Column("rest", [[("x" * room, PLAIN)]] * 2, right=False)
+
+    lines = shown(table([HEADS, FOCUS], SCREEN, rest=Rest(10, rest)), SCREEN)
+    assert [len(line) for line in lines[1:]] == [40, 40]
+    lines = shown(table([HEADS, FOCUS, NUMBERS], SCREEN, rest=Rest(20, rest)), SCREEN)
+    assert lines[0].split() == ["head", "focus", "rest"]
+
+
+def test_columns_have_a_heading_together_and_rows_a_space_between() -> None:
+    columns = [HEADS, replace(FOCUS, group="1 all of it"), replace(NUMBERS, group="2 the rest")]
+    assert shown(table(columns, SCREEN, apart=[1]), SCREEN) == [
+        "      1 all of~  2 the rest".replace("~", "…"),
+        "head  focus      a long name",
+        " 0.0  ━━   0.50         0.25",
+        "",
+        " 1.0  ━━━━ 1.00            –",
+    ]
