@@ -18,7 +18,7 @@ from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Measure, Selection, SortKey
 from attn_cli.data.stream import OutputCheck
 from attn_cli.data.text import Token, Tokens, Word
-from attn_cli.io.schema import schema
+from attn_cli.questions.schema.measure import schema
 from tests.samples import softmax
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=13)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import typer
 
 from attn_cli.cli.app import app
-from attn_cli.io.schema import names, schema
+from attn_cli.questions.schema.measure import names, schema
 
 ARGUMENTS = "Arguments"
 CHOICES = re.compile(r"<([^<>|]+(?:\|[^<>|]+)+)>")
@@ -204,7 +204,7 @@ def _kind(node: Schema, whole: Schema) -> str:
         return f"`{json.dumps(node['const'], ensure_ascii=False)}`"
     if "enum" in node:
         choices = [choice for choice in node["enum"] if choice is not None]
-        return ", ".join(f"`{json.dumps(choice)}`" for choice in choices)
+        return ", ".join(f"`{json.dumps(choice, ensure_ascii=False)}`" for choice in choices)
     if "items" in node:
         inner, nullable = _resolved(node["items"], whole)
         return f"array of {_kind(inner, whole)}{' or null' if nullable else ''}"

@@ -22,13 +22,13 @@ from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.errors import InputError, UsageError
 from attn_cli.io.csv import CsvTable
 from attn_cli.io.records import from_json
-from attn_cli.io.schema import names as schema_names
-from attn_cli.io.schema import schema
 from attn_cli.models import load
 from attn_cli.questions.diff.measure import diff
 from attn_cli.questions.explain.measure import explain
 from attn_cli.questions.find.measure import find
 from attn_cli.questions.heads.measure import find_heads
+from attn_cli.questions.schema.measure import names as schema_names
+from attn_cli.questions.schema.measure import schema
 from tests.drawings import longest, shown
 from tests.records import validated
 from tests.samples import decoder_record, encoder_record, random_map, translation_record

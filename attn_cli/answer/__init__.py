@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import Cell, CsvTable
-    from attn_cli.io.document import Document
+    from attn_cli.io.structs import AttnDocument
 
 __all__ = ["Answer"]
 
@@ -29,7 +29,8 @@ NOTEBOOK_WIDTH = 100
 class Answer(ABC):
     """The answer to one question about one text, several texts or none.
 
-    A question has a subclass in its folder, and beside it a module `draw` with a function `draw(answer, screen)`.
+    A question has a subclass in its folder, and beside it two modules: `draw` with a function `draw(answer, screen)`,
+    and `document` with a function `describe(answer)`.
     """
 
     @property
@@ -47,9 +48,14 @@ class Answer(ABC):
     def columns(self) -> tuple[str, ...]:
         """The names of the columns of its table."""
 
-    @abstractmethod
-    def document(self) -> Document:
-        """Return the document that is written as JSON, with float32 for values computed in float32."""
+    def document(self) -> AttnDocument:
+        """Return the document that is written as JSON, with float32 for values computed in float32.
+
+        The module that describes the answer is imported here and not before, since it imports msgspec.
+        """
+        folder = type(self).__module__.rpartition(".")[0]
+        document: AttnDocument = import_module(f"{folder}.document").describe(self)
+        return document
 
     @abstractmethod
     def rows(self) -> Iterable[Sequence[Cell]]:
@@ -66,9 +72,9 @@ class Answer(ABC):
 
     def data(self) -> bytes:
         """Write the document as a line of JSON."""
-        from attn_cli.system.encoding import json_bytes
+        from attn_cli.io.document import encode
 
-        return json_bytes(self.document())
+        return encode(self.document())
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         """Add its rows to a table that has its columns.
@@ -116,11 +122,11 @@ class Answer(ABC):
         with file.open(Screen()) as writer:
             writer.add(self, "")
 
-    def to_dict(self) -> Document:
+    def to_dict(self) -> dict[str, Any]:
         """Return the JSON document that the command prints; `attn schema` describes it."""
         import orjson
 
-        document: Document = orjson.loads(self.data())
+        document: dict[str, Any] = orjson.loads(self.data())
         return document
 
     def to_pandas(self) -> Any:

@@ -42,7 +42,7 @@ class Alignment:
     """The step at which a word's row is read: the one that outputs it, or the one that reads it as input."""
     how: str
     """The origin of the alignment, in one sentence with a full stop: trained, or found to be best on some data."""
-    kind: Kind = "cross"
+    kind: Literal["cross"] = "cross"
 
     @classmethod
     def declared(cls, known: object, stacks: Mapping[Kind, Stack], name: str) -> Alignment | None:

@@ -12,21 +12,24 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from io import BytesIO
 from tokenize import TokenError
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind
 from attn_cli.errors import InputError
-from attn_cli.io.document import make_map, restore
 from attn_cli.io.records import decode, to_json
+from attn_cli.io.restore import make_map, restore
 from attn_cli.io.schema import check, fault
 from attn_cli.system.memory import require
+
+if TYPE_CHECKING:
+    from attn_cli.io.structs import HeadEntry
 
 __all__ = ["MAGIC", "from_npz", "to_npz"]
 
@@ -50,7 +53,7 @@ PARTS = (*WHOLE, "weights", "scores", "sink")
 NAME = re.compile(rf"({'|'.join(KINDS)})\.(0|[1-9]\d{{0,8}})\.({'|'.join(PARTS)})", re.ASCII)
 
 
-def to_npz(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> bytes:
+def to_npz(record: Record, heads: Iterable[HeadEntry] | None = None) -> bytes:
     """Write a record as an archive.
 
     Args:

@@ -6,25 +6,28 @@ float32 is written in the shortest digits that give it back, so nothing is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.stream import Kind
-from attn_cli.errors import NOT_NUMBERS, ExactnessError, InputError
-from attn_cli.io.document import Document, describe, make_map, restore
-from attn_cli.io.schema import check, fault, schema
-from attn_cli.system.encoding import decode_text, json_bytes
+from attn_cli.errors import InputError
+from attn_cli.io.restore import make_map, restore
+from attn_cli.io.schema import check, fault
+from attn_cli.system.encoding import decode_text
 
-__all__ = ["NOT_A_RECORD", "decode", "from_json", "not_json", "restore_maps", "schema", "to_document", "to_json"]
+if TYPE_CHECKING:
+    from attn_cli.io.structs import HeadEntry
+
+__all__ = ["NOT_A_RECORD", "decode", "from_json", "not_json", "restore_maps", "to_json"]
 
 ARRAYS = ("queries", "visible", "weights", "scores", "sink")
-"""Parts that NumPy checks, because they are too large for the schema's validator."""
+"""Parts that NumPy checks, which the declaration sees empty: as Python's numbers they take the most memory."""
 PER_HEAD = {"weights", "scores", "sink"}
 """Parts that have a head axis in a record."""
 
@@ -36,13 +39,8 @@ Established by trying them all."""
 TWICE_ROUNDED_AS_FLOAT32 = np.uint32(0x15AE43FD).view(np.float32)
 
 
-def to_json(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> bytes:
-    """Write a record as one line of UTF-8 that ends with a newline; see `to_document`."""
-    return json_bytes(to_document(record, heads))
-
-
-def to_document(record: Record, heads: Iterable[Mapping[str, Any]] | None = None) -> Document:
-    """Convert a record to a document, with its maps as arrays.
+def to_json(record: Record, heads: Iterable[HeadEntry] | None = None) -> bytes:
+    """Write a record as one line of UTF-8 that ends with a newline.
 
     Args:
         record: the record to write.
@@ -51,26 +49,9 @@ def to_document(record: Record, heads: Iterable[Mapping[str, Any]] | None = None
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
     """
-    document = describe(record, heads)
-    document["maps"] = [entry for map_ in record.maps for entry in _entries(map_)]
-    return document
+    from attn_cli.io.document import describe, encode
 
-
-def _entries(map_: AttentionMap) -> Iterable[Document]:
-    if map_.scores is not None and (np.isnan(map_.scores) | np.isposinf(map_.scores)).any():
-        raise ExactnessError(f"{map_.kind} layer {map_.layer} has scores that are not numbers", NOT_NUMBERS)
-    for index, head in enumerate(map_.heads):
-        yield {
-            "kind": map_.kind,
-            "layer": map_.layer,
-            "head": head,
-            "queries": map_.queries,
-            "visible": np.ascontiguousarray(map_.visible),
-            "weights": np.ascontiguousarray(map_.weights[index]),
-            # orjson writes minus infinity as null.
-            **({} if map_.scores is None else {"scores": np.ascontiguousarray(map_.scores[index])}),
-            **({} if map_.sink is None else {"sink": np.ascontiguousarray(map_.sink[index])}),
-        }
+    return encode(describe(record, heads))
 
 
 def decode(data: bytes | str, name: str) -> object:
@@ -115,14 +96,14 @@ def restore_maps(document: object, name: str) -> Record:
     checked = check(document, name)
     frame = restore(checked, name)
     layers: dict[tuple[Kind, int], list[AttentionMap]] = {}
-    for index, (entry, values) in enumerate(zip(checked["maps"], lifted, strict=True)):
+    for index, (entry, values) in enumerate(zip(checked.maps, lifted, strict=True)):
         path = f"$.maps[{index}]"
         arrays = {part: _numbers(value, part, f"{path}.{part}", name) for part, value in values.items()}
         values.clear()
         for part in PER_HEAD & arrays.keys():
             arrays[part] = arrays[part][None]
-        arrays["heads"] = np.array([entry["head"]])
-        place = (entry["kind"], entry["layer"])
+        arrays["heads"] = np.array([entry.head])
+        place = (entry.kind, entry.layer)
         map_ = make_map(frame, place, arrays, path, name)
         layer = layers.setdefault(place, [])
         _check_fellows(map_, layer, path, name)
@@ -131,7 +112,7 @@ def restore_maps(document: object, name: str) -> Record:
 
 
 def _lift_arrays(document: object) -> list[dict[str, list[Any]]]:
-    """Take the long lists out of each map and leave empty lists for the schema's validator."""
+    """Take the long lists out of each map and leave empty lists, which the check of the declaration is quick with."""
     maps = document.get("maps") if isinstance(document, dict) else None
     lifted = []
     for entry in maps if isinstance(maps, list) else ():

@@ -18,7 +18,7 @@ from attn_cli.cli.app import Commands, main
 from tests.questions.heads.test_treebank import GOOD
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "transformers", "numpy", "tokenizers", "scipy", "pydantic")
+HEAVY = ("torch", "transformers", "numpy", "tokenizers", "scipy", "pydantic", "msgspec")
 INTERRUPT = """
 import os, signal, sys
 import attn_cli.models

@@ -131,7 +131,7 @@ def test_whatever_happens_is_one_line(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("attn_cli.io.schema.schema", fail)
+    monkeypatch.setattr("attn_cli.questions.schema.measure.schema", fail)
     monkeypatch.delenv("ATTN_DEBUG", raising=False)
     assert main(["schema"]) == code
     err = capsys.readouterr().err

@@ -18,9 +18,10 @@ from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Selection
 from attn_cli.data.units import Units
 from attn_cli.errors import ExactnessError, InputError
-from attn_cli.io.records import from_json, schema, to_json
+from attn_cli.io.records import from_json, to_json
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.inspect.measure import head_rows
+from attn_cli.questions.schema.measure import schema
 from tests.records import may_check_shapes, records, same, validated
 from tests.samples import decoder_record, encoder_record, source_tokens, translation_record
 
@@ -54,7 +55,7 @@ def test_a_record_of_before_the_output_was_compared() -> None:
 
 
 def test_every_part_of_a_selection_is_in_the_schema() -> None:
-    described = orjson.loads(schema())["$defs"]["selection"]
+    described = orjson.loads(schema())["$defs"]["SelectionEntry"]
     assert set(described["properties"]) == {field.name for field in fields(Selection)} == set(described["required"])
 
 
@@ -157,23 +158,32 @@ def assign(path: str, value: object) -> Meddle:
 ROW = [1.0] + [0.0] * 10
 
 FAULTS: list[tuple[str, Meddle]] = [
-    ("$ is not as it should be: 'model' is a required property", lambda d: d.pop("model")),
-    ("$ is not as it should be: Additional properties are not allowed ('x' was", assign("x", 1)),
-    ("$.schema_version is not as it should be: 1 was expected", assign("schema_version", "1")),
-    ("$.schema_version is not as it should be: 1 was expected", assign("schema_version", 0)),
+    ("$ is not as it should be: Object missing required field `model`", lambda d: d.pop("model")),
+    ("$ is not as it should be: Object contains unknown field `x`", assign("x", 1)),
+    ("$.schema_version is not as it should be: Expected `int`, got `str`", assign("schema_version", "1")),
+    ("$.schema_version is not as it should be: Invalid enum value 0", assign("schema_version", 0)),
     ("was written by a newer attn (schema version 2, this one reads 1)", assign("schema_version", 2)),
     ("is JSON, but not a record of attn", lambda d: d.pop("schema_version")),
-    ("$.selection.view is not as it should be: 'table' is not one of", assign("selection.view", "table")),
-    ("$.selection.top_k is not as it should be: 0 is less than the minimum", assign("selection.top_k", 0)),
-    ("$.notes is not as it should be: 'all is well' is not of type", assign("notes", "all is well")),
-    ("$.source.tokens[0].segment is not as it should be: 0.0", assign("source.tokens.0.segment", 0.0)),
-    ("$.model.stacks[0].layers is not as it should be: 65536 is greater", assign("model.stacks.0.layers", 65536)),
+    ("$.selection.view is not as it should be: Invalid enum value 'table'", assign("selection.view", "table")),
+    ("$.selection.top_k is not as it should be: Expected `int` >= 1", assign("selection.top_k", 0)),
+    ("$.notes is not as it should be: Expected `array`, got `str`", assign("notes", "all is well")),
+    (
+        "$.source.tokens[0].segment is not as it should be: Expected `int`, got `float`",
+        assign("source.tokens.0.segment", 0.0),
+    ),
+    (
+        "$.model.stacks[0].layers is not as it should be: Expected `int` <= ",
+        assign("model.stacks.0.layers", 65536),
+    ),
     ("$.model.stacks[0].heads[0].heads is not as it", assign("model.stacks.0.heads.0.heads", 10**9)),
-    ("$.maps is not as it should be: 7 is not of type 'array'", assign("maps", 7)),
-    ("$.maps[0] is not as it should be: 7 is not of type 'object'", assign("maps.0", 7)),
-    ("$.maps[1] is not as it should be: 'weights' is a required property", lambda d: d["maps"][1].pop("weights")),
-    ("$.maps[1].weights is not as it should be: None is not of type 'array'", assign("maps.1.weights", None)),
-    ("$.maps[1].scores is not as it should be: None is not of type 'array'", assign("maps.1.scores", None)),
+    ("$.maps is not as it should be: Expected `array`, got `int`", assign("maps", 7)),
+    ("$.maps[0] is not as it should be: Expected `object`, got `int`", assign("maps.0", 7)),
+    (
+        "$.maps[1] is not as it should be: Object missing required field `we",
+        lambda d: d["maps"][1].pop("weights"),
+    ),
+    ("$.maps[1].weights is not as it should be: Expected `array`, got `null`", assign("maps.1.weights", None)),
+    ("$.maps[1].scores is not as it should be: Expected `array`, got `null`", assign("maps.1.scores", None)),
     ("$.maps[4].weights has rows of different lengths", assign("maps.4.weights.3", [0.5, 0.5])),
     ("$.maps[4].weights has shape (1, 10, 11), expected (1, 11, 11)", lambda d: d["maps"][4]["weights"].pop()),
     ("$.maps[4].weights has shape (1, 11), expected (1, 11, 11)", assign("maps.4.weights", ROW)),
@@ -213,7 +223,7 @@ FAULTS: list[tuple[str, Meddle]] = [
     ("$.maps[4] is a second map of encoder head 1.0", assign("maps.4.head", 0)),
     ("$.maps[4] is of head [3] of 3 in encoder layer 1", assign("maps.4.head", 3)),
     ("$.maps[4] is of head [1] of 0 in encoder layer 2", assign("maps.4.layer", 2)),
-    ("$.maps[4].layer is not as it should be: -1 is less than", assign("maps.4.layer", -1)),
+    ("$.maps[4].layer is not as it should be: Expected `int` >= 0", assign("maps.4.layer", -1)),
     ("$.maps[4] is of kind decoder, which $.model.stacks does not list", assign("maps.4.kind", "decoder")),
     (
         "$.model.stacks[1] is a second stack of kind encoder",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from attn_cli.data.shapes import Float
-from attn_cli.io.schema import schema
+from attn_cli.questions.schema.measure import schema
 from tests.conftest import Run
 from tests.golden_files import assert_golden
 from tests.models.folders import byte_level, made, save

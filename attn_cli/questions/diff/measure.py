@@ -19,7 +19,6 @@ from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
 from attn_cli.errors import ModelError, SelectionError, counted, quoted
 from attn_cli.io.csv import Cell
-from attn_cli.io.document import Document, describe_checks, describe_finding, describe_text
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import layer_bytes, map_bytes
 from attn_cli.questions.diff.layers import ComparedLayer, Lay, compare_scores, compare_weights
@@ -29,15 +28,6 @@ from attn_cli.system.memory import require
 __all__ = ["Change", "DiffSort", "Differences", "HeadChange", "diff"]
 
 DiffSort = Literal["divergence", "layer"]
-
-UNITS: Mapping[str, str] = {
-    "weight": "share of 1",
-    "divergence": "Jensen-Shannon divergence in bits: 0 the same, 1 no key in common",
-}
-SCORE_UNITS: Mapping[str, str] = {
-    "weight": "nats: a score less the mean of its row's, over the keys that the row can see in both",
-    "divergence": "nats: the root of the mean square change, over the keys that a row can see in both",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,40 +100,6 @@ class Differences(Answer):
             return sorted(self.heads, key=lambda head: (head.layer, head.head))
         return self.heads
 
-    def document(self) -> Document:
-        return {
-            **describe_finding("diff", self.a, UNITS, SCORE_UNITS),
-            "kind": self.plans[0].kind,
-            "other": {**describe_text(self.b), **describe_checks(self.b), "notes": list(self.b.notes)},
-            "queries": _places(self.queries),
-            "keys": _places(self.keys),
-            "rows": list(self.chosen),
-            "most": np.float32(self.most),
-            "fail_above": self.fail_above,
-            "heads": [self._described(head) for head in self.listed],
-        }
-
-    def _described(self, head: HeadChange) -> Document:
-        largest = head.largest
-        document: Document = {
-            "layer": head.layer,
-            "head": head.head,
-            "divergence": np.float32(head.divergence),
-            "rows": head.rows.astype(np.float32),
-            "largest": None
-            if largest is None
-            else {
-                "query": largest.query,
-                "key": largest.key,
-                "a": np.float32(largest.a),
-                "b": np.float32(largest.b),
-            },
-        }
-        if self.query is not None:
-            a, b = self.maps(head.layer, head.head)
-            document |= {"a": np.ascontiguousarray(a), "b": np.ascontiguousarray(b)}
-        return document
-
     def rows(self) -> Iterable[Sequence[Cell]]:
         kind = self.plans[0].kind
         for head in self.listed:
@@ -173,20 +129,6 @@ class Differences(Answer):
         """Largest divergence of a head; 0 if there is none."""
         known = [head.divergence for head in self.heads if np.isfinite(head.divergence)]
         return max(known, default=0.0)
-
-
-def _places(axis: Overlay) -> list[Document]:
-    """Describe what stands at each place of an alignment."""
-    a, b = axis.units
-    return [
-        {
-            "a": a.positions[one] if one >= 0 else None,
-            "b": b.positions[other] if other >= 0 else None,
-            "a_text": a.labels[one] if one >= 0 else None,
-            "b_text": b.labels[other] if other >= 0 else None,
-        }
-        for one, other in zip(axis.a.tolist(), axis.b.tolist(), strict=True)
-    ]
 
 
 def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) -> Differences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,21 +18,11 @@ from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import ExactnessError, UsageError, quoted
 from attn_cli.io.csv import Cell
-from attn_cli.io.document import Document, begin, describe_finding
 from attn_cli.measure.summary import entropy
 from attn_cli.questions.explain.steps import PARTS, Explanation, explain_row
 
 __all__ = ["Explained", "ExplainedNumbers", "explain"]
 
-UNITS: Mapping[str, str] = {
-    "query_key": "query·key before scaling",
-    "parts": "what adds up to the score",
-    "score": "before softmax; null where masked",
-    "exponential": "exp(score - maximum)",
-    "weight": "share of 1",
-    "value_norm": "Euclidean length",
-    "share": "weight · value · context / |context|²; shares sum to 1",
-}
 COLUMNS = ("key_text", "query_key", *PARTS, "score", "exponential", "weight", "value_norm", "share")
 """Columns of every table of steps."""
 
@@ -81,25 +71,6 @@ class Explained(Answer):
         """Label of the query."""
         return _labels(query_tokens(self.plan.source, self.plan.kind, self.plan.rows))[self.query]
 
-    def document(self) -> Document:
-        plan = self.plan
-        return {
-            **describe_finding("explain", self.record, UNITS),
-            "query": {
-                "index": self.query,
-                "position": self.place,
-                "text": self.query_label,
-                "rows": plan.rows if plan.kind == "cross" else None,
-            },
-            "head": {
-                "kind": plan.kind,
-                "layer": self.layer,
-                "head": self.head,
-                "chosen_from": plan.head_count,
-            },
-            **_describe_steps(self.steps, self.labels, self.places),
-        }
-
     def rows(self) -> Iterator[Sequence[Cell]]:
         front = (self.plan.kind, self.layer, self.head, self.place, self.query, self.query_label)
         rows = zip(self.places, _rows(self.steps, self.labels), strict=True)
@@ -119,62 +90,13 @@ class ExplainedNumbers(Answer):
     title = ""
     columns = ("key", *COLUMNS)
 
-    def document(self) -> Document:
-        """Return the document in the form of `Explained`, without model and text."""
-        return {
-            **begin(),
-            "finding": "explain",
-            **dict.fromkeys(("model", "source", "target", "selection")),
-            "units": UNITS,
-            "verified": None,
-            "verified_output": None,
-            "notes": [],
-            "query": None,
-            "head": None,
-            **_describe_steps(self.steps, self.labels, range(len(self.labels))),
-        }
+    @property
+    def places(self) -> range:
+        """Number of each key."""
+        return range(len(self.labels))
 
     def rows(self) -> Iterator[Sequence[Cell]]:
         return _rows(self.steps, self.labels)
-
-
-def _describe_steps(steps: Explanation, labels: Sequence[str], positions: Sequence[int]) -> Document:
-    """Describe the steps, with the label and the position of each key."""
-    context = steps.context
-    how = "additive" if "additive" in steps.parts else "product" if steps.products is not None else None
-    return {
-        "score": {"how": how, "scaling": steps.scaling, "soft_cap": steps.soft_cap},
-        "normalize": {
-            "maximum": steps.maximum,
-            "sum": steps.total,
-            "sink": None
-            if steps.sink is None
-            else {
-                "score": steps.sink.score,
-                "exponential": steps.sink.exponential,
-                "weight": steps.sink.weight,
-            },
-        },
-        "context": None if context is None else {"norm": context.norm, "vector": context.vector},
-        "keys": [
-            {
-                "index": index,
-                "position": positions[index],
-                "text": text,
-                "query_key": None if steps.products is None else steps.products[index],
-                # orjson writes minus infinity as null.
-                "parts": {name: values[index] for name, values in steps.parts.items()},
-                "score": steps.scores[index],
-                "exponential": steps.exponentials[index],
-                "weight": steps.weights[index],
-                "value_norm": None if context is None else context.value_norms[index],
-                "share": None if context is None else context.shares[index],
-            }
-            for index, text in enumerate(labels)
-        ],
-        "missing": list(steps.missing),
-        "differences": None if steps.differences is None else dict(steps.differences),
-    }
 
 
 def _rows(steps: Explanation, labels: Sequence[str]) -> Iterator[Sequence[Cell]]:

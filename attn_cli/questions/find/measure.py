@@ -19,7 +19,6 @@ from attn_cli.data.stream import Block, Source
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, UsageError
 from attn_cli.io.csv import Cell
-from attn_cli.io.document import Document, describe_finding
 from attn_cli.measure.derived import centred, measured
 from attn_cli.measure.maps import layer_bytes
 from attn_cli.system.memory import require
@@ -30,17 +29,6 @@ FindSort = Literal["weight", "usual", "others", "layer"]
 
 MOST_PAIRS = 1000
 """Most pairs of occurrences to look up; two words that are both frequent have very many."""
-
-UNITS: Mapping[str, str] = {
-    "weight": "share of 1",
-    "even": "the weight if the row were the same for each token that it can see",
-    "usual": "the head's mean weight between other units as far apart, in the same direction",
-    "others": "the head's mean weight to the same key from all other units",
-}
-SCORE_UNITS: Mapping[str, str] = {
-    "weight": "nats: a score less the mean of its row's",
-    "even": "0: a row whose scores are all the same",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,49 +116,19 @@ class FoundLinks(Answer):
         links = [link for link in self.links if self.least is None or link.weight >= self.least]
         return sorted(links, key=ORDER[self.sort])
 
-    def document(self) -> Document:
-        return {
-            **describe_finding("find", self.record, UNITS, SCORE_UNITS),
-            "kind": self.plan.kind,
-            "from": self.start,
-            "to": self.end,
-            "both": self.both,
-            "min": self.least,
-            "sort": self.sort,
-            "pairs": [
-                {
-                    **self._ends(pair),
-                    "offset": None if self.plan.kind == "cross" else pair.key - pair.query,
-                    "alike": self.alike.get(pair, 0),
-                    "visible": pair not in self.masked,
-                }
-                for pair in self.pairs
-            ],
-            "links": [
-                {
-                    "layer": link.layer,
-                    "head": link.head,
-                    **self._ends(link.pair),
-                    "weight": np.float32(link.weight),
-                    "even": np.float32(link.even),
-                    "usual": None if link.usual is None else np.float32(link.usual),
-                    "others": None if link.others is None else np.float32(link.others),
-                }
-                for link in self.listed
-            ],
-        }
-
-    def _ends(self, pair: Pair) -> Document:
-        return {
-            "query": self.plan.queries.positions[pair.query],
-            "query_text": self.plan.queries.labels[pair.query],
-            "key": self.plan.keys.positions[pair.key],
-            "key_text": self.plan.keys.labels[pair.key],
-        }
+    def ends(self, pair: Pair) -> tuple[int, str, int, str]:
+        """Return position and label of the query, and of the key."""
+        queries, keys = self.plan.queries, self.plan.keys
+        return (
+            queries.positions[pair.query],
+            queries.labels[pair.query],
+            keys.positions[pair.key],
+            keys.labels[pair.key],
+        )
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         for link in self.listed:
-            ends = self._ends(link.pair).values()
+            ends = self.ends(link.pair)
             numbers = link.weight, link.even, link.usual, link.others
             yield self.plan.kind, link.layer, link.head, *ends, *numbers, self.record.selection.measure
 

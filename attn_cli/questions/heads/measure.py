@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,7 +18,6 @@ from attn_cli.data.stream import Batch, Block, Eat, Report, Request, Source
 from attn_cli.data.text import Tokens
 from attn_cli.errors import ModelError
 from attn_cli.io.csv import Cell
-from attn_cli.io.document import Document, describe_finding
 from attn_cli.measure.derived import measured
 from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.questions.heads.relations import RelationScore
@@ -29,22 +27,6 @@ from attn_cli.version import __version__
 
 __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
 
-UNITS: Mapping[str, str] = {
-    "focus": "1 - entropy / ln(visible keys), the mean over rows",
-    "entropy": "nats, the mean over rows",
-    "distance": "words or tokens, weighted by weight, the mean over rows",
-    "first": "share of 1: weight on the first unit, the mean over rows",
-    "score": "from 0 to 1, as the role's formula says",
-    "baseline": "the score of what the role must beat, over the same rows",
-    "margin": "by how much it must beat it",
-    "share": "the weight that the score counts, of the weight of all rows",
-    "rest": "the same, of what the rows leave for other keys than the first and their own",
-    "accuracy": "share of the relation's words whose head is found",
-}
-SCORE_UNITS: Mapping[str, str] = {
-    "score": "nats: scores of the role's keys less the mean of their row's; of an offset, a relation or "
-    "coreference, a share of 1"
-}
 WORTH_NAMING = 0.1
 """Least margin over its baseline at which the nearest role of a head without roles is named."""
 
@@ -128,52 +110,6 @@ class HeadsFound(Answer):
     def notes(self) -> tuple[str, ...]:
         return self.record.notes
 
-    def document(self) -> Document:
-        return {
-            **describe_finding("heads", self.record, UNITS, SCORE_UNITS),
-            "kind": self.kind,
-            "seen": self.seen,
-            "texts": self.texts,
-            "tokens": self.tokens,
-            "by": self.by,
-            "roles": [
-                {
-                    "name": role.name,
-                    "looks_at": role.looks_at,
-                    "formula": role.formula,
-                    "threshold": role.threshold,
-                    "baseline": role.baseline,
-                    "source": role.source,
-                }
-                for role in self.roles
-            ],
-            "heads": [
-                {
-                    "layer": one.layer,
-                    "head": one.head,
-                    **{name: _number(getattr(one.summary, name)) for name in ("focus", "entropy", "distance", "first")},
-                    "repeats": _number(one.control),
-                    "roles": [score.name for score in one.roles],
-                    "scores": [_score(score) for score in one.scores],
-                }
-                for one in self.heads
-            ],
-            "relations": [
-                {
-                    "relation": score.relation,
-                    "way": score.way,
-                    "count": score.count,
-                    "layer": score.layer,
-                    "head": score.head,
-                    "accuracy": np.float32(score.accuracy),
-                    "offset": score.offset,
-                    "baseline": np.float32(score.baseline),
-                    "given": score.role.given,
-                }
-                for score in self.relations
-            ],
-        }
-
     def rows(self) -> Iterable[Sequence[Cell]]:
         measure = self.record.selection.measure
         for one in self.heads:
@@ -201,24 +137,6 @@ class HeadsFound(Answer):
             ),
             roles=(*(role for role in self.roles if role.name not in names), *roles),
         )
-
-
-def _number(value: float | None) -> np.float32 | None:
-    return None if value is None or not math.isfinite(value) else np.float32(value)
-
-
-def _score(score: RoleScore) -> Document:
-    return {
-        "role": score.role.name,
-        "detail": score.detail,
-        "score": _number(score.score),
-        "baseline": _number(score.baseline),
-        "margin": _number(score.margin),
-        "rows": score.rows,
-        "share": _number(score.share),
-        "rest": _number(score.rest),
-        "given": score.given,
-    }
 
 
 def _cells(score: RoleScore) -> tuple[Cell, ...]:

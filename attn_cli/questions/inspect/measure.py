@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,14 +16,15 @@ from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Source
 from attn_cli.data.units import Units
 from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
-from attn_cli.io.document import Document
 from attn_cli.io.npz import to_npz
-from attn_cli.io.records import to_document
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.questions.inspect.figures import Cut, Figures, choose_figures
 from attn_cli.system.memory import require
+
+if TYPE_CHECKING:
+    from attn_cli.io.structs import HeadEntry, RecordDocument
 
 __all__ = ["Inspection", "head_rows", "look"]
 
@@ -47,15 +49,17 @@ class Inspection(Record, Answer):
     def columns(self) -> tuple[str, ...]:
         return weight_columns(rows=self._step, scores=self.figures.plan.selection.scores)
 
-    def document(self) -> Document:
-        return to_document(self, self._described_heads())
+    def document(self) -> RecordDocument:
+        from attn_cli.io.document import describe
+
+        return describe(self, self._described_heads())
 
     @property
     def heads(self) -> tuple[HeadSummary, ...]:
         """Figures of each head."""
         return self.figures.heads
 
-    def _described_heads(self) -> list[Document]:
+    def _described_heads(self) -> list[HeadEntry]:
         return head_rows(self.heads, self.figures.plan.queries, self.figures.plan.keys)
 
     @property
@@ -162,7 +166,7 @@ def _check_memory(plan: Plan, figures: Figures, *, keep: bool) -> None:
     )
 
 
-def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> list[Document]:
+def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> list[HeadEntry]:
     """Convert the table of heads for a document.
 
     Args:
@@ -170,26 +174,33 @@ def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> 
         queries: the units that the links start from.
         keys: the units that the links go to.
     """
+    from attn_cli.io.structs import HeadEntry, LinkEntry
+
+    # The figures are means of float32: more digits would be noise.
+    def number(value: float | None) -> np.float32 | None:
+        return None if value is None else np.float32(value)
+
     return [
-        {
-            "kind": summary.kind,
-            "layer": summary.layer,
-            "head": summary.head,
-            # The figures are means of float32: more digits would be noise.
-            **{
-                name: None if (value := getattr(summary, name)) is None else np.float32(value)
-                for name in ("focus", "entropy", "distance", "first", "itself", "previous")
-            },
-            "links": [
-                {
-                    "query": queries.positions[link.query],
-                    "query_text": queries.labels[link.query],
-                    "key": keys.positions[link.key],
-                    "key_text": keys.labels[link.key],
-                    "weight": np.float32(link.weight),
-                }
+        HeadEntry(
+            kind=summary.kind,
+            layer=summary.layer,
+            head=summary.head,
+            focus=number(summary.focus),
+            entropy=number(summary.entropy),
+            distance=number(summary.distance),
+            first=number(summary.first),
+            itself=number(summary.itself),
+            previous=number(summary.previous),
+            links=[
+                LinkEntry(
+                    query=queries.positions[link.query],
+                    query_text=queries.labels[link.query],
+                    key=keys.positions[link.key],
+                    key_text=keys.labels[link.key],
+                    weight=np.float32(link.weight),
+                )
                 for link in summary.links
             ],
-        }
+        )
         for summary in summaries
     ]

@@ -27,6 +27,6 @@ NameArgument = Annotated[str, typer.Argument(metavar="[NAME]", help="record (def
 
 def run(name: NameArgument = "record") -> None:
     """Print the schema on stdout."""
-    from attn_cli.io.schema import schema
+    from attn_cli.questions.schema.measure import schema
 
     sys.stdout.buffer.write(schema(name) + b"\n")

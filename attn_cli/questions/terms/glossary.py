@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 
 from attn_cli.answer import Answer
 from attn_cli.errors import SelectionError, quoted
 from attn_cli.io.csv import Cell
-from attn_cli.io.document import Document, begin
 from attn_cli.questions.heads.roles import EVERY_ROLE, NATS, Role
 
 __all__ = ["TERMS", "Glossary", "Term", "find_terms"]
@@ -71,9 +70,6 @@ class Glossary(Answer):
 
     title = ""
     columns = ("name", "formula", "meaning", "shown", "source", "also")
-
-    def document(self) -> Document:
-        return {**begin(), "finding": "terms", "terms": [asdict(term) for term in self.terms]}
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         for term in self.terms:

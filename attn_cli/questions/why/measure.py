@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
 from attn_cli.answer import Answer
 from attn_cli.io.csv import Cell
-from attn_cli.io.document import Document, begin
 
 __all__ = ["Experiment", "ExperimentName", "Measure", "Point", "Series", "kept", "standard_error"]
 
@@ -80,9 +79,6 @@ class Experiment(Answer):
     @property
     def title(self) -> str:
         return self.name
-
-    def document(self) -> Document:
-        return {**begin(), "finding": "why", **asdict(self)}
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Yield a row for each point."""

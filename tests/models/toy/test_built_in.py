@@ -117,7 +117,7 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
         "import sys\n"
         "from attn_cli.cli.app import main\n"
         f"code = main({arguments!r})\n"
-        "heavy = [name for name in ('torch', 'transformers', 'huggingface_hub') if name in sys.modules]\n"
+        "heavy = [name for name in ('torch', 'transformers', 'huggingface_hub', 'msgspec') if name in sys.modules]\n"
         "sys.exit(code or (f'imported {heavy}' if heavy else 0))"
     )
     environment = {name: value for name, value in os.environ.items() if name not in {"ATTN_CHECK_SHAPES", "ATTN_MODEL"}}

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from attn_cli.cli.app import main
-from attn_cli.io.schema import schema
 from attn_cli.questions.explain.command import EPILOG
 from attn_cli.questions.inspect.tables import COLUMNS
+from attn_cli.questions.schema.measure import schema
 from attn_cli.questions.terms.glossary import TERMS
 from tests.models.folders import byte_level, made, save
 from tests.models.toy.folders import toy_folder

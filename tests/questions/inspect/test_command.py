@@ -15,7 +15,7 @@ import pytest
 from attn_cli.cli.app import main
 from attn_cli.io.npz import from_npz
 from attn_cli.io.records import from_json
-from attn_cli.io.schema import schema
+from attn_cli.questions.schema.measure import schema
 from tests.conftest import Run
 from tests.golden_files import assert_golden
 

@@ -24,8 +24,8 @@ from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Eat, Report, Request
 from attn_cli.data.text import Tokens, make_tokens
 from attn_cli.errors import InputError
-from attn_cli.io.schema import schema
 from attn_cli.models import Decoding, Translation
+from attn_cli.questions.schema.measure import schema
 from attn_cli.questions.translate.align import Score, align
 from attn_cli.questions.translate.command import FIRST_BATCH
 from attn_cli.questions.translate.gold import parse_gold

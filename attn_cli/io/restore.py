@@ -1,0 +1,187 @@
+"""Conversion of documents that were read back to records, with everything checked that no schema can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from attn_cli.data.model import Alignment, ModelInfo, Stack
+from attn_cli.data.record import AttentionMap, Record
+from attn_cli.data.selection import Kind, Selection
+from attn_cli.data.shapes import Int
+from attn_cli.data.stream import OutputCheck, key_tokens, query_tokens
+from attn_cli.data.text import Token, Tokens, Word
+from attn_cli.errors import ExactnessError, SelectionError
+from attn_cli.io.schema import fault
+
+if TYPE_CHECKING:
+    from attn_cli.io.structs import AlignmentEntry, ModelEntry, RecordDocument, TokenEntry, TokensEntry, WordEntry
+
+__all__ = ["make_map", "restore"]
+
+
+def restore(document: RecordDocument, name: str) -> Record:
+    """Convert a document back to a record, without maps; the inverse of `attn_cli.io.document.describe`.
+
+    Args:
+        document: the document.
+        name: name of the file in messages.
+
+    Raises:
+        InputError: the document contradicts itself.
+    """
+    from msgspec.structs import asdict
+
+    checked = document.verified_output
+    return Record(
+        model=_model(document.model, name),
+        source=_tokens(document.source, "$.source", name),
+        target=None if document.target is None else _tokens(document.target, "$.target", name),
+        maps=(),
+        verified=document.verified,
+        notes=tuple(document.notes),
+        selection=Selection(**asdict(document.selection)),
+        tool_version=document.tool.version,
+        output=None if checked is None else OutputCheck(checked.difference, tuple(checked.compared), checked.attention),
+    )
+
+
+def _model(model: ModelEntry, name: str) -> ModelInfo:
+    stacks: dict[Kind, Stack] = {}
+    for index, stack in enumerate(model.stacks):
+        path = f"$.model.stacks[{index}]"
+        if stack.kind in stacks:
+            raise fault(name, path, f"is a second stack of kind {stack.kind}")
+        layers = [*(entry.layer for entry in stack.heads), *(entry.layer for entry in stack.without_attention)]
+        if len(set(layers)) < len(layers):
+            raise fault(name, path, "lists a layer twice")
+        if max(layers, default=-1) >= stack.layers:
+            raise fault(name, path, f"lists layer {max(layers)} of {stack.layers}")
+        stacks[stack.kind] = Stack(
+            layers=stack.layers,
+            heads={entry.layer: entry.heads for entry in stack.heads},
+            key_value_heads=stack.key_value_heads,
+            without={entry.layer: entry.instead for entry in stack.without_attention},
+        )
+    return ModelInfo(
+        name=model.name,
+        family=model.family,
+        stacks=stacks,
+        captured=model.captured,
+        dtype=model.dtype,
+        device=model.device,
+        parameters=model.parameters,
+        positions=model.positions,
+        alignment=_alignment(model.alignment, stacks, name),
+        bottleneck=model.bottleneck,
+    )
+
+
+def _alignment(declared: AlignmentEntry | None, stacks: Mapping[Kind, Stack], name: str) -> Alignment | None:
+    if declared is None:
+        return None
+    stack = stacks.get(declared.kind)
+    if stack is None or max(declared.heads) >= stack.heads.get(declared.layer, 0):
+        raise fault(name, "$.model.alignment", f"names {declared.kind} heads that $.model.stacks does not list")
+    return Alignment(declared.layer, tuple(declared.heads), declared.rows, declared.how, declared.kind)
+
+
+def _tokens(side: TokensEntry, path: str, name: str) -> Tokens:
+    lengths = (len(side.text), len(side.pair or ""))
+    listed: Mapping[str, Sequence[TokenEntry | WordEntry]] = {"tokens": side.tokens, "words": side.words}
+    for kind, entries in listed.items():
+        for index, entry in enumerate(entries):
+            here = f"{path}.{kind}[{index}]"
+            if entry.index != index:
+                raise fault(name, here, f"has index {entry.index}: the {kind} are out of order")
+            length = lengths[entry.segment]
+            if not entry.start <= entry.end <= length:
+                raise fault(name, here, f"runs from character {entry.start} to {entry.end} of {length}")
+    words = len(side.words)
+    for index, token in enumerate(side.tokens):
+        if token.word is not None and token.word >= words:
+            raise fault(name, f"{path}.tokens[{index}]", f"belongs to word {token.word}, but there are {words} words")
+    return Tokens(
+        text=side.text,
+        pair=side.pair,
+        tokens=tuple(
+            Token(
+                piece=token.piece,
+                start=token.start,
+                end=token.end,
+                word=token.word,
+                special=token.special,
+                segment=token.segment,
+                id=token.id,
+            )
+            for token in side.tokens
+        ),
+        words=tuple(Word(word.text, word.start, word.end, word.segment) for word in side.words),
+    )
+
+
+def make_map(
+    frame: Record, place: tuple[Kind, int], arrays: Mapping[str, np.ndarray], path: str, name: str
+) -> AttentionMap:
+    """Make a map from arrays of a file, which may be invalid.
+
+    Args:
+        frame: the record that the map belongs to.
+        place: kind and layer of the map.
+        arrays: `heads`, `queries` and `visible`, whole numbers; `weights`, and perhaps `scores` and `sink`, float32.
+        path: place of the arrays in the file.
+        name: name of the file in messages.
+
+    Raises:
+        InputError: the arrays do not fit each other, the model or the tokens, or are not attention weights.
+    """
+    kind, layer = place
+    queries, keys = _sides(frame, kind, path, name)
+    heads = frame.model.stacks[kind].heads.get(layer, 0)
+    numbers, positions = arrays["heads"], arrays["queries"]
+    if positions.ndim != 1 or not positions.size or (np.diff(positions) <= 0).any() or not _within(positions, queries):
+        raise fault(name, f"{path}.queries", f"are not rising positions among {queries} tokens")
+    if numbers.ndim != 1 or len(set(numbers.tolist())) < numbers.size or not _within(numbers, heads):
+        raise fault(name, path, f"is of head {numbers.tolist()} of {heads} in {kind} layer {layer}")
+    square = (numbers.size, positions.size, keys)
+    for part, shape in (("visible", (square[1], 2)), ("weights", square), ("scores", square), ("sink", square[:2])):
+        if part in arrays and arrays[part].shape != shape:
+            raise fault(name, f"{path}.{part}", f"has shape {arrays[part].shape}, expected {shape}")
+    visible = arrays["visible"]
+    if not _within(visible, keys + 1) or (visible[:, 0] > visible[:, 1]).any():
+        raise fault(name, f"{path}.visible", f"are not ranges of {keys} keys")
+    scores, sink = arrays.get("scores"), arrays.get("sink")
+    if scores is not None and (np.isnan(scores) | np.isposinf(scores)).any():
+        raise fault(name, f"{path}.scores", "has scores that are not numbers")
+    if sink is not None and not (np.isfinite(sink) & (sink >= 0)).all():
+        raise fault(name, f"{path}.sink", "has shares that are not numbers from 0")
+    try:
+        return AttentionMap(
+            kind=kind,
+            layer=layer,
+            heads=tuple(numbers.tolist()),
+            queries=tuple(positions.tolist()),
+            weights=arrays["weights"],
+            visible=visible,
+            scores=scores,
+            sink=sink,
+            dtype=frame.model.dtype,
+        )
+    except ExactnessError as error:
+        raise fault(name, f"{path}.weights", f"are not attention weights: {error.problem}") from error
+
+
+def _within(numbers: Int[np.ndarray, "*any"], stop: int) -> bool:
+    return bool(((numbers >= 0) & (numbers < stop)).all())
+
+
+def _sides(frame: Record, kind: Kind, path: str, name: str) -> tuple[int, int]:
+    """Return the numbers of queries and keys of a kind."""
+    if kind not in frame.model.stacks:
+        raise fault(name, path, f"is of kind {kind}, which $.model.stacks does not list")
+    try:
+        return len(query_tokens(frame, kind)), len(key_tokens(frame, kind))
+    except SelectionError as error:
+        raise fault(name, path, f"is of kind {kind}, but $.target is null") from error

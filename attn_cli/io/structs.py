@@ -1,0 +1,373 @@
+"""Documents as msgspec structs: what attn writes and reads, declared once; the JSON Schemas are generated from them.
+
+The document of a question lies in its own folder, in `document.py`, and extends one of those here.
+
+This module imports msgspec, which only reading and writing of documents needs: import it where that happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from attn_cli.data.selection import Kind, Measure, Rows, SortKey, Unit, View
+
+__all__ = [
+    "FOUND",
+    "AlignmentEntry",
+    "Array",
+    "AttentionKind",
+    "AttnDocument",
+    "Count",
+    "Entry",
+    "FindingDocument",
+    "HeadEntry",
+    "LayerHeadsEntry",
+    "LinkEntry",
+    "MapEntry",
+    "ModelEntry",
+    "Notes",
+    "Number",
+    "NumberUnits",
+    "OutputCheckEntry",
+    "RecordDocument",
+    "RowsMeaning",
+    "SelectionEntry",
+    "SkippedLayerEntry",
+    "StackEntry",
+    "StepRows",
+    "TextDocument",
+    "TokenEntry",
+    "TokensEntry",
+    "ToolEntry",
+    "UnitPosition",
+    "UnitsEntry",
+    "Verified",
+    "VerifiedOutput",
+    "WordEntry",
+]
+
+Item = TypeVar("Item")
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Number = float | np.float32
+    Array = Sequence[Item] | np.ndarray[Any, Any]
+else:  # NumPy's numbers and arrays are written as JSON's
+    Number, Array = float, Sequence
+
+Count = Annotated[int, Meta(ge=0)]
+Size = Annotated[int, Meta(ge=0, le=65535, description="How many layers or heads there are.")]
+Segment = Annotated[int, Meta(ge=0, le=1)]
+Share = Annotated[Number | None, Meta(description="Share of 1; null where it has no meaning.")]
+AttentionKind = Annotated[
+    Kind, Meta(description="encoder: self-attention. decoder: causal self-attention. cross: decoder over encoder.")
+]
+StepRows = Annotated[
+    Rows,
+    Meta(
+        description="Whose a decoder's step is in cross-attention: the token's that it outputs, or the one's that it "
+        "reads."
+    ),
+]
+RowsMeaning = Literal["output row: the step that outputs the token", "input row: the step that reads the token"]
+UnitPosition = Annotated[Count, Meta(description="Index among the units shown; of several named as one, the first's.")]
+
+
+class Entry(Struct, forbid_unknown_fields=True):
+    """A part of a document. Its class is what the schema says of it."""
+
+
+class ToolEntry(Entry):
+    """The tool that made the document."""
+
+    name: Literal["attn"]
+    version: Annotated[str, Meta(description="Version of the tool that saw this, not of the one that copied it.")]
+
+
+class LayerHeadsEntry(Entry):
+    """How many heads one layer has."""
+
+    layer: Count
+    heads: Size
+
+
+class SkippedLayerEntry(Entry):
+    """A layer without attention."""
+
+    layer: Count
+    instead: Annotated[str, Meta(description="What it has instead.")]
+
+
+class StackEntry(Entry):
+    """The attention layers of one kind."""
+
+    kind: AttentionKind
+    layers: Annotated[Size, Meta(description="All layers, those without attention included.")]
+    heads: Annotated[Sequence[LayerHeadsEntry], Meta(description="How many heads each layer with attention has.")]
+    key_value_heads: Annotated[Size, Meta(description="Fewer than the heads where heads share keys and values.")]
+    without_attention: Sequence[SkippedLayerEntry]
+
+
+class AlignmentEntry(Entry):
+    """Heads that the model is known to align words with."""
+
+    layer: Count
+    heads: Annotated[Sequence[Count], Meta(min_length=1)]
+    rows: StepRows
+    how: Annotated[str, Meta(description="How they came to do so.")]
+    kind: Literal["cross"]
+
+
+class ModelEntry(Entry):
+    """A model, as far as a reader of its attention must know it."""
+
+    name: Annotated[str, Meta(description="As the user named it.")]
+    family: Annotated[str, Meta(description="model_type of transformers, or the built-in model's name.")]
+    captured: Annotated[
+        Literal["interface", "hooks", "numpy"],
+        Meta(
+            description="How the weights were taken: inside the model's own attention function, from what its layers "
+            "return, or computed by the built-in model itself."
+        ),
+    ]
+    dtype: Annotated[str, Meta(description="What the model computed in.")]
+    device: str
+    parameters: Count | None
+    positions: Annotated[Count | None, Meta(description="The longest input, in tokens; null where there is no limit.")]
+    alignment: AlignmentEntry | None
+    bottleneck: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="Numbers in the one vector that carries the text to the decoder of a model without attention."
+        ),
+    ]
+    stacks: Sequence[StackEntry]
+
+
+class TokenEntry(Entry):
+    """One token of the model's input."""
+
+    index: Annotated[Count, Meta(description="The position, which queries and keys refer to.")]
+    id: Annotated[int | None, Meta(description="The piece's number in the vocabulary.")]
+    piece: Annotated[str, Meta(description="As the vocabulary spells it.")]
+    start: Annotated[Count, Meta(description="First character in the segment's text.")]
+    end: Annotated[Count, Meta(description="One past the last; equal to start where it stands for none.")]
+    word: Annotated[Count | None, Meta(description="Index of its word; null for special tokens.")]
+    special: bool
+    segment: Annotated[Segment, Meta(description="0: text, 1: pair.")]
+
+
+class WordEntry(Entry):
+    """One word of the text."""
+
+    index: Count
+    text: str
+    start: Count
+    end: Count
+    segment: Segment
+
+
+class TokensEntry(Entry):
+    """One side of a model: a text, or two, and how it is divided."""
+
+    text: str
+    pair: Annotated[str | None, Meta(description="The second segment's text.")]
+    tokens: Sequence[TokenEntry]
+    words: Sequence[WordEntry]
+
+
+class SelectionEntry(Entry):
+    """What the user asked to see, as it was typed; `attn view` starts from it."""
+
+    view: View
+    kind: AttentionKind | None
+    layer: str | None
+    head: str | None
+    query: str | None
+    unit: Unit
+    special: Annotated[bool, Meta(description="Special tokens are shown.")]
+    sink: Annotated[bool, Meta(description="The first token is shown.")]
+    rows: Annotated[
+        StepRows | None, Meta(description="null: as the model declares, else input; units.rows says which it came to.")
+    ]
+    measure: Annotated[
+        Measure,
+        Meta(
+            description="norms, rollout and flow stand in the place of the weights, as shares of their row; rollout "
+            "and flow as those of a layer's only head."
+        ),
+    ]
+    top_k: Annotated[int, Meta(ge=1)]
+    sort: SortKey
+    all: bool
+    translation: Annotated[
+        bool,
+        Meta(description="The target is shown as a translation: its text first, and the heads that align best."),
+    ]
+
+
+class OutputCheckEntry(Entry):
+    """How far the model's output is from that of a plain run."""
+
+    difference: Annotated[float, Meta(ge=0, description="Largest absolute difference.")]
+    compared: Annotated[
+        Sequence[str],
+        Meta(description="What of the output: last hidden state, encoder's last hidden state, logits."),
+    ]
+    attention: Annotated[str, Meta(description="The attention implementation of the plain run: sdpa or eager.")]
+
+
+class UnitsEntry(Entry):
+    """What the numbers mean."""
+
+    weight: Annotated[str, Meta(description="share of 1, or what the measure makes of it.")]
+    score: Literal["query·key after scaling, bias, soft-capping and mask, before softmax"]
+    entropy: Literal["nats"]
+    focus: Literal["1 - entropy / ln(visible keys)"]
+    positions: Literal["tokens, from 0"]
+    offsets: Literal["characters (Unicode code points)"]
+    distance: Literal["words", "tokens"]
+    rows: Annotated[
+        RowsMeaning,
+        Meta(
+            description="What query_text of cross-attention means. On an output row, query i is target token i + 1; "
+            "on an input row, target token i."
+        ),
+    ]
+
+
+class LinkEntry(Entry):
+    """A weight between two different words."""
+
+    query: UnitPosition
+    query_text: str
+    key: UnitPosition
+    key_text: str
+    weight: Number
+
+
+class HeadEntry(Entry):
+    """One row of the table of heads: means over its rows."""
+
+    kind: AttentionKind
+    layer: Count
+    head: Count
+    focus: Annotated[Share, Meta(description="0: even, 1: on one key.")]
+    entropy: Annotated[Number | None, Meta(description="In nats.")]
+    distance: Annotated[Number | None, Meta(description="Mean distance from query to key.")]
+    first: Annotated[Share, Meta(description="Weight on the first key.")]
+    itself: Annotated[Share, Meta(description="Weight on the query's own position.")]
+    previous: Annotated[Share, Meta(description="Weight on the position before the query's.")]
+    links: Annotated[
+        Sequence[LinkEntry],
+        Meta(description="The strongest weights between two different words, strongest first."),
+    ]
+
+
+class MapEntry(Entry):
+    """The weights of one head, always between tokens."""
+
+    kind: AttentionKind
+    layer: Count
+    head: Count
+    queries: Annotated[Sequence[Count], Meta(description="Positions of the rows, rising.")]
+    visible: Annotated[
+        Array[Annotated[Array[Count], Meta(min_length=2, max_length=2)]],
+        Meta(description="[query][from, to]: the first key that each query can see, and one past the last."),
+    ]
+    weights: Annotated[
+        Array[Array[Annotated[Number, Meta(ge=0)]]],
+        Meta(
+            description="[query][key]. float32 in the shortest digits that give it back. Each row sums to 1, or to 0 "
+            "where a query sees nothing."
+        ),
+    ]
+    scores: Annotated[Array[Array[Number | None]] | UnsetType, Meta(description="[query][key], null where masked.")] = (
+        UNSET
+    )
+    sink: Annotated[
+        Array[Annotated[Number, Meta(ge=0)]] | UnsetType,
+        Meta(description="[query]: share that a learned sink takes; a row and its sink sum to 1 together."),
+    ] = UNSET
+
+
+Source = Annotated[TokensEntry, Meta(description="The text; the encoder's side in an encoder-decoder.")]
+Target = Annotated[
+    TokensEntry | None,
+    Meta(
+        description="The decoder's side of an encoder-decoder, where there is one: the start token, then all that it "
+        "writes. Query i of a map is the step that reads token i and outputs token i + 1."
+    ),
+]
+Verified = Annotated[
+    float | None,
+    Meta(
+        description="Largest absolute difference between softmax(scores) · values and what the layers computed; null "
+        "where --verify was not given."
+    ),
+]
+VerifiedOutput = Annotated[
+    OutputCheckEntry | None,
+    Meta(
+        description="How far the model's output is from that of a plain run of it in transformers, without attn; null "
+        "where --verify was not given or nothing can be compared. Older records do not have it."
+    ),
+]
+Notes = Annotated[Sequence[str], Meta(description="What a reader must know, one sentence each.")]
+NumberUnits = Annotated[Mapping[str, str], Meta(description="What the numbers mean.")]
+
+
+class AttnDocument(Entry, kw_only=True):
+    """Anything that attn writes as JSON."""
+
+    schema_version: Annotated[
+        Literal[1], Meta(description="Rises when a reader of the older form would misread the newer one.")
+    ]
+    tool: ToolEntry
+
+
+class RecordDocument(AttnDocument, kw_only=True):
+    """An attention record, as attn writes and reads it."""
+
+    model: ModelEntry
+    source: Source
+    target: Target
+    selection: SelectionEntry
+    units: UnitsEntry
+    verified: Verified
+    verified_output: VerifiedOutput = None
+    notes: Notes
+    heads: Annotated[
+        Sequence[HeadEntry] | UnsetType,
+        Meta(
+            description="One row per head, as the table shows it, in the unit of the selection. Derived: reading a "
+            "record ignores it."
+        ),
+    ] = UNSET
+    maps: Annotated[Sequence[MapEntry], Meta(description="One map per head, always between tokens.")]
+
+
+FOUND = Meta(description="Which command found it.")
+
+
+class FindingDocument(AttnDocument, kw_only=True):
+    """What one command found."""
+
+    finding: Annotated[str, FOUND]
+
+
+class TextDocument(FindingDocument, kw_only=True):
+    """What one command found about a model and its text."""
+
+    model: ModelEntry
+    source: Source
+    target: Target
+    selection: SelectionEntry
+    units: NumberUnits
+    verified: Verified
+    verified_output: VerifiedOutput = None
+    notes: Notes

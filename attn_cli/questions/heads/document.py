@@ -1,0 +1,182 @@
+"""The document of `attn heads`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from msgspec import Meta
+
+from attn_cli.io.document import describe_finding
+from attn_cli.io.structs import FOUND, AttentionKind, Count, Entry, Number, TextDocument
+
+if TYPE_CHECKING:
+    from attn_cli.questions.heads.measure import HeadsFound
+    from attn_cli.questions.heads.scores import RoleScore
+
+__all__ = ["DOCUMENT", "HeadFiguresEntry", "HeadsDocument", "RelationEntry", "RoleEntry", "RoleScoreEntry", "describe"]
+
+UNITS: Mapping[str, str] = {
+    "focus": "1 - entropy / ln(visible keys), the mean over rows",
+    "entropy": "nats, the mean over rows",
+    "distance": "words or tokens, weighted by weight, the mean over rows",
+    "first": "share of 1: weight on the first unit, the mean over rows",
+    "score": "from 0 to 1, as the role's formula says",
+    "baseline": "the score of what the role must beat, over the same rows",
+    "margin": "by how much it must beat it",
+    "share": "the weight that the score counts, of the weight of all rows",
+    "rest": "the same, of what the rows leave for other keys than the first and their own",
+    "accuracy": "share of the relation's words whose head is found",
+}
+SCORE_UNITS: Mapping[str, str] = {
+    "score": "nats: scores of the role's keys less the mean of their row's; of an offset, a relation or "
+    "coreference, a share of 1"
+}
+
+
+class RoleEntry(Entry):
+    """A role that was looked for."""
+
+    name: str
+    looks_at: Annotated[str, Meta(description="Where a head of this role looks from a word i.")]
+    formula: Annotated[str, Meta(description="Its score.")]
+    threshold: Annotated[Number, Meta(description="The least score that it is given for.")]
+    baseline: Annotated[str, Meta(description="What it must beat.")]
+    source: Annotated[str, Meta(description="Who described it.")]
+
+
+class RoleScoreEntry(Entry):
+    """One head's score in one role."""
+
+    role: str
+    detail: Annotated[str, Meta(description="Which offset, or which relation and way.")]
+    score: Annotated[Number | None, Meta(description="Null where no row has such a key.")]
+    baseline: Number | None
+    margin: Annotated[Number | None, Meta(description="By how much the score must be above the baseline.")]
+    rows: Annotated[Count, Meta(description="How many rows it is over.")]
+    share: Annotated[Number | None, Meta(description="The weight that the score counts, of that of all rows.")]
+    rest: Annotated[
+        Number | None,
+        Meta(description="The same, of what the rows leave for other keys than the first and their own."),
+    ]
+    given: Annotated[bool, Meta(description="Whether the head has this role.")]
+
+
+class HeadFiguresEntry(Entry):
+    """One head's figures: means over rows, its roles, and its score in each."""
+
+    layer: Count
+    head: Count
+    focus: Number | None
+    entropy: Number | None
+    distance: Number | None
+    first: Number | None
+    repeats: Annotated[
+        Number | None,
+        Meta(description="Weight on the first token of texts that repeat one token; null without --probe."),
+    ]
+    roles: Annotated[
+        Sequence[str], Meta(description="The roles that it has, the one furthest above its baseline first.")
+    ]
+    scores: Sequence[RoleScoreEntry]
+
+
+class RelationEntry(Entry):
+    """How often one head finds a relation of a treebank, one way."""
+
+    relation: str
+    way: Annotated[
+        Literal["to head", "from head"],
+        Meta(description="Whether the word gives its grammatical head most of its weight, or is given most by it."),
+    ]
+    count: Count
+    layer: Count
+    head: Count
+    accuracy: Number
+    offset: Annotated[int, Meta(description="The best fixed offset from a word to its grammatical head.")]
+    baseline: Annotated[Number, Meta(description="How often that offset is right.")]
+    given: bool
+
+
+class HeadsDocument(TextDocument, kw_only=True):
+    """What each head is for, as attn heads prints it."""
+
+    finding: Annotated[Literal["heads"], FOUND]
+    kind: AttentionKind
+    seen: Annotated[str, Meta(description="What the figures are from; empty where it is the text in `source`.")]
+    texts: Annotated[Count, Meta(description="How many texts the figures are over.")]
+    tokens: Annotated[Count, Meta(description="Rows of these texts together, in tokens.")]
+    by: Annotated[str, Meta(description="What was asked to be shown: `role`, `focus`, `distance`, or a role.")]
+    roles: Annotated[Sequence[RoleEntry], Meta(description="The roles that were looked for.")]
+    heads: Sequence[HeadFiguresEntry]
+    relations: Annotated[
+        Sequence[RelationEntry],
+        Meta(description="Each relation of a treebank, way and head; empty without one."),
+    ]
+
+
+DOCUMENT = HeadsDocument
+
+
+def describe(found: HeadsFound) -> HeadsDocument:
+    """Describe each head's figures and roles, and the relations of a treebank."""
+    return HeadsDocument(
+        **describe_finding("heads", found.record, UNITS, SCORE_UNITS),
+        kind=found.kind,
+        seen=found.seen,
+        texts=found.texts,
+        tokens=found.tokens,
+        by=found.by,
+        roles=[
+            RoleEntry(role.name, role.looks_at, role.formula, role.threshold, role.baseline, role.source)
+            for role in found.roles
+        ],
+        heads=[
+            HeadFiguresEntry(
+                layer=one.layer,
+                head=one.head,
+                focus=_number(one.summary.focus),
+                entropy=_number(one.summary.entropy),
+                distance=_number(one.summary.distance),
+                first=_number(one.summary.first),
+                repeats=_number(one.control),
+                roles=[score.name for score in one.roles],
+                scores=[_score(score) for score in one.scores],
+            )
+            for one in found.heads
+        ],
+        relations=[
+            RelationEntry(
+                relation=score.relation,
+                way=score.way,
+                count=score.count,
+                layer=score.layer,
+                head=score.head,
+                accuracy=np.float32(score.accuracy),
+                offset=score.offset,
+                baseline=np.float32(score.baseline),
+                given=score.role.given,
+            )
+            for score in found.relations
+        ],
+    )
+
+
+def _number(value: float | None) -> np.float32 | None:
+    return None if value is None or not math.isfinite(value) else np.float32(value)
+
+
+def _score(score: RoleScore) -> RoleScoreEntry:
+    return RoleScoreEntry(
+        role=score.role.name,
+        detail=score.detail,
+        score=_number(score.score),
+        baseline=_number(score.baseline),
+        margin=_number(score.margin),
+        rows=score.rows,
+        share=_number(score.share),
+        rest=_number(score.rest),
+        given=score.given,
+    )
