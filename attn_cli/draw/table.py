@@ -15,7 +15,7 @@ from attn_cli.draw.labels import clean, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, bar, caption_lines, cells, drawing, line
 
-__all__ = ["GAP", "Column", "Rest", "bars", "figures", "names", "table", "total_width"]
+__all__ = ["GAP", "Column", "Rest", "arrows", "bars", "figures", "names", "table", "total_width"]
 
 GAP = "  "
 FAINT = 0.05
@@ -124,6 +124,24 @@ def bars(
         [*bar(length, size, screen, rail=True), (text, PLAIN)] for length, text in zip(scaled, numbers, strict=True)
     ]
     return Column(name, drawn, right=False)
+
+
+def arrows(name: str, starts: Sequence[str], ends: Sequence[str], screen: Screen) -> Column:
+    """Make a column of links such as `it → trophy`, whose arrows are aligned; blank where both ends are.
+
+    Args:
+        name: name of the column.
+        starts: clean text before the arrow, one for each row.
+        ends: clean text after the arrow, one for each row.
+        screen: the screen to draw on.
+    """
+    arrow = " → " if screen.unicode else " > "
+    across = max(map(width, starts), default=0)
+    rows: list[list[Part]] = [
+        [(" " * (across - width(start)) + start, PLAIN), (arrow, DIM), (end, BOLD)] if start or end else []
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return Column(name, rows, right=False)
 
 
 def table(

@@ -11,12 +11,11 @@ from attn_cli.data.plan import name_head
 from attn_cli.draw.colors import Scale
 from attn_cli.draw.grid import atlas, written_scores
 from attn_cli.draw.heatmap import heatmap
-from attn_cli.draw.labels import Labels, clipped_name, width
+from attn_cli.draw.labels import Labels, clipped_name
 from attn_cli.draw.layout import overview
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part
-from attn_cli.draw.table import Column, bars, figures, names, table
+from attn_cli.draw.table import Column, arrows, bars, figures, names, table
 from attn_cli.questions.diff.measure import Differences, HeadChange
 from attn_cli.questions.diff.overlay import Overlay
 
@@ -80,7 +79,6 @@ def ranking(found: Differences, heads: Sequence[HeadChange], screen: Screen, siz
 def _changed(found: Differences, heads: Sequence[HeadChange], screen: Screen) -> Column:
     """Make a column of the weight that changed most in each head."""
     most = max(min(LONGEST_LABEL, (screen.width - 42) // 2), 4)
-    arrow = " → " if screen.unicode else " > "
     largest = [head.largest for head in heads]
 
     def end(axis: Overlay, place: int | None) -> str:
@@ -88,12 +86,7 @@ def _changed(found: Differences, heads: Sequence[HeadChange], screen: Screen) ->
 
     starts = [end(found.queries, None if one is None else one.query) for one in largest]
     ends = [end(found.keys, None if one is None else one.key) for one in largest]
-    across = max(map(width, starts), default=0)
-    rows: list[list[Part]] = [
-        [(" " * (across - width(start)) + start, PLAIN), (arrow, DIM), (end, BOLD)] if start or end else []
-        for start, end in zip(starts, ends, strict=True)
-    ]
-    return Column("largest change" if screen.width >= NO_BARS else "change", rows, right=False)
+    return arrows("largest change" if screen.width >= NO_BARS else "change", starts, ends, screen)
 
 
 def cut(found: Differences, shown: int) -> str:

@@ -13,11 +13,11 @@ from attn_cli.data.plan import name_head
 from attn_cli.draw.captions import labels_of, model_line, remarks, when
 from attn_cli.draw.colors import WEIGHTS, Scale
 from attn_cli.draw.grid import atlas, written_scores
-from attn_cli.draw.labels import clipped_name, width
+from attn_cli.draw.labels import clipped_name
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, stacked
-from attn_cli.draw.table import Column, bars, figures, names, table
+from attn_cli.draw.strokes import BOLD, DIM, Part, caption_lines, cells, drawing, line, stacked
+from attn_cli.draw.table import Column, arrows, bars, figures, names, table
 from attn_cli.questions.find.measure import FoundLink, FoundLinks, Pair
 
 __all__ = ["draw"]
@@ -138,16 +138,10 @@ class _LinksDrawing:
 
     def _pairs(self, links: Sequence[FoundLink], screen: Screen) -> Column:
         queries, keys = labels_of(self.found.plan.queries), labels_of(self.found.plan.keys)
-        arrow = " → " if screen.unicode else " > "
         most = min(LONGEST_LABEL, (screen.width - 32) // 2)
         starts = _fitted([queries.parts(link.pair.query) for link in links], most, screen)
         ends = _fitted([keys.parts(link.pair.key) for link in links], most, screen)
-        across = max(map(width, starts))
-        rows: list[list[Part]] = [
-            [(" " * (across - width(start)) + start, PLAIN), (arrow, DIM), (end, BOLD)]
-            for start, end in zip(starts, ends, strict=True)
-        ]
-        return Column("", rows, right=False)
+        return arrows("", starts, ends, screen)
 
     def _cut(self, shown: int, count: int) -> str:
         """Describe which links are shown, if not all are."""
