@@ -216,7 +216,7 @@ def test_only_rows_that_see_two_keys_tell_anything(attn: Run, tmp_path: Path) ->
         ([SENTENCE, "--by", "relation"], 2, "Name one with --conllu"),
         ([SENTENCE, "--by", "coreference"], 2, "Add --probe"),
         ([SENTENCE, "--by", "size"], 2, "'size' is not one of role, focus"),
-        ([SENTENCE, "--seed", "-1", "--probe"], 2, "'-1' is less than 0"),
+        ([SENTENCE, "--seed", "-1", "--probe"], 2, "--seed must be at least 0, and -1 is not"),
         (["--probe", "--kind", "cross"], 5, "self-attention"),
         (["--probe", "--model", ""], 2, "--model names nothing"),
         (["record.json", "--probe"], 2, "A record has no model"),
