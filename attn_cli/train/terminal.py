@@ -15,6 +15,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.draw.labels import clean
 from attn_cli.draw.screen import probe
 from attn_cli.measure.quality import Quality
+from attn_cli.models import Input
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.inspect.measure import look
 from attn_cli.train.run import Progress
@@ -80,5 +81,5 @@ class TerminalWatcher:
         place = ",".join(name_head(alignment.layer, head) for head in alignment.heads)
         selection = Selection(kind="cross", head=place, rows=alignment.rows, special=False)
         screen = probe(sys.stderr, os.environ)
-        source = model.prepare(sentence, target=translation, truncate=True)
+        source = model.prepare(Input(sentence, target=translation, truncate=True))
         self._talk.print(look(source, selection, keep=False).draw(screen))

@@ -16,7 +16,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Source
 from attn_cli.measure import corpus
 from attn_cli.measure.corpus import MOST_TOKENS_CPU, MOST_WEIGHTS, gather, groups
-from attn_cli.models import load
+from attn_cli.models import Input, load
 from attn_cli.questions.heads.measure import CollectHeads
 from tests.models.folders import made, opened, roberta, save
 
@@ -56,8 +56,8 @@ def test_side_by_side_gives_the_same_as_one_after_another(unit: Any, special: bo
     model = load(minilm)
     selection = Selection(unit=unit, special=special, sink=sink, head="0.1,0.2,3.5")
     together = CollectHeads(selection)
-    gather([model.prepare(text) for text in TEXTS], together)
-    same(together, one_by_one(map(model.prepare, TEXTS), selection))
+    gather([model.prepare(Input(text)) for text in TEXTS], together)
+    same(together, one_by_one((model.prepare(Input(text)) for text in TEXTS), selection))
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder", "cross"])
@@ -66,7 +66,7 @@ def test_so_it_does_in_models_with_a_decoder(kind: Any, tmp_path: Path) -> None:
     heads = {"encoder_attention_heads": 3, "decoder_attention_heads": 3}
     bart = made("Bart", vocab_size=337, max_position_embeddings=83, decoder_start_token_id=2, **sizes, **heads)
     model, selection = opened(save(tmp_path, bart, roberta())), Selection(kind=kind)
-    sources = [model.prepare(text, target=target) for text, target in zip(TEXTS, reversed(TEXTS), strict=True)]
+    sources = [model.prepare(Input(text, target=target)) for text, target in zip(TEXTS, reversed(TEXTS), strict=True)]
     together = CollectHeads(selection)
     gather(sources, together)
     same(together, one_by_one(sources, selection))
@@ -78,13 +78,13 @@ def test_a_model_is_run_no_further_than_its_last_layer_asked_for(minilm: str) ->
     layers: Any = model.model.get_submodule("encoder.layer")
     for number, layer in enumerate(layers):
         layer.register_forward_hook(lambda *_, number=number: reached.append(number))
-    gather([model.prepare(text) for text in TEXTS], CollectHeads(Selection(layer="1,3")))
+    gather([model.prepare(Input(text)) for text in TEXTS], CollectHeads(Selection(layer="1,3")))
     assert reached == [0, 1, 2]  # and of layer 3 nothing that follows its attention
 
 
 def test_what_one_request_cannot_have_does_not_slow_the_next(minilm: str) -> None:
     model = opened(minilm)
-    sources = [model.prepare(text) for text in TEXTS]
+    sources = [model.prepare(Input(text)) for text in TEXTS]
     assert gather(sources, CollectHeads(Selection(layer="0")), verify=True).verified is not None
     request = CollectHeads(Selection(layer="0")).request(sources[0])
     assert all(found is not None for found in sources[0].run_groups([sources], request))
@@ -100,7 +100,7 @@ def test_texts_are_read_as_they_are_needed_and_let_go(monkeypatch: pytest.Monkey
     def sources() -> Iterator[Source]:
         nonlocal most
         for index in range(20):
-            source = toy.prepare(TEXTS[index % len(TEXTS)])
+            source = toy.prepare(Input(TEXTS[index % len(TEXTS)]))
             alive.append(weakref.ref(source))
             yield source
             del source
@@ -122,17 +122,17 @@ def test_it_stops_between_groups_when_it_is_told_to(monkeypatch: pytest.MonkeyPa
         nonlocal done
         done += count
 
-    gather((toy.prepare(text) for text in TEXTS), collect, advance=advance, stopped=lambda: done >= 2)
+    gather((toy.prepare(Input(text)) for text in TEXTS), collect, advance=advance, stopped=lambda: done >= 2)
     assert collect.texts == done == 2
 
 
 def test_notes_of_some_texts_are_counted() -> None:
     toy = load("toy")
     texts = ["The cat sat on the mat.", "The qwertyish cat sat.", "The zxcvbish dog sat."]
-    notes = gather([toy.prepare(text) for text in texts], CollectHeads(Selection())).notes
+    notes = gather([toy.prepare(Input(text)) for text in texts], CollectHeads(Selection())).notes
     assert len(notes) == 1
     assert notes[0].startswith("Some of the 3 texts have notes of their own (2 in all), such as: toy has hardly seen")
-    assert "qwertyish" in gather([toy.prepare(texts[1])], CollectHeads(Selection())).notes[0]
+    assert "qwertyish" in gather([toy.prepare(Input(texts[1]))], CollectHeads(Selection())).notes[0]
 
 
 @given(lengths=st.lists(st.integers(1, 600), max_size=60), heads=st.sampled_from([1, 72, 144]))

@@ -20,7 +20,7 @@ from attn_cli.measure.derived import Measured, centred, measured
 from attn_cli.measure.flow import flows
 from attn_cli.measure.measures import MEASURES, LayerMeasure, Norms
 from attn_cli.measure.paths import with_residual
-from attn_cli.models import load
+from attn_cli.models import Input, load
 from attn_cli.questions.find.measure import find
 from attn_cli.questions.inspect.measure import look
 from attn_cli.questions.terms.glossary import find_terms
@@ -173,7 +173,7 @@ def test_norms_that_are_no_numbers_are_refused() -> None:
 def test_norms_of_the_built_in_model(kind: Kind) -> None:
     """By the model's own weights, once more from its values."""
     model = load("toy")
-    source = model.prepare("The cat sat on the mat", target="Le chat")
+    source = model.prepare(Input("The cat sat on the mat", target="Le chat"))
     blocks: list[Block] = []
     source.stream(Request(heads={kind: {1: (2, 5)}}, steps=True, norms=True), blocks.append)
     (block,) = blocks
@@ -190,7 +190,7 @@ def test_norms_of_the_built_in_model(kind: Kind) -> None:
 
 @pytest.mark.parametrize("measure", ["norms", "rollout", "flow"])
 def test_views_and_records_hold_what_was_measured(measure: Measure) -> None:
-    source = load("toy").prepare("The cat sat on the mat")
+    source = load("toy").prepare(Input("The cat sat on the mat"))
     record = look(source, Selection(measure=measure, layer="1"), keep=True)
     assert record.selection.measure == measure
     (map_,) = record.maps

@@ -14,6 +14,7 @@ import transformers
 
 from attn_cli.data.stream import Block, Request
 from attn_cli.errors import ModelError
+from attn_cli.models import Input
 from tests.models import folders
 
 
@@ -83,9 +84,9 @@ def test_a_vocabulary_that_holds_no_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
 @pytest.mark.parametrize("name", ["flash_attention_2", "kernels-community/flash-attn"])
 def test_an_attention_that_is_not_installed_is_not_needed(copy: Path, key: str, name: str) -> None:
-    expected = folders.everything(folders.opened(copy).prepare("was big"))
+    expected = folders.everything(folders.opened(copy).prepare(Input("was big")))
     folders.edit(copy, **{key: name})
-    found = folders.everything(folders.opened(copy).prepare("was big"))
+    found = folders.everything(folders.opened(copy).prepare(Input("was big")))
     assert [block.weights.tolist() for block in found["encoder", 1]] == [
         block.weights.tolist() for block in expected["encoder", 1]
     ]
@@ -130,8 +131,8 @@ def test_another_models_tokenizer(copy: Path) -> None:
     (copy / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     model = folders.opened(copy)
     with pytest.raises(ModelError, match=r"4999 is not below 113"):
-        model.prepare("was it big")
-    assert len(model.prepare("was big").source) == 4
+        model.prepare(Input("was it big"))
+    assert len(model.prepare(Input("was big")).source) == 4
 
 
 class _Command:
@@ -198,7 +199,7 @@ def test_a_tokenizer_that_fails_at_a_text(bert: Path, monkeypatch: pytest.Monkey
     model = folders.opened(bert)
     monkeypatch.setattr(type(model.tokenizer), "__call__", fail)
     with pytest.raises(ModelError, match="tokenizer could not read this text: Words must be of type list"):
-        model.prepare("it was big")
+        model.prepare(Input("it was big"))
 
 
 def test_a_collectors_own_fault_is_not_the_models(bert: Path) -> None:
@@ -206,7 +207,7 @@ def test_a_collectors_own_fault_is_not_the_models(bert: Path) -> None:
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match=r"^mine$"):
-        folders.opened(bert).prepare("a").stream(Request({"encoder": {0: (0,)}}), eat)
+        folders.opened(bert).prepare(Input("a")).stream(Request({"encoder": {0: (0,)}}), eat)
 
 
 CODE = """
@@ -238,4 +239,4 @@ def test_code_of_the_model_runs_only_where_it_is_trusted(
     model = folders.opened(copy, trust_remote_code=True)
     assert sentinel.exists()
     assert type(model.model).__name__ == "OwnModel"
-    assert len(folders.everything(model.prepare("it was big"))) == 2
+    assert len(folders.everything(model.prepare(Input("it was big")))) == 2

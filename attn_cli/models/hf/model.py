@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.data.model import Alignment, ModelInfo
 from attn_cli.errors import AttnError, InputError, ModelError
-from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
+from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
@@ -146,40 +146,32 @@ class Pretrained:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, : max(1, most // 2)])
         return tensors
 
-    def prepare(
-        self,
-        text: str,
-        *,
-        pair: str | None = None,
-        target: str | Translation | None = None,
-        languages: Languages = AS_IT_HAS_THEM,
-        truncate: bool = False,
-    ) -> PretrainedSource:
+    def prepare(self, given: Input) -> PretrainedSource:
         """Tokenize a text; see `attn_cli.models.Model`.
 
         Raises:
-            InputError: the text is empty, gives no tokens or is too long, or the model has no decoder for `target`
-                or takes no `pair`.
+            InputError: the text is empty, gives no tokens or is too long, or the model has no decoder for a target
+                or takes no pair.
             UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
         """
-        if target is not None and not self.two_sided:
+        if given.target is not None and not self.two_sided:
             raise InputError(
                 f"{self.info.name} has no decoder's side beside the text",
                 "Leave the target out, or name an encoder-decoder with --model",
             )
         with quiet():
-            told = self._tell(languages, forced=isinstance(target, str))
-            source, notes = self._read(text, pair, "encoder", truncate, told.prefix)
-            if pair is not None:
+            told = self._tell(given.languages, forced=isinstance(given.target, str))
+            source, notes = self._read(given.text, given.pair, "encoder", given.truncate, told.prefix)
+            if given.pair is not None:
                 self._check_segments(source.inputs.get("token_type_ids", (0,)))
             tensors = self._tensors(source)
             written: Pieces | None = None
             if self._has_decoder:
-                if target is None:  # the decoder must read something even if only the encoder is shown
+                if given.target is None:  # the decoder must read something even if only the encoder is shown
                     tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
                 else:
-                    written, more = self._write(target, told, truncate)
+                    written, more = self._write(given.target, told, given.truncate)
                     tensors["decoder_input_ids"] = torch.tensor([written.ids[:-1]], device=self.model.device)
                     notes += more
             info = self.info
@@ -194,7 +186,7 @@ class Pretrained:
             notes=self.notes + tuple(dict.fromkeys(notes)),
             module=self.model,
             inputs=tensors,
-            plain=Plain(self._saved, lambda: self._plainly(text, pair)),
+            plain=Plain(self._saved, lambda: self._plainly(given.text, given.pair)),
             padding=self._padding(source),
         )
 

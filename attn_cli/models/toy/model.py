@@ -16,7 +16,7 @@ from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, Kind, Report, Request, Steps, side_by_side
 from attn_cli.data.text import Tokens, written_offsets
 from attn_cli.errors import InputError, ModelError, UsageError, counted, shortened
-from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Languages, LoadOptions, Translation
+from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
 from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces, wordlike
 from attn_cli.models.toy import recurrent
@@ -84,31 +84,23 @@ class Toy:
             bottleneck=None if stacks else 2 * self.network.shape.hidden,  # type: ignore[union-attr]
         )
 
-    def prepare(
-        self,
-        text: str,
-        *,
-        pair: str | None = None,
-        target: str | Translation | None = None,
-        languages: Languages = AS_IT_HAS_THEM,
-        truncate: bool = False,
-    ) -> ToySource:
+    def prepare(self, given: Input) -> ToySource:
         """Tokenize a text; see `attn_cli.models.Model`.
 
         Raises:
-            InputError: the text is empty or too long, or `pair` is set.
+            InputError: the text is empty or too long, or there is a pair.
             UsageError: the languages are not English and French.
         """
-        if pair is not None:
+        if given.pair is not None:
             raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
-        self._check_languages(languages)
-        source, notes = self._read(text, "text", truncate)
+        self._check_languages(given.languages)
+        source, notes = self._read(given.text, "text", given.truncate)
         written: Pieces | None = None
-        if isinstance(target, Translation):
-            written, more = self._written(target), target.notes
+        if isinstance(given.target, Translation):
+            written, more = self._written(given.target), given.target.notes
             notes += more
-        elif target is not None:
-            pieces, more = self._read(target, "target", truncate)
+        elif given.target is not None:
+            pieces, more = self._read(given.target, "target", given.truncate)
             written = pieces.started(PAD, self._name(PAD))
             notes += more
         return ToySource(

@@ -239,13 +239,15 @@ class Translator:
         Raises:
             AttnError: a sentence or its target cannot be used.
         """
+        from attn_cli.models import Input
+
         for sentence, target in pairs:
             if target is None:
                 yield sentence, None
                 continue
             try:
                 source = self.load().prepare(
-                    sentence.text, target=target, languages=self._languages, truncate=self._truncate
+                    Input(sentence.text, target=target, languages=self._languages, truncate=self._truncate)
                 )
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error

@@ -8,6 +8,7 @@ from typing import Final
 from attn_cli.data.selection import Selection
 from attn_cli.grammar import sentences as grammar
 from attn_cli.grammar.words import spaced, spans
+from attn_cli.models import Input
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.translate.align import Gold, Score, align
 from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
@@ -55,7 +56,7 @@ def error_rate(model: Toy, pairs: Sequence[GoldPair], selection: Selection) -> f
     """Compute the alignment error rate of the selected heads' links, with the target forced."""
     total = Score(0, 0, 0, 0)
     for english, french, gold in pairs:
-        found = align(model.prepare(english, target=french), selection)
+        found = align(model.prepare(Input(english, target=french)), selection)
         total += Score.of([(link.source, link.target) for link in found.links], gold)
     return total.error_rate
 

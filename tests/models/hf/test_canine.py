@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModel
 
 from attn_cli.cli.app import main
+from attn_cli.models import Input
 from tests.models import folders
 
 TEXT = "The naïve cat"
@@ -37,7 +38,7 @@ def test_the_default_view_shows_words_and_says_what_is_left_out(
 
 def test_a_layer_that_attends_in_chunks_is_one_map(folder: Path) -> None:
     """The model gives out the first chunk only, so each is taken from the module that computes it."""
-    prepared = folders.opened(folder).prepare(TEXT)
+    prepared = folders.opened(folder).prepare(Input(TEXT))
     model: Any = AutoModel.from_pretrained(folder, attn_implementation="eager")
     chunks: list[np.ndarray] = []
     attention = model.initial_char_encoder.layer[0].attention.self

@@ -12,6 +12,7 @@ import transformers
 
 from attn_cli.data.stream import query_tokens
 from attn_cli.errors import InputError, ModelError
+from attn_cli.models import Input
 from attn_cli.models.hf.model import Pretrained
 from tests.models import folders
 
@@ -54,7 +55,7 @@ def two_sided(folder: Path, family: str) -> tuple[Pretrained, Any]:
 )
 def test_the_decoder_reads_its_target_one_step_late(tmp_path: Path, family: str, sequence: tuple[str, ...]) -> None:
     model, whole = two_sided(tmp_path, family)
-    prepared = model.prepare("the trophy", target="a b")
+    prepared = model.prepare(Input("the trophy", target="a b"))
     assert prepared.target is not None
     assert tuple(token.piece for token in prepared.target.tokens) == sequence
     assert [word.text for word in prepared.target.words] == ["a", "b"]
@@ -81,7 +82,7 @@ def test_the_decoder_reads_its_target_one_step_late(tmp_path: Path, family: str,
 )
 def test_a_target_that_spells_its_special_tokens_has_them_once(tmp_path: Path, family: str, target: str) -> None:
     model, _ = two_sided(tmp_path, family)
-    plain, spelled = model.prepare("the trophy", target="a b"), model.prepare("the trophy", target=target)
+    plain, spelled = model.prepare(Input("the trophy", target="a b")), model.prepare(Input("the trophy", target=target))
     assert plain.target is not None
     assert spelled.target is not None
     assert [token.piece for token in spelled.target.tokens] == [token.piece for token in plain.target.tokens]
@@ -92,7 +93,7 @@ def test_a_target_that_spells_its_special_tokens_has_them_once(tmp_path: Path, f
 def test_the_three_kinds_are_those_of_the_whole_model(tmp_path: Path, family: str) -> None:
     model, whole = two_sided(tmp_path, family)
     whole.set_attn_implementation("eager")
-    prepared = model.prepare("the trophy was too big", target="le chat")
+    prepared = model.prepare(Input("the trophy was too big", target="le chat"))
     with torch.no_grad():
         expected = whole(**prepared.inputs, output_attentions=True)
     found = folders.everything(prepared)
@@ -105,7 +106,7 @@ def test_the_three_kinds_are_those_of_the_whole_model(tmp_path: Path, family: st
 
 def test_without_a_target_the_encoder_can_be_seen(tmp_path: Path) -> None:
     model, _ = two_sided(tmp_path, "bart")
-    prepared = model.prepare("the trophy")
+    prepared = model.prepare(Input("the trophy"))
     assert prepared.target is None
     assert list(folders.everything(prepared)) == [("encoder", 0)]
 
@@ -113,8 +114,8 @@ def test_without_a_target_the_encoder_can_be_seen(tmp_path: Path) -> None:
 def test_a_target_that_is_too_long(tmp_path: Path) -> None:
     model, _ = two_sided(tmp_path, "bart")
     with pytest.raises(InputError, match=r"The target has .* more than the 43"):
-        model.prepare("a", target="le chat " * 20)
-    cut = model.prepare("a", target="le chat " * 20, truncate=True)
+        model.prepare(Input("a", target="le chat " * 20))
+    cut = model.prepare(Input("a", target="le chat " * 20, truncate=True))
     assert cut.target is not None
     assert len(cut.target) == 44
     assert cut.notes[0].startswith("The target was cut to 43 of its")
@@ -123,14 +124,14 @@ def test_a_target_that_is_too_long(tmp_path: Path) -> None:
 def test_a_decoder_that_does_not_say_how_it_starts(tmp_path: Path) -> None:
     model = Pretrained("tiny", folders.made("T5", **T5), folders.t5())
     with pytest.raises(ModelError, match="does not say which token its decoder starts with") as raised:
-        model.prepare("a", target="b")
+        model.prepare(Input("a", target="b"))
     assert "decoder_start_token_id" in raised.value.remedy
 
 
 def test_a_decoder_without_its_encoder_reads_the_text_itself(tmp_path: Path) -> None:
     whole = folders.made("Bart", "ForCausalLM", **SIZES)
     model = folders.opened(folders.save(tmp_path, whole, folders.roberta()))
-    prepared = model.prepare("the trophy")
+    prepared = model.prepare(Input("the trophy"))
     whole.set_attn_implementation("eager")
     with torch.no_grad():
         (expected,) = whole(**prepared.inputs, output_attentions=True).attentions
@@ -139,7 +140,7 @@ def test_a_decoder_without_its_encoder_reads_the_text_itself(tmp_path: Path) -> 
     weights = np.concatenate([block.weights for block in found["decoder", 0]], axis=1)
     np.testing.assert_allclose(weights, expected[0].numpy(), atol=1e-5)
     with pytest.raises(InputError, match="no decoder's side"):
-        model.prepare("a", target="b")
+        model.prepare(Input("a", target="b"))
 
 
 def test_two_models_put_together(tmp_path: Path) -> None:
@@ -152,10 +153,10 @@ def test_two_models_put_together(tmp_path: Path) -> None:
     torch.manual_seed(0)
     folders.save(tmp_path, transformers.EncoderDecoderModel(config), folders.wordpiece())
     model = folders.opened(tmp_path)
-    prepared = model.prepare("it was big", target="it")
+    prepared = model.prepare(Input("it was big", target="it"))
     assert prepared.target is not None
     assert [token.piece for token in prepared.target.tokens] == ["[CLS]", "[CLS]", "it", "[SEP]"]
     assert sorted(folders.everything(prepared)) == [("cross", 0), ("decoder", 0), ("encoder", 0), ("encoder", 1)]
-    assert len(model.prepare("it " * 39).source) == 41
+    assert len(model.prepare(Input("it " * 39)).source) == 41
     with pytest.raises(InputError, match="The target has 30 tokens, 1 more than the 29"):
-        model.prepare("it", target="it " * 28)
+        model.prepare(Input("it", target="it " * 28))

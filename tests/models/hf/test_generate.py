@@ -13,7 +13,7 @@ import torch
 
 from attn_cli.data.stream import query_tokens
 from attn_cli.errors import InputError, ModelError, UsageError
-from attn_cli.models import Decoding, Languages, Model, Translation
+from attn_cli.models import Decoding, Input, Languages, Model, Translation
 from attn_cli.models.hf.model import Pretrained
 from tests.models import folders
 from tests.models.translators import ENGLISH_FRENCH, TRANSLATORS, built
@@ -51,7 +51,7 @@ def test_the_tokens_are_those_of_generate(name: str, beam: int) -> None:
 def test_the_maps_are_those_of_one_pass_over_the_tokens_written(name: str) -> None:
     model, whole, _ = built(name)
     found = translated(name, max_length=11)[2]
-    source = model.prepare(TEXTS[2], target=found, languages=TRANSLATORS[name].languages)
+    source = model.prepare(Input(TEXTS[2], target=found, languages=TRANSLATORS[name].languages))
     assert source.target is not None
     assert tuple(token.id for token in source.target.tokens) == found.ids
     assert source.target.text == found.text
@@ -80,7 +80,7 @@ def test_the_maps_are_those_of_one_pass_over_the_tokens_written(name: str) -> No
 def test_pieces_stand_where_they_were_written(name: str) -> None:
     model = built(name)[0]
     found = translated(name, max_length=11)[0]
-    source = model.prepare(TEXTS[0], target=found, languages=TRANSLATORS[name].languages)
+    source = model.prepare(Input(TEXTS[0], target=found, languages=TRANSLATORS[name].languages))
     assert source.source.text == TEXTS[0]
     assert [word.text for word in source.source.words] == TEXTS[0].split()
     assert source.target is not None
@@ -94,7 +94,7 @@ def test_pieces_stand_where_they_were_written(name: str) -> None:
 @FAMILIES
 def test_a_text_to_write_is_written_as_a_search_would(name: str) -> None:
     model, whole, tokenizer = built(name)
-    source = model.prepare(TEXTS[1], target="le chat", languages=TRANSLATORS[name].languages)
+    source = model.prepare(Input(TEXTS[1], target="le chat", languages=TRANSLATORS[name].languages))
     assert source.target is not None
     ids = [token.id for token in source.target.tokens]
     code = TRANSLATORS[name].code(tokenizer)
@@ -112,7 +112,7 @@ def test_a_text_to_write_is_written_as_a_search_would(name: str) -> None:
 @pytest.mark.parametrize("name", ["t5", "mt5", "marian to many", "m2m_100", "nllb", "mbart", "mbart50"])
 def test_what_the_model_is_told_is_special_and_stands_nowhere(name: str) -> None:
     model = built(name)[0]
-    tokens = model.prepare(TEXTS[0], languages=TRANSLATORS[name].languages).source.tokens
+    tokens = model.prepare(Input(TEXTS[0], languages=TRANSLATORS[name].languages)).source.tokens
     special = [token for token in tokens if token.special]
     assert len(special) >= 2
     assert all(token.word is None and token.start == token.end for token in special)
@@ -214,7 +214,7 @@ def test_a_t5_that_has_a_token_for_each_language() -> None:
     tokenizer.add_tokens(["<2fr>", "<2de>"])
     whole.resize_token_embeddings(len(tokenizer))
     model = Pretrained("madlad", whole, tokenizer)
-    french = model.prepare(TEXTS[0], languages=Languages("en", "French"))
+    french = model.prepare(Input(TEXTS[0], languages=Languages("en", "French")))
     assert (french.source.tokens[0].piece, french.source.tokens[0].special) == ("<2fr>", True)
     assert [word.text for word in french.source.words] == TEXTS[0].split()
     (found,) = model.translate([TEXTS[0]], decoding=Decoding(max_length=5), languages=Languages(target="de"))
@@ -245,14 +245,14 @@ def test_a_tokenizer_that_has_no_languages_of_its_own() -> None:
     with pytest.raises(UsageError, match=r"must be told which\. Add --from and --to, "):
         Pretrained("m2m", whole, tokenizer).translate(["a"])
     with pytest.raises(UsageError, match=r"must be told which\. Add --to, "):
-        Pretrained("m2m", whole, tokenizer).prepare("a", target="b")
-    assert Pretrained("m2m", whole, tokenizer).prepare("a").source.tokens[0].piece == "__en__"
+        Pretrained("m2m", whole, tokenizer).prepare(Input("a", target="b"))
+    assert Pretrained("m2m", whole, tokenizer).prepare(Input("a")).source.tokens[0].piece == "__en__"
 
 
 def test_languages_are_forgotten_again() -> None:
     model = built("nllb")[0]
-    french = model.prepare("a", languages=Languages("fr", "en"))
-    plain = model.prepare("a")
+    french = model.prepare(Input("a", languages=Languages("fr", "en")))
+    plain = model.prepare(Input("a"))
     assert french.source.tokens[0].piece == "fra_Latn"
     assert plain.source.tokens[0].piece == "eng_Latn"
 

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file as save_torch
 
 from attn_cli.errors import ModelError
-from attn_cli.models import LoadOptions, compiled, load
+from attn_cli.models import Input, LoadOptions, compiled, load
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
 from tests.models import folders
@@ -88,7 +88,7 @@ def change(path: Path, place: str, value: object) -> None:
 def refused(kind: str, folder: Path, said: str, text: str = TEXT) -> None:
     """Loading the model, or giving it a text, ends in one sentence."""
     with pytest.raises(ModelError, match=said) as raised:
-        opened(kind, folder).prepare(text)
+        opened(kind, folder).prepare(Input(text))
     assert "\n" not in str(raised.value)
     assert raised.value.remedy
 
@@ -189,14 +189,14 @@ def test_a_tokenizer_that_asks_for_more_memory_than_there_is(
 @pytest.mark.parametrize("kind", ["bert", "recurrent", "built-in"])
 def test_padding_and_truncation_of_the_file_are_not_used(copied: Callable[[str], Path], kind: str) -> None:
     folder = copied(kind)
-    plain = opened(kind, folder).prepare(TEXT).source
+    plain = opened(kind, folder).prepare(Input(TEXT)).source
     padding: dict[str, Any] = {"strategy": {"Fixed": 10**10}, "direction": "Right", "pad_to_multiple_of": None}
     padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
     truncation = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
     content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     content |= {"padding": padding, "truncation": truncation}
     (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-    assert opened(kind, folder).prepare(TEXT).source == plain
+    assert opened(kind, folder).prepare(Input(TEXT)).source == plain
 
 
 def test_more_ids_than_pieces(copied: Callable[[str], Path]) -> None:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from attn_cli.data.stream import Kind, Request, Source
+from attn_cli.models import Input
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.models.hf.tokenizing import NO_PAGE, encode
@@ -87,7 +88,7 @@ def weights(source: Source) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("pair", [None, "the cat sat"])
 def test_a_model_gets_all_that_its_tokenizer_has_for_it(folder: Path, pair: str | None) -> None:
-    found = weights(folders.opened(folder).prepare(CHINESE, pair=pair))
+    found = weights(folders.opened(folder).prepare(Input(CHINESE, pair=pair)))
     texts = [CHINESE] if pair is None else [CHINESE, pair]
     for mine, theirs in zip(found, expected(folder, *texts), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
@@ -97,7 +98,7 @@ def test_a_text_that_is_cut_keeps_its_inputs(folder: Path) -> None:
     long = "the cat sat " * 40
     model = folders.opened(folder)
     assert model.info.positions is not None
-    found = weights(model.prepare(long, truncate=True))
+    found = weights(model.prepare(Input(long, truncate=True)))
     theirs = expected(folder, long, truncation=True, max_length=model.info.positions)
     for mine, other in zip(found, theirs, strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5)
@@ -106,7 +107,7 @@ def test_a_text_that_is_cut_keeps_its_inputs(folder: Path) -> None:
 def test_texts_side_by_side_keep_their_inputs(folder: Path) -> None:
     model = folders.opened(folder)
     texts = [CHINESE, "the cat"]
-    sources = [model.prepare(text) for text in texts]
+    sources = [model.prepare(Input(text)) for text in texts]
     assert isinstance(sources[0], PretrainedSource)
     everything: dict[Kind, Any] = {"encoder": dict.fromkeys(range(2), (0, 1, 2))}
     (together,) = sources[0].run_groups([sources], Request(everything))
@@ -150,6 +151,6 @@ def test_a_page_without_layout_has_all_boxes_in_one_place() -> None:
 
 def test_a_model_without_other_inputs_is_given_none(minilm: str) -> None:
     model: Pretrained = folders.opened(minilm)
-    prepared = model.prepare("it was big")
+    prepared = model.prepare(Input("it was big"))
     assert isinstance(prepared, PretrainedSource)
     assert prepared.inputs.keys() == {"input_ids", "attention_mask", "token_type_ids"}

@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from attn_cli.data.stream import Source
 from attn_cli.errors import InputError, MemoryLimitError, ModelError
-from attn_cli.models import Model
+from attn_cli.models import Input, Model
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.prepared import PretrainedSource
 from tests.models import folders
@@ -40,7 +40,7 @@ def copy(bert: Path, tmp_path: Path) -> Path:
 
 
 def test_what_heads_of_a_trained_model_look_at(trained: Pretrained) -> None:
-    prepared = trained.prepare(SENTENCE)
+    prepared = trained.prepare(Input(SENTENCE))
     pieces = [token.piece for token in prepared.source.tokens]
     assert " ".join(pieces) == "[CLS] the trophy didn ' t fit in the suitcase because it was too big [SEP]"
     found = folders.everything(prepared)
@@ -57,7 +57,7 @@ def test_all_maps_of_a_trained_model_are_the_eager_ones(trained: Pretrained, min
     batch = AutoTokenizer.from_pretrained(minilm)(SENTENCE, pair, return_tensors="pt")
     with torch.no_grad():
         expected = model(**batch, output_attentions=True).attentions
-    found = folders.everything(trained.prepare(SENTENCE, pair=pair))
+    found = folders.everything(trained.prepare(Input(SENTENCE, pair=pair)))
     assert len(found) == len(expected) == 6
     for layer, maps in enumerate(expected):
         weights = np.concatenate([block.weights for block in found["encoder", layer]], axis=1)
@@ -93,7 +93,7 @@ def test_an_encoder_taken_from_an_encoder_decoder_stays_alone(tmp_path: Path) ->
     assert list(model.info.stacks) == ["encoder"]
     assert model.info.positions is None
     with pytest.raises(InputError, match="no decoder's side"):
-        model.prepare("a", target="b")
+        model.prepare(Input("a", target="b"))
 
 
 def test_weights_in_parts(bert: Path, tmp_path: Path) -> None:
@@ -127,7 +127,8 @@ def test_a_number_format(bert: Path, dtype: str) -> None:
     model = folders.opened(bert, dtype=dtype)
     assert model.info.dtype == dtype
     assert all(
-        block.weights.dtype == np.float32 for (block,) in folders.everything(model.prepare("it was big")).values()
+        block.weights.dtype == np.float32
+        for (block,) in folders.everything(model.prepare(Input("it was big"))).values()
     )
 
 
@@ -143,7 +144,7 @@ def test_float32_where_it_fits_and_the_saved_format_where_not(tmp_path: Path, mo
     free(size * 3 // 2)
     model = folders.opened(tmp_path)
     assert model.info.dtype == "bfloat16"
-    assert "run in bfloat16, as it was saved" in model.prepare("a").notes[0]
+    assert "run in bfloat16, as it was saved" in model.prepare(Input("a")).notes[0]
     with pytest.raises(MemoryLimitError, match="in float32") as raised:
         folders.opened(tmp_path, dtype="float32")
     assert "--dtype bfloat16" in raised.value.remedy
@@ -165,13 +166,13 @@ def test_nothing_is_said_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFi
     folders.bert(tmp_path, "ForMaskedLM")
     folders.edit(tmp_path, architectures=["BertModel"])  # the pooler is missing, the masked words' head is left over
     capfd.readouterr()
-    folders.everything(folders.opened(tmp_path).prepare("it was big"))
+    folders.everything(folders.opened(tmp_path).prepare(Input("it was big")))
     assert capfd.readouterr() == ("", "")
     assert transformers.logging.is_progress_bar_enabled()  # and transformers is as it was
 
 
 def test_prepared_text_is_a_source(trained: Pretrained) -> None:
-    prepared = trained.prepare("a")
+    prepared = trained.prepare(Input("a"))
     assert isinstance(prepared, PretrainedSource)
     assert isinstance(prepared, Source)
     assert isinstance(trained, Model)

@@ -13,6 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from attn_cli import load
 from attn_cli.data.stream import Request, Together
+from attn_cli.models import Input
 from attn_cli.models.hf import prepared
 from attn_cli.models.hf.padding import same_together
 from attn_cli.models.hf.prepared import PretrainedSource
@@ -45,7 +46,7 @@ def mobilebert() -> Any:
 def side_by_side(folder: Path, texts: Sequence[str] = TEXTS) -> tuple[Together | None, list[PretrainedSource]]:
     """What texts give in one group; None where they were left to be run alone."""
     model = folders.opened(folder)
-    sources: list[Any] = [model.prepare(text) for text in texts]
+    sources: list[Any] = [model.prepare(Input(text)) for text in texts]
     heads = {kind: dict.fromkeys(stack.heads, (0, 1, 2)) for kind, stack in model.info.stacks.items()}
     (together,) = sources[0].run_groups([sources], Request(heads))
     return together, sources
@@ -130,7 +131,7 @@ def test_a_text_does_not_keep_what_a_longer_one_stretched(tmp_path: Path) -> Non
     folders.save(tmp_path, folders.made("Llama", **DYNAMIC), folders.wordpiece())
     middle = "the trophy was big because"
     model = folders.opened(tmp_path)
-    longer, source = model.prepare(TEXTS[0] * 3), model.prepare(middle)
+    longer, source = model.prepare(Input(TEXTS[0] * 3)), model.prepare(Input(middle))
     folders.everything(longer)
     fresh = AutoModel.from_pretrained(tmp_path, attn_implementation="eager")
     given = AutoTokenizer.from_pretrained(tmp_path)(middle, return_tensors="pt", return_token_type_ids=False)

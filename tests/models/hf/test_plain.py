@@ -19,6 +19,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Request
 from attn_cli.errors import ExactnessError
 from attn_cli.measure.corpus import gather
+from attn_cli.models import Input
 from attn_cli.models.hf import plain, prepared
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.prepared import PretrainedSource
@@ -112,7 +113,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_model_that_computes_something_else_is_found_out_unasked() -> None:
-    source = opened(OtherwiseWhileWatched).prepare(TEXT)
+    source = opened(OtherwiseWhileWatched).prepare(Input(TEXT))
     for verify in (False, True, False):  # it stays so
         with pytest.raises(ExactnessError, match="The last hidden state of made is another one without attn") as raised:
             stream(source, verify=verify)
@@ -121,16 +122,16 @@ def test_a_model_that_computes_something_else_is_found_out_unasked() -> None:
 
 def test_texts_side_by_side_are_guarded_too() -> None:
     model = opened(OtherwiseWhileWatched)
-    sources = [model.prepare(TEXT), model.prepare(OTHER)]
+    sources = [model.prepare(Input(TEXT)), model.prepare(Input(OTHER))]
     with pytest.raises(ExactnessError, match="another one without attn"):
         gather(sources, CollectHeads(Selection()))
     good = opened(Honest)
-    assert gather([good.prepare(TEXT), good.prepare(OTHER)], CollectHeads(Selection())).notes == ()
+    assert gather([good.prepare(Input(TEXT)), good.prepare(Input(OTHER))], CollectHeads(Selection())).notes == ()
 
 
 def test_what_was_left_out_is_found_out() -> None:
     model = opened(Honest)
-    source = model.prepare(TEXT, pair=OTHER)
+    source = model.prepare(Input(TEXT, pair=OTHER))
     assert isinstance(source, PretrainedSource)
     ours = {name: value for name, value in source.inputs.items() if name != "token_type_ids"}
     with pytest.raises(ExactnessError, match="another one without attn"):
@@ -139,7 +140,7 @@ def test_what_was_left_out_is_found_out() -> None:
 
 
 def test_a_head_that_gives_its_body_something_else_is_found_out() -> None:
-    source = opened(Head).prepare("big it was too")
+    source = opened(Head).prepare(Input("big it was too"))
     assert isinstance(source, PretrainedSource)
     with pytest.raises(ExactnessError, match="another one without attn"):
         stream(
@@ -148,7 +149,7 @@ def test_a_head_that_gives_its_body_something_else_is_found_out() -> None:
 
 
 def test_a_head_that_wants_more_is_left_out() -> None:
-    report = stream(opened(Demanding).prepare(TEXT), verify=True)
+    report = stream(opened(Demanding).prepare(Input(TEXT)), verify=True)
     assert report.output.compared == ("last hidden state",)
     assert report.notes == ()
 
@@ -156,22 +157,22 @@ def test_a_head_that_wants_more_is_left_out() -> None:
 def test_an_untested_family_is_held_against_a_plain_run_once(runs: list[str]) -> None:
     model = opened(Honest)
     runs.clear()  # when it was loaded, it was tried
-    first = stream(model.prepare(TEXT))
+    first = stream(model.prepare(Input(TEXT)))
     once = ["captured", "plain", "plain", "captured"]  # for the output, and for the maps
     assert runs == once
     assert (first.output, first.notes) == (None, ())
-    stream(model.prepare(TEXT))
-    stream(model.prepare(OTHER))
+    stream(model.prepare(Input(TEXT)))
+    stream(model.prepare(Input(OTHER)))
     assert runs == [*once, "captured", "captured"]
-    stream(model.prepare(OTHER), verify=True)
+    stream(model.prepare(Input(OTHER)), verify=True)
     assert runs[6:] == once
 
 
 def test_a_tested_family_is_held_against_a_plain_run_where_that_is_asked_for(runs: list[str]) -> None:
     model = opened(BertModel)
-    stream(model.prepare(TEXT))
+    stream(model.prepare(Input(TEXT)))
     assert runs == ["captured"]
-    output = stream(model.prepare(TEXT), verify=True).output
+    output = stream(model.prepare(Input(TEXT)), verify=True).output
     assert runs == ["captured", "captured", "plain", "plain", "captured"]
     assert (output.compared, output.attention) == (("last hidden state",), "sdpa")
     assert 0 < output.difference < 1e-4
@@ -184,7 +185,7 @@ def test_a_text_that_is_long_is_compared_in_part(monkeypatch: pytest.MonkeyPatch
     model.model.register_forward_pre_hook(
         lambda _, __, named: lengths.append(named["input_ids"].shape[1]), with_kwargs=True
     )
-    source = model.prepare(TEXT)
+    source = model.prepare(Input(TEXT))
     report = stream(source)
     start = len(source.source)
     maps = [start, start]
@@ -200,12 +201,12 @@ def test_a_text_that_is_long_is_compared_in_part(monkeypatch: pytest.MonkeyPatch
     )
     broken = opened(OtherwiseWhileWatched)
     with pytest.raises(ExactnessError):
-        stream(broken.prepare(TEXT))
+        stream(broken.prepare(Input(TEXT)))
 
 
 def test_what_cannot_be_compared_is_noted_once() -> None:
     model = opened(AnotherEachTime)
-    source = model.prepare(TEXT)
+    source = model.prepare(Input(TEXT))
     assert stream(source).notes == (
         "The output could not be held against that of the model without attn: made gives another output in each run",
     )
@@ -219,7 +220,7 @@ def test_the_model_is_left_as_it_was(runs: list[str]) -> None:
         model.model.train()
         before = copy.deepcopy(model.model.config.to_dict())
         try:
-            stream(model.prepare(TEXT))
+            stream(model.prepare(Input(TEXT)))
         except ExactnessError:
             assert kind is OtherwiseWhileWatched
         assert model.model.config.to_dict() == before
@@ -234,7 +235,7 @@ def test_an_output_of_no_numbers_is_none_to_compare() -> None:
     with torch.no_grad():
         body.encoder.layer[-1].output.dense.weight.fill_(torch.nan)
     with pytest.raises(ExactnessError, match="not numbers"):
-        stream(model.prepare(TEXT), verify=True)
+        stream(model.prepare(Input(TEXT)), verify=True)
 
 
 SAVED: Mapping[str, tuple[str, Any]] = {
@@ -275,7 +276,7 @@ def test_models_with_their_heads(family: str, dtype: str, tmp_path: Path) -> Non
     settings = {name: value for name, value in SMALL.items() if family != "GPT2" or name in names}
     folder = folders.save(tmp_path / "model", folders.made(family, part, **settings), tokenizer())
     model = folders.opened(folder, dtype=dtype)
-    source = model.prepare(TEXT, target=OTHER if model.two_sided else None)
+    source = model.prepare(Input(TEXT, target=OTHER if model.two_sided else None))
     output = stream(source, verify=True).output
     assert output.compared[0] in ("last hidden state", "encoder's last hidden state")
     assert output.difference < {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.01}[dtype]
@@ -307,7 +308,7 @@ def test_the_guard_knows_no_model_that_was_not_run() -> None:
 def test_a_family_that_is_not_the_same_under_both_attentions_is_shown_as_under_eager() -> None:
     """Gemma's option to read both ways reaches its modules, which SDPA asks, and not its masks, which eager uses."""
     model = spread(make("gemma", LLAMA | {"use_bidirectional_attention": True}))
-    source = Pretrained("made", model, wordpiece()).prepare(TEXT)
+    source = Pretrained("made", model, wordpiece()).prepare(Input(TEXT))
     report = stream(source, verify=True)
     assert (report.output.attention, report.output.difference < 1e-4) == ("eager", True)
     (note,) = [note for note in report.notes if "eager attention, which is shown" in note]
@@ -319,7 +320,7 @@ def test_what_a_family_that_no_test_covers_makes_of_its_masks_is_told_unasked() 
     settings = folders.BERT | {"vocab_size": 113, "eos_token_id": 2}
     model = spread(folders.made("Aimv2Text", **settings))
     model.set_attn_implementation("eager")
-    source = Pretrained("made", model, wordpiece()).prepare(TEXT)
+    source = Pretrained("made", model, wordpiece()).prepare(Input(TEXT))
     for verify in (False, True):
         report = stream(source, verify=verify)
         (note,) = report.notes
@@ -336,7 +337,7 @@ def test_a_model_of_several_parts_is_held_by_what_its_text_part_gives() -> None:
     text = folders.BERT
     parts = {"text_config": text, "multimodal_config": text, "image_config": text | {"image_size": 8, "patch_size": 4}}
     made = folders.made("Flava", **parts, image_codebook_config={"hidden_size": 4, "num_groups": 4}, hidden_size=24)
-    report = stream(Pretrained("made", spread(made), wordpiece()).prepare(TEXT), verify=True)
+    report = stream(Pretrained("made", spread(made), wordpiece()).prepare(Input(TEXT)), verify=True)
     assert report.output.compared == ("last hidden state",)
     assert report.output.difference < 1e-4
     assert not any("could not be held" in note for note in report.notes)

@@ -10,6 +10,7 @@ import torch
 
 from attn_cli.data.stream import Request
 from attn_cli.errors import InputError
+from attn_cli.models import Input
 from attn_cli.models.hf.model import Pretrained
 from tests.models import folders
 
@@ -21,14 +22,14 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_text_that_is_too_long_by_one(bert: Path) -> None:
     model = folders.opened(bert)  # 41 positions, two of them for the special tokens
-    assert len(model.prepare("it " * 39).source) == 41
+    assert len(model.prepare(Input("it " * 39)).source) == 41
     with pytest.raises(InputError, match="has 42 tokens, 1 more than the 41") as raised:
-        model.prepare("it " * 40)
+        model.prepare(Input("it " * 40))
     assert "--truncate" in raised.value.remedy
-    cut = model.prepare("it " * 40, truncate=True)
+    cut = model.prepare(Input("it " * 40, truncate=True))
     assert [token.piece for token in cut.source.tokens] == ["[CLS]", *["it"] * 39, "[SEP]"]
     assert cut.notes == ("The text was cut to 41 of its 42 tokens",)
-    assert model.prepare("it", truncate=True).notes == ()
+    assert model.prepare(Input("it", truncate=True)).notes == ()
 
 
 SIZES = {"vocab_size": 401, "hidden_size": 20, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 7}
@@ -90,25 +91,25 @@ def test_the_limit_is_where_the_model_itself_fails(family: str, settings: dict[s
 
     run(longest)
     text = "a" + " a" * (longest - 3)  # `<s>` and `</s>` stand around it
-    assert len(model.prepare(text).source) == longest
+    assert len(model.prepare(Input(text)).source) == longest
     if limit is None:
-        assert len(model.prepare(text + " a").source) > longest
+        assert len(model.prepare(Input(text + " a")).source) > longest
     else:
         with pytest.raises((IndexError, RuntimeError)):
             run(limit + 1)
         with pytest.raises(InputError, match=f"more than the {limit}"):
-            model.prepare(text + " a")
+            model.prepare(Input(text + " a"))
 
 
 def test_a_computed_position_can_be_past_the_training(tmp_path: Path) -> None:
     body = folders.made("Llama", **SIZES, max_position_embeddings=5, num_key_value_heads=1)
     model = folders.opened(folders.save(tmp_path, body, folders.llama()))
     assert model.info.positions == 5
-    assert model.prepare("a a").notes == ()
-    long = model.prepare("a a a a a a a")
+    assert model.prepare(Input("a a")).notes == ()
+    long = model.prepare(Input("a a a a a a a"))
     assert "trained with at most 5 tokens" in long.notes[0]
     assert long.stream(Request({"decoder": {0: (1,)}}), lambda _: None).notes == long.notes
-    assert len(model.prepare("a a a a a a a", truncate=True).source) == 5
+    assert len(model.prepare(Input("a a a a a a a", truncate=True)).source) == 5
 
 
 def test_the_positions_of_images_are_not_those_of_text(tmp_path: Path) -> None:
@@ -121,11 +122,11 @@ def test_the_positions_of_images_are_not_those_of_text(tmp_path: Path) -> None:
     )
     model = folders.opened(folders.save(tmp_path, body, folders.llama()))
     assert model.info.positions == 5
-    assert "trained with at most 5" in model.prepare("a a a a a a").notes[0]
+    assert "trained with at most 5" in model.prepare(Input("a a a a a a")).notes[0]
 
 
 def test_a_model_that_knows_one_segment(tmp_path: Path) -> None:
     model = folders.opened(folders.bert(tmp_path, type_vocab_size=1))
-    assert len(model.prepare("a").source) == 3
+    assert len(model.prepare(Input("a")).source) == 3
     with pytest.raises(InputError, match="takes one text and not two"):
-        model.prepare("a", pair="b")
+        model.prepare(Input("a", pair="b"))

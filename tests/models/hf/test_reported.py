@@ -14,6 +14,7 @@ from torch import nn
 from transformers import BertModel
 
 from attn_cli.errors import ExactnessError
+from attn_cli.models import Input
 from attn_cli.models.hf import reported
 from tests.models import folders
 from tests.models.families import FAMILIES, build, everything, inputs_of
@@ -99,23 +100,23 @@ def test_a_map_on_another_layer_is_found_out_though_the_output_is_right(kind: An
     model = opened(kind)
     nn.Module.to(model.model, dtype)
     with pytest.raises(ExactnessError, match="weights of encoder layer 0 of made are others without attn") as raised:
-        stream(model.prepare(TEXT))
+        stream(model.prepare(Input(TEXT)))
     assert raised.value.exit_code == 8
 
 
 @pytest.mark.parametrize("kind", [Silent, Scoring, Mixing])
 def test_a_model_that_gives_no_weights_is_not_held_against_them(kind: Any) -> None:
-    assert stream(opened(kind).prepare(TEXT)).notes == ()
+    assert stream(opened(kind).prepare(Input(TEXT))).notes == ()
 
 
 def test_a_model_that_gives_more_maps_is_noted() -> None:
-    assert stream(opened(Repeating).prepare(TEXT)).notes == (
+    assert stream(opened(Repeating).prepare(Input(TEXT))).notes == (
         "transformers gives 4 encoder maps where 2 are captured, so they could not be compared",
     )
 
 
 def test_a_tested_family_is_compared_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    source = folders.opened(folders.bert(tmp_path)).prepare(TEXT)
+    source = folders.opened(folders.bert(tmp_path)).prepare(Input(TEXT))
     attention: Any = BertModel.forward
 
     def swapped(self: Any, *given: Any, **named: Any) -> Any:
@@ -136,7 +137,7 @@ def test_no_more_than_the_start_of_a_text_is_held(monkeypatch: pytest.MonkeyPatc
     shapes: list[torch.Size] = []
     model.model.register_forward_hook(lambda _, __, result: shapes.extend(one.shape for one in result.attentions or ()))
     with pytest.raises(ExactnessError, match="encoder layer 0"):
-        stream(model.prepare(TEXT))
+        stream(model.prepare(Input(TEXT)))
     assert shapes == [(1, 3, 5, 5)] * 2
 
 

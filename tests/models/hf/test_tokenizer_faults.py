@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from attn_cli.errors import ModelError
-from attn_cli.models import Languages
+from attn_cli.models import Input, Languages
 from attn_cli.models.hf.model import Pretrained
 from tests.models import folders
 
@@ -36,7 +36,7 @@ def two_sided() -> Pretrained:
 @pytest.mark.parametrize(
     ("method", "use"),
     [
-        ("__call__", lambda model: model.prepare("it was big")),
+        ("__call__", lambda model: model.prepare(Input("it was big"))),
         ("convert_ids_to_tokens", lambda model: model.plain_tokens()),
         ("convert_ids_to_tokens", lambda model: model.prepare_tokens([9, 10])),
         ("__len__", lambda model: model.plain_tokens()),
@@ -55,7 +55,7 @@ def test_a_fault_of_the_tokenizer_is_told(
 @pytest.mark.parametrize(
     ("method", "use"),
     [
-        ("convert_ids_to_tokens", lambda model: model.prepare("a", target="b")),
+        ("convert_ids_to_tokens", lambda model: model.prepare(Input("a", target="b"))),
         ("decode", lambda model: model.translate(["a"])),
         ("get_vocab", lambda model: model.translate(["a"], languages=Languages("en", "fr"))),
     ],
@@ -71,4 +71,4 @@ def test_a_fault_of_the_tokenizer_is_told_on_the_decoders_side(
 def test_a_model_that_cannot_make_its_decoders_input(two_sided: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(two_sided._whole), "prepare_decoder_input_ids_from_labels", _fail, raising=False)
     with pytest.raises(ModelError, match="could not make its decoder's input: out of order"):
-        two_sided.prepare("a", target="b")
+        two_sided.prepare(Input("a", target="b"))

@@ -14,6 +14,7 @@ from attn_cli.data.plan import make_plan
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Report, Request
 from attn_cli.errors import ModelError, SelectionError
+from attn_cli.models import Input
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.prepared import PretrainedSource
@@ -189,7 +190,7 @@ def _assert_exact(source: Any) -> None:
 def test_the_part_that_reads_text_is_shown_where_the_whole_needs_more(tmp_path: Path, family: str) -> None:
     path, settings = PARTS[family]
     model = _opened(tmp_path, family, settings)
-    source = model.prepare(TEXT)
+    source = model.prepare(Input(TEXT))
     assert model.model is not None
     assert source.notes == (f"The text part of {model.info.name} ({path}) is shown, on its own",)
     assert model.info.parameters == model.model.num_parameters()
@@ -200,7 +201,7 @@ def test_a_model_that_is_only_made_of_others(tmp_path: Path) -> None:
     whole = folders.made("Qwen2_5Omni", "ForConditionalGeneration", **OMNI)
     model = folders.opened(folders.save(tmp_path, whole, folders.wordpiece()))
     assert list(model.info.stacks) == ["decoder"]
-    source = model.prepare(TEXT)
+    source = model.prepare(Input(TEXT))
     assert source.notes == (f"The text part of {model.info.name} (thinker) is shown, on its own",)
     _assert_exact(source)
 
@@ -209,7 +210,7 @@ def test_a_number_that_a_part_has_of_its_own(tmp_path: Path) -> None:
     """PaliGemma's own vocabulary is Gemma's until it is told, and no weight is made for it."""
     text = GROUPED | {"model_type": "gemma", "num_hidden_layers": 1}
     settings = {"text_config": text, "vision_config": IMAGES, "projection_dim": 32, "image_token_index": 110}
-    source = _opened(tmp_path, "PaliGemma", settings).prepare(TEXT)
+    source = _opened(tmp_path, "PaliGemma", settings).prepare(Input(TEXT))
     assert isinstance(source, PretrainedSource)
     assert source.module.config.vocab_size > max(weights.shape[0] for weights in source.module.parameters())
     _assert_exact(source)
@@ -220,11 +221,11 @@ def test_what_has_no_part_in_a_text_is_left_out(tmp_path: Path, family: str) -> 
     settings, expected = REST[family]
     model = _opened(tmp_path, family, settings)
     assert {kind: (list(stack.heads), stack.without) for kind, stack in model.info.stacks.items()} == expected
-    _assert_exact(model.prepare(TEXT))
+    _assert_exact(model.prepare(Input(TEXT)))
 
 
 def test_a_layer_without_a_map_says_so(tmp_path: Path) -> None:
-    source = _opened(tmp_path, "DeepseekV4", DEEPSEEK_V4).prepare(TEXT)
+    source = _opened(tmp_path, "DeepseekV4", DEEPSEEK_V4).prepare(Input(TEXT))
     with pytest.raises(SelectionError, match=f"Layer 1 has {OTHER}, which is not a map from token to token") as raised:
         make_plan(source, Selection(layer="1"))
     assert raised.value.remedy == "The layers with attention are 0, 2"
@@ -233,7 +234,7 @@ def test_a_layer_without_a_map_says_so(tmp_path: Path) -> None:
 def test_a_layer_that_has_no_map_of_a_long_text_is_left_out_of_that_text_alone(tmp_path: Path) -> None:
     """DeepSeek-V4's heavily compressed attention looks at summaries of 128 tokens, where there are so many."""
     model = _opened(tmp_path, "DeepseekV4", DEEPSEEK_V4 | {"max_position_embeddings": 512})
-    long = model.prepare(" ".join([TEXT] * 16))
+    long = model.prepare(Input(" ".join([TEXT] * 16)))
     assert len(long.source) > 128
     assert (list(long.model.stacks["decoder"].heads), long.model.stacks["decoder"].without) == (
         [0],
@@ -243,7 +244,7 @@ def test_a_layer_that_has_no_map_of_a_long_text_is_left_out_of_that_text_alone(t
     _assert_exact(long)
     with pytest.raises(SelectionError, match=f"Layer 2 has {OTHER}"):
         make_plan(long, Selection(layer="2"))
-    short = model.prepare(" ".join([TEXT] * 8))
+    short = model.prepare(Input(" ".join([TEXT] * 8)))
     assert 64 < len(short.source) < 128
     assert (list(short.model.stacks["decoder"].heads), short.notes) == ([0, 2], ())
     _assert_exact(short)
@@ -251,7 +252,7 @@ def test_a_layer_that_has_no_map_of_a_long_text_is_left_out_of_that_text_alone(t
 
 def test_a_kind_without_a_map_is_noted_and_translating_is_refused(tmp_path: Path) -> None:
     model = _opened(tmp_path, "T5Gemma2", REST["T5Gemma2"][0])
-    (note,) = model.prepare(TEXT).notes
+    (note,) = model.prepare(Input(TEXT)).notes
     assert note == f"The decoder attention of {model.info.name} is not shown: it has no map from token to token"
     with pytest.raises(ModelError, match="its decoder has no map from its tokens to the text's"):
         model.translate([TEXT])
@@ -260,7 +261,7 @@ def test_a_kind_without_a_map_is_noted_and_translating_is_refused(tmp_path: Path
 def test_an_encoder_whose_decoder_starts_from_chance_is_told_apart_from_it_and_held_against_the_plain_run(
     tmp_path: Path,
 ) -> None:
-    source = _opened(tmp_path, "DiffusionGemma", DIFFUSION_GEMMA).prepare(TEXT)
+    source = _opened(tmp_path, "DiffusionGemma", DIFFUSION_GEMMA).prepare(Input(TEXT))
     report = source.stream(Request(heads={"encoder": {0: (0,), 1: (1,)}}, verify=True), lambda _: None)
     assert report.notes == (f"The decoder attention of {tmp_path} is not shown: it has no map from token to token",)
     assert report.output is not None
@@ -272,7 +273,7 @@ def test_a_decoder_is_shown_though_its_encoder_cannot_be(tmp_path: Path) -> None
     """LongT5's encoder attends within blocks, and its decoder is T5's."""
     model = _opened(tmp_path, "LongT5", T5)
     assert list(model.info.stacks) == ["decoder", "cross"]
-    source = model.prepare(TEXT, target="it was big")
+    source = model.prepare(Input(TEXT, target="it was big"))
     assert source.notes == (
         f"The encoder attention of {model.info.name} is not shown: it has no map from token to token",
     )
@@ -296,7 +297,7 @@ def test_an_encoder_is_shown_though_its_decoder_writes_no_text(tmp_path: Path) -
     special = {"pad_token_id": 28, "bos_token_id": 29, "eos_token_id": 30}
     model = _opened(tmp_path, "Dia", settings | special)
     assert list(model.info.stacks) == ["encoder"]
-    source = model.prepare(TEXT)
+    source = model.prepare(Input(TEXT))
     assert source.notes == (f"{tmp_path} does not write text, so only its encoder is shown",)
     assert isinstance(source, PretrainedSource)
     assert "decoder_input_ids" not in source.inputs

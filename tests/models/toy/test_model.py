@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from attn_cli.data.stream import Block, Report, Request
 from attn_cli.errors import InputError, ModelError, UsageError
-from attn_cli.models import Decoding, Languages, LoadOptions, Translation, load
+from attn_cli.models import Decoding, Input, Languages, LoadOptions, Translation, load
 from attn_cli.models.toy.folder import ToyFolder, find
 from attn_cli.models.toy.model import Toy, ToySource
 from attn_cli.models.toy.model import load as load_toy
@@ -48,8 +48,8 @@ def test_a_toy_streams_what_marian_streams(tmp_path: Path) -> None:
     marian = load(str(tmp_path / "toy"))
     assert marian.info.captured == "interface"
     request = everything(model, scores=True)
-    ours, _ = streamed(model.prepare(TEXT, target=TARGET), request)
-    theirs, _ = streamed(marian.prepare(TEXT, target=TARGET), request)
+    ours, _ = streamed(model.prepare(Input(TEXT, target=TARGET)), request)
+    theirs, _ = streamed(marian.prepare(Input(TEXT, target=TARGET)), request)
     whole = {(block.kind, block.layer): block for block in ours}
     seen = 0
     for block in theirs:
@@ -82,7 +82,7 @@ def test_both_read_the_same_tokens(tmp_path: Path) -> None:
     marian = load(str(tmp_path / "toy"))
     translation = model.translate([TEXT], decoding=Decoding(max_length=7))[0]
     for target in (TARGET, translation):
-        ours, theirs = model.prepare(TEXT, target=target), marian.prepare(TEXT, target=target)
+        ours, theirs = model.prepare(Input(TEXT, target=target)), marian.prepare(Input(TEXT, target=target))
         assert ours.source == theirs.source
         assert ours.target == theirs.target
 
@@ -90,19 +90,19 @@ def test_both_read_the_same_tokens(tmp_path: Path) -> None:
 def test_it_streams_only_what_is_asked_for(tmp_path: Path) -> None:
     model = toy(tmp_path)
     request = Request(heads={"encoder": {1: (3, 7)}}, verify=True)
-    blocks, report = streamed(model.prepare(TEXT), request)
+    blocks, report = streamed(model.prepare(Input(TEXT)), request)
     assert [(block.kind, block.layer, block.heads) for block in blocks] == [("encoder", 1, (3, 7))]
     assert blocks[0].scores is None
     assert report.verified == pytest.approx(0, abs=1e-6)
     assert report.output is not None
     assert 0 < report.output.difference < 1e-4
-    whole, _ = streamed(model.prepare(TEXT), Request(heads={"encoder": {1: tuple(range(11))}}))
+    whole, _ = streamed(model.prepare(Input(TEXT)), Request(heads={"encoder": {1: tuple(range(11))}}))
     assert np.array_equal(whole[0].weights[[3, 7]], blocks[0].weights)
 
 
 def test_without_a_target_only_the_encoder_runs(tmp_path: Path) -> None:
     model = toy(tmp_path)
-    source = model.prepare(TEXT)
+    source = model.prepare(Input(TEXT))
     assert source.target is None
     blocks, _ = streamed(source, everything(model))
     assert {block.kind for block in blocks} == {"encoder"}
@@ -114,7 +114,7 @@ def test_a_recurrent_model_has_one_head(tmp_path: Path) -> None:
     assert {kind: dict(stack.heads) for kind, stack in model.info.stacks.items()} == {"cross": {0: 1}}
     assert model.info.alignment is not None
     assert model.info.alignment.rows == "output"
-    source = model.prepare(TEXT, target=TARGET)
+    source = model.prepare(Input(TEXT, target=TARGET))
     (block,), _ = streamed(source, everything(model))
     assert source.target is not None
     assert block.weights.shape == (1, len(source.target) - 1, len(source.source))
@@ -127,7 +127,7 @@ def test_without_attention_there_is_a_bottleneck(tmp_path: Path) -> None:
     assert model.info.stacks == {}
     assert model.info.bottleneck == 2 * RNN.hidden
     assert model.translate([TEXT], decoding=Decoding(max_length=5))[0].text is not None
-    blocks, _ = streamed(model.prepare(TEXT, target=TARGET), everything(model))
+    blocks, _ = streamed(model.prepare(Input(TEXT, target=TARGET)), everything(model))
     assert blocks == []
 
 
@@ -147,21 +147,21 @@ def test_a_search_cut_short_says_so(tmp_path: Path) -> None:
 
 
 def test_hardly_seen_words_are_named_once(tmp_path: Path) -> None:
-    source = toy(tmp_path).prepare("The cat sat, the Axolotl sat: axolotl and 12 MATS")
+    source = toy(tmp_path).prepare(Input("The cat sat, the Axolotl sat: axolotl and 12 MATS"))
     assert isinstance(source, ToySource)
     assert source.notes == (
         "toy has hardly seen Axolotl, axolotl, and, MATS in training and is guessing; --model names a larger model",
     )
-    assert toy(tmp_path).prepare("The cat sat").notes == ()
-    assert "seen zz…zz in" in toy(tmp_path).prepare("z" * 999, truncate=True).notes[-1].replace("z" * 27, "")
+    assert toy(tmp_path).prepare(Input("The cat sat")).notes == ()
+    assert "seen zz…zz in" in toy(tmp_path).prepare(Input("z" * 999, truncate=True)).notes[-1].replace("z" * 27, "")
 
 
 def test_too_long_a_text_is_refused_or_cut(tmp_path: Path) -> None:
     model = toy(tmp_path)
     text = "the cat " * 100
     with pytest.raises(InputError, match=r"has \d+ tokens, \d+ more than the 61"):
-        model.prepare(text)
-    source = model.prepare(text, truncate=True)
+        model.prepare(Input(text))
+    source = model.prepare(Input(text, truncate=True))
     assert len(source.source) == 61
     assert source.source.tokens[-1].special
     assert any("cut to 61" in note for note in source.notes)
@@ -170,7 +170,7 @@ def test_too_long_a_text_is_refused_or_cut(tmp_path: Path) -> None:
 def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
     model = toy(tmp_path)
     with pytest.raises(InputError, match="one text and not two"):
-        model.prepare(TEXT, pair=TEXT)
+        model.prepare(Input(TEXT, pair=TEXT))
     with pytest.raises(InputError, match="empty"):
         model.translate([" "])
     with pytest.raises(UsageError, match="from en to fr, and not to de"):
@@ -185,10 +185,10 @@ def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
 
 def test_translations_and_texts_give_the_same_rows(tmp_path: Path) -> None:
     model = toy(tmp_path)
-    target = model.prepare(TEXT, target=TARGET).target
+    target = model.prepare(Input(TEXT, target=TARGET)).target
     assert target is not None
     ids = tuple(token.id for token in target.tokens if token.id is not None)
-    again = model.prepare(TEXT, target=Translation(TARGET, ids)).target
+    again = model.prepare(Input(TEXT, target=Translation(TARGET, ids))).target
     assert again is not None
     assert [word.text for word in again.words] == [word.text for word in target.words]
 

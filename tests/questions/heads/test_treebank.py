@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attn_cli.errors import InputError
-from attn_cli.models import load
+from attn_cli.models import Input, load
 from attn_cli.questions.heads.treebank import Relation, Tree, TreeSource, read_trees
 
 GOOD = """\
@@ -65,12 +65,12 @@ def test_the_last_sentence_may_lack_its_blank_line_and_lines_may_end_as_on_windo
 def test_words_that_share_a_piece_are_one_unit(tmp_path: Path) -> None:
     first, second = trees(GOOD, tmp_path)
     toy = load("toy")
-    source = TreeSource.of(toy.prepare(first.text), first)
+    source = TreeSource.of(toy.prepare(Input(first.text)), first)
     units = source.units()
     places = source.unit_of(units)
     assert [units.labels[place] for place in places if place is not None][3] == "read"
     assert len(set(places)) == len(units)
-    shared = TreeSource.of(toy.prepare(second.text), second)
+    shared = TreeSource.of(toy.prepare(Input(second.text)), second)
     assert shared.unit_of(shared.units())[:2] == [0, 0]
 
 
@@ -80,7 +80,7 @@ def test_words_past_the_end_of_a_text_that_was_cut(tmp_path: Path) -> None:
         for index in range(1, 900)
     ]
     (tree,) = trees("\n".join(rows) + "\n", tmp_path)
-    source = TreeSource.of(load("toy").prepare(tree.text, truncate=True), tree)
+    source = TreeSource.of(load("toy").prepare(Input(tree.text, truncate=True)), tree)
     places = source.unit_of(source.units())
     assert places[0] == 0
     assert places[-1] is None

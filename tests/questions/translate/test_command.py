@@ -24,7 +24,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Eat, Report, Request
 from attn_cli.data.text import Tokens, make_tokens
 from attn_cli.errors import InputError
-from attn_cli.models import Decoding, Translation
+from attn_cli.models import Decoding, Input, Translation
 from attn_cli.questions.schema.measure import schema
 from attn_cli.questions.translate.align import Score, align
 from attn_cli.questions.translate.command import FIRST_BATCH
@@ -230,7 +230,7 @@ def test_links_are_those_of_the_strongest_source_words(attn: Run, lines: str) ->
         links: Sequence[Any] = ()
         if text.strip():
             (found,) = written("nllb", text)
-            links = align(model.prepare(text, target=found, languages=languages), Selection(rows="output")).links
+            links = align(model.prepare(Input(text, target=found, languages=languages)), Selection(rows="output")).links
         expected.append(" ".join(f"{link.source}-{link.target}" for link in links))
         weighed.append(" ".join(f"{link.source}-{link.target}:{link.weight:.2f}" for link in links))
     assert any(expected)
@@ -326,7 +326,7 @@ def test_notes_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["a", "--model", "nllb", "--from", "en"], 2, "must be told which. Add --to"),
         (["a", "--model", "nllb", "--from", "en", "--to", "klingon"], 2, "does not know the language klingon"),
         (["a", *BART, "--beam", "0"], 2, "--beam"),
-        (["a", *BART, "--beam", "101"], 2, "'101' is more than 100"),
+        (["a", *BART, "--beam", "101"], 2, "--beam must be between 1 and 100, and 101 is not"),
         (["a", *BART, "--max-length", "0"], 2, "--max-length"),
         (["a", *BART, "--rows", "sideways"], 2, "--rows"),
         (["a", *BART, "--kind", "encoder", "--rows", "output"], 4, "--rows output goes with cross attention"),
@@ -407,8 +407,9 @@ class Bottleneck:
         offsets = [(text.find(piece), text.find(piece) + len(piece)) if piece in text else (0, 0) for piece in pieces]
         return make_tokens(text, pieces, offsets, [piece in {"<s>", "</s>"} for piece in pieces])
 
-    def prepare(self, text: str, *, target: Translation, **_: Any) -> Bottleneck:
-        return Bottleneck(text, target.text)
+    def prepare(self, given: Input) -> Bottleneck:
+        assert isinstance(given.target, Translation)
+        return Bottleneck(given.text, given.target.text)
 
     def translate(self, texts: Sequence[str], **_: Any) -> list[Translation]:
         return [Translation(" ".join(reversed(text.split())), (0, 1)) for text in texts]
