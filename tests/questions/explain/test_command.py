@@ -18,7 +18,7 @@ import pytest
 
 from attn_cli.cli.app import main
 from attn_cli.questions.explain.command import EPILOG
-from attn_cli.questions.inspect.tables import COLUMNS
+from attn_cli.questions.inspect.tables import FIGURES
 from attn_cli.questions.schema.measure import schema
 from attn_cli.questions.terms.glossary import TERMS
 from tests.models.folders import byte_level, made, save
@@ -304,7 +304,7 @@ def test_terms(attn: Run) -> None:
 
 def test_every_column_is_a_term(attn: Run) -> None:
     known = {name.casefold() for term in TERMS for name in (term.name, *term.also)}
-    columns = {column.name for column in COLUMNS} | {"focus", "strongest link"}
+    columns = {figure.name for figure in FIGURES} | {"focus", "strongest link"}
     for line in attn("The cat sat on the mat", "--query", "cat").splitlines():
         if line.startswith("key "):
             columns |= set(line.split())
