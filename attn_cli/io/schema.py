@@ -49,11 +49,12 @@ def json_schema(document: type[Struct], name: str) -> bytes:
 
     _, definitions = schema_components([document], ref_template="#/$defs/{name}")
     whole = definitions.pop(document.__name__)
+    title = whole.pop("description").removesuffix(".")
     written = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:attn:{name}:{SCHEMA_VERSION}",
         **whole,
-        "title": whole.pop("description").removesuffix("."),
+        "title": title,
         "$defs": definitions,
     }
     return json.dumps(written, indent=2, ensure_ascii=False).encode()
