@@ -117,12 +117,12 @@ class ContextEntry(Entry):
 class PartsEntry(Entry, kw_only=True):
     """Summands of a score."""
 
-    scaled: Number | UnsetType | None = UNSET
-    additive: Number | UnsetType | None = UNSET
-    soft_capping: Number | UnsetType | None = UNSET
-    bias: Number | UnsetType | None = UNSET
-    other: Number | UnsetType | None = UNSET
-    mask: Number | UnsetType | None = UNSET
+    scaled: Annotated[Number | UnsetType | None, Meta(description="query·key, times the scaling.")] = UNSET
+    additive: Annotated[Number | UnsetType | None, Meta(description="v·tanh(query + key).")] = UNSET
+    soft_capping: Annotated[Number | UnsetType | None, Meta(description="What soft-capping adds or takes.")] = UNSET
+    bias: Annotated[Number | UnsetType | None, Meta(description="A bias of the position.")] = UNSET
+    other: Annotated[Number | UnsetType | None, Meta(description="What the model adds without showing it.")] = UNSET
+    mask: Annotated[Number | UnsetType | None, Meta(description="What the mask adds.")] = UNSET
 
 
 class KeyEntry(Entry):
@@ -130,7 +130,7 @@ class KeyEntry(Entry):
 
     index: Count
     position: Annotated[Count, Meta(description="Of its word, or with --tokens its own.")]
-    text: str
+    text: Annotated[str, Meta(description="The token.")]
     query_key: Annotated[Number | None, Meta(description="Before scaling.")]
     parts: Annotated[
         PartsEntry,
@@ -140,9 +140,9 @@ class KeyEntry(Entry):
         ),
     ]
     score: Annotated[Number | None, Meta(description="null where masked.")]
-    exponential: Number
+    exponential: Annotated[Number, Meta(description="exp(score less the largest score).")]
     weight: Annotated[Number, Meta(ge=0, le=1)]
-    value_norm: Number | None
+    value_norm: Annotated[Number | None, Meta(description="Length of the value.")]
     share: Annotated[Number | None, Meta(description="weight · value · context / |context|².")]
 
 

@@ -55,10 +55,16 @@ class FoundLinkEntry(Entry):
     query_text: str
     key: UnitPosition
     key_text: str
-    weight: Number
-    even: Number
-    usual: Number | None
-    others: Number | None
+    weight: Annotated[Number, Meta(description="The weight, or what `selection.measure` names.")]
+    even: Annotated[Number, Meta(description="What a row would give that gives each token the same.")]
+    usual: Annotated[
+        Number | None,
+        Meta(description="The head's mean between other pairs of units as far apart; null where there are none."),
+    ]
+    others: Annotated[
+        Number | None,
+        Meta(description="The head's mean to the same key from the other units; null where there are none."),
+    ]
 
 
 class FindDocument(TextDocument, kw_only=True):

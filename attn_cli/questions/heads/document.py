@@ -69,10 +69,10 @@ class HeadFiguresEntry(Entry):
 
     layer: Count
     head: Count
-    focus: Number | None
-    entropy: Number | None
-    distance: Number | None
-    first: Number | None
+    focus: Annotated[Number | None, Meta(description="0: even, 1: on one key.")]
+    entropy: Annotated[Number | None, Meta(description="In nats.")]
+    distance: Annotated[Number | None, Meta(description="Mean distance from query to key.")]
+    first: Annotated[Number | None, Meta(description="Weight on the first key.")]
     repeats: Annotated[
         Number | None,
         Meta(description="Weight on the first token of texts that repeat one token; null without --probe."),
@@ -86,18 +86,18 @@ class HeadFiguresEntry(Entry):
 class RelationEntry(Entry):
     """How often one head finds a relation of a treebank, one way."""
 
-    relation: str
+    relation: Annotated[str, Meta(description="Its name in the treebank.")]
     way: Annotated[
         Literal["to head", "from head"],
         Meta(description="Whether the word gives its grammatical head most of its weight, or is given most by it."),
     ]
-    count: Count
+    count: Annotated[Count, Meta(description="How many words have it.")]
     layer: Count
     head: Count
-    accuracy: Number
+    accuracy: Annotated[Number, Meta(description="Share of these for which the head is right.")]
     offset: Annotated[int, Meta(description="The best fixed offset from a word to its grammatical head.")]
     baseline: Annotated[Number, Meta(description="How often that offset is right.")]
-    given: bool
+    given: Annotated[bool, Meta(description="Whether the head has this role.")]
 
 
 class HeadsDocument(TextDocument, kw_only=True):
