@@ -99,7 +99,8 @@ def test_a_measure(grown: Path) -> None:
     assert record["units"]["weight"] == "1 / visible keys"
     rows = record["maps"][0]["weights"]
     assert rows == [[pytest.approx(1 / len(rows))] * len(rows)] * len(rows)
-    drawn = run(grown, "inspect", SENTENCE, "--measure", "uniform", "--head", "0.0")
+    run(grown, "inspect", SENTENCE, "--measure", "uniform", "--head", "0.0", "--save", "uniform.npz")
+    drawn = run(grown, "view", "uniform.npz")
     assert "Uniform: an even share of each key that the row can see." in drawn
     assert "is not one of weights, scores, norms, rollout, flow, uniform" in run(
         grown, "find", SENTENCE, "cat", "sat", "--measure", "unifrom", code=2
