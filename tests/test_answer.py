@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
+from importlib import import_module
 
 import orjson
 import pytest
@@ -12,9 +12,7 @@ from jsonschema import Draft202012Validator
 from rich.console import RenderableType
 
 from attn_cli.answer import Answer
-from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
-from attn_cli.data.stream import Source
 from attn_cli.draw.layout import FEWEST_ROWS, fitting
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import PLAIN, Part, drawing, flow
@@ -22,48 +20,14 @@ from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.errors import InputError, UsageError
 from attn_cli.io.csv import CsvTable
 from attn_cli.io.records import from_json
-from attn_cli.models import Input, load
 from attn_cli.questions.diff.measure import diff
-from attn_cli.questions.explain.measure import explain
-from attn_cli.questions.find.measure import find
-from attn_cli.questions.heads.measure import find_heads
 from attn_cli.questions.schema.measure import names as schema_names
 from attn_cli.questions.schema.measure import schema
 from tests.drawings import longest, shown
+from tests.questions.diff.samples import changed
+from tests.questions.samples import ANSWERS, ASKED
 from tests.records import validated
-from tests.samples import decoder_record, encoder_record, random_map, translation_record
-
-
-def changed(record: Record) -> Record:
-    """The same shape and text, other weights, and another name."""
-    maps = (random_map(m.kind, m.layer, *m.weights.shape[1:], seed=5, causal=m.kind == "decoder") for m in record.maps)
-    return replace(record, maps=tuple(maps), model=replace(record.model, name="other"), notes=("A note.",))
-
-
-def built_in(target: str | None = None) -> Source:
-    """A text that the built-in model has read."""
-    return load("toy").prepare(Input("The trophy didn't fit because it was big", target=target))
-
-
-FINDINGS: dict[str, Answer] = {
-    "find": replace(find(encoder_record(), Selection(), "trophy", "fit", both=True), least=0.1, sort="usual"),
-    "find-masked": find(decoder_record(), Selection(unit="token"), "tro", "fit"),
-    "explain": explain(built_in(), Selection(query="it", head="2.0")),
-    "explain-cross": explain(built_in("Le chat"), Selection(query="▁chat", unit="token", rows="output")),
-    "find-cross": find(translation_record(), Selection(layer="1"), "trophée,Le", "trophy,didn't"),
-    "diff": diff(encoder_record(), changed(encoder_record()), Selection()),
-    "diff-query": replace(diff(encoder_record(), changed(encoder_record()), Selection(query="fit,.")), sort="layer"),
-    "diff-row": diff(decoder_record(), changed(decoder_record()), Selection(query="fit", head="2.1")),
-    "diff-blind": diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]")),
-    "diff-cross": diff(translation_record(), changed(translation_record()), Selection(unit="token")),
-    "diff-same": replace(diff(encoder_record(), encoder_record(), Selection()), fail_above=0.5),
-    "heads": replace(find_heads(encoder_record(), Selection()), by="previous"),
-    "heads-tokens": find_heads(decoder_record(), Selection(unit="token")),
-    "heads-cross": replace(find_heads(translation_record(), Selection(layer="1")), by="focus"),
-}
-"""One of each question at least, by its name and what is special; a new one belongs here."""
-WITHOUT_MODEL = {"terms", "why"}
-"""What no model found in a text; tested where they are drawn."""
+from tests.samples import decoder_record
 
 
 @pytest.mark.parametrize("name", schema_names())
@@ -78,14 +42,17 @@ def test_every_schema_is_one_and_whole(name: str) -> None:
 
 
 def test_every_finding_has_a_schema_and_is_tried() -> None:
-    assert {name.partition("-")[0] for name in FINDINGS} == set(schema_names()) - {"record"} - WITHOUT_MODEL
+    declared = {name: import_module(f"attn_cli.questions.{name}.document").DOCUMENT for name in schema_names()[1:]}
+    of_texts = {name for name, document in declared.items() if "source" in document.__struct_fields__}
+    assert {name.partition("-")[0] for name in ANSWERS} == of_texts
+    assert set(declared) <= set(ASKED)
     with pytest.raises(UsageError, match=r"no schema 'nothing'\. Choose from record, .*find"):
         schema("nothing")
 
 
-@pytest.mark.parametrize("name", FINDINGS)
+@pytest.mark.parametrize("name", ANSWERS)
 def test_json_keeps_to_its_schema(name: str) -> None:
-    finding = FINDINGS[name]
+    finding = ANSWERS[name]
     question = name.partition("-")[0]
     document = validated(finding.data(), question)
     assert document["finding"] == question
@@ -95,7 +62,7 @@ def test_json_keeps_to_its_schema(name: str) -> None:
         from_json(finding.data())
 
 
-@pytest.mark.parametrize("finding", FINDINGS.values(), ids=FINDINGS)
+@pytest.mark.parametrize("finding", ANSWERS.values(), ids=ANSWERS)
 def test_tables_have_a_cell_for_each_column(finding: Answer) -> None:
     file = io.BytesIO()
     finding.add_rows(CsvTable(file, finding.columns, sentences=True), 1)
@@ -105,7 +72,7 @@ def test_tables_have_a_cell_for_each_column(finding: Answer) -> None:
     assert {row[0] for row in rows[1:]} <= {"1"}
 
 
-@pytest.mark.parametrize("finding", FINDINGS.values(), ids=FINDINGS)
+@pytest.mark.parametrize("finding", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("width", [40, 60, 80, 160])
 def test_drawings_keep_to_the_screen(finding: Answer, width: int) -> None:
     for screen in (
@@ -121,7 +88,7 @@ def test_drawings_keep_to_the_screen(finding: Answer, width: int) -> None:
 
 def test_a_row_that_sees_one_key_is_said_to() -> None:
     screen = Screen(color=False)
-    assert "A row that sees one key alone cannot change." in shown(FINDINGS["diff-blind"].draw(screen), screen)
+    assert "A row that sees one key alone cannot change." in shown(ANSWERS["diff-blind"].draw(screen), screen)
     both = diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]#1,fit", head="0.0"))
     lines = shown(both.draw(screen), screen)
     assert "Head 0.0 from [CLS]  sees one key alone" in lines

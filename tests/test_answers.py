@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,10 @@ from attn_cli.answer import Answer
 from attn_cli.api import Inspector
 from attn_cli.cli.app import main
 from attn_cli.questions.why import aligning
+from tests.questions.samples import ASKED
 from tests.readme import ROOT
 
-TEXT = "The cat sat on the mat"
-ANSWERS: dict[str, tuple[Callable[[Inspector], Answer], list[str]]] = {
-    "inspect": (lambda model: model.inspect(TEXT, layer=1), ["inspect", TEXT, "--layer", "1"]),
-    "translate": (lambda model: model.translate(TEXT), ["translate", TEXT]),
-    "find": (lambda model: model.find(TEXT, "sat", "cat"), ["find", TEXT, "sat", "cat"]),
-    "heads": (lambda model: model.heads(TEXT), ["heads", TEXT]),
-    "diff": (lambda model: model.diff(TEXT, "The dog sat on the mat"), ["diff", TEXT, "The dog sat on the mat"]),
-    "explain": (lambda model: model.explain(TEXT, "cat"), ["explain", TEXT, "--query", "cat"]),
-    "why": (lambda _: attn_cli.why("interpretability"), ["why", "interpretability"]),
-    "terms": (lambda _: attn_cli.terms(), ["terms"]),
-}
-EVERY = pytest.mark.parametrize("name", ANSWERS)
+EVERY = pytest.mark.parametrize("name", ASKED)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +33,7 @@ def few_sentences() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Answer]:
     model = attn_cli.load("toy")
-    return {name: make(model) for name, (make, _) in ANSWERS.items()}
+    return {name: make(model) for name, (make, _) in ASKED.items()}
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -59,14 +49,14 @@ def test_what_is_shown_is_what_the_command_prints(
     capsys.readouterr()
     answers[name].show(width=80, color=False)
     shown = capsys.readouterr().out
-    assert shown.endswith(printed(capsys, *ANSWERS[name][1], "--width", "80", "--no-color"))
+    assert shown.endswith(printed(capsys, *ASKED[name][1], "--width", "80", "--no-color"))
 
 
 @EVERY
 def test_the_document_is_the_one_that_the_command_prints(
     name: str, answers: dict[str, Answer], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert answers[name].to_dict() == json.loads(printed(capsys, *ANSWERS[name][1], "--json"))
+    assert answers[name].to_dict() == json.loads(printed(capsys, *ASKED[name][1], "--json"))
 
 
 @EVERY
@@ -77,7 +67,7 @@ def test_what_is_saved_is_what_the_command_saves(
     monkeypatch.setenv("COLUMNS", "100")
     ours, theirs = tmp_path / f"ours.{suffix}", tmp_path / f"theirs.{suffix}"
     answers[name].save(ours)
-    assert main([*ANSWERS[name][1], "--save", str(theirs), "--width", "100"]) == 0
+    assert main([*ASKED[name][1], "--save", str(theirs), "--width", "100"]) == 0
     if suffix in {"json", "csv"}:
         assert ours.read_bytes() == theirs.read_bytes()
     else:
