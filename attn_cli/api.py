@@ -215,7 +215,7 @@ class Inspector:
         sources = (measured(self.read(one, truncate=truncate, wanted=choice), choice) for one in text)
         report = gather(sources, collect)
         if not collect.texts:
-            raise InputError("There are no texts", "Give one at least")
+            raise InputError("There are no texts", "Give at least one")
         return collect.found(self.info, report, "texts")
 
     def find(

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-NOT_NUMBERS = "Try --dtype float32, or get the model again: its weights may be damaged"
+NOT_NUMBERS = "Try --dtype float32, or download the model again: its weights may be damaged"
 """Remedy if a model computes values that are not numbers."""
 
 

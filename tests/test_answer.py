@@ -58,7 +58,7 @@ def test_json_keeps_to_its_schema(name: str) -> None:
     assert document["finding"] == question
     assert finding.title.startswith(document["source"]["text"])
     assert set(document["notes"]) <= set(finding.notes)
-    with pytest.raises(InputError, match=f"is what attn {question} found, and not a record"):
+    with pytest.raises(InputError, match=f"is what attn {question} found, not a record"):
         from_json(finding.data())
 
 

@@ -96,13 +96,13 @@ def test_python_gets_the_same_errors(minilm: str) -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("layer=1.5", "layer '1.5' is not written as text. Write it like layer=\"2\"."),
-        ("head=['2.5']", "is not written as text"),
+        ("layer=1.5", "layer must be a str, and '1.5' is not. Write it like layer=\"2\"."),
+        ("head=['2.5']", "must be a str"),
         ("view='table'", "There is no view 'table'. Choose from heads, query, grid."),
         ("unit='words'", "Choose from word, token."),
         ("kind='self'", "Choose from encoder, decoder, cross."),
         ("sort=None", "There is no sort 'None'. Choose from layer, focus,"),
-        ("top_k=0", "--top-k '0' is not a number of keys"),
+        ("top_k=0", "--top-k must be a number of keys, and '0' is not"),
         ("top_k='3'", "Give a whole number from 1."),
         ("layer='x'", "--layer 'x' is not a list of numbers"),
     ],
@@ -188,7 +188,7 @@ def test_misspelled_options_are_named() -> None:
         model.explain("x", "x", xyz=1)  # type: ignore[call-arg]
     with pytest.raises(attn_cli.UsageError, match=r"heads\(\) has no option 'query'"):
         model.heads("x", query="x")  # type: ignore[call-arg]
-    with pytest.raises(attn_cli.UsageError, match="'many' is not a number of keys"):
+    with pytest.raises(attn_cli.UsageError, match="must be a number of keys, and 'many' is not"):
         model.inspect("x", top_k="many")  # type: ignore[arg-type]
 
 

@@ -227,7 +227,7 @@ def find_format(path: str, *, maps: bool = True) -> type[Format]:
         return found
     listed = listed_formats(one for one in FORMATS.values() if maps or not one.maps_alone)
     if found is not None:
-        raise OutputError(f"{path} would hold maps, and there are none to save", f"End its name in {listed}")
+        raise OutputError(f"{path} would hold maps, but there are none to save", f"Use a name that ends in {listed}")
     if path == "-" or place.is_relative_to("/dev"):
         raise OutputError(f"--save writes files, and {path} is not one", "Use --json for records on standard output")
     raise OutputError(f"{path or 'An empty name'}: unknown format", f"Use {listed}")

@@ -44,8 +44,8 @@ class SaveFile:
         """
         if count > 1 and self.format.single:
             raise OutputError(
-                f"{self.place.path} holds one sentence, and there are more",
-                f"Save {self.place.path.with_suffix('.jsonl')}, which has one on each line",
+                f"{self.place.path} can hold only one sentence, and there are more",
+                f"Use {self.place.path.with_suffix('.jsonl')}, which holds one on each line",
             )
 
     @contextmanager

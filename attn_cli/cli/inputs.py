@@ -107,7 +107,7 @@ def prepared(
     if sentence.column and model.info.one_sided:
         beside, target = target, None
     if beside is not None and pair is not None:
-        raise UsageError("The file has a column of second texts, so --pair cannot go with it", "Give one of them")
+        raise UsageError("The file has a column of second texts, so --pair cannot be used with it", "Give one of them")
     return read(
         model,
         Input(

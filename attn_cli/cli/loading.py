@@ -21,7 +21,7 @@ def check_named(options: ModelOptions) -> None:
     """
     if not options.model.strip():
         raise UsageError(
-            "--model names nothing", "Leave it out for the built-in model, or name a folder or a model on the hub"
+            "--model is empty", "Leave it out for the built-in model, or name a folder or a model on the hub"
         )
 
 

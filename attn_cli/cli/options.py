@@ -38,11 +38,12 @@ select_option = functools.partial(typer.Option, rich_help_panel="Selection")
 display_option = functools.partial(typer.Option, rich_help_panel="Display")
 output_option = functools.partial(typer.Option, rich_help_panel="Output")
 
-TextArgument = Annotated[str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one a line.")]
+TextArgument = Annotated[str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one per line.")]
 PairOption = Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")]
-KindOption = Annotated[Kind | None, select_option(help="Which attention, in an encoder-decoder.")]
+KindOption = Annotated[Kind | None, select_option(help="Which attention of an encoder-decoder to show.")]
 RowsOption = Annotated[
-    Rows | None, select_option(help="In cross-attention, a word's row: the step that outputs it, or reads it as input.")
+    Rows | None,
+    select_option(help="In cross-attention, take a word's row at the step that outputs it, or that reads it as input."),
 ]
 
 
@@ -52,22 +53,25 @@ class TextOptions:
 
     file: Annotated[
         Path | None,
-        text_option(metavar="PATH", help="Read sentences from a file, one a line; or .tsv, .csv, .jsonl or .json."),
+        text_option(
+            metavar="PATH", help="Read sentences from a file, one per line, or from .tsv, .csv, .jsonl or .json."
+        ),
     ] = None
     column: Annotated[
         str | None,
         text_option(
-            metavar="NAME", help="The text's column there; or two: the text's, a comma, its target's or pair's."
+            metavar="NAME", help="The text's column there, or two, as in en,fr: the text's, and its target's or pair's."
         ),
     ] = None
-    target: Annotated[str | None, text_option(metavar="TEXT", help="The decoder's side, for an encoder-decoder.")] = (
+    target: Annotated[str | None, text_option(metavar="TEXT", help="The decoder's text, for an encoder-decoder.")] = (
         None
     )
     source_language: Annotated[
-        str | None, text_option("--from", metavar="LANG", help="The text's language, for models that are told: en.")
+        str | None,
+        text_option("--from", metavar="LANG", help="The text's language, for models that must be told, such as en."),
     ] = None
     target_language: Annotated[
-        str | None, text_option("--to", metavar="LANG", help="The language to translate into: fr.")
+        str | None, text_option("--to", metavar="LANG", help="The language to translate into, such as fr.")
     ] = None
     truncate: Annotated[bool, text_option("--truncate", help="Cut a text that is too long for the model.")] = False
 
@@ -79,24 +83,28 @@ class ModelOptions:
     model: Annotated[
         str,
         model_option(
-            "--model", "-m", metavar="NAME", envvar="ATTN_MODEL", help="Built in, a folder, or a name on the hub."
+            "--model",
+            "-m",
+            metavar="NAME",
+            envvar="ATTN_MODEL",
+            help="A built-in model, a folder, or a name on the hub.",
         ),
     ] = "toy"
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], model_option(help="Where to run it.")] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], model_option(help="Where to run the model.")] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
-        model_option(help="What to compute in; auto is float32 on a CPU."),
+        model_option(help="The number format to compute in; auto is float32 on a CPU."),
     ] = "auto"
     revision: Annotated[str | None, model_option(metavar="NAME", help="Branch, tag or commit on the hub.")] = None
     trust_remote_code: Annotated[
-        bool, model_option("--trust-remote-code", help="Run Python code that comes with the model.")
+        bool, model_option("--trust-remote-code", help="Allow Python code that comes with the model to run.")
     ] = False
-    allow_pickle: Annotated[bool, model_option("--allow-pickle", help="Read pickled weights, which can run code.")] = (
-        False
-    )
-    verify: Annotated[bool, model_option("--verify", help="Compare with a plain run of the model, without attn.")] = (
-        False
-    )
+    allow_pickle: Annotated[
+        bool, model_option("--allow-pickle", help="Allow pickled weights, which can run code when read.")
+    ] = False
+    verify: Annotated[
+        bool, model_option("--verify", help="Compare the output with that of the model without attn.")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -105,25 +113,30 @@ class HeadOptions:
 
     kind: KindOption = None
     layer: Annotated[
-        str | None, select_option("--layer", "-l", metavar="LIST", help="Layers: 0-2,5 or -1 for the last.")
+        str | None, select_option("--layer", "-l", metavar="LIST", help="Layers, as 0-2,5, or -1 for the last.")
     ] = None
-    head: Annotated[str | None, select_option(metavar="LIST", help="Heads: 3, 0-3, or 2.5,4.1 as layer.head.")] = None
+    head: Annotated[
+        str | None, select_option(metavar="LIST", help="Heads, as 3 or 0-3, or as layer.head: 2.5,4.1.")
+    ] = None
     tokens: Annotated[
-        bool | None, select_option("--tokens/--words", help="The model's own pieces, or whole words (default).")
+        bool | None, select_option("--tokens/--words", help="Show the model's own pieces, or whole words (default).")
     ] = None
     special: Annotated[
         bool | None,
-        select_option("--special/--no-special", help="Show special tokens (default), or hide and renormalise."),
+        select_option("--special/--no-special", help="Show special tokens (default), or hide them and renormalize."),
     ] = None
     sink: Annotated[
-        bool | None, select_option("--sink/--no-sink", help="Show the first token (default), or hide and renormalise.")
+        bool | None,
+        select_option("--sink/--no-sink", help="Show the first token (default), or hide it and renormalize."),
     ] = None
     rows: RowsOption = None
     measure: Annotated[
         Measure | None,
-        display_option(help="What to show of the attention (default: weights); see attn terms."),
+        display_option(help="The figure to show (default: weights); see attn terms."),
     ] = None
-    all: Annotated[bool | None, display_option("--all/--fit", help="Every head, or as many as fit (default).")] = None
+    all: Annotated[bool | None, display_option("--all/--fit", help="Show every head, or as many as fit (default).")] = (
+        None
+    )
 
     def over(self, base: Selection) -> Selection:
         """Override the selection `base` with these choices.
@@ -172,7 +185,7 @@ class QueryOptions(HeadOptions):
             "--query",
             "-q",
             metavar="WORD",
-            help="Where a word (or several in a row) looks: it, it#2, New York, or its position.",
+            help="Show where one word, or several in a row, attend: it, it#2, New York, or a position.",
         ),
     ] = None
     top_k: Annotated[
@@ -186,10 +199,10 @@ class SelectionOptions(QueryOptions):
     """Options that select heads, queries, and the view of them."""
 
     grid: Annotated[
-        bool | None, display_option("--grid/--no-grid", help="All heads as small heatmaps, a row per layer.")
+        bool | None, display_option("--grid/--no-grid", help="Show all heads as small heatmaps, one row per layer.")
     ] = None
     scores: Annotated[
-        bool | None, display_option("--scores/--weights", help="The same as --measure scores, or weights.")
+        bool | None, display_option("--scores/--weights", help="The same as --measure scores or --measure weights.")
     ] = None
     sort: Annotated[SortKey | None, display_option(help="Order of the heads (default: layer).")] = None
 
@@ -200,9 +213,9 @@ class SelectionOptions(QueryOptions):
             UsageError: two of them exclude each other.
         """
         if self.grid and self.query is not None:
-            raise UsageError("--grid shows all queries, so --query cannot go with it", "Choose one of them")
+            raise UsageError("--grid shows all queries, so --query cannot be used with it", "Choose one of them")
         if self.scores is not None and self.measure is not None:
-            raise UsageError("--measure says already what to show", "Leave --scores and --weights out")
+            raise UsageError("--measure already says what to show", "Leave --scores and --weights out")
         given = self._given()
         if self.scores is not None:
             given["measure"] = "scores" if self.scores else "weights"
@@ -218,11 +231,14 @@ class DisplayOptions:
     """Options for drawing."""
 
     width: Annotated[
-        int | None, display_option(metavar="N", min=40, help="Columns to draw in (default: the terminal's).")
+        int | None, display_option(metavar="N", min=40, help="Width in columns (default: the terminal's).")
     ] = None
     theme: Annotated[Literal["auto", "dark", "light"], display_option(help="The terminal's background.")] = "auto"
     color: Annotated[
-        bool | None, display_option("--color/--no-color", help="Colour, or shades (default: what the terminal can).")
+        bool | None,
+        display_option(
+            "--color/--no-color", help="Draw in colour, or in shades (default: what the terminal supports)."
+        ),
     ] = None
 
 
@@ -230,9 +246,9 @@ class DisplayOptions:
 class OutputOptions:
     """Options for the destination of the result."""
 
-    json: Annotated[bool, output_option("--json", help="JSON on stdout, one line a sentence; see attn schema.")] = False
+    json: Annotated[bool, output_option("--json", help="Print JSON, one line per sentence; see attn schema.")] = False
     save: Annotated[
         str | None,
-        output_option("--save", "-o", metavar="PATH", help=f"Write {listed_formats()}."),
+        output_option("--save", "-o", metavar="PATH", help=f"Save as {listed_formats()}."),
     ] = None
-    force: Annotated[bool, output_option("--force", "-f", help="Overwrite what --save finds there.")] = False
+    force: Annotated[bool, output_option("--force", "-f", help="Overwrite an existing file with --save.")] = False

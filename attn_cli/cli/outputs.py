@@ -81,7 +81,7 @@ class Output:
         """Yield the inputs; if the format holds only one sentence, first check that there is only one.
 
         Raises:
-            OutputError: the file holds one sentence, and there are more.
+            OutputError: the file can hold only one sentence, and there are more.
         """
         rest = iter(inputs)
         if self.file is not None and self.file.format.single:

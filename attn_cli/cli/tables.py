@@ -135,7 +135,7 @@ def _value(row: Mapping[Any, Any], name: Any, what: str, where: str, holds: str)
     called = f" ({name})" if isinstance(name, str) else ""
     if value is None:
         raise InputError(f"{where} has no {what}{called}", f"Give every line {holds}")
-    raise InputError(f"{where} has a {what}{called} that is not a text but {_kind(value)}", "Give texts in quotes")
+    raise InputError(f"{where}: the {what}{called} must be a text, not {_kind(value)}", "Put texts in quotes")
 
 
 def _kind(value: object) -> str:
@@ -157,13 +157,13 @@ def named(names: Sequence[str], column: str | None, where: str) -> Columns:
     found = _chosen(names, column, where)
     for name in (found.text, found.beside):
         if name is not None and names.count(str(name)) > 1:
-            raise InputError(f"{where} has two columns {quoted(str(name))}", "Give each column a name of its own")
+            raise InputError(f"{where} has two columns named {quoted(str(name))}", "Give each column a different name")
     return found
 
 
 def _chosen(names: Sequence[str], column: str | None, where: str) -> Columns:
     if not any(names):
-        raise InputError(f"{where} names no column", "Call the one that holds the texts text")
+        raise InputError(f"{where} names no columns", "Call the one that holds the texts: text")
     listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     if column is not None:
         wanted = [name.strip() for name in column.split(",")]
@@ -343,7 +343,7 @@ def _loaded(text: str, where: str, remedy: str) -> object:
     except (ValueError, RecursionError) as error:
         what = "it is nested too deeply"
         if isinstance(error, ValueError):  # other than JSONDecodeError, only Python's limit on the digits of a number
-            what = error.msg if isinstance(error, json.JSONDecodeError) else "it has a number of thousands of digits"
+            what = error.msg if isinstance(error, json.JSONDecodeError) else "it has a number with thousands of digits"
         raise InputError(f"{where} is not JSON: {what}", remedy) from error
 
 
@@ -356,6 +356,6 @@ def _objects(values: Iterable[tuple[object, str]], column: str | None) -> Iterat
         if not isinstance(value, dict):
             raise InputError(f"{where} is neither a text nor an object", "Give objects, each with a text")
         if {"schema_version", "tool"} <= value.keys():
-            raise InputError(f"{where} is a record of attn", "Show it with attn view, or give it without --file")
+            raise InputError(f"{where} is an attn record", "Show it with attn view, or give it without --file")
         columns = columns or named(list(value), column, where)
         yield columns.sentence(value, where, "a text of that name")

@@ -67,7 +67,7 @@ def sentences(
         InputError: the input is blank, unreadable, not UTF-8, or not of the format of its suffix or first line.
     """
     if text is not None and file is not None:
-        raise UsageError("There is a text and a --file as well", "Give one of them")
+        raise UsageError("A text and --file are both given", "Give one of them")
     if target is not None:
         check_text(target, "The text of --target")
     if file is None and text is None and sys.stdin.isatty():
@@ -81,7 +81,7 @@ def sentences(
     else:
         lines, name, suffix = lines_of(file), str(file), file.suffix.lower()
         if suffix == TABLE and target is not None:
-            raise UsageError(f"{file} has a column of targets, so --target cannot go with it", "Give one of them")
+            raise UsageError(f"{file} has a column of targets, so --target cannot be used with it", "Give one of them")
     return _nonempty(_read(lines, name, suffix, target, column, holds), name, blanks=blanks)
 
 
@@ -101,14 +101,14 @@ def _read(
     if format_ is None:
         if column is not None:
             raise InputError(
-                f"{name} is plain text, in which --column finds nothing",
+                f"{name} is plain text and has no columns",
                 "Give a .tsv, .csv, .jsonl or .json, or leave --column out",
             )
         yield from (replace(line, target=target) for line in lines)
         return
     for sentence in tables.rows(lines, format_, name, column=column, holds=holds):
         if target is not None and sentence.target is not None:
-            raise InputError(f"{sentence.where} has a target, and there is --target as well", "Give one of them")
+            raise InputError(f"{sentence.where} has a target, and --target is given as well", "Give one of them")
         yield sentence if target is None else replace(sentence, target=target)
 
 

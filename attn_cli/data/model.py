@@ -75,8 +75,8 @@ class Alignment:
             if not fit:
                 expected = "of its cross-attention" if part in {"layer", "heads"} else "that attn knows"
                 raise ModelError(
-                    f"config.json of {name}: attn.alignment.{part} names no {part} {expected}",
-                    "Copy it again, or take alignment out there",
+                    f"config.json of {name}: attn.alignment.{part} must name {part} {expected}",
+                    "Copy it again, or remove alignment from it",
                 )
         return cls(layer, tuple(heads), rows, how)
 

@@ -83,7 +83,7 @@ def _matches(units: Units, name: str, text: str, *, accents: bool) -> Sequence[r
             raise _not_there(units, word, text)
         many = len(same) > 1
         raise SelectionError(
-            f"{quoted(word)} stands there only {f'{len(same)} times' if many else 'once'}",
+            f"{quoted(word)} appears only {f'{len(same)} times' if many else 'once'}",
             f"Write {shortened(word)}#1" + (f" to {shortened(word)}#{len(same)}" if many else ""),
         )
     if re.fullmatch(rf"-?{NUMBER.pattern}", name):
@@ -244,7 +244,7 @@ def _not_there(units: Units, name: str, text: str) -> SelectionError:
     """Build the error for a name that matches nothing, with what can be named instead."""
     everything = Units.of(units.side, units.unit) if units.hides else units
     if units.hides and _named(everything, name):
-        return SelectionError(f"{quoted(name)} is hidden here, or part of it", "Leave out --no-special or --no-sink")
+        return SelectionError(f"{quoted(name)}, or part of it, is hidden here", "Leave out --no-special or --no-sink")
     unit = "piece" if units.unit == "token" else "word"
     holders = _holders(everything, name)
     if holders:
@@ -284,10 +284,10 @@ def _nearest(units: Units, name: str) -> str:
     words = [_folded(name[start:end]) for start, end in word_cells(name)]
     unknown = [word for word in words if word not in labels]
     if not unknown:
-        return " as it is typed: its words stand apart there"
+        return " as it is typed: its words are separate there"
     near = list(
         dict.fromkeys(
             labels[match] for word in unknown for match in get_close_matches(word, labels, cutoff=ALIKE_ENOUGH)
         )
     )[:3]
-    return f"; nearest to it {'is' if len(near) == 1 else 'are'} {', '.join(map(shortened, near))}" if near else ""
+    return f"; the nearest {'is' if len(near) == 1 else 'are'} {', '.join(map(shortened, near))}" if near else ""

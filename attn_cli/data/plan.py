@@ -127,7 +127,7 @@ def _joined(units: Units, spans: Iterable[range], selection: Selection) -> Units
     for one, other in pairwise(ordered):
         if one.stop > other.start:
             raise SelectionError(
-                f"{quoted(units.text_of(one))} and {quoted(units.text_of(other))} have a {units.unit} in common",
+                f"{quoted(units.text_of(one))} and {quoted(units.text_of(other))} share a {units.unit}",
                 "Name them one at a time",
             )
     long = [span for span in ordered if len(span) > 1]
@@ -179,7 +179,7 @@ def choose_rows(model: ModelInfo, rows: Rows | None, kind: Kind = "cross") -> Ro
     if kind != "cross":
         if rows == "output":
             raise SelectionError(
-                f"--rows output goes with cross attention, and this is {kind} attention",
+                f"--rows output needs cross-attention, and this is {kind} attention",
                 "Leave --rows out: rows and columns are the same tokens here",
             )
         return "input"
@@ -246,7 +246,7 @@ def _layer(stack: Stack, layer: int) -> int:
         raise SelectionError(
             f"Layer {number} has {instead}, which is not a map from token to token"
             if instead.startswith("attention")
-            else f"Layer {number} has no attention ({instead} stands there)",
+            else f"Layer {number} has no attention (in its place: {instead})",
             f"The layers with attention are {_listed(stack.heads)}",
         )
     return number

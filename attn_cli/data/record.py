@@ -76,7 +76,7 @@ def check_rows(
     if wrong.any():
         first = tuple(np.argwhere(wrong)[0].tolist())
         raise ExactnessError(
-            f"{where}: row {first[-1]} of head number {first[-2]} sums to {sums[first]:.4f} and not to 1",
+            f"{where}: row {first[-1]} of head number {first[-2]} sums to {sums[first]:.4f} instead of 1",
             "This model's attention is not a plain softmax",
         )
 
@@ -210,7 +210,7 @@ class Record:
         """
         if request.norms:
             raise SelectionError(
-                "A record holds no values, so norms cannot be measured in it",
+                "A record holds no values, so norms cannot be measured from it",
                 "Give the text itself, and its model with --model",
             )
         if request.steps:

@@ -165,7 +165,7 @@ def check_probed(selection: Selection) -> None:
         UsageError: the measure is another.
     """
     if selection.measure != "weights":
-        raise UsageError(f"--probe looks at weights, and not at {selection.measure}", "Leave one of them out")
+        raise UsageError(f"--probe looks at weights, not at {selection.measure}", "Leave one of them out")
 
 
 def check_syntax(selection: Selection) -> None:
@@ -178,12 +178,12 @@ def check_syntax(selection: Selection) -> None:
     if selection.layer is not None:
         parse_numbers(selection.layer, "--layer")
     if selection.head is not None and parse_heads(selection.head) is not None and selection.layer is not None:
-        raise UsageError("--head names layers already, so --layer cannot go with it", "Leave --layer out")
+        raise UsageError("--head names layers already, so --layer cannot be used with it", "Leave --layer out")
     if selection.query is not None and not selection.query.strip():
         raise UsageError("--query is empty", "Give a word of the sentence or its position")
     if selection.joint and selection.head is not None:
         raise UsageError(
-            f"--measure {selection.measure} averages the heads of each layer, so --head cannot go with it",
+            f"--measure {selection.measure} averages the heads of each layer, so --head cannot be used with it",
             "Choose a layer with --layer",
         )
 
@@ -207,7 +207,9 @@ def _check_values(selection: Selection) -> None:
     for name in ("layer", "head", "query"):
         value = getattr(selection, name)
         if not isinstance(value, str | None):
-            raise UsageError(f"{name} {quoted(str(value))} is not written as text", f'Write it like {name}="2"')
+            raise UsageError(f"{name} must be a str, and {quoted(str(value))} is not", f'Write it like {name}="2"')
     keys: Any = selection.top_k
     if not isinstance(keys, int) or not 1 <= keys < MOST_KEYS:
-        raise UsageError(f"--top-k {quoted(str(keys))} is not a number of keys", "Give a whole number from 1")
+        raise UsageError(
+            f"--top-k must be a number of keys, and {quoted(str(keys))} is not", "Give a whole number from 1"
+        )

@@ -270,7 +270,7 @@ class Report:
 
     def __post_init__(self) -> None:
         if self.verified is not None and not math.isfinite(self.verified):
-            raise ExactnessError("What a layer computed from its weights are not numbers", NOT_NUMBERS)
+            raise ExactnessError("The values that a layer computed from its weights are not numbers", NOT_NUMBERS)
 
 
 @runtime_checkable

@@ -86,11 +86,11 @@ class Destination:
         notes = []
         if lost:
             notes.append(
-                f"{self.path} has another {' and '.join(reversed(lost))} than the file that it replaced: only root "
+                f"{self.path} has a different {' and '.join(reversed(lost))} from the file that it replaced: only root "
                 f"could have kept {'them' if len(lost) > 1 else 'it'}"
             )
         if old.st_nlink > 1:
-            notes.append(f"{self.path} had other names as well (hard links), which still hold what stood there before")
+            notes.append(f"{self.path} had other names as well (hard links), which still hold what was there before")
         return notes
 
     def _buffered(self, descriptor: int) -> io.BufferedWriter:
@@ -138,9 +138,7 @@ class _Raw(io.FileIO):
 
 def unwritable(path: Path, error: OSError) -> OutputError:
     """Make the error for a file that cannot be written, with the system's message."""
-    return OutputError(
-        f"{path} cannot be written: {error.strerror}", "Choose another place; what stood there before still does"
-    )
+    return OutputError(f"{path} cannot be written: {error.strerror}", "Choose another place; nothing there was changed")
 
 
 def destination(path: str, *, force: bool = False) -> Destination:

@@ -86,14 +86,14 @@ def from_npz(data: bytes, name: str = "the record") -> Record:
     """
     arrays = _arrays(data, name)
     if "record" not in arrays or arrays["record"].dtype != np.uint8:
-        raise InputError(f"{name} is an .npz archive, but not a record of attn", "Make one with attn inspect --save")
+        raise InputError(f"{name} is an .npz archive, but not an attn record", "Make one with attn inspect --save")
     document = check(decode(arrays.pop("record").tobytes(), f"{name}: record"), name)
     frame = restore(document, name)
     layers: dict[tuple[Kind, int], dict[str, np.ndarray]] = {}
     for key, array in arrays.items():
         match = NAME.fullmatch(key)
         if match is None:
-            raise fault(name, key, "is not an array that a record has")
+            raise fault(name, key, "is not one of a record's arrays")
         kind, layer, part = cast("Kind", match[1]), int(match[2]), match[3]
         expected = np.dtype(np.int64 if part in WHOLE else np.float32)
         if array.dtype != expected:
@@ -115,7 +115,7 @@ def _arrays(data: bytes, name: str) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
             if size > DENSEST * len(data):
-                raise zipfile.BadZipFile("it says that more is in it than can be")
+                raise zipfile.BadZipFile("it claims to hold more than it can")
             require(2 * size, name, "Save it with fewer heads, through --layer and --head")
             # Members are read whole, so that their checksums are verified before the contents are used.
             members = {entry: archive.read(entry) for entry in archive.namelist()}

@@ -94,7 +94,7 @@ def _spread(data: bytes, first_line: int, name: str) -> Iterator[tuple[object, s
         except json.JSONDecodeError as error:
             raise not_json(name, error.msg, error.lineno + first_line - 1, error.colno) from error
         except ValueError as error:  # Python limits the digits of a number
-            raise InputError(f"{name} is not JSON: it has a number of thousands of digits", NOT_A_RECORD) from error
+            raise InputError(f"{name} is not JSON: it has a number with thousands of digits", NOT_A_RECORD) from error
         except RecursionError as error:
             raise InputError(
                 f"{name} is nested too deeply to be a record", "Make one with attn inspect --json"

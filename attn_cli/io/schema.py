@@ -73,12 +73,12 @@ def check(document: object, name: str) -> RecordDocument:
     if not isinstance(document, dict) or "schema_version" not in document:
         listed = isinstance(document, list)
         raise InputError(
-            f"{name} is JSON, but not a record of attn",
-            "Write its records one a line, with jq -c '.[]'" if listed else "Make one with attn inspect --json",
+            f"{name} is JSON, but not an attn record",
+            "Write its records one per line, with jq -c '.[]'" if listed else "Make one with attn inspect --json",
         )
     if isinstance(found := document.get("finding"), str):
         raise InputError(
-            f"{name} is what attn {shortened(found)} found, and not a record", "Make one with attn inspect --json"
+            f"{name} is what attn {shortened(found)} found, not a record", "Make one with attn inspect --json"
         )
     version = document["schema_version"]
     if isinstance(version, int) and version > SCHEMA_VERSION:

@@ -35,7 +35,7 @@ def check_files(name: str, folder: Path) -> None:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as fault:
-        raise ModelError(f"{name} cannot be read: {fault.strerror}", "Look at who may read the folder") from fault
+        raise ModelError(f"{name} cannot be read: {fault.strerror}", "Check the folder's permissions") from fault
     for entry in entries:
         try:
             found = entry.stat()
@@ -44,7 +44,7 @@ def check_files(name: str, folder: Path) -> None:
         read = entry.name.endswith(FILES)
         if stat.S_ISDIR(found.st_mode):
             if read:
-                raise ModelError(f"{entry.name} of {name} is a folder and not a file", AGAIN)
+                raise ModelError(f"{entry.name} of {name} is a folder, not a file", AGAIN)
         elif not stat.S_ISREG(found.st_mode):
             raise ModelError(
                 f"{entry.name} of {name} is not a regular file but a pipe, a socket or a device",

@@ -31,7 +31,7 @@ def require(needed: int, what: str, remedy: str) -> None:
         MemoryLimitError: less memory is free.
     """
     if needed > SMALL and needed > (free := available()):
-        raise MemoryLimitError(f"{what} takes {gigabytes(needed)} of memory, and {gigabytes(free)} are free", remedy)
+        raise MemoryLimitError(f"{what} takes {gigabytes(needed)} of memory, and {gigabytes(free)} is free", remedy)
 
 
 @cache

@@ -16,10 +16,10 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 100
 HELP = """Train an encoder-decoder on pairs of sentences.
 
-The built-in models were made like this.
+The built-in models were made this way.
 
 PAIRS.tsv has an English sentence, a tab and its French translation on each line. The folder holds a usable model from
-the first judgement on: name it with --model in every command. Ctrl-C keeps what was learned; --resume goes on.
+the first evaluation on: name it with --model in every command. Ctrl-C keeps what was learned; --resume goes on.
 """
 EPILOG = """\b
 Examples:
@@ -33,28 +33,27 @@ SET_ASIDE = 300
 def run(
     *,
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS.tsv", help="An English sentence, a tab and its French translation a line.")
+        Path,
+        typer.Argument(metavar="PAIRS.tsv", help="An English sentence, a tab and its French translation per line."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the model goes.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder to write the model to.")],
     arch: Annotated[
         Literal["transformer", "rnn-attention", "rnn"],
         typer.Option(help="A Transformer, or a recurrent model with or without attention."),
     ] = "transformer",
     steps: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Batches of some 3,500 tokens to learn from.")
+        int, typer.Option(min=1, metavar="N", help="Batches to learn from, of some 3,500 tokens each.")
     ] = 12_000,
     dev: Annotated[
         Path | None,
-        typer.Option(metavar="DEV.tsv", help=f"Pairs to judge by (default: {SET_ASIDE} sentences of PAIRS.tsv)."),
+        typer.Option(metavar="DEV.tsv", help=f"Pairs to evaluate on (default: {SET_ASIDE} sentences of PAIRS.tsv)."),
     ] = None,
-    judge_every: Annotated[int, typer.Option(min=1, metavar="STEPS", help="How often to judge and to redraw.")] = 1000,
+    judge_every: Annotated[int, typer.Option(min=1, metavar="STEPS", help="How often to evaluate and redraw.")] = 1000,
     watch: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Redraw this sentence's cross-attention as training goes on.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="What all random choices come from.")
-    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="The seed of all random choices.")] = 1,
     coreference: Annotated[
         bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
     ] = True,

@@ -30,7 +30,7 @@ def read_pairs(path: Path) -> list[Pair]:
     try:
         text = decode_text(path.read_bytes(), str(path))
     except OSError as fault:
-        raise InputError(f"{path} cannot be read: {fault.strerror}", "Give a file of pairs, one a line") from fault
+        raise InputError(f"{path} cannot be read: {fault.strerror}", "Give a file of pairs, one per line") from fault
     pairs = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():

@@ -261,7 +261,7 @@ class _TrainingRun:
     def started(cls, out: Path, settings: Settings, pairs: Sequence[Pair], watcher: Watcher) -> _TrainingRun:
         """Start a new run, with its own vocabulary and word alignments."""
         if has_checkpoint(out / CHECKPOINTS):
-            raise OutputError(f"{out} holds a training already", "Add --resume to go on, or name another folder")
+            raise OutputError(f"{out} already holds a training run", "Add --resume to go on, or name another folder")
         # A run stopped before its first checkpoint leaves only the checkpoints' folder, which is written anew.
         if out.exists() and any(path.name != CHECKPOINTS for path in out.iterdir()):
             raise OutputError(f"{out} is not empty", "Name a new folder with --out")
@@ -294,7 +294,7 @@ class _TrainingRun:
             raise damaged(out / CHECKPOINTS)
         if replace(before, steps=settings.steps) != settings or pairs_then != len(pairs):
             raise InputError(
-                f"The training in {out} was begun with other settings or pairs: {_differences(before, settings)}",
+                f"The training in {out} was started with other settings or pairs: {_differences(before, settings)}",
                 "Give it the same again (only --steps may differ), or name another folder",
             )
         return cls(

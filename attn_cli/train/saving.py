@@ -177,7 +177,7 @@ def read_links(folder: Path) -> list[list[SpanLink]] | None:
 def damaged(folder: Path) -> InputError:
     """Return the error for a damaged checkpoint."""
     return InputError(
-        f"The checkpoint in {folder} is damaged", f"Remove {folder.parent} and start anew, without --resume"
+        f"The checkpoint in {folder} is damaged", f"Remove {folder.parent} and start again, without --resume"
     )
 
 
@@ -203,7 +203,9 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
         InputError: there is no checkpoint, or it is damaged.
     """
     if not has_checkpoint(folder):
-        raise InputError(f"There is no checkpoint in {folder.parent} to go on from", "Leave --resume out to start anew")
+        raise InputError(
+            f"There is no checkpoint in {folder.parent} to go on from", "Leave --resume out to start again"
+        )
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         tensors: dict[str, torch.Tensor] = load_file(folder / state["tensors"])

@@ -132,32 +132,37 @@ def test_columns_are_named(tmp_path: Path) -> None:
         ("a.csv", "", None, "There is no text in"),
         ("a.csv", 'text\nThe cat\n"A dog\nA bird\n', None, "line 3 of .* is not CSV: a quote is opened and not closed"),
         ("a.csv", 'text\n"The "old" cat"\n', None, "line 2 of .* is not CSV: .*Check its quotes"),
-        ("a.csv", "text,text\nThe cat,A dog\n", None, "line 1 of .* has two columns 'text'. Give each column a name"),
-        ("a.csv", "text,b,b\nThe cat,A dog,A bird\n", "text,b", "line 1 of .* has two columns 'b'"),
-        ("a.json", "{}", None, "a.json names no column. Call the one that holds the texts text"),
+        (
+            "a.csv",
+            "text,text\nThe cat,A dog\n",
+            None,
+            "line 1 of .* has two columns named 'text'. Give each column a different name",
+        ),
+        ("a.csv", "text,b,b\nThe cat,A dog,A bird\n", "text,b", "line 1 of .* has two columns named 'b'"),
+        ("a.json", "{}", None, "a.json names no columns. Call the one that holds the texts: text"),
         ("a.json", "", None, "There is no text in"),
         ("a.json", "[]", None, "There is no text in"),
         ("a.json", "[1]", None, "entry 1 of .* is neither a text nor an object"),
-        ("a.json", '{"text": ["a"]}', None, "has a text .text. that is not a text but a list"),
+        ("a.json", '{"text": ["a"]}', None, "the text .text. must be a text, not a list"),
         (
             "a.jsonl",
             '{"text": "a"}\n{"text": 3}\n',
             None,
-            "line 2 of .* has a text .text. that is not a text but a number",
+            "line 2 of .* the text .text. must be a text, not a number",
         ),
         ("a.jsonl", '{"text": "a"}\n{"body": "b"}\n', None, "line 2 of .* has no text .text."),
         ("a.jsonl", '{"text": "a"}\nThe cat\n', None, "line 2 of .* is not JSON: .*one JSON object on each line"),
         ("a.jsonl", "[" * 99999, None, "is not JSON: it is nested too deeply"),
-        ("a.jsonl", '{"a": 1' + "0" * 9999 + "}\n", None, "is not JSON: it has a number of thousands of digits"),
+        ("a.jsonl", '{"a": 1' + "0" * 9999 + "}\n", None, "is not JSON: it has a number with thousands of digits"),
         (
             "a.jsonl",
             '{"schema_version": 1, "tool": {}, "maps": []}',
             None,
-            "is a record of attn. Show it with attn view",
+            "is an attn record. Show it with attn view",
         ),
         ("a.tsv", "text\ttarget\nThe cat\t\n", None, "line 2 of .* has no target"),
         ("a.tsv", "The cat\tLe chat\n", "text", "line 1 of .* names no column 'text'. Begin the file with a header"),
-        ("a.txt", "The cat\n", "text", "is plain text, in which --column finds nothing"),
+        ("a.txt", "The cat\n", "text", "is plain text and has no columns"),
         ("a.gz", "\x1f\x8b", None, "is compressed, and holds no lines"),
         ("a.parquet", "PAR1", None, "is a Parquet file, and holds no lines of text. Save what it holds as .jsonl"),
     ],
@@ -199,7 +204,9 @@ def test_an_encoder_reads_the_second_column_as_a_pair(attn: Run, tmp_path: Path)
         pair = ["The cat sat", "cat", "dog"] if command == "find" else ["The cat sat"]
         assert given == attn(command, *pair, "--pair", "A dog ran", "--model", "MODEL", "--json")
     assert json.loads(attn("inspect", "--file", str(file), "--model", "MODEL", "--json"))["maps"] == alone["maps"]
-    assert "--pair cannot go with it" in attn("inspect", "--file", str(file), "--pair", "x", "--model", "MODEL", code=2)
+    assert "--pair cannot be used with it" in attn(
+        "inspect", "--file", str(file), "--pair", "x", "--model", "MODEL", code=2
+    )
     assert "--model" in (error := attn("translate", "--file", str(file), "--model", "MODEL", "--align", code=3))
     assert "--target" not in error
 
@@ -208,7 +215,7 @@ def test_pairs_are_no_translations(attn: Run, tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl"
     file.write_text('{"premise": "The cat sat", "hypothesis": "A dog ran"}\n')
     assert "has a second text beside the first" in attn("translate", "--file", str(file), code=3)
-    assert "takes one text and not two" in (error := attn("inspect", "--file", str(file), code=3))
+    assert "takes one text, not two" in (error := attn("inspect", "--file", str(file), code=3))
     assert "--pair" not in error
     document = json.loads(attn("diff", "--file", str(file), "--json", "--model", "MODEL"))
     assert (document["source"]["text"], document["other"]["source"]["text"]) == ("The cat sat", "A dog ran")

@@ -103,7 +103,7 @@ def test_every_text_is_looked_at_before_a_model_is_loaded(
 
 
 def test_two_texts(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a --file as well"):
+    with pytest.raises(UsageError, match="A text and --file are both given"):
         sentences("text", tmp_path)
 
 
@@ -117,10 +117,10 @@ def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "message"),
     [
         (["the", "cat", "sat", "down", "there"], "no place for 'cat', 'sat', 'down', ...: put the sentence in quotes"),
-        (["the cat", "--model", ""], "--model names nothing"),
-        (["the cat", "--model", " "], "--model names nothing"),
+        (["the cat", "--model", ""], "--model is empty"),
+        (["the cat", "--model", " "], "--model is empty"),
         (["the cat", "--model", "x", "--top-k", "9" * 5000], "is not a whole number"),
-        (["the cat", "--model", "x", "--top-k", "9" * 20], "is not a number of keys"),
+        (["the cat", "--model", "x", "--top-k", "9" * 20], "must be a number of keys"),
         (["the cat", "--model", "x", "--layer", "9" * 5000], "is not a list of numbers"),
         (["the cat", "--model", "x", "--head", "0." + "9" * 5000], "is not a list of numbers"),
     ],

@@ -178,11 +178,11 @@ def test_several_words_of_a_tokenizer_that_does_not_say_where_they_stand() -> No
         ("in New York", "ew Yor", r"'ew Yor' is only part of 'New York' in the text\."),
         ("the chatter of chatting", "Chat", r"'Chat' is only part of 'chatter', 'chatting' in the text\. Name whole w"),
         ("a 👨‍👩‍👧", "👩", "'👩' is only part of '👨.*' in the text"),
-        ("the trophy is big", "trophey", r"'trophey' is not in the text; nearest to it is trophy\. Its words are: "),
-        ("in New York", "New Yrok", "'New Yrok' is not in the text; nearest to it is York"),
-        ("in York and New Jersey", "New York", "is not in the text as it is typed: its words stand apart there"),
-        ("New York", "New York#2", r"'New York' stands there only once\. Write New York#1"),
-        ("New York", "New York,York", "'New York' and 'York' have a word in common. Name them one at a time"),
+        ("the trophy is big", "trophey", r"'trophey' is not in the text; the nearest is trophy\. Its words are: "),
+        ("in New York", "New Yrok", "'New Yrok' is not in the text; the nearest is York"),
+        ("in York and New Jersey", "New York", "is not in the text as it is typed: its words are separate there"),
+        ("New York", "New York#2", r"'New York' appears only once\. Write New York#1"),
+        ("New York", "New York,York", "'New York' and 'York' share a word. Name them one at a time"),
     ],
 )
 def test_what_is_said_of_a_name_in_vain(text: str, query: str, message: str) -> None:
@@ -199,7 +199,7 @@ def test_what_is_hidden_is_said_to_be() -> None:
     ):
         assert make_plan(record, Selection(query=chosen.query)).chosen
         with pytest.raises(
-            SelectionError, match=r"is hidden here, or part of it\. Leave out --no-special or --no-sink"
+            SelectionError, match=r"or part of it, is hidden here\. Leave out --no-special or --no-sink"
         ):
             make_plan(record, chosen)
 

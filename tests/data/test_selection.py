@@ -88,7 +88,7 @@ def test_layers_without_attention_keep_their_numbers() -> None:
         (FLAT, None, "3", r"no head 3 in layer 0.*heads 0 to 2"),
         (FLAT, None, "9.0", r"no layer 9"),
         (FLAT, None, "1.7", r"no head 7 in layer 1"),
-        (HYBRID, "2", None, r"Layer 2 has no attention \(mamba.*1, 4"),
+        (HYBRID, "2", None, r"Layer 2 has no attention \(in its place: mamba.*1, 4"),
         (HYBRID, "-1", None, r"Layer 6 has no attention"),
         (HYBRID, "2-3", None, r"no attention"),
         (HYBRID, "4", "2", r"no head 2 in layer 4"),

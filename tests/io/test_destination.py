@@ -47,7 +47,7 @@ def test_what_each_format_holds(tmp_path: Path) -> None:
         found[suffix].check_count(3)
     for suffix in {".json", ".npz"}:
         with pytest.raises(
-            OutputError, match=rf"a\{suffix} holds one sentence, and there are more\. Save .*/a\.jsonl, "
+            OutputError, match=rf"a\{suffix} can hold only one sentence, and there are more\. Use .*/a\.jsonl, "
         ):
             found[suffix].check_count(3)
 
@@ -102,12 +102,12 @@ def test_an_owner_that_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytes
     found = destination(str(path), force=True)
     with found.open() as file:
         file.write(NEW)
-    assert found.notes == [f"{path} has another owner than the file that it replaced: only root could have kept it"]
+    assert found.notes == [f"{path} has a different owner from the file that it replaced: only root could have kept it"]
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (NEW, 0o755)
     monkeypatch.setattr(os, "fchown", lambda *_: refuse(0, 1, 1))
     with found.open() as file:
         file.write(OLD)
-    assert "another owner and group than" in found.notes[1]
+    assert "a different owner and group from" in found.notes[1]
 
 
 def test_other_names_of_a_file_are_told(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_other_names_of_a_file_are_told(tmp_path: Path) -> None:
     with found.open() as file:
         file.write(NEW)
     assert (path.read_bytes(), other.read_bytes()) == (NEW, OLD)
-    assert found.notes == [f"{path} had other names as well (hard links), which still hold what stood there before"]
+    assert found.notes == [f"{path} had other names as well (hard links), which still hold what was there before"]
 
 
 def test_a_file_of_somebody_else_in_a_folder_like_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_a_full_disk(old: Destination, flush: bool) -> None:
             fill()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "a.json cannot be written: File too large. Choose another place; what stood there" in str(error.value)
+    assert "a.json cannot be written: File too large. Choose another place; nothing there" in str(error.value)
     assert old.path.read_bytes() == OLD
     assert names(old.path.parent) == {"a.json"}
 

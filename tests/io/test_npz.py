@@ -57,14 +57,14 @@ def test_it_is_compressed() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"record": None}, "saved.npz is an .npz archive, but not a record of attn"),
-        ({"record": np.zeros(3)}, "saved.npz is an .npz archive, but not a record of attn"),
+        ({"record": None}, "saved.npz is an .npz archive, but not an attn record"),
+        ({"record": np.zeros(3)}, "saved.npz is an .npz archive, but not an attn record"),
         ({"record": np.zeros(3, np.uint8)}, "saved.npz: record is not JSON"),
-        ({"record": np.frombuffer(b"{}", np.uint8)}, "saved.npz is JSON, but not a record of attn"),
+        ({"record": np.frombuffer(b"{}", np.uint8)}, "saved.npz is JSON, but not an attn record"),
         ({"encoder_1_weights": None}, "saved.npz: encoder.1.weights is missing"),
         ({"encoder_1_heads": None}, "saved.npz: encoder.1.heads is missing"),
-        ({"encoder_01_heads": np.arange(3)}, "saved.npz: encoder.01.heads is not an array that a record has"),
-        ({"encoder_1_values": np.arange(3)}, "saved.npz: encoder.1.values is not an array that a record has"),
+        ({"encoder_01_heads": np.arange(3)}, "saved.npz: encoder.01.heads is not one of a record's arrays"),
+        ({"encoder_1_values": np.arange(3)}, "saved.npz: encoder.1.values is not one of a record's arrays"),
         ({"encoder_1_weights": np.ones((3, 11, 11))}, "saved.npz: encoder.1.weights holds float64, expected float32"),
         ({"encoder_1_heads": np.ones(3)}, "saved.npz: encoder.1.heads holds float64, expected int64"),
         ({"encoder_1_heads": np.arange(2)}, "saved.npz: encoder.1.weights has shape (3, 11, 11), expected (2, 11, 11)"),
@@ -153,7 +153,7 @@ def test_an_archive_that_says_it_holds_more_than_it_can() -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("record.npy", content)
     sizes = struct.pack("<I", len(content)), struct.pack("<I", 2**32 - 2)
-    with pytest.raises(InputError, match=r"^saved.npz is damaged: it says that more is in it than can be"):
+    with pytest.raises(InputError, match=r"^saved.npz is damaged: it claims to hold more than it can"):
         from_npz(file.getvalue().replace(*sizes), "saved.npz")
 
 

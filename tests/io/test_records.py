@@ -163,7 +163,7 @@ FAULTS: list[tuple[str, Meddle]] = [
     ("$.schema_version is not as it should be: Expected `int`, got `str`", assign("schema_version", "1")),
     ("$.schema_version is not as it should be: Invalid enum value 0", assign("schema_version", 0)),
     ("was written by a newer attn (schema version 2, this one reads 1)", assign("schema_version", 2)),
-    ("is JSON, but not a record of attn", lambda d: d.pop("schema_version")),
+    ("is JSON, but not an attn record", lambda d: d.pop("schema_version")),
     ("$.selection.view is not as it should be: Invalid enum value 'table'", assign("selection.view", "table")),
     ("$.selection.top_k is not as it should be: Expected `int` >= 1", assign("selection.top_k", 0)),
     ("$.notes is not as it should be: Expected `array`, got `str`", assign("notes", "all is well")),
@@ -194,7 +194,7 @@ FAULTS: list[tuple[str, Meddle]] = [
     ("$.maps[4].weights has rows of different lengths", assign("maps.4.weights.3.0", [1])),
     ("$.maps[4].weights holds a number too large for float32", assign("maps.4.weights.3.0", 1e39)),
     (
-        "$.maps[4].weights are not attention weights: encoder layer 1: row 3 of head number 0 sums to 2.0000 and not",
+        "$.maps[4].weights are not attention weights: encoder layer 1: row 3 of head number 0 sums to 2.0000 instead",
         assign("maps.4.weights.3", [2.0] + [0.0] * 10),
     ),
     (
@@ -272,10 +272,10 @@ def test_cross_without_a_target() -> None:
         (b"[" * 5000 + b"]" * 5000, "saved.json is not JSON: "),
         (b'{"schema_version": 1, "a": "\xff"}', "saved.json is not UTF-8 (byte 0xff at position 28)"),
         ("{}".encode("utf-16"), "saved.json is not UTF-8 (byte 0xff at position 0)"),
-        (b"{}", "saved.json is JSON, but not a record of attn. Make one"),
-        (b"[]", "saved.json is JSON, but not a record of attn. Write its records one a line"),
-        (b"3", "saved.json is JSON, but not a record of attn. Make one"),
-        (b'"schema_version"', "saved.json is JSON, but not a record of attn. Make one"),
+        (b"{}", "saved.json is JSON, but not an attn record. Make one"),
+        (b"[]", "saved.json is JSON, but not an attn record. Write its records one per line"),
+        (b"3", "saved.json is JSON, but not an attn record. Make one"),
+        (b'"schema_version"', "saved.json is JSON, but not an attn record. Make one"),
     ],
 )
 def test_something_else(data: bytes, message: str) -> None:

@@ -106,7 +106,7 @@ def test_heads_of_texts_and_corpora(measure: str, attn: Run, tmp_path: Path) -> 
     found = json.loads(attn("heads", "--file", str(corpus), "--measure", measure, "--json"))
     assert found["selection"]["measure"] == measure
     assert measure.capitalize() in attn("heads", "--file", str(corpus), "--measure", measure)
-    assert f"--probe looks at weights, and not at {measure}" in attn("heads", "--probe", "--measure", measure, code=2)
+    assert f"--probe looks at weights, not at {measure}" in attn("heads", "--probe", "--measure", measure, code=2)
 
 
 def test_an_encoder_without_attention(attn: Run, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_golden(attn: Run) -> None:
     ("arguments", "code", "said"),
     [
         (["--measure", "weight"], 2, "'weight' is not one of weights, scores, norms, rollout, flow"),
-        (["--measure", "norms", "--scores"], 2, "--measure says already what to show"),
+        (["--measure", "norms", "--scores"], 2, "--measure already says what to show"),
         (["--measure", "scores", "--words"], 2, "has no single score"),
         (["--measure", "rollout", "--head", "1.2"], 2, "--measure rollout averages the heads of each layer"),
         (["--measure", "flow", "--layer", "9"], 4, "There is no layer 9"),

@@ -81,7 +81,7 @@ def test_only_what_is_large_is_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
     memory.require(MACHINE, "a map", "Choose less")
     with pytest.raises(MemoryLimitError) as raised:
         memory.require(MACHINE + 10**8, "A map", "Choose less")
-    assert str(raised.value) == "A map takes 7.1 GB of memory, and 7.0 GB are free. Choose less."
+    assert str(raised.value) == "A map takes 7.1 GB of memory, and 7.0 GB is free. Choose less."
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
     memory.require(memory.SMALL, "a map", "Choose less")
 

@@ -56,7 +56,7 @@ def test_it_trains_judges_draws_and_goes_on(attn: Run, pairs: str, tmp_path: Pat
     assert "The" in said  # a column of the picture
     assert f"saved {out}" in said
     assert load(out).translate(["The cat sat"])
-    assert "holds a training already" in attn(*told, code=6)
+    assert "already holds a training run" in attn(*told, code=6)
     assert f"saved {out}" in attn(*told, "--steps", "3", "--resume")
 
 

@@ -135,7 +135,7 @@ def test_what_cannot_go_on_says_why(pairs: list[Pair], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no checkpoint"):
         train(pairs, [], settings("rnn"), tmp_path / "none", Listener(), resume=True)
     train(pairs, [], settings("rnn", 10), tmp_path / "it", Listener(), fuse=False)
-    with pytest.raises(OutputError, match=r"holds a training already.*--resume"):
+    with pytest.raises(OutputError, match=r"already holds a training run.*--resume"):
         train(pairs, [], settings("rnn"), tmp_path / "it", Listener())
     with pytest.raises(InputError, match=r"other settings.*seed 1"):
         train(pairs, [], replace(settings("rnn"), seed=2), tmp_path / "it", Listener(), resume=True)

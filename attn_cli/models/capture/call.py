@@ -20,7 +20,8 @@ from attn_cli.models.capture.watch import Softmax, Watch, softmax_exactly
 __all__ = ["AttentionCall", "Slice", "steps_of"]
 
 SINK_AFTERWARDS = (
-    "a learned sink, which scales this head's output after the softmax: the layer's context vector is smaller by that"
+    "a learned sink, which scales this head's output after the softmax: the layer's context vector is smaller by that "
+    "factor"
 )
 
 

@@ -79,7 +79,7 @@ class Delivery:
         if place.turn and (place.kind, place.layer - 1) not in self._begun:
             raise ModelError(
                 f"The family {self.family} runs {place.kind} layer {place.layer} before layer {place.layer - 1}, which "
-                "stands before it, so they cannot be told apart",
+                "precedes it, so they cannot be told apart",
                 "Choose a layer of another kind, or another model",
             )
         self._begun.add((place.kind, place.layer))

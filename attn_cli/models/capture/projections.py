@@ -104,8 +104,8 @@ def changed_output(family: str) -> str:
         family: the model's family.
     """
     return (
-        f"The family {family} changes each head's output after the weighted sum (by a gate, say, or by taking another "
-        "head's off it); the weights are those before that"
+        f"The family {family} changes each head's output after the weighted sum (by a gate, say, or by subtracting "
+        "another head's); the weights are those before that"
     )
 
 

@@ -152,8 +152,8 @@ def _download(name: str, options: LoadOptions) -> Path:
         ) from fault
     except json.JSONDecodeError as fault:
         raise ModelError(
-            f"{name} was asked for on the hub, but what answers there is something else",
-            "Look whether the network wants a login, and at HF_ENDPOINT where it is set",
+            f"{name} was requested from the hub, but something else answered",
+            "Check whether the network requires a login, and HF_ENDPOINT if it is set",
         ) from fault
     except OSError as fault:
         raise ModelError(
@@ -181,7 +181,7 @@ def _wanted(name: str, there: Sequence[str], options: LoadOptions) -> list[str]:
 
 def _pickled(name: str) -> _IncompleteError:
     return _IncompleteError(
-        f"The weights of {name} are only there as a pickle ({PICKLED_WEIGHTS}), which can run code when it is read",
+        f"The weights of {name} exist only as a pickle ({PICKLED_WEIGHTS}), which can run code when it is read",
         "If you trust where it comes from, add --allow-pickle",
     )
 
@@ -203,7 +203,7 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
     if (folder / "adapter_config.json").exists():
         # With PEFT installed, transformers would load the adapter's base model and put the adapter on it.
         raise ModelError(
-            f"{name} holds a whole model and an adapter beside it, and which is meant is not clear",
+            f"{name} holds a whole model and an adapter beside it, and it is not clear which is meant",
             "Move adapter_config.json out of the folder to inspect the model without its adapter",
         )
     for path in paths:
@@ -279,7 +279,7 @@ def _without_config(name: str, there: Sequence[str]) -> ModelError:
         more = f", and others in {', '.join(parts[1:])}" if parts[1:] else ""
         return ModelError(
             f"{name} has no config.json of its own: one is in its folder {parts[0]}{more}",
-            f"Give that folder (of a model on the hub, a copy of it): --model {name}/{parts[0]}",
+            f"Give that folder (for a model on the hub, a copy of it): --model {name}/{parts[0]}",
         )
     others = _other_format(there)
     if others is not None:
@@ -298,12 +298,12 @@ def _without_weights(name: str, there: Sequence[str]) -> ModelError:
         kind = next(filter(None, variants[0].groups()[::2]))
         parts = " and its parts" if "-of-" in variants[0][0] or len(variants) > 1 else ""
         return ModelError(
-            f"The weights of {name} are only there as the variant {kind} ({variants[0][0]})",
+            f"The weights of {name} exist only as the variant {kind} ({variants[0][0]})",
             f"Copy {variants[0][0]}{parts} to the same name without .{kind}, or save the model again",
         )
     others = _other_format(there)
     if others is not None:
-        return ModelError(f"The weights of {name} are only there {others}", NOT_CONVERTED)
+        return ModelError(f"The weights of {name} exist only {others}", NOT_CONVERTED)
     return _IncompleteError(
         f"{name} has no weights (no {WEIGHTS})", "Give the folder that save_pretrained wrote, or a name on the hub"
     )
@@ -311,7 +311,7 @@ def _without_weights(name: str, there: Sequence[str]) -> ModelError:
 
 def _adapter(name: str) -> ModelError:
     return ModelError(
-        f"{name} holds an adapter and not a whole model",
+        f"{name} holds an adapter, not a whole model",
         "Merge it into its base model (PEFT's merge_and_unload), save that and give its folder",
     )
 

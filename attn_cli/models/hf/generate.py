@@ -83,7 +83,7 @@ def _numbers(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """
     del ids
     if torch.isnan(logits).any():
-        raise ModelError("What the model computes are not numbers", NOT_NUMBERS)
+        raise ModelError("The values that the model computes are not numbers", NOT_NUMBERS)
     return logits
 
 

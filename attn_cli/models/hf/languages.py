@@ -256,7 +256,7 @@ def _tell_t5(tokenizer: Any, config: Any, name: str, languages: Languages, texts
         ]
         if len(fitting) != 1:
             asked = " to ".join(one or "any language" for one in wanted)
-            problem = f"{name} was not trained on {asked}" if not fitting else f"{asked} is not one pair of {name}'s"
+            problem = f"{name} was not trained on {asked}" if not fitting else f"{asked} fits several pairs of {name}"
             raise UsageError(problem, f"It knows {_listed(pairs)}")
         return Told(prefix=fitting[0])
     if None in wanted:
@@ -264,7 +264,7 @@ def _tell_t5(tokenizer: Any, config: Any, name: str, languages: Languages, texts
     names = [name_of(one) for one in wanted if one is not None]
     for one, found_name in zip(wanted, names, strict=True):
         if found_name is None:
-            raise UsageError(f"There is no language {one}", f"Known are {', '.join(_known())}")
+            raise UsageError(f"There is no language {one}", f"The known ones are {', '.join(_known())}")
     return Told(prefix=f"translate {names[0]} to {names[1]}: ")
 
 

@@ -148,7 +148,7 @@ def choose_dtype(
     needed = checkpoint.bytes_in(name)
     if needed > free:
         raise MemoryLimitError(
-            f"The weights of {checkpoint.name} take {gigabytes(needed)} in {name}, and {gigabytes(free)} are free",
+            f"The weights of {checkpoint.name} take {gigabytes(needed)} in {name}, and {gigabytes(free)} is free",
             "Use --dtype bfloat16 or a smaller model" if name == "float32" else "Use a smaller model",
         )
     dtype: torch.dtype = getattr(torch, name)

@@ -39,7 +39,7 @@ def check_output(
         ModelError: transformers cannot read the folder.
         ExactnessError: the states differ by more than rounding.
     """
-    with quiet(), faults_told(f"{folder.name} could not be held against MarianMT", "Leave --verify out"):
+    with quiet(), faults_told(f"{folder.name} could not be compared with MarianMT", "Leave --verify out"):
         marian = _marian(folder)
         part = marian if read is not None else marian.encoder
         given = {"input_ids": torch.tensor([ids])}
@@ -50,8 +50,8 @@ def check_output(
         gap = held_against({"last_hidden_state": torch.from_numpy(np.ascontiguousarray(states))}, seen[-1])
     if not gap.is_rounding:
         raise ExactnessError(
-            f"The last hidden state of {folder.name} is another one in transformers' MarianMT: it differs by "
-            f"{gap.difference:.1e}, and rounding makes no more than {gap.rounding:.1e}",
-            "Get the model again: its files may be damaged",
+            f"The last hidden state of {folder.name} differs from that of transformers' MarianMT by "
+            f"{gap.difference:.1e}, and rounding explains no more than {gap.rounding:.1e}",
+            "Download the model again: its files may be damaged",
         )
     return OutputCheck(gap.difference, gap.compared, str(marian.config._attn_implementation))  # noqa: SLF001

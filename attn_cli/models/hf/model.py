@@ -88,7 +88,9 @@ class Pretrained:
         body: Any = body_of(model)
         self.tokenizer = tokenizer
         writes_text = True
-        with faults_told(f"Where {name} has its attention cannot be told", "Check its config.json, or copy it again"):
+        with faults_told(
+            f"It cannot be told where {name} has its attention", "Check its config.json, or copy it again"
+        ):
             if not is_tested(body):
                 with quiet():
                     tried = try_out(name, body, self._sample)
@@ -157,7 +159,7 @@ class Pretrained:
         """
         if given.target is not None and not self.two_sided:
             raise InputError(
-                f"{self.info.name} has no decoder's side beside the text",
+                f"{self.info.name} is not an encoder-decoder, so it takes no target",
                 "Leave the target out, or name an encoder-decoder with --model",
             )
         with quiet():
@@ -349,7 +351,7 @@ class Pretrained:
     def _check_segments(self, type_ids: tuple[Any, ...]) -> None:
         kinds = getattr(self.model.config, "type_vocab_size", None)
         if isinstance(kinds, int) and isinstance(type_ids[0], int) and 0 < kinds <= max(type_ids):
-            raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
+            raise InputError(f"{self.info.name} takes one text, not two", "Leave the second out, or write one text")
 
     def _write(self, target: str | Translation, told: Told, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
         """Return the pieces of the decoder's side: the start token, then the target, with notes."""

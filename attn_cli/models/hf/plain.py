@@ -122,7 +122,7 @@ def check_output(
         with faults_told(f"{name} could not be run"):
             return _Check(model, inputs, plain, request, name).report(seen)
     except (ModelError, MemoryLimitError) as fault:
-        return Report(notes=(f"The output could not be held against that of the model without attn: {fault.problem}",))
+        return Report(notes=(f"The output could not be compared with that of the model without attn: {fault.problem}",))
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class _Check:
         if not gap.is_rounding:
             steady = _steady(first, self._run(given, own))
             if not steady:
-                raise ModelError(f"{self._name} gives another output in each run")
+                raise ModelError(f"{self._name} gives a different output in each run")
             gap = held_against(seen, steady)
             if not gap.is_rounding:
                 gap, told, differently = self._held_against_eager(seen, steady, given, gap, own)
@@ -212,8 +212,8 @@ class _Check:
                 )
                 return again, "eager", (note,)
         raise ExactnessError(
-            f"The {what} of {self._name} is another one without attn: it differs by {gap.difference:.1e}, and rounding "
-            f"makes no more than {gap.rounding:.1e}",
+            f"The {what} of {self._name} differs by {gap.difference:.1e} without attn, and rounding "
+            f"explains no more than {gap.rounding:.1e}",
             remedy(self._model),
         )
 
@@ -299,14 +299,14 @@ def held_against(one: Outputs, other: Outputs) -> _Gap:
     """
     names = [name for name in NAMES if name in one and name in other and one[name].shape == other[name].shape]
     if not names:
-        raise ModelError("A plain run of the model gives an output of another form")
+        raise ModelError("A plain run of the model gives an output of a different form")
     gaps = []
     for name in names:
         exact = torch.float32 if other[name].device.type == "mps" else torch.float64
         a, b = one[name].to(exact), other[name].to(exact)
         finite = b[b.isfinite()]
         if not len(finite):
-            raise ExactnessError("What the model computes are not numbers", NOT_NUMBERS)
+            raise ExactnessError("The values that the model computes are not numbers", NOT_NUMBERS)
         same = (a == b) | (a.isnan() & b.isnan())
         difference = float(torch.where(same, 0.0, (a - b).abs()).nan_to_num(nan=math.inf).max())
         rounding = ROUNDING.get(other[name].dtype, ROUNDING[torch.float32]) * float(finite.square().mean().sqrt())

@@ -58,7 +58,7 @@ def check_maps(
         with faults_told(f"{name} could not be run"):
             return _check(model, inputs, request, name)
     except (ModelError, MemoryLimitError) as fault:
-        return (f"The maps could not be held against those that transformers gives: {fault.problem}",)
+        return (f"The maps could not be compared with those that transformers gives: {fault.problem}",)
 
 
 def _check(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, name: str) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def _check(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: 
     if wrong and held_against(seen[-1], output).is_rounding:
         kind, layer = min(wrong)
         raise ExactnessError(
-            f"The weights of {kind} layer {layer} of {name} are others without attn: they differ by "
+            f"The weights of {kind} layer {layer} of {name} differ by "
             f"{largest[kind, layer]:.1e} from those that transformers gives for this layer",
             remedy(model),
         )

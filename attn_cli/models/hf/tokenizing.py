@@ -63,7 +63,7 @@ def encode(
     pieces = replace(made.pieces.without(gone), doubled=0 in gone) if gone else made.pieces
     if gone:
         named = " and ".join(dict.fromkeys(made.pieces.names[place] for place in gone))
-        told = f"The text itself spells {named}, so what the tokenizer would add of it is left out"
+        told = f"The text itself spells {named}, so the tokenizer does not add it again"
         pieces = replace(pieces, notes=(*pieces.notes, told))
     if prefix:
         pieces = pieces.without_prefix(prefix)

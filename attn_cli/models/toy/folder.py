@@ -292,16 +292,16 @@ class ToyFolder:
     def remedy(self) -> str:
         """Advice for the user when a file of the folder is damaged."""
         if self.name in BUILT_IN:
-            return "Install attn again: a file of its own has been changed"
+            return "Install attn again: one of its own files has been changed"
         return "Copy the folder again, or train it to the end with attn train --resume"
 
     def _broken(self, part: str, fault: Exception | None = None) -> ModelError:
         if isinstance(fault, PermissionError):
-            return ModelError(f"{part} of {self.name} cannot be read: {fault.strerror}", "Look at who may read it")
+            return ModelError(f"{part} of {self.name} cannot be read: {fault.strerror}", "Check its permissions")
         there = (self.path / part).is_file()
         return ModelError(f"{self.name} {'has a damaged' if there else 'lacks its'} {part}", self.remedy)
 
     def _wrong(self, key: str, value: object, expected: str) -> ModelError:
         """Return the error for an impossible value in `config.json`."""
-        there = "and is not there" if value is None else f"not {quoted(str(value))}"
+        there = "and is missing" if value is None else f"not {quoted(str(value))}"
         return ModelError(f"{CONFIG} of {self.name}: {key} must be {expected}, {there}", self.remedy)

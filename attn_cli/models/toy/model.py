@@ -92,7 +92,7 @@ class Toy:
             UsageError: the languages are not English and French.
         """
         if given.pair is not None:
-            raise InputError(f"{self.info.name} takes one text and not two", "Leave the second out, or write one text")
+            raise InputError(f"{self.info.name} takes one text, not two", "Leave the second out, or write one text")
         self._check_languages(given.languages)
         source, notes = self._read(given.text, "text", given.truncate)
         written: Pieces | None = None
@@ -188,7 +188,7 @@ class Toy:
         for asked, known, option in ((languages.source, "en", "--from"), (languages.target, "fr", "--to")):
             if asked not in {None, known}:
                 raise UsageError(
-                    f"{self.info.name} translates from en to fr, and not {option.removeprefix('--')} {asked}",
+                    f"{self.info.name} translates from en to fr, not {option.removeprefix('--')} {asked}",
                     f"Leave {option} out, or name another model",
                 )
 

@@ -74,7 +74,7 @@ def search(
         logits, state = model.advance(last, state)
         options = totals[:, None] + _log_softmax(logits)
         if np.isnan(options[:, END]).any():  # one NaN among the logits makes its whole row NaN
-            raise ModelError("What the model computes are not numbers", NOT_NUMBERS)
+            raise ModelError("The values that the model computes are not numbers", NOT_NUMBERS)
         options[:, PAD] = -np.inf
         length = written.shape[1] + 1
         rows: list[int] = []

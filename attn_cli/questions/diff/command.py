@@ -42,8 +42,8 @@ PLACE = 60
 HELP = """Compare two texts or models: which heads look elsewhere.
 
 A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz). With
---against, A is one text and B the same on a second model. Texts are laid over each other word by word; heads are ranked
-by the Jensen-Shannon divergence of their rows, or with --measure scores by how much their scores changed.
+--against, A is one text and B the same on a second model. Texts are aligned word by word; heads are ranked by the
+Jensen-Shannon divergence of their rows, or with --measure scores by how much their scores changed.
 """
 EPILOG = """\b
 Examples:
@@ -156,7 +156,9 @@ def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | No
             raise UsageError(f"{option} is empty", "Leave it out, or give it something")
     if reading.file is not None:
         if a is not None or against is not None:
-            raise UsageError(f"--file holds A and B, so {'--against' if a is None else 'a text'} cannot go with it")
+            raise UsageError(
+                f"--file holds A and B, so {'--against' if a is None else 'a text'} cannot be used with it"
+            )
         return _lines(reading.file, reading.target, reading.column)
     if a is None or (b is None and against is None):
         what = "There is nothing to compare" if a is None else "There is nothing to compare A with"

@@ -37,8 +37,9 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 30
 HELP = """Explain one row in three steps: score, normalize, weighted sum.
 
-Of the query's row in one head: what adds up to each key's score, how the softmax makes weights of the scores, and how
-much each key's value gives to the context vector. Every number is computed anew and held against the layer's own.
+For the query's row in one head, it shows what adds up to each key's score, how the softmax turns the scores into
+weights, and how much each key's value contributes to the context vector. Every number is recomputed and compared with
+the layer's own.
 
 Where the query is a word of the translation, or --kind is cross or decoder, the text is translated first.
 """
@@ -66,12 +67,12 @@ class _RowOptions:
             "--query",
             "-q",
             metavar="WORD",
-            help="The word that looks: it, it#2 for the second, New York, or its position.",
+            help="The attending word: it, it#2 for the second one, New York, or its position.",
         ),
     ] = None
     kind: KindOption = None
     layer: Annotated[
-        str | None, select_option("--layer", "-l", metavar="LIST", help="Layers to choose a head from.")
+        str | None, select_option("--layer", "-l", metavar="LIST", help="The layers to choose a head from.")
     ] = None
     head: Annotated[
         str | None,
@@ -98,9 +99,9 @@ class _NumberOptions:
     """Options for plain numbers instead of a text."""
 
     scores: Annotated[str | None, _numbers(metavar="LIST", help="A score for each key: 2.1,5.8,0.4.")] = None
-    labels: Annotated[str | None, _numbers(metavar="LIST", help="What the keys are called: The,cat,sat.")] = None
+    labels: Annotated[str | None, _numbers(metavar="LIST", help="The names of the keys: The,cat,sat.")] = None
     values: Annotated[
-        Path | None, _numbers(metavar="PATH", help="A file with each key's value: numbers, one vector a line.")
+        Path | None, _numbers(metavar="PATH", help="A file with each key's value: numbers, one vector per line.")
     ] = None
     temperature: Annotated[float | None, _numbers(metavar="T", help="Divide the scores by T first (default: 1).")] = (
         None
@@ -114,7 +115,7 @@ def run(
     reading: TextOptions,
     row: _RowOptions,
     numbers: _NumberOptions,
-    everything: Annotated[bool, display_option("--all", help="Every key, also where they do not fit.")] = False,
+    everything: Annotated[bool, display_option("--all", help="Show every key, even if they do not fit.")] = False,
     display: DisplayOptions,
     output: OutputOptions,
     model: ModelOptions,
@@ -146,7 +147,7 @@ def run(
 
 def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions) -> None:
     if text is not None or reading.file is not None or reading.column is not None:
-        raise UsageError("There is a text and --scores as well", "Give one of them")
+        raise UsageError("A text and --scores are both given", "Give one of them")
     if row != _RowOptions():
         raise UsageError("--scores explains plain numbers, which have no heads and queries", "Give a text instead")
 

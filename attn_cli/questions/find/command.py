@@ -31,12 +31,12 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 40
 HELP = """Find the heads that link two words.
 
-Every head's weight (or --measure) from one word to the other, ranked. Beside each weight stands what it should be
-held against: an even row, what the same head gives at that distance elsewhere in the text, and what it gives to the
-same word from everywhere else.
+Heads are ranked by their weight (or --measure) from one word to the other. Beside each weight stands what to compare
+it with: an even row, what the same head gives at that distance elsewhere in the text, and what it gives to the same
+word from everywhere else.
 
 FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json
-has written (.json, .jsonl or .npz). With --file, leave it out.
+has written (.json, .jsonl or .npz). With --file, leave TEXT out.
 """
 EPILOG = """\b
 Examples:
@@ -50,23 +50,23 @@ Examples:
 def run(
     *,
     text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The sentence; - for one a line of a pipe.")
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - for one per line of a pipe.")
     ] = None,
     start: Annotated[
         str | None,
-        typer.Argument(metavar="FROM", help="The word that looks: it, it#2, New York, its position, or a list."),
+        typer.Argument(metavar="FROM", help="The attending word: it, it#2, New York, its position, or a list."),
     ] = None,
-    end: Annotated[str | None, typer.Argument(metavar="TO", help="The word that is looked at.")] = None,
+    end: Annotated[str | None, typer.Argument(metavar="TO", help="The word attended to.")] = None,
     pair: PairOption = None,
     reading: TextOptions,
-    both: Annotated[bool, select_option("--both", help="Also from TO to FROM.")] = False,
+    both: Annotated[bool, select_option("--both", help="Also look from TO to FROM.")] = False,
     least: Annotated[
-        float | None, select_option("--min", metavar="X", help="List weights (or scores) from X on.")
+        float | None, select_option("--min", metavar="X", help="List only weights (or scores) of X or more.")
     ] = None,
     choice: HeadOptions,
     sort: Annotated[
         Literal["weight", "usual", "others", "layer"],
-        display_option(help="By weight, or by how far it is above the column named."),
+        display_option(help="Order by weight, or by how far it exceeds the column named."),
     ] = "weight",
     display: DisplayOptions,
     output: OutputOptions,

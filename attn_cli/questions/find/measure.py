@@ -158,7 +158,7 @@ def find(
     plan = make_plan(source, selection)
     if both and plan.kind == "cross":
         raise UsageError(
-            "In cross-attention only the target looks at the source, so --both cannot go with it", "Leave it out"
+            "In cross-attention only the target looks at the source, so --both cannot be used with it", "Leave it out"
         )
     plan, pairs = choose_pairs(plan, start, end, both=both)
     require(

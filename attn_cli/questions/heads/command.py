@@ -32,10 +32,10 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 50
 HELP = """Show what each head is for.
 
-Its focus, its distance, and its roles, each with its score and what it must beat: of a TEXT, of all the lines of a
-corpus (--file, a pipe) together, or of the sentences of a treebank (--conllu), which also says which head finds each
-grammatical relation. --probe makes the texts itself: random tokens and the same again, for heads that copy, and
-sentences with a pronoun.
+For each head it shows the focus, the distance and the role, with its score and the baseline that it must beat: over a
+TEXT, over all lines of a corpus (--file or a pipe), or over the sentences of a treebank (--conllu), which also says
+which head finds each grammatical relation. --probe makes its own texts: random tokens, repeated, for heads that copy,
+and sentences with a pronoun.
 
 TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz).
 """
@@ -59,16 +59,16 @@ else:
 def run(
     *,
     text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for a corpus, one text a line.")
+        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for a corpus, one text per line.")
     ] = None,
     reading: TextOptions,
     conllu: Annotated[
         Path | None, text_option(metavar="PATH", help="A treebank in CoNLL-U: which head finds which relation.")
     ] = None,
     probe: Annotated[
-        bool, text_option("--probe", help="Repeated random tokens and sentences with a pronoun, made for this.")
+        bool, text_option("--probe", help="Use repeated random tokens and sentences with a pronoun, made for this.")
     ] = False,
-    seed: Annotated[int, text_option(min=0, metavar="N", help="What --probe draws its texts from.")] = 0,
+    seed: Annotated[int, text_option(min=0, metavar="N", help="The seed of the texts of --probe.")] = 0,
     choice: HeadOptions,
     by: Annotated[
         By,
@@ -84,7 +84,7 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     if conllu is not None and (text is not None or reading.file is not None or reading.column is not None):
-        raise UsageError("There is a text and a treebank as well", "Give one of them")
+        raise UsageError("A text and a treebank are both given", "Give one of them")
     if by == "relation" and conllu is None:
         raise UsageError("Relations are found in a treebank", "Name one with --conllu")
     if probe:

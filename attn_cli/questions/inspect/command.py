@@ -25,8 +25,8 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 10
 HELP = """Show what a model attends to in a text.
 
-Without a selection: a line about each head and the mean of the last layer. With one --layer and one --head: that head's
-whole map. With --query: where a word looks in each head. With --grid: every head at once.
+Without a selection, it shows a line about each head and the mean of the last layer; with one --layer and one --head,
+that head's whole map; with --query, where a word attends in each head; and with --grid, every head at once.
 """
 EPILOG = """\b
 Examples:

@@ -13,7 +13,7 @@ from attn_cli.system.encoding import json_bytes
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 90
-HELP = "List the models that are on this machine.\n\nThe built-in ones, and those in the hub's cache."
+HELP = "List the models on this machine.\n\nThey are the built-in ones and those in the hub's cache."
 EPILOG = """\b
 Examples:
   attn models
@@ -21,7 +21,7 @@ Examples:
 """
 
 
-def run(*, json: Annotated[bool, typer.Option("--json", help="A JSON array, for other tools.")] = False) -> None:
+def run(*, json: Annotated[bool, typer.Option("--json", help="Print a JSON array, for other tools.")] = False) -> None:
     """Print the list on stdout."""
     from attn_cli.models.catalog import catalog
 

@@ -12,8 +12,8 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 120
 HELP = """Print the JSON Schema of what --json prints.
 
-Without a name, of a record, which attn inspect and attn translate print. With the name of another command, of what that
-one finds.
+Without a name, it is the schema of a record, which attn inspect and attn translate print; with the name of another
+command, that of its answer.
 """
 EPILOG = """\b
 Examples:

@@ -13,7 +13,7 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 110
 HELP = """Explain the words that the tables use.
 
-Each with its formula, and where it is shown.
+Each comes with its formula and the place where it is shown.
 """
 EPILOG = """\b
 Examples:
@@ -24,7 +24,9 @@ Examples:
 
 def run(
     *,
-    word: Annotated[str | None, typer.Argument(metavar="[WORD]", help="One term (default: all of them).")] = None,
+    word: Annotated[
+        str | None, typer.Argument(metavar="[WORD]", help="The term to explain (default: all of them).")
+    ] = None,
     display: DisplayOptions,
     output: OutputOptions,
 ) -> None:

@@ -37,9 +37,9 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 20
 HELP = """Translate, and show which words each word comes from.
 
-Each word of the translation looks at words of the sentence. Rows are the words of the output, columns those of the
-input, taken from the heads that align them best, or from those that --layer and --head name. With --grid, --query,
---kind or --sort: what attn inspect shows of them.
+Each word of the translation attends to words of the sentence. Rows are the words of the output, columns those of the
+input; the weights are those of the heads that align words best, or that --layer and --head name. With --grid, --query,
+--kind or --sort, it shows what attn inspect shows.
 """
 EPILOG = """\b
 Examples:
@@ -64,7 +64,7 @@ class SearchOptions:
     beam: Annotated[int, _search(metavar="N", min=1, max=100, help="Hypotheses to keep at each step; 1 is greedy.")] = 1
     max_length: Annotated[
         int | None,
-        _search(metavar="N", min=1, help="The most tokens to write (default: twice the text's and 50)."),
+        _search(metavar="N", min=1, help="The most tokens to write (default: 50 more than twice the text's)."),
     ] = None
 
 
@@ -72,19 +72,20 @@ class SearchOptions:
 class PlainOptions:
     """Options for plain text on stdout in the place of a drawing."""
 
-    text_only: Annotated[bool, output_option("--text-only", help="The translations alone, one a line.")] = False
+    text_only: Annotated[bool, output_option("--text-only", help="Print only the translations, one per line.")] = False
     align: Annotated[
-        bool, output_option("--align", help="Word links alone (0-0 1-2: source-target), a line a text.")
+        bool, output_option("--align", help="Print only word links (0-0 1-2: source-target), one line per text.")
     ] = False
     align_score: Annotated[bool, output_option("--align-score", help="The same with weights: 0-0:0.93.")] = False
     gold: Annotated[
         Path | None,
         output_option(
-            metavar="PATH", help="With --align: error rate against links (0-0 0p1 a line, a .tsv, or NAACL's form)."
+            metavar="PATH",
+            help="With --align, score against these links (lines of 0-0 0p1, a .tsv, or NAACL's format).",
         ),
     ] = None
     one_based: Annotated[
-        bool, output_option("--one-based", help="The words of --gold count from 1 (default: from 0).")
+        bool, output_option("--one-based", help="Count the words of --gold from 1 (default: from 0).")
     ] = False
 
     @property
@@ -121,7 +122,9 @@ class PlainOptions:
             *(["--verify"] if verify else []),
         ]
         if clashing:
-            raise UsageError(f"{own} prints text alone, so {clashing[0]} cannot go with it", "Leave one of them out")
+            raise UsageError(
+                f"{own} prints text alone, so {clashing[0]} cannot be used with it", "Leave one of them out"
+            )
 
 
 def run(

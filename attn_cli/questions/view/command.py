@@ -18,7 +18,8 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 80
 HELP = """Show a saved record again.
 
-As it was, or with another selection. Reads what --json printed and what --save wrote as .json, .jsonl or .npz.
+It is shown as it was, or with another selection. The record is what --json printed, or what --save wrote as .json,
+.jsonl or .npz.
 """
 EPILOG = """\b
 Examples:

@@ -18,8 +18,8 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 70
 HELP = """Measure why attention matters, on the built-in models.
 
-They are toy and toy-rnn-attention, and toy-rnn, which has no attention. Each experiment runs in some seconds, draws
-itself, and says whether it bears out what textbooks claim. Without a name: all of them.
+These are toy, toy-rnn-attention, and toy-rnn, which has no attention. Each experiment takes some seconds, draws its
+result, and says whether it bears out what textbooks claim. Without a name, all of them run.
 """
 EPILOG = """\b
 Examples:

@@ -71,12 +71,12 @@ BROKEN: dict[str, tuple[tuple[Change, ...], str, str]] = {
     ),
     "an adapter": (
         (drop("config.json"), write("adapter_config.json", b"{}")),
-        "an adapter and not a whole model",
+        "an adapter, not a whole model",
         "merge_and_unload",
     ),
     "an adapter with its base's config": (
         (rename("model.safetensors", "adapter_model.safetensors"), write("adapter_config.json", b"{}")),
-        "an adapter and not a whole model",
+        "an adapter, not a whole model",
         "merge_and_unload",
     ),
     "an adapter beside a model": (
@@ -115,7 +115,7 @@ BROKEN: dict[str, tuple[tuple[Change, ...], str, str]] = {
     "no weights": ((drop("model.safetensors"),), "has no weights", "save_pretrained"),
     "pickled weights": (
         (rename("model.safetensors", "pytorch_model.bin"),),
-        "only there as a pickle",
+        "exist only as a pickle",
         "--allow-pickle",
     ),
     "a missing part": (
@@ -196,7 +196,7 @@ def test_what_cannot_even_be_looked_for(name: str) -> None:
 
 def test_a_file_that_cannot_be_read(whole: Path, tmp_path: Path) -> None:
     folder = broken(whole, tmp_path / "model", drop("config.json"), lambda folder: (folder / "config.json").mkdir())
-    with pytest.raises(ModelError, match=r"config\.json of .* is a folder and not a file"):
+    with pytest.raises(ModelError, match=r"config\.json of .* is a folder, not a file"):
         find(str(folder), PLAIN)
 
 

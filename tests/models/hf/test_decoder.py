@@ -139,7 +139,7 @@ def test_a_decoder_without_its_encoder_reads_the_text_itself(tmp_path: Path) -> 
     assert list(found) == [("decoder", 0)]
     weights = np.concatenate([block.weights for block in found["decoder", 0]], axis=1)
     np.testing.assert_allclose(weights, expected[0].numpy(), atol=1e-5)
-    with pytest.raises(InputError, match="no decoder's side"):
+    with pytest.raises(InputError, match="not an encoder-decoder"):
         model.prepare(Input("a", target="b"))
 
 

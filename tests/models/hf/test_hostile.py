@@ -240,7 +240,7 @@ def test_what_a_toy_says_of_its_heads(copied: Callable[[str], Path], kind: str, 
     before = (folder / "config.json").read_bytes()
     for value in (None, 1.5, 99, -1, True, [], [99], [-1], ["0"], {"a": 1}, *([] if part == "how" else ["x"])):
         change(folder / "config.json", f"attn.alignment.{part}", value)
-        refused(kind, folder, f"^config.json of .*: attn.alignment.(layer|{part}) names no ")
+        refused(kind, folder, f"^config.json of .*: attn.alignment.(layer|{part}) must name ")
         (folder / "config.json").write_bytes(before)
 
 

@@ -102,7 +102,7 @@ def test_what_is_not_on_the_hub(files: dict[str, Path], tmp_path: Path) -> None:
     [
         (500, b"oops", "the hub answers with HTTP error 500"),
         (401, b"{}", "the hub answers with HTTP error 401"),
-        (200, b"<html>Log in to this network</html>", "what answers there is something else. Look whether the network"),
+        (200, b"<html>Log in to this network</html>", "something else answered. Check whether the network"),
     ],
 )
 def test_a_hub_with_a_fault(status: int, content: bytes, message: str, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_encoder_taken_from_an_encoder_decoder_stays_alone(tmp_path: Path) ->
     model = folders.opened(folders.save(tmp_path, encoder, folders.t5()))
     assert list(model.info.stacks) == ["encoder"]
     assert model.info.positions is None
-    with pytest.raises(InputError, match="no decoder's side"):
+    with pytest.raises(InputError, match="not an encoder-decoder"):
         model.prepare(Input("a", target="b"))
 
 

@@ -128,5 +128,5 @@ def test_the_positions_of_images_are_not_those_of_text(tmp_path: Path) -> None:
 def test_a_model_that_knows_one_segment(tmp_path: Path) -> None:
     model = folders.opened(folders.bert(tmp_path, type_vocab_size=1))
     assert len(model.prepare(Input("a")).source) == 3
-    with pytest.raises(InputError, match="takes one text and not two"):
+    with pytest.raises(InputError, match="takes one text, not two"):
         model.prepare(Input("a", pair="b"))

@@ -169,11 +169,11 @@ def test_too_long_a_text_is_refused_or_cut(tmp_path: Path) -> None:
 
 def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
     model = toy(tmp_path)
-    with pytest.raises(InputError, match="one text and not two"):
+    with pytest.raises(InputError, match="one text, not two"):
         model.prepare(Input(TEXT, pair=TEXT))
     with pytest.raises(InputError, match="empty"):
         model.translate([" "])
-    with pytest.raises(UsageError, match="from en to fr, and not to de"):
+    with pytest.raises(UsageError, match="from en to fr, not to de"):
         model.translate([TEXT], languages=Languages("en", "de"))
     with pytest.raises(UsageError, match="float32"):
         load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(dtype="float16"))
@@ -214,7 +214,7 @@ def test_weights_that_are_no_numbers_write_nothing(tmp_path: Path, beam: int) ->
     weights["model.decoder.layers.0.fc2.bias"][0] = float("nan")
     save_file(weights, file, {"format": "pt"})
     for model in (load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions()), load(str(tmp_path / "toy"))):
-        with pytest.raises(ModelError, match="What the model computes are not numbers"):
+        with pytest.raises(ModelError, match="The values that the model computes are not numbers"):
             model.translate([TEXT], decoding=Decoding(beam=beam, max_length=5))
 
 

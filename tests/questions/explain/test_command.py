@@ -210,7 +210,7 @@ def test_saving(attn: Run, tmp_path: Path) -> None:
         assert [float(row["weight"]) for row in rows] == pytest.approx([key["weight"] for key in found["keys"]])
         assert "normalize" in (tmp_path / f"{name}.txt").read_text()
     refused = attn("The cat", "--query", "cat", "--save", str(tmp_path / "maps.npz"), code=6)
-    assert "would hold maps, and there are none to save" in refused
+    assert "would hold maps, but there are none to save" in refused
 
 
 @pytest.mark.parametrize(
@@ -225,11 +225,11 @@ def test_saving(attn: Run, tmp_path: Path) -> None:
         (["The cat", "--query", "cat", "--head", "x"], 2, "is not a list of numbers"),
         (["The cat", "--query", "cat", "--head", "0.99"], 4, "There is no head 99"),
         (["The cat", "--query", "cat", "--layer", "9"], 4, "There is no layer 9"),
-        (["The cat", "--query", "cat", "--rows", "output"], 4, "--rows output goes with cross attention"),
+        (["The cat", "--query", "cat", "--rows", "output"], 4, "--rows output needs cross-attention"),
         (["", "--query", "cat"], 3, "The text is empty"),
         (["The cat", "--query", "cat", "--labels", "a"], 2, "--labels goes with plain numbers"),
         (["The cat", "--query", "cat", "--temperature", "2"], 2, "--temperature goes with plain numbers"),
-        (["The cat", *TEXTBOOK], 2, "There is a text and --scores as well"),
+        (["The cat", *TEXTBOOK], 2, "A text and --scores are both given"),
         ([*TEXTBOOK, "--query", "cat"], 2, "have no heads and queries"),
         (["--scores", ""], 2, "--scores is empty"),
         (["--scores", "1,two"], 2, "--scores: 'two' is not a number"),

@@ -137,7 +137,7 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
         ([SENTENCE, "it"], 2, "Write attn find TEXT FROM TO"),
         ([SENTENCE, "it", " "], 2, "TO is empty"),
         ([SENTENCE, "it", "dog"], 4, "'dog' is not in the text. Its words are: The, trophy"),
-        ([SENTENCE, "it#2", "trophy"], 4, "stands there only once"),
+        ([SENTENCE, "it#2", "trophy"], 4, "appears only once"),
         ([SENTENCE, "it", "99"], 4, "Positions run from 0 to 12"),
         ([SENTENCE, "it", "trophy", "--min", "2"], 2, "--min must be between 0 and 1, and 2 is not."),
         ([SENTENCE, "it", "trophy", "--min", "nan"], 2, "--min must be between 0 and 1, and nan is not"),

@@ -329,16 +329,16 @@ def test_notes_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["a", *BART, "--beam", "101"], 2, "--beam must be between 1 and 100, and 101 is not"),
         (["a", *BART, "--max-length", "0"], 2, "--max-length"),
         (["a", *BART, "--rows", "sideways"], 2, "--rows"),
-        (["a", *BART, "--kind", "encoder", "--rows", "output"], 4, "--rows output goes with cross attention"),
+        (["a", *BART, "--kind", "encoder", "--rows", "output"], 4, "--rows output needs cross-attention"),
         (["a", *BART, "--head", "0.7"], 4, "It has heads 0 to 4"),
         (["a", *BART, "--query", "elephant"], 4, "'elephant' is not in the target, whose words are the rows"),
-        (["a", *BART, "--align", "--json"], 2, "--align prints text alone, so --json cannot go with it"),
-        (["a", *BART, "--align", "--grid"], 2, "so --grid cannot go with it"),
-        (["a", *BART, "--align-score", "--save", "x.json"], 2, "so --save cannot go with it"),
-        (["a", *BART, "--text-only", "--align"], 2, "so --align cannot go with it"),
-        (["a", *BART, "--text-only", "--head", "0.0"], 2, "so --head cannot go with it"),
-        (["a", *BART, "--align", "--verify"], 2, "so --verify cannot go with it"),
-        (["a", *BART, "--text-only", "--target", "b"], 2, "so --target cannot go with it"),
+        (["a", *BART, "--align", "--json"], 2, "--align prints text alone, so --json cannot be used with it"),
+        (["a", *BART, "--align", "--grid"], 2, "so --grid cannot be used with it"),
+        (["a", *BART, "--align-score", "--save", "x.json"], 2, "so --save cannot be used with it"),
+        (["a", *BART, "--text-only", "--align"], 2, "so --align cannot be used with it"),
+        (["a", *BART, "--text-only", "--head", "0.0"], 2, "so --head cannot be used with it"),
+        (["a", *BART, "--align", "--verify"], 2, "so --verify cannot be used with it"),
+        (["a", *BART, "--text-only", "--target", "b"], 2, "so --target cannot be used with it"),
         (["a", *BART, "--gold", "x"], 2, "--gold scores word links. Add --align"),
         (["a", *BART, "--align", "--gold", "missing"], 3, "missing cannot be read"),
         (["a", "--model", "no/such/model"], 5, "no/such/model"),
@@ -389,7 +389,7 @@ def test_a_table_without_a_third_column_is_no_gold(attn: Run, tmp_path: Path) ->
     pairs = table(tmp_path / "pairs.tsv", *zip(*PAIRS, strict=True))
     assert "line 1 of" in (error := attn("--file", pairs, *BART, "--align", "--gold", pairs, code=3))
     assert "has no third column" in error
-    assert "cannot go with it" in attn("--file", pairs, *BART, "--target", "b", code=2)
+    assert "cannot be used with it" in attn("--file", pairs, *BART, "--target", "b", code=2)
     assert "has its target already" in attn("--file", pairs, *BART, "--text-only", code=2)
 
 

@@ -76,7 +76,7 @@ def test_it_is_shown_like_everything_else() -> None:
     document = validated(EXPERIMENT.data(), "why")
     assert document["name"] == EXPERIMENT.title == "long-sequences"
     assert document["measures"][0]["series"][2]["points"][5] == {"at": 51.0, "value": 30.0, "count": 8}
-    with pytest.raises(InputError, match="is what attn why found, and not a record"):
+    with pytest.raises(InputError, match="is what attn why found, not a record"):
         from_json(EXPERIMENT.data())
     file = io.BytesIO()
     EXPERIMENT.add_rows(CsvTable(file, EXPERIMENT.columns), 0)
