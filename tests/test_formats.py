@@ -24,7 +24,7 @@ def test_the_documentation_lists_every_format() -> None:
 
 
 def test_the_help_lists_every_format(attn: Run) -> None:
-    assert f"Write {listed_formats()}." in " ".join(attn("inspect", "--help").split())
+    assert f"Save as {listed_formats()}." in " ".join(attn("inspect", "--help").split())
 
 
 def test_maps_need_an_answer_that_has_them() -> None:

@@ -89,14 +89,14 @@ BROKEN: dict[str, tuple[tuple[Change, ...], str, str]] = {
         "has no config.json of its own: one is in its folder 0_Transformer",
         "/0_Transformer",
     ),
-    "GGUF": ((rename("model.safetensors", "q4.gguf"),), r"only there in GGUF, .* \(q4.gguf\)", "safetensors"),
+    "GGUF": ((rename("model.safetensors", "q4.gguf"),), r"exist only in GGUF, .* \(q4.gguf\)", "safetensors"),
     "GGUF alone": (
         (rename("model.safetensors", "q4.gguf"), drop("config.json")),
         "holds weights in GGUF",
         "safetensors",
     ),
-    "TensorFlow": ((rename("model.safetensors", "tf_model.h5"),), "only there for TensorFlow", "safetensors"),
-    "ONNX": ((rename("model.safetensors", "model.onnx"),), "only there in ONNX", "safetensors"),
+    "TensorFlow": ((rename("model.safetensors", "tf_model.h5"),), "exist only for TensorFlow", "safetensors"),
+    "ONNX": ((rename("model.safetensors", "model.onnx"),), "exist only in ONNX", "safetensors"),
     "half precision apart": (
         (rename("model.safetensors", "model.fp16.safetensors"),),
         r"the variant fp16 \(model.fp16.safetensors\)",
