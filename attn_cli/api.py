@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "why"]
 
 FIELDS = frozenset(Choices.__annotations__)
-FIELDS_OF_HEADS = frozenset(ChoicesOfOneQuery.__annotations__)
-"""Fields of a selection that `heads` takes: its figures are of all rows."""
+FIELDS_WITHOUT_QUERY = frozenset(ChoicesOfOneQuery.__annotations__)
+"""Fields of a selection that a question about all rows takes, as `heads` is."""
 LISTS = frozenset({"layer", "head", "query"})
 """Fields of a `Selection` written as lists, for which a single int is accepted too."""
 
@@ -192,7 +192,7 @@ class Inspector:
         truncate: bool = False,
         **selection: Unpack[ChoicesOfOneQuery],
     ) -> HeadsFound:
-        """Measure what each head does and find its roles, as `attn heads` shows them.
+        """Measure what each head does in one text, in several or in a probe, as `attn heads` shows it.
 
         Args:
             text: the text to read; several texts are combined, and None stands for repeated random tokens (`--probe`).
@@ -206,7 +206,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), selection, self.heads, FIELDS_OF_HEADS)
+        choice = _choice(Selection(), selection, self.heads, FIELDS_WITHOUT_QUERY)
         if text is None:
             return probe(self._model, choice, seed)
         if isinstance(text, str):

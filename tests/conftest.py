@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterator
 
 import jaxtyping
 import pytest
+from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-install_import_hook("attn_cli", "beartype.beartype")
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+"""The check of types while tests run; as for mypy, a whole number may stand for a float."""
+install_import_hook("attn_cli", f"{__name__}.checked")
 
 Run = Callable[..., str]
 

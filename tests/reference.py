@@ -1,7 +1,8 @@
-"""The parts of the reference that are made from the code: commands with their options, and the fields of documents."""
+"""The parts of the reference that are made from the code: commands and options, documents, and methods in Python."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import typer
 
+from attn_cli.api import Inspector
 from attn_cli.cli.app import app
 from attn_cli.questions.schema.measure import names, schema
 
@@ -213,3 +215,28 @@ def _kind(node: Schema, whole: Schema) -> str:
 
 def _text(node: Schema) -> str:
     return " ".join(str(node.get("description", "")).split()).replace("|", "\\|")
+
+
+def methods_of_inspector() -> str:
+    """Describe the public methods and properties of an `Inspector`, as the rows of a table."""
+    rows = []
+    for name, member in vars(Inspector).items():
+        if name.startswith("_"):
+            continue
+        said = inspect.getdoc(member) or ""
+        summary = " ".join(said.partition("\n\n")[0].split())
+        returned = re.search(r"^Returns:\n((?: .*\n?)+)", said, re.MULTILINE)
+        if returned is not None:  # after what kind of answer it is, what is in it
+            holds = re.sub("^its ", "The answer's ", " ".join(returned[1].split()).rpartition("; ")[2])
+            summary = f"{summary} {holds}"
+        rows.append(f"| `{name}{_parameters_of(member)}` | {summary} |\n")
+    return "".join(rows)
+
+
+def _parameters_of(member: object) -> str:
+    """Write the parameters that have a place of their own; the others are dots."""
+    if not inspect.isfunction(member):
+        return ""
+    parameters = [one for one in inspect.signature(member).parameters.values() if one.name != "self"]
+    placed = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    return f"({', '.join([*placed, '...'] if len(placed) < len(parameters) else placed)})"
