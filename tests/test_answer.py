@@ -88,10 +88,10 @@ def test_drawings_keep_to_the_screen(finding: Answer, width: int) -> None:
 
 def test_a_row_that_sees_one_key_is_said_to() -> None:
     screen = Screen(color=False)
-    assert "A row that sees one key alone cannot change." in shown(ANSWERS["diff-blind"].draw(screen), screen)
+    assert "A row that sees only one key cannot change." in shown(ANSWERS["diff-blind"].draw(screen), screen)
     both = diff(decoder_record(), changed(decoder_record()), Selection(query="[CLS]#1,fit", head="0.0"))
     lines = shown(both.draw(screen), screen)
-    assert "Head 0.0 from [CLS]  sees one key alone" in lines
+    assert "Head 0.0 from [CLS]  sees only one key" in lines
     assert not any("nan" in line for line in lines)
 
 

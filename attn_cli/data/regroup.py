@@ -21,7 +21,7 @@ __all__ = ["Regroup", "RegroupBatch"]
 class Regroup:
     """A collector that turns blocks of tokens into blocks of units, and passes those to another collector.
 
-    It sums over a key's tokens, averages over a query's, drops hidden units and renormalises the rows. `start`, rows
+    It sums over a key's tokens, averages over a query's, drops hidden units and renormalizes the rows. `start`, rows
     and columns of the blocks it passes on are counted in shown units. Scores are only possible where each token is a
     unit: a word of several pieces has no single score.
 
@@ -29,11 +29,11 @@ class Regroup:
         queries: the units along the rows.
         keys: the units along the columns.
         eat: the collector of the blocks of units.
-        renormalise: make rows with hidden keys sum to 1 again.
+        renormalize: make rows with hidden keys sum to 1 again.
     """
 
-    def __init__(self, queries: Units, keys: Units, eat: Eat, *, renormalise: bool = True) -> None:
-        self.queries, self.keys, self.eat, self.renormalise = queries, keys, eat, renormalise
+    def __init__(self, queries: Units, keys: Units, eat: Eat, *, renormalize: bool = True) -> None:
+        self.queries, self.keys, self.eat, self.renormalize = queries, keys, eat, renormalize
         self._query_unit = queries.unit_of_token()
         self._query_before = queries.shown_before()
         self._see = _See(keys)
@@ -81,7 +81,7 @@ class Regroup:
             weights, scores = np.add.reduceat(weights, self.keys.starts[:present], axis=2), None
         if not shown.all():
             weights = weights[:, :, shown]
-        if self.keys.hides and self.renormalise:
+        if self.keys.hides and self.renormalize:
             total = weights.sum(axis=2, keepdims=True)
             weights, sink = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0), None
         if self.keys.hides and scores is not None:

@@ -65,9 +65,9 @@ class Selection:
     """Queries, like `it`, `it#2` or `11`; None for all."""
     unit: Unit = "word"
     special: bool = True
-    """True if special tokens are shown; otherwise the rows are renormalised."""
+    """True if special tokens are shown; otherwise the rows are renormalized."""
     sink: bool = True
-    """True if the first token is shown; otherwise the rows are renormalised."""
+    """True if the first token is shown; otherwise the rows are renormalized."""
     rows: Rows | None = None
     """The word that a row of cross-attention belongs to; None: as the model declares, else the input (see `plan`)."""
     measure: Measure = "weights"

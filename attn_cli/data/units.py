@@ -181,7 +181,7 @@ class Units:
 
     @property
     def hides(self) -> bool:
-        """True if some units are hidden, so that rows over these keys must be renormalised."""
+        """True if some units are hidden, so that rows over these keys must be renormalized."""
         return not bool(self.shown.all())
 
     @property

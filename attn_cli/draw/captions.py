@@ -73,9 +73,9 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
         if not shown
     ]
     if hidden:
-        rest = "the rest of each row is renormalised to sum to 1"
+        rest = "the rest of each row is renormalized to sum to 1"
         if selection.scores:
-            rest = "scores stay as they are, and the mean of a row is that of the keys that are left"
+            rest = "scores stay as they are, and the mean of a row is that of the remaining keys"
         said.append(f"Without {' and '.join(hidden)}: {rest}.")
     if sinks:
         share = float(np.mean(sinks))

@@ -89,7 +89,7 @@ def heatmap(
         view: the map with its labels.
         screen: the screen to draw on.
         title: a line above the map.
-        caption: a line below the map, for further facts (a learned sink's share, renormalised rows).
+        caption: a line below the map, for further facts (a learned sink's share, renormalized rows).
         numbers: write every number, in as many panels of columns as needed: the full table of a head. Otherwise
             numbers are written only if there is room for all columns.
         mark_strongest: mark the strongest key of each row, except in a mosaic.

@@ -145,12 +145,12 @@ class AlignmentMap:
         score, layer, head = self._found
         if self._plan.selection.joint:
             return (
-                f"Of all {self._plan.head_count} layers, {layer} comes nearest to pairing words one to one "
+                f"Of all {self._plan.head_count} layers, layer {layer} comes nearest to pairing words one to one "
                 f"(mutual weight {score:.2f})."
             )
         return (
             f"This model does not say which of its heads align words. Of all {self._plan.head_count}, "
-            f"{name_head(layer, head)} comes nearest to pairing them one to one (mutual weight {score:.2f})."
+            f"head {name_head(layer, head)} comes nearest to pairing them one to one (mutual weight {score:.2f})."
         )
 
     def _what(self, measure: str) -> str:

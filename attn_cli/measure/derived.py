@@ -36,7 +36,7 @@ def measured(source: Source, selection: Selection) -> Source:
     wanted = selection.measure
     if MEASURES[held].derived and held != wanted:
         raise SelectionError(
-            f"This record holds {held} in the place of weights, and {wanted} cannot be told from them",
+            f"This record holds {held} instead of weights, and {wanted} cannot be computed from them",
             f"Show it with --measure {held}, or give the text itself",
         )
     return source if held == wanted or not MEASURES[wanted].derived else Measured(source, wanted)

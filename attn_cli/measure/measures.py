@@ -100,7 +100,7 @@ class Norms(BlockMeasure):
     """
 
     name, unit = "norms", "|weight·value·output projection|, as a share of its row"
-    remark = "Norms: the length of weight·value·output projection, as a share of each row's."
+    remark = "Norms: the length of weight·value·output projection, as a share of its row."
     needs_norms = True
 
     def of_block(self, block: Block) -> Block:

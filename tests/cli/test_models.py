@@ -69,4 +69,4 @@ def test_the_table_says_the_same(home: Path) -> None:
 
 
 def test_an_empty_cache_is_no_fault(tmp_path: Path) -> None:
-    assert "No models in the hub's cache" in attn(tmp_path).stdout
+    assert "The hub's cache holds no models" in attn(tmp_path).stdout

@@ -30,7 +30,7 @@ def regrouped(map_: AttentionMap, queries: Units, keys: Units, rows: int) -> Att
 
 
 def by_hand(map_: AttentionMap, queries: Units, keys: Units) -> Float[np.ndarray, "head query key"]:
-    """Sum over a key's tokens, mean over a query's, then renormalise what is shown: written as slowly as it can be."""
+    """Sum over a key's tokens, mean over a query's, then renormalize what is shown: written as slowly as it can be."""
     result = np.zeros((len(map_.heads), len(queries), len(keys)))
     for i in range(len(queries)):
         for j in range(len(keys)):
@@ -38,7 +38,7 @@ def by_hand(map_: AttentionMap, queries: Units, keys: Units) -> Float[np.ndarray
                 for k in keys.token_positions(j):
                     result[:, i, j] += map_.weights[:, q, k] / len(queries.token_positions(i))
     if keys.hides:
-        # Each token's row is renormalised over the keys shown before a word's rows are averaged.
+        # Each token's row is renormalized over the keys shown before a word's rows are averaged.
         result[:] = 0
         for i in range(len(queries)):
             for q in queries.token_positions(i):
@@ -110,7 +110,7 @@ def test_what_is_hidden_may_leave_the_rest_as_it_is() -> None:
     units = Units.of(source_tokens(), special=False)
     map_ = random_map("encoder", 0, 11, 11)
     seen: list[Block] = []
-    regroup = Regroup(units, units, seen.append, renormalise=False)
+    regroup = Regroup(units, units, seen.append, renormalize=False)
     for block in map_.blocks(map_.heads):
         regroup(block)
     whole = Units.of(source_tokens())

@@ -49,7 +49,7 @@ def test_saved_and_shown_again(measure: str, attn: Run, tmp_path: Path) -> None:
         shown = attn("inspect", TEXT, "--measure", measure, "--save", file)
         assert attn("view", file) == shown
         again = attn("view", file, "--measure", "weights", code=4)
-        assert f"This record holds {measure} in the place of weights" in again
+        assert f"This record holds {measure} instead of weights" in again
     found = record((tmp_path / "record.json").read_text())
     assert found["selection"]["measure"] == measure
     assert found["units"]["weight"] != "share of 1"
@@ -192,14 +192,14 @@ def test_roles_by_scores(attn: Run) -> None:
     assert by["previous"]["share"] is by["previous"]["rest"] is None
     assert by["offset"]["score"] <= 1
     shown = " ".join(attn("heads", TEXT, "--measure", "scores").split())
-    assert "in nats, and a role is given from 1 on; an offset's is a share of rows, and given from 0.9 on." in shown
+    assert "an offset is a share of rows, and the role is given from 0.9 up." in shown
     separator = " ".join(attn("heads", TEXT, "--measure", "scores", "--by", "separator").split())
     assert (
         "score: mean of c[i, j] over i and such j. baseline: 0, as in an even row. The role is given from 1"
         in separator
     )
     offset = " ".join(attn("heads", TEXT, "--measure", "scores", "--by", "offset").split())
-    assert "The role is given from 0.9 on" in offset
+    assert "The role is given from 0.9 up" in offset
     assert "in nats" not in offset
     roles = {role["name"]: role for role in finding(attn, "heads", TEXT, "--head", "0.2")["roles"]}
     assert (roles["previous"]["threshold"], roles["offset"]["threshold"]) == (1, 0.9)
@@ -276,5 +276,5 @@ def test_a_word_of_several_pieces_has_no_single_score(attn: Run) -> None:
 def test_without_special_tokens_scores_stay_as_they_are(attn: Run) -> None:
     shown = attn("inspect", TEXT, "--scores", "--no-special", "--model", "MODEL")
     assert "scores stay as they are" in " ".join(shown.split())
-    assert "renormalised" not in shown
-    assert "The table is of the weights that the scores give." in shown
+    assert "renormalized" not in shown
+    assert "The table shows the weights that the scores give." in shown

@@ -23,7 +23,7 @@ def draw(answer: Differences, screen: Screen) -> Group:
     if answer.most < SAME:
         blind = all(np.isnan(head.divergence) for head in answer.heads)
         shares = "shares" if answer.a.selection.scores else "sees"
-        said = f"A row that {shares} one key alone cannot change." if blind else "Nothing changed."
+        said = f"A row that {shares} only one key cannot change." if blind else "Nothing changed."
         return stacked([Group(*top), drawing([line((said, BOLD))])])
     body = changed_heads if answer.query is None else rows_of_words
     return stacked([Group(*top), *body(answer, screen, room)])

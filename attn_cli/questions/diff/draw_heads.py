@@ -60,8 +60,7 @@ def ranking(found: Differences, heads: Sequence[HeadChange], screen: Screen, siz
     how = "change" if scores else "divergence"
     if scores:
         note = (
-            f"{how}: root of the mean square, {size}, of scores less the mean of their row's over the keys of both, "
-            "in nats."
+            f"{how}: root mean square, {size}, of scores minus the mean of their row, over the keys of both, in nats."
         )
     else:
         note = f"{how}: Jensen-Shannon in bits, {size}; 0 the same, 1 no key in common."

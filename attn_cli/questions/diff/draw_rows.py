@@ -116,7 +116,7 @@ def _side_by_side(found: Differences, head: HeadChange, row: int, screen: Screen
         (
             f"  {head.rows[row]:.3f} {'nats' if found.a.selection.scores else 'bits'}"
             if np.isfinite(head.rows[row])
-            else f"  {'shares' if found.a.selection.scores else 'sees'} one key alone",
+            else f"  {'shares' if found.a.selection.scores else 'sees'} only one key",
             DIM,
         ),
     )

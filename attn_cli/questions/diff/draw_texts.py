@@ -30,7 +30,9 @@ def models(found: Differences, screen: Screen) -> list[RenderableType]:
     ]
     verified = [record.verified for record in (found.a, found.b) if record.verified is not None]
     output = largest_check(record.output for record in (found.a, found.b))
-    said = "Heads are compared by their numbers: in models trained apart, those need not do the same."
+    said = (
+        "Heads are compared by their numbers: in models trained separately, heads of one number need not do the same."
+    )
     return [
         *(lines[:1] if same else lines),
         *remarks(replace(found.a, verified=max(verified, default=None), output=output), kind, screen),
@@ -46,11 +48,11 @@ def texts(found: Differences, screen: Screen) -> list[RenderableType]:
     drawn: list[RenderableType] = []
     for one, other in sides:
         if one.text == other.text:
-            drawn.append(drawing(_emphasised("", one, one, screen)))
+            drawn.append(drawing(_emphasized("", one, one, screen)))
         else:
             drawn += [
-                drawing(_emphasised("A ", one, other, screen)),
-                drawing(_emphasised("B ", other, one, screen)),
+                drawing(_emphasized("A ", one, other, screen)),
+                drawing(_emphasized("B ", other, one, screen)),
             ]
     overlaid = caption_lines(_overlaid(found), screen)
     return [*drawn, *([drawing(overlaid)] if overlaid else [])]
@@ -77,7 +79,7 @@ def _overlaid(found: Differences) -> str:
     return f"{', '.join(said)}{without}."
 
 
-def _emphasised(name: str, text: Tokens, other: Tokens, screen: Screen) -> list[Text]:
+def _emphasized(name: str, text: Tokens, other: Tokens, screen: Screen) -> list[Text]:
     """Draw a text on as many lines as it takes, with the words that the other does not have in bold."""
     words, others = text.text.split(), other.text.split()
     same: set[int] = set()

@@ -188,7 +188,7 @@ def _check_shapes(a: Plan, b: Plan) -> None:
     one, other = (plan.source.model.stacks[plan.kind] for plan in (a, b))
     if (one.layers, one.heads) != (other.layers, other.heads):
         raise ModelError(
-            f"The {a.kind} attention of A has another shape than that of B ({_shape(one)}, {_shape(other)})",
+            f"The {a.kind} attention of A has a different shape from that of B ({_shape(one)}, {_shape(other)})",
             "Compare models with as many layers and heads",
         )
     if a.rows != b.rows:

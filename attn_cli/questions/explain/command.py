@@ -228,7 +228,7 @@ def _read_values(path: Path) -> list[list[float]]:
         if rows and len(row) != len(rows[0]):
             raise InputError(
                 f"{line.where} has {counted(len(row), 'number')}, and the lines before it have {len(rows[0])}",
-                "Give every value as many numbers",
+                "Give every value the same number of numbers",
             )
         rows.append(row)
     if not rows:

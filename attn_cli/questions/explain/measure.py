@@ -151,7 +151,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
     notes = [*report.notes]
     word = plan.queries.labels[unit]
     if others:
-        notes.append(f"{word} stands there {1 + len(others)} times, and this is the first; {word}#2 is the second")
+        notes.append(f"{word} appears {1 + len(others)} times, and this is the first; {word}#2 is the second")
     if len(pieces) > 1:
         notes.append(
             f"{word} has {len(pieces)} pieces, and this is the last; --tokens --query {pieces[0]} names the first"

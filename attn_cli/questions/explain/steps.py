@@ -125,7 +125,7 @@ def explain_numbers(
     if values is not None:
         if len(values) != len(given):
             raise InputError(
-                f"{counted(len(given), 'score')} cannot weigh {counted(len(values), 'value')}",
+                f"There are {counted(len(given), 'score')} and {counted(len(values), 'value')}",
                 "Give one value for each score",
             )
         if not np.isfinite(values).all():

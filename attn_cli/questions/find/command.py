@@ -76,7 +76,7 @@ def run(
     if reading.file is not None and end is None:
         text, start, end = None, text, start
     if start is None or end is None:
-        raise UsageError("There are no two words to find", "Write attn find TEXT FROM TO")
+        raise UsageError("FROM and TO are missing", "Write attn find TEXT FROM TO")
     for word, what in ((start, "FROM"), (end, "TO")):
         if not word.strip():
             raise UsageError(f"{what} is empty", "Give a word of the sentence or its position")

@@ -115,17 +115,18 @@ class _LinksDrawing:
         unit = f"{plan.selection.unit}s"
         weights = [link.weight for link in links]
         if plan.selection.scores:
-            note = "score: less the mean of its row's, in nats."
+            note = "score: minus the mean of its row, in nats."
             columns.append(figures(self._noun, weights, form="+.2f", note=note))
         else:
             even = {f"{link.even:.2f}" for link in self.found.links}
+            weight = f", {even.pop()}" if len(even) == 1 else ""
             times = figures(
                 "× even" if screen.unicode else "x even",
                 [link.weight / link.even for link in links],
                 rank=1,
                 form=".1f",
                 faint=1.0,
-                note=f"even: a row that gives each token the same gives it {even.pop() if len(even) == 1 else 'that'}.",
+                note=f"even: its weight in a row that gives every token the same{weight}.",
             )
             columns += [bars(self._noun, weights, screen), times]
         form = "+.2f" if plan.selection.scores else ".2f"
@@ -160,14 +161,14 @@ class _LinksDrawing:
         found = self.found
         unit = found.plan.selection.unit
         if len(found.pairs) > 1:
-            return f"other {unit}s as far apart"
+            return f"other {unit}s equally far apart"
         (pair,) = found.pairs
         count = found.alike.get(pair, 0)
         if not count:
-            return f"other {unit}s as far apart, of which there are none"
+            return f"other {unit}s equally far apart, of which there are none"
         if pair.key == pair.query:
             return f"each of {count} other {unit}s and itself"
-        return f"{count} other pair{'' if count == 1 else 's'} of {unit}s as far apart"
+        return f"{count} other pair{'' if count == 1 else 's'} of {unit}s equally far apart"
 
     def _key(self) -> str:
         return (

@@ -162,7 +162,7 @@ def find(
         )
     plan, pairs = choose_pairs(plan, start, end, both=both)
     require(
-        layer_bytes(plan), f"Looking at a layer of {plan.keys.tokens:,} keys", "Choose fewer heads, or cut the text"
+        layer_bytes(plan), f"Inspecting a layer of {plan.keys.tokens:,} keys", "Choose fewer heads, or cut the text"
     )
     collect = CollectLinks(plan.queries, plan.keys, pairs, plan.kind, scores=selection.scores)
     weights = Regroup(plan.queries, plan.keys, collect)
@@ -203,8 +203,8 @@ def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan,
         ways.append((plan.choose_queries(end), plan.choose_keys(start)))
     if sum(len(queries) * len(keys) for queries, keys in ways) > MOST_PAIRS:
         raise SelectionError(
-            f"There are {len(ways[0][0])} × {len(ways[0][1])} pairs of these words, and more than {MOST_PAIRS:,} "
-            "cannot be read",
+            f"There are {len(ways[0][0])} × {len(ways[0][1])} pairs of these words, and at most "
+            f"{MOST_PAIRS:,} can be shown",
             "Name occurrences, like it#2",
         )
     plan = plan.joined([span for queries, _ in ways for span in queries], [span for _, keys in ways for span in keys])

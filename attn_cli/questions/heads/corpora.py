@@ -153,7 +153,7 @@ class Corpora:
             notes.append(how + self._left_out[0].problem)
         if self.stopped:
             notes.append(
-                f"Stopped with Ctrl-C after {done:,} texts: the figures are of these, the shortest of what was read"
+                f"Stopped with Ctrl-C after {done:,} texts: the figures are of these, the shortest of those read"
             )
         return replace(report, notes=tuple(notes))
 
@@ -202,7 +202,7 @@ class _Trees:
         self._left_out["empty node{}"] += source.tree.empty
         self._multiword += source.tree.multiword
         self.relations.turn(len(units), links)
-        first, second = self.heads.turn(source), Regroup(units, units, self.relations, renormalise=False)
+        first, second = self.heads.turn(source), Regroup(units, units, self.relations, renormalize=False)
 
         def eat(block: Block) -> None:
             first(block)

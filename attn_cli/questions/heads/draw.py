@@ -33,14 +33,14 @@ FIGURES: Mapping[str, Callable[[HeadFigures], float | None]] = {
 }
 
 
-SCORED = "c: a score less the mean of its row's, in nats."
+SCORED = "c: a score minus the mean of its row, in nats."
 SCORED_ROLES = (
-    "A role's score is that of its keys less the mean of their row's, in nats, and a role is given from 1 on; an "
-    "offset's is a share of rows, and given from 0.9 on."
+    "A role's score is that of its keys minus the mean of their row, in nats, and the role is given from 1 up; that of "
+    "an offset is a share of rows, and the role is given from 0.9 up."
 )
 OF_WEIGHTS = "Focus, distance, first and offset are of the weights."
 FIRST = "first: weight on the first token."
-REPEATS = "repeats: weight on the first token where all tokens are one, as a control."
+REPEATS = "repeats: weight on the first token where all tokens are the same, as a control."
 
 
 def draw(answer: HeadsFound, screen: Screen) -> Group:
@@ -62,7 +62,7 @@ class _HeadsDrawing:
         top: list[RenderableType] = [model_line(record, found.kind, screen, much=much)]
         top += remarks(record, found.kind, screen, found.sinks)
         if not found.heads:
-            nothing = "No row can see two keys, so there is nothing to say of any head."
+            nothing = "No row can see two keys, so there is nothing to say about any head."
             return stacked([Group(*top), drawing(caption_lines(nothing, screen))])
         picture, relations = self._picture(screen), self._relations(screen)
         room = room_left([Group(*top), *picture, *relations], screen, everything=record.selection.all)
@@ -167,22 +167,22 @@ class _HeadsDrawing:
         said = []
         roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
         if self._role is not None and not roles:
-            said.append(f"Nothing tells of the role {self._role} here; attn terms {self._role!r} says what does.")
+            said.append(f"Nothing here shows the role {self._role}; attn terms {self._role!r} says what would.")
         elif self._role is not None:
             (role,) = roles.values()
             fewest = max(score.fewest for one in self.found.heads if (score := self._shown(one)) is not None)
-            least = f"from {role.threshold:g} on, " if role.threshold else ""
+            least = f"from {role.threshold:g} up, " if role.threshold else ""
             said += [SCORED] if scores and role.of_scores else []
             said.append(
                 f"{role.name}: {role.looks_at}. score: {role.formula}. baseline: {role.baseline}. The role is given "
-                f"{least}above its baseline and over {fewest} rows or more; in brackets it is not."
+                f"{least}above its baseline and over {fewest} rows or more; in brackets, it is not given."
             )
         elif roles and scores:
-            said += [SCORED_ROLES, "In brackets is the role that a head comes nearest to."]
+            said += [SCORED_ROLES, "The role in brackets is the nearest."]
         elif roles:
             said.append(
-                "A head has a role whose score is above the role's threshold (see attn terms) and the baseline; in "
-                "brackets is the one that it comes nearest to."
+                "A head has a role if its score is above the role's threshold (see attn terms) and its baseline; the "
+                "role in brackets is the nearest."
             )
         said += [OF_WEIGHTS] if scores else []
         total = len(self.found.heads)

@@ -187,7 +187,9 @@ def _tree(sentence: Any, where: str) -> Tree:
     for index, (word, name) in enumerate(zip(words, names, strict=True)):
         if word["head"] and name not in {"root", "punct"}:
             if word["head"] not in numbers:
-                raise InputError(f"{where}: word {word['id']} has the head {word['head']}, which is not there", REMEDY)
+                raise InputError(
+                    f"{where}: word {word['id']} has the head {word['head']}, which does not exist", REMEDY
+                )
             relations.append(Relation(index, numbers[word["head"]], name))
     runs = [token["id"][1] for token in sentence if isinstance(token["id"], tuple)]
     return Tree(

@@ -88,7 +88,7 @@ def _view(plan: Plan, collected: MeanMap) -> MapView:
 
 def _of_weights(selection: Selection) -> str:
     """Return the remark on the table of heads if maps show scores; else an empty string."""
-    return "The table is of the weights that the scores give." if selection.scores else ""
+    return "The table shows the weights that the scores give." if selection.scores else ""
 
 
 def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
@@ -104,7 +104,7 @@ def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Seque
         title = f"{noun.capitalize()} to layer {figures.layer}" if selection.joint else title
         parts.append(heatmap(view, screen, title=title, numbers=True, mark_strongest=True))
     if not figures.numbered or panels(view, screen) > 1:
-        caption = "" if figures.numbered else f"--all writes every {noun}."
+        caption = "" if figures.numbered else f"--all prints every {noun}."
         title = f"{f'Layer {figures.layer}' if selection.joint else f'Head {name}'} at a glance"
         room = None if room is None else room - stacked_height([table], screen)
         parts.append(heatmap(view, screen, title=title, caption=caption, mark_strongest=True, room=room))

@@ -160,9 +160,9 @@ def _check_memory(plan: Plan, figures: Figures, *, keep: bool) -> None:
     )
     require(
         needed,
-        f"Looking at {plan.head_count} heads of {len(plan.positions):,} × {plan.keys.tokens:,} weights",
+        f"Inspecting {plan.head_count} heads of {len(plan.positions):,} × {plan.keys.tokens:,} weights",
         "Choose fewer with --layer, --head or --query"
-        + (", or leave out --json and --save: what is only looked at is not kept" if keep else ", or cut the text"),
+        + (", or leave out --json and --save: what is only shown is not kept" if keep else ", or cut the text"),
     )
 
 

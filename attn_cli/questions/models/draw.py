@@ -35,5 +35,8 @@ def draw(models: Sequence[Listed]) -> Group:
     ]
     parts: list[RenderableType] = [table, *([Text(), *notes] if notes else [])]
     if all(one.built_in for one in models):
-        parts += [Text(), Text("No models in the hub's cache; attn fetches what --model names.", style="dim")]
+        parts += [
+            Text(),
+            Text("The hub's cache holds no models; attn fetches the one that --model names.", style="dim"),
+        ]
     return Group(*parts)

@@ -38,12 +38,12 @@ class Term:
 
 def _of_role(role: Role) -> Term:
     """Describe a role as a term: where such a head looks, its score, and the score from which on the role is given."""
-    scored = f" With --measure scores: {role.of_scores}, given from {NATS:g} on." if role.of_scores else ""
-    beats = f"from {role.threshold:g} on and " if role.threshold else ""
+    scored = f" With --measure scores: {role.of_scores}, given from {NATS:g} up." if role.of_scores else ""
+    beats = f"from {role.threshold:g} up and " if role.threshold else ""
     return Term(
         f"{role.name} head",
         f"A head that looks at {role.looks_at}. The role is given {beats}above {role.baseline}, where at least "
-        f"{role.fewest} rows tell.{scored}",
+        f"{role.fewest} rows count.{scored}",
         role.formula,
         f"heads; heads --by {role.option}",
         role.source,

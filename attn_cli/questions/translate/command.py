@@ -107,7 +107,7 @@ class PlainOptions:
         if self.gold is not None and not self.links:
             raise UsageError("--gold scores word links", "Add --align")
         if self.one_based and self.gold is None:
-            raise UsageError("--one-based says how the words of --gold count", "Name a file with --gold")
+            raise UsageError("--one-based says how the words of --gold are counted", "Name a file with --gold")
         if not self.any:
             return
         own = next(name for name, given in (("--text-only", self.text_only), ("--align", self.links)) if given)
@@ -123,7 +123,7 @@ class PlainOptions:
         ]
         if clashing:
             raise UsageError(
-                f"{own} prints text alone, so {clashing[0]} cannot be used with it", "Leave one of them out"
+                f"{own} prints only text, so {clashing[0]} cannot be used with it", "Leave one of them out"
             )
 
 
@@ -226,7 +226,7 @@ class Translator:
             for one in batch:
                 if one.pair is not None:
                     raise InputError(
-                        f"{one.where} has a second text beside the first, and a translation is of one",
+                        f"{one.where} has a second text beside the first, and only one can be translated",
                         "Name the columns of the text and its target with --column",
                     )
             self.load()

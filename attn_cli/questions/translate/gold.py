@@ -52,7 +52,7 @@ class GoldFile:
         if naacl is not None:
             self._gold = {number: (f"sentence {number + 1} of {path}", gold) for number, gold in naacl.gold.items()}
             if naacl.unlinked:
-                say(f"note: left out {counted(naacl.unlinked, 'line')} of {path} that link word 0, which is none")
+                say(f"note: left out {counted(naacl.unlinked, 'line')} of {path} that link word 0, which is no word")
         else:
             written = enumerate(_written(lines, path))
             self._gold = {number: _gold(text, where, one_based=one_based) for number, (text, where) in written}
@@ -60,7 +60,7 @@ class GoldFile:
             self.check_end(sentences)
         linked = [gold.possible for _, gold in self._gold.values() if gold.possible]
         if not self._base and len(linked) >= FEW and not any(0 in link for links in linked for link in links):
-            say(f"note: no link of {path} is of word 0; if its words count from 1, add --one-based")
+            say(f"note: no link of {path} is of word 0; if its words are counted from 1, add --one-based")
 
     def __call__(self, number: int, aligned: Aligned) -> Gold:
         """Return the links of one sentence.
@@ -79,7 +79,7 @@ class GoldFile:
                 raise InputError(
                     f"{where}: {source + base}-{target + base} links words beyond the {aligned.source_words} of the "
                     f"text and the {aligned.target_words} of its target",
-                    f"Words count from {base}, between spaces; check that the files belong together"
+                    f"Words are counted from {base}, between spaces; check that the files belong together"
                     + ("" if base else ", or add --one-based"),
                 )
         return gold
@@ -102,7 +102,9 @@ class GoldFile:
         count = self._count
         rest = f"sentence {sentences:,} is the last there is" if sentences < count else "there are more sentences"
         if self._by_number:
-            return InputError(f"{self._path} has links of sentence {count:,}, and {rest}", "Check that the files match")
+            return InputError(
+                f"{self._path} has links for sentence {count:,}, but {rest}", "Check that the files match"
+            )
         return InputError(
             f"{self._path} has {counted(count, 'line')}, and {rest}", "Give the links of one sentence on each line"
         )
@@ -184,7 +186,7 @@ def parse_gold(text: str, *, one_based: bool = False) -> Gold:
             raise InputError(f"{part!r} is not a link", "Write sure links like 0-1 and possible ones like 0p1")
         link = (int(match[1]) - base, int(match[3]) - base)
         if min(link) < 0:
-            raise InputError(f"{part!r} links word 0, and words count from 1", "Leave --one-based out")
+            raise InputError(f"{part!r} links word 0, and words are counted from 1", "Leave --one-based out")
         possible.add(link)
         if match[2] == "-":
             sure.add(link)
@@ -227,7 +229,7 @@ def parse_naacl(lines: Iterable[tuple[str, str]]) -> Numbered | None:
             return None
         sentence, source, target = (int(match[group]) for group in (1, 2, 3))
         if not sentence:
-            raise InputError(f"{where} is of sentence 0", "Count sentences from 1, as words")
+            raise InputError(f"{where} is for sentence 0", "Count sentences from 1, like words")
         if not (source and target):
             unlinked += 1
             continue

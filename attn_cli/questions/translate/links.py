@@ -33,7 +33,7 @@ def write_texts(pairs: Iterable[tuple[Sentence, str | Translation | None]]) -> N
     for sentence, target in pairs:
         if isinstance(target, str):
             raise UsageError(
-                f"{sentence.where} has its target already, so there is nothing to write",
+                f"{sentence.where} already has its target, so there is nothing to write",
                 "Leave --text-only out, or give the texts alone",
             )
         if target is not None:

@@ -66,11 +66,11 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
     distance = next(iter(last.values())).at
     return Experiment(
         name=NAME,
-        claim="Self-attention links a word to what it stands for however far apart they are, where a recurrent "
+        claim="Self-attention links a word to what it stands for however far apart they are, whereas a recurrent "
         "encoder has to carry it from word to word.",
-        how="Sentences of the grammar that training has not shown, in which it could stand for two nouns; the French "
-        "pronoun and adjective show which one was understood.",
+        how="Sentences of the grammar, not seen in training, in which a pronoun could stand for either of two nouns; "
+        "the French pronoun and adjective show which one was understood.",
         measures=(measure,),
         borne_out=all(ahead(name, other) for name in attending for other in models if other not in attending),
-        found=f"With {distance:.0f} words between noun and pronoun, right are: {listed}.",
+        found=f"Pronouns right with {distance:.0f} words between noun and pronoun: {listed}.",
     )

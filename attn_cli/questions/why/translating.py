@@ -60,7 +60,7 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
         name=NAME,
         claim="Without attention, one vector must hold the whole text, so long texts are translated badly; with it "
         "they are not.",
-        how="Texts written for this, each with a translation that the model's is held against.",
+        how="Texts written for this, each with a translation that the model's is compared with.",
         measures=(measure,),
         borne_out=all(
             lost[name] <= MOST_LOST and all(lost[name] < lost[other] for other in without) for name in attending

@@ -121,9 +121,9 @@ def test_two_models_of_one_shape(attn: Run, tmp_path: Path, minilm: str) -> None
     assert by_head[3, 1] > 0.001
     assert document["other"]["model"]["name"] == str(tmp_path / "other")
     shown = attn("diff", BIG, "--model", "MODEL", "--against", str(tmp_path / "other"))
-    assert "in models trained apart, those need not do the same" in " ".join(shown.split())
+    assert "in models trained separately, heads of one number" in " ".join(shown.split())
     assert "Nothing changed" in attn("diff", BIG, "--model", "MODEL", "--against", "MODEL")
-    assert "another shape than that of B (3 layers × 8 heads, 6 layers × 12 heads)" in attn(
+    assert "a different shape from that of B (3 layers × 8 heads, 6 layers × 12 heads)" in attn(
         "diff", BIG, "--against", "MODEL", code=5
     )
 

@@ -127,7 +127,7 @@ def test_samples_of_every_kind_are_compared_as_whole_maps_would_be(rows: int, mo
 def test_shapes_kinds_and_rows_must_agree() -> None:
     with pytest.raises(SelectionError, match="A is shown in its encoder attention and B in its decoder"):
         diff(encoder_record(), decoder_record(), Selection())
-    with pytest.raises(ModelError, match=r"another shape than that of B \(1 layer × 2 heads, 2 layers × 3 heads\)"):
+    with pytest.raises(ModelError, match=r"a different shape from that of B \(1 layer × 2 heads, 2 layers × 3 heads\)"):
         diff(record_of(A, "abc"), encoder_record(), Selection())
     with pytest.raises(SelectionError, match="no word in common"):
         diff(record_of(A, "abc"), record_of(np.full((2, 2, 2), 0.5, np.float32), "de"), Selection())

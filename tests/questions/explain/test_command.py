@@ -183,7 +183,7 @@ def test_words_that_are_several_things(attn: Run, capsys: pytest.CaptureFixture[
     assert main(["explain", "the cat and the dog", "--query", "the", "--model", minilm, "--json"]) == 0
     out, err = capsys.readouterr()
     assert document(out)["query"]["index"] == 1
-    assert "note: the stands there 2 times, and this is the first; the#2 is the second" in err
+    assert "note: the appears 2 times, and this is the first; the#2 is the second" in err
     assert (
         document(attn("the cat and the dog", "--query", "the#2", "--model", "MODEL", "--json"))["query"]["index"] == 4
     )
@@ -253,7 +253,7 @@ def test_what_cannot_be(arguments: list[str], code: int, said: str, attn: Run) -
         ("1 2\nx y\n", "line 2 of {} is not a row of numbers"),
         ("1 nan\n2 3\n", "A value is not a number"),
         ("\n", "There are no values in {}"),
-        ("1 2\n", "2 scores cannot weigh 1 value"),
+        ("1 2\n", "There are 2 scores and 1 value"),
     ],
 )
 def test_files_that_hold_no_values(content: str, said: str, attn: Run, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_values_that_cancel_share_nothing() -> None:
         ([1.0, np.inf], None, 1.0, "not a number"),
         ([-np.inf], None, 1.0, "Every key is masked"),
         ([1e300, 2.0], None, 1e-300, "makes these scores infinite"),
-        ([1.0, 2.0], [[1.0]], 1.0, "2 scores cannot weigh 1 value"),
+        ([1.0, 2.0], [[1.0]], 1.0, "There are 2 scores and 1 value"),
         ([1.0], [[np.nan]], 1.0, "not a number"),
     ],
 )

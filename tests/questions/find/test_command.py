@@ -133,7 +133,7 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([SENTENCE], 2, "no two words"),
+        ([SENTENCE], 2, "FROM and TO are missing"),
         ([SENTENCE, "it"], 2, "Write attn find TEXT FROM TO"),
         ([SENTENCE, "it", " "], 2, "TO is empty"),
         ([SENTENCE, "it", "dog"], 4, "'dog' is not in the text. Its words are: The, trophy"),

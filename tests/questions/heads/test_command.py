@@ -70,7 +70,7 @@ def test_a_corpus_is_verified_and_says_what_is_hidden(attn: Run, corpus: str) ->
     assert 0 < verified["verified"] < 1e-5
     assert 0 < verified["verified_output"]["difference"] < 1e-5
     shown = " ".join(attn("heads", "--file", corpus, "--model", "MODEL", "--verify", "--no-special").split())
-    assert "Without special tokens: the rest of each row is renormalised" in shown
+    assert "Without special tokens: the rest of each row is renormalized" in shown
     assert "Verified: softmax(scores)·values is what the layers computed" in shown
     assert found(attn, "--probe", "--verify")["verified"] == 0
 

@@ -94,7 +94,7 @@ def test_words_past_the_end_of_a_text_that_was_cut(tmp_path: Path) -> None:
         ("a text and no treebank\n", "is not CoNLL-U"),
         ("1\tcat\tcat\tNOUN\n\n", "without a head and a relation"),
         ("1\tcat\tcat\tNOUN\t_\t_\t_\t_\t_\t_\n\n", "without a head and a relation"),
-        ("1\tcat\tcat\tNOUN\t_\t_\t7\tnsubj\t_\t_\n\n", "has the head 7, which is not there"),
+        ("1\tcat\tcat\tNOUN\t_\t_\t7\tnsubj\t_\t_\n\n", "has the head 7, which does not exist"),
         ("1\tcat\tcat\tNOUN\t_\t_\tup\tnsubj\t_\t_\n\n", "sentence 1 of"),
         (b"1\tcaf\xe9\tcat\tNOUN\t_\t_\t0\troot\t_\t_\n\n", "line 1 of"),
         (GOOD + "\nbroken\n", "sentence 3 of"),

@@ -155,7 +155,7 @@ def test_rows_that_were_not_saved_are_missed_by_name(attn: Run, tmp_path: Path) 
     assert "layer 2" in attn("view", file, "--layer", "2", code=4)
 
 
-def test_hiding_says_so_and_renormalises(attn: Run) -> None:
+def test_hiding_says_so_and_renormalizes(attn: Run) -> None:
     shown = attn("inspect", SENTENCE, "--model", "MODEL", "--no-special", "--head", "3.1")
     assert "Without special tokens" in shown
     assert "[CLS]" not in shown

@@ -151,7 +151,7 @@ def test_a_table_in_several_panels_is_followed_by_its_picture() -> None:
     assert lines.index("Weights of head 1.2") < lines.index("Head 1.2 at a glance")
     lines = lines_of(record(6, 8, 60), chosen, wide)
     assert "Weights of head 1.2" not in lines
-    assert lines[-1] == "--all writes every weight."
+    assert lines[-1] == "--all prints every weight."
     assert len(lines) < 40
     lines = lines_of(record(6, 8, 60), Selection(layer="1", head="2", all=True), wide)
     assert "Weights of head 1.2" in lines

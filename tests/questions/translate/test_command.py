@@ -332,7 +332,7 @@ def test_notes_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["a", *BART, "--kind", "encoder", "--rows", "output"], 4, "--rows output needs cross-attention"),
         (["a", *BART, "--head", "0.7"], 4, "It has heads 0 to 4"),
         (["a", *BART, "--query", "elephant"], 4, "'elephant' is not in the target, whose words are the rows"),
-        (["a", *BART, "--align", "--json"], 2, "--align prints text alone, so --json cannot be used with it"),
+        (["a", *BART, "--align", "--json"], 2, "--align prints only text, so --json cannot be used with it"),
         (["a", *BART, "--align", "--grid"], 2, "so --grid cannot be used with it"),
         (["a", *BART, "--align-score", "--save", "x.json"], 2, "so --save cannot be used with it"),
         (["a", *BART, "--text-only", "--align"], 2, "so --align cannot be used with it"),
@@ -390,7 +390,7 @@ def test_a_table_without_a_third_column_is_no_gold(attn: Run, tmp_path: Path) ->
     assert "line 1 of" in (error := attn("--file", pairs, *BART, "--align", "--gold", pairs, code=3))
     assert "has no third column" in error
     assert "cannot be used with it" in attn("--file", pairs, *BART, "--target", "b", code=2)
-    assert "has its target already" in attn("--file", pairs, *BART, "--text-only", code=2)
+    assert "already has its target" in attn("--file", pairs, *BART, "--text-only", code=2)
 
 
 class Bottleneck:

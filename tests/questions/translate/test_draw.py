@@ -124,7 +124,7 @@ def test_the_head_that_pairs_words_best_is_found_at_either_step() -> None:
         text = " ".join(shown(answer.draw(screen), screen))
         # The second layer's last head at the step that reads a word. A step earlier it pairs each with its neighbour.
         assert f"Weights of head 1.2, {rows} rows" in text
-        assert "Of all 6, 1.2 comes nearest to pairing them one to one" in text
+        assert "Of all 6, head 1.2 comes nearest to pairing them one to one" in text
 
 
 def test_heads_declared_for_other_rows_say_so() -> None:

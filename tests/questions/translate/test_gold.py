@@ -61,7 +61,7 @@ def test_counted_from_one(name: str, tmp_path: Path) -> None:
     path.write_text(ONE_BASED[name])
     assert gold(path, one_based=True) == EXPECTED
     (tmp_path / "zero.txt").write_text(ZERO_BASED["pharaoh.txt"])
-    with pytest.raises(InputError, match=r"words count from 1\. Leave --one-based out"):
+    with pytest.raises(InputError, match=r"words are counted from 1\. Leave --one-based out"):
         gold(tmp_path / "zero.txt", one_based=True)
     with pytest.raises(InputError, match=r"2-3 links words beyond the 3 .*from 0.*or add --one-based"):
         gold(path)
@@ -84,10 +84,10 @@ def test_words_without_a_link_and_sentences_that_are_not_there(
     assert gold(path) == [parse_gold("0-0"), parse_gold(""), parse_gold("")]
     assert "left out 2 lines of" in capsys.readouterr().err
     path.write_text("1 1 1 S\n999999999 1 1 S\n")
-    with pytest.raises(InputError, match=r"has links of sentence 999,999,999, and sentence 3 is the last there is"):
+    with pytest.raises(InputError, match=r"has links for sentence 999,999,999, but sentence 3 is the last there is"):
         gold(path)
     path.write_text("0 1 1 S\n")
-    with pytest.raises(InputError, match=r"line 1 of .* is of sentence 0"):
+    with pytest.raises(InputError, match=r"line 1 of .* is for sentence 0"):
         gold(path)
     path.write_text("1 1 4 S\n")
     with pytest.raises(InputError, match=r"sentence 1 of .*: 1-4 links words beyond the 3"):
