@@ -136,7 +136,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), selection, self.inspect)
+        choice = _choice(Selection(), selection, self.inspect, viewed=True)
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
         return look(source, choice, keep=True, verify=verify)
@@ -173,7 +173,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(translation=True), selection, self.translate)
+        choice = _choice(Selection(translation=True), selection, self.translate, viewed=True)
         languages = Languages(source_language, target_language)
         written: str | Translation
         if target is None:
@@ -337,7 +337,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), {**selection, "query": query}, self.explain)
+        choice = _choice(Selection(view="query"), {**selection, "query": query}, self.explain)
         languages = Languages(source_language, target_language)
         source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=choice)
         return explain(source, choice, verify=verify)
@@ -348,14 +348,17 @@ def _choice(
     given: Mapping[str, Any],
     method: Callable[..., Any],
     fields: Collection[str] = FIELDS,
+    *,
+    viewed: bool = False,
 ) -> Selection:
-    """Make a selection from fields; a query changes the view to that query, and scores the unit to tokens.
+    """Make a selection from fields, as the command makes one from its options; scores change the unit to tokens.
 
     Args:
         base: the selection without them.
         given: the fields, by name.
         method: the method that was called; its own parameters are suggested for a misspelled one.
         fields: the names that it takes.
+        viewed: change the view to a query that is named.
 
     Raises:
         UsageError: there is no such field, or a list does not have the syntax of a list.
@@ -363,7 +366,7 @@ def _choice(
     _check_names(given, fields, method)
     numbers = {name: str(value) for name, value in given.items() if name in LISTS and type(value) is int}
     choice = replace(base, **{**given, **numbers})
-    if choice.query is not None and choice.view == "heads":
+    if viewed and choice.query is not None and choice.view == "heads":
         choice = replace(choice, view="query")
     if choice.scores:  # a word of several pieces has no single score
         choice = replace(choice, unit="token")
