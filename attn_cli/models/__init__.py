@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
 
 from attn_cli.data.model import ModelInfo
+from attn_cli.data.selection import Kind
 from attn_cli.data.stream import Source
 from attn_cli.errors import UsageError, check_range
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    import numpy as np
+
+    from attn_cli.data.cuts import Variation
+    from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
+    from attn_cli.data.shapes import Float
 
 __all__ = [
     "AS_IT_HAS_THEM",
@@ -177,6 +184,7 @@ class Model(Protocol):
         decoding: Decoding = GREEDY,
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
+        variations: Sequence[Variation] = (),
     ) -> list[Translation]:
         """Write a translation of each text, in one batch.
 
@@ -187,12 +195,49 @@ class Model(Protocol):
             decoding: settings of the search.
             languages: source and target language, for models that must be told them.
             truncate: cut tokens that the model has no positions for, and say so in the notes.
+            variations: the cuts of attention under which each text is translated, one variation for each text; none to
+                translate with the model as it is.
 
         Raises:
             InputError: a text is empty, gives no tokens or is too long.
             UsageError: the model does not know a language, or needs one that is not named.
-            ModelError: the model cannot translate.
+            SelectionError: the model does not have a layer or head that is cut.
+            ModelError: the model cannot translate, or not with these cuts.
             MemoryLimitError: memory ran out.
+        """
+
+    @property
+    def outputs(self) -> tuple[OutputKind, ...]:
+        """The outputs that `run` can measure; the first is the model's own."""
+
+    def run(
+        self, source: Source, variations: Sequence[Variation], wanted: Wanted | None = None
+    ) -> Generator[tuple[int, Outcome]]:
+        """Run the model on a text once with each variation of its attention, many in one batch.
+
+        Args:
+            source: a text that this model prepared, with a target where the output is that of an encoder-decoder.
+            variations: the cuts of each run; an empty variation runs the model as it is.
+            wanted: the output wanted; by default the first of `outputs`.
+
+        Yields:
+            the index of a variation and its output, in whatever order takes the least time.
+
+        Raises:
+            InputError: the text was prepared by another model, or has nothing to measure.
+            SelectionError: the model does not have a layer or head that is cut.
+            ModelError: the model has no such output, or a layer cannot be cut.
+            MemoryLimitError: memory ran out.
+        """
+
+    def contexts(self, source: Source) -> Mapping[tuple[Kind, int], Float[np.ndarray, "head query dim"]]:
+        """Return each head's weighted sums of the values in one run of a text, for use in `ReplacedHeads`.
+
+        Layers that keep them to themselves are left out.
+
+        Raises:
+            InputError: the text was prepared by another model.
+            ModelError: the model could not be run.
         """
 
 

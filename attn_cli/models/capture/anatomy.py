@@ -97,6 +97,11 @@ class Anatomy:
         except AttributeError:
             return False
 
+    def lists(self, model: nn.Module) -> dict[nn.ModuleList, None]:
+        """Return the model's lists of layers: the outermost that contain attention modules."""
+        outermost = (_outermost_list(model, path) for path in self.paths)
+        return dict.fromkeys(found[0] for found in outermost if found is not None)
+
     @property
     def captured(self) -> How:
         """The way to capture: `interface` if every module calls transformers' `AttentionInterface`, else `hooks`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import own_function
-from attn_cli.models.capture.slices import Slicer, is_seen
+from attn_cli.models.capture.slices import Slicer, additive, is_seen
 from attn_cli.models.capture.watch import Softmax, Watch, softmax_exactly
 
 __all__ = ["AttentionCall", "Slice", "steps_of"]
@@ -44,10 +45,11 @@ class AttentionCall:
 
     Args:
         module: the attention module.
-        query: queries `[1, head, query, dim]`.
-        key: keys `[1, key-value head, key, dim]`.
-        value: values `[1, key-value head, key, value dim]`.
-        mask: mask `[1, 1 or head, 1 or query, key]`, either true at visible keys or added to the scores; or None.
+        query: queries `[text, head, query, dim]`; `slice` takes one text.
+        key: keys `[text, key-value head, key, dim]`.
+        value: values `[text, key-value head, key, value dim]`.
+        mask: mask `[1 or text, 1 or head, 1 or query, key]`, either true at visible keys or added to the scores; or
+            None.
         causal: whether, without a mask, a query sees only the keys up to its own position.
         options: the remaining keyword arguments.
     """
@@ -80,15 +82,90 @@ class AttentionCall:
         return self.options.get("softcap") is None and not self.has_sinks
 
     @property
+    def has_own(self) -> bool:
+        """True if the module has an attention function of its own."""
+        return self._eager is not None
+
+    @property
     def can_be_cut(self) -> bool:
         """True if `slice` can be called."""
-        return len(self.query) == 1 and self._eager is not None
+        return len(self.query) == 1 and self.has_own
 
-    def flash(self) -> Float[torch.Tensor, "1 query head dim"]:
+    def flash(self) -> Float[torch.Tensor, "text query head dim"]:
         """Compute the whole output by SDPA, without weights."""
         options = self.options | {"is_causal": self.causal}
         output, _ = sdpa_attention_forward(self.module, self.query, self.key, self.value, self.mask, **options)
         return output
+
+    def whole(self) -> Float[torch.Tensor, "text query head dim"]:
+        """Compute the whole output, of any number of texts, by the model's own attention function.
+
+        Raises:
+            ModelError: the module has no attention function of its own.
+        """
+        output: Float[torch.Tensor, "text query head dim"]
+        output, _ = self._own()(self.module, self.query, self.key, self.value, self.additive_mask(), **self.options)
+        return output
+
+    def additive_mask(self) -> torch.Tensor | None:
+        """Return the mask as numbers added to the scores, `[1 or text, 1 or head, 1 or query, key]`; None if all is
+        visible.
+        """
+        queries, keys = self.query.shape[2], self.key.shape[2]
+        if self.mask is not None:
+            return additive(self.mask, self.query)[..., :keys]
+        if not self.causal or queries == 1:  # as in transformers: a query alone is the last
+            return None
+        lowest = torch.finfo(self.query.dtype).min
+        return self.query.new_full((1, 1, queries, keys), lowest).triu(diagonal=1)
+
+    def take(self, texts: list[int], queries: list[int]) -> AttentionCall:
+        """Return the call for some texts of the batch, and for some queries in each.
+
+        Its mask is additive and has a row for each text, head and query, and so have its biases: they may be changed.
+        """
+        mask = self.additive_mask()
+        if mask is None:
+            mask = self.query.new_zeros((1, 1, 1, self.key.shape[2]))
+        return AttentionCall(
+            self.module,
+            self.query[texts][:, :, queries],
+            self.key[texts],
+            self.value[texts],
+            self._taken(mask, texts, queries),
+            causal=False,
+            options=self.options | {name: self._taken(bias, texts, queries) for name, bias in self.biases.items()},
+        )
+
+    @property
+    def biases(self) -> dict[str, torch.Tensor]:
+        """The options with an axis of keys that are added to the scores: T5's position bias."""
+        return {
+            name: value
+            for name, value in self.options.items()
+            if isinstance(value, torch.Tensor) and value.ndim == 4 and value.shape[3] == self.key.shape[2]
+        }
+
+    @property
+    def is_biased(self) -> bool:
+        """True if something is added to the scores of visible keys: a bias, or a mask that holds one."""
+        mask = self.mask
+        return bool(self.biases) or (
+            mask is not None and mask.dtype != torch.bool and bool((mask.masked_fill(~is_seen(mask), 0) != 0).any())
+        )
+
+    def _taken(self, values: torch.Tensor, texts: list[int], queries: list[int]) -> torch.Tensor:
+        heads = self.query.shape[1]
+        values = values[texts] if len(values) > 1 else values
+        values = values[:, :, queries] if values.shape[2] > 1 else values
+        return values.expand(len(texts), heads, len(queries), -1).clone()
+
+    def _own(self) -> Callable[..., Any]:
+        if self._eager is None:
+            raise ModelError(
+                f"{type(self.module).__name__} has no attention function of its own to run", "Choose another model"
+            )
+        return self._eager
 
     def slice(self, slicer: Slicer, start: int, stop: int, *, watch: bool = False) -> Slice:
         """Compute queries `start` to `stop` by the model's own attention function.
@@ -109,10 +186,7 @@ class AttentionCall:
                 "one map",
                 "Give a shorter text, or choose another model",
             )
-        if self._eager is None:
-            raise ModelError(
-                f"{type(self.module).__name__} has no attention function of its own to run", "Choose another model"
-            )
+        own = self._own()
         mask, keys, visible = slicer.cut(self.mask, start, stop, self.query, self.key.shape[2], causal=self.causal)
         arguments = (
             self.module,
@@ -123,11 +197,11 @@ class AttentionCall:
         )
         options = {name: self.cut(value, start, stop, keys) for name, value in self.options.items()}
         if not watch and not self.has_sinks:
-            output, weights = self._eager(*arguments, **options)
+            output, weights = own(*arguments, **options)
             return Slice(output, weights[0], visible, None, None, None)
         seen: list[Softmax] = []
         with Watch(seen.append):
-            output, weights = self._eager(*arguments, **options)
+            output, weights = own(*arguments, **options)
         if len(seen) != 1:
             raise ModelError(
                 f"{type(self.module).__name__} takes {len(seen)} softmaxes where one is expected, so its scores cannot "

@@ -15,7 +15,7 @@ from attn_cli.data.stream import Block, Eat, Kind, Report, Request, Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
 
-__all__ = ["Delivery", "OtherPositionsError", "every_span", "lengths"]
+__all__ = ["Delivery", "OtherPositionsError", "Turns", "every_span", "lengths"]
 
 BLOCK = 3 * 2**20
 """The number of weights that a block should have: 12 megabytes stay in a CPU's cache while they are reduced."""
@@ -25,6 +25,48 @@ FEWEST_ROWS = 16
 
 class OtherPositionsError(ModelError):
     """The error for a layer whose rows and columns are not the tokens of the text."""
+
+
+class Turns:
+    """The layers that modules compute, in one pass of a model.
+
+    Args:
+        family: the model's family, for messages.
+        anatomy: the model's attention layers.
+        repeats: whether the model runs several times, as it does while it writes.
+    """
+
+    def __init__(self, family: str, anatomy: Anatomy, *, repeats: bool = False) -> None:
+        self._family, self._anatomy, self._repeats = family, anatomy, repeats
+        self._calls: Counter[nn.Module] = Counter()
+        self._begun: set[tuple[Kind, int]] = set()
+
+    def begin(self, module: nn.Module) -> Place:
+        """Return the layer that this module computes now; the order of calls tells layers that share a module apart.
+
+        Raises:
+            ModelError: the module is called more often than it has layers, or layers do not run in their order.
+        """
+        places = self._anatomy.sites[module].places
+        turn = self._calls[module]
+        if turn == len(places) and self._repeats:
+            self._calls[module] = turn = 0
+        if turn == len(places):
+            raise ModelError(
+                f"{type(module).__name__} of the family {self._family} runs more than {turn} times in one pass, so its "
+                "layers cannot be told apart",
+                "Choose a layer of another kind, or another model",
+            )
+        self._calls[module] += 1
+        place = places[turn]
+        if place.turn and (place.kind, place.layer - 1) not in self._begun:
+            raise ModelError(
+                f"The family {self._family} runs {place.kind} layer {place.layer} before layer {place.layer - 1}, "
+                "which precedes it, so they cannot be told apart",
+                "Choose a layer of another kind, or another model",
+            )
+        self._begun.add((place.kind, place.layer))
+        return place
 
 
 class Delivery:
@@ -50,40 +92,21 @@ class Delivery:
     ) -> None:
         self.request = request
         self.family = family
-        self._anatomy = anatomy
         self._eat = eat
         self._rows = rows
         self._lengths = lengths(inputs)
-        self._calls: Counter[nn.Module] = Counter()
-        self._begun: set[tuple[Kind, int]] = set()
+        self._turns = Turns(family, anatomy)
         self._delivered: dict[tuple[Kind, int], int] = {}
         self._verified: float | None = None
         self._notes: dict[str, None] = {}
 
     def begin(self, module: nn.Module) -> Place:
-        """Return the layer that this module computes now; the order of calls tells layers that share a module apart.
+        """Return the layer that this module computes now; see `Turns.begin`.
 
         Raises:
             ModelError: the module is called more often than it has layers, or layers do not run in their order.
         """
-        places = self._anatomy.sites[module].places
-        turn = self._calls[module]
-        if turn == len(places):
-            raise ModelError(
-                f"{type(module).__name__} of the family {self.family} runs more than {turn} times in one pass, so its "
-                "layers cannot be told apart",
-                "Choose a layer of another kind, or another model",
-            )
-        self._calls[module] += 1
-        place = places[turn]
-        if place.turn and (place.kind, place.layer - 1) not in self._begun:
-            raise ModelError(
-                f"The family {self.family} runs {place.kind} layer {place.layer} before layer {place.layer - 1}, which "
-                "precedes it, so they cannot be told apart",
-                "Choose a layer of another kind, or another model",
-            )
-        self._begun.add((place.kind, place.layer))
-        return place
+        return self._turns.begin(module)
 
     def heads(self, place: Place) -> tuple[int, ...]:
         """Return the heads requested of this layer; none if the layer was not requested."""

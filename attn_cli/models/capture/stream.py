@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
-from transformers.masking_utils import eager_mask, sdpa_mask
 from transformers.modeling_utils import PreTrainedModel
 
 from attn_cli.data.model import Stack
@@ -33,6 +32,7 @@ from attn_cli.models.capture.call import AttentionCall, steps_of
 from attn_cli.models.capture.delivery import Delivery, every_span
 from attn_cli.models.capture.interface import NAME, in_place_of_sdpa
 from attn_cli.models.capture.legacy import watch_older_layers
+from attn_cli.models.capture.masks import Masks
 from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.projections import FEW, Afterwards, Projections, changed_output, value_norms
 from attn_cli.models.capture.replaced import modules_kept
@@ -227,14 +227,7 @@ class _StreamRun:
         projections: Mapping[tuple[str, int], nn.Module],
         finding: Projections | None = None,
     ) -> None:
-        self._flash = bool(model._supports_sdpa)  # noqa: SLF001 - there is no public name
-        """True if the model supports SDPA."""
-        self._plain_masks = self._flash or bool(model._supports_flex_attn)  # noqa: SLF001
-        """True if the model passes on its masks unchanged, so they need not be floats."""
-        self._two_sided = bool(model.config.is_encoder_decoder)
-        self._leaves_out = self._flash and _tells_causal_layers(anatomy_of(model), model.config)
-        """True if causal masks may be left out, because it is known which layers without a mask are causal."""
-        self._left_out = False
+        self._masks = Masks(model, anatomy_of(model))
         self.delivery = delivery
         self._slicer = Slicer()
         self._place: dict[nn.Module, Place] = {}
@@ -258,14 +251,7 @@ class _StreamRun:
 
     def mask(self, **options: Any) -> torch.Tensor | None:
         """Make the mask that the model asks for, as small as the model allows."""
-        if not self._plain_masks:
-            return eager_mask(**options)
-        causal = self._leaves_out and options.get("allow_is_causal_skip", True)
-        # A missing mask must not be ambiguous among the layers of one stack.
-        full = options.get("allow_is_bidirectional_skip", False) and (self._two_sided or not self._leaves_out)
-        made = sdpa_mask(**options | {"allow_is_causal_skip": causal, "allow_is_bidirectional_skip": full})
-        self._left_out |= causal and made is None
-        return made
+        return self._masks.make(**options)
 
     def attention(
         self,
@@ -278,11 +264,7 @@ class _StreamRun:
     ) -> tuple[torch.Tensor, None]:
         """Compute one layer's attention; see `Run.attention`."""
         place = self._place.get(module)
-        causal = options.pop("is_causal", None)
-        if causal is None:
-            causal = getattr(module, "is_causal", True)
-        # A layer without a mask sees everything, unless its causal mask was left out.
-        causal = bool(causal) and self._left_out and (place is None or place.kind == "decoder")
+        causal = self._masks.is_causal(module, place, options.pop("is_causal", None))
         output = self.attend(AttentionCall(module, query, key, value, attention_mask, causal=causal, options=options))
         if place is not None:
             self.saw(place, output)
@@ -295,7 +277,7 @@ class _StreamRun:
         # In half precision, SDPA rounds differently from the model's own function, and slices differently from the
         # whole; a layer's output must not depend on what was requested.
         same = call.query.dtype not in HALF
-        flash = self._flash and same and call.suits_flash
+        flash = self._masks.flash and same and call.suits_flash
         rows = self.delivery.rows(heads, keys)
         every = every_span(queries, rows)
         if place is None or not self.delivery.heads(place) or self._is_repeated(place, call):
@@ -383,12 +365,3 @@ def _joined(
         start, stop = stop, stop + part.shape[1]
         whole[:, start:stop] = part
     return whole
-
-
-def _tells_causal_layers(anatomy: Anatomy, config: PreTrainedConfig) -> bool:
-    """Return whether every modern layer is known to be causal, or known not to be, without reading its mask."""
-    modern = [(module, site) for module, site in anatomy.sites.items() if site.how == "interface"]
-    decoders = [module for module, site in modern if all(place.kind == "decoder" for place in site.places)]
-    return all(getattr(module, "is_causal", True) for module in decoders) and (
-        config.is_encoder_decoder or len(decoders) == len(modern)
-    )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Softmax", "Watch", "softmax_exactly"]
+__all__ = ["Rewrite", "Softmax", "Watch", "softmax_exactly"]
 
 PRODUCTS = frozenset({"matmul", "__matmul__", "bmm", "einsum"})
 PB_RELAX = 32
@@ -75,6 +75,37 @@ class Watch(TorchFunctionMode):
                     if torch.equal((before - maximum) * factor, scores):
                         return before * factor
         return scores
+
+
+class Rewrite(TorchFunctionMode):
+    """A context that changes the input of each softmax over the last axis, and its output.
+
+    Args:
+        rewrite: called with the scores; returns other scores and a function that is given the weights and returns other
+            ones, or None to leave the softmax as it is.
+    """
+
+    def __init__(
+        self, rewrite: Callable[[torch.Tensor], tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]] | None]
+    ) -> None:
+        super().__init__()
+        self._rewrite = rewrite
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") != "softmax" or not _over_last(args, kwargs):
+            return func(*args, **kwargs)
+        rewritten = self._rewrite(args[0])
+        if rewritten is None:
+            return func(*args, **kwargs)
+        scores, after = rewritten
+        return after(func(scores, *args[1:], **kwargs))
 
 
 def _over_last(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

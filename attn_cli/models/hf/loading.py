@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
@@ -24,9 +24,15 @@ from transformers import (
     initialization,
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    MODEL_MAPPING,
+)
 from transformers.utils import logging
 
+from attn_cli.data.selection import Kind
 from attn_cli.errors import AttnError, MemoryLimitError, ModelError, is_panic, quoted
 from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture.stream import LOAD_WITH
@@ -37,14 +43,24 @@ from attn_cli.models.hf.tokenizer_file import check_tokenizer_file
 from attn_cli.system.memory import available, gigabytes
 from attn_cli.system.silence import compiled_unheard
 
-__all__ = ["choose_device", "choose_dtype", "faults_told", "quiet", "read_config", "read_model", "read_tokenizer"]
+__all__ = [
+    "choose_device",
+    "choose_dtype",
+    "class_with_head",
+    "faults_told",
+    "quiet",
+    "read_config",
+    "read_model",
+    "read_tokenizer",
+]
 
 AFTER_ATTENTION = frozenset(
     {"pooler", "lm_head", "cls", "classifier", "classification_head", "qa_outputs", "final_logits_bias"}
 )
 """Names of modules that come after the last attention layer: no attention weight depends on them."""
 
-
+NO_HEAD = frozenset({"final_logits_bias", "pooler", "seq_relationship"})
+"""Names of modules around a model's body that do not choose words, or can do without saved weights."""
 TOKENIZER_FILES = ("tokenizer", "vocab", "special_tokens_map", "added_tokens", "word_")
 """Prefixes of the names of JSON files that tokenizers are read from (`word_` is RoCBert's)."""
 SENSES = re.compile(r"^(pixel|input_(values|features)|audio|speech)")
@@ -212,9 +228,20 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
 
 
 def read_model(
-    checkpoint: Checkpoint, config: PreTrainedConfig, dtype: torch.dtype | None, options: LoadOptions
+    checkpoint: Checkpoint,
+    config: PreTrainedConfig,
+    dtype: torch.dtype | None,
+    options: LoadOptions,
+    model_class: type[PreTrainedModel] | None = None,
 ) -> tuple[PreTrainedModel, bool]:
     """Load the model with its weights, on the CPU.
+
+    Args:
+        checkpoint: the model's folder.
+        config: the model's config.
+        dtype: number format of the weights; None for that of the saved ones.
+        options: what may be read and run.
+        model_class: the class to load; by default the one that the weights were saved from.
 
     Returns:
         The model; and whether the weights of its language model head are complete.
@@ -225,12 +252,12 @@ def read_model(
     """
     problem = f"{checkpoint.name} cannot be loaded"
     with faults_told(problem, "Check that the folder's files belong together"), _pickles_told(checkpoint, problem):
-        model_class = _model_class(checkpoint, config, options)
-        _check_size(checkpoint, config, model_class)
-        read = model_class.from_pretrained
-        if issubclass(model_class, PreTrainedModel):
+        chosen: Any = model_class or _model_class(checkpoint, config, options)
+        _check_size(checkpoint, config, chosen)
+        read = chosen.from_pretrained
+        if issubclass(chosen, PreTrainedModel):
             # Qwen2.5-Omni's own method adds its voices, and fails where loading info is asked for.
-            read = partial(vars(PreTrainedModel)["from_pretrained"].__func__, model_class)
+            read = partial(vars(PreTrainedModel)["from_pretrained"].__func__, chosen)
         model, found = read(
             checkpoint.folder,
             config=config,
@@ -257,7 +284,26 @@ def read_model(
             "Check that its config.json belongs to its weights: nothing is shown of weights that would be made up",
         )
     loaded: PreTrainedModel = model.eval()
-    return loaded, not any("lm_head" in key for key in found["missing_keys"])
+    lacks_head = any(
+        "lm_head" in key or not (key.startswith(body) or NO_HEAD & {*key.split(".")}) for key in found["missing_keys"]
+    )
+    return loaded, not lacks_head
+
+
+def class_with_head(config: PreTrainedConfig, kinds: Container[Kind]) -> type[PreTrainedModel] | None:
+    """Return the class of a family that has a layer which chooses words; None if there is none.
+
+    Args:
+        config: the model's config.
+        kinds: the kinds of attention that the model has.
+    """
+    if "cross" in kinds:
+        mapping = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+    else:
+        mapping = MODEL_FOR_CAUSAL_LM_MAPPING if "decoder" in kinds else MODEL_FOR_MASKED_LM_MAPPING
+    found: Any = mapping.get(type(config), None)
+    chosen: type[PreTrainedModel] | None = found[0] if isinstance(found, list | tuple) else found
+    return chosen
 
 
 ROOM = 10_000_000

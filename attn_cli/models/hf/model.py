@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from attn_cli.data.cuts import Variation, check_cuts
 from attn_cli.data.model import Alignment, ModelInfo
+from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
+from attn_cli.data.selection import Kind
+from attn_cli.data.shapes import Float
+from attn_cli.data.stream import Source
 from attn_cli.errors import AttnError, InputError, ModelError
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
 from attn_cli.models.capture import stream as capture
+from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
+from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, wordlike
 from attn_cli.models.hf.checkpoint import Checkpoint
 from attn_cli.models.hf.decoder import started
@@ -24,12 +33,14 @@ from attn_cli.models.hf.languages import Told, tell
 from attn_cli.models.hf.loading import (
     choose_device,
     choose_dtype,
+    class_with_head,
     faults_told,
     quiet,
     read_config,
     read_model,
     read_tokenizer,
 )
+from attn_cli.models.hf.outcomes import has_head, run_outcomes
 from attn_cli.models.hf.plain import Plain
 from attn_cli.models.hf.positions import config_of, limit_of
 from attn_cli.models.hf.prepared import PretrainedSource
@@ -65,7 +76,13 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
         tokenizer = read_tokenizer(checkpoint, config, options)
         model, complete = read_model(checkpoint, config, dtype, options)
         torch.nn.Module.to(model, device)  # the model's own `to` is behind a signature check that cannot be typed
-    return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete)
+
+    def read_head(model_class: type[PreTrainedModel]) -> tuple[PreTrainedModel, bool]:
+        whole, complete = read_model(checkpoint, config, dtype, options, model_class)
+        torch.nn.Module.to(whole, device)
+        return whole, complete
+
+    return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete, read_head=read_head)
 
 
 class Pretrained:
@@ -83,6 +100,7 @@ class Pretrained:
         notes: tuple[str, ...] = (),
         *,
         complete: bool = True,
+        read_head: Callable[[type[PreTrainedModel]], tuple[PreTrainedModel, bool]] | None = None,
     ) -> None:
         check_weights_present(model)
         body: Any = body_of(model)
@@ -109,6 +127,8 @@ class Pretrained:
         self._saved = model
         self._whole = model if self.two_sided else body  # the class with the head makes the decoder's input
         self._complete = complete
+        self._read_head = read_head
+        self._head: PreTrainedModel | None = None
         self._paddings: dict[frozenset[str], Mapping[str, Any]] = {}
         limit = self._limits["encoder"]
         self.info = ModelInfo(
@@ -259,6 +279,7 @@ class Pretrained:
         decoding: Decoding = GREEDY,
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
+        variations: Sequence[Variation] = (),
     ) -> list[Translation]:
         """Write a translation of each text; see `attn_cli.models.Model`.
 
@@ -276,7 +297,7 @@ class Pretrained:
             limit = self._limits["decoder"]
             with (
                 faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"),
-                modules_kept(self.model, capture.anatomy_of(self.model)),
+                self._cut_while_writing(variations) if variations else self._modules_kept(),
             ):
                 found = generate(
                     self._whole, [pieces.ids for pieces, _ in read], decoding, told, limit.tokens if limit else None
@@ -289,6 +310,91 @@ class Pretrained:
                 )
                 for (ids, more), (_, notes) in zip(found, read, strict=True)
             ]
+
+    def _modules_kept(self) -> AbstractContextManager[None]:
+        return modules_kept(self.model, capture.anatomy_of(self.model))
+
+    def _cut_while_writing(self, variations: Sequence[Variation]) -> AbstractContextManager[None]:
+        """Let every pass of the model run with cuts, one variation for each text.
+
+        Raises:
+            SelectionError: the model does not have a layer or head that is cut.
+            ModelError: the model has older code, which lays out a batch in many ways.
+        """
+        check_cuts(variations, self.info.stacks)
+        if self.info.captured == "hooks":
+            raise ModelError(
+                f"The family {self.info.family} has older code, whose attention cannot be cut while it writes",
+                "Measure a translation that is written already, or choose another model",
+            )
+        return edited(self.model, Edited(self.model, variations, {}, repeats=True))
+
+    @property
+    def outputs(self) -> tuple[OutputKind, ...]:
+        """The outputs that `run` can measure; see `attn_cli.models.Model`."""
+        if self.two_sided:
+            return ("target",)
+        if "decoder" in self.info.stacks:
+            return ("next", "states")
+        return ("mask", "states") if self._complete and has_head(self._saved) else ("states",)
+
+    def run(
+        self, source: Source, variations: Sequence[Variation], wanted: Wanted | None = None
+    ) -> Generator[tuple[int, Outcome]]:
+        """Run the model on a text once with each variation of its attention; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text was prepared by another model, or has nothing to measure.
+            SelectionError: the model does not have a layer or head that is cut.
+            ModelError: the model has no such output, or a layer cannot be cut.
+            MemoryLimitError: memory ran out.
+        """
+        known: tuple[OutputKind, ...] = self.outputs
+        if known == ("states",):  # so that an encoder says why it has no words to measure
+            known = (*known, "mask")
+        wanted = choose_output(wanted, known, self.info.name)
+        mask_token = getattr(self.tokenizer, "mask_token_id", None)
+        return run_outcomes(self._own(source), self._with_head, variations, wanted, mask_token)
+
+    def contexts(self, source: Source) -> Mapping[tuple[Kind, int], Float[np.ndarray, "head query dim"]]:
+        """Return each head's weighted sums of the values; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text was prepared by another model.
+            ModelError: the model could not be run.
+        """
+        own = self._own(source)
+        with quiet(), faults_told(f"{self.info.name} could not be run on this text"):
+            return contexts(self.model, own.inputs)
+
+    def _own(self, source: Source) -> PretrainedSource:
+        if not isinstance(source, PretrainedSource) or source.module is not self.model:
+            raise InputError(f"The text was not prepared by {self.info.name}", "Prepare it with the model that runs it")
+        return source
+
+    def _with_head(self) -> PreTrainedModel:
+        """Return the model with the layer that chooses words, which is read now if it was saved as another class.
+
+        Raises:
+            ModelError: the model was saved without it.
+        """
+        if self._head is None:
+            whole, complete = self._whole if self.two_sided else self._saved, self._complete
+            head_class = class_with_head(whole.config, self.info.stacks)
+            if not has_head(whole) and head_class is not None and self._read_head is not None:
+                with quiet():
+                    read, complete = self._read_head(head_class)
+                if type(body_of(read)) is type(self.model):
+                    setattr(read, read.base_model_prefix, self.model)  # so that its weights are held once
+                    read.tie_weights()
+                    whole = read
+            if not complete or not has_head(whole):
+                raise ModelError(
+                    f"{self.info.name} was saved without the layer that chooses words, so its words cannot be measured",
+                    "Choose another model" if self.two_sided else "Measure its last states, or choose another model",
+                )
+            self._head = whole
+        return self._head
 
     def _check_writes(self) -> None:
         """Make sure that the model can translate.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attn_cli.data.cuts import Variation, check_cuts
 from attn_cli.data.model import Alignment, ModelInfo, Stack
+from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.shapes import Float
-from attn_cli.data.stream import Block, Eat, Kind, Report, Request, Steps, side_by_side
+from attn_cli.data.stream import Block, Eat, Kind, Report, Request, Source, Steps, side_by_side
 from attn_cli.data.text import Tokens, written_offsets
 from attn_cli.errors import InputError, ModelError, UsageError, counted, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
 from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces, wordlike
 from attn_cli.models.toy import recurrent
+from attn_cli.models.toy.cuts import RowCuts
 from attn_cli.models.toy.folder import ToyFolder, build
 from attn_cli.models.toy.ops import normalize, weighted_sum
-from attn_cli.models.toy.search import END, PAD, search
-from attn_cli.models.toy.transformer import Transformer
+from attn_cli.models.toy.search import END, PAD, log_softmax, search
+from attn_cli.models.toy.transformer import See, Transformer
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
@@ -141,14 +144,17 @@ class Toy:
         decoding: Decoding = GREEDY,
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
+        variations: Sequence[Variation] = (),
     ) -> list[Translation]:
         """Write a translation of each text; see `attn_cli.models.Model`.
 
         Raises:
             InputError: a text is empty or too long.
             UsageError: the languages are not English and French.
+            SelectionError: the model does not have a layer or head that is cut.
         """
         self._check_languages(languages)
+        check_cuts(variations, self.info.stacks)
         read = [self._read(text, "text", truncate) for text in texts]
         order = sorted(range(len(texts)), key=lambda index: len(read[index][0].ids))
         parts = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
@@ -158,14 +164,71 @@ class Toy:
             for row, index in enumerate(part):
                 ids[row, : len(read[index][0].ids)] = read[index][0].ids
             limits = np.asarray([self._most(len(read[index][0].ids), decoding) for index in part])
-            found = search(self.network, ids, limits, decoding.beam)
+            cuts = RowCuts([variations[index] for index in part]) if variations else None
+            found = search(self.network, ids, limits, decoding.beam, cuts)
             return [
-                (index, self._translation(tokens, limit, read[index][1]))
-                for index, limit, tokens in zip(part, limits.tolist(), found, strict=True)
+                (index, self._translation(tokens, limit, read[index][1] + (cuts.notes(row) if cuts else ())))
+                for row, (index, limit, tokens) in enumerate(zip(part, limits.tolist(), found, strict=True))
             ]
 
         made = dict(chain.from_iterable(side_by_side(write, parts)))
         return [made[index] for index in range(len(texts))]
+
+    @property
+    def outputs(self) -> tuple[OutputKind, ...]:
+        """The outputs that `run` can measure; see `attn_cli.models.Model`."""
+        return ("target",)
+
+    def run(
+        self, source: Source, variations: Sequence[Variation], wanted: Wanted | None = None
+    ) -> Generator[tuple[int, Outcome]]:
+        """Run the model on a text once with each variation of its attention; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text was prepared by another model, or has no target.
+            SelectionError: the model does not have a layer or head that is cut.
+            ModelError: the model has no such output.
+        """
+        wanted = choose_output(wanted, self.outputs, self.info.name)
+        check_cuts(variations, self.info.stacks)
+        own = self._own(source)
+        if own.read is None or own.target is None:
+            raise InputError("There is no target to measure", "Give one with --target, or translate the text first")
+        written = np.asarray([token.id for token in own.target.tokens[1:]])
+        for first in range(0, len(variations), BATCH):
+            some = variations[first : first + BATCH]
+            cuts = RowCuts(some)
+            ids, read = (np.tile(np.asarray(one), (len(some), 1)) for one in (own.ids, own.read))
+            logits = self.network.logits(self.network.states(ids, read, cuts=cuts))
+            chosen = np.take_along_axis(log_softmax(logits), written[None, :, None], axis=2)[..., 0]
+            for row in range(len(some)):
+                yield (
+                    first + row,
+                    Outcome(
+                        tokens=chosen[row] if wanted.tokens else None,
+                        logits=logits[row, list(wanted.places)] if wanted.places else None,
+                        notes=cuts.notes(row),
+                    ),
+                )
+
+    def contexts(self, source: Source) -> Mapping[tuple[Kind, int], Float[np.ndarray, "head query dim"]]:
+        """Return each head's weighted sums of the values; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text was prepared by another model.
+        """
+        found: dict[tuple[Kind, int], Float[np.ndarray, "head query dim"]] = {}
+
+        def see(kind: Kind, layer: int, *arrays: Float[np.ndarray, "1 head _ _"]) -> None:
+            found[kind, layer] = arrays[3][0]
+
+        self._own(source).run(see)
+        return found
+
+    def _own(self, source: Source) -> ToySource:
+        if not isinstance(source, ToySource) or source.network is not self.network:
+            raise InputError(f"The text was not prepared by {self.info.name}", "Prepare it with the model that runs it")
+        return source
 
     def _most(self, source: int, decoding: Decoding) -> int:
         """Return the most tokens to write for a source of that many tokens, the end token counted."""
@@ -377,12 +440,7 @@ class ToySource:
                 )
             )
 
-        ids = np.asarray([self.ids])
-        states = None
-        if self.read is not None:
-            states = self.network.states(ids, np.asarray([self.read]), see)
-        elif isinstance(self.network, Transformer):
-            states = self.network.encode(ids, ids != PAD, see)
+        states = self.run(see)
         output = None
         if request.verify and isinstance(self.network, Transformer) and states is not None:
             # Imported late, since it brings torch and transformers.
@@ -390,6 +448,20 @@ class ToySource:
 
             output = check_output(self.folder, self.ids, self.read, states)
         return Report(largest if request.verify else None, self.notes, output)
+
+    def run(self, see: See) -> Float[np.ndarray, "1 token dim"] | None:
+        """Run the model, and return the last states of the decoder, or of the encoder where there is no target.
+
+        Args:
+            see: callback for each layer's attention.
+        """
+        ids = np.asarray([self.ids])
+        states: Float[np.ndarray, "1 token dim"] | None = None
+        if self.read is not None:
+            states = self.network.states(ids, np.asarray([self.read]), see)
+        elif isinstance(self.network, Transformer):
+            states = self.network.encode(ids, ids != PAD, see)
+        return states
 
     def _norms(
         self, kind: Kind, layer: int, heads: tuple[int, ...], values: Float[np.ndarray, "1 every key dim"]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.models.toy.cuts import RowCuts
 from attn_cli.models.toy.ops import Array, hide, linear, namespace, normalize, score, sigmoid, weighted_sum
 from attn_cli.models.toy.transformer import See
 
@@ -52,6 +53,10 @@ class RecurrentWriting:
 
     memory: Memory
     state: Float[Array, "batch state_dim"]
+    cuts: RowCuts | None = None
+    """Cuts in the attention of each row."""
+    read: int = 0
+    """Number of tokens read so far."""
 
 
 def weight_shapes(shape: RecurrentShape) -> dict[str, tuple[int, ...]]:
@@ -127,6 +132,8 @@ def write(
     values: Float[Array, "batch key states_dim"],
     keys: Float[Array, "batch key dim"] | None,
     mask: Float[Array, "batch 1 key"],
+    cuts: RowCuts | None = None,
+    start: int = 0,
 ) -> tuple[Array, ...]:
     """Run one step of the decoder.
 
@@ -137,6 +144,8 @@ def write(
         values: the encoder's states.
         keys: the encoder's states, projected; None without attention.
         mask: minus infinity where there is padding, 0 elsewhere.
+        cuts: cuts to make in the attention, in NumPy.
+        start: position of the token read, which the cuts may depend on.
 
     Returns:
         The next state `[batch, state_dim]`; with attention also scores and weights `[batch, key]` and the context
@@ -147,8 +156,13 @@ def write(
         return (gated_unit(inputs, recurrent, state),)
     query = _linear(weights, "attention.query", state)[:, None]
     scores = score(query, keys, weights["attention.vector"]) + mask
-    attention = normalize(scores)
-    context = weighted_sum(attention, values)[:, 0]
+    if cuts is None:
+        attention = normalize(scores)
+        context = weighted_sum(attention, values)[:, 0]
+    else:
+        # The one head is an axis of its own for them.
+        parts = cuts.attend("cross", 0, scores[:, None], values[:, None], start)
+        scores, attention, context = parts[0][:, 0], parts[1][:, 0], parts[2][:, 0, 0]
     inputs = inputs + _linear(weights, "decoder.context", context)
     return gated_unit(inputs, recurrent, state), scores[:, 0], attention[:, 0], context
 
@@ -209,7 +223,11 @@ class Recurrent:
         return self.drop(self.weights["embedding.weight"][ids])
 
     def states(
-        self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
+        self,
+        source: Int[Array, "batch key"],
+        read: Int[Array, "batch query"],
+        see: See | None = None,
+        cuts: RowCuts | None = None,
     ) -> Float[Array, "batch query dim"]:
         """Return the decoder's output vector after each token that it reads. Token 0 is padding in `source`."""
         xp = namespace(source)
@@ -217,8 +235,9 @@ class Recurrent:
         state = self.start(memory)
         embedded = self.embed(read)
         states, seen = [state], []
-        for inputs in xp.moveaxis(self._inputs(embedded, memory), 1, 0):
-            state, *attention = self._write(self.weights, inputs, state, memory.states, memory.keys, memory.mask)
+        for place, inputs in enumerate(xp.moveaxis(self._inputs(embedded, memory), 1, 0)):
+            given = (memory.states, memory.keys, memory.mask) + (() if cuts is None else (cuts, place))
+            state, *attention = self._write(self.weights, inputs, state, *given)
             states.append(state)
             seen.append(attention)
         if self.shape.attention:
@@ -231,10 +250,12 @@ class Recurrent:
             contexts = memory.last[:, None]
         return self.drop(self._say(embedded, xp.stack(states[1:], axis=1), contexts))
 
-    def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> RecurrentWriting:
+    def begin(
+        self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"], cuts: RowCuts | None = None
+    ) -> RecurrentWriting:
         """Read texts; see `search.Writer`."""
         memory = self.encode(ids, present)
-        return RecurrentWriting(memory, self.start(memory))
+        return RecurrentWriting(memory, self.start(memory), cuts)
 
     def advance(
         self, ids: Int[Array, "batch"], state: RecurrentWriting
@@ -242,18 +263,19 @@ class Recurrent:
         """Read one token for each text; see `search.Writer`."""
         memory = state.memory
         embedded = self.embed(ids)[:, None]
-        after, *attention = self._write(
-            self.weights, self._inputs(embedded, memory)[:, 0], state.state, memory.states, memory.keys, memory.mask
-        )
+        given = (memory.states, memory.keys, memory.mask) + (() if state.cuts is None else (state.cuts, state.read))
+        after, *attention = self._write(self.weights, self._inputs(embedded, memory)[:, 0], state.state, *given)
         context = attention[-1] if attention else memory.last
-        return self.logits(self._say(embedded[:, 0], after, context)), RecurrentWriting(memory, after)
+        said = self._say(embedded[:, 0], after, context)
+        return self.logits(said), RecurrentWriting(memory, after, state.cuts, state.read + 1)
 
     def pick(self, state: RecurrentWriting, rows: Int[Array, "picked"]) -> RecurrentWriting:
         """Select rows of the batch; see `search.Writer`."""
         memory = state.memory
         keys = None if memory.keys is None else memory.keys[rows]
         picked = Memory(memory.states[rows], keys, memory.mask[rows], memory.last[rows])
-        return RecurrentWriting(picked, state.state[rows])
+        cuts = None if state.cuts is None else state.cuts.pick(rows)
+        return RecurrentWriting(picked, state.state[rows], cuts, state.read)
 
     def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
         """Compute the logits of the next token from the decoder's output vectors."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.errors import NOT_NUMBERS, ModelError
+from attn_cli.models.toy.cuts import RowCuts
 
-__all__ = ["END", "PAD", "Writer", "search"]
+__all__ = ["END", "PAD", "Writer", "log_softmax", "search"]
 
 PAD, END = 0, 1
 """Ids of the padding token and of the end token. The decoder starts from `PAD`."""
@@ -20,8 +21,13 @@ PAD, END = 0, 1
 class Writer(Protocol):
     """A model that writes one token after another, for several texts side by side."""
 
-    def begin(self, ids: Int[np.ndarray, "batch key"], present: Bool[np.ndarray, "batch key"]) -> Any:
-        """Read the texts, and return the state that writing starts from."""
+    def begin(
+        self,
+        ids: Int[np.ndarray, "batch key"],
+        present: Bool[np.ndarray, "batch key"],
+        cuts: RowCuts | None = None,
+    ) -> Any:
+        """Read the texts, and return the state that writing starts from; the cuts of each row stay with it."""
 
     def advance(self, ids: Int[np.ndarray, "batch"], state: Any) -> tuple[Float[np.ndarray, "batch vocabulary"], Any]:
         """Read one token for each text, and return the logits of the next token and the new state."""
@@ -45,6 +51,7 @@ def search(
     ids: Int[np.ndarray, "batch key"],
     most: Int[np.ndarray, "batch"],
     beam: int = 1,
+    cuts: RowCuts | None = None,
 ) -> list[list[int]]:
     """Search for the likeliest translation of each text; a beam of 1 takes the likeliest token each time.
 
@@ -56,6 +63,7 @@ def search(
         ids: tokens of the texts, padded at the end.
         most: most tokens of each translation, the end token counted; a longer one is cut there.
         beam: number of hypotheses to keep for each text.
+        cuts: cuts in the attention of each text.
 
     Returns:
         Tokens of each translation, without the end token.
@@ -65,14 +73,14 @@ def search(
     """
     count = len(ids)
     sentences = [_Sentence(int(limit)) for limit in most]
-    state = model.begin(ids, ids != PAD)
+    state = model.begin(ids, ids != PAD, cuts)
     owners = np.arange(count)  # index of the text that each row of the batch belongs to
     totals = np.zeros(count, np.float32)  # log-probabilities so far
     written = np.zeros((count, 0), np.int64)
     last = np.full(count, PAD)
     while len(owners):
         logits, state = model.advance(last, state)
-        options = totals[:, None] + _log_softmax(logits)
+        options = totals[:, None] + log_softmax(logits)
         if np.isnan(options[:, END]).any():  # one NaN among the logits makes its whole row NaN
             raise ModelError("The values that the model computes are not numbers", NOT_NUMBERS)
         options[:, PAD] = -np.inf
@@ -111,9 +119,10 @@ def search(
     return [sentence.ended[0][1] for sentence in sentences]
 
 
-def _log_softmax(logits: Float[np.ndarray, "batch vocabulary"]) -> Float[np.ndarray, "batch vocabulary"]:
-    logits = logits - logits.max(axis=1, keepdims=True)
-    normalized: Float[np.ndarray, "batch vocabulary"] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+def log_softmax(logits: Float[np.ndarray, "*batch vocabulary"]) -> Float[np.ndarray, "*batch vocabulary"]:
+    """Return the log-probability of each token, in nats."""
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    normalized: Float[np.ndarray, "*batch vocabulary"] = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     return normalized
 
 

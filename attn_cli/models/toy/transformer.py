@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.models.toy.cuts import RowCuts
 from attn_cli.models.toy.ops import Array, hide, layer_norm, linear, namespace, normalize, score, sigmoid, weighted_sum
 
 __all__ = ["KeysValues", "See", "Transformer", "TransformerShape", "positions", "weight_shapes"]
@@ -92,6 +93,8 @@ class TransformerWriting:
     present: Bool[Array, "batch key"]
     past: list[Past]
     """Keys and values of the tokens read so far, by decoder layer."""
+    cuts: RowCuts | None = None
+    """Cuts in the attention of each row."""
 
 
 class Transformer:
@@ -114,7 +117,11 @@ class Transformer:
         self.shape, self.weights, self.table, self.drop = shape, weights, table, drop
 
     def encode(
-        self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"], see: See | None = None
+        self,
+        ids: Int[Array, "batch key"],
+        present: Bool[Array, "batch key"],
+        see: See | None = None,
+        cuts: RowCuts | None = None,
     ) -> Float[Array, "batch key dim"]:
         """Return the encoder's last states.
 
@@ -122,13 +129,14 @@ class Transformer:
             ids: tokens of the texts, padded at the end.
             present: True where a token is not padding.
             see: callback for each layer's attention.
+            cuts: cuts to make in it, in NumPy.
         """
         mask = hide(present)[:, None, None, :]
         states = self._embed(ids, 0)
         for layer in range(self.shape.encoder_layers):
             place = f"model.encoder.layers.{layer}"
             keys_values = self._keys_values(f"{place}.self_attn", states)
-            states = self._attend("encoder", layer, f"{place}.self_attn", states, keys_values, mask, see)
+            states = self._attend("encoder", layer, f"{place}.self_attn", states, keys_values, mask, see, cuts)
             states = self._feed_forward(place, states)
         return states
 
@@ -146,6 +154,7 @@ class Transformer:
         present: Bool[Array, "batch key"],
         past: Sequence[Past] = (),
         see: See | None = None,
+        cuts: RowCuts | None = None,
     ) -> tuple[Float[Array, "batch query dim"], list[Grown]]:
         """Return the decoder's last states, one per token, and the keys and values of all tokens read so far.
 
@@ -155,6 +164,7 @@ class Transformer:
             present: True where an encoder token is not padding.
             past: keys and values of the tokens read before, by layer; empty where there are none.
             see: callback for each layer's attention.
+            cuts: cuts to make in it, in NumPy.
         """
         xp = namespace(ids)
         before = past[0][0].shape[2] if past else 0
@@ -170,33 +180,40 @@ class Transformer:
             if past:
                 keys, values = xp.concat([past[layer][0], keys], axis=2), xp.concat([past[layer][1], values], axis=2)
             grown.append((keys, values))
-            states = self._attend("decoder", layer, f"{place}.self_attn", states, (keys, values), causal, see)
-            states = self._attend("cross", layer, f"{place}.encoder_attn", states, memory[layer], mask, see)
+            around = (see, cuts, before)
+            states = self._attend("decoder", layer, f"{place}.self_attn", states, (keys, values), causal, *around)
+            states = self._attend("cross", layer, f"{place}.encoder_attn", states, memory[layer], mask, *around)
             states = self._feed_forward(place, states)
         return states, grown
 
     def states(
-        self, source: Int[Array, "batch key"], read: Int[Array, "batch query"], see: See | None = None
+        self,
+        source: Int[Array, "batch key"],
+        read: Int[Array, "batch query"],
+        see: See | None = None,
+        cuts: RowCuts | None = None,
     ) -> Float[Array, "batch query dim"]:
         """Return the decoder's state after each token that it reads. Token 0 is padding in `source`."""
         present = source != 0
-        memory = self.cross_keys_values(self.encode(source, present, see))
-        return self.decode(read, memory, present, see=see)[0]
+        memory = self.cross_keys_values(self.encode(source, present, see, cuts))
+        return self.decode(read, memory, present, see=see, cuts=cuts)[0]
 
     def logits(self, states: Float[Array, "*batch dim"]) -> Float[Array, "*batch vocabulary"]:
         """Compute the logits of the next token from the decoder's states."""
         return linear(states, self.weights["model.shared.weight"], self.weights["final_logits_bias"][0])
 
-    def begin(self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"]) -> TransformerWriting:
+    def begin(
+        self, ids: Int[Array, "batch key"], present: Bool[Array, "batch key"], cuts: RowCuts | None = None
+    ) -> TransformerWriting:
         """Read texts; see `search.Writer`."""
-        return TransformerWriting(self.cross_keys_values(self.encode(ids, present)), present, [])
+        return TransformerWriting(self.cross_keys_values(self.encode(ids, present, cuts=cuts)), present, [], cuts)
 
     def advance(
         self, ids: Int[Array, "batch"], state: TransformerWriting
     ) -> tuple[Float[Array, "batch vocabulary"], TransformerWriting]:
         """Read one token for each text; see `search.Writer`."""
-        states, past = self.decode(ids[:, None], state.memory, state.present, state.past)
-        return self.logits(states[:, 0]), TransformerWriting(state.memory, state.present, past)
+        states, past = self.decode(ids[:, None], state.memory, state.present, state.past, cuts=state.cuts)
+        return self.logits(states[:, 0]), TransformerWriting(state.memory, state.present, past, state.cuts)
 
     def pick(self, state: TransformerWriting, rows: Int[Array, "picked"]) -> TransformerWriting:
         """Select rows of the batch; see `search.Writer`."""
@@ -204,6 +221,7 @@ class Transformer:
             [(keys[rows], values[rows]) for keys, values in state.memory],
             state.present[rows],
             [(keys[rows], values[rows]) for keys, values in state.past],
+            None if state.cuts is None else state.cuts.pick(rows),
         )
 
     def output_projection(
@@ -244,12 +262,17 @@ class Transformer:
         keys_values: KeysValues,
         mask: Float[Array, "..."],
         see: See | None,
+        cuts: RowCuts | None,
+        start: int = 0,
     ) -> Float[Array, "batch query dim"]:
         keys, values = keys_values
         queries = self._split(self._linear(f"{place}.q_proj", states))
         scores = score(queries, keys) + mask
-        weights = normalize(scores)
-        context = weighted_sum(weights, values)
+        if cuts is None:
+            weights = normalize(scores)
+            context = weighted_sum(weights, values)
+        else:
+            scores, weights, context = cuts.attend(kind, layer, scores, values, start)
         if see is not None:
             see(kind, layer, scores, weights, values, context, queries, keys)
         joined = context.swapaxes(1, 2).reshape(states.shape)

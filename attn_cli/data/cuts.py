@@ -1,0 +1,139 @@
+"""Cuts: changes to attention while a model runs, to see whether it matters (Michel et al. 2019; Geva et al. 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from attn_cli.data.model import Stack
+from attn_cli.data.plan import listed, name_head
+from attn_cli.data.selection import Kind
+from attn_cli.data.shapes import Float
+from attn_cli.errors import ModelError, SelectionError
+
+__all__ = [
+    "LEFT_NOTHING",
+    "Cut",
+    "CutEdges",
+    "EvenHeads",
+    "ReplacedHeads",
+    "Variation",
+    "ZeroedHeads",
+    "check_cuts",
+    "cuts_by_layer",
+    "kinds_of_edges",
+]
+
+LEFT_NOTHING = (
+    "A position is left nothing to look at by the cut in {}: its context vector there is 0, not a mean over what it "
+    "cannot see"
+)
+"""The note about a query all of whose visible keys are cut; its context vector is 0 in every model alike."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """Some heads of one layer whose attention is changed; the classes below say how."""
+
+    kind: Kind
+    layer: int
+    heads: tuple[int, ...] | None = None
+    """The heads to change; None for all heads of the layer."""
+
+    def heads_of(self, count: int) -> tuple[int, ...]:
+        """Return the heads to change in a layer of that many."""
+        return tuple(range(count)) if self.heads is None else self.heads
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroedHeads(Cut):
+    """Heads whose weighted sum of the values is 0, and with it their part of what enters the output projection."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvenHeads(Cut):
+    """Heads whose scores, with any position bias, are 0 for all visible keys; mask and learned sink stay."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReplacedHeads(Cut):
+    """Heads whose weighted sum of the values is replaced by other vectors: a mean, or that of another text."""
+
+    vectors: Float[np.ndarray, "head #query dim"] = field(kw_only=True)
+    """One vector for each head, or for each head and query, in the order of `heads`."""
+
+    def of_queries(self, start: int, shape: tuple[int, int, int]) -> Float[np.ndarray, "head #query dim"]:
+        """Return the vectors of some queries.
+
+        Args:
+            start: position of the first query.
+            shape: numbers of heads, queries and numbers of a vector that the layer has.
+
+        Raises:
+            ModelError: there are fewer vectors than that, or of another length.
+        """
+        heads, queries, size = shape
+        single = self.vectors.shape[1] == 1
+        vectors = self.vectors if single else self.vectors[:, start : start + queries]
+        if vectors.shape != (heads, 1 if single else queries, size):
+            raise ModelError(
+                f"{heads} heads of {self.kind} layer {self.layer} are to be replaced by vectors of {size} numbers, but "
+                f"{' x '.join(map(str, self.vectors.shape))} are given",
+                "Take them from a text of the same number of tokens",
+            )
+        return vectors
+
+
+@dataclass(frozen=True, eq=False)
+class CutEdges(Cut):
+    """Edges whose score is minus infinity, so that the other weights of the row grow (attention knockout)."""
+
+    edges: tuple[tuple[int, int], ...] = field(kw_only=True)
+    """Pairs of a query's position and a key's; those of a decoder that writes may lie ahead of what is written."""
+
+
+Variation = tuple[Cut, ...]
+"""The cuts of one run; none for the model as it is."""
+
+
+def cuts_by_layer(variations: Iterable[Variation]) -> dict[tuple[Kind, int], list[tuple[int, Cut]]]:
+    """Return the cuts of each layer, each with the index of its variation."""
+    found: dict[tuple[Kind, int], list[tuple[int, Cut]]] = {}
+    for index, variation in enumerate(variations):
+        for cut in variation:
+            found.setdefault((cut.kind, cut.layer), []).append((index, cut))
+    return found
+
+
+def kinds_of_edges(variations: Iterable[Variation]) -> frozenset[Kind]:
+    """Return the kinds of attention in which a cut depends on the query's position."""
+    return frozenset(
+        cut.kind
+        for variation in variations
+        for cut in variation
+        if isinstance(cut, CutEdges) or (isinstance(cut, ReplacedHeads) and cut.vectors.shape[1] > 1)
+    )
+
+
+def check_cuts(variations: Sequence[Variation], stacks: Mapping[Kind, Stack]) -> None:
+    """Check that a model has the heads that are cut.
+
+    Raises:
+        SelectionError: it does not.
+    """
+    for variation in variations:
+        for cut in variation:
+            stack = stacks.get(cut.kind)
+            if stack is None or cut.layer not in stack.heads:
+                layers = listed(tuple(stack.heads)) if stack is not None else "no layers of this kind"
+                raise SelectionError(
+                    f"There is no {cut.kind} attention in layer {cut.layer} to cut", f"There are {layers}"
+                )
+            count = stack.heads[cut.layer]
+            for head in cut.heads_of(count):
+                if not 0 <= head < count:
+                    raise SelectionError(
+                        f"There is no head {name_head(cut.layer, head)} to cut", f"The layer has heads 0 to {count - 1}"
+                    )

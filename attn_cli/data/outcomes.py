@@ -1,0 +1,63 @@
+"""What a model makes of a text: the part of its output that a change of its attention is measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from attn_cli.data.shapes import Float
+from attn_cli.errors import ModelError
+
+__all__ = ["Outcome", "OutputKind", "Wanted", "choose_output"]
+
+OutputKind = Literal["next", "target", "mask", "states"]
+"""`next`: a decoder's next tokens of the text; `target`: an encoder-decoder's tokens of a target; `mask`: the tokens
+that a masked encoder puts in place of mask tokens; `states`: the last hidden state of each position."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The part of a model's output that is wanted."""
+
+    output: OutputKind
+    places: tuple[int, ...] = ()
+    """Positions whose logits are wanted whole: steps of a decoder, or positions of an encoder. Empty for the last step
+    of a decoder, the mask tokens of an encoder, and none of an encoder-decoder."""
+    tokens: bool = True
+    """True to include the log-probability of each token of the text or the target."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The output of one run, float32."""
+
+    tokens: Float[np.ndarray, "token"] | None = None
+    """Log-probability, in nats, of each token of a decoder's text but the first, or of the target of an
+    encoder-decoder without its start token; where asked for."""
+    logits: Float[np.ndarray, "place vocabulary"] | None = None
+    """Logits at the places wanted."""
+    states: Float[np.ndarray, "position dim"] | None = None
+    """Last hidden states, in a run for `states`."""
+    notes: tuple[str, ...] = ()
+    """Notes for the reader of the result, one sentence each."""
+
+
+def choose_output(wanted: Wanted | None, known: Sequence[OutputKind], name: str) -> Wanted:
+    """Return the output to measure: the one wanted, or else the model's own.
+
+    Args:
+        wanted: the output wanted; None for the first that is known.
+        known: the outputs that the model has.
+        name: the model's name, for messages.
+
+    Raises:
+        ModelError: the model has no such output.
+    """
+    if wanted is None:
+        return Wanted(known[0])
+    if wanted.output not in known:
+        raise ModelError(f"{name} has no output of the kind {wanted.output}", f"Choose from {', '.join(known)}")
+    return wanted

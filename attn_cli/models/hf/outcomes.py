@@ -1,0 +1,172 @@
+"""The output of a transformers model on one text, under each of several cuts of its attention."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from attn_cli.data.cuts import Variation
+from attn_cli.data.outcomes import Outcome, Wanted
+from attn_cli.data.shapes import Float
+from attn_cli.errors import InputError, ModelError
+from attn_cli.models.capture.variations import run_variations
+from attn_cli.models.hf.loading import faults_told, quiet
+from attn_cli.models.hf.plain import taken
+from attn_cli.models.hf.prepared import PretrainedSource
+
+__all__ = ["has_head", "run_outcomes"]
+
+REMEDY = "Set ATTN_DEBUG=1 to see where transformers failed"
+
+
+def has_head(whole: PreTrainedModel) -> bool:
+    """Return whether a model has a layer that chooses words."""
+    asked: Any = whole
+    return asked.get_output_embeddings() is not None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the numbers of one run's output lie in the one row of numbers that a batch returns for it."""
+
+    places: tuple[int, ...]
+    """Positions whose logits are wanted whole."""
+    following: tuple[int, ...]
+    """Ids of the tokens whose log-probability is wanted, from position 0 on."""
+    first: int
+    """The first position whose logits are computed."""
+
+
+def run_outcomes(
+    source: PretrainedSource,
+    whole: Callable[[], PreTrainedModel],
+    variations: Sequence[Variation],
+    wanted: Wanted,
+    mask_token: int | None,
+) -> Generator[tuple[int, Outcome]]:
+    """Run a model on a text once with each variation of its attention.
+
+    Args:
+        source: the text.
+        whole: a function that returns the model with the layer that chooses words.
+        variations: the cuts of each run.
+        wanted: the output that is wanted.
+        mask_token: id of the token that a masked encoder fills in.
+
+    Yields:
+        the index of a variation and its output, in the order that takes the least time.
+
+    Raises:
+        InputError: the text has nothing to measure, such as a mask token.
+        ModelError: the model has no such output, or could not be run.
+    """
+    if wanted.output == "states":
+        model, layout = source.module, None
+        tokens = source.inputs["input_ids"].shape[1]
+        compute, numbers = _states(model), tokens * int(model.config.get_text_config().hidden_size)
+    else:
+        model, layout = whole(), _layout(source, wanted, mask_token)
+        compute, numbers = _words(model, layout), _numbers(source, model, layout)
+    problem = f"{source.model.name} could not be run on this text"
+    with closing(run_variations(source.module, source.inputs, variations, compute, numbers)) as runs:
+        while True:
+            with quiet(), faults_told(problem, REMEDY):
+                found = next(runs, None)
+            if found is None:
+                return
+            index, values, notes = found
+            yield index, _output(values, layout, notes)
+
+
+def _layout(source: PretrainedSource, wanted: Wanted, mask_token: int | None) -> _Layout:
+    """Determine which logits to compute.
+
+    Raises:
+        InputError: the text has nothing to measure.
+    """
+    ids: list[int] = source.inputs["input_ids"][0].tolist()
+    following: tuple[int, ...] = ()
+    if wanted.output == "mask":
+        places = wanted.places or tuple(place for place, id_ in enumerate(ids) if id_ == mask_token)
+        if not places:
+            raise InputError("The text has no mask token", "Write [MASK] where a word is to be filled in")
+    elif wanted.output == "target":
+        if source.target is None:
+            raise InputError("There is no target to measure", "Give one with --target, or translate the text first")
+        places = wanted.places
+        following = tuple(int(token.id or 0) for token in source.target.tokens[1:]) if wanted.tokens else ()
+    else:
+        places = wanted.places or (len(ids) - 1,)
+        following = tuple(ids[1:]) if wanted.tokens else ()
+    first = 0 if following else min(places, default=0)
+    return _Layout(places, following, first)
+
+
+def _numbers(source: PretrainedSource, whole: PreTrainedModel, layout: _Layout) -> int:
+    """Return how many logits the model computes for one text."""
+    side = "decoder_input_ids" if "decoder_input_ids" in source.inputs else "input_ids"
+    count = source.inputs[side].shape[1] - (layout.first if _keeps_some(whole) else 0)
+    return count * int(getattr(whole.config.get_text_config(), "vocab_size", 0))
+
+
+def _keeps_some(whole: PreTrainedModel) -> bool:
+    return "logits_to_keep" in inspect.signature(whole.forward).parameters
+
+
+def _words(
+    whole: PreTrainedModel, layout: _Layout
+) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row number"]]:
+    """Return the function that computes the log-probabilities and logits wanted, one after another."""
+    keeps = _keeps_some(whole)
+
+    def compute(given: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "row number"]:
+        side = "decoder_input_ids" if "decoder_input_ids" in given else "input_ids"
+        first = layout.first if keeps else 0
+        few: dict[str, Any] = {"logits_to_keep": given[side].shape[1] - first} if first else {}
+        result: Any = whole(**taken(whole, given), **few)
+        logits = getattr(result, "logits", None)
+        logits = getattr(result, "prediction_logits", None) if logits is None else logits
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 3:
+            raise ModelError(
+                f"A {type(whole).__name__} returns no logits of words", "Choose another output, or another model"
+            )
+        parts = [logits[:, [place - first for place in layout.places]].float().flatten(1)]
+        if layout.following:
+            own = logits[:, : len(layout.following)].float()
+            ids = torch.tensor(layout.following, device=own.device)[None, :, None].expand(len(own), -1, 1)
+            parts.insert(0, own.gather(2, ids)[..., 0] - own.logsumexp(dim=2))
+        return torch.cat(parts, dim=1)
+
+    return compute
+
+
+def _states(model: PreTrainedModel) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row position dim"]]:
+    """Return the function that computes the last hidden states."""
+
+    def compute(given: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "row position dim"]:
+        result: Any = model(**given)
+        states = getattr(result, "last_hidden_state", None)
+        if not isinstance(states, torch.Tensor):
+            raise ModelError(f"A {type(model).__name__} returns no last hidden state", "Choose another model")
+        return states.float()
+
+    return compute
+
+
+def _output(values: torch.Tensor, layout: _Layout | None, notes: tuple[str, ...]) -> Outcome:
+    """Take one run's output out of its row of numbers."""
+    array: Float[Any, "..."] = values.cpu().numpy()
+    if layout is None:
+        return Outcome(states=array, notes=notes)
+    count = len(layout.following)
+    return Outcome(
+        tokens=array[:count] if count else None,
+        logits=array[count:].reshape(len(layout.places), -1) if layout.places else None,
+        notes=notes,
+    )

@@ -1,0 +1,193 @@
+"""Cuts in the built-in models: what they do, and that MarianMT with the same weights does the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attn_cli.data.cuts import CutEdges, EvenHeads, ReplacedHeads, Variation, ZeroedHeads
+from attn_cli.data.outcomes import Wanted
+from attn_cli.data.selection import Kind
+from attn_cli.errors import InputError, ModelError, SelectionError
+from attn_cli.models import Decoding, Input, LoadOptions, Model, load
+from attn_cli.models.hf.checkpoint import examine
+from attn_cli.models.hf.model import load as load_pretrained
+from attn_cli.models.toy.folder import built_in
+
+TROPHY = "The trophy didn't fit in the suitcase because it was too big"
+IT, TROPHY_AT, SUITCASE_AT = 8, 1, 6
+HEADS: list[tuple[Kind, int, int]] = [
+    (kind, layer, head) for kind in ("encoder", "decoder", "cross") for layer in range(3) for head in range(8)
+]
+
+
+def edge(query: int, key: int) -> Variation:
+    return (CutEdges("encoder", 2, (0,), edges=((query, key),)),)
+
+
+@cache
+def toy() -> Model:
+    return load("toy")
+
+
+@cache
+def marian() -> Model:
+    """The toy's folder, read as what it is: a MarianMT checkpoint."""
+    return load_pretrained(examine("marian", built_in("toy"), LoadOptions()), LoadOptions())
+
+
+VARIATIONS: list[Variation] = [
+    (),
+    edge(IT, TROPHY_AT),
+    edge(IT, SUITCASE_AT),
+    (ZeroedHeads("encoder", 2, (0,)),),
+    (EvenHeads("encoder", 2, (0,)),),
+    (ZeroedHeads("cross", 2),),
+    (CutEdges("cross", 1, (0, 3), edges=((4, 5), (5, 6))), CutEdges("decoder", 0, edges=((4, 2), (9, 8)))),
+    (ReplacedHeads("decoder", 1, (2, 5), vectors=np.ones((2, 1, 32), np.float32)), EvenHeads("decoder", 2)),
+    (CutEdges("encoder", 0, edges=tuple((3, key) for key in range(13))),),
+]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_an_edge_of_one_head_decides_on_the_pronoun(beam: int) -> None:
+    translated = toy().translate([TROPHY] * 4, decoding=Decoding(beam=beam), variations=VARIATIONS[:4])
+    texts = [one.text for one in translated]
+    assert texts[0].endswith("parce qu'il était trop grand")
+    assert texts[1].endswith("parce qu'elle était trop grande")
+    assert texts[2] == texts[0]
+    assert texts[3] == texts[1]
+
+
+def test_one_head_of_all_decides_on_the_pronoun() -> None:
+    (translation,) = toy().translate([TROPHY])
+    source = toy().prepare(Input(TROPHY, target=translation))
+    assert source.target is not None
+    (il,) = (
+        place
+        for place, token in enumerate(source.target.tokens)
+        if translation.text[token.start : token.end].strip() == "il"
+    )
+    variations: list[Variation] = [(), *((ZeroedHeads(kind, layer, (head,)),) for kind, layer, head in HEADS)]
+    found: dict[int, Any] = dict(toy().run(source, variations))
+    chances = np.exp([found[index].tokens[il - 1] for index in range(len(variations))])
+    assert chances[0] == pytest.approx(0.917, abs=0.02)
+    assert chances[1 + HEADS.index(("encoder", 2, 0))] == pytest.approx(0.271, abs=0.02)
+    assert sorted(chances)[1] > 0.89
+
+
+def test_marian_has_the_same_outputs_under_the_same_cuts() -> None:
+    (translation,) = toy().translate([TROPHY])
+    wanted = Wanted("target", places=(0, 5))
+    ours: dict[int, Any] = dict(toy().run(toy().prepare(Input(TROPHY, target=translation)), VARIATIONS, wanted))
+    theirs: dict[int, Any] = dict(marian().run(marian().prepare(Input(TROPHY, target=translation)), VARIATIONS, wanted))
+    assert sorted(ours) == sorted(theirs) == list(range(len(VARIATIONS)))
+    for index, output in theirs.items():
+        np.testing.assert_allclose(ours[index].tokens, output.tokens, atol=2e-5)
+        np.testing.assert_allclose(ours[index].logits, output.logits, atol=2e-5, rtol=1e-5)
+        assert ours[index].notes == output.notes
+        assert bool(output.notes) == (index == len(VARIATIONS) - 1)
+    plain = ours[0].tokens
+    changed = [index for index in range(1, len(VARIATIONS)) if np.abs(ours[index].tokens - plain).max() > 1e-5]
+    assert changed == [index for index in range(1, len(VARIATIONS)) if VARIATIONS[index] != VARIATIONS[2]]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_marian_has_the_same_translations_under_the_same_cuts(beam: int) -> None:
+    texts = [TROPHY, "The cat sat on the table.", *([TROPHY] * (len(VARIATIONS) - 2))]
+    given: dict[str, Any] = {"decoding": Decoding(beam=beam), "variations": VARIATIONS}
+    ours, theirs = (model.translate(texts, **given) for model in (toy(), marian()))
+    assert [one.ids for one in ours] == [one.ids for one in theirs]
+    alone = [
+        toy().translate([text], **given | {"variations": [cut]})[0] for text, cut in zip(texts, VARIATIONS, strict=True)
+    ]
+    assert [one.ids for one in alone] == [one.ids for one in ours]
+    assert [bool(one.notes) for one in ours] == [False] * (len(VARIATIONS) - 1) + [True]
+    after = toy().translate([TROPHY])[0].ids
+    assert after == marian().translate([TROPHY])[0].ids == ours[0].ids or beam > 1
+
+
+def test_the_sums_of_another_text_are_put_in_a_heads_place() -> None:
+    """A head that is given what it computes itself changes nothing; with another text's sums, it does."""
+    (translation,) = toy().translate([TROPHY])
+    source = toy().prepare(Input(TROPHY, target=translation))
+    own = toy().contexts(source)
+    other = toy().contexts(toy().prepare(Input(TROPHY.replace("big", "small"), target=translation)))
+    variations: list[Variation] = [
+        (),
+        *((ReplacedHeads(kind, layer, (head,), vectors=own[kind, layer][[head]]),) for kind, layer, head in HEADS[::7]),
+        (ReplacedHeads("encoder", 2, (0,), vectors=other["encoder", 2][[0]]),),
+    ]
+    found: dict[int, Any] = dict(toy().run(source, variations))
+    for index in range(1, len(variations) - 1):
+        np.testing.assert_allclose(found[index].tokens, found[0].tokens, atol=1e-6)
+    assert np.abs(found[len(variations) - 1].tokens - found[0].tokens).max() > 1
+    in_torch = marian().contexts(marian().prepare(Input(TROPHY, target=translation)))
+    assert in_torch.keys() == own.keys()
+    for place, sums in own.items():
+        np.testing.assert_allclose(in_torch[place], sums, atol=1e-5)
+
+
+def test_additive_attention_is_cut_in_the_same_ways() -> None:
+    model = load("toy-rnn-attention")
+    (translation,) = model.translate([TROPHY])
+    source = model.prepare(Input(TROPHY, target=translation))
+    own = model.contexts(source)["cross", 0]
+    variations: list[Variation] = [
+        (),
+        (ReplacedHeads("cross", 0, vectors=own),),
+        (ZeroedHeads("cross", 0),),
+        (EvenHeads("cross", 0),),
+        (CutEdges("cross", 0, edges=((3, 2), (3, 3), (40, 2))),),
+        (CutEdges("cross", 0, edges=tuple((3, key) for key in range(13))),),
+    ]
+    found: dict[int, Any] = dict(model.run(source, variations))
+    plain = found[0].tokens
+    np.testing.assert_allclose(found[1].tokens, plain, atol=1e-5)
+    assert found[5].notes
+    for index in range(2, 6):
+        assert np.abs(found[index].tokens - plain).max() > 1e-4
+        # Up to the step that is cut first, nothing changes.
+        np.testing.assert_allclose(found[index].tokens[: 3 * (index > 3)], plain[: 3 * (index > 3)], atol=1e-6)
+    together = model.translate([TROPHY] * 6, decoding=Decoding(beam=3), variations=variations)
+    for variation, one in zip(variations, together, strict=True):
+        assert model.translate([TROPHY], decoding=Decoding(beam=3), variations=[variation])[0].ids == one.ids
+
+
+def test_what_cannot_be_cut_or_measured_is_told() -> None:
+    source = toy().prepare(Input(TROPHY))
+    with pytest.raises(InputError, match="no target to measure"):
+        next(toy().run(source, [()]))
+    with pytest.raises(ModelError, match="no output of the kind states"):
+        next(toy().run(source, [()], Wanted("states")))
+    with pytest.raises(SelectionError, match=r"no head 1\.8 to cut"):
+        toy().translate([TROPHY], variations=[(ZeroedHeads("cross", 1, (8,)),)])
+    with pytest.raises(SelectionError, match="no cross attention in layer 0"):
+        load("toy-rnn").translate([TROPHY], variations=[(ZeroedHeads("cross", 0),)])
+    cut = ReplacedHeads("encoder", 1, (2, 5), vectors=np.ones((2, 1, 16), np.float32))
+    for model in (toy(), marian()):
+        with pytest.raises(ModelError, match="vectors of 32 numbers, but 2 x 1 x 16 are given"):
+            next(model.run(model.prepare(Input(TROPHY, target="Le chat")), [(cut,)]))
+    with pytest.raises(InputError, match="not prepared by marian"):
+        next(marian().run(source, [()]))
+
+
+def test_neither_torch_nor_transformers_is_imported() -> None:
+    script = f"""
+import json, sys
+from attn_cli.data.cuts import ZeroedHeads
+from attn_cli.models import Input, load
+model = load("toy")
+cut = (ZeroedHeads("encoder", 2, (0,)),)
+(written,) = model.translate([{TROPHY!r}], variations=[cut])
+list(model.run(model.prepare(Input({TROPHY!r}, target=written)), [(), cut]))
+print(json.dumps(sorted({{"torch", "transformers"}} & sys.modules.keys())))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert json.loads(done.stdout) == []
