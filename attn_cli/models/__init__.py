@@ -245,7 +245,7 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
     """Find a model and load it.
 
     Args:
-        name: a built-in model, a folder, or a name on the hub.
+        name: a built-in model, a folder, a GGUF file, or a name on the hub.
         options: device, number format, and what may be read and run.
 
     Raises:
@@ -261,10 +261,12 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
         return load_toy(folder, options)
 
     from attn_cli.models.hf.checkpoint import find
+    from attn_cli.models.hf.gguf import find_gguf
     from attn_cli.system.silence import mute_logs
 
     mute_logs()
-    checkpoint = find(name, options)  # finds most faults before anything heavy is imported
+    # Most faults are found before anything heavy is imported.
+    checkpoint = find_gguf(name, options) or find(name, options)
     model: Model = _pretrained().load(checkpoint, options)
     return model
 

@@ -35,6 +35,7 @@ OTHER_FORMATS = (
 )
 """Patterns of weight files in formats that are not read, with a phrase that names each format."""
 NOT_CONVERTED = "Give a checkpoint with safetensors, such as the one that this was made from"
+IN_ONE_FILE = "Give the GGUF file itself, or a checkpoint with safetensors, such as the one that it was made from"
 VARIANT = re.compile(r"model\.([A-Za-z]\w*)(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.([A-Za-z]\w*)\.json")
 """Names of weight files saved with `save_pretrained(variant=...)`."""
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -90,8 +91,6 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
         if place.is_dir():
             return examine(name, place, options)
         if place.exists():
-            if place.suffix == ".gguf":
-                raise ModelError(f"{name} holds weights {OTHER_FORMATS[0][1]}", NOT_CONVERTED)
             raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
     except (OSError, RuntimeError) as fault:  # no permission, a name that is too long, or `~` of an unknown user
         raise ModelError(
@@ -283,7 +282,7 @@ def _without_config(name: str, there: Sequence[str]) -> ModelError:
         )
     others = _other_format(there)
     if others is not None:
-        return ModelError(f"{name} holds weights {others}", NOT_CONVERTED)
+        return ModelError(f"{name} holds weights {others}", _remedy(others))
     return _IncompleteError(
         f"{name} has no config.json", "Give the folder that save_pretrained wrote, or a name on the hub"
     )
@@ -303,7 +302,7 @@ def _without_weights(name: str, there: Sequence[str]) -> ModelError:
         )
     others = _other_format(there)
     if others is not None:
-        return ModelError(f"The weights of {name} exist only {others}", NOT_CONVERTED)
+        return ModelError(f"The weights of {name} exist only {others}", _remedy(others))
     return _IncompleteError(
         f"{name} has no weights (no {WEIGHTS})", "Give the folder that save_pretrained wrote, or a name on the hub"
     )
@@ -321,6 +320,10 @@ def _other_format(there: Iterable[str]) -> str | None:
     return next(
         (f"{what} ({file})" for pattern, what in OTHER_FORMATS for file in there if re.fullmatch(pattern, file)), None
     )
+
+
+def _remedy(other_format: str) -> str:
+    return IN_ONE_FILE if other_format.startswith(OTHER_FORMATS[0][1]) else NOT_CONVERTED
 
 
 def _measure(name: str, paths: Iterable[Path]) -> tuple[Saved, int, str | None]:
