@@ -100,7 +100,8 @@ def why(experiment: ExperimentName) -> Experiment:
     """Measure why attention matters, in one experiment on the built-in models.
 
     Args:
-        experiment: `long-sequences`, `context-linking`, `interpretability` or `parallelization`.
+        experiment: `long-sequences`, `context-linking`, `interpretability`, `parallelization` or
+            `causality`.
 
     Raises:
         UsageError: there is no such experiment.

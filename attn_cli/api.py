@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.record import Record
-from attn_cli.data.selection import Choices, ChoicesOfOneQuery, Selection, check_syntax
+from attn_cli.data.selection import Choices, ChoicesOfACut, ChoicesOfOneQuery, Selection, check_syntax
 from attn_cli.data.stream import Source
 from attn_cli.errors import InputError, UsageError, quoted
 from attn_cli.measure.corpus import gather
@@ -19,6 +19,8 @@ from attn_cli.measure.derived import measured
 from attn_cli.models import AS_IT_HAS_THEM, Decoding, Input, Languages, LoadChoices, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.models.prepare import read
+from attn_cli.questions.ablate.choices import CutChoice, Instead, OutputChoice
+from attn_cli.questions.ablate.measure import Ablation, ablate
 from attn_cli.questions.diff.measure import Differences, diff
 from attn_cli.questions.explain.measure import Explained, explain
 from attn_cli.questions.find.measure import FoundLinks, find
@@ -35,6 +37,8 @@ __all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "
 FIELDS = frozenset(Choices.__annotations__)
 FIELDS_WITHOUT_QUERY = frozenset(ChoicesOfOneQuery.__annotations__)
 """Fields of a selection that a question about all rows takes, as `heads` is."""
+FIELDS_OF_CUTS = frozenset(ChoicesOfACut.__annotations__)
+"""Fields of a selection that `ablate` takes."""
 LISTS = frozenset({"layer", "head", "query"})
 """Fields of a `Selection` written as lists, for which a single int is accepted too."""
 
@@ -303,6 +307,64 @@ class Inspector:
 
         one, other = look_at(a, self), look_at(a if b is None else b, against or self)
         return diff(one, other, choice, verify=verify)
+
+    def ablate(
+        self,
+        text: str,
+        *,
+        edge: str | Sequence[str] = (),
+        by: Literal["layers"] | None = None,
+        instead: Instead | None = None,
+        output: Literal["words", "states"] | None = None,
+        target: str | None = None,
+        against: str | None = None,
+        mask: str | None = None,
+        target_tokens: Literal["first", "all"] | None = None,
+        pair: str | None = None,
+        source_language: str | None = None,
+        target_language: str | None = None,
+        truncate: bool = False,
+        verify: bool = False,
+        **selection: Unpack[ChoicesOfACut],
+    ) -> Ablation:
+        """Cut heads or edges of the model's attention and measure its output, as `attn ablate` shows it.
+
+        Args:
+            text: the text to read.
+            edge: the edges to cut, such as `it:trophy`; by default, heads are cut whole.
+            by: `layers` to cut the edges in each band of layers in turn.
+            instead: what stands in the place of a head's output: `zero` (the default), `mean` over the text's
+                positions, or `even` weights. It is `--with` of the command.
+            output: `words` or `states`; by default words, if the model chooses any.
+            target: the text to measure: what follows a decoder's text, a translation, or a masked word.
+            against: another text; the difference of the logits is measured.
+            mask: a word of the text to mask, and to measure.
+            target_tokens: the tokens to measure of a target that has several.
+            pair: a second segment, for models that take two.
+            source_language: language of the text, such as `en`, for models that need it.
+            target_language: language of the target.
+            truncate: cut a text that is too long for the model.
+            verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
+            **selection: the heads to cut, `head="2.0"` or `layer=2`; or `query`, a word whose keys are cut in turn;
+                without them, every head is cut in turn.
+
+        Returns:
+            The finding; its `trials` hold the effect of each cut, and `before` the output with nothing cut.
+
+        Raises:
+            AttnError: any error that the command would report.
+        """
+        choice = replace(_choice(Selection(), selection, self.ablate, FIELDS_OF_CUTS), view="heads")
+        cut = CutChoice(instead, (edge,) if isinstance(edge, str) else tuple(edge), by)
+        given = Input(
+            text,
+            pair=pair,
+            target=target,
+            languages=Languages(source_language, target_language),
+            truncate=truncate,
+        )
+        wanted = OutputChoice(output, against, mask, target_tokens)
+        return ablate(self._model, given, choice, wanted, cut, verify=verify)
 
     def explain(
         self,

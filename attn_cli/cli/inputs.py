@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from attn_cli.cli.outputs import Output
     from attn_cli.data.record import Record
     from attn_cli.data.stream import Source
-    from attn_cli.models import Model
+    from attn_cli.models import Input, Model
 
-__all__ = ["Given", "given", "names_record", "prepared", "saved_with"]
+__all__ = ["Given", "given", "input_of", "names_record", "prepared", "saved_with"]
 
 RECORDS = tuple(suffix for suffix, one in FORMATS.items() if one.records)
 """Suffixes of files that hold records."""
@@ -100,24 +100,30 @@ def prepared(
     Raises:
         AttnError: the model cannot read it, or cannot translate it.
     """
-    from attn_cli.models import Input, Languages
     from attn_cli.models.prepare import read
+
+    return read(model, input_of(model, sentence, reading, pair), wanted)
+
+
+def input_of(model: Model, sentence: Sentence, reading: TextOptions, pair: str | None = None) -> Input:
+    """Return what a model is to read of a sentence.
+
+    Raises:
+        UsageError: there are two second segments.
+    """
+    from attn_cli.models import Input, Languages
 
     beside, target = sentence.pair, sentence.target
     if sentence.column and model.info.one_sided:
         beside, target = target, None
     if beside is not None and pair is not None:
         raise UsageError("The file has a column of second texts, so --pair cannot be used with it", "Give one of them")
-    return read(
-        model,
-        Input(
-            sentence.text,
-            pair=pair if beside is None else beside,
-            target=target,
-            languages=Languages(reading.source_language, reading.target_language),
-            truncate=reading.truncate,
-        ),
-        wanted,
+    return Input(
+        sentence.text,
+        pair=pair if beside is None else beside,
+        target=target,
+        languages=Languages(reading.source_language, reading.target_language),
+        truncate=reading.truncate,
     )
 
 

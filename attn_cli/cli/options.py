@@ -14,9 +14,12 @@ from attn_cli.data.selection import Kind, Measure, Rows, Selection, SortKey
 from attn_cli.errors import UsageError
 
 __all__ = [
+    "AllOption",
     "DisplayOptions",
+    "HeadOption",
     "HeadOptions",
     "KindOption",
+    "LayerOption",
     "ModelOptions",
     "OutputOptions",
     "PairOption",
@@ -25,6 +28,7 @@ __all__ = [
     "SelectionOptions",
     "TextArgument",
     "TextOptions",
+    "UnitOption",
     "display_option",
     "model_option",
     "output_option",
@@ -39,6 +43,14 @@ display_option = functools.partial(typer.Option, rich_help_panel="Display")
 output_option = functools.partial(typer.Option, rich_help_panel="Output")
 
 TextArgument = Annotated[str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one per line.")]
+LayerOption = Annotated[
+    str | None, select_option("--layer", "-l", metavar="LIST", help="Layers, as 0-2,5, or -1 for the last.")
+]
+HeadOption = Annotated[str | None, select_option(metavar="LIST", help="Heads, as 3 or 0-3, or as layer.head: 2.5,4.1.")]
+UnitOption = Annotated[
+    bool | None, select_option("--tokens/--words", help="Show the model's own pieces, or whole words (default).")
+]
+AllOption = Annotated[bool | None, display_option("--all/--fit", help="Show every head, or as many as fit (default).")]
 PairOption = Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")]
 KindOption = Annotated[Kind | None, select_option(help="Which attention of an encoder-decoder to show.")]
 RowsOption = Annotated[
@@ -112,15 +124,9 @@ class HeadOptions:
     """Options that select the attention, the heads and the units. None keeps the record's choice, or the default."""
 
     kind: KindOption = None
-    layer: Annotated[
-        str | None, select_option("--layer", "-l", metavar="LIST", help="Layers, as 0-2,5, or -1 for the last.")
-    ] = None
-    head: Annotated[
-        str | None, select_option(metavar="LIST", help="Heads, as 3 or 0-3, or as layer.head: 2.5,4.1.")
-    ] = None
-    tokens: Annotated[
-        bool | None, select_option("--tokens/--words", help="Show the model's own pieces, or whole words (default).")
-    ] = None
+    layer: LayerOption = None
+    head: HeadOption = None
+    tokens: UnitOption = None
     special: Annotated[
         bool | None,
         select_option("--special/--no-special", help="Show special tokens (default), or hide them and renormalize."),
@@ -134,9 +140,7 @@ class HeadOptions:
         Measure | None,
         display_option(help="The figure to show (default: weights); see attn terms."),
     ] = None
-    all: Annotated[bool | None, display_option("--all/--fit", help="Show every head, or as many as fit (default).")] = (
-        None
-    )
+    all: AllOption = None
 
     def over(self, base: Selection) -> Selection:
         """Override the selection `base` with these choices.

@@ -18,7 +18,7 @@ from attn_cli.data.text import word_cells
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, quoted, shortened
 
-__all__ = ["TEXT", "choose_units", "occurrence"]
+__all__ = ["TEXT", "WORD_STARTS", "choose_units", "occurrence"]
 
 NUMBER = re.compile(r"\d{1,18}")
 """The number of an occurrence or a position; Python itself refuses to parse numbers of some thousand digits."""

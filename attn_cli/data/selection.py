@@ -12,6 +12,7 @@ __all__ = [
     "JOINT",
     "KINDS",
     "Choices",
+    "ChoicesOfACut",
     "ChoicesOfOneQuery",
     "Kind",
     "Measure",
@@ -119,6 +120,18 @@ class Choices(ChoicesOfOneQuery, total=False):
     """The same, where the query is not named by a parameter of its own."""
 
     query: str | int | None
+
+
+class ChoicesOfACut(TypedDict, total=False):
+    """The fields that say what is cut, and in which units the output is measured."""
+
+    kind: Kind | None
+    layer: str | int | None
+    head: str | int | None
+    query: str | int | None
+    unit: Unit
+    rows: Rows | None
+    all: bool
 
 
 def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:

@@ -133,6 +133,7 @@ def model_line(
     *,
     lead: str = "",
     much: str = "",
+    total: int | None = None,
 ) -> Group:
     """Draw the model's name, shape, input size and capture method, on as few lines as possible.
 
@@ -142,6 +143,7 @@ def model_line(
         screen: the screen to draw on.
         lead: text before the model's name.
         much: size of the input if it is not one text; by default the words and tokens of the record's text.
+        total: number of heads if attention of several kinds is shown, for the shape of one kind.
     """
     model, source, target = record.model, record.source, record.target
     stack = model.stacks[kind]
@@ -153,13 +155,17 @@ def model_line(
     shape = f"{layers} {times} {heads} head{'' if heads == '1' else 's'}{groups}"
     if much:
         read = [much]
-    elif kind == "cross" and target is not None:
+    elif (kind == "cross" or total is not None) and target is not None:
         read = [f"source {_counted(source)}", f"target {_counted(target)}"]
     else:
         read = [_counted(source if target is None or kind == "encoder" else target)]
     facts = [
-        f"{model.family} {'cross-attention' if kind == 'cross' else kind}",
-        f"{layers}, heads averaged" if record.selection.joint else shape,
+        model.family if total is not None else f"{model.family} {'cross-attention' if kind == 'cross' else kind}",
+        counted(total, "head")
+        if total is not None
+        else f"{layers}, heads averaged"
+        if record.selection.joint
+        else shape,
         *read,
         model.dtype if model.device == "cpu" else f"{model.dtype} on {model.device}",
         CAPTURED[model.captured],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -12,7 +13,7 @@ from rich.text import Text
 from attn_cli.data.pooling import pool
 from attn_cli.data.shapes import Float
 from attn_cli.draw.colors import BLANK, Scale, bar_styles, ink, marks, painted
-from attn_cli.draw.labels import clean, fit, letters, width
+from attn_cli.draw.labels import clean, clipped, fit, letters, width
 from attn_cli.draw.screen import Screen
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "change",
     "decimals",
     "drawing",
+    "emphasized",
     "flow",
     "line",
     "mosaic",
@@ -73,8 +75,15 @@ def cells(parts: Sequence[Part]) -> int:
     return sum(width(text) for text, _ in parts)
 
 
-def flow(pieces: Sequence[Sequence[Part]], screen: Screen, between: str = "   ") -> list[Text]:
-    """Lay out pieces side by side, continuing on the next line; only a piece wider than a line is split."""
+def flow(pieces: Sequence[Sequence[Part]], screen: Screen, between: str = "   ", *, indent: int = 0) -> list[Text]:
+    """Lay out pieces side by side, continuing on the next line; only a piece wider than a line is split.
+
+    Args:
+        pieces: the pieces.
+        screen: the screen to draw on.
+        between: text between two pieces on a line.
+        indent: cells to leave free at the start of each line but the first.
+    """
     rows: list[list[Part]] = []
     for piece in pieces:
         split = cells(piece) > screen.width
@@ -84,7 +93,7 @@ def flow(pieces: Sequence[Sequence[Part]], screen: Screen, between: str = "   ")
             if beside and rows and cells(rows[-1]) + width(gap) + cells(words) <= screen.width:
                 rows[-1].append((gap, DIM if gap.strip() else PLAIN))
             else:
-                rows.append([])
+                rows.append([(" " * indent, PLAIN)] if rows and indent else [])
             rows[-1].extend(words)
     return [line(*row) for row in rows]
 
@@ -120,6 +129,26 @@ def text_lines(text: str, screen: Screen) -> list[Text]:
                 pieces.append("")
             pieces[-1] += letter
     return flow([[(piece, BOLD)] for piece in pieces], screen, between=" ")
+
+
+def emphasized(text: str, other: str, screen: Screen, *, lead: str = "", indent: int = 0) -> list[Text]:
+    """Wrap a text word by word, with the words that another text does not have in bold.
+
+    Args:
+        text: the text.
+        other: the other text.
+        screen: the screen to draw on.
+        lead: a name before the text.
+        indent: cells to leave free at the start of each line but the first.
+    """
+    words, others = text.split(), other.split()
+    same: set[int] = set()
+    for block in SequenceMatcher(None, words, others, False).get_matching_blocks():
+        same |= set(range(block.a, block.a + block.size))
+    pieces: list[list[Part]] = [[(lead, DIM)]] if lead else []
+    for index, word in enumerate(words):
+        pieces.append([(clipped(word, screen.width, unicode=screen.unicode), PLAIN if index in same else BOLD)])
+    return flow(pieces, screen, between=" ", indent=indent)
 
 
 def number(value: float, *, places: int = 2, unicode: bool = True) -> str:

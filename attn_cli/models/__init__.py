@@ -177,6 +177,13 @@ class Model(Protocol):
             InputError: there are more tokens than the model has positions for.
         """
 
+    def spell_tokens(self, ids: Sequence[int]) -> list[str]:
+        """Return what each of these tokens adds to a text, with a space before a word; its name if that is nothing."""
+
+    @property
+    def mask_token(self) -> str | None:
+        """The token, as a text holds it, in whose place the model puts a word; None if there is none."""
+
     def translate(
         self,
         texts: Sequence[str],

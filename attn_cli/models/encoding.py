@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from attn_cli.data.naming import WORD_STARTS
 from attn_cli.data.text import Tokens, make_tokens
 from attn_cli.errors import ModelError
 
-__all__ = ["Pieces", "wordlike"]
+__all__ = ["Pieces", "spelled_alone", "wordlike"]
 
 
 @dataclass(frozen=True)
@@ -170,3 +171,15 @@ def wordlike(pieces: Iterable[tuple[int, str | None]]) -> tuple[int, ...]:
         if name and name[0] not in "[<" and any(letter.isalpha() for letter in name):
             found.setdefault(name.casefold(), id_)
     return tuple(found.values())
+
+
+def spelled_alone(name: str, text: str) -> str:
+    """Return what a token adds to a text: a space before a word; its name if that is nothing.
+
+    Args:
+        name: the vocabulary's spelling.
+        text: the token decoded alone, which may have lost its space.
+    """
+    if not text:
+        return name
+    return f" {text}" if name.startswith(WORD_STARTS) else text

@@ -25,7 +25,7 @@ from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
-from attn_cli.models.encoding import Pieces, wordlike
+from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.hf.checkpoint import Checkpoint
 from attn_cli.models.hf.decoder import started
 from attn_cli.models.hf.generate import generate
@@ -271,6 +271,23 @@ class Pretrained:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
         plain, padding = Plain(self._saved, lambda: tensors), self._padding(pieces)
         return PretrainedSource(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain, padding)
+
+    def spell_tokens(self, ids: Sequence[int]) -> list[str]:
+        """Return what each of these tokens adds to a text; see `attn_cli.models.Model`.
+
+        Raises:
+            ModelError: the tokenizer fails at these ids.
+        """
+        with quiet():
+            names = names_of(self.tokenizer, ids)
+            spelled = [spell(self.tokenizer, [id_], frozenset()) for id_ in ids]
+        return [spelled_alone(str(name), text) for name, text in zip(names, spelled, strict=True)]
+
+    @property
+    def mask_token(self) -> str | None:
+        """The token that a masked encoder fills in; see `attn_cli.models.Model`."""
+        mask = getattr(self.tokenizer, "mask_token", None)
+        return mask if isinstance(mask, str) else None
 
     def translate(
         self,

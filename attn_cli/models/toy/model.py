@@ -20,7 +20,7 @@ from attn_cli.data.text import Tokens, written_offsets
 from attn_cli.errors import InputError, ModelError, UsageError, counted, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
 from attn_cli.models.compiled import in_time, library_told
-from attn_cli.models.encoding import Pieces, wordlike
+from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.toy import recurrent
 from attn_cli.models.toy.cuts import RowCuts
 from attn_cli.models.toy.folder import ToyFolder, build
@@ -136,6 +136,16 @@ class Toy:
                 "Give fewer",
             )
         return ToySource(self.info, pieces.tokens(), None, (), self.network, self._folder, pieces.ids, None)
+
+    def spell_tokens(self, ids: Sequence[int]) -> list[str]:
+        """Return what each of these tokens adds to a text; see `attn_cli.models.Model`."""
+        spelled = self._decode([[id_] for id_ in ids])
+        return [spelled_alone(self._name(id_), text.strip()) for id_, text in zip(ids, spelled, strict=True)]
+
+    @property
+    def mask_token(self) -> None:
+        """None: the built-in models fill in no words."""
+        return None
 
     def translate(
         self,

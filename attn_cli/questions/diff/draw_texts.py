@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import SequenceMatcher
 
 import numpy as np
 from rich.console import RenderableType
-from rich.text import Text
 
 from attn_cli.data.stream import largest_check
-from attn_cli.data.text import Tokens
 from attn_cli.draw.captions import model_line, remarks
-from attn_cli.draw.labels import clipped
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, drawing, flow
+from attn_cli.draw.strokes import caption_lines, drawing, emphasized
 from attn_cli.questions.diff.measure import Differences
 
 __all__ = ["models", "texts"]
@@ -48,11 +44,11 @@ def texts(found: Differences, screen: Screen) -> list[RenderableType]:
     drawn: list[RenderableType] = []
     for one, other in sides:
         if one.text == other.text:
-            drawn.append(drawing(_emphasized("", one, one, screen)))
+            drawn.append(drawing(emphasized(one.text, one.text, screen)))
         else:
             drawn += [
-                drawing(_emphasized("A ", one, other, screen)),
-                drawing(_emphasized("B ", other, one, screen)),
+                drawing(emphasized(one.text, other.text, screen, lead="A ")),
+                drawing(emphasized(other.text, one.text, screen, lead="B ")),
             ]
     overlaid = caption_lines(_overlaid(found), screen)
     return [*drawn, *([drawing(overlaid)] if overlaid else [])]
@@ -77,15 +73,3 @@ def _overlaid(found: Differences) -> str:
     said = [f"{count} {unit[:-1]} is the same" if count == 1 else f"{count} {unit} are the same", *differ]
     without = f", {' and '.join(alone)}, whose rows cannot be compared" if alone else ""
     return f"{', '.join(said)}{without}."
-
-
-def _emphasized(name: str, text: Tokens, other: Tokens, screen: Screen) -> list[Text]:
-    """Draw a text on as many lines as it takes, with the words that the other does not have in bold."""
-    words, others = text.text.split(), other.text.split()
-    same: set[int] = set()
-    for block in SequenceMatcher(None, words, others, False).get_matching_blocks():
-        same |= set(range(block.a, block.a + block.size))
-    pieces: list[list[Part]] = [[(name, DIM)]] if name else []
-    shown = [clipped(word, screen.width, unicode=screen.unicode) for word in words]
-    pieces += [[(word, PLAIN if index in same else BOLD)] for index, word in enumerate(shown)]
-    return flow(pieces, screen, between=" ")

@@ -28,7 +28,7 @@ Examples:
   attn why parallelization --save why.csv
 """
 
-Name = Literal["long-sequences", "context-linking", "interpretability", "parallelization"]
+Name = Literal["long-sequences", "context-linking", "interpretability", "parallelization", "causality"]
 
 
 def run(
@@ -36,7 +36,8 @@ def run(
     experiment: Annotated[
         Name | None,
         typer.Argument(
-            metavar="EXPERIMENT", help="long-sequences, context-linking, interpretability or parallelization."
+            metavar="EXPERIMENT",
+            help="long-sequences, context-linking, interpretability, parallelization or causality.",
         ),
     ] = None,
     display: DisplayOptions,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from attn_cli.models.toy.folder import BUILT_IN, find
 from attn_cli.models.toy.model import Toy
-from attn_cli.questions.why import aligning, linking, reading, translating
+from attn_cli.questions.why import aligning, causality, linking, reading, translating
 from attn_cli.questions.why.measure import Experiment, ExperimentName
 
 __all__ = ["EXPERIMENTS", "load_built_in"]
@@ -16,6 +16,7 @@ EXPERIMENTS: Mapping[ExperimentName, Callable[[Mapping[str, Toy]], Experiment]] 
     linking.NAME: linking.run,
     aligning.NAME: aligning.run,
     reading.NAME: reading.run,
+    causality.NAME: causality.run,
 }
 """Name of an experiment -> function that runs it on models by name."""
 

@@ -12,7 +12,7 @@ from attn_cli.io.csv import Cell
 
 __all__ = ["Experiment", "ExperimentName", "Measure", "Point", "Series", "kept", "standard_error"]
 
-ExperimentName = Literal["long-sequences", "context-linking", "interpretability", "parallelization"]
+ExperimentName = Literal["long-sequences", "context-linking", "interpretability", "parallelization", "causality"]
 
 
 @dataclass(frozen=True, slots=True)

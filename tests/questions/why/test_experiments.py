@@ -16,9 +16,9 @@ from attn_cli.models.toy import transformer
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.translate.align import Gold
-from attn_cli.questions.why import aligning, linking, reading, translating
+from attn_cli.questions.why import aligning, causality, linking, reading, translating
 from attn_cli.questions.why.command import Name
-from attn_cli.questions.why.experiments import EXPERIMENTS
+from attn_cli.questions.why.experiments import EXPERIMENTS, load_built_in
 from attn_cli.questions.why.measure import Point, kept, standard_error
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN, RNN_ATTENTION, TRANSFORMER
@@ -122,6 +122,28 @@ def test_steps_are_counted_while_the_model_reads(folders: dict[str, ToyFolder]) 
     counts = {name: reading.waiting_steps(Toy(folder), ids) for name, folder in folders.items()}
     assert isinstance(SHAPES["toy"], transformer.TransformerShape)
     assert counts == {"toy": SHAPES["toy"].encoder_layers, "toy-rnn-attention": 17, "toy-rnn": 17}
+
+
+def test_a_head_that_is_taken_away_leaves_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of the built-in model: its encoder head 2.0 links pronouns to their nouns."""
+    monkeypatch.setattr(causality, "TRIED_ON", 20)
+    toy = load_built_in()["toy"]
+    (layer, linking_head), (_, other) = causality.linking_heads(toy, causality._examples(seed=13, count=5))
+    assert (layer, linking_head) == (2, 0)
+    assert other != 0
+    found = causality.run({"toy": toy})
+    whole, without, another = (series.points[0].value for series in found.measures[0].series)
+    assert whole > 90
+    assert 35 <= without <= 65
+    assert another > 90
+    assert found.borne_out
+
+
+def test_a_head_that_changes_nothing_bears_nothing_out() -> None:
+    assert causality._bears_out((0.99, 0.53, 0.98), 120)
+    assert not causality._bears_out((0.99, 0.97, 0.98), 120)
+    assert not causality._bears_out((0.99, 0.2, 0.98), 120)
+    assert not causality._bears_out((0.99, 0.53, 0.55), 120)
 
 
 def test_every_experiment_is_a_command(folders: dict[str, ToyFolder]) -> None:

@@ -1,0 +1,1 @@
+"""Cuts in a model's attention, and what becomes of its output."""

@@ -1,0 +1,118 @@
+"""What a user wants cut and measured, as it was typed. Imports nothing heavy, so that typing errors show at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from attn_cli.data.selection import Selection
+from attn_cli.errors import UsageError, quoted
+
+__all__ = ["HEADS", "ITS_OWN", "MASK", "CutChoice", "Instead", "OutputChoice", "parse_edge"]
+
+Instead = Literal["zero", "mean", "even"]
+"""What stands in the place of a head's output: nothing, its mean over the text's positions, or an even row's sum."""
+
+MASK = "[MASK]"
+"""What stands in a text for the mask token of any model."""
+
+
+@dataclass(frozen=True)
+class OutputChoice:
+    """What a user asks of the output, beside the target."""
+
+    output: Literal["words", "states"] | None = None
+    """Words that the model chooses, or its last states; None for words if the model chooses any."""
+    against: str | None = None
+    """Another text for the first token of the target: the difference of their logits is measured."""
+    mask: str | None = None
+    """A word of the text to mask."""
+    target_tokens: Literal["first", "all"] | None = None
+    """The tokens of a target that has several; None to be told of them."""
+
+    def check(self, target: str | None) -> None:
+        """Check what does not depend on the model.
+
+        Args:
+            target: the target that is given with the text.
+
+        Raises:
+            UsageError: two choices exclude each other.
+        """
+        texts = {"--target": target, "--against": self.against, "--mask": self.mask}
+        for option, given in {**texts, "--target-tokens": self.target_tokens}.items():
+            if self.output == "states" and given is not None:
+                raise UsageError(f"{option} is about words, and --output states is not", "Leave one of them out")
+        for option, text in texts.items():
+            if text is not None and not text.strip():
+                raise UsageError(f"{option} is empty", "Give a word")
+        if self.against is not None and target is None and self.mask is None:
+            raise UsageError("--against needs a word to hold against another", "Give it with --target")
+        if target is not None and self.mask is not None:
+            raise UsageError(
+                "--mask measures the word that it hides, so --target cannot be used with it", "Leave one of them out"
+            )
+
+
+@dataclass(frozen=True)
+class CutChoice:
+    """What a user wants cut, apart from heads.
+
+    Raises:
+        UsageError: two choices exclude each other.
+    """
+
+    instead: Instead | None = None
+    """What stands in the place of a head's output; None for nothing (zero)."""
+    edges: tuple[str, ...] = ()
+    """Edges as they were typed: `it:trophy`."""
+    by: Literal["layers"] | None = None
+    """Cut the edges in each band of layers in turn."""
+
+    def check(self, selection: Selection) -> None:
+        """Check what does not depend on the model.
+
+        Raises:
+            UsageError: two choices exclude each other, or an edge has another form.
+        """
+        for edge in self.edges:
+            parse_edge(edge)
+        if self.instead is not None and (self.edges or selection.query is not None):
+            own = "--edge" if self.edges else "--query"
+            raise UsageError(
+                f"{own} cuts edges, whose weight goes to the other keys, so --with cannot be used with it",
+                "Leave it out",
+            )
+        if self.edges and selection.query is not None:
+            raise UsageError(
+                "--query cuts each of its edges in turn, so --edge cannot be used with it", "Choose one of them"
+            )
+        if self.by is not None and not self.edges:
+            raise UsageError("--by layers cuts an edge in each band of layers", "Name one, like --edge it:trophy")
+        if self.by is not None and selection.head is not None:
+            raise UsageError(
+                "--by layers cuts all heads of a layer, so --head cannot be used with it", "Leave one of them out"
+            )
+
+
+ITS_OWN = OutputChoice()
+"""The output that the model is made for."""
+HEADS = CutChoice()
+"""Heads, whose output is set to zero."""
+
+
+def parse_edge(edge: str) -> list[tuple[str, str]]:
+    """Split what was typed for an edge at its colon; in more than one way if there are more.
+
+    Raises:
+        UsageError: there is no colon, or nothing beside it.
+    """
+    parts = edge.split(":")
+    ways = [(":".join(parts[:place]).strip(), ":".join(parts[place:]).strip()) for place in range(1, len(parts))]
+    ways = [way for way in ways if any(way)]
+    if not ways:
+        raise UsageError(
+            f"--edge must be FROM:TO, and {quoted(edge)} is not",
+            "Write it like --edge it:trophy, it: for all that it looks at, or :trophy for all that look at it",
+        )
+    return ways

@@ -1,0 +1,190 @@
+"""Weight and effect over the texts of a corpus: where weights tell what matters, head by head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import fmean, pstdev
+
+from attn_cli.answer import Answer
+from attn_cli.data.cuts import CutEdges, Variation
+from attn_cli.data.outcomes import Outcome
+from attn_cli.data.record import Record
+from attn_cli.data.selection import Kind, Selection
+from attn_cli.data.stream import Request
+from attn_cli.data.text import Tokens
+from attn_cli.errors import InputError, SelectionError, counted, quoted
+from attn_cli.io.csv import Cell
+from attn_cli.models import Input, Model
+from attn_cli.questions.ablate.choices import OutputChoice
+from attn_cli.questions.ablate.cutting import Edges, WeighEdges, keys_of
+from attn_cli.questions.ablate.measure import rank_correlation
+from attn_cli.questions.ablate.output import ReadOutput, read_output
+from attn_cli.version import __version__
+
+__all__ = ["Correlate", "Correlations", "HeadCorrelation"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadCorrelation:
+    """Rank correlations of weight and size of effect in one head, over texts."""
+
+    layer: int
+    head: int
+    texts: int
+    """Texts in which it is defined: with three keys, and not all weights or effects the same."""
+    mean: float
+    """Mean over the texts; not-a-number if there are none."""
+    spread: float
+    """Standard deviation over the texts."""
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Correlations(Answer):
+    """The answer of `attn ablate` about a corpus."""
+
+    record: Record
+    """The model and the selection, without a text."""
+    kind: Kind
+    query: str
+    heads: tuple[HeadCorrelation, ...]
+    texts: int
+    """Texts that were measured."""
+    tokens: int
+    """Tokens of these texts."""
+    left_out: int
+    """Texts that do not have the query exactly once."""
+    corpus: str
+    """Name of the corpus."""
+
+    columns = ("kind", "layer", "head", "texts", "mean", "spread", "least", "most")
+
+    @property
+    def title(self) -> str:
+        return self.corpus
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of the runs, and on the texts that were left out."""
+        if not self.left_out:
+            return self.record.notes
+        said = f"Left out: {counted(self.left_out, 'text')} in which {quoted(self.query)} does not stand exactly once"
+        return (*self.record.notes, said)
+
+    @property
+    def mean(self) -> float:
+        """The mean over all heads in which it is defined; not-a-number if there are none."""
+        means = [one.mean for one in self.heads if one.texts]
+        return sum(means) / len(means) if means else float("nan")
+
+    @property
+    def ranked(self) -> list[HeadCorrelation]:
+        """The heads, highest mean first; those without one last."""
+        return sorted(self.heads, key=lambda one: -one.mean if one.texts else math.inf)
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        """Yield a row for each head."""
+        for one in self.heads:
+            yield self.kind, one.layer, one.head, one.texts, one.mean, one.spread, one.least, one.most
+
+
+class Correlate:
+    """A collector of each head's rank correlations over one text after another; only their sums are kept.
+
+    Args:
+        model: a loaded model.
+        selection: the heads, and the query whose keys are cut in each of them in turn.
+        output: the output to measure.
+    """
+
+    def __init__(self, model: Model, selection: Selection, output: OutputChoice) -> None:
+        self._model, self._selection, self._output = model, selection, output
+        self._values: dict[tuple[int, int], list[float]] = {}
+        self._kind: Kind | None = None
+        self._notes: dict[str, None] = {}
+        self._texts = self._tokens = self._left_out = 0
+
+    def add(self, given: Input) -> None:
+        """Measure a text; one in which the query does not stand exactly once is counted and left out.
+
+        Raises:
+            AttnError: the text cannot be read, or the heads do not exist.
+        """
+        read = read_output(self._model, given, self._output, self._selection.unit)
+        query = self._selection.query or ""
+        try:
+            groups = keys_of(read.source, self._selection, query)
+        except SelectionError:
+            if not self._texts and not self._left_out:  # heads that do not exist are told of at once
+                keys_of(read.source, replace(self._selection, query=None), "0")
+            self._left_out += 1
+            return
+        kind, heads = groups[0].plan.kind, groups[0].plan.heads
+        if self._kind not in {None, kind}:
+            self._left_out += 1
+            return
+        self._kind = kind
+        weigh = WeighEdges(groups)
+        rows = tuple(sorted({row for row, _ in groups[0].pairs}))
+        report = read.source.stream(Request({kind: heads}, {kind: rows}), weigh)
+        self._notes |= dict.fromkeys(report.notes)
+        seen = [index for index in range(len(groups)) if weigh.visible(index)]
+        places = [(layer, head) for layer, some in heads.items() for head in some]
+        cuts = [_cut(groups[index], layer, head) for layer, head in places for index in seen]
+        effects = self._effects(read, cuts)
+        for number, (layer, head) in enumerate(places):
+            own = effects[number * len(seen) : (number + 1) * len(seen)]
+            weights = [weigh.of_head(index, layer, head) for index in seen]
+            value = rank_correlation(list(zip(weights, own, strict=True)))
+            self._values.setdefault((layer, head), []).extend([] if value is None else [value])
+        self._texts += 1
+        self._tokens += len(read.source.source)
+
+    def _effects(self, read: ReadOutput, cuts: Sequence[Variation]) -> list[float]:
+        """Return the size of the effect of each cut."""
+        wanted = read.wanted
+        if read.kind in {"next", "target"} and read.against is None:  # no place is needed whole
+            wanted = replace(wanted, places=())
+        found: dict[int, float] = {}
+        waiting: dict[int, Outcome] = {}
+        for index, outcome in self._model.run(read.source, [(), *cuts], wanted):
+            if index == 0:
+                read = read.of_plain(outcome)
+            waiting[index] = outcome
+            if read.plain is not None:
+                found |= {number: read.figures(one).whole for number, one in waiting.items()}
+                waiting = {}
+        return [abs(found[number] - found[0]) for number in range(1, len(cuts) + 1)]
+
+    def found(self, corpus: str) -> Correlations:
+        """Return the answer over the texts so far.
+
+        Raises:
+            InputError: no text has the query.
+        """
+        if self._kind is None:
+            raise InputError(
+                f"No text has {quoted(self._selection.query or '')} exactly once", "Name a word that the texts have"
+            )
+        nothing = Tokens("", (), ())
+        notes = tuple(self._notes)
+        record = Record(
+            self._model.info, nothing, None, (), notes=notes, selection=self._selection, tool_version=__version__
+        )
+        heads = tuple(_summed(layer, head, values) for (layer, head), values in self._values.items())
+        query = self._selection.query or ""
+        return Correlations(record, self._kind, query, heads, self._texts, self._tokens, self._left_out, corpus)
+
+
+def _cut(edges: Edges, layer: int, head: int) -> Variation:
+    return (CutEdges(edges.plan.kind, layer, (head,), edges=edges.pairs),)
+
+
+def _summed(layer: int, head: int, values: Sequence[float]) -> HeadCorrelation:
+    if not values:
+        return HeadCorrelation(layer, head, 0, *[float("nan")] * 4)
+    return HeadCorrelation(layer, head, len(values), fmean(values), pstdev(values), min(values), max(values))

@@ -1,0 +1,464 @@
+"""Cuts in a model's attention, and what becomes of its output: the answer of `attn ablate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+
+from attn_cli.answer import Answer
+from attn_cli.data.cuts import Variation
+from attn_cli.data.outcomes import Outcome
+from attn_cli.data.plan import Plan
+from attn_cli.data.record import Record
+from attn_cli.data.regroup import Regroup
+from attn_cli.data.selection import KINDS, Kind, Selection
+from attn_cli.data.stream import Block, Eat, Report, Request
+from attn_cli.errors import SelectionError, UsageError
+from attn_cli.io.csv import Cell
+from attn_cli.measure.maps import layer_bytes
+from attn_cli.measure.summary import HeadSummary, Summarize
+from attn_cli.models import Input, Model, Translation
+from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, Instead, OutputChoice
+from attn_cli.questions.ablate.cutting import (
+    Edges,
+    WeighEdges,
+    bands,
+    cut_heads,
+    find_edges,
+    first_kind,
+    keys_of,
+    plan_of,
+)
+from attn_cli.questions.ablate.output import Likely, OutputFigures, ReadOutput, read_output
+from attn_cli.system.memory import require
+
+__all__ = ["Ablation", "CutTrial", "Flip", "View", "ablate", "rank_correlation"]
+
+View = Literal["heads", "cut", "layers", "keys"]
+"""`heads`: each head in turn; `cut`: one cut; `layers`: edges in each band of layers; `keys`: each key of a query."""
+
+LISTED = 10
+"""The heads with the largest effects that are listed, and the most that are cut together to change a prediction."""
+
+
+@dataclass(frozen=True, eq=False)
+class CutTrial:
+    """One run with a cut."""
+
+    kind: Kind
+    heads: Mapping[int, tuple[int, ...]]
+    """layer -> the heads that are cut."""
+    after: OutputFigures
+    effect: float
+    """Change of the output: after - before, in nats; of states, 1 - cosine."""
+    edges: tuple[Edges, ...] = ()
+    """The edges that are cut; none if the heads are cut whole."""
+    weight: float | None = None
+    """Weight of the edges: their share of a row, the mean over heads and rows."""
+    summary: HeadSummary | None = None
+    """Figures of the head, if it is one."""
+    translation: str | None = None
+    """The text that the model then writes, if it was asked to."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The fewest of the heads with the largest effects that, cut together, change the likeliest token of a place."""
+
+    heads: tuple[tuple[Kind, int, int], ...]
+    """Kind, layer and head of each."""
+    place: int
+    """The first place whose likeliest token changes."""
+    after: Likely
+    """The token that is then likeliest."""
+    translation: str | None = None
+    """The text that the model then writes, if it was asked to."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ablation(Answer):
+    """The answer of `attn ablate`."""
+
+    record: Record
+    """The model, the text and the selection, without maps."""
+    output: ReadOutput
+    view: View
+    instead: Instead | None
+    """What stands in the place of the heads' output; None if edges are cut."""
+    before: OutputFigures
+    trials: tuple[CutTrial, ...]
+    """The runs, in the order of the model's heads, layers or keys."""
+    flip: Flip | None = None
+    """What changes the likeliest token, if no head does alone."""
+    correlation: float | None = None
+    """Spearman's rank correlation of the keys' weights and the sizes of their effects; None if it is not defined."""
+    text_before: str | None = None
+    """What the model writes with nothing cut, if it was asked to."""
+    more_notes: tuple[str, ...] = field(default=())
+
+    columns = (
+        *("kind", "layers", "heads", "query", "key", "weight", "instead", "output"),
+        *("position", "text", "before", "after", "effect"),
+    )
+
+    @property
+    def title(self) -> str:
+        return self.record.source.text
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of the reading, of the cuts and of their runs."""
+        cut = chain.from_iterable(trial.after.notes for trial in self.trials)
+        return tuple(dict.fromkeys((*self.record.notes, *self.output.notes, *self.more_notes, *cut)))
+
+    @property
+    def ranked(self) -> list[CutTrial]:
+        """The runs by the size of their effect, largest first."""
+        return sorted(self.trials, key=lambda trial: -abs(trial.effect))
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of attention that are cut."""
+        return tuple(kind for kind in KINDS if any(trial.kind == kind for trial in self.trials))
+
+    def changed_place(self, after: OutputFigures) -> int | None:
+        """Return the first place whose likeliest token is another in a run; None if there is none."""
+        pairs = zip(self.before.top, after.top, strict=True)
+        return next((place for place, (one, other) in enumerate(pairs) if one.token != other.token), None)
+
+    @property
+    def changing(self) -> list[CutTrial]:
+        """The runs that change the likeliest token of a place, largest effect first."""
+        return [trial for trial in self.ranked if self.changed_place(trial.after) is not None]
+
+    def hit(self, trial: CutTrial) -> int:
+        """Return the word of the output that a run changes most."""
+        return int(np.abs(trial.after.words - self.before.words).argmax())
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        """Yield a row for each run and each word of the output, after one for the whole output."""
+        for trial in self.trials:
+            layers = " ".join(map(str, trial.heads))
+            heads = " ".join(f"{layer}.{head}" for layer, some in trial.heads.items() for head in some)
+            names = [" ".join(edges.names[end] or "*" for edges in trial.edges) for end in (0, 1)]
+            front = (trial.kind, layers, heads, *names, trial.weight, self.instead or "cut", self.output.kind)
+            yield *front, None, None, self.before.whole, trial.after.whole, trial.effect
+            for word, before, after in zip(
+                self.output.words, self.before.words.tolist(), trial.after.words.tolist(), strict=True
+            ):
+                yield *front, word.position, word.label, before, after, after - before
+
+
+@dataclass(frozen=True, eq=False)
+class _Planned:
+    """One run that is planned."""
+
+    variation: Variation
+    kind: Kind
+    heads: Mapping[int, tuple[int, ...]]
+    edges: tuple[Edges, ...] = ()
+    weight: float | None = None
+
+
+def ablate(
+    model: Model,
+    given: Input,
+    selection: Selection,
+    output: OutputChoice = ITS_OWN,
+    cut: CutChoice = HEADS,
+    *,
+    verify: bool = False,
+) -> Ablation:
+    """Cut heads or edges of a model's attention to a text, and measure what becomes of its output.
+
+    Args:
+        model: a loaded model.
+        given: the text, and the target to measure, if there is one.
+        selection: the heads to cut, or with `query` the word whose edges are cut in turn. Nothing: each head in turn.
+        output: the output to measure.
+        cut: the edges to cut, and what stands in the place of a head.
+        verify: also run the model without attn, and compare.
+
+    Raises:
+        UsageError: two choices exclude each other.
+        InputError: the text cannot be used, or lacks what is to be measured.
+        SelectionError: a layer, head or word does not exist, or an edge is masked.
+        ModelError: the model has no such output, or could not be run.
+        MemoryLimitError: a layer would not fit in memory.
+        ExactnessError: the model's output is not attention weights.
+    """
+    cut.check(selection)
+    output.check(given.target if isinstance(given.target, str) else None)
+    read = read_output(model, given, output, selection.unit)
+    asked = _Asked(model, given, read, selection, cut, verify)
+    if selection.query is not None:
+        return asked.keys()
+    if cut.edges:
+        return asked.edges()
+    if selection.layer is None and selection.head is None:
+        return asked.every_head()
+    return asked.heads()
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A text that was read, and what is to be cut."""
+
+    model: Model
+    given: Input
+    read: ReadOutput
+    selection: Selection
+    cut: CutChoice
+    verify: bool
+
+    @property
+    def _instead(self) -> Instead:
+        return self.cut.instead or "zero"
+
+    def every_head(self) -> Ablation:
+        """Cut every head in turn."""
+        stacks = self.read.source.model.stacks
+        kinds = [kind for kind in KINDS if kind in stacks] if self.selection.kind is None else [self.selection.kind]
+        plans = [plan_of(self.read.source, self.selection, kind) for kind in kinds]
+        groups: list[tuple[Kind, Mapping[int, tuple[int, ...]]]] = [
+            (plan.kind, {layer: (head,)}) for plan in plans for layer, heads in plan.heads.items() for head in heads
+        ]
+        summaries, report = self._summarize(plans)
+        cuts = cut_heads(self.model, self.read.source, groups, self._instead)
+        planned = [_Planned(cut, kind, heads) for cut, (kind, heads) in zip(cuts, groups, strict=True)]
+        found = self._ablation("heads", planned, report)
+        found = replace(
+            found,
+            trials=tuple(
+                replace(trial, summary=summary) for trial, summary in zip(found.trials, summaries, strict=True)
+            ),
+        )
+        if found.changing:
+            return self._rewritten(found, cuts)
+        return self._with_flip(found, cuts)
+
+    def heads(self) -> Ablation:
+        """Cut the heads selected, all at once."""
+        source = self.read.source
+        plan = plan_of(source, self.selection, self.selection.kind or first_kind(source))
+        summaries, report = self._summarize([plan])
+        (cut,) = cut_heads(self.model, source, [(plan.kind, plan.heads)], self._instead)
+        found = self._ablation("cut", [_Planned(cut, plan.kind, plan.heads)], report, likeliest=True)
+        if len(summaries) == 1:
+            found = replace(found, trials=(replace(found.trials[0], summary=summaries[0]),))
+        return self._written(found, cut)
+
+    def edges(self) -> Ablation:
+        """Cut edges at once, or in each band of layers in turn.
+
+        Raises:
+            UsageError: edges of several kinds are to be cut by layers.
+        """
+        source = self.read.source
+        groups = [find_edges(source, self.selection, edge) for edge in self.cut.edges]
+        weights, report = self._weigh(groups)
+        for index, edge in enumerate(self.cut.edges):
+            if not weights[index].visible:
+                raise SelectionError(f"--edge {edge} is masked: no head sees it", "Name another, or other heads")
+        only = weights[0] if len(groups) == 1 else None
+        plan = groups[0].plan
+        if self.cut.by is None:
+            cut = tuple(chain.from_iterable(edges.variation() for edges in groups))
+            weight = None if only is None else only.of()
+            planned = [_Planned(cut, plan.kind, plan.heads, tuple(groups), weight)]
+            found = self._ablation("cut", planned, report, likeliest=True)
+            return self._written(found, cut)
+        if any(edges.plan.kind != plan.kind for edges in groups):
+            raise UsageError("--by layers takes edges of one kind of attention", "Name them in commands of their own")
+        layers = tuple(plan.heads)
+        parts = bands(layers)
+        planned = [
+            _Planned(
+                tuple(chain.from_iterable(edges.variation(some) for edges in groups)),
+                plan.kind,
+                {layer: plan.heads[layer] for layer in some},
+                tuple(groups),
+                None if only is None else only.of(some),
+            )
+            for some in [*parts, *([layers] if len(parts) > 1 else [])]
+        ]
+        return self._ablation("layers", planned, report)
+
+    def keys(self) -> Ablation:
+        """Cut the edges of one query, each key in turn."""
+        groups = keys_of(self.read.source, self.selection, self.selection.query or "")
+        weights, report = self._weigh(groups)
+        planned = [
+            _Planned(edges.variation(), edges.plan.kind, edges.plan.heads, (edges,), weight.of())
+            for edges, weight in zip(groups, weights, strict=True)
+            if weight.visible
+        ]
+        found = self._ablation("keys", planned, report)
+        pairs = [(trial.weight, abs(trial.effect)) for trial in found.trials if trial.weight is not None]
+        return replace(found, correlation=rank_correlation(pairs))
+
+    def _ablation(
+        self, view: View, planned: Sequence[_Planned], report: Report, *, likeliest: bool = False
+    ) -> Ablation:
+        """Run the model as it is and with each cut."""
+        read, before, outcomes = self._run([one.variation for one in planned], likeliest=likeliest)
+        trials = tuple(
+            CutTrial(one.kind, one.heads, outcome, outcome.whole - before.whole, one.edges, one.weight)
+            for one, outcome in zip(planned, outcomes, strict=True)
+        )
+        edges = bool(planned and planned[0].edges)
+        record = Record.of(read.source, report, self.selection)
+        return Ablation(record, read, view, None if edges else self._instead, before, trials)
+
+    def _run(
+        self, cuts: Sequence[Variation], *, likeliest: bool = False
+    ) -> tuple[ReadOutput, OutputFigures, list[OutputFigures]]:
+        """Return the outcome with nothing cut, and with each cut."""
+        read = self.read
+        found: dict[int, OutputFigures] = {}
+        waiting: dict[int, Outcome] = {}
+        for index, output in self.model.run(read.source, [(), *cuts], read.wanted):
+            if index == 0:
+                read = read.of_plain(output)
+            waiting[index] = output
+            if read.plain is not None:
+                found |= {number: read.figures(one, likeliest=likeliest) for number, one in waiting.items()}
+                waiting = {}
+        return read, found[0], [found[number] for number in range(1, len(cuts) + 1)]
+
+    def _with_flip(self, found: Ablation, cuts: Sequence[Variation]) -> Ablation:
+        """Cut more and more of the heads that speak most for the output, until the likeliest token changes."""
+        if not found.before.top:
+            return found
+        order = sorted(range(len(cuts)), key=lambda index: found.trials[index].effect)[:LISTED]
+        together = [
+            tuple(chain.from_iterable(cuts[index] for index in order[:count])) for count in range(2, len(order) + 1)
+        ]
+        _, _, after = self._run(together)
+        for cut, figures in zip(together, after, strict=True):
+            place = found.changed_place(figures)
+            if place is None:
+                continue
+            groups = [found.trials[index] for index in order[: len(cut)]]
+            heads = tuple((one.kind, layer, head) for one in groups for layer, (head,) in one.heads.items())
+            before = text = None
+            if found.output.translation is not None and self._cut_while_writing:
+                before, text = found.output.translation.text, self._translations([cut])[0].text
+            return replace(found, flip=Flip(heads, place, figures.top[place], text), text_before=before)
+        return found
+
+    def _rewritten(self, found: Ablation, cuts: Sequence[Variation]) -> Ablation:
+        """Let the model translate again with each of the cuts that change the likeliest token."""
+        if found.output.translation is None:
+            return found
+        if not self._cut_while_writing:
+            return replace(found, more_notes=self._told)
+        some = found.changing[:LISTED]
+        places = [found.trials.index(trial) for trial in some]
+        written = self._translations([cuts[place] for place in places])
+        texts = dict(zip(places, written, strict=True))
+        trials = tuple(
+            replace(trial, translation=texts[place].text) if place in texts else trial
+            for place, trial in enumerate(found.trials)
+        )
+        return replace(found, trials=trials, text_before=found.output.translation.text)
+
+    def _written(self, found: Ablation, cut: Variation) -> Ablation:
+        """Let the model translate again with a cut."""
+        if found.output.kind != "target":
+            return found
+        if not self._cut_while_writing:
+            return replace(found, more_notes=self._told)
+        before, after = self._translations([(), cut])
+        return replace(found, text_before=before.text, trials=(replace(found.trials[0], translation=after.text),))
+
+    def _translations(self, cuts: Sequence[Variation]) -> list[Translation]:
+        """Translate the text with each of these cuts."""
+        texts = [self.read.source.source.text] * len(cuts)
+        given = self.given
+        return self.model.translate(texts, languages=given.languages, truncate=given.truncate, variations=cuts)
+
+    @property
+    def _cut_while_writing(self) -> bool:
+        return self.model.info.captured != "hooks"
+
+    @property
+    def _told(self) -> tuple[str, ...]:
+        return (
+            f"Nothing is translated again: {self.model.info.name} has older code, which cannot be cut while it writes",
+        )
+
+    def _summarize(self, plans: Sequence[Plan]) -> tuple[list[HeadSummary], Report]:
+        """Compute the figures of all heads of some kinds of attention, in one pass."""
+        for plan in plans:
+            _require(plan)
+        collect = {plan.kind: Summarize(plan.queries, plan.keys, links=0) for plan in plans}
+        eat = {plan.kind: Regroup(plan.queries, plan.keys, collect[plan.kind]) for plan in plans}
+        report = self._stream({plan.kind: plan for plan in plans}, eat)
+        return [summary for plan in plans for summary in collect[plan.kind].result], report
+
+    def _weigh(self, groups: Sequence[Edges]) -> tuple[list[_Weights], Report]:
+        """Compute the weights of groups of edges, in one pass."""
+        by_kind: dict[Kind, list[int]] = {}
+        for index, edges in enumerate(groups):
+            by_kind.setdefault(edges.plan.kind, []).append(index)
+        plans = {kind: groups[indices[0]].plan for kind, indices in by_kind.items()}
+        collect = {kind: WeighEdges([groups[index] for index in indices]) for kind, indices in by_kind.items()}
+        rows = {
+            kind: tuple(sorted({query for index in indices for query, _ in groups[index].pairs}))
+            for kind, indices in by_kind.items()
+        }
+        for plan in plans.values():
+            _require(plan)
+        report = self._stream(plans, collect, rows)
+        weights = {
+            index: _Weights(collect[kind], place)
+            for kind, indices in by_kind.items()
+            for place, index in enumerate(indices)
+        }
+        return [weights[index] for index in range(len(groups))], report
+
+    def _stream(
+        self, plans: Mapping[Kind, Plan], eat: Mapping[Kind, Eat], rows: Mapping[Kind, tuple[int, ...]] = {}
+    ) -> Report:
+        def pass_on(block: Block) -> None:
+            eat[block.kind](block)
+
+        request = Request({kind: plan.heads for kind, plan in plans.items()}, rows, verify=self.verify)
+        return self.read.source.stream(request, pass_on)
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """The weights of one group of edges."""
+
+    collected: WeighEdges
+    place: int
+
+    @property
+    def visible(self) -> bool:
+        return self.collected.visible(self.place)
+
+    def of(self, layers: Iterable[int] | None = None) -> float:
+        return self.collected.weight(self.place, layers)
+
+
+def _require(plan: Plan) -> None:
+    require(
+        layer_bytes(plan), f"Looking at a layer of {plan.keys.tokens:,} keys", "Choose fewer heads, or cut the text"
+    )
+
+
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Compute Spearman's rank correlation of weights and sizes of effects; None for fewer than 3 or all the same."""
+    # Imported late: it takes longer than running the built-in model.
+    from scipy.stats import spearmanr
+
+    if len(pairs) < 3 or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
+        return None
+    return float(spearmanr(*zip(*pairs, strict=True)).statistic)

@@ -1,0 +1,124 @@
+"""Causality: share of pronouns that are right as the model is, without the head that links them, without another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from math import hypot
+from typing import Final
+
+import numpy as np
+
+from attn_cli.data.cuts import ZeroedHeads
+from attn_cli.data.plan import name_head
+from attn_cli.data.shapes import Float
+from attn_cli.data.stream import Block, Request
+from attn_cli.data.text import Tokens
+from attn_cli.grammar import sentences as grammar
+from attn_cli.models import Input
+from attn_cli.models.toy.model import Toy
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, standard_error
+
+__all__ = ["NAME", "linking_heads", "run"]
+
+NAME: Final = "causality"
+CHOSEN_BY, TRIED_ON = 20, 60
+"""Numbers of pairs of sentences that the heads are chosen by, and that they are cut in."""
+
+
+def run(models: Mapping[str, Toy]) -> Experiment:
+    """Translate sentences with a pronoun with nothing cut, without the linking head, and without another."""
+    series: list[Series] = []
+    verdicts: list[bool] = []
+    told: list[str] = []
+    for name, model in models.items():
+        if "encoder" not in model.info.stacks:
+            continue
+        (layer, linking), (_, other) = linking_heads(model, _examples(seed=13, count=CHOSEN_BY))
+        examples = _examples(seed=11, count=TRIED_ON)
+        shares = [_right(model, examples, layer, heads) for heads in ((), (linking,), (other,))]
+        names = [name, *(f"{name}, no {name_head(layer, head)}" for head in (linking, other))]
+        series += [
+            Series(one, (Point(0.0, 100 * share, len(examples)),)) for one, share in zip(names, shares, strict=True)
+        ]
+        verdicts.append(_bears_out(shares, len(examples)))
+        told.append(
+            f"{name} has {shares[0]:.0%} right, {shares[1]:.0%} without head {name_head(layer, linking)} and "
+            f"{shares[2]:.0%} without {name_head(layer, other)}"
+        )
+    return Experiment(
+        name=NAME,
+        claim="Attention is not only a picture: take away the head that links a pronoun to its noun, and the model "
+        "can only guess.",
+        how="Sentences of the grammar that training has not shown, in which it could stand for two nouns. In other "
+        "sentences, one encoder head gives the noun that is meant more weight than all others; it is set to zero, and "
+        "then the one of its layer that comes second.",
+        measures=(Measure("pronoun right", "%", "", "high", 100.0, tuple(series)),),
+        borne_out=bool(verdicts) and all(verdicts),
+        found=f"{'; '.join(told)}; guessing has 50%.",
+    )
+
+
+def _examples(seed: int, count: int) -> list[grammar.Example]:
+    """Return sentences and their twins, all held out of training; always guessing *il* is right in half of them."""
+    return [one for pair in islice(grammar.pairs(seed=seed, held_out=True), count) for one in pair]
+
+
+def linking_heads(model: Toy, examples: Sequence[grammar.Example]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return layer and head of the encoder head that links pronouns most, and of the next in its layer.
+
+    A head links by the weight from a pronoun to the noun meant, less that to the other noun, over all sentences.
+    """
+    links: dict[int, Float[np.ndarray, "head"]] = {}
+    for example in examples:
+        for layer, link in _links(model, example).items():
+            links[layer] = links.get(layer, 0.0) + link
+    layer = max(links, key=lambda number: float(links[number].max()))
+    first, second = np.argsort(-links[layer], kind="stable")[:2].tolist()
+    return (layer, first), (layer, second)
+
+
+def _links(model: Toy, example: grammar.Example) -> Mapping[int, Float[np.ndarray, "head"]]:
+    """Return each layer's weights from the pronoun to the noun that is meant, less those to the other noun."""
+    found: dict[int, Float[np.ndarray, "head"]] = {}
+    source = model.prepare(Input(example.english))
+    link = example.coreference
+    assert link is not None  # noqa: S101 (every sentence of a pair has one)
+    query, meant, other = (_tokens(source.source, span) for span in (link.pronoun, link.meant, link.other))
+
+    def eat(block: Block) -> None:
+        rows = block.weights[:, query].mean(axis=1, dtype=np.float64)
+        found[block.layer] = rows[:, meant].sum(axis=1) - rows[:, other].sum(axis=1)
+
+    stack = model.info.stacks["encoder"]
+    source.stream(Request({"encoder": {layer: tuple(range(count)) for layer, count in stack.heads.items()}}), eat)
+    return found
+
+
+def _tokens(tokens: Tokens, span: tuple[int, int]) -> list[int]:
+    """Return the positions of the tokens that cover some characters."""
+    start, end = span
+    return [
+        index
+        for index, token in enumerate(tokens.tokens)
+        if not token.special and token.start < end and start < token.end
+    ]
+
+
+def _right(model: Toy, examples: Sequence[grammar.Example], layer: int, heads: tuple[int, ...]) -> float:
+    """Return the share of pronouns that are right without some heads of a layer."""
+    cut = (ZeroedHeads("encoder", layer, heads),) if heads else ()
+    made = model.translate([one.english for one in examples], variations=[cut] * len(examples))
+    right = sum(grammar.is_right(one, translation.text) for one, translation in zip(examples, made, strict=True))
+    return right / len(examples)
+
+
+def _bears_out(shares: Sequence[float], count: int) -> bool:
+    """Return whether the first cut alone leaves chance: all differences by more, or less, than two standard errors."""
+    whole, cut, other = shares
+    chance = 2 * standard_error(0.5, count)
+
+    def ahead(one: float, two: float) -> bool:
+        return one - two > 2 * hypot(standard_error(one, count), standard_error(two, count))
+
+    return ahead(whole, cut) and abs(cut - 0.5) <= chance and not ahead(whole, other)

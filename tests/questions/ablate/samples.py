@@ -1,0 +1,39 @@
+"""`attn ablate` in the tests that every question is put to."""
+
+from __future__ import annotations
+
+from attn_cli.answer import Answer
+from attn_cli.api import Inspector
+from attn_cli.data.selection import Selection
+from attn_cli.models import Input, load
+from attn_cli.questions.ablate.choices import ITS_OWN, CutChoice
+from attn_cli.questions.ablate.corpus import Correlate
+from attn_cli.questions.ablate.measure import ablate
+
+TOY = load("toy")
+GIVEN = Input("The trophy didn't fit because it was big")
+
+
+def corpus() -> Answer:
+    """Two texts, one of which has the word."""
+    collect = Correlate(TOY, Selection(query="it", layer="1-2"), ITS_OWN)
+    collect.add(GIVEN)
+    collect.add(Input("The cat sat on the mat"))
+    return collect.found("two texts")
+
+
+ANSWERS: dict[str, Answer] = {
+    "ablate": ablate(TOY, GIVEN, Selection()),
+    "ablate-tokens": ablate(TOY, GIVEN, Selection(kind="cross", unit="token"), cut=CutChoice("even")),
+    "ablate-head": ablate(TOY, GIVEN, Selection(head="2.0")),
+    "ablate-edge": ablate(TOY, GIVEN, Selection(), cut=CutChoice(edges=("it:trophy", "it:"))),
+    "ablate-layers": ablate(TOY, GIVEN, Selection(), cut=CutChoice(edges=(":fit",), by="layers")),
+    "ablate-query": ablate(TOY, GIVEN, Selection(query="it", head="2.0")),
+    "ablate-corpus": corpus(),
+}
+COMMAND = ["ablate", "The cat sat on the mat", "--layer", "1"]
+
+
+def ask(model: Inspector) -> Answer:
+    """Ask in Python what the command asks."""
+    return model.ablate("The cat sat on the mat", layer=1)

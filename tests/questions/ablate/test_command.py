@@ -1,0 +1,152 @@
+"""`attn ablate` through the command line: screens, documents, tables, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import attn_cli
+from attn_cli.errors import UsageError
+from tests.conftest import Run
+from tests.golden_files import assert_golden
+from tests.questions.ablate.models import TROPHY
+from tests.records import validated
+
+FIT = "The trophy didn't fit because it was big"
+
+
+def found(attn: Run, *arguments: str) -> dict[str, Any]:
+    return validated(attn("ablate", *arguments, "--json").encode(), "ablate")
+
+
+def test_the_document_holds_the_output_and_each_cut(attn: Run) -> None:
+    document = found(attn, TROPHY, "--kind", "encoder")
+    assert document["view"] == "heads"
+    assert document["instead"] == "zero"
+    assert document["output"]["kind"] == "target"
+    assert document["output"]["text"] == document["target"]["text"]
+    assert len(document["trials"]) == 24
+    first = min(document["trials"], key=lambda trial: trial["effect"])
+    assert first["heads"] == [{"layer": 2, "heads": [0]}]
+    assert first["value"] - document["output"]["value"] == pytest.approx(first["effect"], abs=1e-5)
+    assert sum(first["words"]) == pytest.approx(first["value"], abs=1e-5)
+    assert "elle" in first["text"]
+    edge = found(attn, FIT, "--edge", "it:trophy", "--head", "2.0")
+    (trial,) = edge["trials"]
+    assert trial["edges"] == [{"kind": "encoder", "query": "it", "key": "trophy", "tokens": [[5, 1]]}]
+    assert edge["instead"] is None
+    assert len(trial["places"][0]["likeliest"]) == 5
+
+
+def test_the_table_has_a_row_for_each_cut_and_word(attn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    attn("ablate", FIT, "--query", "it", "--head", "2.0", "--save", str(file))
+    rows = list(csv.DictReader(io.StringIO(file.read_text(), newline="")))
+    document = found(attn, FIT, "--query", "it", "--head", "2.0")
+    assert len(rows) == len(document["trials"]) * (1 + len(document["output"]["words"]))
+    wholes = [row for row in rows if not row["position"]]
+    assert [row["key"] for row in wholes] == [trial["edges"][0]["key"] for trial in document["trials"]]
+    for row in rows:
+        assert float(row["after"]) - float(row["before"]) == pytest.approx(float(row["effect"]), abs=1e-5)
+
+
+def test_several_edges_and_sentences(attn: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text(f"{FIT}\n{FIT.replace('big', 'small')}\n")
+    lines = attn("ablate", "--file", str(tmp_path / "in.txt"), "--edge", "it:trophy", "--edge", "it:fit", "--json")
+    documents = [json.loads(line) for line in lines.splitlines()]
+    assert [len(one["trials"][0]["edges"]) for one in documents] == [2, 2]
+    error = attn("ablate", "--file", str(tmp_path / "in.txt"), "--edge", "it:small", code=4)
+    assert "line 1 of" in error
+
+
+def test_a_corpus_has_the_mean_of_what_its_texts_have(attn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "in.txt"
+    file.write_text(f"{FIT}\nThe cat sat.\n{FIT.replace('big', 'small')}\n{FIT} and it was old\n")
+    arguments = ("--query", "it", "--head", "2.0,2.3")
+    document = found(attn, "--file", str(file), *arguments)
+    assert document["view"] == "corpus"
+    assert document["texts"] == 2
+    for one in document["heads"]:
+        texts = [FIT, FIT.replace("big", "small")]
+        alone = [found(attn, text, "--query", "it", "--head", f"2.{one['head']}")["correlation"] for text in texts]
+        assert one["mean"] == pytest.approx(sum(alone) / 2, abs=0.02)
+        assert [one["least"], one["most"]] == pytest.approx(sorted(alone), abs=0.02)
+        assert one["texts"] == 2
+    assert "2 texts, 18 tokens" in attn("ablate", "--file", str(file), *arguments)
+    assert "No text has 'dog' exactly once" in attn("ablate", "--file", str(file), "--query", "dog", code=3)
+    assert "There is no head 8" in attn("ablate", "--file", str(file), "--query", "it", "--head", "2.8", code=4)
+    file.write_text("The cat sat.\n")
+    assert "There is no head 8" in attn("ablate", "--file", str(file), "--query", "it", "--head", "2.8", code=4)
+
+
+def test_from_python() -> None:
+    model = attn_cli.load("toy")
+    assert model.ablate(FIT, edge="it:trophy", head="2.0").trials[0].effect < -0.4
+    assert model.ablate(FIT, edge=["it:trophy", "it:fit"], by="layers").view == "layers"
+    assert model.ablate(FIT, query="it", layer=2).view == "keys"
+    with pytest.raises(UsageError, match=r"no option 'edges'\. Did you mean edge\?"):
+        model.ablate(FIT, edges="it:trophy")  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="no option 'measure'"):
+        model.ablate(FIT, measure="scores")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["record.json"], 2, "A record holds no model"),
+        ([FIT, "--edge", "it"], 2, "--edge must be FROM:TO"),
+        ([FIT, "--edge", ":"], 2, "--edge must be FROM:TO"),
+        ([FIT, "--edge", "it:trophy", "--with", "even"], 2, "--edge cuts edges"),
+        ([FIT, "--query", "it", "--with", "zero"], 2, "--query cuts edges"),
+        ([FIT, "--edge", "it:fit", "--query", "it"], 2, "--edge cannot be used with it"),
+        ([FIT, "--by", "layers"], 2, "Name one, like --edge it:trophy"),
+        ([FIT, "--by", "layers", "--edge", "it:fit", "--head", "2.0"], 2, "--head cannot be used with it"),
+        ([FIT, "--by", "heads", "--edge", "it:fit"], 2, "not one of layers"),
+        ([FIT, "--with", "noise"], 2, "not one of zero, mean, even"),
+        ([FIT, "--head", "2.0", "--layer", "2"], 2, "--head names layers"),
+        ([FIT, "--query", " "], 2, "--query is empty"),
+        ([FIT, "--against", " London"], 2, "Give it with --target"),
+        ([FIT, "--target", " "], 2, "--target is empty"),
+        ([FIT, "--mask", ""], 2, "--mask is empty"),
+        ([FIT, "--mask", "it", "--target", "it"], 2, "--target cannot be used with it"),
+        ([FIT, "--output", "states", "--target", "it"], 2, "--output states is not"),
+        ([FIT, "--output", "states", "--mask", "it"], 2, "--output states is not"),
+        ([FIT, "--output", "states", "--target-tokens", "all"], 2, "--output states is not"),
+        ([FIT, "--head", "2.8"], 4, "There is no head 8 in layer 2"),
+        ([FIT, "--layer", "3"], 4, "There is no layer 3"),
+        ([FIT, "--edge", "it:dog"], 4, "'dog' is not in the text"),
+        ([FIT, "--edge", "it#2:fit"], 4, "only once"),
+        ([FIT, "--kind", "decoder", "--edge", "dog:fit"], 4, "'dog' is not in the text"),
+        ([FIT, "--model", "toy-rnn"], 5, "has no attention"),
+        ([FIT, "--model", "MODEL", "--mask", "it"], 5, "--mask cannot be measured"),
+        ([FIT, "--model", "MODEL", "--kind", "decoder"], 4, "no decoder attention"),
+        ([FIT, "--save", "out.npz"], 6, "there are none to save"),
+    ],
+)
+def test_what_is_refused_is_told_in_one_line(arguments: list[str], code: int, message: str, attn: Run) -> None:
+    error = attn("ablate", *arguments, code=code)
+    assert message in error
+    assert error.count("\n") == 1
+
+
+SCREENS = {
+    "heads": [TROPHY],
+    "states": [TROPHY, "--model", "MODEL"],
+    "head": [TROPHY, "--head", "2.0"],
+    "edge": [TROPHY, "--edge", "it:trophy", "--head", "3.1", "--model", "MODEL"],
+    "layers": [TROPHY, "--edge", "it:trophy", "--by", "layers"],
+    "keys": [TROPHY, "--query", "it"],
+}
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("color", [True, False], ids=["color", "plain"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_golden_screens(screen: str, width: int, color: bool, attn: Run) -> None:
+    flags = ["--width", str(width), "--color" if color else "--no-color"]
+    assert_golden(f"ablate-{screen}-{width}{'-color' if color else ''}", attn("ablate", *SCREENS[screen], *flags))

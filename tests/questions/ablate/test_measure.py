@@ -1,0 +1,332 @@
+"""What cuts do to outputs: known answers of trained models, and figures held against runs without attn."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import attn_cli
+from attn_cli.data.cuts import ReplacedHeads
+from attn_cli.data.selection import Selection
+from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError
+from attn_cli.models import Input, Model, load
+from attn_cli.models.hf.model import Pretrained
+from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
+from attn_cli.questions.ablate.cutting import bands
+from attn_cli.questions.ablate.measure import Ablation, CutTrial, ablate
+from tests.models import folders
+from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
+
+
+def cut(
+    model: Model,
+    text: str,
+    *edges: str,
+    output: OutputChoice = OutputChoice(),  # noqa: B008
+    target: str | None = None,
+    by: Any = None,
+    instead: Any = None,
+    **selection: Any,
+) -> Ablation:
+    given = Input(text, target=target)
+    return ablate(model, given, Selection(**selection), output, CutChoice(instead, edges, by))
+
+
+def chances(found: Ablation, trial: CutTrial | None = None) -> dict[str, float]:
+    """The probability of each word of the output."""
+    figures = found.before if trial is None else trial.after
+    labels = [word.label for word in found.output.words]
+    return dict(zip(labels, np.exp(figures.words).tolist(), strict=True))
+
+
+def test_one_head_of_the_built_in_model_decides_on_the_pronoun() -> None:
+    found = cut(toy(), TROPHY)
+    assert len(found.trials) == 72
+    assert found.kinds == ("encoder", "decoder", "cross")
+    first, *others = found.ranked
+    assert (first.kind, first.heads) == ("encoder", {2: (0,)})
+    assert first.translation is not None
+    assert first.translation.endswith("parce qu'elle était trop grande")
+    assert found.text_before is not None
+    assert found.text_before.endswith("parce qu'il était trop grand")
+    assert found.changing == [first]
+    assert found.flip is None
+    assert all(one.translation is None for one in others)
+    pieces = cut(toy(), TROPHY, unit="token")
+    il = [word.label for word in pieces.output.words].index("il")
+    assert np.exp(pieces.before.words[il]) == pytest.approx(0.917, abs=0.02)
+    assert np.exp(pieces.ranked[0].after.words[il]) == pytest.approx(0.271, abs=0.02)
+    assert sorted(np.exp(trial.after.words[il]) for trial in pieces.trials)[1] > 0.89
+    assert first.summary is not None
+    assert (first.summary.layer, first.summary.head) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("adjective", "noun", "other"), [("big", "trophy", "suitcase"), ("small", "suitcase", "trophy")]
+)
+def test_one_edge_decides_on_the_pronoun(adjective: str, noun: str, other: str) -> None:
+    text = TROPHY.replace("big", adjective)
+    found = cut(toy(), text, f"it:{noun}", head="2.0")
+    assert found.trials[0].translation != found.text_before
+    assert found.trials[0].weight == pytest.approx(1, abs=0.01)
+    assert found.instead is None
+    nothing = cut(toy(), text, f"it:{other}", head="2.0")
+    assert nothing.trials[0].translation == nothing.text_before
+    assert nothing.trials[0].effect == pytest.approx(0, abs=1e-5)
+
+
+def test_ways_of_cutting_a_head_disagree() -> None:
+    texts = {way: cut(toy(), TROPHY, head="2.0", instead=way).trials[0].translation for way in ("zero", "even", "mean")}
+    assert "elle" in str(texts["zero"])
+    assert "elle" not in str(texts["even"])
+    own = toy()
+    source = own.prepare(Input(TROPHY, target=own.translate([TROPHY])[0]))
+    mean = own.contexts(source)["encoder", 2][0].mean(axis=0)
+    again = ReplacedHeads("encoder", 2, (0,), vectors=mean[None, None])
+    (tokens,) = (outcome.tokens for _, outcome in own.run(source, [(again,)]))
+    assert tokens is not None
+    assert cut(own, TROPHY, head="2.0", instead="mean").trials[0].after.whole == pytest.approx(tokens.sum(), abs=1e-4)
+
+
+def test_effects_are_those_of_runs_one_by_one() -> None:
+    together = cut(toy(), TROPHY)
+    for trial in together.trials[::11]:
+        ((layer, (head,)),) = trial.heads.items()
+        alone = cut(toy(), TROPHY, kind=trial.kind, head=f"{layer}.{head}")
+        assert alone.trials[0].effect == pytest.approx(trial.effect, abs=1e-4)
+        np.testing.assert_allclose(alone.trials[0].after.words, trial.after.words, atol=1e-4)
+    assert together.before.whole == pytest.approx(sum(together.before.words), abs=1e-5)
+
+
+def test_the_keys_of_a_word_beside_their_weights() -> None:
+    found = cut(toy(), TROPHY, query="it", head="2.0")
+    assert [trial.edges[0].names[1] for trial in found.trials] == [*TROPHY.split(), "</s>"]
+    weights = [trial.weight or 0.0 for trial in found.trials]
+    assert sum(weights) == pytest.approx(1, abs=1e-5)
+    assert found.ranked[0].edges[0].names == ("it", "trophy")
+    links = {
+        link.pair.key: link.weight
+        for word in TROPHY.split()
+        for link in attn_cli.load("toy").find(TROPHY, "it", word, head="2.0").links
+    }
+    assert weights[0] == pytest.approx(links[0], abs=1e-6)
+    # Spearman's formula by hand, for columns whose ranks do not tie.
+    ranks = [np.argsort(np.argsort(column)) for column in (weights, [abs(trial.effect) for trial in found.trials])]
+    if len({abs(trial.effect) for trial in found.trials}) == len(found.trials):
+        count = len(found.trials)
+        expected = 1 - 6 * float(((ranks[0] - ranks[1]) ** 2).sum()) / (count * (count**2 - 1))
+        assert found.correlation == pytest.approx(expected)
+    assert found.correlation is not None
+
+
+def test_words_of_a_translation_are_cut_in_the_attention_that_has_them() -> None:
+    assert cut(toy(), TROPHY, "trophée:trophy").trials[0].kind == "cross"
+    assert cut(toy(), TROPHY, "grand:trophée").trials[0].kind == "decoder"
+    assert cut(toy(), TROPHY, "il:", unit="token").trials[0].kind == "cross"
+    assert cut(toy(), TROPHY, query="valise").trials[0].kind == "cross"
+    both = cut(toy(), TROPHY, "it:trophy", "grand:trophée", head="2.0")
+    assert [edges.plan.kind for edges in both.trials[0].edges] == ["encoder", "decoder"]
+    assert both.trials[0].weight is None
+
+
+def test_edges_of_minilm() -> None:
+    """The published weight of the README: it decides on nothing, while hiding the trophy from all does."""
+    star = cut(minilm(), TROPHY, "it:trophy", head="3.1")
+    assert star.trials[0].weight == pytest.approx(0.58, abs=0.01)
+    assert star.trials[0].effect == pytest.approx(2.8e-5, rel=0.05)
+    assert cut(minilm(), TROPHY, ":trophy").trials[0].effect == pytest.approx(0.18, abs=0.01)
+    assert star.output.words[star.hit(star.trials[0])].label == "it"
+
+
+def test_states_are_held_against_those_of_the_model_as_it_is() -> None:
+    found = cut(minilm(), TROPHY, layer="5")
+    model: Any = minilm()
+    source = model.prepare(Input(TROPHY))
+    before, after = (
+        model.model(**source.inputs).last_hidden_state[0].detach().double()
+        if not zeroed
+        else _without_layer(model.model, source.inputs, 5)
+        for zeroed in (False, True)
+    )
+    whole = 1 - torch.nn.functional.cosine_similarity(before.mean(0), after.mean(0), dim=0)
+    assert found.trials[0].effect == pytest.approx(float(whole), abs=1e-5)
+    word = 1 - torch.nn.functional.cosine_similarity(before[2], after[2], dim=0)
+    assert found.trials[0].after.words[2] == pytest.approx(float(word), abs=1e-5)
+    assert found.before.whole == 0
+    assert not found.before.words.any()
+
+
+def _without_layer(model: Any, inputs: Any, layer: int) -> torch.Tensor:
+    dense = model.encoder.layer[layer].attention.output.dense
+    handle = dense.register_forward_pre_hook(lambda _, given: (torch.zeros_like(given[0]),))
+    states: torch.Tensor = model(**inputs).last_hidden_state[0].detach().double()
+    handle.remove()
+    return states
+
+
+def test_smollm2_and_the_capital_of_france() -> None:
+    model = smollm2()
+    found = cut(model, FRANCE, target=" Paris")
+    assert chances(found)["Paris"] == pytest.approx(0.773, abs=0.02)
+    first = found.ranked[0]
+    assert first.heads == {23: (4,)}
+    assert chances(found, first)["Paris"] == pytest.approx(0.14, abs=0.02)
+    assert found.changing == []
+    assert found.flip is not None
+    assert found.flip.heads[0] == ("decoder", 23, 4)
+    against = cut(model, FRANCE, target=" Paris", output=OutputChoice(against=" London"), head="23.4")
+    assert against.trials[0].effect == pytest.approx(-3.85, abs=0.02)
+    layers = cut(model, FRANCE, "is:France", target=" Paris", by="layers")
+    after = {tuple(trial.heads): chances(layers, trial)["Paris"] for trial in layers.trials}
+    assert after[20, 21, 22, 23, 24] == pytest.approx(0.077, abs=0.02)
+    assert after[tuple(range(30))] == pytest.approx(0.002, abs=0.002)
+
+
+def test_smollm2_and_the_drink_for_mary() -> None:
+    """The task of Wang et al. 2022."""
+    text = "When Mary and John went to the store, John gave a drink to"
+    found = cut(smollm2(), text, target=" Mary", output=OutputChoice(against=" John"))
+    assert found.before.top[0].text == " Mary"
+    assert found.before.top[0].probability == pytest.approx(0.923, abs=0.02)
+    largest = [next((layer, heads[0]) for layer, heads in trial.heads.items()) for trial in found.ranked[:3]]
+    assert largest == [(23, 3), (1, 5), (29, 1)]
+    assert [trial.effect for trial in found.ranked[:3]] == pytest.approx([-3.04, -2.18, -1.68], abs=0.05)
+
+
+def test_a_decoder_is_measured_by_its_next_tokens() -> None:
+    model = decoder()
+    text = "Attention is all you need"
+    found = cut(model, text, unit="token")
+    source = model.prepare(Input(text))
+    with torch.no_grad():
+        logits = model._saved(**source.inputs).logits[0].log_softmax(dim=-1)
+    ids = source.inputs["input_ids"][0]
+    expected = logits[torch.arange(len(ids) - 1), ids[1:]].numpy()
+    np.testing.assert_allclose(found.before.words, expected, atol=1e-5)
+    assert found.before.top[0].token == int(logits[-1].argmax())
+    assert found.before.top[0].probability == pytest.approx(float(logits[-1].exp().max()), abs=1e-6)
+    words = cut(model, text)
+    assert words.before.whole == pytest.approx(found.before.whole, abs=1e-5)
+    assert [word.label for word in words.output.words][-1] == "need"
+    whole = cut(model, text, target=", said the committee")
+    assert "all are measured" in " ".join(whole.notes)
+    assert [word.label for word in whole.output.words] == [",", "said", "the", "committee"]
+    first = cut(model, text, target=", said the committee", output=OutputChoice(target_tokens="first"))
+    assert len(first.output.words) == 1
+    assert first.before.whole == pytest.approx(whole.before.words[0], abs=1e-5)
+    states = cut(model, text, output=OutputChoice(output="states"))
+    assert states.output.states
+    assert states.before.top == ()
+    assert states.flip is None
+
+
+def test_a_masked_word_is_measured_where_it_stood() -> None:
+    model = masked()
+    source = model.prepare(Input("the trophy was too [MASK]"))
+    place = source.inputs["input_ids"][0].tolist().index(model.tokenizer.mask_token_id)
+    with torch.no_grad():
+        logits = model._saved(**source.inputs).logits[0, place].log_softmax(dim=-1)
+    big = model.tokenizer.convert_tokens_to_ids("big")
+    found = cut(model, "the trophy was too big", output=OutputChoice(mask="big"))
+    assert found.before.whole == pytest.approx(float(logits[big]), abs=1e-5)
+    assert found.record.source.text == "the trophy was too [MASK]"
+    assert found.output.words[0].label == "big"
+    given = cut(model, "the trophy was too [MASK]", target="big")
+    assert given.before.whole == pytest.approx(found.before.whole, abs=1e-6)
+    assert [trial.effect for trial in given.trials] == pytest.approx([trial.effect for trial in found.trials], abs=1e-5)
+    likeliest = cut(model, "the trophy was too [MASK]")
+    assert likeliest.before.whole == pytest.approx(float(logits.max()), abs=1e-5)
+    assert likeliest.output.ids == (int(logits.argmax()),)
+    against = cut(model, "the trophy was too [MASK]", target="big", output=OutputChoice(against="was"), head="1.0")
+    was = model.tokenizer.convert_tokens_to_ids("was")
+    assert against.before.whole == pytest.approx(float(logits[big] - logits[was]), abs=1e-5)
+    several = cut(model, "the suitcase was big", output=OutputChoice(mask="suitcase"))
+    assert len(several.output.ids) == 2
+    assert several.output.words[0].label == "suitcase"
+    assert "there is a mask for each" in " ".join(several.notes)
+    assert cut(model, "the trophy was too big").output.states
+
+
+def test_a_mask_is_written_the_same_way_for_every_tokenizer() -> None:
+    sizes = {**folders.BERT, "vocab_size": 337, "max_position_embeddings": 64, "pad_token_id": 1}
+    model = Pretrained("tiny", folders.made("Roberta", "ForMaskedLM", **sizes), folders.roberta())
+    found = cut(model, "Attention is [MASK] you", target=" all", output=OutputChoice(target_tokens="first"))
+    assert found.record.source.text == "Attention is <mask> you"
+    assert found.output.kind == "mask"
+    assert len(found.trials) == 6
+
+
+def test_a_word_left_nothing_is_told_of() -> None:
+    found = cut(decoder(), "Attention is all you need", "Attention:Attention", layer="0")
+    assert "left nothing to look at by the cut in decoder layer 0" in " ".join(found.notes)
+
+
+def test_heads_that_change_a_word_together_are_looked_for() -> None:
+    found = cut(toy(), "The trophy didn't fit because it was big", kind="encoder")
+    assert found.changing == []
+    assert found.flip is not None
+    assert found.flip.heads == (("encoder", 2, 0), ("encoder", 2, 1))
+    assert found.flip.after.text == "elle"
+    assert found.flip.translation is not None
+    assert "elle" in found.flip.translation
+    both = cut(toy(), "The trophy didn't fit because it was big", head="2.0,2.1")
+    assert both.trials[0].translation == found.flip.translation
+
+
+def test_bands_cover_all_layers_once() -> None:
+    assert bands(range(3)) == [(0,), (1,), (2,)]
+    assert bands(range(30))[4] == (20, 21, 22, 23, 24)
+    assert [layer for band in bands(range(13)) for layer in band] == list(range(13))
+
+
+BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
+    (toy, {"text": TROPHY, "edges": ("it:dog",)}, SelectionError, "'dog' is not in the text"),
+    (toy, {"text": TROPHY, "query": "dog"}, SelectionError, "'dog' is not in the text"),
+    (toy, {"text": TROPHY, "head": "9.0"}, SelectionError, "There is no layer 9"),
+    (toy, {"text": TROPHY, "edges": ("trophée:valise",), "kind": "decoder"}, SelectionError, "masked"),
+    (decoder, {"text": "all you need", "edges": ("you:need",)}, SelectionError, "'you:need' is masked"),
+    (decoder, {"text": "all you need all", "query": "all"}, SelectionError, "names 2 places"),
+    (toy, {"text": TROPHY, "edges": ("it:trophy", "trophée:trophy"), "by": "layers"}, UsageError, "one kind"),
+    (toy, {"text": TROPHY, "output": OutputChoice(output="states")}, UsageError, "toy writes words"),
+    (toy, {"text": TROPHY, "output": OutputChoice(mask="it")}, UsageError, "toy translates"),
+    (decoder, {"text": "all", "output": OutputChoice(mask="all")}, UsageError, "goes with masked encoders"),
+    (decoder, {"text": "Attention i", "target": "s"}, InputError, "in one token, 'Ġis'"),
+    (decoder, {"text": "all", "target": " you need", "output": OutputChoice(against=" is")}, UsageError, "'y', 'ou'"),
+    (minilm, {"text": TROPHY, "output": OutputChoice(mask="it")}, ModelError, "saved without the layer"),
+    (minilm, {"text": TROPHY, "target": "it"}, ModelError, "so --target cannot be measured"),
+    (minilm, {"text": "It is [MASK]"}, ModelError, "saved without the layer"),
+    (masked, {"text": "the trophy was big", "target": "big"}, InputError, "The text has no mask"),
+    (masked, {"text": "the trophy was big", "output": OutputChoice(output="words")}, InputError, "no mask"),
+    (masked, {"text": "was it was", "output": OutputChoice(mask="was")}, SelectionError, "stands there 2 times"),
+    (masked, {"text": "the [MASK] was", "output": OutputChoice(mask="was")}, UsageError, "a [MASK] already"),
+    (masked, {"text": "the [MASK] was", "target": "suitcase"}, UsageError, "'suit', '##case'"),
+    (masked, {"text": "[MASK] was [MASK]", "target": "it"}, UsageError, "several masks"),
+    (masked, {"text": "it was", "output": OutputChoice(mask="dog")}, SelectionError, "'dog' is not in the text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "asked", "kind", "message"), BAD)
+def test_what_cannot_be_cut_or_measured_is_told_in_one_line(
+    model: Any, asked: dict[str, Any], kind: type[AttnError], message: str
+) -> None:
+    asked = dict(asked)
+    edges = asked.pop("edges", ())
+    with pytest.raises(kind, match=re.escape(message)) as raised:
+        cut(model(), asked.pop("text"), *edges, **asked)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_same_token_cannot_be_held_against_itself() -> None:
+    with pytest.raises(UsageError, match="the same token"):
+        cut(decoder(), "all", target=" you", output=OutputChoice(against=" you", target_tokens="first"))
+
+
+def test_a_model_without_attention_has_nothing_to_cut() -> None:
+    with pytest.raises(ModelError, match="has no attention"):
+        cut(load("toy-rnn"), TROPHY)
+    found = cut(load("toy-rnn-attention"), TROPHY)
+    assert [trial.kind for trial in found.trials] == ["cross"]
