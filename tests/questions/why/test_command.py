@@ -41,7 +41,7 @@ def test_one_experiment_is_drawn_and_saved(tmp_path: Path, capsys: pytest.Captur
     [
         (["nothing"], 2, "is not one of long-sequences, context-linking, interpretability, parallelization"),
         (["--save", "why.npz"], 6, "npz"),
-        (["--save", "why.json"], 6, "Save why.jsonl"),
+        (["--save", "why.json"], 6, "Use why.jsonl"),
         (["--save", "missing/why.csv"], 6, "There is no folder"),
     ],
 )
