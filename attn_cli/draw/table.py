@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -42,7 +43,7 @@ class Column:
     least: int = 0
     """Least width in cells of the screen."""
 
-    @property
+    @cached_property  # since it is asked for in every row
     def width(self) -> int:
         """The width in cells of the screen."""
         return max(width(self.name), *map(cells, self.cells), self.least)

@@ -199,7 +199,7 @@ def test_views_and_records_hold_what_was_measured(measure: Measure) -> None:
     assert np.array_equal(again.maps[0].weights, map_.weights)
     others: set[Measure] = {"weights", "norms", "rollout", "flow"}
     for other in others - {measure}:
-        with pytest.raises(SelectionError, match=f"This record holds {measure} in the place of weights"):
+        with pytest.raises(SelectionError, match=f"This record holds {measure} instead of weights"):
             look(record, replace(record.selection, measure=other), keep=False)
 
 
