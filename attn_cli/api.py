@@ -354,7 +354,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = replace(_choice(Selection(), selection, self.ablate, FIELDS_OF_CUTS), view="heads")
+        choice = _choice(Selection(), selection, self.ablate, FIELDS_OF_CUTS)
         cut = CutChoice(instead, (edge,) if isinstance(edge, str) else tuple(edge), by)
         given = Input(
             text,

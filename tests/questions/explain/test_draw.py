@@ -120,6 +120,7 @@ def test_columns_add_up_to_the_score() -> None:
         assert sum(figures[1:6]) == pytest.approx(figures[6], abs=0.03)
 
 
+@pytest.mark.unchecked
 @given(st.integers(40, 200), st.booleans(), st.booleans())
 def test_no_line_is_too_long(width: int, color: bool, unicode: bool) -> None:
     screen = Screen(width, color=color, unicode=unicode)

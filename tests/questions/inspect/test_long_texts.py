@@ -101,6 +101,7 @@ def cut_for(screens: Sequence[Screen], queries: Units, keys: Units) -> Cuts | No
     return cuts(labels_of(queries), labels_of(keys), screens)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("kind", "selection"),
     [
@@ -154,6 +155,7 @@ print(*(most_memory(count, {selection!r}) for count in (1543, 1543, 3079)))
     assert large < 3079**2 * 4 / 2  # half of one map
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("height", [None, 9, 24, 71])
 @pytest.mark.parametrize("width", [40, 81, 160])
 @pytest.mark.parametrize("measure", ["weight", "score"])

@@ -60,6 +60,7 @@ VIEWS = [
 ]
 
 
+@pytest.mark.unchecked
 @given(WORDS, st.integers(40, 200), st.sampled_from(VIEWS), st.booleans(), st.booleans())
 @settings(deadline=None)
 def test_no_line_is_wider_than_the_screen_whatever_the_words(
@@ -77,6 +78,7 @@ def heads_in(lines: list[str]) -> list[str]:
     return [name for name in names if name.count(".") == 1 and name.replace(".", "").isdecimal() and name[0] != "."]
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize(("width", "height"), [(60, 40), (80, 40), (80, 50), (160, 40)])
 @pytest.mark.parametrize("count", [3, 12, 16, 40, 70])

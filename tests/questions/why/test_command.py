@@ -10,6 +10,7 @@ from attn_cli.cli.app import main
 from tests.records import validated
 
 
+@pytest.mark.unchecked
 def test_attention_finds_the_word_that_was_translated(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", "interpretability", "--json"]) == 0
     document = validated(capsys.readouterr().out.encode(), "why")
@@ -23,6 +24,7 @@ def test_attention_finds_the_word_that_was_translated(capsys: pytest.CaptureFixt
     assert rates["toy"] < rates["toy-rnn-attention"] < rates["the diagonal"]
 
 
+@pytest.mark.unchecked
 def test_one_experiment_is_drawn_and_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = tmp_path / "why.json"
     assert main(["why", "parallelization", "--save", str(saved), "--width", "80"]) == 0
