@@ -64,6 +64,7 @@ def test_several_edges_and_sentences(attn: Run, tmp_path: Path) -> None:
     assert "line 1 of" in error
 
 
+@pytest.mark.unchecked
 def test_a_corpus_has_the_mean_of_what_its_texts_have(attn: Run, tmp_path: Path) -> None:
     file = tmp_path / "in.txt"
     file.write_text(f"{FIT}\nThe cat sat.\n{FIT.replace('big', 'small')}\n{FIT} and it was old\n")
@@ -149,4 +150,6 @@ SCREENS = {
 @pytest.mark.parametrize("screen", SCREENS)
 def test_golden_screens(screen: str, width: int, color: bool, attn: Run) -> None:
     flags = ["--width", str(width), "--color" if color else "--no-color"]
-    assert_golden(f"ablate-{screen}-{width}{'-color' if color else ''}", attn("ablate", *SCREENS[screen], *flags))
+    # The first lines name MiniLM's folder, which is another on every machine.
+    kept = attn("ablate", *SCREENS[screen], *flags).partition("\n\n")[2]
+    assert_golden(f"ablate-{screen}-{width}{'-color' if color else ''}", kept)

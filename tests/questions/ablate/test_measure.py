@@ -92,6 +92,7 @@ def test_ways_of_cutting_a_head_disagree() -> None:
     assert cut(own, TROPHY, head="2.0", instead="mean").trials[0].after.whole == pytest.approx(tokens.sum(), abs=1e-4)
 
 
+@pytest.mark.unchecked
 def test_effects_are_those_of_runs_one_by_one() -> None:
     together = cut(toy(), TROPHY)
     for trial in together.trials[::11]:

@@ -213,6 +213,7 @@ def test_texts_alone_keep_to_their_lines(attn: Run, lines: str) -> None:
     assert printed == "".join(f"{text}\n" for text in expected)
 
 
+@pytest.mark.unchecked
 def test_a_pipe_is_read_like_a_file(lines: str) -> None:
     command = [sys.executable, "-m", "attn_cli", "translate", "--model", folder_of("nllb"), *NLLB[2:], "--text-only"]
     with Path(lines).open("rb") as file:
