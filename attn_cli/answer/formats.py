@@ -49,7 +49,7 @@ class Format(ABC):
     suffix: ClassVar[str]
     """End of a file's name that stands for the format."""
     holds: ClassVar[str]
-    """What such a file holds, in a few words, for the documentation."""
+    """The content of such a file in a few words, for the documentation."""
     drawn: ClassVar[bool] = False
     """True if it holds a drawing, False if it holds the figures themselves."""
     single: ClassVar[bool] = False

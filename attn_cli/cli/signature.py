@@ -1,4 +1,4 @@
-"""What the function of a command takes: values, and dataclasses of values that several commands share."""
+"""Parameters of a command's function: values, and dataclasses of values that several commands share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Signature:
         )
         """A dataclass of all parameters; its constructor takes them one by one, as Typer wants them."""
         self.kinds = {name: Kind.of(hint) for name, hint, _ in declared}
-        """What the value of each parameter may be."""
+        """The type of each parameter's value."""
 
     def arguments(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments for the function: the values, those of a dataclass put together."""

@@ -18,7 +18,7 @@ Bound: TypeAlias = int | float | None
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value may be."""
+    """The type of a value, with its choices and bounds."""
 
     type: Any
     """`str`, `bool`, `Path`, `int`, `float`, or a `Literal` of texts."""

@@ -127,10 +127,8 @@ def check_cuts(variations: Sequence[Variation], stacks: Mapping[Kind, Stack]) ->
         for cut in variation:
             stack = stacks.get(cut.kind)
             if stack is None or cut.layer not in stack.heads:
-                layers = listed(tuple(stack.heads)) if stack is not None else "no layers of this kind"
-                raise SelectionError(
-                    f"There is no {cut.kind} attention in layer {cut.layer} to cut", f"There are {layers}"
-                )
+                remedy = "Choose another kind" if stack is None else f"The layers are {listed(tuple(stack.heads))}"
+                raise SelectionError(f"There is no {cut.kind} attention in layer {cut.layer} to cut", remedy)
             count = stack.heads[cut.layer]
             for head in cut.heads_of(count):
                 if not 0 <= head < count:

@@ -1,4 +1,4 @@
-"""What a model makes of a text: the part of its output that a change of its attention is measured by."""
+"""Outcomes of a run: the part of a model's output that a change of its attention is measured by."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def _deeds(of: str) -> tuple[Deed, ...]:
 
 
 DEEDS = {True: _deeds("owned"), False: _deeds("other")}
-"""What is done to things that can be owned, and to others."""
+"""Actions done to things that can be owned, and to others."""
 
 
 def determiners(sentence: Literal["two nouns", "simple"]) -> tuple[Determiner, ...]:

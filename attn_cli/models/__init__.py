@@ -132,7 +132,7 @@ class Translation:
 
 @dataclass(frozen=True)
 class Input:
-    """What a model is to read."""
+    """The text that a model is to read, and everything that goes with it."""
 
     text: str
     """The text; the encoder's side of an encoder-decoder."""

@@ -1,4 +1,4 @@
-"""What becomes of each layer's weighted sums: the output projection that multiplies them, and changes before it.
+"""Later use of each layer's weighted sums: the output projection that multiplies them, and changes before it.
 
 The names of output projections differ from family to family, so they are found by their input: the output projection is
 the first linear layer whose input is the output of the layer's attention function, at the same place in memory. Most

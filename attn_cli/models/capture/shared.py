@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 
 
 class SharedLayers:
-    """What a model's layers were given and what they returned, in a run of one text with nothing cut.
+    """The inputs and outputs of a model's layers, in a run of one text with nothing cut.
 
     A row of a batch need not run through a layer if none up to it is changed: the layer's output is the recorded one.
     That holds where each entry of the model's lists of layers runs once, computes layers of attention of its own, and

@@ -35,7 +35,7 @@ Result = tuple[int, Float[torch.Tensor, "*output"], tuple[str, ...]]
 """The index of a variation, its output, and notes on it."""
 
 LACKING = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-"""What a layer raises that lacks something which a layer left out would have noted down for it."""
+"""Errors of a layer that needs something which a skipped layer would have stored."""
 
 _alone: WeakSet[PreTrainedModel] = WeakSet()
 """Models whose layers turned out to need those before them."""

@@ -1,4 +1,4 @@
-"""What a tokenizer returns, as pieces with their places in the text.
+"""The output of a tokenizer, as pieces with their places in the text.
 
 A fast tokenizer (the `tokenizers` library) says where its pieces stand. One in Python does not: its offsets come from
 SentencePiece, or from the pieces' spelling.

@@ -1,4 +1,4 @@
-"""What a user wants cut and measured, as it was typed. Imports nothing heavy, so that typing errors show at once."""
+"""A user's choice of cuts and output, as it was typed. Imports nothing heavy, so that typing errors show at once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from attn_cli.errors import UsageError, quoted
 __all__ = ["HEADS", "ITS_OWN", "MASK", "CutChoice", "Instead", "OutputChoice", "parse_edge"]
 
 Instead = Literal["zero", "mean", "even"]
-"""What stands in the place of a head's output: nothing, its mean over the text's positions, or an even row's sum."""
+"""Replacement of a head's output: nothing, its mean over the text's positions, or the sum of an even row."""
 
 MASK = "[MASK]"
-"""What stands in a text for the mask token of any model."""
+"""The mark in a text that stands for the mask token of any model."""
 
 
 @dataclass(frozen=True)
 class OutputChoice:
-    """What a user asks of the output, beside the target."""
+    """A user's choice of output, beside the target."""
 
     output: Literal["words", "states"] | None = None
     """Words that the model chooses, or its last states; None for words if the model chooses any."""
@@ -56,14 +56,14 @@ class OutputChoice:
 
 @dataclass(frozen=True)
 class CutChoice:
-    """What a user wants cut, apart from heads.
+    """A user's choice of cuts, apart from heads.
 
     Raises:
         UsageError: two choices exclude each other.
     """
 
     instead: Instead | None = None
-    """What stands in the place of a head's output; None for nothing (zero)."""
+    """The replacement of a head's output; None for nothing (zero)."""
     edges: tuple[str, ...] = ()
     """Edges as they were typed: `it:trophy`."""
     by: Literal["layers"] | None = None

@@ -1,4 +1,4 @@
-"""What a user wants cut, resolved in a model and a text: heads and edges, and the weights of the edges."""
+"""Heads and edges to cut, resolved in a model and a text, and the weights of the edges."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class ReadOutput:
     names: tuple[str, str] | None = None
     """The texts of these tokens."""
     place_labels: tuple[str, ...] = ()
-    """What each of the places is followed by or holds, in a heading."""
+    """The description of each place in a heading: the token that it holds, or that follows it."""
     translation: Translation | None = None
     """The model's own translation, if that is measured."""
     notes: tuple[str, ...] = ()
