@@ -181,7 +181,7 @@ class TokensEntry(Entry):
 
 
 class SelectionEntry(Entry):
-    """What the user asked to see, as it was typed; `attn view` starts from it."""
+    """The user's selection, as it was typed; `attn view` starts from it."""
 
     view: View
     kind: AttentionKind | None
@@ -222,7 +222,7 @@ class OutputCheckEntry(Entry):
 
 
 class UnitsEntry(Entry):
-    """What the numbers mean."""
+    """The meaning of the numbers."""
 
     weight: Annotated[str, Meta(description="share of 1, or what the measure makes of it.")]
     score: Literal["query·key after scaling, bias, soft-capping and mask, before softmax"]
@@ -355,13 +355,13 @@ FOUND = Meta(description="Which command found it.")
 
 
 class FindingDocument(AttnDocument, kw_only=True):
-    """What one command found."""
+    """The answer of one command."""
 
     finding: Annotated[str, FOUND]
 
 
 class TextDocument(FindingDocument, kw_only=True):
-    """What one command found about a model and its text."""
+    """The answer of one command about a model and its text."""
 
     model: ModelEntry
     source: Source

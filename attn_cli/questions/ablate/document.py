@@ -131,7 +131,7 @@ class HeadCorrelationEntry(Entry):
 
 
 class AblateDocument(TextDocument, kw_only=True):
-    """What becomes of a model's output if its attention is cut, as attn ablate prints it."""
+    """The answer of attn ablate: changes of a model's output when its attention is cut."""
 
     finding: Annotated[Literal["ablate"], FOUND]
     view: Annotated[
@@ -143,7 +143,7 @@ class AblateDocument(TextDocument, kw_only=True):
     ]
     instead: Annotated[
         Literal["zero", "mean", "even"] | None,
-        Meta(description="What stands in the place of a head's output; null where edges are cut."),
+        Meta(description="The replacement of a head's output; null where edges are cut."),
     ]
     output: Annotated[MeasuredOutputEntry | None, Meta(description="Null for a corpus.")]
     trials: Sequence[TrialEntry]

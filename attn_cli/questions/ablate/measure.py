@@ -89,16 +89,16 @@ class Ablation(Answer):
     output: ReadOutput
     view: View
     instead: Instead | None
-    """What stands in the place of the heads' output; None if edges are cut."""
+    """The replacement of the heads' output; None if edges are cut."""
     before: OutputFigures
     trials: tuple[CutTrial, ...]
     """The runs, in the order of the model's heads, layers or keys."""
     flip: Flip | None = None
-    """What changes the likeliest token, if no head does alone."""
+    """The heads that together change the likeliest token, if no head does alone."""
     correlation: float | None = None
     """Spearman's rank correlation of the keys' weights and the sizes of their effects; None if it is not defined."""
     text_before: str | None = None
-    """What the model writes with nothing cut, if it was asked to."""
+    """The text that the model writes with nothing cut, if it was asked to."""
     more_notes: tuple[str, ...] = field(default=())
 
     columns = (

@@ -107,7 +107,7 @@ class HeadChangeEntry(Entry):
 
 
 class DiffDocument(TextDocument, kw_only=True):
-    """What changed between A and B, as attn diff prints it; the model and the text at the top are those of A."""
+    """The answer of attn diff: changes between A and B; the model and the text at the top are those of A."""
 
     finding: Annotated[Literal["diff"], FOUND]
     kind: AttentionKind

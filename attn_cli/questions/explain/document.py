@@ -100,7 +100,7 @@ class SinkEntry(Entry):
 
 
 class NormalizeEntry(Entry):
-    """What the softmax divides by."""
+    """The divisor of the softmax."""
 
     maximum: Annotated[Number, Meta(description="The largest score, a learned sink's included.")]
     sum: Annotated[Number, Meta(description="Of the exponentials, a learned sink's included.")]

@@ -101,7 +101,7 @@ class RelationEntry(Entry):
 
 
 class HeadsDocument(TextDocument, kw_only=True):
-    """What each head is for, as attn heads prints it."""
+    """The answer of attn heads: the purpose of each head."""
 
     finding: Annotated[Literal["heads"], FOUND]
     kind: AttentionKind

@@ -1,4 +1,4 @@
-"""What a run leaves to show: collectors that consume the blocks of one text, one for each way of looking at it."""
+"""Figures of a run: collectors that consume the blocks of one text, one for each way of looking at it."""
 
 from __future__ import annotations
 

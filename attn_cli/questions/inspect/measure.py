@@ -34,7 +34,7 @@ class Inspection(Record, Answer):
     """The answer of `attn inspect`, `attn translate` and `attn view`: a record, which has maps if they were kept."""
 
     figures: Figures = field(kw_only=True)
-    """What there is to show of the run."""
+    """The figures of the run."""
 
     @classmethod
     def of_run(cls, record: Record, figures: Figures) -> Inspection:

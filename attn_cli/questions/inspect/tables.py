@@ -50,7 +50,7 @@ FIGURES = (
     _Figure("previous", "prev.", lambda row: row.previous, faint=0.05, rank=3),
 )
 WIDTHS = ((False, 12), (False, 8), (True, 8), (True, 6), (True, 4))
-"""Whether the figures have short names, and the cells of a bar: the best first."""
+"""Choices of short names (true) or long ones, and of the cells of a bar: the best first."""
 
 
 def head_table(
