@@ -20,7 +20,8 @@ from attn_cli.models import AS_IT_HAS_THEM, Decoding, Input, Languages, LoadChoi
 from attn_cli.models import load as load_model
 from attn_cli.models.prepare import read
 from attn_cli.questions.ablate.choices import CutChoice, Instead, OutputChoice
-from attn_cli.questions.ablate.measure import Ablation, ablate
+from attn_cli.questions.ablate.measure import ablate
+from attn_cli.questions.ablate.trials import Ablation
 from attn_cli.questions.diff.measure import Differences, diff
 from attn_cli.questions.explain.measure import Explained, explain
 from attn_cli.questions.find.measure import FoundLinks, find

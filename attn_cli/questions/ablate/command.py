@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from attn_cli.models import Model
-    from attn_cli.questions.ablate.measure import Ablation
+    from attn_cli.questions.ablate.trials import Ablation
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 

@@ -20,8 +20,9 @@ from attn_cli.io.csv import Cell
 from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.cutting import Edges, WeighEdges, keys_of
-from attn_cli.questions.ablate.measure import rank_correlation
-from attn_cli.questions.ablate.output import ReadOutput, read_output
+from attn_cli.questions.ablate.output import ReadOutput
+from attn_cli.questions.ablate.reader import read_output
+from attn_cli.questions.ablate.trials import rank_correlation
 from attn_cli.version import __version__
 
 __all__ = ["Correlate", "Correlations", "HeadCorrelation"]

@@ -14,8 +14,8 @@ from attn_cli.io.structs import FOUND, AttentionKind, Count, Entry, Number, Text
 from attn_cli.questions.ablate.corpus import Correlations
 
 if TYPE_CHECKING:
-    from attn_cli.questions.ablate.measure import Ablation, CutTrial
     from attn_cli.questions.ablate.output import Likely, OutputFigures
+    from attn_cli.questions.ablate.trials import Ablation, CutTrial
 
 __all__ = ["DOCUMENT", "AblateDocument", "describe"]
 

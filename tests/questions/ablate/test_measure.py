@@ -17,7 +17,8 @@ from attn_cli.models import Input, Model, load
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
 from attn_cli.questions.ablate.cutting import bands
-from attn_cli.questions.ablate.measure import Ablation, CutTrial, ablate
+from attn_cli.questions.ablate.measure import ablate
+from attn_cli.questions.ablate.trials import Ablation, CutTrial
 from tests.models import folders
 from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
 

@@ -1,0 +1,166 @@
+"""Drawing of what was cut and what is measured, above what the cuts made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import RenderableType
+from rich.text import Text
+
+from attn_cli.data.plan import listed, name_head
+from attn_cli.draw.colors import Scale, painted
+from attn_cli.draw.labels import clipped, width
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, number, text_lines
+from attn_cli.errors import shortened
+from attn_cli.questions.ablate.choices import MASK
+from attn_cli.questions.ablate.cutting import Edges
+from attn_cli.questions.ablate.output import Likely
+from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
+
+__all__ = ["Heading", "arrow", "name_heads"]
+
+LONGEST_WORD = 14
+WIDEST = 24
+"""Most cells of the names of several heads in a line."""
+
+INSTEAD: Mapping[str, str] = {
+    "zero": "zeroed",
+    "mean": "replaced by its mean over this text's positions",
+    "even": "made even over the keys that it sees",
+}
+ALL_INSTEAD: Mapping[str, str] = {
+    "zero": "zeroed",
+    "mean": "replaced by their means over this text's positions",
+    "even": "made even over the keys that they see",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Heading:
+    """What was cut, what is measured, and the output with nothing cut."""
+
+    found: Ablation
+    screen: Screen
+
+    def draw(self) -> RenderableType:
+        """Draw what was cut, what is measured, and the output with nothing cut."""
+        lines = text_lines(self._cut(), self.screen)
+        lines += caption_lines(f"Output: {self._measured()}.", self.screen)
+        if self.found.view != "cut" and not self.found.output.states:
+            lines += [line(), *self._output_words()]
+        return drawing(lines)
+
+    def _cut(self) -> str:
+        """Say what was cut, and what stands in its place."""
+        found = self.found
+        if found.view == "heads":
+            what = "Every head in turn"
+            return f"{what}, {INSTEAD[found.instead or 'zero']}"
+        trial = found.trials[0]
+        heads = name_heads(self.found, trial)
+        if found.view == "cut" and not trial.edges:
+            several = sum(map(len, trial.heads.values())) > 1
+            return f"{heads} {(ALL_INSTEAD if several else INSTEAD)[found.instead or 'zero']}"
+        if found.view == "keys":
+            query, _ = trial.edges[0].names
+            return f"{query}{arrow(self.screen)}each key in turn, cut in {self._heads_in(found.trials[0])}"
+        edges = ", ".join(map(self._edge, trial.edges))
+        if found.view == "layers":
+            return f"{edges} cut in each band of {trial.kind} layers in turn"
+        weight = "" if trial.weight is None or not math.isfinite(trial.weight) else f" (weight {trial.weight:.2f})"
+        return f"{edges}{weight} cut in {self._heads_in(trial)}"
+
+    def _edge(self, edges: Edges) -> str:
+        start, end = edges.names
+        if not start:
+            return f"all that look at {shortened(end, WIDEST)}"
+        if not end:
+            return f"all that {shortened(start, WIDEST)} looks at"
+        return f"{shortened(start, WIDEST)}{arrow(self.screen)}{shortened(end, WIDEST)}"
+
+    def _heads_in(self, trial: CutTrial) -> str:
+        said = name_heads(self.found, trial)
+        return said[0].lower() + said[1:]
+
+    def _measured(self) -> str:
+        """Name the output."""
+        read, before = self.found.output, self.found.before
+        if read.states:
+            return "last states, and how far they turn (1 - cosine)"
+        if read.names is not None:
+            one, other = (shortened(name.strip() or name, WIDEST) for name in read.names)
+            return f"logit of {one} less that of {other}, {before.whole:+.2f}"
+        chance = f"log-probability {before.whole:.2f}"
+        if read.kind == "target":
+            which = "its own translation" if read.translation is not None else "the target"
+            return f"{which}, {chance}"
+        if read.kind == "mask":
+            return f"{self._quoted()} in place of {MASK}, {chance}"
+        if len(read.place_labels) == 1 and read.wanted.places == ():
+            return f"each next token of the text, {chance}"
+        return f"{self._quoted()} after the text, {chance}"
+
+    def _quoted(self) -> str:
+        text = " ".join(word.label for word in self.found.output.words)
+        return f"“{shortened(text, WIDEST)}”" if self.screen.unicode else f'"{shortened(text, WIDEST)}"'
+
+    def _output_words(self) -> list[Text]:
+        """Draw the words of the output over their probabilities, side by side."""
+        if self.found.output.against is not None:
+            return self._side_by_side([self._likely(self.found.before.top[0])])
+        chances = np.exp(self.found.before.words.astype(np.float64)).tolist()
+        pieces = [
+            (clipped(word.label, LONGEST_WORD, unicode=self.screen.unicode), chance, word.special)
+            for word, chance in zip(self.found.output.words, chances, strict=True)
+        ]
+        return self._side_by_side(pieces)
+
+    def _likely(self, one: Likely) -> tuple[str, float, bool]:
+        return clipped(one.text.strip(), LONGEST_WORD, unicode=self.screen.unicode), one.probability, False
+
+    def _side_by_side(self, pieces: Sequence[tuple[str, float, bool]]) -> list[Text]:
+        scale = Scale.weights()
+        lines: list[Text] = []
+        words: list[Part] = []
+        chances: list[Part] = []
+
+        def end() -> None:
+            if words:
+                lines.extend([line(*words), line(*chances)])
+            words.clear()
+            chances.clear()
+
+        for label, chance, special in pieces:
+            size = max(width(label), 3)
+            if cells(words) + size + 1 > self.screen.width:
+                end()
+            gap: list[Part] = [(" ", PLAIN)] if words else []
+            (level,) = scale.levels(np.array([chance])).tolist()
+            text = number(chance, unicode=self.screen.unicode).center(size)
+            words += [*gap, (label.center(size) if width(label) < size else label, DIM if special else BOLD)]
+            chances += [*gap, (text, painted(level, self.screen))]
+        end()
+        return lines
+
+
+def name_heads(found: Ablation, trial: CutTrial) -> str:
+    """Name the heads of a trial: `Encoder head 2.0`, `Encoder layer 2`."""
+    stack = found.record.model.stacks[trial.kind]
+    kind = trial.kind.capitalize()
+    if all(len(heads) == stack.heads[layer] for layer, heads in trial.heads.items()):
+        if len(trial.heads) == len(stack.heads):
+            return f"All {trial.kind} heads"
+        return f"{kind} layer{'s' if len(trial.heads) > 1 else ''} {listed(tuple(trial.heads))}"
+    every = [name_head(layer, head) for layer, heads in trial.heads.items() for head in heads]
+    if len(every) > LISTED:
+        return f"{len(every)} {trial.kind} heads"
+    return f"{kind} head{'s' if len(every) > 1 else ''} {', '.join(every)}"
+
+
+def arrow(screen: Screen) -> str:
+    """Return the sign between what was before and what is after."""
+    return " → " if screen.unicode else " > "

@@ -1,0 +1,349 @@
+"""The reading of a text so that its output can be measured: the places and words of it, as a user chooses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from attn_cli.data.naming import choose_units
+from attn_cli.data.outcomes import Wanted
+from attn_cli.data.selection import Unit
+from attn_cli.data.stream import Source
+from attn_cli.data.text import Tokens
+from attn_cli.data.units import Units
+from attn_cli.errors import InputError, ModelError, SelectionError, UsageError, counted, quoted
+from attn_cli.models import Input, Model, Translation
+from attn_cli.questions.ablate.choices import MASK, OutputChoice
+from attn_cli.questions.ablate.output import OutputWord, ReadOutput
+
+__all__ = ["read_output"]
+
+
+def read_output(
+    model: Model,
+    given: Input,
+    choice: OutputChoice,
+    unit: Unit = "word",
+) -> ReadOutput:
+    """Read a text so that the output chosen can be measured: its own, or what the model is made for.
+
+    Args:
+        model: a loaded model.
+        given: the text, and the target: what follows a decoder's text, a translation, or the word at the mask.
+        choice: what the user asks of the output.
+        unit: words or tokens of the output.
+
+    Raises:
+        InputError: the text cannot be used, or lacks what is to be measured.
+        UsageError: the model has no output that these choices fit.
+        ModelError: the model has no such output, or no attention.
+    """
+    if not model.info.stacks:
+        raise ModelError(model.info.without_attention, "Name another model with --model")
+    reader = _Reader(model, given, choice, unit)
+    own = model.outputs[0]
+    if own == "target":
+        return reader.translation()
+    if own == "next" and choice.output != "states":
+        return reader.following()
+    masked = MASK in given.text or (model.mask_token is not None and model.mask_token in given.text)
+    about = next((name for name, given in reader.about_words if given), None)
+    if own != "next" and (choice.mask is not None or masked or choice.output == "words" or about):
+        return reader.masked(masked=masked, about=about)
+    return reader.last_states()
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A text and what is asked of its output."""
+
+    model: Model
+    given: Input
+    choice: OutputChoice
+    unit: Unit
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        return self.given.text
+
+    @property
+    def target(self) -> str | None:
+        """The target that was given."""
+        return self.given.target if isinstance(self.given.target, str) else None
+
+    @property
+    def about_words(self) -> Iterable[tuple[str, bool]]:
+        """The options that are about words, and whether they are given."""
+        return (
+            ("--target", self.target is not None),
+            ("--against", self.choice.against is not None),
+            ("--target-tokens", self.choice.target_tokens is not None),
+        )
+
+    def _prepare(self, text: str, target: str | Translation | None = None) -> Source:
+        return self.model.prepare(replace(self.given, text=text, target=target))
+
+    def translation(self) -> ReadOutput:
+        """Read the text with its translation, or with the target.
+
+        Raises:
+            UsageError: a choice is about other models.
+        """
+        name = self.model.info.name
+        if self.choice.output == "states":
+            raise UsageError(f"{name} writes words, which are what is measured", "Leave --output states out")
+        for option, given in (("--mask", self.choice.mask), ("--against", self.choice.against)):
+            if given is not None:
+                raise UsageError(f"{name} translates, and {option} goes with other models", f"Leave {option} out")
+        written = None
+        if self.target is None:
+            (written,) = self.model.translate([self.text], languages=self.given.languages, truncate=self.given.truncate)
+        source = self._prepare(self.text, self.target if written is None else written)
+        if source.target is None:
+            raise ModelError(f"{name} read no target")
+        words = _words(source.target, self.unit, range(1, len(source.target)))
+        places = tuple(range(len(source.target) - 1))
+        return ReadOutput(
+            self.model,
+            source,
+            Wanted("target", places),
+            words,
+            place_labels=_following(source.target),
+            translation=written,
+            notes=() if written is None else written.notes,
+        )
+
+    def following(self) -> ReadOutput:
+        """Read a decoder's text, with the target after it.
+
+        Raises:
+            InputError: the tokenizer joins the text and the target.
+            UsageError: a choice is about other models, or the target has several tokens.
+        """
+        if self.choice.mask is not None:
+            raise UsageError(
+                f"{self.model.info.name} writes what comes next, and --mask goes with masked encoders",
+                "Give the word that follows with --target",
+            )
+        if self.target is None:
+            source = self._prepare(self.text)
+            tokens = source.source
+            if len(tokens) < 2:
+                raise InputError(
+                    "The text is one token, so no token follows another", "Give --target, or a longer text"
+                )
+            words = _words(tokens, self.unit, range(1, len(tokens)))
+            return ReadOutput(self.model, source, Wanted("next"), words, place_labels=("next token",))
+        source, first = self._with_target(self.target)
+        tokens = source.source
+        notes: tuple[str, ...] = ()
+        last = len(tokens)
+        made = [token.piece for token in tokens.tokens[first:]]
+        if self.choice.target_tokens == "first":
+            last = first + 1
+        elif len(made) > 1 and self.choice.against is None:
+            if self.choice.target_tokens is None:
+                notes += (self._split(self.target, made, "all are measured"),)
+        elif len(made) > 1:
+            raise UsageError(self._split(self.target, made, "--against compares one"), "Add --target-tokens first")
+        words = _words(tokens, self.unit, range(first, last))
+        labels = _following(tokens, range(first, last))
+        read = ReadOutput(
+            self.model,
+            source,
+            Wanted("next", tuple(range(first - 1, last - 1))),
+            words,
+            place_labels=labels,
+            notes=notes,
+        )
+        if self.choice.against is None:
+            return read
+        other, start = self._with_target(self.choice.against)
+        made = [token.piece for token in other.source.tokens[start:]]
+        if len(made) > 1 and self.choice.target_tokens != "first":
+            raise UsageError(self._split(self.choice.against, made, "one is compared"), "Add --target-tokens first")
+        ids = tokens.tokens[first].id, other.source.tokens[start].id
+        return self._compared(read, ids)
+
+    def _compared(self, read: ReadOutput, ids: tuple[int | None, int | None]) -> ReadOutput:
+        """Measure the difference of the logits of two tokens."""
+        one, other = (0 if id_ is None else id_ for id_ in ids)
+        if one == other:
+            raise UsageError("--against is the same token as --target", "Give another word")
+        names = [text.strip() or text for text in self.model.spell_tokens([one, other])]
+        word = replace(read.words[0], label=names[0])
+        return replace(read, words=(word,), against=(one, other), names=(names[0], names[1]))
+
+    def _with_target(self, target: str) -> tuple[Source, int]:
+        """Read the text with a target after it; return the position of the target's first token as well.
+
+        Raises:
+            InputError: a token belongs to both.
+        """
+        source = self._prepare(self.text + target)
+        tokens = source.source.tokens
+        start = len(self.text)
+        for index, token in enumerate(tokens):
+            if token.special or token.end <= start:
+                continue
+            if token.start < start:
+                raise InputError(
+                    f"The tokenizer joins the end of the text and the beginning of {quoted(target)} in one token, "
+                    f"{quoted(token.piece)}",
+                    "Begin what follows the text with a space",
+                )
+            if index == 0:
+                raise InputError("There is no token before the target", "Give a text")
+            return source, index
+        raise InputError(f"The tokenizer makes no tokens of {quoted(target)}", "Give a word")
+
+    @staticmethod
+    def _split(word: str, pieces: Sequence[str], then: str) -> str:
+        return f"{quoted(word)} is {counted(len(pieces), 'token')} here ({', '.join(map(quoted, pieces))}), and {then}"
+
+    def masked(self, *, masked: bool, about: str | None) -> ReadOutput:
+        """Read a text with a mask in it for a masked encoder.
+
+        Args:
+            masked: whether the text has a mask.
+            about: the option that asks for words, if there is one.
+
+        Raises:
+            InputError: there is no mask in the text, or the model has no mask token.
+            UsageError: the word for the mask has several tokens.
+        """
+        mask, name = self.model.mask_token, self.model.info.name
+        if "mask" not in self.model.outputs or mask is None:
+            asked = about or (MASK if masked else "--output words")
+            asked = asked if self.choice.mask is None else "--mask"
+            raise ModelError(
+                f"{name} was saved without the layer that chooses words, so {asked} cannot be measured",
+                "Leave it out to measure the last states, or choose another model",
+            )
+        if self.choice.mask is not None:
+            return self._hidden(self.choice.mask, mask, masked=masked)
+        if not masked:
+            raise InputError(
+                "The text has no mask", f"Write {MASK} where a word is to be filled in, or name it by --mask"
+            )
+        text = self.text.replace(MASK, mask)
+        source = self._prepare(text)
+        places = tuple(index for index, token in enumerate(source.source.tokens) if token.piece == mask)
+        if not places:
+            raise InputError(f"The tokenizer makes no mask of {quoted(mask)}", "Choose another model")
+        owner = Units.of(source.source, self.unit).unit_of_token()
+        words = tuple(
+            OutputWord(mask, int(owner[place]), special=False, places=(index,)) for index, place in enumerate(places)
+        )
+        many = len(places) > 1
+        labels = tuple(f"in place of {MASK}" + f" {count}" * many for count in range(1, len(places) + 1))
+        wanted = Wanted("mask", places, tokens=False)
+        read = ReadOutput(self.model, source, wanted, words, place_labels=labels)
+        if self.target is None:
+            return read
+        if len(places) > 1:
+            raise UsageError("--target is one word, and the text has several masks", "Leave one mask")
+        one = self._filled(text, mask, self.target)
+        read = replace(read, ids=(one,), words=(replace(words[0], label=self.model.spell_tokens([one])[0].strip()),))
+        if self.choice.against is None:
+            return read
+        return self._compared(read, (one, self._filled(text, mask, self.choice.against)))
+
+    def _filled(self, text: str, mask: str, word: str) -> int:
+        """Return the token of a word in the place of the mask."""
+        place = text.index(mask)
+        source = self._prepare(text.replace(mask, word))
+        end = place + len(word)
+        tokens = [
+            token for token in source.source.tokens if not token.special and token.start < end and place < token.end
+        ]
+        if len(tokens) > 1 and self.choice.target_tokens != "first":
+            raise UsageError(
+                self._split(word, [token.piece for token in tokens], "the text has one mask"),
+                "Add --target-tokens first, or give a word that is one token",
+            )
+        if not tokens or tokens[0].id is None:
+            raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give another word")
+        return tokens[0].id
+
+    def _hidden(self, word: str, mask: str, *, masked: bool) -> ReadOutput:
+        """Mask a word of the text.
+
+        Raises:
+            UsageError: the text has a mask already.
+            SelectionError: the text has no such word, or several.
+        """
+        if masked:
+            raise UsageError(f"The text has a {MASK} already, so --mask cannot go with it", "Leave one of them out")
+        own = self._prepare(self.text)
+        units = Units.of(own.source)
+        spans = choose_units(units, word)
+        if len(spans) > 1:
+            raise SelectionError(f"{quoted(word)} stands there {len(spans)} times", f"Name one of them, like {word}#1")
+        (span,) = spans
+        tokens = [own.source.tokens[place] for unit in span for place in units.token_positions(unit)]
+        if tokens[0].special:
+            raise SelectionError(f"{quoted(word)} is not a word of the text", "Name a word")
+        start, end = tokens[0].start, tokens[-1].end
+        start += len(self.text[start:end]) - len(self.text[start:end].lstrip())
+        text = self.text[:start] + mask * len(tokens) + self.text[end:]
+        choice = replace(self.choice, mask=None, against=None)
+        read = _Reader(self.model, replace(self.given, text=text), choice, self.unit).masked(masked=True, about=None)
+        ids = tuple(0 if token.id is None else token.id for token in tokens)
+        if len(read.words) != len(ids):
+            raise InputError(
+                f"The tokenizer reads the text differently with {quoted(word)} masked", "Mask another word"
+            )
+        pieces = [token.piece for token in tokens]
+        joined = OutputWord(units.text_of(span), read.words[0].position, special=False, places=tuple(range(len(ids))))
+        notes = read.notes
+        if len(ids) > 1:
+            notes += (self._split(word, pieces, "there is a mask for each"),)
+        read = replace(read, ids=ids, words=(joined,), notes=notes)
+        if self.choice.against is None:
+            return read
+        if len(ids) > 1:
+            raise UsageError(self._split(word, pieces, "--against compares one"), "Mask another word")
+        return self._compared(read, (ids[0], self._filled(text, mask, self.choice.against)))
+
+    def last_states(self) -> ReadOutput:
+        """Read a text whose last states are measured.
+
+        Raises:
+            UsageError: a choice is about words.
+        """
+        source = self._prepare(self.text)
+        units = Units.of(source.source, self.unit)
+        words = tuple(
+            OutputWord(label, index, special, tuple(units.token_positions(index)))
+            for index, (label, special) in enumerate(zip(units.labels, units.special, strict=True))
+        )
+        return ReadOutput(self.model, source, Wanted("states", tokens=False), words)
+
+
+def _words(tokens: Tokens, unit: Unit, positions: Sequence[int]) -> tuple[OutputWord, ...]:
+    """Return the words that these tokens make, each with the indices of its tokens in `Outcome.tokens`.
+
+    Args:
+        tokens: all tokens of the text, of which the first has no log-probability.
+        unit: words or tokens.
+        positions: positions of the tokens that are measured.
+    """
+    units = Units.of(tokens, unit)
+    owner = units.unit_of_token()
+    found: dict[int, list[int]] = {}
+    for position in positions:
+        found.setdefault(int(owner[position]), []).append(position - 1)
+    return tuple(
+        OutputWord(units.labels[index], index, units.special[index], tuple(places)) for index, places in found.items()
+    )
+
+
+def _following(tokens: Tokens, positions: Iterable[int] | None = None) -> tuple[str, ...]:
+    """Return the pieces that stand at these positions, by default at all but the first."""
+    chosen = range(1, len(tokens)) if positions is None else positions
+    return tuple(
+        tokens.text[token.start : token.end].strip() or token.piece
+        for token in (tokens.tokens[position] for position in chosen)
+    )

@@ -1,0 +1,146 @@
+"""The answer of `attn ablate` about a text: the output with nothing cut, and in the run with each cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+
+from attn_cli.answer import Answer
+from attn_cli.data.record import Record
+from attn_cli.data.selection import KINDS, Kind
+from attn_cli.io.csv import Cell
+from attn_cli.measure.summary import HeadSummary
+from attn_cli.questions.ablate.choices import Instead
+from attn_cli.questions.ablate.cutting import Edges
+from attn_cli.questions.ablate.output import Likely, OutputFigures, ReadOutput
+
+__all__ = ["LISTED", "Ablation", "CutTrial", "Flip", "View", "rank_correlation"]
+
+View = Literal["heads", "cut", "layers", "keys"]
+"""`heads`: each head in turn; `cut`: one cut; `layers`: edges in each band of layers; `keys`: each key of a query."""
+
+LISTED = 10
+"""The heads with the largest effects that are listed, and the most that are cut together to change a prediction."""
+
+
+@dataclass(frozen=True, eq=False)
+class CutTrial:
+    """One run with a cut."""
+
+    kind: Kind
+    heads: Mapping[int, tuple[int, ...]]
+    """layer -> the heads that are cut."""
+    after: OutputFigures
+    effect: float
+    """Change of the output: after - before, in nats; of states, 1 - cosine."""
+    edges: tuple[Edges, ...] = ()
+    """The edges that are cut; none if the heads are cut whole."""
+    weight: float | None = None
+    """Weight of the edges: their share of a row, the mean over heads and rows."""
+    summary: HeadSummary | None = None
+    """Figures of the head, if it is one."""
+    translation: str | None = None
+    """The text that the model then writes, if it was asked to."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The fewest of the heads with the largest effects that, cut together, change the likeliest token of a place."""
+
+    heads: tuple[tuple[Kind, int, int], ...]
+    """Kind, layer and head of each."""
+    place: int
+    """The first place whose likeliest token changes."""
+    after: Likely
+    """The token that is then likeliest."""
+    translation: str | None = None
+    """The text that the model then writes, if it was asked to."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ablation(Answer):
+    """The answer of `attn ablate`."""
+
+    record: Record
+    """The model, the text and the selection, without maps."""
+    output: ReadOutput
+    view: View
+    instead: Instead | None
+    """The replacement of the heads' output; None if edges are cut."""
+    before: OutputFigures
+    trials: tuple[CutTrial, ...]
+    """The runs, in the order of the model's heads, layers or keys."""
+    flip: Flip | None = None
+    """The heads that together change the likeliest token, if no head does alone."""
+    correlation: float | None = None
+    """Spearman's rank correlation of the keys' weights and the sizes of their effects; None if it is not defined."""
+    text_before: str | None = None
+    """The text that the model writes with nothing cut, if it was asked to."""
+    more_notes: tuple[str, ...] = field(default=())
+
+    columns = (
+        *("kind", "layers", "heads", "query", "key", "weight", "instead", "output"),
+        *("position", "text", "before", "after", "effect"),
+    )
+
+    @property
+    def title(self) -> str:
+        return self.record.source.text
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of the reading, of the cuts and of their runs."""
+        cut = chain.from_iterable(trial.after.notes for trial in self.trials)
+        return tuple(dict.fromkeys((*self.record.notes, *self.output.notes, *self.more_notes, *cut)))
+
+    @property
+    def ranked(self) -> list[CutTrial]:
+        """The runs by the size of their effect, largest first."""
+        return sorted(self.trials, key=lambda trial: -abs(trial.effect))
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of attention that are cut."""
+        return tuple(kind for kind in KINDS if any(trial.kind == kind for trial in self.trials))
+
+    def changed_place(self, after: OutputFigures) -> int | None:
+        """Return the first place whose likeliest token is another in a run; None if there is none."""
+        pairs = zip(self.before.top, after.top, strict=True)
+        return next((place for place, (one, other) in enumerate(pairs) if one.token != other.token), None)
+
+    @property
+    def changing(self) -> list[CutTrial]:
+        """The runs that change the likeliest token of a place, largest effect first."""
+        return [trial for trial in self.ranked if self.changed_place(trial.after) is not None]
+
+    def hit(self, trial: CutTrial) -> int:
+        """Return the word of the output that a run changes most."""
+        return int(np.abs(trial.after.words - self.before.words).argmax())
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        """Yield a row for each run and each word of the output, after one for the whole output."""
+        for trial in self.trials:
+            layers = " ".join(map(str, trial.heads))
+            heads = " ".join(f"{layer}.{head}" for layer, some in trial.heads.items() for head in some)
+            names = [" ".join(edges.names[end] or "*" for edges in trial.edges) for end in (0, 1)]
+            front = (trial.kind, layers, heads, *names, trial.weight, self.instead or "cut", self.output.kind)
+            yield *front, None, None, self.before.whole, trial.after.whole, trial.effect
+            for word, before, after in zip(
+                self.output.words, self.before.words.tolist(), trial.after.words.tolist(), strict=True
+            ):
+                yield *front, word.position, word.label, before, after, after - before
+
+
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Compute Spearman's rank correlation of weights and sizes of effects; None for fewer than 3 or all the same."""
+    # Imported late: it takes longer than running the built-in model.
+    from scipy.stats import spearmanr
+
+    if len(pairs) < 3 or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
+        return None
+    return float(spearmanr(*zip(*pairs, strict=True)).statistic)
