@@ -97,6 +97,11 @@ class Anatomy:
         except AttributeError:
             return False
 
+    @property
+    def modern(self) -> list[nn.Module]:
+        """The modules that call transformers' `AttentionInterface`."""
+        return [module for module, site in self.sites.items() if site.how == "interface"]
+
     def lists(self, model: nn.Module) -> dict[nn.ModuleList, None]:
         """Return the model's lists of layers: the outermost that contain attention modules."""
         outermost = (_outermost_list(model, path) for path in self.paths)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
-from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
 from attn_cli.data.cuts import (
@@ -32,15 +30,15 @@ from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.cut_softmax import cut_older_layers
 from attn_cli.models.capture.delivery import Turns
-from attn_cli.models.capture.interface import NAME, in_place_of_sdpa
-from attn_cli.models.capture.masks import Masks
+from attn_cli.models.capture.interface import NAME
+from attn_cli.models.capture.passes import InterfaceRun
 from attn_cli.models.capture.slices import is_seen
 from attn_cli.models.capture.stream import HALF, anatomy_of, left_as_found
 
 __all__ = ["Edited", "edited"]
 
 
-class Edited:
+class Edited(InterfaceRun):
     """The attention of one or several passes of a model with cuts in it.
 
     Args:
@@ -61,9 +59,8 @@ class Edited:
         repeats: bool = False,
     ) -> None:
         self._family = model.config.model_type
-        self._anatomy = anatomy_of(model)
-        self._masks = Masks(model, self._anatomy)
-        self._turns = Turns(self._family, self._anatomy, repeats=repeats)
+        anatomy = anatomy_of(model)
+        super().__init__(model, anatomy, Turns(self._family, anatomy, repeats=repeats).begin)
         self._count = len(variations)
         self._repeats = repeats
         self.shapes = shapes
@@ -76,37 +73,17 @@ class Edited:
         """The function that is called with the output of each layer's attention function."""
         self.holds_weights = False
         """True if a layer's weights were held all at once, as its output could not be computed by SDPA."""
-        self._place: dict[nn.Module, Place] = {}
 
-    def begin(self, module: nn.Module, _: tuple[Any, ...]) -> None:
-        """Determine which layer a module computes, before its forward method runs."""
-        self._place[module] = self._turns.begin(module)
-
-    def mask(self, **options: Any) -> torch.Tensor | None:
-        """Make the mask that the model asks for, as small as the model allows."""
-        return self._masks.make(**options)
-
-    def attention(
-        self,
-        module: nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        **options: Any,
-    ) -> tuple[torch.Tensor, None]:
-        """Compute one layer's attention with its cuts; see `interface.Run.attention`."""
-        place = self._place.get(module)
-        causal = self._masks.is_causal(module, place, options.pop("is_causal", None))
+    def compute(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "row query head dim"]:
+        """Compute one layer's output with its cuts."""
         if place is not None and place.kind == "decoder":
-            self._before = key.shape[2] - query.shape[2]
-        cuts = [] if place is None else self._rows(place, query, key)
+            self._before = call.key.shape[2] - call.query.shape[2]
+        cuts = [] if place is None else self._rows(place, call.query, call.key)
         if place is not None and any(isinstance(cut, EvenHeads) for _, cut in cuts):
-            query = query.clone()
+            call.query = call.query.clone()
             for row, cut in cuts:
                 if isinstance(cut, EvenHeads):
-                    query[row, list(cut.heads_of(place.heads))] = 0
-        call = AttentionCall(module, query, key, value, attention_mask, causal=causal, options=options)
+                    call.query[row, list(cut.heads_of(place.heads))] = 0
         output = self._whole(call)
         if place is not None and cuts:
             output = output.clone()
@@ -121,7 +98,7 @@ class Edited:
                     output[row, :, heads] = torch.from_numpy(vectors).transpose(0, 1).to(output)
         if place is not None and self.on_output is not None:
             self.on_output(place, output)
-        return output, None
+        return output
 
     def _rows(self, place: Place, query: torch.Tensor, key: torch.Tensor) -> list[tuple[int, Cut]]:
         """Return the cuts of a layer with the row of the batch that each is made in.
@@ -144,7 +121,7 @@ class Edited:
 
     def _whole(self, call: AttentionCall) -> Float[torch.Tensor, "row query head dim"]:
         """Compute a layer's output by SDPA, or by the model's own function where that is not exact."""
-        exact = call.suits_flash and self._masks.flash and call.query.dtype not in HALF
+        exact = call.suits_flash and self.masks.flash and call.query.dtype not in HALF
         if exact or (call.suits_flash and not call.has_own):
             return call.flash()
         self.holds_weights = True
@@ -209,7 +186,6 @@ def edited(model: PreTrainedModel, run: Edited) -> Iterator[None]:
         ModelError: a layer cannot be cut.
     """
     anatomy = anatomy_of(model)
-    interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
     family = model.config.model_type
 
     def lost(place: Place) -> None:
@@ -221,10 +197,8 @@ def edited(model: PreTrainedModel, run: Edited) -> Iterator[None]:
             'Load it with attn_implementation="eager"',
         )
     with ExitStack() as stack:
-        stack.enter_context(left_as_found(model, NAME if interface else None))
+        stack.enter_context(left_as_found(model, NAME if anatomy.modern else None))
         stack.enter_context(torch.no_grad())
-        for module in interface:
-            stack.callback(module.register_forward_pre_hook(run.begin).remove)
         stack.enter_context(cut_older_layers(anatomy, run.cuts, family, run.shapes, lost))
-        stack.enter_context(in_place_of_sdpa(run))
+        stack.enter_context(run.running())
         yield

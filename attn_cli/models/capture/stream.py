@@ -30,10 +30,10 @@ from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place, dissect
 from attn_cli.models.capture.call import AttentionCall, steps_of
 from attn_cli.models.capture.delivery import Delivery, every_span
-from attn_cli.models.capture.interface import NAME, in_place_of_sdpa
+from attn_cli.models.capture.interface import NAME
 from attn_cli.models.capture.legacy import watch_older_layers
-from attn_cli.models.capture.masks import Masks
 from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.passes import InterfaceRun
 from attn_cli.models.capture.projections import FEW, Afterwards, Projections, changed_output, value_norms
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.slices import Slicer
@@ -141,16 +141,13 @@ def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> 
 def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _StreamRun) -> None:
     """Run the model once with its attention computed by `run`, and restore it to its previous state."""
     anatomy = anatomy_of(model)
-    interface = [module for module, site in anatomy.sites.items() if site.how == "interface"]
     loaded_with = model.config._attn_implementation  # noqa: SLF001 - there is no public name
     with ExitStack() as stack:
-        stack.enter_context(left_as_found(model, NAME if interface else None))
+        stack.enter_context(left_as_found(model, NAME if anatomy.modern else None))
         stack.enter_context(torch.no_grad())
-        for module in interface:
-            stack.callback(module.register_forward_pre_hook(run.begin).remove)
-        stack.enter_context(run.afterwards.watch(interface))
+        stack.enter_context(run.afterwards.watch(anatomy.modern))
         stack.enter_context(watch_older_layers(anatomy, run.delivery, loaded_with))
-        stack.enter_context(in_place_of_sdpa(run))
+        stack.enter_context(run.running())
         model(**inputs)
 
 
@@ -210,7 +207,7 @@ def _with_parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
             yield from _with_parts(part)
 
 
-class _StreamRun:
+class _StreamRun(InterfaceRun):
     """One pass of a model through the registered attention function.
 
     Args:
@@ -227,10 +224,9 @@ class _StreamRun:
         projections: Mapping[tuple[str, int], nn.Module],
         finding: Projections | None = None,
     ) -> None:
-        self._masks = Masks(model, anatomy_of(model))
+        super().__init__(model, anatomy_of(model), delivery.begin)
         self.delivery = delivery
         self._slicer = Slicer()
-        self._place: dict[nn.Module, Place] = {}
         self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
         self._projections = projections
         self._finding = finding
@@ -244,40 +240,24 @@ class _StreamRun:
         if self.delivery.heads(place):
             self.afterwards.saw(output)
 
-    def begin(self, module: nn.Module, _: tuple[Any, ...]) -> None:
-        """Determine which layer a module computes, before its forward method runs."""
-        self._place[module] = self.delivery.begin(module)
+    def enter(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+        """Determine which layer a module computes, and forget what an earlier call of the module computed."""
+        super().enter(module, given)
         self._shown.pop(module, None)
 
-    def mask(self, **options: Any) -> torch.Tensor | None:
-        """Make the mask that the model asks for, as small as the model allows."""
-        return self._masks.make(**options)
-
-    def attention(
-        self,
-        module: nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        **options: Any,
-    ) -> tuple[torch.Tensor, None]:
-        """Compute one layer's attention; see `Run.attention`."""
-        place = self._place.get(module)
-        causal = self._masks.is_causal(module, place, options.pop("is_causal", None))
-        output = self.attend(AttentionCall(module, query, key, value, attention_mask, causal=causal, options=options))
+    def compute(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
+        """Compute one layer's output, deliver the rows requested of its weights, and pass the output to `saw`."""
+        output = self._attend(place, call)
         if place is not None:
             self.saw(place, output)
-        return output, None
+        return output
 
-    def attend(self, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
-        """Compute one layer's output, and deliver the requested rows of its weights."""
-        place = self._place.get(call.module)
+    def _attend(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
         heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
         # In half precision, SDPA rounds differently from the model's own function, and slices differently from the
         # whole; a layer's output must not depend on what was requested.
         same = call.query.dtype not in HALF
-        flash = self._masks.flash and same and call.suits_flash
+        flash = self.masks.flash and same and call.suits_flash
         rows = self.delivery.rows(heads, keys)
         every = every_span(queries, rows)
         if place is None or not self.delivery.heads(place) or self._is_repeated(place, call):

@@ -1,0 +1,74 @@
+"""Passes of a model whose attention a run computes: what every such run does before it computes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.modeling_utils import PreTrainedModel
+
+from attn_cli.models.capture.anatomy import Anatomy, Place
+from attn_cli.models.capture.call import AttentionCall
+from attn_cli.models.capture.interface import in_place_of_sdpa
+from attn_cli.models.capture.masks import Masks
+
+__all__ = ["InterfaceRun"]
+
+
+class InterfaceRun:
+    """The attention of a model's passes, in the place of transformers' SDPA; see `interface.Run`.
+
+    Args:
+        model: the model that runs.
+        anatomy: its attention layers.
+        begin: returns the layer that a module computes now, and is called once for each call of a module.
+    """
+
+    def __init__(self, model: PreTrainedModel, anatomy: Anatomy, begin: Callable[[nn.Module], Place]) -> None:
+        self.masks = Masks(model, anatomy)
+        self._anatomy, self._begin = anatomy, begin
+        self._place: dict[nn.Module, Place] = {}
+
+    def mask(self, **options: Any) -> torch.Tensor | None:
+        """Make the mask that the model asks for, as small as the model allows."""
+        return self.masks.make(**options)
+
+    def attention(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Compute one layer's attention; see `interface.Run.attention`."""
+        place = self._place.get(module)
+        causal = self.masks.is_causal(module, place, options.pop("is_causal", None))
+        call = AttentionCall(module, query, key, value, attention_mask, causal=causal, options=options)
+        return self.compute(place, call), None
+
+    def compute(self, place: Place | None, call: AttentionCall) -> torch.Tensor:
+        """Compute a layer's output `[text, query, head, dim]`.
+
+        Args:
+            place: the layer; None if the anatomy does not list its module.
+            call: the arguments of its attention function.
+        """
+        raise NotImplementedError
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let the model's modern attention layers be computed here, until the context is left."""
+        with ExitStack() as stack:
+            for module in self._anatomy.modern:
+                stack.callback(module.register_forward_pre_hook(self.enter).remove)
+            stack.enter_context(in_place_of_sdpa(self))
+            yield
+
+    def enter(self, module: nn.Module, _: tuple[Any, ...]) -> None:
+        """Determine which layer a module computes, before its forward method runs."""
+        self._place[module] = self._begin(module)
