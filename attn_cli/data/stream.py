@@ -30,6 +30,7 @@ __all__ = [
     "Block",
     "Companion",
     "Eat",
+    "EatContexts",
     "Kind",
     "OutputCheck",
     "Report",
@@ -176,6 +177,8 @@ class Batch:
 
 
 Eat = Callable[[Block], None]
+EatContexts = Callable[[Kind, int, Float[np.ndarray, "head query dim"]], None]
+"""A collector of the heads' weighted sums of the values, called with the kind and the number of each layer."""
 
 Part = TypeVar("Part")
 Reduced = TypeVar("Reduced")

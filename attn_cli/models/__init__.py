@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
 
 from attn_cli.data.model import ModelInfo
-from attn_cli.data.selection import Kind
-from attn_cli.data.stream import Source
+from attn_cli.data.stream import EatContexts, Source
 from attn_cli.errors import UsageError, check_range
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import numpy as np
-
     from attn_cli.data.cuts import Variation
     from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
-    from attn_cli.data.shapes import Float
 
 __all__ = [
     "AS_IT_HAS_THEM",
@@ -237,10 +233,14 @@ class Model(Protocol):
             MemoryLimitError: memory ran out.
         """
 
-    def contexts(self, source: Source) -> Mapping[tuple[Kind, int], Float[np.ndarray, "head query dim"]]:
-        """Return each head's weighted sums of the values in one run of a text, for use in `ReplacedHeads`.
+    def contexts(self, source: Source, eat: EatContexts) -> None:
+        """Pass each head's weighted sums of the values in one run of a text to a collector, layer by layer.
 
-        Layers that keep them to themselves are left out.
+        They are what `ReplacedHeads` takes. Layers that keep them to themselves are left out.
+
+        Args:
+            source: a text that this model prepared.
+            eat: the collector.
 
         Raises:
             InputError: the text was prepared by another model.

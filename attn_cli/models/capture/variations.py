@@ -7,13 +7,12 @@ from contextlib import nullcontext
 from itertools import chain
 from weakref import WeakSet
 
-import numpy as np
 import torch
 from transformers.modeling_utils import PreTrainedModel
 
 from attn_cli.data.cuts import CutEdges, Variation, check_cuts
 from attn_cli.data.shapes import Float
-from attn_cli.data.stream import Kind
+from attn_cli.data.stream import EatContexts
 from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.delivery import lengths
 from attn_cli.models.capture.edited import Edited, edited
@@ -79,27 +78,28 @@ def run_variations(
 
 
 def contexts(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
-) -> dict[tuple[Kind, int], Float[np.ndarray, "head query dim"]]:
-    """Return each head's weighted sums of the values in one run of one text, by kind and layer.
+    model: PreTrainedModel,
+    inputs: Mapping[str, torch.Tensor],
+    eat: EatContexts,
+) -> None:
+    """Pass each head's weighted sums of the values in one run of one text to a collector, layer by layer.
 
     Layers of code older than transformers' `AttentionInterface` are left out.
 
     Args:
         model: a model loaded as for `capture.stream`.
         inputs: keyword arguments of its forward method, with a batch of one text.
+        eat: the collector.
     """
     check_weights_present(model)
-    found: dict[tuple[Kind, int], Float[np.ndarray, "head query dim"]] = {}
     run = Edited(model, [()], lengths(inputs))
 
-    def keep(place: Place, output: torch.Tensor) -> None:
-        found[place.kind, place.layer] = output[0].transpose(0, 1).to("cpu", torch.float32).contiguous().numpy()
+    def pass_on(place: Place, output: torch.Tensor) -> None:
+        eat(place.kind, place.layer, output[0].transpose(0, 1).to("cpu", torch.float32).contiguous().numpy())
 
-    run.on_output = keep
+    run.on_output = pass_on
     with edited(model, run):
         model(**inputs)
-    return found
 
 
 class _Sweep:

@@ -8,16 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.data.cuts import Variation, check_cuts
 from attn_cli.data.model import Alignment, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
-from attn_cli.data.selection import Kind
-from attn_cli.data.shapes import Float
-from attn_cli.data.stream import Source
+from attn_cli.data.stream import EatContexts, Source
 from attn_cli.errors import AttnError, InputError, ModelError
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
 from attn_cli.models.capture import stream as capture
@@ -373,8 +370,8 @@ class Pretrained:
         mask_token = getattr(self.tokenizer, "mask_token_id", None)
         return run_outcomes(self._own(source), self._with_head, variations, wanted, mask_token)
 
-    def contexts(self, source: Source) -> Mapping[tuple[Kind, int], Float[np.ndarray, "head query dim"]]:
-        """Return each head's weighted sums of the values; see `attn_cli.models.Model`.
+    def contexts(self, source: Source, eat: EatContexts) -> None:
+        """Pass each head's weighted sums of the values to a collector; see `attn_cli.models.Model`.
 
         Raises:
             InputError: the text was prepared by another model.
@@ -382,7 +379,7 @@ class Pretrained:
         """
         own = self._own(source)
         with quiet(), faults_told(f"{self.info.name} could not be run on this text"):
-            return contexts(self.model, own.inputs)
+            contexts(self.model, own.inputs, eat)
 
     def _own(self, source: Source) -> PretrainedSource:
         if not isinstance(source, PretrainedSource) or source.module is not self.model:

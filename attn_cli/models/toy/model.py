@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -15,7 +15,7 @@ from attn_cli.data.cuts import Variation, check_cuts
 from attn_cli.data.model import Alignment, ModelInfo, Stack
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.shapes import Float
-from attn_cli.data.stream import Block, Eat, Kind, Report, Request, Source, Steps, side_by_side
+from attn_cli.data.stream import Block, Eat, EatContexts, Kind, Report, Request, Source, Steps, side_by_side
 from attn_cli.data.text import Tokens, written_offsets
 from attn_cli.errors import InputError, ModelError, UsageError, counted, shortened
 from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
@@ -221,19 +221,17 @@ class Toy:
                     ),
                 )
 
-    def contexts(self, source: Source) -> Mapping[tuple[Kind, int], Float[np.ndarray, "head query dim"]]:
-        """Return each head's weighted sums of the values; see `attn_cli.models.Model`.
+    def contexts(self, source: Source, eat: EatContexts) -> None:
+        """Pass each head's weighted sums of the values to a collector; see `attn_cli.models.Model`.
 
         Raises:
             InputError: the text was prepared by another model.
         """
-        found: dict[tuple[Kind, int], Float[np.ndarray, "head query dim"]] = {}
 
         def see(kind: Kind, layer: int, *arrays: Float[np.ndarray, "1 head _ _"]) -> None:
-            found[kind, layer] = arrays[3][0]
+            eat(kind, layer, arrays[3][0])
 
         self._own(source).run(see)
-        return found
 
     def _own(self, source: Source) -> ToySource:
         if not isinstance(source, ToySource) or source.network is not self.network:

@@ -172,7 +172,12 @@ def cut_heads(
         return [tuple(ZeroedHeads(kind, layer, some) for layer, some in group.items()) for kind, group in heads]
     if instead == "even":
         return [tuple(EvenHeads(kind, layer, some) for layer, some in group.items()) for kind, group in heads]
-    means = {place: sums.mean(axis=1, keepdims=True) for place, sums in model.contexts(source).items()}
+    means: dict[tuple[Kind, int], Float[np.ndarray, "head 1 dim"]] = {}
+
+    def reduce(kind: Kind, layer: int, sums: Float[np.ndarray, "head query dim"]) -> None:
+        means[kind, layer] = sums.mean(axis=1, keepdims=True)
+
+    model.contexts(source, reduce)
 
     def mean(kind: Kind, layer: int, some: tuple[int, ...]) -> ReplacedHeads:
         if (kind, layer) not in means:

@@ -18,6 +18,7 @@ from attn_cli.data.selection import KINDS, Kind
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.stream import anatomy_of, stacks
 from attn_cli.models.capture.variations import contexts, run_variations
+from tests.models.contexts import contexts_of
 from tests.models.families import FAMILIES, Family, build, inputs_of, make, spread
 
 EXACT = 1e-5
@@ -159,7 +160,7 @@ def test_a_zeroed_head_is_a_zeroed_slice_of_what_enters_the_output_projection(fa
     if family.name == "diffllama":
         pytest.skip("its heads are taken off each other before the output projection")
     model, inputs = build(family.name), inputs_of(build(family.name))
-    sums = contexts(model, inputs)
+    sums = contexts_of(contexts, model, inputs)
     for kind, stack in stacks(model).items():
         layer = max(stack.heads)
         module, turn = sites(model)[kind, layer]
@@ -264,7 +265,7 @@ def test_a_query_left_nothing_to_see_gets_a_context_of_zeros(name: str) -> None:
         rest = CutEdges(kind, 1, (2,), edges=tuple((at, key) for at in range(13) for key in range(13)))
         expected, got = outputs(model, inputs, (ZeroedHeads(kind, 1, (2,)),), (rest,))
     else:
-        vectors = contexts(model, inputs)[kind, 1][[2]].copy()
+        vectors = contexts_of(contexts, model, inputs)[kind, 1][[2]].copy()
         vectors[0, 5] = 0
         (expected,) = outputs(model, inputs, (ReplacedHeads(kind, 1, (2,), vectors=vectors),))
         got = found[0][None]

@@ -19,6 +19,7 @@ from attn_cli.models import Decoding, Input, LoadOptions, Model, load
 from attn_cli.models.hf.checkpoint import examine
 from attn_cli.models.hf.model import load as load_pretrained
 from attn_cli.models.toy.folder import built_in
+from tests.models.contexts import contexts_of
 
 TROPHY = "The trophy didn't fit in the suitcase because it was too big"
 IT, TROPHY_AT, SUITCASE_AT = 8, 1, 6
@@ -117,8 +118,8 @@ def test_the_sums_of_another_text_are_put_in_a_heads_place() -> None:
     """A head that is given what it computes itself changes nothing; with another text's sums, it does."""
     (translation,) = toy().translate([TROPHY])
     source = toy().prepare(Input(TROPHY, target=translation))
-    own = toy().contexts(source)
-    other = toy().contexts(toy().prepare(Input(TROPHY.replace("big", "small"), target=translation)))
+    own = contexts_of(toy().contexts, source)
+    other = contexts_of(toy().contexts, toy().prepare(Input(TROPHY.replace("big", "small"), target=translation)))
     variations: list[Variation] = [
         (),
         *((ReplacedHeads(kind, layer, (head,), vectors=own[kind, layer][[head]]),) for kind, layer, head in HEADS[::7]),
@@ -128,7 +129,7 @@ def test_the_sums_of_another_text_are_put_in_a_heads_place() -> None:
     for index in range(1, len(variations) - 1):
         np.testing.assert_allclose(found[index].tokens, found[0].tokens, atol=1e-6)
     assert np.abs(found[len(variations) - 1].tokens - found[0].tokens).max() > 1
-    in_torch = marian().contexts(marian().prepare(Input(TROPHY, target=translation)))
+    in_torch = contexts_of(marian().contexts, marian().prepare(Input(TROPHY, target=translation)))
     assert in_torch.keys() == own.keys()
     for place, sums in own.items():
         np.testing.assert_allclose(in_torch[place], sums, atol=1e-5)
@@ -138,7 +139,7 @@ def test_additive_attention_is_cut_in_the_same_ways() -> None:
     model = load("toy-rnn-attention")
     (translation,) = model.translate([TROPHY])
     source = model.prepare(Input(TROPHY, target=translation))
-    own = model.contexts(source)["cross", 0]
+    own = contexts_of(model.contexts, source)["cross", 0]
     variations: list[Variation] = [
         (),
         (ReplacedHeads("cross", 0, vectors=own),),

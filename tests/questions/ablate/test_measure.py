@@ -20,6 +20,7 @@ from attn_cli.questions.ablate.cutting import bands
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation, CutTrial
 from tests.models import folders
+from tests.models.contexts import contexts_of
 from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
 
 
@@ -86,7 +87,7 @@ def test_ways_of_cutting_a_head_disagree() -> None:
     assert "elle" not in str(texts["even"])
     own = toy()
     source = own.prepare(Input(TROPHY, target=own.translate([TROPHY])[0]))
-    mean = own.contexts(source)["encoder", 2][0].mean(axis=0)
+    mean = contexts_of(own.contexts, source)["encoder", 2][0].mean(axis=0)
     again = ReplacedHeads("encoder", 2, (0,), vectors=mean[None, None])
     (tokens,) = (outcome.tokens for _, outcome in own.run(source, [(again,)]))
     assert tokens is not None
