@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.record import Record
-from attn_cli.data.selection import Choices, ChoicesOfACut, ChoicesOfOneQuery, Selection, check_syntax
+from attn_cli.data.selection import (
+    HOLDS_NO_MODEL,
+    Choices,
+    ChoicesOfACut,
+    ChoicesOfOneQuery,
+    Kind,
+    Selection,
+    check_syntax,
+)
 from attn_cli.data.stream import Source
 from attn_cli.errors import InputError, UsageError, quoted
 from attn_cli.measure.corpus import gather
 from attn_cli.measure.derived import measured
 from attn_cli.models import AS_IT_HAS_THEM, Decoding, Input, Languages, LoadChoices, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
-from attn_cli.models.prepare import read
+from attn_cli.models.prepare import read, run_without
 from attn_cli.questions.ablate.choices import CutChoice, Instead, OutputChoice
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation
@@ -53,6 +61,7 @@ class InspectOptions(Choices, total=False):
     target_language: str | None
     truncate: bool
     verify: bool
+    without: str | int | None
 
 
 class TranslateOptions(Choices, total=False):
@@ -65,6 +74,7 @@ class TranslateOptions(Choices, total=False):
     target_language: str | None
     truncate: bool
     verify: bool
+    without: str | int | None
 
 
 class Inspector:
@@ -94,6 +104,8 @@ class Inspector:
         languages: Languages = AS_IT_HAS_THEM,
         truncate: bool = False,
         wanted: Selection | None = None,
+        without: str | int | None = None,
+        kind: Kind | None = None,
     ) -> Source:
         """Prepare a text as a source that streams blocks of attention to collectors (`attn_cli.data.stream`).
 
@@ -104,11 +116,26 @@ class Inspector:
             languages: languages of the text and the target, for models that need them.
             truncate: cut a text that is too long for the model.
             wanted: the selection to read for; if it needs the decoder's side, the text is translated first.
+            without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
+            kind: the kind of attention of those whose kind is not named; None for the model's first.
 
         Raises:
-            AttnError: the model cannot read the text.
+            AttnError: the model cannot read the text, or does not have a head to run without.
         """
-        return read(self._model, Input(text, pair, target, languages, truncate), wanted)
+        return read(self._run_without(without, kind), Input(text, pair, target, languages, truncate), wanted)
+
+    def _run_without(self, without: str | int | None, kind: Kind | None) -> Model:
+        """Return the model, without some heads if any are named.
+
+        Raises:
+            UsageError: the list is not one of heads and layers.
+            SelectionError: the model does not have one of them.
+            ModelError: the model has no attention.
+        """
+        typed = str(without) if type(without) is int else without
+        if not isinstance(typed, str | None):
+            raise UsageError(f"without must be a str, and {quoted(str(typed))} is not", 'Write it like without="2.0"')
+        return run_without(self._model, typed, kind)
 
     def inspect(
         self,
@@ -120,6 +147,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
+        without: str | int | None = None,
         **selection: Unpack[Choices],
     ) -> Inspection:
         """Record the model's attention in a text, as `attn inspect --json` prints it.
@@ -132,6 +160,7 @@ class Inspector:
             target_language: language of the target.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
+            without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of `attn_cli.data.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...;
                 whole numbers as such, too: `layer=2`.
 
@@ -143,7 +172,15 @@ class Inspector:
         """
         choice = _choice(Selection(), selection, self.inspect, viewed=True)
         languages = Languages(source_language, target_language)
-        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate)
+        source = self.read(
+            text,
+            pair=pair,
+            target=target,
+            languages=languages,
+            truncate=truncate,
+            without=without,
+            kind=choice.kind,
+        )
         return look(source, choice, keep=True, verify=verify)
 
     def translate(
@@ -157,6 +194,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
+        without: str | int | None = None,
         **selection: Unpack[Choices],
     ) -> Inspection:
         """Translate a text and record the cross-attention, as `attn translate --json` prints it.
@@ -170,6 +208,7 @@ class Inspector:
             target_language: language to translate into, such as `fr`.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
+            without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`.
 
         Returns:
@@ -183,10 +222,13 @@ class Inspector:
         written: str | Translation
         if target is None:
             decoding = Decoding(beam, max_length)
-            (written,) = self._model.translate([text], decoding=decoding, languages=languages, truncate=truncate)
+            model = self._run_without(without, choice.kind)
+            (written,) = model.translate([text], decoding=decoding, languages=languages, truncate=truncate)
         else:
             written = target
-        source = self.read(text, target=written, languages=languages, truncate=truncate)
+        source = self.read(
+            text, target=written, languages=languages, truncate=truncate, without=without, kind=choice.kind
+        )
         return look(source, choice, keep=True, verify=verify)
 
     def heads(
@@ -195,6 +237,7 @@ class Inspector:
         *,
         seed: int = 0,
         truncate: bool = False,
+        without: str | int | None = None,
         **selection: Unpack[ChoicesOfOneQuery],
     ) -> HeadsFound:
         """Measure what each head does in one text, in several or in a probe, as `attn heads` shows it.
@@ -203,6 +246,7 @@ class Inspector:
             text: the text to read; several texts are combined, and None stands for repeated random tokens (`--probe`).
             seed: seed of the random tokens.
             truncate: cut a text that is too long for the model.
+            without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`.
 
         Returns:
@@ -212,16 +256,21 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection, self.heads, FIELDS_WITHOUT_QUERY)
+        model = self._run_without(without, choice.kind)
         if text is None:
-            return probe(self._model, choice, seed)
+            return probe(model, choice, seed)
+
+        def prepared(one: str) -> Source:
+            return read(model, Input(one, truncate=truncate), choice)
+
         if isinstance(text, str):
-            return find_heads(self.read(text, truncate=truncate, wanted=choice), choice)
+            return find_heads(prepared(text), choice)
         collect = CollectHeads(choice)
-        sources = (measured(self.read(one, truncate=truncate, wanted=choice), choice) for one in text)
+        sources = (measured(prepared(one), choice) for one in text)
         report = gather(sources, collect)
         if not collect.texts:
             raise InputError("There are no texts", "Give at least one")
-        return collect.found(self.info, report, "texts")
+        return collect.found(model.info, report, "texts")
 
     def find(
         self,
@@ -236,6 +285,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
+        without: str | int | None = None,
         **selection: Unpack[Choices],
     ) -> FoundLinks:
         """Find the heads that link two words of a text, as `attn find` shows them.
@@ -252,6 +302,7 @@ class Inspector:
             target_language: language of the target.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
+            without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`.
 
         Returns:
@@ -263,7 +314,16 @@ class Inspector:
         choice = _choice(Selection(), selection, self.find)
         languages = Languages(source_language, target_language)
         wanted = replace(choice, query=str(start))
-        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=wanted)
+        source = self.read(
+            text,
+            pair=pair,
+            target=target,
+            languages=languages,
+            truncate=truncate,
+            wanted=wanted,
+            without=without,
+            kind=choice.kind,
+        )
         return find(source, choice, str(start), str(end), both=both, verify=verify)
 
     def diff(
@@ -277,6 +337,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
+        without: str | int | None = None,
         **selection: Unpack[Choices],
     ) -> Differences:
         """Compare the attention in two texts or records, or of two models, as `attn diff` shows it.
@@ -290,6 +351,7 @@ class Inspector:
             target_language: language of the target.
             truncate: cut texts that are too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
+            without: the heads to run B without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`.
 
         Returns:
@@ -301,12 +363,22 @@ class Inspector:
         choice = _choice(Selection(), selection, self.diff)
         languages = Languages(source_language, target_language)
 
-        def look_at(side: str | Record, model: Inspector) -> Source:
-            if isinstance(side, Record):
-                return side
-            return model.read(side, target=target, languages=languages, truncate=truncate, wanted=choice)
+        def look_at(side: str | Record, model: Inspector, without: str | int | None = None) -> Source:
+            if not isinstance(side, Record):
+                return model.read(
+                    side,
+                    target=target,
+                    languages=languages,
+                    truncate=truncate,
+                    wanted=choice,
+                    without=without,
+                    kind=choice.kind,
+                )
+            if without is not None:
+                raise UsageError(HOLDS_NO_MODEL, "Give B as a text")
+            return side
 
-        one, other = look_at(a, self), look_at(a if b is None else b, against or self)
+        one, other = look_at(a, self), look_at(a if b is None else b, against or self, without)
         return diff(one, other, choice, verify=verify)
 
     def ablate(
@@ -378,6 +450,7 @@ class Inspector:
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
+        without: str | int | None = None,
         **selection: Unpack[ChoicesOfOneQuery],
     ) -> Explained:
         """Compute scores, softmax and weighted sum of one query in one head step by step, as `attn explain` shows them.
@@ -392,6 +465,7 @@ class Inspector:
             target_language: language of the target.
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
+            without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`; `head="2.5"`, or by default the most focused head.
 
         Returns:
@@ -402,7 +476,16 @@ class Inspector:
         """
         choice = _choice(Selection(view="query"), {**selection, "query": query}, self.explain)
         languages = Languages(source_language, target_language)
-        source = self.read(text, pair=pair, target=target, languages=languages, truncate=truncate, wanted=choice)
+        source = self.read(
+            text,
+            pair=pair,
+            target=target,
+            languages=languages,
+            truncate=truncate,
+            wanted=choice,
+            without=without,
+            kind=choice.kind,
+        )
         return explain(source, choice, verify=verify)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any, get_args
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from jsonschema import Draft202012Validator
 
-from attn_cli.data.model import Alignment, ModelInfo, Stack
+from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Measure, Selection, SortKey
 from attn_cli.data.stream import OutputCheck
@@ -140,6 +141,7 @@ def records(draw: st.DrawFn) -> Record:
         positions=draw(st.none() | st.integers(0, 2**20)),
         alignment=draw(st.none() | alignments(stacks["cross"])) if "cross" in kinds else None,
         bottleneck=draw(st.none() | st.integers(1, 2**20)),
+        without=draw(cut_heads(stacks)),
     )
     found = []
     for kind, stack in stacks.items():
@@ -165,6 +167,17 @@ def records(draw: st.DrawFn) -> Record:
             )
         ),
     )
+
+
+@st.composite
+def cut_heads(draw: st.DrawFn, stacks: Mapping[Kind, Stack]) -> Heads:
+    """Some heads of some layers."""
+    found: dict[Kind, dict[int, tuple[int, ...]]] = {}
+    for kind, stack in stacks.items():
+        for layer, count in stack.heads.items():
+            if some := draw(st.sets(st.integers(0, count - 1), max_size=2)):
+                found.setdefault(kind, {})[layer] = tuple(sorted(some))
+    return found
 
 
 @st.composite

@@ -44,6 +44,11 @@ class Answer(ABC):
         return ()
 
     @property
+    def without(self) -> str:
+        """The heads that the model ran without, as `--without` takes them; empty if it ran with all."""
+        return ""
+
+    @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
         """The names of the columns of its table."""
@@ -139,7 +144,10 @@ class Answer(ABC):
             import pandas as pd
         except ImportError as fault:
             raise UsageError("pandas is not installed", "Run pip install pandas") from fault
-        return pd.DataFrame(list(self.rows()), columns=list(self.columns))
+        table = pd.DataFrame(list(self.rows()), columns=list(self.columns))
+        if self.without:
+            table.insert(0, "without", self.without)
+        return table
 
     def _repr_html_(self) -> str:
         """Draw the answer for a notebook."""

@@ -106,12 +106,17 @@ class Csv(Format):
     _count = 0
 
     def add(self, answer: Answer, title: str) -> None:
-        """Write the rows of an answer, whose columns are those of the first."""
+        """Write the rows of an answer, whose columns are those of the first.
+
+        Raises:
+            InputError: the model ran without some heads, and for the first answer with all.
+        """
         from attn_cli.io.csv import CsvTable
 
         del title
         if self._table is None:
-            self._table = CsvTable(self.file, answer.columns, sentences=self.several)
+            self._table = CsvTable(self.file, answer.columns, sentences=self.several, without=answer.without)
+        self._table.turn(answer.without)
         answer.add_rows(self._table, self._count)
         self._count += 1
 

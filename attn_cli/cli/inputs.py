@@ -12,7 +12,7 @@ from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import ModelOptions, TextOptions
 from attn_cli.cli.texts import Sentence
-from attn_cli.data.selection import Selection
+from attn_cli.data.selection import HOLDS_NO_MODEL, Kind, Selection
 from attn_cli.errors import AttnError, UsageError
 from attn_cli.system.encoding import check_text
 
@@ -49,6 +49,18 @@ class Given:
     model: ModelOptions
     wanted: Selection | None = None
     """The selection that the text is read for; if it needs the decoder's side, the text is translated first."""
+    without: str | None = None
+    """The heads that the model is to run without, as they were typed."""
+    kind: Kind | None = None
+    """The kind of attention of those whose kind is not named."""
+
+    def load(self) -> Model:
+        """Load the model.
+
+        Raises:
+            AttnError: the model cannot be loaded, or does not have a head that it is to run without.
+        """
+        return loaded(self.model, self.without, self.kind)
 
     def each(self, out: Output, ask: Callable[[Source, Selection], Answer]) -> Iterator[Answer]:
         """Yield the answer for each text or record, one at a time.
@@ -71,7 +83,7 @@ class Given:
 
         model = None
         for sentence in out.as_many_as_fit(self.sentences):
-            model = model or loaded(self.model)
+            model = model or self.load()
             try:
                 with working("Running", self.model.model):
                     answer = ask(self.prepared(model, sentence), Selection())
@@ -135,6 +147,8 @@ def given(
     pair: str | None = None,
     records: bool = True,
     wanted: Selection | None = None,
+    without: str | None = None,
+    kind: Kind | None = None,
 ) -> Given:
     """Collect a command's input; faults of the command line are raised before anything heavy is imported.
 
@@ -145,18 +159,22 @@ def given(
         pair: a second segment.
         records: True if the argument may name a file of records.
         wanted: the selection that the text is read for; if it needs the decoder's side, the text is translated first.
+        without: the heads that the model is to run without, as they were typed.
+        kind: the kind of attention of those whose kind is not named.
 
     Raises:
-        UsageError: there is no text, more than one source of text, or no model.
+        UsageError: there is no text, more than one source of text, or no model, or a record is to run without heads.
         InputError: the text cannot be used.
     """
     if pair is not None:
         check_text(pair, "The text of --pair")
     if records and text is not None and reading.file is None and names_record(text):
+        if without is not None:
+            raise UsageError(HOLDS_NO_MODEL, "Give the text itself, and its model with --model")
         return Given(iter(()), Path(text), pair, reading, model, wanted)
     sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column)
     check_named(model)
-    return Given(sentences, None, pair, reading, model, wanted)
+    return Given(sentences, None, pair, reading, model, wanted, without, kind)
 
 
 def saved_with(record: Record) -> Selection:

@@ -8,6 +8,7 @@ from attn_cli.cli.options import ModelOptions
 from attn_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from attn_cli.data.selection import Kind
     from attn_cli.models import Model
 
 __all__ = ["check_named", "loaded"]
@@ -25,19 +26,26 @@ def check_named(options: ModelOptions) -> None:
         )
 
 
-def loaded(options: ModelOptions) -> Model:
+def loaded(options: ModelOptions, without: str | None = None, kind: Kind | None = None) -> Model:
     """Load the model, with a spinner on a terminal.
 
+    Args:
+        options: the model and how to load it.
+        without: the heads that it is to run without, as they were typed.
+        kind: the kind of attention of those whose kind is not named.
+
     Raises:
+        SelectionError: the model does not have a head that it is to run without.
         ModelError: the model cannot be found, read or inspected.
         MemoryLimitError: the model does not fit in memory.
     """
     from attn_cli.cli.progress import working
     from attn_cli.models import LoadOptions, load
+    from attn_cli.models.prepare import run_without
 
     name = options.model
     with working("Loading", name):
-        return load(
+        model = load(
             name,
             LoadOptions(
                 device=options.device,
@@ -47,3 +55,4 @@ def loaded(options: ModelOptions) -> Model:
                 revision=options.revision,
             ),
         )
+    return run_without(model, without, kind)

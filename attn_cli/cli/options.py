@@ -29,6 +29,7 @@ __all__ = [
     "TextArgument",
     "TextOptions",
     "UnitOption",
+    "WithoutOption",
     "display_option",
     "model_option",
     "output_option",
@@ -56,6 +57,15 @@ KindOption = Annotated[Kind | None, select_option(help="Which attention of an en
 RowsOption = Annotated[
     Rows | None,
     select_option(help="In cross-attention, take a word's row at the step that outputs it, or that reads it as input."),
+]
+
+WithoutOption = Annotated[
+    str | None,
+    select_option(
+        "--without",
+        metavar="LIST",
+        help="Run without these heads, their output zero: 2.0,1.3 or cross:1.0, or a layer's: 2.",
+    ),
 ]
 
 

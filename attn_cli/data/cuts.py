@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from attn_cli.data.model import Stack
+from attn_cli.data.model import Heads, Stack
 from attn_cli.data.plan import listed, name_head
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
 from attn_cli.errors import ModelError, SelectionError
 
 __all__ = [
+    "COMPARED_UNCUT",
     "LEFT_NOTHING",
     "Cut",
     "CutEdges",
@@ -24,6 +25,7 @@ __all__ = [
     "check_cuts",
     "cuts_by_layer",
     "kinds_of_edges",
+    "zeroed",
 ]
 
 LEFT_NOTHING = (
@@ -31,6 +33,10 @@ LEFT_NOTHING = (
     "cannot see"
 )
 """The note about a query all of whose visible keys are cut; its context vector is 0 in every model alike."""
+
+
+COMPARED_UNCUT = "The model's output was compared with that of a plain run with nothing cut in either"
+"""The note on a check of a model with heads cut: without attn, it has no such heads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +102,11 @@ class CutEdges(Cut):
 
 Variation = tuple[Cut, ...]
 """The cuts of one run; none for the model as it is."""
+
+
+def zeroed(heads: Heads) -> tuple[ZeroedHeads, ...]:
+    """Return the cuts that set the output of these heads to zero."""
+    return tuple(ZeroedHeads(kind, layer, some) for kind, layers in heads.items() for layer, some in layers.items())
 
 
 def cuts_by_layer(variations: Iterable[Variation]) -> dict[tuple[Kind, int], list[tuple[int, Cut]]]:

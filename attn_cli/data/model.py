@@ -9,7 +9,10 @@ from typing import Any, Literal, get_args
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.errors import ModelError
 
-__all__ = ["Alignment", "ModelInfo", "Stack"]
+__all__ = ["Alignment", "Heads", "ModelInfo", "Stack"]
+
+Heads = Mapping[Kind, Mapping[int, tuple[int, ...]]]
+"""kind -> layer -> heads."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class ModelInfo:
     bottleneck: int | None = None
     """The size of the one vector that carries the whole text to the decoder, in a model without attention (whose
     `stacks` are empty); None in all others."""
+    without: Heads = field(default_factory=dict)
+    """The heads whose output is zero in every run of this model (`--without`)."""
 
     @property
     def one_sided(self) -> bool:

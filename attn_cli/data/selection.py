@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict, get_args
 from attn_cli.errors import UsageError, quoted
 
 __all__ = [
+    "HOLDS_NO_MODEL",
     "JOINT",
     "KINDS",
     "Choices",
@@ -21,8 +22,10 @@ __all__ = [
     "SortKey",
     "check_probed",
     "check_syntax",
+    "check_without",
     "parse_heads",
     "parse_numbers",
+    "parse_without",
 ]
 
 Kind = Literal["encoder", "decoder", "cross"]
@@ -42,6 +45,8 @@ Measure = Literal["weights", "scores", "norms", JointMeasure]
 View = Literal["heads", "query", "grid"]
 Unit = Literal["word", "token"]
 
+HOLDS_NO_MODEL = "A record holds maps and no model, so it cannot be run without heads"
+"""The problem of a record if heads are to be cut."""
 MOST_KEYS = 2**31
 """An upper bound that no text reaches, and that every reader of JSON can hold."""
 
@@ -169,6 +174,47 @@ def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
         return tuple((int(place[1]), int(place[2])) for place in places if place)
     parse_numbers(text, "--head")
     return None
+
+
+def parse_without(text: str) -> tuple[tuple[Kind | None, str | None, str | None], ...]:
+    """Parse `2.0,cross:1.3,2` as heads and layers of a kind, which holds until another is named.
+
+    Returns:
+        The kind (None where none is named), the layers and the head of each part, one of which is None.
+
+    Raises:
+        UsageError: the text has another form.
+    """
+    parts: list[tuple[Kind | None, str | None, str | None]] = []
+    kind: Kind | None = None
+    for part in text.split(","):
+        named, colon, place = part.strip().rpartition(":")
+        place = place.strip()
+        is_head = PLACE.fullmatch(place) is not None
+        if (colon and named not in KINDS) or not (is_head or RANGE.fullmatch(place)):
+            raise UsageError(
+                f"--without {quoted(text)} is not a list of heads and layers",
+                "Write it like --without 2.0,1.3, --without cross:1.0, or --without 2 for a layer",
+            )
+        kind = next((one for one in KINDS if one == named), kind)
+        parts.append((kind, None if is_head else place, place if is_head else None))
+    return tuple(parts)
+
+
+def check_without(text: str | None, selection: Selection) -> None:
+    """Check what `--without` names, as far as that does not depend on the model.
+
+    Raises:
+        UsageError: the text is not a list of heads, or the measure follows all heads.
+    """
+    if text is None:
+        return
+    parse_without(text)
+    if selection.joint:
+        raise UsageError(
+            f"--measure {selection.measure} follows what all heads hand on, so --without cannot be used with it",
+            "Choose another measure, or leave --without out",
+        )
 
 
 def check_probed(selection: Selection) -> None:

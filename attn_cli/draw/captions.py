@@ -16,6 +16,7 @@ from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Float
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
+from attn_cli.data.without import named_without
 from attn_cli.draw.labels import Labels, clean, clipped, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, flow, line, text_lines
@@ -135,7 +136,7 @@ def model_line(
     much: str = "",
     total: int | None = None,
 ) -> Group:
-    """Draw the model's name, shape, input size and capture method, on as few lines as possible.
+    """Draw the model's name, shape, input size, capture method and cut heads, on as few lines as possible.
 
     Args:
         record: the record of the run; its maps are not needed.
@@ -175,6 +176,8 @@ def model_line(
     size = min(width(name), screen.width // 2)
     pieces: list[list[Part]] = [[(lead, DIM), (fit(name, size, keep="end", unicode=screen.unicode), BOLD)]]
     pieces += [[(clean(fact, unicode=screen.unicode), DIM)] for fact in facts]
+    if model.without:
+        pieces.append([(named_without(model.without, model.stacks), PLAIN)])
     return drawing(flow(pieces, screen, between=dot))
 
 

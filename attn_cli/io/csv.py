@@ -23,6 +23,7 @@ from attn_cli.data.selection import Rows
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat
 from attn_cli.data.units import Units
+from attn_cli.errors import InputError
 from attn_cli.system.encoding import escaped
 
 __all__ = ["Cell", "CsvTable", "Writable", "harmless", "weight_columns", "weight_rows"]
@@ -49,11 +50,26 @@ class CsvTable:
         file: the file to write to.
         columns: names of the columns.
         sentences: add a first column with the number of the sentence.
+        without: the heads that the first sentence's model ran without; a column says so, if there are any.
     """
 
-    def __init__(self, file: Writable, columns: Sequence[str], *, sentences: bool = False) -> None:
+    def __init__(self, file: Writable, columns: Sequence[str], *, sentences: bool = False, without: str = "") -> None:
         self._file, self._sentences = file, sentences
-        self.write([[*(["sentence"] if sentences else []), *columns]])
+        self._without = [quoted(without)] if without else []
+        self.write([[*(["sentence"] if sentences else []), *(["without"] if without else []), *columns]])
+
+    def turn(self, without: str) -> None:
+        """Turn to the next sentence, whose model ran without these heads.
+
+        Raises:
+            InputError: there are such heads, and no column for them.
+        """
+        if without and not self._without:
+            raise InputError(
+                "Some of these texts ran without heads and the first with all, which needs other columns",
+                "Save them in files of their own",
+            )
+        self._without = [quoted(without)] if self._without else []
 
     def add(self, rows: Iterable[Sequence[Cell]], sentence: int = 0) -> None:
         """Write the rows of one sentence.
@@ -66,7 +82,7 @@ class CsvTable:
 
     def front(self, sentence: int) -> list[str]:
         """Return the fields that each row of a sentence begins with."""
-        return [str(sentence)] if self._sentences else []
+        return [*([str(sentence)] if self._sentences else []), *self._without]
 
     def write(self, rows: Iterable[Sequence[str]]) -> None:
         """Write rows of fields that are quoted already."""

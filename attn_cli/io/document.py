@@ -23,6 +23,7 @@ from attn_cli.io.schema import SCHEMA_VERSION
 from attn_cli.io.structs import (
     AlignmentEntry,
     AttnDocument,
+    CutHeadsEntry,
     HeadEntry,
     LayerHeadsEntry,
     MapEntry,
@@ -170,6 +171,12 @@ def _model(model: ModelInfo) -> ModelEntry:
             )
             for kind, stack in model.stacks.items()
         ],
+        without=[
+            CutHeadsEntry(kind, layer, heads)
+            for kind, layers in model.without.items()
+            for layer, heads in layers.items()
+        ]
+        or UNSET,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attn_cli.data.model import Alignment, ModelInfo, Stack
+from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Int
@@ -76,7 +76,20 @@ def _model(model: ModelEntry, name: str) -> ModelInfo:
         positions=model.positions,
         alignment=_alignment(model.alignment, stacks, name),
         bottleneck=model.bottleneck,
+        without=_without(model, stacks, name),
     )
+
+
+def _without(model: ModelEntry, stacks: Mapping[Kind, Stack], name: str) -> Heads:
+    found: dict[Kind, dict[int, tuple[int, ...]]] = {}
+    for entry in model.without or ():
+        stack = stacks.get(entry.kind)
+        if stack is None or max(entry.heads) >= stack.heads.get(entry.layer, 0):
+            raise fault(name, "$.model.without", f"names {entry.kind} heads that $.model.stacks does not list")
+        if entry.layer in found.setdefault(entry.kind, {}):
+            raise fault(name, "$.model.without", f"lists {entry.kind} layer {entry.layer} twice")
+        found[entry.kind][entry.layer] = tuple(entry.heads)
+    return found
 
 
 def _alignment(declared: AlignmentEntry | None, stacks: Mapping[Kind, Stack], name: str) -> Alignment | None:

@@ -21,6 +21,7 @@ __all__ = [
     "AttentionKind",
     "AttnDocument",
     "Count",
+    "CutHeadsEntry",
     "Entry",
     "FindingDocument",
     "HeadEntry",
@@ -122,6 +123,14 @@ class AlignmentEntry(Entry):
     kind: Literal["cross"]
 
 
+class CutHeadsEntry(Entry):
+    """Heads of one layer whose output is zero in every run."""
+
+    kind: AttentionKind
+    layer: Count
+    heads: Annotated[Sequence[Count], Meta(min_length=1)]
+
+
 class ModelEntry(Entry):
     """A model, as far as a reader of its attention must know it."""
 
@@ -146,6 +155,10 @@ class ModelEntry(Entry):
         ),
     ]
     stacks: Sequence[StackEntry]
+    without: Annotated[
+        Sequence[CutHeadsEntry] | UnsetType,
+        Meta(description="Heads that the model ran without, as --without names them: their output was zero."),
+    ] = UNSET
 
 
 class TokenEntry(Entry):

@@ -30,8 +30,13 @@ def measured(source: Source, selection: Selection) -> Source:
         selection: the selection that names the measure.
 
     Raises:
-        SelectionError: the record holds another measure.
+        SelectionError: the record holds another measure, or the measure follows heads that the model runs without.
     """
+    if selection.joint and source.model.without:
+        raise SelectionError(
+            f"{selection.measure.capitalize()} follows what all heads hand on, and the model ran without some",
+            "Choose another measure",
+        )
     held: Measure = source.selection.measure if isinstance(source, Record) else "weights"
     wanted = selection.measure
     if MEASURES[held].derived and held != wanted:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
 
-from attn_cli.data.model import ModelInfo
+from attn_cli.data.model import Heads, ModelInfo
 from attn_cli.data.stream import EatContexts, Source
 from attn_cli.errors import UsageError, check_range
 
@@ -150,6 +150,15 @@ class Model(Protocol):
     def info(self) -> ModelInfo:
         """The model's shape and name."""
 
+    def without(self, heads: Heads) -> Model:
+        """Return this model with the output of some heads zero in every run, and of no others; weights are shared.
+
+        `info.without` says which.
+
+        Raises:
+            SelectionError: the model does not have one of these heads.
+        """
+
     def prepare(self, given: Input) -> Source:
         """Tokenize a text for one pass that captures all of the model's kinds of attention.
 
@@ -199,7 +208,7 @@ class Model(Protocol):
             languages: source and target language, for models that must be told them.
             truncate: cut tokens that the model has no positions for, and say so in the notes.
             variations: the cuts of attention under which each text is translated, one variation for each text; none to
-                translate with the model as it is.
+                translate with the model as it is. Those of `info.without` are made as well.
 
         Raises:
             InputError: a text is empty, gives no tokens or is too long.
@@ -220,7 +229,8 @@ class Model(Protocol):
 
         Args:
             source: a text that this model prepared, with a target where the output is that of an encoder-decoder.
-            variations: the cuts of each run; an empty variation runs the model as it is.
+            variations: the cuts of each run; an empty variation runs the model as it is. Those of `info.without` are
+                made as well.
             wanted: the output wanted; by default the first of `outputs`.
 
         Yields:

@@ -1,18 +1,39 @@
-"""Preparing a text for a model, with its translation where the selection is on the decoder's side."""
+"""Preparing a model and a text: the heads to run without, and a translation where the decoder's side is selected."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from attn_cli.data.naming import choose_units
-from attn_cli.data.selection import Selection
+from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Source
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
-from attn_cli.errors import SelectionError
+from attn_cli.data.without import choose_without
+from attn_cli.errors import ModelError, SelectionError
 from attn_cli.models import Input, Model
 
-__all__ = ["read"]
+__all__ = ["read", "run_without"]
+
+
+def run_without(model: Model, typed: str | None, kind: Kind | None = None) -> Model:
+    """Return a model that runs without some heads, or the model itself if none are named.
+
+    Args:
+        model: a loaded model.
+        typed: the heads and layers, as `--without` takes them.
+        kind: the kind of attention of those whose kind is not named; None for the model's first.
+
+    Raises:
+        UsageError: the list has another form.
+        SelectionError: a kind, layer or head does not exist.
+        ModelError: the model has no attention.
+    """
+    if typed is None:
+        return model
+    if not model.info.stacks:
+        raise ModelError(model.info.without_attention, "Name another model with --model")
+    return model.without(choose_without(typed, model.info.stacks, kind))
 
 
 def read(model: Model, given: Input, wanted: Selection | None = None) -> Source:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from attn_cli.data.cuts import ZeroedHeads
 from attn_cli.data.stream import Block, Kind, Report, Request
 from attn_cli.models.capture.stream import LOAD_WITH, stacks, stream
 
@@ -510,13 +511,19 @@ def everything(model: PreTrainedModel, **options: Any) -> Request:
     return Request(heads=heads, **options)
 
 
-def run(model: PreTrainedModel, inputs: Mapping[str, Any], request: Request, rows: int | None = 5) -> Streamed:
+def run(
+    model: PreTrainedModel,
+    inputs: Mapping[str, Any],
+    request: Request,
+    rows: int | None = 5,
+    cuts: tuple[ZeroedHeads, ...] = (),
+) -> Streamed:
     """Stream, and keep the blocks and the model's own output."""
     outputs: list[np.ndarray] = []
     hook = model.register_forward_hook(lambda _, __, result: outputs.append(result.last_hidden_state.numpy()))
     blocks: list[Block] = []
     try:
-        report = stream(model, inputs, request, blocks.append, rows=rows)
+        report = stream(model, inputs, request, blocks.append, rows=rows, cuts=cuts)
     finally:
         hook.remove()
     (output,) = outputs

@@ -21,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import PreTrainedModel
 
+from attn_cli.data.cuts import Cut, ZeroedHeads, cuts_by_layer
 from attn_cli.data.record import check_rows
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Batch, Kind, Request
@@ -98,6 +99,8 @@ class _BatchRun:
     awaited: set[Place]
     """The layers that were requested and have not been captured yet."""
     afterwards: Afterwards
+    cuts: Mapping[tuple[Kind, int], Sequence[tuple[int, Cut]]]
+    """The heads of each layer whose output is zero."""
     calls: Counter[nn.Module] = field(default_factory=Counter)
     begun: set[tuple[Kind, int]] = field(default_factory=set)
     maps: dict[Place, tuple[Float[torch.Tensor, "text head query key"], torch.Tensor | None]] = field(
@@ -144,7 +147,7 @@ class _BatchRun:
             output, _ = sdpa_attention_forward(
                 module, query, key, value, attention_mask, **options | {"is_causal": False}
             )
-            return output, None
+            return self._cut(place, output), None
         options.pop("is_causal", None)
         mask = None if attention_mask is None else additive(attention_mask, query)
         output, weights = own(module, query, key, value, mask, **options)
@@ -155,7 +158,17 @@ class _BatchRun:
             self.awaited.discard(place)
             output = output.contiguous()  # or a model that copies it itself (GPT-2) would seem to change it
             self.afterwards.saw(output)
-        return output, None
+        return self._cut(place, output), None
+
+    def _cut(
+        self, place: Place | None, output: Float[torch.Tensor, "text query head dim"]
+    ) -> Float[torch.Tensor, "text query head dim"]:
+        """Set the output of the heads that are cut to zero, in its place."""
+        for _, cut in () if place is None else self.cuts.get((place.kind, place.layer), ()):
+            if place is None or output.shape[2] != place.heads:
+                raise NotTogetherError
+            output[:, :, list(cut.heads_of(place.heads))] = 0
+        return output
 
 
 class _SeenAllError(BaseException):
@@ -163,7 +176,11 @@ class _SeenAllError(BaseException):
 
 
 def run_together(
-    model: PreTrainedModel, groups: Iterable[Padded], request: Request, note: Callable[[str], None] | None = None
+    model: PreTrainedModel,
+    groups: Iterable[Padded],
+    request: Request,
+    note: Callable[[str], None] | None = None,
+    cuts: tuple[ZeroedHeads, ...] = (),
 ) -> Generator[list[Batch]]:
     """Run the model once for each group of texts, no further than the last layer requested.
 
@@ -175,6 +192,7 @@ def run_together(
         groups: the padded batches.
         request: the heads to capture; scores and verification are not supported.
         note: called with each note for the reader before the batches of the group come; notes may repeat.
+        cuts: the heads whose output is zero in all texts.
 
     Yields:
         the batches of each group, one for each layer captured, in the order of the groups.
@@ -193,11 +211,12 @@ def run_together(
     if request.scores or request.verify or anatomy.captured != "interface":
         raise NotTogetherError
 
+    zeroed = cuts_by_layer([cuts])
     afterwards = Afterwards(lambda: note(changed_output(model.config.model_type)) if note is not None else None)
 
     def run(padded: Padded) -> list[Batch]:
         awaited = {place for site in wanted.values() for place in _asked(site.places, request)}
-        one = _BatchRun(anatomy, request, len(padded.inputs["input_ids"]), awaited, afterwards)
+        one = _BatchRun(anatomy, request, len(padded.inputs["input_ids"]), awaited, afterwards, zeroed)
         with torch.no_grad(), in_place_of_sdpa(one), suppress(_SeenAllError):
             model(**padded.inputs)
         if one.awaited:

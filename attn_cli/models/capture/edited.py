@@ -31,7 +31,7 @@ from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.cut_softmax import cut_older_layers
 from attn_cli.models.capture.delivery import Turns
 from attn_cli.models.capture.interface import NAME
-from attn_cli.models.capture.passes import InterfaceRun
+from attn_cli.models.capture.passes import InterfaceRun, cannot_be_cut
 from attn_cli.models.capture.slices import is_seen
 from attn_cli.models.capture.stream import HALF, anatomy_of, left_as_found
 
@@ -62,7 +62,7 @@ class Edited(InterfaceRun):
         anatomy = anatomy_of(model)
         super().__init__(model, anatomy, Turns(self._family, anatomy, repeats=repeats).begin)
         self._count = len(variations)
-        self.repeats = repeats
+        self._repeats = repeats
         self.shapes = shapes
         self._before = 0
         """The number of tokens that the decoder has read in earlier passes."""
@@ -78,7 +78,7 @@ class Edited(InterfaceRun):
         """Compute one layer's output with its cuts."""
         if place is not None and place.kind == "decoder":
             self._before = call.key.shape[2] - call.query.shape[2]
-        cuts = [] if place is None else self._rows(place, call.query, call.key)
+        cuts = [] if place is None else self._rows(place, call)
         if place is not None and any(isinstance(cut, EvenHeads) for _, cut in cuts):
             call.query = call.query.clone()
             for row, cut in cuts:
@@ -100,7 +100,7 @@ class Edited(InterfaceRun):
             self.on_output(place, output)
         return output
 
-    def _rows(self, place: Place, query: torch.Tensor, key: torch.Tensor) -> list[tuple[int, Cut]]:
+    def _rows(self, place: Place, call: AttentionCall) -> list[tuple[int, Cut]]:
         """Return the cuts of a layer with the row of the batch that each is made in.
 
         Raises:
@@ -109,14 +109,11 @@ class Edited(InterfaceRun):
         found = self.cuts.get((place.kind, place.layer), [])
         if not found:
             return []
-        repeated, rest = divmod(len(query), self._count) if self.repeats else (1, max(0, len(query) - self._count))
+        query, key = call.query, call.key
+        repeated, rest = divmod(len(query), self._count) if self._repeats else (1, max(0, len(query) - self._count))
         expected = self.shapes.get(place.kind)
         if rest or query.shape[1] != place.heads or expected not in (None, (query.shape[2], key.shape[2])):
-            raise ModelError(
-                f"{place.kind} layer {place.layer} of the family {self._family} attends from {query.shape[2]} to "
-                f"{key.shape[2]} positions that are not the tokens of the text, so it cannot be cut",
-                "Cut other layers, or choose another model",
-            )
+            raise cannot_be_cut(self._family, place, call)
         return [(index * repeated + row, cut) for index, cut in found for row in range(repeated)]
 
     def _whole(self, call: AttentionCall) -> Float[torch.Tensor, "row query head dim"]:
@@ -168,7 +165,7 @@ class Edited(InterfaceRun):
         nothing = seen.any(dim=-1) & ~is_seen(mask).any(dim=-1)
         again[nothing.transpose(1, 2)] = 0
         for index in nothing.flatten(1).any(dim=1).nonzero()[:, 0].tolist():
-            repeated = len(call.query) // self._count if self.repeats else 1
+            repeated = len(call.query) // self._count if self._repeats else 1
             own = self.lost.setdefault(rows[index] // repeated, {})
             own[f"{place.kind} layer {place.layer}"] = None
         output[torch.tensor(rows)[:, None], torch.tensor(queries)] = again
@@ -199,7 +196,6 @@ def edited(model: PreTrainedModel, run: Edited) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME if anatomy.modern else None))
         stack.enter_context(torch.no_grad())
-        older = cut_older_layers(model, anatomy, run.cuts, run.shapes, lost, run.on_output, repeats=run.repeats)
-        stack.enter_context(older)
+        stack.enter_context(cut_older_layers(anatomy, run.cuts, family, run.shapes, lost))
         stack.enter_context(run.running())
         yield

@@ -6,7 +6,7 @@ between is that layer's. Its map is delivered in blocks at once, so only one lay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from attn_cli.data.shapes import Float
-from attn_cli.data.stream import Steps
+from attn_cli.data.stream import Kind, Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
 from attn_cli.models.capture.delivery import Delivery, OtherPositionsError
@@ -31,13 +31,16 @@ NO_VALUES = "the values and the context vector, because this family's older code
 
 
 @contextmanager
-def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str | None) -> Iterator[None]:
+def watch_older_layers(
+    anatomy: Anatomy, delivery: Delivery, implementation: str | None, cut: Container[tuple[Kind, int]] = ()
+) -> Iterator[None]:
     """Deliver the requested attention of every module that computes its softmax itself, until the context is left.
 
     Args:
         anatomy: the model's attention layers.
         delivery: the delivery that takes the maps.
         implementation: attention implementation that the model was loaded with.
+        cut: layers with heads that are cut (`cut_older_layers`), so other weights than those shown multiply the values.
 
     Raises:
         ModelError: norms are requested, the model was not loaded with eager attention, or a requested layer computes
@@ -68,7 +71,8 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
         )
 
     def begin(module: nn.Module, _: tuple[Any, ...]) -> None:
-        running.append(_WatchedLayer(module, delivery.begin(module), delivery))
+        place = delivery.begin(module)
+        running.append(_WatchedLayer(module, place, delivery, cut=(place.kind, place.layer) in cut))
 
     def end(module: nn.Module, _: tuple[Any, ...], __: Any) -> None:  # noqa: ARG001 - the signature is torch's
         layer = running.pop()
@@ -102,8 +106,8 @@ def watch_older_layers(anatomy: Anatomy, delivery: Delivery, implementation: str
 class _WatchedLayer:
     """One attention layer while it runs."""
 
-    def __init__(self, module: nn.Module, place: Place, delivery: Delivery) -> None:
-        self._module, self._place, self._delivery = module, place, delivery
+    def __init__(self, module: nn.Module, place: Place, delivery: Delivery, *, cut: bool) -> None:
+        self._module, self._place, self._delivery, self._cut = module, place, delivery, cut
         self._softmax: Softmax | None = None
         self._other: torch.Size | None = None
         """The shape of the last softmax that is not from token to token."""
@@ -233,7 +237,7 @@ class _WatchedLayer:
     def see_product(self, function: Callable[..., Any], operands: Sequence[Any], result: torch.Tensor) -> None:
         """Take the layer's values from a product of its weights, and check the product as far as requested."""
         softmax = self._softmax
-        if softmax is None:
+        if softmax is None or self._cut:
             return
         if not self._multiplied:
             self._see_weights(softmax, operands)

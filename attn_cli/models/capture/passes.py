@@ -10,12 +10,22 @@ import torch
 from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
+from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
 from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.interface import in_place_of_sdpa
 from attn_cli.models.capture.masks import Masks
 
-__all__ = ["InterfaceRun"]
+__all__ = ["InterfaceRun", "cannot_be_cut"]
+
+
+def cannot_be_cut(family: str, place: Place, call: AttentionCall) -> ModelError:
+    """Make the error for a layer that computes other heads or positions than those of the text."""
+    return ModelError(
+        f"{place.kind} layer {place.layer} of the family {family} attends from {call.query.shape[2]} to "
+        f"{call.key.shape[2]} positions that are not the tokens of the text, so it cannot be cut",
+        "Cut other layers, or choose another model",
+    )
 
 
 class InterfaceRun:

@@ -23,17 +23,19 @@ from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
+from attn_cli.data.cuts import ZeroedHeads, check_cuts, cuts_by_layer
 from attn_cli.data.model import Stack
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Eat, Kind, Report, Request
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place, dissect
 from attn_cli.models.capture.call import AttentionCall, steps_of
-from attn_cli.models.capture.delivery import Delivery, every_span
+from attn_cli.models.capture.cut_softmax import cut_older_layers
+from attn_cli.models.capture.delivery import Delivery, every_span, lengths
 from attn_cli.models.capture.interface import NAME
 from attn_cli.models.capture.legacy import watch_older_layers
 from attn_cli.models.capture.offloaded import check_weights_present
-from attn_cli.models.capture.passes import InterfaceRun
+from attn_cli.models.capture.passes import InterfaceRun, cannot_be_cut
 from attn_cli.models.capture.projections import FEW, Afterwards, Projections, changed_output, value_norms
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.slices import Slicer
@@ -99,11 +101,18 @@ def set_attention(model: PreTrainedModel, implementation: str) -> None:
 
 
 def stream(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, eat: Eat, *, rows: int | None = None
+    model: PreTrainedModel,
+    inputs: Mapping[str, torch.Tensor],
+    request: Request,
+    eat: Eat,
+    *,
+    cuts: tuple[ZeroedHeads, ...] = (),
+    rows: int | None = None,
 ) -> Report:
     """Run the model once on a batch of one, without gradients or dropout, and pass each block of attention to `eat`.
 
-    The model is restored to its previous state afterwards, also if `eat` raises an error.
+    The model is restored to its previous state afterwards, also if `eat` raises an error. The map of a head that is cut
+    is the one that it computes; only its output is zero.
 
     Args:
         model: a model from `from_pretrained`, loaded with `LOAD_WITH`.
@@ -111,17 +120,20 @@ def stream(
             `decoder_input_ids`, ...
         request: the request that says what to stream.
         eat: consumer that is called with each block.
+        cuts: the heads whose output is zero.
         rows: most queries in one block; by default as many as make a block of 12 megabytes, but at least 16.
 
     Raises:
-        ModelError: a requested layer computed no attention, the inputs are not a batch of one, or some of the model's
-            weights are not in memory.
+        SelectionError: the model does not have a layer or head that is cut.
+        ModelError: a requested layer computed no attention, a layer cannot be cut, the inputs are not a batch of one,
+            or some of the model's weights are not in memory.
         ExactnessError: the values captured are not attention weights.
     """
     keep_freed()
     check_weights_present(model)
     delivery = Delivery(model.config.model_type, anatomy_of(model), inputs, request, eat, rows)
-    run = _StreamRun(model, delivery, _projections(model, inputs) if request.norms else {})
+    check_cuts([cuts], stacks(model))
+    run = _StreamRun(model, delivery, _projections(model, inputs) if request.norms else {}, cuts=cuts)
     _pass(model, inputs, run)
     return delivery.finish()
 
@@ -133,7 +145,7 @@ def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> 
         nothing = Delivery(model.config.model_type, anatomy_of(model), few, Request(heads={}), lambda _: None, None)
         projections = Projections()
         with projections.watch(model):
-            _pass(model, few, _StreamRun(model, nothing, {}, projections))
+            _pass(model, few, _StreamRun(model, nothing, {}, finding=projections))
         _known_projections[model] = projections.found
     return _known_projections[model]
 
@@ -146,7 +158,9 @@ def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Stre
         stack.enter_context(left_as_found(model, NAME if anatomy.modern else None))
         stack.enter_context(torch.no_grad())
         stack.enter_context(run.afterwards.watch(anatomy.modern))
-        stack.enter_context(watch_older_layers(anatomy, run.delivery, loaded_with))
+        stack.enter_context(watch_older_layers(anatomy, run.delivery, loaded_with, run.cuts))
+        # Inside the watch, which so sees the weights that a head computes, and not those that leave it no output.
+        stack.enter_context(cut_older_layers(anatomy, run.cuts, run.delivery.family, lengths(inputs), lambda _: None))
         stack.enter_context(run.running())
         model(**inputs)
 
@@ -215,6 +229,7 @@ class _StreamRun(InterfaceRun):
         delivery: the delivery that takes the blocks requested.
         projections: the model's output projections, which only norms need.
         finding: the finder of output projections, in a pass that looks for them.
+        cuts: the heads whose output is zero.
     """
 
     def __init__(
@@ -222,7 +237,9 @@ class _StreamRun(InterfaceRun):
         model: PreTrainedModel,
         delivery: Delivery,
         projections: Mapping[tuple[str, int], nn.Module],
+        *,
         finding: Projections | None = None,
+        cuts: tuple[ZeroedHeads, ...] = (),
     ) -> None:
         super().__init__(model, anatomy_of(model), delivery.begin)
         self.delivery = delivery
@@ -230,6 +247,7 @@ class _StreamRun(InterfaceRun):
         self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
         self._projections = projections
         self._finding = finding
+        self.cuts = cuts_by_layer([cuts])
         self.afterwards = Afterwards(lambda: delivery.note(changed_output(delivery.family)))
         self._normed: tuple[Place, Float[np.ndarray, "head key"]] | None = None
 
@@ -249,6 +267,10 @@ class _StreamRun(InterfaceRun):
         """Compute one layer's output, deliver the rows requested of its weights, and pass the output to `saw`."""
         output = self._attend(place, call)
         if place is not None:
+            for _, cut in self.cuts.get((place.kind, place.layer), ()):
+                if output.shape[2] != place.heads:
+                    raise cannot_be_cut(self.delivery.family, place, call)
+                output[:, :, list(cut.heads_of(place.heads))] = 0
             self.saw(place, output)
         return output
 

@@ -81,18 +81,20 @@ def contexts(
     model: PreTrainedModel,
     inputs: Mapping[str, torch.Tensor],
     eat: EatContexts,
+    cuts: Variation = (),
 ) -> None:
     """Pass each head's weighted sums of the values in one run of one text to a collector, layer by layer.
 
-    A layer of ProphetNet's decoder has those of its main stream, then those of the streams that predict.
+    Layers of code older than transformers' `AttentionInterface` are left out.
 
     Args:
         model: a model loaded as for `capture.stream`.
         inputs: keyword arguments of its forward method, with a batch of one text.
         eat: the collector.
+        cuts: the cuts of the run.
     """
     check_weights_present(model)
-    run = Edited(model, [()], lengths(inputs))
+    run = Edited(model, [cuts], lengths(inputs))
 
     def pass_on(place: Place, output: torch.Tensor) -> None:
         eat(place.kind, place.layer, output[0].transpose(0, 1).to("cpu", torch.float32).contiguous().numpy())

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from attn_cli.data.cuts import Variation, check_cuts
-from attn_cli.data.model import Alignment, ModelInfo
+from attn_cli.data.cuts import Variation, check_cuts, zeroed
+from attn_cli.data.model import Alignment, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.stream import EatContexts, Source
 from attn_cli.errors import AttnError, InputError, ModelError
@@ -24,7 +26,7 @@ from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.hf.checkpoint import Checkpoint
 from attn_cli.models.hf.decoder import started
-from attn_cli.models.hf.generate import Written, generate
+from attn_cli.models.hf.generate import generate
 from attn_cli.models.hf.languages import Told, tell
 from attn_cli.models.hf.loading import (
     choose_device,
@@ -163,6 +165,17 @@ class Pretrained:
         if self._has_decoder:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, : max(1, most // 2)])
         return tensors
+
+    def without(self, heads: Heads) -> Pretrained:
+        """Return this model with some heads cut; see `attn_cli.models.Model`.
+
+        Raises:
+            SelectionError: the model does not have one of these heads.
+        """
+        check_cuts([zeroed(heads)], self.info.stacks)
+        cut = copy(self)
+        cut.info = replace(self.info, without=heads)
+        return cut
 
     def prepare(self, given: Input) -> PretrainedSource:
         """Tokenize a text; see `attn_cli.models.Model`.
@@ -304,11 +317,19 @@ class Pretrained:
         """
         self._check_writes()
         check_weights_present(self._whole)
+        own = zeroed(self.info.without)
+        cuts = [(*own, *variation) for variation in variations] or [own] * len(texts) * bool(own)
         with quiet():
             told = self._tell(languages, texts=texts)
             read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]
-            with faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"):
-                found = self._write_out([pieces.ids for pieces, _ in read], decoding, told, variations)
+            limit = self._limits["decoder"]
+            with (
+                faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"),
+                self._cut_while_writing(cuts) if cuts else self._modules_kept(),
+            ):
+                found = generate(
+                    self._whole, [pieces.ids for pieces, _ in read], decoding, told, limit.tokens if limit else None
+                )
             return [
                 Translation(
                     text=spell(self.tokenizer, ids),
@@ -318,31 +339,23 @@ class Pretrained:
                 for (ids, more), (_, notes) in zip(found, read, strict=True)
             ]
 
-    def _write_out(
-        self, sources: Sequence[Sequence[int]], decoding: Decoding, told: Told, variations: Sequence[Variation]
-    ) -> list[Written]:
-        """Search for the translation of each source, under its variation if there are any.
+    def _modules_kept(self) -> AbstractContextManager[None]:
+        return modules_kept(self.model, capture.anatomy_of(self.model))
+
+    def _cut_while_writing(self, variations: Sequence[Variation]) -> AbstractContextManager[None]:
+        """Let every pass of the model run with cuts, one variation for each text.
 
         Raises:
             SelectionError: the model does not have a layer or head that is cut.
-            ModelError: a layer cannot be cut, or a logit is not a number.
+            ModelError: the model has older code, which lays out a batch in many ways.
         """
-        limit = self._limits["decoder"]
-        positions = limit.tokens if limit else None
-        if not variations:
-            with modules_kept(self.model, capture.anatomy_of(self.model)):
-                return generate(self._whole, sources, decoding, told, positions)
         check_cuts(variations, self.info.stacks)
-        # Older code lays out a batch in many ways, so a batch of it has the same cuts in all rows.
-        size = 1 if self.info.captured == "hooks" else len(sources)
-        found: list[Written] = []
-        for start in range(0, len(sources), size):
-            some = slice(start, start + size)
-            run = Edited(self.model, variations[some], {}, repeats=True)
-            with edited(self.model, run):
-                written = generate(self._whole, sources[some], decoding, told, positions)
-            found += [(ids, (*notes, *run.notes(index))) for index, (ids, notes) in enumerate(written)]
-        return found
+        if self.info.captured == "hooks":
+            raise ModelError(
+                f"The family {self.info.family} has older code, whose attention cannot be cut while it writes",
+                "Measure a translation that is written already, or choose another model",
+            )
+        return edited(self.model, Edited(self.model, variations, {}, repeats=True))
 
     @property
     def outputs(self) -> tuple[OutputKind, ...]:
@@ -380,7 +393,7 @@ class Pretrained:
         """
         own = self._own(source)
         with quiet(), faults_told(f"{self.info.name} could not be run on this text"):
-            contexts(self.model, own.inputs, eat)
+            contexts(self.model, own.inputs, eat, zeroed(own.model.without))
 
     def _own(self, source: Source) -> PretrainedSource:
         if not isinstance(source, PretrainedSource) or source.module is not self.model:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from attn_cli.data.cuts import Variation
+from attn_cli.data.cuts import Variation, zeroed
 from attn_cli.data.outcomes import Outcome, Wanted
 from attn_cli.data.shapes import Float
 from attn_cli.errors import InputError, ModelError
@@ -55,7 +55,7 @@ def run_outcomes(
     Args:
         source: the text.
         whole: a function that returns the model with the layer that chooses words.
-        variations: the cuts of each run.
+        variations: the cuts of each run, beside those of the model itself.
         wanted: the output that is wanted.
         mask_token: id of the token that a masked encoder fills in.
 
@@ -74,7 +74,9 @@ def run_outcomes(
         model, layout = whole(), _layout(source, wanted, mask_token)
         compute, numbers = _words(model, layout), _numbers(source, model, layout)
     problem = f"{source.model.name} could not be run on this text"
-    with closing(run_variations(source.module, source.inputs, variations, compute, numbers)) as runs:
+    own = zeroed(source.model.without)
+    cuts = [(*own, *variation) for variation in variations]
+    with closing(run_variations(source.module, source.inputs, cuts, compute, numbers)) as runs:
         while True:
             with quiet(), faults_told(problem, REMEDY):
                 found = next(runs, None)

@@ -12,6 +12,7 @@ from weakref import WeakSet
 import torch
 from transformers import PreTrainedModel
 
+from attn_cli.data.cuts import COMPARED_UNCUT, zeroed
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.stream import Block, Eat, Report, Request, Source, Together
 from attn_cli.data.text import Tokens
@@ -58,11 +59,13 @@ class PretrainedSource:
                     faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed"),
                     watch_output(self.module) as seen,
                 ):
-                    report = capture.stream(self.module, self.inputs, request, _carrying(eat))
+                    report = capture.stream(
+                        self.module, self.inputs, request, _carrying(eat), cuts=zeroed(self.model.without)
+                    )
             except _CarriedError as carried:
                 raise carried.fault from carried.fault.__cause__
             if request.verify or self._is_new:
-                checked = self._check(request, seen[-1])
+                checked = self._check(request, None if self.model.without else seen[-1])
         return replace(report, notes=self.notes + report.notes + checked.notes, output=checked.output)
 
     @property
@@ -73,13 +76,20 @@ class PretrainedSource:
     def _check(self, request: Request, seen: Outputs | None = None) -> Report:
         """Compare the model's output with that of a plain run, and its maps with those that transformers returns.
 
+        A model with heads cut is compared with nothing cut.
+
+        Args:
+            request: the request of the run.
+            seen: its output, with nothing cut; None where it is yet to be run.
+
         Raises:
             ExactnessError: an output or a map differs by more than rounding.
         """
         report = check_output(self.module, self.inputs, self.plain, request, seen, self.model.name)
         notes = check_maps(self.module, self.inputs, request, self.model.name)
         _checked.add(self.module)
-        return replace(report, notes=report.notes + notes)
+        uncut = (COMPARED_UNCUT,) if self.model.without and request.verify else ()
+        return replace(report, notes=report.notes + notes + uncut)
 
     def run_groups(self, groups: Sequence[Sequence[Source]], request: Request) -> Generator[Together | None]:
         """Run groups of texts, each group in one batch, where the family allows it; see `data.stream.Companion`.
@@ -88,10 +98,7 @@ class PretrainedSource:
             ModelError: the model could not be run.
             ExactnessError: the captured maps are not attention weights, or fail a check against a plain run.
         """
-        own = [
-            [one for one in group if isinstance(one, PretrainedSource) and one.module is self.module]
-            for group in groups
-        ]
+        own = [[one for one in group if isinstance(one, PretrainedSource) and self._may_join(one)] for group in groups]
         done = 0
         plain = not (request.scores or request.verify)
         if plain and self.module not in _alone and sum(map(len, own)) == sum(map(len, groups)):
@@ -109,7 +116,9 @@ class PretrainedSource:
                     ExitStack() as stack,
                 ):
                     self._check_together([source.inputs for group in own for source in group], request)
-                    found = stack.enter_context(closing(run_together(self.module, padded, request, notes.append)))
+                    cuts = zeroed(self.model.without)
+                    runs = run_together(self.module, padded, request, notes.append, cuts)
+                    found = stack.enter_context(closing(runs))
                     for batches, group in zip(found, own, strict=True):
                         yield (
                             batches,
@@ -119,6 +128,10 @@ class PretrainedSource:
             except NotTogetherError:
                 _alone.add(self.module)
         yield from repeat(None, len(groups) - done)
+
+    def _may_join(self, other: PretrainedSource) -> bool:
+        """Return whether another text can be run in one batch with this one: on the same model, with the same cuts."""
+        return other.module is self.module and other.model.without == self.model.without
 
     def _check_together(self, texts: Sequence[Mapping[str, torch.Tensor]], request: Request) -> None:
         """Make sure, once for a model, that its texts have the same weights in a batch as alone.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attn_cli.data.cuts import Variation, check_cuts
-from attn_cli.data.model import Alignment, ModelInfo, Stack
+from attn_cli.data.cuts import COMPARED_UNCUT, Variation, check_cuts, zeroed
+from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, EatContexts, Kind, Report, Request, Source, Steps, side_by_side
@@ -86,6 +87,17 @@ class Toy:
             alignment=Alignment.declared(folder.known, stacks, folder.name),
             bottleneck=None if stacks else 2 * self.network.shape.hidden,  # type: ignore[union-attr]
         )
+
+    def without(self, heads: Heads) -> Toy:
+        """Return this model with some heads cut; see `attn_cli.models.Model`.
+
+        Raises:
+            SelectionError: the model does not have one of these heads.
+        """
+        check_cuts([zeroed(heads)], self.info.stacks)
+        cut = copy(self)
+        cut.info = replace(self.info, without=heads)
+        return cut
 
     def prepare(self, given: Input) -> ToySource:
         """Tokenize a text; see `attn_cli.models.Model`.
@@ -165,6 +177,8 @@ class Toy:
         """
         self._check_languages(languages)
         check_cuts(variations, self.info.stacks)
+        always = zeroed(self.info.without)
+        variations = [(*always, *one) for one in variations] or [always] * len(texts) * bool(always)
         read = [self._read(text, "text", truncate) for text in texts]
         order = sorted(range(len(texts)), key=lambda index: len(read[index][0].ids))
         parts = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
@@ -202,6 +216,7 @@ class Toy:
         wanted = choose_output(wanted, self.outputs, self.info.name)
         check_cuts(variations, self.info.stacks)
         own = self._own(source)
+        variations = [(*zeroed(own.model.without), *one) for one in variations]
         if own.read is None or own.target is None:
             raise InputError("There is no target to measure", "Give one with --target, or translate the text first")
         written = np.asarray([token.id for token in own.target.tokens[1:]])
@@ -402,6 +417,7 @@ class ToySource:
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the model, and pass each layer's attention to the collector `eat`."""
         largest = 0.0
+        without = self.model.without
 
         def see(
             kind: Kind,
@@ -418,6 +434,8 @@ class ToySource:
             if heads is None:
                 return
             of_heads = partial(_of_heads, heads=heads)
+            if layer in without.get(kind, {}):  # what a head that is cut would have handed on
+                contexts = weighted_sum(weights, values)
             if request.verify:
                 again = weighted_sum(normalize(scores), values)
                 largest = float(np.maximum(largest, np.abs(again - contexts).max()))
@@ -449,26 +467,30 @@ class ToySource:
             )
 
         states = self.run(see)
-        output = None
+        notes, output = self.notes, None
         if request.verify and isinstance(self.network, Transformer) and states is not None:
             # Imported late, since it brings torch and transformers.
             from attn_cli.models.hf.marian import check_output
 
-            output = check_output(self.folder, self.ids, self.read, states)
-        return Report(largest if request.verify else None, self.notes, output)
+            if without:
+                states, notes = self.run(cut=False), (*notes, COMPARED_UNCUT)
+            output = None if states is None else check_output(self.folder, self.ids, self.read, states)
+        return Report(largest if request.verify else None, notes, output)
 
-    def run(self, see: See) -> Float[np.ndarray, "1 token dim"] | None:
+    def run(self, see: See | None = None, *, cut: bool = True) -> Float[np.ndarray, "1 token dim"] | None:
         """Run the model, and return the last states of the decoder, or of the encoder where there is no target.
 
         Args:
             see: callback for each layer's attention.
+            cut: cut the heads that the model is without.
         """
+        cuts = RowCuts([zeroed(self.model.without)]) if cut and self.model.without else None
         ids = np.asarray([self.ids])
         states: Float[np.ndarray, "1 token dim"] | None = None
         if self.read is not None:
-            states = self.network.states(ids, np.asarray([self.read]), see)
+            states = self.network.states(ids, np.asarray([self.read]), see, cuts)
         elif isinstance(self.network, Transformer):
-            states = self.network.encode(ids, ids != PAD, see)
+            states = self.network.encode(ids, ids != PAD, see, cuts)
         return states
 
     def _norms(

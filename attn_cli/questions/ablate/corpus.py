@@ -15,6 +15,7 @@ from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Request
 from attn_cli.data.text import Tokens
+from attn_cli.data.without import typed_without
 from attn_cli.errors import InputError, SelectionError, counted, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.models import Input, Model
@@ -67,6 +68,10 @@ class Correlations(Answer):
     @property
     def title(self) -> str:
         return self.corpus
+
+    @property
+    def without(self) -> str:
+        return typed_without(self.record.model.without)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

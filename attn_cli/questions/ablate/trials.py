@@ -13,6 +13,7 @@ import numpy as np
 from attn_cli.answer import Answer
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind
+from attn_cli.data.without import typed_without
 from attn_cli.io.csv import Cell
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.questions.ablate.choices import Instead
@@ -91,6 +92,10 @@ class Ablation(Answer):
     @property
     def title(self) -> str:
         return self.record.source.text
+
+    @property
+    def without(self) -> str:
+        return typed_without(self.record.model.without)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -22,11 +22,12 @@ from attn_cli.cli.options import (
     display_option,
     model_option,
     output_option,
+    select_option,
 )
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import TABLE_FORMATS
 from attn_cli.cli.texts import Sentence
-from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.data.selection import HOLDS_NO_MODEL, Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, InputError, UsageError, check_range
 from attn_cli.system.encoding import check_text
 
@@ -42,14 +43,16 @@ PLACE = 60
 HELP = """Compare two texts or models: which heads look elsewhere.
 
 A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz). With
---against, A is one text and B the same on a second model. Texts are aligned word by word; heads are ranked by the
-Jensen-Shannon divergence of their rows, or with --measure scores by how much their scores changed.
+--against, A is one text and B the same on a second model; with --without, B is run without some heads, and is A's text
+if it is left out. Texts are aligned word by word; heads are ranked by the Jensen-Shannon divergence of their rows, or
+with --measure scores by how much their scores changed.
 """
 EPILOG = """\b
 Examples:
   attn diff "The cat sat on the mat" "The dog sat on the mat"
   attn diff "The cat sat because it was tired" "The cat sat because it was big" --query it
   attn diff "The cat sat on the mat" --model FOLDER --against FOLDER
+  attn diff "The cat sat on the mat" --model FOLDER --without 0.1
   attn diff record.json record.npz --fail-above 0.1
 """
 
@@ -66,6 +69,14 @@ def run(
     b: Annotated[str | None, typer.Argument(metavar="B", help="Another.")] = None,
     reading: TextOptions,
     choice: QueryOptions,
+    without: Annotated[
+        str | None,
+        select_option(
+            "--without",
+            metavar="LIST",
+            help="Run B without these heads, their output zero: 2.0,1.3 or cross:1.0, or a layer's: 2.",
+        ),
+    ] = None,
     sort: Annotated[Literal["divergence", "layer"], display_option(help="Order of the heads.")] = "divergence",
     display: DisplayOptions,
     output: OutputOptions,
@@ -83,9 +94,10 @@ def run(
     """Run the command."""
     selection = choice.over(Selection())
     check_syntax(selection)
+    check_without(without, selection)
     if fail_above is not None and not selection.scores:
         check_range("--fail-above", fail_above, 0, 1)
-    pairs = _pairs(a, b, reading, against)
+    pairs = _pairs(a, b, reading, against, without)
     check_named(model)
 
     from attn_cli.cli.outputs import Output
@@ -96,7 +108,7 @@ def run(
     failed: list[Differences] = []
 
     def answers() -> Iterator[Differences]:
-        read = _Reading(reading, model, against)
+        read = _Reading(reading, model, against, without)
         for one, other, where in out.as_many_as_fit(pairs):
             try:
                 with working("Running", model.model):
@@ -125,8 +137,9 @@ def run(
 class _Reading:
     """Preparation of texts for the models, each of which is loaded when it is first needed."""
 
-    def __init__(self, reading: TextOptions, model: ModelOptions, against: str | None) -> None:
+    def __init__(self, reading: TextOptions, model: ModelOptions, against: str | None, without: str | None) -> None:
         self._reading = reading
+        self._without = {"a": None, "b": without}
         self._options = {"a": model, "b": model if against is None else replace(model, model=against, revision=None)}
         self._loaded: dict[ModelOptions, Model] = {}
 
@@ -141,10 +154,15 @@ class _Reading:
         options = self._options[name]
         if options not in self._loaded:
             self._loaded[options] = loaded(options)
-        return prepared(self._loaded[options], side, self._reading, wanted=asked)
+        from attn_cli.models.prepare import run_without
+
+        model = run_without(self._loaded[options], self._without[name], asked.kind)
+        return prepared(model, side, self._reading, wanted=asked)
 
 
-def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | None) -> Iterator[Pair]:
+def _pairs(
+    a: str | None, b: str | None, reading: TextOptions, against: str | None, without: str | None
+) -> Iterator[Pair]:
     """Check the arguments and return the pairs to compare, with their locations.
 
     Raises:
@@ -160,11 +178,13 @@ def _pairs(a: str | None, b: str | None, reading: TextOptions, against: str | No
                 f"--file holds A and B, so {'--against' if a is None else 'a text'} cannot be used with it"
             )
         return _lines(reading.file, reading.target, reading.column)
-    if a is None or (b is None and against is None):
+    if a is None or (b is None and against is None and without is None):
         what = "There is nothing to compare" if a is None else "There is nothing to compare A with"
-        raise UsageError(what, "Give two texts or two records, or one text and --against a second model")
+        raise UsageError(what, "Give two texts or two records, or one text and --against a second model, or --without")
     if b is not None and against is not None:
         raise UsageError("--against compares one text on two models", "Leave out the second text, or --against")
+    if without is not None and names_record(a if b is None else b):
+        raise UsageError(HOLDS_NO_MODEL, "Give B as a text, and its model with --model")
     if against is not None and names_record(a):
         raise UsageError("--against compares a text on two models, and A is a record", "Give the text itself")
     if "-" in {a, b}:

@@ -8,29 +8,39 @@ import numpy as np
 from rich.console import RenderableType
 
 from attn_cli.data.stream import largest_check
+from attn_cli.data.without import named_without
 from attn_cli.draw.captions import model_line, remarks
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import caption_lines, drawing, emphasized
+from attn_cli.draw.strokes import caption_lines, drawing, emphasized, text_lines
 from attn_cli.questions.diff.measure import Differences
 
 __all__ = ["models", "texts"]
 
 
 def models(found: Differences, screen: Screen) -> list[RenderableType]:
-    """Draw the line on the model, or one line on each model if they differ."""
+    """Draw the line on the model, or on each model if they differ; one line on the heads that the same model lacks."""
     kind = found.plans[0].kind
-    same = found.a.model == found.b.model
-    lines = [
-        model_line(record, kind, screen, lead="" if same else f"{name} ")
-        for name, record in zip("AB", (found.a, found.b), strict=True)
-    ]
+    sides = {"A": found.a, "B": found.b}
+    whole = {name: replace(record, model=replace(record.model, without={})) for name, record in sides.items()}
+    same = whole["A"].model == whole["B"].model
+    if found.a.model == found.b.model:
+        lines: list[RenderableType] = [model_line(found.a, kind, screen)]
+    elif same:
+        lines = [model_line(whole["A"], kind, screen)]
+        lines += [
+            drawing(text_lines(f"{name} {named_without(record.model.without, record.model.stacks)}", screen))
+            for name, record in sides.items()
+            if record.model.without
+        ]
+    else:
+        lines = [model_line(record, kind, screen, lead=f"{name} ") for name, record in sides.items()]
     verified = [record.verified for record in (found.a, found.b) if record.verified is not None]
     output = largest_check(record.output for record in (found.a, found.b))
     said = (
         "Heads are compared by their numbers: in models trained separately, heads of one number need not do the same."
     )
     return [
-        *(lines[:1] if same else lines),
+        *lines,
         *remarks(replace(found.a, verified=max(verified, default=None), output=output), kind, screen),
         *([] if same else [drawing(caption_lines(said, screen))]),
     ]

@@ -17,6 +17,7 @@ from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
+from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError, SelectionError, counted, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import measured
@@ -88,6 +89,11 @@ class Differences(Answer):
     def title(self) -> str:
         one, other = self.a.source.text, self.b.source.text
         return one if one == other else f"{one} / {other}"
+
+    @property
+    def without(self) -> str:
+        sides = {"A": self.a.model.without, "B": self.b.model.without}
+        return " ".join(f"{name} {typed_without(heads)}" for name, heads in sides.items() if heads)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -21,11 +21,12 @@ from attn_cli.cli.options import (
     RowsOption,
     TextArgument,
     TextOptions,
+    WithoutOption,
     display_option,
     select_option,
 )
 from attn_cli.cli.texts import lines_of
-from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.data.selection import Selection, check_syntax, check_without
 from attn_cli.errors import InputError, UsageError, counted, quoted
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def run(
     pair: PairOption = None,
     reading: TextOptions,
     row: _RowOptions,
+    without: WithoutOption = None,
     numbers: _NumberOptions,
     everything: Annotated[bool, display_option("--all", help="Show every key, even if they do not fit.")] = False,
     display: DisplayOptions,
@@ -122,7 +124,7 @@ def run(
 ) -> None:
     """Run the command."""
     if numbers.scores is not None:
-        _refuse_text(text, reading, row)
+        _refuse_text(text, reading, row, without)
         _explain_numbers(numbers, display, output, everything=everything)
         return
     for name, option in (("labels", numbers.labels), ("values", numbers.values), ("temperature", numbers.temperature)):
@@ -130,7 +132,10 @@ def run(
             raise UsageError(f"--{name} goes with plain numbers", "Give them with --scores, or leave it out")
     selection = row.selection()
     check_syntax(selection)
-    found = given(text, reading, model, pair=pair, records=False, wanted=selection)
+    check_without(without, selection)
+    found = given(
+        text, reading, model, pair=pair, records=False, wanted=selection, without=without, kind=selection.kind
+    )
     if selection.query is None:
         raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
 
@@ -145,10 +150,10 @@ def run(
     out.write(found.each(out, ask))
 
 
-def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions) -> None:
+def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions, without: str | None) -> None:
     if text is not None or reading.file is not None or reading.column is not None:
         raise UsageError("A text and --scores are both given", "Give one of them")
-    if row != _RowOptions():
+    if row != _RowOptions() or without is not None:
         raise UsageError("--scores explains plain numbers, which have no heads and queries", "Give a text instead")
 
 

@@ -16,6 +16,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Block, Request, Source, key_tokens, query_tokens
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
+from attn_cli.data.without import typed_without
 from attn_cli.errors import ExactnessError, UsageError, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.measure.summary import entropy
@@ -51,6 +52,10 @@ class Explained(Answer):
     @property
     def title(self) -> str:
         return self.record.source.text
+
+    @property
+    def without(self) -> str:
+        return typed_without(self.record.model.without)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -16,10 +16,11 @@ from attn_cli.cli.options import (
     OutputOptions,
     PairOption,
     TextOptions,
+    WithoutOption,
     display_option,
     select_option,
 )
-from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.data.selection import Selection, check_syntax, check_without
 from attn_cli.errors import UsageError, check_range
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def run(
         float | None, select_option("--min", metavar="X", help="List only weights (or scores) of X or more.")
     ] = None,
     choice: HeadOptions,
+    without: WithoutOption = None,
     sort: Annotated[
         Literal["weight", "usual", "others", "layer"],
         display_option(help="Order by weight, or by how far it exceeds the column named."),
@@ -82,11 +84,12 @@ def run(
             raise UsageError(f"{what} is empty", "Give a word of the sentence or its position")
     selection = replace(choice.over(Selection()), query=start)
     check_syntax(selection)
+    check_without(without, selection)
     if least is not None and not selection.scores:
         check_range("--min", least, 0, 1)
     if least is not None and not math.isfinite(least):
         raise UsageError(f"--min must be a number, and {least:g} is not")
-    texts = given(text, reading, model, pair=pair, wanted=selection)
+    texts = given(text, reading, model, pair=pair, wanted=selection, without=without, kind=selection.kind)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.find.measure import find

@@ -17,6 +17,7 @@ from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block, Source
 from attn_cli.data.units import Units
+from attn_cli.data.without import typed_without
 from attn_cli.errors import SelectionError, UsageError
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import centred, measured
@@ -105,6 +106,10 @@ class FoundLinks(Answer):
     @property
     def title(self) -> str:
         return self.record.source.text
+
+    @property
+    def without(self) -> str:
+        return typed_without(self.record.model.without)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -16,11 +16,12 @@ from attn_cli.cli.options import (
     ModelOptions,
     OutputOptions,
     TextOptions,
+    WithoutOption,
     display_option,
     text_option,
 )
 from attn_cli.cli.texts import count_lines
-from attn_cli.data.selection import Selection, check_probed, check_syntax
+from attn_cli.data.selection import Selection, check_probed, check_syntax, check_without
 from attn_cli.errors import UsageError
 from attn_cli.questions.heads.roles import EVERY_ROLE
 
@@ -70,6 +71,7 @@ def run(
     ] = False,
     seed: Annotated[int, text_option(min=0, metavar="N", help="The seed of the texts of --probe.")] = 0,
     choice: HeadOptions,
+    without: WithoutOption = None,
     by: Annotated[
         By,
         display_option(
@@ -83,6 +85,7 @@ def run(
     """Run the command."""
     selection = choice.over(Selection())
     check_syntax(selection)
+    check_without(without, selection)
     if conllu is not None and (text is not None or reading.file is not None or reading.column is not None):
         raise UsageError("A text and a treebank are both given", "Give one of them")
     if by == "relation" and conllu is None:
@@ -93,9 +96,9 @@ def run(
         raise UsageError("Coreference is found in sentences that --probe makes", "Add --probe")
     if conllu is not None or (probe and text is None and reading.file is None):
         check_named(model)
-        texts = Given(iter(()), None, None, reading, model, selection)
+        texts = Given(iter(()), None, None, reading, model, selection, without, selection.kind)
     else:
-        texts = given(text, reading, model, wanted=selection)
+        texts = given(text, reading, model, wanted=selection, without=without, kind=selection.kind)
     if probe and texts.record is not None:
         raise UsageError("A record has no model that could be probed", "Give a text, or leave --probe out")
 

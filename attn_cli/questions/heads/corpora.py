@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 
 from attn_cli.cli.inputs import Given
-from attn_cli.cli.loading import loaded
 from attn_cli.cli.progress import ProgressBar, working
 from attn_cli.cli.streams import say
 from attn_cli.cli.texts import Sentence, located
@@ -49,7 +48,7 @@ class Corpora:
     @cached_property
     def model(self) -> Model:
         """The model, loaded on first use."""
-        return loaded(self.texts.model)
+        return self.texts.load()
 
     @property
     def _info(self) -> ModelInfo:

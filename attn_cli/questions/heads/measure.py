@@ -16,6 +16,7 @@ from attn_cli.data.regroup import Regroup, RegroupBatch
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Batch, Block, Eat, Report, Request, Source
 from attn_cli.data.text import Tokens
+from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import measured
@@ -105,6 +106,10 @@ class HeadsFound(Answer):
     @property
     def title(self) -> str:
         return self.seen or self.record.source.text
+
+    @property
+    def without(self) -> str:
+        return typed_without(self.record.model.without)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from attn_cli.cli.options import (
     SelectionOptions,
     TextArgument,
     TextOptions,
+    WithoutOption,
 )
-from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.data.selection import Selection, check_syntax, check_without
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
@@ -33,6 +34,7 @@ Examples:
   attn inspect "The cat sat on the mat"
   attn inspect "The cat sat on the mat" --query cat
   attn inspect "The cat sat on the mat" --model FOLDER --head 2.5
+  attn inspect "The cat sat on the mat" --model FOLDER --without 0.1
   cat sentences.txt | attn inspect --model FOLDER --json > maps.jsonl
 """
 
@@ -43,6 +45,7 @@ def run(
     pair: PairOption = None,
     reading: TextOptions,
     choice: SelectionOptions,
+    without: WithoutOption = None,
     display: DisplayOptions,
     output: OutputOptions,
     model: ModelOptions,
@@ -50,7 +53,8 @@ def run(
     """Run the command."""
     selection = choice.over(Selection())
     check_syntax(selection)
-    texts = given(text, reading, model, pair=pair, records=False)
+    check_without(without, selection)
+    texts = given(text, reading, model, pair=pair, records=False, without=without, kind=selection.kind)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.inspect.measure import look

@@ -15,6 +15,7 @@ from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Source
 from attn_cli.data.units import Units
+from attn_cli.data.without import typed_without
 from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
 from attn_cli.io.npz import to_npz
 from attn_cli.measure.derived import measured
@@ -44,6 +45,10 @@ class Inspection(Record, Answer):
     @property
     def title(self) -> str:
         return self.source.text
+
+    @property
+    def without(self) -> str:
+        return typed_without(self.model.without)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -21,10 +21,11 @@ from attn_cli.cli.options import (
     SelectionOptions,
     TextArgument,
     TextOptions,
+    WithoutOption,
     output_option,
 )
 from attn_cli.cli.texts import Sentence
-from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.data.selection import Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ Examples:
   attn translate "The cat sat on the mat"
   attn translate "The cat sat on the mat" --target "Le chat était assis" --head 1.0
   attn translate "The cat sat" --model facebook/nllb-200-distilled-600M --from en --to fr
+  attn translate "The cat sat on the mat" --without cross:1.0
   attn translate --file english.txt --text-only > french.txt
   attn translate --file pairs.tsv --align > links.txt
   attn translate --file pairs.tsv --align --gold gold.tsv
@@ -133,6 +135,7 @@ def run(
     reading: TextOptions,
     searching: SearchOptions,
     choice: SelectionOptions,
+    without: WithoutOption = None,
     display: DisplayOptions,
     output: OutputOptions,
     plain: PlainOptions,
@@ -141,6 +144,7 @@ def run(
     """Run the command."""
     selection = choice.over(Selection(translation=True))
     check_syntax(selection)
+    check_without(without, selection)
     plain.check(choice, output, forced=reading.target is not None, verify=model.verify)
     sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column, blanks=plain.any)
     check_named(model)
@@ -152,7 +156,7 @@ def run(
     single = reading.file is None and text not in {None, "-"}
     total = None if reading.file is None else texts.count_lines(reading.file)
     worker = Translator(
-        functools.partial(loaded, model),
+        functools.partial(loaded, model, without, selection.kind),
         Decoding(searching.beam, searching.max_length),
         Languages(reading.source_language, reading.target_language),
         truncate=reading.truncate,
