@@ -112,11 +112,20 @@ class Command(TyperCommand):
             raise typer.BadParameter(str(error), ctx=ctx, param=parameter) from error
 
     def _refuse(self, ctx: Any, rest: list[str]) -> None:
-        """Explain surplus arguments, which an unquoted sentence leads to."""
-        ctx.fail(
-            f"There is no place for {', '.join(map(quoted, rest[:3]))}{', ...' if rest[3:] else ''}"
-            f"{': put the sentence in quotes' if 'text' in self._signature.kinds else ''}"
-        )
+        """Explain surplus arguments, which an unquoted sentence leads to.
+
+        Raises:
+            UsageError: always.
+        """
+        named = ", ".join(map(quoted, rest[:3])) + (f" and {len(rest) - 3} more" if rest[3:] else "")
+        values = [one.metavar.strip("[]") for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        if "text" in self._signature.kinds:
+            remedy = "Put the sentence in quotes"
+        elif values:
+            remedy = f"'{ctx.command_path}' takes {' and '.join(values)}: put one that has spaces in quotes"
+        else:
+            remedy = f"'{ctx.command_path}' takes only options"
+        raise UsageError(f"Unexpected argument{'s' if rest[1:] else ''} {named}", remedy)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group of options, in order of declaration, as Rich's panels do at twice the time."""

@@ -116,7 +116,8 @@ def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["the", "cat", "sat", "down", "there"], "no place for 'cat', 'sat', 'down', ...: put the sentence in quotes"),
+        (["the", "cat"], "Unexpected argument 'cat'. Put the sentence in quotes."),
+        (["the", "cat", "sat", "down", "there"], "Unexpected arguments 'cat', 'sat', 'down' and 1 more. Put the"),
         (["the cat", "--model", ""], "--model is empty"),
         (["the cat", "--model", " "], "--model is empty"),
         (["the cat", "--model", "x", "--top-k", "9" * 5000], "is not a whole number"),

@@ -159,7 +159,7 @@ def test_every_format(suffix: str, attn: Run, tmp_path: Path) -> None:
         (["a cat", "a dog", "--against", "toy"], 2, "one text on two models"),
         (["a cat", "--against", " "], 2, "--against is empty"),
         (["a cat", "-"], 2, "nothing from standard input"),
-        (["a cat", "a dog", "a cow"], 2, "no place for 'a cow'"),
+        (["a cat", "a dog", "a cow"], 2, "Unexpected argument 'a cow'. 'attn diff' takes A and B: put one that"),
         (["a cat", " "], 3, "empty"),
         (["a cat", "a dog", "--fail-above", "1.5"], 2, "--fail-above must be between 0 and 1"),
         (["a cat", "a dog", "--file", "x.tsv"], 2, "--file holds A and B"),

@@ -145,7 +145,7 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
         ([SENTENCE, "it", "trophy", "--sort", "focus"], 2, "is not one of weight, usual, others, layer"),
         ([SENTENCE, "it", "trophy", "--layer", "7"], 4, "There is no layer 7"),
         ([SENTENCE, "it", "trophy", "--head", "2.5,3"], 2, "mixes"),
-        ([SENTENCE, "it", "trophy", "more"], 2, "put the sentence in quotes"),
+        ([SENTENCE, "it", "trophy", "more"], 2, "Unexpected argument 'more'. Put the sentence in quotes."),
         (["The cat", "chat", "cat", "--target", "Le chat", "--both"], 2, "only the target looks at the source"),
         (["The cat", "chat", "dog"], 4, "'dog' is not in the source, whose words are the columns. Its words are: The"),
         (["The cat", "chien", "cat"], 4, "'chien' is not in the text. Its words are: The, cat"),

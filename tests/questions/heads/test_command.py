@@ -224,7 +224,7 @@ def test_only_rows_that_see_two_keys_tell_anything(attn: Run, tmp_path: Path) ->
         (["record.json", "--probe"], 2, "A record has no model"),
         ([SENTENCE, "--layer", "7"], 4, "There is no layer 7"),
         ([SENTENCE, "--head", "2.5,3"], 2, "mixes"),
-        ([SENTENCE, "more"], 2, "put the sentence in quotes"),
+        ([SENTENCE, "more"], 2, "Unexpected argument 'more'. Put the sentence in quotes."),
         ([" "], 3, "empty"),
     ],
 )
