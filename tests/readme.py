@@ -25,6 +25,8 @@ COMMAND = re.compile(r"^\$ (.+)\n", re.MULTILINE)
 PYTHON = re.compile(r"(?<=```pycon\n)(?:(?!```).*\n)+(?=```)")
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+DECODER = "smollm2.gguf"
+"""The name on the pages of a decoder that needs the extra `gguf`; it is tried where the tests have their extras."""
 ELSEWHERE = re.compile(r"--model \w[\w-]*/|\b(?!constraints)\w+\.(tsv|txt|conllu)\b|--index-url|\[test\]|\[train\]")
 """A model on the hub, a reader's own file, and what needs more than attn."""
 
@@ -72,11 +74,18 @@ def run(commands: Sequence[str], folder: Path, environment: Mapping[str, str], b
     return result.stdout.decode().replace("\r\n", "\n")
 
 
-def named_folder(folder: Path, model: str) -> Path:
+def named_folder(folder: Path, model: str, decoder: Path | None = None) -> Path:
     """A folder in which a model's name on the hub is also a path, so that no hub is needed."""
     (folder / MODEL).parent.mkdir()
     (folder / MODEL).symlink_to(model)
+    if decoder is not None:
+        (folder / DECODER).symlink_to(decoder)
     return folder
+
+
+def needs_decoder(commands: Sequence[str]) -> bool:
+    """Return whether the commands run the decoder in GGUF."""
+    return any(DECODER in command for command in commands)
 
 
 def main() -> int:
@@ -87,7 +96,7 @@ def main() -> int:
         sessions = {
             commands: {session for _, session in pages}
             for commands, pages in shown().items()
-            if shutil.which("jq") or not any("jq" in command for command in commands)
+            if not needs_decoder(commands) and (shutil.which("jq") or not any("jq" in command for command in commands))
         }
 
         def printed_by(commands: tuple[str, ...]) -> str:

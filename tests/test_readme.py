@@ -21,14 +21,28 @@ from attn_cli.draw.screen import Screen
 from attn_cli.questions.inspect.measure import look
 from tests.models.capture.test_layers import OTHERWISE_PROJECTED
 from tests.models.families import HYBRIDS, MODERN, OLDER
-from tests.readme import CONSOLE, MODEL, PAGES, PYTHON, README, ROOT, commands_in, named_folder, offline, run, shown
+from tests.readme import (
+    CONSOLE,
+    MODEL,
+    PAGES,
+    PYTHON,
+    README,
+    ROOT,
+    commands_in,
+    named_folder,
+    needs_decoder,
+    offline,
+    run,
+    shown,
+)
+from tests.smollm2 import MISSING, smollm2_file
 
 FAMILIES = re.compile(r"(^\| families .*\n\| ---.*\n)((?:\|.*\n)*)", re.MULTILINE)
 
 
 @pytest.fixture
 def example_folder(tmp_path: Path, minilm: str) -> Path:
-    return named_folder(tmp_path, minilm)
+    return named_folder(tmp_path, minilm, smollm2_file())
 
 
 TEXT = "\n".join(page.read_text() for page in PAGES)
@@ -45,7 +59,10 @@ def _names() -> list[str]:
 
 @pytest.mark.parametrize("commands", SHOWN, ids=_names())
 def test_sessions_go_as_the_pages_say(commands: tuple[str, ...], example_folder: Path) -> None:
-    if os.environ.get("ATTN_README_WAS_RUN") == "1":
+    if needs_decoder(commands):
+        if smollm2_file() is None:
+            pytest.skip(MISSING)
+    elif os.environ.get("ATTN_README_WAS_RUN") == "1":
         pytest.skip("CI has run them all with no extra installed")
     if any("jq" in command for command in commands) and not shutil.which("jq"):
         pytest.skip("jq is not on this machine")

