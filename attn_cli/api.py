@@ -27,6 +27,7 @@ from attn_cli.measure.derived import measured
 from attn_cli.models import AS_IT_HAS_THEM, Decoding, Input, Languages, LoadChoices, LoadOptions, Model, Translation
 from attn_cli.models import load as load_model
 from attn_cli.models.prepare import read, run_without
+from attn_cli.questions.ablate.attribution import Attributed, attribute
 from attn_cli.questions.ablate.choices import CutChoice, Instead, OutputChoice
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation
@@ -438,6 +439,39 @@ class Inspector:
         )
         wanted = OutputChoice(output, against, mask, target_tokens)
         return ablate(self._model, given, choice, wanted, cut, verify=verify)
+
+    def attribute(
+        self,
+        text: str,
+        *,
+        target: str | None = None,
+        against: str | None = None,
+        target_tokens: Literal["first"] | None = None,
+        instead: Instead | None = None,
+        truncate: bool = False,
+        verify: bool = False,
+    ) -> Attributed:
+        """Take the logit of a decoder's next token apart, as `attn ablate --attribution` shows it.
+
+        Args:
+            text: the text to read.
+            target: the token that follows; by default the likeliest.
+            against: another token, whose logit is taken off.
+            target_tokens: `first` to take the first token of a target that has several.
+            instead: what stands in the place of a head's output while each head is cut in turn, to hold the effects
+                beside the parts: `zero`, `mean` or `even`; by default nothing is cut.
+            truncate: cut a text that is too long for the model.
+            verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
+
+        Returns:
+            The finding; its `heads` hold what each head adds, and `attribution.parts` all parts of the logit.
+
+        Raises:
+            AttnError: any error that the command would report.
+        """
+        given = Input(text, target=target, truncate=truncate)
+        wanted = OutputChoice(against=against, target_tokens=target_tokens)
+        return attribute(self._model, given, Selection(), wanted, CutChoice(instead), verify=verify)
 
     def explain(
         self,

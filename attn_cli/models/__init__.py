@@ -19,6 +19,7 @@ from attn_cli.errors import UsageError, check_range
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from attn_cli.data.attribution import Attribution
     from attn_cli.data.cuts import Variation
     from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
 
@@ -240,6 +241,23 @@ class Model(Protocol):
             InputError: the text was prepared by another model, or has nothing to measure.
             SelectionError: the model does not have a layer or head that is cut.
             ModelError: the model has no such output, or a layer cannot be cut.
+            MemoryLimitError: memory ran out.
+        """
+
+    def attribute(
+        self, source: Source, place: int, token: int | None = None, against: int | None = None
+    ) -> Attribution:
+        """Compute what each head, and each other part of the model, adds to the logit of a token.
+
+        Args:
+            source: a text that this model prepared.
+            place: the position that the token follows.
+            token: the token's number in the vocabulary; None for the likeliest.
+            against: a token whose logit is taken off; None for nothing.
+
+        Raises:
+            InputError: the text was prepared by another model.
+            ModelError: the model does not continue texts, or its logits are not sums of such parts.
             MemoryLimitError: memory ran out.
         """
 

@@ -107,6 +107,16 @@ class Anatomy:
         outermost = (_outermost_list(model, path) for path in self.paths)
         return dict.fromkeys(found[0] for found in outermost if found is not None)
 
+    def layers(self, model: nn.Module) -> Iterator[tuple[int, nn.Module]]:
+        """Yield each entry of the model's lists of layers, with the number of its first layer."""
+        for layers in self.lists(model):
+            number = 0
+            for entry in _flat(layers):
+                yield number, entry
+                sites = [self.sites[module] for module in entry.modules() if module in self.sites]
+                kinds = Counter(place.kind for site in sites for place in site.places)
+                number += max(1, *kinds.values(), 1)
+
     @property
     def captured(self) -> How:
         """The way to capture: `interface` if every module calls transformers' `AttentionInterface`, else `hooks`."""

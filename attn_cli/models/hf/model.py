@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from attn_cli.data.attribution import Attribution, does_not_continue
 from attn_cli.data.cuts import Variation, check_cuts, zeroed
 from attn_cli.data.model import Alignment, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
@@ -24,6 +25,7 @@ from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
+from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.checkpoint import Checkpoint
 from attn_cli.models.hf.decoder import started
 from attn_cli.models.hf.generate import generate
@@ -38,7 +40,7 @@ from attn_cli.models.hf.loading import (
     read_model,
     read_tokenizer,
 )
-from attn_cli.models.hf.outcomes import has_head, run_outcomes
+from attn_cli.models.hf.outcomes import REMEDY, has_head, run_outcomes
 from attn_cli.models.hf.plain import Plain
 from attn_cli.models.hf.positions import config_of, limit_of
 from attn_cli.models.hf.prepared import PretrainedSource
@@ -383,6 +385,22 @@ class Pretrained:
         wanted = choose_output(wanted, known, self.info.name)
         mask_token = getattr(self.tokenizer, "mask_token_id", None)
         return run_outcomes(self._own(source), self._with_head, variations, wanted, mask_token)
+
+    def attribute(
+        self, source: Source, place: int, token: int | None = None, against: int | None = None
+    ) -> Attribution:
+        """Compute what each part of the model adds to the logit of a token; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text was prepared by another model.
+            ModelError: the model does not continue texts, or its logits are not sums of such parts.
+            MemoryLimitError: memory ran out.
+        """
+        if self.outputs[0] != "next":
+            raise does_not_continue(self.info.name)
+        own, whole = self._own(source), self._with_head()
+        with quiet(), faults_told(f"The logits of {self.info.name} could not be taken apart", REMEDY):
+            return attribute_logit(own, whole, place, token, against)
 
     def contexts(self, source: Source, eat: EatContexts) -> None:
         """Pass each head's weighted sums of the values to a collector; see `attn_cli.models.Model`.

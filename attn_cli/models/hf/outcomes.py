@@ -20,7 +20,7 @@ from attn_cli.models.hf.loading import faults_told, quiet
 from attn_cli.models.hf.plain import taken
 from attn_cli.models.hf.prepared import PretrainedSource
 
-__all__ = ["has_head", "run_outcomes"]
+__all__ = ["REMEDY", "has_head", "keeps_some", "logits_from", "run_outcomes"]
 
 REMEDY = "Set ATTN_DEBUG=1 to see where transformers failed"
 
@@ -113,11 +113,12 @@ def _layout(source: PretrainedSource, wanted: Wanted, mask_token: int | None) ->
 def _numbers(source: PretrainedSource, whole: PreTrainedModel, layout: _Layout) -> int:
     """Return how many logits the model computes for one text."""
     side = "decoder_input_ids" if "decoder_input_ids" in source.inputs else "input_ids"
-    count = source.inputs[side].shape[1] - (layout.first if _keeps_some(whole) else 0)
+    count = source.inputs[side].shape[1] - (layout.first if keeps_some(whole) else 0)
     return count * int(getattr(whole.config.get_text_config(), "vocab_size", 0))
 
 
-def _keeps_some(whole: PreTrainedModel) -> bool:
+def keeps_some(whole: PreTrainedModel) -> bool:
+    """Return whether a model can compute the logits of its last positions alone."""
     return "logits_to_keep" in inspect.signature(whole.forward).parameters
 
 
@@ -125,19 +126,10 @@ def _words(
     whole: PreTrainedModel, layout: _Layout
 ) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row number"]]:
     """Return the function that computes the log-probabilities and logits wanted, one after another."""
-    keeps = _keeps_some(whole)
+    first = layout.first if keeps_some(whole) else 0
 
     def compute(given: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "row number"]:
-        side = "decoder_input_ids" if "decoder_input_ids" in given else "input_ids"
-        first = layout.first if keeps else 0
-        few: dict[str, Any] = {"logits_to_keep": given[side].shape[1] - first} if first else {}
-        result: Any = whole(**taken(whole, given), **few)
-        logits = getattr(result, "logits", None)
-        logits = getattr(result, "prediction_logits", None) if logits is None else logits
-        if not isinstance(logits, torch.Tensor) or logits.ndim != 3:
-            raise ModelError(
-                f"A {type(whole).__name__} returns no logits of words", "Choose another output, or another model"
-            )
+        logits = logits_from(whole, given, first)
         parts = [logits[:, [place - first for place in layout.places]].float().flatten(1)]
         if layout.following:
             own = logits[:, : len(layout.following)].float()
@@ -146,6 +138,26 @@ def _words(
         return torch.cat(parts, dim=1)
 
     return compute
+
+
+def logits_from(
+    whole: PreTrainedModel, given: Mapping[str, torch.Tensor], first: int
+) -> Float[torch.Tensor, "row position vocabulary"]:
+    """Run a model and return its logits from a position on, which must be 0 if it cannot leave some out.
+
+    Raises:
+        ModelError: it returns no logits of words.
+    """
+    side = "decoder_input_ids" if "decoder_input_ids" in given else "input_ids"
+    few: dict[str, Any] = {"logits_to_keep": given[side].shape[1] - first} if first else {}
+    result: Any = whole(**taken(whole, given), **few)
+    logits = getattr(result, "logits", None)
+    logits = getattr(result, "prediction_logits", None) if logits is None else logits
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 3:
+        raise ModelError(
+            f"A {type(whole).__name__} returns no logits of words", "Choose another output, or another model"
+        )
+    return logits
 
 
 def _states(model: PreTrainedModel) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row position dim"]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attn_cli.data.attribution import Attribution, does_not_continue
 from attn_cli.data.cuts import COMPARED_UNCUT, Variation, check_cuts, zeroed
 from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
@@ -235,6 +236,14 @@ class Toy:
                         notes=cuts.notes(row),
                     ),
                 )
+
+    def attribute(self, *_: object, **__: object) -> Attribution:
+        """Refuse: no built-in model continues a text; see `attn_cli.models.Model`.
+
+        Raises:
+            ModelError: always.
+        """
+        raise does_not_continue(self.info.name)
 
     def contexts(self, source: Source, eat: EatContexts) -> None:
         """Pass each head's weighted sums of the values to a collector; see `attn_cli.models.Model`.

@@ -8,7 +8,7 @@ from typing import Literal
 from attn_cli.data.selection import Selection
 from attn_cli.errors import UsageError, quoted
 
-__all__ = ["HEADS", "ITS_OWN", "MASK", "CutChoice", "Instead", "OutputChoice", "parse_edge"]
+__all__ = ["HEADS", "ITS_OWN", "MASK", "CutChoice", "Instead", "OutputChoice", "check_attribution", "parse_edge"]
 
 Instead = Literal["zero", "mean", "even"]
 """Replacement of a head's output: nothing, its mean over the text's positions, or the sum of an even row."""
@@ -99,6 +99,38 @@ ITS_OWN = OutputChoice()
 """The output that the model is made for."""
 HEADS = CutChoice()
 """Heads, whose output is set to zero."""
+
+
+def check_attribution(selection: Selection, output: OutputChoice, cut: CutChoice) -> None:
+    """Check the choices that are given with `--attribution`, as far as they do not depend on the model.
+
+    Raises:
+        UsageError: one of them is about other outputs, or about some heads or edges.
+    """
+    some = {
+        "--layer": selection.layer,
+        "--head": selection.head,
+        "--query": selection.query,
+        "--edge": cut.edges or None,
+        "--by": cut.by,
+    }
+    for option, given in some.items():
+        if given is not None:
+            raise UsageError(
+                f"--attribution takes the logit apart over all heads, so {option} cannot be used with it",
+                "Leave one of them out",
+            )
+    others = {"--mask": output.mask, "--output states": output.output == "states" or None}
+    for option, other in others.items():
+        if other is not None:
+            raise UsageError(
+                f"--attribution is about the next token of a text, and {option} is not", "Leave one of them out"
+            )
+    if output.target_tokens == "all":
+        raise UsageError(
+            "--attribution takes the logit of one token apart, so --target-tokens must be first",
+            "Write first, or leave it out",
+        )
 
 
 def parse_edge(edge: str) -> list[tuple[str, str]]:

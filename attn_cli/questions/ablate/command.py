@@ -26,12 +26,13 @@ from attn_cli.cli.options import (
 )
 from attn_cli.data.selection import Selection, check_syntax
 from attn_cli.errors import AttnError, UsageError
-from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
+from attn_cli.questions.ablate.choices import CutChoice, OutputChoice, check_attribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from attn_cli.models import Model
+    from attn_cli.questions.ablate.attribution import Attributed
     from attn_cli.questions.ablate.trials import Ablation
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
@@ -44,7 +45,8 @@ else), and the output of the model measured: the log-probability of a decoder's 
 translation, of the word at [MASK], or else how far the last states turn. --edge it:trophy cuts one link alone: the
 query cannot see the key any more (attention knockout). --query it cuts what a word looks at, one key after another,
 and holds each effect beside the weight; with
---file, in each head by itself, over all lines that have the word.
+--file, in each head by itself, over all lines that have the word. --attribution cuts nothing: it takes the logit of a
+decoder's next token apart into what each head adds to it by itself.
 """
 EPILOG = """\b
 Examples:
@@ -77,6 +79,13 @@ class CutOptions:
         Literal["zero", "mean", "even"] | None,
         select_option("--with", help="In a head's place: nothing (default), its mean over the text, or even weights."),
     ] = None
+    attribution: Annotated[
+        bool,
+        select_option(
+            "--attribution",
+            help="Cut nothing: what each head adds to the logit by itself; with --with, beside the effect of its cut.",
+        ),
+    ] = False
     tokens: UnitOption = None
     rows: RowsOption = None
     all: AllOption = None
@@ -133,13 +142,17 @@ def run(
     cut.check(selection)
     choice = OutputChoice(measured.output, measured.against, measured.mask, measured.target_tokens)
     choice.check(reading.target)
+    if cutting.attribution:
+        check_attribution(selection, choice, cut)
     sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column)
     check_named(model)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import working
+    from attn_cli.questions.ablate.attribution import attribute
     from attn_cli.questions.ablate.measure import ablate
 
+    ask = attribute if cutting.attribution else ablate
     out = Output(display, saving, maps=False)
 
     if selection.query is not None and reading.file is not None:
@@ -156,14 +169,14 @@ def run(
         out.write([collect.found(str(reading.file))])
         return
 
-    def answers() -> Iterator[Ablation]:
+    def answers() -> Iterator[Ablation | Attributed]:
         known: Model | None = None
         for sentence in out.as_many_as_fit(sentences):
             known = known or loaded(model)
             try:
                 with working("Cutting", model.model):
                     given = input_of(known, sentence, reading, pair)
-                    answer = ablate(known, given, selection, choice, cut, verify=model.verify)
+                    answer = ask(known, given, selection, choice, cut, verify=model.verify)
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
             yield answer

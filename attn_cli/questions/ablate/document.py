@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
+from msgspec.structs import replace
 
 from attn_cli.io.document import describe_finding
 from attn_cli.io.structs import FOUND, AttentionKind, Count, Entry, Number, TextDocument
+from attn_cli.questions.ablate.attribution import Attributed
 from attn_cli.questions.ablate.corpus import Correlations
+from attn_cli.questions.ablate.document_attribution import AttributionEntry, describe_attribution
 
 if TYPE_CHECKING:
     from attn_cli.questions.ablate.output import Likely, OutputFigures
@@ -25,7 +28,9 @@ UNITS: Mapping[str, str] = {
     "effect": "value after the cut less before",
     "weight": "share of a row, the mean over heads and rows",
     "probability": "from 0 to 1",
-    "correlation": "Spearman's rank correlation of the weights and the sizes of the effects",
+    "correlation": "Spearman's rank correlation of the weights and the sizes of the effects; of an attribution, of the "
+    "heads' parts and what the output loses by their cuts",
+    "part": "nats: what it adds to the logit, or to the difference of two",
 }
 
 
@@ -135,20 +140,22 @@ class AblateDocument(TextDocument, kw_only=True):
 
     finding: Annotated[Literal["ablate"], FOUND]
     view: Annotated[
-        Literal["heads", "cut", "layers", "keys", "corpus"],
+        Literal["heads", "cut", "layers", "keys", "corpus", "attribution"],
         Meta(
             description="heads: each head in turn. cut: one cut. layers: edges in each band of layers in turn. keys: "
-            "each key of a query in turn. corpus: the same in each head, over the texts of a corpus."
+            "each key of a query in turn. corpus: the same in each head, over the texts of a corpus. attribution: "
+            "each head in turn, or nothing, is cut, and the logit of a token taken apart."
         ),
     ]
     instead: Annotated[
         Literal["zero", "mean", "even"] | None,
-        Meta(description="The replacement of a head's output; null where edges are cut."),
+        Meta(description="The replacement of a head's output; null where edges or nothing are cut."),
     ]
-    output: Annotated[MeasuredOutputEntry | None, Meta(description="Null for a corpus.")]
+    output: Annotated[MeasuredOutputEntry | None, Meta(description="Null for a corpus, and where nothing is cut.")]
     trials: Sequence[TrialEntry]
     flip: Annotated[FlipEntry | None, Meta(description="Null where one head is enough, or ten are not.")]
     correlation: Number | None
+    attribution: Annotated[AttributionEntry | None, Meta(description="Null unless a logit is taken apart.")]
     texts: Annotated[Count, Meta(description="How many texts were measured.")]
     heads: Annotated[
         Sequence[HeadCorrelationEntry], Meta(description="How weight and effect go together in each head of a corpus.")
@@ -158,8 +165,10 @@ class AblateDocument(TextDocument, kw_only=True):
 DOCUMENT = AblateDocument
 
 
-def describe(found: Ablation | Correlations) -> AblateDocument:
+def describe(found: Ablation | Attributed | Correlations) -> AblateDocument:
     """Describe the output, and what each cut makes of it; of a corpus, the correlations of each head."""
+    if isinstance(found, Attributed):
+        return _describe_attributed(found)
     return _describe_corpus(found) if isinstance(found, Correlations) else _describe_text(found)
 
 
@@ -172,6 +181,7 @@ def _describe_corpus(found: Correlations) -> AblateDocument:
         trials=[],
         flip=None,
         correlation=_number(found.mean),
+        attribution=None,
         texts=found.texts,
         heads=[
             HeadCorrelationEntry(
@@ -215,9 +225,22 @@ def _describe_text(found: Ablation) -> AblateDocument:
             found.flip.translation,
         ),
         correlation=_number(found.correlation),
+        attribution=None,
         texts=1,
         heads=[],
     )
+
+
+def _describe_attributed(found: Attributed) -> AblateDocument:
+    about: dict[str, Any] = {
+        **describe_finding("ablate", found.record, UNITS),
+        "view": "attribution",
+        "correlation": _number(found.correlation),
+        "attribution": describe_attribution(found),
+    }
+    if found.ablation is not None:
+        return replace(_describe_text(found.ablation), **about)
+    return AblateDocument(**about, instead=None, output=None, trials=[], flip=None, texts=1, heads=[])
 
 
 def _trial(trial: CutTrial) -> TrialEntry:

@@ -9,7 +9,9 @@ from attn_cli.draw.captions import model_line, remarks
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import stacked
+from attn_cli.questions.ablate.attribution import Attributed
 from attn_cli.questions.ablate.corpus import Correlations
+from attn_cli.questions.ablate.draw_attribution import draw_attribution
 from attn_cli.questions.ablate.draw_corpus import draw_corpus
 from attn_cli.questions.ablate.draw_heading import Heading
 from attn_cli.questions.ablate.draw_trials import TrialDrawing
@@ -18,8 +20,10 @@ from attn_cli.questions.ablate.trials import LISTED, Ablation
 __all__ = ["draw"]
 
 
-def draw(answer: Ablation | Correlations, screen: Screen) -> Group:
+def draw(answer: Ablation | Attributed | Correlations, screen: Screen) -> Group:
     """Draw the answer of `attn ablate`."""
+    if isinstance(answer, Attributed):
+        return draw_attribution(answer, screen)
     return draw_corpus(answer, screen) if isinstance(answer, Correlations) else _draw_text(answer, screen)
 
 

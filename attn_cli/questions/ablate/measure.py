@@ -33,7 +33,7 @@ from attn_cli.questions.ablate.reader import read_output
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial, Flip, View, rank_correlation
 from attn_cli.system.memory import require
 
-__all__ = ["ablate"]
+__all__ = ["ablate", "cut_every_head"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,13 @@ def ablate(
     if selection.layer is None and selection.head is None:
         return asked.every_head()
     return asked.heads()
+
+
+def cut_every_head(
+    model: Model, given: Input, read: ReadOutput, selection: Selection, cut: CutChoice, *, verify: bool = False
+) -> Ablation:
+    """Cut every head in turn, and measure what becomes of an output that was read; see `ablate`."""
+    return _Asked(model, given, read, selection, cut, verify).every_head()
 
 
 @dataclass(frozen=True, eq=False)

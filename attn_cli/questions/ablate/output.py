@@ -65,7 +65,8 @@ class ReadOutput:
     wanted: Wanted
     words: tuple[OutputWord, ...]
     ids: tuple[int, ...] = ()
-    """The token measured at each mask; empty if it is the likeliest of the model as it is."""
+    """The token measured in each place, for a mask or for a token that is not in the text. Empty for the likeliest
+    token at each mask, and where the text holds what is measured."""
     against: tuple[int, int] | None = None
     """The tokens whose logits are compared, in the first of the places."""
     names: tuple[str, str] | None = None
@@ -115,7 +116,7 @@ class ReadOutput:
             first, other = self.against
             difference = float(output.logits[0, first] - output.logits[0, other])
             return OutputFigures(difference, np.array([difference], np.float32), notes=output.notes)
-        if self.kind == "mask" and output.logits is not None:
+        if self.ids and output.logits is not None:
             tokens = _log_softmax(output.logits)[np.arange(len(self.ids)), list(self.ids)]
         elif output.tokens is not None:
             tokens = output.tokens

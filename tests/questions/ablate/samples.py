@@ -6,9 +6,11 @@ from attn_cli.answer import Answer
 from attn_cli.api import Inspector
 from attn_cli.data.selection import Selection
 from attn_cli.models import Input, load
-from attn_cli.questions.ablate.choices import ITS_OWN, CutChoice
+from attn_cli.questions.ablate.attribution import attribute
+from attn_cli.questions.ablate.choices import ITS_OWN, CutChoice, OutputChoice
 from attn_cli.questions.ablate.corpus import Correlate
 from attn_cli.questions.ablate.measure import ablate
+from tests.questions.ablate.models import decoder
 
 TOY = load("toy")
 GIVEN = Input("The trophy didn't fit because it was big")
@@ -30,6 +32,10 @@ ANSWERS: dict[str, Answer] = {
     "ablate-layers": ablate(TOY, GIVEN, Selection(), cut=CutChoice(edges=(":fit",), by="layers")),
     "ablate-query": ablate(TOY, GIVEN, Selection(query="it", head="2.0")),
     "ablate-corpus": corpus(),
+    "ablate-attribution": attribute(decoder(), Input("Attention is all"), Selection()),
+    "ablate-attribution-effects": attribute(
+        decoder(), Input("all", target="y"), Selection(), OutputChoice(against="n"), CutChoice("mean")
+    ),
 }
 COMMAND = ["ablate", "The cat sat on the mat", "--layer", "1"]
 
