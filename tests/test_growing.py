@@ -129,14 +129,13 @@ def test_a_question(grown: Path) -> None:
 
 def test_the_tests_of_a_question(grown: Path) -> None:
     """The page's own ones, and those that every question is put to."""
-    pytest_here = ("-m", "pytest", "-n", "0", "-p", "no:cacheprovider")
-    passes(grown, *pytest_here, "tests/test_reference.py", ATTN_WRITE_GOLDEN="1")
+    shared = "tests/test_answer.py", "tests/test_answers.py", "tests/cli/test_app.py", "tests/test_reference.py"
+    chosen = "tests/questions/count", *shared, "-k", "count or every_finding or test_reference"
+    passes(grown, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *chosen, ATTN_WRITE_GOLDEN="1")
     reference = grown / "docs" / "reference"
     assert "\n## attn count\n" in (reference / "commands.md").read_text()
     assert "| `heads[].above` | integer |" in (reference / "documents.md").read_text()
     assert "| `count(text, ...)` | Count " in (reference / "python.md").read_text()
-    shared = "tests/test_answer.py", "tests/test_answers.py", "tests/cli/test_app.py"
-    passes(grown, *pytest_here, "tests/questions/count", *shared, "-k", "count or every_finding")
 
 
 def test_the_style_of_a_question(grown: Path) -> None:

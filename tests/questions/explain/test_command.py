@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 
 from attn_cli.cli.app import main
-from attn_cli.questions.explain.command import EPILOG
 from attn_cli.questions.inspect.tables import FIGURES
 from attn_cli.questions.schema.measure import schema
 from attn_cli.questions.terms.glossary import TERMS
@@ -260,15 +258,6 @@ def test_files_that_hold_no_values(content: str, said: str, attn: Run, tmp_path:
     file = tmp_path / "values.txt"
     file.write_text(content)
     assert said.format(file) in attn("--scores", "1,2", "--values", str(file), code=3)
-
-
-EXAMPLES = [line.strip() for line in EPILOG.splitlines() if line.strip().startswith("attn ") and "FOLDER" not in line]
-
-
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_examples_of_the_help_run(example: str, attn: Run) -> None:
-    _, command, *arguments = shlex.split(example)
-    assert attn(*arguments, command=command)
 
 
 def test_plain_numbers_need_no_model_and_the_toy_no_torch() -> None:
