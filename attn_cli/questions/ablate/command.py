@@ -153,6 +153,7 @@ def run(
     from attn_cli.questions.ablate.measure import ablate
 
     ask = attribute if cutting.attribution else ablate
+    doing = "Running" if cutting.attribution and cut.instead is None else "Cutting"
     out = Output(display, saving, maps=False)
 
     if selection.query is not None and reading.file is not None:
@@ -174,7 +175,7 @@ def run(
         for sentence in out.as_many_as_fit(sentences):
             known = known or loaded(model)
             try:
-                with working("Cutting", model.model):
+                with working(doing, model.model):
                     given = input_of(known, sentence, reading, pair)
                     answer = ask(known, given, selection, choice, cut, verify=model.verify)
             except AttnError as error:
