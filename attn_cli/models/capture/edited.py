@@ -62,7 +62,7 @@ class Edited(InterfaceRun):
         anatomy = anatomy_of(model)
         super().__init__(model, anatomy, Turns(self._family, anatomy, repeats=repeats).begin)
         self._count = len(variations)
-        self._repeats = repeats
+        self.repeats = repeats
         self.shapes = shapes
         self._before = 0
         """The number of tokens that the decoder has read in earlier passes."""
@@ -110,7 +110,7 @@ class Edited(InterfaceRun):
         if not found:
             return []
         query, key = call.query, call.key
-        repeated, rest = divmod(len(query), self._count) if self._repeats else (1, max(0, len(query) - self._count))
+        repeated, rest = divmod(len(query), self._count) if self.repeats else (1, max(0, len(query) - self._count))
         expected = self.shapes.get(place.kind)
         if rest or query.shape[1] != place.heads or expected not in (None, (query.shape[2], key.shape[2])):
             raise cannot_be_cut(self._family, place, call)
@@ -165,7 +165,7 @@ class Edited(InterfaceRun):
         nothing = seen.any(dim=-1) & ~is_seen(mask).any(dim=-1)
         again[nothing.transpose(1, 2)] = 0
         for index in nothing.flatten(1).any(dim=1).nonzero()[:, 0].tolist():
-            repeated = len(call.query) // self._count if self._repeats else 1
+            repeated = len(call.query) // self._count if self.repeats else 1
             own = self.lost.setdefault(rows[index] // repeated, {})
             own[f"{place.kind} layer {place.layer}"] = None
         output[torch.tensor(rows)[:, None], torch.tensor(queries)] = again
@@ -196,6 +196,7 @@ def edited(model: PreTrainedModel, run: Edited) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME if anatomy.modern else None))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(cut_older_layers(anatomy, run.cuts, family, run.shapes, lost))
+        older = cut_older_layers(model, anatomy, run.cuts, run.shapes, lost, run.on_output, repeats=run.repeats)
+        stack.enter_context(older)
         stack.enter_context(run.running())
         yield

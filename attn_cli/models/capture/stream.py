@@ -160,7 +160,7 @@ def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _Stre
         stack.enter_context(run.afterwards.watch(anatomy.modern))
         stack.enter_context(watch_older_layers(anatomy, run.delivery, loaded_with, run.cuts))
         # Inside the watch, which so sees the weights that a head computes, and not those that leave it no output.
-        stack.enter_context(cut_older_layers(anatomy, run.cuts, run.delivery.family, lengths(inputs), lambda _: None))
+        stack.enter_context(cut_older_layers(model, anatomy, run.cuts, lengths(inputs), lambda _: None))
         stack.enter_context(run.running())
         model(**inputs)
 

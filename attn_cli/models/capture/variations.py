@@ -85,7 +85,7 @@ def contexts(
 ) -> None:
     """Pass each head's weighted sums of the values in one run of one text to a collector, layer by layer.
 
-    Layers of code older than transformers' `AttentionInterface` are left out.
+    A layer of ProphetNet's decoder has those of its main stream, then those of the streams that predict.
 
     Args:
         model: a model loaded as for `capture.stream`.

@@ -78,18 +78,21 @@ class Watch(TorchFunctionMode):
 
 
 class Rewrite(TorchFunctionMode):
-    """A context that changes the input of each softmax over the last axis, and its output.
+    """A context that changes the input of each softmax over the last axis, and the results of matrix products.
 
     Args:
-        rewrite: called with the scores; returns other scores and a function that is given the weights and returns other
-            ones, or None to leave the softmax as it is.
+        on_softmax: called with the scores before each softmax; returns other scores, or None to leave them as they are.
+        on_product: called after each matrix product with its function, its operands and its result, which it may
+            change in place.
     """
 
     def __init__(
-        self, rewrite: Callable[[torch.Tensor], tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]] | None]
+        self,
+        on_softmax: Callable[[torch.Tensor], torch.Tensor | None],
+        on_product: Callable[[Callable[..., Any], Sequence[Any], torch.Tensor], None],
     ) -> None:
         super().__init__()
-        self._rewrite = rewrite
+        self._on_softmax, self._on_product = on_softmax, on_product
 
     def __torch_function__(
         self,
@@ -99,13 +102,14 @@ class Rewrite(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__name__", "") != "softmax" or not _over_last(args, kwargs):
-            return func(*args, **kwargs)
-        rewritten = self._rewrite(args[0])
-        if rewritten is None:
-            return func(*args, **kwargs)
-        scores, after = rewritten
-        return after(func(scores, *args[1:], **kwargs))
+        name = getattr(func, "__name__", "")
+        if name == "softmax" and _over_last(args, kwargs):
+            scores = self._on_softmax(args[0])
+            return func(args[0] if scores is None else scores, *args[1:], **kwargs)
+        result = func(*args, **kwargs)
+        if name in PRODUCTS and not kwargs:
+            self._on_product(func, args, result)
+        return result
 
 
 def _over_last(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

@@ -13,7 +13,10 @@ from attn_cli.errors import NOT_NUMBERS, ModelError, counted
 from attn_cli.models import Decoding
 from attn_cli.models.hf.languages import Told
 
-__all__ = ["generate"]
+__all__ = ["Written", "generate"]
+
+UNCACHED = frozenset({"prophetnet"})
+"""Families that transformers 5 can only let write without a cache."""
 
 Written = tuple[tuple[int, ...], tuple[str, ...]]
 """The start token and the tokens written after it; and notes for the user."""
@@ -53,6 +56,8 @@ def generate(
         size = getattr(settings, name)
         if isinstance(size, int):
             setattr(settings, name, min(size, max(map(len, sources)) + max(limits) + 2))
+    if model.config.model_type in UNCACHED:
+        settings.use_cache = False
     if told.first is not None:
         settings.forced_bos_token_id = told.first
     if told.start is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -28,7 +27,7 @@ from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.checkpoint import Checkpoint
 from attn_cli.models.hf.decoder import started
-from attn_cli.models.hf.generate import generate
+from attn_cli.models.hf.generate import Written, generate
 from attn_cli.models.hf.languages import Told, tell
 from attn_cli.models.hf.loading import (
     choose_device,
@@ -324,14 +323,8 @@ class Pretrained:
         with quiet():
             told = self._tell(languages, texts=texts)
             read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]
-            limit = self._limits["decoder"]
-            with (
-                faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"),
-                self._cut_while_writing(cuts) if cuts else self._modules_kept(),
-            ):
-                found = generate(
-                    self._whole, [pieces.ids for pieces, _ in read], decoding, told, limit.tokens if limit else None
-                )
+            with faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"):
+                found = self._write_out([pieces.ids for pieces, _ in read], decoding, told, cuts)
             return [
                 Translation(
                     text=spell(self.tokenizer, ids),
@@ -341,23 +334,31 @@ class Pretrained:
                 for (ids, more), (_, notes) in zip(found, read, strict=True)
             ]
 
-    def _modules_kept(self) -> AbstractContextManager[None]:
-        return modules_kept(self.model, capture.anatomy_of(self.model))
-
-    def _cut_while_writing(self, variations: Sequence[Variation]) -> AbstractContextManager[None]:
-        """Let every pass of the model run with cuts, one variation for each text.
+    def _write_out(
+        self, sources: Sequence[Sequence[int]], decoding: Decoding, told: Told, variations: Sequence[Variation]
+    ) -> list[Written]:
+        """Search for the translation of each source, under its variation if there are any.
 
         Raises:
             SelectionError: the model does not have a layer or head that is cut.
-            ModelError: the model has older code, which lays out a batch in many ways.
+            ModelError: a layer cannot be cut, or a logit is not a number.
         """
+        limit = self._limits["decoder"]
+        positions = limit.tokens if limit else None
+        if not variations:
+            with modules_kept(self.model, capture.anatomy_of(self.model)):
+                return generate(self._whole, sources, decoding, told, positions)
         check_cuts(variations, self.info.stacks)
-        if self.info.captured == "hooks":
-            raise ModelError(
-                f"The family {self.info.family} has older code, whose attention cannot be cut while it writes",
-                "Measure a translation that is written already, or choose another model",
-            )
-        return edited(self.model, Edited(self.model, variations, {}, repeats=True))
+        # Older code lays out a batch in many ways, so a batch of it has the same cuts in all rows.
+        size = 1 if self.info.captured == "hooks" else len(sources)
+        found: list[Written] = []
+        for start in range(0, len(sources), size):
+            some = slice(start, start + size)
+            run = Edited(self.model, variations[some], {}, repeats=True)
+            with edited(self.model, run):
+                written = generate(self._whole, sources[some], decoding, told, positions)
+            found += [(ids, (*notes, *run.notes(index))) for index, (ids, notes) in enumerate(written)]
+        return found
 
     @property
     def outputs(self) -> tuple[OutputKind, ...]:
