@@ -236,7 +236,7 @@ class _Asked:
             groups = [found.trials[index] for index in order[: len(cut)]]
             heads = tuple((one.kind, layer, head) for one in groups for layer, (head,) in one.heads.items())
             before = text = None
-            if found.output.translation is not None and self._cut_while_writing:
+            if found.output.translation is not None:
                 before, text = found.output.translation.text, self._translations([cut])[0].text
             return replace(found, flip=Flip(heads, place, figures.top[place], text), text_before=before)
         return found
@@ -245,8 +245,6 @@ class _Asked:
         """Let the model translate again with each of the cuts that change the likeliest token."""
         if found.output.translation is None:
             return found
-        if not self._cut_while_writing:
-            return replace(found, more_notes=self._told)
         some = found.changing[:LISTED]
         places = [found.trials.index(trial) for trial in some]
         written = self._translations([cuts[place] for place in places])
@@ -261,8 +259,6 @@ class _Asked:
         """Let the model translate again with a cut."""
         if found.output.kind != "target":
             return found
-        if not self._cut_while_writing:
-            return replace(found, more_notes=self._told)
         before, after = self._translations([(), cut])
         return replace(found, text_before=before.text, trials=(replace(found.trials[0], translation=after.text),))
 
@@ -271,16 +267,6 @@ class _Asked:
         texts = [self.read.source.source.text] * len(cuts)
         given = self.given
         return self.model.translate(texts, languages=given.languages, truncate=given.truncate, variations=cuts)
-
-    @property
-    def _cut_while_writing(self) -> bool:
-        return self.model.info.captured != "hooks"
-
-    @property
-    def _told(self) -> tuple[str, ...]:
-        return (
-            f"Nothing is translated again: {self.model.info.name} has older code, which cannot be cut while it writes",
-        )
 
     def _summarize(self, plans: Sequence[Plan]) -> tuple[list[HeadSummary], Report]:
         """Compute the figures of all heads of some kinds of attention, in one pass."""

@@ -21,6 +21,7 @@ from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation, CutTrial
 from tests.models import folders
 from tests.models.contexts import contexts_of
+from tests.models.families import spread
 from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
 
 
@@ -333,3 +334,15 @@ def test_a_model_without_attention_has_nothing_to_cut() -> None:
         cut(load("toy-rnn"), TROPHY)
     found = cut(load("toy-rnn-attention"), TROPHY)
     assert [trial.kind for trial in found.trials] == ["cross"]
+
+
+def test_older_code_translates_again_and_has_means() -> None:
+    sizes = {"vocab_size": 337, "d_model": 30, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 37}
+    sizes |= {"encoder_attention_heads": 3, "decoder_attention_heads": 3, "decoder_ffn_dim": 41}
+    whole = folders.made("Mvp", "ForConditionalGeneration", **sizes, max_position_embeddings=64, pad_token_id=1)
+    model = Pretrained("tiny", spread(whole, 0.7), folders.roberta())
+    found = cut(model, "Attention is all you need", layer="0", kind="cross")
+    assert found.text_before == model.translate(["Attention is all you need"])[0].text
+    assert found.trials[0].translation not in (None, found.text_before)
+    means = cut(model, "Attention is all you need", layer="0", kind="cross", instead="mean")
+    assert 0 < abs(means.trials[0].effect) != abs(found.trials[0].effect)
