@@ -149,9 +149,10 @@ class _Asked:
             UsageError: edges of several kinds are to be cut by layers.
         """
         source = self.read.source
-        groups = [find_edges(source, self.selection, edge) for edge in self.cut.edges]
+        named = tuple(dict.fromkeys(self.cut.edges))
+        groups = [find_edges(source, self.selection, edge) for edge in named]
         weights, report = self._weigh(groups)
-        for index, edge in enumerate(self.cut.edges):
+        for index, edge in enumerate(named):
             if not weights[index].visible:
                 raise SelectionError(f"--edge {edge} is masked: no head sees it", "Name another, or other heads")
         only = weights[0] if len(groups) == 1 else None

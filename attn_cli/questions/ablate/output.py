@@ -10,7 +10,7 @@ import numpy as np
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
-from attn_cli.errors import ModelError
+from attn_cli.errors import NOT_NUMBERS, ModelError
 from attn_cli.models import Model, Translation
 
 __all__ = ["LIKELIEST", "Likely", "OutputFigures", "OutputWord", "ReadOutput"]
@@ -103,8 +103,13 @@ class ReadOutput:
         Args:
             output: the output of a run of this text for what is wanted.
             likeliest: list more than the first of the likeliest tokens.
+
+        Raises:
+            ModelError: the output is not a number, or the model returned no output.
         """
         found = self._of_states(output) if self.states else self._of_words(output)
+        if np.isnan(found.whole):
+            raise ModelError("The values that the model computes are not numbers", NOT_NUMBERS)
         if output.logits is None:
             return found
         top = tuple(self._likeliest(row, 1)[0] for row in output.logits)

@@ -335,3 +335,42 @@ def test_a_batch_is_smaller_where_memory_is_short(monkeypatch: pytest.MonkeyPatc
     assert sum(rows) >= len(variations)
     assert 1 < max(rows) < len(variations)
     np.testing.assert_allclose(found, expected, atol=EXACT, rtol=EXACT)
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("name", ["bert", "llama", "gpt_oss", "t5", "bart", "deberta", "longformer", "big_bird"])
+@pytest.mark.unchecked
+def test_a_model_is_as_it_was_after_a_pass_that_breaks_off(name: str, fault: type[BaseException]) -> None:
+    model, inputs = build(name), inputs_of(build(name))
+    before = plain(model, inputs)
+    kinds = list(stacks(model))
+    modules, settings = list(model.modules()), model.config.to_dict()
+    hooks = [(dict(one._forward_hooks), dict(one._forward_pre_hooks), vars(one).get("forward")) for one in modules]
+    implementation = model.config._attn_implementation
+
+    def broken(given: Mapping[str, Any]) -> torch.Tensor:
+        if len(given["input_ids"]) > 1 or name in ("deberta", "longformer", "big_bird"):
+            last = modules[-1]
+            handle = last.register_forward_hook(lambda *_: _raise(fault))
+            try:
+                model(**given)
+            finally:
+                handle.remove()
+            raise fault
+        states: torch.Tensor = model(**given).last_hidden_state
+        return states
+
+    variations = [(ZeroedHeads(kinds[-1], layer, (0,)),) for layer in (0, 1)]
+    with pytest.raises(fault):
+        list(run_variations(model, inputs, variations, broken, 1))
+    assert list(model.modules()) == modules
+    assert [
+        (dict(one._forward_hooks), dict(one._forward_pre_hooks), vars(one).get("forward")) for one in modules
+    ] == hooks
+    assert model.config.to_dict() == settings
+    assert model.config._attn_implementation == implementation
+    np.testing.assert_array_equal(plain(model, inputs), before)
+
+
+def _raise(fault: type[BaseException]) -> None:
+    raise fault

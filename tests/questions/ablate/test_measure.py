@@ -346,3 +346,19 @@ def test_older_code_translates_again_and_has_means() -> None:
     assert found.trials[0].translation not in (None, found.text_before)
     means = cut(model, "Attention is all you need", layer="0", kind="cross", instead="mean")
     assert 0 < abs(means.trials[0].effect) != abs(found.trials[0].effect)
+
+
+@pytest.mark.parametrize("asked", [{"target": " you"}, {"output": OutputChoice(output="states")}])
+def test_what_is_not_a_number_is_told(asked: dict[str, Any]) -> None:
+    sizes: dict[str, Any] = {"vocab_size": 337, "n_embd": 24, "n_head": 3, "n_layer": 2, "n_positions": 97}
+    whole = spread(folders.made("GPT2", "LMHeadModel", **sizes))
+    with torch.no_grad():
+        whole.transformer.ln_f.bias[3] = torch.nan  # after all attention
+    with pytest.raises(ModelError, match="not numbers"):
+        cut(Pretrained("tiny", whole, folders.byte_level()), "Attention is all", layer="0", **asked)
+
+
+def test_an_edge_named_twice_is_cut_once() -> None:
+    (trial,) = cut(toy(), TROPHY, "it:trophy", "it:trophy", head="2.0").trials
+    assert len(trial.edges) == 1
+    assert trial.weight == pytest.approx(1, abs=0.01)
