@@ -131,7 +131,7 @@ def test_from_python() -> None:
         ([FIT, "--query", "it,trophy"], 4, "names 2 places"),
         ([FIT, "--head", ""], 2, "not a list of numbers"),
         ([FIT, "--dtype", "float16"], 2, "in float32"),
-        ([FIT, "a second text"], 2, "put the sentence in quotes"),
+        ([FIT, "a second text"], 2, "Put the sentence in quotes"),
         ([" "], 3, "The text is empty"),
         (["word " * 10_000], 3, "9490 more than the 512 that toy has positions for"),
         (["--file", "."], 3, "Is a directory"),
