@@ -204,10 +204,23 @@ def test_the_kind_is_that_of_the_question(attn: Run) -> None:
     assert "without cross head 0.0" in said
 
 
+@pytest.mark.parametrize("cut", ["encoder:0", "encoder:1", "encoder:2", "decoder:1", "decoder:2", "cross:1", "cross:2"])
+@pytest.mark.parametrize("kind", ["encoder", "decoder", "cross"])
+def test_diff_says_when_a_cut_cannot_reach_what_is_compared(cut: str, kind: str, attn: Run) -> None:
+    """The layers that a cut leaves as they were are found by running the model."""
+    asked = ["diff", "a cat sat", "--target", "un chat", "--kind", kind, "--without", cut]
+    for layer in range(3):
+        shown = " ".join(attn(*asked, "--layer", str(layer)).split())
+        change = max(
+            head["divergence"] or 0 for head in json.loads(attn(*asked, "--layer", str(layer), "--json"))["heads"]
+        )
+        assert ("The layers compared come before those that read" in shown) == (change == 0)
+
+
 @pytest.mark.parametrize("width", [60, 80])
 @pytest.mark.parametrize("screen", ["diff", "translate", "inspect"])
 def test_golden_screens(screen: str, width: int, attn: Run) -> None:
-    without = "2.0,cross:1.0,1.3" if screen == "inspect" else "2.0"
+    without = {"inspect": "2.0,cross:1.0,1.3", "translate": "2.0", "diff": "encoder:2.0"}[screen]
     cross = ["--kind", "cross"] if screen == "diff" else []
     shown = attn(screen, TROPHY, "--without", without, *cross, "--width", str(width), "--no-color")
     assert_golden(f"without-{screen}-{width}", shown)

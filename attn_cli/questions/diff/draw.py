@@ -7,7 +7,7 @@ from rich.console import Group
 
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import BOLD, drawing, line, stacked
+from attn_cli.draw.strokes import BOLD, caption_lines, drawing, line, stacked
 from attn_cli.questions.diff.draw_heads import SAME, changed_heads
 from attn_cli.questions.diff.draw_rows import rows_of_words
 from attn_cli.questions.diff.draw_texts import models, texts
@@ -23,7 +23,11 @@ def draw(answer: Differences, screen: Screen) -> Group:
     if answer.most < SAME:
         blind = all(np.isnan(head.divergence) for head in answer.heads)
         shares = "shares" if answer.a.selection.scores else "sees"
-        said = f"A row that {shares} only one key cannot change." if blind else "Nothing changed."
-        return stacked([Group(*top), drawing([line((said, BOLD))])])
+        said = [line((f"A row that {shares} only one key cannot change." if blind else "Nothing changed.", BOLD))]
+        if answer.precedes_cuts:
+            said += caption_lines("The layers compared come before those that read the output of what is cut.", screen)
+            if answer.plans[0].kind == "encoder" and "cross" in answer.a.model.stacks:
+                said += caption_lines("--kind cross shows what the decoder then looks at.", screen)
+        return stacked([Group(*top), drawing(said)])
     body = changed_heads if answer.query is None else rows_of_words
     return stacked([Group(*top), *body(answer, screen, room)])

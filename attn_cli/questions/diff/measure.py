@@ -14,7 +14,7 @@ from attn_cli.data.model import Stack
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import Selection
+from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
 from attn_cli.data.without import typed_without
@@ -135,6 +135,27 @@ class Differences(Answer):
         """Largest divergence of a head; 0 if there is none."""
         known = [head.divergence for head in self.heads if np.isfinite(head.divergence)]
         return max(known, default=0.0)
+
+    @property
+    def precedes_cuts(self) -> bool:
+        """True if heads are cut, and no layer that is compared reads their output."""
+        cut = [
+            (kind, layer)
+            for record in (self.a, self.b)
+            for kind, layers in record.model.without.items()
+            for layer in layers
+        ]
+        own = self.plans[0].kind
+        return bool(cut) and not any(_reads(own, layer, *one) for layer in self.layers for one in cut)
+
+
+def _reads(kind: Kind, layer: int, earlier: Kind, earlier_layer: int) -> bool:
+    """Return whether the attention of one layer depends on the output of another's."""
+    if earlier == "encoder":
+        return layer > earlier_layer if kind == "encoder" else kind == "cross" or layer > 0
+    if kind == "encoder":
+        return False
+    return layer > earlier_layer or (layer == earlier_layer and (earlier, kind) == ("decoder", "cross"))
 
 
 def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) -> Differences:
