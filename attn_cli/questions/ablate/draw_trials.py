@@ -268,8 +268,7 @@ class TrialDrawing:
             )
         ]
         title = found.output.place_labels[place]
-        said = f"In the place of {title}." if found.output.kind == "target" else f"{title[0].upper()}{title[1:]}."
-        return [table(columns, self.screen, caption=said)]
+        return [table(columns, self.screen, caption=f"{title[0].upper()}{title[1:]}.")]
 
     # In turn.
 

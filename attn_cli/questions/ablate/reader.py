@@ -341,9 +341,9 @@ def _words(tokens: Tokens, unit: Unit, positions: Sequence[int]) -> tuple[Output
 
 
 def _following(tokens: Tokens, positions: Iterable[int] | None = None) -> tuple[str, ...]:
-    """Return the pieces that stand at these positions, by default at all but the first."""
+    """Return names of these places by what stands there, by default of all but the first."""
     chosen = range(1, len(tokens)) if positions is None else positions
     return tuple(
-        tokens.text[token.start : token.end].strip() or token.piece
+        f"in the place of {tokens.text[token.start : token.end].strip() or token.piece}"
         for token in (tokens.tokens[position] for position in chosen)
     )
