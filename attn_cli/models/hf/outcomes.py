@@ -32,7 +32,7 @@ def has_head(whole: PreTrainedModel) -> bool:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _OutputLayout:
     """Where the numbers of one run's output lie in the one row of numbers that a batch returns for it."""
 
     places: tuple[int, ...]
@@ -86,7 +86,7 @@ def run_outcomes(
             yield index, _output(values, layout, notes)
 
 
-def _layout(source: PretrainedSource, wanted: Wanted, mask_token: int | None) -> _Layout:
+def _layout(source: PretrainedSource, wanted: Wanted, mask_token: int | None) -> _OutputLayout:
     """Determine which logits to compute.
 
     Raises:
@@ -107,10 +107,10 @@ def _layout(source: PretrainedSource, wanted: Wanted, mask_token: int | None) ->
         places = wanted.places or (len(ids) - 1,)
         following = tuple(ids[1:]) if wanted.tokens else ()
     first = 0 if following else min(places, default=0)
-    return _Layout(places, following, first)
+    return _OutputLayout(places, following, first)
 
 
-def _numbers(source: PretrainedSource, whole: PreTrainedModel, layout: _Layout) -> int:
+def _numbers(source: PretrainedSource, whole: PreTrainedModel, layout: _OutputLayout) -> int:
     """Return how many logits the model computes for one text."""
     side = "decoder_input_ids" if "decoder_input_ids" in source.inputs else "input_ids"
     count = source.inputs[side].shape[1] - (layout.first if keeps_some(whole) else 0)
@@ -123,7 +123,7 @@ def keeps_some(whole: PreTrainedModel) -> bool:
 
 
 def _words(
-    whole: PreTrainedModel, layout: _Layout
+    whole: PreTrainedModel, layout: _OutputLayout
 ) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row number"]]:
     """Return the function that computes the log-probabilities and logits wanted, one after another."""
     first = layout.first if keeps_some(whole) else 0
@@ -173,7 +173,7 @@ def _states(model: PreTrainedModel) -> Callable[[Mapping[str, torch.Tensor]], Fl
     return compute
 
 
-def _output(values: torch.Tensor, layout: _Layout | None, notes: tuple[str, ...]) -> Outcome:
+def _output(values: torch.Tensor, layout: _OutputLayout | None, notes: tuple[str, ...]) -> Outcome:
     """Take one run's output out of its row of numbers."""
     array: Float[Any, "..."] = values.cpu().numpy()
     if layout is None:
