@@ -173,6 +173,7 @@ class Inspector:
         """
         choice = _choice(Selection(), selection, self.inspect, viewed=True)
         languages = Languages(source_language, target_language)
+        wanted = choice if choice.relevance else None  # which is for an output, such as the translation
         source = self.read(
             text,
             pair=pair,
@@ -181,6 +182,7 @@ class Inspector:
             truncate=truncate,
             without=without,
             kind=choice.kind,
+            wanted=wanted,
         )
         return look(source, choice, keep=True, verify=verify)
 
@@ -228,7 +230,13 @@ class Inspector:
         else:
             written = target
         source = self.read(
-            text, target=written, languages=languages, truncate=truncate, without=without, kind=choice.kind
+            text,
+            target=written,
+            languages=languages,
+            truncate=truncate,
+            without=without,
+            kind=choice.kind,
+            wanted=choice,
         )
         return look(source, choice, keep=True, verify=verify)
 

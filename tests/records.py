@@ -201,7 +201,7 @@ def selections() -> st.SearchStrategy[Selection]:
         query=typed,
         unit=st.sampled_from(["word", "token"]),
         special=st.booleans(),
-        sink=st.booleans(),
+        sink=st.sampled_from([None, False]),
         rows=st.sampled_from([None, "output", "input"]),
         measure=st.sampled_from(get_args(Measure)),
         top_k=st.integers(1, 100),

@@ -168,7 +168,7 @@ def test_a_measure(grown: Path) -> None:
     run(grown, "inspect", SENTENCE, "--measure", "uniform", "--head", "0.0", "--save", "uniform.npz")
     drawn = run(grown, "view", "uniform.npz")
     assert "Uniform: an even share of each key that the row can see." in drawn
-    assert "is not one of weights, scores, norms, rollout, flow, uniform" in run(
+    assert "is not one of weights, scores, norms, relevance, rollout, flow, uniform" in run(
         grown, "find", SENTENCE, "cat", "sat", "--measure", "unifrom", code=2
     )
 

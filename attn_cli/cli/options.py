@@ -150,6 +150,14 @@ class HeadOptions:
         Measure | None,
         display_option(help="The figure to show (default: weights); see attn terms."),
     ] = None
+    relevant_to: Annotated[
+        str | None,
+        display_option(
+            metavar="TEXT",
+            help="With --measure relevance: what for. A word of the translation, one that follows a decoder's text or "
+            "fills [MASK], or another text, for their similarity (default: what the model makes of the text).",
+        ),
+    ] = None
     all: AllOption = None
 
     def over(self, base: Selection) -> Selection:

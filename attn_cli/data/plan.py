@@ -104,11 +104,12 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     heads = choose_heads(source.model.stacks[kind], selection.layer, selection.head)
     side = choose_rows(source.model, selection.rows, kind)
     rows, columns = query_tokens(source, kind, side), key_tokens(source, kind)
-    keys = Units.of(columns, selection.unit, special=selection.special, sink=selection.sink)
+    sink = not selection.hides_first(kind)
+    keys = Units.of(columns, selection.unit, special=selection.special, sink=sink)
     # In cross-attention the sink is on the other side, and the decoder's first token is a row like any other.
-    queries = Units.of(rows, selection.unit, special=selection.special, sink=selection.sink or kind == "cross")
+    queries = Units.of(rows, selection.unit, special=selection.special, sink=sink or kind == "cross")
     if not len(queries) or not len(keys):
-        raise InputError("Nothing is left to show", "Leave out --no-special or --no-sink")
+        raise InputError("Nothing is left to show", "Show what is hidden with --special or --sink")
     plan = Plan(source, selection, kind, heads, queries, keys, None, side)
     if selection.query is None:
         return plan

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from attn_cli.data.model import ModelInfo
+from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Selection
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import (
@@ -154,6 +155,8 @@ class Record:
     tool_version: str = ""
     output: OutputCheck | None = None
     """The difference of the model's output from that of a plain run (`--verify`)."""
+    relevance: Relevance | None = None
+    """The relevance of each token for the output, if that is the measure."""
 
     def __post_init__(self) -> None:
         if len(self._by_place) != len(self.maps):
@@ -196,6 +199,7 @@ class Record:
             selection,
             __version__,
             report.output,
+            report.relevance,
         )
 
     @cached_property
@@ -211,6 +215,11 @@ class Record:
         if request.norms:
             raise SelectionError(
                 "A record holds no values, so norms cannot be measured from it",
+                "Give the text itself, and its model with --model",
+            )
+        if request.relevance:
+            raise SelectionError(
+                "A record holds no gradients, so relevance cannot be measured from it",
                 "Give the text itself, and its model with --model",
             )
         if request.steps:
@@ -236,7 +245,7 @@ class Record:
                     raise SelectionError("This record holds no scores", "Save it again with --scores")
                 for block in map_.blocks(heads):
                     eat(block)
-        return Report(self.verified, self.notes, self.output)
+        return Report(self.verified, self.notes, self.output, self.relevance)
 
     def __repr__(self) -> str:
         layers = f"{len(self.maps)} layer{'' if len(self.maps) == 1 else 's'}"

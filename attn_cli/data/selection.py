@@ -39,7 +39,7 @@ SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "p
 JointMeasure = Literal["rollout", "flow"]
 JOINT: tuple[JointMeasure, ...] = get_args(JointMeasure)
 """The measures that combine all heads of all layers up to one."""
-Measure = Literal["weights", "scores", "norms", JointMeasure]
+Measure = Literal["weights", "scores", "norms", "relevance", JointMeasure]
 """The quantity that is shown; `attn_cli.measure.measures` has an entry for each."""
 
 View = Literal["heads", "query", "grid"]
@@ -72,11 +72,15 @@ class Selection:
     unit: Unit = "word"
     special: bool = True
     """True if special tokens are shown; otherwise the rows are renormalized."""
-    sink: bool = True
-    """True if the first token is shown; otherwise the rows are renormalized."""
+    sink: bool | None = None
+    """True if the first token is shown; otherwise the rows are renormalized. None to hide it in a decoder's relevance
+    alone, which is mostly on it."""
     rows: Rows | None = None
     """The word that a row of cross-attention belongs to; None: as the model declares, else the input (see `plan`)."""
     measure: Measure = "weights"
+    relevant_to: str | None = None
+    """The output that relevance is measured for: a word of the translation, one that follows a decoder's text or fills
+    a mask, or another text; None for what the model makes of the text."""
     top_k: int = 3
     sort: SortKey = "layer"
     all: bool = False
@@ -87,6 +91,15 @@ class Selection:
     def scores(self) -> bool:
         """True if scores are shown, which are not shares of a row."""
         return self.measure == "scores"
+
+    def hides_first(self, kind: Kind) -> bool:
+        """Return whether the first token is hidden in attention of this kind."""
+        return self.sink is False or (self.sink is None and self.relevance and kind == "decoder")
+
+    @property
+    def relevance(self) -> bool:
+        """True if relevance for an output is measured."""
+        return self.measure == "relevance"
 
     @property
     def joint(self) -> bool:
@@ -116,6 +129,7 @@ class ChoicesOfOneQuery(TypedDict, total=False):
     sink: bool
     rows: Rows | None
     measure: Measure
+    relevant_to: str | None
     top_k: int
     sort: SortKey
     all: bool
@@ -210,7 +224,7 @@ def check_without(text: str | None, selection: Selection) -> None:
     if text is None:
         return
     parse_without(text)
-    if selection.joint:
+    if selection.joint or selection.relevance:
         raise UsageError(
             f"--measure {selection.measure} follows what all heads hand on, so --without cannot be used with it",
             "Choose another measure, or leave --without out",
@@ -240,6 +254,11 @@ def check_syntax(selection: Selection) -> None:
         raise UsageError("--head names layers already, so --layer cannot be used with it", "Leave --layer out")
     if selection.query is not None and not selection.query.strip():
         raise UsageError("--query is empty", "Give a word of the sentence or its position")
+    if selection.relevant_to is not None:
+        if not selection.relevance:
+            raise UsageError("--relevant-to names an output for --measure relevance", "Add --measure relevance")
+        if not selection.relevant_to.strip():
+            raise UsageError("--relevant-to is empty", "Give a word of the output, or another text")
     if selection.joint and selection.head is not None:
         raise UsageError(
             f"--measure {selection.measure} averages the heads of each layer, so --head cannot be used with it",
@@ -263,7 +282,7 @@ def _check_values(selection: Selection) -> None:
             raise UsageError(
                 f"There is no {name} {quoted(str(value))}", f"Choose from {', '.join(map(str, filter(None, known)))}"
             )
-    for name in ("layer", "head", "query"):
+    for name in ("layer", "head", "query", "relevant_to"):
         value = getattr(selection, name)
         if not isinstance(value, str | None):
             raise UsageError(f"{name} must be a str, and {quoted(str(value))} is not", f'Write it like {name}="2"')

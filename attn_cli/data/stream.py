@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from attn_cli.data.model import ModelInfo
+from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.text import Tokens
@@ -118,6 +119,8 @@ class Block:
     """Share of each row's weight that a learned sink takes, in models that have one (gpt-oss)."""
     norms: Float[np.ndarray, "head every_key"] | None = None
     """|value . output projection| of every key, including those that may be cut off, float32; only when asked for."""
+    relevance: Float[np.ndarray, "head query key"] | None = None
+    """Weight x gradient of the output, where that is positive, else 0; float32; only when asked for."""
     steps: Steps | None = None
     """Queries, keys and values; only when asked for."""
     rows: Int[np.ndarray, "query"] | None = None
@@ -149,6 +152,7 @@ class Block:
             scores=_taken(self.scores, index, rows),
             sink=_taken(self.sink, index, rows),
             norms=_taken(self.norms, index),
+            relevance=_taken(self.relevance, index, rows),
             steps=None if self.steps is None else self.steps.take(index, rows),
             rows=None if self.rows is None else self.rows[rows],
         )
@@ -231,6 +235,9 @@ class Request:
     """True to include the scores before softmax."""
     norms: bool = False
     """True to include the length of each key's value after the output projection."""
+    relevance: bool = False
+    """True to include weight x gradient of the output that the text was read for, and to report each token's
+    relevance for it."""
     steps: bool = False
     """True to include queries, keys and values, and the scores with them."""
     verify: bool = False
@@ -270,6 +277,8 @@ class Report:
     """Notes for the reader of the result, one sentence each."""
     output: OutputCheck | None = None
     """The difference of the model's output from that of a plain run; None if not asked for or not possible."""
+    relevance: Relevance | None = None
+    """The relevance of each token for the output, if that was asked for."""
 
     def __post_init__(self) -> None:
         if self.verified is not None and not math.isfinite(self.verified):

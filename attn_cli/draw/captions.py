@@ -68,9 +68,11 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
         said.append(f"{what}: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
     if remark := MEASURES[selection.measure].remark:
         said.append(remark + (_path(kind, stacks) if selection.joint else ""))
+    if record.relevance is not None:
+        said.append(f"The output is {record.relevance.output} ({record.relevance.unit} {record.relevance.value:.2f}).")
     hidden = [
         name
-        for name, shown in (("special tokens", selection.special), ("the first token", selection.sink))
+        for name, shown in (("special tokens", selection.special), ("the first token", not selection.hides_first(kind)))
         if not shown
     ]
     if hidden:

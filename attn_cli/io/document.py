@@ -15,6 +15,7 @@ from msgspec import UNSET, to_builtins
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import choose_rows
 from attn_cli.data.record import AttentionMap, Record
+from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import OutputCheck
 from attn_cli.data.text import Tokens
@@ -24,12 +25,14 @@ from attn_cli.io.structs import (
     AlignmentEntry,
     AttnDocument,
     CutHeadsEntry,
+    HandedEntry,
     HeadEntry,
     LayerHeadsEntry,
     MapEntry,
     ModelEntry,
     OutputCheckEntry,
     RecordDocument,
+    RelevanceEntry,
     RowsMeaning,
     SelectionEntry,
     SkippedLayerEntry,
@@ -136,7 +139,22 @@ def describe_checks(record: Record) -> dict[str, Any]:
         "verified": record.verified,
         "verified_output": None if record.output is None else _output(record.output),
         "notes": record.notes,
+        "relevance": UNSET if record.relevance is None else _relevance(record.relevance),
     }
+
+
+def _relevance(relevance: Relevance) -> RelevanceEntry:
+    return RelevanceEntry(
+        relevance.output,
+        relevance.value,
+        relevance.source,
+        relevance.target,
+        [
+            HandedEntry(kind, layer, heads)
+            for kind, layers in relevance.heads.items()
+            for layer, heads in layers.items()
+        ],
+    )
 
 
 def _output(check: OutputCheck) -> OutputCheckEntry:
@@ -144,7 +162,12 @@ def _output(check: OutputCheck) -> OutputCheckEntry:
 
 
 def _selection(selection: Selection) -> SelectionEntry:
-    return SelectionEntry(**asdict(selection))
+    fields = asdict(selection)
+    if selection.relevant_to is None:
+        del fields["relevant_to"]
+    if selection.sink is None and not selection.relevance:
+        fields["sink"] = True
+    return SelectionEntry(**fields)
 
 
 def _model(model: ModelInfo) -> ModelEntry:

@@ -9,15 +9,24 @@ import numpy as np
 
 from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
+from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Kind, Selection
-from attn_cli.data.shapes import Int
+from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import OutputCheck, key_tokens, query_tokens
 from attn_cli.data.text import Token, Tokens, Word
 from attn_cli.errors import ExactnessError, SelectionError
 from attn_cli.io.schema import fault
 
 if TYPE_CHECKING:
-    from attn_cli.io.structs import AlignmentEntry, ModelEntry, RecordDocument, TokenEntry, TokensEntry, WordEntry
+    from attn_cli.io.structs import (
+        AlignmentEntry,
+        ModelEntry,
+        RecordDocument,
+        SelectionEntry,
+        TokenEntry,
+        TokensEntry,
+        WordEntry,
+    )
 
 __all__ = ["make_map", "restore"]
 
@@ -32,8 +41,6 @@ def restore(document: RecordDocument, name: str) -> Record:
     Raises:
         InputError: the document contradicts itself.
     """
-    from msgspec.structs import asdict
-
     checked = document.verified_output
     return Record(
         model=_model(document.model, name),
@@ -42,10 +49,41 @@ def restore(document: RecordDocument, name: str) -> Record:
         maps=(),
         verified=document.verified,
         notes=tuple(document.notes),
-        selection=Selection(**asdict(document.selection)),
+        selection=_selection(document.selection),
         tool_version=document.tool.version,
         output=None if checked is None else OutputCheck(checked.difference, tuple(checked.compared), checked.attention),
+        relevance=_relevance(document, name),
     )
+
+
+def _selection(selection: SelectionEntry) -> Selection:
+    from msgspec import UNSET
+    from msgspec.structs import asdict
+
+    fields = {name: value for name, value in asdict(selection).items() if value is not UNSET}
+    if selection.sink and selection.measure != "relevance":  # where it is shown anyway
+        fields["sink"] = None
+    return Selection(**fields)
+
+
+def _relevance(document: RecordDocument, name: str) -> Relevance | None:
+    from msgspec import UNSET
+
+    entry = document.relevance
+    if entry is UNSET:
+        return None
+    for side, numbers, tokens in (
+        ("source", entry.source, document.source),
+        ("target", entry.target, document.target),
+    ):
+        if numbers is not None and tokens is not None and len(numbers) != len(tokens.tokens) - (side == "target"):
+            raise fault(name, f"$.relevance.{side}", f"has {len(numbers)} numbers for {len(tokens.tokens)} tokens")
+    heads: dict[Kind, dict[int, Float[np.ndarray, "_"]]] = {}
+    for handed in entry.heads:
+        heads.setdefault(handed.kind, {})[handed.layer] = np.asarray(handed.heads, np.float32)
+    source = np.asarray(entry.source, np.float32)
+    target = None if entry.target is None else np.asarray(entry.target, np.float32)
+    return Relevance(entry.output, entry.value, source, target, heads)
 
 
 def _model(model: ModelEntry, name: str) -> ModelInfo:

@@ -24,6 +24,7 @@ __all__ = [
     "CutHeadsEntry",
     "Entry",
     "FindingDocument",
+    "HandedEntry",
     "HeadEntry",
     "LayerHeadsEntry",
     "LinkEntry",
@@ -34,6 +35,7 @@ __all__ = [
     "NumberUnits",
     "OutputCheckEntry",
     "RecordDocument",
+    "RelevanceEntry",
     "RowsMeaning",
     "SelectionEntry",
     "SkippedLayerEntry",
@@ -203,15 +205,17 @@ class SelectionEntry(Entry):
     query: str | None
     unit: Unit
     special: Annotated[bool, Meta(description="Special tokens are shown.")]
-    sink: Annotated[bool, Meta(description="The first token is shown.")]
+    sink: Annotated[
+        bool | None, Meta(description="The first token is shown; null: but for that of a decoder's relevance.")
+    ]
     rows: Annotated[
         StepRows | None, Meta(description="null: as the model declares, else input; units.rows says which it came to.")
     ]
     measure: Annotated[
         Measure,
         Meta(
-            description="norms, rollout and flow stand in the place of the weights, as shares of their row; rollout "
-            "and flow as those of a layer's only head."
+            description="norms, relevance, rollout and flow stand in the place of the weights, as shares of their row; "
+            "rollout and flow as those of a layer's only head."
         ),
     ]
     top_k: Annotated[int, Meta(ge=1)]
@@ -221,6 +225,9 @@ class SelectionEntry(Entry):
         bool,
         Meta(description="The target is shown as a translation: its text first, and the heads that align best."),
     ]
+    relevant_to: Annotated[
+        str | UnsetType, Meta(description="The output that relevance is measured for; absent: what the model makes.")
+    ] = UNSET
 
 
 class OutputCheckEntry(Entry):
@@ -308,6 +315,30 @@ class MapEntry(Entry):
     ] = UNSET
 
 
+class HandedEntry(Entry):
+    """What the heads of one layer handed on of the relevance."""
+
+    kind: AttentionKind
+    layer: Count
+    heads: Annotated[
+        Array[Annotated[Number, Meta(ge=0)]],
+        Meta(description="[head]. Over all heads of all layers, they add up to the relevance of all tokens."),
+    ]
+
+
+class RelevanceEntry(Entry):
+    """The relevance of each token for an output, carried down through all layers (Chefer et al. 2021)."""
+
+    output: Annotated[str, Meta(description="The output: a word that the model chooses, or a similarity.")]
+    value: Annotated[float, Meta(description="Its logit, the sum of several, or the cosine.")]
+    source: Annotated[Array[Annotated[Number, Meta(ge=0)]], Meta(description="[token] of the source.")]
+    target: Annotated[
+        Array[Annotated[Number, Meta(ge=0)]] | None,
+        Meta(description="[token] that an encoder-decoder's decoder reads; null for other models."),
+    ]
+    heads: Annotated[Sequence[HandedEntry], Meta(description="One for each layer of attention.")]
+
+
 Source = Annotated[TokensEntry, Meta(description="The text; the encoder's side in an encoder-decoder.")]
 Target = Annotated[
     TokensEntry | None,
@@ -331,6 +362,9 @@ VerifiedOutput = Annotated[
     ),
 ]
 Notes = Annotated[Sequence[str], Meta(description="What a reader must know, one sentence each.")]
+RelevanceOfTokens = Annotated[
+    RelevanceEntry | UnsetType, Meta(description="What each token is for the output; with --measure relevance only.")
+]
 NumberUnits = Annotated[Mapping[str, str], Meta(description="What the numbers mean.")]
 
 
@@ -354,6 +388,7 @@ class RecordDocument(AttnDocument, kw_only=True):
     verified: Verified
     verified_output: VerifiedOutput = None
     notes: Notes
+    relevance: RelevanceOfTokens = UNSET
     heads: Annotated[
         Sequence[HeadEntry] | UnsetType,
         Meta(
@@ -384,3 +419,4 @@ class TextDocument(FindingDocument, kw_only=True):
     verified: Verified
     verified_output: VerifiedOutput = None
     notes: Notes
+    relevance: RelevanceOfTokens = UNSET

@@ -44,6 +44,10 @@ def measured(source: Source, selection: Selection) -> Source:
             f"This record holds {held} instead of weights, and {wanted} cannot be computed from them",
             f"Show it with --measure {held}, or give the text itself",
         )
+    if isinstance(source, Record) and selection.relevant_to != source.selection.relevant_to:
+        raise SelectionError(
+            "A record holds relevance for one output, and --relevant-to names another", "Give the text itself"
+        )
     return source if held == wanted or not MEASURES[wanted].derived else Measured(source, wanted)
 
 
@@ -130,7 +134,8 @@ class Measured:
         if isinstance(measure, BlockMeasure):
             change = measure.of_block
             return self.base.stream(
-                replace(request, norms=measure.needs_norms, scores=False), lambda block: eat(change(block))
+                replace(request, norms=measure.needs_norms, relevance=measure.needs_gradients, scores=False),
+                lambda block: eat(change(block)),
             )
         if not isinstance(measure, LayerMeasure):
             return self.base.stream(request, eat)

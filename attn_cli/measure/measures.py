@@ -27,6 +27,9 @@ SECONDS_PER_EDGE = 4e-8
 LONGEST = 1800.0
 """The longest estimated time of a flow that is still computed, in seconds."""
 
+SPREAD = 1e-6
+"""The part of a row's relevance that is spread evenly."""
+
 MEASURES: dict[Measure, StreamedMeasure] = {}
 """Name -> measure. The names are those of `attn_cli.data.selection.Measure`, which the command line offers."""
 
@@ -53,6 +56,8 @@ class BlockMeasure(StreamedMeasure, ABC):
     derived = True
     needs_norms: ClassVar[bool] = False
     """True if the norms of the values must be streamed."""
+    needs_gradients: ClassVar[bool] = False
+    """True if the model must run under autograd, for the output that the text was read for."""
 
     @abstractmethod
     def of_block(self, block: Block) -> Block:
@@ -118,6 +123,49 @@ class Norms(BlockMeasure):
         total = norms.sum(axis=2, keepdims=True)
         shares = np.divide(norms, total, out=block.weights.copy(), where=total > 0)
         return replace(block, weights=shares, scores=None, sink=None, norms=None)
+
+
+class RelevantWeights(BlockMeasure):
+    """weight x gradient of an output, where it is positive, as a share of its row (Chefer et al. 2021, equation 5).
+
+    A row through which nothing speaks for the output is even; in every other, a millionth is spread evenly, so that
+    what is left of a row is even where all that it has is on a key that is hidden. The shares tell where a row's
+    relevance comes from; how much there is of it, and what each token has of it in the end, is in
+    `attn_cli.data.relevance.Relevance`.
+    """
+
+    name, unit = "relevance", "weight·gradient of the output where positive, as a share of its row"
+    remark = (
+        "Relevance: weight·gradient of the output where that is positive, as a share of its row; a row without any is "
+        "even."
+    )
+    needs_gradients = True
+
+    def of_block(self, block: Block) -> Block:
+        """Replace a block's weights by each key's share.
+
+        Raises:
+            SelectionError: the block was streamed without relevance.
+            ExactnessError: a gradient is infinite or not a number.
+        """
+        if block.relevance is None:
+            raise SelectionError(f"{block.kind} layer {block.layer} was streamed without its relevance")
+        if not np.isfinite(block.relevance).all():
+            raise ExactnessError(f"{block.kind} layer {block.layer} has gradients that are not numbers", NOT_NUMBERS)
+        total = block.relevance.sum(axis=2, keepdims=True, dtype=np.float64)
+        even = even_shares(block)
+        shares = np.broadcast_to(even, block.relevance.shape).copy()
+        np.divide(block.relevance, total, out=shares, where=total > 0, casting="same_kind")
+        shares += np.float32(SPREAD) * (even - shares)
+        return replace(block, weights=shares, scores=None, sink=None, relevance=None)
+
+
+def even_shares(block: Block) -> Float[np.ndarray, "query key"]:
+    """Return an even share of each key that a query can see."""
+    keys = np.arange(block.weights.shape[2])
+    seen = (keys >= block.visible[:, :1]) & (keys < block.visible[:, 1:])
+    shares: Float[np.ndarray, "query key"] = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1, dtype=np.float32)
+    return shares
 
 
 class Rollout(LayerMeasure):

@@ -33,6 +33,7 @@ __all__ = [
     "Languages",
     "LoadOptions",
     "Model",
+    "RelevantTo",
     "Translation",
     "load",
 ]
@@ -128,6 +129,24 @@ class Translation:
 
 
 @dataclass(frozen=True)
+class RelevantTo:
+    """The output of which gradients are taken, when relevance is measured."""
+
+    token: int | None = None
+    """Id of the token that follows a decoder's text, or that fills a mask; None for the likeliest."""
+    masks: tuple[int, ...] = ()
+    """Positions of the masks that an encoder fills; empty for other outputs."""
+    target: str | Translation | None = None
+    """The target of an encoder-decoder, whose tokens' logits are added up."""
+    word: str | None = None
+    """The only word of the target that is meant; None for all."""
+    text: str | None = None
+    """Another text: the output is the similarity of the mean last states of both."""
+    notes: tuple[str, ...] = ()
+    """Notes for the reader of the result, one sentence each without a full stop."""
+
+
+@dataclass(frozen=True)
 class Input:
     """The text that a model is to read, and everything that goes with it."""
 
@@ -141,6 +160,8 @@ class Input:
     """Source and target language, for models that must be told them."""
     truncate: bool = False
     """True to cut tokens that the model has no positions for, and to say so in the notes."""
+    relevant_to: RelevantTo | None = None
+    """The output that the source can measure relevance for; None for no such measure."""
 
 
 @runtime_checkable

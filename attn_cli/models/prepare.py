@@ -12,6 +12,7 @@ from attn_cli.data.units import Units
 from attn_cli.data.without import choose_without
 from attn_cli.errors import ModelError, SelectionError
 from attn_cli.models import Input, Model
+from attn_cli.models.relevant import with_output
 
 __all__ = ["read", "run_without"]
 
@@ -44,11 +45,13 @@ def read(model: Model, given: Input, wanted: Selection | None = None) -> Source:
         given: what it is to read.
         wanted: the selection to show. Where there is no target, the text is translated first if the kind of attention
             is one of the decoder's side, the model has no other, or the query is a word of the translation and not
-            of the text.
+            of the text; or if relevance is measured, as the translation is what it is measured for.
 
     Raises:
         AttnError: the model cannot read or translate it.
     """
+    if wanted is not None and wanted.measure == "relevance":
+        given = with_output(model, given, wanted.relevant_to)
     source = model.prepare(given)
     stacks = model.info.stacks
     if wanted is None or given.target is not None or "cross" not in stacks or wanted.kind == "encoder":
@@ -56,7 +59,9 @@ def read(model: Model, given: Input, wanted: Selection | None = None) -> Source:
     free = wanted.kind is None and "encoder" in stacks
     if free and (wanted.query is None or _stands_in(source.source, wanted, accents=True)):
         return source
-    (written,) = model.translate([source.source.text], languages=given.languages, truncate=given.truncate)
+    written = None if given.relevant_to is None else given.relevant_to.target
+    if written is None:
+        (written,) = model.translate([source.source.text], languages=given.languages, truncate=given.truncate)
     translated = model.prepare(replace(given, text=source.source.text, pair=None, target=written))
     written_side = translated.target
     if not free or written_side is None:

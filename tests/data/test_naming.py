@@ -198,9 +198,7 @@ def test_what_is_hidden_is_said_to_be() -> None:
         (record_of(words), Selection(query="The cat", sink=False)),
     ):
         assert make_plan(record, Selection(query=chosen.query)).chosen
-        with pytest.raises(
-            SelectionError, match=r"or part of it, is hidden here\. Leave out --no-special or --no-sink"
-        ):
+        with pytest.raises(SelectionError, match=r"or part of it, is hidden here\. Show it with --special or --sink"):
             make_plan(record, chosen)
 
 

@@ -18,9 +18,10 @@ from attn_cli.data.stream import Block, Request, Source
 from attn_cli.errors import ExactnessError, SelectionError, UsageError
 from attn_cli.measure.derived import Measured, centred, measured
 from attn_cli.measure.flow import flows
-from attn_cli.measure.measures import MEASURES, LayerMeasure, Norms
+from attn_cli.measure.measures import MEASURES, LayerMeasure, Norms, RelevantWeights
 from attn_cli.measure.paths import with_residual
 from attn_cli.models import Input, load
+from attn_cli.models.prepare import read
 from attn_cli.questions.find.measure import find
 from attn_cli.questions.inspect.measure import look
 from attn_cli.questions.terms.glossary import find_terms
@@ -188,16 +189,16 @@ def test_norms_of_the_built_in_model(kind: Kind) -> None:
         assert np.allclose(block.norms[index], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("measure", ["norms", "rollout", "flow"])
+@pytest.mark.parametrize("measure", ["norms", "relevance", "rollout", "flow"])
 def test_views_and_records_hold_what_was_measured(measure: Measure) -> None:
-    source = load("toy").prepare(Input("The cat sat on the mat"))
-    record = look(source, Selection(measure=measure, layer="1"), keep=True)
+    choice = Selection(measure=measure, layer="1")
+    record = look(read(load("toy"), Input("The cat sat on the mat"), choice), choice, keep=True)
     assert record.selection.measure == measure
     (map_,) = record.maps
-    assert map_.heads == ((0,) if measure != "norms" else tuple(range(8)))
+    assert map_.heads == ((0,) if measure in JOINT else tuple(range(8)))
     again = look(record, record.selection, keep=True)
     assert np.array_equal(again.maps[0].weights, map_.weights)
-    others: set[Measure] = {"weights", "norms", "rollout", "flow"}
+    others: set[Measure] = {"weights", "norms", "relevance", "rollout", "flow"}
     for other in others - {measure}:
         with pytest.raises(SelectionError, match=f"This record holds {measure} instead of weights"):
             look(record, replace(record.selection, measure=other), keep=False)
@@ -207,9 +208,38 @@ def test_a_record_of_weights_can_be_rolled_out_but_has_no_values() -> None:
     assert measured(encoder_record(), Selection(measure="rollout")).model.stacks["encoder"].total == 2
     with pytest.raises(SelectionError, match="holds no values"):
         look(encoder_record(), Selection(measure="norms"), keep=False)
+    with pytest.raises(SelectionError, match="holds no gradients"):
+        look(encoder_record(), Selection(measure="relevance"), keep=False)
     some = replace(encoder_record(), maps=(random_map("encoder", 1, TOKENS, TOKENS),))
     with pytest.raises(SelectionError, match="does not hold encoder layer 0"):
         look(some, Selection(measure="rollout"), keep=False)
+
+
+def test_relevance_is_a_share_of_its_row() -> None:
+    """Rows without any are even, and so is the rest of a row that has all of it on one key."""
+    weights = np.array([[[1, 0, 0], [0.5, 0.5, 0], [0.2, 0.3, 0.5], [0.2, 0.3, 0.5]]], np.float32)
+    relevance = np.array([[[0.1, 0, 0], [0, 0, 0], [0.03, 0, 0.01], [0.2, 0, 0]]], np.float32)
+    visible = np.array([[0, 1], [0, 2], [0, 3], [0, 3]])
+    block = Block("decoder", 0, (0,), 0, weights, visible, relevance=relevance)
+    shares = RelevantWeights().of_block(block).weights[0]
+    expected = np.array([[1, 0, 0], [0.5, 0.5, 0], [0.75, 0, 0.25], [1, 0, 0]])
+    assert np.allclose(shares, expected, atol=1e-5)
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-6)
+    assert shares[3, 1] == pytest.approx(shares[3, 2])
+    assert shares[3, 1] > 0
+    with pytest.raises(SelectionError, match="was streamed without its relevance"):
+        RelevantWeights().of_block(replace(block, relevance=None))
+    with pytest.raises(ExactnessError, match="gradients that are not numbers"):
+        RelevantWeights().of_block(replace(block, relevance=relevance * np.float32(np.inf)))
+
+
+def test_a_record_holds_relevance_for_one_output() -> None:
+    choice = Selection(measure="relevance", relevant_to="chat", layer="1")
+    record = look(read(load("toy"), Input("The cat sat"), choice), choice, keep=True)
+    assert record.relevance is not None
+    assert record.relevance.output == "chat in its translation"
+    with pytest.raises(SelectionError, match="relevance for one output, and --relevant-to names another"):
+        look(record, replace(choice, relevant_to="le"), keep=False)
 
 
 def test_find_by_other_measures() -> None:

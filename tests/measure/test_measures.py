@@ -23,7 +23,7 @@ from tests.models.toy.networks import RNN_ATTENTION
 from tests.records import validated
 
 TEXT = "The cat sat on the mat"
-DERIVED = ("norms", "rollout", "flow")
+DERIVED = ("norms", "relevance", "rollout", "flow")
 
 
 def record(text: str) -> dict[str, Any]:
@@ -127,11 +127,24 @@ def test_golden(attn: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--measure", "weight"], 2, "'weight' is not one of weights, scores, norms, rollout, flow"),
+        (["--measure", "weight"], 2, "'weight' is not one of weights, scores, norms, relevance, rollout, flow"),
         (["--measure", "norms", "--scores"], 2, "--measure already says what to show"),
         (["--measure", "scores", "--words"], 2, "has no single score"),
         (["--measure", "rollout", "--head", "1.2"], 2, "--measure rollout averages the heads of each layer"),
         (["--measure", "flow", "--layer", "9"], 4, "There is no layer 9"),
+        (
+            ["--relevant-to", "tapis"],
+            2,
+            "--relevant-to names an output for --measure relevance. Add --measure relevance",
+        ),
+        (["--measure", "relevance", "--relevant-to", " "], 2, "--relevant-to is empty"),
+        (["--measure", "relevance", "--relevant-to", "chien"], 4, "chien"),
+        (
+            ["--measure", "relevance", "--model", "MODEL"],
+            5,
+            "chooses no words, so there is no output to be relevant to",
+        ),
+        (["--measure", "relevance", "--model", "toy-rnn-attention"], 5, "is recurrent, and relevance goes from layer"),
     ],
 )
 def test_what_cannot_be(arguments: list[str], code: int, said: str, attn: Run) -> None:

@@ -180,28 +180,13 @@ class AttentionCall:
             ModelError: the input is cut into several pieces, the module has no attention function of its own, or a
                 watched function does not compute exactly one softmax.
         """
-        if len(self.query) != 1:
-            raise ModelError(
-                f"{type(self.module).__name__} cuts its text into {len(self.query)} pieces, which cannot be shown as "
-                "one map",
-                "Give a shorter text, or choose another model",
-            )
-        own = self._own()
-        mask, keys, visible = slicer.cut(self.mask, start, stop, self.query, self.key.shape[2], causal=self.causal)
-        arguments = (
-            self.module,
-            self.query[:, :, start:stop],
-            self.key[:, :, :keys],
-            self.value[:, :, :keys],
-            mask,
-        )
-        options = {name: self.cut(value, start, stop, keys) for name, value in self.options.items()}
         if not watch and not self.has_sinks:
-            output, weights = own(*arguments, **options)
+            output, weights, visible = self.run_slice(slicer, start, stop)
             return Slice(output, weights[0], visible, None, None, None)
         seen: list[Softmax] = []
         with Watch(seen.append):
-            output, weights = own(*arguments, **options)
+            output, weights, visible = self.run_slice(slicer, start, stop)
+        keys = weights.shape[-1]
         if len(seen) != 1:
             raise ModelError(
                 f"{type(self.module).__name__} takes {len(seen)} softmaxes where one is expected, so its scores cannot "
@@ -217,6 +202,57 @@ class AttentionCall:
             scores.masked_fill(~is_seen(scores), -torch.inf),
             softmax.weights[0, ..., keys] if softmax.weights.shape[-1] > keys else None,
             softmax,
+        )
+
+    def run_slice(
+        self, slicer: Slicer, start: int, stop: int, query: Float[torch.Tensor, "1 head query query_dim"] | None = None
+    ) -> tuple[
+        Float[torch.Tensor, "1 query head dim"], Float[torch.Tensor, "1 head query key"], Int[np.ndarray, "query 2"]
+    ]:
+        """Call the model's own attention function on queries `start` to `stop`.
+
+        Args:
+            slicer: the slicer that cuts the mask.
+            start: first query.
+            stop: one past the last query.
+            query: the queries `start` to `stop`, if they are to begin a graph of their own.
+
+        Returns:
+            its output, the very weights that it returns, and the keys that each query can see.
+
+        Raises:
+            ModelError: the input is cut into several pieces, or the module has no attention function of its own.
+        """
+        if len(self.query) != 1:
+            raise ModelError(
+                f"{type(self.module).__name__} cuts its text into {len(self.query)} pieces, which cannot be shown as "
+                "one map",
+                "Give a shorter text, or choose another model",
+            )
+        mask, keys, visible = slicer.cut(self.mask, start, stop, self.query, self.key.shape[2], causal=self.causal)
+        output, weights = self._own()(
+            self.module,
+            self.query[:, :, start:stop] if query is None else query,
+            self.key[:, :, :keys],
+            self.value[:, :, :keys],
+            mask,
+            **{name: self.cut(value, start, stop, keys) for name, value in self.options.items()},
+        )
+        return output, weights, visible
+
+    def detached(self) -> AttentionCall:
+        """Return the same call, of numbers that belong to no graph."""
+        return AttentionCall(
+            self.module,
+            self.query.detach(),
+            self.key.detach(),
+            self.value.detach(),
+            self.mask,
+            causal=self.causal,
+            options={
+                name: value.detach() if isinstance(value, torch.Tensor) else value
+                for name, value in self.options.items()
+            },
         )
 
     def difference(self, piece: Slice) -> torch.Tensor | None:

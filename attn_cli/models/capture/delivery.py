@@ -165,6 +165,7 @@ class Delivery:
         scores: Float[torch.Tensor, "head query key"] | None = None,
         sink: Float[torch.Tensor, "head query"] | None = None,
         norms: Float[np.ndarray, "chosen every_key"] | None = None,
+        relevance: Float[torch.Tensor, "head query key"] | None = None,
         steps: Steps | None = None,
         dtype: torch.dtype,
     ) -> None:
@@ -185,6 +186,7 @@ class Delivery:
             scores=_to_numpy(scores, heads) if scores is not None and scored else None,
             sink=None if sink is None else _to_numpy(sink, heads),
             norms=norms,
+            relevance=None if relevance is None else _to_numpy(relevance, heads),
             steps=steps,
         )
         where = f"{place.kind} layer {place.layer}, rows from {start}"

@@ -11,7 +11,7 @@ from attn_cli.data.shapes import Float
 from attn_cli.models.capture.attributed import attribute
 from attn_cli.models.capture.delivery import lengths
 from attn_cli.models.capture.edited import Edited, edited
-from attn_cli.models.hf.outcomes import keeps_some, logits_from
+from attn_cli.models.hf.outputs import logits_of
 from attn_cli.models.hf.prepared import PretrainedSource
 
 __all__ = ["attribute_logit"]
@@ -32,10 +32,9 @@ def attribute_logit(
     Raises:
         ModelError: the logit is not a sum of parts, or the model could not be run.
     """
-    first = place if keeps_some(whole) else 0
 
     def run() -> Float[torch.Tensor, "vocabulary"]:
-        return logits_from(whole, source.inputs, first)[0, place - first].float()
+        return logits_of(whole, source.inputs, place)[0, 0].float()
 
     cuts = zeroed(source.model.without)
     with edited(source.module, Edited(source.module, [cuts], lengths(source.inputs))):

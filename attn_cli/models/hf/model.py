@@ -17,7 +17,7 @@ from attn_cli.data.model import Alignment, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.stream import EatContexts, Source
 from attn_cli.errors import AttnError, InputError, ModelError
-from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
+from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, RelevantTo, Translation
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.offloaded import check_weights_present
@@ -43,6 +43,7 @@ from attn_cli.models.hf.outcomes import REMEDY, has_head, run_outcomes
 from attn_cli.models.hf.plain import Plain
 from attn_cli.models.hf.positions import config_of, limit_of
 from attn_cli.models.hf.prepared import PretrainedSource
+from attn_cli.models.hf.relevance import Goal, filled_masks, next_token, similarity, written_tokens
 from attn_cli.models.hf.tokenizing import encode, given_by, inputs_of_pieces, padding_of, spell, written
 from attn_cli.models.hf.trial import body_of, is_tested, of_long_text, try_out
 from attn_cli.models.hf.vocabulary import names_of, tokenizer_faults_told
@@ -199,11 +200,14 @@ class Pretrained:
                 self._check_segments(source.inputs.get("token_type_ids", (0,)))
             tensors = self._tensors(source)
             written: Pieces | None = None
+            relevant = given.relevant_to or RelevantTo()
+            notes += relevant.notes
             if self._has_decoder:
-                if given.target is None:  # the decoder must read something even if only the encoder is shown
+                target = relevant.target if given.target is None else given.target
+                if target is None:  # the decoder must read something even if only the encoder is shown
                     tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
                 else:
-                    written, more = self._write(given.target, told, given.truncate)
+                    written, more = self._write(target, told, given.truncate)
                     tensors["decoder_input_ids"] = torch.tensor([written.ids[:-1]], device=self.model.device)
                     notes += more
             info = self.info
@@ -214,13 +218,34 @@ class Pretrained:
         return PretrainedSource(
             model=info,
             source=source.tokens(),
-            target=None if written is None else written.tokens(),
+            target=None if written is None or given.target is None else written.tokens(),
             notes=self.notes + tuple(dict.fromkeys(notes)),
             module=self.model,
             inputs=tensors,
             plain=Plain(self._saved, lambda: self._plainly(given.text, given.pair)),
             padding=self._padding(source),
+            goal=None if given.relevant_to is None else lambda: self._goal(given, relevant, tensors, written),
         )
+
+    def _goal(
+        self, given: Input, relevant: RelevantTo, tensors: Mapping[str, torch.Tensor], written: Pieces | None
+    ) -> Goal:
+        """Return the output whose relevance is measured.
+
+        Raises:
+            SelectionError: the target has no such word.
+            ModelError: the model was saved without the layer that chooses words.
+        """
+        if relevant.text is not None:
+            other = self.prepare(replace(given, text=relevant.text, pair=None, relevant_to=None))
+            return similarity(self.model, other.inputs, relevant.text)
+        whole = self._with_head()
+        if written is not None:
+            own = isinstance(relevant.target, Translation)
+            return written_tokens(whole, written.tokens(), relevant.word, own=own)
+        if relevant.masks:
+            return filled_masks(whole, relevant.masks, relevant.token, self.spell_tokens)
+        return next_token(whole, tensors["input_ids"].shape[1] - 1, relevant.token, self.spell_tokens)
 
     def _plainly(self, text: str, pair: str | None) -> Mapping[str, torch.Tensor]:
         """Make the inputs that a transformers user would pass to the model for a text."""

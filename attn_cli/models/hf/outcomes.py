@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from transformers import PreTrainedModel
 from attn_cli.data.cuts import Variation, zeroed
 from attn_cli.data.outcomes import Outcome, Wanted
 from attn_cli.data.shapes import Float
-from attn_cli.errors import InputError, ModelError
+from attn_cli.errors import InputError
 from attn_cli.models.capture.variations import run_variations
 from attn_cli.models.hf.loading import faults_told, quiet
-from attn_cli.models.hf.plain import taken
+from attn_cli.models.hf.outputs import keeps_some, logits_of, states_of
 from attn_cli.models.hf.prepared import PretrainedSource
 
-__all__ = ["REMEDY", "has_head", "keeps_some", "logits_from", "run_outcomes"]
+__all__ = ["REMEDY", "has_head", "run_outcomes"]
 
 REMEDY = "Set ATTN_DEBUG=1 to see where transformers failed"
 
@@ -117,20 +116,14 @@ def _numbers(source: PretrainedSource, whole: PreTrainedModel, layout: _OutputLa
     return count * int(getattr(whole.config.get_text_config(), "vocab_size", 0))
 
 
-def keeps_some(whole: PreTrainedModel) -> bool:
-    """Return whether a model can compute the logits of its last positions alone."""
-    return "logits_to_keep" in inspect.signature(whole.forward).parameters
-
-
 def _words(
     whole: PreTrainedModel, layout: _OutputLayout
 ) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row number"]]:
     """Return the function that computes the log-probabilities and logits wanted, one after another."""
-    first = layout.first if keeps_some(whole) else 0
 
     def compute(given: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "row number"]:
-        logits = logits_from(whole, given, first)
-        parts = [logits[:, [place - first for place in layout.places]].float().flatten(1)]
+        logits = logits_of(whole, given, layout.first)
+        parts = [logits[:, [place - layout.first for place in layout.places]].float().flatten(1)]
         if layout.following:
             own = logits[:, : len(layout.following)].float()
             ids = torch.tensor(layout.following, device=own.device)[None, :, None].expand(len(own), -1, 1)
@@ -140,37 +133,9 @@ def _words(
     return compute
 
 
-def logits_from(
-    whole: PreTrainedModel, given: Mapping[str, torch.Tensor], first: int
-) -> Float[torch.Tensor, "row position vocabulary"]:
-    """Run a model and return its logits from a position on, which must be 0 if it cannot leave some out.
-
-    Raises:
-        ModelError: it returns no logits of words.
-    """
-    side = "decoder_input_ids" if "decoder_input_ids" in given else "input_ids"
-    few: dict[str, Any] = {"logits_to_keep": given[side].shape[1] - first} if first else {}
-    result: Any = whole(**taken(whole, given), **few)
-    logits = getattr(result, "logits", None)
-    logits = getattr(result, "prediction_logits", None) if logits is None else logits
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 3:
-        raise ModelError(
-            f"A {type(whole).__name__} returns no logits of words", "Choose another output, or another model"
-        )
-    return logits
-
-
 def _states(model: PreTrainedModel) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row position dim"]]:
     """Return the function that computes the last hidden states."""
-
-    def compute(given: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "row position dim"]:
-        result: Any = model(**given)
-        states = getattr(result, "last_hidden_state", None)
-        if not isinstance(states, torch.Tensor):
-            raise ModelError(f"A {type(model).__name__} returns no last hidden state", "Choose another model")
-        return states.float()
-
-    return compute
+    return lambda given: states_of(model, given)
 
 
 def _output(values: torch.Tensor, layout: _OutputLayout | None, notes: tuple[str, ...]) -> Outcome:

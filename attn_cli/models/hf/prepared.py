@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -16,15 +16,20 @@ from attn_cli.data.cuts import COMPARED_UNCUT, zeroed
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.stream import Block, Eat, Report, Request, Source, Together
 from attn_cli.data.text import Tokens
+from attn_cli.errors import ModelError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.batch import NotTogetherError, pad, run_together
+from attn_cli.models.capture.relevance import stream_relevance
 from attn_cli.models.hf.loading import faults_told, quiet
 from attn_cli.models.hf.padding import as_before_long_texts, same_together, stretches
 from attn_cli.models.hf.plain import Outputs, Plain, check_output, watch_output
+from attn_cli.models.hf.relevance import Goal
 from attn_cli.models.hf.reported import check_maps
 from attn_cli.models.hf.trial import is_tested
 
 __all__ = ["PretrainedSource"]
+
+GRADIENTS = "Choose another measure; set ATTN_DEBUG=1 to see where transformers failed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,8 @@ class PretrainedSource:
     """The model and inputs for a run on the same text without attn."""
     padding: Mapping[str, Any] = field(default_factory=dict)
     """Padding value of each input, for a batch with longer texts; an input that is not here cannot be padded."""
+    goal: Callable[[], Goal] | None = None
+    """Function that returns the output whose relevance can be measured; None if the text was read for none."""
 
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the model, and pass each block of its attention to `eat`.
@@ -50,6 +57,8 @@ class PretrainedSource:
             ModelError: the model could not be run.
             ExactnessError: the captured maps are not attention weights, or fail a check against a plain run.
         """
+        if request.relevance:
+            return self._stream_relevance(request, eat)
         problem = f"{self.model.name} could not be run on this text"
         checked = Report()
         as_before_long_texts(self.module)
@@ -67,6 +76,30 @@ class PretrainedSource:
             if request.verify or self._is_new:
                 checked = self._check(request, None if self.model.without else seen[-1])
         return replace(report, notes=self.notes + report.notes + checked.notes, output=checked.output)
+
+    def _stream_relevance(self, request: Request, eat: Eat) -> Report:
+        """Run the model forward and back, and pass each block to `eat` with its relevance.
+
+        Raises:
+            ModelError: the model could not be run, or does not run under autograd.
+            ExactnessError: the captured maps are not attention weights, or fail a check against a plain run.
+        """
+        if self.goal is None:
+            raise ModelError("The text was not read for an output, so nothing can be relevant to it")
+        checked = Report()
+        if request.verify or self._is_new:
+            checked = self.stream(replace(request, relevance=False), lambda _: None)
+        with quiet():
+            try:
+                with faults_told(f"{self.model.name} could not be run under autograd on this text", GRADIENTS):
+                    goal = self.goal()
+                    report = stream_relevance(
+                        self.module, goal.whole, self.inputs, goal.compute, request, _carrying(eat)
+                    )
+            except _CarriedError as carried:
+                raise carried.fault from carried.fault.__cause__
+        notes = dict.fromkeys((*self.notes, *report.notes, *checked.notes))
+        return replace(report, notes=tuple(notes), verified=checked.verified, output=checked.output)
 
     @property
     def _is_new(self) -> bool:

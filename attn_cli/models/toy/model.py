@@ -20,7 +20,7 @@ from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, EatContexts, Kind, Report, Request, Source, Steps, side_by_side
 from attn_cli.data.text import Tokens, written_offsets
 from attn_cli.errors import InputError, ModelError, UsageError, counted, shortened
-from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, Translation
+from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, RelevantTo, Translation
 from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.toy import recurrent
@@ -128,7 +128,16 @@ class Toy:
             folder=self._folder,
             ids=source.ids,
             read=None if written is None else written.ids[:-1],
+            relevant_to=self._goal(given.relevant_to, written),
         )
+
+    def _goal(self, relevant: RelevantTo | None, written: Pieces | None) -> ToyGoal | None:
+        """Return the output whose relevance can be measured; None if the text is read for none."""
+        if relevant is None:
+            return None
+        if isinstance(relevant.target, Translation):
+            return ToyGoal(self._written(relevant.target).tokens(), relevant.word, own=True)
+        return None if written is None else ToyGoal(written.tokens(), relevant.word, own=False)
 
     def plain_tokens(self) -> tuple[int, ...]:
         """Return the ids of tokens with letters; see `attn_cli.models.Model`."""
@@ -410,6 +419,18 @@ def _stacks(network: Transformer | recurrent.Recurrent) -> dict[Kind, Stack]:
 
 
 @dataclass(frozen=True, eq=False)
+class ToyGoal:
+    """The tokens whose logits relevance is measured for."""
+
+    target: Tokens
+    """All tokens of the decoder's side, the start token first."""
+    word: str | None
+    """The only word of them that is meant; None for all."""
+    own: bool
+    """True if the model wrote them itself."""
+
+
+@dataclass(frozen=True, eq=False)
 class ToySource:
     """A text tokenized for a toy model, which implements `Source`."""
 
@@ -422,9 +443,17 @@ class ToySource:
     ids: tuple[int, ...]
     read: tuple[int, ...] | None
     """Tokens that the decoder reads: the start token, then all tokens of the target but the last."""
+    relevant_to: ToyGoal | None = None
+    """The output whose relevance can be measured; None if the text was read for none."""
 
     def stream(self, request: Request, eat: Eat) -> Report:
-        """Run the model, and pass each layer's attention to the collector `eat`."""
+        """Run the model, and pass each layer's attention to the collector `eat`.
+
+        Raises:
+            ModelError: relevance is asked for, and the model is recurrent or the text was read for no output.
+        """
+        if request.relevance:
+            return self._stream_relevance(request, eat)
         largest = 0.0
         without = self.model.without
 
@@ -485,6 +514,24 @@ class ToySource:
                 states, notes = self.run(cut=False), (*notes, COMPARED_UNCUT)
             output = None if states is None else check_output(self.folder, self.ids, self.read, states)
         return Report(largest if request.verify else None, notes, output)
+
+    def _stream_relevance(self, request: Request, eat: Eat) -> Report:
+        """Run the model's copy in transformers under autograd, and pass each layer's attention with its relevance."""
+        if not isinstance(self.network, Transformer):
+            raise ModelError(
+                f"{self.model.name} is recurrent, and relevance goes from layer to layer of a Transformer",
+                "Use --model toy, or choose another measure",
+            )
+        if self.relevant_to is None:
+            raise ModelError("The text was not read for an output, so nothing can be relevant to it")
+        checked = self.stream(replace(request, relevance=False), lambda _: None) if request.verify else Report()
+        # Imported late, since it brings torch and transformers.
+        from attn_cli.models.hf.marian import stream_relevance
+
+        goal = self.relevant_to
+        report = stream_relevance(self.folder, self.ids, goal.target, goal.word, request, eat, own=goal.own)
+        notes = dict.fromkeys((*self.notes, *report.notes))
+        return replace(report, notes=tuple(notes), verified=checked.verified, output=checked.output)
 
     def run(self, see: See | None = None, *, cut: bool = True) -> Float[np.ndarray, "1 token dim"] | None:
         """Run the model, and return the last states of the decoder, or of the encoder where there is no target.

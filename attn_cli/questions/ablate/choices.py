@@ -8,13 +8,10 @@ from typing import Literal
 from attn_cli.data.selection import Selection
 from attn_cli.errors import UsageError, quoted
 
-__all__ = ["HEADS", "ITS_OWN", "MASK", "CutChoice", "Instead", "OutputChoice", "check_attribution", "parse_edge"]
+__all__ = ["HEADS", "ITS_OWN", "CutChoice", "Instead", "OutputChoice", "check_attribution", "parse_edge"]
 
 Instead = Literal["zero", "mean", "even"]
 """Replacement of a head's output: nothing, its mean over the text's positions, or the sum of an even row."""
-
-MASK = "[MASK]"
-"""The mark in a text that stands for the mask token of any model."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from attn_cli.draw.labels import clipped, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, number, text_lines
 from attn_cli.errors import shortened
-from attn_cli.questions.ablate.choices import MASK
+from attn_cli.models.spelled import MASK
 from attn_cli.questions.ablate.cutting import Edges
 from attn_cli.questions.ablate.output import Likely
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial

@@ -11,9 +11,10 @@ from attn_cli.data.selection import Unit
 from attn_cli.data.stream import Source
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
-from attn_cli.errors import InputError, ModelError, SelectionError, UsageError, counted, quoted
+from attn_cli.errors import InputError, ModelError, SelectionError, UsageError, quoted
 from attn_cli.models import Input, Model, Translation
-from attn_cli.questions.ablate.choices import MASK, OutputChoice
+from attn_cli.models.spelled import MASK, fill, follow, split_into
+from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 
 __all__ = ["read_output"]
@@ -135,7 +136,7 @@ class _Reader:
                 )
             words = _words(tokens, self.unit, range(1, len(tokens)))
             return ReadOutput(self.model, source, Wanted("next"), words, place_labels=("next token",))
-        source, first = self._with_target(self.target)
+        source, first = follow(self.model, self.given, self.target)
         tokens = source.source
         notes: tuple[str, ...] = ()
         last = len(tokens)
@@ -144,9 +145,9 @@ class _Reader:
             last = first + 1
         elif len(made) > 1 and self.choice.against is None:
             if self.choice.target_tokens is None:
-                notes += (self._split(self.target, made, "all are measured"),)
+                notes += (split_into(self.target, made, "all are measured"),)
         elif len(made) > 1:
-            raise UsageError(self._split(self.target, made, "--against compares one"), "Add --target-tokens first")
+            raise UsageError(split_into(self.target, made, "--against compares one"), "Add --target-tokens first")
         words = _words(tokens, self.unit, range(first, last))
         labels = _following(tokens, range(first, last))
         read = ReadOutput(
@@ -159,10 +160,10 @@ class _Reader:
         )
         if self.choice.against is None:
             return read
-        other, start = self._with_target(self.choice.against)
+        other, start = follow(self.model, self.given, self.choice.against)
         made = [token.piece for token in other.source.tokens[start:]]
         if len(made) > 1 and self.choice.target_tokens != "first":
-            raise UsageError(self._split(self.choice.against, made, "one is compared"), "Add --target-tokens first")
+            raise UsageError(split_into(self.choice.against, made, "one is compared"), "Add --target-tokens first")
         ids = tokens.tokens[first].id, other.source.tokens[start].id
         return self._compared(read, ids)
 
@@ -174,33 +175,6 @@ class _Reader:
         names = [text.strip() or text for text in self.model.spell_tokens([one, other])]
         word = replace(read.words[0], label=names[0])
         return replace(read, words=(word,), against=(one, other), names=(names[0], names[1]))
-
-    def _with_target(self, target: str) -> tuple[Source, int]:
-        """Read the text with a target after it; return the position of the target's first token as well.
-
-        Raises:
-            InputError: a token belongs to both.
-        """
-        source = self._prepare(self.text + target)
-        tokens = source.source.tokens
-        start = len(self.text)
-        for index, token in enumerate(tokens):
-            if token.special or token.end <= start:
-                continue
-            if token.start < start:
-                raise InputError(
-                    f"The tokenizer joins the end of the text and the beginning of {quoted(target)} in one token, "
-                    f"{quoted(token.piece)}",
-                    "Begin what follows the text with a space",
-                )
-            if index == 0:
-                raise InputError("There is no token before the target", "Give a text")
-            return source, index
-        raise InputError(f"The tokenizer makes no tokens of {quoted(target)}", "Give a word")
-
-    @staticmethod
-    def _split(word: str, pieces: Sequence[str], then: str) -> str:
-        return f"{quoted(word)} is {counted(len(pieces), 'token')} here ({', '.join(map(quoted, pieces))}), and {then}"
 
     def masked(self, *, masked: bool, about: str | None) -> ReadOutput:
         """Read a text with a mask in it for a masked encoder.
@@ -252,20 +226,13 @@ class _Reader:
 
     def _filled(self, text: str, mask: str, word: str) -> int:
         """Return the token of a word in the place of the mask."""
-        place = text.index(mask)
-        source = self._prepare(text.replace(mask, word))
-        end = place + len(word)
-        tokens = [
-            token for token in source.source.tokens if not token.special and token.start < end and place < token.end
-        ]
+        tokens = fill(self.model, replace(self.given, text=text), mask, word)
         if len(tokens) > 1 and self.choice.target_tokens != "first":
             raise UsageError(
-                self._split(word, [token.piece for token in tokens], "the text has one mask"),
+                split_into(word, [token.piece for token in tokens], "the text has one mask"),
                 "Add --target-tokens first, or give a word that is one token",
             )
-        if not tokens or tokens[0].id is None:
-            raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give another word")
-        return tokens[0].id
+        return tokens[0].id or 0
 
     def _hidden(self, word: str, mask: str, *, masked: bool) -> ReadOutput:
         """Mask a word of the text.
@@ -299,12 +266,12 @@ class _Reader:
         joined = OutputWord(units.text_of(span), read.words[0].position, special=False, places=tuple(range(len(ids))))
         notes = read.notes
         if len(ids) > 1:
-            notes += (self._split(word, pieces, "there is a mask for each"),)
+            notes += (split_into(word, pieces, "there is a mask for each"),)
         read = replace(read, ids=ids, words=(joined,), notes=notes)
         if self.choice.against is None:
             return read
         if len(ids) > 1:
-            raise UsageError(self._split(word, pieces, "--against compares one"), "Mask another word")
+            raise UsageError(split_into(word, pieces, "--against compares one"), "Mask another word")
         return self._compared(read, (ids[0], self._filled(text, mask, self.choice.against)))
 
     def last_states(self) -> ReadOutput:

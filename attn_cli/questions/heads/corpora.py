@@ -116,7 +116,7 @@ class Corpora:
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
         try:
             source = whole.prepared(self.model, sentence)
-            if not (self.selection.special and self.selection.sink):
+            if not self.selection.special or self.selection.sink is not True:
                 make_plan(source, self.selection)  # all of the text may be hidden
             return measured(source, self.selection)
         except InputError as error:

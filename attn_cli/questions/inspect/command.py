@@ -54,7 +54,8 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     check_without(without, selection)
-    texts = given(text, reading, model, pair=pair, records=False, without=without, kind=selection.kind)
+    wanted = selection if selection.relevance else None  # which is for an output, such as the translation
+    texts = given(text, reading, model, pair=pair, records=False, wanted=wanted, without=without, kind=selection.kind)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.inspect.measure import look

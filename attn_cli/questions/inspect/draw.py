@@ -14,6 +14,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked
 from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, one_head
 from attn_cli.questions.inspect.draw_query import chosen_queries
+from attn_cli.questions.inspect.draw_relevance import relevance_of_words
 from attn_cli.questions.inspect.figures import (
     AlignmentFigures,
     AllHeadsFigures,
@@ -49,5 +50,8 @@ def draw(answer: Inspection, screen: Screen) -> Group:
     else:
         top.append(drawing(caption_lines(f"{answer.model.without_attention}.", screen)))
     top += remarks(answer, plan.kind, screen, figures.sinks)
+    relevant = relevance_of_words(answer, plan.kind, screen)
+    if relevant:
+        top += [Text(""), stacked(relevant)]
     body = VIEWS[type(figures)](figures, screen, room_left([Group(*top)], screen))
     return stacked([Group(*top), *body])

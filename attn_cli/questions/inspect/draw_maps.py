@@ -144,7 +144,8 @@ def _table(plan: Plan, heads: Sequence[HeadSummary], screen: Screen, limit: int 
 
 
 def _atlas(heads: Sequence[HeadSummary], selection: Selection, screen: Screen) -> list[RenderableType]:
-    if selection.joint:  # one head per layer needs no picture beside the table
+    # One head per layer needs no picture beside the table, and relevance has another.
+    if selection.joint or selection.relevance:
         return []
     return atlas({(row.layer, row.head): row.focus for row in heads}, screen)
 

@@ -160,6 +160,7 @@ def run(
         Decoding(searching.beam, searching.max_length),
         Languages(reading.source_language, reading.target_language),
         truncate=reading.truncate,
+        wanted=selection,
     )
     if plain.any:
         from attn_cli.questions.translate import links
@@ -204,10 +205,20 @@ class Translator:
         decoding: the options of the search.
         languages: the source and target languages.
         truncate: cut texts that are too long.
+        wanted: the selection that they are read for.
     """
 
-    def __init__(self, load: Callable[[], Model], decoding: Decoding, languages: Languages, *, truncate: bool) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        decoding: Decoding,
+        languages: Languages,
+        *,
+        truncate: bool,
+        wanted: Selection | None = None,
+    ) -> None:
         self._load, self._decoding, self._languages, self._truncate = load, decoding, languages, truncate
+        self._wanted = wanted
         self._model: Model | None = None
 
     def load(self) -> Model:
@@ -247,15 +258,15 @@ class Translator:
             AttnError: a sentence or its target cannot be used.
         """
         from attn_cli.models import Input
+        from attn_cli.models.prepare import read
 
         for sentence, target in pairs:
             if target is None:
                 yield sentence, None
                 continue
             try:
-                source = self.load().prepare(
-                    Input(sentence.text, target=target, languages=self._languages, truncate=self._truncate)
-                )
+                given = Input(sentence.text, target=target, languages=self._languages, truncate=self._truncate)
+                source = read(self.load(), given, self._wanted)
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
             yield sentence, source

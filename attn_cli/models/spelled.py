@@ -1,0 +1,60 @@
+"""Texts with a word added, and the tokens that a model's tokenizer makes of it there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from attn_cli.data.stream import Source
+from attn_cli.data.text import Token
+from attn_cli.errors import InputError, counted, quoted
+from attn_cli.models import Input, Model
+
+__all__ = ["MASK", "fill", "follow", "split_into"]
+
+MASK = "[MASK]"
+"""The mark in a text that stands for the mask token of any model."""
+
+
+def follow(model: Model, given: Input, word: str) -> tuple[Source, int]:
+    """Read a text with a word after it; return the position of the word's first token as well.
+
+    Raises:
+        InputError: a token belongs to both, or the word makes no token.
+    """
+    source = model.prepare(replace(given, text=given.text + word, target=None, relevant_to=None))
+    tokens = source.source.tokens
+    start = len(given.text)
+    for index, token in enumerate(tokens):
+        if token.special or token.end <= start:
+            continue
+        if token.start < start:
+            raise InputError(
+                f"The tokenizer joins the end of the text and the beginning of {quoted(word)} in one token, "
+                f"{quoted(token.piece)}",
+                "Begin what follows the text with a space",
+            )
+        if index == 0:
+            raise InputError("There is no token before the target", "Give a text")
+        return source, index
+    raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give a word")
+
+
+def fill(model: Model, given: Input, mask: str, word: str) -> list[Token]:
+    """Return the tokens of a word in the place of the first mask of a text.
+
+    Raises:
+        InputError: the word makes no token.
+    """
+    place = given.text.index(mask)
+    source = model.prepare(replace(given, text=given.text.replace(mask, word), target=None, relevant_to=None))
+    end = place + len(word)
+    tokens = [token for token in source.source.tokens if not token.special and token.start < end and place < token.end]
+    if not tokens or tokens[0].id is None:
+        raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give another word")
+    return tokens
+
+
+def split_into(word: str, pieces: Sequence[str], then: str) -> str:
+    """Say that a word is several tokens, and what follows from it."""
+    return f"{quoted(word)} is {counted(len(pieces), 'token')} here ({', '.join(map(quoted, pieces))}), and {then}"
