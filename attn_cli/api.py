@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.record import Record
@@ -28,7 +29,10 @@ from attn_cli.models import AS_IT_HAS_THEM, Decoding, Input, Languages, LoadChoi
 from attn_cli.models import load as load_model
 from attn_cli.models.prepare import read, run_without
 from attn_cli.questions.ablate.attribution import Attributed, attribute
-from attn_cli.questions.ablate.choices import CutChoice, Instead, OutputChoice
+from attn_cli.questions.ablate.choices import CutChoice, DonorChoice, Instead, OutputChoice
+from attn_cli.questions.ablate.corpus import Correlate, Correlations
+from attn_cli.questions.ablate.donors import Means, mean_outputs, probe_name, probe_texts
+from attn_cli.questions.ablate.effects import CollectEffects, HeadEffects
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation
 from attn_cli.questions.diff.measure import Differences, diff
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
     from attn_cli.questions.why.measure import Experiment, ExperimentName
 
 __all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "why"]
+
+Texts = list[str] | tuple[str, ...] | Iterator[str]
+"""Several texts."""
 
 FIELDS = frozenset(Choices.__annotations__)
 FIELDS_WITHOUT_QUERY = frozenset(ChoicesOfOneQuery.__annotations__)
@@ -76,6 +83,27 @@ class TranslateOptions(Choices, total=False):
     truncate: bool
     verify: bool
     without: str | int | None
+
+
+class AblateOptions(ChoicesOfACut, total=False):
+    """Options of `Inspector.ablate`."""
+
+    edge: str | Sequence[str]
+    by: Literal["layers"] | None
+    instead: Instead | None
+    from_text: str | Texts | None
+    from_probe: bool
+    seed: int
+    output: Literal["words", "states"] | None
+    target: str | None
+    against: str | None
+    mask: str | None
+    target_tokens: Literal["first", "all"] | None
+    pair: str | None
+    source_language: str | None
+    target_language: str | None
+    truncate: bool
+    verify: bool
 
 
 class Inspector:
@@ -390,13 +418,22 @@ class Inspector:
         one, other = look_at(a, self), look_at(a if b is None else b, against or self, without)
         return diff(one, other, choice, verify=verify)
 
+    @overload
+    def ablate(self, text: str, **options: Unpack[AblateOptions]) -> Ablation: ...
+
+    @overload
+    def ablate(self, text: Texts, **options: Unpack[AblateOptions]) -> HeadEffects | Correlations: ...
+
     def ablate(
         self,
-        text: str,
+        text: str | Texts,
         *,
         edge: str | Sequence[str] = (),
         by: Literal["layers"] | None = None,
         instead: Instead | None = None,
+        from_text: str | Texts | None = None,
+        from_probe: bool = False,
+        seed: int = 0,
         output: Literal["words", "states"] | None = None,
         target: str | None = None,
         against: str | None = None,
@@ -408,15 +445,20 @@ class Inspector:
         truncate: bool = False,
         verify: bool = False,
         **selection: Unpack[ChoicesOfACut],
-    ) -> Ablation:
+    ) -> Ablation | HeadEffects | Correlations:
         """Cut heads or edges of the model's attention and measure its output, as `attn ablate` shows it.
 
         Args:
-            text: the text to read.
+            text: the text to read, or several texts: then each head is cut in turn, or with `query` each key in each
+                head, and only the sums over the texts are kept.
             edge: the edges to cut, such as `it:trophy`; by default, heads are cut whole.
             by: `layers` to cut the edges in each band of layers in turn.
             instead: what stands in the place of a head's output: `zero` (the default), `mean` over the text's
-                positions, or `even` weights. It is `--with` of the command.
+                positions, `even` weights, or `resample` for its output in another text. It is `--with` of the command.
+            from_text: the text to take outputs from, or the texts to take means over. To resample several texts, one
+                for each of them.
+            from_probe: take means over the texts that `heads` generates to probe heads.
+            seed: seed of these texts.
             output: `words` or `states`; by default words, if the model chooses any.
             target: the text to measure: what follows a decoder's text, a translation, or a masked word.
             against: another text; the difference of the logits is measured.
@@ -431,22 +473,50 @@ class Inspector:
                 without them, every head is cut in turn.
 
         Returns:
-            The finding; its `trials` hold the effect of each cut, and `before` the output with nothing cut.
+            The finding; its `trials` hold the effect of each cut, and `before` the output with nothing cut. Of several
+            texts, its `heads` hold each head's mean effect, or with `query` its mean correlation.
 
         Raises:
             AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection, self.ablate, FIELDS_OF_CUTS)
         cut = CutChoice(instead, (edge,) if isinstance(edge, str) else tuple(edge), by)
-        given = Input(
-            text,
-            pair=pair,
-            target=target,
-            languages=Languages(source_language, target_language),
-            truncate=truncate,
-        )
         wanted = OutputChoice(output, against, mask, target_tokens)
-        return ablate(self._model, given, choice, wanted, cut, verify=verify)
+        given = Input("", pair, target, Languages(source_language, target_language), truncate)
+        if isinstance(from_text, str | None):
+            DonorChoice(from_text, probe=from_probe).check(instead)
+        elif instead != "resample" or isinstance(text, str):
+            DonorChoice(file="a list", probe=from_probe).check(instead)
+        means = None
+        if instead == "mean" and (from_text is not None or from_probe):
+            means = self._means(replace(given, pair=None, target=None), choice, from_text, seed)
+        if isinstance(text, str):
+            other = from_text if instead == "resample" and isinstance(from_text, str) else means
+            return ablate(self._model, replace(given, text=text), choice, wanted, cut, donor=other, verify=verify)
+        if cut.edges or ((choice.layer or choice.head) and choice.query is None):
+            raise UsageError("Heads and edges that are cut at once are measured in one text", "Ablate the texts singly")
+        if choice.query is not None:
+            links = Correlate(self._model, choice, wanted)
+            for one in text:
+                links.add(replace(given, text=one))
+            return links.found("texts")
+        beside = from_text if instead == "resample" else None
+        if isinstance(text, list | tuple) and isinstance(beside, list | tuple) and len(text) != len(beside):
+            raise UsageError(
+                f"{len(text)} texts need as many to take outputs from, not {len(beside)}", "Give one for each"
+            )
+        effects = CollectEffects(self._model, choice, wanted, cut, means, verify=verify)
+        for one, other in zip(text, repeat(beside) if isinstance(beside, str | None) else beside, strict=False):
+            effects.add(replace(given, text=one), other)
+        return effects.found("texts")
+
+    def _means(self, given: Input, choice: Selection, texts: str | Texts | None, seed: int) -> Means:
+        """Return the heads' mean outputs over texts; None stands for those that probe heads."""
+        if texts is None:
+            return mean_outputs(self._model, probe_texts(self._model, given, seed), choice, probe_name(seed))
+        if isinstance(texts, str):
+            return mean_outputs(self._model, [replace(given, text=texts)], choice, texts, several=False)
+        return mean_outputs(self._model, (replace(given, text=text) for text in texts), choice, "a list")
 
     def attribute(
         self,

@@ -21,6 +21,7 @@ Raise one of these where the fault is detected; `attn_cli.cli.app` turns them in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 __all__ = [
@@ -59,6 +60,19 @@ def shortened(text: str, most: int = 60) -> str:
 def counted(number: int, thing: str) -> str:
     """Format a count with its noun: `1 value`, `2 values`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def left_out(faults: Sequence[AttnError], of: str = "") -> tuple[str, ...]:
+    """Return a note that counts the texts that were left out, with the first reason; none if there are none.
+
+    Args:
+        faults: the fault of each text.
+        of: what they are texts of, ` of corpus.txt`.
+    """
+    if not faults:
+        return ()
+    how = " was left out: " if len(faults) == 1 else " were left out; the first: "
+    return (counted(len(faults), "text") + of + how + faults[0].problem,)
 
 
 def is_panic(fault: BaseException) -> bool:

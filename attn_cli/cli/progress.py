@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
+from attn_cli.cli.streams import say
 from attn_cli.draw.labels import clean, fit, width
+from attn_cli.errors import counted
+from attn_cli.system.interrupt import interruptible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["ProgressBar", "watched", "working"]
+__all__ = ["Corpus", "ProgressBar", "stoppable", "watched", "working"]
 
 Item = TypeVar("Item")
 
@@ -125,6 +128,56 @@ def _bar(talk: Console, *, figures: bool, lasting: bool) -> Progress:
         console=talk,
         transient=not lasting,
     )
+
+
+class Corpus(Generic[Item]):
+    """Texts of a corpus, one after another until Ctrl-C is pressed, with a progress bar on stderr during its block.
+
+    Args:
+        items: the texts.
+        task: description of what is done with them.
+        total: the number of texts, if known.
+    """
+
+    def __init__(self, items: Iterable[Item], task: str, total: int | None) -> None:
+        self._items, self._done = items, 0
+        self._bar = ProgressBar(task, total, figures=True)
+        self._stack = ExitStack()
+        self._asked: Callable[[], bool] = lambda: False
+
+    def __enter__(self) -> Corpus[Item]:
+        self._stack.enter_context(self._bar)
+        self._asked = self._stack.enter_context(stoppable())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[Item]:
+        start = time.monotonic()
+        for item in self._items:
+            if self.stopped:
+                return
+            yield item
+            self._done += 1
+            self._bar.advance(figures=f"{self._done / (time.monotonic() - start):,.1f} texts/s")
+
+    @property
+    def stopped(self) -> bool:
+        """True if Ctrl-C was pressed, so that the figures are of a part of the texts."""
+        return self._asked()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A note if it was."""
+        return (f"Stopped with Ctrl-C after {counted(self._done, 'text')}: the figures are of these",) * self.stopped
+
+
+def stoppable() -> AbstractContextManager[Callable[[], bool]]:
+    """Let the first Ctrl-C within the block finish the current step; see `interruptible`."""
+    return interruptible(lambda: say("stopping; press Ctrl-C again to stop at once"))
 
 
 def watched(items: Iterable[Item], task: str, total: int | None) -> Iterator[Item]:

@@ -15,7 +15,7 @@ from attn_cli.cli.tables import COLUMNS, LONGEST, TABLE_FORMATS, Sentence, Table
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.system.encoding import check_text, decode_text
 
-__all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "sentences"]
+__all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "name_of", "sentences"]
 
 TABLE = ".tsv"
 """Suffix of files whose lines have columns: a text, a tab, its target."""
@@ -141,6 +141,11 @@ def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
         raise _unreadable(str(path), error, remedy) from error
     with lines:
         yield from _lines(lines, str(path), remedy)
+
+
+def name_of(file: Path | None) -> str:
+    """Return the name of a corpus: that of its file, or of standard input if there is none or it is `-`."""
+    return "standard input" if file is None or str(file) == "-" else str(file)
 
 
 def count_lines(path: Path, *, blanks: bool = True) -> int | None:

@@ -177,6 +177,18 @@ class Record:
                 )
 
     @classmethod
+    def without_text(cls, model: ModelInfo, report: Report, selection: Selection) -> Record:
+        """Build the record of a model that has read many texts, which holds none of them.
+
+        Args:
+            model: the model's name and shape.
+            report: the report on all of them.
+            selection: the selection that was shown.
+        """
+        nothing = Tokens("", (), ())
+        return cls(model, nothing, None, (), report.verified, report.notes, selection, __version__, report.output)
+
+    @classmethod
     def of(cls, source: Source, report: Report, selection: Selection, maps: tuple[AttentionMap, ...] = ()) -> Record:
         """Build the record of a source that has streamed.
 

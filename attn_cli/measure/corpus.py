@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from attn_cli.data.stream import Batch, Companion, Eat, OutputCheck, Report, Request, Source, Together, largest_check
 
-__all__ = ["Collect", "gather", "groups"]
+__all__ = ["Collect", "gather", "groups", "summed_notes"]
 
 Sized = TypeVar("Sized")
 
@@ -90,8 +90,7 @@ def gather(
                 advance(len(group))
                 if stopped():
                     break
-    every = tuple(note for note, count in notes.items() if count == done)
-    return Report(max(verified, default=None), (*every, *_told(notes, done)), largest_check(outputs))
+    return Report(max(verified, default=None), summed_notes(notes, done), largest_check(outputs))
 
 
 def _run(groups: Sequence[Sequence[Source]], request: Request) -> Generator[tuple[Sequence[Source], Together | None]]:
@@ -123,12 +122,19 @@ def _reduce(group: Sequence[Source], together: Together | None, request: Request
     yield from reports
 
 
-def _told(notes: Counter[str], done: int) -> Iterator[str]:
-    """Yield one line about the notes that only some texts have, if there are any."""
+def summed_notes(notes: Counter[str], done: int) -> tuple[str, ...]:
+    """Return the notes that hold for all texts, and one line about those that only some texts have.
+
+    Args:
+        notes: the number of texts that have each note.
+        done: the number of all texts.
+    """
+    every = tuple(note for note, count in notes.items() if count == done)
     some = {note: count for note, count in notes.items() if count < done}
-    if some:
-        first = next(iter(some))
-        yield f"Some of the {done:,} texts have notes of their own ({sum(some.values()):,} in all), such as: {first}"
+    if not some:
+        return every
+    said = f"Some of the {done:,} texts have notes of their own ({sum(some.values()):,} in all), such as: "
+    return (*every, said + next(iter(some)))
 
 
 def _tokens(source: Source) -> int:

@@ -8,10 +8,20 @@ from typing import Literal
 from attn_cli.data.selection import Selection
 from attn_cli.errors import UsageError, quoted
 
-__all__ = ["HEADS", "ITS_OWN", "CutChoice", "Instead", "OutputChoice", "check_attribution", "parse_edge"]
+__all__ = [
+    "HEADS",
+    "ITS_OWN",
+    "CutChoice",
+    "DonorChoice",
+    "Instead",
+    "OutputChoice",
+    "check_attribution",
+    "parse_edge",
+]
 
-Instead = Literal["zero", "mean", "even"]
-"""Replacement of a head's output: nothing, its mean over the text's positions, or the sum of an even row."""
+Instead = Literal["zero", "mean", "even", "resample"]
+"""Replacement of a head's output: nothing, its mean over positions, the sum of an even row, or its output in another
+text, position by position."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +102,56 @@ class CutChoice:
             )
 
 
+@dataclass(frozen=True)
+class DonorChoice:
+    """A user's choice of the texts that heads' outputs are taken from; none for the text's own positions."""
+
+    text: str | None = None
+    """Another text."""
+    file: str | None = None
+    """Name of a file or a list of texts."""
+    probe: bool = False
+    """The texts that `attn heads --probe` generates."""
+
+    @property
+    def options(self) -> list[str]:
+        """The options that are given."""
+        given = {"--from-text": self.text is not None, "--from-file": self.file is not None, "--from-probe": self.probe}
+        return [option for option, is_given in given.items() if is_given]
+
+    def check(self, instead: Instead | None) -> None:
+        """Check what does not depend on the model.
+
+        Raises:
+            UsageError: two choices exclude each other, or one is lacking.
+        """
+        options = self.options
+        if len(options) > 1:
+            raise UsageError(f"{options[0]} and {options[1]} both name texts to take outputs from", "Give one of them")
+        if options and instead not in {"mean", "resample"}:
+            raise UsageError(
+                f"{options[0]} names what stands in the place of a head's output, and --with does not ask for it",
+                "Add --with mean or --with resample",
+            )
+        if instead == "resample" and options != ["--from-text"]:
+            other = f", and {options[0]} names several" if options else ""
+            raise UsageError(
+                f"--with resample takes a head's output in one other text, position by position{other}",
+                "Name the text with --from-text",
+            )
+        if self.text is not None and not self.text.strip():
+            raise UsageError("--from-text is empty", "Give it a text")
+
+
 ITS_OWN = OutputChoice()
 """The output that the model is made for."""
 HEADS = CutChoice()
 """Heads, whose output is set to zero."""
 
 
-def check_attribution(selection: Selection, output: OutputChoice, cut: CutChoice) -> None:
+def check_attribution(
+    selection: Selection, output: OutputChoice, cut: CutChoice, donor: DonorChoice | None = None
+) -> None:
     """Check the choices that are given with `--attribution`, as far as they do not depend on the model.
 
     Raises:
@@ -117,6 +170,13 @@ def check_attribution(selection: Selection, output: OutputChoice, cut: CutChoice
                 f"--attribution takes the logit apart over all heads, so {option} cannot be used with it",
                 "Leave one of them out",
             )
+    given_texts = donor.options if donor is not None else []
+    if cut.instead == "resample" or given_texts:
+        raise UsageError(
+            "--attribution holds what heads add beside the effects of cuts in the same text, so "
+            f"{'--with resample' if cut.instead == 'resample' else given_texts[0]} cannot be used with it",
+            "Leave one of them out",
+        )
     others = {"--mask": output.mask, "--output states": output.output == "states" or None}
     for option, other in others.items():
         if other is not None:

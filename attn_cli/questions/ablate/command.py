@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from attn_cli.cli import texts
@@ -24,15 +27,19 @@ from attn_cli.cli.options import (
     select_option,
     text_option,
 )
+from attn_cli.cli.tables import COLUMNS
+from attn_cli.cli.texts import Sentence
 from attn_cli.data.selection import Selection, check_syntax
-from attn_cli.errors import AttnError, UsageError
-from attn_cli.questions.ablate.choices import CutChoice, OutputChoice, check_attribution
+from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.questions.ablate.choices import CutChoice, DonorChoice, OutputChoice, check_attribution
+from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from attn_cli.models import Model
+    from attn_cli.answer import Answer
+    from attn_cli.data.stream import Source
+    from attn_cli.models import Input, Model
     from attn_cli.questions.ablate.attribution import Attributed
+    from attn_cli.questions.ablate.donors import Means
     from attn_cli.questions.ablate.trials import Ablation
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
@@ -44,9 +51,15 @@ Every head of the model in turn, or with --head and --layer these at once: its o
 else), and the output of the model measured: the log-probability of a decoder's text or of what --target says, of a
 translation, of the word at [MASK], or else how far the last states turn. --edge it:trophy cuts one link alone: the
 query cannot see the key any more (attention knockout). --query it cuts what a word looks at, one key after another,
-and holds each effect beside the weight; with
---file, in each head by itself, over all lines that have the word. --attribution cuts nothing: it takes the logit of a
-decoder's next token apart into what each head adds to it by itself.
+and holds each effect beside the weight.
+
+--with mean puts a head's mean output in its place, over the text or over others (--from-text, --from-file,
+--from-probe); --with resample its output in the text of --from-text, position by position (activation patching).
+
+With --file, each head is cut in turn in every line, and its mean effect and spread are shown; with --query, how weights
+and effects go together in each head, over all lines that have the word.
+
+--attribution cuts nothing: it takes the logit of a decoder's next token apart into what each head adds to it by itself.
 """
 EPILOG = """\b
 Examples:
@@ -55,7 +68,13 @@ Examples:
   attn ablate "The trophy didn't fit because it was big" --edge it:trophy --head 2.0
   attn ablate "The trophy didn't fit because it was big" --edge it:trophy --by layers
   attn ablate "The trophy didn't fit because it was big" --query it
+  attn ablate "The cat slept, it was old" --with resample --from-text "The dog slept, it was old"
+  attn ablate --file corpus.txt
 """
+
+
+PAIRS = "a text, a tab and the text that outputs are taken from"
+"""What the lines of a table hold for --with resample."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +95,11 @@ class CutOptions:
         str | None, select_option("--query", "-q", metavar="WORD", help="Cut each key of this word in turn.")
     ] = None
     instead: Annotated[
-        Literal["zero", "mean", "even"] | None,
-        select_option("--with", help="In a head's place: nothing (default), its mean over the text, or even weights."),
+        Literal["zero", "mean", "even", "resample"] | None,
+        select_option(
+            "--with",
+            help="In a head's place: nothing (default), its mean, even weights, or that of another text.",
+        ),
     ] = None
     attribution: Annotated[
         bool,
@@ -105,6 +127,27 @@ class CutOptions:
 
 
 @dataclass(frozen=True)
+class DonorOptions:
+    """Options that name the texts that heads' outputs are taken from."""
+
+    from_text: Annotated[
+        str | None, text_option("--from-text", metavar="TEXT", help="Take the output of --with from this text.")
+    ] = None
+    from_file: Annotated[
+        Path | None, text_option("--from-file", metavar="PATH", help="Take the mean over these texts, one per line.")
+    ] = None
+    from_probe: Annotated[
+        bool, text_option("--from-probe", help="Take the mean over the texts that attn heads --probe makes.")
+    ] = False
+    seed: Annotated[int, text_option(min=0, metavar="N", help="The seed of the texts of --from-probe.")] = 0
+
+    @property
+    def choice(self) -> DonorChoice:
+        """The texts."""
+        return DonorChoice(self.from_text, None if self.from_file is None else str(self.from_file), self.from_probe)
+
+
+@dataclass(frozen=True)
 class MeasuredOptions:
     """Options that say which output is measured."""
 
@@ -129,6 +172,7 @@ def run(
     reading: TextOptions,
     measured: MeasuredOptions,
     cutting: CutOptions,
+    donor: DonorOptions,
     display: DisplayOptions,
     saving: OutputOptions,
     model: ModelOptions,
@@ -143,43 +187,148 @@ def run(
     choice = OutputChoice(measured.output, measured.against, measured.mask, measured.target_tokens)
     choice.check(reading.target)
     if cutting.attribution:
-        check_attribution(selection, choice, cut)
-    sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column)
+        check_attribution(selection, choice, cut, donor.choice)
+    paired = cutting.instead == "resample" and reading.file is not None and not donor.choice.options
+    if not paired:
+        donor.choice.check(cutting.instead)
+    if donor.from_text is not None:
+        check_text(donor.from_text, "The text of --from-text")
+    if str(donor.from_file) == "-" and (text in {None, "-"} or str(reading.file) == "-"):
+        raise UsageError("The text and --from-file are both standard input", "Name a file for one of them")
+    sentences = texts.sentences(
+        text, reading.file, target=reading.target, column=reading.column, holds=PAIRS if paired else COLUMNS
+    )
     check_named(model)
 
     from attn_cli.cli.outputs import Output
-    from attn_cli.cli.progress import working
-    from attn_cli.questions.ablate.attribution import attribute
-    from attn_cli.questions.ablate.measure import ablate
 
-    ask = attribute if cutting.attribution else ablate
-    doing = "Running" if cutting.attribution and cut.instead is None else "Cutting"
+    asked = _Texts(reading, pair, selection, choice, cut, donor, model, paired=paired, attribution=cutting.attribution)
     out = Output(display, saving, maps=False)
-
-    if selection.query is not None and reading.file is not None:
-        from attn_cli.cli.progress import watched
-        from attn_cli.questions.ablate.corpus import Correlate
-
-        known = loaded(model)
-        collect = Correlate(known, selection, choice)
-        for sentence in watched(sentences, "Cutting", texts.count_lines(reading.file, blanks=False)):
-            try:
-                collect.add(input_of(known, sentence, reading, pair))
-            except AttnError as error:
-                raise texts.located(error, sentence.where) from error
-        out.write([collect.found(str(reading.file))])
+    sweeps = selection.layer is None and selection.head is None and not (cut.edges or cutting.attribution)
+    if reading.file is None or not (sweeps or selection.query is not None):
+        out.write(asked.each(out.as_many_as_fit(sentences)))
         return
+    answer, stopped = asked.corpus(sentences, reading.file)
+    out.write([answer])
+    if stopped:
+        raise KeyboardInterrupt
 
-    def answers() -> Iterator[Ablation | Attributed]:
-        known: Model | None = None
-        for sentence in out.as_many_as_fit(sentences):
-            known = known or loaded(model)
+
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of a command, and what is asked of them."""
+
+    reading: TextOptions
+    pair: str | None
+    selection: Selection
+    output: OutputChoice
+    cut: CutChoice
+    donor: DonorOptions
+    options: ModelOptions
+    paired: bool
+    """True if the second text of each line is the one that heads' outputs are taken from."""
+    attribution: bool
+    """True to take a logit apart."""
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, loaded on first use."""
+        return loaded(self.options)
+
+    def each(self, sentences: Iterable[Sentence]) -> Iterator[Ablation | Attributed]:
+        """Yield the answer about each text.
+
+        Raises:
+            AttnError: a text cannot be used; the message says which.
+        """
+        from attn_cli.cli.progress import working
+        from attn_cli.questions.ablate.attribution import attribute
+        from attn_cli.questions.ablate.measure import ablate
+
+        doing = "Running" if self.attribution and self.cut.instead is None else "Cutting"
+        for sentence in sentences:
+            model, means = self.model, self.means
             try:
-                with working(doing, model.model):
-                    given = input_of(known, sentence, reading, pair)
-                    answer = ask(known, given, selection, choice, cut, verify=model.verify)
+                with working(doing, self.options.model):
+                    given, other = self._input(sentence)
+                    asked = model, given, self.selection, self.output, self.cut
+                    verify = self.options.verify
+                    answer = (
+                        attribute(*asked, verify=verify)
+                        if self.attribution
+                        else ablate(*asked, donor=means if other is None else other, verify=verify)
+                    )
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
             yield answer
 
-    out.write(answers())
+    def corpus(self, sentences: Iterable[Sentence], file: Path) -> tuple[Answer, bool]:
+        """Return the answer over all texts, and whether Ctrl-C was pressed before the last.
+
+        Raises:
+            AttnError: a text cannot be used; the message says which.
+            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
+        """
+        from attn_cli.cli.progress import Corpus
+        from attn_cli.questions.ablate.corpus import Correlate
+        from attn_cli.questions.ablate.effects import CollectEffects
+
+        model, means = self.model, self.means
+        verify = self.options.verify
+        effects = CollectEffects(model, self.selection, self.output, self.cut, means, verify=verify)
+        links = Correlate(model, self.selection, self.output)
+        collect = effects if self.selection.query is None else links
+        with Corpus(sentences, "Cutting", texts.count_lines(file, blanks=False)) as corpus:
+            for sentence in corpus:
+                try:
+                    given, other = self._input(sentence)
+                    if self.selection.query is None:
+                        effects.add(given, other, sentence.where)
+                    else:
+                        links.add(given)
+                except AttnError as error:
+                    raise texts.located(error, sentence.where) from error
+            if corpus.stopped and not collect.texts:
+                raise KeyboardInterrupt
+            return collect.found(texts.name_of(file), corpus.notes), corpus.stopped
+
+    def _input(self, sentence: Sentence) -> tuple[Input, str | None]:
+        """Return what the model is to read, and the text that heads' outputs are taken from.
+
+        Raises:
+            InputError: a line has no second text.
+        """
+        other = self.donor.from_text if self.cut.instead == "resample" else None
+        if self.paired:
+            other = sentence.target if sentence.pair is None else sentence.pair
+            if other is None:
+                raise InputError("There is no second text to take outputs from", f"Give every line {PAIRS}")
+            sentence = Sentence(sentence.text, sentence.where, self.reading.target)
+        return input_of(self.model, sentence, self.reading, self.pair), other
+
+    @cached_property
+    def means(self) -> Means | None:
+        """The means of the heads' outputs over other texts, if there are any.
+
+        Raises:
+            AttnError: no text can be read.
+        """
+        if self.cut.instead != "mean" or not self.donor.choice.options:
+            return None
+        from attn_cli.cli.progress import ProgressBar
+        from attn_cli.questions.ablate.donors import mean_outputs, probe_name, probe_texts
+
+        model, donor, total = self.model, self.donor, None
+        plain = replace(self.reading, target=None)
+        given: Iterable[Input | Source]
+        if donor.from_text is not None:
+            name, given = donor.from_text, [input_of(model, Sentence(donor.from_text), plain)]
+        elif donor.from_file is not None:
+            name, total = texts.name_of(donor.from_file), texts.count_lines(donor.from_file, blanks=False)
+            given = (input_of(model, sentence, plain) for sentence in texts.sentences(None, donor.from_file))
+        else:
+            name, given = probe_name(donor.seed), probe_texts(model, input_of(model, Sentence(""), plain), donor.seed)
+        with ProgressBar("Averaging", total) as bar:
+            return mean_outputs(
+                model, given, self.selection, name, several=donor.from_text is None, advance=bar.advance
+            )

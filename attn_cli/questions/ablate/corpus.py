@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,18 +14,17 @@ from attn_cli.data.cuts import CutEdges, Variation
 from attn_cli.data.outcomes import Outcome
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection
-from attn_cli.data.stream import Request
-from attn_cli.data.text import Tokens
+from attn_cli.data.stream import Report, Request
 from attn_cli.data.without import typed_without
 from attn_cli.errors import InputError, SelectionError, counted, quoted
 from attn_cli.io.csv import Cell
+from attn_cli.measure.corpus import summed_notes
 from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.cutting import Edges, WeighEdges, keys_of
 from attn_cli.questions.ablate.output import ReadOutput
 from attn_cli.questions.ablate.reader import read_output
 from attn_cli.questions.ablate.trials import rank_correlation
-from attn_cli.version import __version__
 
 __all__ = ["Correlate", "Correlations", "HeadCorrelation"]
 
@@ -111,8 +111,13 @@ class Correlate:
         self._model, self._selection, self._output = model, selection, output
         self._values: dict[tuple[int, int], list[float]] = {}
         self._kind: Kind | None = None
-        self._notes: dict[str, None] = {}
+        self._notes: Counter[str] = Counter()
         self._texts = self._tokens = self._left_out = 0
+
+    @property
+    def texts(self) -> int:
+        """The number of texts measured."""
+        return self._texts
 
     def add(self, given: Input) -> None:
         """Measure a text; one in which the query does not stand exactly once is counted and left out.
@@ -137,7 +142,7 @@ class Correlate:
         weigh = WeighEdges(groups)
         rows = tuple(sorted({row for row, _ in groups[0].pairs}))
         report = read.source.stream(Request({kind: heads}, {kind: rows}), weigh)
-        self._notes |= dict.fromkeys(report.notes)
+        self._notes.update(set(report.notes))
         seen = [index for index in range(len(groups)) if weigh.visible(index)]
         places = [(layer, head) for layer, some in heads.items() for head in some]
         cuts = [_cut(groups[index], layer, head) for layer, head in places for index in seen]
@@ -166,8 +171,12 @@ class Correlate:
                 waiting = {}
         return [abs(found[number] - found[0]) for number in range(1, len(cuts) + 1)]
 
-    def found(self, corpus: str) -> Correlations:
+    def found(self, corpus: str, notes: Sequence[str] = ()) -> Correlations:
         """Return the answer over the texts so far.
+
+        Args:
+            corpus: name of the corpus.
+            notes: further notes.
 
         Raises:
             InputError: no text has the query.
@@ -176,11 +185,8 @@ class Correlate:
             raise InputError(
                 f"No text has {quoted(self._selection.query or '')} exactly once", "Name a word that the texts have"
             )
-        nothing = Tokens("", (), ())
-        notes = tuple(self._notes)
-        record = Record(
-            self._model.info, nothing, None, (), notes=notes, selection=self._selection, tool_version=__version__
-        )
+        report = Report(None, (*summed_notes(self._notes, self._texts), *notes))
+        record = Record.without_text(self._model.info, report, self._selection)
         heads = tuple(_summed(layer, head, values) for (layer, head), values in self._values.items())
         query = self._selection.query or ""
         return Correlations(record, self._kind, query, heads, self._texts, self._tokens, self._left_out, corpus)

@@ -14,8 +14,8 @@ from attn_cli.data.selection import KINDS, Kind, Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Source
 from attn_cli.errors import ModelError, SelectionError, quoted
-from attn_cli.models import Model
 from attn_cli.questions.ablate.choices import Instead, parse_edge
+from attn_cli.questions.ablate.donors import Contexts
 
 __all__ = ["Edges", "WeighEdges", "bands", "cut_heads", "find_edges", "first_kind", "keys_of", "plan_of"]
 
@@ -155,39 +155,33 @@ def bands(layers: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def cut_heads(
-    model: Model, source: Source, heads: Sequence[tuple[Kind, Mapping[int, tuple[int, ...]]]], instead: Instead
+    heads: Sequence[tuple[Kind, Mapping[int, tuple[int, ...]]]], instead: Instead, vectors: Contexts, name: str
 ) -> list[Variation]:
     """Return a variation for each of these groups of heads, all of a group cut at once.
 
     Args:
-        model: the model.
-        source: the text.
         heads: the kind, and the heads of each layer, of each group.
         instead: what stands in the place of their output.
+        vectors: the vectors to put there, if it is vectors.
+        name: the model's name, for messages.
 
     Raises:
-        ModelError: a mean is wanted of a layer that keeps its heads' outputs to itself.
+        ModelError: a layer has no vectors, as it keeps its heads' outputs to itself.
     """
     if instead == "zero":
         return [tuple(ZeroedHeads(kind, layer, some) for layer, some in group.items()) for kind, group in heads]
     if instead == "even":
         return [tuple(EvenHeads(kind, layer, some) for layer, some in group.items()) for kind, group in heads]
-    means: dict[tuple[Kind, int], Float[np.ndarray, "head 1 dim"]] = {}
 
-    def reduce(kind: Kind, layer: int, sums: Float[np.ndarray, "head query dim"]) -> None:
-        means[kind, layer] = sums.mean(axis=1, keepdims=True)
-
-    model.contexts(source, reduce)
-
-    def mean(kind: Kind, layer: int, some: tuple[int, ...]) -> ReplacedHeads:
-        if (kind, layer) not in means:
+    def replaced(kind: Kind, layer: int, some: tuple[int, ...]) -> ReplacedHeads:
+        if (kind, layer) not in vectors:
             raise ModelError(
-                f"The code of {model.info.name} keeps the outputs of the heads in {kind} layer {layer} to itself",
+                f"The code of {name} keeps the outputs of the heads in {kind} layer {layer} to itself",
                 "Cut with --with zero",
             )
-        return ReplacedHeads(kind, layer, some, vectors=np.ascontiguousarray(means[kind, layer][list(some)]))
+        return ReplacedHeads(kind, layer, some, vectors=np.ascontiguousarray(vectors[kind, layer][list(some)]))
 
-    return [tuple(mean(kind, layer, some) for layer, some in group.items()) for kind, group in heads]
+    return [tuple(replaced(kind, layer, some) for layer, some in group.items()) for kind, group in heads]
 
 
 class WeighEdges:

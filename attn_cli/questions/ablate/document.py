@@ -15,8 +15,10 @@ from attn_cli.io.structs import FOUND, AttentionKind, Count, Entry, Number, Text
 from attn_cli.questions.ablate.attribution import Attributed
 from attn_cli.questions.ablate.corpus import Correlations
 from attn_cli.questions.ablate.document_attribution import AttributionEntry, describe_attribution
+from attn_cli.questions.ablate.effects import HeadEffects
 
 if TYPE_CHECKING:
+    from attn_cli.questions.ablate.donors import Donor
     from attn_cli.questions.ablate.output import Likely, OutputFigures
     from attn_cli.questions.ablate.trials import Ablation, CutTrial
 
@@ -31,6 +33,9 @@ UNITS: Mapping[str, str] = {
     "correlation": "Spearman's rank correlation of the weights and the sizes of the effects; of an attribution, of the "
     "heads' parts and what the output loses by their cuts",
     "part": "nats: what it adds to the logit, or to the difference of two",
+    "moved": "share of the way from the output of the text, 0, to that of the other text, 1",
+    "mean": "of effects: nats for each token of the output; of two tokens, the difference of their logits; of states, "
+    "1 - cosine",
 }
 
 
@@ -89,6 +94,30 @@ class MeasuredOutputEntry(Entry):
     text: Annotated[str | None, Meta(description="What the model writes, if it was asked to.")]
 
 
+class DonorEntry(Entry):
+    """The texts that heads' outputs are taken from."""
+
+    name: Annotated[str, Meta(description="The text itself, or the name of several.")]
+    several: Annotated[bool, Meta(description="True if the name is that of several texts.")]
+    texts: Count
+    tokens: Count
+
+
+class OtherTextEntry(Entry):
+    """The output of the other text that heads' outputs are taken from, position by position."""
+
+    value: Annotated[Number | None, Meta(description="Null if the words measured are not the same in both texts.")]
+    words: Annotated[Sequence[Number] | None, Meta(description="The value of each word of the output.")]
+    places: Sequence[PlaceEntry]
+    place: Annotated[
+        Count | None, Meta(description="The first place whose answers are not the same; null of states, or if all are.")
+    ]
+    answers: Annotated[
+        Sequence[LikelyEntry] | None, Meta(description="The answer of the text there, and the other text's.")
+    ]
+    text: Annotated[str | None, Meta(description="What the model writes for the other text, if it was asked to.")]
+
+
 class EdgeEntry(Entry):
     """Edges that are cut."""
 
@@ -111,6 +140,8 @@ class TrialEntry(Entry):
     value: Number
     words: Annotated[Sequence[Number], Meta(description="The value of each word of the output.")]
     places: Sequence[PlaceEntry]
+    moved: Annotated[Number | None, Meta(description="Null if outputs are not taken from another text.")]
+    answers: Annotated[Sequence[Number] | None, Meta(description="The probabilities of both answers after the cut.")]
     text: str | None
 
 
@@ -135,41 +166,115 @@ class HeadCorrelationEntry(Entry):
     most: Number | None
 
 
+class HeadEffectEntry(Entry):
+    """One head's effect over the texts of a corpus."""
+
+    kind: AttentionKind
+    layer: Count
+    head: Count
+    mean: Number
+    spread: Annotated[Number, Meta(description="Standard deviation over the texts.")]
+    size: Annotated[Number, Meta(description="Mean size of the effect, whatever its sign.")]
+    changed: Annotated[Count, Meta(description="Texts in which the likeliest token of a place is then another.")]
+    moved: Number | None
+    focus: Number | None
+    first: Annotated[Number | None, Meta(description="Its weight on the first unit.")]
+
+
 class AblateDocument(TextDocument, kw_only=True):
     """The answer of attn ablate: changes of a model's output when its attention is cut."""
 
     finding: Annotated[Literal["ablate"], FOUND]
     view: Annotated[
-        Literal["heads", "cut", "layers", "keys", "corpus", "attribution"],
+        Literal["heads", "cut", "layers", "keys", "corpus", "effects", "attribution"],
         Meta(
             description="heads: each head in turn. cut: one cut. layers: edges in each band of layers in turn. keys: "
-            "each key of a query in turn. corpus: the same in each head, over the texts of a corpus. attribution: "
-            "each head in turn, or nothing, is cut, and the logit of a token taken apart."
+            "each key of a query in turn. corpus: the same in each head, over the texts of a corpus. effects: each "
+            "head in turn, over the texts of a corpus. "
+            "attribution: each head in turn, or nothing, is cut, and the logit of a token taken apart."
         ),
     ]
     instead: Annotated[
-        Literal["zero", "mean", "even"] | None,
+        Literal["zero", "mean", "even", "resample"] | None,
         Meta(description="The replacement of a head's output; null where edges or nothing are cut."),
     ]
+    donor: Annotated[
+        DonorEntry | None,
+        Meta(
+            description="Null if heads' outputs are not taken from other texts, or for each text from one of its own."
+        ),
+    ]
     output: Annotated[MeasuredOutputEntry | None, Meta(description="Null for a corpus, and where nothing is cut.")]
+    other: OtherTextEntry | None
     trials: Sequence[TrialEntry]
     flip: Annotated[FlipEntry | None, Meta(description="Null where one head is enough, or ten are not.")]
-    correlation: Number | None
+    correlation: Annotated[
+        Number | None,
+        Meta(
+            description="Of weight and size of effect over keys; of effects, of focus and size of the mean over heads."
+        ),
+    ]
     attribution: Annotated[AttributionEntry | None, Meta(description="Null unless a logit is taken apart.")]
     texts: Annotated[Count, Meta(description="How many texts were measured.")]
     heads: Annotated[
         Sequence[HeadCorrelationEntry], Meta(description="How weight and effect go together in each head of a corpus.")
+    ]
+    before: Annotated[
+        Number | None, Meta(description="The output with nothing cut, the mean over the texts of a corpus.")
+    ]
+    effects: Annotated[
+        Sequence[HeadEffectEntry], Meta(description="The effect of each head over the texts of a corpus.")
+    ]
+    halves: Annotated[
+        Number | None,
+        Meta(description="Rank correlation of the sizes of the mean effects over every other text and over the rest."),
     ]
 
 
 DOCUMENT = AblateDocument
 
 
-def describe(found: Ablation | Attributed | Correlations) -> AblateDocument:
-    """Describe the output, and what each cut makes of it; of a corpus, the correlations of each head."""
+def describe(found: Ablation | Attributed | Correlations | HeadEffects) -> AblateDocument:
+    """Describe the output, and what each cut makes of it; of a corpus, the correlations or effects of each head."""
     if isinstance(found, Attributed):
         return _describe_attributed(found)
-    return _describe_corpus(found) if isinstance(found, Correlations) else _describe_text(found)
+    if isinstance(found, Correlations):
+        return _describe_corpus(found)
+    return _describe_effects(found) if isinstance(found, HeadEffects) else _describe_text(found)
+
+
+def _describe_effects(found: HeadEffects) -> AblateDocument:
+    return AblateDocument(
+        **describe_finding("ablate", found.record, UNITS),
+        view="effects",
+        instead=found.instead,
+        donor=_donor(found.donor),
+        output=None,
+        other=None,
+        trials=[],
+        flip=None,
+        correlation=_number(found.correlation),
+        attribution=None,
+        texts=found.texts,
+        heads=[],
+        before=_number(found.before),
+        effects=[
+            HeadEffectEntry(
+                one.kind,
+                one.layer,
+                one.head,
+                np.float32(one.mean),
+                np.float32(one.spread),
+                np.float32(one.size),
+                one.changed,
+                _number(one.moved),
+                _number(one.focus),
+                _number(one.first),
+            )
+            for one in found.heads
+        ],
+        halves=_number(found.halves),
+    )
 
 
 def _describe_corpus(found: Correlations) -> AblateDocument:
@@ -177,7 +282,9 @@ def _describe_corpus(found: Correlations) -> AblateDocument:
         **describe_finding("ablate", found.record, UNITS),
         view="corpus",
         instead=None,
+        donor=None,
         output=None,
+        other=None,
         trials=[],
         flip=None,
         correlation=_number(found.mean),
@@ -195,6 +302,9 @@ def _describe_corpus(found: Correlations) -> AblateDocument:
             )
             for one in found.heads
         ],
+        before=None,
+        effects=[],
+        halves=None,
     )
 
 
@@ -204,6 +314,7 @@ def _describe_text(found: Ablation) -> AblateDocument:
         **describe_finding("ablate", found.record, UNITS),
         view=found.view,
         instead=found.instead,
+        donor=_donor(found.donor),
         output=MeasuredOutputEntry(
             kind=read.kind,
             against=read.names,
@@ -215,6 +326,7 @@ def _describe_text(found: Ablation) -> AblateDocument:
             places=_places(before),
             text=found.text_before,
         ),
+        other=_other(found),
         trials=[_trial(trial) for trial in found.trials],
         flip=None
         if found.flip is None
@@ -228,6 +340,33 @@ def _describe_text(found: Ablation) -> AblateDocument:
         attribution=None,
         texts=1,
         heads=[],
+        before=None,
+        effects=[],
+        halves=None,
+    )
+
+
+def _donor(donor: Donor | None) -> DonorEntry | None:
+    return None if donor is None else DonorEntry(donor.name, donor.several, donor.texts, donor.tokens)
+
+
+def _other(found: Ablation) -> OtherTextEntry | None:
+    other, apart = found.other, found.output.apart
+    if other is None:
+        return None
+    figures, answers = other.figures, None
+    if apart is not None and apart.place is not None and figures.answers is not None:
+        answers = [
+            LikelyEntry(token, text, np.float32(chance))
+            for token, text, chance in zip(apart.tokens, apart.names, figures.answers, strict=True)
+        ]
+    return OtherTextEntry(
+        value=_number(figures.whole),
+        words=list(figures.words) if found.output.comparable else None,
+        places=_places(figures),
+        place=None if apart is None else apart.place,
+        answers=answers,
+        text=other.translation,
     )
 
 
@@ -240,7 +379,20 @@ def _describe_attributed(found: Attributed) -> AblateDocument:
     }
     if found.ablation is not None:
         return replace(_describe_text(found.ablation), **about)
-    return AblateDocument(**about, instead=None, output=None, trials=[], flip=None, texts=1, heads=[])
+    return AblateDocument(
+        **about,
+        instead=None,
+        donor=None,
+        output=None,
+        other=None,
+        trials=[],
+        flip=None,
+        texts=1,
+        heads=[],
+        before=None,
+        effects=[],
+        halves=None,
+    )
 
 
 def _trial(trial: CutTrial) -> TrialEntry:
@@ -259,6 +411,8 @@ def _trial(trial: CutTrial) -> TrialEntry:
         value=np.float32(trial.after.whole),
         words=list(trial.after.words),
         places=_places(trial.after),
+        moved=_number(trial.moved),
+        answers=None if trial.after.answers is None else [np.float32(one) for one in trial.after.answers],
         text=trial.translation,
     )
 

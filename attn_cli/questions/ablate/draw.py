@@ -13,17 +13,21 @@ from attn_cli.questions.ablate.attribution import Attributed
 from attn_cli.questions.ablate.corpus import Correlations
 from attn_cli.questions.ablate.draw_attribution import draw_attribution
 from attn_cli.questions.ablate.draw_corpus import draw_corpus
+from attn_cli.questions.ablate.draw_effects import draw_effects
 from attn_cli.questions.ablate.draw_heading import Heading
 from attn_cli.questions.ablate.draw_trials import TrialDrawing
+from attn_cli.questions.ablate.effects import HeadEffects
 from attn_cli.questions.ablate.trials import LISTED, Ablation
 
 __all__ = ["draw"]
 
 
-def draw(answer: Ablation | Attributed | Correlations, screen: Screen) -> Group:
+def draw(answer: Ablation | Attributed | Correlations | HeadEffects, screen: Screen) -> Group:
     """Draw the answer of `attn ablate`."""
     if isinstance(answer, Attributed):
         return draw_attribution(answer, screen)
+    if isinstance(answer, HeadEffects):
+        return draw_effects(answer, screen)
     return draw_corpus(answer, screen) if isinstance(answer, Correlations) else _draw_text(answer, screen)
 
 

@@ -17,7 +17,7 @@ from attn_cli.draw.strokes import caption_lines, change, drawing, stacked, text_
 from attn_cli.draw.table import Column, figures, names, table
 from attn_cli.errors import counted, shortened
 from attn_cli.questions.ablate.attribution import Attributed, HeadPart
-from attn_cli.questions.ablate.draw_heading import INSTEAD
+from attn_cli.questions.ablate.draw_heading import replaced
 from attn_cli.questions.ablate.draw_trials import TrialDrawing
 from attn_cli.questions.ablate.trials import LISTED
 
@@ -51,7 +51,8 @@ def _heading(found: Attributed, screen: Screen) -> RenderableType:
     lines = text_lines("What each head adds to the logit by itself", screen)
     lines += caption_lines(f"Output: {said}, {found.attribution.logit:{sign}.2f}.", screen)
     if found.ablation is not None:
-        lines += caption_lines(f"Effects: every head in turn, {INSTEAD[found.ablation.instead or 'zero']}.", screen)
+        instead = replaced(found.ablation.instead or "zero", found.ablation.donor, screen)
+        lines += caption_lines(f"Effects: every head in turn, {instead}.", screen)
     return drawing(lines)
 
 

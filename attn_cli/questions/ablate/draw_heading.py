@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,28 +15,22 @@ from attn_cli.draw.colors import Scale, painted
 from attn_cli.draw.labels import clipped, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, number, text_lines
-from attn_cli.errors import shortened
+from attn_cli.errors import counted, shortened
 from attn_cli.models.spelled import MASK
+from attn_cli.questions.ablate.choices import Instead
 from attn_cli.questions.ablate.cutting import Edges
+from attn_cli.questions.ablate.donors import Donor
 from attn_cli.questions.ablate.output import Likely
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
 
-__all__ = ["Heading", "arrow", "name_heads"]
+__all__ = ["Heading", "arrow", "name_heads", "quotation", "replaced"]
 
 LONGEST_WORD = 14
 WIDEST = 24
 """Most cells of the names of several heads in a line."""
 
-INSTEAD: Mapping[str, str] = {
-    "zero": "zeroed",
-    "mean": "replaced by its mean over this text's positions",
-    "even": "made even over the keys that it sees",
-}
-ALL_INSTEAD: Mapping[str, str] = {
-    "zero": "zeroed",
-    "mean": "replaced by their means over this text's positions",
-    "even": "made even over the keys that they see",
-}
+LONGEST_NAME = 60
+"""Most letters of a text that outputs are taken from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +44,8 @@ class Heading:
         """Draw what was cut, what is measured, and the output with nothing cut."""
         lines = text_lines(self._cut(), self.screen)
         lines += caption_lines(f"Output: {self._measured()}.", self.screen)
+        if self.found.view == "heads":
+            lines += caption_lines(self._answers(), self.screen)
         if self.found.view != "cut" and not self.found.output.states:
             lines += [line(), *self._output_words()]
         return drawing(lines)
@@ -58,13 +54,12 @@ class Heading:
         """Say what was cut, and what stands in its place."""
         found = self.found
         if found.view == "heads":
-            what = "Every head in turn"
-            return f"{what}, {INSTEAD[found.instead or 'zero']}"
+            return f"Every head in turn, {replaced(found.instead or 'zero', found.donor, self.screen)}"
         trial = found.trials[0]
         heads = name_heads(self.found, trial)
         if found.view == "cut" and not trial.edges:
             several = sum(map(len, trial.heads.values())) > 1
-            return f"{heads} {(ALL_INSTEAD if several else INSTEAD)[found.instead or 'zero']}"
+            return f"{heads} {replaced(found.instead or 'zero', found.donor, self.screen, several=several)}"
         if found.view == "keys":
             query, _ = trial.edges[0].names
             return f"{query}{arrow(self.screen)}each key in turn, cut in {self._heads_in(found.trials[0])}"
@@ -73,6 +68,22 @@ class Heading:
             return f"{edges} cut in each band of {trial.kind} layers in turn"
         weight = "" if trial.weight is None or not math.isfinite(trial.weight) else f" (weight {trial.weight:.2f})"
         return f"{edges}{weight} cut in {self._heads_in(trial)}"
+
+    def _answers(self) -> str:
+        """Say how probable the answers of two texts are in both, where outputs are taken from another."""
+        found, apart = self.found, self.found.output.apart
+        if found.other is None:
+            return ""
+        if apart is None:
+            return "Both texts have the same output."
+        here, there = found.before.answers, found.other.figures.answers
+        if here is None or there is None:
+            return ""
+        one, other = (name.strip() or name for name in apart.names)
+        return (
+            f"Answers: {one} {here[0]:.2f} and {other} {here[1]:.2f}; in the other text, {one} {there[0]:.2f} and "
+            f"{other} {there[1]:.2f}."
+        )
 
     def _edge(self, edges: Edges) -> str:
         start, end = edges.names
@@ -106,7 +117,7 @@ class Heading:
 
     def _quoted(self) -> str:
         text = " ".join(word.label for word in self.found.output.words)
-        return f"“{shortened(text, WIDEST)}”" if self.screen.unicode else f'"{shortened(text, WIDEST)}"'
+        return quotation(text, self.screen, WIDEST)
 
     def _output_words(self) -> list[Text]:
         """Draw the words of the output over their probabilities, side by side."""
@@ -159,6 +170,37 @@ def name_heads(found: Ablation, trial: CutTrial) -> str:
     if len(every) > LISTED:
         return f"{len(every)} {trial.kind} heads"
     return f"{kind} head{'s' if len(every) > 1 else ''} {', '.join(every)}"
+
+
+def replaced(instead: Instead, donor: Donor | None, screen: Screen, *, several: bool = False) -> str:
+    """Say what stands in the place of a head's output, or of several heads' at once.
+
+    Args:
+        instead: what stands there.
+        donor: the texts that it is taken from, if it is not this text.
+        screen: the screen to draw on.
+        several: whether several heads are cut at once.
+    """
+    if instead == "zero":
+        return "zeroed"
+    if instead == "even":
+        return f"made even over the keys that {'they see' if several else 'it sees'}"
+    its = "their" if several else "its"
+    if instead == "resample":
+        place = "the text beside it" if donor is None else quotation(donor.name, screen)
+        return f"replaced by {its} output{'s' * several} in {place}"
+    mean = f"replaced by {its} mean{'s' * several} over"
+    if donor is None:
+        return f"{mean} this text's positions"
+    tokens = counted(donor.tokens, "token")
+    if not donor.several:
+        return f"{mean} the {tokens} of {quotation(donor.name, screen)}"
+    return f"{mean} {tokens} in {counted(donor.texts, 'text')} of {donor.name}"
+
+
+def quotation(text: str, screen: Screen, most: int = LONGEST_NAME) -> str:
+    """Return a text in quotation marks, shortened in its middle if it is long."""
+    return f"“{shortened(text, most)}”" if screen.unicode else f'"{shortened(text, most)}"'
 
 
 def arrow(screen: Screen) -> str:

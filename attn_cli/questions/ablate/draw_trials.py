@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -12,10 +12,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from attn_cli.data.plan import listed, name_head
+from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
 from attn_cli.draw.colors import Scale
 from attn_cli.draw.grid import Written, atlas
-from attn_cli.draw.labels import clipped
+from attn_cli.draw.labels import clean, clipped, fit, width
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, change, drawing, emphasized, flow, line
@@ -25,7 +26,11 @@ from attn_cli.questions.ablate.draw_heading import arrow, name_heads
 from attn_cli.questions.ablate.output import Likely
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
 
-__all__ = ["TrialDrawing"]
+__all__ = ["TrialDrawing", "effect_atlases"]
+
+LONGEST_TOKEN = 14
+NARROW = 50
+"""Columns of a screen below which there is no room for long names of columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,34 +57,13 @@ class TrialDrawing:
         )
 
     def atlases(self) -> list[RenderableType]:
-        found, screen = self.found, self.screen
-        effects = np.array([trial.effect for trial in found.trials])
-        scale = (
-            Scale.weights(max(float(effects.max(initial=0)), 1e-6)) if found.output.states else Scale.around(effects)
-        )
-        drawn: list[RenderableType] = []
-        for kind in found.kinds:
-            values = {
-                (layer, head): trial.effect
-                for trial in found.trials
-                if trial.kind == kind
-                for layer, heads in trial.heads.items()
-                for head in heads
-            }
-            written = None
-            if not found.output.states:
-                written = {
-                    place: Written(change(value, unicode=screen.unicode), " ") for place, value in values.items()
-                }
-            drawn += atlas(
-                values,
-                screen,
-                name=kind if len(found.kinds) > 1 else "effect",
-                scale=scale,
-                places=3 if found.output.states else 2,
-                written=written,
-            )
-        return [Group(*drawn)] if drawn else []
+        """Draw each head's effect."""
+        found = self.found
+        values: dict[Kind, dict[tuple[int, int], float]] = {kind: {} for kind in found.kinds}
+        for trial in found.trials:
+            for layer, heads in trial.heads.items():
+                values[trial.kind] |= {(layer, head): trial.effect for head in heads}
+        return effect_atlases(values, self.screen, states=found.output.states)
 
     def heads(self, trials: Sequence[CutTrial]) -> RenderableType:
         """Draw the heads with the largest effects."""
@@ -92,12 +76,16 @@ class TrialDrawing:
         if found.output.against is None and (len(found.output.words) > 1 or found.output.states):
             columns.append(self._hit(trials))
         columns.append(self._before_after(trials))
+        if found.other is not None:
+            columns.append(figures("moved", [trial.moved for trial in trials]))
         summaries = [trial.summary for trial in trials]
         columns.append(figures("focus", [None if one is None else one.focus for one in summaries], rank=2))
         columns.append(figures("sink", [None if one is None else one.first for one in summaries], rank=1))
         said = [self._legend()]
         if len(trials) < len(found.trials):
             said.append(f"{len(trials)} of {counted(len(found.trials), 'head')}, largest effects first.")
+        if found.other is not None:
+            said.append("moved: from this text's output, 0, to the other's, 1.")
         said.append("sink: weight on the first token.")
         return table(columns, screen, order="effect", caption=" ".join(said))
 
@@ -198,9 +186,11 @@ class TrialDrawing:
         before, after = self.found.text_before, self.found.trials[0].translation
         if before is None or after is None:
             return []
-        if before == after:
+        there = None if self.found.other is None else self.found.other.translation
+        if before == after and there is None:
             return [drawing(emphasized(before, before, self.screen, lead="unchanged", indent=len("unchanged ")))]
-        pairs = (("before", before, after), ("after ", after, before))
+        pairs = [("before", before, after), ("after ", after, before)]
+        pairs += [] if there is None else [("there ", there, before)]
         lines = [emphasized(text, other, self.screen, lead=lead, indent=7) for lead, text, other in pairs]
         return [drawing(chain.from_iterable(lines))]
 
@@ -211,12 +201,30 @@ class TrialDrawing:
         before, after = (one.words[list(shown)].tolist() for one in (found.before, trial.after))
         column = names("word", [word.label for word in words], screen)
         left_out = self._left_out(len(shown), len(found.output.words), "words")
+        there: list[Column] = []
+        beside = ""
+        if found.other is not None:
+            if found.output.comparable:
+                values = found.other.figures.words[list(shown)].tolist()
+                if found.output.states:
+                    there = [figures("there", values, form=".4f", rank=1)]
+                elif found.output.against is not None:
+                    there = [figures("there", values, form="+.2f", rank=1)]
+                else:
+                    there = [figures("there", [math.exp(value) for value in values], rank=1)]
+                beside = " there: in the other text."
+            if trial.moved is not None:
+                beside += f" The output moved {trial.moved:.2f} of the way to the other text's."
         if found.output.states:
             return table(
-                [column, bars("turns by", after, screen, high=max(*trial.after.words.tolist(), 1e-6), places=4)],
+                [
+                    column,
+                    bars("turns by", after, screen, high=max(*trial.after.words.tolist(), 1e-6), places=4),
+                    *there,
+                ],
                 screen,
                 caption=f"turns by: 1 - cosine of the word's last states, before and after. The mean of the states of "
-                f"all words turns by {trial.effect:.2g}.{left_out}",
+                f"all words turns by {trial.effect:.2g}.{beside}{left_out}",
             )
         effect = figures("effect", [late - early for early, late in zip(before, after, strict=True)], form="+.2f")
         speaker = (
@@ -228,15 +236,16 @@ class TrialDrawing:
         )
         if found.output.against is not None:
             return table(
-                [figures("before", before, form="+.2f"), figures("after", after, form="+.2f"), effect],
+                [figures("before", before, form="+.2f"), figures("after", after, form="+.2f"), *there, effect],
                 screen,
                 caption=f"effect: difference of the logits after the cut less before; below 0, the {speaker} for "
-                f"{found.output.words[0].label}.",
+                f"{found.output.words[0].label}.{beside}",
             )
         columns = [
             column,
             bars("before", [math.exp(value) for value in before], screen),
             bars("after", [math.exp(value) for value in after], screen),
+            *there,
             effect,
         ]
         whole = f" All words: {trial.effect:+.2f}." if len(found.output.words) > 1 else ""
@@ -244,7 +253,7 @@ class TrialDrawing:
             columns,
             screen,
             caption=f"effect: log-probability after the cut less before, in nats; below 0, the {speaker} for the word, "
-            f"above 0 against it.{whole}{left_out}",
+            f"above 0 against it.{whole}{beside}{left_out}",
         )
 
     def likeliest(self, trial: CutTrial) -> list[RenderableType]:
@@ -253,22 +262,38 @@ class TrialDrawing:
         if not found.before.likeliest:
             return []
         place = found.changed_place(trial.after)
+        if found.output.apart is not None and found.output.apart.place is not None:
+            place = found.output.apart.place
         if place is None:
             if found.output.kind == "target":
                 return []
             place = 0
-        pairs = zip(found.before.likeliest[place], trial.after.likeliest[place], strict=True)
-        sides = list(zip(*pairs, strict=True))
         columns = [
             part
-            for name, side in zip(("before", "after"), sides, strict=True)
+            for name, side in (("before", found.before), ("after", trial.after))
             for part in (
-                names(f"likeliest {name}", _told_apart(side), self.screen),
-                figures("", [one.probability for one in side]),
+                names(self._likeliest_name(name), _told_apart(side.likeliest[place]), self.screen),
+                figures("", [one.probability for one in side.likeliest[place]]),
             )
         ]
+        if found.other is not None:
+            columns.append(self._likeliest_there(found.other.figures.likeliest[place]))
         title = found.output.place_labels[place]
         return [table(columns, self.screen, caption=f"{title[0].upper()}{title[1:]}.")]
+
+    def _likeliest_name(self, when: str) -> str:
+        """Name a column of the likeliest tokens."""
+        return when if self.screen.width < NARROW else f"likeliest {when}"
+
+    def _likeliest_there(self, tokens: Sequence[Likely]) -> Column:
+        """Make one column of another text's likeliest tokens and their probabilities, which goes as a whole."""
+        texts = [clean(text, unicode=self.screen.unicode) for text in _told_apart(tokens)]
+        size = min(max(map(width, texts), default=0), LONGEST_TOKEN)
+        rows: list[list[Part]] = [
+            [(fit(text, size, unicode=self.screen.unicode), BOLD), (f"  {one.probability:.2f}", PLAIN)]
+            for text, one in zip(texts, tokens, strict=True)
+        ]
+        return Column(self._likeliest_name("there"), rows, right=False, rank=1)
 
     # In turn.
 
@@ -315,6 +340,40 @@ class TrialDrawing:
         if self.found.output.against is None and (len(self.found.output.words) > 1 or self.found.output.states):
             columns.append(self._hit(trials))
         return [*columns, self._before_after(trials)]
+
+
+def effect_atlases(
+    values: Mapping[Kind, Mapping[tuple[int, int], float]], screen: Screen, *, states: bool, unit: int = 1
+) -> list[RenderableType]:
+    """Draw the effects of the heads of each kind of attention, all on one scale.
+
+    Args:
+        values: the effect of each head.
+        screen: the screen to draw on.
+        states: whether states are measured, whose effects have no sign.
+        unit: the number of parts of a nat that the effects are written in.
+    """
+    effects = np.array([value for heads in values.values() for value in heads.values()])
+    scale = Scale.weights(max(float(effects.max(initial=0)), 1e-6)) if states else Scale.around(effects)
+    drawn: list[RenderableType] = []
+    for kind, heads in values.items():
+        written = {place: Written(_written(value, unit, screen), " ") for place, value in heads.items()}
+        drawn += atlas(
+            heads,
+            screen,
+            name=kind if len(values) > 1 else "effect",
+            scale=scale,
+            places=3 if states else 2,
+            written=None if states else written,
+        )
+    return [Group(*drawn)] if drawn else []
+
+
+def _written(value: float, unit: int, screen: Screen) -> str:
+    if unit == 1:
+        return change(value, unicode=screen.unicode)
+    parts = round(value * unit)
+    return f"{parts:+d}" if parts else change(0.0, unicode=screen.unicode)
 
 
 def _told_apart(tokens: Sequence[Likely]) -> list[str]:

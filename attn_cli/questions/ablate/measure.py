@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -12,8 +12,8 @@ from attn_cli.data.plan import Plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import KINDS, Kind, Selection
-from attn_cli.data.stream import Block, Eat, Report, Request
-from attn_cli.errors import SelectionError, UsageError
+from attn_cli.data.stream import Block, Eat, Report, Request, Source
+from attn_cli.errors import InputError, SelectionError, UsageError, counted
 from attn_cli.measure.maps import layer_bytes
 from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.models import Input, Model, Translation
@@ -28,12 +28,13 @@ from attn_cli.questions.ablate.cutting import (
     keys_of,
     plan_of,
 )
+from attn_cli.questions.ablate.donors import Contexts, Donor, Means, contexts_of, cut_kinds
 from attn_cli.questions.ablate.output import OutputFigures, ReadOutput
-from attn_cli.questions.ablate.reader import read_output
-from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial, Flip, View, rank_correlation
+from attn_cli.questions.ablate.reader import read_like, read_output
+from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial, Flip, OtherText, View, rank_correlation
 from attn_cli.system.memory import require
 
-__all__ = ["ablate", "cut_every_head"]
+__all__ = ["ablate", "cut_every_head", "sweep"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ def ablate(
     output: OutputChoice = ITS_OWN,
     cut: CutChoice = HEADS,
     *,
+    donor: Means | str | None = None,
     verify: bool = False,
 ) -> Ablation:
     """Cut heads or edges of a model's attention to a text, and measure what becomes of its output.
@@ -64,20 +66,18 @@ def ablate(
         selection: the heads to cut, or with `query` the word whose edges are cut in turn. Nothing: each head in turn.
         output: the output to measure.
         cut: the edges to cut, and what stands in the place of a head.
+        donor: the means to put there, if not those over the text's own positions; or to resample, the other text.
         verify: also run the model without attn, and compare.
 
     Raises:
         UsageError: two choices exclude each other.
-        InputError: the text cannot be used, or lacks what is to be measured.
+        InputError: the text cannot be used, or lacks what is to be measured, or the other has other positions.
         SelectionError: a layer, head or word does not exist, or an edge is masked.
         ModelError: the model has no such output, or could not be run.
         MemoryLimitError: a layer would not fit in memory.
         ExactnessError: the model's output is not attention weights.
     """
-    cut.check(selection)
-    output.check(given.target if isinstance(given.target, str) else None)
-    read = read_output(model, given, output, selection.unit)
-    asked = _Asked(model, given, read, selection, cut, verify)
+    asked = _ask(model, given, selection, output, cut, donor, verify=verify)
     if selection.query is not None:
         return asked.keys()
     if cut.edges:
@@ -94,6 +94,42 @@ def cut_every_head(
     return _Asked(model, given, read, selection, cut, verify).every_head()
 
 
+def sweep(
+    model: Model,
+    given: Input,
+    selection: Selection,
+    output: OutputChoice = ITS_OWN,
+    cut: CutChoice = HEADS,
+    *,
+    donor: Means | str | None = None,
+    verify: bool = False,
+) -> Ablation:
+    """Cut every head of a model in turn, as `ablate` does, and let it write nothing: for the sums over many texts.
+
+    Raises:
+        AttnError: any error of `ablate`.
+    """
+    return _ask(model, given, selection, output, cut, donor, verify=verify).each_head()[0]
+
+
+def _ask(
+    model: Model,
+    given: Input,
+    selection: Selection,
+    output: OutputChoice,
+    cut: CutChoice,
+    donor: Means | str | None,
+    *,
+    verify: bool,
+) -> _Asked:
+    """Check what is asked of a text, and read it."""
+    cut.check(selection)
+    output.check(given.target if isinstance(given.target, str) else None)
+    read = read_output(model, given, output, selection.unit)
+    asked = _Asked(model, given, read, selection, cut, verify, donor if isinstance(donor, Means) else None)
+    return asked.beside(donor, output) if isinstance(donor, str) else asked
+
+
 @dataclass(frozen=True, eq=False)
 class _Asked:
     """A text that was read, and what is to be cut."""
@@ -104,13 +140,59 @@ class _Asked:
     selection: Selection
     cut: CutChoice
     verify: bool
+    means: Means | None = None
+    """Means of the heads' outputs over other texts."""
+    other: Source | None = None
+    """Another text whose heads' outputs are taken position by position."""
 
     @property
     def _instead(self) -> Instead:
         return self.cut.instead or "zero"
 
+    def beside(self, text: str, output: OutputChoice) -> _Asked:
+        """Return the same with another text, whose output is measured too.
+
+        Raises:
+            InputError: it cannot be used, or has another number of tokens.
+        """
+        source = read_like(self.read, replace(self.given, text=text), output)
+        counts = len(self.read.source.source), len(source.source)
+        kinds = cut_kinds(self.model, self.selection)
+        if counts[0] != counts[1] and ("encoder" in kinds or self.read.kind != "target"):
+            decoder = ", or choose --kind cross or decoder" if self.read.kind == "target" else ""
+            raise InputError(
+                f"The text has {counted(counts[0], 'token')} and that of --from-text {counts[1]:,}, and heads' outputs "
+                "are put in the same positions",
+                f"Give texts of as many tokens (attn inspect --tokens shows them), or choose --with mean{decoder}",
+            )
+        places = self.read.wanted if self.read.comparable else replace(self.read.wanted, tokens=False)
+        ((_, there),) = self.model.run(source, [()], places)
+        return replace(self, read=replace(self.read, there=there), other=source)
+
+    def _cuts(self, groups: Sequence[tuple[Kind, Mapping[int, tuple[int, ...]]]]) -> list[Variation]:
+        """Return a variation for each group of heads.
+
+        Raises:
+            ModelError: a layer keeps its heads' outputs to itself.
+        """
+        vectors: Contexts = {}
+        if self.means is not None:
+            vectors = self.means.vectors
+        elif self._instead in {"mean", "resample"}:
+            layers: dict[Kind, set[int]] = {}
+            for kind, heads in groups:
+                layers.setdefault(kind, set()).update(heads)
+            source = self.read.source if self.other is None else self.other
+            vectors = contexts_of(self.model, source, layers, mean=self._instead == "mean")
+        return cut_heads(groups, self._instead, vectors, self.model.info.name)
+
     def every_head(self) -> Ablation:
-        """Cut every head in turn."""
+        """Cut every head in turn, and look for what changes the likeliest token."""
+        found, cuts = self.each_head()
+        return self._rewritten(found, cuts) if found.changing else self._with_flip(found, cuts)
+
+    def each_head(self) -> tuple[Ablation, list[Variation]]:
+        """Cut every head in turn; return the cuts as well."""
         stacks = self.read.source.model.stacks
         kinds = [kind for kind in KINDS if kind in stacks] if self.selection.kind is None else [self.selection.kind]
         plans = [plan_of(self.read.source, self.selection, kind) for kind in kinds]
@@ -118,25 +200,18 @@ class _Asked:
             (plan.kind, {layer: (head,)}) for plan in plans for layer, heads in plan.heads.items() for head in heads
         ]
         summaries, report = self._summarize(plans)
-        cuts = cut_heads(self.model, self.read.source, groups, self._instead)
+        cuts = self._cuts(groups)
         planned = [_Planned(cut, kind, heads) for cut, (kind, heads) in zip(cuts, groups, strict=True)]
         found = self._ablation("heads", planned, report)
-        found = replace(
-            found,
-            trials=tuple(
-                replace(trial, summary=summary) for trial, summary in zip(found.trials, summaries, strict=True)
-            ),
-        )
-        if found.changing:
-            return self._rewritten(found, cuts)
-        return self._with_flip(found, cuts)
+        trials = (replace(trial, summary=summary) for trial, summary in zip(found.trials, summaries, strict=True))
+        return replace(found, trials=tuple(trials)), cuts
 
     def heads(self) -> Ablation:
         """Cut the heads selected, all at once."""
         source = self.read.source
         plan = plan_of(source, self.selection, self.selection.kind or first_kind(source))
         summaries, report = self._summarize([plan])
-        (cut,) = cut_heads(self.model, source, [(plan.kind, plan.heads)], self._instead)
+        (cut,) = self._cuts([(plan.kind, plan.heads)])
         found = self._ablation("cut", [_Planned(cut, plan.kind, plan.heads)], report, likeliest=True)
         if len(summaries) == 1:
             found = replace(found, trials=(replace(found.trials[0], summary=summaries[0]),))
@@ -197,13 +272,29 @@ class _Asked:
     ) -> Ablation:
         """Run the model as it is and with each cut."""
         read, before, outcomes = self._run([one.variation for one in planned], likeliest=likeliest)
+        there = read.figures_there()
         trials = tuple(
-            CutTrial(one.kind, one.heads, outcome, outcome.whole - before.whole, one.edges, one.weight)
+            CutTrial(
+                one.kind,
+                one.heads,
+                outcome,
+                outcome.whole - before.whole,
+                one.edges,
+                one.weight,
+                moved=_moved(before.lean, outcome.lean, None if there is None else there.lean),
+            )
             for one, outcome in zip(planned, outcomes, strict=True)
         )
         edges = bool(planned and planned[0].edges)
         record = Record.of(read.source, report, self.selection)
-        return Ablation(record, read, view, None if edges else self._instead, before, trials)
+        found = Ablation(record, read, view, None if edges else self._instead, before, trials)
+        if self.means is not None:
+            return replace(found, donor=self.means.donor, more_notes=self.means.notes)
+        if self.other is None or there is None:
+            return found
+        text = self.other.source.text
+        donor = Donor(text, several=False, texts=1, tokens=len(self.other.source))
+        return replace(found, donor=donor, other=OtherText(text, there))
 
     def _run(
         self, cuts: Sequence[Variation], *, likeliest: bool = False
@@ -237,7 +328,7 @@ class _Asked:
             groups = [found.trials[index] for index in order[: len(cut)]]
             heads = tuple((one.kind, layer, head) for one in groups for layer, (head,) in one.heads.items())
             before = text = None
-            if found.output.translation is not None:
+            if found.output.translation is not None and not self._not_again({kind for kind, _, _ in heads}):
                 before, text = found.output.translation.text, self._translations([cut])[0].text
             return replace(found, flip=Flip(heads, place, figures.top[place], text), text_before=before)
         return found
@@ -247,6 +338,9 @@ class _Asked:
         if found.output.translation is None:
             return found
         some = found.changing[:LISTED]
+        told = self._not_again({trial.kind for trial in some})
+        if told:
+            return replace(found, more_notes=(*found.more_notes, *told))
         places = [found.trials.index(trial) for trial in some]
         written = self._translations([cuts[place] for place in places])
         texts = dict(zip(places, written, strict=True))
@@ -254,20 +348,38 @@ class _Asked:
             replace(trial, translation=texts[place].text) if place in texts else trial
             for place, trial in enumerate(found.trials)
         )
-        return replace(found, trials=trials, text_before=found.output.translation.text)
+        return self._beside_written(replace(found, trials=trials, text_before=found.output.translation.text))
 
     def _written(self, found: Ablation, cut: Variation) -> Ablation:
         """Let the model translate again with a cut."""
         if found.output.kind != "target":
             return found
+        told = self._not_again({one.kind for one in cut})
+        if told:
+            return replace(found, more_notes=(*found.more_notes, *told))
         before, after = self._translations([(), cut])
-        return replace(found, text_before=before.text, trials=(replace(found.trials[0], translation=after.text),))
+        found = replace(found, text_before=before.text, trials=(replace(found.trials[0], translation=after.text),))
+        return self._beside_written(found)
+
+    def _beside_written(self, found: Ablation) -> Ablation:
+        """Add the other text's own translation."""
+        if found.other is None:
+            return found
+        given = self.given
+        (there,) = self.model.translate([found.other.text], languages=given.languages, truncate=given.truncate)
+        return replace(found, other=replace(found.other, translation=there.text))
 
     def _translations(self, cuts: Sequence[Variation]) -> list[Translation]:
         """Translate the text with each of these cuts."""
         texts = [self.read.source.source.text] * len(cuts)
         given = self.given
         return self.model.translate(texts, languages=given.languages, truncate=given.truncate, variations=cuts)
+
+    def _not_again(self, kinds: Collection[Kind]) -> tuple[str, ...]:
+        """Return a note if outputs of another text's decoder are put in place, which has written other words."""
+        if self.other is None or all(kind == "encoder" for kind in kinds):
+            return ()
+        return ("Nothing is translated again: the steps of another translation would be others",)
 
     def _summarize(self, plans: Sequence[Plan]) -> tuple[list[HeadSummary], Report]:
         """Compute the figures of all heads of some kinds of attention, in one pass."""
@@ -322,6 +434,13 @@ class _Weights:
 
     def of(self, layers: Iterable[int] | None = None) -> float:
         return self.collected.weight(self.place, layers)
+
+
+def _moved(here: float | None, after: float | None, there: float | None) -> float | None:
+    """Return the share of the way from one output to another."""
+    if here is None or after is None or there is None or here == there:
+        return None
+    return (after - here) / (there - here)
 
 
 def _require(plan: Plan) -> None:

@@ -13,7 +13,7 @@ from attn_cli.data.stream import Source
 from attn_cli.errors import NOT_NUMBERS, ModelError
 from attn_cli.models import Model, Translation
 
-__all__ = ["LIKELIEST", "Likely", "OutputFigures", "OutputWord", "ReadOutput"]
+__all__ = ["LIKELIEST", "Apart", "Likely", "OutputFigures", "OutputWord", "ReadOutput"]
 
 LIKELIEST = 5
 """The number of likeliest tokens that are kept of each place."""
@@ -54,6 +54,36 @@ class OutputFigures:
     likeliest: tuple[tuple[Likely, ...], ...] = ()
     """The likeliest tokens of each place, likeliest first, where they are wanted."""
     notes: tuple[str, ...] = ()
+    answers: tuple[float, float] | None = None
+    """Probabilities of the two answers, where the outputs of two texts are told apart by them."""
+    lean: float | None = None
+    """Where this output is on the line through those of two texts: the difference of the answers' logits, or the place
+    of the mean state, from 0 for the first text to 1 for the other. None if both have the same output."""
+
+
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """The difference between the outputs of two texts."""
+
+    place: int | None = None
+    """The first place in which the likeliest tokens, the answers, are not the same; None of states."""
+    tokens: tuple[int, int] = (0, 0)
+    """The answer of the first text there, and that of the other."""
+    names: tuple[str, str] = ("", "")
+    """The texts of these tokens."""
+    states: Float[np.ndarray, "2 dim"] | None = None
+    """The mean state of the first text, and that of the other."""
+
+    def place_of(self, output: Outcome) -> float | None:
+        """Return where the output of a run is on the line through those of the two texts (`OutputFigures.lean`)."""
+        if self.place is not None and output.logits is not None:
+            one, other = self.tokens
+            return float(output.logits[self.place, one] - output.logits[self.place, other])
+        if self.states is None or output.states is None:
+            return None
+        line = self.states[1] - self.states[0]
+        moved = output.states.mean(axis=0, dtype=np.float64) - self.states[0]
+        return float(moved @ line / (line @ line))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +108,10 @@ class ReadOutput:
     notes: tuple[str, ...] = ()
     plain: Outcome | None = None
     """The output of the model as it is; states are compared with it."""
+    there: Outcome | None = None
+    """The same output of another text, whose heads' outputs are put in the place of this one's."""
+    apart: Apart | None = None
+    """The difference between both, once both are known; None if there is none."""
 
     @property
     def kind(self) -> OutputKind:
@@ -90,12 +124,52 @@ class ReadOutput:
 
     def of_plain(self, output: Outcome) -> ReadOutput:
         """Return the same with the output of the model as it is, which decides what is measured at a mask."""
-        if self.kind != "mask" or self.ids or output.logits is None:
-            return replace(self, plain=output)
-        ids = tuple(output.logits.argmax(axis=1).tolist())
-        labels = [text.strip() or text for text in self.model.spell_tokens(ids)]
-        words = tuple(replace(word, label=label) for word, label in zip(self.words, labels, strict=True))
-        return replace(self, plain=output, ids=ids, words=words)
+        read = replace(self, plain=output)
+        if self.kind == "mask" and not self.ids and output.logits is not None:
+            ids = tuple(output.logits.argmax(axis=1).tolist())
+            labels = [text.strip() or text for text in self.model.spell_tokens(ids)]
+            words = tuple(replace(word, label=label) for word, label in zip(self.words, labels, strict=True))
+            read = replace(read, ids=ids, words=words)
+        return read if self.there is None else replace(read, apart=read.told_apart(output, self.there))
+
+    def told_apart(self, here: Outcome, there: Outcome) -> Apart | None:
+        """Find what tells the output of this text from that of another."""
+        if here.states is not None and there.states is not None:
+            means = np.stack([states.mean(axis=0, dtype=np.float64) for states in (here.states, there.states)])
+            return Apart(states=means) if (means[0] != means[1]).any() else None
+        if here.logits is None or there.logits is None:
+            return None
+        if self.against is not None:
+            pairs = [self.against]
+        else:
+            pairs = list(zip(self._own_tokens(here.logits), there.logits.argmax(axis=1).tolist(), strict=True))
+        for place, (one, other) in enumerate(pairs):
+            if one != other:
+                return Apart(place, (one, other), (self._text_of(one), self._text_of(other)))
+        return None
+
+    def _own_tokens(self, logits: Float[np.ndarray, "place vocabulary"]) -> list[int]:
+        """Return the token measured in each place, or else the likeliest."""
+        if self.kind == "mask":
+            return list(self.ids)
+        tokens = self.source.target if self.kind == "target" else self.source.source
+        if tokens is None or not self.wanted.places:
+            return logits.argmax(axis=1).tolist()  # type: ignore[no-any-return]
+        return [int(tokens.tokens[place + 1].id or 0) for place in self.wanted.places]
+
+    @property
+    def comparable(self) -> bool:
+        """True if the words measured are the same in any text: those of a target or at a mask, or states."""
+        return self.kind != "next" or bool(self.wanted.places)
+
+    def figures_there(self) -> OutputFigures | None:
+        """Compute the figures of the other text's output; its words are not-a-number if they are not the same."""
+        if self.there is None:
+            return None
+        if self.comparable:
+            return self.figures(self.there, likeliest=True)
+        nothing = OutputFigures(float("nan"), np.full(len(self.words), np.nan, np.float32))
+        return self._with_likeliest(nothing, self.there, likeliest=True)
 
     def figures(self, output: Outcome, *, likeliest: bool = False) -> OutputFigures:
         """Compute the figures of the output of one run.
@@ -110,11 +184,24 @@ class ReadOutput:
         found = self._of_states(output) if self.states else self._of_words(output)
         if np.isnan(found.whole):
             raise ModelError("The values that the model computes are not numbers", NOT_NUMBERS)
+        return self._with_likeliest(found, output, likeliest=likeliest)
+
+    def _with_likeliest(self, found: OutputFigures, output: Outcome, *, likeliest: bool) -> OutputFigures:
+        if self.apart is not None:
+            found = replace(found, lean=self.apart.place_of(output), answers=self._answers(self.apart, output))
         if output.logits is None:
             return found
         top = tuple(self._likeliest(row, 1)[0] for row in output.logits)
         every = tuple(self._likeliest(row, LIKELIEST) for row in output.logits) if likeliest else ()
         return replace(found, top=top, likeliest=every)
+
+    @staticmethod
+    def _answers(apart: Apart, output: Outcome) -> tuple[float, float] | None:
+        if apart.place is None or output.logits is None:
+            return None
+        row = output.logits[apart.place]
+        one, other = np.exp(row[list(apart.tokens)] - _log_sum(row)).tolist()
+        return one, other
 
     def _of_words(self, output: Outcome) -> OutputFigures:
         if self.against is not None and output.logits is not None:

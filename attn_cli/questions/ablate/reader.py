@@ -17,7 +17,7 @@ from attn_cli.models.spelled import MASK, fill, follow, split_into
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 
-__all__ = ["read_output"]
+__all__ = ["read_like", "read_output"]
 
 
 def read_output(
@@ -52,6 +52,21 @@ def read_output(
     if own != "next" and (choice.mask is not None or masked or choice.output == "words" or about):
         return reader.masked(masked=masked, about=about)
     return reader.last_states()
+
+
+def read_like(read: ReadOutput, given: Input, choice: OutputChoice) -> Source:
+    """Read another text so that the same output can be measured: with the same target, or masked in the same places.
+
+    Args:
+        read: the text whose output is measured.
+        given: the other text, and the target that is given with the first.
+        choice: what the user asks of the output.
+
+    Raises:
+        InputError: the text cannot be used, or has its masks in other places.
+        ModelError: the model has no attention.
+    """
+    return _Reader(read.model, given, choice, "token").like(read)
 
 
 @dataclass(frozen=True)
@@ -287,6 +302,36 @@ class _Reader:
             for index, (label, special) in enumerate(zip(units.labels, units.special, strict=True))
         )
         return ReadOutput(self.model, source, Wanted("states", tokens=False), words)
+
+    def like(self, read: ReadOutput) -> Source:
+        """Read the text as another was read.
+
+        Raises:
+            InputError: the masks of both texts are in different places.
+        """
+        if read.kind == "target":
+            return self._prepare(self.text, self.target if read.translation is None else read.translation)
+        if read.kind == "next" and self.target is not None:
+            return follow(self.model, self.given, self.target)[0]
+        if read.kind != "mask":
+            return self._prepare(self.text)
+        mask = self.model.mask_token or MASK
+        text = self.text.replace(MASK, mask)
+        if mask not in text:
+            tokens = self._prepare(text).source.tokens
+            for place in reversed(read.wanted.places):
+                if place < len(tokens):
+                    piece = text[tokens[place].start : tokens[place].end]
+                    spaces = len(piece) - len(piece.lstrip())
+                    text = text[: tokens[place].start + spaces] + mask + text[tokens[place].end :]
+        source = self._prepare(text)
+        places = tuple(index for index, token in enumerate(source.source.tokens) if token.piece == mask)
+        if places != read.wanted.places and len(source.source) == len(read.source.source):
+            raise InputError(
+                "The masks of the two texts are in different places, and heads' outputs are put in the same places",
+                f"Write {MASK} in the same place of both",
+            )
+        return source
 
 
 def _words(tokens: Tokens, unit: Unit, positions: Sequence[int]) -> tuple[OutputWord, ...]:

@@ -18,9 +18,10 @@ from attn_cli.io.csv import Cell
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.questions.ablate.choices import Instead
 from attn_cli.questions.ablate.cutting import Edges
+from attn_cli.questions.ablate.donors import Donor
 from attn_cli.questions.ablate.output import Likely, OutputFigures, ReadOutput
 
-__all__ = ["LISTED", "Ablation", "CutTrial", "Flip", "View", "rank_correlation"]
+__all__ = ["LISTED", "Ablation", "CutTrial", "Flip", "OtherText", "View", "rank_correlation"]
 
 View = Literal["heads", "cut", "layers", "keys"]
 """`heads`: each head in turn; `cut`: one cut; `layers`: edges in each band of layers; `keys`: each key of a query."""
@@ -47,6 +48,20 @@ class CutTrial:
     """Figures of the head, if it is one."""
     translation: str | None = None
     """The text that the model then writes, if it was asked to."""
+    moved: float | None = None
+    """How far the output moved from this text's, 0, to the other's, 1, if heads' outputs are taken from another text;
+    None if both have the same output."""
+
+
+@dataclass(frozen=True, eq=False)
+class OtherText:
+    """The text that heads' outputs are taken from, position by position, and its own output."""
+
+    text: str
+    figures: OutputFigures
+    """The same output of that text; its words are not-a-number if they are not the same words."""
+    translation: str | None = None
+    """The text's own translation, if the model was asked for one."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +95,17 @@ class Ablation(Answer):
     """The heads that together change the likeliest token, if no head does alone."""
     correlation: float | None = None
     """Spearman's rank correlation of the keys' weights and the sizes of their effects; None if it is not defined."""
+    donor: Donor | None = None
+    """The texts that the heads' outputs are taken from, if it is not this text."""
+    other: OtherText | None = None
+    """The same text with its output, if they are taken position by position."""
     text_before: str | None = None
     """The text that the model writes with nothing cut, if it was asked to."""
     more_notes: tuple[str, ...] = field(default=())
 
     columns = (
         *("kind", "layers", "heads", "query", "key", "weight", "instead", "output"),
-        *("position", "text", "before", "after", "effect"),
+        *("position", "text", "before", "after", "effect", "other", "moved"),
     )
 
     @property
@@ -129,16 +148,19 @@ class Ablation(Answer):
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Yield a row for each run and each word of the output, after one for the whole output."""
+        whole_there: float | None = None
+        words_there: list[float | None] = [None] * len(self.output.words)
+        if self.other is not None and self.output.comparable:
+            whole_there, words_there = self.other.figures.whole, self.other.figures.words.tolist()
         for trial in self.trials:
             layers = " ".join(map(str, trial.heads))
             heads = " ".join(f"{layer}.{head}" for layer, some in trial.heads.items() for head in some)
             names = [" ".join(edges.names[end] or "*" for edges in trial.edges) for end in (0, 1)]
             front = (trial.kind, layers, heads, *names, trial.weight, self.instead or "cut", self.output.kind)
-            yield *front, None, None, self.before.whole, trial.after.whole, trial.effect
-            for word, before, after in zip(
-                self.output.words, self.before.words.tolist(), trial.after.words.tolist(), strict=True
-            ):
-                yield *front, word.position, word.label, before, after, after - before
+            yield *front, None, None, self.before.whole, trial.after.whole, trial.effect, whole_there, trial.moved
+            columns = self.before.words.tolist(), trial.after.words.tolist(), words_there
+            for word, before, after, there in zip(self.output.words, *columns, strict=True):
+                yield *front, word.position, word.label, before, after, after - before, there, None
 
 
 def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:

@@ -20,7 +20,7 @@ from attn_cli.cli.options import (
     display_option,
     text_option,
 )
-from attn_cli.cli.texts import count_lines
+from attn_cli.cli.texts import count_lines, name_of
 from attn_cli.data.selection import Selection, check_probed, check_syntax, check_without
 from attn_cli.errors import UsageError
 from attn_cli.questions.heads.roles import EVERY_ROLE
@@ -115,9 +115,8 @@ def run(
     if conllu is not None:
         found = corpora.treebank(conllu)
     elif reading.file is not None or text == "-" or (text is None and not probe):
-        name = "standard input" if reading.file is None or str(reading.file) == "-" else str(reading.file)
         total = None if reading.file is None else count_lines(reading.file, blanks=False)
-        found = corpora.corpus(name, total)
+        found = corpora.corpus(name_of(reading.file), total)
     elif text is not None:
         found = corpora.text()
     if probe and not corpora.stopped:

@@ -10,29 +10,24 @@ from functools import cached_property
 from pathlib import Path
 
 from attn_cli.cli.inputs import Given
-from attn_cli.cli.progress import ProgressBar, working
-from attn_cli.cli.streams import say
+from attn_cli.cli.progress import ProgressBar, stoppable, working
 from attn_cli.cli.texts import Sentence, located
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import make_plan
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
-from attn_cli.errors import AttnError, InputError, counted
+from attn_cli.errors import AttnError, InputError, counted, left_out
 from attn_cli.measure.corpus import Collect, gather
 from attn_cli.measure.derived import measured, measured_model
 from attn_cli.models import Model
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
-from attn_cli.questions.heads.probe import Pronoun, probe, with_pronouns
+from attn_cli.questions.heads.probe import probe, pronouns, with_pronouns
 from attn_cli.questions.heads.relations import CollectRelations, Dependency
 from attn_cli.questions.heads.scores import RoleScore
 from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
-from attn_cli.system.interrupt import interruptible
 
 __all__ = ["Corpora"]
-
-SENTENCES = 300
-"""Number of sentences with a pronoun; every second one is the twin of the one before."""
 
 
 @dataclass(eq=False)
@@ -103,8 +98,7 @@ class Corpora:
         with working("Probing", self.texts.model.model):
             told = probe(model, self.selection, seed, found, verify=self.texts.model.verify)
             if told.kind == "encoder" or "cross" not in model.info.stacks:
-                sentences = _sentences(seed)
-                told = with_pronouns(sentences, lambda text: self._prepared(text), told, self.selection)
+                told = with_pronouns(pronouns(seed), lambda text: self._prepared(text), told, self.selection)
         return told
 
     def _prepared(self, text: str) -> Source:
@@ -130,7 +124,7 @@ class Corpora:
         start = time.monotonic()
         with (
             ProgressBar("Reading", total, figures=True) as bar,
-            interruptible(lambda: say("stopping; press Ctrl-C again to stop at once")) as asked,
+            stoppable() as asked,
         ):
 
             def advance(count: int) -> None:
@@ -145,11 +139,7 @@ class Corpora:
             if self.stopped:
                 raise KeyboardInterrupt
             raise self._left_out[0]
-        notes = list(report.notes)
-        if self._left_out:
-            one = len(self._left_out) == 1
-            how = "1 text was left out: " if one else f"{len(self._left_out):,} texts were left out; the first: "
-            notes.append(how + self._left_out[0].problem)
+        notes = [*report.notes, *left_out(self._left_out)]
         if self.stopped:
             notes.append(
                 f"Stopped with Ctrl-C after {done:,} texts: the figures are of these, the shortest of those read"
@@ -160,16 +150,6 @@ class Corpora:
 def _best_first(scores: list[RoleScore]) -> list[RoleScore]:
     """Sort scores by their margin over what they must exceed, largest first; those with too few rows come last."""
     return sorted(scores, key=lambda score: (score.rows < score.fewest, score.baseline + score.margin - score.score))
-
-
-def _sentences(seed: int) -> list[Pronoun]:
-    from attn_cli.grammar.sentences import held_out
-
-    return [
-        Pronoun(one.english, one.coreference.pronoun[0], one.coreference.meant[0], one.coreference.other[0])
-        for one in held_out(SENTENCES, seed)
-        if one.coreference is not None
-    ]
 
 
 class _Trees:

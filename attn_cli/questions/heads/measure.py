@@ -15,7 +15,6 @@ from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup, RegroupBatch
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Batch, Block, Eat, Report, Request, Source
-from attn_cli.data.text import Tokens
 from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError
 from attn_cli.io.csv import Cell
@@ -24,7 +23,6 @@ from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.questions.heads.relations import RelationScore
 from attn_cli.questions.heads.roles import ROLES, Role
 from attn_cli.questions.heads.scores import CollectRoles, RoleScore
-from attn_cli.version import __version__
 
 __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
 
@@ -234,19 +232,8 @@ class CollectHeads:
         """
         if self.plan is None:
             raise ValueError("no text was looked at")
-        nothing = Tokens("", (), ())
         return HeadsFound(
-            record=Record(
-                model,
-                nothing,
-                None,
-                (),
-                report.verified,
-                report.notes,
-                self.selection,
-                __version__,
-                report.output,
-            ),
+            record=Record.without_text(model, report, self.selection),
             kind=self.plan.kind,
             heads=self.result(),
             roles=self._roles.shown(self.plan.kind),

@@ -32,12 +32,14 @@ from attn_cli.questions.heads.relations import margin
 from attn_cli.questions.heads.roles import COREFERENCE, ROLES
 from attn_cli.questions.heads.scores import RoleScore
 
-__all__ = ["CollectPronouns", "Pronoun", "Reads", "probe", "repeated", "with_pronouns"]
+__all__ = ["CollectPronouns", "Pronoun", "Reads", "probe", "pronouns", "repeated", "with_pronouns"]
 
 TEXTS = 16
 """Number of texts of random tokens, and of texts that repeat one token."""
 LENGTH = 32
 """Most random tokens in a text, which then repeats them once."""
+SENTENCES = 300
+"""Number of sentences with a pronoun."""
 
 
 @runtime_checkable
@@ -120,6 +122,18 @@ class Pronoun:
     pronoun: int
     meant: int
     other: int
+
+
+def pronouns(seed: int) -> list[Pronoun]:
+    """Return sentences of the built-in models' grammar, every second one the twin of the one before."""
+    # Imported late: the grammar reads its tables of words.
+    from attn_cli.grammar.sentences import held_out
+
+    return [
+        Pronoun(one.english, one.coreference.pronoun[0], one.coreference.meant[0], one.coreference.other[0])
+        for one in held_out(SENTENCES, seed)
+        if one.coreference is not None
+    ]
 
 
 def with_pronouns(

@@ -9,6 +9,7 @@ from attn_cli.models import Input, load
 from attn_cli.questions.ablate.attribution import attribute
 from attn_cli.questions.ablate.choices import ITS_OWN, CutChoice, OutputChoice
 from attn_cli.questions.ablate.corpus import Correlate
+from attn_cli.questions.ablate.effects import CollectEffects
 from attn_cli.questions.ablate.measure import ablate
 from tests.questions.ablate.models import decoder
 
@@ -24,6 +25,14 @@ def corpus() -> Answer:
     return collect.found("two texts")
 
 
+def effects() -> Answer:
+    """Two texts, each with its twin beside it."""
+    collect = CollectEffects(TOY, Selection(kind="encoder"), ITS_OWN, CutChoice("resample"))
+    collect.add(GIVEN, GIVEN.text.replace("big", "small"))
+    collect.add(Input("The cat slept because it was tired"), "The dog slept because it was tired")
+    return collect.found("two texts")
+
+
 ANSWERS: dict[str, Answer] = {
     "ablate": ablate(TOY, GIVEN, Selection()),
     "ablate-tokens": ablate(TOY, GIVEN, Selection(kind="cross", unit="token"), cut=CutChoice("even")),
@@ -36,6 +45,10 @@ ANSWERS: dict[str, Answer] = {
     "ablate-attribution-effects": attribute(
         decoder(), Input("all", target="y"), Selection(), OutputChoice(against="n"), CutChoice("mean")
     ),
+    "ablate-resample": ablate(
+        TOY, GIVEN, Selection(head="2.0"), cut=CutChoice("resample"), donor=GIVEN.text.replace("big", "small")
+    ),
+    "ablate-effects": effects(),
 }
 COMMAND = ["ablate", "The cat sat on the mat", "--layer", "1"]
 

@@ -91,9 +91,9 @@ def test_from_python() -> None:
     assert model.ablate(FIT, edge=["it:trophy", "it:fit"], by="layers").view == "layers"
     assert model.ablate(FIT, query="it", layer=2).view == "keys"
     with pytest.raises(UsageError, match=r"no option 'edges'\. Did you mean edge\?"):
-        model.ablate(FIT, edges="it:trophy")  # type: ignore[call-arg]
+        model.ablate(FIT, edges="it:trophy")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="no option 'measure'"):
-        model.ablate(FIT, measure="scores")  # type: ignore[call-arg]
+        model.ablate(FIT, measure="scores")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,15 @@ def test_from_python() -> None:
         ([FIT, "--by", "layers", "--edge", "it:fit", "--head", "2.0"], 2, "--head cannot be used with it"),
         ([FIT, "--by", "heads", "--edge", "it:fit"], 2, "not one of layers"),
         ([FIT, "--with", "noise"], 2, "not one of zero, mean, even"),
+        ([FIT, "--with", "resample"], 2, "Name the text with --from-text"),
+        ([FIT, "--with", "resample", "--from-file", "x.txt"], 2, "and --from-file names several"),
+        ([FIT, "--with", "resample", "--from-text", " "], 2, "--from-text is empty"),
+        ([FIT, "--with", "resample", "--from-text", "The cat sat."], 3, "as many tokens"),
+        ([FIT, "--from-text", FIT], 2, "--with does not ask for it"),
+        ([FIT, "--with", "mean", "--from-text", FIT, "--from-probe"], 2, "Give one of them"),
+        ([FIT, "--with", "mean", "--from-file", "nowhere.txt"], 3, "nowhere.txt cannot be read"),
+        (["-", "--with", "mean", "--from-file", "-"], 2, "both standard input"),
+        ([FIT, "--edge", "it:fit", "--with", "resample", "--from-text", FIT], 2, "--edge cuts edges"),
         ([FIT, "--head", "2.0", "--layer", "2"], 2, "--head names layers"),
         ([FIT, "--query", " "], 2, "--query is empty"),
         ([FIT, "--against", " London"], 2, "Give it with --target"),
@@ -148,6 +157,7 @@ def test_what_is_refused_is_told_in_one_line(arguments: list[str], code: int, me
     assert error.count("\n") == 1
 
 
+TEXTS = [FIT, "The box didn't fit in the bag because it was too big", "The cat slept because it was tired"]
 SCREENS = {
     "heads": [TROPHY],
     "states": [TROPHY, "--model", "MODEL"],
@@ -155,13 +165,23 @@ SCREENS = {
     "edge": [TROPHY, "--edge", "it:trophy", "--head", "3.1", "--model", "MODEL"],
     "layers": [TROPHY, "--edge", "it:trophy", "--by", "layers"],
     "keys": [TROPHY, "--query", "it"],
+    "resample": [TROPHY, "--with", "resample", "--from-text", TROPHY.replace("big", "small")],
+    "resample-head": [TROPHY, "--with", "resample", "--from-text", TROPHY.replace("big", "small"), "--head", "2.0"],
+    "mean": [FIT, "--with", "mean", "--from-file", "texts.txt", "--kind", "encoder"],
+    "effects": ["--file", "texts.txt"],
+    "effects-pairs": ["--file", "pairs.tsv", "--with", "resample", "--kind", "encoder"],
 }
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])
 @pytest.mark.parametrize("color", [True, False], ids=["color", "plain"])
 @pytest.mark.parametrize("screen", SCREENS)
-def test_golden_screens(screen: str, width: int, color: bool, attn: Run) -> None:
+def test_golden_screens(
+    screen: str, width: int, color: bool, attn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in TEXTS))
+    (tmp_path / "pairs.tsv").write_text("".join(f"{text}\t{text.replace('big', 'small')}\n" for text in TEXTS[:2]))
     flags = ["--width", str(width), "--color" if color else "--no-color"]
     # The first lines name MiniLM's folder, which is another on every machine.
     kept = attn("ablate", *SCREENS[screen], *flags).partition("\n\n")[2]

@@ -1,0 +1,273 @@
+"""Effects of each head over the texts of a corpus: which heads matter on the whole, and how surely."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from attn_cli.answer import Answer
+from attn_cli.data.outcomes import OutputKind
+from attn_cli.data.record import Record
+from attn_cli.data.selection import KINDS, Kind, Selection
+from attn_cli.data.stream import OutputCheck, Report, largest_check
+from attn_cli.data.without import typed_without
+from attn_cli.errors import AttnError, InputError, SelectionError, left_out
+from attn_cli.io.csv import Cell
+from attn_cli.measure.corpus import summed_notes
+from attn_cli.models import Input, Model
+from attn_cli.questions.ablate.choices import CutChoice, Instead, OutputChoice
+from attn_cli.questions.ablate.donors import Donor, Means
+from attn_cli.questions.ablate.measure import sweep
+from attn_cli.questions.ablate.trials import Ablation, CutTrial, rank_correlation
+
+__all__ = ["CollectEffects", "HeadEffect", "HeadEffects"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadEffect:
+    """The effect of one head over texts: the change of the mean log-probability of a text's tokens, in nats."""
+
+    kind: Kind
+    layer: int
+    head: int
+    mean: float
+    """Mean effect over the texts; of states, 1 - cosine, and of two tokens, the difference of their logits."""
+    spread: float
+    """Standard deviation over the texts."""
+    size: float
+    """Mean size of the effect, whatever its sign."""
+    changed: int
+    """Texts in which the likeliest token of a place is then another."""
+    moved: float | None
+    """How far the output moved towards another text's, the mean over the texts; None if that is not measured."""
+    focus: float
+    """Mean focus over the texts."""
+    first: float
+    """Mean weight on the first token."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HeadEffects(Answer):
+    """The answer of `attn ablate` about each head in turn over a corpus."""
+
+    record: Record
+    """The model and the selection, without a text."""
+    output: OutputKind
+    against: tuple[str, str] | None
+    """The two tokens whose logits are compared, if they are the same in all texts."""
+    own: bool
+    """True if each text's own translation is measured, and not a target."""
+    instead: Instead
+    donor: Donor | None
+    paired: bool
+    """True if each text has another beside it that heads' outputs are taken from."""
+    before: float
+    """The output with nothing cut, the mean over texts: of words, log-probability for each token; not-a-number of
+    states."""
+    heads: tuple[HeadEffect, ...]
+    correlation: float | None
+    """Spearman's rank correlation of focus and size of the mean effect over heads; None if it is not defined."""
+    halves: float | None
+    """That of the sizes of the mean effects over every other text and over the rest."""
+    texts: int
+    tokens: int
+    """Tokens of these texts."""
+    corpus: str
+    """Name of the corpus."""
+    more_notes: tuple[str, ...] = field(default=())
+
+    columns = (
+        *("kind", "layer", "head", "instead", "output", "texts"),
+        *("mean", "spread", "size", "changed", "moved", "focus", "first"),
+    )
+
+    @property
+    def title(self) -> str:
+        return self.corpus
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of the runs, and on the texts that were left out."""
+        return (*self.record.notes, *self.more_notes)
+
+    @property
+    def without(self) -> str:
+        return typed_without(self.record.model.without)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of attention that are cut."""
+        return tuple(kind for kind in KINDS if any(one.kind == kind for one in self.heads))
+
+    @property
+    def ranked(self) -> list[HeadEffect]:
+        """The heads by the size of their mean effect, largest first."""
+        return sorted(self.heads, key=lambda one: -abs(one.mean))
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        """Yield a row for each head."""
+        for one in self.heads:
+            front = one.kind, one.layer, one.head, self.instead, self.output, self.texts
+            yield *front, one.mean, one.spread, one.size, one.changed, one.moved, one.focus, one.first
+
+
+class _SumsOfEffects:
+    """Sums of one head over the texts read so far."""
+
+    def __init__(self) -> None:
+        self.count = self.changed = self.moving = 0
+        self.mean = self.squares = self.size = self.moved = self.focus = self.first = 0.0
+        self.halves = [0.0, 0.0]
+
+    def add(self, effect: float, trial: CutTrial, *, changed: bool, half: int) -> None:
+        """Add the effect in one text (Welford 1962 for the variance)."""
+        self.count += 1
+        step = effect - self.mean
+        self.mean += step / self.count
+        self.squares += step * (effect - self.mean)
+        self.size += abs(effect)
+        self.halves[half] += effect
+        self.changed += changed
+        if trial.moved is not None:
+            self.moved += trial.moved
+            self.moving += 1
+        if trial.summary is not None:
+            self.focus += trial.summary.focus
+            self.first += math.nan if trial.summary.first is None else trial.summary.first
+
+    def found(self, kind: Kind, layer: int, head: int) -> HeadEffect:
+        """Return the figures over the texts."""
+        return HeadEffect(
+            kind,
+            layer,
+            head,
+            mean=self.mean,
+            spread=math.sqrt(self.squares / self.count),
+            size=self.size / self.count,
+            changed=self.changed,
+            moved=self.moved / self.moving if self.moving else None,
+            focus=self.focus / self.count,
+            first=self.first / self.count,
+        )
+
+
+class CollectEffects:
+    """A collector of each head's effects over one text after another; only their sums are kept.
+
+    Args:
+        model: a loaded model.
+        selection: the kind of attention, and words or tokens.
+        output: the output to measure.
+        cut: what stands in the place of a head.
+        means: means of the heads' outputs over other texts.
+        verify: also run the model without attn, and compare.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        selection: Selection,
+        output: OutputChoice,
+        cut: CutChoice,
+        means: Means | None = None,
+        *,
+        verify: bool = False,
+    ) -> None:
+        self._model, self._selection, self._output, self._cut, self._means = model, selection, output, cut, means
+        self._verify = verify
+        self._heads: dict[tuple[Kind, int, int], _SumsOfEffects] = {}
+        self._first: Ablation | None = None
+        self._notes: Counter[str] = Counter()
+        self._verified: float | None = None
+        self._output_check: OutputCheck | None = None
+        self._left_out: list[AttnError] = []
+        self._same = True
+        self._paired = False
+        self._before = 0.0
+        self._texts = self._tokens = 0
+
+    @property
+    def texts(self) -> int:
+        """The number of texts measured."""
+        return self._texts
+
+    def add(self, given: Input, other: str | None = None, where: str = "") -> None:
+        """Measure a text; one that cannot be read or has nothing to measure is counted and left out.
+
+        Args:
+            given: the text, and its target, if it has one.
+            other: the text that heads' outputs are taken from.
+            where: the place of the text in the corpus, for notes.
+
+        Raises:
+            AttnError: the model has no such output, or cannot be run.
+        """
+        try:
+            found = sweep(
+                self._model,
+                given,
+                self._selection,
+                self._output,
+                self._cut,
+                donor=self._means if other is None else other,
+                verify=self._verify,
+            )
+        except (InputError, SelectionError) as fault:
+            if isinstance(fault, SelectionError) and self._output.mask is None:  # it is about the model
+                raise
+            self._left_out.append(type(fault)(f"{where}: {fault.problem}", fault.remedy) if where else fault)
+            return
+        self._first = self._first or found
+        self._same &= found.output.names == self._first.output.names
+        self._paired |= other is not None
+        self._notes.update(set(found.notes))
+        record = found.record
+        self._verified = max((one for one in (self._verified, record.verified) if one is not None), default=None)
+        self._output_check = largest_check([self._output_check, record.output])
+        measured = sum(len(word.places) for word in found.output.words)
+        share = 1.0 if found.output.states or found.output.against is not None else 1 / measured
+        for trial in found.trials:
+            ((layer, (head,)),) = trial.heads.items()
+            running = self._heads.setdefault((trial.kind, layer, head), _SumsOfEffects())
+            changed = found.changed_place(trial.after) is not None
+            running.add(trial.effect * share, trial, changed=changed, half=self._texts % 2)
+        self._before += found.before.whole * share
+        self._texts += 1
+        self._tokens += len(found.record.source)
+
+    def found(self, corpus: str, notes: Sequence[str] = ()) -> HeadEffects:
+        """Return the answer over the texts so far.
+
+        Args:
+            corpus: name of the corpus.
+            notes: further notes.
+
+        Raises:
+            InputError: there is no text that can be measured.
+        """
+        first = self._first
+        if first is None:
+            raise self._left_out[0] if self._left_out else InputError("There are no texts", "Give at least one")
+        report = Report(self._verified, summed_notes(self._notes, self._texts), self._output_check)
+        heads = tuple(running.found(*place) for place, running in self._heads.items())
+        halves = [tuple(abs(half) for half in running.halves) for running in self._heads.values()]
+        return HeadEffects(
+            record=Record.without_text(self._model.info, report, self._selection),
+            output=first.output.kind,
+            against=first.output.names if self._same else None,
+            own=first.output.translation is not None,
+            instead=self._cut.instead or "zero",
+            donor=None if self._means is None else self._means.donor,
+            paired=self._paired,
+            before=math.nan if first.output.states else self._before / self._texts,
+            heads=heads,
+            correlation=rank_correlation([(one.focus, abs(one.mean)) for one in heads if math.isfinite(one.focus)]),
+            halves=rank_correlation([(one, other) for one, other in halves]) if self._texts > 1 else None,
+            texts=self._texts,
+            tokens=self._tokens,
+            corpus=corpus,
+            more_notes=(*left_out(self._left_out), *notes),
+        )

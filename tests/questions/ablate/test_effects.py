@@ -1,0 +1,140 @@
+"""Effects over a corpus, held against those of its texts one by one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+import attn_cli
+from attn_cli.cli.progress import Corpus
+from attn_cli.data.selection import Selection
+from attn_cli.errors import InputError, ModelError, SelectionError
+from attn_cli.models import Input, Model
+from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, OutputChoice
+from attn_cli.questions.ablate.corpus import Correlations
+from attn_cli.questions.ablate.effects import CollectEffects, HeadEffects
+from attn_cli.questions.ablate.measure import ablate
+from tests.conftest import Run
+from tests.questions.ablate.models import decoder, masked, minilm, toy
+from tests.records import validated
+
+TEXTS = [
+    "The trophy didn't fit because it was big",
+    "The cat slept because it was tired",
+    "The dog saw the house because it was small",
+]
+
+
+def over(
+    model: Model, texts: Iterable[str], kind: Any = None, output: OutputChoice = ITS_OWN, cut: CutChoice = HEADS
+) -> HeadEffects:
+    collect = CollectEffects(model, Selection(kind=kind, unit="token"), output, cut)
+    for text in texts:
+        collect.add(Input(text))
+    return collect.found("texts")
+
+
+@pytest.mark.parametrize(("load", "kind"), [(toy, "encoder"), (minilm, None), (decoder, None)])
+def test_effects_are_the_means_of_those_of_the_texts(load: Any, kind: Any) -> None:
+    model = load()
+    found = over(model, TEXTS, kind)
+    alone = [ablate(model, Input(text), Selection(kind=kind, unit="token")) for text in TEXTS]
+    states = alone[0].output.states
+    effects = np.array(
+        [[trial.effect / (1 if states else len(one.output.words)) for trial in one.trials] for one in alone]
+    )
+    np.testing.assert_allclose([one.mean for one in found.heads], effects.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose([one.spread for one in found.heads], effects.std(axis=0), atol=1e-6)
+    np.testing.assert_allclose([one.size for one in found.heads], np.abs(effects).mean(axis=0), atol=1e-6)
+    changed = [
+        sum(one.changed_place(one.trials[index].after) is not None for one in alone) for index in range(len(effects[0]))
+    ]
+    assert [one.changed for one in found.heads] == changed
+    focus = np.mean([[trial.summary.focus for trial in one.trials if trial.summary] for one in alone], axis=0)
+    np.testing.assert_allclose([one.focus for one in found.heads], focus, atol=1e-6)
+    size = np.abs(effects.mean(axis=0))
+    assert found.correlation == pytest.approx(spearmanr(focus, size).statistic, abs=0.05)
+    halves = spearmanr(np.abs(effects[::2].sum(axis=0)), np.abs(effects[1::2].sum(axis=0))).statistic
+    assert found.halves == pytest.approx(halves, abs=0.05)
+    before = np.nan if states else np.mean([one.before.whole / len(one.output.words) for one in alone])
+    assert found.before == pytest.approx(before, abs=1e-5, nan_ok=True)
+    assert found.ranked[0].mean == pytest.approx(effects.mean(axis=0)[size.argmax()], abs=1e-6)
+    assert (found.texts, found.title) == (3, "texts")
+
+
+def test_texts_that_have_nothing_to_measure_are_counted() -> None:
+    found = over(decoder(), ["a", "all you need", "b"])
+    assert found.texts == 1
+    assert found.notes == ("2 texts were left out; the first: The text is one token, so no token follows another",)
+    assert found.halves is None
+    with pytest.raises(InputError, match="one token"):
+        over(decoder(), ["a"])
+    with pytest.raises(InputError, match="There are no texts"):
+        over(decoder(), [])
+    with pytest.raises(SelectionError, match="no encoder attention"):
+        over(decoder(), ["all you need"], "encoder")
+    with pytest.raises(ModelError, match="saved without the layer"):
+        over(minilm(), TEXTS, output=OutputChoice(mask="it"))
+    masks = over(masked(), ["the trophy was big", "it was", "the suitcase was big"], output=OutputChoice(mask="big"))
+    assert masks.texts == 2
+    assert "'big' is not in the text" in masks.notes[-1]
+
+
+def document_of(attn: Run, *arguments: str) -> dict[str, Any]:
+    return validated(attn("ablate", *arguments, "--json").encode(), "ablate")
+
+
+def test_from_the_command_line_and_from_python(attn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("".join(f"{text}\n" for text in TEXTS[:2]))
+    arguments = ["--file", str(file), "--kind", "encoder"]
+    document = document_of(attn, *arguments)
+    assert (document["view"], document["texts"], len(document["effects"])) == ("effects", 2, 24)
+    model = attn_cli.load("toy")
+    found = model.ablate(TEXTS[:2], kind="encoder")
+    assert isinstance(found, HeadEffects)
+    assert document["effects"] == found.to_dict()["effects"]
+    attn("ablate", *arguments, "--save", str(tmp_path / "out.csv"))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(), newline="")))
+    assert [float(row["mean"]) for row in rows] == pytest.approx([one.mean for one in found.heads], abs=1e-5)
+    links = model.ablate(iter(TEXTS[:2]), query="it", layer=2)
+    assert isinstance(links, Correlations)
+    assert links.texts == 2
+
+
+def test_pairs_of_texts(attn: Run, tmp_path: Path) -> None:
+    """Each text has its twin beside it, whose pronoun stands for the other noun."""
+    twins = [text.replace("big", "small").replace("tired", "old") for text in TEXTS[:2]]
+    file = tmp_path / "pairs.tsv"
+    file.write_text("".join(f"{text}\t{twin}\n" for text, twin in zip(TEXTS, twins, strict=False)))
+    document = document_of(attn, "--file", str(file), "--with", "resample", "--kind", "encoder")
+    found = attn_cli.load("toy").ablate(TEXTS[:2], instead="resample", from_text=twins, kind="encoder")
+    assert document["effects"] == found.to_dict()["effects"]
+    assert document["donor"] is None
+    alone = attn_cli.load("toy").ablate(TEXTS[0], instead="resample", from_text=twins[0], kind="encoder")
+    moved = [one["moved"] for one in document["effects"]]
+    assert any(value is not None for value in moved)
+    assert len(alone.trials) == len(moved)
+    file.write_text(f"{TEXTS[0]}\n")
+    assert "line 1 of" in attn("ablate", "--file", str(file), "--with", "resample", code=3)
+
+
+def test_ctrl_c_ends_a_corpus_after_the_text_at_hand() -> None:
+    with Corpus(["a", "b", "c"], "Cutting", 3) as corpus:
+        seen = []
+        for text in corpus:
+            seen.append(text)
+            if text == "b":
+                os.kill(os.getpid(), signal.SIGINT)
+    assert seen == ["a", "b"]
+    assert corpus.stopped
+    assert corpus.notes == ("Stopped with Ctrl-C after 2 texts: the figures are of these",)
