@@ -1,8 +1,9 @@
-"""The search for the units of a text that a user names: `it`, `it#2`, `New York`, `11`.
+"""The search for the units of a text that a user names: `it`, `it#2`, `New York`, `11`, `#11`.
 
 A name is matched as it is typed; then ignoring case, variants of the same letters (Unicode normal form KD, curly
 quotes, dashes), the kind and number of spaces, and invisible characters; then also ignoring accents. A name may cover
-several units, which it joins into one, but not a part of a unit.
+several units, which it joins into one, but not a part of a unit. A number is a word if the text has it, else a
+position; `#11` is position 11 in any case.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ WORD_STARTS = ("▁", "Ġ")
 
 
 def choose_units(units: Units, query: str, text: str = TEXT, *, accents: bool = False) -> tuple[range, ...]:
-    """Find the units that a user means: a position, a word or several in a row (wherever they occur), or `word#2`.
+    """Find the units that a user means: a word or several in a row (wherever they occur), `word#2`, or a position.
 
     Args:
         units: the units shown, none of them joined.
@@ -86,10 +87,11 @@ def _matches(units: Units, name: str, text: str, *, accents: bool) -> Sequence[r
             f"{quoted(word)} appears only {f'{len(same)} times' if many else 'once'}",
             f"Write {shortened(word)}#1" + (f" to {shortened(word)}#{len(same)}" if many else ""),
         )
-    if re.fullmatch(rf"-?{NUMBER.pattern}", name):
-        position = int(name) + (len(units) if int(name) < 0 else 0)
+    number = name.removeprefix("#")
+    if re.fullmatch(rf"-?{NUMBER.pattern}", number):
+        position = int(number) + (len(units) if int(number) < 0 else 0)
         if not 0 <= position < len(units):
-            raise SelectionError(f"There is no position {name}", f"Positions run from 0 to {len(units) - 1}")
+            raise SelectionError(f"There is no position {number}", f"Positions run from 0 to {len(units) - 1}")
         return [range(position, position + 1)]
     raise _not_there(units, name, text)
 

@@ -60,6 +60,7 @@ IT = Units.of(
     [
         ("it", (0, 2)), ("It", (4,)), ("IT", (0, 2, 4)), ("it#2", (2,)), ("it#1", (0,)), ("said", (1,)), ("0", (0,)),
         ("-1", (6,)), ("2", (6,)), ("3", (3,)), (",", (3,)), ("said,it#2", (1, 2)), ("#", (5,)),
+        ("#3", (3,)), ("#-2", (5,)), ("#1,#4", (1, 4)), ("said,#4", (1, 4)), ("#02", (2,)),
         ("it,said,it", (0, 1, 2)),
     ],
 )  # fmt: skip
@@ -79,6 +80,7 @@ def test_queries_are_words_occurrences_or_positions(query: str, expected: tuple[
         (",,", r"',,' is not in the text"),
         ("cat#1", r"not in the text"),
         ("7", r"no position 7.*0 to 6"),
+        ("#7", r"no position 7.*0 to 6"),
         ("-8", r"no position -8"),
         ("[bold]", r"not in the text"),
     ],
@@ -87,6 +89,13 @@ def test_queries_that_are_not_there(query: str, message: str) -> None:
     with pytest.raises(SelectionError, match=message) as raised:
         choose_units(IT, query)
     assert len(str(raised.value)) < 200
+
+
+def test_a_number_of_the_text_is_a_word_and_its_place_has_a_mark() -> None:
+    units = Units.of(make_tokens("2 and 3", ["2", "and", "3"], [(0, 1), (2, 5), (6, 7)], [False] * 3))
+    assert choose_units(units, "2") == (range(1),)
+    assert choose_units(units, "#2") == (range(2, 3),)
+    assert choose_units(IT, "#2") == (range(5, 7),)  # stands there
 
 
 def test_a_piece_that_looks_like_an_occurrence() -> None:

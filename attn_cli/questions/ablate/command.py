@@ -87,7 +87,8 @@ class CutOptions:
     edge: Annotated[
         list[str] | None,
         select_option(
-            metavar="FROM:TO", help="Cut this link: it:trophy, it: (all it looks at), :trophy; may be given again."
+            metavar="FROM:TO",
+            help="Cut this link: it:trophy, it#2:8, it: (all it looks at), :trophy; may be given again.",
         ),
     ] = None
     by: Annotated[Literal["layers"] | None, select_option(help="Cut --edge in each band of layers in turn.")] = None

@@ -9,10 +9,12 @@ from itertools import product
 import numpy as np
 
 from attn_cli.data.cuts import CutEdges, EvenHeads, ReplacedHeads, Variation, ZeroedHeads
+from attn_cli.data.naming import occurrence
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.selection import KINDS, Kind, Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Source
+from attn_cli.data.units import Units
 from attn_cli.errors import ModelError, SelectionError, quoted
 from attn_cli.questions.ablate.choices import Instead, parse_edge
 from attn_cli.questions.ablate.donors import Contexts
@@ -31,19 +33,24 @@ class Edges:
 
     plan: Plan
     """The kind, and the heads to cut them in."""
-    query: range | None
-    """The units of the query; None for several, or all that see the key."""
-    key: range | None
-    """The units of the key; None for several, or all but the query itself."""
+    queries: tuple[range, ...]
+    """The units of each query; empty for all that see a key."""
+    keys: tuple[range, ...]
+    """The units of each key; empty for all but the query itself."""
     pairs: tuple[tuple[int, int], ...]
     """The tokens of the edges: query and key."""
 
     @property
     def names(self) -> tuple[str, str]:
-        """The texts of query and key; empty for all of them."""
+        """The texts of the queries and of the keys; empty for all of them."""
+        return _texts(self.plan.queries, self.queries), _texts(self.plan.keys, self.keys)
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The texts of the queries and of the keys, where some read alike as a user names them; empty for all."""
         return (
-            "" if self.query is None else self.plan.queries.text_of(self.query),
-            "" if self.key is None else self.plan.keys.text_of(self.key),
+            _texts(self.plan.queries, self.queries, numbered=True),
+            _texts(self.plan.keys, self.keys, numbered=True),
         )
 
     def variation(self, layers: Iterable[int] | None = None) -> Variation:
@@ -88,14 +95,12 @@ def find_edges(source: Source, selection: Selection, edge: str) -> Edges:
 
 
 def _edges(plan: Plan, start: str, end: str, edge: str) -> Edges:
-    queries = [*plan.choose_queries(start)] if start else [None]
-    keys = [*plan.choose_keys(end)] if end else [None]
+    queries = plan.choose_queries(start) if start else ()
+    keys = plan.choose_keys(end) if end else ()
     pairs: dict[tuple[int, int], None] = {}
-    for query, key in product(queries, keys):
-        for unit, other in product(
-            range(len(plan.queries)) if query is None else query, range(len(plan.keys)) if key is None else key
-        ):
-            if key is None and plan.kind != "cross" and unit == other:
+    for query, key in product(queries or [range(len(plan.queries))], keys or [range(len(plan.keys))]):
+        for unit, other in product(query, key):
+            if not keys and plan.kind != "cross" and unit == other:
                 continue
             tokens = plan.queries.token_positions(unit), plan.keys.token_positions(other)
             pairs |= dict.fromkeys(product(*tokens))
@@ -107,12 +112,19 @@ def _edges(plan: Plan, start: str, end: str, edge: str) -> Edges:
                 "Name the later word first",
             )
         pairs = dict.fromkeys(seen)
-    return Edges(
-        plan,
-        queries[0] if len(queries) == 1 else None,
-        keys[0] if len(keys) == 1 else None,
-        tuple(pairs),
-    )
+    return Edges(plan, queries, keys, tuple(pairs))
+
+
+def _texts(units: Units, spans: Sequence[range], *, numbered: bool = False) -> str:
+    """Return the texts of some spans of units; numbered, with `#2` where other occurrences of a text are left out."""
+    places = {span.start for span in spans if len(span) == 1}
+    texts = []
+    for span in spans:
+        text = units.text_of(span)
+        some = numbered and len(span) == 1 and not places.issuperset(units.labelled[text])
+        number = occurrence(units, span.start) if some else None
+        texts.append(text if number is None else f"{text}#{number}")
+    return ", ".join(dict.fromkeys(texts))
 
 
 def keys_of(source: Source, selection: Selection, query: str) -> tuple[Edges, ...]:
@@ -143,7 +155,7 @@ def keys_of(source: Source, selection: Selection, query: str) -> tuple[Edges, ..
             tokens = plan.keys.token_positions(unit)
             pairs = tuple((row, key) for row, key in product(rows, tokens) if plan.kind != "decoder" or key <= row)
             if pairs:
-                found.append(Edges(plan, span, range(unit, unit + 1), pairs))
+                found.append(Edges(plan, spans, (range(unit, unit + 1),), pairs))
         return tuple(found)
     raise faults[0]
 

@@ -61,7 +61,7 @@ class Heading:
             several = sum(map(len, trial.heads.values())) > 1
             return f"{heads} {replaced(found.instead or 'zero', found.donor, self.screen, several=several)}"
         if found.view == "keys":
-            query, _ = trial.edges[0].names
+            query, _ = trial.edges[0].labels
             return f"{query}{arrow(self.screen)}each key in turn, cut in {self._heads_in(found.trials[0])}"
         edges = ", ".join(map(self._edge, trial.edges))
         if found.view == "layers":
@@ -86,7 +86,7 @@ class Heading:
         )
 
     def _edge(self, edges: Edges) -> str:
-        start, end = edges.names
+        start, end = edges.labels
         if not start:
             return f"all that look at {shortened(end, WIDEST)}"
         if not end:

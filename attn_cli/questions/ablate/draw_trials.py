@@ -319,7 +319,7 @@ class TrialDrawing:
         found, trials = self.found, [self.found.trials[index] for index in shown]
         weights = [0.0 if trial.weight is None else trial.weight for trial in trials]
         columns = [
-            names("key", [trial.edges[0].names[1] for trial in trials], self.screen),
+            names("key", [trial.edges[0].labels[1] for trial in trials], self.screen),
             bars("weight", weights, self.screen),
             self._effects(trials),
             *self._in_turn(trials),

@@ -64,6 +64,30 @@ def test_several_edges_and_sentences(attn: Run, tmp_path: Path) -> None:
     assert "line 1 of" in error
 
 
+@pytest.mark.parametrize(
+    ("edge", "tokens", "names", "heading"),
+    [
+        ("#5:#1", [[5, 1]], ("it", "trophy"), "it → trophy "),
+        ("5:1", [[5, 1]], ("it", "trophy"), "it → trophy "),
+        ("-10:trophy", [[5, 1]], ("it", "trophy"), "it → trophy "),
+        ("it,was:trophy,fit", [[5, 1], [5, 3], [6, 1], [6, 3]], ("it, was", "trophy, fit"), "it, was → trophy, fit "),
+        ("it was:#1", [[5, 1], [6, 1]], ("it was", "trophy"), "it was → trophy "),
+        ("it,cat:the", [[5, 9], [5, 12], [10, 9], [10, 12]], ("it, cat", "the"), "it, cat → the "),
+        ("it:the#2", [[5, 12]], ("it", "the"), "it → the#2 "),
+        (":it", [[query, 5] for query in range(15)], (None, "it"), "all that look at it "),
+    ],
+)
+def test_the_ends_of_an_edge_are_named_as_queries_are(
+    edge: str, tokens: list[list[int]], names: tuple[str | None, str], heading: str, attn: Run
+) -> None:
+    text = f"{FIT} as the cat saw the dog"
+    (trial,) = found(attn, text, "--edge", edge, "--head", "2.0")["trials"]
+    (own,) = trial["edges"]
+    assert sorted(own["tokens"]) == tokens
+    assert (own["query"], own["key"]) == names
+    assert f"{heading}(weight" in attn("ablate", text, "--edge", edge, "--head", "2.0")
+
+
 @pytest.mark.unchecked
 def test_a_corpus_has_the_mean_of_what_its_texts_have(attn: Run, tmp_path: Path) -> None:
     file = tmp_path / "in.txt"
@@ -131,6 +155,7 @@ def test_from_python() -> None:
         ([FIT, "--layer", "3"], 4, "There is no layer 3"),
         ([FIT, "--edge", "it:dog"], 4, "'dog' is not in the text"),
         ([FIT, "--edge", "it#2:fit"], 4, "only once"),
+        ([FIT, "--edge", "#20:fit"], 4, "There is no position 20. Positions run from 0 to 8"),
         ([FIT, "--kind", "decoder", "--edge", "dog:fit"], 4, "'dog' is not in the text"),
         ([FIT, "--edge", "::"], 4, "':' is not in the text"),
         ([FIT, "--edge", " : "], 2, "--edge must be FROM:TO"),
