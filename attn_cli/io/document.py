@@ -134,12 +134,12 @@ def describe_text(record: Record) -> dict[str, Any]:
 
 
 def describe_checks(record: Record) -> dict[str, Any]:
-    """Make the fields for the results of `--verify`, and for the notes."""
+    """Make the fields for the results of `--verify`, for the notes, and for relevance where it was measured."""
     return {
         "verified": record.verified,
         "verified_output": None if record.output is None else _output(record.output),
         "notes": record.notes,
-        "relevance": UNSET if record.relevance is None else _relevance(record.relevance),
+        **({} if record.relevance is None else {"relevance": _relevance(record.relevance)}),
     }
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "OutputCheckEntry",
     "RecordDocument",
     "RelevanceEntry",
+    "RelevanceOfTokens",
     "RowsMeaning",
     "SelectionEntry",
     "SkippedLayerEntry",

@@ -18,6 +18,7 @@ from attn_cli.io.structs import (
     ModelEntry,
     Notes,
     Number,
+    RelevanceOfTokens,
     Source,
     Target,
     TextDocument,
@@ -70,6 +71,7 @@ class OtherEntry(Entry, kw_only=True):
     verified: Verified
     verified_output: VerifiedOutput = None
     notes: Notes
+    relevance: RelevanceOfTokens = UNSET
 
 
 class ChangedWeightEntry(Entry):
