@@ -22,6 +22,7 @@ from attn_cli.data.stream import Kind
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
 from attn_cli.models.capture.delivery import Turns
+from attn_cli.models.capture.replaced import attends_in_blocks
 from attn_cli.models.capture.slices import is_seen
 from attn_cli.models.capture.watch import Rewrite
 
@@ -72,7 +73,7 @@ def cut_older_layers(
         place = turns.begin(module)
         own = [cut for _, cut in cuts.get((place.kind, place.layer), ())]
         layout = _Layout.of(module, place, shapes.get(place.kind), streams)
-        running.append(_CutLayer(place, own, layout, family, 0 if place.kind == "encoder" else before))
+        running.append(_CutLayer(module, place, own, layout, family, 0 if place.kind == "encoder" else before))
 
     def end(_: nn.Module, __: tuple[Any, ...], ___: Any) -> None:
         nonlocal before
@@ -175,7 +176,9 @@ class _Layout:
 class _CutLayer:
     """One older attention layer while it runs."""
 
-    def __init__(self, place: Place, cuts: Sequence[Cut], layout: _Layout, family: str, before: int) -> None:
+    def __init__(
+        self, module: nn.Module, place: Place, cuts: Sequence[Cut], layout: _Layout, family: str, before: int
+    ) -> None:
         self.place = place
         self.before = before
         """The number of tokens that the decoder has read in earlier passes."""
@@ -183,7 +186,7 @@ class _CutLayer:
         """True if the cuts leave a query nothing to see."""
         self.outputs: list[Output] = []
         """The weighted sums of the values, in the parts in which they are computed."""
-        self._cuts, self._layout, self._family = cuts, layout, family
+        self._module, self._cuts, self._layout, self._family = module, cuts, layout, family
         self._waiting: list[Bool[torch.Tensor, "row head query"]] | None = None
         """The queries that are left nothing to see in each stream, from a softmax to its product."""
         self._read = 0
@@ -276,9 +279,8 @@ class _CutLayer:
             raise self._refused()
 
     def _refused(self) -> ModelError:
-        place = self.place
-        return ModelError(
-            f"{place.kind} layer {place.layer} of the family {self._family} computes its attention in a way that "
-            "cannot be changed so while it runs",
+        layer = f"{self.place.kind} layer {self.place.layer} of the family {self._family}"
+        return attends_in_blocks(self._module, layer, "cannot be cut") or ModelError(
+            f"{layer} computes its attention in a way that cannot be changed so while it runs",
             "Cut other layers, or choose another model",
         )

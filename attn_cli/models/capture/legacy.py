@@ -21,6 +21,7 @@ from attn_cli.data.stream import Kind, Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
 from attn_cli.models.capture.delivery import Delivery, OtherPositionsError
+from attn_cli.models.capture.replaced import attends_in_blocks
 from attn_cli.models.capture.slices import HIDDEN, hull
 from attn_cli.models.capture.watch import Softmax, Watch, softmax_exactly
 
@@ -168,14 +169,9 @@ class _WatchedLayer:
     def _no_map(self) -> ModelError:
         place, family = self._place, self._delivery.family
         layer = f"{place.kind} layer {place.layer} of the family {family}"
-        blocks, size = (getattr(self._module, name, None) for name in ("num_random_blocks", "block_size"))
-        if isinstance(blocks, int) and isinstance(size, int):
-            return ModelError(
-                f"{layer} attends among blocks of {size} tokens in a text as long as this, so it has no map from token "
-                "to token",
-                # The same limit as in BigBirdModel.forward.
-                f"Give a text of at most {(5 + 2 * blocks) * size} tokens, which it reads with full attention",
-            )
+        blocked = attends_in_blocks(self._module, layer, "has no map from token to token")
+        if blocked is not None:
+            return blocked
         other = "Choose other layers with --layer, or another model"
         if self._other is None:
             return ModelError(f"{layer} takes no softmax, so it has no attention weights", other)

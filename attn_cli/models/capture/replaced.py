@@ -13,9 +13,28 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy
 
-__all__ = ["modules_kept"]
+__all__ = ["attends_in_blocks", "modules_kept"]
+
+
+def attends_in_blocks(module: nn.Module, layer: str, so: str) -> ModelError | None:
+    """Make the error for a layer that attends within blocks; None for another module.
+
+    Args:
+        module: the module of the layer.
+        layer: the name of the layer in the error.
+        so: what follows from it.
+    """
+    blocks, size = (getattr(module, name, None) for name in ("num_random_blocks", "block_size"))
+    if not (isinstance(blocks, int) and isinstance(size, int)):
+        return None
+    return ModelError(
+        f"{layer} attends among blocks of {size} tokens in a text as long as this, so it {so}",
+        # The same limit as in BigBirdModel.forward.
+        f"Give a text of at most {(5 + 2 * blocks) * size} tokens, which it reads with full attention",
+    )
 
 
 @contextmanager
