@@ -29,7 +29,7 @@ from attn_cli.models import AS_IT_HAS_THEM, Decoding, Input, Languages, LoadChoi
 from attn_cli.models import load as load_model
 from attn_cli.models.prepare import read, run_without
 from attn_cli.questions.ablate.attribution import Attributed, attribute
-from attn_cli.questions.ablate.choices import CutChoice, DonorChoice, Instead, OutputChoice
+from attn_cli.questions.ablate.choices import By, CutChoice, DonorChoice, Instead, OutputChoice
 from attn_cli.questions.ablate.corpus import Correlate, Correlations
 from attn_cli.questions.ablate.donors import Means, mean_outputs, probe_name, probe_texts
 from attn_cli.questions.ablate.effects import CollectEffects, HeadEffects
@@ -89,7 +89,7 @@ class AblateOptions(ChoicesOfACut, total=False):
     """Options of `Inspector.ablate`."""
 
     edge: str | Sequence[str]
-    by: Literal["layers"] | None
+    by: By | None
     instead: Instead | None
     from_text: str | Texts | None
     from_probe: bool
@@ -429,7 +429,7 @@ class Inspector:
         text: str | Texts,
         *,
         edge: str | Sequence[str] = (),
-        by: Literal["layers"] | None = None,
+        by: By | None = None,
         instead: Instead | None = None,
         from_text: str | Texts | None = None,
         from_probe: bool = False,
@@ -449,10 +449,11 @@ class Inspector:
         """Cut heads or edges of the model's attention and measure its output, as `attn ablate` shows it.
 
         Args:
-            text: the text to read, or several texts: then each head is cut in turn, or with `query` each key in each
-                head, and only the sums over the texts are kept.
+            text: the text to read, or several texts: then each head is cut in turn (with `by="heads"`, each of those
+                chosen), or with `query` each key in each head, and only the sums over the texts are kept.
             edge: the edges to cut, such as `it:trophy`; by default, heads are cut whole.
-            by: `layers` to cut the edges in each band of layers in turn.
+            by: `heads` to cut each of the heads chosen in turn, whole or the edges in it; `layers` to cut the edges in
+                each band of layers: a sixth of them, or each of fewer than 12.
             instead: what stands in the place of a head's output: `zero` (the default), `mean` over the text's
                 positions, `even` weights, or `resample` for its output in another text. It is `--with` of the command.
             from_text: the text to take outputs from, or the texts to take means over. To resample several texts, one
@@ -470,7 +471,7 @@ class Inspector:
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             **selection: the heads to cut, `head="2.0"` or `layer=2`; or `query`, a word whose keys are cut in turn;
-                without them, every head is cut in turn.
+                without them, every head is cut in turn, and with `by="heads"` each of them.
 
         Returns:
             The finding; its `trials` hold the effect of each cut, and `before` the output with nothing cut. Of several
@@ -493,8 +494,12 @@ class Inspector:
         if isinstance(text, str):
             other = from_text if instead == "resample" and isinstance(from_text, str) else means
             return ablate(self._model, replace(given, text=text), choice, wanted, cut, donor=other, verify=verify)
-        if cut.edges or ((choice.layer or choice.head) and choice.query is None):
-            raise UsageError("Heads and edges that are cut at once are measured in one text", "Ablate the texts singly")
+        cut.check(choice)
+        if choice.query is None and not cut.sweeps(choice):
+            raise UsageError(
+                "Heads and edges that are cut at once are measured in one text",
+                "Ablate the texts singly, or choose --by heads",
+            )
         if choice.query is not None:
             links = Correlate(self._model, choice, wanted)
             for one in text:

@@ -11,6 +11,7 @@ from attn_cli.errors import UsageError, quoted
 __all__ = [
     "HEADS",
     "ITS_OWN",
+    "By",
     "CutChoice",
     "DonorChoice",
     "Instead",
@@ -19,6 +20,8 @@ __all__ = [
     "parse_edge",
 ]
 
+By = Literal["heads", "layers"]
+"""Parts of the model that are cut in turn."""
 Instead = Literal["zero", "mean", "even", "resample"]
 """Replacement of a head's output: nothing, its mean over positions, the sum of an even row, or its output in another
 text, position by position."""
@@ -73,8 +76,8 @@ class CutChoice:
     """The replacement of a head's output; None for nothing (zero)."""
     edges: tuple[str, ...] = ()
     """Edges as they were typed: `it:trophy`."""
-    by: Literal["layers"] | None = None
-    """Cut the edges in each band of layers in turn."""
+    by: By | None = None
+    """Cut each of the heads chosen in turn, whole or the edges in it, or the edges in each band of layers."""
 
     def check(self, selection: Selection) -> None:
         """Check what does not depend on the model.
@@ -94,12 +97,27 @@ class CutChoice:
             raise UsageError(
                 "--query cuts each of its edges in turn, so --edge cannot be used with it", "Choose one of them"
             )
-        if self.by is not None and not self.edges:
-            raise UsageError("--by layers cuts an edge in each band of layers", "Name one, like --edge it:trophy")
-        if self.by is not None and selection.head is not None:
+        if self.by is not None and selection.query is not None:
             raise UsageError(
-                "--by layers cuts all heads of a layer, so --head cannot be used with it", "Leave one of them out"
+                f"--query cuts each of its edges in turn, so --by {self.by} cannot be used with it",
+                "Name one of them with --edge",
             )
+        if self.by == "layers" and not self.edges:
+            raise UsageError(
+                "--by layers cuts an edge in each band of layers",
+                "Name one, like --edge it:trophy, or choose --by heads",
+            )
+        if self.by == "layers" and selection.head is not None:
+            raise UsageError(
+                "--by layers cuts all heads of a layer, so --head cannot be used with it",
+                "Leave one of them out, or choose --by heads",
+            )
+
+    def sweeps(self, selection: Selection) -> bool:
+        """Return whether heads are cut whole and one after another."""
+        if self.edges or selection.query is not None:
+            return False
+        return self.by == "heads" or (selection.layer is None and selection.head is None)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from attn_cli.cli.options import (
     AllOption,
     DisplayOptions,
     HeadOption,
-    KindOption,
     LayerOption,
     ModelOptions,
     OutputOptions,
@@ -29,7 +28,7 @@ from attn_cli.cli.options import (
 )
 from attn_cli.cli.tables import COLUMNS
 from attn_cli.cli.texts import Sentence
-from attn_cli.data.selection import Selection, check_syntax
+from attn_cli.data.selection import Kind, Selection, check_syntax
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.questions.ablate.choices import CutChoice, DonorChoice, OutputChoice, check_attribution
 from attn_cli.system.encoding import check_text
@@ -47,17 +46,18 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 65
 HELP = """Cut attention, and see what becomes of the output.
 
-Every head of the model in turn, or with --head and --layer these at once: its output is set to zero (--with says what
-else), and the output of the model measured: the log-probability of a decoder's text or of what --target says, of a
-translation, of the word at [MASK], or else how far the last states turn. --edge it:trophy cuts one link alone: the
-query cannot see the key any more (attention knockout). --query it cuts what a word looks at, one key after another,
-and holds each effect beside the weight.
+Every head of the model in turn, or with --head and --layer these at once (--by heads: each of them in turn): its output
+is set to zero (--with says what else), and the output of the model measured: the log-probability of a decoder's text or
+of what --target says, of a translation, of the word at [MASK], or else how far the last states turn. --edge it:trophy
+cuts one link alone: the query cannot see the key any more (attention knockout); --by heads and --by layers cut it in
+one head or band of layers after another. --query it cuts what a word looks at, one key after another, and holds each
+effect beside the weight.
 
 --with mean puts a head's mean output in its place, over the text or over others (--from-text, --from-file,
 --from-probe); --with resample its output in the text of --from-text, position by position (activation patching).
 
-With --file, each head is cut in turn in every line, and its mean effect and spread are shown; with --query, how weights
-and effects go together in each head, over all lines that have the word.
+With --file, each head is cut in turn in every line (--by heads: each of those chosen), and its mean effect and spread
+are shown; with --query, how weights and effects go together in each head, over all lines that have the word.
 
 --attribution cuts nothing: it takes the logit of a decoder's next token apart into what each head adds to it by itself.
 """
@@ -65,10 +65,13 @@ EPILOG = """\b
 Examples:
   attn ablate "The trophy didn't fit in the suitcase because it was too big"
   attn ablate "The trophy didn't fit because it was big" --head 2.0 --with even
+  attn ablate "The trophy didn't fit because it was big" --layer 1-2 --by heads
   attn ablate "The trophy didn't fit because it was big" --edge it:trophy --head 2.0
   attn ablate "The trophy didn't fit because it was big" --edge it:trophy --by layers
   attn ablate "The trophy didn't fit because it was big" --query it
   attn ablate "The cat slept, it was old" --with resample --from-text "The dog slept, it was old"
+  attn ablate "The capital of France is" --target " Paris" --head 23.4 --model smollm2.gguf
+  attn ablate "The capital of France is" --target " Paris" --attribution --model smollm2.gguf
   attn ablate --file corpus.txt
 """
 
@@ -81,7 +84,10 @@ PAIRS = "a text, a tab and the text that outputs are taken from"
 class CutOptions:
     """Options that say what is cut."""
 
-    kind: KindOption = None
+    kind: Annotated[
+        Kind | None,
+        select_option(help="Which attention to cut: by default all, and with --head or --layer the model's first."),
+    ] = None
     layer: LayerOption = None
     head: HeadOption = None
     edge: Annotated[
@@ -91,7 +97,13 @@ class CutOptions:
             help="Cut this link: it:trophy, it#2:8, it: (all it looks at), :trophy; may be given again.",
         ),
     ] = None
-    by: Annotated[Literal["layers"] | None, select_option(help="Cut --edge in each band of layers in turn.")] = None
+    by: Annotated[
+        Literal["heads", "layers"] | None,
+        select_option(
+            help="Cut each head chosen in turn, or --edge in each; or --edge in each band of layers: a sixth of them, "
+            "or one if there are fewer than 12."
+        ),
+    ] = None
     query: Annotated[
         str | None, select_option("--query", "-q", metavar="WORD", help="Cut each key of this word in turn.")
     ] = None
@@ -99,7 +111,7 @@ class CutOptions:
         Literal["zero", "mean", "even", "resample"] | None,
         select_option(
             "--with",
-            help="In a head's place: nothing (default), its mean, even weights, or that of another text.",
+            help="In a head's place: zero (default), its mean, the sum of an even row, or its output in another text.",
         ),
     ] = None
     attribution: Annotated[
@@ -149,12 +161,26 @@ class DonorOptions:
 
 
 @dataclass(frozen=True)
+class TargetOptions(TextOptions):
+    """Options for the text, whose target is what is measured."""
+
+    target: Annotated[
+        str | None,
+        text_option(
+            metavar="TEXT", help="Measure this: what follows a decoder's text, a translation, or the word at [MASK]."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class MeasuredOptions:
     """Options that say which output is measured."""
 
     output: Annotated[
         Literal["words", "states"] | None,
-        text_option(help="Measure words (default, where the model has them) or its last states."),
+        text_option(
+            help="Measure words (default, if the model chooses any) or the last states; a translator has words only."
+        ),
     ] = None
     against: Annotated[
         str | None, text_option(metavar="TEXT", help="Measure the logit of --target less that of this.")
@@ -162,7 +188,7 @@ class MeasuredOptions:
     mask: Annotated[str | None, text_option(metavar="WORD", help="Mask this word of the text, and measure it.")] = None
     target_tokens: Annotated[
         Literal["first", "all"] | None,
-        text_option(help="What to measure of a target of several tokens."),
+        text_option(help="What to measure if a decoder's --target is several tokens: all by default."),
     ] = None
 
 
@@ -170,7 +196,7 @@ def run(
     *,
     text: TextArgument = None,
     pair: PairOption = None,
-    reading: TextOptions,
+    reading: TargetOptions,
     measured: MeasuredOptions,
     cutting: CutOptions,
     donor: DonorOptions,
@@ -205,7 +231,7 @@ def run(
 
     asked = _Texts(reading, pair, selection, choice, cut, donor, model, paired=paired, attribution=cutting.attribution)
     out = Output(display, saving, maps=False)
-    sweeps = selection.layer is None and selection.head is None and not (cut.edges or cutting.attribution)
+    sweeps = cut.sweeps(selection) and not cutting.attribution
     if reading.file is None or not (sweeps or selection.query is not None):
         out.write(asked.each(out.as_many_as_fit(sentences)))
         return

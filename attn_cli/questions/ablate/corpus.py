@@ -10,7 +10,7 @@ from functools import cached_property
 from statistics import fmean, pstdev
 
 from attn_cli.answer import Answer
-from attn_cli.data.cuts import CutEdges, Variation
+from attn_cli.data.cuts import Variation
 from attn_cli.data.outcomes import Outcome
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection
@@ -21,7 +21,7 @@ from attn_cli.io.csv import Cell
 from attn_cli.measure.corpus import summed_notes
 from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import OutputChoice
-from attn_cli.questions.ablate.cutting import Edges, WeighEdges, keys_of
+from attn_cli.questions.ablate.cutting import WeighEdges, keys_of
 from attn_cli.questions.ablate.output import ReadOutput
 from attn_cli.questions.ablate.reader import read_output
 from attn_cli.questions.ablate.trials import rank_correlation
@@ -145,7 +145,7 @@ class Correlate:
         self._notes.update(set(report.notes))
         seen = [index for index in range(len(groups)) if weigh.visible(index)]
         places = [(layer, head) for layer, some in heads.items() for head in some]
-        cuts = [_cut(groups[index], layer, head) for layer, head in places for index in seen]
+        cuts = [groups[index].variation({layer: (head,)}) for layer, head in places for index in seen]
         effects = self._effects(read, cuts)
         for number, (layer, head) in enumerate(places):
             own = effects[number * len(seen) : (number + 1) * len(seen)]
@@ -190,10 +190,6 @@ class Correlate:
         heads = tuple(_summed(layer, head, values) for (layer, head), values in self._values.items())
         query = self._selection.query or ""
         return Correlations(record, self._kind, query, heads, self._texts, self._tokens, self._left_out, corpus)
-
-
-def _cut(edges: Edges, layer: int, head: int) -> Variation:
-    return (CutEdges(edges.plan.kind, layer, (head,), edges=edges.pairs),)
 
 
 def _summed(layer: int, head: int, values: Sequence[float]) -> HeadCorrelation:

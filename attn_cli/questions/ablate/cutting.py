@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from statistics import fmean
 
 import numpy as np
 
@@ -53,10 +54,10 @@ class Edges:
             _texts(self.plan.keys, self.keys, numbered=True),
         )
 
-    def variation(self, layers: Iterable[int] | None = None) -> Variation:
-        """Return the cut of these edges in the heads of the plan, or in some of its layers."""
-        chosen = self.plan.heads if layers is None else {layer: self.plan.heads[layer] for layer in layers}
-        return tuple(CutEdges(self.plan.kind, layer, heads, edges=self.pairs) for layer, heads in chosen.items())
+    def variation(self, heads: Mapping[int, tuple[int, ...]] | None = None) -> Variation:
+        """Return the cut of these edges in the heads of the plan, or in these heads of each layer."""
+        chosen = self.plan.heads if heads is None else heads
+        return tuple(CutEdges(self.plan.kind, layer, some, edges=self.pairs) for layer, some in chosen.items())
 
 
 def plan_of(source: Source, selection: Selection, kind: Kind) -> Plan:
@@ -232,10 +233,11 @@ class WeighEdges:
         """Return whether some head sees a key of a group from its query."""
         return self._seen[group]
 
-    def weight(self, group: int, layers: Iterable[int] | None = None) -> float:
-        """Return the weight of a group of edges: the mean over the heads of these layers, by default of all."""
-        chosen = self._sums if layers is None else layers
-        return float(np.concatenate([self._sums[layer][group] for layer in chosen]).mean())
+    def weight(self, group: int, heads: Mapping[int, Sequence[int]] | None = None) -> float:
+        """Return the weight of a group of edges: the mean over these heads of each layer, by default over all."""
+        chosen = self._heads if heads is None else heads
+        places = [(layer, head) for layer, some in chosen.items() for head in some]
+        return fmean(self.of_head(group, layer, head) for layer, head in places)
 
     def of_head(self, group: int, layer: int, head: int) -> float:
         """Return the weight of a group of edges in one head."""

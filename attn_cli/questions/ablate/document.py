@@ -188,9 +188,9 @@ class AblateDocument(TextDocument, kw_only=True):
     view: Annotated[
         Literal["heads", "cut", "layers", "keys", "corpus", "effects", "attribution"],
         Meta(
-            description="heads: each head in turn. cut: one cut. layers: edges in each band of layers in turn. keys: "
-            "each key of a query in turn. corpus: the same in each head, over the texts of a corpus. effects: each "
-            "head in turn, over the texts of a corpus. "
+            description="heads: each head in turn, whole or the edges in it. cut: one cut. layers: edges in each band "
+            "of layers in turn. keys: each key of a query in turn. corpus: the same in each head, over the texts of a "
+            "corpus. effects: each head in turn, over the texts of a corpus. "
             "attribution: each head in turn, or nothing, is cut, and the logit of a token taken apart."
         ),
     ]

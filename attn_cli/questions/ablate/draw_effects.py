@@ -15,7 +15,7 @@ from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
 from attn_cli.draw.table import Column, figures, names, table
 from attn_cli.errors import counted
 from attn_cli.models.spelled import MASK
-from attn_cli.questions.ablate.draw_heading import replaced
+from attn_cli.questions.ablate.draw_heading import in_turn, replaced
 from attn_cli.questions.ablate.draw_trials import effect_atlases
 from attn_cli.questions.ablate.effects import HeadEffect, HeadEffects
 from attn_cli.questions.ablate.trials import LISTED
@@ -31,7 +31,8 @@ def draw_effects(found: HeadEffects, screen: Screen) -> Group:
     much = f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}"
     total = len(found.heads) if len(found.kinds) > 1 else None
     top = model_line(found.record, found.kinds[0], screen, much=much, total=total)
-    lines = text_lines(f"Every head in turn, {replaced(found.instead, found.donor, screen)}", screen)
+    turns = in_turn(found.record, [(one.kind, one.layer, one.head) for one in found.heads])
+    lines = text_lines(f"{turns}, {replaced(found.instead, found.donor, screen)}", screen)
     lines += caption_lines(f"Output: {_measured(found)}.", screen)
     values: dict[Kind, dict[tuple[int, int], float]] = {kind: {} for kind in found.kinds}
     for one in found.heads:

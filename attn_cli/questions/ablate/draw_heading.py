@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from attn_cli.data.plan import listed, name_head
+from attn_cli.data.record import Record
+from attn_cli.data.selection import Kind
 from attn_cli.draw.colors import Scale, painted
 from attn_cli.draw.labels import clipped, width
 from attn_cli.draw.screen import Screen
@@ -23,7 +25,7 @@ from attn_cli.questions.ablate.donors import Donor
 from attn_cli.questions.ablate.output import Likely
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
 
-__all__ = ["Heading", "arrow", "name_heads", "quotation", "replaced"]
+__all__ = ["Heading", "arrow", "in_turn", "name_heads", "quotation", "replaced"]
 
 LONGEST_WORD = 14
 WIDEST = 24
@@ -54,9 +56,14 @@ class Heading:
         """Say what was cut, and what stands in its place."""
         found = self.found
         if found.view == "heads":
-            return f"Every head in turn, {replaced(found.instead or 'zero', found.donor, self.screen)}"
+            places = [(one.kind, layer, head) for one in found.trials for layer, (head,) in one.heads.items()]
+            if found.instead is not None:
+                return f"{in_turn(found.record, places)}, {replaced(found.instead, found.donor, self.screen)}"
+            edges = ", ".join(map(self._edge, found.trials[0].edges))
+            heads = _head_by_head(found.record, places)
+            return f"{edges} cut in {heads[0].lower()}{heads[1:]}"
         trial = found.trials[0]
-        heads = name_heads(self.found, trial)
+        heads = name_heads(found.record, trial.kind, trial.heads)
         if found.view == "cut" and not trial.edges:
             several = sum(map(len, trial.heads.values())) > 1
             return f"{heads} {replaced(found.instead or 'zero', found.donor, self.screen, several=several)}"
@@ -94,7 +101,7 @@ class Heading:
         return f"{shortened(start, WIDEST)}{arrow(self.screen)}{shortened(end, WIDEST)}"
 
     def _heads_in(self, trial: CutTrial) -> str:
-        said = name_heads(self.found, trial)
+        said = name_heads(self.found.record, trial.kind, trial.heads)
         return said[0].lower() + said[1:]
 
     def _measured(self) -> str:
@@ -158,18 +165,45 @@ class Heading:
         return lines
 
 
-def name_heads(found: Ablation, trial: CutTrial) -> str:
-    """Name the heads of a trial: `Encoder head 2.0`, `Encoder layer 2`."""
-    stack = found.record.model.stacks[trial.kind]
-    kind = trial.kind.capitalize()
-    if all(len(heads) == stack.heads[layer] for layer, heads in trial.heads.items()):
-        if len(trial.heads) == len(stack.heads):
-            return f"All {trial.kind} heads"
-        return f"{kind} layer{'s' if len(trial.heads) > 1 else ''} {listed(tuple(trial.heads))}"
-    every = [name_head(layer, head) for layer, heads in trial.heads.items() for head in heads]
+def name_heads(record: Record, kind: Kind, chosen: Mapping[int, Sequence[int]]) -> str:
+    """Name heads of one kind that are cut at once: `Encoder head 2.0`, `Encoder layer 2`.
+
+    Args:
+        record: the model.
+        kind: the kind of attention.
+        chosen: layer -> heads.
+    """
+    stack = record.model.stacks[kind]
+    if all(len(heads) == stack.heads[layer] for layer, heads in chosen.items()):
+        if len(chosen) == len(stack.heads):
+            return f"All {kind} heads"
+        return f"{kind.capitalize()} layer{'s' if len(chosen) > 1 else ''} {listed(tuple(chosen))}"
+    every = [name_head(layer, head) for layer, heads in chosen.items() for head in heads]
     if len(every) > LISTED:
-        return f"{len(every)} {trial.kind} heads"
-    return f"{kind} head{'s' if len(every) > 1 else ''} {', '.join(every)}"
+        return f"{len(every)} {kind} heads"
+    return f"{kind.capitalize()} head{'s' if len(every) > 1 else ''} {', '.join(every)}"
+
+
+def in_turn(record: Record, places: Iterable[tuple[Kind, int, int]]) -> str:
+    """Name heads that are cut one after another: `Every head in turn`, `Encoder layers 1-2, head by head`.
+
+    Args:
+        record: the model, and the user's selection.
+        places: kind, layer and head of each; if some are selected, all of one kind.
+    """
+    if record.selection.layer is None and record.selection.head is None:
+        return "Every head in turn"
+    return _head_by_head(record, places)
+
+
+def _head_by_head(record: Record, places: Iterable[tuple[Kind, int, int]]) -> str:
+    """Name heads of one kind that are cut one after another: `Encoder layers 1-2, head by head`."""
+    chosen: dict[Kind, dict[int, list[int]]] = {}
+    for kind, layer, head in places:
+        chosen.setdefault(kind, {}).setdefault(layer, []).append(head)
+    ((kind, heads),) = chosen.items()
+    several = sum(map(len, heads.values())) > 1
+    return f"{name_heads(record, kind, heads)}{', head by head' if several else ''}"
 
 
 def replaced(instead: Instead, donor: Donor | None, screen: Screen, *, several: bool = False) -> str:

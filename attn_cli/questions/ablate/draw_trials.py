@@ -78,15 +78,18 @@ class TrialDrawing:
         columns.append(self._before_after(trials))
         if found.other is not None:
             columns.append(figures("moved", [trial.moved for trial in trials]))
-        summaries = [trial.summary for trial in trials]
-        columns.append(figures("focus", [None if one is None else one.focus for one in summaries], rank=2))
-        columns.append(figures("sink", [None if one is None else one.first for one in summaries], rank=1))
+        if found.instead is None:
+            columns.append(figures("weight", [trial.weight for trial in trials], rank=1))
+        else:
+            summaries = [trial.summary for trial in trials]
+            columns.append(figures("focus", [None if one is None else one.focus for one in summaries], rank=2))
+            columns.append(figures("sink", [None if one is None else one.first for one in summaries], rank=1))
         said = [self._legend()]
         if len(trials) < len(found.trials):
             said.append(f"{len(trials)} of {counted(len(found.trials), 'head')}, largest effects first.")
         if found.other is not None:
             said.append("moved: from this text's output, 0, to the other's, 1.")
-        said.append("sink: weight on the first token.")
+        said.append("weight: share of the row." if found.instead is None else "sink: weight on the first token.")
         return table(columns, screen, order="effect", caption=" ".join(said))
 
     def _names_of(self, trial: CutTrial) -> str:
@@ -148,11 +151,12 @@ class TrialDrawing:
         lines: list[Text] = []
         for trial in found.changing[:LISTED]:
             place = found.changed_place(trial.after) or 0
-            what = f"{name_heads(self.found, trial)} alone"
+            what = f"{name_heads(found.record, trial.kind, trial.heads)} alone"
             lines += self._change(what, place, trial.after.top[place], trial.translation)
         rest = total - len(found.changing)
         if found.changing:
-            lines += caption_lines(f"None of the other {rest} does." if rest else "", self.screen)
+            others = f"None of the other {rest} does." if rest > 1 else "The other does not." if rest else ""
+            lines += caption_lines(others, self.screen)
         elif found.flip is not None:
             heads = ", ".join(
                 f"{kind} {name_head(layer, head)}" if len(found.kinds) > 1 else name_head(layer, head)
@@ -160,11 +164,14 @@ class TrialDrawing:
             )
             what = f"No head alone, but {len(found.flip.heads)} together ({heads})"
             lines += self._change(what, found.flip.place, found.flip.after, found.flip.translation)
-        else:
+        elif total > 1:
             lines += caption_lines(
                 f"No head alone does, nor the {min(LISTED, total)} together that speak most for the output.",
                 self.screen,
             )
+        else:
+            (trial,) = found.trials
+            lines += caption_lines(f"{name_heads(found.record, trial.kind, trial.heads)} does not.", self.screen)
         title = line(("What changes the likeliest token", BOLD))
         return [drawing([title, *lines])]
 

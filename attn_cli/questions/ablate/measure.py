@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -11,7 +11,7 @@ from attn_cli.data.outcomes import Outcome
 from attn_cli.data.plan import Plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import KINDS, Kind, Selection
+from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
 from attn_cli.errors import InputError, SelectionError, UsageError, counted
 from attn_cli.measure.maps import layer_bytes
@@ -82,7 +82,7 @@ def ablate(
         return asked.keys()
     if cut.edges:
         return asked.edges()
-    if selection.layer is None and selection.head is None:
+    if cut.sweeps(selection):
         return asked.every_head()
     return asked.heads()
 
@@ -187,14 +187,12 @@ class _Asked:
         return cut_heads(groups, self._instead, vectors, self.model.info.name)
 
     def every_head(self) -> Ablation:
-        """Cut every head in turn, and look for what changes the likeliest token."""
-        found, cuts = self.each_head()
-        return self._rewritten(found, cuts) if found.changing else self._with_flip(found, cuts)
+        """Cut each head chosen in turn, and look for what changes the likeliest token."""
+        return self._with_changes(*self.each_head())
 
     def each_head(self) -> tuple[Ablation, list[Variation]]:
-        """Cut every head in turn; return the cuts as well."""
-        stacks = self.read.source.model.stacks
-        kinds = [kind for kind in KINDS if kind in stacks] if self.selection.kind is None else [self.selection.kind]
+        """Cut each head chosen in turn; return the cuts as well."""
+        kinds = cut_kinds(self.model, self.selection)
         plans = [plan_of(self.read.source, self.selection, kind) for kind in kinds]
         groups: list[tuple[Kind, Mapping[int, tuple[int, ...]]]] = [
             (plan.kind, {layer: (head,)}) for plan in plans for layer, heads in plan.heads.items() for head in heads
@@ -218,10 +216,10 @@ class _Asked:
         return self._written(found, cut)
 
     def edges(self) -> Ablation:
-        """Cut edges at once, or in each band of layers in turn.
+        """Cut edges at once, or in each head or band of layers in turn.
 
         Raises:
-            UsageError: edges of several kinds are to be cut by layers.
+            UsageError: edges of several kinds are to be cut in turn.
         """
         source = self.read.source
         named = tuple(dict.fromkeys(self.cut.edges))
@@ -239,20 +237,30 @@ class _Asked:
             found = self._ablation("cut", planned, report, likeliest=True)
             return self._written(found, cut)
         if any(edges.plan.kind != plan.kind for edges in groups):
-            raise UsageError("--by layers takes edges of one kind of attention", "Name them in commands of their own")
-        layers = tuple(plan.heads)
-        parts = bands(layers)
+            raise UsageError(
+                f"--by {self.cut.by} takes edges of one kind of attention", "Name them in commands of their own"
+            )
+        if self.cut.by == "heads":
+            parts: list[Mapping[int, tuple[int, ...]]] = [
+                {layer: (head,)} for layer, heads in plan.heads.items() for head in heads
+            ]
+        else:
+            layers = tuple(plan.heads)
+            split = bands(layers)
+            split += [layers] if len(split) > 1 else []
+            parts = [{layer: plan.heads[layer] for layer in some} for some in split]
         planned = [
             _Planned(
-                tuple(chain.from_iterable(edges.variation(some) for edges in groups)),
+                tuple(chain.from_iterable(edges.variation(heads) for edges in groups)),
                 plan.kind,
-                {layer: plan.heads[layer] for layer in some},
+                heads,
                 tuple(groups),
-                None if only is None else only.of(some),
+                None if only is None else only.of(heads),
             )
-            for some in [*parts, *([layers] if len(parts) > 1 else [])]
+            for heads in parts
         ]
-        return self._ablation("layers", planned, report)
+        found = self._ablation(self.cut.by, planned, report)
+        return found if self.cut.by == "layers" else self._with_changes(found, [one.variation for one in planned])
 
     def keys(self) -> Ablation:
         """Cut the edges of one query, each key in turn."""
@@ -311,6 +319,10 @@ class _Asked:
                 found |= {number: read.figures(one, likeliest=likeliest) for number, one in waiting.items()}
                 waiting = {}
         return read, found[0], [found[number] for number in range(1, len(cuts) + 1)]
+
+    def _with_changes(self, found: Ablation, cuts: Sequence[Variation]) -> Ablation:
+        """Add what changes the likeliest token: one of the cuts alone, or several together."""
+        return self._rewritten(found, cuts) if found.changing else self._with_flip(found, cuts)
 
     def _with_flip(self, found: Ablation, cuts: Sequence[Variation]) -> Ablation:
         """Cut more and more of the heads that speak most for the output, until the likeliest token changes."""
@@ -432,8 +444,8 @@ class _Weights:
     def visible(self) -> bool:
         return self.collected.visible(self.place)
 
-    def of(self, layers: Iterable[int] | None = None) -> float:
-        return self.collected.weight(self.place, layers)
+    def of(self, heads: Mapping[int, Sequence[int]] | None = None) -> float:
+        return self.collected.weight(self.place, heads)
 
 
 def _moved(here: float | None, after: float | None, there: float | None) -> float | None:

@@ -24,7 +24,8 @@ from attn_cli.questions.ablate.output import Likely, OutputFigures, ReadOutput
 __all__ = ["LISTED", "Ablation", "CutTrial", "Flip", "OtherText", "View", "rank_correlation"]
 
 View = Literal["heads", "cut", "layers", "keys"]
-"""`heads`: each head in turn; `cut`: one cut; `layers`: edges in each band of layers; `keys`: each key of a query."""
+"""`heads`: each head in turn, whole or the edges in it; `cut`: one cut; `layers`: edges in each band of
+layers; `keys`: each key of a query."""
 
 LISTED = 10
 """The heads with the largest effects that are listed, and the most that are cut together to change a prediction."""
@@ -51,6 +52,12 @@ class CutTrial:
     moved: float | None = None
     """How far the output moved from this text's, 0, to the other's, 1, if heads' outputs are taken from another text;
     None if both have the same output."""
+
+    @property
+    def only(self) -> tuple[int, int] | None:
+        """The layer and head that are cut, if it is one alone."""
+        places = [(layer, head) for layer, heads in self.heads.items() for head in heads]
+        return places[0] if len(places) == 1 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +111,7 @@ class Ablation(Answer):
     more_notes: tuple[str, ...] = field(default=())
 
     columns = (
-        *("kind", "layers", "heads", "query", "key", "weight", "instead", "output"),
+        *("kind", "layer", "head", "layers", "heads", "query", "key", "weight", "instead", "output"),
         *("position", "text", "before", "after", "effect", "other", "moved"),
     )
 
@@ -147,16 +154,23 @@ class Ablation(Answer):
         return int(np.abs(trial.after.words - self.before.words).argmax())
 
     def rows(self) -> Iterable[Sequence[Cell]]:
-        """Yield a row for each run and each word of the output, after one for the whole output."""
+        """Yield a row for each run and each word of the output, after one for the whole output.
+
+        Only a run that cuts one layer or one head has it in a column of its own. All heads stand in `heads` as
+        `--without` takes them, `encoder:5.10`, which no reader takes for a number.
+        """
         whole_there: float | None = None
         words_there: list[float | None] = [None] * len(self.output.words)
         if self.other is not None and self.output.comparable:
             whole_there, words_there = self.other.figures.whole, self.other.figures.words.tolist()
         for trial in self.trials:
             layers = " ".join(map(str, trial.heads))
-            heads = " ".join(f"{layer}.{head}" for layer, some in trial.heads.items() for head in some)
+            layer = next(iter(trial.heads)) if len(trial.heads) == 1 else None
+            _, head = trial.only or (None, None)
+            heads = typed_without({trial.kind: trial.heads})
             names = [" ".join(edges.names[end] or "*" for edges in trial.edges) for end in (0, 1)]
-            front = (trial.kind, layers, heads, *names, trial.weight, self.instead or "cut", self.output.kind)
+            place = trial.kind, layer, head, layers, heads
+            front = (*place, *names, trial.weight, self.instead or "cut", self.output.kind)
             yield *front, None, None, self.before.whole, trial.after.whole, trial.effect, whole_there, trial.moved
             columns = self.before.words.tolist(), trial.after.words.tolist(), words_there
             for word, before, after, there in zip(self.output.words, *columns, strict=True):

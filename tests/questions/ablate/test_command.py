@@ -55,6 +55,60 @@ def test_the_table_has_a_row_for_each_cut_and_word(attn: Run, tmp_path: Path) ->
         assert float(row["after"]) - float(row["before"]) == pytest.approx(float(row["effect"]), abs=1e-5)
 
 
+def table_of(attn: Run, file: Path, *arguments: str) -> list[dict[str, str]]:
+    attn("ablate", *arguments, "--save", str(file))
+    return [row for row in csv.DictReader(io.StringIO(file.read_text(), newline="")) if not row["position"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "places"),
+    [
+        (["--head", "2.0"], [("2", "0", "2", "encoder:2.0")]),
+        (["--head", "2.0,2.3"], [("2", "", "2", "encoder:2.0,2.3")]),
+        (["--head", "1.1,2.3"], [("", "", "1 2", "encoder:1.1,2.3")]),
+        (["--head", "1.1,2.3", "--by", "heads"], [("1", "1", "1", "encoder:1.1"), ("2", "3", "2", "encoder:2.3")]),
+    ],
+)
+def test_a_table_holds_heads_as_whole_numbers_and_as_without_takes_them(
+    arguments: list[str], places: list[tuple[str, ...]], attn: Run, tmp_path: Path
+) -> None:
+    rows = table_of(attn, tmp_path / "out.csv", FIT, *arguments)
+    assert [(row["layer"], row["head"], row["layers"], row["heads"]) for row in rows] == places
+    attn("find", FIT, "it", "trophy", "--without", rows[0]["heads"])
+
+
+@pytest.mark.parametrize("cut", [["--with", "even"], ["--edge", "it:trophy"], ["--edge", "it:trophy", "--edge", "it:"]])
+def test_by_heads_cuts_each_as_it_is_cut_alone(cut: list[str], attn: Run) -> None:
+    document = found(attn, FIT, *cut, "--head", "1.3,2.0,2.5", "--by", "heads")
+    assert document["view"] == "heads"
+    places = [trial["heads"] for trial in document["trials"]]
+    assert places == [[{"layer": layer, "heads": [head]}] for layer, head in ((1, 3), (2, 0), (2, 5))]
+    for trial, head in zip(document["trials"], ("1.3", "2.0", "2.5"), strict=True):
+        (alone,) = found(attn, FIT, *cut, "--head", head)["trials"]
+        assert trial["effect"] == pytest.approx(alone["effect"], abs=1e-5)
+        assert trial["words"] == pytest.approx(alone["words"], abs=1e-5)
+        assert trial["weight"] == (None if alone["weight"] is None else pytest.approx(alone["weight"], abs=1e-6))
+        assert trial["edges"] == alone["edges"]
+
+
+def test_by_heads_over_a_corpus(attn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "in.txt"
+    file.write_text("".join(f"{text}\n" for text in TEXTS))
+    every = found(attn, "--file", str(file), "--kind", "encoder")["effects"]
+    some = found(attn, "--file", str(file), "--layer", "1-2", "--by", "heads")["effects"]
+    assert [(one["layer"], one["head"]) for one in some] == [(layer, head) for layer in (1, 2) for head in range(8)]
+    for one, other in zip(some, every[8:], strict=True):
+        assert one["mean"] == pytest.approx(other["mean"], abs=1e-6)
+    assert "Encoder layers 1-2, head by head, zeroed" in attn(
+        "ablate", "--file", str(file), "--layer=1-2", "--by=heads"
+    )
+    assert "Encoder head 1.3 does not." in attn("ablate", FIT, "--head", "1.3", "--by", "heads")
+    model = attn_cli.load("toy")
+    assert len(model.ablate(TEXTS, layer=2, by="heads").heads) == 8
+    with pytest.raises(UsageError, match=r"or choose --by heads"):
+        model.ablate(TEXTS, layer=2)
+
+
 def test_several_edges_and_sentences(attn: Run, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text(f"{FIT}\n{FIT.replace('big', 'small')}\n")
     lines = attn("ablate", "--file", str(tmp_path / "in.txt"), "--edge", "it:trophy", "--edge", "it:fit", "--json")
@@ -129,9 +183,12 @@ def test_from_python() -> None:
         ([FIT, "--edge", "it:trophy", "--with", "even"], 2, "--edge cuts edges"),
         ([FIT, "--query", "it", "--with", "zero"], 2, "--query cuts edges"),
         ([FIT, "--edge", "it:fit", "--query", "it"], 2, "--edge cannot be used with it"),
-        ([FIT, "--by", "layers"], 2, "Name one, like --edge it:trophy"),
+        ([FIT, "--by", "layers"], 2, "or choose --by heads"),
         ([FIT, "--by", "layers", "--edge", "it:fit", "--head", "2.0"], 2, "--head cannot be used with it"),
-        ([FIT, "--by", "heads", "--edge", "it:fit"], 2, "not one of layers"),
+        ([FIT, "--by", "words", "--edge", "it:fit"], 2, "not one of heads, layers"),
+        ([FIT, "--by", "heads", "--query", "it"], 2, "--by heads cannot be used with it"),
+        ([FIT, "--by", "heads", "--attribution"], 2, "--by cannot be used with it"),
+        ([FIT, "--by", "heads", "--edge", "it:fit", "--edge", "grand:fit"], 2, "--by heads takes edges of one kind"),
         ([FIT, "--with", "noise"], 2, "not one of zero, mean, even"),
         ([FIT, "--with", "resample"], 2, "Name the text with --from-text"),
         ([FIT, "--with", "resample", "--from-file", "x.txt"], 2, "and --from-file names several"),
@@ -189,6 +246,8 @@ SCREENS = {
     "head": [TROPHY, "--head", "2.0"],
     "edge": [TROPHY, "--edge", "it:trophy", "--head", "3.1", "--model", "MODEL"],
     "layers": [TROPHY, "--edge", "it:trophy", "--by", "layers"],
+    "by-heads": [TROPHY, "--layer", "1-2", "--by", "heads"],
+    "edge-heads": [TROPHY, "--edge", "it:trophy", "--by", "heads"],
     "keys": [TROPHY, "--query", "it"],
     "resample": [TROPHY, "--with", "resample", "--from-text", TROPHY.replace("big", "small")],
     "resample-head": [TROPHY, "--with", "resample", "--from-text", TROPHY.replace("big", "small"), "--head", "2.0"],
