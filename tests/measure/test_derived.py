@@ -230,7 +230,7 @@ def test_relevance_is_a_share_of_its_row() -> None:
     with pytest.raises(SelectionError, match="was streamed without its relevance"):
         RelevantWeights().of_block(replace(block, relevance=None))
     with pytest.raises(ExactnessError, match="gradients that are not numbers"):
-        RelevantWeights().of_block(replace(block, relevance=relevance * np.float32(np.inf)))
+        RelevantWeights().of_block(replace(block, relevance=np.full_like(relevance, np.inf)))
 
 
 def test_a_record_holds_relevance_for_one_output() -> None:
