@@ -11,7 +11,6 @@ FRANCE = "The capital of France is"
 SCREENS = {
     "inspect-80": (["inspect", FRANCE, "--layer", "16,23"], "focus"),
     "inspect-60": (["inspect", FRANCE, "--layer", "16,23", "--width", "60"], "focus"),
-    "heads-80": (["heads", "--probe", "--layer", "16-18"], "role"),
     "ablate-heads-80": (["ablate", FRANCE, "--target", " Paris"], "head  effect"),
     "ablate-head-80": (["ablate", FRANCE, "--head", "23.4"], "Decoder head 23.4"),
     "ablate-layers-80": (["ablate", FRANCE, "--target", " Paris", "--edge", "is:France", "--by", "layers"], "is →"),
