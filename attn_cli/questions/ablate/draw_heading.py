@@ -20,7 +20,6 @@ from attn_cli.models.spelled import MASK
 from attn_cli.questions.ablate.choices import Instead
 from attn_cli.questions.ablate.cutting import Edges
 from attn_cli.questions.ablate.donors import Donor
-from attn_cli.questions.ablate.output import Likely
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
 
 __all__ = ["Heading", "arrow", "name_heads", "quotation", "replaced"]
@@ -46,7 +45,9 @@ class Heading:
         lines += caption_lines(f"Output: {self._measured()}.", self.screen)
         if self.found.view == "heads":
             lines += caption_lines(self._answers(), self.screen)
-        if self.found.view != "cut" and not self.found.output.states:
+        if self.found.view != "cut" and self.found.output.against is not None:
+            lines += caption_lines(self._likeliest(), self.screen)
+        elif self.found.view != "cut" and not self.found.output.states:
             lines += [line(), *self._output_words()]
         return drawing(lines)
 
@@ -119,19 +120,20 @@ class Heading:
         text = " ".join(word.label for word in self.found.output.words)
         return quotation(text, self.screen, WIDEST)
 
+    def _likeliest(self) -> str:
+        """Name the likeliest token, where two are compared."""
+        top = self.found.before.top[0]
+        label = shortened(top.text.strip() or top.text, LONGEST_WORD)
+        return f"Likeliest token: {label}, probability {top.probability:.2f}."
+
     def _output_words(self) -> list[Text]:
         """Draw the words of the output over their probabilities, side by side."""
-        if self.found.output.against is not None:
-            return self._side_by_side([self._likely(self.found.before.top[0])])
         chances = np.exp(self.found.before.words.astype(np.float64)).tolist()
         pieces = [
             (clipped(word.label, LONGEST_WORD, unicode=self.screen.unicode), chance, word.special)
             for word, chance in zip(self.found.output.words, chances, strict=True)
         ]
         return self._side_by_side(pieces)
-
-    def _likely(self, one: Likely) -> tuple[str, float, bool]:
-        return clipped(one.text.strip(), LONGEST_WORD, unicode=self.screen.unicode), one.probability, False
 
     def _side_by_side(self, pieces: Sequence[tuple[str, float, bool]]) -> list[Text]:
         scale = Scale.weights()

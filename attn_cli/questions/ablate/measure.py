@@ -13,7 +13,7 @@ from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import KINDS, Kind, Selection
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
-from attn_cli.errors import InputError, SelectionError, UsageError, counted
+from attn_cli.errors import InputError, SelectionError, UsageError, counted, quoted
 from attn_cli.measure.maps import layer_bytes
 from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.models import Input, Model, Translation
@@ -226,6 +226,7 @@ class _Asked:
         source = self.read.source
         named = tuple(dict.fromkeys(self.cut.edges))
         groups = [find_edges(source, self.selection, edge) for edge in named]
+        self._check_reach(groups)
         weights, report = self._weigh(groups)
         for index, edge in enumerate(named):
             if not weights[index].visible:
@@ -257,6 +258,7 @@ class _Asked:
     def keys(self) -> Ablation:
         """Cut the edges of one query, each key in turn."""
         groups = keys_of(self.read.source, self.selection, self.selection.query or "")
+        self._check_reach(groups)
         weights, report = self._weigh(groups)
         planned = [
             _Planned(edges.variation(), edges.plan.kind, edges.plan.heads, (edges,), weight.of())
@@ -266,6 +268,22 @@ class _Asked:
         found = self._ablation("keys", planned, report)
         pairs = [(trial.weight, abs(trial.effect)) for trial in found.trials if trial.weight is not None]
         return replace(found, correlation=rank_correlation(pairs))
+
+    def _check_reach(self, groups: Sequence[Edges]) -> None:
+        """Check that something that is measured comes after rows of each group of edges.
+
+        Raises:
+            SelectionError: nothing does.
+        """
+        for edges in groups:
+            last = self.read.last_row(edges.plan.kind)
+            if last is not None and all(row > last for row, _ in edges.pairs):
+                start, end = edges.labels
+                name = f"the row of {quoted(start)}" if start else f"all that look at {quoted(end)}"
+                raise SelectionError(
+                    f"Nothing is measured after {name}, so no cut there changes the output",
+                    "Name a word before it",
+                )
 
     def _ablation(
         self, view: View, planned: Sequence[_Planned], report: Report, *, likeliest: bool = False

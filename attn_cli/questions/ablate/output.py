@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
+from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
 from attn_cli.errors import NOT_NUMBERS, ModelError
@@ -161,6 +162,13 @@ class ReadOutput:
     def comparable(self) -> bool:
         """True if the words measured are the same in any text: those of a target or at a mask, or states."""
         return self.kind != "next" or bool(self.wanted.places)
+
+    def last_row(self, kind: Kind) -> int | None:
+        """Return the last row of a decoder that what is measured depends on; None if it depends on all rows."""
+        tokens = self.source.target if self.kind == "target" else self.source.source
+        if kind == "encoder" or self.kind not in {"next", "target"} or tokens is None:
+            return None
+        return max(self.wanted.places, default=len(tokens) - 2)
 
     def figures_there(self) -> OutputFigures | None:
         """Compute the figures of the other text's output; its words are not-a-number if they are not the same."""
