@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,6 +57,7 @@ SAMPLE = "The cat sat on the mat because it was tired. "
 """The sentence that the trial text repeats."""
 
 ONE_THAT_TRANSLATES = "Helsinki-NLP/opus-mt-en-fr"
+OTHER = "Choose another model"
 
 
 def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
@@ -410,7 +412,8 @@ class Pretrained:
             known = (*known, "mask")
         wanted = choose_output(wanted, known, self.info.name)
         mask_token = getattr(self.tokenizer, "mask_token_id", None)
-        return run_outcomes(self._own(source), self._with_head, variations, wanted, mask_token)
+        remedy = OTHER if self.two_sided else "Measure its last states with --output states, or choose another model"
+        return run_outcomes(self._own(source), partial(self._with_head, remedy), variations, wanted, mask_token)
 
     def attribute(
         self, source: Source, place: int, token: int | None = None, against: int | None = None
@@ -444,8 +447,11 @@ class Pretrained:
             raise InputError(f"The text was not prepared by {self.info.name}", "Prepare it with the model that runs it")
         return source
 
-    def _with_head(self) -> PreTrainedModel:
+    def _with_head(self, remedy: str = OTHER) -> PreTrainedModel:
         """Return the model with the layer that chooses words, which is read now if it was saved as another class.
+
+        Args:
+            remedy: what to do if there is none.
 
         Raises:
             ModelError: the model was saved without it.
@@ -463,7 +469,7 @@ class Pretrained:
             if not complete or not has_head(whole):
                 raise ModelError(
                     f"{self.info.name} was saved without the layer that chooses words, so its words cannot be measured",
-                    "Choose another model" if self.two_sided else "Measure its last states, or choose another model",
+                    remedy,
                 )
             self._head = whole
         return self._head

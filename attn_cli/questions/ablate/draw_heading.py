@@ -65,7 +65,7 @@ class Heading:
             return f"{query}{arrow(self.screen)}each key in turn, cut in {self._heads_in(found.trials[0])}"
         edges = ", ".join(map(self._edge, trial.edges))
         if found.view == "layers":
-            return f"{edges} cut in each band of {trial.kind} layers in turn"
+            return f"{edges} cut in each band of {trial.kind} layers in turn{self._rows(trial)}"
         weight = "" if trial.weight is None or not math.isfinite(trial.weight) else f" (weight {trial.weight:.2f})"
         return f"{edges}{weight} cut in {self._heads_in(trial)}"
 
@@ -95,7 +95,12 @@ class Heading:
 
     def _heads_in(self, trial: CutTrial) -> str:
         said = name_heads(self.found, trial)
-        return said[0].lower() + said[1:]
+        return f"{said[0].lower()}{said[1:]}{self._rows(trial)}"
+
+    def _rows(self, trial: CutTrial) -> str:
+        """Say at which step the rows of a target's words are, where words of it are cut off from the text."""
+        plans = [edges.plan for edges in trial.edges if edges.queries and edges.plan.kind == "cross"]
+        return f", {plans[0].rows} rows" if plans else ""
 
     def _measured(self) -> str:
         """Name the output."""

@@ -173,6 +173,8 @@ class TrialDrawing:
         before = self.found.before.top[place]
         one, other = _told_apart([before, after])
         said = f"{what}: {one} {before.probability:.2f}{arrow(self.screen)}{other} {after.probability:.2f}"
+        if text is None and len(self.found.before.top) > 1:
+            said += f" {self.found.output.name_place(place)}"
         words = [clipped(word, self.screen.width, unicode=self.screen.unicode) for word in said.split()]
         lines = flow([[(word, PLAIN)] for word in words], self.screen, between=" ")
         if text is not None and self.found.text_before is not None:

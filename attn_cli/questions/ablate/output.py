@@ -7,9 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
+from attn_cli.data.naming import occurrence
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
+from attn_cli.data.units import Units
 from attn_cli.errors import NOT_NUMBERS, ModelError
 from attn_cli.models import Model, Translation
 
@@ -121,6 +123,14 @@ class ReadOutput:
     def states(self) -> bool:
         """True if last states are measured, and not words."""
         return self.kind == "states"
+
+    def name_place(self, place: int) -> str:
+        """Name a place of several: the token that it follows, or would be in the place of."""
+        if self.kind != "next" or self.wanted.places:
+            return self.place_labels[place]
+        units = Units.of(self.source.source, "token")
+        number = occurrence(units, place)
+        return f"after {units.labels[place]}" + ("" if number is None else f"#{number}")
 
     def of_plain(self, output: Outcome) -> ReadOutput:
         """Return the same with the output of the model as it is, which decides what is measured at a mask."""

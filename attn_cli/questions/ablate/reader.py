@@ -13,7 +13,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import InputError, ModelError, SelectionError, UsageError, quoted
 from attn_cli.models import Input, Model, Translation
-from attn_cli.models.spelled import MASK, fill, follow, split_into
+from attn_cli.models.spelled import MASK, fill, follow, one_token, split_into
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 
@@ -25,6 +25,8 @@ def read_output(
     given: Input,
     choice: OutputChoice,
     unit: Unit = "word",
+    *,
+    only_next: bool = False,
 ) -> ReadOutput:
     """Read a text so that the output chosen can be measured: its own, or what the model is made for.
 
@@ -33,6 +35,7 @@ def read_output(
         given: the text, and the target: what follows a decoder's text, a translation, or the word at the mask.
         choice: what the user asks of the output.
         unit: words or tokens of the output.
+        only_next: whether the token after a decoder's text is all that is wanted, so that a text of one token will do.
 
     Raises:
         InputError: the text cannot be used, or lacks what is to be measured.
@@ -46,7 +49,7 @@ def read_output(
     if own == "target":
         return reader.translation()
     if own == "next" and choice.output != "states":
-        return reader.following()
+        return reader.following(only_next=only_next)
     masked = MASK in given.text or (model.mask_token is not None and model.mask_token in given.text)
     about = next((name for name, given in reader.about_words if given), None)
     if own != "next" and (choice.mask is not None or masked or choice.output == "words" or about):
@@ -108,7 +111,10 @@ class _Reader:
         """
         name = self.model.info.name
         if self.choice.output == "states":
-            raise UsageError(f"{name} writes words, which are what is measured", "Leave --output states out")
+            raise UsageError(
+                f"{name} is an encoder-decoder, which is measured by its words and not by its states",
+                "Leave --output states out, or choose another model",
+            )
         for option, given in (("--mask", self.choice.mask), ("--against", self.choice.against)):
             if given is not None:
                 raise UsageError(f"{name} translates, and {option} goes with other models", f"Leave {option} out")
@@ -130,8 +136,11 @@ class _Reader:
             notes=() if written is None else written.notes,
         )
 
-    def following(self) -> ReadOutput:
+    def following(self, *, only_next: bool) -> ReadOutput:
         """Read a decoder's text, with the target after it.
+
+        Args:
+            only_next: whether a text of one token will do.
 
         Raises:
             InputError: the tokenizer joins the text and the target.
@@ -145,7 +154,7 @@ class _Reader:
         if self.target is None:
             source = self._prepare(self.text)
             tokens = source.source
-            if len(tokens) < 2:
+            if len(tokens) < 2 and not only_next:
                 raise InputError(
                     "The text is one token, so no token follows another", "Give --target, or a longer text"
                 )
@@ -162,7 +171,7 @@ class _Reader:
             if self.choice.target_tokens is None:
                 notes += (split_into(self.target, made, "all are measured"),)
         elif len(made) > 1:
-            raise UsageError(split_into(self.target, made, "--against compares one"), "Add --target-tokens first")
+            raise UsageError(split_into(self.target, made, "--against compares one"), self._as_one(self.target))
         words = _words(tokens, self.unit, range(first, last))
         labels = _following(tokens, range(first, last))
         read = ReadOutput(
@@ -178,9 +187,15 @@ class _Reader:
         other, start = follow(self.model, self.given, self.choice.against)
         made = [token.piece for token in other.source.tokens[start:]]
         if len(made) > 1 and self.choice.target_tokens != "first":
-            raise UsageError(split_into(self.choice.against, made, "one is compared"), "Add --target-tokens first")
+            raise UsageError(
+                split_into(self.choice.against, made, "one is compared"), self._as_one(self.choice.against)
+            )
         ids = tokens.tokens[first].id, other.source.tokens[start].id
         return self._compared(read, ids)
+
+    def _as_one(self, word: str) -> str:
+        """Say how to measure one token of a word that has several."""
+        return one_token(self.model, self.given, word) or "Add --target-tokens first"
 
     def _compared(self, read: ReadOutput, ids: tuple[int | None, int | None]) -> ReadOutput:
         """Measure the difference of the logits of two tokens."""

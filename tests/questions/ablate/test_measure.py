@@ -12,12 +12,15 @@ import torch
 import attn_cli
 from attn_cli.data.cuts import ReplacedHeads
 from attn_cli.data.selection import Selection
+from attn_cli.draw.screen import Screen
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError
 from attn_cli.models import Input, Model, load
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
 from attn_cli.questions.ablate.cutting import bands
+from attn_cli.questions.ablate.draw_heading import Heading
 from attn_cli.questions.ablate.measure import ablate
+from attn_cli.questions.ablate.reader import read_output
 from attn_cli.questions.ablate.trials import Ablation, CutTrial
 from tests.models import folders
 from tests.models.contexts import contexts_of
@@ -295,7 +298,7 @@ BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (decoder, {"text": "all you need", "edges": ("you:need",)}, SelectionError, "'you:need' is masked"),
     (decoder, {"text": "all you need all", "query": "all"}, SelectionError, "names 2 places"),
     (toy, {"text": TROPHY, "edges": ("it:trophy", "trophée:trophy"), "by": "layers"}, UsageError, "one kind"),
-    (toy, {"text": TROPHY, "output": OutputChoice(output="states")}, UsageError, "toy writes words"),
+    (toy, {"text": TROPHY, "output": OutputChoice(output="states")}, UsageError, "by its words"),
     (toy, {"text": TROPHY, "output": OutputChoice(mask="it")}, UsageError, "toy translates"),
     (decoder, {"text": "all", "output": OutputChoice(mask="all")}, UsageError, "goes with masked encoders"),
     (decoder, {"text": "Attention i", "target": "s"}, InputError, "in one token, 'Ġis'"),
@@ -326,7 +329,16 @@ def test_what_cannot_be_cut_or_measured_is_told_in_one_line(
 
 def test_the_same_token_cannot_be_held_against_itself() -> None:
     with pytest.raises(UsageError, match="the same token"):
-        cut(decoder(), "all", target=" you", output=OutputChoice(against=" you", target_tokens="first"))
+        cut(decoder(), "all", target=" you", output=OutputChoice(against=" y", target_tokens="first"))
+    with pytest.raises(UsageError, match="--against is the same as --target"):
+        cut(decoder(), "all", target=" you", output=OutputChoice(against=" you"))
+
+
+@pytest.mark.parametrize("tokens", ["first", "all"])
+def test_tokens_of_a_target_that_is_not_there(tokens: Any) -> None:
+    with pytest.raises(UsageError, match="--target-tokens is about --target, and there is none"):
+        cut(decoder(), "all you need", output=OutputChoice(target_tokens=tokens))
+    OutputChoice(target_tokens=tokens).check(None, in_lines=True)
 
 
 def test_a_model_without_attention_has_nothing_to_cut() -> None:
@@ -362,3 +374,29 @@ def test_an_edge_named_twice_is_cut_once() -> None:
     (trial,) = cut(toy(), TROPHY, "it:trophy", "it:trophy", head="2.0").trials
     assert len(trial.edges) == 1
     assert trial.weight == pytest.approx(1, abs=0.01)
+
+
+def test_a_word_that_is_one_token_after_a_space() -> None:
+    """`is` is one token after a space and several without it in the tiny tokenizer; the message offers the first."""
+    whole = [piece for piece in decoder().tokenizer.get_vocab() if piece.startswith("\u0120") and len(piece) > 2]
+    word = next(piece[1:] for piece in whole if len(decoder().tokenizer(f"{piece[1:]}").input_ids) > 1)
+    with pytest.raises(UsageError, match=f"Write ' {word}', with a space, which is one token, or add --target-tokens"):
+        cut(decoder(), "all", target=word, output=OutputChoice(against=" you"))
+
+
+def test_a_change_of_a_next_token_says_after_which_token() -> None:
+    text = "all you all"
+    tokens = decoder().prepare(Input(text)).source.tokens
+    read = read_output(decoder(), Input(text), OutputChoice())
+    assert read.name_place(0) == "after all#1"
+    assert read.name_place(1) == f"after {text[tokens[1].start : tokens[1].end].strip()}"
+    toys = read_output(toy(), Input("The cat sat", target="Le chat dort"), OutputChoice())
+    assert toys.name_place(0) == "in the place of Le"
+
+
+@pytest.mark.parametrize("rows", ["input", "output"])
+def test_the_heading_says_whose_row_a_target_word_has(rows: Any) -> None:
+    found = cut(toy(), "The cat sat", target="Le chat dort", query="chat", kind="cross", rows=rows)
+    screen = Screen(width=200)
+    assert f"{rows} rows" in Heading(found, screen)._cut()
+    assert "rows" not in Heading(cut(toy(), "The cat sat", target="Le chat dort", query="cat"), screen)._cut()
