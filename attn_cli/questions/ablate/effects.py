@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from attn_cli.answer import Answer
+from attn_cli.cli.texts import located
 from attn_cli.data.outcomes import OutputKind
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind, Selection
@@ -218,7 +219,7 @@ class CollectEffects:
         except (InputError, SelectionError) as fault:
             if isinstance(fault, SelectionError) and self._output.mask is None:  # it is about the model
                 raise
-            self._left_out.append(type(fault)(f"{where}: {fault.problem}", fault.remedy) if where else fault)
+            self._left_out.append(located(fault, where))
             return
         self._first = self._first or found
         self._same &= found.output.names == self._first.output.names
