@@ -16,7 +16,7 @@ from attn_cli.data.outcomes import Wanted
 from attn_cli.errors import InputError, ModelError, SelectionError
 from attn_cli.models import Decoding, Input
 from attn_cli.models.hf.model import Pretrained
-from tests.models import folders
+from tests.models import folders, translators
 from tests.models.families import spread
 
 LLAMA = {
@@ -125,6 +125,27 @@ def test_a_translation_under_cuts_is_that_of_a_model_whose_heads_write_zeros() -
         whole.decoder.block[1].layer[1].EncDecAttention.o.weight.zero_()
     assert [one.ids for one in model.translate(texts[1:], decoding=decoding)] == [one.ids for one in together[1:]]
     assert together[2].ids != together[0].ids
+
+
+@pytest.mark.parametrize("name", ["marian", "bart"])
+def test_beams_under_cuts_are_those_of_each_cut_alone_and_of_zeroed_weights(name: str) -> None:
+    model, _, _ = translators.built(name)
+    texts = ["The trophy was too big", "keep reading, keep writing", "The trophy was too big", "a committee"]
+    cut: Variation = (ZeroedHeads("cross", 1, (0, 3)), ZeroedHeads("encoder", 0, (1,)), ZeroedHeads("decoder", 0, (4,)))
+    variations: list[Variation] = [(), cut, cut, (ZeroedHeads("cross", 0),)]
+    decoding = Decoding(beam=4, max_length=12)
+    together = [one.ids for one in model.translate(texts, decoding=decoding, variations=variations)]
+    for text, variation, ids in zip(texts, variations, together, strict=True):
+        assert model.translate([text], decoding=decoding, variations=[variation])[0].ids == ids
+    assert together[2] != together[0] == model.translate(texts[:1], decoding=decoding)[0].ids
+    other = folders.opened(translators.folder_of(name))
+    whole: Any = other._whole
+    with torch.no_grad():  # heads of 10 numbers in the encoder, of 6 in the decoder
+        whole.model.encoder.layers[0].self_attn.out_proj.weight[:, 10:20] = 0
+        whole.model.decoder.layers[0].self_attn.out_proj.weight[:, 24:30] = 0
+        for head in (0, 3):
+            whole.model.decoder.layers[1].encoder_attn.out_proj.weight[:, 6 * head : 6 * head + 6] = 0
+    assert [one.ids for one in other.translate(texts[1:3], decoding=decoding)] == together[1:3]
 
 
 def test_a_head_that_was_left_out_of_the_class_is_read_when_it_is_needed(tmp_path: Path) -> None:

@@ -348,6 +348,51 @@ def test_older_code_translates_again_and_has_means() -> None:
     assert 0 < abs(means.trials[0].effect) != abs(found.trials[0].effect)
 
 
+@pytest.mark.parametrize("family", ["Bart", "Mvp"])
+def test_a_model_is_as_it_was_after_an_interrupt_while_it_translates_again(family: str) -> None:
+    sizes = {"vocab_size": 337, "d_model": 30, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 37}
+    sizes |= {"encoder_attention_heads": 3, "decoder_attention_heads": 3, "decoder_ffn_dim": 41}
+    whole = folders.made(family, "ForConditionalGeneration", **sizes, max_position_embeddings=64, pad_token_id=1)
+    model = Pretrained("tiny", spread(whole, 0.7), folders.roberta())
+    text = "Attention is all you need"
+    before, (expected,) = _left_in(whole), model.translate([text])
+    passes: list[int] = []
+    last: int | None = None
+
+    def interrupt(*_: Any) -> None:
+        passes.append(len(passes))
+        if len(passes) == last:
+            raise KeyboardInterrupt
+
+    handle = whole.model.decoder.layers[1].register_forward_hook(interrupt)
+    found = cut(model, text, layer="0", kind="cross")
+    assert found.trials[0].translation is not None
+    last = len(passes) - 2  # among the steps of what is written last
+    passes.clear()
+    with pytest.raises(KeyboardInterrupt):
+        cut(model, text, layer="0", kind="cross")
+    assert len(passes) == last
+    handle.remove()
+    assert _left_in(whole) == before
+    assert model.translate([text]) == [expected]
+    again = cut(model, text, layer="0", kind="cross")
+    assert again.trials[0].effect == found.trials[0].effect
+    assert again.trials[0].translation == found.trials[0].translation
+
+
+def _left_in(whole: Any) -> list[Any]:
+    """Return what a pass could leave behind in a model."""
+    modules = list(whole.modules())
+    return [
+        modules,
+        whole.config.to_dict(),
+        whole.generation_config.to_dict(),
+        whole.config._attn_implementation,
+        [(dict(one._forward_hooks), dict(one._forward_pre_hooks)) for one in modules],
+        [(vars(one).get("forward"), one.training) for one in modules],
+    ]
+
+
 @pytest.mark.parametrize("asked", [{"target": " you"}, {"output": OutputChoice(output="states")}])
 def test_what_is_not_a_number_is_told(asked: dict[str, Any]) -> None:
     sizes: dict[str, Any] = {"vocab_size": 337, "n_embd": 24, "n_head": 3, "n_layer": 2, "n_positions": 97}
