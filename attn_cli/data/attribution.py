@@ -16,7 +16,7 @@ __all__ = ["Attribution", "Parts", "does_not_continue"]
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What each part of a model adds to the logit of a token, or to the difference of two, in one place of a text.
+    """Contribution of each part of a model to the logit of a token, or to the difference of two, at one place.
 
     Every normalization on the way keeps the scale that it has in this run, so that the parts add up.
     """
@@ -24,7 +24,7 @@ class Parts:
     heads: Mapping[tuple[Kind, int], Float[np.ndarray, "head"]]
     """Kind and layer -> the part of each head, through the output projection."""
     written: Mapping[str, Mapping[int, float]]
-    """What a layer has beside attention (`MLPs`, `mamba`) -> layer -> its part."""
+    """Kind of module beside attention (`MLPs`, `mamba`) -> layer -> its part."""
     embedding: float
     """The part of what enters the first layer: the token, and its position where that is added to it."""
     biases: float

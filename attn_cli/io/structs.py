@@ -317,7 +317,7 @@ class MapEntry(Entry):
 
 
 class HandedEntry(Entry):
-    """What the heads of one layer handed on of the relevance."""
+    """Relevance that the heads of one layer handed on."""
 
     kind: AttentionKind
     layer: Count

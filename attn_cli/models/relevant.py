@@ -51,11 +51,11 @@ def with_output(model: Model, given: Input, word: str | None = None) -> Input:
         return replace(given, relevant_to=RelevantTo(text=word))
     if own == "mask":
         raise InputError(
-            "The text has no mask, so there is no word to be relevant to",
+            "The text has no mask, so there is no word to measure relevance for",
             f"Write {MASK} where a word is to be filled in, or {ANOTHER_TEXT}",
         )
     raise ModelError(
-        f"{model.info.name} chooses no words, so there is no output to be relevant to",
+        f"{model.info.name} chooses no words, so there is no output to measure relevance for",
         f"{ANOTHER_TEXT.capitalize()}, or choose another model",
     )
 

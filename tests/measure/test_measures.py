@@ -142,7 +142,7 @@ def test_golden(attn: Run) -> None:
         (
             ["--measure", "relevance", "--model", "MODEL"],
             5,
-            "chooses no words, so there is no output to be relevant to",
+            "chooses no words, so there is no output to measure relevance for",
         ),
         (["--measure", "relevance", "--model", "toy-rnn-attention"], 5, "is recurrent, and relevance goes from layer"),
     ],

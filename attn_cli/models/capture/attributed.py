@@ -122,7 +122,7 @@ def _differentiable(whole: PreTrainedModel, only: Iterable[nn.Parameter]) -> Ite
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """What a module beside attention writes."""
+    """Output of a module beside attention."""
 
     part: str
     layer: int

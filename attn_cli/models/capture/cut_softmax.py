@@ -103,17 +103,17 @@ def cut_older_layers(
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How an older layer lays out its scores, and what comes of them."""
+    """Layout of an older layer's scores, and of what is made of them."""
 
     heads: int
     shape: tuple[int, int] | None
     """Numbers of queries and keys; None while the model writes."""
     window: int | None = None
-    """How far a query of Longformer sees to each side: its map is a band."""
+    """Number of keys that a query of Longformer sees on each side: its map is a band."""
     chunked: bool = False
     """True if CANINE's layer attends within chunks of the text, one after another."""
     streams: int = 1
-    """How many streams attend from the same positions: ProphetNet has some that predict beside the main one."""
+    """Number of streams that attend from the same positions: ProphetNet has some that predict beside the main one."""
     apart: bool = False
     """True if the streams that predict take a softmax of their own, where each sees its own key beside the text's."""
 

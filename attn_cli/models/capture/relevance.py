@@ -196,7 +196,7 @@ class _Traced(InterfaceRun):
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """What one layer's attention function was given, and the gradient of the output at what it returned."""
+    """Arguments of one layer's attention function, and the gradient of the output at its result."""
 
     place: Place
     call: AttentionCall

@@ -1,4 +1,4 @@
-"""What each head adds to the logit of a token by itself, beside the effect of its cut: `attn ablate --attribution`."""
+"""Contribution of each head to the logit of a token, beside the effect of its cut: `attn ablate --attribution`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Attributed", "HeadPart", "attribute"]
 
 @dataclass(frozen=True, slots=True)
 class HeadPart:
-    """What one head adds to the logit."""
+    """Contribution of one head to the logit."""
 
     kind: Kind
     layer: int

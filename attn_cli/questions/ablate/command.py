@@ -77,7 +77,7 @@ Examples:
 
 
 PAIRS = "a text, a tab and the text that outputs are taken from"
-"""What the lines of a table hold for --with resample."""
+"""Content of a table's lines for --with resample."""
 
 
 @dataclass(frozen=True)

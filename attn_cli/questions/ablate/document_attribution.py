@@ -31,7 +31,7 @@ class PartEntry(Entry):
 
 
 class HeadPartEntry(Entry):
-    """What one head adds to the logit."""
+    """Contribution of one head to the logit."""
 
     kind: AttentionKind
     layer: Count
@@ -41,7 +41,7 @@ class HeadPartEntry(Entry):
 
 
 class LayerPartEntry(Entry):
-    """What a layer adds to the logit beside its heads."""
+    """Contribution of a layer to the logit beside that of its heads."""
 
     name: Annotated[str, Meta(description="MLPs, or what the layer has instead.")]
     layer: Count

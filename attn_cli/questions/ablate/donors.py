@@ -1,4 +1,4 @@
-"""What stands in the place of heads' outputs: their means over texts, or their outputs in another text."""
+"""Replacements of heads' outputs: their means over texts, or their outputs in another text."""
 
 from __future__ import annotations
 

@@ -37,13 +37,13 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True, eq=False)
 class Heading:
-    """What was cut, what is measured, and the output with nothing cut."""
+    """Drawing of what was cut, of what is measured, and of the output with nothing cut."""
 
     found: Ablation
     screen: Screen
 
     def draw(self) -> RenderableType:
-        """Draw what was cut, what is measured, and the output with nothing cut."""
+        """Drawing of what was cut, of what is measured, and of the output with nothing cut."""
         lines = text_lines(self._cut(), self.screen)
         lines += caption_lines(f"Output: {self._measured()}.", self.screen)
         if self.found.view == "heads":

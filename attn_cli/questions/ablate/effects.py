@@ -42,7 +42,7 @@ class HeadEffect:
     changed: int
     """Texts in which the likeliest token of a place is then another."""
     moved: float | None
-    """How far the output moved towards another text's, the mean over the texts; None if that is not measured."""
+    """Share of the way that the output moved to another text's, the mean over the texts; None if it is not measured."""
     focus: float
     """Mean focus over the texts."""
     first: float

@@ -50,8 +50,8 @@ class CutTrial:
     translation: str | None = None
     """The text that the model then writes, if it was asked to."""
     moved: float | None = None
-    """How far the output moved from this text's, 0, to the other's, 1, if heads' outputs are taken from another text;
-    None if both have the same output."""
+    """Share of the way that the output moved from this text's, 0, to the other's, 1, if heads' outputs are taken from
+    another text; None if both have the same output."""
 
     @property
     def only(self) -> tuple[int, int] | None:
