@@ -266,7 +266,9 @@ def test_a_mask_is_written_the_same_way_for_every_tokenizer() -> None:
 
 def test_a_word_left_nothing_is_told_of() -> None:
     found = cut(decoder(), "Attention is all you need", "Attention:Attention", layer="0")
-    assert "left nothing to look at by the cut in decoder layer 0" in " ".join(found.notes)
+    assert "left nothing to look at by the cut in decoder layer 0:" in " ".join(found.notes)
+    (note,) = cut(decoder(), "Attention is all you need", "Attention:Attention").notes
+    assert "left nothing to look at by the cut in decoder layers 0-" in note
 
 
 def test_heads_that_change_a_word_together_are_looked_for() -> None:
