@@ -312,7 +312,7 @@ class _Texts:
                     if self.selection.query is None:
                         effects.add(given, other, sentence.where)
                     else:
-                        links.add(given)
+                        links.add(given, sentence.where)
                 except AttnError as error:
                     raise texts.located(error, sentence.where) from error
             if corpus.stopped and not collect.texts:

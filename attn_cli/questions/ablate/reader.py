@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from attn_cli.cli.texts import located
 from attn_cli.data.naming import choose_units
 from attn_cli.data.outcomes import Wanted
 from attn_cli.data.selection import Unit
 from attn_cli.data.stream import Source
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
-from attn_cli.errors import InputError, ModelError, SelectionError, UsageError, quoted
+from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError, quoted
 from attn_cli.models import Input, Model, Translation
 from attn_cli.models.spelled import MASK, fill, follow, split_into
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 
-__all__ = ["read_like", "read_output"]
+__all__ = ["fault_of_text", "read_like", "read_output"]
 
 
 def read_output(
@@ -67,6 +68,22 @@ def read_like(read: ReadOutput, given: Input, choice: OutputChoice) -> Source:
         ModelError: the model has no attention.
     """
     return _Reader(read.model, given, choice, "token").like(read)
+
+
+def fault_of_text(fault: InputError | SelectionError, choice: OutputChoice, where: str) -> AttnError:
+    """Return the fault for which one text of a corpus is left out, with its place.
+
+    Args:
+        fault: what was raised when the text was read and run.
+        choice: what the user asks of the output.
+        where: the place of the text in the corpus, for notes.
+
+    Raises:
+        SelectionError: the model has no such heads, so no text can be measured.
+    """
+    if isinstance(fault, SelectionError) and choice.mask is None:
+        raise fault
+    return located(fault, where)
 
 
 @dataclass(frozen=True)
