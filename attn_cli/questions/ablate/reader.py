@@ -125,7 +125,10 @@ class _Reader:
         """
         name = self.model.info.name
         if self.choice.output == "states":
-            raise UsageError(f"{name} writes words, which are what is measured", "Leave --output states out")
+            raise UsageError(
+                f"{name} is an encoder-decoder, of which words are measured, not last states",
+                "Leave --output states out, or choose another model",
+            )
         for option, given in (("--mask", self.choice.mask), ("--against", self.choice.against)):
             if given is not None:
                 raise UsageError(f"{name} translates, and {option} goes with other models", f"Leave {option} out")

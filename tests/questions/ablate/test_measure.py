@@ -297,7 +297,7 @@ BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (decoder, {"text": "all you need", "edges": ("you:need",)}, SelectionError, "'you:need' is masked"),
     (decoder, {"text": "all you need all", "query": "all"}, SelectionError, "names 2 places"),
     (toy, {"text": TROPHY, "edges": ("it:trophy", "trophée:trophy"), "by": "layers"}, UsageError, "one kind"),
-    (toy, {"text": TROPHY, "output": OutputChoice(output="states")}, UsageError, "toy writes words"),
+    (toy, {"text": TROPHY, "output": OutputChoice(output="states")}, UsageError, "toy is an encoder-decoder"),
     (toy, {"text": TROPHY, "output": OutputChoice(mask="it")}, UsageError, "toy translates"),
     (decoder, {"text": "all", "output": OutputChoice(mask="all")}, UsageError, "goes with masked encoders"),
     (decoder, {"text": "Attention i", "target": "s"}, InputError, "in one token, 'Ġis'"),
