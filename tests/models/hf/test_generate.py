@@ -342,6 +342,8 @@ def test_a_last_layer_that_is_the_embeddings_is_made_of_them(tmp_path: Path, nam
         assert [text.ids for text in one] == [text.ids for text in other]
     given = Input(TEXTS[0], target=TEXTS[1], languages=languages)
     (expected,), (outcome,) = (dict(model.run(model.prepare(given), [()])).values() for model in (full, bare))
+    assert outcome.tokens is not None
+    assert expected.tokens is not None
     np.testing.assert_allclose(outcome.tokens, expected.tokens, atol=1e-5)
     choice = Selection(measure="relevance")
     relevance = [look(read(model, given, choice), choice, keep=False).relevance for model in (full, bare)]
@@ -369,7 +371,7 @@ def test_no_words_are_made_up_by_two_models_in_one(tmp_path: Path) -> None:
     folders.save(tmp_path, whole, folders.wordpiece())
     path = tmp_path / "model.safetensors"
     weights = load_file(path)
-    assert folders.opened(tmp_path)._with_head()
+    assert folders.opened(tmp_path)._with_head().can_generate()
     save_file({name: one for name, one in weights.items() if ".cls." not in name}, path, {"format": "pt"})
     assert_told(folders.opened(tmp_path))
 
