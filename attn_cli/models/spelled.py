@@ -10,7 +10,7 @@ from attn_cli.data.text import Token
 from attn_cli.errors import InputError, counted, quoted
 from attn_cli.models import Input, Model
 
-__all__ = ["MASK", "fill", "follow", "split_into"]
+__all__ = ["MASK", "fill", "follow", "one_token", "split_into"]
 
 MASK = "[MASK]"
 """The mark in a text that stands for the mask token of any model."""
@@ -53,6 +53,17 @@ def fill(model: Model, given: Input, mask: str, word: str) -> list[Token]:
     if not tokens or tokens[0].id is None:
         raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give another word")
     return tokens
+
+
+def one_token(model: Model, given: Input, word: str) -> str | None:
+    """Say that a word of several tokens is one after a space, as the beginning of a word; None if it is not."""
+    if word[:1].isspace() or given.text[-1:].isspace():
+        return None
+    spaced = f" {word}"
+    source, first = follow(model, given, spaced)
+    if len(source.source) - first != 1:
+        return None
+    return f"Write {quoted(spaced)}, with a space, which is one token, or add --target-tokens first"
 
 
 def split_into(word: str, pieces: Sequence[str], then: str) -> str:

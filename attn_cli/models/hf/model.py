@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -57,6 +57,8 @@ SAMPLE = "The cat sat on the mat because it was tired. "
 """The sentence that the trial text repeats."""
 
 ONE_THAT_TRANSLATES = "Helsinki-NLP/opus-mt-en-fr"
+OTHER = "Choose another model"
+"""Advice where a model lacks what is asked for, and nothing else can be measured instead."""
 
 
 def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
@@ -416,7 +418,8 @@ class Pretrained:
             known = (*known, "mask")
         wanted = choose_output(wanted, known, self.info.name)
         mask_token = getattr(self.tokenizer, "mask_token_id", None)
-        return run_outcomes(self._own(source), self._with_head, variations, wanted, mask_token)
+        remedy = OTHER if self.two_sided else "Measure its last states with --output states, or choose another model"
+        return run_outcomes(self._own(source), partial(self._with_head, remedy), variations, wanted, mask_token)
 
     def attribute(
         self, source: Source, place: int, token: int | None = None, against: int | None = None
@@ -464,8 +467,11 @@ class Pretrained:
                 whole = read
         return whole if complete and has_head(whole) else None
 
-    def _with_head(self) -> PreTrainedModel:
+    def _with_head(self, remedy: str = OTHER) -> PreTrainedModel:
         """Return the model with the layer that chooses words.
+
+        Args:
+            remedy: what to do if there is none.
 
         Raises:
             ModelError: the model was saved without it.
@@ -473,7 +479,7 @@ class Pretrained:
         if self._head is None:
             raise ModelError(
                 f"{self.info.name} was saved without the layer that chooses words, so its words cannot be measured",
-                "Choose another model" if self.two_sided else "Measure its last states, or choose another model",
+                remedy,
             )
         return self._head
 

@@ -61,7 +61,7 @@ class Heading:
                 return f"{in_turn(found.record, places)}, {replaced(found.instead, found.donor, self.screen)}"
             edges = ", ".join(map(self._edge, found.trials[0].edges))
             heads = _head_by_head(found.record, places)
-            return f"{edges} cut in {heads[0].lower()}{heads[1:]}"
+            return f"{edges} cut in {heads[0].lower()}{heads[1:]}{self._rows(found.trials[0])}"
         trial = found.trials[0]
         heads = name_heads(found.record, trial.kind, trial.heads)
         if found.view == "cut" and not trial.edges:
@@ -72,7 +72,7 @@ class Heading:
             return f"{query}{arrow(self.screen)}each key in turn, cut in {self._heads_in(found.trials[0])}"
         edges = ", ".join(map(self._edge, trial.edges))
         if found.view == "layers":
-            return f"{edges} cut in each band of {trial.kind} layers in turn"
+            return f"{edges} cut in each band of {trial.kind} layers in turn{self._rows(trial)}"
         weight = "" if trial.weight is None or not math.isfinite(trial.weight) else f" (weight {trial.weight:.2f})"
         return f"{edges}{weight} cut in {self._heads_in(trial)}"
 
@@ -102,7 +102,12 @@ class Heading:
 
     def _heads_in(self, trial: CutTrial) -> str:
         said = name_heads(self.found.record, trial.kind, trial.heads)
-        return said[0].lower() + said[1:]
+        return f"{said[0].lower()}{said[1:]}{self._rows(trial)}"
+
+    def _rows(self, trial: CutTrial) -> str:
+        """Say whether edges from a target's words to the text are cut in input rows or in output rows."""
+        plans = [edges.plan for edges in trial.edges if edges.queries and edges.plan.kind == "cross"]
+        return f", {plans[0].rows} rows" if plans else ""
 
     def _measured(self) -> str:
         """Name the output."""

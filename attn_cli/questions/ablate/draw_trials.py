@@ -180,6 +180,9 @@ class TrialDrawing:
         before = self.found.before.top[place]
         one, other = _told_apart([before, after])
         said = f"{what}: {one} {before.probability:.2f}{arrow(self.screen)}{other} {after.probability:.2f}"
+        output = self.found.output
+        if text is None and max(len(output.words), len(output.place_labels)) > 1:
+            said += f" {output.place_labels[place]}"
         words = [clipped(word, self.screen.width, unicode=self.screen.unicode) for word in said.split()]
         lines = flow([[(word, PLAIN)] for word in words], self.screen, between=" ")
         if text is not None and self.found.text_before is not None:

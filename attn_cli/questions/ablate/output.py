@@ -102,7 +102,7 @@ class ReadOutput:
     names: tuple[str, str] | None = None
     """The texts of these tokens."""
     place_labels: tuple[str, ...] = ()
-    """The description of each place in a heading: the token that it holds, or that follows it."""
+    """Where each place with a likeliest token is: `in the place of il`, `after the text`."""
     translation: Translation | None = None
     """The model's own translation, if that is measured."""
     notes: tuple[str, ...] = ()

@@ -170,8 +170,11 @@ def test_a_model_without_a_head_has_no_words_to_measure(part: str, tmp_path: Pat
         tmp_path / "llama", folders.made("Llama", part, **LLAMA | {"pad_token_id": 0}), folders.llama()
     )
     model = folders.opened(saved)
-    with pytest.raises(ModelError, match="saved without the layer that chooses words"):
+    said = "saved without the layer that chooses words, so its words cannot be measured. "
+    with pytest.raises(ModelError, match=f"{said}Measure its last states with --output states, or choose another"):
         next(model.run(model.prepare(Input(TEXT)), [()]))
+    with pytest.raises(ModelError, match=f"{said}Choose another model"):
+        model.attribute(model.prepare(Input(TEXT)), 0)
 
 
 def state_of(model: Pretrained) -> list[Any]:

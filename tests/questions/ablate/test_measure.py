@@ -12,11 +12,14 @@ import torch
 import attn_cli
 from attn_cli.data.cuts import ReplacedHeads
 from attn_cli.data.selection import Selection
+from attn_cli.draw.page import to_text
+from attn_cli.draw.screen import Screen
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError
 from attn_cli.models import Input, Model, load
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
 from attn_cli.questions.ablate.cutting import bands
+from attn_cli.questions.ablate.draw import draw
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation, CutTrial
 from tests.models import folders
@@ -299,6 +302,12 @@ BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (toy, {"text": TROPHY, "edges": ("it:trophy", "trophée:trophy"), "by": "layers"}, UsageError, "one kind"),
     (toy, {"text": TROPHY, "output": OutputChoice(output="states")}, UsageError, "toy is an encoder-decoder"),
     (toy, {"text": TROPHY, "output": OutputChoice(mask="it")}, UsageError, "toy translates"),
+    (
+        toy,
+        {"text": "The cat", "target": "Le chat", "output": OutputChoice(target_tokens="first")},
+        UsageError,
+        "toy translates, and --target-tokens goes with other models. Leave",
+    ),
     (decoder, {"text": "all", "output": OutputChoice(mask="all")}, UsageError, "goes with masked encoders"),
     (decoder, {"text": "Attention i", "target": "s"}, InputError, "in one token, 'Ġis'"),
     (decoder, {"text": "all", "target": " you need", "output": OutputChoice(against=" is")}, UsageError, "'y', 'ou'"),
@@ -328,7 +337,18 @@ def test_what_cannot_be_cut_or_measured_is_told_in_one_line(
 
 def test_the_same_token_cannot_be_held_against_itself() -> None:
     with pytest.raises(UsageError, match="the same token"):
-        cut(decoder(), "all", target=" you", output=OutputChoice(against=" you", target_tokens="first"))
+        cut(decoder(), "all", target=" you", output=OutputChoice(against=" y", target_tokens="first"))
+    with pytest.raises(UsageError, match="--against is the same as --target"):
+        cut(decoder(), "all", target=" you", output=OutputChoice(against=" you"))
+    with pytest.raises(UsageError, match="--against is the same token as the word of --mask"):
+        cut(masked(), "the trophy was big", output=OutputChoice(mask="was", against="was"))
+
+
+@pytest.mark.parametrize("tokens", ["first", "all"])
+def test_tokens_of_a_target_that_is_not_there(tokens: Any) -> None:
+    with pytest.raises(UsageError, match="--target-tokens is about --target, and there is none"):
+        cut(decoder(), "all you need", output=OutputChoice(target_tokens=tokens))
+    OutputChoice(target_tokens=tokens).check(None, in_lines=True)
 
 
 def test_a_model_without_attention_has_nothing_to_cut() -> None:
@@ -409,3 +429,40 @@ def test_an_edge_named_twice_is_cut_once() -> None:
     (trial,) = cut(toy(), TROPHY, "it:trophy", "it:trophy", head="2.0").trials
     assert len(trial.edges) == 1
     assert trial.weight == pytest.approx(1, abs=0.01)
+
+
+def test_a_word_that_is_one_token_after_a_space() -> None:
+    """The message about a word of several tokens offers the same after a space, where the tokenizer has that whole."""
+    pieces = decoder().tokenizer.get_vocab()
+    words = [piece.removeprefix("\u0120") for piece in pieces if re.fullmatch("\u0120[a-z]+", piece)]
+    word = next(word for word in words if len(decoder().tokenizer(word).input_ids) > 1)
+    with pytest.raises(UsageError, match=f"Write ' {word}', with a space, which is one token, or add --target-tokens"):
+        cut(decoder(), "all", target=word, output=OutputChoice(against=" you"))
+
+
+SCREEN = Screen(width=100)
+
+
+def drawn(found: Ablation) -> str:
+    """What the screen says, without its line ends."""
+    return " ".join(to_text(draw(found, SCREEN), SCREEN).split())
+
+
+def test_a_change_of_the_likeliest_token_says_where() -> None:
+    found = cut(decoder(), "Attention is all you need")
+    assert len(found.changing) > 1
+    assert drawn(found).count(" after the text ") == len(found.changing)
+    two = cut(decoder(), "Attention is", target=" all you", unit="token")
+    assert any(f" in the place of {word.label} " in drawn(two) for word in two.output.words)
+    one = cut(decoder(), "Attention is", target=" all you", output=OutputChoice(target_tokens="first"))
+    assert "in the place of" not in drawn(one)
+
+
+@pytest.mark.parametrize("rows", ["input", "output"])
+def test_the_heading_says_whose_row_a_target_word_has(rows: Any) -> None:
+    found = cut(toy(), "The cat sat", target="Le chat dort", query="chat", kind="cross", rows=rows)
+    assert f"cut in all cross heads, {rows} rows Output" in drawn(found)
+    for by, said in (("layers", "cut in each band of cross layers in turn"), ("heads", "head by head")):
+        found = cut(toy(), "The cat sat", "chat:cat", target="Le chat dort", by=by, kind="cross", rows=rows)
+        assert f"{said}, {rows} rows Output" in drawn(found)
+    assert "rows" not in drawn(cut(toy(), "The cat sat", target="Le chat dort", query="cat"))
