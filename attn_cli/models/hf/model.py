@@ -327,6 +327,12 @@ class Pretrained:
         mask = getattr(self.tokenizer, "mask_token", None)
         return mask if isinstance(mask, str) else None
 
+    @property
+    def unknown_token(self) -> int | None:
+        """Id of the token for what the tokenizer has no token for; see `attn_cli.models.Model`."""
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        return unknown if isinstance(unknown, int) else None
+
     def translate(
         self,
         texts: Sequence[str],

@@ -14,7 +14,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError, quoted
 from attn_cli.models import Input, Model, Translation
-from attn_cli.models.spelled import MASK, fill, follow, one_token, split_into
+from attn_cli.models.spelled import MASK, check_known, fill, follow, one_token, split_into, unknown_noted
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 
@@ -155,7 +155,7 @@ class _Reader:
             words,
             place_labels=_following(source.target),
             translation=written,
-            notes=() if written is None else written.notes,
+            notes=unknown_noted(self.model, source.target) if written is None else written.notes,
         )
 
     def following(self, *, only_next: bool) -> ReadOutput:
@@ -181,7 +181,8 @@ class _Reader:
                     "The text is one token, so no token follows another", "Give --target, or a longer text"
                 )
             words = _words(tokens, self.unit, range(1, len(tokens)))
-            return ReadOutput(self.model, source, Wanted("next"), words, place_labels=("after the text",))
+            noted = unknown_noted(self.model, tokens)
+            return ReadOutput(self.model, source, Wanted("next"), words, place_labels=("after the text",), notes=noted)
         source, first = follow(self.model, self.given, self.target)
         tokens = source.source
         notes: tuple[str, ...] = ()
@@ -293,6 +294,7 @@ class _Reader:
         Raises:
             UsageError: the text has a mask already.
             SelectionError: the text has no such word, or several.
+            InputError: the model has no token for the word.
         """
         if masked:
             raise UsageError(f"The text has a {MASK} already, so --mask cannot go with it", "Leave one of them out")
@@ -305,6 +307,7 @@ class _Reader:
         tokens = [own.source.tokens[place] for unit in span for place in units.token_positions(unit)]
         if tokens[0].special:
             raise SelectionError(f"{quoted(word)} is not a word of the text", "Name a word")
+        check_known(self.model, own.source, tokens)
         start, end = tokens[0].start, tokens[-1].end
         start += len(self.text[start:end]) - len(self.text[start:end].lstrip())
         text = self.text[:start] + mask * len(tokens) + self.text[end:]

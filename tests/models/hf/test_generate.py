@@ -130,7 +130,7 @@ def test_a_search_that_is_cut_short_says_so() -> None:
     model = built("marian")[0]
     (found,) = model.translate(["a"], decoding=Decoding(max_length=5))
     assert len(found.ids) == 6
-    assert found.notes == ("The translation was cut after 5 tokens; --max-length 10 lets it go on",)
+    assert found.notes == ("The translation was cut after 5 tokens; attn translate --max-length 10 lets it go on",)
     (longer,) = model.translate(["a"])
     assert len(longer.ids) == 44  # as many as its decoder has positions for, and the start token
     with pytest.raises(InputError, match="more than the 43"):

@@ -137,6 +137,7 @@ def test_a_word_of_a_translation() -> None:
         (minilm, "It is [MASK]", None, ModelError, "saved without the layer that chooses words, so nothing"),
         (masked, "it was big", None, InputError, "no mask, so there is no word to measure relevance for"),
         (masked, "[MASK] was [MASK]", "it", UsageError, "several masks"),
+        (masked, "[MASK] was", "¤", InputError, "tiny has no token for '¤'"),
         (toy, "The cat sat", "chien", SelectionError, "its translation, which is what relevance is measured for"),
         (toy, "The cat sat", "0", SelectionError, "is given to the decoder"),
     ],

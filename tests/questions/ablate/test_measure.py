@@ -21,8 +21,9 @@ from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
 from attn_cli.questions.ablate.cutting import bands
 from attn_cli.questions.ablate.draw import draw
 from attn_cli.questions.ablate.measure import ablate
+from attn_cli.questions.ablate.reader import read_output
 from attn_cli.questions.ablate.trials import Ablation, CutTrial
-from tests.models import folders
+from tests.models import folders, translators
 from tests.models.contexts import contexts_of
 from tests.models.families import spread
 from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
@@ -292,6 +293,16 @@ def test_bands_cover_all_layers_once() -> None:
     assert [layer for band in bands(range(13)) for layer in band] == list(range(13))
 
 
+@pytest.mark.parametrize("name", ["marian", "mbart"])
+def test_a_word_that_the_model_has_no_token_for_is_noted_in_a_target(name: str) -> None:
+    model, languages = translators.built(name)[0], translators.TRANSLATORS[name].languages
+    noted = f"{model.info.name} has no token for '¤': '<unk>' stands for it in what is measured"
+    for target, said in (("the ¤", (noted,)), ("¤ and 漢", (f"{noted} (and 1 more)",)), ("the", ()), ("<unk>", ())):
+        given = Input("the trophy", target=target, languages=languages)
+        assert read_output(model, given, OutputChoice()).notes == said
+    assert read_output(masked(), Input("the [MASK]", target="[UNK]"), OutputChoice()).words[0].label == "[UNK]"
+
+
 BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (toy, {"text": TROPHY, "edges": ("it:dog",)}, SelectionError, "'dog' is not in the text"),
     (toy, {"text": TROPHY, "query": "dog"}, SelectionError, "'dog' is not in the text"),
@@ -319,6 +330,9 @@ BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (masked, {"text": "was it was", "output": OutputChoice(mask="was")}, SelectionError, "stands there 2 times"),
     (masked, {"text": "the [MASK] was", "output": OutputChoice(mask="was")}, UsageError, "a [MASK] already"),
     (masked, {"text": "the [MASK] was", "target": "suitcase"}, UsageError, "'suit', '##case'"),
+    (masked, {"text": "the [MASK] was", "target": "¤"}, InputError, "no token for '¤': '[UNK]' stands for it"),
+    (masked, {"text": "the [MASK]", "target": "it", "output": OutputChoice(against="¤")}, InputError, "no token for"),
+    (masked, {"text": "it was ¤", "output": OutputChoice(mask="¤")}, InputError, "no token for"),
     (masked, {"text": "[MASK] was [MASK]", "target": "it"}, UsageError, "several masks"),
     (masked, {"text": "it was", "output": OutputChoice(mask="dog")}, SelectionError, "'dog' is not in the text"),
 ]  # fmt: skip
