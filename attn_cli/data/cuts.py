@@ -147,8 +147,13 @@ def check_cuts(variations: Sequence[Variation], stacks: Mapping[Kind, Stack]) ->
         for cut in variation:
             stack = stacks.get(cut.kind)
             if stack is None or cut.layer not in stack.heads:
-                remedy = "Choose another kind" if stack is None else f"The layers are {listed(tuple(stack.heads))}"
-                raise SelectionError(f"There is no {cut.kind} attention in layer {cut.layer} to cut", remedy)
+                if stack is None:
+                    what = ", ".join(stacks) or "no attention"
+                    raise SelectionError(f"There is no {cut.kind} attention to cut", f"This model has {what}")
+                raise SelectionError(
+                    f"There is no {cut.kind} layer {cut.layer} with attention to cut",
+                    f"The layers with attention are {listed(tuple(stack.heads))}",
+                )
             count = stack.heads[cut.layer]
             for head in cut.heads_of(count):
                 if not 0 <= head < count:

@@ -48,6 +48,8 @@ def test_heads_are_places_or_numbers() -> None:
     ("selection", "message"),
     [
         (Selection(head="2.5,3"), "mixes"),
+        (Selection(head="0.0,cross:1.0"), r"heads and layers of one kind .* Write it like --kind cross --head 1\.0"),
+        (Selection(layer="cross:1"), r"one kind .* Write it like --kind cross --layer 1"),
         (Selection(head="x"), "not a list"),
         (Selection(head="1.2", layer="0"), "--layer"),
         (Selection(query="  "), "empty"),

@@ -48,6 +48,8 @@ def test_minilm_equals_bert_with_a_zeroed_slice(attn: Run, minilm: str) -> None:
         {"kind": "encoder", "layer": 2, "heads": [0]},
     ]
     assert COMPARED_UNCUT in document["notes"]
+    shown = " ".join(attn("inspect", TROPHY, "--without", "1.3", "--model", "MODEL", "--verify").split())
+    assert "without attn (sdpa attention), with no head cut in either, within" in shown
     assert document["verified"] < 1e-5
     model: Any = AutoModel.from_pretrained(minilm, attn_implementation="eager")
     width = model.config.hidden_size // model.config.num_attention_heads
@@ -179,12 +181,12 @@ def test_a_head_is_no_number_in_python() -> None:
     ("arguments", "code", "said"),
     [
         (["--without", "x"], 2, "--without 'x' is not a list of heads and layers. Write it like --without 2.0,1.3"),
-        (["--without", "7.0"], 4, "There is no layer 7. This model has layers 0 to 2"),
+        (["--without", "7.0"], 4, "There is no layer 7. toy has layers 0 to 2"),
         (["--without", "2.8"], 4, "There is no head 8 in layer 2. It has heads 0 to 7"),
         (["--without", "cross:3"], 4, "There is no layer 3."),
         (["--without", "2.0", "--measure", "rollout"], 2, "--measure rollout follows what all heads hand on"),
         (["--without", "0.0", "--model", "toy-rnn"], 5, "has no attention to show"),
-        (["--without", "cross:0.0", "--model", "MODEL"], 4, "This model has no cross attention. It has encoder"),
+        (["--without", "cross:0.0", "--model", "MODEL"], 4, " has no cross attention. It has encoder"),
     ],
 )
 def test_one_clear_line(arguments: list[str], code: int, said: str, attn: Run) -> None:

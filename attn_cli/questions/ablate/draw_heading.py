@@ -122,7 +122,8 @@ class Heading:
             which = "its own translation" if read.translation is not None else "the target"
             return f"{which}, {chance}"
         if read.kind == "mask":
-            return f"{self._quoted()} in place of {MASK}, {chance}"
+            likeliest = ", the likeliest" if read.likeliest else ""
+            return f"{self._quoted()} in place of {MASK}{likeliest}, {chance}"
         if len(read.place_labels) == 1 and read.wanted.places == ():
             return f"each next token of the text, {chance}"
         return f"{self._quoted()} after the text, {chance}"

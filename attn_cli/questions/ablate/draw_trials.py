@@ -20,7 +20,7 @@ from attn_cli.draw.labels import clean, clipped, fit, width
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, change, drawing, emphasized, flow, line
-from attn_cli.draw.table import Column, bars, figures, names, table
+from attn_cli.draw.table import GAP, Column, bars, figures, names, table
 from attn_cli.errors import counted
 from attn_cli.questions.ablate.draw_heading import arrow, name_heads
 from attn_cli.questions.ablate.output import Likely
@@ -278,12 +278,20 @@ class TrialDrawing:
             if found.output.kind == "target":
                 return []
             place = 0
+        sides = (("before", found.before.likeliest[place]), ("after", trial.after.likeliest[place]))
+        chances = [figures("", [one.probability for one in likely]) for _, likely in sides]
+        room = self.screen.width - sum(column.width + len(GAP) for column in chances) - len(GAP)
         columns = [
             part
-            for name, side in (("before", found.before), ("after", trial.after))
+            for (name, likely), chance in zip(sides, chances, strict=True)
             for part in (
-                names(self._likeliest_name(name), _told_apart(side.likeliest[place]), self.screen),
-                figures("", [one.probability for one in side.likeliest[place]]),
+                names(
+                    self._likeliest_name(name),
+                    _told_apart(likely),
+                    self.screen,
+                    most=min(LONGEST_TOKEN, room // len(sides)),
+                ),
+                chance,
             )
         ]
         if found.other is not None:

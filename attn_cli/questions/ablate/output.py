@@ -97,6 +97,8 @@ class ReadOutput:
     ids: tuple[int, ...] = ()
     """The token measured in each place, for a mask or for a token that is not in the text. Empty for the likeliest
     token at each mask, and where the text holds what is measured."""
+    likeliest: bool = False
+    """True if the tokens measured at the masks are the likeliest there, as none was named."""
     against: tuple[int, int] | None = None
     """The tokens whose logits are compared, in the first of the places."""
     names: tuple[str, str] | None = None
@@ -129,7 +131,7 @@ class ReadOutput:
             ids = tuple(output.logits.argmax(axis=1).tolist())
             labels = [text.strip() or text for text in self.model.spell_tokens(ids)]
             words = tuple(replace(word, label=label) for word, label in zip(self.words, labels, strict=True))
-            read = replace(read, ids=ids, words=words)
+            read = replace(read, ids=ids, words=words, likeliest=True)
         return read if self.there is None else replace(read, apart=read.told_apart(output, self.there))
 
     def told_apart(self, here: Outcome, there: Outcome) -> Apart | None:

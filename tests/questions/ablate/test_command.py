@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -208,11 +209,12 @@ def test_from_python() -> None:
         ([FIT, "--output", "states", "--target", "it"], 2, "--output states is not"),
         ([FIT, "--output", "states", "--mask", "it"], 2, "--output states is not"),
         ([FIT, "--output", "states", "--target-tokens", "all"], 2, "--output states is not"),
+        ([FIT, "--head", "0.0,cross:1.0"], 2, "Write it like --kind cross --head 1.0"),
         ([FIT, "--head", "2.8"], 4, "There is no head 8 in layer 2"),
         ([FIT, "--layer", "3"], 4, "There is no layer 3"),
         ([FIT, "--edge", "it:dog"], 4, "'dog' is not in the text"),
         ([FIT, "--edge", "it#2:fit"], 4, "only once"),
-        ([FIT, "--edge", "#20:fit"], 4, "There is no position 20. Positions run from 0 to 8"),
+        ([FIT, "--edge", "#20:fit"], 4, "There is no position 20 in the text. Its positions are 0 to 8"),
         ([FIT, "--kind", "decoder", "--edge", "dog:fit"], 4, "'dog' is not in the text"),
         ([FIT, "--edge", "::"], 4, "':' is not in the text"),
         ([FIT, "--edge", " : "], 2, "--edge must be FROM:TO"),
@@ -237,6 +239,14 @@ def test_what_is_refused_is_told_in_one_line(arguments: list[str], code: int, me
     error = attn("ablate", *arguments, code=code)
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [40, 44, 60])
+def test_what_is_likeliest_before_and_after_stays_on_a_narrow_screen(width: int, attn: Run) -> None:
+    shown = attn("ablate", TROPHY, "--head", "2.0", "--width", str(width), "--no-color")
+    assert max(map(len, shown.splitlines())) <= width
+    assert "Too narrow" not in shown
+    assert re.search(r"^il +0\.9\d  elle +0\.\d\d$", shown, re.MULTILINE)
 
 
 TEXTS = [FIT, "The box didn't fit in the bag because it was too big", "The cat slept because it was tired"]

@@ -303,6 +303,12 @@ def test_a_word_that_the_model_has_no_token_for_is_noted_in_a_target(name: str) 
     assert read_output(masked(), Input("the [MASK]", target="[UNK]"), OutputChoice()).words[0].label == "[UNK]"
 
 
+def test_a_likeliest_word_is_said_to_be_that() -> None:
+    for target, said in ((None, ", the likeliest, log-probability"), ("big", "in place of [MASK], log-probability")):
+        answer = ablate(masked(), Input("the trophy was [MASK]", target=target), Selection(head="0.0"))
+        assert said in " ".join(to_text(answer.draw(Screen(width=200)), Screen(width=200)).split())
+
+
 BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (toy, {"text": TROPHY, "edges": ("it:dog",)}, SelectionError, "'dog' is not in the text"),
     (toy, {"text": TROPHY, "query": "dog"}, SelectionError, "'dog' is not in the text"),
