@@ -23,6 +23,7 @@ from attn_cli.questions.ablate.draw import draw
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.reader import read_output
 from attn_cli.questions.ablate.trials import Ablation, CutTrial
+from tests.golden_files import assert_golden
 from tests.models import folders, translators
 from tests.models.contexts import contexts_of
 from tests.models.families import spread
@@ -192,6 +193,10 @@ def test_smollm2_and_the_capital_of_france() -> None:
     after = {tuple(trial.heads): chances(layers, trial)["Paris"] for trial in layers.trials}
     assert after[20, 21, 22, 23, 24] == pytest.approx(0.077, abs=0.02)
     assert after[tuple(range(30))] == pytest.approx(0.002, abs=0.002)
+    screen = Screen(width=80, color=False)
+    for name, answer, begin in (("heads", found, "head  effect"), ("layers", layers, "is →")):
+        _, first_words, rest = to_text(answer.draw(screen), screen).partition(begin)  # before it stands the file's name
+        assert_golden(f"smollm2-ablate-{name}-80", first_words + rest)
 
 
 def test_smollm2_and_the_drink_for_mary() -> None:
