@@ -20,6 +20,8 @@ from attn_cli.errors import InputError, SelectionError, UsageError
 from attn_cli.io.read import read_records
 from tests.conftest import Run
 from tests.golden_files import assert_golden
+from tests.models import folders
+from tests.models.families import spread
 from tests.records import same, validated
 
 TROPHY = "The trophy didn't fit in the suitcase because it was too big"
@@ -36,6 +38,44 @@ def test_a_translation_is_written_without_the_head(attn: Run) -> None:
     assert links != attn("translate", TROPHY, "--align-score")
     beams = attn("translate", TROPHY, "--without", "2.0", "--beam", "3", "--text-only")
     assert "elle" in beams
+
+
+def test_older_code_translates_without_a_head(attn: Run, tmp_path: Path) -> None:
+    """The reference is MVP itself, with the slices of the heads zeroed before the output projection."""
+    sizes: dict[str, Any] = {"d_model": 30, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 37}
+    sizes |= {"encoder_attention_heads": 3, "decoder_attention_heads": 3, "decoder_ffn_dim": 41, "vocab_size": 337}
+    whole = spread(
+        folders.made("Mvp", "ForConditionalGeneration", **sizes, max_position_embeddings=64, pad_token_id=1), 0.7
+    )
+    folder = str(folders.save(tmp_path / "mvp", whole, folders.roberta()))
+    arguments = ["translate", "Attention is all you need", "--model", folder, "--tokens", "--json"]
+    (plain, cut, beams) = (
+        validated(attn(*arguments, *more).encode())
+        for more in ([], ["--without", "cross:0.1,encoder:1.2"], ["--without", "cross:0.1,encoder:1.2", "--beam", "3"])
+    )
+    heads = [(whole.model.decoder.layers[0].encoder_attn, 1), (whole.model.encoder.layers[1].self_attn, 2)]
+    for attention, head in heads:
+
+        def zero(_: Any, given: tuple[Any, ...], start: int = 10 * head) -> tuple[Any, ...]:
+            changed = given[0].clone()
+            changed[..., start : start + 10] = 0
+            return (changed, *given[1:])
+
+        attention.out_proj.register_forward_pre_hook(zero)
+    whole.set_attn_implementation("eager")
+    source, written, wide = (
+        torch.tensor([[token["id"] for token in tokens]])
+        for tokens in (cut["source"]["tokens"], cut["target"]["tokens"], beams["target"]["tokens"])
+    )
+    with torch.no_grad():
+        expected = whole(input_ids=source, decoder_input_ids=written[:, :-1], output_attentions=True).cross_attentions
+        for ids, beam in ((written, 1), (wide, 3)):
+            own = whole.generate(source, do_sample=False, num_beams=beam, max_new_tokens=ids.shape[1] - 1)
+            assert own[0].tolist() == ids[0].tolist()
+    assert [token["id"] for token in plain["target"]["tokens"]] != written[0].tolist()
+    for entry in cut["maps"]:
+        theirs = expected[entry["layer"]][0, entry["head"]].numpy()
+        np.testing.assert_allclose(np.array(entry["weights"]), theirs[: len(entry["weights"])], atol=1e-5)
 
 
 def test_minilm_equals_bert_with_a_zeroed_slice(attn: Run, minilm: str) -> None:
