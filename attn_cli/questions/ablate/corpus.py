@@ -10,6 +10,7 @@ from functools import cached_property
 from statistics import fmean, pstdev
 
 from attn_cli.answer import Answer
+from attn_cli.cli.texts import located
 from attn_cli.data.cuts import Variation
 from attn_cli.data.outcomes import Outcome
 from attn_cli.data.record import Record
@@ -149,6 +150,12 @@ class Correlate:
             return
         kind, heads = groups[0].plan.kind, groups[0].plan.heads
         if self._kind not in {None, kind}:
+            self._left_out += 1
+            return
+        try:
+            read.check_reach(groups)
+        except SelectionError as fault:
+            self._faults.append(located(fault, where))
             self._left_out += 1
             return
         self._kind = kind

@@ -22,7 +22,6 @@ from attn_cli.models.spelled import MASK
 from attn_cli.questions.ablate.choices import Instead
 from attn_cli.questions.ablate.cutting import Edges
 from attn_cli.questions.ablate.donors import Donor
-from attn_cli.questions.ablate.output import Likely
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
 
 __all__ = ["Heading", "arrow", "in_turn", "name_heads", "quotation", "replaced"]
@@ -45,12 +44,33 @@ class Heading:
     def draw(self) -> RenderableType:
         """Drawing of what was cut, of what is measured, and of the output with nothing cut."""
         lines = text_lines(self._cut(), self.screen)
-        lines += caption_lines(f"Output: {self._measured()}.", self.screen)
-        if self.found.view == "heads":
-            lines += caption_lines(self._answers(), self.screen)
-        if self.found.view != "cut" and not self.found.output.states:
+        said = [f"Output: {self._measured()}."]
+        if self.found.view == "heads" and self._answers():
+            said.append(self._answers())
+        said[-1] += f" {self._probabilities()}"
+        for one in said:
+            lines += caption_lines(one, self.screen)
+        if self._in_words:
             lines += [line(), *self._output_words()]
         return drawing(lines)
+
+    @property
+    def _in_words(self) -> bool:
+        """True if the words of the output are shown; before and after one cut, a table below shows them."""
+        read = self.found.output
+        return self.found.view != "cut" and not read.states and read.against is None
+
+    def _probabilities(self) -> str:
+        """Say that what stands below the words are probabilities, or which token is likeliest of all."""
+        read = self.found.output
+        if self._in_words:
+            several = f" of each {self.found.record.selection.unit}" if len(read.words) > 1 else ""
+            return f"Probability{several}:"
+        if self.found.view == "cut" or read.states:
+            return ""
+        top = self.found.before.top[0]
+        label = shortened(top.text.strip() or top.text, LONGEST_WORD)
+        return f"Likeliest token: {label}, probability {top.probability:.2f}."
 
     def _cut(self) -> str:
         """Say what was cut, and what stands in its place."""
@@ -134,17 +154,12 @@ class Heading:
 
     def _output_words(self) -> list[Text]:
         """Draw the words of the output over their probabilities, side by side."""
-        if self.found.output.against is not None:
-            return self._side_by_side([self._likely(self.found.before.top[0])])
         chances = np.exp(self.found.before.words.astype(np.float64)).tolist()
         pieces = [
             (clipped(word.label, LONGEST_WORD, unicode=self.screen.unicode), chance, word.special)
             for word, chance in zip(self.found.output.words, chances, strict=True)
         ]
         return self._side_by_side(pieces)
-
-    def _likely(self, one: Likely) -> tuple[str, float, bool]:
-        return clipped(one.text.strip(), LONGEST_WORD, unicode=self.screen.unicode), one.probability, False
 
     def _side_by_side(self, pieces: Sequence[tuple[str, float, bool]]) -> list[Text]:
         scale = Scale.weights()

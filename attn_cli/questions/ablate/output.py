@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
+from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
-from attn_cli.errors import NOT_NUMBERS, ModelError
+from attn_cli.errors import NOT_NUMBERS, ModelError, SelectionError, quoted
 from attn_cli.models import Model, Translation
+from attn_cli.questions.ablate.cutting import Edges
 
 __all__ = ["LIKELIEST", "Apart", "Likely", "OutputFigures", "OutputWord", "ReadOutput"]
 
@@ -163,6 +166,28 @@ class ReadOutput:
     def comparable(self) -> bool:
         """True if the words measured are the same in any text: those of a target or at a mask, or states."""
         return self.kind != "next" or bool(self.wanted.places)
+
+    def check_reach(self, groups: Sequence[Edges]) -> None:
+        """Check that what is measured depends on a row of each group of edges.
+
+        Raises:
+            SelectionError: all rows of a group are a decoder's, and come after all that is measured.
+        """
+        for edges in groups:
+            last = self._last_row(edges.plan.kind)
+            if last is None or any(row <= last for row, _ in edges.pairs):
+                continue
+            start, end = edges.labels
+            rows = f"the row of {quoted(start)}" if start else f"the rows that look at {quoted(end)}"
+            raise SelectionError(
+                f"Nothing that is measured comes after {rows}, so a cut there changes nothing", "Name an earlier word"
+            )
+
+    def _last_row(self, kind: Kind) -> int | None:
+        """Return the last row that what is measured depends on; None if it depends on all of this kind."""
+        if kind == "encoder" or self.kind not in {"next", "target"}:
+            return None
+        return max(self.wanted.places, default=len(self.source.source) - 2)
 
     def figures_there(self) -> OutputFigures | None:
         """Compute the figures of the other text's output; its words are not-a-number if they are not the same."""

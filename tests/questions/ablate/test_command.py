@@ -170,6 +170,26 @@ def test_a_corpus_has_the_mean_of_what_its_texts_have(attn: Run, tmp_path: Path)
     assert "There is no head 8" in attn("ablate", "--file", str(file), "--query", "it", "--head", "2.8", code=4)
 
 
+def test_small_effects_are_told_apart(attn: Run, minilm: str) -> None:
+    """With one head of MiniLM, no cut turns the mean state by as much as its column has decimals for."""
+    arguments = [TROPHY, "--query", "it", "--head", "3.1", "--model", minilm]
+    rows = [line.split() for line in attn("ablate", *arguments).splitlines()]
+    for trial in found(attn, *arguments)["trials"]:
+        effect, turn = (f"{value:.1e}".replace("e-0", "e-") for value in (trial["effect"], max(trial["words"])))
+        assert [trial["edges"][0]["key"], effect, "it", turn] in [[row[0], *row[-3:]] for row in rows if row]
+    atlas = attn("ablate", TROPHY, "--edge", "it:trophy", "--layer", "2-3", "--by", "heads", "--model", minilm)
+    assert "In each cell, millionths; · is within half a millionth of 0." in atlas
+    cells = next(line.split() for line in atlas.splitlines() if line.startswith("      3 "))
+    trials = found(attn, TROPHY, "--edge", "it:trophy", "--layer", "3", "--by", "heads", "--model", minilm)["trials"]
+    parts = [trial["effect"] * 1e6 for trial in trials]
+    assert cells[1:] == [f"{part:.0f}" if part >= 0.5 else "·" for part in parts]
+
+
+def test_a_correlation_that_is_not_defined_is_said_in_a_sentence(attn: Run) -> None:
+    screen = " ".join(attn("ablate", "it", "--query", "it").split())
+    assert screen.endswith("Rank correlation of weight and size of effect (Spearman) is not defined.")
+
+
 def test_from_python() -> None:
     model = attn_cli.load("toy")
     assert model.ablate(FIT, edge="it:trophy", head="2.0").trials[0].effect < -0.4

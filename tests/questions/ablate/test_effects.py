@@ -105,6 +105,20 @@ def test_texts_in_which_links_cannot_be_measured_are_counted() -> None:
         single.found("texts")
 
 
+def test_texts_whose_word_reaches_nothing_measured_are_counted() -> None:
+    links = Correlate(decoder(), Selection(query="y", unit="token"), ITS_OWN)
+    for line, text in enumerate(["an y b", "an y"], 1):
+        links.add(Input(text), f"few.txt, line {line}")
+    found = links.found("few.txt")
+    assert (found.texts, found.left_out) == (1, 1)
+    (note,) = found.notes
+    assert note.startswith("1 text was left out: few.txt, line 2: Nothing that is measured comes after the row of 'y'")
+    last = Correlate(decoder(), Selection(query="y", unit="token"), ITS_OWN)
+    last.add(Input("an y"))
+    with pytest.raises(SelectionError, match="Nothing that is measured"):
+        last.found("texts")
+
+
 def document_of(attn: Run, *arguments: str) -> dict[str, Any]:
     return validated(attn("ablate", *arguments, "--json").encode(), "ablate")
 

@@ -18,7 +18,7 @@ from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, U
 from attn_cli.models import Input, Model, load
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
-from attn_cli.questions.ablate.cutting import bands
+from attn_cli.questions.ablate.cutting import bands, keys_of
 from attn_cli.questions.ablate.draw import draw
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.reader import read_output
@@ -140,6 +140,31 @@ def test_words_of_a_translation_are_cut_in_the_attention_that_has_them() -> None
     both = cut(toy(), TROPHY, "it:trophy", "grand:trophée", head="2.0")
     assert [edges.plan.kind for edges in both.trials[0].edges] == ["encoder", "decoder"]
     assert both.trials[0].weight is None
+
+
+@pytest.mark.parametrize("target", [None, " it", " it is"])
+@pytest.mark.parametrize("tokens", [None, "first"])
+def test_rows_are_refused_that_reach_nothing_measured(target: str | None, tokens: Any) -> None:
+    """These are the rows whose cuts change nothing that is measured."""
+    model = decoder()
+    choice = OutputChoice(target_tokens=None if target is None else tokens)
+    read = read_output(model, Input(FRANCE, target=target), choice, "token")
+    refused = []
+    for row in range(len(read.source.source)):
+        groups = keys_of(read.source, Selection(unit="token"), str(row))
+        cuts = [edges.variation() for edges in groups]
+        plain, *others = (
+            read.figures(output).words for _, output in sorted(model.run(read.source, [(), *cuts], read.wanted))
+        )
+        if any(np.abs(other - plain).max() > 1e-4 for other in others):
+            read.check_reach(groups)
+        else:
+            refused.append(row)
+            with pytest.raises(SelectionError, match="Nothing that is measured comes after the row of"):
+                read.check_reach(groups)
+    assert refused == list(
+        range(max(read.wanted.places, default=len(read.source.source) - 2) + 1, len(read.source.source))
+    )
 
 
 def test_edges_of_minilm() -> None:
