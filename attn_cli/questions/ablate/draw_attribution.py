@@ -11,7 +11,7 @@ from attn_cli.draw.captions import model_line, remarks
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
-from attn_cli.draw.table import Column, figures, names, table
+from attn_cli.draw.table import Column, figures, form_of, names, numeral, table
 from attn_cli.errors import counted, shortened
 from attn_cli.questions.ablate.attribution import Attributed, HeadPart
 from attn_cli.questions.ablate.draw_heading import replaced
@@ -38,12 +38,13 @@ def draw_attribution(found: Attributed, screen: Screen) -> Group:
 def _heading(found: Attributed, screen: Screen) -> RenderableType:
     one, other = (None if name is None else shortened(name.strip() or name, LONGEST) for name in found.names)
     said = f"logit of {one}"
+    chance = numeral(found.probability, form_of([found.probability], ".2f"))
     if other is not None:
         said += f" less that of {other} after the text"
     elif found.is_likeliest:
-        said += f", the likeliest next token ({found.probability:.2f})"
+        said += f", the likeliest next token ({chance})"
     else:
-        said += f" after the text ({found.probability:.2f})"
+        said += f" after the text ({chance})"
     sign = "+" if other is not None else ""
     lines = text_lines("What each head adds to the logit by itself", screen)
     lines += caption_lines(f"Output: {said}, {found.attribution.logit:{sign}.2f}.", screen)

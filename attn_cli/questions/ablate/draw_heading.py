@@ -17,6 +17,7 @@ from attn_cli.draw.colors import Scale, painted
 from attn_cli.draw.labels import clipped, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, number, text_lines
+from attn_cli.draw.table import form_of, numeral
 from attn_cli.errors import counted, shortened
 from attn_cli.models.spelled import MASK
 from attn_cli.questions.ablate.choices import Instead
@@ -70,7 +71,7 @@ class Heading:
             return ""
         top = self.found.before.top[0]
         label = shortened(top.text.strip() or top.text, LONGEST_WORD)
-        return f"Likeliest token: {label}, probability {top.probability:.2f}."
+        return f"Likeliest token: {label}, probability {numeral(top.probability, form_of([top.probability], '.2f'))}."
 
     def _cut(self) -> str:
         """Say what was cut, and what stands in its place."""
@@ -107,10 +108,9 @@ class Heading:
         if here is None or there is None:
             return ""
         one, other = (name.strip() or name for name in apart.names)
-        return (
-            f"Answers: {one} {here[0]:.2f} and {other} {here[1]:.2f}; in the other text, {one} {there[0]:.2f} and "
-            f"{other} {there[1]:.2f}."
-        )
+        form = form_of([*here, *there], ".2f")
+        first, second, third, fourth = (numeral(chance, form) for chance in (*here, *there))
+        return f"Answers: {one} {first} and {other} {second}; in the other text, {one} {third} and {other} {fourth}."
 
     def _edge(self, edges: Edges) -> str:
         start, end = edges.labels
@@ -173,13 +173,16 @@ class Heading:
             words.clear()
             chances.clear()
 
+        likely = form_of((chance for _, chance, _ in pieces), ".2f")
         for label, chance, special in pieces:
-            size = max(width(label), 3)
+            usual = number(chance, unicode=self.screen.unicode)
+            said = usual if likely == ".2f" else numeral(chance, likely)  # a row of dots would not tell words apart
+            size = max(width(label), len(said), 3)
             if cells(words) + size + 1 > self.screen.width:
                 end()
             gap: list[Part] = [(" ", PLAIN)] if words else []
             (level,) = scale.levels(np.array([chance])).tolist()
-            text = number(chance, unicode=self.screen.unicode).center(size)
+            text = said.center(size)
             words += [*gap, (label.center(size) if width(label) < size else label, DIM if special else BOLD)]
             chances += [*gap, (text, painted(level, self.screen))]
         end()

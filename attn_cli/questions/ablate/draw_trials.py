@@ -23,12 +23,14 @@ from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, change,
 from attn_cli.draw.table import FAINT, GAP, Column, bars, figures, form_of, names, numeral, table
 from attn_cli.errors import counted, shortened
 from attn_cli.questions.ablate.draw_heading import arrow, name_heads
-from attn_cli.questions.ablate.output import Likely
+from attn_cli.questions.ablate.output import Likely, OutputWord
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
 
 __all__ = ["TrialDrawing", "correlated", "effect_atlases", "effects_column"]
 
 LONGEST_TOKEN = 14
+SHORTEST_WORD = 5
+"""Fewest cells of a word of the output on a narrow screen."""
 NOISE = 2e-5
 """Change of a log-probability or logit that float32 makes of nothing, as runs are computed side by side."""
 TINIEST = 1e-30
@@ -120,26 +122,33 @@ class TrialDrawing:
         after = [float(trial.after.words[hit]) for trial, hit in zip(trials, hits, strict=True)]
         if self.found.output.states:
             return figures("turns by", after, form=self._form(trials), faint=0.0)
-        ends = [[self._figure(self.found.before.words[hit]) for hit in hits], [self._figure(value) for value in after]]
+        before = [float(self.found.before.words[hit]) for hit in hits]
+        forms = ["+.2f" for _ in hits]
+        if self.found.output.against is None:  # log-probabilities are shown as probabilities
+            before, after = ([math.exp(value) for value in values] for values in (before, after))
+            forms = [form_of(pair, ".2f") for pair in zip(before, after, strict=True)]
+        ends = [[numeral(*one) for one in zip(values, forms, strict=True)] for values in (before, after)]
         early, late = ([text.rjust(max(map(len, texts), default=0)) for text in texts] for texts in ends)
         rows: list[list[Part]] = [
             [(one, PLAIN), (arrow(self.screen), DIM), (other, BOLD)] for one, other in zip(early, late, strict=True)
         ]
         return Column("difference" if self.found.output.against else "probability", rows)
 
-    def _figure(self, value: np.float32 | float) -> str:
-        """Format a log-probability as a probability, or a difference of logits as it is."""
-        return f"{float(value):+.2f}" if self.found.output.against is not None else f"{math.exp(float(value)):.2f}"
-
     def _legend(self) -> str:
         """Say what an effect is, and what its sign means."""
         read = self.found.output
-        cut = "heads" if self.found.instead is not None else "edges"
-        one = "head" if cut == "heads" else "edge"
         if read.states:
             return "effect: 1 - cosine of the mean of the last states, before and after; 0 if nothing changes."
         what = "difference of the logits" if read.against is not None else "log-probability of the whole output"
-        return f"effect: {what} after the cut less before, in nats; {self._sides(f'{one} speaks', 'the output')}."
+        sides = self._sides(self._speaker(self.found.trials[0]), "the output")
+        return f"effect: {what} after the cut less before, in nats; {sides}."
+
+    def _speaker(self, trial: CutTrial) -> str:
+        """Name what a run cut, with its verb."""
+        if self.found.instead is not None:
+            return "heads speak" if sum(map(len, trial.heads.values())) > 1 else "head speaks"
+        several = len(trial.edges) > 1 or not all(trial.edges[0].labels)
+        return "edges speak" if several else "edge speaks"
 
     def _sides(self, speaker: str, whole: str) -> str:
         """Say what the sign of an effect means."""
@@ -193,7 +202,9 @@ class TrialDrawing:
         """Draw how the likeliest token of a place changes, and the text that the model then writes."""
         before = self.found.before.top[place]
         one, other = _told_apart([before, after])
-        said = f"{what}: {one} {before.probability:.2f}{arrow(self.screen)}{other} {after.probability:.2f}"
+        form = form_of([before.probability, after.probability], ".2f")
+        early, late = (numeral(token.probability, form) for token in (before, after))
+        said = f"{what}: {one} {early}{arrow(self.screen)}{other} {late}"
         output = self.found.output
         if text is None and max(len(output.words), len(output.place_labels)) > 1:
             said += f" {output.place_labels[place]}"
@@ -223,9 +234,10 @@ class TrialDrawing:
         found, screen = self.found, self.screen
         words = [found.output.words[index] for index in shown]
         before, after = (one.words[list(shown)].tolist() for one in (found.before, trial.after))
-        column = names("word", [word.label for word in words], screen)
         left_out = self._left_out(len(shown), len(found.output.words), "words")
         turns = form_of(after, ".4f")
+        chances = [[math.exp(value) for value in values] for values in (before, after)]
+        likely = form_of(chain.from_iterable(chances), ".2f")
         there: list[Column] = []
         beside = ""
         if found.other is not None:
@@ -236,29 +248,22 @@ class TrialDrawing:
                 elif found.output.against is not None:
                     there = [figures("there", values, form="+.2f", rank=1)]
                 else:
-                    there = [figures("there", [math.exp(value) for value in values], rank=1)]
+                    there = [figures("there", [math.exp(value) for value in values], form=likely, rank=1)]
                 beside = " there: in the other text."
             if trial.moved is not None:
                 beside += f" The output moved {trial.moved:.2f} of the way to the other text's."
         if found.output.states:
-            return table(
+            return self._by_word(
+                words,
                 [
-                    column,
                     bars("turns by", after, screen, high=max(*trial.after.words.tolist(), TINIEST), form=turns),
                     *there,
                 ],
-                screen,
-                caption=f"turns by: 1 - cosine of the word's last states, before and after. The mean of the states of "
+                f"turns by: 1 - cosine of the word's last states, before and after. The mean of the states of "
                 f"all words turns by {numeral(trial.effect, '.2g')}.{beside}{left_out}",
             )
         effect = effects_column([late - early for early, late in zip(before, after, strict=True)])
-        speaker = (
-            "heads speak"
-            if found.instead and sum(map(len, trial.heads.values())) > 1
-            else "head speaks"
-            if found.instead
-            else "edge speaks"
-        )
+        speaker = self._speaker(trial)
         if found.output.against is not None:
             return table(
                 [figures("before", before, form="+.2f"), figures("after", after, form="+.2f"), *there, effect],
@@ -267,20 +272,28 @@ class TrialDrawing:
                 f"{self._sides(speaker, 'the output')}.{beside}",
             )
         columns = [
-            column,
-            bars("before", [math.exp(value) for value in before], screen),
-            bars("after", [math.exp(value) for value in after], screen),
+            *(
+                bars(name, values, screen, form=likely)
+                for name, values in zip(("before", "after"), chances, strict=True)
+            ),
             *there,
             effect,
         ]
         effects = numeral(trial.effect, form_of([trial.effect], "+.2f", noise=NOISE))
         whole = f" All words: {effects}." if len(found.output.words) > 1 else ""
-        return table(
+        return self._by_word(
+            words,
             columns,
-            screen,
-            caption="effect: log-probability after the cut less before, in nats; "
+            "effect: log-probability after the cut less before, in nats; "
             f"{self._sides(speaker, 'the word')}.{whole}{beside}{left_out}",
         )
+
+    def _by_word(self, words: Sequence[OutputWord], columns: Sequence[Column], caption: str) -> RenderableType:
+        """Draw columns beside the words of the output, which have the room that the columns leave."""
+        room = self.screen.width - sum(column.width + len(GAP) for column in columns if not column.rank)
+        labels = [word.label for word in words]
+        column = names("word", labels, self.screen, most=max(min(room, LONGEST_TOKEN), SHORTEST_WORD))
+        return table([column, *columns], self.screen, caption=caption)
 
     def likeliest(self, trial: CutTrial) -> list[RenderableType]:
         """Draw the likeliest tokens of one place, before and after: the first that changed, or else the last."""
@@ -295,7 +308,8 @@ class TrialDrawing:
                 return []
             place = 0
         sides = (("before", found.before.likeliest[place]), ("after", trial.after.likeliest[place]))
-        chances = [figures("", [one.probability for one in likely]) for _, likely in sides]
+        form = form_of((one.probability for _, likely in sides for one in likely), ".2f")
+        chances = [figures("", [one.probability for one in likely], form=form) for _, likely in sides]
         room = self.screen.width - sum(column.width + len(GAP) for column in chances) - len(GAP)
         columns = [
             part
@@ -323,8 +337,9 @@ class TrialDrawing:
         """Make one column of another text's likeliest tokens and their probabilities, which goes as a whole."""
         texts = [clean(text, unicode=self.screen.unicode) for text in _told_apart(tokens)]
         size = min(max(map(width, texts), default=0), LONGEST_TOKEN)
+        form = form_of((one.probability for one in tokens), ".2f")
         rows: list[list[Part]] = [
-            [(fit(text, size, unicode=self.screen.unicode), BOLD), (f"  {one.probability:.2f}", PLAIN)]
+            [(fit(text, size, unicode=self.screen.unicode), BOLD), (f"  {numeral(one.probability, form)}", PLAIN)]
             for text, one in zip(texts, tokens, strict=True)
         ]
         return Column(self._likeliest_name("there"), rows, right=False, rank=1)

@@ -339,6 +339,28 @@ def test_a_likeliest_word_is_said_to_be_that() -> None:
         assert said in " ".join(to_text(answer.draw(Screen(width=200)), Screen(width=200)).split())
 
 
+def test_probabilities_too_small_for_two_decimals_are_told_apart() -> None:
+    """A random model of 337 tokens finds each of them unlikely."""
+    given = Input("all you need", target=" is")
+    answer = ablate(decoder(), given, Selection(head="0.0"))
+    before = float(np.exp(answer.before.whole))
+    assert before < 0.005
+    shown = drawn(answer)
+    assert f"{before:.1e}".replace("e-0", "e-") in shown
+    swept = drawn(ablate(decoder(), given, Selection()))
+    assert f"{before:.1e}".replace("e-0", "e-") in swept
+    assert "0.00 →" not in swept
+
+
+def test_what_speaks_for_the_output_is_named_in_its_number() -> None:
+    for edges, said in (
+        (("it:trophy",), "the edge speaks"),
+        (("it:trophy", "it:big"), "the edges speak"),
+        (("it:",), "the edges speak"),
+    ):
+        assert said in drawn(ablate(toy(), Input(TROPHY), Selection(head="2.0"), cut=CutChoice(edges=edges)))
+
+
 BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (toy, {"text": TROPHY, "edges": ("it:dog",)}, SelectionError, "'dog' is not in the text"),
     (toy, {"text": TROPHY, "query": "dog"}, SelectionError, "'dog' is not in the text"),
