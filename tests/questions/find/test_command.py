@@ -138,7 +138,7 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
         ([SENTENCE, "it", " "], 2, "TO is empty"),
         ([SENTENCE, "it", "dog"], 4, "'dog' is not in the text. Its words are: The, trophy"),
         ([SENTENCE, "it#2", "trophy"], 4, "appears only once"),
-        ([SENTENCE, "it", "99"], 4, "Positions run from 0 to 12"),
+        ([SENTENCE, "it", "99"], 4, "There is no position 99 in the text. Its positions are 0 to 12."),
         ([SENTENCE, "it", "trophy", "--min", "2"], 2, "--min must be between 0 and 1, and 2 is not."),
         ([SENTENCE, "it", "trophy", "--min", "nan"], 2, "--min must be between 0 and 1, and nan is not"),
         ([SENTENCE, "it", "trophy", "--min", "few"], 2, "'few' is not a number"),
