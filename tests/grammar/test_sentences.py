@@ -290,11 +290,18 @@ from pathlib import Path
 from attn_cli.grammar.sentences import HELD_OUT_CONSTRUCTIONS, examples, held_out, is_held_out
 kept = {example.english for example in held_out(2000)}
 assert len(kept) == 2000
+trained = set()
 for example in islice(examples(3), 20_000):
     it = example.coreference
+    trained |= {it.french_meant, it.french_other}
     assert example.english not in kept, example
     assert not is_held_out(*(example.english[slice(*span)] for span in (it.meant, it.other))), example
     assert it.construction.split(", ")[0] not in HELD_OUT_CONSTRUCTIONS, example
+assert {example.coreference.french_meant for example in held_out(2000)} <= trained
+for example in held_out(500, by="noun"):
+    assert not {example.coreference.french_meant, example.coreference.french_other} <= trained, example
+for example in held_out(100, by="construction"):
+    assert example.coreference.construction.split(", ")[0] in HELD_OUT_CONSTRUCTIONS, example
 print("drawn")
 """
 
@@ -312,8 +319,6 @@ def test_held_out_is_never_drawn_for_training() -> None:
 
 
 def test_what_is_held_out_is_only_the_combination() -> None:
-    trained = {noun for example in many() for noun in (meaning(example).french_meant, meaning(example).french_other)}
-    assert {meaning(example).french_meant for example in reserved()} <= trained
     for example in reserved():
         it = meaning(example)
         both = words(example.english, [it.meant, it.other])
@@ -360,20 +365,20 @@ def related(example: Example) -> set[tuple[str, ...]]:
     ("english", "relations"),
     [
         (
-            "The dog refused to cross the highway. It was wide",
-            "coreference It highway, subject dog refused, object highway cross, subject It wide",
+            "Because it was far too wide, the bear refused to cross the yard yesterday.",
+            "coreference it yard, subject it wide, subject bear refused, object yard cross",
         ),
         (
-            "The beautiful mouse that she had noticed went into the building. It was very wet.",
-            "coreference It mouse, subject mouse went, subject she noticed, object that noticed, subject It wet",
+            "The new car that she had found hit the beam because it was too fast.",
+            "coreference it car, subject car hit, object beam hit, subject she found, object that found, subject it fast",
         ),
         (
-            "My brother couldn't wash my uncle's curtain in the bathtub. It had a hole.",
-            "coreference It bathtub, subject brother wash, object curtain wash, subject It had, object hole had",
+            "The tank will not go through the door because it takes up too much space.",
+            "coreference it tank, subject tank go, subject it takes, object space takes",
         ),
         (
-            "I think that the penguin doesn't drink the soup because it isn't thirsty.",
-            "coreference it penguin, subject I think, subject penguin drink, object soup drink, subject it thirsty",
+            "I think that my friend replaced this shield with the watch because it was cheaper.",
+            "coreference it watch, subject I think, subject friend replaced, object shield replaced, subject it cheaper",
         ),
         ("The boy is looking for the knife in the room.", "subject boy looking, object knife looking"),
         ("Our neighbor is lying on the roof near the river.", "subject neighbor lying"),
