@@ -370,7 +370,10 @@ def related(example: Example) -> set[tuple[str, ...]]:
         ),
         (
             "The new car that she had found hit the beam because it was too fast.",
-            "coreference it car, subject car hit, object beam hit, subject she found, object that found, subject it fast",
+            (
+                "coreference it car, subject car hit, object beam hit, subject she found, object that found, "
+                "subject it fast"
+            ),
         ),
         (
             "The tank will not go through the door because it takes up too much space.",
@@ -378,7 +381,10 @@ def related(example: Example) -> set[tuple[str, ...]]:
         ),
         (
             "I think that my friend replaced this shield with the watch because it was cheaper.",
-            "coreference it watch, subject I think, subject friend replaced, object shield replaced, subject it cheaper",
+            (
+                "coreference it watch, subject I think, subject friend replaced, object shield replaced, "
+                "subject it cheaper"
+            ),
         ),
         ("The boy is looking for the knife in the room.", "subject boy looking, object knife looking"),
         ("Our neighbor is lying on the roof near the river.", "subject neighbor lying"),
