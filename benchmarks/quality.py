@@ -285,8 +285,8 @@ def pronouns(bench: Bench) -> Iterator[Row]:
                 f"{100 * alone:.1f} %, {100 * both:.1f} %",
             )
     known = "The animal didn't cross the street because it was too {}."
-    for made in bench.translated([known.format(word) for word in ("tired", "wide")]):
-        yield Row("the best-known pair", made)
+    for translation in bench.translated([known.format(word) for word in ("tired", "wide")]):
+        yield Row("the best-known pair", translation)
 
 
 def nouns(example: grammar.Example) -> set[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-
-from benchmarks.quality import is_right, plain, table, unstopped, written_together
+from quality import is_right, plain, table, unstopped, written_together
 
 
 def test_everyday_sentences_expect_a_translation() -> None:
