@@ -41,6 +41,10 @@ def run(
         Literal["transformer", "rnn-attention", "rnn"],
         typer.Option(help="A Transformer, or a recurrent model with or without attention."),
     ] = "transformer",
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Start from this model's weights: a built-in one or a folder."),
+    ] = None,
     steps: Annotated[
         int, typer.Option(min=1, metavar="N", help="Batches to learn from, of some 3,500 tokens each.")
     ] = 12_000,
@@ -90,7 +94,9 @@ def run(
     from attn_cli.train.run import Settings, can_go_on, train
     from attn_cli.train.terminal import TerminalWatcher
 
-    settings = Settings(arch, steps, seed=seed, coreference=Settings.coreference if coreference else 0, guide=guide)
+    settings = Settings(
+        arch, steps, seed=seed, coreference=Settings.coreference if coreference else 0, guide=guide, start=start
+    )
     try:
         with TerminalWatcher(watch) as watcher:
             train(

@@ -13,7 +13,7 @@ from pathlib import Path
 from attn_cli.errors import InputError, UsageError
 from attn_cli.grammar.words import spans
 from attn_cli.system.encoding import decode_text
-from attn_cli.train.batches import SpanLink
+from attn_cli.train.augmentation import SpanLink
 
 __all__ = ["Pair", "align", "by_source", "read_pairs", "split"]
 

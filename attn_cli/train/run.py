@@ -18,11 +18,12 @@ from tokenizers import Tokenizer
 from attn_cli.errors import InputError, OutputError
 from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
-from attn_cli.models.toy.folder import ToyFolder
+from attn_cli.models.toy.folder import Shape, ToyFolder
 from attn_cli.models.toy.model import Toy
 from attn_cli.system.interrupt import interruptible
 from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName, builder, config, first_weights
-from attn_cli.train.batches import Mixture, SpanLink, TrainingBatch
+from attn_cli.train.augmentation import Rates, SpanLink
+from attn_cli.train.batches import Mixture, Role, TrainingBatch
 from attn_cli.train.loop import Schedule, Trainer
 from attn_cli.train.objective import Guide
 from attn_cli.train.pairs import Pair, align, by_source
@@ -38,6 +39,7 @@ from attn_cli.train.saving import (
     save_model,
     save_start,
 )
+from attn_cli.train.starting import Start, read_start
 from attn_cli.train.vocabulary import train_tokenizer
 
 __all__ = ["Progress", "Settings", "Watcher", "can_go_on", "train"]
@@ -48,6 +50,9 @@ SMALLEST = 200
 """Fewest pairs to train on."""
 SAVE_EVERY = 120.0
 """Seconds between checkpoints."""
+FROM_PEAK, FROM_FALL = 0.6, 0.5
+"""For weights that were trained before, the highest learning rate as a share of the architecture's, and the share of the
+steps over which it falls."""
 TELL_EVERY = 10
 """Steps between progress reports."""
 
@@ -61,10 +66,14 @@ class Settings:
     seed: int = 1
     vocabulary: int = 8000
     batch_tokens: int = 3500
-    coreference: int = 10_000
+    coreference: int = 15_000
     """Number of the grammar's sentences in each epoch; half as many simple ones are added. 0: pairs only."""
     guide: bool = True
-    """True to train one cross-attention head towards word alignments, where the architecture has one for it."""
+    """True to train cross-attention heads towards word alignments, where the architecture has some for it."""
+    start: str | None = None
+    """Name of the model whose weights and vocabulary to start from; None to start from nothing."""
+    rates: Rates = Rates()
+    """Share of the texts that are varied in each epoch."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +85,8 @@ class Progress:
     loss: float
     """Cross-entropy, in nats per token."""
     tokens_per_second: float
-    aligned: float
-    """The aligning head's -log weight on linked tokens."""
-    referred: float
-    """The coreference head's -log weight on the nouns that pronouns stand for."""
+    guided: Mapping[Role, float]
+    """The -log weight of each guided head on the tokens that it should look at."""
 
 
 @runtime_checkable
@@ -133,17 +140,19 @@ def train(
     run = _TrainingRun.resumed(out, settings, pairs) if resume else _TrainingRun.started(out, settings, pairs, watcher)
     watcher.says("Reading the pairs")
     architecture = ARCHITECTURES[settings.arch]
-    shape = architecture.shape(run.tokenizer.get_vocab_size())
-    heads = dict(architecture.guide.heads)
-    if run.links is None:
-        heads.pop("cross", None)
-    if not settings.coreference:
-        heads.pop("encoder", None)
+    shape = run.shape
+    heads = {
+        role: place
+        for role, place in architecture.guide.heads.items()
+        if (run.links is not None if place.kind == "cross" else settings.coreference)
+    }
     trainer = Trainer(
-        first_weights(shape, settings.seed),
+        first_weights(shape, settings.seed) if run.start is None else run.start.weights,
         builder(shape, device, fuse=fuse),
         Guide(heads),
-        Schedule(settings.steps, architecture.peak),
+        Schedule(settings.steps, architecture.peak)
+        if settings.start is None
+        else Schedule(settings.steps, FROM_PEAK * architecture.peak, fall=FROM_FALL),
         dropout=architecture.dropout,
         device=device,
         fuse=architecture.fuse if fuse else "nothing",
@@ -154,18 +163,20 @@ def train(
         except (KeyError, ValueError) as fault:
             raise damaged(out / CHECKPOINTS) from fault
         run.tensors = None
-    mixture = Mixture(run.tokenizer, pairs, run.links, settings.coreference, settings.seed, shape.positions)
+    mixture = Mixture(
+        run.tokenizer, pairs, run.links, settings.coreference, settings.seed, shape.positions, settings.rates
+    )
     references = by_source(aside)
-    described = config(shape, guided="cross" in heads, coreference="encoder" in heads)
-    words = known_words(
-        chain((pair[0] for pair in pairs), (one.english for one in _grammar(settings, settings.coreference)))
+    described = config(shape, list(heads))
+    words = run.words.union(
+        known_words(chain((pair[0] for pair in pairs), (one.english for one in _grammar(settings, settings.coreference))))
     )
 
     def save() -> None:
         save_checkpoint(out / CHECKPOINTS, trainer.state(), run.state(trainer.step))
 
     def show() -> None:
-        save_model(out, trainer.average, described, run.tokenizer, words)
+        save_model(out, trainer.average, described, run.tokenizer, sorted(words))
         model = Toy(ToyFolder(str(out), out))
         quality = None
         if references:
@@ -212,18 +223,21 @@ def _steps(
     """
     fixed = mixture.fixed()
     begun, tokens = time.monotonic(), 0
-    seen: list[tuple[float, float, float]] = []
+    seen: list[list[float]] = []
     while trainer.step < settings.steps:
         for batch in _batches(mixture, run, fixed, settings.batch_tokens):
-            seen.append(trainer.learn(batch))
+            surprise, guided = trainer.learn(batch)
+            seen.append([surprise, *guided])
             tokens += batch.tokens
             run.batch += 1
             if asked():
                 raise KeyboardInterrupt
             if any(trainer.step % every == 0 for every in (TELL_EVERY, judge_every, settings.steps)):
-                loss, aligned, referred = (float(mean) for mean in np.mean(seen, axis=0))
+                loss, *means = (float(mean) for mean in np.mean(seen, axis=0))
                 speed = tokens / (time.monotonic() - begun)
-                yield Progress(trainer.step, settings.steps, loss, speed, aligned, referred)
+                yield Progress(
+                    trainer.step, settings.steps, loss, speed, dict(zip(trainer.guide.heads, means, strict=True))
+                )
                 begun, tokens, seen = time.monotonic(), 0, []
             if trainer.step == settings.steps:
                 return
@@ -249,8 +263,12 @@ class _TrainingRun:
 
     settings: Settings
     tokenizer: Tokenizer
+    shape: Shape
+    words: frozenset[str]
+    """Words that the model to start from knew."""
     links: Sequence[Sequence[SpanLink]] | None
     pairs: int
+    start: Start | None = None
     step: int = 0
     epoch: int = 0
     batch: int = 0
@@ -265,16 +283,22 @@ class _TrainingRun:
         # A run stopped before its first checkpoint leaves only the checkpoints' folder, which is written anew.
         if out.exists() and any(path.name != CHECKPOINTS for path in out.iterdir()):
             raise OutputError(f"{out} is not empty", "Name a new folder with --out")
+        start = None if settings.start is None else read_start(settings.start, settings.arch, settings.seed)
         make_folder(out / CHECKPOINTS)
         links = None
-        if settings.guide and "cross" in ARCHITECTURES[settings.arch].guide.heads:
+        if settings.guide and "reading" in ARCHITECTURES[settings.arch].guide.heads:
             watcher.says("Aligning words")
             links = align(pairs)
-        watcher.says("Learning a vocabulary")
-        written = ((one.english, one.french) for one in _grammar(settings, settings.coreference // 2))
-        tokenizer = train_tokenizer(chain.from_iterable(chain(pairs, written)), settings.vocabulary)
+        if start is None:
+            watcher.says("Learning a vocabulary")
+            written = ((one.english, one.french) for one in _grammar(settings, settings.coreference // 2))
+            tokenizer = train_tokenizer(chain.from_iterable(chain(pairs, written)), settings.vocabulary)
+            shape = ARCHITECTURES[settings.arch].shape(tokenizer.get_vocab_size())
+        else:
+            tokenizer, shape = start.tokenizer, start.shape
+        words = frozenset[str]() if start is None else start.words
         save_start(out / CHECKPOINTS, tokenizer, links)
-        return cls(settings, tokenizer, links, len(pairs), saved=time.monotonic())
+        return cls(settings, tokenizer, shape, words, links, len(pairs), start, saved=time.monotonic())
 
     @classmethod
     def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _TrainingRun:
@@ -282,7 +306,9 @@ class _TrainingRun:
         tensors, state = read_checkpoint(out / CHECKPOINTS)
         links = read_links(out / CHECKPOINTS)
         try:
-            before = Settings(**state["settings"])
+            before = Settings(**{**state["settings"], "rates": Rates(**state["settings"]["rates"])})
+            shape = type(ARCHITECTURES[before.arch].shape(1))(**state["shape"])
+            words = frozenset[str](state["words"])
             pairs_then, step, epoch, batch = (
                 operator.index(state[name]) for name in ("pairs", "step", "epoch", "batch")
             )
@@ -290,7 +316,7 @@ class _TrainingRun:
             raise damaged(out / CHECKPOINTS) from fault
         if min(step, epoch, batch) < 0:
             raise damaged(out / CHECKPOINTS)
-        if links is None and before.guide and "cross" in ARCHITECTURES[before.arch].guide.heads:
+        if links is None and before.guide and "reading" in ARCHITECTURES[before.arch].guide.heads:
             raise damaged(out / CHECKPOINTS)
         if replace(before, steps=settings.steps) != settings or pairs_then != len(pairs):
             raise InputError(
@@ -300,6 +326,8 @@ class _TrainingRun:
         return cls(
             settings,
             read_tokenizer(out / CHECKPOINTS),
+            shape,
+            words,
             links,
             len(pairs),
             step=step,
@@ -317,6 +345,8 @@ class _TrainingRun:
             "batch": self.batch,
             "pairs": self.pairs,
             "settings": asdict(self.settings),
+            "shape": asdict(self.shape),
+            "words": sorted(self.words),
         }
 
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from attn_cli.errors import InputError, OutputError
 from attn_cli.io.destination import check_folder
 from attn_cli.models.toy.folder import CONFIG, TOKENIZER, WEIGHTS, WORDS
-from attn_cli.train.batches import SpanLink
+from attn_cli.train.augmentation import SpanLink
 
 __all__ = [
     "damaged",
