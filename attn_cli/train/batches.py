@@ -5,9 +5,10 @@ They are pairs, runs of pairs, pairs spaced as aligners write them, and the gram
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from random import Random
 from typing import Literal, get_args
 
@@ -17,7 +18,10 @@ from tokenizers import Tokenizer
 from attn_cli.data.shapes import Bool, Int
 from attn_cli.grammar import sentences as grammar
 from attn_cli.grammar.words import Span, spaced
-from attn_cli.train.augmentation import Linked, Rates, SpanLink, Splitter, everyday, vary
+from attn_cli.train.augmentation import Rates, vary
+from attn_cli.train.everyday import everyday
+from attn_cli.train.linked import Linked, SpanLink
+from attn_cli.train.splitting import Splitter
 
 __all__ = [
     "LONGEST_RUN",
@@ -30,8 +34,11 @@ __all__ = [
     "encode",
     "joined",
     "make_batch",
+    "split_tokens",
 ]
 
+PART = 20_000
+"""Most texts that are put in batches at a time."""
 LONGEST_RUN = 60
 """Most source words of a joined run."""
 SPACED = 0.06
@@ -112,7 +119,7 @@ def _touching(span: Span, offsets: Sequence[Span]) -> list[int]:
     return [index for index, (start, end) in enumerate(offsets) if start < span[1] and end > span[0]]
 
 
-def _split(pair: Encoded, splitter: Splitter, random: np.random.Generator) -> Encoded:
+def split_tokens(pair: Encoded, splitter: Splitter, random: np.random.Generator) -> Encoded:
     """Split some tokens of the source; their links are those of both parts."""
     source, places = splitter.split(pair.source, random)
 
@@ -187,7 +194,7 @@ class TrainingBatch:
     """Tokens that the decoder reads: the start token, then the translation without the end token."""
     written: Int[np.ndarray, "batch target"]
     """Tokens that the decoder should write: the translation and the end token."""
-    targets: Mapping[Role, Bool[np.ndarray, "batch query key"]]
+    targets: Mapping[Role, Bool[np.ndarray, "batch _query _key"]]
     """For each role, True where a head that plays it should look from a query at a key."""
 
     @property
@@ -198,25 +205,24 @@ class TrainingBatch:
 
 def make_batch(pairs: Sequence[Encoded]) -> TrainingBatch:
     """Pad pairs to the longest of them."""
-    count = len(pairs)
-    sources, targets = max(len(pair.source) for pair in pairs), max(len(pair.target) for pair in pairs)
+    count, sources = len(pairs), max(len(pair.source) for pair in pairs)
+    length = max(len(pair.target) for pair in pairs)
     source = np.zeros((count, sources), np.int64)
-    read, written = np.zeros((2, count, targets), np.int64)
-    reading, writing = np.zeros((2, count, targets, sources), np.bool_)
-    related: dict[RelationKind, Bool[np.ndarray, "batch source source"]] = {
-        kind: np.zeros((count, sources, sources), np.bool_) for kind in get_args(RelationKind)
+    read, written = np.zeros((2, count, length), np.int64)
+    targets: dict[Role, Bool[np.ndarray, "batch _query _key"]] = {
+        role: np.zeros((count, sources if role in get_args(RelationKind) else length, sources), np.bool_)
+        for role in get_args(Role)
     }
     for row, pair in enumerate(pairs):
         source[row, : len(pair.source)] = pair.source
         written[row, : len(pair.target)] = pair.target
         read[row, 1 : len(pair.target)] = pair.target[:-1]
-        writing[row, pair.links[:, 0], pair.links[:, 1]] = True
+        targets["writing"][row, pair.links[:, 0], pair.links[:, 1]] = True
         for kind, found in pair.relations.items():
-            related[kind][row, found[:, 0], found[:, 1]] = True
-    reading[:, 1:] = writing[:, :-1]
-    # A row that is longer than its text reads padding, which the loss must not reward.
-    reading &= (read != 0)[:, :, None]
-    return TrainingBatch(source, read, written, {"reading": reading, "writing": writing, **related})
+            targets[kind][row, found[:, 0], found[:, 1]] = True
+    targets["reading"][:, 1:] = targets["writing"][:, :-1]
+    targets["reading"] &= (read != 0)[:, :, None]
+    return TrainingBatch(source, read, written, targets)
 
 
 def batches(pairs: Sequence[Encoded], tokens: int, random: np.random.Generator) -> Iterator[TrainingBatch]:
@@ -281,6 +287,8 @@ class Mixture:
     def epoch(self, number: int, fixed: Sequence[Linked], tokens: int) -> Iterator[TrainingBatch]:
         """Yield the batches of one epoch; the same for the same number.
 
+        The texts are varied, encoded and put in batches a part at a time, so that the first batch is soon there.
+
         Args:
             number: number of the epoch, counted from 0.
             fixed: texts from `fixed`.
@@ -288,23 +296,28 @@ class Mixture:
         """
         random = np.random.default_rng([self.seed, 2, number])
         chance = Random(int(random.integers(2**31)))  # noqa: S311 (nothing secret)
-        varied = [vary(text, self.rates, chance) for text in fixed]
-        if self.coreference:
-            seed = int(random.integers(2**31))
-            drawn = chain(
-                islice(grammar.examples(seed), self.coreference), islice(grammar.simple(seed), self.coreference // 2)
-            )
-            varied += (
-                vary(Linked(one.english, one.french, one.links, one.relations), self.rates, chance) for one in drawn
-            )
-            everyday_rates = replace(self.rates, names=0, numbers=0)
-            varied += (vary(text, everyday_rates, chance) for text in islice(everyday(seed), self.coreference // 2))
-        short = self._fitting(encode(self.tokenizer, varied))
+        order = random.permutation(len(fixed))
+        parts = np.array_split(order, math.ceil(len(fixed) / PART))
+        drawn = self._drawn(int(random.integers(2**31)), chance)
         splitter = Splitter(self.tokenizer)
-        for index in np.flatnonzero(random.random(len(short)) < self.rates.split).tolist():
-            short[index] = _split(short[index], splitter, random)
-        runs = self._fitting(joined(short, int(RUNS * len(fixed)), LONGEST_RUN, random))
-        yield from batches([*short, *runs], tokens, random)
+        for part in parts:
+            texts = [vary(fixed[index], self.rates, chance) for index in part.tolist()]
+            texts += islice(drawn, round(2 * self.coreference * len(part) / len(fixed)))
+            short = self._fitting(encode(self.tokenizer, texts))
+            for index in np.flatnonzero(random.random(len(short)) < self.rates.split).tolist():
+                short[index] = split_tokens(short[index], splitter, random)
+            runs = self._fitting(joined(short, int(RUNS * len(part)), LONGEST_RUN, random))
+            yield from batches([*short, *runs], tokens, random)
+
+    def _drawn(self, seed: int, chance: Random) -> Iterator[Linked]:
+        """Yield the grammar's sentences endlessly: of four, two with a pronoun, a simple and an everyday one."""
+        everyday_rates = replace(self.rates, names=0, numbers=0)  # they come with their own
+        pronouns, simple, daily = grammar.examples(seed), grammar.simple(seed), everyday(seed)
+        while True:
+            for example in (next(pronouns), next(simple), next(pronouns)):
+                text = Linked(example.english, example.french, example.links, example.relations)
+                yield vary(text, self.rates, chance)
+            yield vary(next(daily), everyday_rates, chance)
 
     def _fitting(self, pairs: Sequence[Encoded]) -> list[Encoded]:
         return [pair for pair in pairs if pair.size <= self.longest]

@@ -19,12 +19,14 @@ HELP = """Train an encoder-decoder on pairs of sentences.
 The built-in models were made this way.
 
 PAIRS.tsv has an English sentence, a tab and its French translation on each line. The folder holds a usable model from
-the first evaluation on: name it with --model in every command. Ctrl-C keeps what was learned; --resume goes on.
+the first evaluation on, soon after the start: name it with --model in every command. Ctrl-C keeps what was learned;
+--resume goes on. --from starts from a model that was trained before, with its vocabulary.
 """
 EPILOG = """\b
 Examples:
   attn train PAIRS.tsv --arch transformer --out my-model
   attn train PAIRS.tsv --arch transformer --out my-model --resume --steps 20000
+  attn train MINE.tsv --from toy --out my-toy --steps 400
   attn train PAIRS.tsv --arch rnn-attention --out my-rnn --watch "The cat sat on the mat"
 """
 SET_ASIDE = 300
@@ -62,12 +64,22 @@ def run(
         bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
     ] = True,
     guide: Annotated[
-        bool, typer.Option("--guide/--no-guide", help="Train one head towards word alignments (needs eflomal).")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--guide/--no-guide",
+            help="Train two heads towards word alignments (default: if eflomal, which makes them, is installed).",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[Literal["cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "cpu",
     fuse: Annotated[
-        bool, typer.Option("--compile/--no-compile", help="Compile the step: minutes at first, then much faster.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the step: minutes at first, then much faster (default: if many steps are left).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run the command."""
     from attn_cli.train.pairs import read_pairs, split
@@ -111,7 +123,9 @@ def run(
                 fuse=fuse,
             )
     except KeyboardInterrupt:
-        goes_on = f"the same command with --resume goes on from {out}"
-        say(f"stopped; {goes_on if can_go_on(out) else 'nothing was learned'}")
+        if can_go_on(out):
+            say(f"stopped; {out} holds a model, and the same command with --resume goes on from it")
+        else:
+            say(f"stopped before the first step; there is no model in {out} yet")
         raise
     say(f'saved {out}; try attn translate "The cat sat on the mat" --model {out}')

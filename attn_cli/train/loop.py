@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 
 from attn_cli.train.batches import TrainingBatch
@@ -81,13 +80,7 @@ class Trainer:
 
     def learn(self, batch: TrainingBatch) -> tuple[float, list[float]]:
         """Train one step, and return the surprise and the loss of each guided head."""
-        written = torch.from_numpy(batch.written).reshape(-1)
-        places = written.nonzero()[:, 0]
-        targets = (batch.targets[role] for role in self.guide.heads)
-        given = (batch.source, batch.read, places, written[places], *targets)
-        tensors = [(torch.from_numpy(one) if isinstance(one, np.ndarray) else one).to(self.device) for one in given]
-        seed = torch.tensor((self.step * 1_000_003) % 2**31, dtype=torch.int32, device=self.device)
-        total, surprise, guided = self._losses(seed, *tensors)
+        total, surprise, guided = self._forward(batch)
         torch.autograd.backward(total)
         torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
         self._optimizer.param_groups[0]["lr"] = self.schedule.rate(self.step)
@@ -102,6 +95,20 @@ class Trainer:
                     list(self.average.values()), [weight.detach() for weight in self.weights.values()], 1 - keep
                 )
         return float(surprise.detach()), guided.detach().tolist()
+
+    def prepare(self, batch: TrainingBatch) -> None:
+        """Compile what is to be compiled, with any batch; the model learns nothing."""
+        torch.autograd.backward(self._forward(batch)[0])
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _forward(self, batch: TrainingBatch) -> Losses:
+        written = torch.from_numpy(batch.written).reshape(-1)
+        places = written.nonzero()[:, 0]
+        targets = [torch.from_numpy(batch.targets[role]) for role in self.guide.heads]
+        given = (torch.from_numpy(batch.source), torch.from_numpy(batch.read), places, written[places], *targets)
+        tensors = [one.to(self.device) for one in given]
+        seed = torch.tensor((self.step * 1_000_003) % 2**31, dtype=torch.int32, device=self.device)
+        return self._losses(seed, *tensors)
 
     def state(self) -> Weights:
         """Return all tensors needed to resume, as one flat table."""

@@ -60,7 +60,7 @@ def objective(
     read: Int[torch.Tensor, "batch target"],
     places: Int[torch.Tensor, "token"],
     written: Int[torch.Tensor, "token"],
-    *targets: Bool[torch.Tensor, "batch query key"],
+    *targets: Bool[torch.Tensor, "batch _query _key"],
 ) -> Losses:
     """Compute the loss and its parts: cross-entropy in nats per token, and the loss of each guided head.
 

@@ -14,8 +14,8 @@ __all__ = ["product"]
 class _Product(torch.autograd.Function):
     """states @ weight.mT + bias in bfloat16.
 
-    The gradient of the bias is a sum over all tokens. Fused with the copies around it, that sum is compiled to code that
-    takes as long as the products; as a product with ones it costs next to nothing.
+    The gradient of the bias is a sum over all tokens. Fused with the copies around it, that sum is compiled to code
+    that takes as long as the products; as a product with ones it costs next to nothing.
     """
 
     @staticmethod
@@ -38,5 +38,5 @@ def product(
     bias: Float[torch.Tensor, "to_dim"],
 ) -> Float[torch.Tensor, "*batch to_dim"]:
     """Multiply states by the transposed weight and add the bias, as `ops.linear` does."""
-    flat = _Product.apply(states.reshape(-1, states.shape[-1]), weight, bias)
+    flat: torch.Tensor = _Product.apply(states.reshape(-1, states.shape[-1]), weight, bias)  # type: ignore[no-untyped-call]
     return flat.reshape(*states.shape[:-1], weight.shape[0])

@@ -74,7 +74,7 @@ def test_a_training_leaves_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = stderr(monkeypatch, Terminal())
     with TerminalWatcher(None) as watcher:
         watcher.says("Cutting words into pieces")
-        watcher.steps(Progress(30, 400, 1.25, 5120.0, 0.0, 0.0))
+        watcher.steps(Progress(30, 400, 1.25, 5120.0, {}))
     last = shown(terminal).rpartition("\r")[2]
     assert "Training" in last
     assert "30/400 loss 1.25 · 5,120 tokens/s" in last
@@ -84,5 +84,5 @@ def test_a_training_reports_in_lines_to_a_file(monkeypatch: pytest.MonkeyPatch) 
     file = stderr(monkeypatch, io.StringIO())
     with TerminalWatcher(None) as watcher:
         watcher.says("Cutting words into pieces")
-        watcher.steps(Progress(30, 400, 1.25, 5120.0, 0.0, 0.0))
+        watcher.steps(Progress(30, 400, 1.25, 5120.0, {}))
     assert file.getvalue() == "attn: Cutting words into pieces\n"
