@@ -32,7 +32,7 @@ __all__ = [
     "Coreference",
     "Example",
     "HeldOutBy",
-    "Relation",
+    "WordRelation",
     "examples",
     "held_out",
     "is_held_out",
@@ -56,7 +56,7 @@ HeldOutBy = Literal["noun", "pair", "construction"]
 """What of a test sentence training never shows."""
 
 
-class Relation(NamedTuple):
+class WordRelation(NamedTuple):
     """Two English words that belong together.
 
     Attributes:
@@ -114,7 +114,7 @@ class Example:
     french: str
     links: tuple[Link, ...]
     coreference: Coreference | None = None
-    relations: tuple[Relation, ...] = ()
+    relations: tuple[WordRelation, ...] = ()
 
 
 def is_held_out(first: str, second: str) -> bool:
@@ -204,7 +204,7 @@ def _plain(phrase: Phrase) -> Example:
     return Example(spelled.english, spelled.french, spelled.links, relations=_relations(spelled))
 
 
-def _relations(spelled: Spelled) -> tuple[Relation, ...]:
+def _relations(spelled: Spelled) -> tuple[WordRelation, ...]:
     """Collect subjects and objects with their verbs.
 
     In each clause, whose name opens its marks, they are marked `@clause.subject`, `@clause.object` and `@clause.verb`,
@@ -217,7 +217,7 @@ def _relations(spelled: Spelled) -> tuple[Relation, ...]:
         if role in {"subject", "object"}:
             key = marks.get(f"{mark}.verb", marks.get(f"{clause}.verb"))
             if key is not None:
-                found.append(Relation(cast("Literal['subject', 'object']", role), query, key))
+                found.append(WordRelation(cast("Literal['subject', 'object']", role), query, key))
     return tuple(sorted(found))
 
 
@@ -374,7 +374,7 @@ def _written(draft: Draft, index: int) -> Example | None:
         distance=distances[index],
         construction=draft.construction,
     )
-    refers = Relation("coreference", coreference.pronoun, coreference.meant)
+    refers = WordRelation("coreference", coreference.pronoun, coreference.meant)
     return Example(spelled.english, spelled.french, spelled.links, coreference, (refers, *_relations(spelled)))
 
 

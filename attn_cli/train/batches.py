@@ -95,7 +95,7 @@ def encode(tokenizer: Tokenizer, texts: Sequence[Linked]) -> list[Encoded]:
 
 
 def _token_relations(
-    relations: Sequence[grammar.Relation], offsets: Sequence[Span]
+    relations: Sequence[grammar.WordRelation], offsets: Sequence[Span]
 ) -> dict[RelationKind, Int[np.ndarray, "relation 2"]]:
     spans: dict[RelationKind, list[SpanLink]] = {}
     for relation in relations:

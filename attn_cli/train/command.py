@@ -61,7 +61,11 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="The seed of all random choices.")] = 1,
     coreference: Annotated[
-        bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
+        bool,
+        typer.Option(
+            "--coreference/--no-coreference",
+            help="Add the grammar's sentences, and vary names and numbers (English to French).",
+        ),
     ] = True,
     guide: Annotated[
         bool | None,
@@ -106,9 +110,9 @@ def run(
     from attn_cli.train.run import Settings, can_go_on, train
     from attn_cli.train.terminal import TerminalWatcher
 
-    settings = Settings(
-        arch, steps, seed=seed, coreference=Settings.coreference if coreference else 0, guide=guide, start=start
-    )
+    settings = Settings(arch, steps, seed=seed, guide=guide, start=start)
+    if not coreference:
+        settings = settings.of_any_languages()
     try:
         with TerminalWatcher(watch) as watcher:
             train(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from attn_cli.grammar.sentences import Relation
+from attn_cli.grammar.sentences import WordRelation
 from attn_cli.grammar.words import Span
 
 __all__ = ["Linked", "SpanLink", "edited"]
@@ -22,7 +22,7 @@ class Linked:
     french: str
     links: tuple[SpanLink, ...] = ()
     """Words that translate one another."""
-    relations: tuple[Relation, ...] = ()
+    relations: tuple[WordRelation, ...] = ()
     """English words that belong together."""
 
 

@@ -84,6 +84,10 @@ class Settings:
     rates: Rates = field(default_factory=Rates)
     """Share of the texts that are varied in each epoch."""
 
+    def of_any_languages(self) -> Settings:
+        """Leave out what is only for pairs of English and French: the grammar's sentences, other names and numbers."""
+        return replace(self, coreference=0, rates=replace(self.rates, names=0, numbers=0))
+
     def drawn(self, pairs: int) -> int:
         """Return the number of the grammar's sentences with a pronoun in each epoch beside so many pairs."""
         return round(self.coreference * pairs)

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 import regex
 
-from attn_cli.grammar.sentences import Relation
+from attn_cli.grammar.sentences import WordRelation
 from attn_cli.train import names
 from attn_cli.train.augmentation import Rates, vary
 from attn_cli.train.everyday import everyday
@@ -149,7 +149,10 @@ def test_small_letters_and_capitals_on_both_sides() -> None:
 def test_relations_move_with_their_words() -> None:
     english = "Tom saw Mary."
     text = Linked(
-        english, "Tom a vu Marie.", (), (Relation("subject", (0, 3), (4, 7)), Relation("object", (8, 12), (4, 7)))
+        english,
+        "Tom a vu Marie.",
+        (),
+        (WordRelation("subject", (0, 3), (4, 7)), WordRelation("object", (8, 12), (4, 7))),
     )
     varied = vary(text, only(names=1), Random(9))
     (subject, verb), (thing, same) = (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Encoding, Tokenizer
 
-from attn_cli.grammar.sentences import Relation
+from attn_cli.grammar.sentences import WordRelation
 from attn_cli.grammar.words import spaced, spans
 from attn_cli.train.augmentation import Rates
 from attn_cli.train.batches import Encoded, Mixture, batches, encode, joined, make_batch, split_tokens
@@ -75,7 +75,7 @@ def test_links_reach_all_tokens_of_their_words(tokenizer: Tokenizer) -> None:
     english, french = PAIRS[0]
     word = (english.index("friend"), english.index("friend") + 6)
     other = (french.index("ami"), french.index("ami") + 3)
-    (pair,) = encode(tokenizer, [Linked(english, french, ((word, other),), (Relation("subject", (0, 3), word),))])
+    (pair,) = encode(tokenizer, [Linked(english, french, ((word, other),), (WordRelation("subject", (0, 3), word),))])
     ours, theirs = tokenizer.encode(english), tokenizer.encode(french)
     linked = {(theirs.tokens[target], ours.tokens[source]) for target, source in pair.links.tolist()}
     targets = [
@@ -180,7 +180,7 @@ def test_an_epoch_follows_its_number_and_holds_every_text(tokenizer: Tokenizer) 
 def test_split_tokens_keep_text_links_and_relations(tokenizer: Tokenizer) -> None:
     english, french = PAIRS[0]
     word, other = (english.index("friend"), english.index("friend") + 6), (french.index("ami"), french.index("ami") + 3)
-    (pair,) = encode(tokenizer, [Linked(english, french, ((word, other),), (Relation("object", word, (0, 3)),))])
+    (pair,) = encode(tokenizer, [Linked(english, french, ((word, other),), (WordRelation("object", word, (0, 3)),))])
     random, splitter = np.random.default_rng(3), Splitter(tokenizer)
     for _ in range(30):
         split = split_tokens(pair, splitter, random)
