@@ -54,7 +54,9 @@ def run(
         Path | None,
         typer.Option(metavar="DEV.tsv", help=f"Pairs to evaluate on (default: {SET_ASIDE} sentences of PAIRS.tsv)."),
     ] = None,
-    judge_every: Annotated[int, typer.Option(min=1, metavar="STEPS", help="How often to evaluate and redraw.")] = 1000,
+    judge_every: Annotated[
+        int, typer.Option(min=1, metavar="STEPS", help="How often to evaluate and redraw, after step 50.")
+    ] = 1000,
     watch: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Redraw this sentence's cross-attention as training goes on.")
     ] = None,

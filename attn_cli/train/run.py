@@ -80,7 +80,7 @@ class Settings:
     """True to train cross-attention heads towards word alignments, where the architecture has some for it; None to do
     so if eflomal is installed, or as the training that is resumed does."""
     start: str | None = None
-    """Name of the model whose weights and vocabulary to start from; None to start from nothing."""
+    """Name of the model whose weights and vocabulary to start from; None to start from nothing, or to resume."""
     rates: Rates = field(default_factory=Rates)
     """Share of the texts that are varied in each epoch."""
 
@@ -366,6 +366,8 @@ class _TrainingRun:
             raise damaged(out / CHECKPOINTS) from fault
         if settings.guide is None:
             settings = replace(settings, guide=before.guide)
+        if settings.start is None:
+            settings = replace(settings, start=before.start)
         if min(step, epoch, batch) < 0:
             raise damaged(out / CHECKPOINTS)
         if links is None and before.guide and "reading" in ARCHITECTURES[before.arch].guide.heads:

@@ -137,7 +137,8 @@ def test_it_starts_from_a_model_that_was_trained_before(attn: Run, pairs: str, t
     assert f"{first} is of the kind rnn, and transformer is to be trained" in attn(*told, code=2)
     assert "saved" in attn(*told, "--arch", "rnn")
     assert "saved" in attn(*told[:-1], "2", "--arch", "rnn", "--resume")
-    assert "other settings or pairs" in attn(*told[:2], *told[4:], "--arch", "rnn", "--resume", code=3)
+    assert "saved" in attn(*told[:2], *told[4:-1], "3", "--arch", "rnn", "--resume")
+    assert "other settings or pairs" in attn("train", pairs, "--from", "toy-rnn", *told[4:], "--resume", code=3)
     missing = attn("train", pairs, "--from", str(tmp_path / "none"), "--out", f"{second}2", code=3)
     assert "is not a model to start from" in missing
     assert not Path(f"{second}2").exists()
