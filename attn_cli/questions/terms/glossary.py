@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby
+from operator import attrgetter
 
 from attn_cli.answer import Answer
 from attn_cli.errors import SelectionError, quoted
@@ -24,6 +26,8 @@ class Term:
     """One term of the field, as this tool uses it."""
 
     name: str
+    group: str
+    """The terms that it stands with in the index."""
     meaning: str
     """The meaning, in one or two sentences."""
     formula: str = ""
@@ -36,12 +40,13 @@ class Term:
     """Other names by which it can be looked up."""
 
 
-def _of_role(role: Role) -> Term:
+def _of_role(role: Role, group: str) -> Term:
     """Describe a role as a term: where such a head looks, its score, and the score from which on the role is given."""
     scored = f" With --measure scores: {role.of_scores}, given from {NATS:g} up." if role.of_scores else ""
     beats = f"from {role.threshold:g} up and " if role.threshold else ""
     return Term(
         f"{role.name} head",
+        group,
         f"A head that looks at {role.looks_at}. The role is given {beats}above {role.baseline}, where at least "
         f"{role.fewest} rows count.{scored}",
         role.formula,
@@ -51,11 +56,13 @@ def _of_role(role: Role) -> Term:
 
 
 def _read() -> Iterator[Term]:
-    """Read the terms of `terms.toml`, then describe the roles."""
+    """Read the terms of `terms.toml`, then describe the roles, which belong to its last group."""
     table = tomllib.loads(files(__package__).joinpath("terms.toml").read_text(encoding="utf-8"))
-    for term in table["term"]:
-        yield Term(**{**term, "also": tuple(term.get("also", ()))})
-    yield from map(_of_role, EVERY_ROLE)
+    for group in table["group"]:
+        for term in group["term"]:
+            yield Term(group=group["name"], **{**term, "also": tuple(term.get("also", ()))})
+    for role in EVERY_ROLE:
+        yield _of_role(role, group["name"])
 
 
 TERMS = tuple(_read())
@@ -69,11 +76,16 @@ class Glossary(Answer):
     """The terms, in the order in which they are shown."""
 
     title = ""
-    columns = ("name", "formula", "meaning", "shown", "source", "also")
+    columns = ("name", "group", "formula", "meaning", "shown", "source", "also")
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         for term in self.terms:
-            yield term.name, term.formula, term.meaning, term.shown, term.source, "; ".join(term.also)
+            yield term.name, term.group, term.formula, term.meaning, term.shown, term.source, "; ".join(term.also)
+
+    def groups(self) -> Iterable[tuple[str, Sequence[Term]]]:
+        """Yield each group with its terms."""
+        for group, terms in groupby(self.terms, key=attrgetter("group")):
+            yield group, tuple(terms)
 
 
 def find_terms(word: str | None) -> Glossary:
