@@ -13,7 +13,7 @@ from attn_cli.io.structs import FOUND, Count, Entry, FindingDocument, Number
 if TYPE_CHECKING:
     from attn_cli.questions.why.measure import Experiment, Measure
 
-__all__ = ["DOCUMENT", "MeasureEntry", "PointEntry", "SeriesEntry", "WhyDocument", "describe"]
+__all__ = ["DOCUMENT", "MeasureEntry", "PointEntry", "SeriesEntry", "VerdictEntry", "WhyDocument", "describe"]
 
 
 class PointEntry(Entry):
@@ -43,6 +43,14 @@ class MeasureEntry(Entry):
     series: Annotated[Sequence[SeriesEntry], Meta(min_length=1)]
 
 
+class VerdictEntry(Entry):
+    """A part of the claim, and whether it is borne out."""
+
+    claim: str
+    borne_out: bool
+    found: Annotated[str, Meta(description="What was measured of it, in numbers.")]
+
+
 class WhyDocument(FindingDocument, kw_only=True):
     """One experiment on why attention matters, as attn why prints it."""
 
@@ -53,6 +61,7 @@ class WhyDocument(FindingDocument, kw_only=True):
     measures: Annotated[Sequence[MeasureEntry], Meta(min_length=1)]
     borne_out: Annotated[bool, Meta(description="Whether the measurement bears the claim out.")]
     found: Annotated[str, Meta(description="What was measured of it, in numbers.")]
+    verdicts: Annotated[Sequence[VerdictEntry], Meta(description="Its parts, where it has several.")] = ()
 
 
 DOCUMENT = WhyDocument
@@ -69,6 +78,7 @@ def describe(experiment: Experiment) -> WhyDocument:
         measures=[_measure(measure) for measure in experiment.measures],
         borne_out=experiment.borne_out,
         found=experiment.found,
+        verdicts=[VerdictEntry(one.claim, one.borne_out, one.found) for one in experiment.verdicts],
     )
 
 

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, PLAIN, bar, caption_lines, drawing, flow, line, stacked, text_lines, title_lines
 from attn_cli.draw.table import Column, figures, names, table
-from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, Verdict
 
 __all__ = ["draw"]
 
@@ -19,20 +19,21 @@ WIDEST_NAME = 20
 
 def draw(answer: Experiment, screen: Screen) -> Group:
     """Draw the claim, the method, each measure, and the verdict."""
-    verdict = "Borne out." if answer.borne_out else "Not borne out."
+    verdicts = answer.verdicts or (Verdict("", answer.borne_out, answer.found),)
     return stacked(
         [
             drawing([*text_lines(answer.claim, screen), *caption_lines(answer.how, screen)]),
             *(part for measure in answer.measures for part in _measure(measure, screen)),
-            drawing(
-                flow(
-                    [[(word, BOLD)] for word in verdict.split()] + [[(word, PLAIN)] for word in answer.found.split()],
-                    screen,
-                    between=" ",
-                )
-            ),
+            *(_verdict(one, screen) for one in verdicts),
         ]
     )
+
+
+def _verdict(verdict: Verdict, screen: Screen) -> Group:
+    said = "Borne out" if verdict.borne_out else "Not borne out"
+    judged = f"{verdict.claim}: {said.lower()}." if verdict.claim else f"{said}."
+    words = [(judged, BOLD), (verdict.found, PLAIN)]
+    return drawing(flow([[(word, style)] for text, style in words for word in text.split()], screen, between=" "))
 
 
 def _measure(measure: Measure, screen: Screen) -> list[RenderableType]:

@@ -10,7 +10,7 @@ from typing import Literal
 from attn_cli.answer import Answer
 from attn_cli.io.csv import Cell
 
-__all__ = ["Experiment", "ExperimentName", "Measure", "Point", "Series", "kept", "standard_error"]
+__all__ = ["Experiment", "ExperimentName", "Measure", "Point", "Series", "Verdict", "kept", "standard_error"]
 
 ExperimentName = Literal["long-sequences", "context-linking", "interpretability", "parallelization", "causality"]
 
@@ -59,6 +59,16 @@ class Measure:
         return next(one for one in self.series if one.model == model)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A part of a claim, and whether it is borne out."""
+
+    claim: str
+    borne_out: bool
+    found: str
+    """Result of the measurement, in numbers."""
+
+
 @dataclass(frozen=True, repr=False)
 class Experiment(Answer):
     """The answer of `attn why`: one row of the textbook's table, measured."""
@@ -70,9 +80,11 @@ class Experiment(Answer):
     """Method, in one or two sentences."""
     measures: tuple[Measure, ...]
     borne_out: bool
-    """True if the measurement bears the claim out."""
+    """True if the measurement bears the claim out, all its parts included."""
     found: str
     """Result of the measurement, in numbers."""
+    verdicts: tuple[Verdict, ...] = ()
+    """Verdicts on the parts of the claim; empty if it has no parts."""
 
     columns = ("experiment", "measure", "unit", "along", "at", "model", "value", "count", "borne_out")
 
