@@ -583,7 +583,7 @@ class Inspector:
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
-            **selection: fields of the selection, as in `inspect`; `head="2.5"`, or by default the most focused head.
+            **selection: fields of the selection, as in `inspect`; `head="2.5"`, else that whose row shows most.
 
         Returns:
             The finding; its `steps` hold `scores`, `weights` and `context`, and the terms of the scores.

@@ -77,7 +77,7 @@ class _RowOptions:
     ] = None
     head: Annotated[
         str | None,
-        select_option(metavar="LIST", help="The head, as layer.head (default: the most focused on the query)."),
+        select_option(metavar="LIST", help="The head, as layer.head (default: the one whose row shows most)."),
     ] = None
     tokens: Annotated[bool, select_option("--tokens", help="--query names one of the model's own pieces.")] = False
     rows: RowsOption = None

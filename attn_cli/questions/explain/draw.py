@@ -52,5 +52,8 @@ def _title(answer: Explained, screen: Screen) -> list[Text]:
     lines = [line((clipped(answer.query_label, room, unicode=screen.unicode), BOLD), (place, DIM), (name, BOLD))]
     if answer.chosen:
         count = plan.head_count
-        lines += caption_lines(f"The most focused of {count:,} heads on this query; --head chooses another.", screen)
+        among = " in which another word has the largest weight, and not all of it" if answer.tells else ""
+        lines += caption_lines(
+            f"Of {count:,} heads, the most focused on this query{among}; --head chooses another.", screen
+        )
     return lines

@@ -13,7 +13,8 @@ from attn_cli.answer import Answer
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
-from attn_cli.data.stream import Block, Request, Source, key_tokens, query_tokens
+from attn_cli.data.shapes import Bool
+from attn_cli.data.stream import Block, Kind, Request, Source, key_tokens, query_tokens
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
@@ -26,6 +27,8 @@ __all__ = ["Explained", "ExplainedNumbers", "explain"]
 
 COLUMNS = ("key_text", "query_key", *PARTS, "score", "exponential", "weight", "value_norm", "share")
 """Columns of every table of steps."""
+SEEN = 0.05
+"""Least weight at which two keys of a row can be told apart at a glance."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +47,8 @@ class Explained(Answer):
     """Label of each key: the word if it is one token, else the piece."""
     places: tuple[int, ...]
     """Number by which a user refers to each key: that of its word, or with `--tokens` that of its token."""
+    tells: bool
+    """True if a word other than the query has the largest weight and another key is seen beside it (see `explain`)."""
     everything: bool = False
     """True to show all keys, even if the screen is too low for them."""
 
@@ -121,7 +126,11 @@ def _rows(steps: Explanation, labels: Sequence[str]) -> Iterator[Sequence[Cell]]
 
 
 def explain(source: Source, selection: Selection, *, verify: bool = False) -> Explained:
-    """Explain one query in the selected head, or in the most focused of the selected ones (see `HeadSummary.focus`).
+    """Explain one query in the selected head, or in the one of the selected heads whose row shows most.
+
+    That is the most focused (see `HeadSummary.focus`) of those in which a word other than the query itself has the
+    largest weight and another key at least `SEEN`; the most focused of all if there is none. Special tokens, and a
+    decoder's first token, count as no words, since heads rest there.
 
     Args:
         source: a text prepared for a model.
@@ -149,7 +158,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
     pieces = plan.queries.token_positions(unit)
     query = pieces[-1]
     keys = key_tokens(source, plan.kind)
-    best = _MostFocused(query)
+    best = _MostTelling(query, _resting(keys, plan.kind, query))
     request = Request(heads={plan.kind: plan.heads}, queries={plan.kind: (query,)}, steps=True, verify=verify)
     report = source.stream(request, best)
     layer, head, found = best.result(len(keys), source.model.dtype)
@@ -162,7 +171,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
             f"{word} has {len(pieces)} pieces, and this is the last; --tokens --query {pieces[0]} names the first"
         )
     record = replace(Record.of(source, report, plan.selection), notes=tuple(notes))
-    return Explained(found, plan, record, layer, head, query, _labels(keys), _places(plan.keys))
+    return Explained(found, plan, record, layer, head, query, _labels(keys), _places(plan.keys), best.tells)
 
 
 def _places(units: Units) -> tuple[int, ...]:
@@ -179,12 +188,23 @@ def _labels(side: Tokens) -> tuple[str, ...]:
     )
 
 
-class _MostFocused:
-    """Collector that keeps the block of the head whose row is most focused; of equals, the first."""
+def _resting(keys: Tokens, kind: Kind, query: int) -> Bool[np.ndarray, "key"]:
+    """Return True for each key on which a query's weight says little: where heads rest, and the query itself."""
+    resting = np.asarray([token.special for token in keys.tokens])
+    if kind == "decoder":
+        resting[0] = True
+    if kind != "cross":
+        resting[query] = True
+    return resting
 
-    def __init__(self, query: int) -> None:
+
+class _MostTelling:
+    """Collector that keeps the block of the head whose row shows most (see `explain`); of equals, the first."""
+
+    def __init__(self, query: int, resting: Bool[np.ndarray, "key"]) -> None:
         self._query = query
-        self._focus = -np.inf
+        self._resting = resting
+        self._rank = (False, -np.inf)
         self._best: tuple[Block, int] | None = None
 
     def __call__(self, block: Block) -> None:
@@ -192,10 +212,19 @@ class _MostFocused:
         if not 0 <= row < len(block.visible):
             return
         seen = int(block.visible[row, 1] - block.visible[row, 0])
-        focus = 1 - entropy(block.weights[:, row]) / np.log(max(seen, 2))
-        head = int(focus.argmax())
-        if focus[head] > self._focus:
-            self._focus, self._best = float(focus[head]), (block, block.heads[head])
+        weights = block.weights[:, row]
+        focus = 1 - entropy(weights) / np.log(max(seen, 2))
+        told_apart = (weights >= SEEN).sum(axis=-1) > 1
+        telling = told_apart & ~self._resting[weights.argmax(axis=-1)]
+        head = max(range(len(focus)), key=lambda one: (telling[one], focus[one]))
+        rank = (bool(telling[head]), float(focus[head]))
+        if rank > self._rank:
+            self._rank, self._best = rank, (block, block.heads[head])
+
+    @property
+    def tells(self) -> bool:
+        """True if the row that was kept shows more than where a head rests."""
+        return self._rank[0]
 
     def result(self, keys: int, dtype: str) -> tuple[int, int, Explanation]:
         """Return the layer, the head, and their steps."""
