@@ -29,16 +29,16 @@ def write_texts(pairs: Iterable[tuple[Sentence, str | Translation | None]]) -> N
     Raises:
         UsageError: a sentence has a target already.
     """
-    notes = Notes()
-    for sentence, target in pairs:
-        if isinstance(target, str):
-            raise UsageError(
-                f"{sentence.where} already has its target, so there is nothing to write",
-                "Leave --text-only out, or give the texts alone",
-            )
-        if target is not None:
-            notes(target.notes)
-        print("" if target is None else _plain(target.text), flush=True)
+    with Notes() as notes:
+        for sentence, target in pairs:
+            if isinstance(target, str):
+                raise UsageError(
+                    f"{sentence.where} already has its target, so there is nothing to write",
+                    "Leave --text-only out, or give the texts alone",
+                )
+            if target is not None:
+                notes(target.notes)
+            print("" if target is None else _plain(target.text), flush=True)
 
 
 def _plain(text: str) -> str:
@@ -80,17 +80,17 @@ def write_links(
 
 
 def _aligned(sources: Iterable[tuple[Sentence, Source | None]], selection: Selection) -> Iterator[Aligned]:
-    notes = Notes()
-    for sentence, source in sources:
-        if source is None:
-            yield Aligned((), "", "input", 0, 0)
-            continue
-        try:
-            aligned = align(source, selection)
-        except AttnError as error:
-            raise texts.located(error, sentence.where) from error
-        notes(aligned.notes)
-        yield aligned
+    with Notes() as notes:
+        for sentence, source in sources:
+            if source is None:
+                yield Aligned((), "", "input", 0, 0)
+                continue
+            try:
+                aligned = align(source, selection)
+            except AttnError as error:
+                raise texts.located(error, sentence.where) from error
+            notes(aligned.notes)
+            yield aligned
 
 
 def _written(aligned: Aligned, *, scores: bool) -> str:

@@ -489,3 +489,20 @@ def test_the_examples_in_the_help_page_work(
     assert len(Path("french.txt").read_text().splitlines()) == 2
     assert len(Path("links.txt").read_text().splitlines()) == 2
     assert "alignment error rate" in last
+
+
+def test_notes_of_many_texts_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the first text are written as they are; of the others one line, or the only one there is."""
+    texts = tmp_path / "texts.txt"
+    texts.write_text("The wombat sat.\nThe axolotl sat.\nThe wombat slept.\nA dog.\nThe quokka slept.\n")
+    for options in (["--text-only"], ["--json"], ["--align"]):
+        assert main(["translate", "--file", str(texts), *options]) == 0
+        notes = [line for line in capsys.readouterr().err.splitlines() if "note: " in line]
+        assert len(notes) == 2
+        assert "has hardly seen wombat in" in notes[0]
+        assert "Some of the 5 texts have notes of their own (2 in all), such as: toy has hardly" in notes[1]
+    texts.write_text("The cat sat.\nThe axolotl sat.\nAn axolotl!\n")
+    assert main(["translate", "--file", str(texts), "--text-only"]) == 0
+    assert capsys.readouterr().err == (
+        "attn: note: toy has hardly seen axolotl in training and is guessing; --model names a larger model\n"
+    )
