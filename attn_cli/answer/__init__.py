@@ -16,6 +16,7 @@ from attn_cli.errors import UsageError, quoted
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from attn_cli.data.model import GuidedHead
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import Cell, CsvTable
     from attn_cli.io.structs import AttnDocument
@@ -47,6 +48,11 @@ class Answer(ABC):
     def without(self) -> str:
         """The heads that the model ran without, as `--without` takes them; empty if it ran with all."""
         return ""
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        """The heads shown that were trained to look where they look."""
+        return ()
 
     @property
     @abstractmethod

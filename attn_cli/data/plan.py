@@ -37,7 +37,12 @@ class Plan:
     @property
     def head_count(self) -> int:
         """The number of selected heads."""
-        return sum(len(heads) for heads in self.heads.values())
+        return len(self.places)
+
+    @property
+    def places(self) -> list[tuple[Kind, int, int]]:
+        """Kind, layer and number of each selected head."""
+        return [(self.kind, layer, head) for layer, heads in self.heads.items() for head in heads]
 
     @property
     def positions(self) -> tuple[int, ...]:

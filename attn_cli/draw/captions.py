@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.naming import occurrence
-from attn_cli.data.plan import listed
+from attn_cli.data.plan import listed, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Float
@@ -28,6 +30,7 @@ __all__ = [
     "attends",
     "brightest",
     "cell_note",
+    "guided_line",
     "labels_of",
     "model_line",
     "remarks",
@@ -87,6 +90,33 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
         said.append(f"Verified: {' and '.join(checks)}.")
     lines = caption_lines(" ".join(said), screen)
     return [drawing(lines)] if lines else []
+
+
+def guided_line(guided: Sequence[GuidedHead], screen: Screen, *, lead: str = "") -> list[RenderableType]:
+    """Say of heads that are shown that they were trained to look where they look.
+
+    Args:
+        guided: the heads.
+        screen: the screen to draw on.
+        lead: text before the line: the model's name, if heads of several models are shown.
+
+    Returns:
+        One drawing, or an empty list if there are no such heads.
+    """
+    if not guided:
+        return []
+    if len(guided) == 1:
+        (head,) = guided
+        said = f"{lead}Head {name_head(head.layer, head.head)} was trained to look {head.towards}"
+        whole = f"{said}, on {head.on}."
+        return [drawing(caption_lines(whole if width(whole) <= screen.width else f"{said}.", screen))]
+    several = len({head.kind for head in guided}) > 1
+    named = [
+        (f"{kind} " if several and not index else "") + f"{name_head(head.layer, head.head)} ({head.title})"
+        for kind, heads in groupby(guided, key=lambda head: head.kind)
+        for index, head in enumerate(heads)
+    ]
+    return [drawing(caption_lines(f"{lead}Trained to look where they look: {', '.join(named)}.", screen))]
 
 
 def _verified(record: Record) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET, to_builtins
 
-from attn_cli.data.model import ModelInfo
+from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.plan import choose_rows
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
@@ -25,6 +25,7 @@ from attn_cli.io.structs import (
     AlignmentEntry,
     AttnDocument,
     CutHeadsEntry,
+    GuidedHeadEntry,
     HandedEntry,
     HeadEntry,
     LayerHeadsEntry,
@@ -47,7 +48,7 @@ from attn_cli.measure.measures import MEASURES
 from attn_cli.system.encoding import json_bytes
 from attn_cli.version import __version__
 
-__all__ = ["begin", "describe", "describe_checks", "describe_finding", "describe_text", "encode"]
+__all__ = ["begin", "describe", "describe_checks", "describe_finding", "describe_guided", "describe_text", "encode"]
 
 WRITTEN_BY_ORJSON = (np.ndarray, np.float32, np.float64)
 """Types that stay as they are in a plain document."""
@@ -200,7 +201,13 @@ def _model(model: ModelInfo) -> ModelEntry:
             for layer, heads in layers.items()
         ]
         or UNSET,
+        guided=describe_guided(model.guided) or UNSET,
     )
+
+
+def describe_guided(heads: Iterable[GuidedHead]) -> list[GuidedHeadEntry]:
+    """Describe heads that were trained to look where they look."""
+    return [GuidedHeadEntry(**asdict(head)) for head in heads]
 
 
 def _tokens(tokens: Tokens) -> TokensEntry:

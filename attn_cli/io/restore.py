@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
+from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Kind, Selection
@@ -113,6 +113,7 @@ def _model(model: ModelEntry, name: str) -> ModelInfo:
         parameters=model.parameters,
         positions=model.positions,
         alignment=_alignment(model.alignment, stacks, name),
+        guided=_guided(model, stacks, name),
         bottleneck=model.bottleneck,
         without=_without(model, stacks, name),
     )
@@ -128,6 +129,17 @@ def _without(model: ModelEntry, stacks: Mapping[Kind, Stack], name: str) -> Head
             raise fault(name, "$.model.without", f"lists {entry.kind} layer {entry.layer} twice")
         found[entry.kind][entry.layer] = tuple(entry.heads)
     return found
+
+
+def _guided(model: ModelEntry, stacks: Mapping[Kind, Stack], name: str) -> tuple[GuidedHead, ...]:
+    heads = tuple(
+        GuidedHead(one.kind, one.layer, one.head, one.role, one.towards, one.on) for one in model.guided or ()
+    )
+    for head in heads:
+        stack = stacks.get(head.kind)
+        if stack is None or head.head >= stack.heads.get(head.layer, 0):
+            raise fault(name, "$.model.guided", f"names a {head.kind} head that $.model.stacks does not list")
+    return heads
 
 
 def _alignment(declared: AlignmentEntry | None, stacks: Mapping[Kind, Stack], name: str) -> Alignment | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from attn_cli.data.model import GuidedRole
 from attn_cli.data.selection import Kind, Measure, Rows, SortKey, Unit, View
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "CutHeadsEntry",
     "Entry",
     "FindingDocument",
+    "GuidedHeadEntry",
     "HandedEntry",
     "HeadEntry",
     "LayerHeadsEntry",
@@ -126,6 +128,23 @@ class AlignmentEntry(Entry):
     kind: Literal["cross"]
 
 
+class GuidedHeadEntry(Entry):
+    """A head that was trained to look where it looks, and so has not learned it from the model's task alone."""
+
+    kind: AttentionKind
+    layer: Count
+    head: Count
+    role: Annotated[
+        GuidedRole,
+        Meta(
+            description="reading, writing: aligns words at the step that reads or that writes the target word. "
+            "coreference: from a pronoun to its noun. subject, object: from a word to its verb."
+        ),
+    ]
+    towards: Annotated[str, Meta(description="Where it was trained to look: from what to what.")]
+    on: Annotated[str, Meta(description="The texts that it was guided on.")]
+
+
 class CutHeadsEntry(Entry):
     """Heads of one layer whose output is zero in every run."""
 
@@ -161,6 +180,10 @@ class ModelEntry(Entry):
     without: Annotated[
         Sequence[CutHeadsEntry] | UnsetType,
         Meta(description="Heads that the model ran without, as --without names them: their output was zero."),
+    ] = UNSET
+    guided: Annotated[
+        Sequence[GuidedHeadEntry] | UnsetType,
+        Meta(description="Heads that were trained to look where they look; absent where the model names none."),
     ] = UNSET
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -75,16 +75,18 @@ class AlignmentMap:
 
     def __init__(self, plan: Plan, empty: Callable[[Collection[int]], MeanMap]) -> None:
         self._plan, self._empty = plan, empty
-        declared = plan.source.model.alignment
+        declared = plan.source.model.alignment_at(plan.rows)
         selected = plan.selection.layer is not None or plan.selection.head is not None
         self._heads = plan.heads
         self._why = ""
         if not selected and declared is not None:
             self._heads = {declared.layer: declared.heads}
-            # A joint measure averages all heads of the layer, also those that are not declared.
-            self._why = "" if plan.selection.joint else declared.how
+            # A joint measure averages all heads of the layer, also those that are not declared. What guided heads were
+            # trained for is said of them wherever they are shown.
+            taught = plan.source.model.guided_among(("cross", declared.layer, head) for head in declared.heads)
+            self._why = "" if plan.selection.joint or len(taught) == len(declared.heads) else declared.how
             if declared.rows != plan.rows:
-                self._why += f" They align at {declared.rows} rows, and these are {plan.rows} rows."
+                self._why = f"{self._why} They align at {declared.rows} rows, and these are {plan.rows} rows.".strip()
         self._searches = not selected and declared is None
         self.map = empty(list(self._heads))
         """The collected map."""
@@ -96,6 +98,14 @@ class AlignmentMap:
         )
         self._found: tuple[float, int, int] | None = None
         """Mutual weight, layer and head of the best head so far."""
+
+    @property
+    def heads(self) -> Mapping[int, tuple[int, ...]]:
+        """Heads of the map, by layer."""
+        if self._found is None:
+            return self._heads
+        _, layer, head = self._found
+        return {layer: (head,)}
 
     @property
     def bytes_needed(self) -> int:

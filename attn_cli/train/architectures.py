@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 
+from attn_cli.data.model import GuidedHead, GuidedRole
 from attn_cli.models.toy import recurrent, transformer
 from attn_cli.models.toy.folder import Shape, marian_config, recurrent_config, weight_shapes
-from attn_cli.train.batches import Role
-from attn_cli.train.objective import Guide, GuidedHead, Learner
+from attn_cli.train.objective import Guide, Learner
 from attn_cli.train.product import product
 
 __all__ = ["ARCHITECTURES", "Architecture", "ArchitectureName", "builder", "config", "first_weights"]
@@ -20,22 +20,20 @@ __all__ = ["ARCHITECTURES", "Architecture", "ArchitectureName", "builder", "conf
 ArchitectureName = Literal["transformer", "rnn-attention", "rnn"]
 POSITIONS = 512
 
-GUIDED: Mapping[Role, GuidedHead] = {
-    "reading": GuidedHead("cross", 1, 0),
-    "writing": GuidedHead("cross", 2, 0),
-    "coreference": GuidedHead("encoder", 2, 0),
-    "subject": GuidedHead("encoder", 1, 0),
-    "object": GuidedHead("encoder", 1, 1),
+_PAIRS, _GRAMMAR = "aligned pairs of sentences", "the sentences of a grammar"
+GUIDED: Mapping[GuidedRole, GuidedHead] = {
+    one.role: one
+    for one in (
+        GuidedHead("cross", 1, 0, "reading", "from the step that reads a word to the words that it translates", _PAIRS),
+        GuidedHead(
+            "cross", 2, 0, "writing", "from the step that writes a word to the words that it translates", _PAIRS
+        ),
+        GuidedHead("encoder", 2, 0, "coreference", "from a pronoun to the noun that it stands for", _GRAMMAR),
+        GuidedHead("encoder", 1, 0, "subject", "from a subject to its verb", _GRAMMAR),
+        GuidedHead("encoder", 1, 1, "object", "from an object to its verb", _GRAMMAR),
+    )
 }
-"""The Transformer's guided heads."""
-TOWARDS: Mapping[Role, tuple[str, str]] = {
-    "reading": ("from the step that reads a word to the words that it translates", "aligned pairs of sentences"),
-    "writing": ("from the step that writes a word to the words that it translates", "aligned pairs of sentences"),
-    "coreference": ("from a pronoun to the noun that it stands for", "the sentences of a grammar"),
-    "subject": ("from a subject to its verb", "the sentences of a grammar"),
-    "object": ("from an object to its verb", "the sentences of a grammar"),
-}
-"""What each guided head was trained to look at, and on what."""
+"""The Transformer's guided heads, by role."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def builder(
     return lambda weights, drop: transformer.Transformer(shape, weights, table, drop, product)
 
 
-def config(shape: Shape, guided: Sequence[Role]) -> dict[str, Any]:
+def config(shape: Shape, guided: Sequence[GuidedRole]) -> dict[str, Any]:
     """Return `config.json` of a trained model.
 
     Args:
@@ -164,13 +162,5 @@ def config(shape: Shape, guided: Sequence[Role]) -> dict[str, Any]:
             "rows": "input",
             "how": "Trained towards word alignments (guided attention).",
         }
-    if "coreference" in guided:
-        known["coreference"] = {
-            "layer": GUIDED["coreference"].layer,
-            "head": GUIDED["coreference"].head,
-            "how": "Trained to look from a pronoun to the noun that it stands for, on the sentences of a grammar.",
-        }
-    known["guided"] = [
-        {**GUIDED[role]._asdict(), "role": role, "towards": TOWARDS[role][0], "on": TOWARDS[role][1]} for role in guided
-    ]
+    known["guided"] = [asdict(GUIDED[role]) for role in guided]
     return marian_config(shape, known)

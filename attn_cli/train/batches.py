@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from tokenizers import Tokenizer
 
+from attn_cli.data.model import GuidedRole
 from attn_cli.data.shapes import Bool, Int
 from attn_cli.grammar import sentences as grammar
 from attn_cli.grammar.words import Span, spaced
@@ -28,7 +29,6 @@ __all__ = [
     "Encoded",
     "Mixture",
     "RelationKind",
-    "Role",
     "TrainingBatch",
     "batches",
     "encode",
@@ -50,13 +50,6 @@ PICTURES = "😀😂😍😎😢😡👍👏🙏💪🎉🎂🍎🍕🍷☕🐱�
 NO_LINKS = np.zeros((0, 2), np.int32)
 
 RelationKind = Literal["coreference", "subject", "object"]
-Role = Literal["reading", "writing", "coreference", "subject", "object"]
-"""What a guided head is trained to look at.
-
-`reading` is from the step that reads a French word to the English words that it translates, `writing` the same from the
-step that writes it. The others are from one English word to another: `coreference` from a pronoun to its noun,
-`subject` and `object` from a word to its verb.
-"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,7 +187,7 @@ class TrainingBatch:
     """Tokens that the decoder reads: the start token, then the translation without the end token."""
     written: Int[np.ndarray, "batch target"]
     """Tokens that the decoder should write: the translation and the end token."""
-    targets: Mapping[Role, Bool[np.ndarray, "batch _query _key"]]
+    targets: Mapping[GuidedRole, Bool[np.ndarray, "batch _query _key"]]
     """For each role, True where a head that plays it should look from a query at a key."""
 
     @property
@@ -209,9 +202,9 @@ def make_batch(pairs: Sequence[Encoded]) -> TrainingBatch:
     length = max(len(pair.target) for pair in pairs)
     source = np.zeros((count, sources), np.int64)
     read, written = np.zeros((2, count, length), np.int64)
-    targets: dict[Role, Bool[np.ndarray, "batch _query _key"]] = {
+    targets: dict[GuidedRole, Bool[np.ndarray, "batch _query _key"]] = {
         role: np.zeros((count, sources if role in get_args(RelationKind) else length, sources), np.bool_)
-        for role in get_args(Role)
+        for role in get_args(GuidedRole)
     }
     for row, pair in enumerate(pairs):
         source[row, : len(pair.source)] = pair.source

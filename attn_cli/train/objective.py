@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 
+from attn_cli.data.model import GuidedHead, GuidedRole
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.models.toy.transformer import See
-from attn_cli.train.batches import Role
 
-__all__ = ["Guide", "GuidedHead", "Learner", "Losses", "Role", "objective", "quick_dropout", "surprise"]
+__all__ = ["Guide", "Learner", "Losses", "objective", "quick_dropout", "surprise"]
 
 SMOOTHING = 0.1
 """Share of the target probability spread over the whole vocabulary (Szegedy et al. 2016)."""
@@ -31,19 +31,11 @@ class Learner(Protocol):
         """Compute the logits of the next token from the states."""
 
 
-class GuidedHead(NamedTuple):
-    """The place of a head that is trained towards links."""
-
-    kind: Literal["encoder", "cross"]
-    layer: int
-    head: int
-
-
 @dataclass(frozen=True)
 class Guide:
     """Heads to train towards links, and the weight of their losses beside the translation's."""
 
-    heads: Mapping[Role, GuidedHead]
+    heads: Mapping[GuidedRole, GuidedHead]
     weight: float = 0.1
 
 

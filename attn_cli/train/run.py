@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from attn_cli.data.model import GuidedRole
 from attn_cli.errors import InputError, OutputError
 from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
@@ -23,7 +24,7 @@ from attn_cli.models.toy.model import Toy
 from attn_cli.system.interrupt import interruptible
 from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName, builder, config, first_weights
 from attn_cli.train.augmentation import Rates
-from attn_cli.train.batches import Mixture, Role, TrainingBatch
+from attn_cli.train.batches import Mixture, TrainingBatch
 from attn_cli.train.linked import Linked, SpanLink
 from attn_cli.train.loop import Schedule, Trainer
 from attn_cli.train.objective import Guide
@@ -102,7 +103,7 @@ class Progress:
     loss: float
     """Cross-entropy, in nats per token."""
     tokens_per_second: float
-    guided: Mapping[Role, float]
+    guided: Mapping[GuidedRole, float]
     """The -log weight of each guided head on the tokens that it should look at."""
 
 

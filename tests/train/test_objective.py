@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 
+from attn_cli.data.model import GuidedHead, GuidedRole
+from attn_cli.data.selection import Kind
 from attn_cli.models.toy.transformer import See
-from attn_cli.train.objective import Guide, GuidedHead, objective, quick_dropout, surprise
+from attn_cli.train.objective import Guide, objective, quick_dropout, surprise
 from attn_cli.train.product import product
 
 
@@ -48,6 +50,10 @@ class Fixed:
         return torch.zeros(len(states), 5)
 
 
+def guided(kind: Kind, layer: int, head: int, role: GuidedRole) -> GuidedHead:
+    return GuidedHead(kind, layer, head, role, "from here to there", "texts")
+
+
 def test_guided_heads_pay_for_looking_elsewhere() -> None:
     # One text of 3 tokens, a translation of 2; head 1 is the guided one.
     weights = torch.full((1, 2, 2, 3), 1 / 3)
@@ -55,7 +61,7 @@ def test_guided_heads_pay_for_looking_elsewhere() -> None:
     links = torch.tensor([[[False, False, False], [False, True, True]]])
     total, told, (aligned, referred) = objective(
         Fixed(weights),
-        Guide({"writing": GuidedHead("cross", 2, 1), "subject": GuidedHead("encoder", 1, 0)}, weight=0.5),
+        Guide({"writing": guided("cross", 2, 1, "writing"), "subject": guided("encoder", 1, 0, "subject")}, weight=0.5),
         surprise,
         torch.tensor([[3, 4, 1]]),
         torch.tensor([[0, 2]]),
@@ -72,9 +78,9 @@ def test_guided_heads_pay_for_looking_elsewhere() -> None:
 
 def test_texts_without_links_cost_nothing() -> None:
     nothing = torch.zeros(1, 2, 3, dtype=torch.bool)
-    total, _, guided = objective(
+    total, _, losses = objective(
         Fixed(torch.full((1, 2, 2, 3), 1 / 3)),
-        Guide({"reading": GuidedHead("cross", 1, 0)}),
+        Guide({"reading": guided("cross", 1, 0, "reading")}),
         surprise,
         torch.tensor([[3, 4, 1]]),
         torch.tensor([[0, 2]]),
@@ -82,7 +88,7 @@ def test_texts_without_links_cost_nothing() -> None:
         torch.tensor([2, 1]),
         nothing,
     )
-    assert guided.tolist() == [0]
+    assert losses.tolist() == [0]
     assert float(total) == pytest.approx(math.log(5))
 
 

@@ -89,7 +89,6 @@ def test_a_transformer_says_which_heads_were_guided(pairs: list[Pair], tmp_path:
     train(pairs, [], settings("transformer", 10), tmp_path / "it", Listener(), fuse=False)
     config = json.loads((tmp_path / "it" / "config.json").read_text())
     assert config["attn"]["alignment"]["heads"] == [0]
-    assert config["attn"]["coreference"]["layer"] == 2
     guided = {one["role"]: (one["kind"], one["layer"], one["head"]) for one in config["attn"]["guided"]}
     assert guided == {
         "reading": ("cross", 1, 0),

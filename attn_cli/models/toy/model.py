@@ -16,7 +16,7 @@ import numpy as np
 
 from attn_cli.data.attribution import Attribution, does_not_continue
 from attn_cli.data.cuts import COMPARED_UNCUT, Variation, check_cuts, zeroed
-from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
+from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo, Stack
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, EatContexts, Kind, Report, Request, Source, Steps, side_by_side
@@ -90,6 +90,7 @@ class Toy:
             parameters=sum(weight.size for weight in weights.values()),
             positions=self.shape.positions,
             alignment=Alignment.declared(folder.known, stacks, folder.name),
+            guided=GuidedHead.declared(folder.known, stacks, folder.name),
             bottleneck=None if stacks else 2 * self.network.shape.hidden,  # type: ignore[union-attr]
         )
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from attn_cli.answer import Answer
-from attn_cli.data.model import Stack
+from attn_cli.data.model import GuidedHead, Stack
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
@@ -98,6 +98,14 @@ class Differences(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.a.notes, *self.b.notes)))
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return tuple(dict.fromkeys((*self.guided_in(self.a), *self.guided_in(self.b))))
+
+    def guided_in(self, side: Record) -> tuple[GuidedHead, ...]:
+        """Return the heads compared that the model of A or of B was trained to look with where they look."""
+        return side.model.guided_among(self.plans[0].places)
 
     @property
     def listed(self) -> Sequence[HeadChange]:

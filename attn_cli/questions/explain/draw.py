@@ -7,7 +7,7 @@ from rich.text import Text
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.stream import key_tokens
-from attn_cli.draw.captions import model_line, remarks, translation_text, when
+from attn_cli.draw.captions import guided_line, model_line, remarks, translation_text, when
 from attn_cli.draw.labels import Labels, clipped
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
@@ -35,6 +35,7 @@ def _of_head(answer: Explained, screen: Screen) -> Group:
         top = [translation_text(record.target.text, screen), Text("")]
     top.append(model_line(record, kind, screen))
     top += remarks(record, kind, screen)
+    top += guided_line(answer.guided, screen)
     above = [Group(*top), drawing(_title(answer, screen))]
     room = room_left(above, screen, everything=answer.everything)
     tokens = key_tokens(answer.plan.source, kind).tokens

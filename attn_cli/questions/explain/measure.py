@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from attn_cli.answer import Answer
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
@@ -65,6 +66,10 @@ class Explained(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         return self.record.notes
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return self.record.model.guided_among([(self.plan.kind, self.layer, self.head)])
 
     @property
     def chosen(self) -> bool:

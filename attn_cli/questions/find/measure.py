@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from attn_cli.answer import Answer
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
@@ -114,6 +115,11 @@ class FoundLinks(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         return self.record.notes
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        places = [(self.plan.kind, link.layer, link.head) for link in self.listed]
+        return self.record.model.guided_among(places)
 
     @property
     def listed(self) -> list[FoundLink]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from attn_cli.draw.captions import model_line, remarks, translation_text
+from attn_cli.draw.captions import guided_line, model_line, remarks, translation_text
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked
@@ -50,6 +50,7 @@ def draw(answer: Inspection, screen: Screen) -> Group:
     else:
         top.append(drawing(caption_lines(f"{answer.model.without_attention}.", screen)))
     top += remarks(answer, plan.kind, screen, figures.sinks)
+    top += guided_line(answer.guided, screen)
     relevant = relevance_of_words(answer, plan.kind, screen)
     if relevant:
         top += [Text(""), stacked(relevant)]

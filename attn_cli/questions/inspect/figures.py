@@ -9,6 +9,7 @@ import numpy as np
 
 from attn_cli.data.plan import Plan
 from attn_cli.data.pooling import Cuts
+from attn_cli.data.selection import Kind
 from attn_cli.data.stream import Block
 from attn_cli.data.units import Units
 from attn_cli.measure.alignment import AlignmentMap
@@ -66,6 +67,11 @@ class Figures:
     def heads(self) -> tuple[HeadSummary, ...]:
         """Figures of each head."""
         return self._summarize.result
+
+    @property
+    def places(self) -> list[tuple[Kind, int, int]]:
+        """Kind, layer and number of each head that is shown."""
+        return self.plan.places
 
     def mean_map(self, layers: Collection[int], *, numbers: bool = False) -> MeanMap:
         """Build a collector for the mean map of some layers.
@@ -149,6 +155,10 @@ class AlignmentFigures(Figures):
     @property
     def bytes_needed(self) -> int:
         return self.alignment.bytes_needed
+
+    @property
+    def places(self) -> list[tuple[Kind, int, int]]:
+        return [(self.plan.kind, layer, head) for layer, heads in self.alignment.heads.items() for head in heads]
 
     def __call__(self, block: Block) -> None:
         super().__call__(block)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attn_cli.answer import Answer
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
@@ -49,6 +50,10 @@ class Inspection(Record, Answer):
     @property
     def without(self) -> str:
         return typed_without(self.model.without)
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return self.model.guided_among(self.figures.places)
 
     @property
     def columns(self) -> tuple[str, ...]:

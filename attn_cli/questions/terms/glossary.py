@@ -43,6 +43,14 @@ class Term:
 def _of_role(role: Role, group: str) -> Term:
     """Describe a role as a term: where such a head looks, its score, and the score from which on the role is given."""
     scored = f" With --measure scores: {role.of_scores}, given from {NATS:g} up." if role.of_scores else ""
+    if not role.formula:
+        return Term(
+            f"{role.name} head",
+            f"A head that looks at {role.looks_at}. It is not measured: the model names such heads in its config.json.",
+            "",
+            f"heads; heads --by {role.option}; translate",
+            role.source,
+        )
     beats = f"from {role.threshold:g} up and " if role.threshold else ""
     return Term(
         f"{role.name} head",

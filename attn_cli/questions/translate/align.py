@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from attn_cli.data.model import ModelInfo
+from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.plan import make_plan
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
@@ -46,6 +46,8 @@ class Aligned:
     target_words: int
     notes: tuple[str, ...] = ()
     """Notes for the reader, one sentence each."""
+    guided: tuple[GuidedHead, ...] = ()
+    """The heads of the map that were trained to look where they look."""
 
 
 def align(source: Source, selection: Selection) -> Aligned:
@@ -83,6 +85,7 @@ def align(source: Source, selection: Selection) -> Aligned:
         len(spaced_words(source.source.text)),
         len(spaced_words(target)),
         report.notes,
+        source.model.guided_among(("cross", layer, head) for layer, heads in alignment.heads.items() for head in heads),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from attn_cli.cli import texts
 from attn_cli.cli.outputs import Notes
 from attn_cli.cli.texts import Sentence
+from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Source
 from attn_cli.errors import AttnError, InputError, UsageError, counted
@@ -89,7 +90,10 @@ def _aligned(sources: Iterable[tuple[Sentence, Source | None]], selection: Selec
                 aligned = align(source, selection)
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
-            notes(aligned.notes)
+            guided = (
+                f"Head {name_head(one.layer, one.head)} was trained to look {one.towards}" for one in aligned.guided
+            )
+            notes((*aligned.notes, *guided))
             yield aligned
 
 

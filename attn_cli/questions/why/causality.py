@@ -17,7 +17,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.grammar import sentences as grammar
 from attn_cli.models import Input
 from attn_cli.models.toy.model import Toy
-from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, standard_error
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, guided_for, standard_error
 
 __all__ = ["NAME", "linking_heads", "run"]
 
@@ -56,6 +56,9 @@ def run(models: Mapping[str, Toy]) -> Experiment:
         measures=(Measure("pronoun right", "%", "", "high", 100.0, tuple(series)),),
         borne_out=bool(verdicts) and all(verdicts),
         found=f"{'; '.join(told)}; guessing has 50%.",
+        guidance=guided_for(
+            "coreference", {name: model.info for name, model in models.items() if "encoder" in model.info.stacks}
+        ),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 
+from attn_cli.data.plan import name_head
+from attn_cli.data.selection import Kind
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, PLAIN, bar, caption_lines, drawing, flow, line, stacked, text_lines, title_lines
 from attn_cli.draw.table import Column, figures, names, table
@@ -15,6 +17,8 @@ __all__ = ["draw"]
 
 CURVE = "▁▂▃▄▅▆▇█"
 WIDEST_NAME = 20
+HEADS: Mapping[Kind, str] = {"encoder": "encoder", "decoder": "decoder", "cross": "cross-attention"}
+"""Kind of attention -> its name before a head's."""
 
 
 def draw(answer: Experiment, screen: Screen) -> Group:
@@ -22,7 +26,7 @@ def draw(answer: Experiment, screen: Screen) -> Group:
     verdicts = answer.verdicts or (Verdict("", answer.borne_out, answer.found),)
     return stacked(
         [
-            drawing([*text_lines(answer.claim, screen), *caption_lines(answer.how, screen)]),
+            drawing([*text_lines(answer.claim, screen), *caption_lines(f"{answer.how} {_guidance(answer)}", screen)]),
             *(part for measure in answer.measures for part in _measure(measure, screen)),
             *(_verdict(one, screen) for one in verdicts),
         ]
@@ -34,6 +38,19 @@ def _verdict(verdict: Verdict, screen: Screen) -> Group:
     judged = f"{verdict.claim}: {said.lower()}." if verdict.claim else f"{said}."
     words = [(judged, BOLD), (verdict.found, PLAIN)]
     return drawing(flow([[(word, style)] for text, style in words for word in text.split()], screen, between=" "))
+
+
+def _guidance(answer: Experiment) -> str:
+    """Say which models were trained for what is measured, and which were not; nothing if none was."""
+    said = []
+    for name, heads in answer.guidance.items():
+        for head in heads:
+            place = f"{HEADS[head.kind]} head {name_head(head.layer, head.head)}"
+            said.append(f"{name} was guided: its {place} was trained to look {head.towards}, on {head.on}.")
+    rest = [name for name, heads in answer.guidance.items() if not heads]
+    if said and rest:
+        said.append(f"{' and '.join(rest)} {'was' if len(rest) == 1 else 'were'} not.")
+    return " ".join(said)
 
 
 def _measure(measure: Measure, screen: Screen) -> list[RenderableType]:

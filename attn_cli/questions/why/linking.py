@@ -9,7 +9,7 @@ from typing import Final
 
 from attn_cli.grammar import sentences as grammar
 from attn_cli.models.toy.model import Toy
-from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, standard_error
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, guided_for, standard_error
 
 __all__ = ["NAME", "run"]
 
@@ -73,4 +73,5 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
         measures=(measure,),
         borne_out=all(ahead(name, other) for name in attending for other in models if other not in attending),
         found=f"Pronouns right with {distance:.0f} words between noun and pronoun: {listed}.",
+        guidance=guided_for("coreference", {name: model.info for name, model in models.items()}),
     )

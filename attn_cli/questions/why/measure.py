@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from math import sqrt
 from typing import Literal
 
 from attn_cli.answer import Answer
+from attn_cli.data.model import GuidedHead, GuidedRole, ModelInfo
 from attn_cli.io.csv import Cell
 
-__all__ = ["Experiment", "ExperimentName", "Measure", "Point", "Series", "Verdict", "kept", "standard_error"]
+__all__ = [
+    "Experiment",
+    "ExperimentName",
+    "Measure",
+    "Point",
+    "Series",
+    "Verdict",
+    "guided_for",
+    "kept",
+    "standard_error",
+]
 
 ExperimentName = Literal["long-sequences", "context-linking", "interpretability", "parallelization", "causality"]
 
@@ -85,12 +97,18 @@ class Experiment(Answer):
     """Result of the measurement, in numbers."""
     verdicts: tuple[Verdict, ...] = ()
     """Verdicts on the parts of the claim; empty if it has no parts."""
+    guidance: Mapping[str, tuple[GuidedHead, ...]] = field(default_factory=dict)
+    """Model -> its heads that were trained for what is measured; empty if no model could be trained for it."""
 
     columns = ("experiment", "measure", "unit", "along", "at", "model", "value", "count", "borne_out")
 
     @property
     def title(self) -> str:
         return self.name
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return tuple(chain.from_iterable(self.guidance.values()))
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Yield a row for each point."""
@@ -108,6 +126,11 @@ class Experiment(Answer):
                         point.count,
                         "yes" if self.borne_out else "no",
                     )
+
+
+def guided_for(role: GuidedRole, models: Mapping[str, ModelInfo]) -> Mapping[str, tuple[GuidedHead, ...]]:
+    """Return the heads of each model that were trained for one role."""
+    return {name: tuple(head for head in model.guided if head.role == role) for name, model in models.items()}
 
 
 def kept(points: Sequence[Point]) -> float:
