@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 os.environ["ATTN_CHECK_SHAPES"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -15,17 +14,12 @@ from collections.abc import Callable, Iterator
 
 import jaxtyping
 import pytest
-from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings
-from jaxtyping import install_import_hook
 
+from tests.shapes import check_calls
 from tests.smollm2 import MISSING, smollm2_file
 
-checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
-"""The check of types while tests run; as for mypy, a whole number may stand for a float."""
-install_import_hook("attn_cli", f"{__name__}.checked")
-# Just before the finder of source files, so that what measures coverage can wrap it.
-sys.meta_path.insert(-1, sys.meta_path.pop(0))
+check_calls("attn_cli")
 
 Run = Callable[..., str]
 

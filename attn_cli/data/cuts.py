@@ -15,7 +15,6 @@ from attn_cli.errors import ModelError, SelectionError
 
 __all__ = [
     "COMPARED_UNCUT",
-    "LEFT_NOTHING",
     "Cut",
     "CutEdges",
     "EvenHeads",
@@ -25,15 +24,9 @@ __all__ = [
     "check_cuts",
     "cuts_by_layer",
     "kinds_of_edges",
+    "left_nothing",
     "zeroed",
 ]
-
-LEFT_NOTHING = (
-    "A position is left nothing to look at by the cut in {}: its context vector there is 0, not a mean over what it "
-    "cannot see"
-)
-"""The note about a query all of whose visible keys are cut; its context vector is 0 in every model alike."""
-
 
 COMPARED_UNCUT = "The model's output was compared with that of a plain run with nothing cut in either"
 """The note on a check of a model with heads cut: without attn, it has no such heads."""
@@ -128,6 +121,22 @@ def kinds_of_edges(variations: Iterable[Variation]) -> frozenset[Kind]:
     )
 
 
+def left_nothing(layers: Iterable[tuple[Kind, int]]) -> tuple[str, ...]:
+    """Return the note about queries all of whose visible keys are cut; their context is 0 in every model alike.
+
+    Args:
+        layers: the kind and number of each layer that has such a query; without any, there is no note.
+    """
+    numbers: dict[Kind, list[int]] = {}
+    for kind, layer in layers:
+        numbers.setdefault(kind, []).append(layer)
+    if not numbers:
+        return ()
+    where = " and ".join(f"{kind} layer{'s' * (len(own) > 1)} {listed(own)}" for kind, own in numbers.items())
+    note = f"A position is left nothing to look at by the cut in {where}: its context vector there is 0"
+    return (f"{note}, not a mean over what it cannot see",)
+
+
 def check_cuts(variations: Sequence[Variation], stacks: Mapping[Kind, Stack]) -> None:
     """Check that a model has the heads that are cut.
 
@@ -138,8 +147,13 @@ def check_cuts(variations: Sequence[Variation], stacks: Mapping[Kind, Stack]) ->
         for cut in variation:
             stack = stacks.get(cut.kind)
             if stack is None or cut.layer not in stack.heads:
-                remedy = "Choose another kind" if stack is None else f"The layers are {listed(tuple(stack.heads))}"
-                raise SelectionError(f"There is no {cut.kind} attention in layer {cut.layer} to cut", remedy)
+                if stack is None:
+                    what = ", ".join(stacks) or "no attention"
+                    raise SelectionError(f"There is no {cut.kind} attention to cut", f"This model has {what}")
+                raise SelectionError(
+                    f"There is no {cut.kind} layer {cut.layer} with attention to cut",
+                    f"The layers with attention are {listed(tuple(stack.heads))}",
+                )
             count = stack.heads[cut.layer]
             for head in cut.heads_of(count):
                 if not 0 <= head < count:

@@ -91,7 +91,8 @@ def _matches(units: Units, name: str, text: str, *, accents: bool) -> Sequence[r
     if re.fullmatch(rf"-?{NUMBER.pattern}", number):
         position = int(number) + (len(units) if int(number) < 0 else 0)
         if not 0 <= position < len(units):
-            raise SelectionError(f"There is no position {number}", f"Positions run from 0 to {len(units) - 1}")
+            which = f"Its positions are 0 to {len(units) - 1}" if len(units) > 1 else "Its only position is 0"
+            raise SelectionError(f"There is no position {number} in {text}", which)
         return [range(position, position + 1)]
     raise _not_there(units, name, text)
 

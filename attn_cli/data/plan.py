@@ -105,8 +105,9 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     """
     if not source.model.stacks:
         return _plan_without_attention(source, selection)
-    kind = choose_kind(source.model.stacks, selection.kind, has_target=source.target is not None)
-    heads = choose_heads(source.model.stacks[kind], selection.layer, selection.head)
+    name = source.model.name
+    kind = choose_kind(source.model.stacks, selection.kind, has_target=source.target is not None, name=name)
+    heads = choose_heads(source.model.stacks[kind], selection.layer, selection.head, name)
     side = choose_rows(source.model, selection.rows, kind)
     rows, columns = query_tokens(source, kind, side), key_tokens(source, kind)
     sink = not selection.hides_first(kind)
@@ -160,8 +161,14 @@ def name_head(layer: int, head: int) -> str:
     return f"{layer}.{head}"
 
 
-def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: bool) -> Kind:
+def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: bool, name: str = "This model") -> Kind:
     """Return the kind asked for; by default `cross` if there is a target for it, else the model's first.
+
+    Args:
+        stacks: the model's attention layers.
+        kind: the kind asked for.
+        has_target: true if there is a target.
+        name: the model's name, for messages.
 
     Raises:
         SelectionError: the model has no attention of that kind.
@@ -169,7 +176,7 @@ def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: 
     if kind is None:
         return "cross" if has_target and "cross" in stacks else next(k for k in KINDS if k in stacks)
     if kind not in stacks:
-        raise SelectionError(f"This model has no {kind} attention", f"It has {_listed(stacks)}")
+        raise SelectionError(f"{name} has no {kind} attention", f"It has {_listed(stacks)}")
     return kind
 
 
@@ -192,8 +199,16 @@ def choose_rows(model: ModelInfo, rows: Rows | None, kind: Kind = "cross") -> Ro
     return rows or (model.alignment.rows if model.alignment is not None else "input")
 
 
-def choose_heads(stack: Stack, layer: str | None, head: str | None) -> dict[int, tuple[int, ...]]:
+def choose_heads(
+    stack: Stack, layer: str | None, head: str | None, name: str = "This model"
+) -> dict[int, tuple[int, ...]]:
     """Return the selected heads by layer, in the model's own order.
+
+    Args:
+        stack: the model's attention layers of one kind.
+        layer: the layers, as they were typed.
+        head: the heads, as they were typed.
+        name: the model's name, for messages.
 
     Raises:
         SelectionError: a layer or head does not exist.
@@ -202,12 +217,12 @@ def choose_heads(stack: Stack, layer: str | None, head: str | None) -> dict[int,
     if places is not None:
         chosen: dict[int, set[int]] = {}
         for place_layer, place_head in places:
-            number = _layer(stack, place_layer)
+            number = _layer(stack, place_layer, name)
             chosen.setdefault(number, set()).add(_head(stack, number, place_head))
         return {number: tuple(sorted(chosen[number])) for number in sorted(chosen)}
     layers: Iterable[int] = stack.heads
     if layer is not None:
-        layers = sorted({number for part in parse_numbers(layer, "--layer") for number in _span(part, stack)})
+        layers = sorted({number for part in parse_numbers(layer, "--layer") for number in _span(part, stack, name)})
     if head is None:
         return {number: tuple(range(stack.heads[number])) for number in layers}
     heads = parse_numbers(head, "--head")
@@ -223,30 +238,29 @@ def _head_span(ends: tuple[int, int], stack: Stack, layer: int) -> range:
     return range(first, last + 1)
 
 
-def _span(ends: tuple[int, int], stack: Stack) -> list[int]:
+def _span(ends: tuple[int, int], stack: Stack, name: str) -> list[int]:
     first, last = (number + stack.layers if number < 0 else number for number in ends)
     if first > last:
         raise SelectionError(f"Layers {ends[0]}-{ends[1]} run backwards", "Write the smaller number first")
     if first == last:
-        return [_layer(stack, ends[0])]
+        return [_layer(stack, ends[0], name)]
     for number in (ends[0], ends[1]):
-        _inside(stack, number)
+        _inside(stack, number, name)
     # A range may include layers without attention, but not only those; a layer named alone must have attention.
     found = [number for number in range(first, last + 1) if number in stack.heads]
-    return found or [_layer(stack, first)]
+    return found or [_layer(stack, first, name)]
 
 
-def _inside(stack: Stack, layer: int) -> int:
+def _inside(stack: Stack, layer: int, name: str) -> int:
     number = layer + stack.layers if layer < 0 else layer
     if not 0 <= number < stack.layers:
-        raise SelectionError(
-            f"There is no layer {layer}", f"This model has layers 0 to {stack.layers - 1} (or -1 for the last)"
-        )
+        has = f"has layers 0 to {stack.layers - 1} (or -1 for the last)" if stack.layers > 1 else "has only layer 0"
+        raise SelectionError(f"There is no layer {layer}", f"{name} {has}")
     return number
 
 
-def _layer(stack: Stack, layer: int) -> int:
-    number = _inside(stack, layer)
+def _layer(stack: Stack, layer: int, name: str) -> int:
+    number = _inside(stack, layer, name)
     if number not in stack.heads:
         instead = stack.without.get(number, "something else")
         raise SelectionError(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
 
-__all__ = ["Relevance"]
+__all__ = ["OutputUnit", "Relevance"]
+
+OutputUnit = Literal["logit", "sum of logits", "cosine"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +32,12 @@ class Relevance:
     output: str
     """Description of the output: `the next token, Paris`."""
     value: float
-    """Its value: a sum of logits, or a cosine."""
+    """Its value."""
+    unit: OutputUnit
+    """The unit of the value."""
     source: Float[np.ndarray, "token"]
     """Relevance of each token of the source, at least 0."""
     target: Float[np.ndarray, "target_token"] | None
     """Relevance of each token that the decoder of an encoder-decoder reads; None for other models."""
     heads: Mapping[Kind, Mapping[int, Float[np.ndarray, "_"]]]
     """kind -> layer -> what of the relevance each head handed on; over all heads, it adds up to that of all tokens."""
-
-    @property
-    def unit(self) -> str:
-        """The unit of the value."""
-        return "cosine" if self.output.startswith("similarity") else "logit"

@@ -159,6 +159,7 @@ def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
     Raises:
         UsageError: the text has another form.
     """
+    _check_one_kind(text, option)
     ranges = []
     for part in text.split(","):
         match = RANGE.fullmatch(part.strip())
@@ -171,14 +172,37 @@ def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
+def _check_one_kind(text: str, option: str) -> None:
+    """Check that no kind of attention is named among heads or layers, which are all of one kind.
+
+    Raises:
+        UsageError: one is named.
+    """
+    for part in text.split(","):
+        named, colon, number = (piece.strip() for piece in part.rpartition(":"))
+        if colon and named in KINDS:
+            raise UsageError(
+                f"{option} takes heads and layers of one kind of attention, which --kind names, and {quoted(text)} "
+                "names a kind itself",
+                f"Write it like --kind {named} {option} {number}",
+            )
+
+
 def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
     """Parse `2.5,4.1` as (layer, head) pairs; return None for a plain list of head numbers.
 
     Raises:
         UsageError: the two forms are mixed, or the text has neither.
     """
+    _check_one_kind(text, "--head")
     parts = [part.strip() for part in text.split(",")]
     places = [PLACE.fullmatch(part) for part in parts]
+    kind = next((kind for kind in KINDS if any(part.startswith(f"{kind}:") for part in parts)), None)
+    if kind is not None:
+        raise UsageError(
+            f"--head {quoted(text)} names a kind of attention, which --kind chooses",
+            f"Write it like --kind {kind} --head 1.0",
+        )
     if any(places):
         if not all(places):
             raise UsageError(

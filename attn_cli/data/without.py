@@ -14,13 +14,14 @@ MOST_NAMED = 10
 """Most heads of one kind to name one by one."""
 
 
-def choose_without(typed: str, stacks: Mapping[Kind, Stack], kind: Kind | None) -> Heads:
+def choose_without(typed: str, stacks: Mapping[Kind, Stack], kind: Kind | None, name: str = "This model") -> Heads:
     """Return the heads that `--without` names in a model.
 
     Args:
         typed: the heads, as they were typed: `2.0,cross:1.3`, or `2` for a layer.
         stacks: the model's attention layers.
         kind: the kind of attention of heads whose kind is not named; None for the model's first.
+        name: the model's name, for messages.
 
     Raises:
         UsageError: the list has another form.
@@ -28,8 +29,8 @@ def choose_without(typed: str, stacks: Mapping[Kind, Stack], kind: Kind | None) 
     """
     chosen: dict[Kind, dict[int, set[int]]] = {}
     for named, layers, head in parse_without(typed):
-        own = choose_kind(stacks, named or kind, has_target=False)
-        for layer, heads in choose_heads(stacks[own], layers, head).items():
+        own = choose_kind(stacks, named or kind, has_target=False, name=name)
+        for layer, heads in choose_heads(stacks[own], layers, head, name).items():
             chosen.setdefault(own, {}).setdefault(layer, set()).update(heads)
     return {
         kind: {layer: tuple(sorted(chosen[kind][layer])) for layer in sorted(chosen[kind])}
@@ -51,7 +52,10 @@ def named_without(heads: Heads, stacks: Mapping[Kind, Stack]) -> str:
     if not heads:
         return ""
     count = sum(len(some) for layers in heads.values() for some in layers.values())
-    named = " and ".join(_named(kind, layers, stacks[kind]) for kind, layers in heads.items())
+    parts = [_named(kind, layers, stacks[kind]) for kind, layers in heads.items()]
+    named = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    if len(parts) > 1 and count == sum(sum(stack.heads.values()) for stack in stacks.values()):
+        named = "all heads"
     return f"without {named} ({'its' if count == 1 else 'their'} output is zero)"
 
 

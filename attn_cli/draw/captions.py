@@ -126,8 +126,9 @@ def _verified(record: Record) -> list[str]:
         checks.append(f"softmax(scores)·values is what the layers computed, within {record.verified:.1e}")
     if record.output is not None:
         what = ", ".join(record.output.compared)
+        uncut = ", with no head cut in either" if record.model.without else ""
         checks.append(
-            f"the {what} is that of the model without attn ({record.output.attention} attention), within "
+            f"the {what} is that of the model without attn ({record.output.attention} attention){uncut}, within "
             f"{record.output.difference:.1e}"
         )
     return checks

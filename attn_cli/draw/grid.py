@@ -110,6 +110,10 @@ def _fit(heads: int, side: int, name: int, width: int) -> tuple[int, int]:
     return 1, -(-side // width)
 
 
+ASIDE = " head"
+"""The name of what the columns of an atlas are, beside their numbers."""
+
+
 class Written(NamedTuple):
     """Text in a head's cell instead of its value."""
 
@@ -160,7 +164,7 @@ def atlas(
         for head in range(0, heads, step)
     ]
     corner = fit(name if cell >= size else "", gutter)
-    aside = " head" if gutter + heads * cell + 5 <= screen.width else ""
+    aside = ASIDE if gutter + heads * cell + len(ASIDE) <= screen.width else ""
     lines = [line((corner + "".join(across)[: heads * cell].ljust(heads * cell) + aside, DIM))]
     glyphs = marks(unicode=screen.unicode)
     for layer in layers:
@@ -204,9 +208,11 @@ def atlas_cell(places: Collection[tuple[int, int]], screen: Screen, *, size: int
         named: True if letters are written in the cells, which need a space between them.
     """
     gutter, heads = _gutter_and_heads(places)
-    return next(
-        (wide for wide in ((size + 1, 2) if named else (size + 1, size, 2)) if gutter + heads * wide <= screen.width), 1
-    )
+    room = screen.width - gutter
+    widths = (size + 1, 2) if named else (size + 1, size, 2)
+    # Narrower numbers are better than no name of what is numbered.
+    with_name = [wide for wide in widths if wide >= size and heads * wide + len(ASIDE) <= room]
+    return next((wide for wide in (*with_name, *widths) if heads * wide <= room), 1)
 
 
 def _gutter_and_heads(places: Collection[tuple[int, int]]) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -16,7 +16,19 @@ from attn_cli.draw.labels import clean, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, bar, caption_lines, cells, drawing, line
 
-__all__ = ["GAP", "Column", "Rest", "arrows", "bars", "figures", "names", "table", "total_width"]
+__all__ = [
+    "GAP",
+    "Column",
+    "Rest",
+    "arrows",
+    "bars",
+    "figures",
+    "form_of",
+    "names",
+    "numeral",
+    "table",
+    "total_width",
+]
 
 GAP = "  "
 FAINT = 0.05
@@ -100,12 +112,33 @@ def _figure(value: float | None, form: str, faint: float) -> Part:
     if value is None or not np.isfinite(value):
         return "–", DIM
     style: Style = DIM if abs(value) < faint else PLAIN
+    return numeral(value, form), style
+
+
+def numeral(value: float, form: str) -> str:
+    """Format a number, without a sign if it is written as 0 and without zeros before an exponent: `2.8e-5`."""
     text = format(value, form)
-    return text if float(text) else format(0.0, form.lstrip("+")), style
+    if float(text):
+        return text.replace("e-0", "e-")
+    return "0" if "e" in form else format(0.0, form.lstrip("+"))
+
+
+def form_of(values: Iterable[float], form: str, *, noise: float = 0.0) -> str:
+    """Return the format of numbers that are to be told apart: in scientific notation if the largest would be 0 in it.
+
+    Args:
+        values: the numbers.
+        form: format specification of a number of usual size.
+        noise: size of the largest number below which all are rounding errors.
+    """
+    largest = max((abs(value) for value in values if np.isfinite(value)), default=0.0)
+    if largest <= noise or float(format(largest, form)):
+        return form
+    return f"{'+' * form.startswith('+')}.1e"
 
 
 def bars(
-    name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.0, places: int = 2, size: int | None = None
+    name: str, shares: Sequence[float], screen: Screen, *, high: float = 1.0, form: str = ".2f", size: int | None = None
 ) -> Column:
     """Make a column of bars with their numbers.
 
@@ -114,15 +147,17 @@ def bars(
         shares: one share from 0 to 1 for each row; not-a-number becomes a dash.
         screen: the screen to draw on.
         high: value of a bar of full length.
-        places: decimals of a number.
+        form: format specification of a number.
         size: cells of a bar; by default, they depend on the screen's width.
     """
     if size is None:
         size = 12 if screen.width >= 72 else 8 if screen.width >= 56 else 4
     scaled = [share / high if high > 0 else 0.0 for share in shares]
-    numbers = [f" {share:.{places}f}" if np.isfinite(share) else "–".rjust(places + 3) for share in shares]
+    numbers = [f" {numeral(share, form)}" if np.isfinite(share) else " –" for share in shares]
+    longest = max(map(len, numbers), default=0)
     drawn = [
-        [*bar(length, size, screen, rail=True), (text, PLAIN)] for length, text in zip(scaled, numbers, strict=True)
+        [*bar(length, size, screen, rail=True), (text.rjust(longest), PLAIN)]
+        for length, text in zip(scaled, numbers, strict=True)
     ]
     return Column(name, drawn, right=False)
 

@@ -148,6 +148,7 @@ def _relevance(relevance: Relevance) -> RelevanceEntry:
     return RelevanceEntry(
         relevance.output,
         relevance.value,
+        relevance.unit,
         relevance.source,
         relevance.target,
         [

@@ -83,7 +83,7 @@ def _relevance(document: RecordDocument, name: str) -> Relevance | None:
         heads.setdefault(handed.kind, {})[handed.layer] = np.asarray(handed.heads, np.float32)
     source = np.asarray(entry.source, np.float32)
     target = None if entry.target is None else np.asarray(entry.target, np.float32)
-    return Relevance(entry.output, entry.value, source, target, heads)
+    return Relevance(entry.output, entry.value, entry.unit, source, target, heads)
 
 
 def _model(model: ModelEntry, name: str) -> ModelInfo:

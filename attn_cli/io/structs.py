@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from attn_cli.data.model import GuidedRole
+from attn_cli.data.relevance import OutputUnit
 from attn_cli.data.selection import Kind, Measure, Rows, SortKey, Unit, View
 
 __all__ = [
@@ -354,7 +355,8 @@ class RelevanceEntry(Entry):
     """The relevance of each token for an output, carried down through all layers (Chefer et al. 2021)."""
 
     output: Annotated[str, Meta(description="The output: a word that the model chooses, or a similarity.")]
-    value: Annotated[float, Meta(description="Its logit, the sum of several, or the cosine.")]
+    value: Annotated[float, Meta(description="Its value.")]
+    unit: Annotated[OutputUnit, Meta(description="The unit of the value.")]
     source: Annotated[Array[Annotated[Number, Meta(ge=0)]], Meta(description="[token] of the source.")]
     target: Annotated[
         Array[Annotated[Number, Meta(ge=0)]] | None,

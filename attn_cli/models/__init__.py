@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkabl
 
 from attn_cli.data.model import Heads, ModelInfo
 from attn_cli.data.stream import EatContexts, Source
-from attn_cli.errors import UsageError, check_range
+from attn_cli.errors import UsageError, check_range, counted
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -35,6 +35,7 @@ __all__ = [
     "Model",
     "RelevantTo",
     "Translation",
+    "cut_short",
     "load",
 ]
 
@@ -128,6 +129,12 @@ class Translation:
     """Remarks for the user, one sentence each without a full stop."""
 
 
+def cut_short(limit: int) -> str:
+    """Return the note on a translation that was cut after that many tokens, since its end was not reached."""
+    tokens = counted(limit, "token")
+    return f"The translation was cut after {tokens}; attn translate --max-length {2 * limit} lets it go on"
+
+
 @dataclass(frozen=True)
 class RelevantTo:
     """The output of which gradients are taken, when relevance is measured."""
@@ -210,6 +217,10 @@ class Model(Protocol):
     @property
     def mask_token(self) -> str | None:
         """The token, as a text holds it, in whose place the model puts a word; None if there is none."""
+
+    @property
+    def unknown_token(self) -> int | None:
+        """Id of the token that stands for whatever the tokenizer has no token for; None if there is none."""
 
     def translate(
         self,

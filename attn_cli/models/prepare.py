@@ -34,7 +34,7 @@ def run_without(model: Model, typed: str | None, kind: Kind | None = None) -> Mo
         return model
     if not model.info.stacks:
         raise ModelError(model.info.without_attention, "Name another model with --model")
-    return model.without(choose_without(typed, model.info.stacks, kind))
+    return model.without(choose_without(typed, model.info.stacks, kind, model.info.name))
 
 
 def read(model: Model, given: Input, wanted: Selection | None = None) -> Source:

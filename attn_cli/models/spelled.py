@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from attn_cli.data.stream import Source
-from attn_cli.data.text import Token
+from attn_cli.data.text import Token, Tokens
 from attn_cli.errors import InputError, counted, quoted
 from attn_cli.models import Input, Model
 
-__all__ = ["MASK", "fill", "follow", "split_into"]
+__all__ = ["MASK", "check_known", "fill", "follow", "one_token", "split_into", "unknown_noted"]
 
 MASK = "[MASK]"
 """The mark in a text that stands for the mask token of any model."""
@@ -20,7 +20,7 @@ def follow(model: Model, given: Input, word: str) -> tuple[Source, int]:
     """Read a text with a word after it; return the position of the word's first token as well.
 
     Raises:
-        InputError: a token belongs to both, or the word makes no token.
+        InputError: a token belongs to both, or the word makes no token, or none of its own.
     """
     source = model.prepare(replace(given, text=given.text + word, target=None, relevant_to=None))
     tokens = source.source.tokens
@@ -36,6 +36,7 @@ def follow(model: Model, given: Input, word: str) -> tuple[Source, int]:
             )
         if index == 0:
             raise InputError("There is no token before the target", "Give a text")
+        check_known(model, source.source, tokens[index:])
         return source, index
     raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give a word")
 
@@ -44,7 +45,7 @@ def fill(model: Model, given: Input, mask: str, word: str) -> list[Token]:
     """Return the tokens of a word in the place of the first mask of a text.
 
     Raises:
-        InputError: the word makes no token.
+        InputError: the word makes no token, or none of its own.
     """
     place = given.text.index(mask)
     source = model.prepare(replace(given, text=given.text.replace(mask, word), target=None, relevant_to=None))
@@ -52,7 +53,47 @@ def fill(model: Model, given: Input, mask: str, word: str) -> list[Token]:
     tokens = [token for token in source.source.tokens if not token.special and token.start < end and place < token.end]
     if not tokens or tokens[0].id is None:
         raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give another word")
+    check_known(model, source.source, tokens)
     return tokens
+
+
+def one_token(model: Model, given: Input, word: str) -> str | None:
+    """Say that a word of several tokens is one after a space, as the beginning of a word; None if it is not."""
+    if word[:1].isspace() or given.text[-1:].isspace():
+        return None
+    spaced = f" {word}"
+    source, first = follow(model, given, spaced)
+    if len(source.source) - first != 1:
+        return None
+    return f"Write {quoted(spaced)}, with a space, which is one token, or add --target-tokens first"
+
+
+def check_known(model: Model, text: Tokens, tokens: Iterable[Token]) -> None:
+    """Check that the model has tokens of its own for what some tokens of a text stand for.
+
+    Raises:
+        InputError: it has not, so that any other unknown word would be measured in the same way.
+    """
+    for said in _unknown(model, text, tokens):
+        raise InputError(said, "Give another word")
+
+
+def unknown_noted(model: Model, text: Tokens) -> tuple[str, ...]:
+    """Return a note that names a word of a text that the model has no token for, if there are any."""
+    said = list(_unknown(model, text, text.tokens))
+    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+    return (f"{said[0]} in what is measured{more}",) if said else ()
+
+
+def _unknown(model: Model, text: Tokens, tokens: Iterable[Token]) -> Iterator[str]:
+    """Say of each of some tokens of a text that it stands for a word that the model does not know, if it does."""
+    for token in tokens:
+        word = text.text[token.start : token.end].strip()
+        if token.id is None or token.id != model.unknown_token or not word:
+            continue
+        (name,) = model.spell_tokens([token.id])
+        if word != name.strip():
+            yield f"{model.info.name} has no token for {quoted(word)}: {quoted(name.strip())} stands for it"
 
 
 def split_into(word: str, pieces: Sequence[str], then: str) -> str:

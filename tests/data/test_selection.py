@@ -40,12 +40,16 @@ def test_heads_are_places_or_numbers() -> None:
     assert parse_heads("2.5, 4.1") == ((2, 5), (4, 1))
     assert parse_heads("-1.0") == ((-1, 0),)
     assert parse_heads("3") is None
+    with pytest.raises(UsageError, match="names a kind of attention, which --kind chooses"):
+        parse_heads("0.0,cross:1.0")
 
 
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
         (Selection(head="2.5,3"), "mixes"),
+        (Selection(head="0.0,cross:1.0"), r"heads and layers of one kind .* Write it like --kind cross --head 1\.0"),
+        (Selection(layer="cross:1"), r"one kind .* Write it like --kind cross --layer 1"),
         (Selection(head="x"), "not a list"),
         (Selection(head="1.2", layer="0"), "--layer"),
         (Selection(query="  "), "empty"),

@@ -63,6 +63,9 @@ def test_what_a_model_does_not_have_is_told() -> None:
         choose_without("cross:0.0", {"encoder": STACKS["encoder"]}, None)
 
 
+MANY = "without all heads of encoder layer 0, all heads of decoder layer 0 and cross head 1.0 (their output is zero)"
+
+
 @pytest.mark.parametrize(
     ("typed", "named"),
     [
@@ -71,6 +74,8 @@ def test_what_a_model_does_not_have_is_told() -> None:
         ("cross:1.0,encoder:2.0", "without encoder head 2.0 and cross head 1.0 (their output is zero)"),
         ("2", "without all heads of encoder layer 2 (their output is zero)"),
         ("cross:0-1", "without all cross heads (their output is zero)"),
+        ("encoder:0,0.1,decoder:0,cross:1.0", MANY),
+        ("encoder:0-2,decoder:0-1,cross:0-1", "without all heads (their output is zero)"),
         ("decoder:0,1.0", "without 13 heads of decoder layers 0-1 (their output is zero)"),
     ],
 )

@@ -115,3 +115,13 @@ def test_atlas_of_many_heads() -> None:
     assert lines[4].startswith("focus · <.20")
     (drawn,) = atlas(ramp(100), screen)
     assert longest(shown(drawn, screen)) <= 110
+
+
+def test_an_atlas_keeps_the_name_of_its_columns() -> None:
+    """Numbers move together before the name of what is numbered is left out."""
+    values = {(layer, head): head / 12 for layer in range(6) for head in range(12)}
+    for width in (72, 80, 81, 86):
+        (drawn,) = atlas(values, Screen(width=width, color=False), places=3)
+        lines = shown(drawn, Screen(width=width, color=False))
+        assert longest(lines) <= width
+        assert lines[0].rstrip().endswith(" head") or width < 73

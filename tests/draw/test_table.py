@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import PLAIN
-from attn_cli.draw.table import Column, Rest, bars, figures, names, table
+from attn_cli.draw.table import Column, Rest, bars, figures, form_of, names, numeral, table
 from tests.drawings import shown
 
 SCREEN = Screen(width=40, color=False)
@@ -47,3 +49,23 @@ def test_columns_have_a_heading_together_and_rows_a_space_between() -> None:
         "",
         " 1.0  ━━━━ 1.00            –",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "form", "written"),
+    [
+        ([0.0123, 2.8e-5], ".4f", ["0.0123", "0.0000"]),
+        ([2.8e-5, 2.0e-11, 0.0], ".4f", ["2.8e-5", "2.0e-11", "0"]),
+        ([-0.004, 0.00041, float("nan")], "+.2f", ["-4.0e-3", "+4.1e-4"]),
+        ([-1e-6, 0.0], "+.2f", ["0.00", "0.00"]),
+        ([], "+.2f", []),
+    ],
+)
+def test_numbers_that_would_all_be_zero_are_told_apart(values: list[float], form: str, written: list[str]) -> None:
+    chosen = form_of(values, form, noise=1e-5 if "+" in form else 0.0)
+    assert [numeral(value, chosen) for value in values if value == value] == written
+
+
+def test_bars_of_numbers_of_any_length_are_aligned() -> None:
+    column = bars("share", [2.8e-5, 2.0e-11, float("nan")], SCREEN, high=2.8e-5, form=".1e", size=4)
+    assert shown(table([column], SCREEN), SCREEN) == ["share", "━━━━  2.8e-5", "     2.0e-11", "           –"]

@@ -1,4 +1,4 @@
-"""What the terminal shows of a trained decoder: its sink, what its heads are for, and what their cuts do."""
+"""What the terminal shows of a trained decoder: its sink, and what the cut of a head does."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ FRANCE = "The capital of France is"
 SCREENS = {
     "inspect-80": (["inspect", FRANCE, "--layer", "16,23"], "focus"),
     "inspect-60": (["inspect", FRANCE, "--layer", "16,23", "--width", "60"], "focus"),
-    "ablate-heads-80": (["ablate", FRANCE, "--target", " Paris"], "head  effect"),
     "ablate-head-80": (["ablate", FRANCE, "--head", "23.4"], "Decoder head 23.4"),
-    "ablate-layers-80": (["ablate", FRANCE, "--target", " Paris", "--edge", "is:France", "--by", "layers"], "is →"),
 }
 """The arguments of each, and how the line begins from which on it is compared: before it stands the file's name."""
 

@@ -20,6 +20,8 @@ from attn_cli.errors import InputError, SelectionError, UsageError
 from attn_cli.io.read import read_records
 from tests.conftest import Run
 from tests.golden_files import assert_golden
+from tests.models import folders
+from tests.models.families import spread
 from tests.records import same, validated
 
 TROPHY = "The trophy didn't fit in the suitcase because it was too big"
@@ -38,6 +40,44 @@ def test_a_translation_is_written_without_the_head(attn: Run) -> None:
     assert "elle" in beams
 
 
+def test_older_code_translates_without_a_head(attn: Run, tmp_path: Path) -> None:
+    """The reference is MVP itself, with the slices of the heads zeroed before the output projection."""
+    sizes: dict[str, Any] = {"d_model": 30, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 37}
+    sizes |= {"encoder_attention_heads": 3, "decoder_attention_heads": 3, "decoder_ffn_dim": 41, "vocab_size": 337}
+    whole = spread(
+        folders.made("Mvp", "ForConditionalGeneration", **sizes, max_position_embeddings=64, pad_token_id=1), 0.7
+    )
+    folder = str(folders.save(tmp_path / "mvp", whole, folders.roberta()))
+    arguments = ["translate", "Attention is all you need", "--model", folder, "--tokens", "--json"]
+    (plain, cut, beams) = (
+        validated(attn(*arguments, *more).encode())
+        for more in ([], ["--without", "cross:0.1,encoder:1.2"], ["--without", "cross:0.1,encoder:1.2", "--beam", "3"])
+    )
+    heads = [(whole.model.decoder.layers[0].encoder_attn, 1), (whole.model.encoder.layers[1].self_attn, 2)]
+    for attention, head in heads:
+
+        def zero(_: Any, given: tuple[Any, ...], start: int = 10 * head) -> tuple[Any, ...]:
+            changed = given[0].clone()
+            changed[..., start : start + 10] = 0
+            return (changed, *given[1:])
+
+        attention.out_proj.register_forward_pre_hook(zero)
+    whole.set_attn_implementation("eager")
+    source, written, wide = (
+        torch.tensor([[token["id"] for token in tokens]])
+        for tokens in (cut["source"]["tokens"], cut["target"]["tokens"], beams["target"]["tokens"])
+    )
+    with torch.no_grad():
+        expected = whole(input_ids=source, decoder_input_ids=written[:, :-1], output_attentions=True).cross_attentions
+        for ids, beam in ((written, 1), (wide, 3)):
+            own = whole.generate(source, do_sample=False, num_beams=beam, max_new_tokens=ids.shape[1] - 1)
+            assert own[0].tolist() == ids[0].tolist()
+    assert [token["id"] for token in plain["target"]["tokens"]] != written[0].tolist()
+    for entry in cut["maps"]:
+        theirs = expected[entry["layer"]][0, entry["head"]].numpy()
+        np.testing.assert_allclose(np.array(entry["weights"]), theirs[: len(entry["weights"])], atol=1e-5)
+
+
 def test_minilm_equals_bert_with_a_zeroed_slice(attn: Run, minilm: str) -> None:
     """The reference is BertModel's eager attention, a hook before the output projection."""
     document = validated(
@@ -48,6 +88,8 @@ def test_minilm_equals_bert_with_a_zeroed_slice(attn: Run, minilm: str) -> None:
         {"kind": "encoder", "layer": 2, "heads": [0]},
     ]
     assert COMPARED_UNCUT in document["notes"]
+    shown = " ".join(attn("inspect", TROPHY, "--without", "1.3", "--model", "MODEL", "--verify").split())
+    assert "without attn (sdpa attention), with no head cut in either, within" in shown
     assert document["verified"] < 1e-5
     model: Any = AutoModel.from_pretrained(minilm, attn_implementation="eager")
     width = model.config.hidden_size // model.config.num_attention_heads
@@ -179,12 +221,12 @@ def test_a_head_is_no_number_in_python() -> None:
     ("arguments", "code", "said"),
     [
         (["--without", "x"], 2, "--without 'x' is not a list of heads and layers. Write it like --without 2.0,1.3"),
-        (["--without", "7.0"], 4, "There is no layer 7. This model has layers 0 to 2"),
+        (["--without", "7.0"], 4, "There is no layer 7. toy has layers 0 to 2"),
         (["--without", "2.8"], 4, "There is no head 8 in layer 2. It has heads 0 to 7"),
         (["--without", "cross:3"], 4, "There is no layer 3."),
         (["--without", "2.0", "--measure", "rollout"], 2, "--measure rollout follows what all heads hand on"),
         (["--without", "0.0", "--model", "toy-rnn"], 5, "has no attention to show"),
-        (["--without", "cross:0.0", "--model", "MODEL"], 4, "This model has no cross attention. It has encoder"),
+        (["--without", "cross:0.0", "--model", "MODEL"], 4, " has no cross attention. It has encoder"),
     ],
 )
 def test_one_clear_line(arguments: list[str], code: int, said: str, attn: Run) -> None:

@@ -92,7 +92,7 @@ def attribute(
     for one, other in zip(found, (taken, float(choose(own))), strict=True):
         if not abs(one - other) <= most:  # not-a-number included
             raise ModelError(
-                f"In the family {model.config.model_type} the parts of a logit add up to {one:.4f} where it is "
+                f"In this model the parts of a logit add up to {one:.4f} where it is "
                 f"{other:.4f}, so they cannot be shown",
                 REMEDY,
             )
@@ -206,14 +206,14 @@ class _Direct(Edited):
 
     def _no_sum(self) -> ModelError:
         return ModelError(
-            f"In the family {self._family} the residual stream is not the sum of what the layers write (they normalize "
-            "or mix it on the way), so a logit has no direct parts",
+            "In this model the residual stream is not the sum of what the layers write (they normalize or mix it on "
+            "the way), so a logit has no direct parts",
             REMEDY,
         )
 
     def _indirect(self, place: Place) -> ModelError:
         return ModelError(
-            f"The heads of {place.kind} layer {place.layer} of the family {self._family} write to the residual stream "
+            f"The heads of {place.kind} layer {place.layer} of this model write to the residual stream "
             "only through other modules, so they have no direct part of a logit",
             REMEDY,
         )

@@ -189,7 +189,7 @@ class Delivery:
             relevance=None if relevance is None else _to_numpy(relevance, heads),
             steps=steps,
         )
-        where = f"{place.kind} layer {place.layer}, rows from {start}"
+        where = f"{place.kind} layer {place.layer}" + (f" (rows from {start} on)" if start else "")
         check_rows(block.weights, block.visible, block.sink, where, str(dtype).removeprefix("torch."))
         self._delivered[place.kind, place.layer] = self._delivered.get((place.kind, place.layer), 0) + 1
         self._eat(block)

@@ -14,7 +14,6 @@ import torch
 from transformers.modeling_utils import PreTrainedModel
 
 from attn_cli.data.cuts import (
-    LEFT_NOTHING,
     Cut,
     CutEdges,
     EvenHeads,
@@ -22,6 +21,7 @@ from attn_cli.data.cuts import (
     Variation,
     ZeroedHeads,
     cuts_by_layer,
+    left_nothing,
 )
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Kind
@@ -67,7 +67,7 @@ class Edited(InterfaceRun):
         self._before = 0
         """The number of tokens that the decoder has read in earlier passes."""
         self.cuts = cuts_by_layer(variations)
-        self.lost: dict[int, dict[str, None]] = {}
+        self.lost: dict[int, dict[tuple[Kind, int], None]] = {}
         """Index of a variation -> the layers in which a query is left nothing to see."""
         self.on_output: Callable[[Place, torch.Tensor], None] | None = None
         """The function that is called with the output of each layer's attention function."""
@@ -167,12 +167,12 @@ class Edited(InterfaceRun):
         for index in nothing.flatten(1).any(dim=1).nonzero()[:, 0].tolist():
             repeated = len(call.query) // self._count if self.repeats else 1
             own = self.lost.setdefault(rows[index] // repeated, {})
-            own[f"{place.kind} layer {place.layer}"] = None
+            own[place.kind, place.layer] = None
         output[torch.tensor(rows)[:, None], torch.tensor(queries)] = again
 
     def notes(self, index: int) -> tuple[str, ...]:
         """Return the notes on one variation."""
-        return tuple(LEFT_NOTHING.format(place) for place in self.lost.get(index, ()))
+        return left_nothing(self.lost.get(index, ()))
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def edited(model: PreTrainedModel, run: Edited) -> Iterator[None]:
     family = model.config.model_type
 
     def lost(place: Place) -> None:
-        run.lost.setdefault(0, {})[f"{place.kind} layer {place.layer}"] = None
+        run.lost.setdefault(0, {})[place.kind, place.layer] = None
 
     if anatomy.captured == "hooks" and model.config._attn_implementation != "eager":  # noqa: SLF001
         raise ModelError(

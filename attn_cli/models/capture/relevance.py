@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_utils import PreTrainedModel
 
-from attn_cli.data.relevance import Relevance
+from attn_cli.data.relevance import OutputUnit, Relevance
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float
 from attn_cli.data.stream import Eat, Report, Request
@@ -48,6 +48,8 @@ class ModelOutput(NamedTuple):
     """Each position at which it stands (of the decoder, in an encoder-decoder), with its share."""
     name: str
     """Its description."""
+    unit: OutputUnit
+    """Its unit."""
 
 
 def stream_relevance(
@@ -317,7 +319,7 @@ def _carry(layers: Sequence[_Layer], delivery: Delivery, output: ModelOutput, *,
         source += spread - part
     target = _on_cpu(carried) if across else None
     order = {kind: dict(sorted(of_kind.items())) for kind, of_kind in reversed(through.items())}
-    return Relevance(output.name, float(output.number.detach()), _on_cpu(source), target, order)
+    return Relevance(output.name, float(output.number.detach()), output.unit, _on_cpu(source), target, order)
 
 
 def _on_cpu(values: Float[torch.Tensor, "token"]) -> Float[np.ndarray, "token"]:

@@ -30,6 +30,9 @@ SHARE = 4
 ROUNDING = 1e-3
 """Most that the output of a run that shares layers may differ, beside its largest number; in half precision 0.1."""
 
+SMALLER = "Little memory is free, so cuts were run in smaller batches: it takes longer, and the figures are the same"
+"""Note on variations that did not fit in memory together."""
+
 Result = tuple[int, Float[torch.Tensor, "*output"], tuple[str, ...]]
 """The index of a variation, its output, and notes on it."""
 
@@ -127,6 +130,8 @@ class _Sweep:
         self._tokens = sum(
             queries for kind, (queries, _) in self._shapes.items() if kind in self.anatomy.stacks and kind != "cross"
         )
+        self._short_of_memory = False
+        """True once a batch has been made smaller than it could be."""
 
     def run_plain(self) -> Float[torch.Tensor, "*output"]:
         """Run the text once with nothing cut; record what the layers return, where they can be left out afterwards."""
@@ -160,7 +165,9 @@ class _Sweep:
             numbers: how many numbers the output of one has.
         """
         firsts = {index: self._before(index) for index in range(len(self._variations)) if index not in done}
-        most = self._most_rows(numbers)
+        room, most = self._room(numbers), self._most_rows()
+        self._short_of_memory = room < min(most, len(firsts))
+        most = min(room, most)
         ordered = sorted(firsts, key=firsts.__getitem__)
         for start in range(0, len(ordered), most):
             yield ordered[start : start + most]
@@ -172,6 +179,7 @@ class _Sweep:
         except torch.OutOfMemoryError:
             if len(indices) == 1:
                 raise
+            self._short_of_memory = True
             half = len(indices) // 2
             return self.run_group(indices[:half]) + self.run_group(indices[half:])
 
@@ -179,7 +187,8 @@ class _Sweep:
         run = Edited(self._model, [self._variations[index] for index in indices], self._shapes)
         with edited(self._model, run), self._shared.left_out([self._before(index) for index in indices]):
             output = self._compute(self._rows(len(indices)))
-        return [(index, output[row], run.notes(row)) for row, index in enumerate(indices)]
+        notes = (SMALLER,) if self._short_of_memory else ()
+        return [(index, output[row], (*run.notes(row), *notes)) for row, index in enumerate(indices)]
 
     def _rows(self, count: int) -> dict[str, torch.Tensor]:
         """Return the inputs of a batch of that many rows."""
@@ -189,18 +198,22 @@ class _Sweep:
         """Return how many layers run before the first cut of a variation."""
         return self._shared.before({self._places[cut.kind, cut.layer] for cut in self._variations[index]})
 
-    def _most_rows(self, numbers: int) -> int:
-        """Return how many rows a batch may have."""
+    def _most_rows(self) -> int:
+        """Return how many rows a batch may have, whatever the memory."""
         # An indexer resolves ties between keys by their place in the memory of the whole batch.
         if self.anatomy.captured == "hooks" or any(hasattr(module, "indexer") for module in self.anatomy.sites):
             return 1
+        return max(1, MOST // max(1, self._tokens))
+
+    def _room(self, numbers: int) -> int:
+        """Return how many rows there is memory for, at least 1."""
         width = _width(self._model)
         wide = getattr(self._model.config.get_text_config(), "intermediate_size", None) or 4 * width
         row = self._tokens * (8 * width + 3 * wide) + 3 * numbers
         if self._holds_weights:
             heads = max(place.heads for place in self._places.values())
             row += 3 * heads * max(queries * keys for queries, keys in self._shapes.values())
-        return max(1, min(_free(self._model.device) // SHARE // (4 * row), MOST // max(1, self._tokens)))
+        return max(1, _free(self._model.device) // SHARE // (4 * row))
 
 
 def _width(model: PreTrainedModel) -> int:

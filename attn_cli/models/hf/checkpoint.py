@@ -57,6 +57,8 @@ class Checkpoint:
     """Size of the weights as saved."""
     saved_dtype: str | None
     """Number format of most of the weights; None where only unpickling could tell, or where they are quantized."""
+    names: frozenset[str] | None
+    """Names of the saved weights; None where only unpickling could tell."""
 
     @property
     def parameters(self) -> int | None:
@@ -214,7 +216,7 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
         saved, saved_bytes, saved_dtype = _measure(name, paths)
     check_counts(name, config, saved)
     _check_tokenizer(name, folder, options)
-    return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype)
+    return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype, saved.names)
 
 
 def _config(name: str, folder: Path, options: LoadOptions) -> dict[str, Any]:
@@ -331,11 +333,13 @@ def _measure(name: str, paths: Iterable[Path]) -> tuple[Saved, int, str | None]:
     from safetensors import SafetensorError, safe_open
 
     sizes: Counter[str] = Counter()
+    names: set[str] = set()
     tensors = largest = 0
     for path in paths:
         try:
             with safe_open(path, framework="numpy") as file:
                 for key in file.keys():  # noqa: SIM118 (not a dict)
+                    names.add(key)
                     part = file.get_slice(key)
                     shape = part.get_shape()
                     sizes[part.get_dtype()] += prod(shape)
@@ -344,7 +348,7 @@ def _measure(name: str, paths: Iterable[Path]) -> tuple[Saved, int, str | None]:
             raise ModelError(
                 f"{path.name} of {name} is damaged or cut short ({fault})", "Copy or download it again"
             ) from fault
-    saved = Saved(tensors, largest)
+    saved = Saved(tensors, largest, frozenset(names))
     dtype = DTYPES.get(sizes.most_common(1)[0][0]) if sizes else None
     if dtype is None:
         return saved, sum(path.stat().st_size for path in paths), None

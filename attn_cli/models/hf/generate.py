@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from transformers import LogitsProcessorList, PreTrainedModel
 
-from attn_cli.errors import NOT_NUMBERS, ModelError, counted
-from attn_cli.models import Decoding
+from attn_cli.errors import NOT_NUMBERS, ModelError
+from attn_cli.models import Decoding, cut_short
 from attn_cli.models.hf.languages import Told
 
 __all__ = ["Written", "generate"]
@@ -111,6 +111,4 @@ def _cut(ids: list[int], limit: int, ends: frozenset[int]) -> Written:
     stop = next((place for place, id_ in enumerate(ids) if place and id_ in ends), None)
     if stop is not None and stop <= limit:
         return tuple(ids[: stop + 1]), ()
-    return tuple(ids[: limit + 1]), (
-        f"The translation was cut after {counted(limit, 'token')}; --max-length {2 * limit} lets it go on",
-    )
+    return tuple(ids[: limit + 1]), (cut_short(limit),)

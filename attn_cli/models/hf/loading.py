@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
@@ -61,6 +61,8 @@ AFTER_ATTENTION = frozenset(
 
 NO_HEAD = frozenset({"final_logits_bias", "pooler", "seq_relationship"})
 """Names of modules around a model's body that do not choose words, or can do without saved weights."""
+BIASES: Mapping[str, str] = {"marian": "final_logits_bias"}
+"""Families that learn a bias of the logits, which transformers sets to 0 without a word if it was not saved."""
 TOKENIZER_FILES = ("tokenizer", "vocab", "special_tokens_map", "added_tokens", "word_")
 """Prefixes of the names of JSON files that tokenizers are read from (`word_` is RoCBert's)."""
 SENSES = re.compile(r"^(pixel|input_(values|features)|audio|speech)")
@@ -284,9 +286,12 @@ def read_model(
             "Check that its config.json belongs to its weights: nothing is shown of weights that would be made up",
         )
     loaded: PreTrainedModel = model.eval()
-    lacks_head = any(
-        "lm_head" in key or not (key.startswith(body) or NO_HEAD & {*key.split(".")}) for key in found["missing_keys"]
-    )
+    others = (key for key in found["missing_keys"] if NO_HEAD.isdisjoint(key.split(".")))
+    # Of a model that has no module for its body, its head's names tell.
+    lacks_head = any(not (key.startswith(body) and AFTER_ATTENTION.isdisjoint(key.split("."))) for key in others)
+    bias = BIASES.get(config.model_type)
+    if bias is not None:  # of a pickle: it is there if the class was saved that has it
+        lacks_head |= model_class is not None if checkpoint.names is None else bias not in checkpoint.names
     return loaded, not lacks_head
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ SAMPLE = "The cat sat on the mat because it was tired. "
 """The sentence that the trial text repeats."""
 
 ONE_THAT_TRANSLATES = "Helsinki-NLP/opus-mt-en-fr"
+OTHER = "Choose another model"
+"""Advice where a model lacks what is asked for, and nothing else can be measured instead."""
 
 
 def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
@@ -128,7 +131,6 @@ class Pretrained:
         self._whole = model if self.two_sided else body  # the class with the head makes the decoder's input
         self._complete = complete
         self._read_head = read_head
-        self._head: PreTrainedModel | None = None
         self._paddings: dict[frozenset[str], Mapping[str, Any]] = {}
         limit = self._limits["encoder"]
         known = getattr(body.config, "attn", None)
@@ -196,7 +198,8 @@ class Pretrained:
                 "Leave the target out, or name an encoder-decoder with --model",
             )
         with quiet():
-            told = self._tell(given.languages, forced=isinstance(given.target, str))
+            forced = isinstance(given.target, str)
+            told = self._tell(self._head or self._whole if forced else self._whole, given.languages, forced=forced)
             source, notes = self._read(given.text, given.pair, "encoder", given.truncate, told.prefix)
             if given.pair is not None:
                 self._check_segments(source.inputs.get("token_type_ids", (0,)))
@@ -326,6 +329,12 @@ class Pretrained:
         mask = getattr(self.tokenizer, "mask_token", None)
         return mask if isinstance(mask, str) else None
 
+    @property
+    def unknown_token(self) -> int | None:
+        """Id of the token for what the tokenizer has no token for; see `attn_cli.models.Model`."""
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        return unknown if isinstance(unknown, int) else None
+
     def translate(
         self,
         texts: Sequence[str],
@@ -343,15 +352,15 @@ class Pretrained:
             ModelError: the model cannot translate.
             MemoryLimitError: memory ran out.
         """
-        self._check_writes()
-        check_weights_present(self._whole)
+        whole = self._writer()
+        check_weights_present(whole)
         own = zeroed(self.info.without)
         cuts = [(*own, *variation) for variation in variations] or [own] * len(texts) * bool(own)
         with quiet():
-            told = self._tell(languages, texts=texts)
+            told = self._tell(whole, languages, texts=texts)
             read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]
             with faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"):
-                found = self._write_out([pieces.ids for pieces, _ in read], decoding, told, cuts)
+                found = self._write_out(whole, [pieces.ids for pieces, _ in read], decoding, told, cuts)
             return [
                 Translation(
                     text=spell(self.tokenizer, ids),
@@ -362,7 +371,12 @@ class Pretrained:
             ]
 
     def _write_out(
-        self, sources: Sequence[Sequence[int]], decoding: Decoding, told: Told, variations: Sequence[Variation]
+        self,
+        whole: PreTrainedModel,
+        sources: Sequence[Sequence[int]],
+        decoding: Decoding,
+        told: Told,
+        variations: Sequence[Variation],
     ) -> list[Written]:
         """Search for the translation of each source, under its variation if there are any.
 
@@ -374,7 +388,7 @@ class Pretrained:
         positions = limit.tokens if limit else None
         if not variations:
             with modules_kept(self.model, capture.anatomy_of(self.model)):
-                return generate(self._whole, sources, decoding, told, positions)
+                return generate(whole, sources, decoding, told, positions)
         check_cuts(variations, self.info.stacks)
         # Older code lays out a batch in many ways, so a batch of it has the same cuts in all rows.
         size = 1 if self.info.captured == "hooks" else len(sources)
@@ -383,7 +397,7 @@ class Pretrained:
             some = slice(start, start + size)
             run = Edited(self.model, variations[some], {}, repeats=True)
             with edited(self.model, run):
-                written = generate(self._whole, sources[some], decoding, told, positions)
+                written = generate(whole, sources[some], decoding, told, positions)
             found += [(ids, (*notes, *run.notes(index))) for index, (ids, notes) in enumerate(written)]
         return found
 
@@ -412,7 +426,8 @@ class Pretrained:
             known = (*known, "mask")
         wanted = choose_output(wanted, known, self.info.name)
         mask_token = getattr(self.tokenizer, "mask_token_id", None)
-        return run_outcomes(self._own(source), self._with_head, variations, wanted, mask_token)
+        remedy = OTHER if self.two_sided else "Measure its last states with --output states, or choose another model"
+        return run_outcomes(self._own(source), partial(self._with_head, remedy), variations, wanted, mask_token)
 
     def attribute(
         self, source: Source, place: int, token: int | None = None, against: int | None = None
@@ -446,32 +461,38 @@ class Pretrained:
             raise InputError(f"The text was not prepared by {self.info.name}", "Prepare it with the model that runs it")
         return source
 
-    def _with_head(self) -> PreTrainedModel:
-        """Return the model with the layer that chooses words, which is read now if it was saved as another class.
+    @cached_property
+    def _head(self) -> PreTrainedModel | None:
+        """The model with the layer that chooses words, read now if another class was saved; None if weights lack."""
+        whole, complete = self._whole if self.two_sided else self._saved, self._complete
+        head_class = class_with_head(whole.config, self.info.stacks)
+        if not has_head(whole) and head_class is not None and self._read_head is not None:
+            with quiet():
+                read, complete = self._read_head(head_class)
+            if type(body_of(read)) is type(self.model):
+                setattr(read, read.base_model_prefix, self.model)  # so that its weights are held once
+                read.tie_weights()
+                whole = read
+        return whole if complete and has_head(whole) else None
+
+    def _with_head(self, remedy: str = OTHER) -> PreTrainedModel:
+        """Return the model with the layer that chooses words.
+
+        Args:
+            remedy: what to do if there is none.
 
         Raises:
             ModelError: the model was saved without it.
         """
         if self._head is None:
-            whole, complete = self._whole if self.two_sided else self._saved, self._complete
-            head_class = class_with_head(whole.config, self.info.stacks)
-            if not has_head(whole) and head_class is not None and self._read_head is not None:
-                with quiet():
-                    read, complete = self._read_head(head_class)
-                if type(body_of(read)) is type(self.model):
-                    setattr(read, read.base_model_prefix, self.model)  # so that its weights are held once
-                    read.tie_weights()
-                    whole = read
-            if not complete or not has_head(whole):
-                raise ModelError(
-                    f"{self.info.name} was saved without the layer that chooses words, so its words cannot be measured",
-                    "Choose another model" if self.two_sided else "Measure its last states, or choose another model",
-                )
-            self._head = whole
+            raise ModelError(
+                f"{self.info.name} was saved without the layer that chooses words, so its words cannot be measured",
+                remedy,
+            )
         return self._head
 
-    def _check_writes(self) -> None:
-        """Make sure that the model can translate.
+    def _writer(self) -> PreTrainedModel:
+        """Return the model that translates.
 
         Raises:
             ModelError: the model cannot translate.
@@ -485,15 +506,17 @@ class Pretrained:
         if not self.two_sided:
             kinds = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in self.info.stacks)
             raise ModelError(f"{self.info.name} cannot translate: it is {kinds}, not an encoder-decoder", other)
-        if not self._complete or not self._whole.can_generate():
+        whole = self._whole if self._complete and self._whole.can_generate() else self._head
+        if whole is None or not whole.can_generate():
             raise ModelError(
                 f"{self.info.name} cannot translate: it was saved without the layer that chooses words", other
             )
+        return whole
 
-    def _tell(self, languages: Languages, **asked: Any) -> Told:
-        generation = getattr(self._whole, "generation_config", None)
+    def _tell(self, whole: PreTrainedModel, languages: Languages, **asked: Any) -> Told:
+        generation = getattr(whole, "generation_config", None)
         with tokenizer_faults_told("say which languages it knows"):
-            return tell(self.tokenizer, self._whole.config, generation, self.info.name, languages, **asked)
+            return tell(self.tokenizer, whole.config, generation, self.info.name, languages, **asked)
 
     def _read(
         self, text: str, pair: str | None, side: str, truncate: bool, prefix: str = ""

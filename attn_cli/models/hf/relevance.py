@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from attn_cli.data.naming import choose_units
+from attn_cli.data.relevance import OutputUnit
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, quoted, shortened
@@ -44,7 +45,7 @@ def next_token(whole: PreTrainedModel, last: int, token: int | None, spell: Spel
         row = logits_of(whole, given, last)[0, 0]
         chosen = int(row.argmax()) if token is None else token
         name = f"{_spelled(spell, [chosen])} as the next token{_likeliest(token)}"
-        return ModelOutput(row[chosen].float(), {last: 1.0}, name)
+        return ModelOutput(row[chosen].float(), {last: 1.0}, name, "logit")
 
     return Goal(whole, compute)
 
@@ -64,7 +65,7 @@ def filled_masks(whole: PreTrainedModel, places: Sequence[int], token: int | Non
         chosen = rows.argmax(dim=1).tolist() if token is None else [token]
         number = rows[range(len(chosen)), chosen].float().sum()
         name = f"{_spelled(spell, chosen)} at the mask{'s' if len(chosen) > 1 else ''}{_likeliest(token)}"
-        return ModelOutput(number, dict.fromkeys(places, 1.0), name)
+        return ModelOutput(number, dict.fromkeys(places, 1.0), name, _unit(chosen))
 
     return Goal(whole, compute)
 
@@ -98,7 +99,7 @@ def written_tokens(whole: PreTrainedModel, target: Tokens, word: str | None, *, 
         steps = [position - 1 for position in positions]
         ids = [target.tokens[position].id or 0 for position in positions]
         number = logits_of(whole, given, 0)[0, steps, ids].float().sum()
-        return ModelOutput(number, dict.fromkeys(steps, 1.0), name)
+        return ModelOutput(number, dict.fromkeys(steps, 1.0), name, _unit(ids))
 
     return Goal(whole, compute)
 
@@ -118,7 +119,7 @@ def similarity(model: PreTrainedModel, other: Mapping[str, torch.Tensor], text: 
         number = torch.nn.functional.cosine_similarity(own, beside, dim=0)
         count = int(given["input_ids"].shape[1])
         name = f"similarity to “{shortened(text)}”"
-        return ModelOutput(number, dict.fromkeys(range(count), 1 / count), name)
+        return ModelOutput(number, dict.fromkeys(range(count), 1 / count), name, "cosine")
 
     with torch.no_grad():
         beside = states_of(model, other)[0].mean(dim=0)
@@ -127,6 +128,10 @@ def similarity(model: PreTrainedModel, other: Mapping[str, torch.Tensor], text: 
 
 def _spelled(spell: Spell, tokens: Sequence[int]) -> str:
     return ", ".join(shortened(text.strip() or text) for text in spell(tokens))
+
+
+def _unit(tokens: Sequence[int]) -> OutputUnit:
+    return "sum of logits" if len(tokens) > 1 else "logit"
 
 
 def _likeliest(token: int | None) -> str:

@@ -42,6 +42,8 @@ class Saved:
     """Number of arrays."""
     largest: int
     """Longest side of any array; for pickles, the bytes of their files as an upper bound."""
+    names: frozenset[str] | None = None
+    """Names of the arrays; None for pickles."""
 
 
 def count_pickled(paths: Sequence[Path]) -> Saved:

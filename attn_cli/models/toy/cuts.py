@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attn_cli.data.cuts import LEFT_NOTHING, CutEdges, EvenHeads, ReplacedHeads, Variation, ZeroedHeads, cuts_by_layer
+from attn_cli.data.cuts import CutEdges, EvenHeads, ReplacedHeads, Variation, ZeroedHeads, cuts_by_layer, left_nothing
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.models.toy.ops import normalize, weighted_sum
@@ -26,7 +26,7 @@ class RowCuts:
         self._variations = variations
         self._rows = np.arange(len(variations)) if rows is None else rows
         self._cuts = cuts_by_layer(variations)
-        self._lost: dict[int, dict[str, None]] = {}
+        self._lost: dict[int, dict[tuple[Kind, int], None]] = {}
 
     def pick(self, rows: Int[np.ndarray, "picked"]) -> RowCuts:
         """Return the cuts of these rows of the batch, in this order."""
@@ -36,7 +36,7 @@ class RowCuts:
 
     def notes(self, index: int) -> tuple[str, ...]:
         """Return the notes on one variation."""
-        return tuple(LEFT_NOTHING.format(place) for place in self._lost.get(index, ()))
+        return left_nothing(self._lost.get(index, ()))
 
     def attend(
         self,
@@ -79,7 +79,7 @@ class RowCuts:
                         scores[row, list(heads), query - start, key] = -np.inf
         nothing: Bool[np.ndarray, "row head query"] = np.asarray(np.isneginf(scores).all(axis=-1))
         for row in np.unique(np.nonzero(nothing)[0]):
-            self._lost.setdefault(int(self._rows[row]), {})[f"{kind} layer {layer}"] = None
+            self._lost.setdefault(int(self._rows[row]), {})[kind, layer] = None
         weights = normalize(np.where(nothing[..., None], 0, scores))
         weights[nothing] = 0
         context = weighted_sum(weights, values)

@@ -21,8 +21,18 @@ from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, EatContexts, Kind, Report, Request, Source, Steps, side_by_side
 from attn_cli.data.text import Tokens, written_offsets
-from attn_cli.errors import InputError, ModelError, UsageError, counted, shortened
-from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, RelevantTo, Translation
+from attn_cli.errors import InputError, ModelError, UsageError, shortened
+from attn_cli.models import (
+    AS_IT_HAS_THEM,
+    GREEDY,
+    Decoding,
+    Input,
+    Languages,
+    LoadOptions,
+    RelevantTo,
+    Translation,
+    cut_short,
+)
 from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.toy import recurrent
@@ -174,6 +184,11 @@ class Toy:
         """None: the built-in models fill in no words."""
         return None
 
+    @property
+    def unknown_token(self) -> None:
+        """None: the built-in models spell words that they do not know in bytes."""
+        return None
+
     def translate(
         self,
         texts: Sequence[str],
@@ -284,9 +299,7 @@ class Toy:
     def _translation(self, tokens: Sequence[int], limit: int, notes: tuple[str, ...]) -> Translation:
         ended = len(tokens) < limit
         if not ended:
-            notes += (
-                f"The translation was cut after {counted(limit, 'token')}; --max-length {2 * limit} lets it go on",
-            )
+            notes += (cut_short(limit),)
         return Translation(
             text=self._decode([tokens])[0].strip(),
             ids=(PAD, *tokens, *([END] if ended else [])),

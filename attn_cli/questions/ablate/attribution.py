@@ -19,6 +19,7 @@ from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError, UsageError, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.models import Input, Model
+from attn_cli.models.spelled import one_token
 from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, OutputChoice, check_attribution
 from attn_cli.questions.ablate.measure import cut_every_head
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
@@ -150,7 +151,7 @@ def attribute(
         raise ModelError(model.info.without_attention, "Name another model with --model")
     if model.outputs[0] != "next":
         raise does_not_continue(model.info.name)
-    read = read_output(model, given, output, selection.unit)
+    read = read_output(model, given, output, selection.unit, only_next=True)
     tokens = read.source.source.tokens
     if given.target is None:
         place, token = len(tokens) - 1, None
@@ -159,7 +160,7 @@ def attribute(
         raise UsageError(
             f"{quoted(str(given.target))} is {len(read.wanted.places)} tokens here ({pieces}), and --attribution takes "
             "the logit of one apart",
-            "Add --target-tokens first, or give a word that is one token",
+            one_token(model, given, str(given.target)) or "Add --target-tokens first, or give a word that is one token",
         )
     else:
         (place,) = read.wanted.places

@@ -40,11 +40,12 @@ class OutputChoice:
     target_tokens: Literal["first", "all"] | None = None
     """The tokens of a target that has several; None to be told of them."""
 
-    def check(self, target: str | None) -> None:
+    def check(self, target: str | None, *, in_lines: bool = False) -> None:
         """Check what does not depend on the model.
 
         Args:
             target: the target that is given with the text.
+            in_lines: whether lines of a file may hold targets as well.
 
         Raises:
             UsageError: two choices exclude each other.
@@ -58,6 +59,10 @@ class OutputChoice:
                 raise UsageError(f"{option} is empty", "Give a word")
         if self.against is not None and target is None and self.mask is None:
             raise UsageError("--against needs a word to hold against another", "Give it with --target")
+        if self.against is not None and target == self.against:
+            raise UsageError("--against is the same as --target", "Give another word")
+        if self.target_tokens is not None and target is None and self.against is None and not in_lines:
+            raise UsageError("--target-tokens is about --target, and there is none", "Give one, or leave it out")
         if target is not None and self.mask is not None:
             raise UsageError(
                 "--mask measures the word that it hides, so --target cannot be used with it", "Leave one of them out"

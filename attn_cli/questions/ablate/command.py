@@ -212,7 +212,7 @@ def run(
     cut = CutChoice(cutting.instead, tuple(cutting.edge or ()), cutting.by)
     cut.check(selection)
     choice = OutputChoice(measured.output, measured.against, measured.mask, measured.target_tokens)
-    choice.check(reading.target)
+    choice.check(reading.target, in_lines=reading.file is not None)
     if cutting.attribution:
         check_attribution(selection, choice, cut, donor.choice)
     paired = cutting.instead == "resample" and reading.file is not None and not donor.choice.options
@@ -312,7 +312,7 @@ class _Texts:
                     if self.selection.query is None:
                         effects.add(given, other, sentence.where)
                     else:
-                        links.add(given)
+                        links.add(given, sentence.where)
                 except AttnError as error:
                     raise texts.located(error, sentence.where) from error
             if corpus.stopped and not collect.texts:

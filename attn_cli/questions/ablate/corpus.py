@@ -10,6 +10,7 @@ from functools import cached_property
 from statistics import fmean, pstdev
 
 from attn_cli.answer import Answer
+from attn_cli.cli.texts import located
 from attn_cli.data.cuts import Variation
 from attn_cli.data.model import GuidedHead
 from attn_cli.data.outcomes import Outcome
@@ -17,14 +18,14 @@ from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Report, Request
 from attn_cli.data.without import typed_without
-from attn_cli.errors import InputError, SelectionError, counted, quoted
+from attn_cli.errors import AttnError, InputError, SelectionError, counted, left_out, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.measure.corpus import summed_notes
 from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.cutting import WeighEdges, keys_of
 from attn_cli.questions.ablate.output import ReadOutput
-from attn_cli.questions.ablate.reader import read_output
+from attn_cli.questions.ablate.reader import fault_of_text, read_output
 from attn_cli.questions.ablate.trials import rank_correlation
 
 __all__ = ["Correlate", "Correlations", "HeadCorrelation"]
@@ -60,7 +61,9 @@ class Correlations(Answer):
     tokens: int
     """Tokens of these texts."""
     left_out: int
-    """Texts that do not have the query exactly once."""
+    """Texts that do not have the query exactly once, cannot be read, or have nothing to measure."""
+    faults: tuple[AttnError, ...]
+    """What was wrong with those of them that cannot be read or have nothing to measure."""
     corpus: str
     """Name of the corpus."""
 
@@ -81,10 +84,11 @@ class Correlations(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Notes of the runs, and on the texts that were left out."""
-        if not self.left_out:
-            return self.record.notes
-        said = f"Left out: {counted(self.left_out, 'text')} in which {quoted(self.query)} does not stand exactly once"
-        return (*self.record.notes, said)
+        notes = (*self.record.notes, *left_out(self.faults))
+        others = counted(self.left_out - len(self.faults), "text")
+        if self.left_out == len(self.faults):
+            return notes
+        return (*notes, f"Left out: {others} in which {quoted(self.query)} does not stand exactly once")
 
     @property
     def mean(self) -> float:
@@ -118,29 +122,45 @@ class Correlate:
         self._kind: Kind | None = None
         self._notes: Counter[str] = Counter()
         self._texts = self._tokens = self._left_out = 0
+        self._faults: list[AttnError] = []
 
     @property
     def texts(self) -> int:
         """The number of texts measured."""
         return self._texts
 
-    def add(self, given: Input) -> None:
-        """Measure a text; one in which the query does not stand exactly once is counted and left out.
+    def add(self, given: Input, where: str = "") -> None:
+        """Measure a text; one that cannot be read or does not have the query exactly once is counted and left out.
+
+        Args:
+            given: the text, and its target, if it has one.
+            where: the place of the text in the corpus, for notes.
 
         Raises:
-            AttnError: the text cannot be read, or the heads do not exist.
+            AttnError: the model has no such output or no such heads, or cannot be run.
         """
-        read = read_output(self._model, given, self._output, self._selection.unit)
+        try:
+            read = read_output(self._model, given, self._output, self._selection.unit)
+        except (InputError, SelectionError) as fault:
+            self._faults.append(fault_of_text(fault, self._output, where))
+            self._left_out += 1
+            return
         query = self._selection.query or ""
         try:
             groups = keys_of(read.source, self._selection, query)
         except SelectionError:
-            if not self._texts and not self._left_out:  # heads that do not exist are told of at once
+            if not self._texts and self._left_out == len(self._faults):  # heads that do not exist are told of at once
                 keys_of(read.source, replace(self._selection, query=None), "0")
             self._left_out += 1
             return
         kind, heads = groups[0].plan.kind, groups[0].plan.heads
         if self._kind not in {None, kind}:
+            self._left_out += 1
+            return
+        try:
+            read.check_reach(groups)
+        except SelectionError as fault:
+            self._faults.append(located(fault, where))
             self._left_out += 1
             return
         self._kind = kind
@@ -184,9 +204,11 @@ class Correlate:
             notes: further notes.
 
         Raises:
-            InputError: no text has the query.
+            InputError: no text has the query, or none can be read.
         """
         if self._kind is None:
+            if self._faults and self._left_out == len(self._faults):
+                raise self._faults[0]
             raise InputError(
                 f"No text has {quoted(self._selection.query or '')} exactly once", "Name a word that the texts have"
             )
@@ -194,7 +216,17 @@ class Correlate:
         record = Record.without_text(self._model.info, report, self._selection)
         heads = tuple(_summed(layer, head, values) for (layer, head), values in self._values.items())
         query = self._selection.query or ""
-        return Correlations(record, self._kind, query, heads, self._texts, self._tokens, self._left_out, corpus)
+        return Correlations(
+            record=record,
+            kind=self._kind,
+            query=query,
+            heads=heads,
+            texts=self._texts,
+            tokens=self._tokens,
+            left_out=self._left_out,
+            faults=tuple(self._faults),
+            corpus=corpus,
+        )
 
 
 def _summed(layer: int, head: int, values: Sequence[float]) -> HeadCorrelation:

@@ -243,9 +243,14 @@ def describe(found: Ablation | Attributed | Correlations | HeadEffects) -> Ablat
     return _describe_effects(found) if isinstance(found, HeadEffects) else _describe_text(found)
 
 
+def _begin(found: Ablation | Attributed | Correlations | HeadEffects) -> dict[str, Any]:
+    """Make the fields of `TextDocument`, with the notes of the cuts beside those of the record."""
+    return {**describe_finding("ablate", found.record, UNITS), "notes": found.notes}
+
+
 def _describe_effects(found: HeadEffects) -> AblateDocument:
     return AblateDocument(
-        **describe_finding("ablate", found.record, UNITS),
+        **_begin(found),
         view="effects",
         instead=found.instead,
         donor=_donor(found.donor),
@@ -279,7 +284,7 @@ def _describe_effects(found: HeadEffects) -> AblateDocument:
 
 def _describe_corpus(found: Correlations) -> AblateDocument:
     return AblateDocument(
-        **describe_finding("ablate", found.record, UNITS),
+        **_begin(found),
         view="corpus",
         instead=None,
         donor=None,
@@ -311,7 +316,7 @@ def _describe_corpus(found: Correlations) -> AblateDocument:
 def _describe_text(found: Ablation) -> AblateDocument:
     read, before = found.output, found.before
     return AblateDocument(
-        **describe_finding("ablate", found.record, UNITS),
+        **_begin(found),
         view=found.view,
         instead=found.instead,
         donor=_donor(found.donor),
@@ -372,7 +377,7 @@ def _other(found: Ablation) -> OtherTextEntry | None:
 
 def _describe_attributed(found: Attributed) -> AblateDocument:
     about: dict[str, Any] = {
-        **describe_finding("ablate", found.record, UNITS),
+        **_begin(found),
         "view": "attribution",
         "correlation": _number(found.correlation),
         "attribution": describe_attribution(found),

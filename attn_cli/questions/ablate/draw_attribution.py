@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
 from attn_cli.draw.captions import guided_line, model_line, remarks
-from attn_cli.draw.colors import Scale
-from attn_cli.draw.grid import Written, atlas
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import caption_lines, change, drawing, stacked, text_lines
-from attn_cli.draw.table import Column, figures, names, table
+from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
+from attn_cli.draw.table import Column, figures, form_of, names, numeral, table
 from attn_cli.errors import counted, shortened
 from attn_cli.questions.ablate.attribution import Attributed, HeadPart
 from attn_cli.questions.ablate.draw_heading import replaced
-from attn_cli.questions.ablate.draw_trials import TrialDrawing
+from attn_cli.questions.ablate.draw_trials import TrialDrawing, correlated, effect_atlases, effects_column
 from attn_cli.questions.ablate.trials import LISTED
 
 __all__ = ["draw_attribution"]
@@ -43,12 +40,13 @@ def draw_attribution(found: Attributed, screen: Screen) -> Group:
 def _heading(found: Attributed, screen: Screen) -> RenderableType:
     one, other = (None if name is None else shortened(name.strip() or name, LONGEST) for name in found.names)
     said = f"logit of {one}"
+    chance = numeral(found.probability, form_of([found.probability], ".2f"))
     if other is not None:
         said += f" less that of {other} after the text"
     elif found.is_likeliest:
-        said += f", the likeliest next token ({found.probability:.2f})"
+        said += f", the likeliest next token ({chance})"
     else:
-        said += f" after the text ({found.probability:.2f})"
+        said += f" after the text ({chance})"
     sign = "+" if other is not None else ""
     lines = text_lines("What each head adds to the logit by itself", screen)
     lines += caption_lines(f"Output: {said}, {found.attribution.logit:{sign}.2f}.", screen)
@@ -77,18 +75,16 @@ def _sums(found: Attributed, screen: Screen) -> RenderableType:
 
 def _atlases(found: Attributed, screen: Screen) -> list[RenderableType]:
     values = {(one.layer, one.head): one.part for one in found.heads}
-    written = {place: Written(change(part, unicode=screen.unicode), " ") for place, part in values.items()}
-    scale = Scale.around(np.array(list(values.values())))
-    drawn = atlas(values, screen, name="logit", scale=scale, written=written)
+    drawn = effect_atlases({found.heads[0].kind: values}, screen, states=False, name="logit")
     effects = TrialDrawing(found.ablation, screen).atlases() if found.ablation is not None else []
-    return [*([Group(*drawn)] if drawn else []), *effects]
+    return [*drawn, *effects]
 
 
 def _heads(found: Attributed, heads: Sequence[HeadPart], screen: Screen) -> RenderableType:
     """Draw the heads with the largest parts."""
     columns: list[Column] = [
         names("head", [name_head(one.layer, one.head) for one in heads], screen, right=True),
-        figures("logit", [one.part for one in heads], form="+.2f"),
+        effects_column([one.part for one in heads], name="logit"),
     ]
     one, other = (None if name is None else shortened(name.strip() or name, LONGEST) for name in found.names)
     against = f"for {other}" if other is not None else "against it"
@@ -98,13 +94,10 @@ def _heads(found: Attributed, heads: Sequence[HeadPart], screen: Screen) -> Rend
     )
     said = [adds]
     if found.ablation is not None:
-        columns.append(figures("effect", [one.effect for one in heads], form="+.2f"))
+        columns.append(effects_column([one.effect for one in heads]))
         what = "the logits' difference" if other is not None else "the log-probability"
-        told = "is not defined" if found.correlation is None else f"{found.correlation:+.2f}"
-        said.append(
-            f"effect: {what} after the cut less before. Rank correlation of what a head adds and what its cut takes "
-            f"away (Spearman): {told}."
-        )
+        together = correlated("what a head adds and what its cut takes away", found.correlation)
+        said.append(f"effect: {what} after the cut less before. {together}")
     if len(heads) < len(found.heads):
         said.append(f"{len(heads)} of {counted(len(found.heads), 'head')}, largest first; --all shows all.")
     return table(columns, screen, order="logit", caption=" ".join(said))

@@ -12,18 +12,15 @@ from attn_cli.draw.captions import guided_line, model_line
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
-from attn_cli.draw.table import Column, figures, names, table
+from attn_cli.draw.table import Column, figures, form_of, names, table
 from attn_cli.errors import counted
 from attn_cli.models.spelled import MASK
 from attn_cli.questions.ablate.draw_heading import in_turn, replaced
-from attn_cli.questions.ablate.draw_trials import effect_atlases
+from attn_cli.questions.ablate.draw_trials import NOISE, effect_atlases, effects_column
 from attn_cli.questions.ablate.effects import HeadEffect, HeadEffects
 from attn_cli.questions.ablate.trials import LISTED
 
 __all__ = ["draw_effects"]
-
-PARTS = 1000
-"""Parts of a nat that small effects are written in."""
 
 
 def draw_effects(found: HeadEffects, screen: Screen) -> Group:
@@ -39,10 +36,8 @@ def draw_effects(found: HeadEffects, screen: Screen) -> Group:
     for one in found.heads:
         values[one.kind][one.layer, one.head] = one.mean
     states = found.output == "states"
-    unit = 1 if states or max(abs(one.mean) for one in found.heads) >= 1 else PARTS
-    picture = effect_atlases(values, screen, states=states, unit=unit)
-    if unit > 1:
-        lines += caption_lines("In each cell, thousandths of a nat.", screen)
+    # A mean over tokens is small: two decimals would tell few heads apart.
+    picture = effect_atlases(values, screen, states=states, least=0.0 if states else 1.0)
     above: list[RenderableType] = [top, drawing(lines), *picture]
     every = found.record.selection.all
     ranked = found.ranked if every else found.ranked[:LISTED]
@@ -57,8 +52,9 @@ def _heads(found: HeadEffects, some: list[HeadEffect], screen: Screen) -> Render
         columns.append(names("kind", [one.kind for one in some], screen))
     columns.append(names("head", [name_head(one.layer, one.head) for one in some], screen, right=True))
     states = found.output == "states"
-    columns.append(figures("effect", [one.mean for one in some], form=".4f" if states else "+.3f"))
-    columns.append(figures("spread", [one.spread for one in some], form=".4f" if states else ".3f"))
+    form = form_of((one.mean for one in some), ".4f" if states else "+.3f", noise=0.0 if states else NOISE)
+    columns.append(effects_column([one.mean for one in some], form=form))
+    columns.append(figures("spread", [one.spread for one in some], form=form.removeprefix("+")))
     if found.paired:
         columns.append(figures("moved", [one.moved for one in some]))
     if not states:

@@ -17,12 +17,12 @@ from attn_cli.draw.colors import Scale, painted
 from attn_cli.draw.labels import clipped, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, number, text_lines
+from attn_cli.draw.table import form_of, numeral
 from attn_cli.errors import counted, shortened
 from attn_cli.models.spelled import MASK
 from attn_cli.questions.ablate.choices import Instead
 from attn_cli.questions.ablate.cutting import Edges
 from attn_cli.questions.ablate.donors import Donor
-from attn_cli.questions.ablate.output import Likely
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
 
 __all__ = ["Heading", "arrow", "in_turn", "name_heads", "quotation", "replaced"]
@@ -45,12 +45,33 @@ class Heading:
     def draw(self) -> RenderableType:
         """Drawing of what was cut, of what is measured, and of the output with nothing cut."""
         lines = text_lines(self._cut(), self.screen)
-        lines += caption_lines(f"Output: {self._measured()}.", self.screen)
-        if self.found.view == "heads":
-            lines += caption_lines(self._answers(), self.screen)
-        if self.found.view != "cut" and not self.found.output.states:
+        said = [f"Output: {self._measured()}."]
+        if self.found.view == "heads" and self._answers():
+            said.append(self._answers())
+        said[-1] += f" {self._probabilities()}"
+        for one in said:
+            lines += caption_lines(one, self.screen)
+        if self._in_words:
             lines += [line(), *self._output_words()]
         return drawing(lines)
+
+    @property
+    def _in_words(self) -> bool:
+        """True if the words of the output are shown; before and after one cut, a table below shows them."""
+        read = self.found.output
+        return self.found.view != "cut" and not read.states and read.against is None
+
+    def _probabilities(self) -> str:
+        """Say that what stands below the words are probabilities, or which token is likeliest of all."""
+        read = self.found.output
+        if self._in_words:
+            several = f" of each {self.found.record.selection.unit}" if len(read.words) > 1 else ""
+            return f"Probability{several}:"
+        if self.found.view == "cut" or read.states:
+            return ""
+        top = self.found.before.top[0]
+        label = shortened(top.text.strip() or top.text, LONGEST_WORD)
+        return f"Likeliest token: {label}, probability {numeral(top.probability, form_of([top.probability], '.2f'))}."
 
     def _cut(self) -> str:
         """Say what was cut, and what stands in its place."""
@@ -61,7 +82,7 @@ class Heading:
                 return f"{in_turn(found.record, places)}, {replaced(found.instead, found.donor, self.screen)}"
             edges = ", ".join(map(self._edge, found.trials[0].edges))
             heads = _head_by_head(found.record, places)
-            return f"{edges} cut in {heads[0].lower()}{heads[1:]}"
+            return f"{edges} cut in {heads[0].lower()}{heads[1:]}{self._rows(found.trials[0])}"
         trial = found.trials[0]
         heads = name_heads(found.record, trial.kind, trial.heads)
         if found.view == "cut" and not trial.edges:
@@ -72,7 +93,7 @@ class Heading:
             return f"{query}{arrow(self.screen)}each key in turn, cut in {self._heads_in(found.trials[0])}"
         edges = ", ".join(map(self._edge, trial.edges))
         if found.view == "layers":
-            return f"{edges} cut in each band of {trial.kind} layers in turn"
+            return f"{edges} cut in each band of {trial.kind} layers in turn{self._rows(trial)}"
         weight = "" if trial.weight is None or not math.isfinite(trial.weight) else f" (weight {trial.weight:.2f})"
         return f"{edges}{weight} cut in {self._heads_in(trial)}"
 
@@ -87,10 +108,9 @@ class Heading:
         if here is None or there is None:
             return ""
         one, other = (name.strip() or name for name in apart.names)
-        return (
-            f"Answers: {one} {here[0]:.2f} and {other} {here[1]:.2f}; in the other text, {one} {there[0]:.2f} and "
-            f"{other} {there[1]:.2f}."
-        )
+        form = form_of([*here, *there], ".2f")
+        first, second, third, fourth = (numeral(chance, form) for chance in (*here, *there))
+        return f"Answers: {one} {first} and {other} {second}; in the other text, {one} {third} and {other} {fourth}."
 
     def _edge(self, edges: Edges) -> str:
         start, end = edges.labels
@@ -102,7 +122,12 @@ class Heading:
 
     def _heads_in(self, trial: CutTrial) -> str:
         said = name_heads(self.found.record, trial.kind, trial.heads)
-        return said[0].lower() + said[1:]
+        return f"{said[0].lower()}{said[1:]}{self._rows(trial)}"
+
+    def _rows(self, trial: CutTrial) -> str:
+        """Say whether edges from a target's words to the text are cut in input rows or in output rows."""
+        plans = [edges.plan for edges in trial.edges if edges.queries and edges.plan.kind == "cross"]
+        return f", {plans[0].rows} rows" if plans else ""
 
     def _measured(self) -> str:
         """Name the output."""
@@ -117,7 +142,8 @@ class Heading:
             which = "its own translation" if read.translation is not None else "the target"
             return f"{which}, {chance}"
         if read.kind == "mask":
-            return f"{self._quoted()} in place of {MASK}, {chance}"
+            likeliest = ", the likeliest" if read.likeliest else ""
+            return f"{self._quoted()} in place of {MASK}{likeliest}, {chance}"
         if len(read.place_labels) == 1 and read.wanted.places == ():
             return f"each next token of the text, {chance}"
         return f"{self._quoted()} after the text, {chance}"
@@ -128,17 +154,12 @@ class Heading:
 
     def _output_words(self) -> list[Text]:
         """Draw the words of the output over their probabilities, side by side."""
-        if self.found.output.against is not None:
-            return self._side_by_side([self._likely(self.found.before.top[0])])
         chances = np.exp(self.found.before.words.astype(np.float64)).tolist()
         pieces = [
             (clipped(word.label, LONGEST_WORD, unicode=self.screen.unicode), chance, word.special)
             for word, chance in zip(self.found.output.words, chances, strict=True)
         ]
         return self._side_by_side(pieces)
-
-    def _likely(self, one: Likely) -> tuple[str, float, bool]:
-        return clipped(one.text.strip(), LONGEST_WORD, unicode=self.screen.unicode), one.probability, False
 
     def _side_by_side(self, pieces: Sequence[tuple[str, float, bool]]) -> list[Text]:
         scale = Scale.weights()
@@ -152,13 +173,16 @@ class Heading:
             words.clear()
             chances.clear()
 
+        likely = form_of((chance for _, chance, _ in pieces), ".2f")
         for label, chance, special in pieces:
-            size = max(width(label), 3)
+            usual = number(chance, unicode=self.screen.unicode)
+            said = usual if likely == ".2f" else numeral(chance, likely)  # a row of dots would not tell words apart
+            size = max(width(label), len(said), 3)
             if cells(words) + size + 1 > self.screen.width:
                 end()
             gap: list[Part] = [(" ", PLAIN)] if words else []
             (level,) = scale.levels(np.array([chance])).tolist()
-            text = number(chance, unicode=self.screen.unicode).center(size)
+            text = said.center(size)
             words += [*gap, (label.center(size) if width(label) < size else label, DIM if special else BOLD)]
             chances += [*gap, (text, painted(level, self.screen))]
         end()

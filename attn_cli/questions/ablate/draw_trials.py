@@ -15,20 +15,28 @@ from attn_cli.data.plan import listed, name_head
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
 from attn_cli.draw.colors import Scale
-from attn_cli.draw.grid import Written, atlas
+from attn_cli.draw.grid import Written, atlas, atlas_cell
 from attn_cli.draw.labels import clean, clipped, fit, width
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, change, drawing, emphasized, flow, line
-from attn_cli.draw.table import Column, bars, figures, names, table
-from attn_cli.errors import counted
+from attn_cli.draw.table import FAINT, GAP, Column, bars, figures, form_of, names, numeral, table
+from attn_cli.errors import counted, shortened
 from attn_cli.questions.ablate.draw_heading import arrow, name_heads
-from attn_cli.questions.ablate.output import Likely
+from attn_cli.questions.ablate.output import Likely, OutputWord
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
 
-__all__ = ["TrialDrawing", "effect_atlases"]
+__all__ = ["TrialDrawing", "correlated", "effect_atlases", "effects_column"]
 
 LONGEST_TOKEN = 14
+SHORTEST_WORD = 5
+"""Fewest cells of a word of the output on a narrow screen."""
+NOISE = 2e-5
+"""Change of a log-probability or logit that float32 makes of nothing, as runs are computed side by side."""
+TINIEST = 1e-30
+"""An effect as large as a bar or a scale at the least."""
+PARTS = {1_000: "thousandth", 1_000_000: "millionth", 1_000_000_000: "billionth"}
+"""The parts that small effects are written in, largest first."""
 NARROW = 50
 """Columns of a screen below which there is no room for long names of columns."""
 
@@ -96,10 +104,12 @@ class TrialDrawing:
         return ", ".join(name_head(layer, head) for layer, heads in trial.heads.items() for head in heads)
 
     def _effects(self, trials: Sequence[CutTrial]) -> Column:
-        values = [trial.effect for trial in trials]
-        if self.found.output.states:
-            return figures("effect", values, form=".4f", faint=1e-4)
-        return figures("effect", values, form="+.2f")
+        return effects_column([trial.effect for trial in trials], form=self._form(trials))
+
+    def _form(self, trials: Sequence[CutTrial]) -> str:
+        """Return the format of the effects of some runs."""
+        effects = (trial.effect for trial in trials)
+        return form_of(effects, ".4f") if self.found.output.states else form_of(effects, "+.2f", noise=NOISE)
 
     def _hit(self, trials: Sequence[CutTrial]) -> Column:
         """Make a column of the word of the output that each cut changes most."""
@@ -108,39 +118,45 @@ class TrialDrawing:
 
     def _before_after(self, trials: Sequence[CutTrial]) -> Column:
         """Make a column of the probability (or difference) of the word that each cut changes most."""
-        rows: list[list[Part]] = []
-        for trial in trials:
-            hit = self.found.hit(trial)
-            after = trial.after.words[hit]
-            if self.found.output.states:
-                rows.append([(f"{after:.4f}", PLAIN)])
-                continue
-            rows.append(
-                [
-                    (self._figure(self.found.before.words[hit]), PLAIN),
-                    (arrow(self.screen), DIM),
-                    (self._figure(after), BOLD),
-                ]
-            )
-        name = "turns by" if self.found.output.states else "difference" if self.found.output.against else "probability"
-        return Column(name, rows)
-
-    def _figure(self, value: np.float32 | float) -> str:
-        """Format a log-probability as a probability, or a difference of logits as it is."""
-        return f"{float(value):+.2f}" if self.found.output.against is not None else f"{math.exp(float(value)):.2f}"
+        hits = [self.found.hit(trial) for trial in trials]
+        after = [float(trial.after.words[hit]) for trial, hit in zip(trials, hits, strict=True)]
+        if self.found.output.states:
+            return figures("turns by", after, form=self._form(trials), faint=0.0)
+        before = [float(self.found.before.words[hit]) for hit in hits]
+        forms = ["+.2f" for _ in hits]
+        if self.found.output.against is None:  # log-probabilities are shown as probabilities
+            before, after = ([math.exp(value) for value in values] for values in (before, after))
+            forms = [form_of(pair, ".2f") for pair in zip(before, after, strict=True)]
+        ends = [[numeral(*one) for one in zip(values, forms, strict=True)] for values in (before, after)]
+        early, late = ([text.rjust(max(map(len, texts), default=0)) for text in texts] for texts in ends)
+        rows: list[list[Part]] = [
+            [(one, PLAIN), (arrow(self.screen), DIM), (other, BOLD)] for one, other in zip(early, late, strict=True)
+        ]
+        return Column("difference" if self.found.output.against else "probability", rows)
 
     def _legend(self) -> str:
         """Say what an effect is, and what its sign means."""
         read = self.found.output
-        cut = "heads" if self.found.instead is not None else "edges"
-        one = "head" if cut == "heads" else "edge"
         if read.states:
             return "effect: 1 - cosine of the mean of the last states, before and after; 0 if nothing changes."
         what = "difference of the logits" if read.against is not None else "log-probability of the whole output"
-        return (
-            f"effect: {what} after the cut less before, in nats; below 0, the {one} speaks for the output, above 0 "
-            "against it."
-        )
+        sides = self._sides(self._speaker(self.found.trials[0]), "the output")
+        return f"effect: {what} after the cut less before, in nats; {sides}."
+
+    def _speaker(self, trial: CutTrial) -> str:
+        """Name what a run cut, with its verb."""
+        if self.found.instead is not None:
+            return "heads speak" if sum(map(len, trial.heads.values())) > 1 else "head speaks"
+        several = len(trial.edges) > 1 or not all(trial.edges[0].labels)
+        return "edges speak" if several else "edge speaks"
+
+    def _sides(self, speaker: str, whole: str) -> str:
+        """Say what the sign of an effect means."""
+        names = self.found.output.names
+        if names is None:
+            return f"below 0, the {speaker} for {whole}, above 0 against it"
+        one, other = (shortened(name, LONGEST_TOKEN) for name in names)
+        return f"below 0, the {speaker} for {one}, above 0 for {other}"
 
     def changes(self) -> list[RenderableType]:
         """Draw what it takes to change the likeliest word."""
@@ -155,8 +171,10 @@ class TrialDrawing:
             lines += self._change(what, place, trial.after.top[place], trial.translation)
         rest = total - len(found.changing)
         if found.changing:
-            others = f"None of the other {rest} does." if rest > 1 else "The other does not." if rest else ""
-            lines += caption_lines(others, self.screen)
+            said = f"None of the other {rest} does." if rest > 1 else "The other does not." if rest else ""
+            if self._is_third(found.changing):
+                said += " The difference of two logits can stay as it is while a third token becomes likeliest."
+            lines += caption_lines(said, self.screen)
         elif found.flip is not None:
             heads = ", ".join(
                 f"{kind} {name_head(layer, head)}" if len(found.kinds) > 1 else name_head(layer, head)
@@ -175,11 +193,21 @@ class TrialDrawing:
         title = line(("What changes the likeliest token", BOLD))
         return [drawing([title, *lines])]
 
+    def _is_third(self, trials: Sequence[CutTrial]) -> bool:
+        """Return whether two tokens are compared, and a run has another as its likeliest."""
+        compared = self.found.output.against
+        return compared is not None and any(trial.after.top[0].token not in compared for trial in trials)
+
     def _change(self, what: str, place: int, after: Likely, text: str | None) -> list[Text]:
         """Draw how the likeliest token of a place changes, and the text that the model then writes."""
         before = self.found.before.top[place]
         one, other = _told_apart([before, after])
-        said = f"{what}: {one} {before.probability:.2f}{arrow(self.screen)}{other} {after.probability:.2f}"
+        form = form_of([before.probability, after.probability], ".2f")
+        early, late = (numeral(token.probability, form) for token in (before, after))
+        said = f"{what}: {one} {early}{arrow(self.screen)}{other} {late}"
+        output = self.found.output
+        if text is None and max(len(output.words), len(output.place_labels)) > 1:
+            said += f" {output.place_labels[place]}"
         words = [clipped(word, self.screen.width, unicode=self.screen.unicode) for word in said.split()]
         lines = flow([[(word, PLAIN)] for word in words], self.screen, between=" ")
         if text is not None and self.found.text_before is not None:
@@ -206,62 +234,66 @@ class TrialDrawing:
         found, screen = self.found, self.screen
         words = [found.output.words[index] for index in shown]
         before, after = (one.words[list(shown)].tolist() for one in (found.before, trial.after))
-        column = names("word", [word.label for word in words], screen)
         left_out = self._left_out(len(shown), len(found.output.words), "words")
+        turns = form_of(after, ".4f")
+        chances = [[math.exp(value) for value in values] for values in (before, after)]
+        likely = form_of(chain.from_iterable(chances), ".2f")
         there: list[Column] = []
         beside = ""
         if found.other is not None:
             if found.output.comparable:
                 values = found.other.figures.words[list(shown)].tolist()
                 if found.output.states:
-                    there = [figures("there", values, form=".4f", rank=1)]
+                    there = [figures("there", values, form=turns, rank=1)]
                 elif found.output.against is not None:
                     there = [figures("there", values, form="+.2f", rank=1)]
                 else:
-                    there = [figures("there", [math.exp(value) for value in values], rank=1)]
+                    there = [figures("there", [math.exp(value) for value in values], form=likely, rank=1)]
                 beside = " there: in the other text."
             if trial.moved is not None:
                 beside += f" The output moved {trial.moved:.2f} of the way to the other text's."
         if found.output.states:
-            return table(
+            return self._by_word(
+                words,
                 [
-                    column,
-                    bars("turns by", after, screen, high=max(*trial.after.words.tolist(), 1e-6), places=4),
+                    bars("turns by", after, screen, high=max(*trial.after.words.tolist(), TINIEST), form=turns),
                     *there,
                 ],
-                screen,
-                caption=f"turns by: 1 - cosine of the word's last states, before and after. The mean of the states of "
-                f"all words turns by {trial.effect:.2g}.{beside}{left_out}",
+                f"turns by: 1 - cosine of the word's last states, before and after. The mean of the states of "
+                f"all words turns by {numeral(trial.effect, '.2g')}.{beside}{left_out}",
             )
-        effect = figures("effect", [late - early for early, late in zip(before, after, strict=True)], form="+.2f")
-        speaker = (
-            "heads speak"
-            if found.instead and sum(map(len, trial.heads.values())) > 1
-            else "head speaks"
-            if found.instead
-            else "edge speaks"
-        )
+        effect = effects_column([late - early for early, late in zip(before, after, strict=True)])
+        speaker = self._speaker(trial)
         if found.output.against is not None:
             return table(
                 [figures("before", before, form="+.2f"), figures("after", after, form="+.2f"), *there, effect],
                 screen,
-                caption=f"effect: difference of the logits after the cut less before; below 0, the {speaker} for "
-                f"{found.output.words[0].label}.{beside}",
+                caption="effect: difference of the logits after the cut less before, in nats; "
+                f"{self._sides(speaker, 'the output')}.{beside}",
             )
         columns = [
-            column,
-            bars("before", [math.exp(value) for value in before], screen),
-            bars("after", [math.exp(value) for value in after], screen),
+            *(
+                bars(name, values, screen, form=likely)
+                for name, values in zip(("before", "after"), chances, strict=True)
+            ),
             *there,
             effect,
         ]
-        whole = f" All words: {trial.effect:+.2f}." if len(found.output.words) > 1 else ""
-        return table(
+        effects = numeral(trial.effect, form_of([trial.effect], "+.2f", noise=NOISE))
+        whole = f" All words: {effects}." if len(found.output.words) > 1 else ""
+        return self._by_word(
+            words,
             columns,
-            screen,
-            caption=f"effect: log-probability after the cut less before, in nats; below 0, the {speaker} for the word, "
-            f"above 0 against it.{whole}{beside}{left_out}",
+            "effect: log-probability after the cut less before, in nats; "
+            f"{self._sides(speaker, 'the word')}.{whole}{beside}{left_out}",
         )
+
+    def _by_word(self, words: Sequence[OutputWord], columns: Sequence[Column], caption: str) -> RenderableType:
+        """Draw columns beside the words of the output, which have the room that the columns leave."""
+        room = self.screen.width - sum(column.width + len(GAP) for column in columns if not column.rank)
+        labels = [word.label for word in words]
+        column = names("word", labels, self.screen, most=max(min(room, LONGEST_TOKEN), SHORTEST_WORD))
+        return table([column, *columns], self.screen, caption=caption)
 
     def likeliest(self, trial: CutTrial) -> list[RenderableType]:
         """Draw the likeliest tokens of one place, before and after: the first that changed, or else the last."""
@@ -275,18 +307,27 @@ class TrialDrawing:
             if found.output.kind == "target":
                 return []
             place = 0
+        sides = (("before", found.before.likeliest[place]), ("after", trial.after.likeliest[place]))
+        form = form_of((one.probability for _, likely in sides for one in likely), ".2f")
+        chances = [figures("", [one.probability for one in likely], form=form) for _, likely in sides]
+        room = self.screen.width - sum(column.width + len(GAP) for column in chances) - len(GAP)
         columns = [
             part
-            for name, side in (("before", found.before), ("after", trial.after))
+            for (name, likely), chance in zip(sides, chances, strict=True)
             for part in (
-                names(self._likeliest_name(name), _told_apart(side.likeliest[place]), self.screen),
-                figures("", [one.probability for one in side.likeliest[place]]),
+                names(
+                    self._likeliest_name(name),
+                    _told_apart(likely),
+                    self.screen,
+                    most=min(LONGEST_TOKEN, room // len(sides)),
+                ),
+                chance,
             )
         ]
         if found.other is not None:
             columns.append(self._likeliest_there(found.other.figures.likeliest[place]))
         title = found.output.place_labels[place]
-        return [table(columns, self.screen, caption=f"{title[0].upper()}{title[1:]}.")]
+        return [table(columns, self.screen, caption=f"{title[0].upper()}{title[1:]}, with probabilities.")]
 
     def _likeliest_name(self, when: str) -> str:
         """Name a column of the likeliest tokens."""
@@ -296,8 +337,9 @@ class TrialDrawing:
         """Make one column of another text's likeliest tokens and their probabilities, which goes as a whole."""
         texts = [clean(text, unicode=self.screen.unicode) for text in _told_apart(tokens)]
         size = min(max(map(width, texts), default=0), LONGEST_TOKEN)
+        form = form_of((one.probability for one in tokens), ".2f")
         rows: list[list[Part]] = [
-            [(fit(text, size, unicode=self.screen.unicode), BOLD), (f"  {one.probability:.2f}", PLAIN)]
+            [(fit(text, size, unicode=self.screen.unicode), BOLD), (f"  {numeral(one.probability, form)}", PLAIN)]
             for text, one in zip(texts, tokens, strict=True)
         ]
         return Column(self._likeliest_name("there"), rows, right=False, rank=1)
@@ -331,13 +373,12 @@ class TrialDrawing:
             self._effects(trials),
             *self._in_turn(trials),
         ]
-        told = "is not defined" if found.correlation is None else f"{found.correlation:+.2f}"
         count = sum(map(len, trials[0].heads.values()))
         mean = f"weight: the mean over {count} heads. " if count > 1 else ""
         return table(
             columns,
             self.screen,
-            caption=f"{mean}{self._legend()} Rank correlation of weight and size of effect (Spearman): {told}."
+            caption=f"{mean}{self._legend()} {correlated('weight and size of effect', found.correlation)}"
             f"{self._left_out(len(shown), len(found.trials), 'keys')}",
         )
 
@@ -349,8 +390,31 @@ class TrialDrawing:
         return [*columns, self._before_after(trials)]
 
 
+def correlated(what: str, value: float | None) -> str:
+    """Say how two figures go together."""
+    told = " is not defined" if value is None else f": {value:+.2f}"
+    return f"Rank correlation of {what} (Spearman){told}."
+
+
+def effects_column(values: Sequence[float | None], *, name: str = "effect", form: str = "") -> Column:
+    """Make a column of effects, of which the largest is not written as 0.
+
+    Args:
+        values: the effect in each row.
+        name: name of the column.
+        form: format specification of an effect; by default two decimals, or scientific notation if all are smaller.
+    """
+    form = form or form_of((value for value in values if value is not None), "+.2f", noise=NOISE)
+    return figures(name, values, form=form, faint=0.0 if "e" in form else 1e-4 if form == ".4f" else FAINT)
+
+
 def effect_atlases(
-    values: Mapping[Kind, Mapping[tuple[int, int], float]], screen: Screen, *, states: bool, unit: int = 1
+    values: Mapping[Kind, Mapping[tuple[int, int], float]],
+    screen: Screen,
+    *,
+    states: bool,
+    name: str = "effect",
+    least: float = 0.0,
 ) -> list[RenderableType]:
     """Draw the effects of the heads of each kind of attention, all on one scale.
 
@@ -358,29 +422,51 @@ def effect_atlases(
         values: the effect of each head.
         screen: the screen to draw on.
         states: whether states are measured, whose effects have no sign.
-        unit: the number of parts of a nat that the effects are written in.
+        name: name of the figure, if all heads are of one kind.
+        least: size of the largest effect below which they are written in parts of a nat; by default, that which the
+            usual decimals write as 0.
     """
     effects = np.array([value for heads in values.values() for value in heads.values()])
-    scale = Scale.weights(max(float(effects.max(initial=0)), 1e-6)) if states else Scale.around(effects)
+    largest = float(np.abs(effects).max(initial=0))
+    scale = Scale.weights(max(largest, TINIEST)) if states else Scale.around(effects)
+    places = 3 if states else 2
+    usual = largest >= max(least, 0.5 / 10**places) or (not states and largest <= NOISE)
+    unit = 1 if usual else next((unit for unit in PARTS if largest * unit >= 1), 1)
     drawn: list[RenderableType] = []
     for kind, heads in values.items():
-        written = {place: Written(_written(value, unit, screen), " ") for place, value in heads.items()}
+        written = {
+            place: Written(_written(value, unit, screen, signed=not states), " ") for place, value in heads.items()
+        }
         drawn += atlas(
             heads,
             screen,
-            name=kind if len(values) > 1 else "effect",
+            name=kind if len(values) > 1 else name,
             scale=scale,
-            places=3 if states else 2,
-            written=None if states else written,
+            places=places,
+            written=None if states and unit == 1 else written,
         )
+    size = places + 2
+    if drawn and any(atlas_cell(heads, screen, size=size) >= size for heads in values.values()):
+        drawn.append(drawing(caption_lines(_note(effects, unit, places, screen, states=states), screen)))
     return [Group(*drawn)] if drawn else []
 
 
-def _written(value: float, unit: int, screen: Screen) -> str:
+def _note(effects: Float[np.ndarray, "head"], unit: int, places: int, screen: Screen, *, states: bool) -> str:
+    """Say what the cells of an atlas are, and what a dot stands for, if there is one."""
+    dot = change(0.0, unicode=screen.unicode)
+    said = [] if unit == 1 else [f"in each cell, {PARTS[unit]}s{'' if states else ' of a nat'}"]
+    if (np.abs(effects) * unit < 0.5 / (10**places if unit == 1 else 1)).any():
+        near = f"{0.5 / 10**places:.{places + 1}f}"[1:] if unit == 1 else f"half a {PARTS[unit]}"
+        said.append(f"{dot} is within {near} of 0")
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _written(value: float, unit: int, screen: Screen, *, signed: bool) -> str:
     if unit == 1:
         return change(value, unicode=screen.unicode)
     parts = round(value * unit)
-    return f"{parts:+d}" if parts else change(0.0, unicode=screen.unicode)
+    return f"{parts:{'+' if signed else ''}d}" if parts else change(0.0, unicode=screen.unicode)
 
 
 def _told_apart(tokens: Sequence[Likely]) -> list[str]:

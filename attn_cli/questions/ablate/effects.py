@@ -22,6 +22,7 @@ from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import CutChoice, Instead, OutputChoice
 from attn_cli.questions.ablate.donors import Donor, Means
 from attn_cli.questions.ablate.measure import sweep
+from attn_cli.questions.ablate.reader import fault_of_text
 from attn_cli.questions.ablate.trials import Ablation, CutTrial, rank_correlation
 
 __all__ = ["CollectEffects", "HeadEffect", "HeadEffects"]
@@ -221,9 +222,7 @@ class CollectEffects:
                 verify=self._verify,
             )
         except (InputError, SelectionError) as fault:
-            if isinstance(fault, SelectionError) and self._output.mask is None:  # it is about the model
-                raise
-            self._left_out.append(type(fault)(f"{where}: {fault.problem}", fault.remedy) if where else fault)
+            self._left_out.append(fault_of_text(fault, self._output, where))
             return
         self._first = self._first or found
         self._same &= found.output.names == self._first.output.names

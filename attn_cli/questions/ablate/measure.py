@@ -224,6 +224,7 @@ class _Asked:
         source = self.read.source
         named = tuple(dict.fromkeys(self.cut.edges))
         groups = [find_edges(source, self.selection, edge) for edge in named]
+        self.read.check_reach(groups)
         weights, report = self._weigh(groups)
         for index, edge in enumerate(named):
             if not weights[index].visible:
@@ -265,6 +266,7 @@ class _Asked:
     def keys(self) -> Ablation:
         """Cut the edges of one query, each key in turn."""
         groups = keys_of(self.read.source, self.selection, self.selection.query or "")
+        self.read.check_reach(groups)
         weights, report = self._weigh(groups)
         planned = [
             _Planned(edges.variation(), edges.plan.kind, edges.plan.heads, (edges,), weight.of())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
+from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
-from attn_cli.errors import NOT_NUMBERS, ModelError
+from attn_cli.errors import NOT_NUMBERS, ModelError, SelectionError, quoted
 from attn_cli.models import Model, Translation
+from attn_cli.questions.ablate.cutting import Edges
 
 __all__ = ["LIKELIEST", "Apart", "Likely", "OutputFigures", "OutputWord", "ReadOutput"]
 
@@ -97,12 +100,14 @@ class ReadOutput:
     ids: tuple[int, ...] = ()
     """The token measured in each place, for a mask or for a token that is not in the text. Empty for the likeliest
     token at each mask, and where the text holds what is measured."""
+    likeliest: bool = False
+    """True if the tokens measured at the masks are the likeliest there, as none was named."""
     against: tuple[int, int] | None = None
     """The tokens whose logits are compared, in the first of the places."""
     names: tuple[str, str] | None = None
     """The texts of these tokens."""
     place_labels: tuple[str, ...] = ()
-    """The description of each place in a heading: the token that it holds, or that follows it."""
+    """Where each place with a likeliest token is: `in the place of il`, `after the text`."""
     translation: Translation | None = None
     """The model's own translation, if that is measured."""
     notes: tuple[str, ...] = ()
@@ -129,7 +134,7 @@ class ReadOutput:
             ids = tuple(output.logits.argmax(axis=1).tolist())
             labels = [text.strip() or text for text in self.model.spell_tokens(ids)]
             words = tuple(replace(word, label=label) for word, label in zip(self.words, labels, strict=True))
-            read = replace(read, ids=ids, words=words)
+            read = replace(read, ids=ids, words=words, likeliest=True)
         return read if self.there is None else replace(read, apart=read.told_apart(output, self.there))
 
     def told_apart(self, here: Outcome, there: Outcome) -> Apart | None:
@@ -161,6 +166,28 @@ class ReadOutput:
     def comparable(self) -> bool:
         """True if the words measured are the same in any text: those of a target or at a mask, or states."""
         return self.kind != "next" or bool(self.wanted.places)
+
+    def check_reach(self, groups: Sequence[Edges]) -> None:
+        """Check that what is measured depends on a row of each group of edges.
+
+        Raises:
+            SelectionError: all rows of a group are a decoder's, and come after all that is measured.
+        """
+        for edges in groups:
+            last = self._last_row(edges.plan.kind)
+            if last is None or any(row <= last for row, _ in edges.pairs):
+                continue
+            start, end = edges.labels
+            rows = f"the row of {quoted(start)}" if start else f"the rows that look at {quoted(end)}"
+            raise SelectionError(
+                f"Nothing that is measured comes after {rows}, so a cut there changes nothing", "Name an earlier word"
+            )
+
+    def _last_row(self, kind: Kind) -> int | None:
+        """Return the last row that what is measured depends on; None if it depends on all of this kind."""
+        if kind == "encoder" or self.kind not in {"next", "target"}:
+            return None
+        return max(self.wanted.places, default=len(self.source.source) - 2)
 
     def figures_there(self) -> OutputFigures | None:
         """Compute the figures of the other text's output; its words are not-a-number if they are not the same."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from attn_cli.cli.texts import located
 from attn_cli.data.naming import choose_units
 from attn_cli.data.outcomes import Wanted
 from attn_cli.data.selection import Unit
 from attn_cli.data.stream import Source
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
-from attn_cli.errors import InputError, ModelError, SelectionError, UsageError, quoted
+from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError, quoted
 from attn_cli.models import Input, Model, Translation
-from attn_cli.models.spelled import MASK, fill, follow, split_into
+from attn_cli.models.spelled import MASK, check_known, fill, follow, one_token, split_into, unknown_noted
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 
-__all__ = ["read_like", "read_output"]
+__all__ = ["fault_of_text", "read_like", "read_output"]
 
 
 def read_output(
@@ -25,6 +26,8 @@ def read_output(
     given: Input,
     choice: OutputChoice,
     unit: Unit = "word",
+    *,
+    only_next: bool = False,
 ) -> ReadOutput:
     """Read a text so that the output chosen can be measured: its own, or what the model is made for.
 
@@ -33,6 +36,7 @@ def read_output(
         given: the text, and the target: what follows a decoder's text, a translation, or the word at the mask.
         choice: what the user asks of the output.
         unit: words or tokens of the output.
+        only_next: whether the token after a decoder's text is all that is wanted, so that a text of one token will do.
 
     Raises:
         InputError: the text cannot be used, or lacks what is to be measured.
@@ -46,7 +50,7 @@ def read_output(
     if own == "target":
         return reader.translation()
     if own == "next" and choice.output != "states":
-        return reader.following()
+        return reader.following(only_next=only_next)
     masked = MASK in given.text or (model.mask_token is not None and model.mask_token in given.text)
     about = next((name for name, given in reader.about_words if given), None)
     if own != "next" and (choice.mask is not None or masked or choice.output == "words" or about):
@@ -67,6 +71,22 @@ def read_like(read: ReadOutput, given: Input, choice: OutputChoice) -> Source:
         ModelError: the model has no attention.
     """
     return _Reader(read.model, given, choice, "token").like(read)
+
+
+def fault_of_text(fault: InputError | SelectionError, choice: OutputChoice, where: str) -> AttnError:
+    """Return the fault for which one text of a corpus is left out, with its place.
+
+    Args:
+        fault: what was raised when the text was read and run.
+        choice: what the user asks of the output.
+        where: the place of the text in the corpus, for notes.
+
+    Raises:
+        SelectionError: the model has no such heads, so no text can be measured.
+    """
+    if isinstance(fault, SelectionError) and choice.mask is None:
+        raise fault
+    return located(fault, where)
 
 
 @dataclass(frozen=True)
@@ -108,8 +128,16 @@ class _Reader:
         """
         name = self.model.info.name
         if self.choice.output == "states":
-            raise UsageError(f"{name} writes words, which are what is measured", "Leave --output states out")
-        for option, given in (("--mask", self.choice.mask), ("--against", self.choice.against)):
+            raise UsageError(
+                f"{name} is an encoder-decoder, of which words are measured, not last states",
+                "Leave --output states out, or choose another model",
+            )
+        others = {
+            "--mask": self.choice.mask,
+            "--against": self.choice.against,
+            "--target-tokens": self.choice.target_tokens,
+        }
+        for option, given in others.items():
             if given is not None:
                 raise UsageError(f"{name} translates, and {option} goes with other models", f"Leave {option} out")
         written = None
@@ -127,11 +155,14 @@ class _Reader:
             words,
             place_labels=_following(source.target),
             translation=written,
-            notes=() if written is None else written.notes,
+            notes=unknown_noted(self.model, source.target) if written is None else written.notes,
         )
 
-    def following(self) -> ReadOutput:
+    def following(self, *, only_next: bool) -> ReadOutput:
         """Read a decoder's text, with the target after it.
+
+        Args:
+            only_next: whether a text of one token will do.
 
         Raises:
             InputError: the tokenizer joins the text and the target.
@@ -145,12 +176,13 @@ class _Reader:
         if self.target is None:
             source = self._prepare(self.text)
             tokens = source.source
-            if len(tokens) < 2:
+            if len(tokens) < 2 and not only_next:
                 raise InputError(
                     "The text is one token, so no token follows another", "Give --target, or a longer text"
                 )
             words = _words(tokens, self.unit, range(1, len(tokens)))
-            return ReadOutput(self.model, source, Wanted("next"), words, place_labels=("next token",))
+            noted = unknown_noted(self.model, tokens)
+            return ReadOutput(self.model, source, Wanted("next"), words, place_labels=("after the text",), notes=noted)
         source, first = follow(self.model, self.given, self.target)
         tokens = source.source
         notes: tuple[str, ...] = ()
@@ -162,7 +194,7 @@ class _Reader:
             if self.choice.target_tokens is None:
                 notes += (split_into(self.target, made, "all are measured"),)
         elif len(made) > 1:
-            raise UsageError(split_into(self.target, made, "--against compares one"), "Add --target-tokens first")
+            raise UsageError(split_into(self.target, made, "--against compares one"), self._as_one(self.target))
         words = _words(tokens, self.unit, range(first, last))
         labels = _following(tokens, range(first, last))
         read = ReadOutput(
@@ -178,15 +210,22 @@ class _Reader:
         other, start = follow(self.model, self.given, self.choice.against)
         made = [token.piece for token in other.source.tokens[start:]]
         if len(made) > 1 and self.choice.target_tokens != "first":
-            raise UsageError(split_into(self.choice.against, made, "one is compared"), "Add --target-tokens first")
+            raise UsageError(
+                split_into(self.choice.against, made, "one is compared"), self._as_one(self.choice.against)
+            )
         ids = tokens.tokens[first].id, other.source.tokens[start].id
         return self._compared(read, ids)
+
+    def _as_one(self, word: str) -> str:
+        """Say how to measure one token of a word that has several."""
+        return one_token(self.model, self.given, word) or "Add --target-tokens first"
 
     def _compared(self, read: ReadOutput, ids: tuple[int | None, int | None]) -> ReadOutput:
         """Measure the difference of the logits of two tokens."""
         one, other = (0 if id_ is None else id_ for id_ in ids)
         if one == other:
-            raise UsageError("--against is the same token as --target", "Give another word")
+            own = "--target" if self.choice.mask is None else "the word of --mask"
+            raise UsageError(f"--against is the same token as {own}", "Give another word")
         names = [text.strip() or text for text in self.model.spell_tokens([one, other])]
         word = replace(read.words[0], label=names[0])
         return replace(read, words=(word,), against=(one, other), names=(names[0], names[1]))
@@ -255,6 +294,7 @@ class _Reader:
         Raises:
             UsageError: the text has a mask already.
             SelectionError: the text has no such word, or several.
+            InputError: the model has no token for the word.
         """
         if masked:
             raise UsageError(f"The text has a {MASK} already, so --mask cannot go with it", "Leave one of them out")
@@ -267,6 +307,7 @@ class _Reader:
         tokens = [own.source.tokens[place] for unit in span for place in units.token_positions(unit)]
         if tokens[0].special:
             raise SelectionError(f"{quoted(word)} is not a word of the text", "Name a word")
+        check_known(self.model, own.source, tokens)
         start, end = tokens[0].start, tokens[-1].end
         start += len(self.text[start:end]) - len(self.text[start:end].lstrip())
         text = self.text[:start] + mask * len(tokens) + self.text[end:]

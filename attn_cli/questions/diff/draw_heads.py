@@ -66,7 +66,7 @@ def ranking(found: Differences, heads: Sequence[HeadChange], screen: Screen, siz
         note = f"{how}: Jensen-Shannon in bits, {size}; 0 the same, 1 no key in common."
     shares = [head.divergence for head in heads]
     # Most heads change little, so the longest bar is the largest divergence of all.
-    drawn = bars(how, shares, screen, high=found.most, places=3)
+    drawn = bars(how, shares, screen, high=found.most, form=".3f")
     if screen.width < NO_BARS:
         drawn = figures("change" if scores else "div.", shares, form=".3f", faint=0.0)
     return [

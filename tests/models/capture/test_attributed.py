@@ -292,7 +292,7 @@ def test_other_streams_are_refused(family: str, message: str) -> None:
 
 
 def test_a_post_norm_opt_is_refused() -> None:
-    with pytest.raises(ModelError, match="not the sum"):
+    with pytest.raises(ModelError, match="In this model the residual stream is not the sum"):
         parts_of(causal("opt", do_layer_norm_before=False))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from attn_cli.data.cuts import LEFT_NOTHING, CutEdges, EvenHeads, ReplacedHeads, Variation, ZeroedHeads
+from attn_cli.data.cuts import CutEdges, EvenHeads, ReplacedHeads, Variation, ZeroedHeads, left_nothing
 from attn_cli.data.selection import KINDS, Kind
 from attn_cli.models.capture.stream import anatomy_of, stacks
 from attn_cli.models.capture.variations import contexts, run_variations
@@ -255,7 +255,7 @@ def test_a_query_left_nothing_to_see_gets_a_context_of_zeros(name: str) -> None:
     for index, states, own in run_variations(model, inputs, [(everything,), (EvenHeads(kind, 0),)], compute, 1):
         found[index], notes[index] = states.numpy(), own
     assert notes[1] == ()
-    assert notes[0] == (LEFT_NOTHING.format(f"{kind} layer 1"),)
+    assert notes[0] == left_nothing([(kind, 1)])
     assert np.isfinite(found[0]).all()
     vectors = contexts_of(contexts, model, inputs)[kind, 1][[2]].copy()
     vectors[0, 5] = 0

@@ -40,7 +40,7 @@ def ours(model: Any, inputs: Mapping[str, Any], place: int = -1, **options: Any)
         model,
         model,
         inputs,
-        lambda given: ModelOutput(output_of(model, given, place), {last: 1.0}, "a direction"),
+        lambda given: ModelOutput(output_of(model, given, place), {last: 1.0}, "a direction", "logit"),
         everything(model),
         blocks.append,
         **{"rows": 5, **options},
@@ -161,7 +161,7 @@ def test_by_hand_in_one_layer() -> None:
     def compute(given_: Mapping[str, Any]) -> ModelOutput:
         model(**given_)
         number = (given[1][0] * torch.from_numpy(direction.reshape(13, 30))).sum()
-        return ModelOutput(number, dict.fromkeys(range(13), 1 / 13), "a direction")
+        return ModelOutput(number, dict.fromkeys(range(13), 1 / 13), "a direction", "logit")
 
     blocks: list[Block] = []
     try:
@@ -190,7 +190,7 @@ def test_only_what_is_requested_is_streamed() -> None:
     whole, all_of_it = ours(model, inputs)
     blocks: list[Block] = []
     request = Request(heads={"decoder": {1: (4, 2)}}, queries={"decoder": (7, 8)})
-    compute = lambda given: ModelOutput(output_of(model, given), {12: 1.0}, "a direction")  # noqa: E731
+    compute = lambda given: ModelOutput(output_of(model, given), {12: 1.0}, "a direction", "logit")  # noqa: E731
     report = stream_relevance(model, model, inputs, compute, request, blocks.append, rows=5)
     (block,) = blocks
     assert (block.layer, block.heads, block.positions.tolist()) == (1, (4, 2), [7, 8])
@@ -237,7 +237,7 @@ def test_the_model_is_as_it_was(name: str, fault: type[BaseException]) -> None:
     def interrupted(_: Mapping[str, Any]) -> ModelOutput:
         raise fault
 
-    compute = lambda given: ModelOutput(output_of(model, given), {10: 1.0}, "a direction")  # noqa: E731
+    compute = lambda given: ModelOutput(output_of(model, given), {10: 1.0}, "a direction", "logit")  # noqa: E731
     for way, eat in ((compute, failing), (interrupted, lambda _: None)):
         with pytest.raises(fault):
             stream_relevance(model, model, inputs, way, everything(model), eat)
@@ -256,7 +256,7 @@ def test_an_output_without_a_gradient_is_refused() -> None:
             model,
             model,
             inputs_of(model),
-            lambda given: ModelOutput(output_of(model, given).detach(), {12: 1.0}, "nothing"),
+            lambda given: ModelOutput(output_of(model, given).detach(), {12: 1.0}, "nothing", "logit"),
             everything(model),
             lambda _: None,
         )

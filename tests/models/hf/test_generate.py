@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 
+from attn_cli.data.cuts import Variation, ZeroedHeads
+from attn_cli.data.selection import Selection
 from attn_cli.data.stream import query_tokens
 from attn_cli.errors import InputError, ModelError, UsageError
 from attn_cli.models import Decoding, Input, Languages, Model, Translation
 from attn_cli.models.hf.model import Pretrained
+from attn_cli.models.prepare import read
+from attn_cli.questions.inspect.measure import look
 from tests.models import folders
+from tests.models.families import spread
 from tests.models.translators import ENGLISH_FRENCH, TRANSLATORS, built
 
 TEXTS = ("the trophy was too big", "keep reading", "an old man laughs in a café, naïvely, and writes")
@@ -123,7 +130,7 @@ def test_a_search_that_is_cut_short_says_so() -> None:
     model = built("marian")[0]
     (found,) = model.translate(["a"], decoding=Decoding(max_length=5))
     assert len(found.ids) == 6
-    assert found.notes == ("The translation was cut after 5 tokens; --max-length 10 lets it go on",)
+    assert found.notes == ("The translation was cut after 5 tokens; attn translate --max-length 10 lets it go on",)
     (longer,) = model.translate(["a"])
     assert len(longer.ids) == 44  # as many as its decoder has positions for, and the start token
     with pytest.raises(InputError, match="more than the 43"):
@@ -293,6 +300,80 @@ def test_a_model_without_its_last_layer_cannot_translate(tmp_path: Path) -> None
     folders.edit(tmp_path, architectures=["BartForConditionalGeneration"])
     with pytest.raises(ModelError, match="without the layer that chooses words"):
         folders.opened(tmp_path).translate(["a"])
+
+
+def assert_told(model: Pretrained) -> None:
+    """A model without its last layer neither writes nor measures words, and says the same of both."""
+    choice, given = Selection(measure="relevance"), Input(TEXTS[0], target=TEXTS[1])
+    for ask in (
+        lambda: model.translate([TEXTS[0]]),
+        lambda: next(model.run(model.prepare(given), [()])),
+        lambda: look(read(model, given, choice), choice, keep=False),
+        lambda: read(model, Input(TEXTS[0]), Selection(kind="cross")),
+    ):
+        with pytest.raises(ModelError, match="saved without the layer that chooses words"):
+            ask()
+
+
+def saved_without_head(folder: Path, name: str, *, tied: bool) -> tuple[Pretrained, Pretrained]:
+    """A translator, and the same saved without its last layer."""
+    _, whole, tokenizer = built(name)
+    config = deepcopy(whole.config)
+    config.tie_word_embeddings = tied
+    torch.manual_seed(3)
+    full = spread(type(whole)(config).eval())
+    full.generation_config = deepcopy(whole.generation_config)
+    folders.save(folder / "full", full, tokenizer)
+    folders.save(folder / "bare", full.model, tokenizer)
+    return folders.opened(folder / "full"), folders.opened(folder / "bare")
+
+
+@pytest.mark.parametrize("name", ["bart", "mbart50", "m2m_100"])
+def test_a_last_layer_that_is_the_embeddings_is_made_of_them(tmp_path: Path, name: str) -> None:
+    full, bare = saved_without_head(tmp_path, name, tied=True)
+    assert not hasattr(bare._saved, "lm_head")
+    languages, decoding = TRANSLATORS[name].languages, Decoding(beam=2, max_length=9)
+    cut: Variation = (ZeroedHeads("cross", 1, (0, 3)),)
+    for variations in ((), [cut] * len(TEXTS)):
+        one, other = (
+            model.translate(TEXTS, decoding=decoding, languages=languages, variations=variations)
+            for model in (full, bare)
+        )
+        assert [text.ids for text in one] == [text.ids for text in other]
+    given = Input(TEXTS[0], target=TEXTS[1], languages=languages)
+    (expected,), (outcome,) = (dict(model.run(model.prepare(given), [()])).values() for model in (full, bare))
+    assert outcome.tokens is not None
+    assert expected.tokens is not None
+    np.testing.assert_allclose(outcome.tokens, expected.tokens, atol=1e-5)
+    choice = Selection(measure="relevance")
+    relevance = [look(read(model, given, choice), choice, keep=False).relevance for model in (full, bare)]
+    assert relevance[0] is not None
+    assert relevance[1] is not None
+    assert relevance[1].value == pytest.approx(relevance[0].value, abs=1e-4)
+    np.testing.assert_allclose(relevance[1].source, relevance[0].source, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "tied"), [("bart", False), ("marian", False), ("marian", True)])
+def test_no_words_are_made_up(tmp_path: Path, name: str, *, tied: bool) -> None:
+    """Marian's last layer has a trained bias beside the embeddings, which is lost with it."""
+    full, bare = saved_without_head(tmp_path, name, tied=tied)
+    assert full.translate(TEXTS, decoding=Decoding(max_length=5))
+    assert_told(bare)
+    folders.edit(tmp_path / "bare", architectures=[type(full._saved).__name__])
+    assert_told(folders.opened(tmp_path / "bare"))
+
+
+def test_no_words_are_made_up_by_two_models_in_one(tmp_path: Path) -> None:
+    settings = {**folders.BERT, "is_decoder": True, "add_cross_attention": True, "tie_word_embeddings": False}
+    sides = folders.made("Bert", "Model", **folders.BERT), folders.made("Bert", "LMHeadModel", **settings)
+    whole = transformers.EncoderDecoderModel(encoder=sides[0], decoder=sides[1])
+    whole.config.decoder_start_token_id, whole.config.pad_token_id, whole.config.eos_token_id = 2, 0, 3
+    folders.save(tmp_path, whole, folders.wordpiece())
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    assert folders.opened(tmp_path)._with_head().can_generate()
+    save_file({name: one for name, one in weights.items() if ".cls." not in name}, path, {"format": "pt"})
+    assert_told(folders.opened(tmp_path))
 
 
 @pytest.mark.parametrize("decoding", [{"beam": 0}, {"max_length": 0}])

@@ -170,8 +170,11 @@ def test_a_model_without_a_head_has_no_words_to_measure(part: str, tmp_path: Pat
         tmp_path / "llama", folders.made("Llama", part, **LLAMA | {"pad_token_id": 0}), folders.llama()
     )
     model = folders.opened(saved)
-    with pytest.raises(ModelError, match="saved without the layer that chooses words"):
+    said = "saved without the layer that chooses words, so its words cannot be measured. "
+    with pytest.raises(ModelError, match=f"{said}Measure its last states with --output states, or choose another"):
         next(model.run(model.prepare(Input(TEXT)), [()]))
+    with pytest.raises(ModelError, match=f"{said}Choose another model"):
+        model.attribute(model.prepare(Input(TEXT)), 0)
 
 
 def state_of(model: Pretrained) -> list[Any]:
@@ -205,7 +208,7 @@ def test_the_model_is_as_it_was_after_a_run_that_is_left_early() -> None:
     handle.remove()
     with pytest.raises(SelectionError, match=r"no head 1\.6 to cut"):
         dict(model.run(source, [(ZeroedHeads("decoder", 1, (6,)),)]))
-    with pytest.raises(SelectionError, match="no cross attention in layer 1"):
+    with pytest.raises(SelectionError, match=r"no cross attention to cut\. This model has decoder"):
         dict(model.run(source, [(ZeroedHeads("cross", 1),)]))
     assert state_of(model) == before
     np.testing.assert_array_equal(logits_of(model._saved, source.inputs), output)

@@ -62,6 +62,7 @@ def test_the_next_token_of_a_decoder(word: str | None) -> None:
     found = relevance(model, FRANCE, word)
     assert found.value == pytest.approx(float(row[token].detach()), abs=1e-4)
     assert found.output.endswith("as the next token" + ", the likeliest" * (word is None))
+    assert found.unit == "logit"
     last = inputs["input_ids"].shape[1] - 1
     np.testing.assert_allclose(found.source, rolled(row[token], result.attentions, {last: 1.0}), atol=EXACT)
 
@@ -95,6 +96,7 @@ def test_the_words_at_masks() -> None:
         number = rows.max(dim=1).values.sum() if word is None else rows[0, model.tokenizer.convert_tokens_to_ids(word)]
         found = relevance(model, text, word)
         assert found.value == pytest.approx(float(number.detach()), abs=1e-4)
+        assert found.unit == ("sum of logits" if count > 1 else "logit")
         expected = rolled(number, result.attentions, dict.fromkeys(places, 1.0))
         np.testing.assert_allclose(found.source, expected, atol=EXACT)
 
@@ -120,7 +122,7 @@ def test_a_word_of_a_translation() -> None:
     """The built-in model runs as MarianMT; the words of a translation add up to the whole, in their logits."""
     model = toy()
     whole = relevance(model, TROPHY)
-    assert whole.output == "its translation"
+    assert (whole.output, whole.unit) == ("its translation", "sum of logits")
     parts = [relevance(model, TROPHY, str(place)).value for place in range(1, 15)]
     assert sum(parts) == pytest.approx(whole.value, abs=1e-3)
     pronoun = relevance(model, TROPHY, "qu'il", kind="cross")
@@ -137,6 +139,7 @@ def test_a_word_of_a_translation() -> None:
         (minilm, "It is [MASK]", None, ModelError, "saved without the layer that chooses words, so nothing"),
         (masked, "it was big", None, InputError, "no mask, so there is no word to measure relevance for"),
         (masked, "[MASK] was [MASK]", "it", UsageError, "several masks"),
+        (masked, "[MASK] was", "¤", InputError, "tiny has no token for '¤'"),
         (toy, "The cat sat", "chien", SelectionError, "its translation, which is what relevance is measured for"),
         (toy, "The cat sat", "0", SelectionError, "is given to the decoder"),
     ],

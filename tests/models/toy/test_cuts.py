@@ -169,9 +169,9 @@ def test_what_cannot_be_cut_or_measured_is_told() -> None:
         next(toy().run(source, [()], Wanted("states")))
     with pytest.raises(SelectionError, match=r"no head 1\.8 to cut"):
         toy().translate([TROPHY], variations=[(ZeroedHeads("cross", 1, (8,)),)])
-    with pytest.raises(SelectionError, match=r"no cross attention in layer 7 to cut\. The layers are 0-2\."):
+    with pytest.raises(SelectionError, match=r"no cross layer 7 with attention to cut\. The layers .* are 0-2\."):
         toy().translate([TROPHY], variations=[(ZeroedHeads("cross", 7),)])
-    with pytest.raises(SelectionError, match=r"no cross attention in layer 0 to cut\. Choose another kind"):
+    with pytest.raises(SelectionError, match=r"no cross attention to cut\. This model has no attention"):
         load("toy-rnn").translate([TROPHY], variations=[(ZeroedHeads("cross", 0),)])
     cut = ReplacedHeads("encoder", 1, (2, 5), vectors=np.ones((2, 1, 16), np.float32))
     for model in (toy(), marian()):

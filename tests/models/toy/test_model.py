@@ -143,7 +143,7 @@ def test_a_search_cut_short_says_so(tmp_path: Path) -> None:
     model = toy(tmp_path)
     translation = model.translate([TEXT], decoding=Decoding(max_length=2))[0]
     assert len(translation.ids) == 3
-    assert any("cut after 2 tokens; --max-length 4" in note for note in translation.notes)
+    assert any("cut after 2 tokens; attn translate --max-length 4" in note for note in translation.notes)
 
 
 def test_hardly_seen_words_are_named_once(tmp_path: Path) -> None:

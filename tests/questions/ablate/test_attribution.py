@@ -120,6 +120,7 @@ def test_other_models_and_targets_are_refused() -> None:
     with pytest.raises(UsageError, match=r"takes the logit of one apart\. Add --target-tokens first"):
         apart(decoder(), "Attention is", " all you")
     assert apart(decoder(), "Attention is", " all you", tokens="first").heads
+    assert apart(decoder(), " is").heads, "one token is followed by another"
     with pytest.raises(UsageError, match="--head cannot be used"):
         attribute(decoder(), Input("all"), Selection(head="0.0"))
 
@@ -139,6 +140,7 @@ def test_from_python() -> None:
     [
         ([], 5, "and toy does not. Choose one with --model"),
         (["--head", "0.0"], 2, "so --head cannot be used with it"),
+        (["--target-tokens", "first"], 2, "--target-tokens is about --target, and there is none"),
         (["--layer", "0"], 2, "so --layer cannot be used with it"),
         (["--query", "it"], 2, "so --query cannot be used with it"),
         (["--edge", "it:fit"], 2, "so --edge cannot be used with it"),

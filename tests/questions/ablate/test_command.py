@@ -5,19 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import attn_cli
+from attn_cli.cli.app import main
 from attn_cli.errors import UsageError
+from attn_cli.models.capture.variations import SMALLER
 from tests.conftest import Run
 from tests.golden_files import assert_golden
-from tests.questions.ablate.models import TROPHY
+from tests.models import folders
+from tests.questions.ablate.models import TROPHY, decoder, masked
 from tests.records import validated
 
 FIT = "The trophy didn't fit because it was big"
+ALL = ["--target-tokens", "all"]
+FIRST = ["--target-tokens", "first"]
 
 
 def found(attn: Run, *arguments: str) -> dict[str, Any]:
@@ -163,6 +170,26 @@ def test_a_corpus_has_the_mean_of_what_its_texts_have(attn: Run, tmp_path: Path)
     assert "There is no head 8" in attn("ablate", "--file", str(file), "--query", "it", "--head", "2.8", code=4)
 
 
+def test_small_effects_are_told_apart(attn: Run, minilm: str) -> None:
+    """With one head of MiniLM, no cut turns the mean state by as much as its column has decimals for."""
+    arguments = [TROPHY, "--query", "it", "--head", "3.1", "--model", minilm]
+    rows = [line.split() for line in attn("ablate", *arguments).splitlines()]
+    for trial in found(attn, *arguments)["trials"]:
+        effect, turn = (f"{value:.1e}".replace("e-0", "e-") for value in (trial["effect"], max(trial["words"])))
+        assert [trial["edges"][0]["key"], effect, "it", turn] in [[row[0], *row[-3:]] for row in rows if row]
+    atlas = attn("ablate", TROPHY, "--edge", "it:trophy", "--layer", "2-3", "--by", "heads", "--model", minilm)
+    assert "In each cell, millionths; · is within half a millionth of 0." in atlas
+    cells = next(line.split() for line in atlas.splitlines() if line.startswith("      3 "))
+    trials = found(attn, TROPHY, "--edge", "it:trophy", "--layer", "3", "--by", "heads", "--model", minilm)["trials"]
+    parts = [trial["effect"] * 1e6 for trial in trials]
+    assert cells[1:] == [f"{part:.0f}" if part >= 0.5 else "·" for part in parts]
+
+
+def test_a_correlation_that_is_not_defined_is_said_in_a_sentence(attn: Run) -> None:
+    screen = " ".join(attn("ablate", "it", "--query", "it").split())
+    assert screen.endswith("Rank correlation of weight and size of effect (Spearman) is not defined.")
+
+
 def test_from_python() -> None:
     model = attn_cli.load("toy")
     assert model.ablate(FIT, edge="it:trophy", head="2.0").trials[0].effect < -0.4
@@ -208,11 +235,12 @@ def test_from_python() -> None:
         ([FIT, "--output", "states", "--target", "it"], 2, "--output states is not"),
         ([FIT, "--output", "states", "--mask", "it"], 2, "--output states is not"),
         ([FIT, "--output", "states", "--target-tokens", "all"], 2, "--output states is not"),
+        ([FIT, "--head", "0.0,cross:1.0"], 2, "Write it like --kind cross --head 1.0"),
         ([FIT, "--head", "2.8"], 4, "There is no head 8 in layer 2"),
         ([FIT, "--layer", "3"], 4, "There is no layer 3"),
         ([FIT, "--edge", "it:dog"], 4, "'dog' is not in the text"),
         ([FIT, "--edge", "it#2:fit"], 4, "only once"),
-        ([FIT, "--edge", "#20:fit"], 4, "There is no position 20. Positions run from 0 to 8"),
+        ([FIT, "--edge", "#20:fit"], 4, "There is no position 20 in the text. Its positions are 0 to 8"),
         ([FIT, "--kind", "decoder", "--edge", "dog:fit"], 4, "'dog' is not in the text"),
         ([FIT, "--edge", "::"], 4, "':' is not in the text"),
         ([FIT, "--edge", " : "], 2, "--edge must be FROM:TO"),
@@ -235,6 +263,107 @@ def test_from_python() -> None:
 )
 def test_what_is_refused_is_told_in_one_line(arguments: list[str], code: int, message: str, attn: Run) -> None:
     error = attn("ablate", *arguments, code=code)
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [40, 44, 60])
+def test_what_is_likeliest_before_and_after_stays_on_a_narrow_screen(width: int, attn: Run) -> None:
+    shown = attn("ablate", TROPHY, "--head", "2.0", "--width", str(width), "--no-color")
+    assert max(map(len, shown.splitlines())) <= width
+    assert "Too narrow" not in shown
+    assert re.search(r"^il +0\.9\d  elle +0\.\d\d$", shown, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of a decoder whose tokenizer splits words, and of a masked encoder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return {
+        "decoder": str(folders.save(folder / "decoder", decoder()._saved, folders.byte_level())),
+        "masked": str(folders.save(folder / "masked", masked()._saved, folders.wordpiece())),
+    }
+
+
+def test_a_batch_that_is_smaller_for_want_of_memory_is_told(
+    attn: Run, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("Attention is all you need", "--model", tiny["decoder"])
+
+    def effects(free: int) -> tuple[list[str], list[float]]:
+        monkeypatch.setattr("attn_cli.models.capture.variations.available", lambda: free)
+        document = found(attn, *arguments)
+        return document["notes"], [trial["effect"] for trial in document["trials"]]
+
+    notes, roomy = effects(2**40)
+    assert SMALLER not in notes
+    told, short = effects(0)
+    assert told == [*notes, SMALLER]
+    assert short == pytest.approx(roomy, abs=1e-5)
+    model = attn_cli.load(tiny["decoder"])
+    assert SMALLER in model.ablate(arguments[0]).notes
+    assert SMALLER not in model.ablate(arguments[0], head="0.0").notes  # one cut needs no batch
+    assert main(["ablate", *arguments]) == 0
+    assert f"note: {SMALLER}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_tokens_of_a_target_are_chosen(attn: Run, tiny: dict[str, str]) -> None:
+    """The reference is GPT2LMHeadModel's own log-probabilities."""
+    arguments = ("all", "--target", " you need", "--head", "1.0", "--tokens", "--model", tiny["decoder"])
+    every, first, plain = (found(attn, *arguments, *more)["output"] for more in (ALL, FIRST, []))
+    model = decoder()
+    ids = model.tokenizer("all you need", return_tensors="pt")["input_ids"]
+    before = len(model.tokenizer("all")["input_ids"])
+    with torch.no_grad():
+        logits = model._saved(ids).logits[0].log_softmax(dim=-1)
+    expected = logits[torch.arange(before - 1, ids.shape[1] - 1), ids[0, before:]].tolist()
+    assert len(expected) > 2
+    assert [word["value"] for word in every["words"]] == pytest.approx(expected, abs=1e-5)
+    assert [word["value"] for word in first["words"]] == pytest.approx(expected[:1], abs=1e-5)
+    assert plain["words"] == every["words"]
+    split = "all are measured"
+    assert split in " ".join(found(attn, *arguments)["notes"])
+    assert all(split not in " ".join(found(attn, *arguments, *more)["notes"]) for more in (ALL, FIRST))
+    against = found(attn, *arguments, *FIRST, "--against", " is")["output"]
+    other = model.tokenizer("all is")["input_ids"][before]
+    difference = float(logits[before - 1, ids[0, before]] - logits[before - 1, other])
+    assert against["value"] == pytest.approx(difference, abs=1e-5)
+
+
+def test_two_masks_are_both_measured(attn: Run, tiny: dict[str, str]) -> None:
+    text = "the [MASK] was [MASK]"
+    document = found(attn, text, "--model", tiny["masked"])
+    assert document["output"]["kind"] == "mask"
+    assert len(document["output"]["words"]) == 2
+    model = masked()
+    ids = model.tokenizer(text, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        logits = model._saved(ids).logits[0].log_softmax(dim=-1)
+    likeliest = logits[ids[0] == model.tokenizer.mask_token_id].max(dim=-1).values
+    assert [word["value"] for word in document["output"]["words"]] == pytest.approx(likeliest.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "code", "message"),
+    [
+        ("decoder", ["all", "--target", " you need", "--against", " is"], 2, "'y', 'ou'"),
+        ("decoder", ["all", "--target", " is", "--against", " is"], 2, "--against is the same as --target"),
+        ("decoder", ["all you need", "--target-tokens", "all"], 2, "--target-tokens is about --target"),
+        ("decoder", ["all", "--mask", "all"], 2, "--mask goes with masked encoders"),
+        ("decoder", ["Attention i", "--target", "s"], 3, "in one token"),
+        ("decoder", ["all you need", "--edge", "you:need"], 4, "is masked"),
+        ("decoder", ["all you", "--target-tokens", "last"], 2, "not one of first, all"),
+        ("masked", ["the trophy was big", "--target", "big"], 3, "The text has no mask. Write [MASK]"),
+        ("masked", ["the trophy was big", "--output", "words"], 3, "The text has no mask. Write [MASK]"),
+        ("masked", ["the [MASK] was [MASK]", "--target", "it"], 2, "several masks. Leave one mask"),
+        ("masked", ["the [MASK] was", "--mask", "was"], 2, "a [MASK] already"),
+        ("masked", ["the [MASK] was", "--target", "suitcase"], 2, "'suit', '##case'"),
+    ],
+)
+def test_what_small_models_refuse_is_told_in_one_line(
+    name: str, arguments: list[str], code: int, message: str, attn: Run, tiny: dict[str, str]
+) -> None:
+    error = attn("ablate", *arguments, "--model", tiny[name], code=code)
     assert message in error
     assert error.count("\n") == 1
 

@@ -20,7 +20,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.errors import InputError, ModelError, SelectionError
 from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, OutputChoice
-from attn_cli.questions.ablate.corpus import Correlations
+from attn_cli.questions.ablate.corpus import Correlate, Correlations
 from attn_cli.questions.ablate.effects import CollectEffects, HeadEffects
 from attn_cli.questions.ablate.measure import ablate
 from tests.conftest import Run
@@ -87,6 +87,36 @@ def test_texts_that_have_nothing_to_measure_are_counted() -> None:
     masks = over(masked(), ["the trophy was big", "it was", "the suitcase was big"], output=OutputChoice(mask="big"))
     assert masks.texts == 2
     assert "'big' is not in the text" in masks.notes[-1]
+
+
+def test_texts_in_which_links_cannot_be_measured_are_counted() -> None:
+    links = Correlate(decoder(), Selection(query="you"), ITS_OWN)
+    for line, text in enumerate(["a", "all you need", "all need", "b"], 1):
+        links.add(Input(text), f"few.txt, line {line}")
+    found = links.found("few.txt")
+    assert (found.texts, found.left_out) == (1, 3)
+    assert found.notes == (
+        "2 texts were left out; the first: few.txt, line 1: The text is one token, so no token follows another",
+        "Left out: 1 text in which 'you' does not stand exactly once",
+    )
+    single = Correlate(decoder(), Selection(query="a"), ITS_OWN)
+    single.add(Input("a"))
+    with pytest.raises(InputError, match="one token"):
+        single.found("texts")
+
+
+def test_texts_whose_word_reaches_nothing_measured_are_counted() -> None:
+    links = Correlate(decoder(), Selection(query="y", unit="token"), ITS_OWN)
+    for line, text in enumerate(["an y b", "an y"], 1):
+        links.add(Input(text), f"few.txt, line {line}")
+    found = links.found("few.txt")
+    assert (found.texts, found.left_out) == (1, 1)
+    (note,) = found.notes
+    assert note.startswith("1 text was left out: few.txt, line 2: Nothing that is measured comes after the row of 'y'")
+    last = Correlate(decoder(), Selection(query="y", unit="token"), ITS_OWN)
+    last.add(Input("an y"))
+    with pytest.raises(SelectionError, match="Nothing that is measured"):
+        last.found("texts")
 
 
 def document_of(attn: Run, *arguments: str) -> dict[str, Any]:

@@ -12,14 +12,19 @@ import torch
 import attn_cli
 from attn_cli.data.cuts import ReplacedHeads
 from attn_cli.data.selection import Selection
+from attn_cli.draw.page import to_text
+from attn_cli.draw.screen import Screen
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError
 from attn_cli.models import Input, Model, load
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
-from attn_cli.questions.ablate.cutting import bands
+from attn_cli.questions.ablate.cutting import bands, keys_of
+from attn_cli.questions.ablate.draw import draw
 from attn_cli.questions.ablate.measure import ablate
+from attn_cli.questions.ablate.reader import read_output
 from attn_cli.questions.ablate.trials import Ablation, CutTrial
-from tests.models import folders
+from tests.golden_files import assert_golden
+from tests.models import folders, translators
 from tests.models.contexts import contexts_of
 from tests.models.families import spread
 from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
@@ -137,6 +142,31 @@ def test_words_of_a_translation_are_cut_in_the_attention_that_has_them() -> None
     assert both.trials[0].weight is None
 
 
+@pytest.mark.parametrize("target", [None, " it", " it is"])
+@pytest.mark.parametrize("tokens", [None, "first"])
+def test_rows_are_refused_that_reach_nothing_measured(target: str | None, tokens: Any) -> None:
+    """These are the rows whose cuts change nothing that is measured."""
+    model = decoder()
+    choice = OutputChoice(target_tokens=None if target is None else tokens)
+    read = read_output(model, Input(FRANCE, target=target), choice, "token")
+    refused = []
+    for row in range(len(read.source.source)):
+        groups = keys_of(read.source, Selection(unit="token"), str(row))
+        cuts = [edges.variation() for edges in groups]
+        plain, *others = (
+            read.figures(output).words for _, output in sorted(model.run(read.source, [(), *cuts], read.wanted))
+        )
+        if any(np.abs(other - plain).max() > 1e-4 for other in others):
+            read.check_reach(groups)
+        else:
+            refused.append(row)
+            with pytest.raises(SelectionError, match="Nothing that is measured comes after the row of"):
+                read.check_reach(groups)
+    assert refused == list(
+        range(max(read.wanted.places, default=len(read.source.source) - 2) + 1, len(read.source.source))
+    )
+
+
 def test_edges_of_minilm() -> None:
     """The published weight of the README: it decides on nothing, while hiding the trophy from all does."""
     star = cut(minilm(), TROPHY, "it:trophy", head="3.1")
@@ -188,6 +218,10 @@ def test_smollm2_and_the_capital_of_france() -> None:
     after = {tuple(trial.heads): chances(layers, trial)["Paris"] for trial in layers.trials}
     assert after[20, 21, 22, 23, 24] == pytest.approx(0.077, abs=0.02)
     assert after[tuple(range(30))] == pytest.approx(0.002, abs=0.002)
+    screen = Screen(width=80, color=False)
+    for name, answer, begin in (("heads", found, "head  effect"), ("layers", layers, "is →")):
+        _, first_words, rest = to_text(answer.draw(screen), screen).partition(begin)  # before it stands the file's name
+        assert_golden(f"smollm2-ablate-{name}-80", first_words + rest)
 
 
 def test_smollm2_and_the_drink_for_mary() -> None:
@@ -266,7 +300,9 @@ def test_a_mask_is_written_the_same_way_for_every_tokenizer() -> None:
 
 def test_a_word_left_nothing_is_told_of() -> None:
     found = cut(decoder(), "Attention is all you need", "Attention:Attention", layer="0")
-    assert "left nothing to look at by the cut in decoder layer 0" in " ".join(found.notes)
+    assert "left nothing to look at by the cut in decoder layer 0:" in " ".join(found.notes)
+    (note,) = cut(decoder(), "Attention is all you need", "Attention:Attention").notes
+    assert "left nothing to look at by the cut in decoder layers 0-" in note
 
 
 def test_heads_that_change_a_word_together_are_looked_for() -> None:
@@ -287,6 +323,44 @@ def test_bands_cover_all_layers_once() -> None:
     assert [layer for band in bands(range(13)) for layer in band] == list(range(13))
 
 
+@pytest.mark.parametrize("name", ["marian", "mbart"])
+def test_a_word_that_the_model_has_no_token_for_is_noted_in_a_target(name: str) -> None:
+    model, languages = translators.built(name)[0], translators.TRANSLATORS[name].languages
+    noted = f"{model.info.name} has no token for '¤': '<unk>' stands for it in what is measured"
+    for target, said in (("the ¤", (noted,)), ("¤ and 漢", (f"{noted} (and 1 more)",)), ("the", ()), ("<unk>", ())):
+        given = Input("the trophy", target=target, languages=languages)
+        assert read_output(model, given, OutputChoice()).notes == said
+    assert read_output(masked(), Input("the [MASK]", target="[UNK]"), OutputChoice()).words[0].label == "[UNK]"
+
+
+def test_a_likeliest_word_is_said_to_be_that() -> None:
+    for target, said in ((None, ", the likeliest, log-probability"), ("big", "in place of [MASK], log-probability")):
+        answer = ablate(masked(), Input("the trophy was [MASK]", target=target), Selection(head="0.0"))
+        assert said in " ".join(to_text(answer.draw(Screen(width=200)), Screen(width=200)).split())
+
+
+def test_probabilities_too_small_for_two_decimals_are_told_apart() -> None:
+    """A random model of 337 tokens finds each of them unlikely."""
+    given = Input("all you need", target=" is")
+    answer = ablate(decoder(), given, Selection(head="0.0"))
+    before = float(np.exp(answer.before.whole))
+    assert before < 0.005
+    shown = drawn(answer)
+    assert f"{before:.1e}".replace("e-0", "e-") in shown
+    swept = drawn(ablate(decoder(), given, Selection()))
+    assert f"{before:.1e}".replace("e-0", "e-") in swept
+    assert "0.00 →" not in swept
+
+
+def test_what_speaks_for_the_output_is_named_in_its_number() -> None:
+    for edges, said in (
+        (("it:trophy",), "the edge speaks"),
+        (("it:trophy", "it:big"), "the edges speak"),
+        (("it:",), "the edges speak"),
+    ):
+        assert said in drawn(ablate(toy(), Input(TROPHY), Selection(head="2.0"), cut=CutChoice(edges=edges)))
+
+
 BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (toy, {"text": TROPHY, "edges": ("it:dog",)}, SelectionError, "'dog' is not in the text"),
     (toy, {"text": TROPHY, "query": "dog"}, SelectionError, "'dog' is not in the text"),
@@ -295,8 +369,14 @@ BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (decoder, {"text": "all you need", "edges": ("you:need",)}, SelectionError, "'you:need' is masked"),
     (decoder, {"text": "all you need all", "query": "all"}, SelectionError, "names 2 places"),
     (toy, {"text": TROPHY, "edges": ("it:trophy", "trophée:trophy"), "by": "layers"}, UsageError, "one kind"),
-    (toy, {"text": TROPHY, "output": OutputChoice(output="states")}, UsageError, "toy writes words"),
+    (toy, {"text": TROPHY, "output": OutputChoice(output="states")}, UsageError, "toy is an encoder-decoder"),
     (toy, {"text": TROPHY, "output": OutputChoice(mask="it")}, UsageError, "toy translates"),
+    (
+        toy,
+        {"text": "The cat", "target": "Le chat", "output": OutputChoice(target_tokens="first")},
+        UsageError,
+        "toy translates, and --target-tokens goes with other models. Leave",
+    ),
     (decoder, {"text": "all", "output": OutputChoice(mask="all")}, UsageError, "goes with masked encoders"),
     (decoder, {"text": "Attention i", "target": "s"}, InputError, "in one token, 'Ġis'"),
     (decoder, {"text": "all", "target": " you need", "output": OutputChoice(against=" is")}, UsageError, "'y', 'ou'"),
@@ -308,6 +388,9 @@ BAD: list[tuple[Any, dict[str, Any], type[AttnError], str]] = [
     (masked, {"text": "was it was", "output": OutputChoice(mask="was")}, SelectionError, "stands there 2 times"),
     (masked, {"text": "the [MASK] was", "output": OutputChoice(mask="was")}, UsageError, "a [MASK] already"),
     (masked, {"text": "the [MASK] was", "target": "suitcase"}, UsageError, "'suit', '##case'"),
+    (masked, {"text": "the [MASK] was", "target": "¤"}, InputError, "no token for '¤': '[UNK]' stands for it"),
+    (masked, {"text": "the [MASK]", "target": "it", "output": OutputChoice(against="¤")}, InputError, "no token for"),
+    (masked, {"text": "it was ¤", "output": OutputChoice(mask="¤")}, InputError, "no token for"),
     (masked, {"text": "[MASK] was [MASK]", "target": "it"}, UsageError, "several masks"),
     (masked, {"text": "it was", "output": OutputChoice(mask="dog")}, SelectionError, "'dog' is not in the text"),
 ]  # fmt: skip
@@ -326,7 +409,18 @@ def test_what_cannot_be_cut_or_measured_is_told_in_one_line(
 
 def test_the_same_token_cannot_be_held_against_itself() -> None:
     with pytest.raises(UsageError, match="the same token"):
-        cut(decoder(), "all", target=" you", output=OutputChoice(against=" you", target_tokens="first"))
+        cut(decoder(), "all", target=" you", output=OutputChoice(against=" y", target_tokens="first"))
+    with pytest.raises(UsageError, match="--against is the same as --target"):
+        cut(decoder(), "all", target=" you", output=OutputChoice(against=" you"))
+    with pytest.raises(UsageError, match="--against is the same token as the word of --mask"):
+        cut(masked(), "the trophy was big", output=OutputChoice(mask="was", against="was"))
+
+
+@pytest.mark.parametrize("tokens", ["first", "all"])
+def test_tokens_of_a_target_that_is_not_there(tokens: Any) -> None:
+    with pytest.raises(UsageError, match="--target-tokens is about --target, and there is none"):
+        cut(decoder(), "all you need", output=OutputChoice(target_tokens=tokens))
+    OutputChoice(target_tokens=tokens).check(None, in_lines=True)
 
 
 def test_a_model_without_attention_has_nothing_to_cut() -> None:
@@ -407,3 +501,40 @@ def test_an_edge_named_twice_is_cut_once() -> None:
     (trial,) = cut(toy(), TROPHY, "it:trophy", "it:trophy", head="2.0").trials
     assert len(trial.edges) == 1
     assert trial.weight == pytest.approx(1, abs=0.01)
+
+
+def test_a_word_that_is_one_token_after_a_space() -> None:
+    """The message about a word of several tokens offers the same after a space, where the tokenizer has that whole."""
+    pieces = decoder().tokenizer.get_vocab()
+    words = [piece.removeprefix("\u0120") for piece in pieces if re.fullmatch("\u0120[a-z]+", piece)]
+    word = next(word for word in words if len(decoder().tokenizer(word).input_ids) > 1)
+    with pytest.raises(UsageError, match=f"Write ' {word}', with a space, which is one token, or add --target-tokens"):
+        cut(decoder(), "all", target=word, output=OutputChoice(against=" you"))
+
+
+SCREEN = Screen(width=100)
+
+
+def drawn(found: Ablation) -> str:
+    """What the screen says, without its line ends."""
+    return " ".join(to_text(draw(found, SCREEN), SCREEN).split())
+
+
+def test_a_change_of_the_likeliest_token_says_where() -> None:
+    found = cut(decoder(), "Attention is all you need")
+    assert len(found.changing) > 1
+    assert drawn(found).count(" after the text ") == len(found.changing)
+    two = cut(decoder(), "Attention is", target=" all you", unit="token")
+    assert any(f" in the place of {word.label} " in drawn(two) for word in two.output.words)
+    one = cut(decoder(), "Attention is", target=" all you", output=OutputChoice(target_tokens="first"))
+    assert "in the place of" not in drawn(one)
+
+
+@pytest.mark.parametrize("rows", ["input", "output"])
+def test_the_heading_says_whose_row_a_target_word_has(rows: Any) -> None:
+    found = cut(toy(), "The cat sat", target="Le chat dort", query="chat", kind="cross", rows=rows)
+    assert f"cut in all cross heads, {rows} rows Output" in drawn(found)
+    for by, said in (("layers", "cut in each band of cross layers in turn"), ("heads", "head by head")):
+        found = cut(toy(), "The cat sat", "chat:cat", target="Le chat dort", by=by, kind="cross", rows=rows)
+        assert f"{said}, {rows} rows Output" in drawn(found)
+    assert "rows" not in drawn(cut(toy(), "The cat sat", target="Le chat dort", query="cat"))

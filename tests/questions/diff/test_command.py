@@ -19,6 +19,7 @@ from tests.records import validated
 
 BIG = "The trophy didn't fit in the suitcase because it was too big"
 SMALL = BIG.replace("big", "small")
+OTHER = "toy-rnn-attention"
 
 
 def changed(attn: Run, *arguments: str) -> dict[str, Any]:
@@ -170,7 +171,13 @@ def test_every_format(suffix: str, attn: Run, tmp_path: Path) -> None:
         (["a cat", "a dog", "--query", "cow"], 4, "'cow' is not in the text. Its words are: a, cat"),
         (["a cat", "a big cat", "--query", "big"], 4, "'big' has no counterpart in A"),
         (["a cat", "a dog", "--query", ""], 2, "--query is empty"),
-        (["a cat", "a dog", "--head", "9.9"], 4, "There is no layer 9"),
+        (["a cat", "a dog", "--head", "9.9"], 4, "There is no layer 9. toy has layers 0 to 2"),
+        (["a cat", "--without", "2.0", "--against", OTHER], 4, f"{OTHER} has only layer 0"),
+        (
+            ["a cat", "--head", "2.0", "--kind", "cross", "--target", "un chat", "--against", OTHER],
+            4,
+            "has only layer 0",
+        ),
         (["a cat", "a dog", "--save", "x.npz"], 6, "there are none to save"),
         (["a cat", "a dog", "--model", "no/such/model"], 5, "no/such/model"),
     ],
