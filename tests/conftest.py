@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ["ATTN_CHECK_SHAPES"] = "1"
@@ -20,6 +21,8 @@ from tests.shapes import check_calls
 from tests.smollm2 import MISSING, smollm2_file
 
 check_calls("attn_cli")
+# Modules are made of objects by the hundred thousand, none of which is garbage.
+gc.disable()
 
 Run = Callable[..., str]
 
@@ -36,6 +39,12 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("attn")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, but not among what modules hold."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
