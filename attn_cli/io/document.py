@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import UNSET, to_builtins
 
 from attn_cli.data.model import GuidedHead, ModelInfo
-from attn_cli.data.plan import choose_rows
+from attn_cli.data.plan import choose_kind, choose_rows
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Rows, Selection
@@ -87,12 +87,19 @@ def describe(record: Record, heads: Iterable[HeadEntry] | None = None) -> Record
             positions="tokens, from 0",
             offsets="characters (Unicode code points)",
             distance="words" if selection.unit == "word" else "tokens",
-            rows=ROWS[choose_rows(record.model, selection.rows)],
+            rows=ROWS[_rows(record)],
         ),
         **describe_checks(record),
         heads=UNSET if heads is None else list(heads),
         maps=[entry for map_ in record.maps for entry in _maps(map_)],
     )
+
+
+def _rows(record: Record) -> Rows:
+    """Return the step that is a word's row in the record's cross-attention, or would be."""
+    selection, model = record.selection, record.model
+    kind = choose_kind(model.stacks, selection.kind, has_target=record.target is not None) if model.stacks else "cross"
+    return choose_rows(model, selection) if kind == "cross" else selection.rows or model.shown_at
 
 
 def describe_finding(

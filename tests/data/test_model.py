@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from attn_cli.data.model import Alignment, GuidedHead, ModelInfo, Stack
+from attn_cli.data.plan import choose_rows
+from attn_cli.data.selection import Rows, Selection
 from attn_cli.errors import ModelError
 from attn_cli.measure.derived import measured_model
 
@@ -58,6 +60,31 @@ def test_each_step_has_the_head_that_aligns_there() -> None:
     assert (written.layer, written.heads, written.rows) == (2, (3,), "output")
     assert replace(MODEL, guided=(READING,)).alignment_at("output") is ALIGNED
     assert replace(MODEL, alignment=None).alignment_at("output") is None
+
+
+def test_a_word_is_shown_where_it_is_written_if_a_head_aligns_there() -> None:
+    assert MODEL.shown_at == "output"
+    assert replace(MODEL, guided=(READING, PRONOUN)).shown_at == "input"
+    assert replace(MODEL, guided=(), alignment=replace(ALIGNED, rows="output")).shown_at == "output"
+    assert replace(MODEL, guided=(), alignment=None).shown_at == "input"
+
+
+@pytest.mark.parametrize(
+    ("selected", "rows"),
+    [
+        ({}, "output"),
+        ({"head": "1.0"}, "input"),
+        ({"layer": "1"}, "input"),
+        ({"head": "2.3"}, "output"),
+        ({"head": "1.1"}, "output"),
+        ({"head": "1.0,2.3"}, "output"),
+        ({"head": "1.0", "rows": "output"}, "output"),
+        ({"rows": "input"}, "input"),
+    ],
+)
+def test_heads_are_shown_at_the_step_that_they_were_guided_at(selected: dict[str, str], rows: Rows) -> None:
+    assert choose_rows(MODEL, Selection(**selected)) == rows  # type: ignore[arg-type]
+    assert choose_rows(MODEL, Selection(**{**selected, "rows": None}), "encoder") == "input"  # type: ignore[arg-type]
 
 
 def test_a_measure_of_whole_layers_has_no_guided_heads() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -59,7 +59,8 @@ def align(source: Source, selection: Selection, choice: LinkChoice = EACH_TARGET
 
     Args:
         source: a text and its translation, given to a model.
-        selection: layers, heads and rows; by default those that align best (see `AlignmentMap`).
+        selection: layers, heads and rows; by default those that align best: what the model declares as its alignment,
+            or else what `AlignmentMap` finds.
         choice: the method, and the least weight of a link; by default each target word's strongest source word.
 
     Raises:
@@ -69,6 +70,9 @@ def align(source: Source, selection: Selection, choice: LinkChoice = EACH_TARGET
     if not source.model.stacks:
         raise ModelError(source.model.without_attention, "Name another model with --model")
     chosen = Selection(layer=selection.layer, head=selection.head, rows=selection.rows, translation=True)
+    declared = source.model.alignment
+    if declared is not None and chosen == Selection(translation=True):
+        chosen = replace(chosen, rows=declared.rows)
     plan = make_plan(_AtSpaces(source), chosen)
     alignment = AlignmentMap(plan, partial(MeanMap, len(plan.queries), len(plan.keys)))
     targets = _places(query_tokens(plan.source, "cross", plan.rows))
