@@ -24,6 +24,7 @@ from attn_cli.io.schema import SCHEMA_VERSION
 from attn_cli.io.structs import (
     AlignmentEntry,
     AttnDocument,
+    ChosenHeadEntry,
     CutHeadsEntry,
     GuidedHeadEntry,
     HandedEntry,
@@ -64,12 +65,15 @@ def encode(document: AttnDocument) -> bytes:
     return json_bytes(to_builtins(document, builtin_types=WRITTEN_BY_ORJSON))
 
 
-def describe(record: Record, heads: Iterable[HeadEntry] | None = None) -> RecordDocument:
+def describe(
+    record: Record, heads: Iterable[HeadEntry] | None = None, chosen: ChosenHeadEntry | None = None
+) -> RecordDocument:
     """Convert a record to a document.
 
     Args:
         record: the record.
         heads: rows of the table of heads; left out by default.
+        chosen: the head that is drawn, if one was chosen.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
@@ -91,6 +95,7 @@ def describe(record: Record, heads: Iterable[HeadEntry] | None = None) -> Record
         ),
         **describe_checks(record),
         heads=UNSET if heads is None else list(heads),
+        chosen=UNSET if chosen is None else chosen,
         maps=[entry for map_ in record.maps for entry in _maps(map_)],
     )
 

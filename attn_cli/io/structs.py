@@ -22,6 +22,7 @@ __all__ = [
     "Array",
     "AttentionKind",
     "AttnDocument",
+    "ChosenHeadEntry",
     "Count",
     "CutHeadsEntry",
     "Entry",
@@ -403,6 +404,29 @@ class AttnDocument(Entry, kw_only=True):
     tool: ToolEntry
 
 
+class ChosenHeadEntry(Entry):
+    """The head that is drawn where none is selected."""
+
+    kind: AttentionKind
+    layer: Count
+    head: Count
+    why: Annotated[
+        Literal["guided", "telling", "first"],
+        Meta(
+            description="guided: it was trained to look from words of this text, or to align. telling: its words look "
+            "most at words that others do not look at. first: in no head does a word look at another."
+        ),
+    ]
+    telling: Annotated[
+        Number,
+        Meta(
+            description="The mean over words of the weight of a word's strongest key less the mean weight of that key; "
+            "0 for a word whose strongest key is itself, a neighbour or no word."
+        ),
+    ]
+    link: Annotated[LinkEntry | None, Meta(description="The link that shows best what it does.")]
+
+
 class RecordDocument(AttnDocument, kw_only=True):
     """An attention record, as attn writes and reads it."""
 
@@ -421,6 +445,10 @@ class RecordDocument(AttnDocument, kw_only=True):
             description="One row per head, as the table shows it, in the unit of the selection. Derived: reading a "
             "record ignores it."
         ),
+    ] = UNSET
+    chosen: Annotated[
+        ChosenHeadEntry | UnsetType,
+        Meta(description="The head that is drawn where none is selected. Derived, as the table is."),
     ] = UNSET
     maps: Annotated[Sequence[MapEntry], Meta(description="One map per head, always between tokens.")]
 

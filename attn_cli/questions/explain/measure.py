@@ -15,13 +15,14 @@ from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
 from attn_cli.data.shapes import Bool
-from attn_cli.data.stream import Block, Kind, Request, Source, key_tokens, query_tokens
+from attn_cli.data.stream import Block, Request, Source, key_tokens, query_tokens
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
 from attn_cli.errors import ExactnessError, UsageError, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.measure.summary import entropy
+from attn_cli.measure.telling import looks_at_words, resting
 from attn_cli.questions.explain.steps import PARTS, Explanation, explain_row
 
 __all__ = ["Explained", "ExplainedNumbers", "explain"]
@@ -163,7 +164,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
     pieces = plan.queries.token_positions(unit)
     query = pieces[-1]
     keys = key_tokens(source, plan.kind)
-    best = _MostTelling(query, _resting(keys, plan.kind, query))
+    best = _MostTelling(query, resting([token.special for token in keys.tokens], plan.kind))
     request = Request(heads={plan.kind: plan.heads}, queries={plan.kind: (query,)}, steps=True, verify=verify)
     report = source.stream(request, best)
     layer, head, found = best.result(len(keys), source.model.dtype)
@@ -193,22 +194,12 @@ def _labels(side: Tokens) -> tuple[str, ...]:
     )
 
 
-def _resting(keys: Tokens, kind: Kind, query: int) -> Bool[np.ndarray, "key"]:
-    """Return True for each key on which a query's weight says little: where heads rest, and the query itself."""
-    resting = np.asarray([token.special for token in keys.tokens])
-    if kind == "decoder":
-        resting[0] = True
-    if kind != "cross":
-        resting[query] = True
-    return resting
-
-
 class _MostTelling:
     """Collector that keeps the block of the head whose row shows most (see `explain`); of equals, the first."""
 
-    def __init__(self, query: int, resting: Bool[np.ndarray, "key"]) -> None:
+    def __init__(self, query: int, rests: Bool[np.ndarray, "key"]) -> None:
         self._query = query
-        self._resting = resting
+        self._rests = rests
         self._rank = (False, -np.inf)
         self._best: tuple[Block, int] | None = None
 
@@ -220,7 +211,8 @@ class _MostTelling:
         weights = block.weights[:, row]
         focus = 1 - entropy(weights) / np.log(max(seen, 2))
         told_apart = (weights >= SEEN).sum(axis=-1) > 1
-        telling = told_apart & ~self._resting[weights.argmax(axis=-1)]
+        strongest = weights.argmax(axis=-1, keepdims=True)
+        telling = told_apart & looks_at_words(strongest, np.array([self._query]), self._rests, block.kind)[:, 0]
         head = max(range(len(focus)), key=lambda one: (telling[one], focus[one]))
         rank = (bool(telling[head]), float(focus[head]))
         if rank > self._rank:

@@ -12,16 +12,17 @@ from attn_cli.draw.captions import guided_line, model_line, remarks, translation
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked
-from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, one_head
+from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, mean_of_heads, one_head
 from attn_cli.questions.inspect.draw_query import chosen_queries
 from attn_cli.questions.inspect.draw_relevance import relevance_of_words
 from attn_cli.questions.inspect.figures import (
     AlignmentFigures,
-    AllHeadsFigures,
     Figures,
     GridFigures,
+    MeanFigures,
     OneHeadFigures,
     QueryFigures,
+    TellingFigures,
 )
 from attn_cli.questions.inspect.measure import Inspection
 
@@ -31,7 +32,8 @@ VIEWS: Mapping[type[Figures], Callable[[Any, Screen, int | None], Sequence[Rende
     Figures: lambda *_: (),
     GridFigures: every_map,
     OneHeadFigures: one_head,
-    AllHeadsFigures: all_heads,
+    MeanFigures: mean_of_heads,
+    TellingFigures: all_heads,
     AlignmentFigures: alignment,
     QueryFigures: chosen_queries,
 }

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attn_cli.data.stream import Block, Kind
-from attn_cli.data.text import Token, Tokens
-from attn_cli.questions.explain.measure import _MostTelling, _resting
+from attn_cli.measure.telling import resting
+from attn_cli.questions.explain.measure import _MostTelling
 
 ROWS = {
     "one key": [0.0, 1.0, 0.0, 0.0, 0.0],
@@ -17,13 +17,13 @@ ROWS = {
     "the query": [0.0, 0.06, 0.0, 0.94, 0.0],
     "the end": [0.0, 0.0, 0.06, 0.0, 0.94],
 }
-KEYS = Tokens("a b c d", tuple(Token(piece, 0, 0, None, special=piece == "</s>") for piece in [*"abcd", "</s>"]), ())
+SPECIAL = [False] * 4 + [True]
 
 
 def chosen(kind: Kind, *names: str) -> tuple[str, bool]:
     """The row that is kept when each stands in a layer of its own, and when all are heads of one, and if it tells."""
-    best = _MostTelling(3, _resting(KEYS, kind, 3))
-    together = _MostTelling(3, _resting(KEYS, kind, 3))
+    best = _MostTelling(3, resting(SPECIAL, kind))
+    together = _MostTelling(3, resting(SPECIAL, kind))
     visible = np.array([[0, 5]])
     weights = np.asarray([[ROWS[name]] for name in names], np.float32)
     for layer in range(len(names)):
