@@ -477,7 +477,7 @@ def test_the_examples_in_the_help_page_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = examples(["translate", "--help"], capsys)
-    assert len(commands) == 7
+    assert len(commands) == 8
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ATTN_MODEL", folder_of("bart"))
     Path("english.txt").write_text("The cat sat.\nThe mat.\n")
