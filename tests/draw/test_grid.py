@@ -5,7 +5,7 @@ import pytest
 
 from attn_cli.data.pooling import pool
 from attn_cli.data.shapes import Float
-from attn_cli.draw.grid import atlas, grid
+from attn_cli.draw.grid import grid
 from attn_cli.draw.screen import Screen
 from tests.drawings import longest, shown, weights
 
@@ -86,42 +86,3 @@ def test_the_scale_says_where_it_ends() -> None:
 def test_pool_keeps_the_largest() -> None:
     values = np.array([[0.1, 0.9, np.nan], [0.2, 0.3, np.nan], [0.5, 0.4, 0.7]], np.float32)
     np.testing.assert_array_equal(pool(values, 2, 2), np.array([[0.9, np.nan], [0.5, 0.7]], np.float32))
-
-
-def test_atlas_with_numbers() -> None:
-    screen = Screen(width=60, color=False)
-    values = {(0, 0): 0.0, (0, 1): 0.5, (0, 2): 1.0, (11, 0): 0.25, (11, 2): 0.123}
-    (drawn,) = atlas(values, screen, name="focus")
-    assert shown(drawn, screen) == [
-        "focus       0    1    2  head",
-        "layer  0    ·  .50  1.0",
-        "      11  .25       .12",
-    ]
-    (same,) = atlas({**values, (11, 1): np.nan}, screen, name="focus")
-    assert shown(same, screen) == shown(drawn, screen)
-    assert not atlas({place: value for place, value in values.items() if place[0] == 0}, screen)
-
-
-def test_atlas_of_many_heads() -> None:
-    def ramp(heads: int) -> dict[tuple[int, int], float]:
-        return {(layer, head): head % 32 / 31 for layer in range(3) for head in range(heads)}
-
-    screen = Screen(width=80, color=False)
-    (drawn,) = atlas(ramp(32), screen)
-    lines = shown(drawn, screen)
-    assert lines[0].split() == ["0", "5", "10", "15", "20", "25", "30", "head"]
-    assert lines[0].index("10") == len("layer 0 ") + 2 * 10
-    assert lines[2] == "      1 " + "·" * 14 + "░" * 12 + "▒" * 12 + "▓" * 12 + "█" * 14
-    assert lines[4].startswith("focus · <.20")
-    (drawn,) = atlas(ramp(100), screen)
-    assert longest(shown(drawn, screen)) <= 110
-
-
-def test_an_atlas_keeps_the_name_of_its_columns() -> None:
-    """Numbers move together before the name of what is numbered is left out."""
-    values = {(layer, head): head / 12 for layer in range(6) for head in range(12)}
-    for width in (72, 80, 81, 86):
-        (drawn,) = atlas(values, Screen(width=width, color=False), places=3)
-        lines = shown(drawn, Screen(width=width, color=False))
-        assert longest(lines) <= width
-        assert lines[0].rstrip().endswith(" head") or width < 73

@@ -7,9 +7,9 @@ import math
 from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
+from attn_cli.draw.atlas import Written, atlas
 from attn_cli.draw.captions import guided_line, model_line
 from attn_cli.draw.colors import CHANGES
-from attn_cli.draw.grid import Written, atlas
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import change, drawing, stacked, text_lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,10 +11,10 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
+from attn_cli.draw.atlas import Form, Written, atlas, atlas_form, written_scores
 from attn_cli.draw.captions import guided_line, model_line, remarks
 from attn_cli.draw.colors import SHARES, Scale
-from attn_cli.draw.grid import Written, atlas, atlas_cell, written_scores
-from attn_cli.draw.layout import fitting, room_left
+from attn_cli.draw.layout import FEWEST_ROWS, MANY, fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, drawing, stacked
 from attn_cli.draw.table import Column, bars, figures, names, table
@@ -23,6 +24,11 @@ from attn_cli.questions.heads.roles import Role, find_role
 from attn_cli.questions.heads.scores import RoleScore, signed
 
 __all__ = ["draw"]
+
+WITH_ROLE, SINK, NO_ROLE = range(3)
+"""Standing of a head in the table: with a role, with none but that of a sink, without a role."""
+KEY_LINES = 3
+"""Lines kept for the key of a picture of roles."""
 
 NARROW = 60
 """Width of the screen in columns below which roles are shown by their short names."""
@@ -66,10 +72,15 @@ class _HeadsDrawing:
         if not found.heads:
             nothing = "No row can see two keys, so there is nothing to say about any head."
             return stacked([Group(*top), drawing(caption_lines(nothing, screen))])
-        picture, relations = self._picture(screen), self._relations(screen)
+        relations, chosen = self._relations(screen), self._ordered()
+
+        def make(limit: int | None) -> RenderableType:
+            return self._table(chosen[:limit], screen)
+
+        room = room_left([Group(*top), make(FEWEST_ROWS), *relations], screen, everything=record.selection.all)
+        picture = self._picture(screen, None if room is None else room - 1)
         room = room_left([Group(*top), *picture, *relations], screen, everything=record.selection.all)
-        chosen = self._ordered()
-        body = fitting(lambda limit: self._table(chosen[:limit], screen), len(chosen), screen, room)
+        body = fitting(make, len(chosen), screen, room)
         return stacked([Group(*top), *picture, body, *relations])
 
     @property
@@ -101,9 +112,17 @@ class _HeadsDrawing:
         return float("nan") if value is None else value
 
     def _ordered(self) -> list[HeadFigures]:
-        """Order the heads by importance: those with roles first, or those highest in the figure asked for."""
+        """Order the heads by importance: those with roles first, or those highest in the figure asked for.
+
+        Sinks come after all other heads with a role, since large models have hundreds of them. Of many heads, only
+        those with a role are listed, and sinks only if there is no other.
+        """
         if self.found.by == "role":
-            return sorted(self.found.heads, key=lambda one: not one.roles)
+            heads = self.found.heads
+            ordered = sorted(heads, key=_standing)
+            if len(heads) <= MANY or self.found.record.selection.all:
+                return ordered
+            return [one for one in ordered if _standing(one) == _standing(ordered[0])]
         return sorted(
             self.found.heads,
             key=lambda one: (
@@ -112,8 +131,12 @@ class _HeadsDrawing:
             ),
         )
 
-    def _picture(self, screen: Screen) -> list[RenderableType]:
+    def _picture(self, screen: Screen, room: int | None) -> list[RenderableType]:
         heads = self.found.heads
+        form: Form | None = None
+        if self._pictures_roles:
+            places = {(one.layer, one.head) for one in heads}
+            form = atlas_form(places, screen, named=True, room=None if room is None else room - KEY_LINES)
         values = {(one.layer, one.head): self._value(one) for one in heads}
         written: dict[tuple[int, int], Written] = {}
         if self._pictures_roles:
@@ -140,15 +163,23 @@ class _HeadsDrawing:
             scale=scale,
             places=3 if scored and self.found.by != "role" else 2,
             written=written,
-            caption=self._key(screen) if self._pictures_roles else "",
+            colored="score" if self._pictures_roles else "",
+            caption="" if form is None else self._key(form),
+            form=form,
+            room=room,
         )
 
-    def _key(self, screen: Screen) -> str:
-        """Explain the short names in the picture's cells."""
-        seen = {role.name: role for one in self.found.heads if (role := self._pictured(one)) is not None}
+    def _key(self, form: Form) -> str:
+        """Explain the short names in the picture's cells; where it has none, count the heads of each role."""
+        roles = [self._pictured(one) for one in self.found.heads]
+        seen = {role.name: role for role in roles if role is not None}
         if not seen:
             return "No head has a role here."
-        wide = atlas_cell({(one.layer, one.head) for one in self.found.heads}, screen, named=True) >= len("1st") + 1
+        if form == "mosaic":
+            counts = Counter(role.name for role in roles if role is not None).most_common()
+            told = ", ".join(f"{count:,} {name}" for name, count in counts)
+            return f"score: of a head in its role. Heads with a role: {told}; without one: {roles.count(None):,}."
+        wide = form == "numbers"
         short = [
             f"{role.short if wide else role.letter} {role.name}"
             for role in seen.values()
@@ -209,8 +240,14 @@ class _HeadsDrawing:
         said += [OF_WEIGHTS] if scores else []
         total = len(self.found.heads)
         if count < total:
-            how = "those with a role first" if self.found.by == "role" else f"highest {self.found.by} first"
-            said.append(f"{count} of {total:,} heads, {how}; --all shows every head.")
+            how = f", highest {self.found.by} first"
+            if self.found.by == "role":
+                standings = Counter(map(_standing, self.found.heads))
+                how = (
+                    f": {standings[WITH_ROLE]:,} have a role, {standings[SINK]:,} only that of looking at the first "
+                    f"token, {standings[NO_ROLE]:,} none"
+                )
+            said.append(f"{count} of {total:,} heads{how}; --all shows every head.")
         return " ".join(said)
 
     def _relations(self, screen: Screen) -> list[RenderableType]:
@@ -241,6 +278,13 @@ class _HeadsDrawing:
             "its grammatical head, or is given most by it. offset: how often the best fixed offset is right. * beats "
             "it by three standard errors."
         )
+
+
+def _standing(one: HeadFigures) -> int:
+    """Rank a head by what its roles tell: one that looks at the first token alone comes after the others."""
+    if not one.roles:
+        return NO_ROLE
+    return SINK if all(score.role.name == "first" for score in one.roles) else WITH_ROLE
 
 
 def _roles(scores: Sequence[RoleScore | None], screen: Screen) -> Column:

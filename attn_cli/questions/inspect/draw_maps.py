@@ -9,8 +9,9 @@ from rich.console import RenderableType
 
 from attn_cli.data.plan import Plan, listed, name_head
 from attn_cli.data.selection import Selection, SortKey
+from attn_cli.draw.atlas import atlas
 from attn_cli.draw.captions import labels_of
-from attn_cli.draw.grid import atlas, grid
+from attn_cli.draw.grid import grid
 from attn_cli.draw.heatmap import heatmap, panels
 from attn_cli.draw.labels import clipped_name
 from attn_cli.draw.layout import overview, stacked_height
@@ -137,7 +138,7 @@ def _overview(
 ) -> list[RenderableType]:
     heads = figures.heads
     return overview(
-        _atlas(heads, figures.plan.selection, screen),
+        lambda room: _atlas(heads, figures.plan.selection, screen, room),
         lambda limit: _table(figures.plan, heads, screen, limit),
         len(heads),
         picture,
@@ -189,11 +190,13 @@ def _table(plan: Plan, heads: Sequence[HeadSummary], screen: Screen, limit: int 
     return head_table(chosen, queries, keys, screen, sort=sort, apart=limit is None, caption=caption)
 
 
-def _atlas(heads: Sequence[HeadSummary], selection: Selection, screen: Screen) -> list[RenderableType]:
+def _atlas(
+    heads: Sequence[HeadSummary], selection: Selection, screen: Screen, room: int | None
+) -> list[RenderableType]:
     # One head per layer needs no picture beside the table, and relevance has another.
     if selection.joint or selection.relevance:
         return []
-    return atlas({(row.layer, row.head): row.focus for row in heads}, screen)
+    return atlas({(row.layer, row.head): row.focus for row in heads}, screen, room=room)
 
 
 def alignment(figures: AlignmentFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
