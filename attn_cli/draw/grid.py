@@ -31,8 +31,10 @@ from attn_cli.draw.strokes import (
 
 __all__ = ["grid"]
 
-SMALLEST = 7
-"""Fewest cells along a small map's side; if there is no room for them, the heads of a layer take more lines."""
+SMALLEST = 5
+"""Fewest cells across a small map; if there is no room for them, the heads of a layer take more lines."""
+SPREAD = 16
+"""Fewest cells across a map of the heads of one layer, which may take more lines."""
 
 
 def grid(
@@ -67,12 +69,14 @@ def grid(
         layers.setdefault(layer, []).append(head)
     shape = next(iter(maps.values())).shape if maps else (0, 0)
     most = max(map(len, layers.values()), default=1)
-    side = max(*shape, 1)
     name = max((len(f"{layer}.{head}") for layer, head in maps), default=3)
-    per_line, size = _fit(most, side, name, screen.width)
-    slot = max(-(-shape[1] // size), name)
+    fewest = min(max(shape[1], 1), SMALLEST if len(layers) > 1 else SPREAD)
+    per_line, across = _fit(most, max(name, fewest), screen.width)
+    # Two cells of half-blocks above each other are as tall as one is wide, so equal sides make a square.
+    down, wide = (max(-(-length // across), 1) for length in shape)
+    slot = max(-(-shape[1] // wide), name)
     gap = min(3, max(1, (screen.width - per_line * slot) // max(per_line, 1)))
-    seen = {place: pool(values, size, size) for place, values in maps.items()}
+    seen = {place: pool(values, down, wide) for place, values in maps.items()}
     values = np.stack(list(seen.values())) if seen else np.zeros(0, np.float32)
     scale = Scale.reaching(values) if measure == "weight" else Scale.between(values)
     lines = title_lines(title, screen)
@@ -88,21 +92,22 @@ def grid(
                 )
     notes = [
         f"layer.head; {attends(kind, rows)}",
-        cell_note(size * pooled, size * pooled, unit, noun or measure, screen),
+        cell_note(down * pooled, wide * pooled, unit, noun or measure, screen),
     ]
+    if wide > 1:
+        notes.append(f"{'--layer' if len(layers) > 1 else '--head'} or a greater --width shows more of each")
     pieces = [swatches(scale, noun or measure, screen), *([(note, DIM)] for note in notes if note)]
     return drawing([*lines, line(), *flow(pieces, screen), *caption_lines(caption, screen)])
 
 
-def _fit(heads: int, side: int, name: int, width: int) -> tuple[int, int]:
-    """Return the number of heads on a line and the number of values along a cell's side.
+def _fit(heads: int, least: int, width: int) -> tuple[int, int]:
+    """Return the number of heads on a line and the number of cells across for each.
 
-    All heads of a layer go on one line if each keeps `SMALLEST` cells, else on as few lines as allow that.
+    All heads of a layer go on one line if each has `least` cells or more, else on as few lines as allow that.
     """
     for lines in range(1, heads + 1):
         per_line = -(-heads // lines)
         cells = width // per_line - 1
-        size = -(-side // max(cells, 1))
-        if cells >= name and -(-side // size) >= min(side, SMALLEST):
-            return per_line, size
-    return 1, -(-side // width)
+        if cells >= least:
+            return per_line, cells
+    return 1, width

@@ -16,10 +16,10 @@ def maps(layers: int, heads: int, side: int) -> dict[tuple[int, int], Float[np.n
 
 @pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize(
-    ("width", "per_line", "cells"), [(60, 6, 8), (80, 6, 12), (120, 12, 8), (160, 12, 12), (260, 12, 16)]
+    ("width", "per_line", "cells"), [(60, 6, 8), (80, 12, 5), (120, 12, 8), (160, 12, 12), (260, 12, 16)]
 )
 def test_twelve_by_twelve(width: int, per_line: int, cells: int, color: bool) -> None:
-    side = {8: 16, 12: 23, 16: 16}[cells]
+    side = {5: 23, 8: 16, 12: 23, 16: 16}[cells]
     screen = Screen(width=width, color=color)
     lines = shown(grid(maps(12, 12, side), screen), screen)
     assert longest(lines) <= width
@@ -27,19 +27,36 @@ def test_twelve_by_twelve(width: int, per_line: int, cells: int, color: bool) ->
     strips = lines[1].split()
     assert [len(strip) for strip in strips] == [cells] * per_line
     # A name and its map of two rows a line; a blank line sets layers apart, and nothing the lines of one layer.
-    after = lines[1 + cells // 2 : 3 + cells // 2]
+    after = lines[1 + -(-cells // 2) : 3 + -(-cells // 2)]
     assert after[0].split()[:1] == (["0.6"] if per_line == 6 else [])
     assert per_line == 6 or after[1].startswith("1.0")
     assert lines.count("") == 12
 
 
-def test_maps_are_spread_before_they_lose_too_much() -> None:
-    # 9 cells each on one line of 12: 10 words would become 5, 14 become 7.
+def test_a_layer_is_a_row_but_one_alone_is_spread() -> None:
     screen = Screen(width=120)
-    for side, per_line, cells in ((10, 6, 10), (14, 12, 7), (16, 12, 8)):
-        lines = shown(grid(maps(1, 12, side), screen), screen)
+    for layers, side, per_line, cells in ((2, 10, 12, 5), (2, 14, 12, 7), (1, 10, 6, 10), (1, 16, 6, 16)):
+        lines = shown(grid(maps(layers, 12, side), screen), screen)
         assert len(lines[0].split()) == per_line
         assert len(lines[1].split()[0]) == cells
+        pooled = "or a greater --width shows more of each" in " ".join(lines)
+        assert pooled == (cells < side)
+
+
+def test_long_sides_are_pooled_more() -> None:
+    screen = Screen(width=80)
+    values = {(layer, head): weights(0, 1, 6, 60) for layer in range(2) for head in range(12)}
+    lines = shown(grid(values, screen), screen)
+    assert len(lines[0].split()) == 12
+    assert len(lines[1].split()[0]) == 5
+    assert "cell = largest weight of 2 × 12 words" in " ".join(lines)
+
+
+def test_many_heads() -> None:
+    for width, per_layer in ((80, 3), (160, 2), (200, 1)):
+        lines = shown(grid(maps(32, 32, 13), Screen(width=width)), Screen(width=width))
+        assert longest(lines) <= width
+        assert len([line for line in lines if line.startswith("31.")]) == per_layer
 
 
 def test_small_maps_are_not_made_smaller() -> None:
