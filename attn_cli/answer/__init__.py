@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from attn_cli.data.model import GuidedHead
+    from attn_cli.data.suggestion import Suggestion
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import Cell, CsvTable
     from attn_cli.io.structs import AttnDocument
@@ -53,6 +54,11 @@ class Answer(ABC):
     def guided(self) -> tuple[GuidedHead, ...]:
         """The heads shown that were trained to look where they look."""
         return ()
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        """The command to try next, which is shown below the drawing on a terminal; None if there is none."""
+        return None
 
     @property
     @abstractmethod

@@ -11,15 +11,17 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import TypeVar
 
+from rich.console import Group, RenderableType
+
 from attn_cli.answer import Answer
 from attn_cli.answer.saving import SaveFile
-from attn_cli.cli.options import DisplayOptions, OutputOptions
+from attn_cli.cli.options import DEFAULT_MODEL, DisplayOptions, OutputOptions
 from attn_cli.cli.streams import say
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.units import Units
-from attn_cli.draw.captions import labels_of
+from attn_cli.draw.captions import labels_of, suggestion_line
 from attn_cli.draw.heatmap import cuts
-from attn_cli.draw.screen import Screen, console, probe
+from attn_cli.draw.screen import Screen, console, lines_of, probe
 from attn_cli.draw.strokes import titled
 from attn_cli.errors import noted
 
@@ -145,5 +147,13 @@ class Output:
         else:
             if number:
                 sys.stdout.write("\n")
-            console(self.screen, sys.stdout).print(titled(answer.draw(self.screen), title, self.screen), end="")
+            screen = self.screen
+            below: list[RenderableType] = []
+            # What is piped is the answer alone.
+            suggestion = None if title or screen.height is None else answer.suggestion
+            if suggestion is not None:
+                below = [suggestion_line(suggestion, os.environ.get("ATTN_MODEL") or DEFAULT_MODEL, screen)]
+                screen = replace(screen, height=(screen.height or 0) - sum(lines_of(one, screen) for one in below))
+            drawn = titled(answer.draw(screen), title, screen)
+            console(screen, sys.stdout).print(Group(drawn, *below), end="")
         sys.stdout.flush()

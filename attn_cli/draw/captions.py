@@ -16,6 +16,7 @@ from attn_cli.data.plan import listed, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Float
+from attn_cli.data.suggestion import Suggestion
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import named_without
@@ -34,6 +35,7 @@ __all__ = [
     "labels_of",
     "model_line",
     "remarks",
+    "suggestion_line",
     "translation_text",
     "when",
 ]
@@ -117,6 +119,21 @@ def guided_line(guided: Sequence[GuidedHead], screen: Screen, *, lead: str = "")
         for index, head in enumerate(heads)
     ]
     return [drawing(caption_lines(f"{lead}Trained to look where they look: {', '.join(named)}.", screen))]
+
+
+def suggestion_line(suggestion: Suggestion, default_model: str, screen: Screen) -> RenderableType:
+    """Draw the command to try next, with `TEXT` for the text where it has no room on one line.
+
+    Args:
+        suggestion: the command.
+        default_model: the model that commands take by themselves.
+        screen: the screen to draw on.
+    """
+    lead = "Try next: "
+    whole = suggestion.typed(default_model)
+    if clean(whole, unicode=screen.unicode) == whole and width(lead + whole) <= screen.width:
+        return drawing([line((lead + whole, DIM))])
+    return drawing(caption_lines(lead + suggestion.typed(default_model, placeholder="TEXT"), screen))
 
 
 def _verified(record: Record) -> list[str]:

@@ -43,7 +43,7 @@ MOST_TIERS = 3
 MOST_LINES = 120
 """Most lines of a map in panels of squares; a taller map becomes a mosaic."""
 LABELLED = 20
-"""Lines that a map with labels may take, however little room there is."""
+"""Lines that a map with labels may take above its caption, however little room there is."""
 LOWEST = 6
 """Lines that a mosaic may take, however little room there is."""
 SMALL = 2**20
@@ -82,6 +82,7 @@ def heatmap(
     numbers: bool = False,
     mark_strongest: bool = False,
     room: int | None = None,
+    legible: bool = False,
 ) -> Group:
     """Draw a map as a heatmap: rows are queries, columns are keys, and a legend says so.
 
@@ -93,18 +94,24 @@ def heatmap(
         numbers: write every number, in as many panels of columns as needed: the full table of a head. Otherwise
             numbers are written only if there is room for all columns.
         mark_strongest: mark the strongest key of each row, except in a mosaic.
-        room: most lines that the drawing should take. To keep to it, the drawing gives up panels, then the ends of
-            labels written downwards, then labels and single cells. None for no limit.
+        room: most lines that the drawing should take. To keep to it, the drawing gives up the blank line above its
+            legend, then panels, then the ends of labels written downwards, then labels and single cells. None for no
+            limit.
+        legible: give up nothing but that blank line for want of room.
     """
     above, below = title_lines(title, screen), caption_lines(caption, screen)
-    for plan in _plans(view, screen, numbers=numbers, room=room) if view.whole else ():
+    lowest = None if legible else room
+    for plan in _plans(view, screen, numbers=numbers, room=lowest) if view.whole else ():
         scale = _scale(view, view.shown, same=plan.numbers or not screen.color)
         sheet = _Sheet(view, scale, plan, screen, mark_strongest)
         legend = _legend(view, scale, screen, plan=plan, mark_strongest=mark_strongest)
-        lines = [*above, *sheet.panels(), *legend, *below]
-        if room is None or len(lines) <= max(room, LABELLED):
+        blank, *said = legend
+        lines = [*above, *sheet.panels(), blank, *said, *below]
+        if room is not None and len(lines) > room:
+            lines = [*above, *sheet.panels(), *said, *below]
+        if lowest is None or len(lines) <= max(lowest, LABELLED + len(below)):
             return drawing(lines)
-    room = _tallest(screen) if room is None else room
+    room = _tallest(screen) if lowest is None else lowest
     size = _narrowest(view.query, view.key, screen)
     while True:
         small = view.pooled(size)

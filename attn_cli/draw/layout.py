@@ -70,7 +70,8 @@ def overview(
     """Draw a table of heads between an atlas and a heatmap, as much of each as there is room for.
 
     Where there is no room for all three, the atlas is left out, or if there are many heads, the heatmap and on the
-    lowest screens the table. A line says so.
+    lowest screens the table. A line says so. On a screen that has no room for the table of few heads either, it is left
+    out without a line, and the atlas is shown if it fits beside the heatmap.
 
     Args:
         atlas: a function that draws all heads at once in the given number of lines, or in the fewest that it can.
@@ -87,15 +88,19 @@ def overview(
     lowest = stacked_height(atlas(0), screen)
     above: Sequence[RenderableType] = []
     below = [picture(room - least - lowest * many)]
-    if least + lowest + stacked_height(below, screen) <= room:
-        above = atlas(room - least - stacked_height(below, screen) - 1)
+    left = room - stacked_height(below, screen)
+    without_atlas = _left_out("picture of all heads", screen)
+    if least + lowest <= left:
+        above = atlas(left - least - 1)
     elif many:
         below = [_left_out("heatmap", screen)]
         if lowest and least + lowest + stacked_height(below, screen) > room:
             return [*atlas(0), _left_out("table of heads and the heatmap", screen)]
         above = atlas(room - least - stacked_height(below, screen) - 1)
+    elif least + stacked_height([without_atlas] * bool(lowest), screen) > left:
+        return [*(atlas(0) if lowest <= left else []), *below]
     elif lowest:
-        below.append(_left_out("picture of all heads", screen))
+        below.append(without_atlas)
     room -= stacked_height([*above, *below], screen)
     return [*above, fitting(make, count, screen, room), *below]
 

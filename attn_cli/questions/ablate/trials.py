@@ -12,8 +12,10 @@ import numpy as np
 
 from attn_cli.answer import Answer
 from attn_cli.data.model import GuidedHead
+from attn_cli.data.plan import name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind
+from attn_cli.data.suggestion import Suggestion, suggest
 from attn_cli.data.without import typed_without
 from attn_cli.io.csv import Cell
 from attn_cli.measure.summary import HeadSummary
@@ -139,6 +141,16 @@ class Ablation(Answer):
     def guided(self) -> tuple[GuidedHead, ...]:
         places = [place for trial in self.trials for place in trial.places]
         return self.record.model.guided_among(places)
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        strongest = self.ranked[0].only if self.view == "heads" else None
+        if strongest is None:
+            return None
+        kind = self.ranked[0].kind
+        options = () if kind == next(iter(self.record.model.stacks)) else ("--kind", kind)
+        command = "translate" if kind == "cross" else "inspect"
+        return suggest(self.record, command, "--head", name_head(*strongest), *options)
 
     @property
     def ranked(self) -> list[CutTrial]:

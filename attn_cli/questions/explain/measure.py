@@ -11,11 +11,12 @@ import numpy as np
 
 from attn_cli.answer import Answer
 from attn_cli.data.model import GuidedHead
-from attn_cli.data.plan import Plan, make_plan
+from attn_cli.data.plan import Plan, make_plan, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
 from attn_cli.data.shapes import Bool
 from attn_cli.data.stream import Block, Request, Source, key_tokens, query_tokens
+from attn_cli.data.suggestion import Suggestion, suggest, typed_name
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
@@ -71,6 +72,15 @@ class Explained(Answer):
     @property
     def guided(self) -> tuple[GuidedHead, ...]:
         return self.record.model.guided_among([(self.plan.kind, self.layer, self.head)])
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        keys = self.plan.keys.base or self.plan.keys
+        strongest = int(keys.unit_of_token()[self.steps.weights.argmax()])
+        if self.plan.kind == "cross" or not self.chosen or keys.special[strongest] or strongest == self.place:
+            return None
+        edge = f"{typed_name(self.plan.queries.base or self.plan.queries, self.place)}:{typed_name(keys, strongest)}"
+        return suggest(self.record, "ablate", "--edge", edge, "--head", name_head(self.layer, self.head))
 
     @property
     def chosen(self) -> bool:

@@ -10,11 +10,12 @@ import numpy as np
 
 from attn_cli.answer import Answer
 from attn_cli.data.model import GuidedHead, ModelInfo
-from attn_cli.data.plan import Plan, make_plan
+from attn_cli.data.plan import Plan, make_plan, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup, RegroupBatch
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Batch, Block, Eat, Report, Request, Source
+from attn_cli.data.suggestion import Suggestion, suggest
 from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError
 from attn_cli.io.csv import Cell
@@ -129,6 +130,13 @@ class HeadsFound(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         return self.record.notes
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        told = next((one for one in self.heads if one.roles), None)
+        if told is None or self.plan is None or self.kind != next(iter(self.record.model.stacks)):
+            return None
+        return suggest(self.record, "inspect", "--head", name_head(told.summary.layer, told.summary.head))
 
     @property
     def guided(self) -> tuple[GuidedHead, ...]:

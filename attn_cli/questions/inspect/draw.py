@@ -52,9 +52,10 @@ def draw(answer: Inspection, screen: Screen) -> Group:
     else:
         top.append(drawing(caption_lines(f"{answer.model.without_attention}.", screen)))
     top += remarks(answer, plan.kind, screen, figures.sinks)
-    top += guided_line(answer.guided, screen)
+    guided = guided_line(answer.guided, screen)
     relevant = relevance_of_words(answer, plan.kind, screen)
-    if relevant:
-        top += [Text(""), stacked(relevant)]
-    body = VIEWS[type(figures)](figures, screen, room_left([Group(*top)], screen))
-    return stacked([Group(*top), *body])
+    below: list[RenderableType] = [Text(""), stacked(relevant)] if relevant else []
+    body = VIEWS[type(figures)](figures, screen, room_left([Group(*top, *guided, *below)], screen))
+    if figures.chosen is not None and len(body) == 1:  # the one head that there is room for says it of itself
+        guided = []
+    return stacked([Group(*top, *guided, *below), *body])

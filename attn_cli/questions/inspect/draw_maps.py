@@ -33,8 +33,8 @@ from attn_cli.questions.inspect.tables import head_table
 __all__ = ["alignment", "all_heads", "cut_note", "every_map", "in_order", "mean_of_heads", "one_head"]
 
 OTHER_STEP = {
-    "input": "A word's row is the step that reads it; --rows output shows the step that writes it.",
-    "output": "A word's row is the step that writes it; --rows input shows the step that reads it.",
+    "input": "A row is the step that reads its word; --rows output: the step that writes it.",
+    "output": "A row is the step that writes its word; --rows input: the step that reads it.",
 }
 LONGEST_END = 14
 """Most cells of either end of the link that a caption names."""
@@ -149,10 +149,14 @@ def _overview(
 
 def _telling(figures: TellingFigures, screen: Screen, room: int | None) -> RenderableType:
     plan, chosen = figures.plan, figures.chosen
+    title = f"{plan.selection.noun.capitalize()}s of head {name_head(chosen.layer, chosen.head)}"
+    more = f"; --all shows all {plan.head_count:,} heads"
+    if room is not None and len(title + more) <= screen.width:
+        title += more
     return heatmap(
         _view(plan, figures.telling.map),
         screen,
-        title=f"{plan.selection.noun.capitalize()}s of head {name_head(chosen.layer, chosen.head)}",
+        title=title,
         caption=_why(chosen, plan, screen),
         mark_strongest=True,
         room=room,
@@ -201,7 +205,6 @@ def _atlas(
 
 def alignment(figures: AlignmentFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
     """Draw the cross-attention of a translation: for each output word, the input words that it attends to."""
-    del room  # legible words are worth scrolling for
     found, plan = figures.alignment, figures.plan
     return [
         heatmap(
@@ -211,6 +214,8 @@ def alignment(figures: AlignmentFigures, screen: Screen, room: int | None) -> Se
             caption=f"{found.reason} {OTHER_STEP[plan.rows]}".strip(),
             numbers=plan.selection.all,
             mark_strongest=True,
+            room=room,
+            legible=True,  # words are worth scrolling for
         )
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Source
+from attn_cli.data.suggestion import Suggestion, suggest, suggest_explaining
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
 from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from attn_cli.io.structs import ChosenHeadEntry, HeadEntry, LinkEntry, RecordDocument
 
 __all__ = ["Inspection", "head_rows", "look"]
+
+MORE_ATTENTION = {"toy-rnn": "toy-rnn-attention", "toy-rnn-attention": "toy"}
+"""Built-in model -> the one to hold it against, which has more attention."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,6 +58,17 @@ class Inspection(Record, Answer):
     @property
     def guided(self) -> tuple[GuidedHead, ...]:
         return self.model.guided_among(self.figures.places)
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        chosen, plan = self.figures.chosen, self.figures.plan
+        if plan.selection.translation:
+            better = MORE_ATTENTION.get(self.model.name)
+            found = suggest(self, "inspect" if better is None else "translate")
+            return found if better is None or found is None else replace(found, model=better)
+        if chosen is None or chosen.link is None:
+            return None
+        return suggest_explaining(self, plan, (chosen.layer, chosen.head), chosen.link.query)
 
     @property
     def columns(self) -> tuple[str, ...]:

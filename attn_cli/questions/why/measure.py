@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import sqrt
-from typing import Literal
+from typing import Literal, get_args
 
 from attn_cli.answer import Answer
 from attn_cli.data.model import GuidedHead, GuidedRole, ModelInfo
+from attn_cli.data.suggestion import Suggestion
 from attn_cli.io.csv import Cell
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "standard_error",
 ]
 
+EXAMPLE = "The trophy didn't fit in the suitcase because it was too big"
 ExperimentName = Literal["long-sequences", "context-linking", "interpretability", "parallelization", "causality"]
 
 
@@ -105,6 +107,12 @@ class Experiment(Answer):
     @property
     def title(self) -> str:
         return self.name
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        names = get_args(ExperimentName)
+        place = names.index(self.name) + 1
+        return Suggestion("why", options=(names[place],)) if place < len(names) else Suggestion("ablate", EXAMPLE)
 
     @property
     def guided(self) -> tuple[GuidedHead, ...]:
