@@ -20,6 +20,7 @@ from attn_cli.data.suggestion import Suggestion
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import named_without
+from attn_cli.draw.colors import Scale
 from attn_cli.draw.labels import Labels, clean, clipped, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, flow, line, text_lines
@@ -35,6 +36,7 @@ __all__ = [
     "labels_of",
     "model_line",
     "remarks",
+    "scale_note",
     "suggestion_line",
     "translation_text",
     "when",
@@ -264,3 +266,8 @@ def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) 
     if rows == columns == 1:
         return ""
     return f"cell = largest {measure} of {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s"
+
+
+def scale_note(scale: Scale) -> str:
+    """Say that a scale of weights or their changes ends below 1; empty if it does not."""
+    return f"the scale ends at {f'{scale.high:.3g}'.removeprefix('0')}, not at 1" if scale.high < 1 else ""

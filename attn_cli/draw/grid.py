@@ -12,7 +12,7 @@ from rich.console import Group
 from attn_cli.data.pooling import pool
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Float
-from attn_cli.draw.captions import attends, cell_note
+from attn_cli.draw.captions import attends, cell_note, scale_note
 from attn_cli.draw.colors import Scale
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import (
@@ -78,20 +78,22 @@ def grid(
     gap = min(3, max(1, (screen.width - per_line * slot) // max(per_line, 1)))
     seen = {place: pool(values, down, wide) for place, values in maps.items()}
     values = np.stack(list(seen.values())) if seen else np.zeros(0, np.float32)
-    scale = Scale.reaching(values) if measure == "weight" else Scale.between(values)
+    scale = Scale.reaching(values) if measure == "weight" else Scale.around(values)
     lines = title_lines(title, screen)
     for layer, heads in layers.items():
         for first in range(0, len(heads), per_line):
             chosen = heads[first : first + per_line]
             lines += [line()] if lines and not first else []
             lines.append(line(*((f"{layer}.{head}".ljust(slot + gap), DIM) for head in chosen)))
-            for strips in zip(*(mosaic(seen[layer, head], scale, screen) for head in chosen), strict=True):
+            drawn = [mosaic(seen[layer, head], scale, screen, largest=True) for head in chosen]
+            for strips in zip(*drawn, strict=True):
                 fill: list[Part] = [(" " * (slot + gap - cells(strip)), PLAIN) for strip in strips]
                 lines.append(
                     line(*chain.from_iterable([*strip, space] for strip, space in zip(strips, fill, strict=True)))
                 )
     notes = [
         f"layer.head; {attends(kind, rows)}",
+        "" if measure == "score" else scale_note(scale),
         cell_note(down * pooled, wide * pooled, unit, noun or measure, screen),
     ]
     if wide > 1:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.shapes import Float
-from attn_cli.draw.captions import attends, brightest, cell_note
+from attn_cli.draw.captions import attends, brightest, cell_note, scale_note
 from attn_cli.draw.colors import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, squares
 from attn_cli.draw.labels import Labels, clean, fit, letters, width
 from attn_cli.draw.map_view import MapView
@@ -155,7 +155,7 @@ def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
 def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
     """Choose a scale for the values; `same` makes it the one that all maps of weights, or of their changes, share."""
     if view.measure == "score":
-        return Scale.between(values)
+        return Scale.around(values)
     if view.measure == "change":
         if np.nanmax(np.abs(values), initial=0.0) > 1:  # of scores
             return Scale.around(values)
@@ -179,7 +179,7 @@ def _legend(
     size: int = 1,
 ) -> list[Text]:
     """Explain the colours, rows and columns, below a blank line; without a plan, those of a mosaic."""
-    notes = [attends(view.kind, view.rows)]
+    notes = [attends(view.kind, view.rows), "" if view.measure == "score" else scale_note(scale)]
     swatch = swatches(scale, view.name, screen)
     if plan is None:
         notes.append(cell_note(size, size, view.unit, view.name, screen))
@@ -187,7 +187,7 @@ def _legend(
         some, strongest = squares(unicode=screen.unicode)
         sign = "bold:" if plan.numbers and screen.color else strongest
         notes.insert(0, f"{sign} strongest of its row")
-        if not plan.numbers and not screen.color:
+        if not plan.numbers and not screen.color and not scale.signed:
             least = f"{scale.steps[0]:.3g}"
             swatch = [
                 (f"{view.name} ", DIM),
@@ -262,7 +262,7 @@ class _Sheet:
         self.values = values.tolist()
         self.levels = scale.levels(values).tolist()
         self.shades = scale.shades(values).tolist()
-        self.places = _places(values)
+        self.places, self.signed = _places(values), scale.signed
         known = np.isfinite(values)
         best = np.argmax(np.where(known, values, -np.inf), axis=1) if values.size else np.zeros(len(values), np.intp)
         self.best = np.where(known.any(axis=1), best, -1).tolist()
@@ -336,14 +336,14 @@ class _Sheet:
                 text = number(value, unicode=unicode)
             else:
                 text = f"{value:z.{self.places}f}"
-            if not self.screen.color and shade and self.view.measure != "change":  # a change has a sign
+            if not self.screen.color and (best if self.signed else shade):  # signed numbers need no shade
                 text = sign + text
             return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
         if self.screen.color:
             return (f"{sign} " if best else "  "), style
-        if self.mark_strongest:
+        if self.mark_strongest and not self.signed:
             return (f"{sign} " if best or not shade else f"{self.some} "), PLAIN
-        return (sign * 2 if shade else f"{sign} "), PLAIN
+        return (f"{sign} " if best or not shade else sign * 2), PLAIN
 
 
 def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
@@ -390,7 +390,7 @@ def _mosaic(
         if column + len(tick) <= screen.width - gutter:
             ticks = ticks.ljust(column) + tick
     yield line((" " * gutter, PLAIN), (ticks, DIM))
-    for index, parts in enumerate(mosaic(small, scale, screen)):
+    for index, parts in enumerate(mosaic(small, scale, screen, largest=view.measure == "score")):
         beside: list[Part] = [(" " * gutter, PLAIN)]
         if (row := marked.get(index)) is not None:
             label = fit(query.texts[row], longest, unicode=unicode)

@@ -86,8 +86,8 @@ def test_scores_have_a_scale_of_their_own() -> None:
     screen = Screen(color=False)
     values = np.array([[-4.0, 1.0], [np.nan, 6.0]], np.float32)
     lines = shown(grid({(0, 0): values, (0, 1): values - 10}, screen, kind="cross", measure="score"), screen)
-    assert lines[1] == "▒█    ·▒"
-    assert lines[3].startswith("score · <-10.00  ░ -10.00")
+    assert lines[1] == "-▲    ▼-"
+    assert "▼ -5  - -1  · 0  + +1  ▲ +5" in lines[3]
     assert "layer.head; rows (target, when read) attend to columns (source)" in lines
     assert "cell = largest score of 2 × 1 words" in lines
 

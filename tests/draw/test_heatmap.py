@@ -71,8 +71,8 @@ def test_scores() -> None:
     values = np.array([[-12.345, 3.0], [-np.inf, 103.0]], np.float32)
     labels = Labels(["a", "b"])
     lines = shown(heatmap(MapView(values, labels, labels, measure="score"), PLAIN), PLAIN)
-    assert lines[1:3] == ["0 a  -12.3    3.0", "1 b        █103.0"]
-    assert lines[4] == "score · <10.7  ░ 10.7  ▒ 33.8  ▓ 56.9  █ 79.9 to 103.0"
+    assert lines[1:3] == ["0 a  -12.3    3.0", "1 b         103.0"]
+    assert lines[4].startswith("score ▼ -50  - -10  · 0  + +10  ▲ +50")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,8 @@ def test_a_mosaic_in_ascii(color: bool) -> None:
     lines = shown(heatmap(MapView(weights(0, 1, 300, 300), labels, labels), screen), screen)
     assert "".join(lines).isascii()
     assert "cell = largest weight of 8 x 4 words" in lines[-2]
-    assert len(lines) == 1 + 38 + 1 + 3
+    assert len(lines) == 1 + 38 + 1 + 3 + (not color)
+    assert "the scale ends at .2, not at 1" in " ".join(lines)
 
 
 def test_a_mosaic_names_rows_where_the_width_allows() -> None:
@@ -277,5 +278,5 @@ def test_small_scores_have_the_decimals_that_tell_them_apart() -> None:
     values = np.array([[-0.0123, 0.0014], [0.0061, -0.00002]], np.float32)
     labels = Labels(["a", "b"])
     lines = shown(heatmap(MapView(values, labels, labels, measure="score"), PLAIN), PLAIN)
-    assert lines[1:3] == ["0 a  -0.012  ▓0.001", "1 b  █0.006  ▓0.000"]
-    assert lines[4] == "score · <-0.009  ░ -0.009  ▒ -0.005  ▓ -0.001  █ 0.002 to 0.006"
+    assert lines[1:3] == ["0 a  -0.012   0.001", "1 b   0.006   0.000"]
+    assert lines[4].startswith("score ▼ -.005  - -.001  · 0  + +.001  ▲ +.005")
