@@ -21,7 +21,7 @@ from attn_cli.data.pooling import Cuts
 from attn_cli.data.units import Units
 from attn_cli.draw.captions import labels_of, suggestion_line
 from attn_cli.draw.heatmap import cuts
-from attn_cli.draw.screen import Screen, console, lines_of, probe
+from attn_cli.draw.screen import Screen, console, lines_of, probe, to_text
 from attn_cli.draw.strokes import titled
 from attn_cli.errors import noted
 
@@ -131,6 +131,10 @@ class Output:
         if self.file is not None and writer is not None:
             _say(self.file.place.notes)
             say(f"saved {self.file.place.path}")
+
+    def lines(self, answer: Answer) -> list[str]:
+        """Return the lines of an answer's drawing, as they are written to stdout."""
+        return to_text(answer.draw(self.screen), self.screen).splitlines(keepends=True)
 
     def _titled(self, answers: Iterable[Answer]) -> Iterator[tuple[Answer, str]]:
         """Add a title to each answer if there are several."""

@@ -110,7 +110,7 @@ def _split(piece: Sequence[Part], gap: str) -> list[list[Part]]:
 def title_lines(title: str, screen: Screen) -> list[Text]:
     """Draw a title on one line; no line if it is empty."""
     shown = clean(title, unicode=screen.unicode)
-    return [line((fit(shown, min(width(shown), screen.width)), BOLD))] if title else []
+    return [line((fit(shown, min(width(shown), screen.width), unicode=screen.unicode), BOLD))] if title else []
 
 
 def caption_lines(caption: str, screen: Screen) -> list[Text]:

@@ -94,6 +94,7 @@ def describe(
             rows=ROWS[_rows(record)],
         ),
         **describe_checks(record),
+        vector=UNSET if record.vector is None else record.vector,
         heads=UNSET if heads is None else list(heads),
         chosen=UNSET if chosen is None else chosen,
         maps=[entry for map_ in record.maps for entry in _maps(map_)],

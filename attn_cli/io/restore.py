@@ -53,6 +53,7 @@ def restore(document: RecordDocument, name: str) -> Record:
         tool_version=document.tool.version,
         output=None if checked is None else OutputCheck(checked.difference, tuple(checked.compared), checked.attention),
         relevance=_relevance(document, name),
+        vector=_vector(document, name),
     )
 
 
@@ -84,6 +85,16 @@ def _relevance(document: RecordDocument, name: str) -> Relevance | None:
     source = np.asarray(entry.source, np.float32)
     target = None if entry.target is None else np.asarray(entry.target, np.float32)
     return Relevance(entry.output, entry.value, entry.unit, source, target, heads)
+
+
+def _vector(document: RecordDocument, name: str) -> Float[np.ndarray, "dim"] | None:
+    from msgspec import UNSET
+
+    if document.vector is UNSET:
+        return None
+    if len(document.vector) != document.model.bottleneck:
+        raise fault(name, "$.vector", f"has {len(document.vector)} numbers for {document.model.bottleneck}")
+    return np.asarray(document.vector, np.float32)
 
 
 def _model(model: ModelEntry, name: str) -> ModelInfo:

@@ -439,6 +439,10 @@ class RecordDocument(AttnDocument, kw_only=True):
     verified_output: VerifiedOutput = None
     notes: Notes
     relevance: RelevanceOfTokens = UNSET
+    vector: Annotated[
+        Array[Number] | UnsetType,
+        Meta(description="The one vector that carries the text to the decoder of a model without attention."),
+    ] = UNSET
     heads: Annotated[
         Sequence[HeadEntry] | UnsetType,
         Meta(

@@ -560,7 +560,16 @@ class ToySource:
             if without:
                 states, notes = self.run(cut=False), (*notes, COMPARED_UNCUT)
             output = None if states is None else check_output(self.folder, self.ids, self.read, states)
-        return Report(largest if request.verify else None, notes, output)
+        return Report(largest if request.verify else None, notes, output, vector=self._vector())
+
+    def _vector(self) -> Float[np.ndarray, "dim"] | None:
+        """Return the last states of the encoder, if they are all that the decoder gets; None with attention."""
+        network = self.network
+        if not isinstance(network, recurrent.Recurrent) or network.shape.attention:
+            return None
+        ids = np.asarray([self.ids])
+        vector: Float[np.ndarray, "dim"] = network.encode(ids, ids != PAD).last[0]
+        return vector
 
     def _stream_relevance(self, request: Request, eat: Eat) -> Report:
         """Run the model's copy in transformers under autograd, and pass each layer's attention with its relevance."""

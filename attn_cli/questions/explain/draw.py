@@ -25,7 +25,9 @@ def draw(answer: Explained | ExplainedNumbers, screen: Screen) -> Group:
 
 def _of_numbers(answer: ExplainedNumbers, screen: Screen) -> Group:
     room = room_left([], screen, everything=answer.everything)
-    return stacked(explanation(answer.steps, Labels(answer.labels), screen, given=True, room=room))
+    return stacked(
+        explanation(answer.steps, Labels(answer.labels), screen, given=True, room=room, vectors=answer.vectors)
+    )
 
 
 def _of_head(answer: Explained, screen: Screen) -> Group:
@@ -40,7 +42,7 @@ def _of_head(answer: Explained, screen: Screen) -> Group:
     room = room_left(above, screen, everything=answer.everything)
     tokens = key_tokens(answer.plan.source, kind).tokens
     keys = Labels(answer.labels, [token.special for token in tokens], answer.places)
-    return stacked([*above, *explanation(answer.steps, keys, screen, room=room)])
+    return stacked([*above, *explanation(answer.steps, keys, screen, room=room, vectors=answer.vectors)])
 
 
 def _title(answer: Explained, screen: Screen) -> list[Text]:

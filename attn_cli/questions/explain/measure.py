@@ -54,6 +54,8 @@ class Explained(Answer):
     """True if a word other than the query has the largest weight and another key is seen beside it (see `explain`)."""
     everything: bool = False
     """True to show all keys, even if the screen is too low for them."""
+    vectors: bool = False
+    """True to draw the values of the weighted sum."""
 
     columns = ("kind", "layer", "head", "query", "query_token", "query_text", "key", "key_token", *COLUMNS)
 
@@ -112,6 +114,8 @@ class ExplainedNumbers(Answer):
     """Labels of the keys."""
     everything: bool = False
     """True to show all keys, even if the screen is too low for them."""
+    vectors: bool = False
+    """True to draw the values of the weighted sum."""
 
     title = ""
     columns = ("key", *COLUMNS)

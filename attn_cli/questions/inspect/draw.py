@@ -12,6 +12,7 @@ from attn_cli.draw.captions import guided_line, model_line, remarks, translation
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked
+from attn_cli.draw.vectors import whole_vector
 from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, mean_of_heads, one_head
 from attn_cli.questions.inspect.draw_query import chosen_queries
 from attn_cli.questions.inspect.draw_relevance import relevance_of_words
@@ -51,6 +52,8 @@ def draw(answer: Inspection, screen: Screen) -> Group:
         top.append(model_line(answer, plan.kind, screen))
     else:
         top.append(drawing(caption_lines(f"{answer.model.without_attention}.", screen)))
+        if answer.vector is not None:
+            top.append(drawing(whole_vector(answer.vector, screen, name="number")))
     top += remarks(answer, plan.kind, screen, figures.sinks)
     guided = guided_line(answer.guided, screen)
     relevant = relevance_of_words(answer, plan.kind, screen)

@@ -96,17 +96,26 @@ class Glossary(Answer):
             yield group, tuple(terms)
 
 
-def find_terms(word: str | None) -> Glossary:
+def find_terms(*words: str) -> Glossary:
     """Find the terms that a user asks for.
 
     Args:
-        word: a term, or a part of one; None for all.
+        words: terms, or parts of some; none for all.
+
+    Raises:
+        SelectionError: one of the words matches no term.
+    """
+    if not words:
+        return Glossary(TERMS)
+    return Glossary(tuple(dict.fromkeys(term for word in words for term in _matching(word))))
+
+
+def _matching(word: str) -> Sequence[Term]:
+    """Return the term of this name, or all terms that have it in their name.
 
     Raises:
         SelectionError: no term matches.
     """
-    if word is None:
-        return Glossary(TERMS)
     wanted = _plain(word)
     exact = [term for term in TERMS if wanted in (_plain(term.name), _called(term), *map(_plain, term.also))]
     found = exact or [term for term in TERMS if wanted and wanted in _plain(term.name)]
@@ -120,7 +129,7 @@ def find_terms(word: str | None) -> Glossary:
             if near
             else f"The terms are: {', '.join(term.name for term in TERMS)}",
         )
-    return Glossary(found)
+    return found
 
 
 def _called(term: Term) -> str:

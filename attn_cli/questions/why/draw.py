@@ -24,10 +24,11 @@ HEADS: Mapping[Kind, str] = {"encoder": "encoder", "decoder": "decoder", "cross"
 def draw(answer: Experiment, screen: Screen) -> Group:
     """Draw the claim, the method, each measure, and the verdict."""
     verdicts = answer.verdicts or (Verdict("", answer.borne_out, answer.found),)
+    how = "Measured on few texts; without --quick, on more." if answer.quick else answer.how
     return stacked(
         [
-            drawing([*text_lines(answer.claim, screen), *caption_lines(f"{answer.how} {_guidance(answer)}", screen)]),
-            *(part for measure in answer.measures for part in _measure(measure, screen)),
+            drawing([*text_lines(answer.claim, screen), *caption_lines(f"{how} {_guidance(answer)}", screen)]),
+            *(part for measure in answer.measures for part in _measure(measure, screen, quick=answer.quick)),
             *(_verdict(one, screen) for one in verdicts),
         ]
     )
@@ -53,12 +54,12 @@ def _guidance(answer: Experiment) -> str:
     return " ".join(said)
 
 
-def _measure(measure: Measure, screen: Screen) -> list[RenderableType]:
-    """Draw the figures along the axis with a small curve, and bars of the last ones."""
+def _measure(measure: Measure, screen: Screen, *, quick: bool) -> list[RenderableType]:
+    """Draw the figures along the axis with a small curve, unless it is to be short, and bars of the last ones."""
     ends = [series.points[-1] if series.points else None for series in measure.series]
     axis = next((series.points for series in measure.series if series.points), ())
     parts = []
-    if measure.along:
+    if measure.along and not quick:
         parts.append(_along(measure, axis, screen))
     place = f" at {axis[-1].at:.0f} {measure.along}" if measure.along and axis else ""
     unit = f" ({measure.unit})" if measure.unit else ""

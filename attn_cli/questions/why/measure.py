@@ -101,6 +101,8 @@ class Experiment(Answer):
     """Verdicts on the parts of the claim; empty if it has no parts."""
     guidance: Mapping[str, tuple[GuidedHead, ...]] = field(default_factory=dict)
     """Model -> its heads that were trained for what is measured; empty if no model could be trained for it."""
+    quick: bool = False
+    """True if few texts were taken; its drawing is short then."""
 
     columns = ("experiment", "measure", "unit", "along", "at", "model", "value", "count", "borne_out")
 

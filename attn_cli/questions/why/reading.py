@@ -24,19 +24,22 @@ LENGTHS = (8, 16, 32, 64, 128, 256)
 TURNS = 9
 READS = ("model.encoder.", "encoder.", "attention.key.")
 """How the names of the weights begin that a model reads a text with."""
+QUICK = (8, 256), 3
+"""Lengths and turns, if few are enough."""
 
 
-def run(models: Mapping[str, Toy]) -> Experiment:
+def run(models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
     """Encode texts of random tokens that double in length, count the steps and take the time."""
+    lengths, turns = QUICK if quick else (LENGTHS, TURNS)
     random = np.random.default_rng(3)
     steps, times, rates = [], [], []
     for name, model in models.items():
-        texts = [random.integers(2, model.shape.vocabulary, (1, length)) for length in LENGTHS]
-        seconds = [_seconds(model, ids) for ids in texts]
-        done = [operations(model, length) for length in LENGTHS]
-        steps.append(_series(name, [float(waiting_steps(model, ids)) for ids in texts], 1))
-        times.append(_series(name, [1000 * one for one in seconds], TURNS))
-        rates.append(_series(name, [count / one / 1e9 for count, one in zip(done, seconds, strict=True)], TURNS))
+        texts = [random.integers(2, model.shape.vocabulary, (1, length)) for length in lengths]
+        seconds = [_seconds(model, ids, turns) for ids in texts]
+        done = [operations(model, length) for length in lengths]
+        steps.append(_series(name, texts, [float(waiting_steps(model, ids)) for ids in texts], 1))
+        times.append(_series(name, texts, [1000 * one for one in seconds], turns))
+        rates.append(_series(name, texts, [count / one / 1e9 for count, one in zip(done, seconds, strict=True)], turns))
     return _judged(
         Measure("steps that wait for one another", "", "tokens", "low", None, tuple(steps)),
         Measure("time to read", "ms", "tokens", "low", None, tuple(times)),
@@ -45,8 +48,8 @@ def run(models: Mapping[str, Toy]) -> Experiment:
     )
 
 
-def _series(name: str, values: Sequence[float], count: int) -> Series:
-    points = (Point(float(length), value, count) for length, value in zip(LENGTHS, values, strict=True))
+def _series(name: str, texts: Sequence[np.ndarray], values: Sequence[float], count: int) -> Series:
+    points = (Point(float(ids.size), value, count) for ids, value in zip(texts, values, strict=True))
     return Series(name, tuple(points))
 
 
@@ -90,11 +93,11 @@ def operations(model: Toy, length: int) -> int:
     return 2 * (length * read + length**2 * each_pair)
 
 
-def _seconds(model: Toy, ids: np.ndarray) -> float:
-    """Measure the time to encode a text, as the median of several turns."""
+def _seconds(model: Toy, ids: np.ndarray, turns: int) -> float:
+    """Measure the time to encode a text, as the median of some turns."""
     present = np.ones(ids.shape, np.bool_)
     taken = []
-    for _ in range(TURNS + 1):
+    for _ in range(turns + 1):
         start = time.perf_counter()
         model.network.encode(ids, present)
         taken.append(time.perf_counter() - start)
@@ -104,7 +107,7 @@ def _seconds(model: Toy, ids: np.ndarray) -> float:
 def _judged(steps: Measure, times: Measure, rates: Measure, models: Mapping[str, Toy]) -> Experiment:
     recurrent_ones = [name for name, model in models.items() if isinstance(model.shape, recurrent.RecurrentShape)]
     parallel = [name for name in models if name not in recurrent_ones]
-    longest = LENGTHS[-1]
+    shortest, longest = (int(steps.series[0].points[place].at) for place in (0, -1))
     last = {name: times.of(name).points[-1].value for name in models}
     work = {name: operations(model, longest) / 1e9 for name, model in models.items()}
     rate = {name: rates.of(name).points[-1].value for name in models}
@@ -126,7 +129,7 @@ def _judged(steps: Measure, times: Measure, rates: Measure, models: Mapping[str,
                 for name in models
             )
             + ". "
-            + " ".join(_squared(name, models[name]) for name in parallel),
+            + " ".join(_squared(name, models[name], shortest, longest) for name in parallel),
         ),
     )
     return Experiment(
@@ -142,12 +145,10 @@ def _judged(steps: Measure, times: Measure, rates: Measure, models: Mapping[str,
     )
 
 
-def _squared(name: str, model: Toy) -> str:
+def _squared(name: str, model: Toy, shortest: int, longest: int) -> str:
     """Say how much of the arithmetic is done for each pair of tokens, and so grows with the square of the length."""
-    short, long = (
-        1 - length * operations(model, 1) / operations(model, length) for length in (LENGTHS[0], LENGTHS[-1])
-    )
+    short, long = (1 - length * operations(model, 1) / operations(model, length) for length in (shortest, longest))
     return (
         f"The work of {name} grows with the square of the length, for it is done for each pair of tokens too: "
-        f"{short:.1%} of it at {LENGTHS[0]} tokens, {long:.1%} at {LENGTHS[-1]}."
+        f"{short:.1%} of it at {shortest} tokens, {long:.1%} at {longest}."
     )

@@ -145,7 +145,7 @@ def test_a_head_that_is_taken_away_leaves_chance(monkeypatch: pytest.MonkeyPatch
     """What is known of the built-in model: its encoder head 2.0 links pronouns to their nouns."""
     monkeypatch.setattr(causality, "TRIED_ON", 20)
     toy = load_built_in()["toy"]
-    (layer, linking_head), (_, other) = causality.linking_heads(toy, causality._examples(seed=13, count=5))
+    (layer, linking_head), (_, other) = causality.linking_heads(toy, causality.twin_examples(seed=13, count=5))
     assert (layer, linking_head) == (2, 0)
     assert other != 0
     found = causality.run({"toy": toy})
