@@ -78,7 +78,8 @@ class Output:
 
     def __init__(self, display: DisplayOptions, options: OutputOptions, *, maps: bool = True) -> None:
         theme = None if display.theme == "auto" else display.theme
-        found = probe(sys.stdout, os.environ, color=display.color, theme=theme)
+        stdin = None if options.json else sys.stdin
+        found = probe(sys.stdout, os.environ, color=display.color, theme=theme, stdin=stdin)
         self.screen = found if display.width is None else replace(found, width=display.width)
         self.json = options.json
         self.file = None if options.save is None else SaveFile.named(options.save, force=options.force, maps=maps)
