@@ -237,11 +237,16 @@ class ToyFolder:
         try:
             with safe_open(self.path / WEIGHTS, framework="numpy") as file:
                 parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-                packed = {key for key, part in parts.items() if part.get_dtype() == PACKED}
+                packed = {key for key, part in parts.items() if part.get_dtype() == PACKED and key + SCALE in parts}
                 scales = {key + SCALE for key in packed}
                 there = {key: tuple(part.get_shape()) for key, part in parts.items() if key not in scales}
                 dtypes = {part.get_dtype() for key, part in parts.items() if key not in packed}
-                sizes = {key: tuple(parts[key + SCALE].get_shape()) if key + SCALE in parts else () for key in packed}
+                sizes = {key: tuple(parts[key + SCALE].get_shape()) for key in packed}
+            if unknown := sorted(dtypes.difference(DTYPES)):
+                raise ModelError(
+                    f"{WEIGHTS} of {self.name} holds weights in {unknown[0]}, and {', '.join(DTYPES)} can be read",
+                    self.remedy,
+                )
             layers = (
                 0 if isinstance(shape, recurrent.RecurrentShape) else max(shape.encoder_layers, shape.decoder_layers)
             )
@@ -251,11 +256,6 @@ class ToyFolder:
                 raise ModelError(
                     f"The weights of {self.name} do not fit its {CONFIG}",
                     f"Copy the {CONFIG} that belongs to the weights",
-                )
-            if unknown := sorted(dtypes.difference(DTYPES)):
-                raise ModelError(
-                    f"{WEIGHTS} of {self.name} holds weights in {unknown[0]}, and {', '.join(DTYPES)} can be read",
-                    self.remedy,
                 )
             saved = load_file(self.path / WEIGHTS)
         except (OSError, SafetensorError) as fault:
