@@ -37,12 +37,15 @@ __all__ = [
     "model_line",
     "remarks",
     "scale_note",
+    "special_label",
     "suggestion_line",
     "translation_text",
     "when",
 ]
 
 MOST_NAMED = 5
+STARTS = ("<pad>", "[PAD]", "</s>")
+"""Pieces that mean something else anywhere but in the first place."""
 LONGEST_LABEL = 12
 """In the list of the columns with most weight."""
 
@@ -164,7 +167,19 @@ def _path(kind: Kind, stacks: Container[Kind]) -> str:
 
 def labels_of(units: Units) -> Labels:
     """Make the row or column labels of these units."""
-    return Labels(units.labels, units.special, units.positions, partial(occurrence, units))
+    labels = tuple(
+        special_label(label, first=place == 0 and units.shows_first) if special else label
+        for place, (label, special) in enumerate(zip(units.labels, units.special, strict=True))
+    )
+    return Labels(labels, units.special, units.positions, partial(occurrence, units))
+
+
+def special_label(piece: str, *, first: bool) -> str:
+    """Return the label of a special token: its piece, but `<start>` for the padding or the end that a text begins with.
+
+    An encoder-decoder starts its translation with such a token, for want of one of its own.
+    """
+    return "<start>" if first and piece in STARTS else piece
 
 
 def translation_text(text: str, screen: Screen) -> RenderableType:

@@ -12,7 +12,7 @@ from rich.text import Text
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.shapes import Float
 from attn_cli.draw.captions import attends, brightest, cell_note, scale_note
-from attn_cli.draw.colors import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, squares
+from attn_cli.draw.colors import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, strongest_mark
 from attn_cli.draw.labels import Labels, clean, fit, letters, width
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
@@ -184,15 +184,8 @@ def _legend(
     if plan is None:
         notes.append(cell_note(size, size, view.unit, view.name, screen))
     elif mark_strongest:
-        some, strongest = squares(unicode=screen.unicode)
-        sign = "bold:" if plan.numbers and screen.color else strongest
+        sign = "bold:" if plan.numbers and screen.color else strongest_mark(unicode=screen.unicode)
         notes.insert(0, f"{sign} strongest of its row")
-        if not plan.numbers and not screen.color and not scale.signed:
-            least = f"{scale.steps[0]:.3g}"
-            swatch = [
-                (f"{view.name} ", DIM),
-                (f"{some} from {least}  {marks(unicode=screen.unicode)[0]} less", PLAIN),
-            ]
     if view.masked:
         notes.append("blank: masked")
     lines = [line(), *flow([swatch, *([(note, DIM)] for note in notes if note)], screen)]
@@ -267,7 +260,7 @@ class _Sheet:
         best = np.argmax(np.where(known, values, -np.inf), axis=1) if values.size else np.zeros(len(values), np.intp)
         self.best = np.where(known.any(axis=1), best, -1).tolist()
         self.shading = marks(unicode=screen.unicode)
-        self.some, self.strongest = squares(unicode=screen.unicode)
+        self.strongest = strongest_mark(unicode=screen.unicode)
         self.mark_strongest = mark_strongest
 
     def panels(self) -> Iterator[Text]:
@@ -327,7 +320,7 @@ class _Sheet:
             return " " * plan.cell, PLAIN
         best = self.mark_strongest and column == self.best[row]
         style = painted(level, self.screen, bold=best)
-        sign = self.strongest if best else self.shading[shade]
+        sign = self.shading[shade]
         if plan.numbers:
             value, unicode = self.values[row][column], self.screen.unicode
             if self.view.measure == "change":
@@ -336,14 +329,15 @@ class _Sheet:
                 text = number(value, unicode=unicode)
             else:
                 text = f"{value:z.{self.places}f}"
-            if not self.screen.color and (best if self.signed else shade):  # signed numbers need no shade
-                text = sign + text
+            if not self.screen.color:
+                shown = sign if shade and not self.signed else ""  # signed numbers need no shade
+                text = f"{self.strongest if best else ''}{shown}{text}"
             return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
         if self.screen.color:
-            return (f"{sign} " if best else "  "), style
-        if self.mark_strongest and not self.signed:
-            return (f"{sign} " if best or not shade else f"{self.some} "), PLAIN
-        return (f"{sign} " if best or not shade else sign * 2), PLAIN
+            return (f"{self.strongest} " if best else "  "), style
+        if best:
+            return f"{sign}{self.strongest}", PLAIN
+        return (sign * 2 if shade else f"{sign} "), PLAIN
 
 
 def _stack(text: str, most: int, *, unicode: bool) -> list[str]:

@@ -26,7 +26,7 @@ Depth = Literal["truecolor", "256"]
 NARROWEST = 40
 """Least width of a screen in columns; on a narrower terminal, lines are still this long."""
 
-GLYPHS = "▀▄█░▒▓■□▲▼━╸·…→×–▁▂▃▅▆▇"
+GLYPHS = "▀▄█░▒▓■▲▼━╸·…→×–▁▂▃▅▆▇"
 """Characters beyond ASCII that the renderers themselves draw."""
 
 DARK = TerminalTheme((14, 15, 19), (216, 217, 222), [(0, 0, 0)] * 8)

@@ -71,5 +71,32 @@ def test_nothing_is_suggested_below_json_or_a_selection(attn: Run) -> None:
     assert LEAD not in attn("inspect", SISTER, "--tokens")
 
 
+def test_the_first_command_is_translate(attn: Run) -> None:
+    commands = attn("--help").partition("Commands:\n")[2].split()
+    assert commands[0] == "translate"
+
+
+def test_the_start_of_a_translation_is_called_that_and_json_keeps_the_piece(attn: Run) -> None:
+    shown = attn("translate", "The cat sat", "--rows", "input")
+    assert "\n0 <start> " in shown
+    assert "<pad>" not in shown
+    assert '"piece":"<pad>"' in attn("translate", "The cat sat", "--json")
+    explained = attn(
+        "explain", "The cat sat", "--target", "Le chat", "--kind", "decoder", "--query", "1", "--head", "0.0"
+    )
+    assert "<start>" in explained
+
+
+def test_no_title_is_cut(attn: Run) -> None:
+    head = next(line for line in attn("inspect", "I am", "--head", "0.1").splitlines() if line.startswith("head "))
+    assert head.endswith("  link")
+
+
+def test_without_colour_the_strongest_cell_keeps_its_shade(attn: Run) -> None:
+    shown = attn("inspect", TROPHY, "--head", "2.0", "--no-color")
+    assert "·■█1.0" in shown
+    assert "■ strongest of its row" in shown
+
+
 def test_nothing_is_suggested_in_a_pipe(attn: Run) -> None:
     assert LEAD not in attn("translate", SISTER)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.stream import key_tokens
-from attn_cli.draw.captions import guided_line, model_line, remarks, translation_text, when
+from attn_cli.draw.captions import guided_line, model_line, remarks, special_label, translation_text, when
 from attn_cli.draw.labels import Labels, clipped
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
@@ -41,7 +41,11 @@ def _of_head(answer: Explained, screen: Screen) -> Group:
     above = [Group(*top), drawing(_title(answer, screen))]
     room = room_left(above, screen, everything=answer.everything)
     tokens = key_tokens(answer.plan.source, kind).tokens
-    keys = Labels(answer.labels, [token.special for token in tokens], answer.places)
+    special = [token.special for token in tokens]
+    labels = [
+        special_label(label, first=place == 0) if special[place] else label for place, label in enumerate(answer.labels)
+    ]
+    keys = Labels(labels, special, answer.places)
     return stacked([*above, *explanation(answer.steps, keys, screen, room=room, vectors=answer.vectors)])
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
-PLACE = 10
+PLACE = 20
 HELP = """Show what a model attends to in a text.
 
 Without a selection, it shows a line about each head and the map of the most telling one; with one --layer and one

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
-PLACE = 5
+PLACE = 15
 HELP = """Walk through the lesson on attention, in eight short chapters.
 
 The bottleneck, looking back, three steps, self-attention, many heads, reading a heatmap, why it matters, the words.

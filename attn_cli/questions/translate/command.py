@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
-PLACE = 20
+PLACE = 10
 HELP = """Translate, and show which words each word comes from.
 
 Each word of the translation attends to words of the sentence. Rows are the words of the output, columns those of the
