@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from attn_cli.answer import Answer
-from attn_cli.draw.colors import squares
+from attn_cli.draw.colors import strongest_mark
 from attn_cli.draw.labels import clean, clipped, letters, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import (
@@ -35,9 +35,7 @@ __all__ = ["draw"]
 
 WIDEST_TEXT = 96
 """Columns of a line of text, however wide the screen is."""
-ASCII = str.maketrans(
-    dict(zip((*"“”·", *squares(unicode=True)), ('"', '"', ".", *squares(unicode=False)), strict=True))
-)
+ASCII = str.maketrans({"“": '"', "”": '"', "·": ".", "→": ">", "■": strongest_mark(unicode=False)})
 """The characters of the chapters' words -> what is drawn in their place where there is only ASCII."""
 WORD = r'(?:"(?:\\.|[^"\\])*"|[^\s"])+'
 """A word of a command, as a shell divides it."""

@@ -47,8 +47,8 @@ def chapter(lesson: Lesson) -> Chapter:
         title="Reading a heatmap",
         about=(
             "Rows are French, columns are English. Read a row from left to right: it says where the model looks when "
-            f"it {step} this word. ■ marks the word with the most weight in the row, □ (or a colour, or a shade) one "
-            "that has some, and · one that has next to none."
+            f"it {step} this word. ■ marks the word with the most weight in the row; the more weight, the stronger the "
+            "shade or the colour, and · is next to none."
         ),
         pictures=(translation,),
         found=(
