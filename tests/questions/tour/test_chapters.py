@@ -212,14 +212,14 @@ def test_the_heads_are_those_that_the_commands_find(tour: Tour, capsys: pytest.C
 def test_the_heatmap_is_read_as_it_is(tour: Tour, capsys: pytest.CaptureFixture[str]) -> None:
     chapter = tour.chapters[6]
     record = answered(capsys, chapter.commands[0])
-    alignment = record["model"]["alignment"]
+    written = record["units"]["rows"].startswith("output")
+    role = "writing" if written else "reading"
+    (head,) = (one for one in record["model"]["guided"] if one["role"] == role)
     words, keys = ([token["piece"].strip("▁") for token in record[side]["tokens"]] for side in ("target", "source"))
     (rows,) = (
-        map_["weights"]
-        for map_ in record["maps"]
-        if (map_["layer"], [map_["head"]]) == (alignment["layer"], alignment["heads"])
+        map_["weights"] for map_ in record["maps"] if (map_["layer"], map_["head"]) == (head["layer"], head["head"])
     )
-    row = rows[words.index("noir") - (alignment["rows"] == "output")]
+    row = rows[words.index("noir") - written]
     best = keys[row.index(max(row))]
     assert value(chapter, f"weight noir → {best}") == pytest.approx(max(row))
     assert f"“noir”, the mark is below “{best}”" in chapter.found
