@@ -98,7 +98,8 @@ def overview(
             return [*atlas(0), _left_out("table of heads and the heatmap", screen)]
         above = atlas(room - least - stacked_height(below, screen) - 1)
     elif least + stacked_height([without_atlas] * bool(lowest), screen) > left:
-        return [*(atlas(0) if lowest <= left else []), *below]
+        below = [picture(room)]
+        return [*(atlas(0) if lowest + stacked_height(below, screen) <= room else []), *below]
     elif lowest:
         below.append(without_atlas)
     room -= stacked_height([*above, *below], screen)
