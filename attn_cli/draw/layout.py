@@ -98,8 +98,8 @@ def overview(
             return [*atlas(0), _left_out("table of heads and the heatmap", screen)]
         above = atlas(room - least - stacked_height(below, screen) - 1)
     elif least + stacked_height([without_atlas] * bool(lowest), screen) > left:
-        below = [picture(room)]
-        return [*(atlas(0) if lowest + stacked_height(below, screen) <= room else []), *below]
+        below = [picture(room - lowest)]
+        return [*atlas(0), *below] if lowest + stacked_height(below, screen) <= room else [picture(room)]
     elif lowest:
         below.append(without_atlas)
     room -= stacked_height([*above, *below], screen)
