@@ -69,9 +69,9 @@ def overview(
 ) -> list[RenderableType]:
     """Draw a table of heads between an atlas and a heatmap, as much of each as there is room for.
 
-    Where there is no room for all three, the atlas is left out, or if there are many heads, the heatmap and on the
-    lowest screens the table. A line says so. On a screen that has no room for the table of few heads either, it is left
-    out without a line, and the atlas is shown if it fits beside the heatmap.
+    Where there is no room for all three, the atlas is left out, as the table's caption says how to see every head. If
+    there are many heads, it is the heatmap and on the lowest screens the table, and a line says so. On a screen that
+    has no room for the table of few heads either, the atlas is shown if it fits beside the heatmap.
 
     Args:
         atlas: a function that draws all heads at once in the given number of lines, or in the fewest that it can.
@@ -83,13 +83,13 @@ def overview(
     """
     if room is None:
         return [*atlas(None), make(None), picture(None)]
+    room += 1  # the last drawing has no blank line below it
     many = count > MANY
     least = stacked_height([make(FEWEST_ROWS)], screen)
     lowest = stacked_height(atlas(0), screen)
     above: Sequence[RenderableType] = []
-    below = [picture(room - least - lowest * many)]
+    below = [picture(room - least - lowest * many - 1)]
     left = room - stacked_height(below, screen)
-    without_atlas = _left_out("picture of all heads", screen)
     if least + lowest <= left:
         above = atlas(left - least - 1)
     elif many:
@@ -97,13 +97,11 @@ def overview(
         if lowest and least + lowest + stacked_height(below, screen) > room:
             return [*atlas(0), _left_out("table of heads and the heatmap", screen)]
         above = atlas(room - least - stacked_height(below, screen) - 1)
-    elif least + stacked_height([without_atlas] * bool(lowest), screen) > left:
-        below = [picture(room - lowest)]
-        return [*atlas(0), *below] if lowest + stacked_height(below, screen) <= room else [picture(room)]
-    elif lowest:
-        below.append(without_atlas)
+    elif least > left:
+        below = [picture(room - lowest - 1)]
+        return [*atlas(0), *below] if lowest + stacked_height(below, screen) <= room else [picture(room - 1)]
     room -= stacked_height([*above, *below], screen)
-    return [*above, fitting(make, count, screen, room), *below]
+    return [*above, fitting(make, count, screen, room - 1), *below]
 
 
 def _left_out(what: str, screen: Screen) -> RenderableType:

@@ -132,7 +132,7 @@ def _lines(count: int) -> RenderableType:
     ("heads", "room", "missing"),
     [
         (24, 40, ""),
-        (24, 23, "picture of all heads"),
+        (24, 23, ""),
         (1024, 50, ""),
         (1024, 30, "heatmap"),
         (1024, 24, "table of heads and the heatmap"),
