@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -199,6 +199,15 @@ class ModelInfo:
         if any(one.aligns_at == "output" for one in self.guided):
             return "output"
         return "input" if self.alignment is None else self.alignment.rows
+
+    def rows_of(self, heads: Mapping[int, Sequence[int]]) -> Rows:
+        """Return the step at which some heads of cross-attention, by layer, are shown if none is asked for.
+
+        That is the one at which they were guided to align, if it is one, else `shown_at`.
+        """
+        guided = self.guided_among(("cross", layer, head) for layer, some in heads.items() for head in some)
+        steps = {one.aligns_at for one in guided if one.aligns_at is not None}
+        return steps.pop() if len(steps) == 1 else self.shown_at
 
     def alignment_at(self, rows: Rows) -> Alignment | None:
         """Return the alignment that the model declares; of heads guided to align at other rows, those at these rows."""

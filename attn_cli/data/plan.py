@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import cast
 
 from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.naming import TEXT, choose_units
@@ -201,10 +200,7 @@ def choose_rows(model: ModelInfo, selection: Selection, kind: Kind = "cross") ->
         return selection.rows
     if "cross" in model.stacks and (selection.layer is not None or selection.head is not None):
         heads = choose_heads(model.stacks["cross"], selection.layer, selection.head, model.name)
-        guided = model.guided_among(("cross", layer, head) for layer, some in heads.items() for head in some)
-        steps = {one.aligns_at for one in guided} - {None}
-        if len(steps) == 1:
-            return cast(Rows, steps.pop())
+        return model.rows_of(heads)
     return model.shown_at
 
 

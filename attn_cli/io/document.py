@@ -13,7 +13,6 @@ import numpy as np
 from msgspec import UNSET, to_builtins
 
 from attn_cli.data.model import GuidedHead, ModelInfo
-from attn_cli.data.plan import choose_kind, choose_rows
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Rows, Selection
@@ -102,10 +101,11 @@ def describe(
 
 
 def _rows(record: Record) -> Rows:
-    """Return the step that is a word's row in the record's cross-attention, or would be."""
+    """Return the step that is a word's row in the record's cross-attention, or would be; see `choose_rows`."""
     selection, model = record.selection, record.model
-    kind = choose_kind(model.stacks, selection.kind, has_target=record.target is not None) if model.stacks else "cross"
-    return choose_rows(model, selection) if kind == "cross" else selection.rows or model.shown_at
+    if selection.rows is not None or (selection.layer is None and selection.head is None):
+        return selection.rows or model.shown_at
+    return model.rows_of({one.layer: one.heads for one in record.maps if one.kind == "cross"})
 
 
 def describe_finding(

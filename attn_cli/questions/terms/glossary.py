@@ -46,6 +46,7 @@ def _of_role(role: Role, group: str) -> Term:
     if not role.formula:
         return Term(
             f"{role.name} head",
+            group,
             f"A head that looks at {role.looks_at}. It is not measured: the model names such heads in its config.json.",
             "",
             f"heads; heads --by {role.option}; translate",

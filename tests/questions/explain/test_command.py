@@ -116,7 +116,7 @@ def test_the_built_in_model_and_its_translation(attn: Run) -> None:
     """`chat` is in the translation, so it is translated first; `cat` is not."""
     shown = attn("The cat sat on the mat", "--query", "chat")
     assert shown.startswith("Le chat était assis sur le tapis\n")
-    assert "\nchat  query 2, when read, head " in shown
+    assert "\nchat  query 1, when written, head " in shown
     found = document(attn("The cat sat on the mat", "--query", "chat", "--json"))
     assert found["head"]["kind"] == "cross"
     assert max(found["keys"], key=lambda key: float(key["weight"]))["text"] == "cat"

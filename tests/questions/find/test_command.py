@@ -74,7 +74,7 @@ def test_a_word_of_the_translation_is_found_in_it(attn: Run) -> None:
         assert document["target"]["text"].startswith("Le chat")
         assert document["links"][0]["weight"] > 0.9
     links = attn_cli.load().find("The cat sat on the mat", "chat", "cat").links
-    assert (links[0].layer, links[0].head) == (1, 0)
+    assert (links[0].layer, links[0].head) == (2, 0)
 
 
 def test_pieces_and_positions(attn: Run) -> None:
@@ -138,7 +138,7 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
         ([SENTENCE, "it", " "], 2, "TO is empty"),
         ([SENTENCE, "it", "dog"], 4, "'dog' is not in the text. Its words are: The, trophy"),
         ([SENTENCE, "it#2", "trophy"], 4, "appears only once"),
-        ([SENTENCE, "it", "99"], 4, "Positions run from 0 to 12"),
+        ([SENTENCE, "it", "99"], 4, "There is no position 99 in the text. Its positions are 0 to 12."),
         ([SENTENCE, "it", "trophy", "--min", "2"], 2, "--min must be between 0 and 1, and 2 is not."),
         ([SENTENCE, "it", "trophy", "--min", "nan"], 2, "--min must be between 0 and 1, and nan is not"),
         ([SENTENCE, "it", "trophy", "--min", "few"], 2, "'few' is not a number"),
