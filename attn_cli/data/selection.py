@@ -203,12 +203,6 @@ def parse_heads(text: str) -> tuple[tuple[int, int], ...] | None:
     _check_one_kind(text, "--head")
     parts = [part.strip() for part in text.split(",")]
     places = [PLACE.fullmatch(part) for part in parts]
-    kind = next((kind for kind in KINDS if any(part.startswith(f"{kind}:") for part in parts)), None)
-    if kind is not None:
-        raise UsageError(
-            f"--head {quoted(text)} names a kind of attention, which --kind chooses",
-            f"Write it like --kind {kind} --head 1.0",
-        )
     if any(places):
         if not all(places):
             raise UsageError(

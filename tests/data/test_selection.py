@@ -40,7 +40,7 @@ def test_heads_are_places_or_numbers() -> None:
     assert parse_heads("2.5, 4.1") == ((2, 5), (4, 1))
     assert parse_heads("-1.0") == ((-1, 0),)
     assert parse_heads("3") is None
-    with pytest.raises(UsageError, match="names a kind of attention, which --kind chooses"):
+    with pytest.raises(UsageError, match=r"which --kind names, and '0\.0,cross:1\.0' names a kind itself"):
         parse_heads("0.0,cross:1.0")
 
 
