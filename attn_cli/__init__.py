@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attn_cli.models import LoadChoices
     from attn_cli.questions.inspect.measure import Inspection
     from attn_cli.questions.terms.glossary import Glossary
+    from attn_cli.questions.tour.measure import Tour
     from attn_cli.questions.why.measure import Experiment, ExperimentName
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "inspect",
     "load",
     "terms",
+    "tour",
     "translate",
     "why",
 ]
@@ -96,30 +98,47 @@ def translate(text: str, model: str | PathLike[str] = "toy", **options: Unpack[T
     return load(model).translate(text, **options)
 
 
-def why(experiment: ExperimentName) -> Experiment:
+def why(experiment: ExperimentName, *, quick: bool = False) -> Experiment:
     """Measure why attention matters, in one experiment on the built-in models.
 
     Args:
         experiment: `long-sequences`, `context-linking`, `interpretability`, `parallelization` or
             `causality`.
+        quick: take few texts.
 
     Raises:
         UsageError: there is no such experiment.
     """
     from attn_cli.api import why as run_experiment
 
-    return run_experiment(experiment)
+    return run_experiment(experiment, quick=quick)
 
 
-def terms(word: str | None = None) -> Glossary:
-    """Explain a term that the tables use.
+def tour(text: str | None = None, *, chapter: int | None = None) -> Tour:
+    """Walk through the lesson on attention, with the built-in models.
 
     Args:
-        word: the term, or a part of one; all terms by default.
+        text: a sentence to show it on; by default those of the lesson.
+        chapter: the only chapter to make, from 1; by default all.
 
     Raises:
-        SelectionError: there is no such term.
+        InputError: the sentence is empty, or the models make no tokens of it.
+        UsageError: it has too many words, or there is no such chapter.
+    """
+    from attn_cli.api import tour as make_tour
+
+    return make_tour(text, chapter=chapter)
+
+
+def terms(*words: str) -> Glossary:
+    """Explain terms that the tables use.
+
+    Args:
+        words: the terms, or parts of some; all terms by default.
+
+    Raises:
+        SelectionError: there is no term of one of these names.
     """
     from attn_cli.api import terms as explain_terms
 
-    return explain_terms(word)
+    return explain_terms(*words)

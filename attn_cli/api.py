@@ -44,9 +44,10 @@ from attn_cli.questions.inspect.measure import Inspection, look
 
 if TYPE_CHECKING:
     from attn_cli.questions.terms.glossary import Glossary
+    from attn_cli.questions.tour.measure import Tour
     from attn_cli.questions.why.measure import Experiment, ExperimentName
 
-__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "why"]
+__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "tour", "why"]
 
 Texts = list[str] | tuple[str, ...] | Iterator[str]
 """Several texts."""
@@ -583,7 +584,7 @@ class Inspector:
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
-            **selection: fields of the selection, as in `inspect`; `head="2.5"`, or by default the most focused head.
+            **selection: fields of the selection, as in `inspect`; `head="2.5"`, else that whose row shows most.
 
         Returns:
             The finding; its `steps` hold `scores`, `weights` and `context`, and the terms of the scores.
@@ -672,11 +673,12 @@ def load(name: str | os.PathLike[str], **options: Unpack[LoadChoices]) -> Inspec
     return Inspector(load_model(os.fspath(name), LoadOptions(**options)))
 
 
-def why(experiment: ExperimentName) -> Experiment:
+def why(experiment: ExperimentName, *, quick: bool = False) -> Experiment:
     """Measure why attention matters in one experiment on the built-in models, as `attn why` shows it.
 
     Args:
         experiment: name of the experiment.
+        quick: take few texts.
 
     Returns:
         The answer; its `measures` hold each model's points, and `borne_out` says whether they bear out its `claim`.
@@ -685,26 +687,45 @@ def why(experiment: ExperimentName) -> Experiment:
         UsageError: there is no such experiment.
     """
     # Imported late: the experiments need the grammar and the measures of translations, which nothing else here does.
-    from attn_cli.questions.why.experiments import EXPERIMENTS, load_built_in
+    from attn_cli.questions.why.experiments import EXPERIMENTS, load_built_in, run_experiment
 
-    run = EXPERIMENTS.get(experiment)
-    if run is None:
+    if experiment not in EXPERIMENTS:
         raise UsageError(f"There is no experiment {quoted(experiment)}", _suggestion(experiment, EXPERIMENTS))
-    return run(load_built_in())
+    return run_experiment(experiment, load_built_in(), quick=quick)
 
 
-def terms(word: str | None = None) -> Glossary:
-    """Explain a term that the tables use, as `attn terms` shows it.
+def tour(text: str | None = None, *, chapter: int | None = None) -> Tour:
+    """Walk through the lesson on attention with the built-in models, as `attn tour` prints it.
 
     Args:
-        word: the term, or a part of one; all terms by default.
+        text: a sentence to show it on; by default those of the lesson.
+        chapter: the only chapter to make, from 1; by default all.
+
+    Returns:
+        The answer; its `chapters` hold each chapter's words, pictures, `figures` and `commands`.
+
+    Raises:
+        InputError: the sentence is empty, or the models make no tokens of it.
+        UsageError: it has too many words, or there is no such chapter.
+    """
+    # Imported late: the chapters need the grammar and the measures of translations, which nothing else here does.
+    from attn_cli.questions.tour.chapters import tour as make_tour
+
+    return make_tour(text, chapter)
+
+
+def terms(*words: str) -> Glossary:
+    """Explain terms that the tables use, as `attn terms` shows them.
+
+    Args:
+        words: the terms, or parts of some; all terms by default.
 
     Returns:
         The answer; its `terms` hold each term's `name`, `meaning` and `formula`.
 
     Raises:
-        SelectionError: there is no such term.
+        SelectionError: there is no term of one of these names.
     """
     from attn_cli.questions.terms.glossary import find_terms
 
-    return find_terms(word)
+    return find_terms(*words)

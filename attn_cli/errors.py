@@ -21,7 +21,7 @@ Raise one of these where the fault is detected; `attn_cli.cli.app` turns them in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "check_range",
     "counted",
     "is_panic",
+    "left_out",
+    "noted",
     "quoted",
     "shortened",
 ]
@@ -73,6 +75,19 @@ def left_out(faults: Sequence[AttnError], of: str = "") -> tuple[str, ...]:
         return ()
     how = " was left out: " if len(faults) == 1 else " were left out; the first: "
     return (counted(len(faults), "text") + of + how + faults[0].problem,)
+
+
+def noted(notes: Mapping[str, int], texts: int) -> tuple[str, ...]:
+    """Return one line about notes that hold for some of several texts; none if there are none.
+
+    Args:
+        notes: the number of texts that have each note.
+        texts: the number of all texts.
+    """
+    if not notes:
+        return ()
+    count = sum(notes.values())
+    return (f"Some of the {texts:,} texts have notes of their own ({count:,} in all), such as: {next(iter(notes))}",)
 
 
 def is_panic(fault: BaseException) -> bool:

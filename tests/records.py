@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from jsonschema import Draft202012Validator
 
-from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
+from attn_cli.data.model import Alignment, GuidedHead, GuidedRole, Heads, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Measure, Selection, SortKey
 from attn_cli.data.stream import OutputCheck
@@ -142,6 +142,7 @@ def records(draw: st.DrawFn) -> Record:
         alignment=draw(st.none() | alignments(stacks["cross"])) if "cross" in kinds else None,
         bottleneck=draw(st.none() | st.integers(1, 2**20)),
         without=draw(cut_heads(stacks)),
+        guided=draw(guided_heads(stacks)),
     )
     found = []
     for kind, stack in stacks.items():
@@ -178,6 +179,20 @@ def cut_heads(draw: st.DrawFn, stacks: Mapping[Kind, Stack]) -> Heads:
             if some := draw(st.sets(st.integers(0, count - 1), max_size=2)):
                 found.setdefault(kind, {})[layer] = tuple(sorted(some))
     return found
+
+
+@st.composite
+def guided_heads(draw: st.DrawFn, stacks: Mapping[Kind, Stack]) -> tuple[GuidedHead, ...]:
+    """Some heads that were trained to look somewhere."""
+    places = [
+        (kind, layer, head)
+        for kind, stack in stacks.items()
+        for layer, count in stack.heads.items()
+        for head in range(count)
+    ]
+    some = draw(st.lists(st.sampled_from(places), max_size=2, unique=True)) if places else []
+    roles = st.sampled_from(get_args(GuidedRole))
+    return tuple(GuidedHead(*place, draw(roles), draw(TEXT), draw(TEXT)) for place in some)
 
 
 @st.composite

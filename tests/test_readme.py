@@ -112,7 +112,7 @@ def test_the_readme_is_short() -> None:
 
 def test_readme_scripts_that_need_no_network_are_known() -> None:
     installs, *rest = offline(README.read_text())
-    assert installs.startswith("pip install -c constraints.txt . && attn inspect")
+    assert installs.startswith("pip install -c constraints.txt . && attn translate")
     assert [line.split()[0] for line in rest] == ["pip", "export"]
 
 

@@ -16,6 +16,8 @@ from attn_cli.errors import UsageError, quoted
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from attn_cli.data.model import GuidedHead
+    from attn_cli.data.suggestion import Suggestion
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import Cell, CsvTable
     from attn_cli.io.structs import AttnDocument
@@ -47,6 +49,16 @@ class Answer(ABC):
     def without(self) -> str:
         """The heads that the model ran without, as `--without` takes them; empty if it ran with all."""
         return ""
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        """The heads shown that were trained to look where they look."""
+        return ()
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        """The command to try next, which is shown below the drawing on a terminal; None if there is none."""
+        return None
 
     @property
     @abstractmethod

@@ -24,7 +24,7 @@ READER_GONE = 141
 """Exit code that a shell reports for a program that a broken pipe has ended."""
 
 EPILOG = """\b
-Example: attn inspect "The cat sat on the mat"
+Example: attn translate "The cat sat on the mat"
 
 Exit codes: 0 fine, 2 command line, 3 input, 4 selection, 5 model, 6 output, 7 memory, 8 not attention.
 """

@@ -104,6 +104,8 @@ class Command(TyperCommand):
         if given is None and parameter.required:
             option = parameter.param_type_name == "option"
             ctx.fail(f"Missing {parameter.param_type_name} {parameter.opts[0] if option else parameter.metavar}")
+        if isinstance(given, tuple):  # words of an argument that takes several
+            return list(given)
         if not isinstance(given, str):  # a default or a flag
             return given
         try:

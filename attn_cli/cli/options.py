@@ -98,6 +98,10 @@ class TextOptions:
     truncate: Annotated[bool, text_option("--truncate", help="Cut a text that is too long for the model.")] = False
 
 
+DEFAULT_MODEL = "toy"
+"""The model of every command that is given none."""
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """Options for the model and how to load it."""
@@ -111,7 +115,7 @@ class ModelOptions:
             envvar="ATTN_MODEL",
             help="A built-in model, a folder, or a name on the hub.",
         ),
-    ] = "toy"
+    ] = DEFAULT_MODEL
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], model_option(help="Where to run the model.")] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],

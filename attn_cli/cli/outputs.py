@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TypeVar
 
+from rich.console import Group, RenderableType
+
 from attn_cli.answer import Answer
 from attn_cli.answer.saving import SaveFile
-from attn_cli.cli.options import DisplayOptions, OutputOptions
+from attn_cli.cli.options import DEFAULT_MODEL, DisplayOptions, OutputOptions
 from attn_cli.cli.streams import say
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.units import Units
-from attn_cli.draw.captions import labels_of
+from attn_cli.draw.captions import labels_of, suggestion_line
 from attn_cli.draw.heatmap import cuts
-from attn_cli.draw.screen import Screen, console, probe
+from attn_cli.draw.screen import Screen, console, lines_of, probe, to_text
 from attn_cli.draw.strokes import titled
+from attn_cli.errors import noted
 
 __all__ = ["Notes", "Output"]
 
@@ -27,17 +31,37 @@ Item = TypeVar("Item")
 
 
 class Notes:
-    """Notes to the user on stderr; each is written once, however many sentences it applies to."""
+    """Notes to the user on stderr: each of the first text's at once, and one line at the end about those of others.
+
+    A note that holds for every text is written once, and is not counted.
+    """
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._texts = 0
+        self._said: frozenset[str] = frozenset()
+        self._others: Counter[str] = Counter()
+
+    def __enter__(self) -> Notes:  # noqa: PYI034 - the tests check types, and cannot check Self
+        return self
 
     def __call__(self, notes: Iterable[str]) -> None:
-        """Write the notes that have not been written before."""
-        for note in notes:
-            if note not in self._said:
-                self._said.add(note)
-                say(f"note: {note}")
+        """Take the notes of one more text."""
+        self._texts += 1
+        if self._texts == 1:
+            self._said = _say(dict.fromkeys(notes))
+        else:
+            self._others.update(set(notes) - self._said)
+
+    def __exit__(self, *_: object) -> None:
+        _say(self._others if len(self._others) == 1 else noted(self._others, self._texts))
+
+
+def _say(notes: Iterable[str]) -> frozenset[str]:
+    """Write notes to stderr, and return them."""
+    said = tuple(notes)
+    for note in said:
+        say(f"note: {note}")
+    return frozenset(said)
 
 
 class Output:
@@ -54,10 +78,10 @@ class Output:
 
     def __init__(self, display: DisplayOptions, options: OutputOptions, *, maps: bool = True) -> None:
         theme = None if display.theme == "auto" else display.theme
-        found = probe(sys.stdout, os.environ, color=display.color, theme=theme)
+        stdin = None if options.json else sys.stdin
+        found = probe(sys.stdout, os.environ, color=display.color, theme=theme, stdin=stdin)
         self.screen = found if display.width is None else replace(found, width=display.width)
         self.json = options.json
-        self._notes = Notes()
         self.file = None if options.save is None else SaveFile.named(options.save, force=options.force, maps=maps)
 
     @property
@@ -97,15 +121,21 @@ class Output:
             OutputError: the file could not be written; an existing file is unchanged.
         """
         with ExitStack() as stack:
+            notes = stack.enter_context(Notes())
             writer = None
             for number, (answer, title) in enumerate(self._titled(answers)):
                 if self.file is not None:
                     writer = writer or stack.enter_context(self.file.open(self.screen, several=bool(title)))
                     writer.add(answer, title)
+                notes(answer.notes)
                 self._show(answer, title, number)
         if self.file is not None and writer is not None:
-            self._notes(self.file.place.notes)
+            _say(self.file.place.notes)
             say(f"saved {self.file.place.path}")
+
+    def lines(self, answer: Answer) -> list[str]:
+        """Return the lines of an answer's drawing, as they are written to stdout."""
+        return to_text(answer.draw(self.screen), self.screen).splitlines(keepends=True)
 
     def _titled(self, answers: Iterable[Answer]) -> Iterator[tuple[Answer, str]]:
         """Add a title to each answer if there are several."""
@@ -117,11 +147,18 @@ class Output:
             yield answer, f"{number}  {answer.title}" if second else ""
 
     def _show(self, answer: Answer, title: str, number: int) -> None:
-        self._notes(answer.notes)
         if self.json:
             sys.stdout.buffer.write(answer.data())
         else:
             if number:
                 sys.stdout.write("\n")
-            console(self.screen, sys.stdout).print(titled(answer.draw(self.screen), title, self.screen), end="")
+            screen = self.screen
+            below: list[RenderableType] = []
+            # What is piped is the answer alone.
+            suggestion = None if title or screen.height is None else answer.suggestion
+            if suggestion is not None:
+                below = [suggestion_line(suggestion, os.environ.get("ATTN_MODEL") or DEFAULT_MODEL, screen)]
+                screen = replace(screen, height=(screen.height or 0) - sum(lines_of(one, screen) for one in below))
+            drawn = titled(answer.draw(screen), title, screen)
+            console(screen, sys.stdout).print(Group(drawn, *below), end="")
         sys.stdout.flush()

@@ -37,7 +37,12 @@ class Plan:
     @property
     def head_count(self) -> int:
         """The number of selected heads."""
-        return sum(len(heads) for heads in self.heads.values())
+        return len(self.places)
+
+    @property
+    def places(self) -> list[tuple[Kind, int, int]]:
+        """Kind, layer and number of each selected head."""
+        return [(self.kind, layer, head) for layer, heads in self.heads.items() for head in heads]
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -103,7 +108,7 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     name = source.model.name
     kind = choose_kind(source.model.stacks, selection.kind, has_target=source.target is not None, name=name)
     heads = choose_heads(source.model.stacks[kind], selection.layer, selection.head, name)
-    side = choose_rows(source.model, selection.rows, kind)
+    side = choose_rows(source.model, selection, kind)
     rows, columns = query_tokens(source, kind, side), key_tokens(source, kind)
     sink = not selection.hides_first(kind)
     keys = Units.of(columns, selection.unit, special=selection.special, sink=sink)
@@ -146,7 +151,7 @@ def _plan_without_attention(source: Source, selection: Selection) -> Plan:
     asked = (selection.kind, selection.layer, selection.head, selection.query)
     if not selection.translation or selection.view != "heads" or any(one is not None for one in asked):
         raise ModelError(source.model.without_attention, "Name another model with --model")
-    rows = choose_rows(source.model, selection.rows)
+    rows = choose_rows(source.model, selection)
     queries, keys = (Units.of(side, selection.unit) for side in (query_tokens(source, "cross", rows), source.source))
     return Plan(source, selection, "cross", {}, queries, keys, None, rows)
 
@@ -175,23 +180,28 @@ def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: 
     return kind
 
 
-def choose_rows(model: ModelInfo, rows: Rows | None, kind: Kind = "cross") -> Rows:
-    """Choose the step that is a word's row in cross-attention: as asked for, else as the model declares, else input.
+def choose_rows(model: ModelInfo, selection: Selection, kind: Kind = "cross") -> Rows:
+    """Choose the step that is a word's row in cross-attention.
 
-    In Transformers whose heads were not trained to align, a word aligns far better at the step that reads it (Chen et
-    al. 2020, "Accurate Word Alignment Induction from Neural Machine Translation").
+    That is the step asked for; else the one at which the heads selected were guided to align, if they were; else the
+    one that the model is best shown at (`ModelInfo.shown_at`).
 
     Raises:
-        SelectionError: output rows are asked for where rows and columns are the same tokens.
+        SelectionError: output rows are asked for where rows and columns are the same tokens, or a head does not exist.
     """
     if kind != "cross":
-        if rows == "output":
+        if selection.rows == "output":
             raise SelectionError(
                 f"--rows output needs cross-attention, and this is {kind} attention",
                 "Leave --rows out: rows and columns are the same tokens here",
             )
         return "input"
-    return rows or (model.alignment.rows if model.alignment is not None else "input")
+    if selection.rows is not None:
+        return selection.rows
+    if "cross" in model.stacks and (selection.layer is not None or selection.head is not None):
+        heads = choose_heads(model.stacks["cross"], selection.layer, selection.head, model.name)
+        return model.rows_of(heads)
+    return model.shown_at
 
 
 def choose_heads(

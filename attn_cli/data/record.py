@@ -157,6 +157,8 @@ class Record:
     """The difference of the model's output from that of a plain run (`--verify`)."""
     relevance: Relevance | None = None
     """The relevance of each token for the output, if that is the measure."""
+    vector: Float[np.ndarray, "dim"] | None = None
+    """The one vector that carried the text to the decoder, in a model without attention (`ModelInfo.bottleneck`)."""
 
     def __post_init__(self) -> None:
         if len(self._by_place) != len(self.maps):
@@ -212,6 +214,7 @@ class Record:
             __version__,
             report.output,
             report.relevance,
+            report.vector,
         )
 
     @cached_property
@@ -257,7 +260,7 @@ class Record:
                     raise SelectionError("This record holds no scores", "Save it again with --scores")
                 for block in map_.blocks(heads):
                     eat(block)
-        return Report(self.verified, self.notes, self.output, self.relevance)
+        return Report(self.verified, self.notes, self.output, self.relevance, self.vector)
 
     def __repr__(self) -> str:
         layers = f"{len(self.maps)} layer{'' if len(self.maps) == 1 else 's'}"

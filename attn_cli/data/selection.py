@@ -107,6 +107,12 @@ class Selection:
         return self.measure in JOINT
 
     @property
+    def plain(self) -> bool:
+        """True if nothing is selected but a query, what is drawn of it, and in which order."""
+        free = ("view", "query", "special", "sink", "top_k", "sort", "all", "translation")
+        return self == Selection(**{name: getattr(self, name) for name in free})
+
+    @property
     def drawn(self) -> Literal["weight", "score"]:
         """The form of the numbers in heatmaps and tables of keys: shares of a row, or scores."""
         return "score" if self.scores else "weight"

@@ -279,6 +279,8 @@ class Report:
     """The difference of the model's output from that of a plain run; None if not asked for or not possible."""
     relevance: Relevance | None = None
     """The relevance of each token for the output, if that was asked for."""
+    vector: Float[np.ndarray, "dim"] | None = None
+    """The one vector that carries the text to the decoder, in a model without attention (`ModelInfo.bottleneck`)."""
 
     def __post_init__(self) -> None:
         if self.verified is not None and not math.isfinite(self.verified):

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.naming import occurrence
-from attn_cli.data.plan import listed
+from attn_cli.data.plan import listed, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Float
+from attn_cli.data.suggestion import Suggestion
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import named_without
+from attn_cli.draw.colors import Scale
 from attn_cli.draw.labels import Labels, clean, clipped, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, flow, line, text_lines
@@ -28,14 +32,20 @@ __all__ = [
     "attends",
     "brightest",
     "cell_note",
+    "guided_line",
     "labels_of",
     "model_line",
     "remarks",
+    "scale_note",
+    "special_label",
+    "suggestion_line",
     "translation_text",
     "when",
 ]
 
 MOST_NAMED = 5
+STARTS = ("<pad>", "[PAD]", "</s>")
+"""Pieces that mean something else anywhere but in the first place."""
 LONGEST_LABEL = 12
 """In the list of the columns with most weight."""
 
@@ -89,6 +99,48 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
     return [drawing(lines)] if lines else []
 
 
+def guided_line(guided: Sequence[GuidedHead], screen: Screen, *, lead: str = "") -> list[RenderableType]:
+    """Say of heads that are shown that they were trained to look where they look.
+
+    Args:
+        guided: the heads.
+        screen: the screen to draw on.
+        lead: text before the line: the model's name, if heads of several models are shown.
+
+    Returns:
+        One drawing, or an empty list if there are no such heads.
+    """
+    if not guided:
+        return []
+    if len(guided) == 1:
+        (head,) = guided
+        said = f"{lead}Head {name_head(head.layer, head.head)} was trained to look {head.towards}"
+        whole = f"{said}, on {head.on}."
+        return [drawing(caption_lines(whole if width(whole) <= screen.width else f"{said}.", screen))]
+    several = len({head.kind for head in guided}) > 1
+    named = [
+        (f"{kind} " if several and not index else "") + f"{name_head(head.layer, head.head)} ({head.title})"
+        for kind, heads in groupby(guided, key=lambda head: head.kind)
+        for index, head in enumerate(heads)
+    ]
+    return [drawing(caption_lines(f"{lead}Trained to look where they look: {', '.join(named)}.", screen))]
+
+
+def suggestion_line(suggestion: Suggestion, default_model: str, screen: Screen) -> RenderableType:
+    """Draw the command to try next, with `TEXT` for the text where it has no room on one line.
+
+    Args:
+        suggestion: the command.
+        default_model: the model that commands take by themselves.
+        screen: the screen to draw on.
+    """
+    lead = "Try next: "
+    whole = suggestion.typed(default_model)
+    if clean(whole, unicode=screen.unicode) == whole and width(lead + whole) <= screen.width:
+        return drawing([line((lead + whole, DIM))])
+    return drawing(caption_lines(lead + suggestion.typed(default_model, placeholder="TEXT"), screen))
+
+
 def _verified(record: Record) -> list[str]:
     """Return the results of `--verify`, each as half a sentence."""
     checks = []
@@ -115,7 +167,19 @@ def _path(kind: Kind, stacks: Container[Kind]) -> str:
 
 def labels_of(units: Units) -> Labels:
     """Make the row or column labels of these units."""
-    return Labels(units.labels, units.special, units.positions, partial(occurrence, units))
+    labels = tuple(
+        special_label(label, first=place == 0 and units.shows_first) if special else label
+        for place, (label, special) in enumerate(zip(units.labels, units.special, strict=True))
+    )
+    return Labels(labels, units.special, units.positions, partial(occurrence, units))
+
+
+def special_label(piece: str, *, first: bool) -> str:
+    """Return the label of a special token: its piece, but `<start>` for the padding or the end that a text begins with.
+
+    An encoder-decoder starts its translation with such a token, for want of one of its own.
+    """
+    return "<start>" if first and piece in STARTS else piece
 
 
 def translation_text(text: str, screen: Screen) -> RenderableType:
@@ -217,3 +281,8 @@ def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) 
     if rows == columns == 1:
         return ""
     return f"cell = largest {measure} of {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s"
+
+
+def scale_note(scale: Scale) -> str:
+    """Say that a scale of weights or their changes ends below 1; empty if it does not."""
+    return f"the scale ends at {f'{scale.high:.3g}'.removeprefix('0')}, not at 1" if scale.high < 1 else ""

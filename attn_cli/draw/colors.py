@@ -39,7 +39,7 @@ __all__ = [
     "ink",
     "marks",
     "painted",
-    "squares",
+    "strongest_mark",
 ]
 
 
@@ -226,9 +226,9 @@ def marks(*, unicode: bool) -> tuple[str, ...]:
     return (*("·░▒▓█" if unicode else ".:+*#"), *("▼-+▲" if unicode else "v-+^"))
 
 
-def squares(*, unicode: bool) -> tuple[str, str]:
-    """Return the mark for any key and the mark for the strongest key of a row."""
-    return ("□", "■") if unicode else ("o", "X")
+def strongest_mark(*, unicode: bool) -> str:
+    """Return the mark of the strongest key of a row, which stands beside its shade."""
+    return "■" if unicode else "X"
 
 
 @lru_cache(maxsize=256)

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.shapes import Float
-from attn_cli.draw.captions import attends, brightest, cell_note
-from attn_cli.draw.colors import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, squares
+from attn_cli.draw.captions import attends, brightest, cell_note, scale_note
+from attn_cli.draw.colors import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, strongest_mark
 from attn_cli.draw.labels import Labels, clean, fit, letters, width
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
@@ -43,7 +43,7 @@ MOST_TIERS = 3
 MOST_LINES = 120
 """Most lines of a map in panels of squares; a taller map becomes a mosaic."""
 LABELLED = 20
-"""Lines that a map with labels may take, however little room there is."""
+"""Lines that a map with labels may take above its caption, however little room there is."""
 LOWEST = 6
 """Lines that a mosaic may take, however little room there is."""
 SMALL = 2**20
@@ -82,6 +82,7 @@ def heatmap(
     numbers: bool = False,
     mark_strongest: bool = False,
     room: int | None = None,
+    legible: bool = False,
 ) -> Group:
     """Draw a map as a heatmap: rows are queries, columns are keys, and a legend says so.
 
@@ -93,18 +94,24 @@ def heatmap(
         numbers: write every number, in as many panels of columns as needed: the full table of a head. Otherwise
             numbers are written only if there is room for all columns.
         mark_strongest: mark the strongest key of each row, except in a mosaic.
-        room: most lines that the drawing should take. To keep to it, the drawing gives up panels, then the ends of
-            labels written downwards, then labels and single cells. None for no limit.
+        room: most lines that the drawing should take. To keep to it, the drawing gives up the blank line above its
+            legend, then panels, then the ends of labels written downwards, then labels and single cells. None for no
+            limit.
+        legible: give up nothing but that blank line for want of room.
     """
     above, below = title_lines(title, screen), caption_lines(caption, screen)
-    for plan in _plans(view, screen, numbers=numbers, room=room) if view.whole else ():
+    lowest = None if legible else room
+    for plan in _plans(view, screen, numbers=numbers, room=lowest) if view.whole else ():
         scale = _scale(view, view.shown, same=plan.numbers or not screen.color)
         sheet = _Sheet(view, scale, plan, screen, mark_strongest)
         legend = _legend(view, scale, screen, plan=plan, mark_strongest=mark_strongest)
-        lines = [*above, *sheet.panels(), *legend, *below]
-        if room is None or len(lines) <= max(room, LABELLED):
+        blank, *said = legend
+        lines = [*above, *sheet.panels(), blank, *said, *below]
+        if room is not None and len(lines) > room:
+            lines = [*above, *sheet.panels(), *said, *below]
+        if lowest is None or len(lines) <= max(lowest, LABELLED + len(below)):
             return drawing(lines)
-    room = _tallest(screen) if room is None else room
+    room = _tallest(screen) if lowest is None else lowest
     size = _narrowest(view.query, view.key, screen)
     while True:
         small = view.pooled(size)
@@ -148,7 +155,7 @@ def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
 def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
     """Choose a scale for the values; `same` makes it the one that all maps of weights, or of their changes, share."""
     if view.measure == "score":
-        return Scale.between(values)
+        return Scale.around(values)
     if view.measure == "change":
         if np.nanmax(np.abs(values), initial=0.0) > 1:  # of scores
             return Scale.around(values)
@@ -172,20 +179,13 @@ def _legend(
     size: int = 1,
 ) -> list[Text]:
     """Explain the colours, rows and columns, below a blank line; without a plan, those of a mosaic."""
-    notes = [attends(view.kind, view.rows)]
+    notes = [attends(view.kind, view.rows), "" if view.measure == "score" else scale_note(scale)]
     swatch = swatches(scale, view.name, screen)
     if plan is None:
         notes.append(cell_note(size, size, view.unit, view.name, screen))
     elif mark_strongest:
-        some, strongest = squares(unicode=screen.unicode)
-        sign = "bold:" if plan.numbers and screen.color else strongest
+        sign = "bold:" if plan.numbers and screen.color else strongest_mark(unicode=screen.unicode)
         notes.insert(0, f"{sign} strongest of its row")
-        if not plan.numbers and not screen.color:
-            least = f"{scale.steps[0]:.3g}"
-            swatch = [
-                (f"{view.name} ", DIM),
-                (f"{some} from {least}  {marks(unicode=screen.unicode)[0]} less", PLAIN),
-            ]
     if view.masked:
         notes.append("blank: masked")
     lines = [line(), *flow([swatch, *([(note, DIM)] for note in notes if note)], screen)]
@@ -255,12 +255,12 @@ class _Sheet:
         self.values = values.tolist()
         self.levels = scale.levels(values).tolist()
         self.shades = scale.shades(values).tolist()
-        self.places = _places(values)
+        self.places, self.signed = _places(values), scale.signed
         known = np.isfinite(values)
         best = np.argmax(np.where(known, values, -np.inf), axis=1) if values.size else np.zeros(len(values), np.intp)
         self.best = np.where(known.any(axis=1), best, -1).tolist()
         self.shading = marks(unicode=screen.unicode)
-        self.some, self.strongest = squares(unicode=screen.unicode)
+        self.strongest = strongest_mark(unicode=screen.unicode)
         self.mark_strongest = mark_strongest
 
     def panels(self) -> Iterator[Text]:
@@ -320,7 +320,7 @@ class _Sheet:
             return " " * plan.cell, PLAIN
         best = self.mark_strongest and column == self.best[row]
         style = painted(level, self.screen, bold=best)
-        sign = self.strongest if best else self.shading[shade]
+        sign = self.shading[shade]
         if plan.numbers:
             value, unicode = self.values[row][column], self.screen.unicode
             if self.view.measure == "change":
@@ -329,13 +329,14 @@ class _Sheet:
                 text = number(value, unicode=unicode)
             else:
                 text = f"{value:z.{self.places}f}"
-            if not self.screen.color and shade and self.view.measure != "change":  # a change has a sign
-                text = sign + text
+            if not self.screen.color:
+                shown = sign if shade and not self.signed else ""  # signed numbers need no shade
+                text = f"{self.strongest if best else ''}{shown}{text}"
             return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
         if self.screen.color:
-            return (f"{sign} " if best else "  "), style
-        if self.mark_strongest:
-            return (f"{sign} " if best or not shade else f"{self.some} "), PLAIN
+            return (f"{self.strongest} " if best else "  "), style
+        if best:
+            return f"{sign}{self.strongest}", PLAIN
         return (sign * 2 if shade else f"{sign} "), PLAIN
 
 
@@ -383,7 +384,7 @@ def _mosaic(
         if column + len(tick) <= screen.width - gutter:
             ticks = ticks.ljust(column) + tick
     yield line((" " * gutter, PLAIN), (ticks, DIM))
-    for index, parts in enumerate(mosaic(small, scale, screen)):
+    for index, parts in enumerate(mosaic(small, scale, screen, largest=view.measure == "score")):
         beside: list[Part] = [(" " * gutter, PLAIN)]
         if (row := marked.get(index)) is not None:
             label = fit(query.texts[row], longest, unicode=unicode)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from rich.console import RenderableType
 
 from attn_cli.draw.screen import Screen, lines_of
+from attn_cli.draw.strokes import caption_lines, drawing
 
-__all__ = ["FEWEST_ROWS", "fitting", "overview", "room_left", "stacked_height"]
+__all__ = ["FEWEST_ROWS", "MANY", "fitting", "overview", "room_left", "stacked_height"]
 
 FEWEST_ROWS = 4
 """Least rows of a table, even on a screen that is too low for them."""
+MANY = 100
+"""Number of heads above which a picture of all heads tells more than one heatmap."""
 
 
 def stacked_height(parts: Sequence[RenderableType], screen: Screen) -> int:
@@ -57,7 +60,7 @@ def fitting(
 
 
 def overview(
-    atlas: Sequence[RenderableType],
+    atlas: Callable[[int | None], Sequence[RenderableType]],
     make: Callable[[int | None], RenderableType],
     count: int,
     picture: Callable[[int | None], RenderableType],
@@ -66,21 +69,40 @@ def overview(
 ) -> list[RenderableType]:
     """Draw a table of heads between an atlas and a heatmap, as much of each as there is room for.
 
-    The heatmap leaves room for a table of `FEWEST_ROWS` rows; the atlas is left out if the two leave none for it.
+    Where there is no room for all three, the atlas is left out, as the table's caption says how to see every head. If
+    there are many heads, it is the heatmap and on the lowest screens the table, and a line says so. On a screen that
+    has no room for the table of few heads either, the atlas is shown if it fits beside the heatmap.
 
     Args:
-        atlas: the drawing above the table, if any.
+        atlas: a function that draws all heads at once in the given number of lines, or in the fewest that it can.
         make: a function that draws the given number of the table's rows, or with None all of them.
         count: the number of rows.
-        picture: a function that draws the heatmap in the given number of lines; None for no limit.
+        picture: a function that draws the heatmap in the given number of lines, or in the fewest that it can.
         screen: the screen to draw on.
         room: lines left for all; None for no limit.
     """
     if room is None:
-        return [*atlas, make(None), picture(None)]
-    least = lines_of(make(FEWEST_ROWS), screen)
-    below = picture(room - least - 1)
-    room -= stacked_height([below], screen)
-    if stacked_height(atlas, screen) + least > room:
-        atlas = []
-    return [*atlas, fitting(make, count, screen, room - stacked_height(atlas, screen)), below]
+        return [*atlas(None), make(None), picture(None)]
+    room += 1  # the last drawing has no blank line below it
+    many = count > MANY
+    least = stacked_height([make(FEWEST_ROWS)], screen)
+    lowest = stacked_height(atlas(0), screen)
+    above: Sequence[RenderableType] = []
+    below = [picture(room - least - lowest * many - 1)]
+    left = room - stacked_height(below, screen)
+    if least + lowest <= left:
+        above = atlas(left - least - 1)
+    elif many:
+        below = [_left_out("heatmap", screen)]
+        if lowest and least + lowest + stacked_height(below, screen) > room:
+            return [*atlas(0), _left_out("table of heads and the heatmap", screen)]
+        above = atlas(room - least - stacked_height(below, screen) - 1)
+    elif least > left:
+        below = [picture(room - lowest - 1)]
+        return [*atlas(0), *below] if lowest + stacked_height(below, screen) <= room else [picture(room - 1)]
+    room -= stacked_height([*above, *below], screen)
+    return [*above, fitting(make, count, screen, room - 1), *below]
+
+
+def _left_out(what: str, screen: Screen) -> RenderableType:
+    return drawing(caption_lines(f"No room here for the {what}; --all shows everything.", screen))

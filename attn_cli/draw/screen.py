@@ -15,6 +15,9 @@ from typing import Any, Literal
 from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 
+from attn_cli.errors import UsageError, quoted
+from attn_cli.system.background import is_light
+
 __all__ = ["NARROWEST", "Depth", "Screen", "Theme", "console", "lines_of", "probe", "to_text"]
 
 Theme = Literal["dark", "light"]
@@ -23,7 +26,7 @@ Depth = Literal["truecolor", "256"]
 NARROWEST = 40
 """Least width of a screen in columns; on a narrower terminal, lines are still this long."""
 
-GLYPHS = "▀▄█░▒▓■□▲▼━╸·…→×–▁▂▃▅▆▇"
+GLYPHS = "▀▄█░▒▓■▲▼━╸·…→×–▁▂▃▅▆▇"
 """Characters beyond ASCII that the renderers themselves draw."""
 
 DARK = TerminalTheme((14, 15, 19), (216, 217, 222), [(0, 0, 0)] * 8)
@@ -86,7 +89,14 @@ def lines_of(drawing: RenderableType, screen: Screen) -> int:
     return to_text(drawing, screen).count("\n")
 
 
-def probe(stdout: Any, environ: Mapping[str, str], *, color: bool | None = None, theme: Theme | None = None) -> Screen:
+def probe(
+    stdout: Any,
+    environ: Mapping[str, str],
+    *,
+    color: bool | None = None,
+    theme: Theme | None = None,
+    stdin: Any = None,
+) -> Screen:
     """Detect what `stdout` can show.
 
     Rich detects width, height and colours (`NO_COLOR`, `FORCE_COLOR`, `TERM`, `COLORTERM`, `COLUMNS`). A terminal with
@@ -96,16 +106,25 @@ def probe(stdout: Any, environ: Mapping[str, str], *, color: bool | None = None,
         stdout: the text stream that the drawings will go to.
         environ: the environment variables.
         color: force colour on or off; None to detect it.
-        theme: the terminal's background; None to read `COLORFGBG`, which some terminals set, or else use `dark`.
+        theme: the terminal's background; None to read `ATTN_THEME` or `COLORFGBG`, which some terminals set, or else
+            to ask the terminal, or else use `dark`.
+        stdin: the text stream that the terminal answers on; None not to ask it.
+
+    Raises:
+        UsageError: `ATTN_THEME` is neither dark nor light.
     """
     found = Console(file=stdout, _environ=environ)
     colorful = found.color_system in ("truecolor", "256") and not found.no_color and not found.is_dumb_terminal
+    shown = colorful if color is None else color
+    theme = theme or _named(environ.get("ATTN_THEME", "")) or _ground(environ.get("COLORFGBG", ""))
+    if theme is None and shown and found.is_terminal and is_light(stdin, stdout, environ):
+        theme = "light"
     return Screen(
         width=max(found.width, NARROWEST),
         height=found.height if found.is_terminal else None,
-        color=colorful if color is None else color,
+        color=shown,
         unicode=_can_show(GLYPHS, stdout.encoding),
-        theme=theme or _ground(environ.get("COLORFGBG", "")),
+        theme=theme or "dark",
         depth="256" if found.color_system == "256" else "truecolor",
     )
 
@@ -118,7 +137,17 @@ def _can_show(text: str, encoding: str | None) -> bool:
     return True
 
 
-def _ground(colorfgbg: str) -> Theme:
+def _named(theme: str) -> Theme | None:
+    """Read the theme from `ATTN_THEME`."""
+    themes: Mapping[str, Theme | None] = {"dark": "dark", "light": "light", "auto": None, "": None}
+    if theme not in themes:
+        raise UsageError(f"ATTN_THEME must be dark or light, not {quoted(theme)}", "Set one of them, or unset it")
+    return themes[theme]
+
+
+def _ground(colorfgbg: str) -> Theme | None:
     """Read the theme from `COLORFGBG` (rxvt's `foreground;background`): colours 7 and 9 to 15 of sixteen are light."""
     background = colorfgbg.rpartition(";")[2]
-    return "light" if background.isdigit() and int(background) in (7, *range(9, 16)) else "dark"
+    if not background.isdigit():
+        return None
+    return "light" if int(background) in (7, *range(9, 16)) else "dark"

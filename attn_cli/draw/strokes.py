@@ -110,7 +110,7 @@ def _split(piece: Sequence[Part], gap: str) -> list[list[Part]]:
 def title_lines(title: str, screen: Screen) -> list[Text]:
     """Draw a title on one line; no line if it is empty."""
     shown = clean(title, unicode=screen.unicode)
-    return [line((fit(shown, min(width(shown), screen.width)), BOLD))] if title else []
+    return [line((fit(shown, min(width(shown), screen.width), unicode=screen.unicode), BOLD))] if title else []
 
 
 def caption_lines(caption: str, screen: Screen) -> list[Text]:
@@ -192,13 +192,21 @@ def bar(share: float, size: int, screen: Screen, *, rail: bool = False) -> list[
     return [(drawn, full), ("━" * rest, left) if rail else (" " * rest, PLAIN)]
 
 
-def mosaic(values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen) -> list[list[Part]]:
+def mosaic(
+    values: Float[np.ndarray, "query key"], scale: Scale, screen: Screen, *, largest: bool = False
+) -> list[list[Part]]:
     """Draw a map in as few characters as possible: half-blocks of two rows, or a shade or colour for the larger of two.
 
     Each variant takes the same number of lines, so a layout need not distinguish them.
+
+    Args:
+        values: the map.
+        scale: the scale of the colours and shades.
+        screen: the screen to draw on.
+        largest: take the larger of two values with a sign too, not the one further from 0.
     """
     if not (screen.color and screen.unicode):
-        low = pool(values, 2, 1, signed=scale.signed)
+        low = pool(values, 2, 1, signed=scale.signed and not largest)
         if screen.color:
             return [[(" ", painted(level, screen)) for level in row] for row in scale.levels(low).tolist()]
         glyphs = (*marks(unicode=screen.unicode), " ")  # the last is BLANK's, -1

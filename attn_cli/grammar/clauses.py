@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import TypeVar
 
 from attn_cli.grammar.constructions import CLAUSES, COMPARED, DEGREES, Verb
@@ -21,7 +22,7 @@ from attn_cli.grammar.lexicon import (
     Tense,
     phrases,
 )
-from attn_cli.grammar.phrase import EMPTY, Phrase, weave
+from attn_cli.grammar.phrase import EMPTY, Phrase, marked, weave
 
 __all__ = ["Draw", "cannot", "negated", "noun_phrase", "reason", "thing"]
 
@@ -73,9 +74,26 @@ class Draw(random.Random):
         return self.random() < chance
 
 
-def _telling(template: str) -> set[str]:
+@cache
+def _telling(template: str) -> frozenset[str]:
     words = {piece.partition("/")[0] for piece in template.split()}
-    return words - {",", "'s", "the", "of", "in", "on", "had", "that", "my", "our", "his", "for", "to", "as", "you"}
+    return frozenset(words) - {
+        ",",
+        "'s",
+        "the",
+        "of",
+        "in",
+        "on",
+        "had",
+        "that",
+        "my",
+        "our",
+        "his",
+        "for",
+        "to",
+        "as",
+        "you",
+    }
 
 
 def noun_phrase(
@@ -102,7 +120,8 @@ def thing(noun: Noun, mark: str, tense: Tense, draw: Draw, *, told: bool, reason
 
     Args:
         noun: noun of the phrase.
-        mark: label to find the noun again by.
+        mark: labels to find the noun again by, joined by `+`; the first, with `.subject`, `.verb` and `.object` behind
+            it, marks the words of its relative clause.
         tense: tense of the sentence.
         draw: source of random choices.
         told: True to add a relative clause about who bought or noticed the thing.
@@ -113,7 +132,7 @@ def thing(noun: Noun, mark: str, tense: Tense, draw: Draw, *, told: bool, reason
     determiner = f"{chosen.english}/1", f"{noun.agree(chosen.masculine, chosen.feminine)}/1"
     tail = EMPTY
     if told:
-        tail = _told(noun, tense, draw)
+        tail = _told(noun, mark.partition("+")[0], tense, draw)
     elif noun.can_be_owned and draw.happens(0.1):
         owner = draw.fresh(phrases("owner", tense))
         if owner.english:
@@ -126,25 +145,25 @@ def thing(noun: Noun, mark: str, tense: Tense, draw: Draw, *, told: bool, reason
             if not {word, *ADJECTIVES[word].contraries} & set(reasons) and (word != "new" or noun.can_be_new)
         ]
         adjective = draw.choice(fitting) if fitting else ""
-    elif noun.can_be_owned and "animal" not in noun.kinds and draw.happens(0.2):
+    elif noun.can_be_colored and draw.happens(0.2):
         adjective = draw.choice(COLORS)
     return noun_phrase(noun, determiner, adjective, mark=mark, tail=tail)
 
 
-def _told(noun: Noun, tense: Tense, draw: Draw) -> Phrase:
+def _told(noun: Noun, mark: str, tense: Tense, draw: Draw) -> Phrase:
     """Build a relative clause: `that my brother had bought in Paris`, `que mon frère avait achetée à Paris`."""
     giver = draw.unsaid(GIVERS, lambda row: row.name[0])
     if giver is None:
         return EMPTY
     done = draw.choice(DEEDS[noun.can_be_owned])
     if tense == "past" and draw.happens(0.6):
-        verb = weave(f"had/1 {done.participle}/2", f"{giver.had}/1 {done.french}{noun.agree('', 'e')}/2")
+        verb = weave(f"had/1 {done.participle}/2+{mark}.verb", f"{giver.had}/1 {done.french}{noun.agree('', 'e')}/2")
     else:
-        verb = weave(f"{done.past}/1", f"{giver.have}/1 {done.french}{noun.agree('', 'e')}/1")
+        verb = weave(f"{done.past}/1+{mark}.verb", f"{giver.have}/1 {done.french}{noun.agree('', 'e')}/1")
     return weave(
-        "that/1 {giver} {verb} {where}",
+        f"that/1+{mark}.object {{giver}} {{verb}} {{where}}",
         "que/1 {giver} {verb} {where}",
-        giver=weave(*giver.name),
+        giver=marked(weave(*giver.name), f"{mark}.subject"),
         verb=verb,
         where=draw.fresh(phrases("where", tense)) if draw.happens(0.8) else EMPTY,
     )
@@ -159,8 +178,15 @@ def _owned(noun: Noun, mark: str, owner: Phrase) -> Phrase:
     )
 
 
-def negated(verb: Verb, tense: Tense, draw: Draw) -> Phrase:
-    """Build the negated verb, for what a thing does not or cannot do: `didn't fit` and `ne rentrait pas`."""
+def negated(verb: Verb, tense: Tense, ending: str, draw: Draw) -> Phrase:
+    """Build the negated verb, for what a thing does not or cannot do: `didn't fit` and `ne rentrait pas`.
+
+    Args:
+        verb: verb to negate; the English one is marked `@main.verb`.
+        tense: tense of the sentence.
+        ending: ending of a French participle that agrees with the subject.
+        draw: source of random choices.
+    """
     auxiliary, able = draw.choice(
         [
             (word, able)
@@ -168,48 +194,64 @@ def negated(verb: Verb, tense: Tense, draw: Draw) -> Phrase:
             if able or tense == "future" or not (verb.only_able or (verb.perfect and word == "wouldn't"))
         ],
     )
-    words = " ".join(f"{word}/1" for word in auxiliary.split())
+    english = " ".join(f"{word}/1" for word in auxiliary.split()) + f" {verb.english}/2+@main.verb"
     if able:
         can = "pouvait" if tense == "past" else "peut"
-        return weave(f"{words} {verb.english}/2", f"ne/1 {can}/1 pas/1 {verb.infinitive}/2")
+        return weave(english, f"ne/1 {can}/1 pas/1 {verb.infinitive}/2")
     if tense == "past" and verb.perfect:
-        return weave(f"{words} {verb.english}/2", f"ne/1 a/1 pas/1 {verb.perfect}/2")
+        return weave(english, f"ne/1 {verb.auxiliary}/1 pas/1 {verb.perfect.replace('~', ending)}/2")
     form = {"past": verb.imperfect, "present": verb.present, "future": verb.future}[tense]
-    return weave(f"{words} {verb.english}/2", f"ne/1 {form}/2 pas/1")
+    return weave(english, f"ne/1 {form}/2 pas/1")
 
 
 def cannot(person: Person, tense: Tense, draw: Draw) -> Phrase:
     """Build a person who is not able to do something: `Tom couldn't` and `Tom ne pouvait pas`."""
     able = {"past": person.imperfect, "present": person.present, "future": person.future}[tense]
     words = " ".join(f"{word}/1" for word in draw.choice(CANNOT[tense]).split())
-    return weave(f"{{who}} {words}", f"{{who}} ne/1 {able}/1 pas/1", who=weave(*person.name))
+    who = marked(weave(*person.name), "@main.subject")
+    return weave(f"{{who}} {words}", f"{{who}} ne/1 {able}/1 pas/1", who=who)
 
 
-def reason(name: str, gender: Gender, degree: str, tense: Tense, *, contracted: bool = False) -> tuple[Phrase, str]:
-    """Build the clause about the pronoun, its words marked `@it` and `@adjective`, and return its French adjective too.
+def reason(
+    name: str, gender: Gender, degree: str, tense: Tense, *, contracted: bool = False, subjunctive: bool = False
+) -> tuple[Phrase, str]:
+    """Build the clause about the pronoun, and return the French adjective that agrees with it too, "" if there is none.
+
+    The pronoun is marked `@it` and `@it.subject`, the adjective or the verb `@it.verb`.
 
     Args:
         name: name of the reason, as in `constructions`.
         gender: gender of the French noun meant.
-        degree: key of `constructions.DEGREES`, for an adjective without comparison.
+        degree: key of `constructions.DEGREES`, for an adjective that takes degrees, without comparison.
         tense: tense of the main clause; the reason for a future one is in the present.
         contracted: True to turn "it is" into "it's".
+        subjunctive: True to put the French verb in the subjunctive, as after `jusqu'à ce que`.
     """
-    it_is = "it/@it 's/1" if contracted else "it/@it is/1"
+    it_is = "it/@it+@it.subject 's/1" if contracted else "it/@it+@it.subject is/1"
     pronoun = "il" if gender == "m" else "elle"
     if name in CLAUSES:
         english, french = CLAUSES[name][tense != "past"]
-        english = f"it/@it {english}".replace("it/@it is/1", it_is)
+        english = f"it/@it+@it.subject {english}".replace("it/@it+@it.subject is/1", it_is)
         return weave(english, f"{pronoun}/@it {french}"), ""
+    form, be = "", {"past": "était", "present": "est", "future": "est"}[tense]
     if name in COMPARED:
         french_degree, positive = COMPARED[name]
         form = ADJECTIVES[positive].french(gender)
-        predicate = weave(f"{name}/1+@adjective", f"{french_degree}/1 {form}/@adjective")
+        predicate = weave(f"{name}/1+2+@it.verb", f"{french_degree}/1 {form}/2")
     else:
         degree = {"+": "more", "-": "less"}.get(name[0], degree)
-        name = name.lstrip("+-")
-        form = ADJECTIVES[name].french(gender)
-        predicate = weave(*DEGREES[degree], adjective=weave(f"{name}/@adjective", f"{form}/@adjective"))
-    it_was, french_was = ("it/@it was/1", "était") if tense == "past" else (it_is, "est")
-    clause = weave(f"{it_was} {{predicate}}", f"{pronoun}/@it {french_was}/1 {{predicate}}", predicate=predicate)
-    return clause, form
+        adjective = ADJECTIVES[name.lstrip("+-")]
+        if "absolute" in adjective.uses:
+            degree = "plain"
+        predicate = weave(
+            *DEGREES[degree],
+            adjective=weave(f"{adjective.english}/1+@it.verb", f"{adjective.french(gender)}/1"),
+        )
+        if "had" in adjective.uses:
+            be = "avait" if tense == "past" else "a"
+        else:
+            form = adjective.french(gender)
+    if subjunctive:
+        be = "soit"
+    it_was = "it/@it+@it.subject was/1" if tense == "past" else it_is
+    return weave(f"{it_was} {{predicate}}", f"{pronoun}/@it {be}/1 {{predicate}}", predicate=predicate), form

@@ -35,6 +35,7 @@ class Verb:
     future: str
     imperfect: str = ""
     perfect: str = ""
+    auxiliary: str = "a"
     only_able: bool = False
 
 
@@ -49,6 +50,7 @@ class Construction:
     because_of_a: str
     because_of_b: str
     variants: tuple[Templates, ...] = ()
+    object: str = ""
     despite: tuple[str, str] | None = None
     verb: Verb | None = None
     degrees: tuple[str, ...] = ("too", "too", "too", "too", "far too", "much too", "a bit too")
@@ -58,6 +60,11 @@ class Construction:
     weight: int = 2
     held_out: bool = False
 
+    @property
+    def subject(self) -> str:
+        """The thing that is the subject of the clause; "" where a person is."""
+        return "a" if self.clause[0].startswith("{a}") else ""
+
 
 class Frame(NamedTuple):
     """A pattern that joins the main clause and the reason."""
@@ -65,6 +72,7 @@ class Frame(NamedTuple):
     templates: Templates
     weight: int
     first: bool = False
+    subjunctive: bool = False
 
 
 def _frozen(value: Any) -> Any:
@@ -82,7 +90,7 @@ _TABLE = tomllib.loads(files(__package__).joinpath("constructions.toml").read_te
 CONSTRUCTIONS = tuple(_construction(**fields) for fields in _TABLE["construction"])
 HELD_OUT_CONSTRUCTIONS = frozenset(construction.name for construction in CONSTRUCTIONS if construction.held_out)
 FRAMES = {
-    fields["name"]: Frame(_frozen(fields["templates"]), fields["weight"], fields.get("first", False))
+    fields["name"]: Frame(**{key: _frozen(value) for key, value in fields.items() if key != "name"})
     for fields in _TABLE["frame"]
 }
 CLAUSES: dict[str, tuple[Templates, Templates]] = {name: _frozen(pair) for name, pair in _TABLE["reasons"].items()}

@@ -5,7 +5,7 @@ Each table says in its first lines what its columns mean. Pairs of templates are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -21,6 +21,7 @@ __all__ = [
     "DEEDS",
     "DETERMINERS",
     "GIVERS",
+    "KEPT_BY_KIND",
     "NOUNS",
     "PEOPLE",
     "Adjective",
@@ -69,7 +70,12 @@ class Noun:
     @property
     def can_be_new(self) -> bool:
         """True if the thing was made, and not grown, so that it can be called new."""
-        return not self.kinds & {"animal", "wild", "unique", "grown"}
+        return not self.kinds & {"animal", "wild", "unique", "grown", "food", "drink"}
+
+    @property
+    def can_be_colored(self) -> bool:
+        """True if the thing is made in several colours."""
+        return self.can_be_owned and not self.kinds & {"animal", "food", "drink"}
 
     def agree(self, masculine: str, feminine: str) -> str:
         """Return the form that agrees with this noun in gender."""
@@ -144,7 +150,7 @@ class Determiner(NamedTuple):
     owns: bool
 
 
-_OWNED = frozenset({"goods", "thing", "cover", "animal", "vehicle", "load", "pulled"})
+_OWNED = frozenset({"goods", "thing", "cover", "animal", "vehicle", "load", "pulled", "food", "drink"})
 
 
 def rows(name: str) -> Iterator[dict[str, str]]:
@@ -169,10 +175,20 @@ def noun_of(row: dict[str, str]) -> Noun:
 
 
 NOUNS = tuple(map(noun_of, rows("nouns.tsv")))
-BY_KIND = {
-    kind: tuple(noun for noun in NOUNS if kind in noun.kinds)
-    for kind in sorted(frozenset[str]().union(*(noun.kinds for noun in NOUNS)))
-}
+
+
+def _by_kind(nouns: Iterable[Noun]) -> dict[str, tuple[Noun, ...]]:
+    kinds: dict[str, tuple[Noun, ...]] = {}
+    for noun in nouns:
+        for kind in noun.kinds:
+            kinds[kind] = (*kinds.get(kind, ()), noun)
+    return kinds
+
+
+BY_KIND = _by_kind(noun for noun in NOUNS if "kept" not in noun.kinds)
+"""Nouns of each kind that training shows."""
+KEPT_BY_KIND = _by_kind(noun for noun in NOUNS if "kept" in noun.kinds)
+"""Nouns of each kind that no sentence for training has."""
 ADJECTIVES = {
     row["english"]: Adjective(
         row["english"],

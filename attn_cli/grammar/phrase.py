@@ -21,6 +21,7 @@ __all__ = [
     "PhraseWord",
     "Span",
     "Spelled",
+    "marked",
     "opens_with_vowel",
     "spell",
     "weave",
@@ -34,11 +35,13 @@ Link = tuple[Span, Span]
 PUNCTUATION = frozenset(".,?!;:")
 SPACED = frozenset("?!;:")  # French puts a space before these
 ELIDING = {
-    word: word[:-1] + "'" for word in ("le", "la", "de", "ne", "que", "je", "se", "me", "te", "puisque", "lorsque")
+    word: word[:-1] + "'"
+    for word in ("le", "la", "de", "ne", "que", "je", "se", "me", "te", "jusque", "puisque", "lorsque")
 }
 CONTRACTED = {("de", "le"): "du", ("de", "les"): "des", ("à", "le"): "au", ("à", "les"): "aux"}
 BEFORE_VOWEL = {"ce": "cet", "ma": "mon", "ta": "ton", "sa": "son"}
-ASPIRATED = ("haut", "hache", "hibou", "huit", "hors")  # French words whose h forbids elision
+ASPIRATED = ("haut", "hache", "haie", "hamac", "hamster", "hangar", "hibou", "huit", "hérisson", "héron", "hors")
+"""Beginnings of French words whose h forbids elision."""
 
 
 class PhraseWord(NamedTuple):
@@ -67,13 +70,13 @@ class Spelled:
         english: the English text.
         french: the French text.
         links: pairs of words that stand for each other, sorted by English position, then by French position.
-        marks: spans of the words labelled `@name`, in English and in French.
+        marks: span of the English word labelled `@name`, by that label.
     """
 
     english: str
     french: str
     links: tuple[Link, ...]
-    marks: dict[str, Link]
+    marks: dict[str, Span]
 
 
 def weave(english: str, french: str, **slots: Phrase) -> Phrase:
@@ -86,6 +89,12 @@ def weave(english: str, french: str, **slots: Phrase) -> Phrase:
         KeyError: a template names a slot that is missing from `slots`.
     """
     return Phrase(_words(english, slots, 0), _words(french, slots, 1))
+
+
+def marked(phrase: Phrase, mark: str) -> Phrase:
+    """Label the last English word of a phrase."""
+    *before, last = phrase.english
+    return Phrase((*before, PhraseWord(last.text, last.labels | {mark})), phrase.french)
 
 
 def _words(template: str, slots: dict[str, Phrase], side: int) -> tuple[PhraseWord, ...]:
@@ -134,16 +143,16 @@ def spell(phrase: Phrase) -> Spelled:
     french_words = _sounds_french(phrase.french)
     french, french_spans = _write(french_words, spaced=SPACED)
     links: set[Link] = set()
-    marks: dict[str, Link] = {}
+    marks: dict[str, Span] = {}
     labelled: dict[str, list[Span]] = {}
     for word, span in zip(french_words, french_spans, strict=True):
         for label in word.labels:
             labelled.setdefault(label, []).append(span)
     for word, span in zip(phrase.english, english_spans, strict=True):
-        for label in word.labels & labelled.keys():
-            links.update((span, other) for other in labelled[label])
+        for label in word.labels:
+            links.update((span, other) for other in labelled.get(label, ()))
             if label.startswith("@"):
-                marks[label] = span, labelled[label][0]
+                marks[label] = span
     return Spelled(english, french, tuple(sorted(links)), marks)
 
 
@@ -158,7 +167,7 @@ def _sounds_english(words: Sequence[PhraseWord]) -> list[PhraseWord]:
 def _sounds_french(words: Sequence[PhraseWord]) -> list[PhraseWord]:
     """Turn `ce arbre` into `cet arbre` and `ma école` into `mon école`, and apply elisions and contractions.
 
-    Examples are `le arbre` to `l'arbre`, `de le` to `du`, `que il` to `qu'il`, `si il` to `s'il`.
+    Examples are `le arbre` to `l'arbre`, `de le` to `du`, `que il` to `qu'il`, `si il` to `s'il`, `ce est` to `c'est`.
     """
     done: list[PhraseWord] = []
     for word, following in _with_next(words):
@@ -167,6 +176,8 @@ def _sounds_french(words: Sequence[PhraseWord]) -> list[PhraseWord]:
             text = BEFORE_VOWEL.get(text, ELIDING.get(text, text))
         if text == "si" and following in {"il", "ils"}:
             text = "s'"
+        if word.text == "ce" and following == "est":
+            text = "c'"
         if done and (done[-1].text, text) in CONTRACTED:
             before = done.pop()
             done.append(PhraseWord(CONTRACTED[before.text, text], before.labels | word.labels))

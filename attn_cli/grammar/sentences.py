@@ -6,8 +6,10 @@ noun meant (*le trophée … il était trop grand*; *la valise … elle était t
 fits only one of them, and a frame that joins the two (because, since, so, two sentences …), with an optional phrase
 between them. Its twin differs only in the reason, so that *it* stands for the other noun.
 
-`simple` sentences have no such pronoun. Every sentence comes with links between the words that stand for each other.
-Some pairs of nouns (`is_held_out`) and whole constructions (`HELD_OUT_CONSTRUCTIONS`) are never drawn for training.
+`simple` sentences have no such pronoun. Every sentence comes with links between the words that stand for each other,
+and with its relations: which noun a pronoun stands for, and which verb a word is the subject or the object of.
+Some nouns (`kept` in nouns.tsv), pairs of nouns (`is_held_out`) and whole constructions (`HELD_OUT_CONSTRUCTIONS`) are
+never drawn for training.
 """
 
 from __future__ import annotations
@@ -16,18 +18,21 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal, NamedTuple, cast
 
 from attn_cli.grammar.agreement import agrees, said_of_pronoun
 from attn_cli.grammar.clauses import Draw, cannot, negated, reason, thing
 from attn_cli.grammar.constructions import CONSTRUCTIONS, FRAMES, HELD_OUT_CONSTRUCTIONS, Construction
-from attn_cli.grammar.lexicon import BY_KIND, PEOPLE, Gender, Noun, Templates, Tense, phrases
-from attn_cli.grammar.phrase import EMPTY, PUNCTUATION, Link, Phrase, Span, spell, weave
+from attn_cli.grammar.lexicon import BY_KIND, KEPT_BY_KIND, PEOPLE, Gender, Noun, Templates, Tense, phrases
+from attn_cli.grammar.phrase import EMPTY, PUNCTUATION, Link, Phrase, Span, Spelled, marked, spell, weave
 from attn_cli.grammar.simple import is_simple_held_out, sentence
 
 __all__ = [
     "HELD_OUT_CONSTRUCTIONS",
     "Coreference",
     "Example",
+    "HeldOutBy",
+    "WordRelation",
     "examples",
     "held_out",
     "is_held_out",
@@ -44,6 +49,26 @@ HELD_OUT_CONSTRUCTION_SHARE = 0.25  # share of the test sentences
 CONTRACTED_SHARE = 0.25  # share of "it's" among the training sentences that say "it is"
 NO_STOP_SHARE = 0.15  # share of sentences without full stop, as users type them
 SAME_GENDER_SHARE = 0.15  # share of the training sentences
+HELD_OUT_PAIRS = {frozenset({"trophy", "suitcase"}), frozenset({"animal", "street"})}
+"""Nouns of the best-known examples; the hash of a pair decides on the others."""
+
+HeldOutBy = Literal["noun", "pair", "construction"]
+"""What of a test sentence training never shows."""
+
+
+class WordRelation(NamedTuple):
+    """Two English words that belong together.
+
+    Attributes:
+        kind: `coreference` from a pronoun to the noun that it stands for, `subject` and `object` from a word to its
+            verb, or to the adjective that a form of *be* says of it.
+        query: span of the pronoun, the subject or the object.
+        key: span of what it belongs to.
+    """
+
+    kind: Literal["coreference", "subject", "object"]
+    query: Span
+    key: Span
 
 
 @dataclass(frozen=True)
@@ -82,28 +107,34 @@ class Example:
         french: its translation.
         links: pairs of spans, an English word and a French one.
         coreference: the pronoun and its noun; None where there is no such pronoun.
+        relations: pairs of spans of English words that belong together, that of the coreference among them.
     """
 
     english: str
     french: str
     links: tuple[Link, ...]
     coreference: Coreference | None = None
+    relations: tuple[WordRelation, ...] = ()
 
 
 def is_held_out(first: str, second: str) -> bool:
     """Return whether two English nouns, in either order, never meet in a training sentence."""
-    if {first, second} == {"trophy", "suitcase"}:  # the example sentence of the documentation
-        return True
-    return zlib.crc32("+".join(sorted((first, second))).encode()) % 100 < HELD_OUT_PERCENT
+    pair = frozenset({first, second})
+    return pair in HELD_OUT_PAIRS or zlib.crc32("+".join(sorted(pair)).encode()) % 100 < HELD_OUT_PERCENT
 
 
-def pairs(seed: int, *, held_out: bool = False) -> Iterator[tuple[Example, Example]]:
+def pairs(seed: int, *, held_out: bool = False, by: HeldOutBy | None = None) -> Iterator[tuple[Example, Example]]:
     """Yield sentences with their twins, endlessly and the same for the same seed.
 
     With `held_out`, yield only sentences that are never drawn without it, with nouns of two genders, so that a
     translation cannot be right by chance.
+
+    Args:
+        seed: seed of the random choices.
+        held_out: True for sentences kept for testing.
+        by: what keeps them apart; by default it is the pair of nouns in most and the construction in the others.
     """
-    for draft in _drafts(Draw(f"pairs {seed} {held_out}"), held=held_out):
+    for draft in _drafts(Draw(f"pairs {seed} {held_out}{by or ''}"), held=held_out, by=by):
         one, twin = _written(draft, 0), _written(draft, 1)
         if one and twin:
             yield one, twin
@@ -118,10 +149,10 @@ def examples(seed: int, *, held_out: bool = False) -> Iterator[Example]:
             yield found
 
 
-def held_out(count: int, seed: int = 0) -> tuple[Example, ...]:
-    """Return `count` different test sentences: one at each even index, and its twin at the next."""
+def held_out(count: int, seed: int = 0, by: HeldOutBy | None = None) -> tuple[Example, ...]:
+    """Return `count` different test sentences: one at each even index, and its twin at the next; `by` as in `pairs`."""
     found: dict[str, Example] = {}
-    for pair in pairs(seed, held_out=True):
+    for pair in pairs(seed, held_out=True, by=by):
         if len(found) >= count:
             break
         if not {example.english for example in pair} & found.keys():
@@ -170,7 +201,24 @@ def is_right(example: Example, translation: str) -> bool:
 
 def _plain(phrase: Phrase) -> Example:
     spelled = spell(phrase)
-    return Example(spelled.english, spelled.french, spelled.links)
+    return Example(spelled.english, spelled.french, spelled.links, relations=_relations(spelled))
+
+
+def _relations(spelled: Spelled) -> tuple[WordRelation, ...]:
+    """Collect subjects and objects with their verbs.
+
+    In each clause, whose name opens its marks, they are marked `@clause.subject`, `@clause.object` and `@clause.verb`,
+    or `@clause.object.verb` where the object belongs to another verb than the subject does.
+    """
+    marks = spelled.marks
+    found = []
+    for mark, query in marks.items():
+        clause, _, role = mark.partition(".")
+        if role in {"subject", "object"}:
+            key = marks.get(f"{mark}.verb", marks.get(f"{clause}.verb"))
+            if key is not None:
+                found.append(WordRelation(cast("Literal['subject', 'object']", role), query, key))
+    return tuple(sorted(found))
 
 
 @dataclass(frozen=True)
@@ -185,17 +233,20 @@ class Draft:
     degree: str
     tense: Tense
     contracted: bool
+    subjunctive: bool
     construction: str
 
 
-def _drafts(draw: Draw, *, held: bool) -> Iterator[Draft]:
+def _drafts(draw: Draw, *, held: bool, by: HeldOutBy | None = None) -> Iterator[Draft]:
     while True:
         draw.new_sentence()
-        whole = held and draw.happens(HELD_OUT_CONSTRUCTION_SHARE)
-        choices = [row for row in CONSTRUCTIONS if (row.name in HELD_OUT_CONSTRUCTIONS) == whole]
+        kept = by
+        if held and not by:
+            kept = "construction" if draw.happens(HELD_OUT_CONSTRUCTION_SHARE) else "pair"
+        choices = [row for row in CONSTRUCTIONS if row.held_out == (kept == "construction")]
         construction = draw.choices(choices, [row.weight for row in choices])[0]
         same_gender = not held and draw.happens(SAME_GENDER_SHARE)
-        nouns = _nouns(construction, draw, same_gender=same_gender, held=None if whole else held)
+        nouns = _nouns(construction, draw, same_gender=same_gender, kept=kept)
         if nouns:
             yield _draft(construction, nouns, draw, held=held)
 
@@ -214,24 +265,44 @@ def _draft(construction: Construction, nouns: tuple[Noun, Noun], draw: Draw, *, 
     if draw.happens(NO_STOP_SHARE):
         english, french = english.removesuffix(" ."), french.removesuffix(" .")
     contracted = not held and tense != "past" and draw.happens(CONTRACTED_SHARE)
-    name = f"{construction.name}, {frame}"
-    return Draft(nouns, main, between, (english, french), reasons, degree, tense, contracted, name)
+    return Draft(
+        nouns=nouns,
+        main=main,
+        between=between,
+        frame=(english, french),
+        reasons=reasons,
+        degree=degree,
+        tense=tense,
+        contracted=contracted,
+        subjunctive=FRAMES[frame].subjunctive,
+        construction=f"{construction.name}, {frame}",
+    )
 
 
-def _nouns(construction: Construction, draw: Draw, *, same_gender: bool, held: bool | None) -> tuple[Noun, Noun] | None:
+def _nouns(
+    construction: Construction, draw: Draw, *, same_gender: bool, kept: HeldOutBy | None
+) -> tuple[Noun, Noun] | None:
     """Draw two nouns that the clause can be about; None where a hundred tries fail."""
     for _ in range(100):
-        a, b = draw.choice(_of_kinds(construction.a)), draw.choice(_of_kinds(construction.b))
+        of_a, of_b = _of_kinds(construction.a), _of_kinds(construction.b)
+        if kept == "noun" and draw.happens(0.5):
+            of_a = _of_kinds(construction.a, kept=True)
+        elif kept == "noun":
+            of_b = _of_kinds(construction.b, kept=True)
+        if not of_a or not of_b:
+            continue
+        a, b = draw.choice(of_a), draw.choice(of_b)
         differ = a.english != b.english and a.french != b.french
-        wanted = held is None or is_held_out(a.english, b.english) == held
+        wanted = kept in {"noun", "construction"} or is_held_out(a.english, b.english) == (kept == "pair")
         if differ and wanted and (a.gender == b.gender) == same_gender:
             return a, b
     return None
 
 
 @cache
-def _of_kinds(kinds: str) -> tuple[Noun, ...]:
-    return tuple(dict.fromkeys(noun for kind in kinds.split() for noun in BY_KIND[kind]))
+def _of_kinds(kinds: str, *, kept: bool = False) -> tuple[Noun, ...]:
+    nouns = KEPT_BY_KIND if kept else BY_KIND
+    return tuple(dict.fromkeys(noun for kind in kinds.split() for noun in nouns.get(kind, ())))
 
 
 def _frame(construction: Construction, draw: Draw) -> str:
@@ -251,16 +322,18 @@ def _main(
 ) -> tuple[Phrase, Phrase]:
     """Build the clause about the two things, and the optional phrase between it and the reason."""
     long = draw.happens(0.55)
-    person = draw.choice(PEOPLE)
-    slots = {"who": weave(*person.name), "cannot": cannot(person, tense, draw)}
+    person = draw.unsaid(PEOPLE, lambda person: person.name[0]) or PEOPLE[0]
+    slots = {"who": marked(weave(*person.name), "@main.subject"), "cannot": cannot(person, tense, draw)}
+    ending = nouns[0].agree("", "e")
     if construction.verb:
-        slots["verb"] = negated(construction.verb, tense, draw)
+        slots["verb"] = negated(construction.verb, tense, ending, draw)
     words = {word.lstrip("+-") for word in reasons}
     told = [long and draw.happens(0.5) for _ in nouns]
+    roles = {construction.subject: "+@main.subject", construction.object: "+@main.object"}
     for slot, noun, tells in zip("ab", nouns, told, strict=True):
-        slots[slot] = thing(noun, f"@{slot}", tense, draw, told=tells, reasons=words)
+        slots[slot] = thing(noun, f"@{slot}{roles.get(slot, '')}", tense, draw, told=tells, reasons=words)
     english, french = draw.choice((construction.clause, construction.clause, *construction.variants))
-    french = french.replace("~", nouns[0].agree("", "e")).replace("{have}", f"{person.have}/1")
+    french = french.replace("~", ending).replace("{have}", f"{person.have}/1")
     main = weave(english, french, **slots)
     if draw.happens(0.55 if long else 0.2):
         when = draw.fresh(phrases("anyhow" if told[1] else "when", tense))
@@ -276,15 +349,22 @@ def _main(
 def _written(draft: Draft, index: int) -> Example | None:
     """Write the sentence whose pronoun stands for the noun of that index; None where a noun is too far away."""
     meant, other = draft.nouns[index], draft.nouns[1 - index]
-    it, adjective = reason(draft.reasons[index], meant.gender, draft.degree, draft.tense, contracted=draft.contracted)
+    it, adjective = reason(
+        draft.reasons[index],
+        meant.gender,
+        draft.degree,
+        draft.tense,
+        contracted=draft.contracted,
+        subjunctive=draft.subjunctive,
+    )
     phrase = weave(*draft.frame, main=draft.main, it=it, between=draft.between)
     distances = _distance(phrase, "@a"), _distance(phrase, "@b")
     if max(distances) > LONGEST_DISTANCE:  # for both nouns, or the nearer one would be meant more often
         return None
     spelled = spell(phrase)
-    spans = spelled.marks["@a"][0], spelled.marks["@b"][0]
+    spans = spelled.marks["@a"], spelled.marks["@b"]
     coreference = Coreference(
-        pronoun=spelled.marks["@it"][0],
+        pronoun=spelled.marks["@it"],
         meant=spans[index],
         other=spans[1 - index],
         french_pronoun=meant.agree("il", "elle"),
@@ -294,7 +374,8 @@ def _written(draft: Draft, index: int) -> Example | None:
         distance=distances[index],
         construction=draft.construction,
     )
-    return Example(spelled.english, spelled.french, spelled.links, coreference)
+    refers = WordRelation("coreference", coreference.pronoun, coreference.meant)
+    return Example(spelled.english, spelled.french, spelled.links, coreference, (refers, *_relations(spelled)))
 
 
 def _distance(phrase: Phrase, mark: str) -> int:

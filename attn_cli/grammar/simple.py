@@ -18,7 +18,7 @@ from attn_cli.grammar.lexicon import (
     phrases,
     rows,
 )
-from attn_cli.grammar.phrase import EMPTY, Phrase, weave
+from attn_cli.grammar.phrase import EMPTY, Phrase, marked, weave
 
 __all__ = ["is_simple_held_out", "sentence"]
 
@@ -70,15 +70,15 @@ def sentence(draw: Draw) -> tuple[tuple[str, str, str], Phrase]:
     slots = {"places": places, "thing": EMPTY, "when": EMPTY}
     if shape == "being" or (shape == "staying" and draw.happens(0.75)):
         noun = draw.choice(BY_KIND["thing" if shape == "being" else "animal"])
-        name, slots["subject"], ending = noun.english, _noun(noun, draw), noun.agree("", "e")
+        name, slots["subject"], ending = noun.english, _noun(noun, draw, role="+@main.subject"), noun.agree("", "e")
     else:
         person = draw.choice(SUBJECTS)
-        slots["subject"] = weave(*person.name)
+        slots["subject"] = marked(weave(*person.name), "@main.subject")
         name, ending = person.name[0], "e" if person.gender == "f" else ""
     english, french = draw.choice(VERBS[shape])
     slots["verb"] = weave(english, french.replace("~", ending))
     if shape == "doing":
-        slots["thing"] = _noun(draw.choice(BY_KIND["thing"]), draw)
+        slots["thing"] = _noun(draw.choice(BY_KIND["thing"]), draw, role="+@main.object")
     if not english.startswith("is/") and draw.happens(0.2):
         slots["when"] = draw.fresh(phrases("simple"))
     template = "{subject} {verb} {thing} {places} {when}" + ("" if draw.happens(NO_STOP_SHARE) else " .")
@@ -89,16 +89,17 @@ def _plain(template: str) -> str:
     return " ".join(piece.partition("/")[0] for piece in template.split())
 
 
-def _noun(noun: Noun, draw: Draw, *, adjectives: float = 0.25) -> Phrase:
+def _noun(noun: Noun, draw: Draw, *, adjectives: float = 0.25, role: str = "") -> Phrase:
     choices = [row for row in DETERMINERS if noun.can_be_owned or not row.owns]
     chosen = DETERMINERS[0] if "unique" in noun.kinds else draw.choices(choices, [row.weight for row in choices])[0]
     adjective = ""
     if "unique" not in noun.kinds and draw.happens(adjectives):
-        colors = COLORS if noun.can_be_owned and "animal" not in noun.kinds else FUR
+        colors = COLORS if noun.can_be_colored else FUR if "animal" in noun.kinds else ()
         adjective = draw.choice([*ADJECTIVES, *colors])
         if adjective == "new" and not noun.can_be_new:
             adjective = "old"
-    return noun_phrase(noun, (f"{chosen.english}/1", f"{noun.agree(chosen.masculine, chosen.feminine)}/1"), adjective)
+    determiner = f"{chosen.english}/1", f"{noun.agree(chosen.masculine, chosen.feminine)}/1"
+    return noun_phrase(noun, determiner, adjective, mark=f"noun{role}")
 
 
 def _places(draw: Draw) -> tuple[str, Phrase]:

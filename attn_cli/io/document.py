@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET, to_builtins
 
-from attn_cli.data.model import ModelInfo
-from attn_cli.data.plan import choose_rows
+from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Rows, Selection
@@ -24,7 +23,9 @@ from attn_cli.io.schema import SCHEMA_VERSION
 from attn_cli.io.structs import (
     AlignmentEntry,
     AttnDocument,
+    ChosenHeadEntry,
     CutHeadsEntry,
+    GuidedHeadEntry,
     HandedEntry,
     HeadEntry,
     LayerHeadsEntry,
@@ -47,7 +48,7 @@ from attn_cli.measure.measures import MEASURES
 from attn_cli.system.encoding import json_bytes
 from attn_cli.version import __version__
 
-__all__ = ["begin", "describe", "describe_checks", "describe_finding", "describe_text", "encode"]
+__all__ = ["begin", "describe", "describe_checks", "describe_finding", "describe_guided", "describe_text", "encode"]
 
 WRITTEN_BY_ORJSON = (np.ndarray, np.float32, np.float64)
 """Types that stay as they are in a plain document."""
@@ -63,12 +64,15 @@ def encode(document: AttnDocument) -> bytes:
     return json_bytes(to_builtins(document, builtin_types=WRITTEN_BY_ORJSON))
 
 
-def describe(record: Record, heads: Iterable[HeadEntry] | None = None) -> RecordDocument:
+def describe(
+    record: Record, heads: Iterable[HeadEntry] | None = None, chosen: ChosenHeadEntry | None = None
+) -> RecordDocument:
     """Convert a record to a document.
 
     Args:
         record: the record.
         heads: rows of the table of heads; left out by default.
+        chosen: the head that is drawn, if one was chosen.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
@@ -86,12 +90,22 @@ def describe(record: Record, heads: Iterable[HeadEntry] | None = None) -> Record
             positions="tokens, from 0",
             offsets="characters (Unicode code points)",
             distance="words" if selection.unit == "word" else "tokens",
-            rows=ROWS[choose_rows(record.model, selection.rows)],
+            rows=ROWS[_rows(record)],
         ),
         **describe_checks(record),
+        vector=UNSET if record.vector is None else record.vector,
         heads=UNSET if heads is None else list(heads),
+        chosen=UNSET if chosen is None else chosen,
         maps=[entry for map_ in record.maps for entry in _maps(map_)],
     )
+
+
+def _rows(record: Record) -> Rows:
+    """Return the step that is a word's row in the record's cross-attention, or would be; see `choose_rows`."""
+    selection, model = record.selection, record.model
+    if selection.rows is not None or (selection.layer is None and selection.head is None):
+        return selection.rows or model.shown_at
+    return model.rows_of({one.layer: one.heads for one in record.maps if one.kind == "cross"})
 
 
 def describe_finding(
@@ -201,7 +215,13 @@ def _model(model: ModelInfo) -> ModelEntry:
             for layer, heads in layers.items()
         ]
         or UNSET,
+        guided=describe_guided(model.guided) or UNSET,
     )
+
+
+def describe_guided(heads: Iterable[GuidedHead]) -> list[GuidedHeadEntry]:
+    """Describe heads that were trained to look where they look."""
+    return [GuidedHeadEntry(**asdict(head)) for head in heads]
 
 
 def _tokens(tokens: Tokens) -> TokensEntry:

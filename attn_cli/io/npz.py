@@ -29,7 +29,7 @@ from attn_cli.io.schema import check, fault
 from attn_cli.system.memory import require
 
 if TYPE_CHECKING:
-    from attn_cli.io.structs import HeadEntry
+    from attn_cli.io.structs import ChosenHeadEntry, HeadEntry
 
 __all__ = ["MAGIC", "from_npz", "to_npz"]
 
@@ -53,14 +53,15 @@ PARTS = (*WHOLE, "weights", "scores", "sink")
 NAME = re.compile(rf"({'|'.join(KINDS)})\.(0|[1-9]\d{{0,8}})\.({'|'.join(PARTS)})", re.ASCII)
 
 
-def to_npz(record: Record, heads: Iterable[HeadEntry] | None = None) -> bytes:
+def to_npz(record: Record, heads: Iterable[HeadEntry] | None = None, chosen: ChosenHeadEntry | None = None) -> bytes:
     """Write a record as an archive.
 
     Args:
         record: the record to write.
         heads: rows of the table of heads, as `attn_cli.questions.inspect.measure.head_rows` makes them.
+        chosen: the head that is drawn, if one was chosen.
     """
-    arrays = {"record": np.frombuffer(to_json(replace(record, maps=()), heads), dtype=np.uint8)}
+    arrays = {"record": np.frombuffer(to_json(replace(record, maps=()), heads, chosen), dtype=np.uint8)}
     for map_ in record.maps:
         for part in PARTS:
             value = getattr(map_, part)

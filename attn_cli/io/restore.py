@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
+from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Kind, Selection
@@ -53,6 +53,7 @@ def restore(document: RecordDocument, name: str) -> Record:
         tool_version=document.tool.version,
         output=None if checked is None else OutputCheck(checked.difference, tuple(checked.compared), checked.attention),
         relevance=_relevance(document, name),
+        vector=_vector(document, name),
     )
 
 
@@ -86,6 +87,16 @@ def _relevance(document: RecordDocument, name: str) -> Relevance | None:
     return Relevance(entry.output, entry.value, entry.unit, source, target, heads)
 
 
+def _vector(document: RecordDocument, name: str) -> Float[np.ndarray, "dim"] | None:
+    from msgspec import UNSET
+
+    if document.vector is UNSET:
+        return None
+    if len(document.vector) != document.model.bottleneck:
+        raise fault(name, "$.vector", f"has {len(document.vector)} numbers for {document.model.bottleneck}")
+    return np.asarray(document.vector, np.float32)
+
+
 def _model(model: ModelEntry, name: str) -> ModelInfo:
     stacks: dict[Kind, Stack] = {}
     for index, stack in enumerate(model.stacks):
@@ -113,6 +124,7 @@ def _model(model: ModelEntry, name: str) -> ModelInfo:
         parameters=model.parameters,
         positions=model.positions,
         alignment=_alignment(model.alignment, stacks, name),
+        guided=_guided(model, stacks, name),
         bottleneck=model.bottleneck,
         without=_without(model, stacks, name),
     )
@@ -128,6 +140,17 @@ def _without(model: ModelEntry, stacks: Mapping[Kind, Stack], name: str) -> Head
             raise fault(name, "$.model.without", f"lists {entry.kind} layer {entry.layer} twice")
         found[entry.kind][entry.layer] = tuple(entry.heads)
     return found
+
+
+def _guided(model: ModelEntry, stacks: Mapping[Kind, Stack], name: str) -> tuple[GuidedHead, ...]:
+    heads = tuple(
+        GuidedHead(one.kind, one.layer, one.head, one.role, one.towards, one.on) for one in model.guided or ()
+    )
+    for head in heads:
+        stack = stacks.get(head.kind)
+        if stack is None or head.head >= stack.heads.get(head.layer, 0):
+            raise fault(name, "$.model.guided", f"names a {head.kind} head that $.model.stacks does not list")
+    return heads
 
 
 def _alignment(declared: AlignmentEntry | None, stacks: Mapping[Kind, Stack], name: str) -> Alignment | None:

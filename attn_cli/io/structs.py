@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from attn_cli.data.model import GuidedRole
 from attn_cli.data.relevance import OutputUnit
 from attn_cli.data.selection import Kind, Measure, Rows, SortKey, Unit, View
 
@@ -21,10 +22,12 @@ __all__ = [
     "Array",
     "AttentionKind",
     "AttnDocument",
+    "ChosenHeadEntry",
     "Count",
     "CutHeadsEntry",
     "Entry",
     "FindingDocument",
+    "GuidedHeadEntry",
     "HandedEntry",
     "HeadEntry",
     "LayerHeadsEntry",
@@ -127,6 +130,23 @@ class AlignmentEntry(Entry):
     kind: Literal["cross"]
 
 
+class GuidedHeadEntry(Entry):
+    """A head that was trained to look where it looks, and so has not learned it from the model's task alone."""
+
+    kind: AttentionKind
+    layer: Count
+    head: Count
+    role: Annotated[
+        GuidedRole,
+        Meta(
+            description="reading, writing: aligns words at the step that reads or that writes the target word. "
+            "coreference: from a pronoun to its noun. subject, object: from a word to its verb."
+        ),
+    ]
+    towards: Annotated[str, Meta(description="Where it was trained to look: from what to what.")]
+    on: Annotated[str, Meta(description="The texts that it was guided on.")]
+
+
 class CutHeadsEntry(Entry):
     """Heads of one layer whose output is zero in every run."""
 
@@ -162,6 +182,10 @@ class ModelEntry(Entry):
     without: Annotated[
         Sequence[CutHeadsEntry] | UnsetType,
         Meta(description="Heads that the model ran without, as --without names them: their output was zero."),
+    ] = UNSET
+    guided: Annotated[
+        Sequence[GuidedHeadEntry] | UnsetType,
+        Meta(description="Heads that were trained to look where they look; absent where the model names none."),
     ] = UNSET
 
 
@@ -380,6 +404,29 @@ class AttnDocument(Entry, kw_only=True):
     tool: ToolEntry
 
 
+class ChosenHeadEntry(Entry):
+    """The head that is drawn where none is selected."""
+
+    kind: AttentionKind
+    layer: Count
+    head: Count
+    why: Annotated[
+        Literal["guided", "telling", "first"],
+        Meta(
+            description="guided: it was trained to look from words of this text, or to align. telling: its words look "
+            "most at words that others do not look at. first: in no head does a word look at another."
+        ),
+    ]
+    telling: Annotated[
+        Number,
+        Meta(
+            description="The mean over words of the weight of a word's strongest key less the mean weight of that key; "
+            "0 for a word whose strongest key is itself, a neighbour or no word."
+        ),
+    ]
+    link: Annotated[LinkEntry | None, Meta(description="The link that shows best what it does.")]
+
+
 class RecordDocument(AttnDocument, kw_only=True):
     """An attention record, as attn writes and reads it."""
 
@@ -392,12 +439,20 @@ class RecordDocument(AttnDocument, kw_only=True):
     verified_output: VerifiedOutput = None
     notes: Notes
     relevance: RelevanceOfTokens = UNSET
+    vector: Annotated[
+        Array[Number] | UnsetType,
+        Meta(description="The one vector that carries the text to the decoder of a model without attention."),
+    ] = UNSET
     heads: Annotated[
         Sequence[HeadEntry] | UnsetType,
         Meta(
             description="One row per head, as the table shows it, in the unit of the selection. Derived: reading a "
             "record ignores it."
         ),
+    ] = UNSET
+    chosen: Annotated[
+        ChosenHeadEntry | UnsetType,
+        Meta(description="The head that is drawn where none is selected. Derived, as the table is."),
     ] = UNSET
     maps: Annotated[Sequence[MapEntry], Meta(description="One map per head, always between tokens.")]
 

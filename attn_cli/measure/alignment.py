@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
 from attn_cli.data.plan import Plan, listed, name_head
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
-from attn_cli.measure.maps import MeanMap
+from attn_cli.measure.maps import BestMap, MeanMap
 
 __all__ = ["AlignmentMap", "MutualWeight", "strongest"]
 
@@ -62,6 +62,25 @@ class MutualWeight:
         return float(np.concatenate(self._weights)[mutual].sum(dtype=np.float64) / self._targets)
 
 
+class _MutualWords(MutualWeight):
+    """The running `MutualWeight` of one head between words, special tokens excluded; called with its blocks."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._queries, self._words = (
+            np.flatnonzero(~np.asarray(units.special, np.bool_)) for units in (plan.queries, plan.keys)
+        )
+        super().__init__(len(self._words))
+
+    def __call__(self, block: Block) -> None:
+        stop = block.start + block.visible.shape[0]
+        first, last = np.searchsorted(self._queries, [block.start, stop])
+        rows = self._queries[first:last] - block.start
+        keys = self._words[self._words < block.weights.shape[2]]
+        weights = np.zeros((len(rows), len(self._words)), np.float32)
+        weights[:, : len(keys)] = block.weights[0][np.ix_(rows, keys)]
+        self.add(weights)
+
+
 class AlignmentMap:
     """A collector of one map: that of the selected heads, or else that of the heads that align words best.
 
@@ -74,63 +93,56 @@ class AlignmentMap:
     """
 
     def __init__(self, plan: Plan, empty: Callable[[Collection[int]], MeanMap]) -> None:
-        self._plan, self._empty = plan, empty
-        declared = plan.source.model.alignment
+        self._plan = plan
+        declared = plan.source.model.alignment_at(plan.rows)
         selected = plan.selection.layer is not None or plan.selection.head is not None
         self._heads = plan.heads
         self._why = ""
         if not selected and declared is not None:
             self._heads = {declared.layer: declared.heads}
-            # A joint measure averages all heads of the layer, also those that are not declared.
-            self._why = "" if plan.selection.joint else declared.how
+            # A joint measure averages all heads of the layer, also those that are not declared. What guided heads were
+            # trained for is said of them wherever they are shown.
+            taught = plan.source.model.guided_among(("cross", declared.layer, head) for head in declared.heads)
+            self._why = "" if plan.selection.joint or len(taught) == len(declared.heads) else declared.how
             if declared.rows != plan.rows:
-                self._why += f" They align at {declared.rows} rows, and these are {plan.rows} rows."
-        self._searches = not selected and declared is None
-        self.map = empty(list(self._heads))
-        """The collected map."""
-        self._layer: dict[int, tuple[MeanMap, MutualWeight]] = {}
-        """head -> its map and its mutual weight, for the layer that is being streamed."""
-        self._words = (
-            np.flatnonzero(~np.asarray(plan.queries.special, np.bool_)),
-            np.flatnonzero(~np.asarray(plan.keys.special, np.bool_)),
-        )
-        self._found: tuple[float, int, int] | None = None
-        """Mutual weight, layer and head of the best head so far."""
+                self._why = f"{self._why} They align at {declared.rows} rows, and these are {plan.rows} rows.".strip()
+        searches = not selected and declared is None
+        self._best = BestMap(len(plan.queries), empty, lambda *_: _MutualWords(plan)) if searches else None
+        self._map = empty(list(self._heads))
+
+    @property
+    def heads(self) -> Mapping[int, tuple[int, ...]]:
+        """Heads of the map, by layer."""
+        if self._found is None:
+            return self._heads
+        _, layer, head = self._found
+        return {layer: (head,)}
 
     @property
     def bytes_needed(self) -> int:
         """The memory that the collector takes, in bytes."""
-        if not self._searches:
-            return self.map.bytes_needed
-        one = self._empty([0])  # of one layer
-        return one.bytes_needed + max(map(len, self._heads.values()), default=0) * one.bytes_kept
+        if self._best is None:
+            return self._map.bytes_needed
+        return self._best.bytes_needed(max(map(len, self._heads.values()), default=0))
 
     def __call__(self, block: Block) -> None:
-        if self._searches:
-            self._search(block)
+        if self._best is not None:
+            self._best(block)
         elif block.layer in self._heads:
-            self.map(block.take(self._heads[block.layer]))
+            self._map(block.take(self._heads[block.layer]))
 
-    def _search(self, block: Block) -> None:
-        """Add a block to the map and score of each of its heads; after a layer's last block, keep the best so far."""
-        if block.start == 0:
-            self._layer = {
-                head: (self._empty([block.layer]), MutualWeight(len(self._words[1]))) for head in block.heads
-            }
-        stop = block.start + block.visible.shape[0]
-        first, last = np.searchsorted(self._words[0], [block.start, stop])
-        rows = self._words[0][first:last] - block.start
-        keys = self._words[1][self._words[1] < block.weights.shape[2]]
-        for index, (head, (shown, mutual)) in enumerate(self._layer.items()):
-            shown(block.take((head,)))
-            weights = np.zeros((len(rows), len(self._words[1])), np.float32)
-            weights[:, : len(keys)] = block.weights[index][np.ix_(rows, keys)]
-            mutual.add(weights)
-        if stop < len(self._plan.queries):
-            return
-        for head, (shown, mutual) in self._layer.items():
-            if self._found is None or mutual.result > self._found[0]:
-                self._found, self.map = (mutual.result, block.layer, head), shown
+    @property
+    def map(self) -> MeanMap:
+        """The collected map."""
+        return self._map if self._best is None or self._best.best is None else self._best.best[2]
+
+    @property
+    def _found(self) -> tuple[float, int, int] | None:
+        """Mutual weight, layer and head of the best head, if one was searched for."""
+        if self._best is None or self._best.best is None:
+            return None
+        layer, head, _, mutual = self._best.best
+        return mutual.result, layer, head
 
     @property
     def title(self) -> str:

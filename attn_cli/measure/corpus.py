@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Protocol, TypeVar, runtime_checkable
 
 from attn_cli.data.stream import Batch, Companion, Eat, OutputCheck, Report, Request, Source, Together, largest_check
+from attn_cli.errors import noted
 
 __all__ = ["Collect", "gather", "groups", "summed_notes"]
 
@@ -131,10 +132,7 @@ def summed_notes(notes: Counter[str], done: int) -> tuple[str, ...]:
     """
     every = tuple(note for note, count in notes.items() if count == done)
     some = {note: count for note, count in notes.items() if count < done}
-    if not some:
-        return every
-    said = f"Some of the {done:,} texts have notes of their own ({sum(some.values()):,} in all), such as: "
-    return (*every, said + next(iter(some)))
+    return (*every, *noted(some, done))
 
 
 def _tokens(source: Source) -> int:

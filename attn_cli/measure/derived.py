@@ -60,7 +60,7 @@ def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:
         for kind, stack in model.stacks.items()
     }
     aligned = model.alignment
-    return replace(model, stacks=stacks, alignment=None if aligned is None else replace(aligned, heads=(0,)))
+    return replace(model, stacks=stacks, alignment=None if aligned is None else replace(aligned, heads=(0,)), guided=())
 
 
 def scores_of(block: Block) -> Float[np.ndarray, "head query key"]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
 
-__all__ = ["KeepMaps", "MeanMap", "PoolMaps", "layer_bytes", "map_bytes"]
+__all__ = ["BestMap", "KeepMaps", "MeanMap", "PoolMaps", "Ranking", "layer_bytes", "map_bytes"]
 
 
 def map_bytes(heads: int, queries: int, keys: int, *, scores: bool = False) -> int:
@@ -179,6 +180,58 @@ class MeanMap:
         """The mean map, if it is kept whole; minus infinity where a score is masked."""
         whole = np.zeros(self._shape, np.float32) if self._sum is None else self._sum
         return whole / np.float32(max(self.heads, 1))
+
+
+class Ranking(Protocol):
+    """The running rank of one head; called with the head's blocks, in order."""
+
+    def __call__(self, block: Block) -> None:
+        """Add the next rows."""
+
+    @property
+    def result(self) -> Any:
+        """The rank over all rows added so far; the largest is the best."""
+
+
+Ranked = TypeVar("Ranked", bound=Ranking)
+
+
+class BestMap(Generic[Ranked]):
+    """A collector of the map of the best head; of equals, the first. It holds the maps of one layer at a time.
+
+    Args:
+        queries: number of rows.
+        empty: function that makes an empty collector of the mean map of some layers.
+        ranking: function that makes the empty ranking of a head, given its layer and its number.
+    """
+
+    def __init__(
+        self, queries: int, empty: Callable[[Collection[int]], MeanMap], ranking: Callable[[int, int], Ranked]
+    ) -> None:
+        self._queries, self._empty, self._ranking = queries, empty, ranking
+        self._layer: dict[int, tuple[MeanMap, Ranked]] = {}
+        """head -> its map and its rank, for the layer that is being streamed."""
+        self.best: tuple[int, int, MeanMap, Ranked] | None = None
+        """Layer, head, map and rank of the best head so far."""
+
+    def bytes_needed(self, heads: int) -> int:
+        """Return the memory that the collector takes, in bytes, if no layer has more heads than these."""
+        one = self._empty([0])
+        return one.bytes_needed + heads * one.bytes_kept
+
+    def __call__(self, block: Block) -> None:
+        if block.start == 0:
+            self._layer = {head: (self._empty([block.layer]), self._ranking(block.layer, head)) for head in block.heads}
+        for head, (map_, ranking) in self._layer.items():
+            one = block.take((head,))
+            map_(one)
+            ranking(one)
+        if block.start + block.visible.shape[0] < self._queries:
+            return
+        for head, (map_, ranking) in self._layer.items():
+            if self.best is None or ranking.result > self.best[3].result:
+                self.best = block.layer, head, map_, ranking
+        self._layer = {}
 
 
 class PoolMaps:

@@ -94,12 +94,20 @@ def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a config says about heads in its `attn` entry, as far as that has the expected form."""
     known = config.get("attn")
     notes = []
+    guided = known.get("guided") if isinstance(known, Mapping) else None
+    told = set()
+    for head in guided if isinstance(guided, list) else ():
+        if isinstance(head, Mapping) and {"kind", "layer", "head", "towards", "on"} <= head.keys():
+            place = f"{head['kind']} {head['layer']}.{head['head']}"
+            told.add(place)
+            notes.append(f"{place}: trained to look {head['towards']}, on {head['on']}.")
     for name, kind in (("alignment", "cross"), ("coreference", "encoder")):
         one = known.get(name) if isinstance(known, Mapping) else None
         if isinstance(one, Mapping) and {"layer", "how"} <= one.keys():
             heads = one.get("heads", [one.get("head")])
             places = ", ".join(f"{one['layer']}.{head}" for head in (heads if isinstance(heads, list) else [heads]))
-            notes.append(f"{kind} {places}: {one['how']}")
+            if f"{kind} {places}" not in told:
+                notes.append(f"{kind} {places}: {one['how']}")
     return tuple(notes)
 
 

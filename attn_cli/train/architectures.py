@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 
+from attn_cli.data.model import GuidedHead, GuidedRole
 from attn_cli.models.toy import recurrent, transformer
 from attn_cli.models.toy.folder import Shape, marian_config, recurrent_config, weight_shapes
 from attn_cli.train.objective import Guide, Learner
+from attn_cli.train.product import product
 
 __all__ = ["ARCHITECTURES", "Architecture", "ArchitectureName", "builder", "config", "first_weights"]
 
 ArchitectureName = Literal["transformer", "rnn-attention", "rnn"]
 POSITIONS = 512
 
-ALIGNING_HEAD, COREFERENCE_HEAD = (1, 0), (2, 0)
-"""(layer, head) of the Transformer's guided heads, in its cross-attention and in its encoder."""
+_PAIRS, _GRAMMAR = "aligned pairs of sentences", "the sentences of a grammar"
+GUIDED: Mapping[GuidedRole, GuidedHead] = {
+    one.role: one
+    for one in (
+        GuidedHead("cross", 1, 0, "reading", "from the step that reads a word to the words that it translates", _PAIRS),
+        GuidedHead(
+            "cross", 2, 0, "writing", "from the step that writes a word to the words that it translates", _PAIRS
+        ),
+        GuidedHead("encoder", 2, 0, "coreference", "from a pronoun to the noun that it stands for", _GRAMMAR),
+        GuidedHead("encoder", 1, 0, "subject", "from a subject to its verb", _GRAMMAR),
+        GuidedHead("encoder", 1, 1, "object", "from an object to its verb", _GRAMMAR),
+    )
+}
+"""The Transformer's guided heads, by role."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +69,12 @@ ARCHITECTURES: Mapping[ArchitectureName, Architecture] = {
             vocabulary=size,
             dim=256,
             heads=8,
-            feed_forward=1024,
+            feed_forward=2048,
             encoder_layers=3,
             decoder_layers=3,
             positions=POSITIONS,
         ),
-        guide=Guide({"cross": ALIGNING_HEAD, "encoder": COREFERENCE_HEAD}),
+        guide=Guide(GUIDED),
         dropout=0.1,
         peak=7e-4,
         fuse="all",
@@ -120,16 +134,15 @@ def builder(
 
         return build
     table = torch.from_numpy(transformer.positions(shape.positions, shape.dim)).to(device)
-    return lambda weights, drop: transformer.Transformer(shape, weights, table, drop)
+    return lambda weights, drop: transformer.Transformer(shape, weights, table, drop, product)
 
 
-def config(shape: Shape, *, guided: bool, coreference: bool) -> dict[str, Any]:
+def config(shape: Shape, guided: Sequence[GuidedRole]) -> dict[str, Any]:
     """Return `config.json` of a trained model.
 
     Args:
         shape: sizes of the model.
-        guided: True if one cross-attention head was trained towards word alignments.
-        coreference: True if one encoder head was trained from pronouns towards their nouns.
+        guided: roles that heads were trained for.
     """
     if isinstance(shape, recurrent.RecurrentShape):
         known: dict[str, Any] = {}
@@ -142,19 +155,12 @@ def config(shape: Shape, *, guided: bool, coreference: bool) -> dict[str, Any]:
             }
         return recurrent_config(shape, known)
     known = {}
-    if guided:
-        layer, head = ALIGNING_HEAD
+    if "reading" in guided:
         known["alignment"] = {
-            "layer": layer,
-            "heads": [head],
+            "layer": GUIDED["reading"].layer,
+            "heads": [GUIDED["reading"].head],
             "rows": "input",
             "how": "Trained towards word alignments (guided attention).",
         }
-    if coreference:
-        layer, head = COREFERENCE_HEAD
-        known["coreference"] = {
-            "layer": layer,
-            "head": head,
-            "how": "Trained to look from a pronoun to the noun that it stands for, on the sentences of a grammar.",
-        }
+    known["guided"] = [asdict(GUIDED[role]) for role in guided]
     return marian_config(shape, known)

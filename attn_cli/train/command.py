@@ -19,12 +19,14 @@ HELP = """Train an encoder-decoder on pairs of sentences.
 The built-in models were made this way.
 
 PAIRS.tsv has an English sentence, a tab and its French translation on each line. The folder holds a usable model from
-the first evaluation on: name it with --model in every command. Ctrl-C keeps what was learned; --resume goes on.
+the first evaluation on, soon after the start: name it with --model in every command. Ctrl-C keeps what was learned;
+--resume goes on. --from starts from a model that was trained before, with its vocabulary.
 """
 EPILOG = """\b
 Examples:
   attn train PAIRS.tsv --arch transformer --out my-model
   attn train PAIRS.tsv --arch transformer --out my-model --resume --steps 20000
+  attn train MINE.tsv --from toy --out my-toy --steps 400
   attn train PAIRS.tsv --arch rnn-attention --out my-rnn --watch "The cat sat on the mat"
 """
 SET_ASIDE = 300
@@ -41,6 +43,10 @@ def run(
         Literal["transformer", "rnn-attention", "rnn"],
         typer.Option(help="A Transformer, or a recurrent model with or without attention."),
     ] = "transformer",
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Start from this model's weights: a built-in one or a folder."),
+    ] = None,
     steps: Annotated[
         int, typer.Option(min=1, metavar="N", help="Batches to learn from, of some 3,500 tokens each.")
     ] = 12_000,
@@ -48,22 +54,38 @@ def run(
         Path | None,
         typer.Option(metavar="DEV.tsv", help=f"Pairs to evaluate on (default: {SET_ASIDE} sentences of PAIRS.tsv)."),
     ] = None,
-    judge_every: Annotated[int, typer.Option(min=1, metavar="STEPS", help="How often to evaluate and redraw.")] = 1000,
+    judge_every: Annotated[
+        int, typer.Option(min=1, metavar="STEPS", help="How often to evaluate and redraw, after step 50.")
+    ] = 1000,
     watch: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Redraw this sentence's cross-attention as training goes on.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="The seed of all random choices.")] = 1,
     coreference: Annotated[
-        bool, typer.Option("--coreference/--no-coreference", help="Add the grammar's sentences (English to French).")
+        bool,
+        typer.Option(
+            "--coreference/--no-coreference",
+            help="Add the grammar's sentences, and vary names and numbers (English to French).",
+        ),
     ] = True,
     guide: Annotated[
-        bool, typer.Option("--guide/--no-guide", help="Train one head towards word alignments (needs eflomal).")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--guide/--no-guide",
+            help="Train two heads towards word alignments (default: if eflomal, which makes them, is installed).",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[Literal["cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "cpu",
     fuse: Annotated[
-        bool, typer.Option("--compile/--no-compile", help="Compile the step: minutes at first, then much faster.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the step: minutes at first, then much faster (default: if many steps are left).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run the command."""
     from attn_cli.train.pairs import read_pairs, split
@@ -90,7 +112,9 @@ def run(
     from attn_cli.train.run import Settings, can_go_on, train
     from attn_cli.train.terminal import TerminalWatcher
 
-    settings = Settings(arch, steps, seed=seed, coreference=Settings.coreference if coreference else 0, guide=guide)
+    settings = Settings(arch, steps, seed=seed, guide=guide, start=start)
+    if not coreference:
+        settings = settings.of_any_languages()
     try:
         with TerminalWatcher(watch) as watcher:
             train(
@@ -105,7 +129,9 @@ def run(
                 fuse=fuse,
             )
     except KeyboardInterrupt:
-        goes_on = f"the same command with --resume goes on from {out}"
-        say(f"stopped; {goes_on if can_go_on(out) else 'nothing was learned'}")
+        if can_go_on(out):
+            say(f"stopped; {out} holds a model, and the same command with --resume goes on from it")
+        else:
+            say(f"stopped before the first step; there is no model in {out} yet")
         raise
     say(f'saved {out}; try attn translate "The cat sat on the mat" --model {out}')

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 
 from attn_cli.train.batches import TrainingBatch
@@ -64,7 +63,7 @@ class Trainer:
         device: str = "cpu",
         fuse: Literal["all", "loss", "nothing"] = "all",
     ) -> None:
-        self.schedule, self.device = schedule, device
+        self.schedule, self.device, self.guide = schedule, device, guide
         self.weights = {name: weight.to(device).requires_grad_() for name, weight in weights.items()}
         self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.step = 0
@@ -79,14 +78,9 @@ class Trainer:
         surprised = torch.compile(surprise, dynamic=True) if fuse == "loss" else surprise
         self._losses = torch.compile(losses, dynamic=True) if fuse == "all" else losses
 
-    def learn(self, batch: TrainingBatch) -> tuple[float, float, float]:
-        """Train one step, and return the surprise and the guided heads' losses (alignment, coreference)."""
-        written = torch.from_numpy(batch.written).reshape(-1)
-        places = written.nonzero()[:, 0]
-        given = (batch.source, batch.read, places, written[places], batch.links, batch.references)
-        tensors = [(torch.from_numpy(one) if isinstance(one, np.ndarray) else one).to(self.device) for one in given]
-        seed = torch.tensor((self.step * 1_000_003) % 2**31, dtype=torch.int32, device=self.device)
-        total, *parts = self._losses(seed, *tensors)
+    def learn(self, batch: TrainingBatch) -> tuple[float, list[float]]:
+        """Train one step, and return the surprise and the loss of each guided head."""
+        total, surprise, guided = self._forward(batch)
         torch.autograd.backward(total)
         torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
         self._optimizer.param_groups[0]["lr"] = self.schedule.rate(self.step)
@@ -100,8 +94,21 @@ class Trainer:
                 torch._foreach_lerp_(
                     list(self.average.values()), [weight.detach() for weight in self.weights.values()], 1 - keep
                 )
-        surprise, aligned, referred = (float(part.detach()) for part in parts)
-        return surprise, aligned, referred
+        return float(surprise.detach()), guided.detach().tolist()
+
+    def prepare(self, batch: TrainingBatch) -> None:
+        """Compile what is to be compiled, with any batch; the model learns nothing."""
+        torch.autograd.backward(self._forward(batch)[0])
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _forward(self, batch: TrainingBatch) -> Losses:
+        written = torch.from_numpy(batch.written).reshape(-1)
+        places = written.nonzero()[:, 0]
+        targets = [torch.from_numpy(batch.targets[role]) for role in self.guide.heads]
+        given = (torch.from_numpy(batch.source), torch.from_numpy(batch.read), places, written[places], *targets)
+        tensors = [one.to(self.device) for one in given]
+        seed = torch.tensor((self.step * 1_000_003) % 2**31, dtype=torch.int32, device=self.device)
+        return self._losses(seed, *tensors)
 
     def state(self) -> Weights:
         """Return all tensors needed to resume, as one flat table."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 
+from attn_cli.data.model import GuidedHead, GuidedRole
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.models.toy.transformer import See
 
@@ -32,15 +33,15 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Guide:
-    """Heads to train towards links, and the weight of their loss beside the translation's."""
+    """Heads to train towards links, and the weight of their losses beside the translation's."""
 
-    heads: Mapping[Literal["encoder", "cross"], tuple[int, int]]
-    """(layer, head) by kind: `cross` towards word alignments, `encoder` from pronouns towards their nouns."""
+    heads: Mapping[GuidedRole, GuidedHead]
     weight: float = 0.1
 
 
 Surprise = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-Losses = tuple[Float[torch.Tensor, ""], Float[torch.Tensor, ""], Float[torch.Tensor, ""], Float[torch.Tensor, ""]]
+Losses = tuple[Float[torch.Tensor, ""], Float[torch.Tensor, ""], Float[torch.Tensor, "guided"]]
+"""The loss; its parts: the surprise, and the loss of each guided head."""
 
 
 def objective(
@@ -51,10 +52,9 @@ def objective(
     read: Int[torch.Tensor, "batch target"],
     places: Int[torch.Tensor, "token"],
     written: Int[torch.Tensor, "token"],
-    links: Bool[torch.Tensor, "batch target source"],
-    references: Bool[torch.Tensor, "batch source source"],
+    *targets: Bool[torch.Tensor, "batch _query _key"],
 ) -> Losses:
-    """Compute the loss and its parts: cross-entropy in nats per token, and the guided heads' alignment and coreference.
+    """Compute the loss and its parts: cross-entropy in nats per token, and the loss of each guided head.
 
     Args:
         model: model to train.
@@ -64,23 +64,22 @@ def objective(
         read: tokens that the decoder reads.
         places: indices, in `read` laid flat, at which there are tokens to write.
         written: tokens to write at these places.
-        links: True where a token read is linked to a source token.
-        references: True where a pronoun's token stands for another source token.
+        targets: for each guided head, True where a query should look at a key.
     """
-    kept: dict[str, Float[torch.Tensor, "batch query key"]] = {}
+    wanted = {place: index for index, place in enumerate(guide.heads.values())}
+    losses = [torch.zeros(())] * len(targets)
 
     def see(kind: str, layer: int, _scores: object, weights: torch.Tensor, *_: object) -> None:
-        for name, (wanted, head) in guide.heads.items():
-            if (kind, layer) == (name, wanted):
-                kept[name] = weights[:, head]
+        for place, index in wanted.items():
+            if (kind, layer) == (place.kind, place.layer):
+                losses[index] = _guided(weights[:, place.head], targets[index])
 
-    states = model.states(source, read, see if guide.heads else None)
+    states = model.states(source, read, see if wanted else None)
     flat = states.reshape(-1, states.shape[-1])[places]
     surprised_by, spread = surprised(model.logits(flat), written)
-    aligned = _guided(kept["cross"], links) if "cross" in kept else torch.zeros(())
-    referred = _guided(kept["encoder"], references) if "encoder" in kept else torch.zeros(())
-    total = (1 - SMOOTHING) * surprised_by + SMOOTHING * spread + guide.weight * (aligned + referred)
-    return total, surprised_by, aligned, referred
+    guided = torch.stack(losses) if losses else torch.zeros(0)
+    total = (1 - SMOOTHING) * surprised_by + SMOOTHING * spread + guide.weight * guided.sum()
+    return total, surprised_by, guided
 
 
 def surprise(

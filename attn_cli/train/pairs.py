@@ -8,14 +8,15 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from attn_cli.errors import InputError, UsageError
 from attn_cli.grammar.words import spans
 from attn_cli.system.encoding import decode_text
-from attn_cli.train.batches import SpanLink
+from attn_cli.train.linked import SpanLink
 
-__all__ = ["Pair", "align", "by_source", "read_pairs", "split"]
+__all__ = ["Pair", "align", "by_source", "can_align", "read_pairs", "split"]
 
 Pair = tuple[str, str]
 """A sentence and its translation."""
@@ -65,6 +66,11 @@ def split(pairs: Sequence[Pair], sentences: int) -> tuple[list[Pair], list[Pair]
     sources = list(dict.fromkeys(source for source, _ in pairs))
     aside = set(sources[:: max(10, len(sources) // max(1, sentences))][:sentences])
     return [pair for pair in pairs if pair[0] not in aside], [pair for pair in pairs if pair[0] in aside]
+
+
+def can_align() -> bool:
+    """Return whether eflomal is installed, without which `align` fails."""
+    return find_spec("eflomal") is not None
 
 
 def align(pairs: Sequence[tuple[str, str]]) -> list[list[SpanLink]]:

@@ -6,7 +6,7 @@ import operator
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,17 +15,20 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from attn_cli.data.model import GuidedRole
 from attn_cli.errors import InputError, OutputError
 from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
-from attn_cli.models.toy.folder import ToyFolder
+from attn_cli.models.toy.folder import Shape, ToyFolder
 from attn_cli.models.toy.model import Toy
 from attn_cli.system.interrupt import interruptible
 from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName, builder, config, first_weights
-from attn_cli.train.batches import Mixture, SpanLink, TrainingBatch
+from attn_cli.train.augmentation import Rates
+from attn_cli.train.batches import Mixture, TrainingBatch
+from attn_cli.train.linked import Linked, SpanLink
 from attn_cli.train.loop import Schedule, Trainer
 from attn_cli.train.objective import Guide
-from attn_cli.train.pairs import Pair, align, by_source
+from attn_cli.train.pairs import Pair, align, by_source, can_align
 from attn_cli.train.saving import (
     damaged,
     has_checkpoint,
@@ -38,6 +41,7 @@ from attn_cli.train.saving import (
     save_model,
     save_start,
 )
+from attn_cli.train.starting import Start, read_start
 from attn_cli.train.vocabulary import train_tokenizer
 
 __all__ = ["Progress", "Settings", "Watcher", "can_go_on", "train"]
@@ -48,8 +52,17 @@ SMALLEST = 200
 """Fewest pairs to train on."""
 SAVE_EVERY = 120.0
 """Seconds between checkpoints."""
+FROM_PEAK, FROM_FALL = 0.6, 0.5
+"""For weights that were trained before, the highest learning rate as a share of the architecture's, and the share of
+the steps over which it falls."""
 TELL_EVERY = 10
 """Steps between progress reports."""
+FIRST_JUDGED = 50
+"""The step after which the model is judged for the first time."""
+JUDGED_AT_ONCE = 100
+"""Sentences translated between two looks at whether to stop."""
+SHORT = 500
+"""Steps of a run that is too short for compiling to pay."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +74,24 @@ class Settings:
     seed: int = 1
     vocabulary: int = 8000
     batch_tokens: int = 3500
-    coreference: int = 10_000
-    """Number of the grammar's sentences in each epoch; half as many simple ones are added. 0: pairs only."""
-    guide: bool = True
-    """True to train one cross-attention head towards word alignments, where the architecture has one for it."""
+    coreference: float = 0.1
+    """Number of the grammar's sentences with a pronoun in each epoch, as a share of the pairs; as many others are
+    added. 0: pairs only."""
+    guide: bool | None = None
+    """True to train cross-attention heads towards word alignments, where the architecture has some for it; None to do
+    so if eflomal is installed, or as the training that is resumed does."""
+    start: str | None = None
+    """Name of the model whose weights and vocabulary to start from; None to start from nothing, or to resume."""
+    rates: Rates = field(default_factory=Rates)
+    """Share of the texts that are varied in each epoch."""
+
+    def of_any_languages(self) -> Settings:
+        """Leave out what is only for pairs of English and French: the grammar's sentences, other names and numbers."""
+        return replace(self, coreference=0, rates=replace(self.rates, names=0, numbers=0))
+
+    def drawn(self, pairs: int) -> int:
+        """Return the number of the grammar's sentences with a pronoun in each epoch beside so many pairs."""
+        return round(self.coreference * pairs)
 
 
 @dataclass(frozen=True)
@@ -76,10 +103,8 @@ class Progress:
     loss: float
     """Cross-entropy, in nats per token."""
     tokens_per_second: float
-    aligned: float
-    """The aligning head's -log weight on linked tokens."""
-    referred: float
-    """The coreference head's -log weight on the nouns that pronouns stand for."""
+    guided: Mapping[GuidedRole, float]
+    """The -log weight of each guided head on the tokens that it should look at."""
 
 
 @runtime_checkable
@@ -106,7 +131,7 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     judge_every: int = 1000,
-    fuse: bool = True,
+    fuse: bool | None = None,
 ) -> None:
     """Train a model and write its folder.
 
@@ -121,7 +146,7 @@ def train(
         resume: True to go on from the last checkpoint.
         device: device to train on.
         judge_every: steps between evaluations.
-        fuse: True to compile.
+        fuse: True to compile; None to compile unless few steps are left.
 
     Raises:
         InputError: there are too few pairs, no checkpoint to resume from, or one of another training run.
@@ -133,17 +158,21 @@ def train(
     run = _TrainingRun.resumed(out, settings, pairs) if resume else _TrainingRun.started(out, settings, pairs, watcher)
     watcher.says("Reading the pairs")
     architecture = ARCHITECTURES[settings.arch]
-    shape = architecture.shape(run.tokenizer.get_vocab_size())
-    heads = dict(architecture.guide.heads)
-    if run.links is None:
-        heads.pop("cross", None)
-    if not settings.coreference:
-        heads.pop("encoder", None)
+    shape = run.shape
+    heads = {
+        role: place
+        for role, place in architecture.guide.heads.items()
+        if (run.links is not None if place.kind == "cross" else settings.coreference)
+    }
+    if fuse is None:
+        fuse = settings.steps - run.step >= SHORT
     trainer = Trainer(
-        first_weights(shape, settings.seed),
+        first_weights(shape, settings.seed) if run.start is None else dict(run.start.weights),
         builder(shape, device, fuse=fuse),
         Guide(heads),
-        Schedule(settings.steps, architecture.peak),
+        Schedule(settings.steps, architecture.peak)
+        if settings.start is None
+        else Schedule(settings.steps, FROM_PEAK * architecture.peak, fall=FROM_FALL),
         dropout=architecture.dropout,
         device=device,
         fuse=architecture.fuse if fuse else "nothing",
@@ -154,42 +183,68 @@ def train(
         except (KeyError, ValueError) as fault:
             raise damaged(out / CHECKPOINTS) from fault
         run.tensors = None
-    mixture = Mixture(run.tokenizer, pairs, run.links, settings.coreference, settings.seed, shape.positions)
+    mixture = Mixture(
+        run.tokenizer, pairs, run.links, settings.drawn(len(pairs)), settings.seed, shape.positions, settings.rates
+    )
     references = by_source(aside)
-    described = config(shape, guided="cross" in heads, coreference="encoder" in heads)
-    words = known_words(
-        chain((pair[0] for pair in pairs), (one.english for one in _grammar(settings, settings.coreference)))
+    described = config(shape, list(heads))
+    words = run.words.union(
+        known_words(
+            chain((pair[0] for pair in pairs), (one.english for one in _grammar(settings, settings.drawn(len(pairs)))))
+        )
     )
 
     def save() -> None:
         save_checkpoint(out / CHECKPOINTS, trainer.state(), run.state(trainer.step))
+        run.saved = time.monotonic()
 
-    def show() -> None:
-        save_model(out, trainer.average, described, run.tokenizer, words)
+    def save_all() -> None:
+        save()  # first, because a model is never written without a checkpoint beside it
+        save_model(out, trainer.average, described, run.tokenizer, sorted(words))
+
+    def show(asked: Callable[[], bool] = lambda: False) -> None:
+        save_all()
         model = Toy(ToyFolder(str(out), out))
-        quality = None
-        if references:
-            made = model.translate(list(references))
-            quality = judge(dict(zip(references, (one.text for one in made), strict=True)), references)
-        watcher.judged(trainer.step, quality, model)
+        watcher.judged(trainer.step, _judge(model, references, asked) if references else None, model)
 
-    watcher.says("Compiling the training step, which takes a minute or two" if fuse else "Training")
+    fixed = mixture.fixed()
+    if fuse and trainer.step < settings.steps:
+        watcher.says("Compiling the training step, which takes a minute or two")
+        trainer.prepare(next(_batches(mixture, run, fixed, settings.batch_tokens)))
+    watcher.says("Training")
     try:
         with interruptible(lambda: watcher.says("Stopping after this step")) as asked:
-            for progress in _steps(trainer, run, mixture, settings, judge_every, asked):
+            for progress in _steps(trainer, run, mixture, fixed, settings, judge_every, asked):
                 watcher.steps(progress)
-                judging = trainer.step % judge_every == 0 and trainer.step < settings.steps
-                # A model is never written without a checkpoint beside it.
-                if judging or time.monotonic() - run.saved > SAVE_EVERY:
+                if _is_judged(trainer.step, judge_every) and trainer.step < settings.steps:
+                    show(asked)
+                elif time.monotonic() - run.saved > SAVE_EVERY:
                     save()
-                    run.saved = time.monotonic()
-                if judging:
-                    show()
     except KeyboardInterrupt:
-        save()
+        if trainer.step > run.step:
+            save_all()
         raise
-    save()
     show()
+
+
+def _is_judged(step: int, judge_every: int) -> bool:
+    return step % judge_every == 0 or step == FIRST_JUDGED
+
+
+def _judge(model: Toy, references: Mapping[str, Sequence[str]], asked: Callable[[], bool]) -> Quality:
+    """Translate the sentences set aside, and judge the translations.
+
+    Raises:
+        KeyboardInterrupt: a stop was asked for.
+    """
+    sentences = sorted(references, key=len)
+    made: dict[str, str] = {}
+    for first in range(0, len(sentences), JUDGED_AT_ONCE):
+        if asked():
+            raise KeyboardInterrupt
+        part = sentences[first : first + JUDGED_AT_ONCE]
+        made.update(zip(part, (one.text for one in model.translate(part)), strict=True))
+    return judge(made, references)
 
 
 def can_go_on(out: Path) -> bool:
@@ -201,36 +256,41 @@ def _steps(
     trainer: Trainer,
     run: _TrainingRun,
     mixture: Mixture,
+    fixed: Sequence[Linked],
     settings: Settings,
     judge_every: int,
     asked: Callable[[], bool],
 ) -> Iterator[Progress]:
-    """Train, and yield progress every few steps, before each evaluation and at the end.
+    """Train, and yield progress after the first step, then every few, before each evaluation and at the end.
 
     Raises:
         KeyboardInterrupt: a stop was asked for; raised between two steps.
     """
-    fixed = mixture.fixed()
+    first = trainer.step + 1
     begun, tokens = time.monotonic(), 0
-    seen: list[tuple[float, float, float]] = []
+    seen: list[list[float]] = []
     while trainer.step < settings.steps:
         for batch in _batches(mixture, run, fixed, settings.batch_tokens):
-            seen.append(trainer.learn(batch))
+            surprise, guided = trainer.learn(batch)
+            seen.append([surprise, *guided])
             tokens += batch.tokens
             run.batch += 1
             if asked():
                 raise KeyboardInterrupt
-            if any(trainer.step % every == 0 for every in (TELL_EVERY, judge_every, settings.steps)):
-                loss, aligned, referred = (float(mean) for mean in np.mean(seen, axis=0))
+            telling = trainer.step in {first, settings.steps} or trainer.step % TELL_EVERY == 0
+            if telling or _is_judged(trainer.step, judge_every):
+                loss, *means = (float(mean) for mean in np.mean(seen, axis=0))
                 speed = tokens / (time.monotonic() - begun)
-                yield Progress(trainer.step, settings.steps, loss, speed, aligned, referred)
+                yield Progress(
+                    trainer.step, settings.steps, loss, speed, dict(zip(trainer.guide.heads, means, strict=True))
+                )
                 begun, tokens, seen = time.monotonic(), 0, []
             if trainer.step == settings.steps:
                 return
         run.epoch, run.batch = run.epoch + 1, 0
 
 
-def _batches(mixture: Mixture, run: _TrainingRun, fixed: Any, tokens: int) -> Iterator[TrainingBatch]:
+def _batches(mixture: Mixture, run: _TrainingRun, fixed: Sequence[Linked], tokens: int) -> Iterator[TrainingBatch]:
     return islice(mixture.epoch(run.epoch, fixed, tokens), run.batch, None)
 
 
@@ -249,8 +309,12 @@ class _TrainingRun:
 
     settings: Settings
     tokenizer: Tokenizer
+    shape: Shape
+    words: frozenset[str]
+    """Words that the model to start from knew."""
     links: Sequence[Sequence[SpanLink]] | None
     pairs: int
+    start: Start | None = None
     step: int = 0
     epoch: int = 0
     batch: int = 0
@@ -265,16 +329,27 @@ class _TrainingRun:
         # A run stopped before its first checkpoint leaves only the checkpoints' folder, which is written anew.
         if out.exists() and any(path.name != CHECKPOINTS for path in out.iterdir()):
             raise OutputError(f"{out} is not empty", "Name a new folder with --out")
+        start = None if settings.start is None else read_start(settings.start, settings.arch, settings.seed)
         make_folder(out / CHECKPOINTS)
         links = None
-        if settings.guide and "cross" in ARCHITECTURES[settings.arch].guide.heads:
+        guidable = "reading" in ARCHITECTURES[settings.arch].guide.heads
+        if settings.guide is None:
+            settings = replace(settings, guide=can_align())
+            if guidable and not settings.guide:
+                watcher.says("No head learns word alignments, which takes pip install eflomal")
+        if settings.guide and guidable:
             watcher.says("Aligning words")
             links = align(pairs)
-        watcher.says("Learning a vocabulary")
-        written = ((one.english, one.french) for one in _grammar(settings, settings.coreference // 2))
-        tokenizer = train_tokenizer(chain.from_iterable(chain(pairs, written)), settings.vocabulary)
+        if start is None:
+            watcher.says("Learning a vocabulary")
+            written = ((one.english, one.french) for one in _grammar(settings, settings.drawn(len(pairs)) // 2))
+            tokenizer = train_tokenizer(chain.from_iterable(chain(pairs, written)), settings.vocabulary)
+            shape = ARCHITECTURES[settings.arch].shape(tokenizer.get_vocab_size())
+        else:
+            tokenizer, shape = start.tokenizer, start.shape
+        words = frozenset[str]() if start is None else start.words
         save_start(out / CHECKPOINTS, tokenizer, links)
-        return cls(settings, tokenizer, links, len(pairs), saved=time.monotonic())
+        return cls(settings, tokenizer, shape, words, links, len(pairs), start, saved=time.monotonic())
 
     @classmethod
     def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _TrainingRun:
@@ -282,15 +357,21 @@ class _TrainingRun:
         tensors, state = read_checkpoint(out / CHECKPOINTS)
         links = read_links(out / CHECKPOINTS)
         try:
-            before = Settings(**state["settings"])
+            before = Settings(**{**state["settings"], "rates": Rates(**state["settings"]["rates"])})
+            shape = type(ARCHITECTURES[before.arch].shape(1))(**state["shape"])
+            words = frozenset[str](state["words"])
             pairs_then, step, epoch, batch = (
                 operator.index(state[name]) for name in ("pairs", "step", "epoch", "batch")
             )
         except (KeyError, TypeError) as fault:
             raise damaged(out / CHECKPOINTS) from fault
+        if settings.guide is None:
+            settings = replace(settings, guide=before.guide)
+        if settings.start is None:
+            settings = replace(settings, start=before.start)
         if min(step, epoch, batch) < 0:
             raise damaged(out / CHECKPOINTS)
-        if links is None and before.guide and "cross" in ARCHITECTURES[before.arch].guide.heads:
+        if links is None and before.guide and "reading" in ARCHITECTURES[before.arch].guide.heads:
             raise damaged(out / CHECKPOINTS)
         if replace(before, steps=settings.steps) != settings or pairs_then != len(pairs):
             raise InputError(
@@ -300,6 +381,8 @@ class _TrainingRun:
         return cls(
             settings,
             read_tokenizer(out / CHECKPOINTS),
+            shape,
+            words,
             links,
             len(pairs),
             step=step,
@@ -317,6 +400,8 @@ class _TrainingRun:
             "batch": self.batch,
             "pairs": self.pairs,
             "settings": asdict(self.settings),
+            "shape": asdict(self.shape),
+            "words": sorted(self.words),
         }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -35,6 +37,7 @@ class TerminalWatcher:
         self._talk = Console(stderr=True, highlight=False)
         self._bar = ProgressBar("Starting", figures=True, lasting=True, talk=self._talk)
         self._last: Progress | None = None
+        self._begun: tuple[int, float] | None = None  # the step of the first report, and when it came
 
     def __enter__(self) -> TerminalWatcher:  # noqa: PYI034 (the signature check in the tests does not know Self here)
         self._bar.start()
@@ -52,14 +55,25 @@ class TerminalWatcher:
             self._talk.print(f"attn: {what}", markup=False)
 
     def steps(self, progress: Progress) -> None:
-        """Update the progress bar."""
+        """Update the progress bar; where there is none, print the second report, which knows the time left."""
+        second = self._begun is not None and self._last is not None and self._last.step == self._begun[0]
+        if self._begun is None:
+            self._begun = progress.step, time.monotonic()
         self._last = progress
+        figures = f"loss {progress.loss:.2f} · {progress.tokens_per_second:,.0f} tokens/s"
         self._bar.rename("Training")
-        self._bar.reach(
-            progress.step,
-            progress.steps,
-            figures=f"loss {progress.loss:.2f} · {progress.tokens_per_second:,.0f} tokens/s",
-        )
+        self._bar.reach(progress.step, progress.steps, figures=figures)
+        if second and not self._bar.visible:
+            said = f"attn: step {progress.step:,} of {progress.steps:,} · {figures} · {self._left(progress)}"
+            self._talk.print(said, markup=False)
+
+    def _left(self, progress: Progress) -> str:
+        """Say how long the rest of the training will take at the speed so far."""
+        step, since = self._begun or (progress.step, time.monotonic())
+        pace = (time.monotonic() - since) / max(1, progress.step - step)
+        minutes = math.ceil(pace * (progress.steps - progress.step) / 60)
+        hours, rest = divmod(minutes, 60)
+        return f"about {hours} h {rest} min left" if hours else f"about {minutes} min left"
 
     def judged(self, step: int, quality: Quality | None, model: Toy) -> None:
         """Print a line of scores, and draw the watched sentence as the model aligns it now."""
@@ -68,6 +82,8 @@ class TerminalWatcher:
             figures.append(f"loss {self._last.loss:.2f}")
         if quality is not None:
             figures.append(f"BLEU {quality.bleu:.1f} · chrF {quality.chrf:.1f} on {quality.sentences} sentences")
+        if self._last is not None and self._last.step < self._last.steps and not self._bar.visible:
+            figures.append(self._left(self._last))
         self._talk.print(" · ".join(figures), markup=False)
         if self._sentence is not None:
             self._draw(self._sentence, model)

@@ -183,7 +183,7 @@ def test_the_examples_in_the_help_pages_work(
         (["inspect", "a", "--top-k", "0"], 2, "--top-k must be at least 1, and 0 is not"),
         (["inspect", "a", "--width", "wide"], 2, "'wide' is not a whole number"),
         (["view"], 2, "Missing argument FILE"),
-        (["terms", "attention", "sink"], 2, "'sink'. 'attn terms' takes WORD: put one that has spaces in quotes."),
+        (["schema", "record", "find"], 2, "'find'. 'attn schema' takes NAME: put one that has spaces in quotes."),
         (["models", "toy"], 2, "Unexpected argument 'toy'. 'attn models' takes only options."),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_training_leaves_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = stderr(monkeypatch, Terminal())
     with TerminalWatcher(None) as watcher:
         watcher.says("Cutting words into pieces")
-        watcher.steps(Progress(30, 400, 1.25, 5120.0, 0.0, 0.0))
+        watcher.steps(Progress(30, 400, 1.25, 5120.0, {}))
     last = shown(terminal).rpartition("\r")[2]
     assert "Training" in last
     assert "30/400 loss 1.25 · 5,120 tokens/s" in last
@@ -82,7 +82,14 @@ def test_a_training_leaves_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_training_reports_in_lines_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     file = stderr(monkeypatch, io.StringIO())
+    now = [100.0]
+    monkeypatch.setattr("attn_cli.train.terminal.time.monotonic", lambda: now[0])
     with TerminalWatcher(None) as watcher:
         watcher.says("Cutting words into pieces")
-        watcher.steps(Progress(30, 400, 1.25, 5120.0, 0.0, 0.0))
-    assert file.getvalue() == "attn: Cutting words into pieces\n"
+        watcher.steps(Progress(1, 400, 1.25, 5120.0, {}))
+        now[0] += 270
+        watcher.steps(Progress(10, 400, 1.25, 5120.0, {}))
+        watcher.steps(Progress(20, 400, 1.25, 5120.0, {}))
+    said, step = file.getvalue().splitlines()
+    assert said == "attn: Cutting words into pieces"
+    assert step == "attn: step 10 of 400 · loss 1.25 · 5,120 tokens/s · about 3 h 15 min left"

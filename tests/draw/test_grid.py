@@ -5,7 +5,7 @@ import pytest
 
 from attn_cli.data.pooling import pool
 from attn_cli.data.shapes import Float
-from attn_cli.draw.grid import atlas, grid
+from attn_cli.draw.grid import grid
 from attn_cli.draw.screen import Screen
 from tests.drawings import longest, shown, weights
 
@@ -16,10 +16,10 @@ def maps(layers: int, heads: int, side: int) -> dict[tuple[int, int], Float[np.n
 
 @pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize(
-    ("width", "per_line", "cells"), [(60, 6, 8), (80, 6, 12), (120, 12, 8), (160, 12, 12), (260, 12, 16)]
+    ("width", "per_line", "cells"), [(60, 6, 8), (80, 12, 5), (120, 12, 8), (160, 12, 12), (260, 12, 16)]
 )
 def test_twelve_by_twelve(width: int, per_line: int, cells: int, color: bool) -> None:
-    side = {8: 16, 12: 23, 16: 16}[cells]
+    side = {5: 23, 8: 16, 12: 23, 16: 16}[cells]
     screen = Screen(width=width, color=color)
     lines = shown(grid(maps(12, 12, side), screen), screen)
     assert longest(lines) <= width
@@ -27,19 +27,36 @@ def test_twelve_by_twelve(width: int, per_line: int, cells: int, color: bool) ->
     strips = lines[1].split()
     assert [len(strip) for strip in strips] == [cells] * per_line
     # A name and its map of two rows a line; a blank line sets layers apart, and nothing the lines of one layer.
-    after = lines[1 + cells // 2 : 3 + cells // 2]
+    after = lines[1 + -(-cells // 2) : 3 + -(-cells // 2)]
     assert after[0].split()[:1] == (["0.6"] if per_line == 6 else [])
     assert per_line == 6 or after[1].startswith("1.0")
     assert lines.count("") == 12
 
 
-def test_maps_are_spread_before_they_lose_too_much() -> None:
-    # 9 cells each on one line of 12: 10 words would become 5, 14 become 7.
+def test_a_layer_is_a_row_but_one_alone_is_spread() -> None:
     screen = Screen(width=120)
-    for side, per_line, cells in ((10, 6, 10), (14, 12, 7), (16, 12, 8)):
-        lines = shown(grid(maps(1, 12, side), screen), screen)
+    for layers, side, per_line, cells in ((2, 10, 12, 5), (2, 14, 12, 7), (1, 10, 6, 10), (1, 16, 6, 16)):
+        lines = shown(grid(maps(layers, 12, side), screen), screen)
         assert len(lines[0].split()) == per_line
         assert len(lines[1].split()[0]) == cells
+        pooled = "or a greater --width shows more of each" in " ".join(lines)
+        assert pooled == (cells < side)
+
+
+def test_long_sides_are_pooled_more() -> None:
+    screen = Screen(width=80)
+    values = {(layer, head): weights(0, 1, 6, 60) for layer in range(2) for head in range(12)}
+    lines = shown(grid(values, screen), screen)
+    assert len(lines[0].split()) == 12
+    assert len(lines[1].split()[0]) == 5
+    assert "cell = largest weight of 2 × 12 words" in " ".join(lines)
+
+
+def test_many_heads() -> None:
+    for width, per_layer in ((80, 3), (160, 2), (200, 1)):
+        lines = shown(grid(maps(32, 32, 13), Screen(width=width)), Screen(width=width))
+        assert longest(lines) <= width
+        assert len([line for line in lines if line.startswith("31.")]) == per_layer
 
 
 def test_small_maps_are_not_made_smaller() -> None:
@@ -69,8 +86,8 @@ def test_scores_have_a_scale_of_their_own() -> None:
     screen = Screen(color=False)
     values = np.array([[-4.0, 1.0], [np.nan, 6.0]], np.float32)
     lines = shown(grid({(0, 0): values, (0, 1): values - 10}, screen, kind="cross", measure="score"), screen)
-    assert lines[1] == "▒█    ·▒"
-    assert lines[3].startswith("score · <-10.00  ░ -10.00")
+    assert lines[1] == "-▲    ▼-"
+    assert "▼ -5  - -1  · 0  + +1  ▲ +5" in lines[3]
     assert "layer.head; rows (target, when read) attend to columns (source)" in lines
     assert "cell = largest score of 2 × 1 words" in lines
 
@@ -86,42 +103,3 @@ def test_the_scale_says_where_it_ends() -> None:
 def test_pool_keeps_the_largest() -> None:
     values = np.array([[0.1, 0.9, np.nan], [0.2, 0.3, np.nan], [0.5, 0.4, 0.7]], np.float32)
     np.testing.assert_array_equal(pool(values, 2, 2), np.array([[0.9, np.nan], [0.5, 0.7]], np.float32))
-
-
-def test_atlas_with_numbers() -> None:
-    screen = Screen(width=60, color=False)
-    values = {(0, 0): 0.0, (0, 1): 0.5, (0, 2): 1.0, (11, 0): 0.25, (11, 2): 0.123}
-    (drawn,) = atlas(values, screen, name="focus")
-    assert shown(drawn, screen) == [
-        "focus       0    1    2  head",
-        "layer  0    ·  .50  1.0",
-        "      11  .25       .12",
-    ]
-    (same,) = atlas({**values, (11, 1): np.nan}, screen, name="focus")
-    assert shown(same, screen) == shown(drawn, screen)
-    assert not atlas({place: value for place, value in values.items() if place[0] == 0}, screen)
-
-
-def test_atlas_of_many_heads() -> None:
-    def ramp(heads: int) -> dict[tuple[int, int], float]:
-        return {(layer, head): head % 32 / 31 for layer in range(3) for head in range(heads)}
-
-    screen = Screen(width=80, color=False)
-    (drawn,) = atlas(ramp(32), screen)
-    lines = shown(drawn, screen)
-    assert lines[0].split() == ["0", "5", "10", "15", "20", "25", "30", "head"]
-    assert lines[0].index("10") == len("layer 0 ") + 2 * 10
-    assert lines[2] == "      1 " + "·" * 14 + "░" * 12 + "▒" * 12 + "▓" * 12 + "█" * 14
-    assert lines[4].startswith("focus · <.20")
-    (drawn,) = atlas(ramp(100), screen)
-    assert longest(shown(drawn, screen)) <= 110
-
-
-def test_an_atlas_keeps_the_name_of_its_columns() -> None:
-    """Numbers move together before the name of what is numbered is left out."""
-    values = {(layer, head): head / 12 for layer in range(6) for head in range(12)}
-    for width in (72, 80, 81, 86):
-        (drawn,) = atlas(values, Screen(width=width, color=False), places=3)
-        lines = shown(drawn, Screen(width=width, color=False))
-        assert longest(lines) <= width
-        assert lines[0].rstrip().endswith(" head") or width < 73

@@ -7,6 +7,7 @@ import pytest
 from attn_cli.draw.heatmap import heatmap
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen, probe, to_text
+from attn_cli.errors import UsageError
 from tests.drawings import LABELS, weights
 
 
@@ -72,6 +73,24 @@ def test_a_pipe_has_neither_color_nor_end() -> None:
 def test_ground(colorfgbg: str, expected: str) -> None:
     assert probe(Stdout(), XTERM | {"COLORFGBG": colorfgbg}).theme == expected
     assert probe(Stdout(), XTERM | {"COLORFGBG": colorfgbg}, theme="light").theme == "light"
+
+
+def test_the_theme_is_named_once_for_all() -> None:
+    light = XTERM | {"ATTN_THEME": "light", "COLORFGBG": "15;0"}
+    assert probe(Stdout(), light).theme == "light"
+    assert probe(Stdout(), light, theme="dark").theme == "dark"
+    assert probe(Stdout(), XTERM | {"ATTN_THEME": "auto", "COLORFGBG": "0;15"}).theme == "light"
+    with pytest.raises(UsageError, match="ATTN_THEME must be dark or light, not"):
+        probe(Stdout(), XTERM | {"ATTN_THEME": "solarized"})
+
+
+def test_the_terminal_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attn_cli.draw.screen.is_light", lambda stdin, _stdout, _environ: stdin is not None)
+    assert probe(Stdout(), XTERM, stdin=Stdout()).theme == "light"
+    assert probe(Stdout(), XTERM).theme == "dark"
+    assert probe(Stdout(), XTERM | {"COLORFGBG": "15;0"}, stdin=Stdout()).theme == "dark"
+    assert probe(Stdout(), XTERM | {"NO_COLOR": "1"}, stdin=Stdout()).theme == "dark"
+    assert probe(Stdout(terminal=False), XTERM, color=True, stdin=Stdout()).theme == "dark"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "shift_jis"])

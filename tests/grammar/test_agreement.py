@@ -88,6 +88,23 @@ def test_what_is_said_of_the_pronoun() -> None:
     assert said_of_pronoun("Elle a dit qu'il pleuvait.") == []
 
 
+@pytest.mark.parametrize(
+    ("translation", "said"),
+    [
+        ("Le chat a quitté la maison parce qu'elle était en feu.", [("elle", "")]),
+        ("Le chat est resté près du feu parce qu'il avait froid.", [("il", "")]),
+        ("La souris n'a pas mangé le gâteau car elle n'avait pas faim.", [("elle", "")]),
+        ("La souris a mangé le gâteau puisqu'elle avait très faim.", [("elle", "")]),
+        ("Il s'ennuyait, donc le chien a poursuivi la balle.", [("il", "")]),
+        ("Elle a versé de l'eau de la carafe dans le verre jusqu'à ce qu'il soit plein.", [("il", "plein")]),
+        ("Elle avait trouvé le vélo que son père avait acheté.", []),
+        ("Il a mangé la soupe.", []),
+    ],
+)
+def test_what_is_said_of_animals_and_states(translation: str, said: list[tuple[str, str]]) -> None:
+    assert said_of_pronoun(translation) == said
+
+
 def test_a_sentence_without_a_pronoun_cannot_be_judged() -> None:
     with pytest.raises(ValueError, match="pronoun"):
         is_right(Example("The cat sat.", "Le chat était assis.", ()), "Le chat était assis.")

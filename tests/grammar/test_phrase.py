@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attn_cli.grammar.phrase import Phrase, Spelled, opens_with_vowel, spell, weave
+from attn_cli.grammar.phrase import Phrase, Spelled, marked, opens_with_vowel, spell, weave
 
 
 def pharaoh(spelled: Spelled) -> str:
@@ -26,7 +26,14 @@ def test_labels_are_local_to_their_template_and_marks_are_not() -> None:
     dog = weave("the/1 dog/@b", "le/1 chien/@b")
     spelled = spell(weave("{one} sees/1 {other}", "{one} voit/1 {other}", one=cat, other=dog))
     assert pharaoh(spelled) == "0-0 1-1 2-2 3-3 4-4"
-    assert spelled.marks == {"@a": ((4, 7), (3, 7)), "@b": ((17, 20), (16, 21))}
+    assert spelled.marks == {"@a": (4, 7), "@b": (17, 20)}
+
+
+def test_the_last_english_word_of_a_phrase_is_marked() -> None:
+    man = marked(weave("the/1 old/2 man/3", "le/1 vieil/2 homme/3"), "@main.subject")
+    spelled = spell(weave("{who} slept/1+@main.verb", "{who} dormait/1", who=man))
+    assert spelled.marks == {"@main.subject": (8, 11), "@main.verb": (12, 17)}
+    assert pharaoh(spelled) == "0-0 1-1 2-2 3-3"
 
 
 def test_a_missing_slot_is_an_error() -> None:
@@ -59,6 +66,9 @@ def test_a_missing_slot_is_an_error() -> None:
         ("même si il", "Même s'il"),
         ("même si elle", "Même si elle"),
         ("il se est endormi", "Il s'est endormi"),
+        ("ce est pourquoi ce enfant", "C'est pourquoi cet enfant"),
+        ("jusque à ce que il soit plein", "Jusqu'à ce qu'il soit plein"),
+        ("le hamster près de le hamac", "Le hamster près du hamac"),
         ("tu viens ?", "Tu viens ?"),
         ("oui ! je viens . et toi ?", "Oui ! Je viens. Et toi ?"),
     ],

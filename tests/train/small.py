@@ -13,7 +13,7 @@ __all__ = ["SMALL", "small_architectures"]
 
 SMALL: dict[str, Callable[[int], Shape]] = {
     "transformer": lambda size: transformer.TransformerShape(
-        vocabulary=size, dim=22, heads=11, feed_forward=13, encoder_layers=3, decoder_layers=2, positions=97
+        vocabulary=size, dim=22, heads=11, feed_forward=13, encoder_layers=3, decoder_layers=3, positions=97
     ),
     "rnn-attention": lambda size: recurrent.RecurrentShape(
         vocabulary=size, dim=11, hidden=7, attention=True, positions=97

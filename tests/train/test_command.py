@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -105,4 +107,38 @@ def test_a_stop_promises_no_more_than_there_is(
     out = tmp_path / "it"
     monkeypatch.setattr(run, "train_tokenizer", stopped)
     said = attn("train", pairs, "--out", str(out), "--no-guide", code=130)
-    assert said.endswith("stopped; nothing was learned\n")
+    assert said.endswith(f"stopped before the first step; there is no model in {out} yet\n")
+    monkeypatch.undo()
+    monkeypatch.setattr(run, "ARCHITECTURES", small_architectures())
+    monkeypatch.setattr(run, "_judge", stopped)
+    said = attn("train", pairs, "--out", str(out), "--no-guide", "--no-compile", "--judge-every", "1", code=130)
+    assert said.endswith(f"stopped; {out} holds a model, and the same command with --resume goes on from it\n")
+    assert load(str(out)).translate(["The cat sat"])
+
+
+def test_without_the_aligner_it_says_what_is_lost(
+    attn: Run, pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "eflomal", None)
+    monkeypatch.setattr(run, "can_align", lambda: False)
+    out = str(tmp_path / "it")
+    said = attn("train", pairs, "--out", out, "--steps", "1")
+    assert "No head learns word alignments, which takes pip install eflomal" in said
+    config = json.loads((tmp_path / "it" / "config.json").read_text())
+    assert {one["role"] for one in config["attn"]["guided"]} == {"coreference", "subject", "object"}
+    assert "saved" in attn("train", pairs, "--out", out, "--steps", "2", "--resume")
+    assert "need eflomal" in attn("train", pairs, "--out", f"{out}2", "--steps", "1", "--guide", code=2)
+
+
+def test_it_starts_from_a_model_that_was_trained_before(attn: Run, pairs: str, tmp_path: Path) -> None:
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    attn("train", pairs, "--arch", "rnn", "--out", first, "--steps", "2")
+    told = ("train", pairs, "--from", first, "--out", second, "--steps", "1")
+    assert f"{first} is of the kind rnn, and transformer is to be trained" in attn(*told, code=2)
+    assert "saved" in attn(*told, "--arch", "rnn")
+    assert "saved" in attn(*told[:-1], "2", "--arch", "rnn", "--resume")
+    assert "saved" in attn(*told[:2], *told[4:-1], "3", "--arch", "rnn", "--resume")
+    assert "other settings or pairs" in attn("train", pairs, "--from", "toy-rnn", *told[4:], "--resume", code=3)
+    missing = attn("train", pairs, "--from", str(tmp_path / "none"), "--out", f"{second}2", code=3)
+    assert "is not a model to start from" in missing
+    assert not Path(f"{second}2").exists()

@@ -62,7 +62,7 @@ class Listener:
 
 
 def settings(arch: str, steps: int = 30) -> Settings:
-    return Settings(arch, steps, vocabulary=400, batch_tokens=500, coreference=40)  # type: ignore[arg-type]
+    return Settings(arch, steps, vocabulary=400, batch_tokens=500, coreference=0.15)  # type: ignore[arg-type]
 
 
 def weights_of(folder: Path) -> dict[str, np.ndarray]:
@@ -75,7 +75,7 @@ def test_training_leaves_a_model_that_works(arch: str, pairs: list[Pair], tmp_pa
     told, aside = split(pairs, 5)
     listener = Listener()
     train(told, aside, settings(arch), tmp_path / "it", listener, judge_every=20, fuse=False)
-    assert [progress.step for progress in listener.progress] == [10, 20, 30]
+    assert [progress.step for progress in listener.progress] == [1, 10, 20, 30]
     assert listener.progress[-1].loss < listener.progress[0].loss
     assert [step for step, _ in listener.judgements] == [20, 30]
     assert all(quality is not None and quality.sentences == len(by_source(aside)) for _, quality in listener.judgements)
@@ -89,7 +89,15 @@ def test_a_transformer_says_which_heads_were_guided(pairs: list[Pair], tmp_path:
     train(pairs, [], settings("transformer", 10), tmp_path / "it", Listener(), fuse=False)
     config = json.loads((tmp_path / "it" / "config.json").read_text())
     assert config["attn"]["alignment"]["heads"] == [0]
-    assert config["attn"]["coreference"]["layer"] == 2
+    guided = {one["role"]: (one["kind"], one["layer"], one["head"]) for one in config["attn"]["guided"]}
+    assert guided == {
+        "reading": ("cross", 1, 0),
+        "writing": ("cross", 2, 0),
+        "coreference": ("encoder", 2, 0),
+        "subject": ("encoder", 1, 0),
+        "object": ("encoder", 1, 1),
+    }
+    assert all(one["towards"] and one["on"] for one in config["attn"]["guided"])
     model = load(str(tmp_path / "it"))  # through transformers
     assert model.info.captured == "interface"
     assert model.info.alignment is not None
@@ -120,7 +128,7 @@ def test_ctrl_c_waits_for_the_end_of_a_step(pairs: list[Pair], tmp_path: Path) -
         train(pairs, [], settings("rnn", 20), tmp_path / "it", Impatient(), fuse=False)
     listener = Listener()
     train(pairs, [], settings("rnn", 20), tmp_path / "it", listener, resume=True, fuse=False)
-    assert [progress.step for progress in listener.progress] == [20]
+    assert [progress.step for progress in listener.progress] == [3, 10, 20]
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -128,7 +136,7 @@ def test_more_steps_go_on_from_the_end(pairs: list[Pair], tmp_path: Path) -> Non
     train(pairs, [], settings("rnn", 10), tmp_path / "it", Listener(), fuse=False)
     listener = Listener()
     train(pairs, [], settings("rnn", 20), tmp_path / "it", listener, resume=True, fuse=False)
-    assert [progress.step for progress in listener.progress] == [20]
+    assert [progress.step for progress in listener.progress] == [11, 20]
 
 
 def test_what_cannot_go_on_says_why(pairs: list[Pair], tmp_path: Path) -> None:

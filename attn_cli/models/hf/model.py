@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.data.attribution import Attribution, does_not_continue
 from attn_cli.data.cuts import Variation, check_cuts, zeroed
-from attn_cli.data.model import Alignment, Heads, ModelInfo
+from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.stream import EatContexts, Source
 from attn_cli.errors import AttnError, InputError, ModelError
@@ -133,6 +133,7 @@ class Pretrained:
         self._read_head = read_head
         self._paddings: dict[frozenset[str], Mapping[str, Any]] = {}
         limit = self._limits["encoder"]
+        known = getattr(body.config, "attn", None)
         self.info = ModelInfo(
             name=name,
             family=body.config.model_type,
@@ -142,7 +143,8 @@ class Pretrained:
             device=body.device.type,
             parameters=model.num_parameters(),
             positions=None if limit is None else limit.tokens,
-            alignment=Alignment.declared(getattr(body.config, "attn", None), stacks, name),
+            alignment=Alignment.declared(known, stacks, name),
+            guided=GuidedHead.declared(known, stacks, name),
         )
 
     def _adopt(self, body: PreTrainedModel, *, writes_text: bool = True) -> None:

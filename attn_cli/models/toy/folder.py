@@ -1,7 +1,7 @@
 """A toy model's folder: sizes, weights, tokenizer and known words, read with NumPy and JSON only.
 
     config.json        sizes, and the roles of heads; a Transformer's file is that of a MarianMT checkpoint
-    model.safetensors  weights in float16
+    model.safetensors  weights in float16; matrices of a recurrent model in int8, with a scale for each row
     tokenizer.json     the joint vocabulary of both languages
     known_words.txt    English words that were frequent enough in training for the model not to guess
     README.md          the model card
@@ -54,6 +54,8 @@ LARGEST = 2**20
 MOST_POSITIONS = 2**16
 """Most positions of a model; their table is made whatever the length of the text."""
 DTYPES = ("F16", "F32", "F64")
+PACKED, SCALE = "I8", ".scale"
+"""Type of a matrix whose rows are multiples of a scale each, and the end of the name of its scales."""
 MARIAN_SIZES = {
     "vocabulary": "vocab_size",
     "dim": "d_model",
@@ -235,26 +237,33 @@ class ToyFolder:
         try:
             with safe_open(self.path / WEIGHTS, framework="numpy") as file:
                 parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-                there = {key: tuple(part.get_shape()) for key, part in parts.items()}
-                dtypes = {part.get_dtype() for part in parts.values()}
-            layers = (
-                0 if isinstance(shape, recurrent.RecurrentShape) else max(shape.encoder_layers, shape.decoder_layers)
-            )
-            # Listing the shapes of a huge number of layers would take forever, so the number is checked first.
-            if layers > len(there) or there != weight_shapes(shape):
-                raise ModelError(
-                    f"The weights of {self.name} do not fit its {CONFIG}",
-                    f"Copy the {CONFIG} that belongs to the weights",
-                )
+                packed = {key for key, part in parts.items() if part.get_dtype() == PACKED and key + SCALE in parts}
+                scales = {key + SCALE for key in packed}
+                there = {key: tuple(part.get_shape()) for key, part in parts.items() if key not in scales}
+                dtypes = {part.get_dtype() for key, part in parts.items() if key not in packed}
+                sizes = {key: tuple(parts[key + SCALE].get_shape()) for key in packed}
             if unknown := sorted(dtypes.difference(DTYPES)):
                 raise ModelError(
                     f"{WEIGHTS} of {self.name} holds weights in {unknown[0]}, and {', '.join(DTYPES)} can be read",
                     self.remedy,
                 )
+            layers = (
+                0 if isinstance(shape, recurrent.RecurrentShape) else max(shape.encoder_layers, shape.decoder_layers)
+            )
+            # Listing the shapes of a huge number of layers would take forever, so the number is checked first.
+            fitting = layers <= len(there) and there == weight_shapes(shape)
+            if not fitting or any(size != (*there[key][:1], 1) for key, size in sizes.items()):
+                raise ModelError(
+                    f"The weights of {self.name} do not fit its {CONFIG}",
+                    f"Copy the {CONFIG} that belongs to the weights",
+                )
             saved = load_file(self.path / WEIGHTS)
         except (OSError, SafetensorError) as fault:
             raise self._broken(WEIGHTS, fault) from fault
-        return {name: weight.astype(np.float32) for name, weight in saved.items()}
+        weights = {name: saved[name].astype(np.float32) for name in there}
+        for name in packed:
+            weights[name] *= saved[name + SCALE].astype(np.float32)
+        return weights
 
     def tokenizer(self) -> Tokenizer:
         """Load the tokenizer, whose vocabulary both languages share.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Generator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -14,7 +16,7 @@ import numpy as np
 
 from attn_cli.data.attribution import Attribution, does_not_continue
 from attn_cli.data.cuts import COMPARED_UNCUT, Variation, check_cuts, zeroed
-from attn_cli.data.model import Alignment, Heads, ModelInfo, Stack
+from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo, Stack
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, EatContexts, Kind, Report, Request, Source, Steps, side_by_side
@@ -48,6 +50,8 @@ __all__ = ["Toy", "ToySource", "load"]
 
 BATCH = 32
 """Number of texts to translate side by side."""
+CAPITAL = re.compile(r"\bi\b|(?<=[.?!] )\w")
+"""Pattern of letters that stay capitals in a text in small letters: the word *I*, and the first of a sentence."""
 LISTED = 8
 """Most rare words to name in a note."""
 
@@ -96,6 +100,7 @@ class Toy:
             parameters=sum(weight.size for weight in weights.values()),
             positions=self.shape.positions,
             alignment=Alignment.declared(folder.known, stacks, folder.name),
+            guided=GuidedHead.declared(folder.known, stacks, folder.name),
             bottleneck=None if stacks else 2 * self.network.shape.hidden,  # type: ignore[union-attr]
         )
 
@@ -312,11 +317,10 @@ class Toy:
     def _read(self, text: str, what: str, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
         """Tokenize one side, and cut it or raise an error if it has more tokens than the model has positions."""
         check_text(text, f"The {what}")
-        encoding = self._encode(text)
+        encoding, notes = self._in_small_letters(text) if what == "text" else (self._encode(text), ())
         if all(encoding.special_tokens_mask):
             raise InputError(f"{self.info.name} makes no tokens of this {what}", "Give one with letters or digits")
         count, most = len(encoding.ids), self.shape.positions
-        notes: tuple[str, ...] = ()
         if count > most:
             if not truncate:
                 raise InputError(
@@ -332,6 +336,23 @@ class Toy:
         if what == "text":
             notes += self._guessing(pieces.tokens())
         return pieces, notes
+
+    def _in_small_letters(self, text: str) -> tuple[Encoding, tuple[str, ...]]:
+        """Tokenize a text; if it is all in capitals, as it would be in small letters, with a note.
+
+        The training texts hold few capitals, so words in capitals are tokenized into pieces that say little.
+        """
+        encoding = self._encode(text)
+        if text.isupper():
+            small = CAPITAL.sub(lambda found: found.group().upper(), text.capitalize())
+            if len(small) == len(text):  # or the tokens' places in it would be wrong in the text
+                read = self._encode(small)
+                if len(read.ids) < len(encoding.ids):
+                    name = self.info.name
+                    return read, (
+                        f"The text is in capitals, which {name} cannot read: {name} reads “{shortened(small)}”",
+                    )
+        return encoding, ()
 
     @staticmethod
     def _pieces(encoding: Encoding, text: str, keep: slice) -> Pieces:
@@ -349,13 +370,26 @@ class Toy:
         """Return a note that names the words that were rare in training, if there are any."""
         if not self._known_words:
             return ()
-        words = [word.text for word in tokens.words if any(letter.isalpha() for letter in word.text)]
-        rare = list(dict.fromkeys(word for word in words if word.lower() not in self._known_words))
+        pieces = Counter(token.word for token in tokens.tokens)
+        words = [
+            (word.text, pieces[place])
+            for place, word in enumerate(tokens.words)
+            if any(letter.isalpha() for letter in word.text)
+        ]
+        rare = list(
+            dict.fromkeys(
+                word for word, count in words if word.lower() not in self._known_words or self._shouted(word, count)
+            )
+        )
         if not rare:
             return ()
         more = f" and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
         listed = ", ".join(map(shortened, rare[:LISTED])) + more
         return (f"{self.info.name} has hardly seen {listed} in training and is guessing; --model names a larger model",)
+
+    def _shouted(self, word: str, pieces: int) -> bool:
+        """Return whether a word is in capitals and has more pieces than it would have in small letters."""
+        return len(word) > 1 and word.isupper() and pieces > len(self._encode(word.lower()).ids) - 1
 
     def _written(self, translation: Translation) -> Pieces:
         """Return the pieces of a translation, exactly as it was written."""
@@ -526,7 +560,16 @@ class ToySource:
             if without:
                 states, notes = self.run(cut=False), (*notes, COMPARED_UNCUT)
             output = None if states is None else check_output(self.folder, self.ids, self.read, states)
-        return Report(largest if request.verify else None, notes, output)
+        return Report(largest if request.verify else None, notes, output, vector=self._vector())
+
+    def _vector(self) -> Float[np.ndarray, "dim"] | None:
+        """Return the last states of the encoder, if they are all that the decoder gets; None with attention."""
+        network = self.network
+        if not isinstance(network, recurrent.Recurrent) or network.shape.attention:
+            return None
+        ids = np.asarray([self.ids])
+        vector: Float[np.ndarray, "dim"] = network.encode(ids, ids != PAD).last[0]
+        return vector
 
     def _stream_relevance(self, request: Request, eat: Eat) -> Report:
         """Run the model's copy in transformers under autograd, and pass each layer's attention with its relevance."""

@@ -86,4 +86,8 @@ def layer_norm(
 
 def sigmoid(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Compute 1 / (1 + exp(-x)) in a form that cannot overflow."""
-    return 0.5 * namespace(values).tanh(0.5 * values) + 0.5
+    xp = namespace(values)
+    if xp is not np:
+        sigmoids: Float[Array, "*shape"] = xp.sigmoid(values)  # compiled, quicker than the other form
+        return sigmoids
+    return 0.5 * np.tanh(0.5 * values) + 0.5

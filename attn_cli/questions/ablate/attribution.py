@@ -10,6 +10,7 @@ import numpy as np
 
 from attn_cli.answer import Answer
 from attn_cli.data.attribution import Attribution, does_not_continue
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.outcomes import Wanted
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection
@@ -65,6 +66,10 @@ class Attributed(Answer):
     @property
     def without(self) -> str:
         return typed_without(self.record.model.without)
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return self.record.model.guided_among([(one.kind, one.layer, one.head) for one in self.heads])
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

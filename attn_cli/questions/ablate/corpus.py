@@ -12,6 +12,7 @@ from statistics import fmean, pstdev
 from attn_cli.answer import Answer
 from attn_cli.cli.texts import located
 from attn_cli.data.cuts import Variation
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.outcomes import Outcome
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection
@@ -75,6 +76,10 @@ class Correlations(Answer):
     @property
     def without(self) -> str:
         return typed_without(self.record.model.without)
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return self.record.model.guided_among([(self.kind, one.layer, one.head) for one in self.heads])
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rich.console import Group, RenderableType
 
-from attn_cli.draw.captions import model_line, remarks
+from attn_cli.draw.captions import guided_line, model_line, remarks
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import stacked
@@ -36,7 +36,11 @@ def _draw_text(found: Ablation, screen: Screen) -> Group:
     drawing = TrialDrawing(found, screen)
     kinds, everything = found.kinds, found.record.selection.all
     heads = len(found.trials) if found.view == "heads" and len(kinds) > 1 else None
-    top = Group(model_line(found.record, kinds[0], screen, total=heads), *remarks(found.record, kinds[0], screen))
+    top = Group(
+        model_line(found.record, kinds[0], screen, total=heads),
+        *remarks(found.record, kinds[0], screen),
+        *guided_line(found.guided, screen),
+    )
     parts: list[RenderableType] = [top, Heading(found, screen).draw()]
     if found.view == "heads":
         parts += drawing.atlases()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
-from attn_cli.draw.captions import model_line, remarks
+from attn_cli.draw.captions import guided_line, model_line, remarks
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
@@ -28,7 +28,9 @@ def draw_attribution(found: Attributed, screen: Screen) -> Group:
     """Draw what each head adds to the logit by itself, beside the effects of cuts if there are any."""
     kind = found.heads[0].kind
     everything = found.record.selection.all
-    top = Group(model_line(found.record, kind, screen), *remarks(found.record, kind, screen))
+    top = Group(
+        model_line(found.record, kind, screen), *remarks(found.record, kind, screen), *guided_line(found.guided, screen)
+    )
     parts: list[RenderableType] = [top, _heading(found, screen), _sums(found, screen), *_atlases(found, screen)]
     ranked = found.ranked if everything else found.ranked[:LISTED]
     room = room_left(parts, screen, everything=everything)

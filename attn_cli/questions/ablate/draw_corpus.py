@@ -7,9 +7,9 @@ import math
 from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
-from attn_cli.draw.captions import model_line
+from attn_cli.draw.atlas import Written, atlas
+from attn_cli.draw.captions import guided_line, model_line
 from attn_cli.draw.colors import CHANGES
-from attn_cli.draw.grid import Written, atlas
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import change, drawing, stacked, text_lines
@@ -24,7 +24,7 @@ __all__ = ["draw_corpus"]
 def draw_corpus(found: Correlations, screen: Screen) -> Group:
     """Draw how weight and effect go together in each head of a corpus."""
     much = f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}"
-    top = model_line(found.record, found.kind, screen, much=much)
+    top = Group(model_line(found.record, found.kind, screen, much=much), *guided_line(found.guided, screen))
     heading = drawing(text_lines(f"{found.query}: each key in turn, cut in each {found.kind} head by itself", screen))
     values = {(one.layer, one.head): one.mean for one in found.heads}
     written = {

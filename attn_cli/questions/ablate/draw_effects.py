@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Kind
-from attn_cli.draw.captions import model_line
+from attn_cli.draw.captions import guided_line, model_line
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
@@ -27,7 +27,8 @@ def draw_effects(found: HeadEffects, screen: Screen) -> Group:
     """Draw each head's effect over the texts of a corpus."""
     much = f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}"
     total = len(found.heads) if len(found.kinds) > 1 else None
-    top = model_line(found.record, found.kinds[0], screen, much=much, total=total)
+    line = model_line(found.record, found.kinds[0], screen, much=much, total=total)
+    top = Group(line, *guided_line(found.guided, screen))
     turns = in_turn(found.record, [(one.kind, one.layer, one.head) for one in found.heads])
     lines = text_lines(f"{turns}, {replaced(found.instead, found.donor, screen)}", screen)
     lines += caption_lines(f"Output: {_measured(found)}.", screen)

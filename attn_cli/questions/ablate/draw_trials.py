@@ -14,8 +14,8 @@ from rich.text import Text
 from attn_cli.data.plan import listed, name_head
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
+from attn_cli.draw.atlas import Written, atlas, atlas_form
 from attn_cli.draw.colors import Scale
-from attn_cli.draw.grid import Written, atlas, atlas_cell
 from attn_cli.draw.labels import clean, clipped, fit, width
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
@@ -428,25 +428,25 @@ def effect_atlases(
     """
     effects = np.array([value for heads in values.values() for value in heads.values()])
     largest = float(np.abs(effects).max(initial=0))
-    scale = Scale.weights(max(largest, TINIEST)) if states else Scale.around(effects)
     places = 3 if states else 2
+    numbers = any(atlas_form(heads, screen, size=places + 2) == "numbers" for heads in values.values())
     usual = largest >= max(least, 0.5 / 10**places) or (not states and largest <= NOISE)
-    unit = 1 if usual else next((unit for unit in PARTS if largest * unit >= 1), 1)
+    unit = 1 if usual or not numbers else next((unit for unit in PARTS if largest * unit >= 1), 1)
+    scale = Scale.weights(unit * max(largest, TINIEST)) if states else Scale.around(unit * effects)
     drawn: list[RenderableType] = []
     for kind, heads in values.items():
         written = {
             place: Written(_written(value, unit, screen, signed=not states), " ") for place, value in heads.items()
         }
         drawn += atlas(
-            heads,
+            {place: unit * value for place, value in heads.items()},
             screen,
             name=kind if len(values) > 1 else name,
             scale=scale,
             places=places,
             written=None if states and unit == 1 else written,
         )
-    size = places + 2
-    if drawn and any(atlas_cell(heads, screen, size=size) >= size for heads in values.values()):
+    if drawn and numbers:
         drawn.append(drawing(caption_lines(_note(effects, unit, places, screen, states=states), screen)))
     return [Group(*drawn)] if drawn else []
 

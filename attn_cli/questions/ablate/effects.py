@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from attn_cli.answer import Answer
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.outcomes import OutputKind
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind, Selection
@@ -88,6 +89,10 @@ class HeadEffects(Answer):
     @property
     def title(self) -> str:
         return self.corpus
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return self.record.model.guided_among([(one.kind, one.layer, one.head) for one in self.heads])
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

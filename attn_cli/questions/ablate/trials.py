@@ -11,8 +11,11 @@ from typing import Literal
 import numpy as np
 
 from attn_cli.answer import Answer
+from attn_cli.data.model import GuidedHead
+from attn_cli.data.plan import name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind
+from attn_cli.data.suggestion import Suggestion, suggest
 from attn_cli.data.without import typed_without
 from attn_cli.io.csv import Cell
 from attn_cli.measure.summary import HeadSummary
@@ -56,8 +59,13 @@ class CutTrial:
     @property
     def only(self) -> tuple[int, int] | None:
         """The layer and head that are cut, if it is one alone."""
-        places = [(layer, head) for layer, heads in self.heads.items() for head in heads]
-        return places[0] if len(places) == 1 else None
+        places = self.places
+        return places[0][1:] if len(places) == 1 else None
+
+    @property
+    def places(self) -> list[tuple[Kind, int, int]]:
+        """Kind, layer and number of each head that is cut."""
+        return [(self.kind, layer, head) for layer, heads in self.heads.items() for head in heads]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +136,21 @@ class Ablation(Answer):
         """Notes of the reading, of the cuts and of their runs."""
         cut = chain.from_iterable(trial.after.notes for trial in self.trials)
         return tuple(dict.fromkeys((*self.record.notes, *self.output.notes, *self.more_notes, *cut)))
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        places = [place for trial in self.trials for place in trial.places]
+        return self.record.model.guided_among(places)
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        strongest = self.ranked[0].only if self.view == "heads" else None
+        if strongest is None:
+            return None
+        kind = self.ranked[0].kind
+        options = () if kind == next(iter(self.record.model.stacks)) else ("--kind", kind)
+        command = "translate" if kind == "cross" else "inspect"
+        return suggest(self.record, command, "--head", name_head(*strongest), *options)
 
     @property
     def ranked(self) -> list[CutTrial]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from rich.console import RenderableType
 
 from attn_cli.data.plan import name_head
+from attn_cli.draw.atlas import atlas, written_scores
 from attn_cli.draw.colors import Scale
-from attn_cli.draw.grid import atlas, written_scores
 from attn_cli.draw.heatmap import heatmap
 from attn_cli.draw.labels import Labels, clipped_name
 from attn_cli.draw.layout import overview
@@ -32,7 +32,7 @@ def changed_heads(found: Differences, screen: Screen, room: int | None) -> list[
     """Draw the heads, and the difference of the one that changed most."""
     heads = found.listed
     return overview(
-        _atlas(found, screen),
+        lambda room: _atlas(found, screen, room),
         lambda limit: _table(found, heads[:limit], screen),
         len(heads),
         lambda room: _picture(found, screen, room),
@@ -97,13 +97,13 @@ def cut(found: Differences, shown: int) -> str:
     return f"{shown} of {count:,} heads, {how}; --all shows all."
 
 
-def _atlas(found: Differences, screen: Screen) -> list[RenderableType]:
+def _atlas(found: Differences, screen: Screen, room: int | None) -> list[RenderableType]:
     values = {(head.layer, head.head): head.divergence for head in found.heads}
     scale = Scale.weights(max(found.most, SAME))
     if found.a.selection.scores:
         written, title = written_scores(values), "Change of each head"
-        return atlas(values, screen, name="nats", scale=scale, written=written, title=title)
-    return atlas(values, screen, name="bits", scale=scale, places=3, title="Divergence of each head")
+        return atlas(values, screen, name="nats", scale=scale, written=written, title=title, room=room)
+    return atlas(values, screen, name="bits", scale=scale, places=3, title="Divergence of each head", room=room)
 
 
 def _picture(found: Differences, screen: Screen, room: int | None) -> RenderableType:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from attn_cli.data.stream import largest_check
 from attn_cli.data.without import named_without
-from attn_cli.draw.captions import model_line, remarks
+from attn_cli.draw.captions import guided_line, model_line, remarks
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, emphasized, text_lines
 from attn_cli.questions.diff.measure import Differences
@@ -42,8 +42,17 @@ def models(found: Differences, screen: Screen) -> list[RenderableType]:
     return [
         *lines,
         *remarks(replace(found.a, verified=max(verified, default=None), output=output), kind, screen),
+        *_guided(found, screen),
         *([] if same else [drawing(caption_lines(said, screen))]),
     ]
+
+
+def _guided(found: Differences, screen: Screen) -> list[RenderableType]:
+    """Say which heads were trained to look where they look: of both models at once if they are the same."""
+    one, other = found.guided_in(found.a), found.guided_in(found.b)
+    if one == other:
+        return guided_line(one, screen)
+    return [*guided_line(one, screen, lead="A: "), *guided_line(other, screen, lead="B: ")]
 
 
 def texts(found: Differences, screen: Screen) -> list[RenderableType]:

@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 
 from attn_cli.answer import Answer
-from attn_cli.data.model import Stack
-from attn_cli.data.plan import Plan, make_plan
+from attn_cli.data.model import GuidedHead, Stack
+from attn_cli.data.plan import Plan, make_plan, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
+from attn_cli.data.suggestion import Suggestion, suggest
 from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError, SelectionError, counted, quoted
 from attn_cli.io.csv import Cell
@@ -98,6 +99,20 @@ class Differences(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.a.notes, *self.b.notes)))
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return tuple(dict.fromkeys((*self.guided_in(self.a), *self.guided_in(self.b))))
+
+    def guided_in(self, side: Record) -> tuple[GuidedHead, ...]:
+        """Return the heads compared that the model of A or of B was trained to look with where they look."""
+        return side.model.guided_among(self.plans[0].places)
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        if not self.heads or self.plans[0].kind != next(iter(self.a.model.stacks)):
+            return None
+        return suggest(self.a, "inspect", "--head", name_head(self.heads[0].layer, self.heads[0].head))
 
     @property
     def listed(self) -> Sequence[HeadChange]:

@@ -77,7 +77,7 @@ class _RowOptions:
     ] = None
     head: Annotated[
         str | None,
-        select_option(metavar="LIST", help="The head, as layer.head (default: the most focused on the query)."),
+        select_option(metavar="LIST", help="The head, as layer.head (default: the one whose row shows most)."),
     ] = None
     tokens: Annotated[bool, select_option("--tokens", help="--query names one of the model's own pieces.")] = False
     rows: RowsOption = None
@@ -118,6 +118,9 @@ def run(
     without: WithoutOption = None,
     numbers: _NumberOptions,
     everything: Annotated[bool, display_option("--all", help="Show every key, even if they do not fit.")] = False,
+    vectors: Annotated[
+        bool, display_option("--vectors", help="Draw the weighted sum: each value times its weight, and their sum.")
+    ] = False,
     display: DisplayOptions,
     output: OutputOptions,
     model: ModelOptions,
@@ -125,7 +128,7 @@ def run(
     """Run the command."""
     if numbers.scores is not None:
         _refuse_text(text, reading, row, without)
-        _explain_numbers(numbers, display, output, everything=everything)
+        _explain_numbers(numbers, display, output, everything=everything, vectors=vectors)
         return
     for name, option in (("labels", numbers.labels), ("values", numbers.values), ("temperature", numbers.temperature)):
         if option is not None:
@@ -145,7 +148,7 @@ def run(
     out = Output(display, output, maps=False)
 
     def ask(source: Source, _: Selection) -> Explained:
-        return replace(explain(source, selection, verify=model.verify), everything=everything)
+        return replace(explain(source, selection, verify=model.verify), everything=everything, vectors=vectors)
 
     out.write(found.each(out, ask))
 
@@ -158,11 +161,13 @@ def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions, witho
 
 
 def _explain_numbers(
-    numbers: _NumberOptions, display: DisplayOptions, output: OutputOptions, *, everything: bool
+    numbers: _NumberOptions, display: DisplayOptions, output: OutputOptions, *, everything: bool, vectors: bool
 ) -> None:
     assert numbers.scores is not None  # noqa: S101 - for the type checker: the caller has checked it
     scores = _parse_scores(numbers.scores)
     labels = _parse_labels(numbers.labels, len(scores))
+    if vectors and numbers.values is None:
+        raise UsageError("There are no values to draw", "Name a file with --values, or leave --vectors out")
     values = None if numbers.values is None else _read_values(numbers.values)
 
     import numpy as np
@@ -174,7 +179,7 @@ def _explain_numbers(
     out = Output(display, output, maps=False)
     temperature = 1.0 if numbers.temperature is None else numbers.temperature
     found = explain_numbers(np.array(scores), None if values is None else np.array(values), temperature)
-    out.write([ExplainedNumbers(found, labels, everything)])
+    out.write([ExplainedNumbers(found, labels, everything, vectors)])
 
 
 def _parse_scores(text: str) -> list[float]:

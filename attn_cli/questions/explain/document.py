@@ -72,7 +72,7 @@ class ExplainedHeadEntry(Entry):
     head: Count
     chosen_from: Annotated[
         int,
-        Meta(ge=1, description="Among how many heads this was the most focused on the query; 1 where it was named."),
+        Meta(ge=1, description="From how many heads this one was chosen, whose row shows most; 1 where it was named."),
     ]
 
 

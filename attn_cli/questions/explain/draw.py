@@ -7,7 +7,7 @@ from rich.text import Text
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.stream import key_tokens
-from attn_cli.draw.captions import model_line, remarks, translation_text, when
+from attn_cli.draw.captions import guided_line, model_line, remarks, special_label, translation_text, when
 from attn_cli.draw.labels import Labels, clipped
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
@@ -25,7 +25,9 @@ def draw(answer: Explained | ExplainedNumbers, screen: Screen) -> Group:
 
 def _of_numbers(answer: ExplainedNumbers, screen: Screen) -> Group:
     room = room_left([], screen, everything=answer.everything)
-    return stacked(explanation(answer.steps, Labels(answer.labels), screen, given=True, room=room))
+    return stacked(
+        explanation(answer.steps, Labels(answer.labels), screen, given=True, room=room, vectors=answer.vectors)
+    )
 
 
 def _of_head(answer: Explained, screen: Screen) -> Group:
@@ -35,11 +37,16 @@ def _of_head(answer: Explained, screen: Screen) -> Group:
         top = [translation_text(record.target.text, screen), Text("")]
     top.append(model_line(record, kind, screen))
     top += remarks(record, kind, screen)
+    top += guided_line(answer.guided, screen)
     above = [Group(*top), drawing(_title(answer, screen))]
     room = room_left(above, screen, everything=answer.everything)
     tokens = key_tokens(answer.plan.source, kind).tokens
-    keys = Labels(answer.labels, [token.special for token in tokens], answer.places)
-    return stacked([*above, *explanation(answer.steps, keys, screen, room=room)])
+    special = [token.special for token in tokens]
+    labels = [
+        special_label(label, first=place == 0) if special[place] else label for place, label in enumerate(answer.labels)
+    ]
+    keys = Labels(labels, special, answer.places)
+    return stacked([*above, *explanation(answer.steps, keys, screen, room=room, vectors=answer.vectors)])
 
 
 def _title(answer: Explained, screen: Screen) -> list[Text]:
@@ -52,5 +59,8 @@ def _title(answer: Explained, screen: Screen) -> list[Text]:
     lines = [line((clipped(answer.query_label, room, unicode=screen.unicode), BOLD), (place, DIM), (name, BOLD))]
     if answer.chosen:
         count = plan.head_count
-        lines += caption_lines(f"The most focused of {count:,} heads on this query; --head chooses another.", screen)
+        among = " in which another word has the largest weight, and not all of it" if answer.tells else ""
+        lines += caption_lines(
+            f"Of {count:,} heads, the most focused on this query{among}; --head chooses another.", screen
+        )
     return lines

@@ -8,18 +8,20 @@ from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.style import Style
 from rich.text import Text
 
 from attn_cli.data.shapes import Float, Int
-from attn_cli.draw.labels import Labels, clean, fit, width
+from attn_cli.draw.colors import Scale
+from attn_cli.draw.labels import Labels, clean, clipped, fit, width
 from attn_cli.draw.layout import stacked_height
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import BOLD, DIM, PLAIN, bar, caption_lines, drawing, flow
+from attn_cli.draw.strokes import BOLD, DIM, PLAIN, bar, caption_lines, drawing, flow, swatches
 from attn_cli.draw.strokes import Part as Painted
-from attn_cli.draw.table import Column, table, total_width
-from attn_cli.questions.explain.steps import Explanation, Part
+from attn_cli.draw.table import GAP, Column, table, total_width
+from attn_cli.draw.vectors import strip
+from attn_cli.questions.explain.steps import Context, Explanation, Part
 
 __all__ = ["FEWEST_KEYS", "explanation"]
 
@@ -34,6 +36,8 @@ MOST_NAMED = 3
 """Most contributors to name below the table."""
 TINY = 1e-9
 """Smallest difference to report."""
+WIDEST_CELL = 4
+"""Most cells of the screen for a number of a vector that is drawn."""
 SHORT_VECTOR = 8
 """Most numbers of a context vector to write out."""
 
@@ -55,6 +59,7 @@ def explanation(
     *,
     given: bool = False,
     room: int | None = None,
+    vectors: bool = False,
 ) -> Sequence[RenderableType]:
     """Draw the steps: their formulas, the table of keys, and the resulting context vector.
 
@@ -64,21 +69,52 @@ def explanation(
         screen: screen to draw on.
         given: True if the scores are plain numbers from the user.
         room: lines available; None for no limit. If not all keys fit, those with the most weight are shown.
+        vectors: draw the values, each times its weight, and their sum.
     """
     formulas = drawing(_formulas(found, screen, given=given))
     results = _below(found, keys, screen)
     below = [drawing(results)] if results else []
-    everything = np.arange(len(keys))
+
+    def tables_of(chosen: Int[np.ndarray, "shown"]) -> list[RenderableType]:
+        drawn = _tables(found, keys, chosen, screen, given=given)
+        if vectors and found.context is not None:
+            drawn.append(_vectors(found, found.context, keys, chosen, screen))
+        return drawn
+
     if room is not None:
         room -= stacked_height([formulas, *below], screen)
-    tables = _tables(found, keys, everything, screen, given=given)
+    tables = tables_of(np.arange(len(keys)))
     if room is not None and stacked_height(tables, screen) - 1 > room:
         least = stacked_height(tables, screen) - 1 - len(tables) * len(keys)
         shown = max((room - least) // len(tables) - 1, FEWEST_KEYS)
         if shown < len(keys):
-            chosen = np.sort(np.argsort(-found.weights, kind="stable")[:shown])
-            tables = _tables(found, keys, chosen, screen, given=given)
+            tables = tables_of(np.sort(np.argsort(-found.weights, kind="stable")[:shown]))
     return [formulas, *tables, *below]
+
+
+def _vectors(
+    found: Explanation, context: Context, keys: Labels, chosen: Int[np.ndarray, "shown"], screen: Screen
+) -> RenderableType:
+    """Draw the values, each times its weight, as rows of cells, and below them their sum: as many numbers as fit."""
+    times = "×" if screen.unicode else "x"
+    shares = found.weights[:, None] * context.values
+    rest = np.setdiff1d(np.arange(len(keys)), chosen)
+    rows = [*shares[chosen], *([shares[rest].sum(axis=0)] if len(rest) else []), context.vector]
+    labels = _labels(replace(found, sink=None), keys, chosen, screen)  # a learned sink has no value
+    labels = replace(labels, cells=[*labels.cells, [("sum", BOLD)]])
+    room, size = screen.width - labels.width - len(GAP), len(context.vector)
+    shown, cell = min(room, size), max(min(room // size, WIDEST_CELL), 1)
+    scale = Scale.around(np.asarray([row[:shown] for row in rows]))
+    title = f"weight {times} value, " + (f"the first {shown} of {size} numbers" if shown < size else f"{size} numbers")
+    columns = [
+        replace(labels, name=""),
+        Column(
+            clipped(title, room, unicode=screen.unicode),
+            [strip(row[:shown], scale, screen, cell=cell) for row in rows],
+            right=False,
+        ),
+    ]
+    return Group(table(columns, screen), drawing(flow([swatches(scale, "number", screen)], screen)))
 
 
 def _formulas(found: Explanation, screen: Screen, *, given: bool) -> list[Text]:

@@ -10,22 +10,28 @@ from functools import cached_property
 import numpy as np
 
 from attn_cli.answer import Answer
-from attn_cli.data.plan import Plan, make_plan
+from attn_cli.data.model import GuidedHead
+from attn_cli.data.plan import Plan, make_plan, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
+from attn_cli.data.shapes import Bool
 from attn_cli.data.stream import Block, Request, Source, key_tokens, query_tokens
+from attn_cli.data.suggestion import Suggestion, suggest, typed_name
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
 from attn_cli.errors import ExactnessError, UsageError, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.measure.summary import entropy
+from attn_cli.measure.telling import looks_at_words, resting
 from attn_cli.questions.explain.steps import PARTS, Explanation, explain_row
 
 __all__ = ["Explained", "ExplainedNumbers", "explain"]
 
 COLUMNS = ("key_text", "query_key", *PARTS, "score", "exponential", "weight", "value_norm", "share")
 """Columns of every table of steps."""
+SEEN = 0.05
+"""Least weight at which two keys of a row can be told apart at a glance."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,8 +50,12 @@ class Explained(Answer):
     """Label of each key: the word if it is one token, else the piece."""
     places: tuple[int, ...]
     """Number by which a user refers to each key: that of its word, or with `--tokens` that of its token."""
+    tells: bool
+    """True if a word other than the query has the largest weight and another key is seen beside it (see `explain`)."""
     everything: bool = False
     """True to show all keys, even if the screen is too low for them."""
+    vectors: bool = False
+    """True to draw the values of the weighted sum."""
 
     columns = ("kind", "layer", "head", "query", "query_token", "query_text", "key", "key_token", *COLUMNS)
 
@@ -60,6 +70,19 @@ class Explained(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         return self.record.notes
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return self.record.model.guided_among([(self.plan.kind, self.layer, self.head)])
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        keys = self.plan.keys.base or self.plan.keys
+        strongest = int(keys.unit_of_token()[self.steps.weights.argmax()])
+        if self.plan.kind == "cross" or not self.chosen or keys.special[strongest] or strongest == self.place:
+            return None
+        edge = f"{typed_name(self.plan.queries.base or self.plan.queries, self.place)}:{typed_name(keys, strongest)}"
+        return suggest(self.record, "ablate", "--edge", edge, "--head", name_head(self.layer, self.head))
 
     @property
     def chosen(self) -> bool:
@@ -91,6 +114,8 @@ class ExplainedNumbers(Answer):
     """Labels of the keys."""
     everything: bool = False
     """True to show all keys, even if the screen is too low for them."""
+    vectors: bool = False
+    """True to draw the values of the weighted sum."""
 
     title = ""
     columns = ("key", *COLUMNS)
@@ -121,7 +146,11 @@ def _rows(steps: Explanation, labels: Sequence[str]) -> Iterator[Sequence[Cell]]
 
 
 def explain(source: Source, selection: Selection, *, verify: bool = False) -> Explained:
-    """Explain one query in the selected head, or in the most focused of the selected ones (see `HeadSummary.focus`).
+    """Explain one query in the selected head, or in the one of the selected heads whose row shows most.
+
+    That is the most focused (see `HeadSummary.focus`) of those in which a word other than the query itself has the
+    largest weight and another key at least `SEEN`; the most focused of all if there is none. Special tokens, and a
+    decoder's first token, count as no words, since heads rest there.
 
     Args:
         source: a text prepared for a model.
@@ -149,7 +178,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
     pieces = plan.queries.token_positions(unit)
     query = pieces[-1]
     keys = key_tokens(source, plan.kind)
-    best = _MostFocused(query)
+    best = _MostTelling(query, resting([token.special for token in keys.tokens], plan.kind))
     request = Request(heads={plan.kind: plan.heads}, queries={plan.kind: (query,)}, steps=True, verify=verify)
     report = source.stream(request, best)
     layer, head, found = best.result(len(keys), source.model.dtype)
@@ -162,7 +191,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
             f"{word} has {len(pieces)} pieces, and this is the last; --tokens --query {pieces[0]} names the first"
         )
     record = replace(Record.of(source, report, plan.selection), notes=tuple(notes))
-    return Explained(found, plan, record, layer, head, query, _labels(keys), _places(plan.keys))
+    return Explained(found, plan, record, layer, head, query, _labels(keys), _places(plan.keys), best.tells)
 
 
 def _places(units: Units) -> tuple[int, ...]:
@@ -179,12 +208,13 @@ def _labels(side: Tokens) -> tuple[str, ...]:
     )
 
 
-class _MostFocused:
-    """Collector that keeps the block of the head whose row is most focused; of equals, the first."""
+class _MostTelling:
+    """Collector that keeps the block of the head whose row shows most (see `explain`); of equals, the first."""
 
-    def __init__(self, query: int) -> None:
+    def __init__(self, query: int, rests: Bool[np.ndarray, "key"]) -> None:
         self._query = query
-        self._focus = -np.inf
+        self._rests = rests
+        self._rank = (False, -np.inf)
         self._best: tuple[Block, int] | None = None
 
     def __call__(self, block: Block) -> None:
@@ -192,10 +222,20 @@ class _MostFocused:
         if not 0 <= row < len(block.visible):
             return
         seen = int(block.visible[row, 1] - block.visible[row, 0])
-        focus = 1 - entropy(block.weights[:, row]) / np.log(max(seen, 2))
-        head = int(focus.argmax())
-        if focus[head] > self._focus:
-            self._focus, self._best = float(focus[head]), (block, block.heads[head])
+        weights = block.weights[:, row]
+        focus = 1 - entropy(weights) / np.log(max(seen, 2))
+        told_apart = (weights >= SEEN).sum(axis=-1) > 1
+        strongest = weights.argmax(axis=-1, keepdims=True)
+        telling = told_apart & looks_at_words(strongest, np.array([self._query]), self._rests, block.kind)[:, 0]
+        head = max(range(len(focus)), key=lambda one: (telling[one], focus[one]))
+        rank = (bool(telling[head]), float(focus[head]))
+        if rank > self._rank:
+            self._rank, self._best = rank, (block, block.heads[head])
+
+    @property
+    def tells(self) -> bool:
+        """True if the row that was kept shows more than where a head rests."""
+        return self._rank[0]
 
     def result(self, keys: int, dtype: str) -> tuple[int, int, Explanation]:
         """Return the layer, the head, and their steps."""

@@ -50,6 +50,7 @@ class Context:
     """The weighted sum of the values."""
 
     vector: Float[np.ndarray, "dim"]
+    values: Float[np.ndarray, "key dim"]
     value_norms: Float[np.ndarray, "key"]
     """Euclidean length of each value."""
     shares: Float[np.ndarray, "key"]
@@ -242,7 +243,7 @@ def _context(weights: Float[np.ndarray, "key"], values: Float[np.ndarray, "key d
     vector = weights @ values
     square = float(vector @ vector)
     shares = weights * (values @ vector) / square if square > 0 else np.zeros_like(weights)
-    return Context(vector, np.linalg.norm(values, axis=1), shares)
+    return Context(vector, values, np.linalg.norm(values, axis=1), shares)
 
 
 def _compared(

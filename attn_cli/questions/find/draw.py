@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from attn_cli.data.plan import name_head
-from attn_cli.draw.captions import labels_of, model_line, remarks, when
+from attn_cli.draw.atlas import atlas, written_scores
+from attn_cli.draw.captions import guided_line, labels_of, model_line, remarks, when
 from attn_cli.draw.colors import WEIGHTS, Scale
-from attn_cli.draw.grid import atlas, written_scores
 from attn_cli.draw.labels import clipped_name
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
@@ -45,6 +45,7 @@ class _LinksDrawing:
         top = [
             model_line(record, plan.kind, screen),
             *remarks(record, plan.kind, screen, self.found.sinks),
+            *guided_line(self.found.guided, screen),
         ]
         heading = drawing([self._heading(screen), *self._unseen(screen)])
         links = self.found.listed

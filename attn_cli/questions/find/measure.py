@@ -10,12 +10,14 @@ from typing import Literal
 import numpy as np
 
 from attn_cli.answer import Answer
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block, Source
+from attn_cli.data.suggestion import Suggestion, suggest_explaining
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
 from attn_cli.errors import SelectionError, UsageError
@@ -114,6 +116,18 @@ class FoundLinks(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         return self.record.notes
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        places = [(self.plan.kind, link.layer, link.head) for link in self.listed]
+        return self.record.model.guided_among(places)
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        if not self.links:
+            return None
+        link = self.links[0]
+        return suggest_explaining(self.record, self.plan, (link.layer, link.head), link.pair.query)
 
     @property
     def listed(self) -> list[FoundLink]:

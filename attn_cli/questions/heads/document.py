@@ -11,10 +11,10 @@ from msgspec import Meta
 
 from attn_cli.io.document import describe_finding
 from attn_cli.io.structs import FOUND, AttentionKind, Count, Entry, Number, TextDocument
+from attn_cli.questions.heads.scores import RoleOrigin, RoleScore
 
 if TYPE_CHECKING:
     from attn_cli.questions.heads.measure import HeadsFound
-    from attn_cli.questions.heads.scores import RoleScore
 
 __all__ = ["DOCUMENT", "HeadFiguresEntry", "HeadsDocument", "RelationEntry", "RoleEntry", "RoleScoreEntry", "describe"]
 
@@ -62,6 +62,13 @@ class RoleScoreEntry(Entry):
         Meta(description="The same, of what the rows leave for other keys than the first and their own."),
     ]
     given: Annotated[bool, Meta(description="Whether the head has this role.")]
+    origin: Annotated[
+        RoleOrigin,
+        Meta(
+            description="measured: the head does so in the texts. training: it was trained to (see `model.guided`). "
+            "declared: the model's config says so. A role that was only named has no rows."
+        ),
+    ] = "measured"
 
 
 class HeadFiguresEntry(Entry):
@@ -78,7 +85,10 @@ class HeadFiguresEntry(Entry):
         Meta(description="Weight on the first token of texts that repeat one token; null without --probe."),
     ]
     roles: Annotated[
-        Sequence[str], Meta(description="The roles that it has, the one furthest above its baseline first.")
+        Sequence[str],
+        Meta(
+            description="The roles that it has: those that the model names, then the one furthest above its baseline."
+        ),
     ]
     scores: Sequence[RoleScoreEntry]
 
@@ -179,4 +189,5 @@ def _score(score: RoleScore) -> RoleScoreEntry:
         share=_number(score.share),
         rest=_number(score.rest),
         given=score.given,
+        origin=score.origin,
     )

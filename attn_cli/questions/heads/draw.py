@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,19 +11,24 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
-from attn_cli.draw.captions import model_line, remarks
+from attn_cli.draw.atlas import Form, Written, atlas, atlas_form, written_scores
+from attn_cli.draw.captions import guided_line, model_line, remarks
 from attn_cli.draw.colors import SHARES, Scale
-from attn_cli.draw.grid import Written, atlas, atlas_cell, written_scores
-from attn_cli.draw.layout import fitting, room_left
+from attn_cli.draw.layout import FEWEST_ROWS, MANY, fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, drawing, stacked
 from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
 from attn_cli.questions.heads.relations import WAYS, RelationScore, best
-from attn_cli.questions.heads.roles import find_role
+from attn_cli.questions.heads.roles import Role, find_role
 from attn_cli.questions.heads.scores import RoleScore, signed
 
 __all__ = ["draw"]
+
+WITH_ROLE, SINK, NO_ROLE = range(3)
+"""Standing of a head in the table: with a role, with none but that of a sink, without a role."""
+KEY_LINES = 3
+"""Lines kept for the key of a picture of roles."""
 
 NARROW = 60
 """Width of the screen in columns below which roles are shown by their short names."""
@@ -40,6 +46,7 @@ SCORED_ROLES = (
 )
 OF_WEIGHTS = "Focus, distance, first and offset are of the weights."
 FIRST = "first: weight on the first token."
+ORIGIN = "origin: training if the head was trained for the role, declared if the model's config names it."
 REPEATS = "repeats: weight on the first token where all tokens are the same, as a control."
 
 
@@ -61,19 +68,35 @@ class _HeadsDrawing:
         )
         top: list[RenderableType] = [model_line(record, found.kind, screen, much=much)]
         top += remarks(record, found.kind, screen, found.sinks)
+        top += guided_line(found.guided, screen)
         if not found.heads:
             nothing = "No row can see two keys, so there is nothing to say about any head."
             return stacked([Group(*top), drawing(caption_lines(nothing, screen))])
-        picture, relations = self._picture(screen), self._relations(screen)
+        relations, chosen = self._relations(screen), self._ordered()
+
+        def make(limit: int | None) -> RenderableType:
+            return self._table(chosen[:limit], screen)
+
+        room = room_left([Group(*top), make(FEWEST_ROWS), *relations], screen, everything=record.selection.all)
+        picture = self._picture(screen, None if room is None else room - 1)
         room = room_left([Group(*top), *picture, *relations], screen, everything=record.selection.all)
-        chosen = self._ordered()
-        body = fitting(lambda limit: self._table(chosen[:limit], screen), len(chosen), screen, room)
+        body = fitting(make, len(chosen), screen, room)
         return stacked([Group(*top), *picture, body, *relations])
 
     @property
     def _role(self) -> str | None:
         """Name of the role whose score is shown; None if it is the nearest role of each head."""
         return None if self.found.by in {"role", *FIGURES} else self.found.by.replace("-", " ")
+
+    @property
+    def _pictures_roles(self) -> bool:
+        """True if the picture names each head's role; it does not show a figure."""
+        return self.found.by == "role" or (self._role is not None and not find_role(self._role).formula)
+
+    def _pictured(self, one: HeadFigures) -> Role | None:
+        """Return the role that the picture names of a head."""
+        score = next(iter(one.roles), None) if self._role is None else one.score(self._role)
+        return None if score is None else score.role
 
     def _shown(self, one: HeadFigures) -> RoleScore | None:
         """Return the score that the table shows of a head: in the role asked for, or else in its nearest role."""
@@ -89,22 +112,38 @@ class _HeadsDrawing:
         return float("nan") if value is None else value
 
     def _ordered(self) -> list[HeadFigures]:
-        """Order the heads by importance: those with roles first, or those highest in the figure asked for."""
+        """Order the heads by importance: those with roles first, or those highest in the figure asked for.
+
+        Sinks come after all other heads with a role, since large models have hundreds of them. Of many heads, only
+        those with a role are listed, and sinks only if there is no other.
+        """
         if self.found.by == "role":
-            return sorted(self.found.heads, key=lambda one: not one.roles)
+            heads = self.found.heads
+            ordered = sorted(heads, key=_standing)
+            if len(heads) <= MANY or self.found.record.selection.all:
+                return ordered
+            return [one for one in ordered if _standing(one) == _standing(ordered[0])]
         return sorted(
-            self.found.heads, key=lambda one: -math.inf if math.isnan(self._value(one)) else -self._value(one)
+            self.found.heads,
+            key=lambda one: (
+                self._role is not None and self._shown(one) is None,
+                -math.inf if math.isnan(self._value(one)) else -self._value(one),
+            ),
         )
 
-    def _picture(self, screen: Screen) -> list[RenderableType]:
+    def _picture(self, screen: Screen, room: int | None) -> list[RenderableType]:
         heads = self.found.heads
+        form: Form | None = None
+        if self._pictures_roles:
+            places = {(one.layer, one.head) for one in heads}
+            form = atlas_form(places, screen, named=True, room=None if room is None else room - KEY_LINES)
         values = {(one.layer, one.head): self._value(one) for one in heads}
         written: dict[tuple[int, int], Written] = {}
-        if self.found.by == "role":
+        if self._pictures_roles:
             values = {place: 0.0 if math.isnan(value) else value for place, value in values.items()}
             dot = "·" if screen.unicode else "."
             for one in heads:
-                role = one.roles[0].role if one.roles else None
+                role = self._pictured(one)
                 written[one.layer, one.head] = Written(dot, dot) if role is None else Written(role.short, role.letter)
         # Figures, and roles without a formula over scores, are of the weights even if scores are measured.
         scored = self.found.record.selection.scores and (
@@ -124,15 +163,23 @@ class _HeadsDrawing:
             scale=scale,
             places=3 if scored and self.found.by != "role" else 2,
             written=written,
-            caption=self._key(screen) if self.found.by == "role" else "",
+            colored="score" if self._pictures_roles else "",
+            caption="" if form is None else self._key(form),
+            form=form,
+            room=room,
         )
 
-    def _key(self, screen: Screen) -> str:
-        """Explain the short names in the picture's cells."""
-        seen = {one.roles[0].role.name: one.roles[0].role for one in self.found.heads if one.roles}
+    def _key(self, form: Form) -> str:
+        """Explain the short names in the picture's cells; where it has none, count the heads of each role."""
+        roles = [self._pictured(one) for one in self.found.heads]
+        seen = {role.name: role for role in roles if role is not None}
         if not seen:
             return "No head has a role here."
-        wide = atlas_cell({(one.layer, one.head) for one in self.found.heads}, screen, named=True) >= len("1st") + 1
+        if form == "mosaic":
+            counts = Counter(role.name for role in roles if role is not None).most_common()
+            told = ", ".join(f"{count:,} {name}" for name, count in counts)
+            return f"score: of a head in its role. Heads with a role: {told}; without one: {roles.count(None):,}."
+        wide = form == "numbers"
         short = [
             f"{role.short if wide else role.letter} {role.name}"
             for role in seen.values()
@@ -144,6 +191,9 @@ class _HeadsDrawing:
         shown = [self._shown(one) for one in heads]
         columns = [names("head", [name_head(one.layer, one.head) for one in heads], screen, right=True)]
         columns.append(_roles(shown, screen))
+        named = any(score is not None and score.origin != "measured" for score in shown)
+        if named:
+            columns.append(_origins(shown, screen))
         columns.append(figures("score", [None if score is None else score.score for score in shown]))
         columns.append(figures("baseline", [None if score is None else score.baseline for score in shown], faint=0.0))
         if self._role is None and any(one.roles[1:] for one in heads):
@@ -159,10 +209,10 @@ class _HeadsDrawing:
                 columns.append(figures(name, values, rank=rank, faint=faint, note=note))
         if self._role != "offset" and any(one.score("offset") for one in heads):
             columns.append(_offsets(heads, screen))
-        return table(columns, screen, order=self.found.by, caption=self._caption(len(heads)))
+        return table(columns, screen, order=self.found.by, caption=self._caption(len(heads), named=named))
 
-    def _caption(self, count: int) -> str:
-        """Explain the scores, and say which heads are not shown."""
+    def _caption(self, count: int, *, named: bool) -> str:
+        """Explain the scores and the origin of roles, and say which heads are not shown."""
         scores = self.found.record.selection.scores
         said = []
         roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
@@ -170,6 +220,8 @@ class _HeadsDrawing:
             said.append(f"Nothing here shows the role {self._role}; attn terms {self._role!r} says what would.")
         elif self._role is not None:
             (role,) = roles.values()
+            if not role.formula:
+                return f"{role.name}: {role.looks_at}. It is not measured: the model names such heads. {ORIGIN}"
             fewest = max(score.fewest for one in self.found.heads if (score := self._shown(one)) is not None)
             least = f"from {role.threshold:g} up, " if role.threshold else ""
             said += [SCORED] if scores and role.of_scores else []
@@ -184,11 +236,18 @@ class _HeadsDrawing:
                 "A head has a role if its score is above the role's threshold (see attn terms) and its baseline; the "
                 "role in brackets is the nearest."
             )
+        said += [ORIGIN] if named else []
         said += [OF_WEIGHTS] if scores else []
         total = len(self.found.heads)
         if count < total:
-            how = "those with a role first" if self.found.by == "role" else f"highest {self.found.by} first"
-            said.append(f"{count} of {total:,} heads, {how}; --all shows every head.")
+            how = f", highest {self.found.by} first"
+            if self.found.by == "role":
+                standings = Counter(map(_standing, self.found.heads))
+                how = (
+                    f": {standings[WITH_ROLE]:,} have a role, {standings[SINK]:,} only that of looking at the first "
+                    f"token, {standings[NO_ROLE]:,} none"
+                )
+            said.append(f"{count} of {total:,} heads{how}; --all shows every head.")
         return " ".join(said)
 
     def _relations(self, screen: Screen) -> list[RenderableType]:
@@ -221,6 +280,13 @@ class _HeadsDrawing:
         )
 
 
+def _standing(one: HeadFigures) -> int:
+    """Rank a head by what its roles tell: one that looks at the first token alone comes after the others."""
+    if not one.roles:
+        return NO_ROLE
+    return SINK if all(score.role.name == "first" for score in one.roles) else WITH_ROLE
+
+
 def _roles(scores: Sequence[RoleScore | None], screen: Screen) -> Column:
     """Make a column of the role of each head, in brackets if the head does not have it."""
     dash = "–" if screen.unicode else "-"
@@ -233,6 +299,15 @@ def _roles(scores: Sequence[RoleScore | None], screen: Screen) -> Column:
             name = _plain(called, screen)
             cells.append([(name, BOLD) if score.given else (f"({name})", DIM)])
     return Column("role", cells, right=False)
+
+
+def _origins(scores: Sequence[RoleScore | None], screen: Screen) -> Column:
+    """Make a column of where each role is known from."""
+    dash = "–" if screen.unicode else "-"
+    cells: list[list[Part]] = [
+        [(dash, DIM)] if score is None or not score.given else [(score.origin, PLAIN)] for score in scores
+    ]
+    return Column("origin", cells, right=False, rank=1)
 
 
 def _others(heads: Sequence[HeadFigures], screen: Screen) -> Column:

@@ -9,19 +9,20 @@ from functools import cached_property
 import numpy as np
 
 from attn_cli.answer import Answer
-from attn_cli.data.model import ModelInfo
-from attn_cli.data.plan import Plan, make_plan
+from attn_cli.data.model import GuidedHead, ModelInfo
+from attn_cli.data.plan import Plan, make_plan, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup, RegroupBatch
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Batch, Block, Eat, Report, Request, Source
+from attn_cli.data.suggestion import Suggestion, suggest
 from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import measured
 from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.questions.heads.relations import RelationScore
-from attn_cli.questions.heads.roles import ROLES, Role
+from attn_cli.questions.heads.roles import ALIGNMENT, GUIDED, ROLES, Role
 from attn_cli.questions.heads.scores import CollectRoles, RoleScore
 
 __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
@@ -36,10 +37,12 @@ class HeadFigures:
 
     summary: HeadSummary
     """Focus, entropy, distance and the other means over all rows; without links."""
-    scores: tuple[RoleScore, ...]
-    """Score of the head in each role."""
+    measured: tuple[RoleScore, ...]
+    """Score of the head in each role that was looked for."""
     control: float | None = None
     """Mean weight on the first token of texts that repeat one token; None if there were no such texts."""
+    named: tuple[RoleScore, ...] = ()
+    """Roles that the model itself names, as the head was trained for them or is known to have them; without scores."""
 
     @property
     def layer(self) -> int:
@@ -52,12 +55,27 @@ class HeadFigures:
         return self.summary.head
 
     @property
+    def scores(self) -> tuple[RoleScore, ...]:
+        """Score of the head in each role; of a role that the model names, not-a-number if it was not measured."""
+        known = {score.name: score for score in self.measured}
+        named = {
+            role.name: replace(known[role.name], origin=role.origin) if role.name in known else role
+            for role in self.named
+        }
+        return (*named.values(), *(score for score in self.measured if score.name not in named))
+
+    @property
     def roles(self) -> tuple[RoleScore, ...]:
-        """Roles that the head has, the one furthest above its baseline first; none that another one implies."""
+        """Roles that the head has, none that another one implies: those that the model names, then those measured.
+
+        Of the latter, the one furthest above its baseline is first.
+        """
         given = [score for score in self.scores if score.given]
         said = {score.role.less_exact for score in given}
         told = [score for score in given if score.name not in said]
-        return tuple(sorted(told, key=lambda score: score.baseline - score.score))
+        return tuple(
+            sorted(told, key=lambda one: (one.origin == "measured", one.baseline - one.score if one.rows else 0.0))
+        )
 
     @property
     def nearest(self) -> RoleScore | None:
@@ -98,7 +116,7 @@ class HeadsFound(Answer):
 
     columns = (
         *("kind", "layer", "head", "focus", "entropy", "distance", "first"),
-        *("role", "detail", "score", "baseline", "rows", "given", "measure"),
+        *("role", "detail", "score", "baseline", "rows", "given", "measure", "origin"),
     )
 
     @property
@@ -113,6 +131,17 @@ class HeadsFound(Answer):
     def notes(self) -> tuple[str, ...]:
         return self.record.notes
 
+    @property
+    def suggestion(self) -> Suggestion | None:
+        told = next((one for one in self.heads if one.roles), None)
+        if told is None or self.plan is None or self.kind != next(iter(self.record.model.stacks)):
+            return None
+        return suggest(self.record, "inspect", "--head", name_head(told.summary.layer, told.summary.head))
+
+    @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return self.record.model.guided_among((self.kind, one.layer, one.head) for one in self.heads)
+
     def rows(self) -> Iterable[Sequence[Cell]]:
         measure = self.record.selection.measure
         for one in self.heads:
@@ -120,7 +149,7 @@ class HeadsFound(Answer):
             begin = (self.kind, one.layer, one.head)
             whole = (summary.focus, summary.entropy, summary.distance, summary.first)
             for score in one.scores:
-                yield *begin, *whole, score.role.name, score.detail, *_cells(score), measure
+                yield *begin, *whole, score.role.name, score.detail, *_cells(score), measure, score.origin
 
     def with_scores(self, scores: Iterable[tuple[int, int, Sequence[RoleScore]]], roles: Sequence[Role]) -> HeadsFound:
         """Return a copy whose scores in these roles are replaced by others, as (layer, head, scores)."""
@@ -131,8 +160,8 @@ class HeadsFound(Answer):
             heads=tuple(
                 replace(
                     one,
-                    scores=(
-                        *(score for score in one.scores if score.role.name not in names),
+                    measured=(
+                        *(score for score in one.measured if score.role.name not in names),
                         *extra.get((one.layer, one.head), ()),
                     ),
                 )
@@ -235,13 +264,26 @@ class CollectHeads:
         return HeadsFound(
             record=Record.without_text(model, report, self.selection),
             kind=self.plan.kind,
-            heads=self.result(),
+            heads=tuple(replace(one, named=self._named(model, self.plan.kind, one)) for one in self.result()),
             roles=self._roles.shown(self.plan.kind),
             texts=self.texts,
             tokens=self.tokens,
             sinks=(self._sink / self._sink_rows,) if self._sink_rows else (),
             seen=seen,
         )
+
+    def _named(self, model: ModelInfo, kind: Kind, head: HeadFigures) -> tuple[RoleScore, ...]:
+        """Return the roles of a head that the model names: those that it was trained for, or else an alignment."""
+        if self.selection.joint:
+            return ()
+        guided = model.guided_among([(kind, head.layer, head.head)])
+        if guided:
+            roles = [GUIDED[one.role] for one in guided]
+            return tuple(RoleScore.named(role, "training", detail) for role, detail in roles)
+        aligned = model.alignment
+        if aligned is None or (kind, head.layer) != (aligned.kind, aligned.layer) or head.head not in aligned.heads:
+            return ()
+        return (RoleScore.named(ALIGNMENT, "declared"),)
 
 
 def find_heads(source: Source, selection: Selection, *, verify: bool = False) -> HeadsFound:

@@ -6,13 +6,14 @@ Imports nothing heavy: the command's options and the glossary read the table.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from attn_cli.data.model import GuidedRole
     from attn_cli.data.shapes import Int
     from attn_cli.data.units import Units
 
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     this is cross-attention."""
 
 __all__ = [
+    "ALIGNMENT",
     "COREFERENCE",
     "ERRORS",
     "EVERY_ROLE",
     "FEWEST",
     "FEWEST_CASES",
+    "GUIDED",
     "NATS",
     "OFFSET",
     "RELATION",
@@ -319,7 +322,29 @@ COREFERENCE = Role(
     fewest=FEWEST_CASES,
 )
 
-EVERY_ROLE = (*ROLES, OFFSET, RELATION, COREFERENCE)
+ALIGNMENT = Role(
+    "alignment",
+    "algn",
+    "a",
+    "the words that it translates, in cross-attention",
+    "",
+    0.0,
+    "",
+    "Garg et al. 2019",
+    crosses=True,
+)
+"""Role of a head that aligns words. Models name it; it is not measured, since the true links of a text are unknown."""
+
+EVERY_ROLE = (*ROLES, OFFSET, RELATION, COREFERENCE, ALIGNMENT)
+
+GUIDED: Mapping[GuidedRole, tuple[Role, str]] = {
+    "reading": (ALIGNMENT, ""),
+    "writing": (ALIGNMENT, ""),
+    "coreference": (COREFERENCE, ""),
+    "subject": (RELATION, "subject → verb"),
+    "object": (RELATION, "object → verb"),
+}
+"""Purpose that a head was trained for -> its role, and the relation."""
 
 
 def find_role(name: str, roles: Sequence[Role] = EVERY_ROLE) -> Role:

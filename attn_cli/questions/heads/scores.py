@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from attn_cli.questions.heads.roles import NATS, OFFSET, ROLES, Role
 if TYPE_CHECKING:
     from attn_cli.questions.heads.roles import Pairs
 
-__all__ = ["CollectRoles", "RoleScore", "signed"]
+__all__ = ["CollectRoles", "RoleOrigin", "RoleScore", "signed"]
+
+
+RoleOrigin = Literal["measured", "training", "declared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,13 @@ class RoleScore:
     """The offset or the relation; empty for other roles."""
     margin: float = 0.0
     """Margin by which the score must exceed its baseline."""
+    origin: RoleOrigin = "measured"
+    """Origin of the role: what the head does in texts, what it was trained for, or what the model's config says."""
+
+    @classmethod
+    def named(cls, role: Role, origin: RoleOrigin, detail: str = "") -> RoleScore:
+        """Return a role that a model names, without a score."""
+        return cls(role, float("nan"), float("nan"), rows=0, detail=detail, origin=origin)
 
     @property
     def fewest(self) -> int:
@@ -54,6 +64,8 @@ class RoleScore:
     @property
     def given(self) -> bool:
         """True if the head has this role."""
+        if self.origin != "measured":
+            return True
         beats = self.score > self.baseline + self.margin
         return beats and self.rows >= self.fewest and self.score >= self.role.threshold
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
-PLACE = 10
+PLACE = 20
 HELP = """Show what a model attends to in a text.
 
-Without a selection, it shows a line about each head and the mean of the last layer; with one --layer and one --head,
-that head's whole map; with --query, where a word attends in each head; and with --grid, every head at once.
+Without a selection, it shows a line about each head and the map of the most telling one; with one --layer and one
+--head, that head's whole map; with --query, where a word attends in each head; and with --grid, every head at once.
 """
 EPILOG = """\b
 Examples:

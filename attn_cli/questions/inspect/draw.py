@@ -8,20 +8,22 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from attn_cli.draw.captions import model_line, remarks, translation_text
+from attn_cli.draw.captions import guided_line, model_line, remarks, translation_text
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked
-from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, one_head
+from attn_cli.draw.vectors import whole_vector
+from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, mean_of_heads, one_head
 from attn_cli.questions.inspect.draw_query import chosen_queries
 from attn_cli.questions.inspect.draw_relevance import relevance_of_words
 from attn_cli.questions.inspect.figures import (
     AlignmentFigures,
-    AllHeadsFigures,
     Figures,
     GridFigures,
+    MeanFigures,
     OneHeadFigures,
     QueryFigures,
+    TellingFigures,
 )
 from attn_cli.questions.inspect.measure import Inspection
 
@@ -31,7 +33,8 @@ VIEWS: Mapping[type[Figures], Callable[[Any, Screen, int | None], Sequence[Rende
     Figures: lambda *_: (),
     GridFigures: every_map,
     OneHeadFigures: one_head,
-    AllHeadsFigures: all_heads,
+    MeanFigures: mean_of_heads,
+    TellingFigures: all_heads,
     AlignmentFigures: alignment,
     QueryFigures: chosen_queries,
 }
@@ -49,9 +52,13 @@ def draw(answer: Inspection, screen: Screen) -> Group:
         top.append(model_line(answer, plan.kind, screen))
     else:
         top.append(drawing(caption_lines(f"{answer.model.without_attention}.", screen)))
+        if answer.vector is not None:
+            top.append(drawing(whole_vector(answer.vector, screen, name="number")))
     top += remarks(answer, plan.kind, screen, figures.sinks)
+    guided = guided_line(answer.guided, screen)
     relevant = relevance_of_words(answer, plan.kind, screen)
-    if relevant:
-        top += [Text(""), stacked(relevant)]
-    body = VIEWS[type(figures)](figures, screen, room_left([Group(*top)], screen))
-    return stacked([Group(*top), *body])
+    below: list[RenderableType] = [Text(""), stacked(relevant)] if relevant else []
+    body = VIEWS[type(figures)](figures, screen, room_left([Group(*top, *guided, *below)], screen))
+    if figures.chosen is not None and len(body) == 1:  # the one head that there is room for says it of itself
+        guided = []
+    return stacked([Group(*top, *guided, *below), *body])

@@ -9,23 +9,35 @@ from rich.console import RenderableType
 
 from attn_cli.data.plan import Plan, listed, name_head
 from attn_cli.data.selection import Selection, SortKey
+from attn_cli.draw.atlas import atlas
 from attn_cli.draw.captions import labels_of
-from attn_cli.draw.grid import atlas, grid
+from attn_cli.draw.grid import grid
 from attn_cli.draw.heatmap import heatmap, panels
+from attn_cli.draw.labels import clipped_name
 from attn_cli.draw.layout import overview, stacked_height
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
 from attn_cli.measure.maps import MeanMap
 from attn_cli.measure.summary import HeadSummary
-from attn_cli.questions.inspect.figures import AlignmentFigures, AllHeadsFigures, GridFigures, OneHeadFigures
+from attn_cli.measure.telling import TellingHead
+from attn_cli.questions.inspect.figures import (
+    AlignmentFigures,
+    Figures,
+    GridFigures,
+    MeanFigures,
+    OneHeadFigures,
+    TellingFigures,
+)
 from attn_cli.questions.inspect.tables import head_table
 
-__all__ = ["alignment", "all_heads", "cut_note", "every_map", "in_order", "one_head"]
+__all__ = ["alignment", "all_heads", "cut_note", "every_map", "in_order", "mean_of_heads", "one_head"]
 
 OTHER_STEP = {
-    "input": "A word's row is the step that reads it; --rows output shows the step that writes it.",
-    "output": "A word's row is the step that writes it; --rows input shows the step that reads it.",
+    "input": "A row is the step that reads its word; --rows output: the step that writes it.",
+    "output": "A row is the step that writes its word; --rows input: the step that reads it.",
 }
+LONGEST_END = 14
+"""Most cells of either end of the link that a caption names."""
 # Layers keep their order; everything else has the largest first, except entropy, where a small value is telling.
 ORDER: Mapping[SortKey, Callable[[HeadSummary], float]] = {
     "focus": lambda row: -row.focus,
@@ -111,20 +123,59 @@ def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Seque
     return parts
 
 
-def all_heads(figures: AllHeadsFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+def all_heads(figures: TellingFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
+    """Draw a line about each head, and the most telling of them as a heatmap."""
+    return _overview(figures, lambda room: _telling(figures, screen, room), screen, room)
+
+
+def mean_of_heads(figures: MeanFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
     """Draw a line about each head, and the mean of the heads as a heatmap."""
+    return _overview(figures, lambda room: _mean(figures, screen, room), screen, room)
+
+
+def _overview(
+    figures: Figures, picture: Callable[[int | None], RenderableType], screen: Screen, room: int | None
+) -> list[RenderableType]:
     heads = figures.heads
     return overview(
-        _atlas(heads, figures.plan.selection, screen),
+        lambda room: _atlas(heads, figures.plan.selection, screen, room),
         lambda limit: _table(figures.plan, heads, screen, limit),
         len(heads),
-        lambda room: _mean(figures, screen, room),
+        picture,
         screen,
         None if figures.plan.selection.all else room,
     )
 
 
-def _mean(figures: AllHeadsFigures, screen: Screen, room: int | None) -> RenderableType:
+def _telling(figures: TellingFigures, screen: Screen, room: int | None) -> RenderableType:
+    plan, chosen = figures.plan, figures.chosen
+    title = f"{plan.selection.noun.capitalize()}s of head {name_head(chosen.layer, chosen.head)}"
+    more = f"; --all shows all {plan.head_count:,} heads"
+    if room is not None and len(title + more) <= screen.width:
+        title += more
+    return heatmap(
+        _view(plan, figures.telling.map),
+        screen,
+        title=title,
+        caption=_why(chosen, plan, screen),
+        mark_strongest=True,
+        room=room,
+    )
+
+
+def _why(chosen: TellingHead, plan: Plan, screen: Screen) -> str:
+    """Say why this head is shown."""
+    if chosen.link is None:
+        return f"The first of {plan.head_count:,} heads: in none does a word look at another word."
+    ends = labels_of(plan.queries).parts(chosen.link.query), labels_of(plan.keys).parts(chosen.link.key)
+    query, key = (clipped_name(end, LONGEST_END, unicode=screen.unicode) for end in ends)
+    link = f"{query} {'→' if screen.unicode else '>'} {key} {chosen.link.weight:z.2f}"
+    if chosen.guided is not None:
+        return f"Trained to look {chosen.guided.towards}: {link}."
+    return f"The most telling of {plan.head_count:,} heads (attn terms telling): {link}."
+
+
+def _mean(figures: MeanFigures, screen: Screen, room: int | None) -> RenderableType:
     noun = figures.plan.selection.noun
     layers = f"layer{'s' if len(figures.layers) > 1 else ''} {listed(figures.layers)}"
     title = f"Mean {noun} of {figures.mean.heads} heads, {layers}"
@@ -143,16 +194,17 @@ def _table(plan: Plan, heads: Sequence[HeadSummary], screen: Screen, limit: int 
     return head_table(chosen, queries, keys, screen, sort=sort, apart=limit is None, caption=caption)
 
 
-def _atlas(heads: Sequence[HeadSummary], selection: Selection, screen: Screen) -> list[RenderableType]:
+def _atlas(
+    heads: Sequence[HeadSummary], selection: Selection, screen: Screen, room: int | None
+) -> list[RenderableType]:
     # One head per layer needs no picture beside the table, and relevance has another.
     if selection.joint or selection.relevance:
         return []
-    return atlas({(row.layer, row.head): row.focus for row in heads}, screen)
+    return atlas({(row.layer, row.head): row.focus for row in heads}, screen, room=room)
 
 
 def alignment(figures: AlignmentFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
     """Draw the cross-attention of a translation: for each output word, the input words that it attends to."""
-    del room  # legible words are worth scrolling for
     found, plan = figures.alignment, figures.plan
     return [
         heatmap(
@@ -162,6 +214,8 @@ def alignment(figures: AlignmentFigures, screen: Screen, room: int | None) -> Se
             caption=f"{found.reason} {OTHER_STEP[plan.rows]}".strip(),
             numbers=plan.selection.all,
             mark_strongest=True,
+            room=room,
+            legible=True,  # words are worth scrolling for
         )
     ]
 

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from attn_cli.data.record import Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Kind
+from attn_cli.draw.atlas import Written, atlas
 from attn_cli.draw.colors import Scale
-from attn_cli.draw.grid import Written, atlas
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import drawing, title_lines
 from attn_cli.draw.table import bars, names, table
@@ -68,14 +68,15 @@ def _heads(relevance: Relevance, kind: Kind, screen: Screen) -> list[RenderableT
     layers = relevance.heads.get(kind, {})
     total = sum(float(heads.sum()) for one in relevance.heads.values() for heads in one.values()) or 1.0
     values = {
-        (layer, head): float(value) / total for layer, heads in layers.items() for head, value in enumerate(heads)
+        (layer, head): 100 * float(value) / total for layer, heads in layers.items() for head, value in enumerate(heads)
     }
+    reach = Scale.reaching(np.array(list(values.values()), np.float32) / 100)
     return atlas(
         values,
         screen,
         name="%",
-        scale=Scale.reaching(np.array(list(values.values()), np.float32)),
-        written={place: Written(f"{100 * value:.1f}", " ") for place, value in values.items()},
+        scale=Scale.weights(100 * reach.high, clipped=reach.clipped),
+        written={place: Written(f"{value:.1f}", " ") for place, value in values.items()},
         title=f"Handed on by each {kind} head",
         caption="%: of the relevance that all heads of the model hand on.",
     )

@@ -9,21 +9,24 @@ import numpy as np
 
 from attn_cli.data.plan import Plan
 from attn_cli.data.pooling import Cuts
+from attn_cli.data.selection import Kind
 from attn_cli.data.stream import Block
 from attn_cli.data.units import Units
 from attn_cli.measure.alignment import AlignmentMap
 from attn_cli.measure.maps import MeanMap, PoolMaps
 from attn_cli.measure.summary import HeadSummary, Link, Summarize
+from attn_cli.measure.telling import TellingHead, TellingMap
 
 __all__ = [
     "AlignmentFigures",
-    "AllHeadsFigures",
     "Cut",
     "Figures",
     "GridFigures",
+    "MeanFigures",
     "OneHeadFigures",
     "QueryFigures",
     "QueryRow",
+    "TellingFigures",
     "choose_figures",
 ]
 
@@ -66,6 +69,16 @@ class Figures:
     def heads(self) -> tuple[HeadSummary, ...]:
         """Figures of each head."""
         return self._summarize.result
+
+    @property
+    def places(self) -> list[tuple[Kind, int, int]]:
+        """Kind, layer and number of each head that is shown."""
+        return self.plan.places
+
+    @property
+    def chosen(self) -> TellingHead | None:
+        """The head that was chosen to be shown whole; None if none was."""
+        return None
 
     def mean_map(self, layers: Collection[int], *, numbers: bool = False) -> MeanMap:
         """Build a collector for the mean map of some layers.
@@ -118,13 +131,32 @@ class OneHeadFigures(Figures):
         self.map(block)
 
 
-class AllHeadsFigures(Figures):
-    """The mean map of the last layer, or of all heads that were selected."""
+class TellingFigures(Figures):
+    """The map of the most telling of all heads (see `TellingMap`)."""
 
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
-        everything = plan.selection.layer is None and plan.selection.head is None
-        self.layers = [max(plan.heads)] if everything else sorted(plan.heads)
+        self.telling = TellingMap(plan, self.mean_map)
+
+    @property
+    def bytes_needed(self) -> int:
+        return self.telling.bytes_needed(max(map(len, self.plan.heads.values()), default=0))
+
+    @property
+    def chosen(self) -> TellingHead:
+        return self.telling.chosen
+
+    def __call__(self, block: Block) -> None:
+        super().__call__(block)
+        self.telling(block)
+
+
+class MeanFigures(Figures):
+    """The mean map of the heads that were selected; of a measure that joins layers, the last one's by default."""
+
+    def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
+        super().__init__(plan, cut)
+        self.layers = sorted(plan.heads) if _selects(plan) else [max(plan.heads)]
         self.mean = self.mean_map(self.layers)
 
     @property
@@ -149,6 +181,10 @@ class AlignmentFigures(Figures):
     @property
     def bytes_needed(self) -> int:
         return self.alignment.bytes_needed
+
+    @property
+    def places(self) -> list[tuple[Kind, int, int]]:
+        return [(self.plan.kind, layer, head) for layer, heads in self.alignment.heads.items() for head in heads]
 
     def __call__(self, block: Block) -> None:
         super().__call__(block)
@@ -216,4 +252,11 @@ def choose_figures(plan: Plan) -> type[Figures]:
     # A user who names a kind or an order wants the table.
     if selection.translation and plan.kind == "cross" and selection.kind is None and selection.sort == "layer":
         return AlignmentFigures
-    return OneHeadFigures if plan.head_count == 1 else AllHeadsFigures
+    if plan.head_count == 1:
+        return OneHeadFigures
+    return MeanFigures if _selects(plan) or selection.joint else TellingFigures
+
+
+def _selects(plan: Plan) -> bool:
+    """Return whether layers or heads were selected."""
+    return plan.selection.layer is not None or plan.selection.head is not None

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attn_cli.answer import Answer
+from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Source
+from attn_cli.data.suggestion import Suggestion, suggest, suggest_explaining
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
 from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
 from attn_cli.io.npz import to_npz
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
-from attn_cli.measure.summary import HeadSummary
+from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.inspect.figures import Cut, Figures, choose_figures
 from attn_cli.system.memory import require
 
 if TYPE_CHECKING:
-    from attn_cli.io.structs import HeadEntry, RecordDocument
+    from attn_cli.io.structs import ChosenHeadEntry, HeadEntry, LinkEntry, RecordDocument
 
 __all__ = ["Inspection", "head_rows", "look"]
+
+MORE_ATTENTION = {"toy-rnn": "toy-rnn-attention", "toy-rnn-attention": "toy"}
+"""Built-in model -> the one to hold it against, which has more attention."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,13 +56,28 @@ class Inspection(Record, Answer):
         return typed_without(self.model.without)
 
     @property
+    def guided(self) -> tuple[GuidedHead, ...]:
+        return self.model.guided_among(self.figures.places)
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        chosen, plan = self.figures.chosen, self.figures.plan
+        if plan.selection.translation:
+            better = MORE_ATTENTION.get(self.model.name)
+            found = suggest(self, "inspect" if better is None else "translate")
+            return found if better is None or found is None else replace(found, model=better)
+        if chosen is None or chosen.link is None:
+            return None
+        return suggest_explaining(self, plan, (chosen.layer, chosen.head), chosen.link.query)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         return weight_columns(rows=self._step, scores=self.figures.plan.selection.scores)
 
     def document(self) -> RecordDocument:
         from attn_cli.io.document import describe
 
-        return describe(self, self._described_heads())
+        return describe(self, self._described_heads(), self._described_choice())
 
     @property
     def heads(self) -> tuple[HeadSummary, ...]:
@@ -66,6 +86,21 @@ class Inspection(Record, Answer):
 
     def _described_heads(self) -> list[HeadEntry]:
         return head_rows(self.heads, self.figures.plan.queries, self.figures.plan.keys)
+
+    def _described_choice(self) -> ChosenHeadEntry | None:
+        from attn_cli.io.structs import ChosenHeadEntry
+
+        plan, chosen = self.figures.plan, self.figures.chosen
+        if chosen is None:
+            return None
+        return ChosenHeadEntry(
+            kind=plan.kind,
+            layer=chosen.layer,
+            head=chosen.head,
+            why="first" if chosen.link is None else "telling" if chosen.guided is None else "guided",
+            telling=np.float32(chosen.telling),
+            link=None if chosen.link is None else _described_link(chosen.link, plan.queries, plan.keys),
+        )
 
     @property
     def _step(self) -> Rows | None:
@@ -105,7 +140,7 @@ class Inspection(Record, Answer):
 
     def archive(self) -> bytes:
         """Write the record as a NumPy archive."""
-        return to_npz(self, self._described_heads())
+        return to_npz(self, self._described_heads(), self._described_choice())
 
 
 def _score(block: Block, head: int, row: int, key: int) -> np.float32 | None:
@@ -179,7 +214,7 @@ def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> 
         queries: the units that the links start from.
         keys: the units that the links go to.
     """
-    from attn_cli.io.structs import HeadEntry, LinkEntry
+    from attn_cli.io.structs import HeadEntry
 
     # The figures are means of float32: more digits would be noise.
     def number(value: float | None) -> np.float32 | None:
@@ -196,16 +231,19 @@ def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> 
             first=number(summary.first),
             itself=number(summary.itself),
             previous=number(summary.previous),
-            links=[
-                LinkEntry(
-                    query=queries.positions[link.query],
-                    query_text=queries.labels[link.query],
-                    key=keys.positions[link.key],
-                    key_text=keys.labels[link.key],
-                    weight=np.float32(link.weight),
-                )
-                for link in summary.links
-            ],
+            links=[_described_link(link, queries, keys) for link in summary.links],
         )
         for summary in summaries
     ]
+
+
+def _described_link(link: Link, queries: Units, keys: Units) -> LinkEntry:
+    from attn_cli.io.structs import LinkEntry
+
+    return LinkEntry(
+        query=queries.positions[link.query],
+        query_text=queries.labels[link.query],
+        key=keys.positions[link.key],
+        key_text=keys.labels[link.key],
+        weight=np.float32(link.weight),
+    )

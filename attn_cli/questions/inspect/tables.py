@@ -93,7 +93,8 @@ def head_table(
                 parts.append((BETWEEN if rank else "", PLAIN))
                 parts += in_cells.draw(link, query_labels, key_labels, screen, second=rank > 0)
             drawn.append(parts)
-        return Column("strongest links" if len(sizes) > 1 else "strongest link", drawn, right=False, key="link")
+        name = "strongest links" if len(sizes) > 1 else "strongest link"
+        return Column(name if len(name) <= room else name.split()[-1], drawn, right=False, key="link")
 
     widest, *narrower = (
         [

@@ -35,4 +35,4 @@ def run(*, json: Annotated[bool, typer.Option("--json", help="Print a JSON array
     from attn_cli.draw.screen import console, probe
     from attn_cli.questions.models.draw import draw
 
-    console(probe(sys.stdout, os.environ), sys.stdout).print(draw(found), end="")
+    console(probe(sys.stdout, os.environ, stdin=sys.stdin), sys.stdout).print(draw(found), end="")

@@ -19,13 +19,15 @@ EPILOG = """\b
 Examples:
   attn terms
   attn terms entropy
+  attn terms query key value "context vector"
 """
 
 
 def run(
     *,
-    word: Annotated[
-        str | None, typer.Argument(metavar="[WORD]", help="The term to explain (default: all of them).")
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORD]...", help="The terms to explain (default: all of them)."),
     ] = None,
     display: DisplayOptions,
     output: OutputOptions,
@@ -33,7 +35,7 @@ def run(
     """Run the command."""
     from attn_cli.questions.terms.glossary import find_terms
 
-    found = find_terms(word)
+    found = find_terms(*words or ())
 
     from attn_cli.cli.outputs import Output
 

@@ -25,6 +25,7 @@ class TermEntry(Entry):
     shown: Annotated[str, Meta(description="Commands, columns and options.")]
     source: Annotated[str, Meta(description="Who defined it.")]
     also: Annotated[Sequence[str], Meta(description="Other names.")]
+    group: Annotated[str, Meta(description="The terms that it stands with in the index.")] = ""
 
 
 class TermsDocument(FindingDocument, kw_only=True):
@@ -43,7 +44,7 @@ def describe(glossary: Glossary) -> TermsDocument:
         **begin(),
         finding="terms",
         terms=[
-            TermEntry(term.name, term.meaning, term.formula, term.shown, term.source, term.also)
+            TermEntry(term.name, term.meaning, term.formula, term.shown, term.source, term.also, term.group)
             for term in glossary.terms
         ],
     )

@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby
+from operator import attrgetter
 
 from attn_cli.answer import Answer
 from attn_cli.errors import SelectionError, quoted
@@ -24,6 +26,8 @@ class Term:
     """One term of the field, as this tool uses it."""
 
     name: str
+    group: str
+    """The terms that it stands with in the index."""
     meaning: str
     """The meaning, in one or two sentences."""
     formula: str = ""
@@ -36,12 +40,22 @@ class Term:
     """Other names by which it can be looked up."""
 
 
-def _of_role(role: Role) -> Term:
+def _of_role(role: Role, group: str) -> Term:
     """Describe a role as a term: where such a head looks, its score, and the score from which on the role is given."""
     scored = f" With --measure scores: {role.of_scores}, given from {NATS:g} up." if role.of_scores else ""
+    if not role.formula:
+        return Term(
+            f"{role.name} head",
+            group,
+            f"A head that looks at {role.looks_at}. It is not measured: the model names such heads in its config.json.",
+            "",
+            f"heads; heads --by {role.option}; translate",
+            role.source,
+        )
     beats = f"from {role.threshold:g} up and " if role.threshold else ""
     return Term(
         f"{role.name} head",
+        group,
         f"A head that looks at {role.looks_at}. The role is given {beats}above {role.baseline}, where at least "
         f"{role.fewest} rows count.{scored}",
         role.formula,
@@ -51,11 +65,13 @@ def _of_role(role: Role) -> Term:
 
 
 def _read() -> Iterator[Term]:
-    """Read the terms of `terms.toml`, then describe the roles."""
+    """Read the terms of `terms.toml`, then describe the roles, which belong to its last group."""
     table = tomllib.loads(files(__package__).joinpath("terms.toml").read_text(encoding="utf-8"))
-    for term in table["term"]:
-        yield Term(**{**term, "also": tuple(term.get("also", ()))})
-    yield from map(_of_role, EVERY_ROLE)
+    for group in table["group"]:
+        for term in group["term"]:
+            yield Term(group=group["name"], **{**term, "also": tuple(term.get("also", ()))})
+    for role in EVERY_ROLE:
+        yield _of_role(role, group["name"])
 
 
 TERMS = tuple(_read())
@@ -69,24 +85,38 @@ class Glossary(Answer):
     """The terms, in the order in which they are shown."""
 
     title = ""
-    columns = ("name", "formula", "meaning", "shown", "source", "also")
+    columns = ("name", "group", "formula", "meaning", "shown", "source", "also")
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         for term in self.terms:
-            yield term.name, term.formula, term.meaning, term.shown, term.source, "; ".join(term.also)
+            yield term.name, term.group, term.formula, term.meaning, term.shown, term.source, "; ".join(term.also)
+
+    def groups(self) -> Iterable[tuple[str, Sequence[Term]]]:
+        """Yield each group with its terms."""
+        for group, terms in groupby(self.terms, key=attrgetter("group")):
+            yield group, tuple(terms)
 
 
-def find_terms(word: str | None) -> Glossary:
+def find_terms(*words: str) -> Glossary:
     """Find the terms that a user asks for.
 
     Args:
-        word: a term, or a part of one; None for all.
+        words: terms, or parts of some; none for all.
+
+    Raises:
+        SelectionError: one of the words matches no term.
+    """
+    if not words:
+        return Glossary(TERMS)
+    return Glossary(tuple(dict.fromkeys(term for word in words for term in _matching(word))))
+
+
+def _matching(word: str) -> Sequence[Term]:
+    """Return the term of this name, or all terms that have it in their name.
 
     Raises:
         SelectionError: no term matches.
     """
-    if word is None:
-        return Glossary(TERMS)
     wanted = _plain(word)
     exact = [term for term in TERMS if wanted in (_plain(term.name), _called(term), *map(_plain, term.also))]
     found = exact or [term for term in TERMS if wanted and wanted in _plain(term.name)]
@@ -100,7 +130,7 @@ def find_terms(word: str | None) -> Glossary:
             if near
             else f"The terms are: {', '.join(term.name for term in TERMS)}",
         )
-    return Glossary(found)
+    return found
 
 
 def _called(term: Term) -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from attn_cli.data.model import ModelInfo
+from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.plan import make_plan
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Eat, Report, Request, Source, query_tokens
 from attn_cli.data.text import Tokens, at_spaces, spaced_words
 from attn_cli.errors import ModelError
-from attn_cli.measure.alignment import AlignmentMap, strongest
+from attn_cli.measure.alignment import AlignmentMap
 from attn_cli.measure.maps import MeanMap
+from attn_cli.questions.translate.choices import LinkChoice
+from attn_cli.questions.translate.pairing import paired
 
-__all__ = ["Aligned", "Gold", "Links", "Score", "WordLink", "align"]
+EACH_TARGET = LinkChoice()
+
+__all__ = ["EACH_TARGET", "Aligned", "Gold", "Links", "Score", "WordLink", "align"]
 
 Links = frozenset[tuple[int, int]]
 """(source word, target word), both counted from 0."""
@@ -36,7 +40,7 @@ class WordLink:
 
 @dataclass(frozen=True)
 class Aligned:
-    """The links of one text, one for each target word and in their order."""
+    """The links of one text, in the order of the target words."""
 
     links: tuple[WordLink, ...]
     how: str
@@ -46,14 +50,18 @@ class Aligned:
     target_words: int
     notes: tuple[str, ...] = ()
     """Notes for the reader, one sentence each."""
+    guided: tuple[GuidedHead, ...] = ()
+    """The heads of the map that were trained to look where they look."""
 
 
-def align(source: Source, selection: Selection) -> Aligned:
-    """Link each target word to the source word with the most weight; special tokens are never linked.
+def align(source: Source, selection: Selection, choice: LinkChoice = EACH_TARGET) -> Aligned:
+    """Link target words to source words by their weight; special tokens are never linked.
 
     Args:
         source: a text and its translation, given to a model.
-        selection: layers, heads and rows; by default those that align best (see `AlignmentMap`).
+        selection: layers, heads and rows; by default those that align best: what the model declares as its alignment,
+            or else what `AlignmentMap` finds.
+        choice: the method, and the least weight of a link; by default each target word's strongest source word.
 
     Raises:
         SelectionError: something selected does not exist.
@@ -62,6 +70,9 @@ def align(source: Source, selection: Selection) -> Aligned:
     if not source.model.stacks:
         raise ModelError(source.model.without_attention, "Name another model with --model")
     chosen = Selection(layer=selection.layer, head=selection.head, rows=selection.rows, translation=True)
+    declared = source.model.alignment
+    if declared is not None and chosen == Selection(translation=True):
+        chosen = replace(chosen, rows=declared.rows)
     plan = make_plan(_AtSpaces(source), chosen)
     alignment = AlignmentMap(plan, partial(MeanMap, len(plan.queries), len(plan.keys)))
     targets = _places(query_tokens(plan.source, "cross", plan.rows))
@@ -71,18 +82,19 @@ def align(source: Source, selection: Selection) -> Aligned:
     weights = alignment.map.values[words]
     links = (
         WordLink(one, other, float(weights[row, key]))
-        for row, key in enumerate(strongest(weights).tolist())
+        for row, key in np.argwhere(paired(weights, choice)).tolist()
         for one in sources[key]
         for other in targets[row]
     )
     target = source.target.text if source.target is not None else ""
     return Aligned(
         tuple(links),
-        alignment.title,
+        f"{alignment.title}{choice.title}",
         plan.rows,
         len(spaced_words(source.source.text)),
         len(spaced_words(target)),
         report.notes,
+        source.model.guided_among(("cross", layer, head) for layer, heads in alignment.heads.items() for head in heads),
     )
 
 

@@ -27,6 +27,7 @@ from attn_cli.cli.options import (
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.selection import Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.questions.translate.choices import AlignMethod, LinkChoice
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
-PLACE = 20
+PLACE = 10
 HELP = """Translate, and show which words each word comes from.
 
 Each word of the translation attends to words of the sentence. Rows are the words of the output, columns those of the
@@ -50,6 +51,7 @@ Examples:
   attn translate "The cat sat on the mat" --without cross:1.0
   attn translate --file english.txt --text-only > french.txt
   attn translate --file pairs.tsv --align > links.txt
+  attn translate --file pairs.tsv --align --align-method itermax --min 0.2
   attn translate --file pairs.tsv --align --gold gold.tsv
 """
 
@@ -79,6 +81,17 @@ class PlainOptions:
         bool, output_option("--align", help="Print only word links (0-0 1-2: source-target), one line per text.")
     ] = False
     align_score: Annotated[bool, output_option("--align-score", help="The same with weights: 0-0:0.93.")] = False
+    align_method: Annotated[
+        AlignMethod | None,
+        output_option(
+            metavar="METHOD",
+            help="With --align, link each word written (argmax, the default), only words that are each other's "
+            "strongest (mutual), or these and then those left over (itermax).",
+        ),
+    ] = None
+    least: Annotated[
+        float | None, output_option("--min", metavar="X", help="With --align, leave out links with less weight.")
+    ] = None
     gold: Annotated[
         Path | None,
         output_option(
@@ -96,6 +109,15 @@ class PlainOptions:
         return self.align or self.align_score
 
     @property
+    def choice(self) -> LinkChoice:
+        """The word links that are wanted.
+
+        Raises:
+            UsageError: --min is not between 0 and 1.
+        """
+        return LinkChoice(self.align_method or "argmax", self.least or 0.0)
+
+    @property
     def any(self) -> bool:
         """True if any plain text is wanted."""
         return self.text_only or self.links
@@ -106,6 +128,9 @@ class PlainOptions:
         Raises:
             UsageError: two options conflict, or one needs another.
         """
+        for name, value in (("--align-method", self.align_method), ("--min", self.least)):
+            if value is not None and not self.links:
+                raise UsageError(f"{name} chooses among word links", "Add --align")
         if self.gold is not None and not self.links:
             raise UsageError("--gold scores word links", "Add --align")
         if self.one_based and self.gold is None:
@@ -146,6 +171,7 @@ def run(
     check_syntax(selection)
     check_without(without, selection)
     plain.check(choice, output, forced=reading.target is not None, verify=model.verify)
+    linking = plain.choice
     sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column, blanks=plain.any)
     check_named(model)
 
@@ -172,7 +198,7 @@ def run(
         if plain.text_only:
             links.write_texts(pairs)
         else:
-            links.write_links(worker.sources(pairs), selection, scores=plain.align_score, gold=gold)
+            links.write_links(worker.sources(pairs), selection, scores=plain.align_score, gold=gold, choice=linking)
         return
 
     from attn_cli.questions.inspect.measure import look

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from attn_cli.cli import texts
 from attn_cli.cli.outputs import Notes
 from attn_cli.cli.texts import Sentence
+from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Source
 from attn_cli.errors import AttnError, InputError, UsageError, counted
 from attn_cli.models import Translation
-from attn_cli.questions.translate.align import Aligned, Score, align
+from attn_cli.questions.translate.align import EACH_TARGET, Aligned, Score, align
+from attn_cli.questions.translate.choices import LinkChoice
 from attn_cli.questions.translate.gold import GoldFile
 from attn_cli.system.encoding import OBEYED
 
@@ -29,16 +31,16 @@ def write_texts(pairs: Iterable[tuple[Sentence, str | Translation | None]]) -> N
     Raises:
         UsageError: a sentence has a target already.
     """
-    notes = Notes()
-    for sentence, target in pairs:
-        if isinstance(target, str):
-            raise UsageError(
-                f"{sentence.where} already has its target, so there is nothing to write",
-                "Leave --text-only out, or give the texts alone",
-            )
-        if target is not None:
-            notes(target.notes)
-        print("" if target is None else _plain(target.text), flush=True)
+    with Notes() as notes:
+        for sentence, target in pairs:
+            if isinstance(target, str):
+                raise UsageError(
+                    f"{sentence.where} already has its target, so there is nothing to write",
+                    "Leave --text-only out, or give the texts alone",
+                )
+            if target is not None:
+                notes(target.notes)
+            print("" if target is None else _plain(target.text), flush=True)
 
 
 def _plain(text: str) -> str:
@@ -52,6 +54,7 @@ def write_links(
     *,
     scores: bool = False,
     gold: GoldFile | None = None,
+    choice: LinkChoice = EACH_TARGET,
 ) -> None:
     """Print the links of each text on a line, `source-target` with words counted from 0; with gold, only their score.
 
@@ -60,11 +63,12 @@ def write_links(
         selection: layers, heads and rows.
         scores: add each link's weight: `0-0:0.93`.
         gold: the gold links to score against; print nothing but that score.
+        choice: the method, and the least weight of a link.
 
     Raises:
         AttnError: a text cannot be aligned, or gold does not match the texts.
     """
-    found = _aligned(sources, selection)
+    found = _aligned(sources, selection, choice)
     if gold is None:
         for aligned in found:
             print(_written(aligned, scores=scores), flush=True)
@@ -76,21 +80,26 @@ def write_links(
         if aligned.links:
             how[aligned.how] = aligned.rows
     gold.check_end(count)
-    _write_score(total, count, how)
+    _write_score(total, count, how, choice)
 
 
-def _aligned(sources: Iterable[tuple[Sentence, Source | None]], selection: Selection) -> Iterator[Aligned]:
-    notes = Notes()
-    for sentence, source in sources:
-        if source is None:
-            yield Aligned((), "", "input", 0, 0)
-            continue
-        try:
-            aligned = align(source, selection)
-        except AttnError as error:
-            raise texts.located(error, sentence.where) from error
-        notes(aligned.notes)
-        yield aligned
+def _aligned(
+    sources: Iterable[tuple[Sentence, Source | None]], selection: Selection, choice: LinkChoice
+) -> Iterator[Aligned]:
+    with Notes() as notes:
+        for sentence, source in sources:
+            if source is None:
+                yield Aligned((), "", "input", 0, 0)
+                continue
+            try:
+                aligned = align(source, selection, choice)
+            except AttnError as error:
+                raise texts.located(error, sentence.where) from error
+            guided = (
+                f"Head {name_head(one.layer, one.head)} was trained to look {one.towards}" for one in aligned.guided
+            )
+            notes((*aligned.notes, *guided))
+            yield aligned
 
 
 def _written(aligned: Aligned, *, scores: bool) -> str:
@@ -99,7 +108,7 @@ def _written(aligned: Aligned, *, scores: bool) -> str:
     )
 
 
-def _write_score(score: Score, sentences: int, how: Mapping[str, Rows]) -> None:
+def _write_score(score: Score, sentences: int, how: Mapping[str, Rows], choice: LinkChoice) -> None:
     if not how:
         raise InputError("There are no links to compare", "Check that the files belong together")
     print(f"alignment error rate  {_percent(score.error_rate)}")
@@ -108,7 +117,9 @@ def _write_score(score: Score, sentences: int, how: Mapping[str, Rows]) -> None:
     print(f"{counted(sentences, 'sentence')}; {counted(score.found, 'link')} found, {score.sure:,} sure in gold")
     # If the model declares no alignment, each text is aligned by the head that suits it best.
     said, rows = next(iter(how.items()))
-    print(said if len(how) == 1 else f"Weights of the head that pairs each text's words best, {rows} rows")
+    print(
+        said if len(how) == 1 else f"Weights of the head that pairs each text's words best, {rows} rows{choice.title}"
+    )
 
 
 def _percent(share: float) -> str:

@@ -17,25 +17,28 @@ from attn_cli.data.text import Tokens
 from attn_cli.grammar import sentences as grammar
 from attn_cli.models import Input
 from attn_cli.models.toy.model import Toy
-from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, standard_error
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, guided_for, standard_error
 
-__all__ = ["NAME", "linking_heads", "run"]
+__all__ = ["NAME", "linking_heads", "run", "twin_examples"]
 
 NAME: Final = "causality"
 CHOSEN_BY, TRIED_ON = 20, 60
 """Numbers of pairs of sentences that the heads are chosen by, and that they are cut in."""
+QUICK = 4, 16
+"""The same, if few are enough."""
 
 
-def run(models: Mapping[str, Toy]) -> Experiment:
+def run(models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
     """Translate sentences with a pronoun with nothing cut, without the linking head, and without another."""
+    chosen_by, tried_on = QUICK if quick else (CHOSEN_BY, TRIED_ON)
     series: list[Series] = []
     verdicts: list[bool] = []
     told: list[str] = []
     for name, model in models.items():
         if "encoder" not in model.info.stacks:
             continue
-        (layer, linking), (_, other) = linking_heads(model, _examples(seed=13, count=CHOSEN_BY))
-        examples = _examples(seed=11, count=TRIED_ON)
+        (layer, linking), (_, other) = linking_heads(model, twin_examples(seed=13, count=chosen_by))
+        examples = twin_examples(seed=11, count=tried_on)
         shares = [_right(model, examples, layer, heads) for heads in ((), (linking,), (other,))]
         names = [name, *(f"{name}, no {name_head(layer, head)}" for head in (linking, other))]
         series += [
@@ -56,10 +59,13 @@ def run(models: Mapping[str, Toy]) -> Experiment:
         measures=(Measure("pronoun right", "%", "", "high", 100.0, tuple(series)),),
         borne_out=bool(verdicts) and all(verdicts),
         found=f"{'; '.join(told)}; guessing has 50%.",
+        guidance=guided_for(
+            "coreference", {name: model.info for name, model in models.items() if "encoder" in model.info.stacks}
+        ),
     )
 
 
-def _examples(seed: int, count: int) -> list[grammar.Example]:
+def twin_examples(seed: int, count: int) -> list[grammar.Example]:
     """Return sentences and their twins, all held out of training; always guessing *il* is right in half of them."""
     return [one for pair in islice(grammar.pairs(seed=seed, held_out=True), count) for one in pair]
 

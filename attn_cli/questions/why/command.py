@@ -24,6 +24,7 @@ result, and says whether it bears out what textbooks claim. Without a name, all 
 EPILOG = """\b
 Examples:
   attn why
+  attn why long-sequences --quick
   attn why interpretability --json | jq -r .found
   attn why parallelization --save why.csv
 """
@@ -40,13 +41,14 @@ def run(
             help="long-sequences, context-linking, interpretability, parallelization or causality.",
         ),
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Take few texts, and draw the last figures alone.")] = False,
     display: DisplayOptions,
     output: OutputOptions,
 ) -> None:
     """Run the command."""
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import working
-    from attn_cli.questions.why.experiments import EXPERIMENTS, load_built_in
+    from attn_cli.questions.why.experiments import EXPERIMENTS, load_built_in, run_experiment
 
     out = Output(display, output, maps=False)
     names = list(EXPERIMENTS) if experiment is None else [experiment]
@@ -56,7 +58,7 @@ def run(
         for name in out.as_many_as_fit(names):
             with working("Measuring", name):
                 models = models or load_built_in()
-                one = EXPERIMENTS[name](models)
+                one = run_experiment(name, models, quick=quick)
             yield one
 
     out.write(measured())

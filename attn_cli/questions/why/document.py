@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
-from attn_cli.io.document import begin
-from attn_cli.io.structs import FOUND, Count, Entry, FindingDocument, Number
+from attn_cli.io.document import begin, describe_guided
+from attn_cli.io.structs import FOUND, Count, Entry, FindingDocument, GuidedHeadEntry, Number
 
 if TYPE_CHECKING:
     from attn_cli.questions.why.measure import Experiment, Measure
 
-__all__ = ["DOCUMENT", "MeasureEntry", "PointEntry", "SeriesEntry", "WhyDocument", "describe"]
+__all__ = [
+    "DOCUMENT",
+    "GuidedModelEntry",
+    "MeasureEntry",
+    "PointEntry",
+    "SeriesEntry",
+    "VerdictEntry",
+    "WhyDocument",
+    "describe",
+]
 
 
 class PointEntry(Entry):
@@ -43,6 +52,21 @@ class MeasureEntry(Entry):
     series: Annotated[Sequence[SeriesEntry], Meta(min_length=1)]
 
 
+class VerdictEntry(Entry):
+    """A part of the claim, and whether it is borne out."""
+
+    claim: str
+    borne_out: bool
+    found: Annotated[str, Meta(description="What was measured of it, in numbers.")]
+
+
+class GuidedModelEntry(Entry):
+    """A model, and its heads that were trained for what is measured."""
+
+    model: str
+    heads: Annotated[Sequence[GuidedHeadEntry], Meta(description="Empty for a model that was not guided.")]
+
+
 class WhyDocument(FindingDocument, kw_only=True):
     """One experiment on why attention matters, as attn why prints it."""
 
@@ -53,6 +77,11 @@ class WhyDocument(FindingDocument, kw_only=True):
     measures: Annotated[Sequence[MeasureEntry], Meta(min_length=1)]
     borne_out: Annotated[bool, Meta(description="Whether the measurement bears the claim out.")]
     found: Annotated[str, Meta(description="What was measured of it, in numbers.")]
+    verdicts: Annotated[Sequence[VerdictEntry], Meta(description="Its parts, where it has several.")] = ()
+    guidance: Annotated[
+        Sequence[GuidedModelEntry],
+        Meta(description="Which models had heads trained for what is measured; empty where none could have."),
+    ] = ()
 
 
 DOCUMENT = WhyDocument
@@ -69,6 +98,8 @@ def describe(experiment: Experiment) -> WhyDocument:
         measures=[_measure(measure) for measure in experiment.measures],
         borne_out=experiment.borne_out,
         found=experiment.found,
+        verdicts=[VerdictEntry(one.claim, one.borne_out, one.found) for one in experiment.verdicts],
+        guidance=[GuidedModelEntry(model, describe_guided(heads)) for model, heads in experiment.guidance.items()],
     )
 
 

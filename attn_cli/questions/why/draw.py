@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 
+from attn_cli.data.plan import name_head
+from attn_cli.data.selection import Kind
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, PLAIN, bar, caption_lines, drawing, flow, line, stacked, text_lines, title_lines
 from attn_cli.draw.table import Column, figures, names, table
-from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, Verdict
 
 __all__ = ["draw"]
 
 CURVE = "▁▂▃▄▅▆▇█"
 WIDEST_NAME = 20
+HEADS: Mapping[Kind, str] = {"encoder": "encoder", "decoder": "decoder", "cross": "cross-attention"}
+"""Kind of attention -> its name before a head's."""
 
 
 def draw(answer: Experiment, screen: Screen) -> Group:
     """Draw the claim, the method, each measure, and the verdict."""
-    verdict = "Borne out." if answer.borne_out else "Not borne out."
+    verdicts = answer.verdicts or (Verdict("", answer.borne_out, answer.found),)
+    how = "Measured on few texts; without --quick, on more." if answer.quick else answer.how
     return stacked(
         [
-            drawing([*text_lines(answer.claim, screen), *caption_lines(answer.how, screen)]),
-            *(part for measure in answer.measures for part in _measure(measure, screen)),
-            drawing(
-                flow(
-                    [[(word, BOLD)] for word in verdict.split()] + [[(word, PLAIN)] for word in answer.found.split()],
-                    screen,
-                    between=" ",
-                )
-            ),
+            drawing([*text_lines(answer.claim, screen), *caption_lines(f"{how} {_guidance(answer)}", screen)]),
+            *(part for measure in answer.measures for part in _measure(measure, screen, quick=answer.quick)),
+            *(_verdict(one, screen) for one in verdicts),
         ]
     )
 
 
-def _measure(measure: Measure, screen: Screen) -> list[RenderableType]:
-    """Draw the figures along the axis with a small curve, and bars of the last ones."""
+def _verdict(verdict: Verdict, screen: Screen) -> Group:
+    said = "Borne out" if verdict.borne_out else "Not borne out"
+    judged = f"{verdict.claim}: {said.lower()}." if verdict.claim else f"{said}."
+    words = [(judged, BOLD), (verdict.found, PLAIN)]
+    return drawing(flow([[(word, style)] for text, style in words for word in text.split()], screen, between=" "))
+
+
+def _guidance(answer: Experiment) -> str:
+    """Say which models were trained for what is measured, and which were not; nothing if none was."""
+    said = []
+    for name, heads in answer.guidance.items():
+        for head in heads:
+            place = f"{HEADS[head.kind]} head {name_head(head.layer, head.head)}"
+            said.append(f"{name} was guided: its {place} was trained to look {head.towards}, on {head.on}.")
+    rest = [name for name, heads in answer.guidance.items() if not heads]
+    if said and rest:
+        said.append(f"{' and '.join(rest)} {'was' if len(rest) == 1 else 'were'} not.")
+    return " ".join(said)
+
+
+def _measure(measure: Measure, screen: Screen, *, quick: bool) -> list[RenderableType]:
+    """Draw the figures along the axis with a small curve, unless it is to be short, and bars of the last ones."""
     ends = [series.points[-1] if series.points else None for series in measure.series]
     axis = next((series.points for series in measure.series if series.points), ())
     parts = []
-    if measure.along:
+    if measure.along and not quick:
         parts.append(_along(measure, axis, screen))
     place = f" at {axis[-1].at:.0f} {measure.along}" if measure.along and axis else ""
     unit = f" ({measure.unit})" if measure.unit else ""

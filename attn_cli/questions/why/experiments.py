@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
 
 from attn_cli.models.toy.folder import BUILT_IN, find
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.why import aligning, causality, linking, reading, translating
 from attn_cli.questions.why.measure import Experiment, ExperimentName
 
-__all__ = ["EXPERIMENTS", "load_built_in"]
+__all__ = ["EXPERIMENTS", "RunExperiment", "load_built_in", "run_experiment"]
 
-EXPERIMENTS: Mapping[ExperimentName, Callable[[Mapping[str, Toy]], Experiment]] = {
+
+class RunExperiment(Protocol):
+    """An experiment."""
+
+    def __call__(self, models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
+        """RunExperiment it on models by name; `quick` takes few texts."""
+
+
+EXPERIMENTS: Mapping[ExperimentName, RunExperiment] = {
     translating.NAME: translating.run,
     linking.NAME: linking.run,
     aligning.NAME: aligning.run,
@@ -19,6 +29,17 @@ EXPERIMENTS: Mapping[ExperimentName, Callable[[Mapping[str, Toy]], Experiment]] 
     causality.NAME: causality.run,
 }
 """Name of an experiment -> function that runs it on models by name."""
+
+
+def run_experiment(name: ExperimentName, models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
+    """RunExperiment an experiment.
+
+    Args:
+        name: its name.
+        models: the built-in models, by name.
+        quick: take few texts.
+    """
+    return replace(EXPERIMENTS[name](models, quick=quick), quick=quick)
 
 
 def load_built_in() -> Mapping[str, Toy]:

@@ -244,6 +244,23 @@ def test_what_a_toy_says_of_its_heads(copied: Callable[[str], Path], kind: str, 
         (folder / "config.json").write_bytes(before)
 
 
+@pytest.mark.parametrize("part", ["kind", "layer", "head", "role", "towards", "on"])
+def test_what_a_toy_says_of_its_guided_heads(copied: Callable[[str], Path], part: str) -> None:
+    folder = copied("built-in")
+    listed = json.loads((folder / "config.json").read_bytes())["attn"]["guided"]
+    values = (None, 1.5, 99, -1, True, [], ["0"], {"a": 1}, *([] if part in {"towards", "on"} else ["x", "decoder"]))
+    for value in values:
+        if (part, value) == ("kind", "decoder"):
+            continue  # whose heads the model has
+        change(folder / "config.json", "attn.guided", [{**listed[0], part: value}])
+        refused("built-in", folder, rf"^config.json of .*: attn.guided\[0\].({part}|layer) must ")
+    for wrong in ({"kind": "cross"}, "cross 1.0", 3):
+        change(folder / "config.json", "attn.guided", wrong)
+        refused("built-in", folder, r"^config.json of .*: attn.guided must be a list of heads")
+    change(folder / "config.json", "attn.guided", ["2.0"])
+    refused("built-in", folder, r"^config.json of .*: attn.guided\[0\].kind must name a kind of its attention")
+
+
 def test_words_that_are_not_utf_8(copied: Callable[[str], Path]) -> None:
     folder = copied("recurrent")
     (folder / "known_words.txt").write_bytes(b"caf\xe9\n")

@@ -38,5 +38,5 @@ def toy_folder(folder: Path, shape: Shape, words: tuple[str, ...] = ("the", "cat
     tokenizer = small_tokenizer()
     shape = replace(shape, vocabulary=tokenizer.get_vocab_size())
     weights = {name: torch.from_numpy(weight) for name, weight in random_weights(shape).items()}
-    save_model(folder, weights, config(shape, guided=True, coreference=True), tokenizer, words)
+    save_model(folder, weights, config(shape, ["reading", "subject"]), tokenizer, words)
     return str(folder)

@@ -12,9 +12,10 @@ import pytest
 
 from attn_cli import load
 from attn_cli.data.record import AttentionMap, Record
-from attn_cli.models import Decoding
+from attn_cli.models import Decoding, Input
 from attn_cli.models import load as load_model
-from attn_cli.models.toy.folder import BUILT_IN, built_in
+from attn_cli.models.toy.folder import BUILT_IN, ToyFolder, built_in
+from attn_cli.models.toy.model import Toy
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -124,3 +125,25 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, env=environment)
     assert result.returncode == 0, result.stderr.decode()
     assert result.stdout
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_text_in_capitals_is_read_in_small_letters(name: str) -> None:
+    model = Toy(ToyFolder(name, built_in(name)))
+    shouted, said = ("I THINK THE CAT SAT HERE. HE AND I DO!", "I think the cat sat here. He and I do!")
+    source, quiet = (model.prepare(Input(text)) for text in (shouted, said))
+    assert [token.id for token in source.source.tokens] == [token.id for token in quiet.source.tokens]
+    assert [word.text for word in source.source.words][:3] == ["I", "THINK", "THE"]  # the text stays the user's
+    assert source.notes == (f"The text is in capitals, which {name} cannot read: {name} reads “{said}”",)
+    assert [one.text for one in model.translate([shouted])] == [one.text for one in model.translate([said])]
+
+
+@pytest.mark.parametrize("text", ["I", "OK.", "I am OK on TV", "ẞİ"])
+def test_capitals_that_it_knows_or_cannot_shrink_stay(text: str) -> None:
+    notes = Toy(ToyFolder("toy", built_in("toy"))).prepare(Input(text)).notes
+    assert not any("capitals" in note or "OK" in note or "TV" in note for note in notes)
+
+
+def test_some_words_in_capitals_are_named_like_rare_ones() -> None:
+    (note,) = Toy(ToyFolder("toy", built_in("toy"))).prepare(Input("I WANT the BIG cat")).notes
+    assert note.startswith("toy has hardly seen WANT, BIG in training")

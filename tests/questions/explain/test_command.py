@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
 
 from attn_cli.cli.app import main
 from attn_cli.questions.inspect.tables import FIGURES
@@ -91,10 +93,20 @@ def test_one_head_of_a_real_model(attn: Run) -> None:
     assert 0 < max(found["differences"].values()) < 1e-5
 
 
-def test_without_a_head_the_most_focused_is_taken(attn: Run) -> None:
-    """In MiniLM that is 0.2, which looks at the previous word."""
+def test_without_a_head_the_one_whose_row_shows_most_is_taken(attn: Run, minilm: str) -> None:
+    """Not 0.2, the most focused of all: it gives all of its weight to the previous word."""
     shown = attn(SENTENCE, "--query", "it", "--model", "MODEL")
-    assert "it  query 9 (token 11), head 0.2\nThe most focused of 72 heads on this query" in shown
+    with torch.no_grad():
+        pieces = AutoTokenizer.from_pretrained(minilm)(SENTENCE, return_tensors="pt")
+        model = AutoModel.from_pretrained(minilm, attn_implementation="eager", output_attentions=True)
+        rows = torch.stack(model(**pieces).attentions)[:, 0, :, 11].double()
+    focus = 1 + torch.special.xlogy(rows, rows).sum(-1) / np.log(rows.shape[-1])
+    words = (rows.argmax(-1) % 15 != 0) & (rows.argmax(-1) != 11)  # neither [CLS] nor [SEP], nor the query itself
+    seen = rows.sort(-1).values[..., -2] >= 0.05
+    assert int(focus.argmax()) == 2
+    layer, head = divmod(int(torch.where(words & seen, focus, -1).argmax()), 12)
+    assert f"it  query 9 (token 11), head {layer}.{head}\nOf 72 heads, the most focused on this query" in shown
+    assert "another word has the" in shown
     found = document(attn(SENTENCE, "--query", "it", "--layer", "3-4", "--model", "MODEL", "--json"))
     assert found["head"]["chosen_from"] == 24
     assert found["head"]["layer"] in {3, 4}
@@ -104,7 +116,7 @@ def test_the_built_in_model_and_its_translation(attn: Run) -> None:
     """`chat` is in the translation, so it is translated first; `cat` is not."""
     shown = attn("The cat sat on the mat", "--query", "chat")
     assert shown.startswith("Le chat était assis sur le tapis\n")
-    assert "\nchat  query 2, when read, head " in shown
+    assert "\nchat  query 1, when written, head " in shown
     found = document(attn("The cat sat on the mat", "--query", "chat", "--json"))
     assert found["head"]["kind"] == "cross"
     assert max(found["keys"], key=lambda key: float(key["weight"]))["text"] == "cat"

@@ -74,7 +74,7 @@ def test_a_word_of_the_translation_is_found_in_it(attn: Run) -> None:
         assert document["target"]["text"].startswith("Le chat")
         assert document["links"][0]["weight"] > 0.9
     links = attn_cli.load().find("The cat sat on the mat", "chat", "cat").links
-    assert (links[0].layer, links[0].head) == (1, 0)
+    assert (links[0].layer, links[0].head) == (2, 0)
 
 
 def test_pieces_and_positions(attn: Run) -> None:

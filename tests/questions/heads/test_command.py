@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,7 +135,11 @@ def test_probe(attn: Run) -> None:
     assert document["texts"] == 16
     assert document["seen"] == "random tokens twice (seed 7)"
     assert head(document, 2, 0)["roles"][0] == "coreference"
-    assert head(document, 2, 0)["by"]["coreference"]["baseline"] == pytest.approx(0.5, abs=0.02)
+    measured = head(document, 2, 0)["by"]["coreference"]
+    assert measured["baseline"] == pytest.approx(0.5, abs=0.02)
+    assert measured["rows"] > 200
+    assert measured["origin"] == "training"
+    assert head(document, 2, 3)["by"]["coreference"]["origin"] == "measured"
     assert all(one["repeats"] is not None for one in document["heads"])
     text = found(attn, SENTENCE, "--probe", "--seed", "7")
     assert text["source"]["text"] == SENTENCE
@@ -186,7 +191,7 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
         assert file.read_text() == shown
     elif suffix == ".csv":
         rows = list(csv.DictReader(io.StringIO(file.read_text(), newline="")))
-        assert len(rows) == 24 * 9
+        assert len(rows) == 24 * 9 + 3  # three heads of toy were trained for a role that no text measures
         assert [rows[0][name] for name in ("kind", "layer", "head", "role")] == ["encoder", "0", "0", "previous"]
         assert {row["given"] for row in rows} <= {"0", "1"}
     elif suffix.startswith(".json"):
@@ -331,3 +336,37 @@ def test_golden_screens(screen: str, width: int, color: bool, attn: Run, minilm:
     if screen == "roles":  # where the model lies is no property of the screen
         lines = lines[lines.index("") :]
     assert_golden(f"heads-{screen}-{width}{'-color' if color else ''}", "\n".join(lines))
+
+
+def test_roles_that_a_model_names(attn: Run, tmp_path: Path) -> None:
+    document = found(attn, SENTENCE)
+    named = {
+        (one["layer"], one["head"]): one["roles"][0]
+        for one in document["heads"]
+        if any(score["origin"] == "training" for score in one["scores"])
+    }
+    assert named == {(1, 0): "subject → verb", (1, 1): "object → verb", (2, 0): "coreference"}
+    (score,) = [one for one in head(document, 2, 0)["scores"] if one["role"] == "coreference"]
+    assert (score["score"], score["baseline"], score["rows"], score["given"]) == (None, None, 0, True)
+    saved = tmp_path / "heads.csv"
+    attn("heads", SENTENCE, "--save", str(saved))
+    rows = list(csv.DictReader(saved.read_text(encoding="utf-8").splitlines()))
+    assert [(row["layer"], row["head"], row["role"]) for row in rows if row["origin"] == "training"] == [
+        ("1", "0", "relation"),
+        ("1", "1", "relation"),
+        ("2", "0", "coreference"),
+    ]
+    assert {row["origin"] for row in rows} == {"training", "measured"}
+
+
+def test_heads_that_align_are_not_called_same_word(attn: Run) -> None:
+    target = ["--target", "Le chat était assis sur le tapis"]
+    screen = attn("heads", "The cat sat on the mat", *target)
+    assert re.search(r"^ 1\.0 +alignment +training ", screen, re.MULTILINE)
+    assert re.search(r"^ 2\.0 +alignment +training ", screen, re.MULTILINE)
+    by = attn("heads", "The cat sat on the mat", *target, "--by", "alignment")
+    assert re.search(r"^ +1 +algn +· ", by, re.MULTILINE)
+    assert "It is not measured: the model names such heads." in " ".join(by.split())
+    only = attn("heads", "The cat sat on the mat", *target, "--model", "toy-rnn-attention")
+    assert re.search(r"^ 0\.0 +alignment +declared ", only, re.MULTILINE)
+    assert "rained to look" not in only

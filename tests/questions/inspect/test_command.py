@@ -162,7 +162,7 @@ def test_hiding_says_so_and_renormalizes(attn: Run) -> None:
     assert "[CLS]" not in shown
     _, _, table = shown.partition("Weights of head 3.1")
     rows = [line.split() for line in table.splitlines() if line.split()[:1] and line.split()[0].isdecimal()]
-    sums = [sum(float(cell.strip("░▒▓█■")) for cell in row[2:] if cell != "·") for row in rows]
+    sums = [sum(float(cell.rpartition("█")[2].strip("░▒▓■")) for cell in row[2:] if cell != "·") for row in rows]
     assert len(sums) == 12
     assert all(abs(total - 1) < 0.1 for total in sums)
 
@@ -296,3 +296,42 @@ def test_golden_screens(screen: str, width: int, color: bool, attn: Run, minilm:
     start = next(number for number, line in enumerate(lines) if not line.strip())
     kept = "\n".join(lines[start:]) + "\n"
     assert_golden(f"minilm-{screen}-{width}{'-color' if color else ''}", kept)
+
+
+def test_the_first_screen_draws_the_most_telling_head_and_says_why(attn: Run) -> None:
+    screen = attn("inspect", SENTENCE, "--model", "toy")
+    assert "Weights of head 2.0\n" in screen
+    assert screen.endswith("\nTrained to look from a pronoun to the noun that it stands for: it → trophy 1.00.\n")
+    (document,) = documents(attn("inspect", SENTENCE, "--model", "toy", "--json"))
+    chosen = document["chosen"]
+    link = {"query": 8, "query_text": "it", "key": 1, "key_text": "trophy", "weight": chosen["link"]["weight"]}
+    assert chosen == {
+        "kind": "encoder",
+        "layer": 2,
+        "head": 0,
+        "why": "guided",
+        "telling": chosen["telling"],
+        "link": link,
+    }
+    assert len(document["maps"]) == 24
+
+
+def test_a_model_that_declares_nothing_is_measured(attn: Run) -> None:
+    text = "The children saw the black dog that their mother had bought yesterday"
+    (document,) = documents(attn("inspect", text, "--model", "MODEL", "--json", "--tokens"))
+    chosen = document["chosen"]
+    assert chosen["why"] == "telling"
+    scores = {}
+    for map_ in document["maps"]:
+        weights = np.asarray(map_["weights"])[1:-1, :]
+        gains = [
+            row[key] - weights[:, key].mean() if 0 < key < len(row) - 1 and abs(key - query) > 1 else 0
+            for query, row in enumerate(weights, start=1)
+            for key in [row.argmax()]
+        ]
+        scores[map_["layer"], map_["head"]] = np.maximum(gains, 0).mean()
+    best = max(scores, key=lambda place: scores[place])
+    assert (chosen["layer"], chosen["head"]) == best
+    assert chosen["telling"] == pytest.approx(scores[best], abs=1e-5)
+    (selected,) = documents(attn("inspect", text, "--model", "MODEL", "--json", "--layer", "1"))
+    assert "chosen" not in selected

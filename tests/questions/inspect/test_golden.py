@@ -11,8 +11,9 @@ from rich.text import Text
 
 from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.record import Record
+from attn_cli.draw.atlas import atlas
 from attn_cli.draw.captions import model_line
-from attn_cli.draw.grid import atlas, grid
+from attn_cli.draw.grid import grid
 from attn_cli.draw.heatmap import heatmap
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView

@@ -104,7 +104,8 @@ def test_output_rows_are_the_same_weights_with_other_words(attn: Run) -> None:
     assert rows == pieces[1:]
     assert "rows (target, when written) attend to columns (source)" in shown
     shown = attn(SENTENCE, *NLLB, "--tokens", "--head", "1.2")
-    assert [line.split()[1] for line in shown.splitlines() if line[:2].strip().isdecimal()] == pieces[:-1]
+    start, *rest = (line.split()[1] for line in shown.splitlines() if line[:2].strip().isdecimal())
+    assert (start, rest) == ("<start>", pieces[1:-1])
 
 
 def test_a_given_target_is_not_searched_for(attn: Run) -> None:
@@ -177,7 +178,7 @@ def test_heads_that_the_model_declares(attn: Run, tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     shown = attn(SENTENCE, "--model", str(folder), "--max-length", "5")
     assert "Weights of head 1.3, output rows" in shown
-    assert "Chosen on paper. A word's row is the step that writes it" in " ".join(shown.split())
+    assert "Chosen on paper. A row is the step that writes its word" in " ".join(shown.split())
     assert "Weights of head 1.3, input rows" in attn(
         SENTENCE, "--model", str(folder), "--max-length", "5", "--rows", "input"
     )
@@ -477,7 +478,7 @@ def test_the_examples_in_the_help_page_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = examples(["translate", "--help"], capsys)
-    assert len(commands) == 7
+    assert len(commands) == 8
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ATTN_MODEL", folder_of("bart"))
     Path("english.txt").write_text("The cat sat.\nThe mat.\n")
@@ -488,3 +489,20 @@ def test_the_examples_in_the_help_page_work(
     assert len(Path("french.txt").read_text().splitlines()) == 2
     assert len(Path("links.txt").read_text().splitlines()) == 2
     assert "alignment error rate" in last
+
+
+def test_notes_of_many_texts_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the first text are written as they are; of the others one line, or the only one there is."""
+    texts = tmp_path / "texts.txt"
+    texts.write_text("The wombat sat.\nThe axolotl sat.\nThe wombat slept.\nA dog.\nThe quokka slept.\n")
+    for options in (["--text-only"], ["--json"], ["--align"]):
+        assert main(["translate", "--file", str(texts), *options]) == 0
+        notes = [line for line in capsys.readouterr().err.splitlines() if "note: " in line and "Head" not in line]
+        assert len(notes) == 2
+        assert "has hardly seen wombat in" in notes[0]
+        assert "Some of the 5 texts have notes of their own (2 in all), such as: toy has hardly" in notes[1]
+    texts.write_text("The cat sat.\nThe axolotl sat.\nAn axolotl!\n")
+    assert main(["translate", "--file", str(texts), "--text-only"]) == 0
+    assert capsys.readouterr().err == (
+        "attn: note: toy has hardly seen axolotl in training and is guessing; --model names a larger model\n"
+    )

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from attn_cli.cli.app import main
+from attn_cli.questions.why.experiments import load_built_in
+from attn_cli.questions.why.reading import LENGTHS, operations
 from tests.records import validated
 
 
@@ -29,13 +31,28 @@ def test_one_experiment_is_drawn_and_saved(tmp_path: Path, capsys: pytest.Captur
     saved = tmp_path / "why.json"
     assert main(["why", "parallelization", "--save", str(saved), "--width", "80"]) == 0
     assert "256" in capsys.readouterr().out
-    steps = validated(saved.read_bytes(), "why")["measures"][0]["series"]
-    counts = {series["model"]: [point["value"] for point in series["points"]] for series in steps}
+    document = validated(saved.read_bytes(), "why")
+    counts, times, rates = (
+        {series["model"]: [point["value"] for point in series["points"]] for series in measure["series"]}
+        for measure in document["measures"]
+    )
     assert counts == {
         "toy": [3.0] * 6,
         "toy-rnn-attention": [8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
         "toy-rnn": [8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
     }
+    models = load_built_in()
+    for name, model in models.items():
+        for length, milliseconds, billions in zip(LENGTHS, times[name], rates[name], strict=True):
+            assert billions * 1e9 * milliseconds / 1e3 == pytest.approx(operations(model, length), rel=1e-5)
+    steps, in_time = document["verdicts"]
+    assert steps["borne_out"]
+    assert (
+        in_time["borne_out"]
+        == document["borne_out"]
+        == all(times["toy"][-1] < times[other][-1] for other in models if other != "toy")
+    )
+    assert f"for {operations(models['toy'], 256) / 1e9:.2f} billion operations" in in_time["found"]
 
 
 @pytest.mark.parametrize(

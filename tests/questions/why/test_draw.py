@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from attn_cli.draw.screen import Screen, to_text
 from attn_cli.errors import InputError
 from attn_cli.io.csv import CsvTable
 from attn_cli.io.records import from_json
-from attn_cli.questions.why.measure import Experiment, Measure, Point, Series
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, Verdict
 from tests.drawings import longest, shown
 from tests.golden_files import assert_golden
 from tests.records import validated
@@ -85,3 +86,16 @@ def test_it_is_shown_like_everything_else() -> None:
     last = [rows[17][name] for name in ("model", "at", "value", "borne_out")]
     assert last == ["toy-rnn", "51.0", "30.0", "no"]
     assert rows[18]["at"] == ""
+
+
+def test_parts_of_a_claim_have_verdicts_of_their_own() -> None:
+    parts = (
+        Verdict("Fewer steps", borne_out=True, found="3 for 256."),
+        Verdict("Less time", borne_out=False, found="9 ms."),
+    )
+    screen = Screen(width=80, color=False)
+    drawn = to_text(replace(EXPERIMENT, verdicts=parts).draw(screen), screen)
+    assert drawn.rstrip().endswith("Fewer steps: borne out. 3 for 256.\n\nLess time: not borne out. 9 ms.")
+    assert EXPERIMENT.found not in drawn
+    document = validated(replace(EXPERIMENT, verdicts=parts).data(), "why")
+    assert [one["borne_out"] for one in document["verdicts"]] == [True, False]

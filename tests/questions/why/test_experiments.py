@@ -9,6 +9,9 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import MarianMTModel
 
 from attn_cli.grammar import sentences as grammar
 from attn_cli.models import Translation
@@ -124,11 +127,25 @@ def test_steps_are_counted_while_the_model_reads(folders: dict[str, ToyFolder]) 
     assert counts == {"toy": SHAPES["toy"].encoder_layers, "toy-rnn-attention": 17, "toy-rnn": 17}
 
 
+def test_operations_are_those_that_torch_counts_in_the_marian_copy(folders: dict[str, ToyFolder]) -> None:
+    copy = MarianMTModel.from_pretrained(folders["toy"].path, attn_implementation="eager")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.get_encoder()(torch.full((1, 23), 3))
+    assert reading.operations(Toy(folders["toy"]), 23) == counter.get_total_flops()
+
+
+def test_operations_of_a_recurrent_model_by_hand(folders: dict[str, ToyFolder]) -> None:
+    for name, shape in (("toy-rnn", RNN), ("toy-rnn-attention", RNN_ATTENTION)):
+        each_token = 2 * 3 * shape.hidden * (shape.dim + shape.hidden)  # two directions, three gates
+        each_token += shape.dim * 2 * shape.hidden * shape.attention  # its key
+        assert reading.operations(Toy(folders[name]), 29) == 2 * 29 * each_token
+
+
 def test_a_head_that_is_taken_away_leaves_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known of the built-in model: its encoder head 2.0 links pronouns to their nouns."""
     monkeypatch.setattr(causality, "TRIED_ON", 20)
     toy = load_built_in()["toy"]
-    (layer, linking_head), (_, other) = causality.linking_heads(toy, causality._examples(seed=13, count=5))
+    (layer, linking_head), (_, other) = causality.linking_heads(toy, causality.twin_examples(seed=13, count=5))
     assert (layer, linking_head) == (2, 0)
     assert other != 0
     found = causality.run({"toy": toy})

@@ -1,0 +1,1 @@
+"""The lesson on attention, walked through in eight chapters."""

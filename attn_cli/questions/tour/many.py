@@ -1,0 +1,103 @@
+"""Chapter 5: many heads, what each is for, and what becomes of the translation without one of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from attn_cli.data.plan import name_head
+from attn_cli.data.selection import Selection
+from attn_cli.errors import counted
+from attn_cli.models import Input
+from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
+from attn_cli.questions.ablate.measure import ablate
+from attn_cli.questions.ablate.trials import Ablation
+from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
+from attn_cli.questions.heads.probe import probe, pronouns, with_pronouns
+from attn_cli.questions.tour.linking import MODEL, linking_head, with_pronoun
+from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, command_line
+
+__all__ = ["NAME", "chapter"]
+
+NAME: Final = "many-heads"
+LITTLE = 0.05
+"""Loss of probability that is not worth telling."""
+SEED = 0
+"""Seed of the texts that heads are probed with: that of attn heads."""
+
+
+def chapter(lesson: Lesson) -> Chapter:
+    """Say what the heads of a layer are for, and cut the one that links pronouns."""
+    text, note = with_pronoun(lesson)
+    head = linking_head(lesson)
+    layer = head.partition(".")[0]
+    model = lesson.models[MODEL]
+    choice = Selection(layer=layer)
+    heads = with_pronouns(pronouns(SEED), lambda made: model.prepare(Input(made)), probe(model, choice, SEED), choice)
+    ablation = ablate(model, Input(text, truncate=True), Selection(head=head), OutputChoice(), CutChoice())
+    roles, role_figures = _roles(heads)
+    cut, cut_figures = _cut(ablation, head)
+    return Chapter(
+        name=NAME,
+        title="Many heads",
+        about=(
+            "A layer has several heads. Each has queries, keys and values of its own, so each can look for something "
+            "else. What a head is for is measured on sentences made for that: a role counts if its score beats what "
+            "any head would have. And whether a head matters shows when it is cut: here it is "
+            f"{head}, and the text is translated again."
+        ),
+        pictures=(heads, ablation),
+        found=(f"{roles} {cut}"),
+        figures=(*role_figures, *cut_figures),
+        commands=(
+            command_line("heads", "--probe", "--layer", layer, "--model", MODEL),
+            command_line("ablate", text, "--head", head, "--model", MODEL),
+        ),
+        note=note,
+    )
+
+
+def _roles(heads: HeadsFound) -> tuple[str, tuple[Figure, ...]]:
+    """Say how many heads have a role, and the evidence for the clearest."""
+    named = [head for head in heads.heads if head.roles]
+    count = Figure("heads with a role", float(len(named)), "heads")
+    several = counted(len(heads.heads), "head")
+    if not named:
+        return f"None of the {several} has a role.", (count,)
+
+    def margin(head: HeadFigures) -> float:
+        return head.roles[0].score - head.roles[0].baseline
+
+    best = max(named, key=margin)
+    role, name = best.roles[0], name_head(best.layer, best.head)
+    have = f"{len(named)} of the {several} {'has' if len(named) == 1 else 'have'} a role"
+    which = "" if len(named) == 1 else "the clearest is "
+    told = (
+        f"{have}: {which}{name}, {role.name}, with a score of {role.score:.2f} where {role.baseline:.2f} is the "
+        "baseline."
+    )
+    return told, (
+        count,
+        Figure(f"score of {name} as {role.name}", role.score, ""),
+        Figure(f"baseline of {name} as {role.name}", role.baseline, ""),
+    )
+
+
+def _cut(ablation: Ablation, head: str) -> tuple[str, tuple[Figure, ...]]:
+    """Say what the translation is without the head, and which of its words loses most."""
+    (trial,) = ablation.trials
+    before, after = (np.exp(side.words) for side in (ablation.before, trial.after))
+    place = int(np.argmax(before - after))
+    word, was, becomes = ablation.output.words[place].label, float(before[place]), float(after[place])
+    figures = (
+        Figure("effect on the translation", trial.effect, "nats"),
+        Figure(f"probability of {word} before", was, "probability"),
+        Figure(f"probability of {word} after", becomes, "probability"),
+    )
+    fell = f"the probability of “{word}” goes from {was:.2f} to {becomes:.2f}"
+    if trial.translation is not None and trial.translation != ablation.text_before:
+        return f"Without {head} the translation is another: {fell}.", figures
+    if was - becomes < LITTLE:
+        return f"Without {head} the translation stays, and is about as likely: this text does not need it.", figures
+    return f"Without {head} the translation stays, but {fell}.", figures

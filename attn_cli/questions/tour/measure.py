@@ -1,0 +1,172 @@
+"""The answer of `attn tour`: chapters of plain words, each with the answers of other questions as its picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from attn_cli.answer import Answer
+from attn_cli.data.selection import Selection
+from attn_cli.io.csv import Cell
+from attn_cli.models import Input
+from attn_cli.models.toy.model import Toy
+from attn_cli.questions.inspect.figures import AlignmentFigures
+from attn_cli.questions.inspect.measure import Inspection, look
+
+__all__ = ["Chapter", "Figure", "Lesson", "RowLink", "SideBySide", "Tour", "command_line", "links_of", "strongest"]
+
+UNSAFE = re.compile(r'([\\"$`])')
+"""Characters that a shell reads as its own between double quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number, or a text that a model wrote, in the words of a chapter."""
+
+    name: str
+    """Its meaning: `weight chat → cat`."""
+    value: float | str
+    unit: str
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """A text as several models translate it."""
+
+    text: str
+    translations: Mapping[str, str]
+    """model -> its translation."""
+    reference: str = ""
+    """The translation to compare them with; empty if there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chapter:
+    """One chapter: what it is about, the picture, what it shows, and the commands that make the picture."""
+
+    name: str
+    """The name in documents: `bottleneck`."""
+    title: str
+    about: str
+    """The words above the picture."""
+    pictures: tuple[Answer | SideBySide, ...]
+    found: str
+    """What the picture shows, worded by the figures."""
+    figures: tuple[Figure, ...]
+    commands: tuple[str, ...]
+    note: str = ""
+    """The reason why another sentence than the reader's is shown; empty if theirs is, or if there is none."""
+    width: int | None = None
+    """Columns that the pictures take, if they are not to fill the screen."""
+    unfolds: bool = False
+    """True if the picture is shown line by line where there is somebody to watch."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tour(Answer):
+    """The answer of `attn tour`."""
+
+    chapters: Mapping[int, Chapter]
+    """Number of a chapter, from 1 -> the chapter; all of them, or the one that was asked for."""
+    total: int
+    """The number of all chapters."""
+    text: str | None = None
+    """The reader's own sentence; None if they gave none."""
+
+    columns = ("chapter", "name", "figure", "value", "unit")
+
+    @property
+    def title(self) -> str:
+        return self.text or ""
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        pictures = (picture for chapter in self.chapters.values() for picture in chapter.pictures)
+        return tuple(
+            dict.fromkeys(note for picture in pictures if isinstance(picture, Answer) for note in picture.notes)
+        )
+
+    def rows(self) -> Iterable[Sequence[Cell]]:
+        """Yield a row for each figure."""
+        for number, chapter in self.chapters.items():
+            for figure in chapter.figures:
+                yield number, chapter.name, figure.name, figure.value, figure.unit
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the chapters are made from."""
+
+    models: Mapping[str, Toy]
+    """The built-in models, by name."""
+    text: str | None = None
+    """The reader's own sentence; None for the lesson's."""
+
+    def translated(self, model: str, text: str) -> Inspection:
+        """Translate a text, and look at its cross-attention, as `attn translate` does."""
+        translator, choice = self.models[model], Selection(translation=True)
+        (written,) = translator.translate([text], truncate=True)
+        return look(translator.prepare(Input(text, target=written, truncate=True)), choice, keep=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RowLink:
+    """The strongest weight of one row of a map."""
+
+    row: int
+    """Position of the row's word."""
+    column: int
+    """Position of the key's word."""
+    query: str
+    key: str
+    weight: float
+    ambiguous: bool
+    """True if the query cannot be named by its text alone."""
+
+
+def links_of(translation: Inspection) -> list[RowLink]:
+    """Return the strongest weight of each word's row in the map of a translation, special tokens left out."""
+    figures = translation.figures
+    if not isinstance(figures, AlignmentFigures):
+        return []
+    queries, keys, values = figures.plan.queries, figures.plan.keys, figures.alignment.map.values
+    best: list[int] = values.argmax(axis=1).tolist()
+    return [
+        RowLink(
+            queries.positions[row],
+            keys.positions[key],
+            queries.labels[row],
+            keys.labels[key],
+            float(values[row, key]),
+            queries.labels.count(queries.labels[row]) > 1 or not queries.labels[row].isalpha(),
+        )
+        for row, key in enumerate(best)
+        if not queries.special[row]
+    ]
+
+
+def strongest(links: Sequence[RowLink], favourite: str = "") -> RowLink | None:
+    """Choose the link to tell of: that of a favourite word, or of the longer words the one with the most weight.
+
+    Args:
+        links: the strongest weight of each word's row.
+        favourite: a word to choose if it is there.
+
+    Returns:
+        The link; None if there are none.
+    """
+    favoured = [link for link in links if link.query == favourite]
+    longer = [link for link in links if len(link.query) > 3 and link.key.isalpha()]
+    return max(favoured or longer or links, key=lambda link: link.weight, default=None)
+
+
+def command_line(*words: str) -> str:
+    """Write a command of attn that a shell reads as these words, the texts among them in quotes."""
+    return " ".join(["attn", *map(_quoted, words)])
+
+
+def _quoted(word: str) -> str:
+    plain = re.fullmatch(r"[\w.,:/+-]+", word, re.ASCII) is not None
+    return word if plain else '"' + UNSAFE.sub(r"\\\1", word) + '"'

@@ -1,0 +1,63 @@
+"""How the command to try next is typed."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attn_cli.data.naming import choose_units
+from attn_cli.data.selection import Selection
+from attn_cli.data.suggestion import Suggestion, suggest, typed_name
+from attn_cli.data.text import make_tokens
+from attn_cli.data.units import Units
+from tests.samples import encoder_record
+
+
+@pytest.mark.parametrize(
+    ("suggestion", "typed"),
+    [
+        (Suggestion("inspect", "The cat sat", model="toy"), 'attn inspect "The cat sat"'),
+        (Suggestion("inspect", "It", model="a b/c"), 'attn inspect It --model "a b/c"'),
+        (Suggestion("ablate", "It's", ("--edge", "it#2:dog")), 'attn ablate "It\'s" --edge it#2:dog'),
+        (Suggestion("explain", 'a "b"', ("--query", "#11")), 'attn explain \'a "b"\' --query "#11"'),
+        (Suggestion("why", options=("causality",)), "attn why causality"),
+    ],
+)
+def test_typed(suggestion: Suggestion, typed: str) -> None:
+    assert suggestion.typed("toy") == typed
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+def test_a_shell_reads_the_same_text(text: str) -> None:
+    words = shlex.split(Suggestion("inspect", text, (), "m").typed("toy"))
+    assert words == ["attn", "inspect", text, "--model", "m"]
+
+
+def test_text_that_has_no_room() -> None:
+    assert Suggestion("inspect", "The cat", model="toy").typed("other", placeholder="TEXT") == (
+        "attn inspect TEXT --model toy"
+    )
+
+
+def test_a_name_finds_its_unit() -> None:
+    words = ["it", "said", "it", "11", "a,b", "l'eau", "#"]
+    text = " ".join(words)
+    starts = [sum(len(word) + 1 for word in words[:index]) for index in range(len(words))]
+    offsets = [(start, start + len(word)) for start, word in zip(starts, words, strict=True)]
+    units = Units.of(make_tokens(text, words, offsets, [False] * len(words)))
+    names = [typed_name(units, index) for index in range(len(units))]
+    assert names[:4] == ["it#1", "said", "it#2", "#3"]
+    assert [choose_units(units, name) for name in names] == [(range(i, i + 1),) for i in range(len(units))]
+
+
+def test_only_the_same_text_and_model_are_suggested() -> None:
+    record = encoder_record()
+    assert suggest(record, "inspect") == Suggestion("inspect", record.source.text, (), "sample")
+    assert suggest(encoder_record(Selection(unit="token")), "inspect") is None
+    assert suggest(encoder_record(Selection(layer="1")), "inspect") is None
+    cut = replace(record, model=replace(record.model, without={"encoder": {0: (1,)}}))
+    assert suggest(cut, "inspect") is None

@@ -1,0 +1,173 @@
+"""Variations of texts, by hand: names with their elisions, numbers and times, marks, small letters and capitals."""
+
+from __future__ import annotations
+
+from itertools import islice
+from random import Random
+
+import pytest
+import regex
+
+from attn_cli.grammar.sentences import WordRelation
+from attn_cli.train import names
+from attn_cli.train.augmentation import Rates, vary
+from attn_cli.train.everyday import everyday
+from attn_cli.train.linked import Linked
+from attn_cli.train.names import NAMES, is_held_out
+from attn_cli.train.numbers import MONTHS, ordinal
+
+
+def only(**rates: float) -> Rates:
+    return Rates(**{**dict.fromkeys(Rates.__dataclass_fields__, 0.0), **rates})
+
+
+def link(english: str, french: str, *words: tuple[str, str]) -> Linked:
+    def span(text: str, word: str) -> tuple[int, int]:
+        return text.index(word), text.index(word) + len(word)
+
+    return Linked(english, french, tuple((span(english, one), span(french, other)) for one, other in words))
+
+
+def linked_words(text: Linked) -> list[tuple[str, str]]:
+    return [(text.english[slice(*one)], text.french[slice(*other)]) for one, other in text.links]
+
+
+@pytest.mark.parametrize(
+    ("english", "french", "name", "expected"),
+    [
+        ("Tom's dog", "Le chien de Tom", "Ahmed", ("Ahmed's dog", "Le chien d'Ahmed")),
+        ("Tom's dog", "Le chien de Tom", "Diego", ("Diego's dog", "Le chien de Diego")),
+        ("See Alice's dog", "Vois le chien d'Alice", "Marie", ("See Marie's dog", "Vois le chien de Marie")),
+        ("See Alice's dog", "Vois le chien d'Alice", "Aïssatou", ("See Aïssatou's dog", "Vois le chien d'Aïssatou")),
+        ("that Mary sings", "que Marie chante", "Aisha", ("that Aisha sings", "qu'Aisha chante")),
+        ("Look at Tom", "Regarde Tom", "Omar", ("Look at Omar", "Regarde Omar")),
+        ("when Mary sings", "lorsque Mary chante", "Inès", ("when Inès sings", "lorsqu'Inès chante")),
+        ("because Alice sings", "parce qu'Alice chante", "Hana", ("because Hana sings", "parce que Hana chante")),
+        ("Mary's dog", "Le chien de Marie", "Hélène", ("Hélène's dog", "Le chien d'Hélène")),
+        ("Tom's dog", "Le chien de Tom", "Yves", ("Yves's dog", "Le chien d'Yves")),
+        ("Mary's dog", "Le chien de Marie", "Yasmin", ("Yasmin's dog", "Le chien de Yasmin")),
+        ("Boston is big", "Boston est grande", "Osaka", ("Osaka is big", "Osaka est grande")),
+        ("He left Boston", "Il est parti de Boston", "Osaka", ("He left Osaka", "Il est parti d'Osaka")),
+    ],
+)  # fmt: skip
+def test_french_elides_before_names(
+    english: str, french: str, name: str, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "new_name", lambda *_: name)
+    varied = vary(Linked(english, french), only(names=1), Random(1))
+    assert (varied.english, varied.french) == expected
+
+
+def test_each_name_keeps_its_kind_and_its_links() -> None:
+    words = (("Tom", "Tom"), ("Mary", "Marie"), ("hat", "chapeau"))
+    text = link("Tom gave Mary Tom's hat.", "Tom a donné à Marie le chapeau de Tom.", *words)
+    varied = vary(text, only(names=1), Random(2))
+    (man, _), (woman, _), (hat, chapeau) = linked_words(varied)
+    assert NAMES[man].kind == "man"
+    assert NAMES[woman].kind == "woman"
+    assert linked_words(varied) == [(man, man), (woman, woman), ("hat", "chapeau")]
+    assert (hat, chapeau) == ("hat", "chapeau")
+    assert varied.english == f"{man} gave {woman} {man}'s hat."
+    assert regex.fullmatch(rf"{man} a donné à {woman} le chapeau (de |d'){man}\.", varied.french)
+
+
+@pytest.mark.parametrize(
+    ("english", "french"),
+    [("Tom is here", "Il est là"), ("Tomorrow is fine", "Demain, Tom"), ("My cat is big", "Mon chat est grand")],
+)
+def test_a_name_that_stands_on_one_side_stays(english: str, french: str) -> None:
+    assert vary(Linked(english, french), only(names=1), Random(3)) == Linked(english, french)
+
+
+def test_held_out_names_are_never_drawn() -> None:
+    kept = {name for name in NAMES if is_held_out(name)}
+    assert len(kept) > 40
+    text = Linked("Tom likes Mary, Mr. Jackson and Boston", "Tom aime Mary, M. Jackson et Boston")
+    random = Random(4)
+    drawn = set()
+    for _ in range(1500):
+        drawn |= set(regex.findall(r"\p{L}[\p{L}'-]+", vary(text, Rates(1, 0.5, 0, 0, 0, 0), random).french))
+    assert not any(is_held_out(name) for name in drawn - {"aime", "et"})
+    assert len(drawn) > 1000
+    assert drawn - {"aime", "et", "M"} - NAMES.keys()  # made up
+
+
+@pytest.mark.parametrize(
+    ("english", "french", "pattern"),
+    [
+        ("I have 25 cats", "J'ai 25 chats", r"I have (\d\d) cats\|J'ai \1 chats"),
+        ("at 8:30", "à 8h30", r"at (\d+):(\d\d)\|à \1 h \2"),
+        ("at 2:30 pm", "à 14 h 30", r"at (\d+):(\d\d) pm\|à \1 h \2"),
+        ("from 8:30 to 2:30", "de 8:30 à 2:30", r"from (\d+):(\d\d) to (\d+):(\d\d)\|de \1:\2 à \3:\4"),
+        ("It cost 3.50 euros", "Ça coûte 3,50 euros", r"It cost (\d)\.(\d\d) euros\|Ça coûte \1,\2 euros"),
+        ("$10,000 a year", "10 000 dollars par an", r"\$(\d\d),(\d{3}) a year\|\1 \2 dollars par an"),
+        ("in 1984", "en 1984", r"in ([12]\d{3})\|en \1"),
+        ("on May 21st", "le 21 mai", r"on May (\d+)(?:st|nd|rd|th)\|le \1 mai"),
+        ("1 cat", "1 chat", r"1 cat\|1 chat"),
+        ("25 cats", "trente chats", r"25 cats\|trente chats"),
+    ],
+)
+def test_numbers_and_times_are_redrawn_on_both_sides(english: str, french: str, pattern: str) -> None:
+    random = Random(5)
+    made = set()
+    for _ in range(40):
+        varied = vary(Linked(english, french), only(numbers=1), random)
+        assert regex.fullmatch(pattern, f"{varied.english}|{varied.french}")
+        made.add(varied)
+    assert (len(made) > 5) == ("1 " not in english[:2] and "trente" not in french)
+
+
+def test_ordinals_end_as_they_must() -> None:
+    assert [ordinal(str(number)) for number in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 28, 111)] == (
+        ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "23rd", "28th", "111th"]
+    )
+    assert regex.fullmatch(
+        r"on May (21st|22nd|23rd|2[4-8]th|20th|1\dth|[4-9]th|2nd|3rd)",
+        vary(Linked("on May 21st", "le 21 mai"), only(numbers=1), Random(6)).english,
+    )
+
+
+def test_the_final_mark_goes_on_both_sides_with_its_link() -> None:
+    text = link("Where is it?", "Où est-il ?", ("it", "il"), ("?", "?"))
+    varied = vary(text, only(no_mark=1), Random(7))
+    assert (varied.english, varied.french) == ("Where is it", "Où est-il")
+    assert linked_words(varied) == [("it", "il")]
+    for one in (Linked("Wait...", "Attends..."), Linked("Yes", "Oui."), Linked('He said "no."', "Il a dit « non. »")):
+        assert vary(one, only(no_mark=1), Random(7)) == one
+
+
+def test_small_letters_and_capitals_on_both_sides() -> None:
+    text = link("I see Él.", "Je vois Él.", ("see", "vois"))
+    assert vary(text, only(lower=1), Random(8)).french == "je vois él."
+    capitals = vary(text, only(capitals=1), Random(8))
+    assert (capitals.english, capitals.french) == ("I SEE ÉL.", "JE VOIS ÉL.")
+    assert linked_words(capitals) == [("SEE", "VOIS")]
+    sharp = Linked("Straße", "rue")
+    assert vary(sharp, only(capitals=1), Random(8)) == sharp  # STRASSE would move the links
+
+
+def test_relations_move_with_their_words() -> None:
+    english = "Tom saw Mary."
+    text = Linked(
+        english,
+        "Tom a vu Marie.",
+        (),
+        (WordRelation("subject", (0, 3), (4, 7)), WordRelation("object", (8, 12), (4, 7))),
+    )
+    varied = vary(text, only(names=1), Random(9))
+    (subject, verb), (thing, same) = (
+        (varied.english[slice(*one.query)], varied.english[slice(*one.key)]) for one in varied.relations
+    )
+    assert (verb, same) == ("saw", "saw")
+    assert varied.english == f"{subject} saw {thing}."
+
+
+def test_everyday_sentences_are_filled_and_follow_their_seed() -> None:
+    texts = list(islice(everyday(3), 400))
+    assert texts == list(islice(everyday(3), 400))
+    for text in texts:
+        assert "{" not in text.english + text.french
+        assert not regex.search(r"\b(de|que) [AEIOUÉ]", text.french), text.french
+        for one, other in linked_words(text):
+            same = one == other or regex.sub(r"\D", "", one) == regex.sub(r"\D", "", other)
+            assert same or one in MONTHS
