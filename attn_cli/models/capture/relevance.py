@@ -96,6 +96,7 @@ def stream_relevance(
     run = _Traced(model, delivery)
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME))
+        stack.enter_context(_graph_let_go(model))
         stack.enter_context(_frozen(chain(model.parameters(), whole.parameters())))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(run.running())
@@ -106,6 +107,18 @@ def stream_relevance(
     for layer in layers:
         layer.deliver(delivery)
     return replace(delivery.finish(), relevance=carried)
+
+
+@contextmanager
+def _graph_let_go(model: nn.Module) -> Iterator[None]:
+    """Detach the states that modules keep from one pass to the next (RecurrentGemma's), which would keep the graph."""
+    try:
+        yield
+    finally:
+        for module in model.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                    setattr(module, name, value.detach())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -222,7 +223,7 @@ def test_older_code_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])
-@pytest.mark.parametrize("name", ["llama", "bart", "gpt_oss"])
+@pytest.mark.parametrize("name", ["llama", "bart", "gpt_oss", "recurrent_gemma"])
 def test_the_model_is_as_it_was(name: str, fault: type[BaseException]) -> None:
     """Parameters take part in graphs again or not, no hook is left, and nothing keeps a gradient: also after Ctrl-C."""
     model = spread(make(name, FAMILIES[name].options), FAMILIES[name].gain)
@@ -247,6 +248,7 @@ def test_the_model_is_as_it_was(name: str, fault: type[BaseException]) -> None:
         assert running() is None
         assert model.config._attn_implementation == "eager"
         assert torch.is_grad_enabled()
+        copy.deepcopy(model)  # which no graph that a module keeps would allow
 
 
 def test_an_output_without_a_gradient_is_refused() -> None:
