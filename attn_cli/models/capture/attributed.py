@@ -29,7 +29,7 @@ from attn_cli.models.capture.anatomy import INSTEAD, Place
 from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.delivery import lengths
 from attn_cli.models.capture.edited import Edited, edited
-from attn_cli.models.capture.stream import HALF, anatomy_of
+from attn_cli.models.capture.stream import HALF, anatomy_of, graph_let_go
 
 __all__ = ["attribute"]
 
@@ -113,7 +113,7 @@ def _differentiable(whole: PreTrainedModel, only: Iterable[nn.Parameter]) -> Ite
             one.requires_grad_(False)
         for one in only:
             one.requires_grad_()
-        with torch.enable_grad():
+        with graph_let_go(whole), torch.enable_grad():
             yield
     finally:
         for one, required in before:

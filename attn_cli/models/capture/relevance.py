@@ -34,7 +34,7 @@ from attn_cli.models.capture.interface import NAME
 from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.passes import InterfaceRun
 from attn_cli.models.capture.slices import Slicer
-from attn_cli.models.capture.stream import HALF, anatomy_of, left_as_found
+from attn_cli.models.capture.stream import HALF, anatomy_of, graph_let_go, left_as_found
 from attn_cli.system.memory import keep_freed
 
 __all__ = ["ModelOutput", "stream_relevance"]
@@ -96,7 +96,7 @@ def stream_relevance(
     run = _Traced(model, delivery)
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME))
-        stack.enter_context(_graph_let_go(model))
+        stack.enter_context(graph_let_go(model))
         stack.enter_context(_frozen(chain(model.parameters(), whole.parameters())))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(run.running())
@@ -107,18 +107,6 @@ def stream_relevance(
     for layer in layers:
         layer.deliver(delivery)
     return replace(delivery.finish(), relevance=carried)
-
-
-@contextmanager
-def _graph_let_go(model: nn.Module) -> Iterator[None]:
-    """Detach the states that modules keep from one pass to the next (RecurrentGemma's), which would keep the graph."""
-    try:
-        yield
-    finally:
-        for module in model.modules():
-            for name, value in vars(module).items():
-                if isinstance(value, torch.Tensor) and value.grad_fn is not None:
-                    setattr(module, name, value.detach())
 
 
 @contextmanager

@@ -45,6 +45,7 @@ __all__ = [
     "LOAD_WITH",
     "anatomy_of",
     "captured_by",
+    "graph_let_go",
     "left_as_found",
     "narrow",
     "plain_attention",
@@ -211,6 +212,18 @@ def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterato
                 config.use_cache = use_cache
         for module in training:
             module.training = True
+
+
+@contextmanager
+def graph_let_go(model: nn.Module) -> Iterator[None]:
+    """Detach the states that modules keep from one pass to the next (RecurrentGemma's), which would keep the graph."""
+    try:
+        yield
+    finally:
+        for module in model.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                    setattr(module, name, value.detach())
 
 
 def _with_parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:

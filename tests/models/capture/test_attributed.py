@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -296,8 +297,9 @@ def test_a_post_norm_opt_is_refused() -> None:
         parts_of(causal("opt", do_layer_norm_before=False))
 
 
-def test_the_model_is_as_it_was() -> None:
-    model = causal("gpt2")
+@pytest.mark.parametrize("family", ["gpt2", "recurrent_gemma"])
+def test_the_model_is_as_it_was(family: str) -> None:
+    model = causal(family)
     body = body_of(model)
     inputs = {"input_ids": inputs_of(body)["input_ids"]}
     with torch.no_grad():
@@ -316,5 +318,6 @@ def test_the_model_is_as_it_was() -> None:
     assert [parameter.requires_grad for parameter in model.parameters()] == required
     assert [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()] == hooks
     assert all(parameter.grad is None for parameter in model.parameters())
+    copy.deepcopy(model)  # which no graph that a module keeps would allow
     with torch.no_grad():
         assert torch.equal(model(**inputs).logits[0, -1], own)
