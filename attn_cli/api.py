@@ -25,7 +25,17 @@ from attn_cli.data.stream import Source
 from attn_cli.errors import InputError, UsageError, quoted
 from attn_cli.measure.corpus import gather
 from attn_cli.measure.derived import measured
-from attn_cli.models import AS_IT_HAS_THEM, Decoding, Input, Languages, LoadChoices, LoadOptions, Model, Translation
+from attn_cli.models import (
+    AS_IT_HAS_THEM,
+    FOR_ONE,
+    Decoding,
+    Input,
+    Languages,
+    LoadChoices,
+    LoadOptions,
+    Model,
+    Translation,
+)
 from attn_cli.models import load as load_model
 from attn_cli.models.prepare import read, run_without
 from attn_cli.questions.ablate.attribution import Attributed, attribute
@@ -220,7 +230,7 @@ class Inspector:
         text: str,
         *,
         target: str | None = None,
-        beam: int = 1,
+        beam: int = FOR_ONE.beam,
         max_length: int | None = None,
         source_language: str | None = None,
         target_language: str | None = None,

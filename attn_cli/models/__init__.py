@@ -27,6 +27,7 @@ __all__ = [
     "AS_IT_HAS_THEM",
     "DEVICES",
     "DTYPES",
+    "FOR_ONE",
     "GREEDY",
     "Decoding",
     "Input",
@@ -37,6 +38,7 @@ __all__ = [
     "Translation",
     "cut_short",
     "load",
+    "translate_one",
 ]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -114,6 +116,9 @@ class Decoding:
 
 
 GREEDY = Decoding()
+"""Settings for many texts."""
+FOR_ONE = Decoding(beam=4)
+"""Settings for one text, where a better translation is worth the time: a beam of 4 gains about one BLEU."""
 
 
 @dataclass(frozen=True)
@@ -306,6 +311,16 @@ class Model(Protocol):
             InputError: the text was prepared by another model.
             ModelError: the model could not be run.
         """
+
+
+def translate_one(model: Model, given: Input, decoding: Decoding = FOR_ONE) -> Translation:
+    """Write the translation of one text; see `Model.translate`.
+
+    Raises:
+        AttnError: the model cannot read or translate it.
+    """
+    (written,) = model.translate([given.text], decoding=decoding, languages=given.languages, truncate=given.truncate)
+    return written
 
 
 def load(name: str, options: LoadOptions = LoadOptions()) -> Model:

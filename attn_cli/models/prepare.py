@@ -11,7 +11,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import choose_without
 from attn_cli.errors import ModelError, SelectionError
-from attn_cli.models import Input, Model
+from attn_cli.models import Input, Model, translate_one
 from attn_cli.models.relevant import with_output
 
 __all__ = ["read", "run_without"]
@@ -61,7 +61,7 @@ def read(model: Model, given: Input, wanted: Selection | None = None) -> Source:
         return source
     written = None if given.relevant_to is None else given.relevant_to.target
     if written is None:
-        (written,) = model.translate([source.source.text], languages=given.languages, truncate=given.truncate)
+        written = translate_one(model, replace(given, text=source.source.text))
     translated = model.prepare(replace(given, text=source.source.text, pair=None, target=written))
     written_side = translated.target
     if not free or written_side is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attn_cli.errors import InputError, ModelError, UsageError, quoted
-from attn_cli.models import Input, Model, RelevantTo
+from attn_cli.models import Input, Model, RelevantTo, translate_one
 from attn_cli.models.spelled import MASK, fill, follow, split_into
 
 __all__ = ["with_output"]
@@ -38,9 +38,7 @@ def with_output(model: Model, given: Input, word: str | None = None) -> Input:
         )
     own = model.outputs[0]
     if own == "target":
-        target = given.target
-        if target is None:
-            (target,) = model.translate([given.text], languages=given.languages, truncate=given.truncate)
+        target = translate_one(model, given) if given.target is None else given.target
         return replace(given, relevant_to=RelevantTo(target=target, word=word))
     if own == "next":
         return replace(given, relevant_to=RelevantTo() if word is None else _following(model, given, word))

@@ -112,9 +112,7 @@ def test_steps_are_those_of_the_models_own_weights(name: str) -> None:
         seen = {layer: (weights[0, 9] > 0).sum() for layer, weights in maps[kind].items()}
         rows = {(layer, head): one[9] for layer, weights in maps[kind].items() for head, one in enumerate(weights)}
         resting = {"encoder": {9}, "decoder": {0, 9}, "cross": set()}[kind]
-        telling = [
-            place for place, row in rows.items() if int(row.argmax()) not in resting and (row >= 0.05).sum() > 1
-        ]
+        telling = [place for place, row in rows.items() if int(row.argmax()) not in resting and (row >= 0.05).sum() > 1]
         best = max(1 + focus[place] / np.log(max(seen[place[0]], 2)) for place in telling or focus)
         ours = 1 + focus[found.layer, found.head] / np.log(max(seen[found.layer], 2))
         assert ours == pytest.approx(best, abs=1e-4)

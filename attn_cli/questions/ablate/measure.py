@@ -16,7 +16,7 @@ from attn_cli.data.stream import Block, Eat, Report, Request, Source
 from attn_cli.errors import InputError, SelectionError, UsageError, counted
 from attn_cli.measure.maps import layer_bytes
 from attn_cli.measure.summary import HeadSummary, Summarize
-from attn_cli.models import Input, Model, Translation
+from attn_cli.models import FOR_ONE, Input, Model, Translation, translate_one
 from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, Instead, OutputChoice
 from attn_cli.questions.ablate.cutting import (
     Edges,
@@ -379,15 +379,16 @@ class _Asked:
         """Add the other text's own translation."""
         if found.other is None:
             return found
-        given = self.given
-        (there,) = self.model.translate([found.other.text], languages=given.languages, truncate=given.truncate)
+        there = translate_one(self.model, replace(self.given, text=found.other.text))
         return replace(found, other=replace(found.other, translation=there.text))
 
     def _translations(self, cuts: Sequence[Variation]) -> list[Translation]:
         """Translate the text with each of these cuts."""
         texts = [self.read.source.source.text] * len(cuts)
         given = self.given
-        return self.model.translate(texts, languages=given.languages, truncate=given.truncate, variations=cuts)
+        return self.model.translate(
+            texts, decoding=FOR_ONE, languages=given.languages, truncate=given.truncate, variations=cuts
+        )
 
     def _not_again(self, kinds: Collection[Kind]) -> tuple[str, ...]:
         """Return a note if outputs of another text's decoder are put in place, which has written other words."""

@@ -13,7 +13,7 @@ from attn_cli.data.stream import Source
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError, quoted
-from attn_cli.models import Input, Model, Translation
+from attn_cli.models import Input, Model, Translation, translate_one
 from attn_cli.models.spelled import MASK, check_known, fill, follow, one_token, split_into, unknown_noted
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
@@ -140,9 +140,7 @@ class _Reader:
         for option, given in others.items():
             if given is not None:
                 raise UsageError(f"{name} translates, and {option} goes with other models", f"Leave {option} out")
-        written = None
-        if self.target is None:
-            (written,) = self.model.translate([self.text], languages=self.given.languages, truncate=self.given.truncate)
+        written = translate_one(self.model, self.given) if self.target is None else None
         source = self._prepare(self.text, self.target if written is None else written)
         if source.target is None:
             raise ModelError(f"{name} read no target")

@@ -7,6 +7,7 @@ from typing import Final
 
 from attn_cli.errors import counted
 from attn_cli.measure.quality import judge
+from attn_cli.models import Input, translate_one
 from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, SideBySide, command_line
 from attn_cli.questions.why.translating import texts
 
@@ -68,8 +69,8 @@ def chapter(lesson: Lesson) -> Chapter:
 
 
 def _side_by_side(lesson: Lesson, text: str, reference: str = "") -> SideBySide:
-    made = {model: lesson.models[model].translate([text], truncate=True) for model in MODELS}
-    return SideBySide(text, {model: translation.text for model, (translation,) in made.items()}, reference)
+    given = Input(text, truncate=True)
+    return SideBySide(text, {model: translate_one(lesson.models[model], given).text for model in MODELS}, reference)
 
 
 def _loop(text: str) -> str:

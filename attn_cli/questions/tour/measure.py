@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from attn_cli.answer import Answer
 from attn_cli.data.selection import Selection
 from attn_cli.io.csv import Cell
-from attn_cli.models import Input
+from attn_cli.models import Input, translate_one
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.inspect.figures import AlignmentFigures
 from attn_cli.questions.inspect.measure import Inspection, look
@@ -106,9 +106,9 @@ class Lesson:
 
     def translated(self, model: str, text: str) -> Inspection:
         """Translate a text, and look at its cross-attention, as `attn translate` does."""
-        translator, choice = self.models[model], Selection(translation=True)
-        (written,) = translator.translate([text], truncate=True)
-        return look(translator.prepare(Input(text, target=written, truncate=True)), choice, keep=False)
+        translator, given = self.models[model], Input(text, truncate=True)
+        whole = replace(given, target=translate_one(translator, given))
+        return look(translator.prepare(whole), Selection(translation=True), keep=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,15 @@ _search = functools.partial(typer.Option, rich_help_panel="Translation")
 class SearchOptions:
     """Options of the search for a translation."""
 
-    beam: Annotated[int, _search(metavar="N", min=1, max=100, help="Hypotheses to keep at each step; 1 is greedy.")] = 1
+    beam: Annotated[
+        int | None,
+        _search(
+            metavar="N",
+            min=1,
+            max=100,
+            help="Hypotheses to keep at each step; 1 is greedy (default: 4 for one text, 1 for many).",
+        ),
+    ] = None
     max_length: Annotated[
         int | None,
         _search(metavar="N", min=1, help="The most tokens to write (default: 50 more than twice the text's)."),
@@ -177,13 +185,13 @@ def run(
 
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import watched, working
-    from attn_cli.models import Decoding, Languages
+    from attn_cli.models import FOR_ONE, GREEDY, Decoding, Languages
 
     single = reading.file is None and text not in {None, "-"}
     total = None if reading.file is None else texts.count_lines(reading.file)
     worker = Translator(
         functools.partial(loaded, model, without, selection.kind),
-        Decoding(searching.beam, searching.max_length),
+        Decoding(searching.beam or (FOR_ONE if single else GREEDY).beam, searching.max_length),
         Languages(reading.source_language, reading.target_language),
         truncate=reading.truncate,
         wanted=selection,
