@@ -67,7 +67,7 @@ def written(name: str, *texts: str, **decoding: Any) -> list[Translation]:
 
 def test_the_translation_stands_first_and_its_map_below(attn: Run) -> None:
     lines = attn(SENTENCE, *NLLB).splitlines()
-    (found,) = written("nllb", SENTENCE)
+    (found,) = written("nllb", SENTENCE, beam=4)
     assert " ".join(lines[: lines.index("")]) == " ".join(found.text.split())
     assert any("m2m_100 cross-attention · 2 layers × 5 heads" in line for line in lines)
     assert any(line.startswith("Weights of head ") and line.endswith(", input rows") for line in lines)
@@ -76,6 +76,14 @@ def test_the_translation_stands_first_and_its_map_below(attn: Run) -> None:
     rows = [line for line in lines if line[:2].strip().isdecimal()]
     assert len(rows) >= 3
     assert all(line.count("■") == 1 for line in rows)
+
+
+def test_one_text_is_searched_with_a_beam_and_a_file_greedily(attn: Run, tmp_path: Path) -> None:
+    path = tmp_path / "in.txt"
+    path.write_text(SENTENCE, encoding="utf-8")
+    greedy, beam = (attn(SENTENCE, *NLLB, "--text-only", "--beam", size) for size in ("1", "4"))
+    assert greedy != beam == attn(SENTENCE, *NLLB, "--text-only")
+    assert greedy == attn("--file", str(path), *NLLB, "--text-only")
 
 
 @pytest.mark.parametrize("beam", ["1", "3"])
@@ -146,7 +154,7 @@ def test_a_saved_translation_shows_the_same_screen(
     file = str(tmp_path / f"record{suffix}")
     shown = attn(SENTENCE, *NLLB, *selection, "--save", file)
     assert shown == attn(file, command="view")
-    assert shown.startswith(written("nllb", SENTENCE)[0].text[:10])
+    assert shown.startswith(written("nllb", SENTENCE, beam=4)[0].text[:10])
 
 
 def test_a_saved_translation_in_other_ways(attn: Run, tmp_path: Path) -> None:
@@ -460,7 +468,7 @@ def test_the_record_from_python_is_the_one_that_the_command_prints(attn: Run) ->
     model = attn_cli.load(folder_of("nllb"))
     record = model.translate(SENTENCE, source_language="en", target_language="fr", max_length=11)
     assert record.target is not None
-    assert record.target.text == printed["target"]["text"] == written("nllb", SENTENCE)[0].text
+    assert record.target.text == printed["target"]["text"] == written("nllb", SENTENCE, beam=4)[0].text
     np.testing.assert_array_equal(record.maps[1].weights[2], np.asarray(printed["maps"][7]["weights"], np.float32))
     assert (record.maps[1].layer, printed["maps"][7]["layer"], printed["maps"][7]["head"]) == (1, 1, 2)
     html = record._repr_html_()
