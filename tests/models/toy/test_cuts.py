@@ -19,9 +19,10 @@ from attn_cli.models import Decoding, Input, LoadOptions, Model, load
 from attn_cli.models.hf.checkpoint import examine
 from attn_cli.models.hf.model import load as load_pretrained
 from attn_cli.models.toy.folder import built_in
+from tests.models import marian
 from tests.models.contexts import contexts_of
 
-TROPHY = "The trophy didn't fit in the suitcase because it was too big"
+TROPHY = "The trophy didn't fit in the suitcase because it was too small"
 IT, TROPHY_AT, SUITCASE_AT = 8, 1, 6
 HEADS: list[tuple[Kind, int, int]] = [
     (kind, layer, head) for kind in ("encoder", "decoder", "cross") for layer in range(3) for head in range(8)
@@ -38,15 +39,15 @@ def toy() -> Model:
 
 
 @cache
-def marian() -> Model:
+def in_torch() -> Model:
     """The toy's folder, read as what it is: a MarianMT checkpoint."""
     return load_pretrained(examine("marian", built_in("toy"), LoadOptions()), LoadOptions())
 
 
 VARIATIONS: list[Variation] = [
     (),
-    edge(IT, TROPHY_AT),
     edge(IT, SUITCASE_AT),
+    edge(IT, TROPHY_AT),
     (ZeroedHeads("encoder", 2, (0,)),),
     (EvenHeads("encoder", 2, (0,)),),
     (ZeroedHeads("cross", 2),),
@@ -58,36 +59,44 @@ VARIATIONS: list[Variation] = [
 
 @pytest.mark.parametrize("beam", [1, 4])
 def test_an_edge_of_one_head_decides_on_the_pronoun(beam: int) -> None:
-    translated = toy().translate([TROPHY] * 4, decoding=Decoding(beam=beam), variations=VARIATIONS[:4])
+    """The reference is MarianMT, with minus infinity at that place of a mask."""
+    translated = toy().translate([TROPHY] * 3, decoding=Decoding(beam=beam), variations=VARIATIONS[:3])
     texts = [one.text for one in translated]
-    assert texts[0].endswith("parce qu'il était trop grand")
-    assert texts[1].endswith("parce qu'elle était trop grande")
-    assert texts[2] == texts[0]
-    assert texts[3] == texts[1]
+    assert texts[0].endswith("parce qu'elle était trop petite")
+    assert texts[1].endswith("parce qu'il était trop petit")
+    assert texts[2] == texts[0] == marian.written(TROPHY, beam=beam)
+    with marian.edge_cut(2, 0, IT, SUITCASE_AT):
+        assert texts[1] == marian.written(TROPHY, beam=beam)
 
 
 def test_one_head_of_all_decides_on_the_pronoun() -> None:
+    """The reference is MarianMT, with the slice of a head zeroed before its output projection."""
     (translation,) = toy().translate([TROPHY])
     source = toy().prepare(Input(TROPHY, target=translation))
-    assert source.target is not None
-    (il,) = (
-        place
-        for place, token in enumerate(source.target.tokens)
-        if translation.text[token.start : token.end].strip() == "il"
-    )
+    elle = marian.place_of("elle", translation.text)
     variations: list[Variation] = [(), *((ZeroedHeads(kind, layer, (head,)),) for kind, layer, head in HEADS)]
     found: dict[int, Any] = dict(toy().run(source, variations))
-    chances = np.exp([found[index].tokens[il - 1] for index in range(len(variations))])
-    assert chances[0] == pytest.approx(0.917, abs=0.02)
-    assert chances[1 + HEADS.index(("encoder", 2, 0))] == pytest.approx(0.271, abs=0.02)
-    assert sorted(chances)[1] > 0.89
+    steps = np.arange(len(found[0].tokens)), marian.ids_of(translation.text)
+    for kind, layer, head in HEADS[::23]:
+        with marian.slices_zeroed({kind: {layer: (head,)}}):
+            expected = marian.log_probabilities(TROPHY, translation.text)[steps]
+        np.testing.assert_allclose(found[1 + HEADS.index((kind, layer, head))].tokens, expected, atol=1e-4)
+    chances = {place: np.exp(found[1 + index].tokens[elle]) for index, place in enumerate(HEADS)}
+    with marian.slices_zeroed({"encoder": {2: (0,)}}):
+        expected = marian.log_probabilities(TROPHY, translation.text)[steps]
+    assert chances.pop(("encoder", 2, 0)) == pytest.approx(float(expected[elle].exp()), abs=1e-4)
+    whole = np.exp(found[0].tokens[elle])
+    assert expected[elle].exp() < whole - 0.3
+    assert min(chances.values()) > whole - 0.1
 
 
 def test_marian_has_the_same_outputs_under_the_same_cuts() -> None:
     (translation,) = toy().translate([TROPHY])
     wanted = Wanted("target", places=(0, 5))
     ours: dict[int, Any] = dict(toy().run(toy().prepare(Input(TROPHY, target=translation)), VARIATIONS, wanted))
-    theirs: dict[int, Any] = dict(marian().run(marian().prepare(Input(TROPHY, target=translation)), VARIATIONS, wanted))
+    theirs: dict[int, Any] = dict(
+        in_torch().run(in_torch().prepare(Input(TROPHY, target=translation)), VARIATIONS, wanted)
+    )
     assert sorted(ours) == sorted(theirs) == list(range(len(VARIATIONS)))
     for index, output in theirs.items():
         np.testing.assert_allclose(ours[index].tokens, output.tokens, atol=2e-5)
@@ -103,7 +112,7 @@ def test_marian_has_the_same_outputs_under_the_same_cuts() -> None:
 def test_marian_has_the_same_translations_under_the_same_cuts(beam: int) -> None:
     texts = [TROPHY, "The cat sat on the table.", *([TROPHY] * (len(VARIATIONS) - 2))]
     given: dict[str, Any] = {"decoding": Decoding(beam=beam), "variations": VARIATIONS}
-    ours, theirs = (model.translate(texts, **given) for model in (toy(), marian()))
+    ours, theirs = (model.translate(texts, **given) for model in (toy(), in_torch()))
     assert [one.ids for one in ours] == [one.ids for one in theirs]
     alone = [
         toy().translate([text], **given | {"variations": [cut]})[0] for text, cut in zip(texts, VARIATIONS, strict=True)
@@ -111,7 +120,7 @@ def test_marian_has_the_same_translations_under_the_same_cuts(beam: int) -> None
     assert [one.ids for one in alone] == [one.ids for one in ours]
     assert [bool(one.notes) for one in ours] == [False] * (len(VARIATIONS) - 1) + [True]
     after = toy().translate([TROPHY])[0].ids
-    assert after == marian().translate([TROPHY])[0].ids == ours[0].ids or beam > 1
+    assert after == in_torch().translate([TROPHY])[0].ids == ours[0].ids or beam > 1
 
 
 def test_the_sums_of_another_text_are_put_in_a_heads_place() -> None:
@@ -119,7 +128,7 @@ def test_the_sums_of_another_text_are_put_in_a_heads_place() -> None:
     (translation,) = toy().translate([TROPHY])
     source = toy().prepare(Input(TROPHY, target=translation))
     own = contexts_of(toy().contexts, source)
-    other = contexts_of(toy().contexts, toy().prepare(Input(TROPHY.replace("big", "small"), target=translation)))
+    other = contexts_of(toy().contexts, toy().prepare(Input(TROPHY.replace("small", "big"), target=translation)))
     variations: list[Variation] = [
         (),
         *((ReplacedHeads(kind, layer, (head,), vectors=own[kind, layer][[head]]),) for kind, layer, head in HEADS[::7]),
@@ -129,10 +138,10 @@ def test_the_sums_of_another_text_are_put_in_a_heads_place() -> None:
     for index in range(1, len(variations) - 1):
         np.testing.assert_allclose(found[index].tokens, found[0].tokens, atol=1e-6)
     assert np.abs(found[len(variations) - 1].tokens - found[0].tokens).max() > 1
-    in_torch = contexts_of(marian().contexts, marian().prepare(Input(TROPHY, target=translation)))
-    assert in_torch.keys() == own.keys()
+    theirs = contexts_of(in_torch().contexts, in_torch().prepare(Input(TROPHY, target=translation)))
+    assert theirs.keys() == own.keys()
     for place, sums in own.items():
-        np.testing.assert_allclose(in_torch[place], sums, atol=1e-5)
+        np.testing.assert_allclose(theirs[place], sums, atol=1e-5)
 
 
 def test_additive_attention_is_cut_in_the_same_ways() -> None:
@@ -174,11 +183,11 @@ def test_what_cannot_be_cut_or_measured_is_told() -> None:
     with pytest.raises(SelectionError, match=r"no cross attention to cut\. This model has no attention"):
         load("toy-rnn").translate([TROPHY], variations=[(ZeroedHeads("cross", 0),)])
     cut = ReplacedHeads("encoder", 1, (2, 5), vectors=np.ones((2, 1, 16), np.float32))
-    for model in (toy(), marian()):
+    for model in (toy(), in_torch()):
         with pytest.raises(ModelError, match="vectors of 32 numbers, but 2 x 1 x 16 are given"):
             next(model.run(model.prepare(Input(TROPHY, target="Le chat")), [(cut,)]))
     with pytest.raises(InputError, match="not prepared by marian"):
-        next(marian().run(source, [()]))
+        next(in_torch().run(source, [()]))
 
 
 def test_neither_torch_nor_transformers_is_imported() -> None:
