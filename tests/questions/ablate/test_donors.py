@@ -24,9 +24,9 @@ from attn_cli.questions.ablate.choices import CutChoice, DonorChoice, Instead, O
 from attn_cli.questions.ablate.donors import Means, mean_outputs, probe_name, probe_texts
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation
-from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
+from tests.models import marian
+from tests.questions.ablate.models import FRANCE, SMALL, TROPHY, decoder, masked, minilm, smollm2, toy
 
-SMALL = TROPHY.replace("big", "small")
 ITALY = "The capital of Italy is"
 OTHERS = ["The cat sat on the mat", "It was tired because it did not fit", "The trophy was big"]
 MEAN, RESAMPLE = CutChoice("mean"), CutChoice("resample")
@@ -41,7 +41,7 @@ DENSE: dict[str, tuple[Callable[[], Model], Dense, int]] = {
 
 
 @cache
-def marian() -> Model:
+def in_torch() -> Model:
     """The built-in model as transformers computes it."""
     return load_pretrained(examine("marian", built_in("toy"), LoadOptions()), LoadOptions())
 
@@ -135,20 +135,33 @@ def test_a_head_is_given_its_output_in_another_text_position_by_position(name: s
 
 
 def test_the_pronoun_turns_with_one_heads_output_in_the_other_text() -> None:
+    """The reference is MarianMT, with the slice of the head in the other text."""
     found = replaced(toy(), TROPHY, "2.0", "resample", SMALL, output="words")
     (trial,) = found.trials
     assert found.output.apart is not None
     assert found.output.apart.names == ("il", "elle")
-    assert trial.moved == pytest.approx(1, abs=0.05)
-    assert trial.after.answers is not None
-    assert trial.after.answers[1] > 0.9
-    assert trial.translation is not None
+    target = marian.written(TROPHY)
+    place = marian.place_of("il", target)
+    answers = [marian.ids_of(target)[place], marian.ids_of(marian.written(SMALL))[place]]
+
+    def plain(text: str) -> torch.Tensor:
+        return marian.log_probabilities(text, target)[place, answers]
+
+    patch = marian.slice_of(2, 0, SMALL)
+    here, there = plain(TROPHY), plain(SMALL)
+    with marian.slices_changed("encoder", 2, (0,), lambda _: patch):
+        after = plain(TROPHY)
+        assert trial.translation == marian.written(TROPHY)
+    assert trial.after.answers == pytest.approx(after.exp().tolist(), abs=1e-4)
+    lead = [float(one[0] - one[1]) for one in (here, there, after)]
+    assert trial.moved == pytest.approx((lead[2] - lead[0]) / (lead[1] - lead[0]), abs=1e-3)
+    assert trial.moved > 0.8
     assert trial.translation.endswith("elle était trop grande")
     assert found.other is not None
-    assert found.other.translation is not None
+    assert found.other.translation == marian.written(SMALL)
+    assert found.text_before == target
+    assert target.endswith("il était trop grand")
     assert found.other.translation.endswith("elle était trop petite")
-    assert found.text_before is not None
-    assert found.text_before.endswith("il était trop grand")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +173,7 @@ def test_the_built_in_model_and_its_copy_in_transformers_are_patched_alike(kind:
         ablate(
             model, Input(TROPHY, target=translation.text), Selection(kind=kind, head=head), cut=RESAMPLE, donor=SMALL
         )
-        for model in (toy(), marian())
+        for model in (toy(), in_torch())
     )
     np.testing.assert_allclose(ours.trials[0].after.words, theirs.trials[0].after.words, atol=1e-4)
     assert ours.trials[0].moved == pytest.approx(theirs.trials[0].moved, abs=1e-3)
@@ -169,7 +182,7 @@ def test_the_built_in_model_and_its_copy_in_transformers_are_patched_alike(kind:
 
 def test_a_mean_over_translations_of_the_built_in_model_is_that_of_its_copy() -> None:
     texts = [Input(text) for text in OTHERS[:2]]
-    ours, theirs = (mean_outputs(model, texts, Selection(), "others") for model in (toy(), marian()))
+    ours, theirs = (mean_outputs(model, texts, Selection(), "others") for model in (toy(), in_torch()))
     assert ours.donor == theirs.donor
     assert (
         ours.vectors.keys()

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import attn_cli
-from attn_cli.data.cuts import ReplacedHeads
 from attn_cli.data.selection import Selection
 from attn_cli.draw.page import to_text
 from attn_cli.draw.screen import Screen
@@ -24,10 +23,9 @@ from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.reader import read_output
 from attn_cli.questions.ablate.trials import Ablation, CutTrial
 from tests.golden_files import assert_golden
-from tests.models import folders, translators
-from tests.models.contexts import contexts_of
+from tests.models import folders, marian, translators
 from tests.models.families import spread
-from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
+from tests.questions.ablate.models import FRANCE, SMALL, TROPHY, decoder, masked, minilm, smollm2, toy
 
 
 def cut(
@@ -51,36 +49,59 @@ def chances(found: Ablation, trial: CutTrial | None = None) -> dict[str, float]:
     return dict(zip(labels, np.exp(figures.words).tolist(), strict=True))
 
 
+def plain_words(text: str, target: str) -> np.ndarray:
+    """Return the log-probability of each token of a target in plain transformers."""
+    ids = marian.ids_of(target)
+    return marian.log_probabilities(text, target).numpy()[np.arange(len(ids)), ids]
+
+
 def test_one_head_of_the_built_in_model_decides_on_the_pronoun() -> None:
-    found = cut(toy(), TROPHY)
+    """The reference is MarianMT, with the slice of a head zeroed before its output projection."""
+    found = cut(toy(), SMALL, unit="token")
     assert len(found.trials) == 72
     assert found.kinds == ("encoder", "decoder", "cross")
-    first, *others = found.ranked
-    assert (first.kind, first.heads) == ("encoder", {2: (0,)})
-    assert first.translation is not None
-    assert first.translation.endswith("parce qu'elle était trop grande")
-    assert found.text_before is not None
-    assert found.text_before.endswith("parce qu'il était trop grand")
-    assert found.changing == [first]
-    assert found.flip is None
-    assert all(one.translation is None for one in others)
-    pieces = cut(toy(), TROPHY, unit="token")
-    il = [word.label for word in pieces.output.words].index("il")
-    assert np.exp(pieces.before.words[il]) == pytest.approx(0.917, abs=0.02)
-    assert np.exp(pieces.ranked[0].after.words[il]) == pytest.approx(0.271, abs=0.02)
-    assert sorted(np.exp(trial.after.words[il]) for trial in pieces.trials)[1] > 0.89
+    target = marian.written(SMALL)
+    elle = marian.place_of("elle", target)
+    np.testing.assert_allclose(found.before.words, plain_words(SMALL, target), atol=1e-4)
+    (first,) = (trial for trial in found.trials if (trial.kind, trial.heads) == ("encoder", {2: (0,)}))
+    with marian.slices_zeroed({"encoder": {2: (0,)}}):
+        np.testing.assert_allclose(first.after.words, plain_words(SMALL, target), atol=1e-4)
+    fall = {id(trial): np.exp(found.before.words[elle]) - np.exp(trial.after.words[elle]) for trial in found.trials}
+    assert fall.pop(id(first)) > 0.3
+    assert max(fall.values()) < 0.1
     assert first.summary is not None
     assert (first.summary.layer, first.summary.head) == (2, 0)
 
 
+def test_one_head_changes_the_pronoun() -> None:
+    found = cut(toy(), SMALL, instead="even")
+    (first,) = found.changing
+    assert (first.kind, first.heads) == ("encoder", {2: (0,)})
+    assert found.text_before == marian.written(SMALL)
+    assert found.text_before.endswith("parce qu'elle était trop petite")
+    assert first.translation is not None
+    assert first.translation.endswith("parce qu'il était trop petit")
+    assert found.flip is None
+    assert all(trial.translation is None for trial in found.trials if trial is not first)
+
+
 @pytest.mark.parametrize(
-    ("adjective", "noun", "other"), [("big", "trophy", "suitcase"), ("small", "suitcase", "trophy")]
+    ("text", "noun", "other", "pronoun"),
+    [(TROPHY, ("trophy", 1), "suitcase", "il"), (SMALL, ("suitcase", 6), "trophy", "elle")],
+    ids=["big", "small"],
 )
-def test_one_edge_decides_on_the_pronoun(adjective: str, noun: str, other: str) -> None:
-    text = TROPHY.replace("big", adjective)
-    found = cut(toy(), text, f"it:{noun}", head="2.0")
-    assert found.trials[0].translation != found.text_before
-    assert found.trials[0].weight == pytest.approx(1, abs=0.01)
+def test_one_edge_decides_on_the_pronoun(text: str, noun: tuple[str, int], other: str, pronoun: str) -> None:
+    """The reference is MarianMT, with minus infinity at that place of a mask."""
+    found = cut(toy(), text, f"it:{noun[0]}", head="2.0", unit="token")
+    (trial,) = found.trials
+    target = marian.written(text)
+    assert found.text_before in (target, None)
+    with marian.edge_cut(2, 0, text.split().index("it"), noun[1]):
+        np.testing.assert_allclose(trial.after.words, plain_words(text, target), atol=1e-4)
+        assert trial.translation == marian.written(text)
+    place = marian.place_of(pronoun, target)
+    assert np.exp(trial.after.words[place]) < np.exp(found.before.words[place]) - 0.2
+    assert trial.weight == pytest.approx(1, abs=0.01)
     assert found.instead is None
     nothing = cut(toy(), text, f"it:{other}", head="2.0")
     assert nothing.trials[0].translation == nothing.text_before
@@ -88,16 +109,21 @@ def test_one_edge_decides_on_the_pronoun(adjective: str, noun: str, other: str) 
 
 
 def test_ways_of_cutting_a_head_disagree() -> None:
-    texts = {way: cut(toy(), TROPHY, head="2.0", instead=way).trials[0].translation for way in ("zero", "even", "mean")}
-    assert "elle" in str(texts["zero"])
-    assert "elle" not in str(texts["even"])
-    own = toy()
-    source = own.prepare(Input(TROPHY, target=own.translate([TROPHY])[0]))
-    mean = contexts_of(own.contexts, source)["encoder", 2][0].mean(axis=0)
-    again = ReplacedHeads("encoder", 2, (0,), vectors=mean[None, None])
-    (tokens,) = (outcome.tokens for _, outcome in own.run(source, [(again,)]))
-    assert tokens is not None
-    assert cut(own, TROPHY, head="2.0", instead="mean").trials[0].after.whole == pytest.approx(tokens.sum(), abs=1e-4)
+    """The reference is MarianMT, with zeros, means of the values or the mean of the slice in the slice's place."""
+    vectors = {
+        "zero": torch.zeros(32),
+        "even": marian.slice_of(2, 0, SMALL, values=True).mean(dim=0),
+        "mean": marian.slice_of(2, 0, SMALL).mean(dim=0),
+    }
+    target = marian.written(SMALL)
+    effects = []
+    for way, vector in vectors.items():
+        (trial,) = cut(toy(), SMALL, head="2.0", instead=way, unit="token").trials
+        with marian.slices_changed("encoder", 2, (0,), lambda given, put=vector: put.expand_as(given)):
+            np.testing.assert_allclose(trial.after.words, plain_words(SMALL, target), atol=1e-4)
+            assert trial.translation == marian.written(SMALL)
+        effects.append(trial.effect)
+    assert max(effects) - min(effects) > 0.1
 
 
 @pytest.mark.unchecked
@@ -306,15 +332,18 @@ def test_a_word_left_nothing_is_told_of() -> None:
 
 
 def test_heads_that_change_a_word_together_are_looked_for() -> None:
-    found = cut(toy(), "The trophy didn't fit because it was big", kind="encoder")
+    """The heads with the largest effects, as few as it takes."""
+    text = "The trophy didn't fit because it was big"
+    found = cut(toy(), text, kind="encoder")
     assert found.changing == []
     assert found.flip is not None
-    assert found.flip.heads == (("encoder", 2, 0), ("encoder", 2, 1))
-    assert found.flip.after.text == "elle"
-    assert found.flip.translation is not None
-    assert "elle" in found.flip.translation
-    both = cut(toy(), "The trophy didn't fit because it was big", head="2.0,2.1")
-    assert both.trials[0].translation == found.flip.translation
+    names = [f"{layer}.{head}" for _, layer, head in found.flip.heads]
+    ranked = [f"{layer}.{head}" for trial in found.ranked for layer, (head,) in trial.heads.items()]
+    assert names == ranked[: len(names)]
+    assert found.flip.translation not in (found.text_before, None)
+    together, fewer = (cut(toy(), text, head=",".join(some)).trials[0] for some in (names, names[:-1]))
+    assert together.translation == found.flip.translation
+    assert fewer.translation == found.text_before
 
 
 def test_bands_cover_all_layers_once() -> None:
