@@ -35,7 +35,7 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 @cache
 def plain() -> Any:
     """Return MarianMT with the built-in model's weights, and eager attention."""
-    return MarianMTModel.from_pretrained(built_in("toy"), attn_implementation="eager", dtype=torch.float32).eval()
+    return MarianMTModel.from_pretrained(built_in("toy"), attn_implementation="eager", dtype=torch.float32)
 
 
 @cache

@@ -155,6 +155,7 @@ def test_the_pronoun_turns_with_one_heads_output_in_the_other_text() -> None:
     assert trial.after.answers == pytest.approx(after.exp().tolist(), abs=1e-4)
     lead = [float(one[0] - one[1]) for one in (here, there, after)]
     assert trial.moved == pytest.approx((lead[2] - lead[0]) / (lead[1] - lead[0]), abs=1e-3)
+    assert trial.moved is not None
     assert trial.moved > 0.8
     assert trial.translation.endswith("elle était trop grande")
     assert found.other is not None

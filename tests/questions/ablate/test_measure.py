@@ -119,7 +119,7 @@ def test_ways_of_cutting_a_head_disagree() -> None:
     effects = []
     for way, vector in vectors.items():
         (trial,) = cut(toy(), SMALL, head="2.0", instead=way, unit="token").trials
-        with marian.slices_changed("encoder", 2, (0,), lambda given, put=vector: put.expand_as(given)):
+        with marian.slices_changed("encoder", 2, (0,), vector.expand_as):
             np.testing.assert_allclose(trial.after.words, plain_words(SMALL, target), atol=1e-4)
             assert trial.translation == marian.written(SMALL)
         effects.append(trial.effect)
