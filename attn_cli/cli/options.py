@@ -56,7 +56,7 @@ PairOption = Annotated[str | None, text_option(metavar="TEXT", help="A second se
 KindOption = Annotated[Kind | None, select_option(help="Which attention of an encoder-decoder to show.")]
 RowsOption = Annotated[
     Rows | None,
-    select_option(help="In cross-attention, take a word's row at the step that outputs it, or that reads it as input."),
+    select_option(help="In a decoder, take a word's row at the step that outputs it, or that reads it as input."),
 ]
 
 WithoutOption = Annotated[

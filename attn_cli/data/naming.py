@@ -245,7 +245,7 @@ def _accent(letter: str) -> bool:
 
 def _not_there(units: Units, name: str, text: str) -> SelectionError:
     """Build the error for a name that matches nothing, with what can be named instead."""
-    everything = Units.of(units.side, units.unit) if units.hides else units
+    everything = Units.of(units.side, units.unit, begins=units.begins) if units.hides else units
     if units.hides and _named(everything, name):
         return SelectionError(f"{quoted(name)}, or part of it, is hidden here", "Show it with --special or --sink")
     unit = "piece" if units.unit == "token" else "word"

@@ -8,10 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from attn_cli.data.shapes import Float
+from attn_cli.data.shapes import Float, Int
 from attn_cli.errors import ModelError
 
-__all__ = ["Outcome", "OutputKind", "Wanted", "choose_output"]
+__all__ = ["LIKELIEST", "Chances", "Outcome", "OutputKind", "Wanted", "choose_output"]
+
+LIKELIEST = 4
+"""Likeliest tokens of each step: the one written, where that is the likeliest, and three runners-up."""
 
 OutputKind = Literal["next", "target", "mask", "states"]
 """`next`: a decoder's next tokens of the text; `target`: an encoder-decoder's tokens of a target; `mask`: the tokens
@@ -28,6 +31,35 @@ class Wanted:
     of a decoder, the mask tokens of an encoder, and none of an encoder-decoder."""
     tokens: bool = True
     """True to include the log-probability of each token of the text or the target."""
+    written: tuple[int, ...] = ()
+    """Ids of the token written at each place; with them come the chances at these places, and neither their logits nor
+    the log-probabilities of all tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chances:
+    """A model's own distribution over its vocabulary (at temperature 1), at each step that wrote a token; float32."""
+
+    log_probabilities: Float[np.ndarray, "step"]
+    """Log-probability of the token written, in nats."""
+    entropies: Float[np.ndarray, "step"]
+    """Shannon entropy, in nats: 0 where one token is certain, ln(vocabulary) where all are alike."""
+    likeliest: Int[np.ndarray, "step best"]
+    """Ids of the likeliest tokens, the likeliest first."""
+    log_likeliest: Float[np.ndarray, "step best"]
+    """Their log-probabilities, in nats."""
+    spelled: tuple[tuple[str, ...], ...] = ()
+    """What the likeliest tokens add to the text."""
+
+    @property
+    def log_probability(self) -> float:
+        """Log-probability of all that was written, in nats."""
+        return float(self.log_probabilities.sum(dtype=np.float64))
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the mean negative log-probability of a token."""
+        return float(np.exp(-self.log_probabilities.mean(dtype=np.float64)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +71,8 @@ class Outcome:
     encoder-decoder without its start token; where asked for."""
     logits: Float[np.ndarray, "place vocabulary"] | None = None
     """Logits at the places wanted."""
+    chances: Chances | None = None
+    """Chances at the places wanted, where the tokens written there are known."""
     states: Float[np.ndarray, "position dim"] | None = None
     """Last hidden states, in a run for `states`."""
     notes: tuple[str, ...] = ()

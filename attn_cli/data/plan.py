@@ -32,7 +32,7 @@ class Plan:
     chosen: tuple[int, ...] | None
     """Indices of the rows that `--query` names; None for all."""
     rows: Rows = "input"
-    """The token that a row of cross-attention belongs to: the one that its step outputs, or the one that it reads."""
+    """The token that a decoder's row belongs to: the one that its step outputs, or the one that it reads."""
 
     @property
     def head_count(self) -> int:
@@ -45,10 +45,25 @@ class Plan:
         return [(self.kind, layer, head) for layer, heads in self.heads.items() for head in heads]
 
     @property
+    def begins(self) -> int:
+        """The first row shown: that of the first token that was written, where a prompt was written on."""
+        return self.queries.begins
+
+    @property
+    def crosses(self) -> bool:
+        """True if a row and the column with its number are not the same word."""
+        return self.kind == "cross" or self.rows == "output" or self.begins > 0
+
+    @property
+    def step(self) -> Rows | None:
+        """The step that is a word's row, where that must be said; None where it goes without saying."""
+        return self.rows if self.kind == "cross" or self.rows == "output" else None
+
+    @property
     def positions(self) -> tuple[int, ...]:
         """Token positions of the rows needed."""
         if self.chosen is None:
-            return tuple(range(self.queries.tokens))
+            return tuple(range(self.begins, len(query_tokens(self.source, self.kind))))
         return tuple(token for unit in self.chosen for token in self.queries.token_positions(unit))
 
     def choose_queries(self, query: str) -> tuple[range, ...]:
@@ -57,7 +72,9 @@ class Plan:
         Raises:
             SelectionError: there is no such word or position.
         """
-        return choose_units(self.queries, query, "the target, whose words are the rows" if self._crosses else TEXT)
+        written = "what was written" if self.begins else TEXT
+        side = "the target, whose words are the rows" if self.kind == "cross" else written
+        return choose_units(self.queries, query, side)
 
     def choose_keys(self, query: str) -> tuple[range, ...]:
         """Find the columns that a user names (see `choose_units`); the plan must not have joined units.
@@ -65,7 +82,8 @@ class Plan:
         Raises:
             SelectionError: there is no such word or position.
         """
-        return choose_units(self.keys, query, "the source, whose words are the columns" if self._crosses else TEXT)
+        side = "the source, whose words are the columns" if self.kind == "cross" else TEXT
+        return choose_units(self.keys, query, side)
 
     def joined(self, queries: Iterable[range], keys: Iterable[range] = ()) -> Plan:
         """Return the plan with runs of rows averaged and runs of columns summed; in self-attention, each run in both.
@@ -74,22 +92,18 @@ class Plan:
             SelectionError: two runs have a unit in common, or scores are shown, which have no mean and no sum.
         """
         rows, columns = tuple(queries), tuple(keys)
-        if not self._crosses:
+        if not self.crosses:
             rows = columns = rows + columns
         if all(len(span) == 1 for span in (*rows, *columns)):
             return self
         units = _joined(self.queries, rows, self.selection), _joined(self.keys, columns, self.selection)
         return replace(self, queries=units[0], keys=units[1])
 
-    @property
-    def _crosses(self) -> bool:
-        return self.kind == "cross"
-
     def request(self, *, verify: bool = False) -> Request:
         """Build the request for the source."""
         return Request(
             heads={self.kind: self.heads},
-            queries={} if self.chosen is None else {self.kind: self.positions},
+            queries={self.kind: self.positions} if self.chosen is not None or self.begins else {},
             scores=self.selection.scores,
             verify=verify,
         )
@@ -108,12 +122,15 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     name = source.model.name
     kind = choose_kind(source.model.stacks, selection.kind, has_target=source.target is not None, name=name)
     heads = choose_heads(source.model.stacks[kind], selection.layer, selection.head, name)
-    side = choose_rows(source.model, selection, kind)
-    rows, columns = query_tokens(source, kind, side), key_tokens(source, kind)
+    written = source.source.written
+    side = choose_rows(source.model, selection, kind, written=written is not None)
+    rows, columns = query_tokens(source, kind, side), key_tokens(source, kind, side)
+    begins = 0 if written is None else written - (side == "output")
     sink = not selection.hides_first(kind)
     keys = Units.of(columns, selection.unit, special=selection.special, sink=sink)
-    # In cross-attention the sink is on the other side, and the decoder's first token is a row like any other.
-    queries = Units.of(rows, selection.unit, special=selection.special, sink=sink or kind == "cross")
+    # The sink is on the other side in cross-attention, and is no output: the first row is like any other.
+    sink = sink or kind == "cross" or side == "output"
+    queries = Units.of(rows, selection.unit, special=selection.special, sink=sink, begins=begins)
     if not len(queries) or not len(keys):
         raise InputError("Nothing is left to show", "Show what is hidden with --special or --sink")
     plan = Plan(source, selection, kind, heads, queries, keys, None, side)
@@ -180,24 +197,31 @@ def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: 
     return kind
 
 
-def choose_rows(model: ModelInfo, selection: Selection, kind: Kind = "cross") -> Rows:
-    """Choose the step that is a word's row in cross-attention.
+def choose_rows(model: ModelInfo, selection: Selection, kind: Kind = "cross", *, written: bool = False) -> Rows:
+    """Choose the step that is a word's row.
 
-    That is the step asked for; else the one at which the heads selected were guided to align, if they were; else the
+    That is the step asked for. Else it is, in self-attention, the one that reads the word, or the one that writes it
+    behind a prompt; in cross-attention, the one at which the heads selected were guided to align, if they were, or the
     one that the model is best shown at (`ModelInfo.shown_at`).
 
+    Args:
+        model: the model.
+        selection: the rows and heads asked for.
+        kind: the kind of attention.
+        written: True for a decoder's text that was written behind a prompt.
+
     Raises:
-        SelectionError: output rows are asked for where rows and columns are the same tokens, or a head does not exist.
+        SelectionError: output rows are asked of an encoder, which writes nothing, or a head does not exist.
     """
-    if kind != "cross":
-        if selection.rows == "output":
-            raise SelectionError(
-                f"--rows output needs cross-attention, and this is {kind} attention",
-                "Leave --rows out: rows and columns are the same tokens here",
-            )
-        return "input"
+    if kind == "encoder" and selection.rows == "output":
+        raise SelectionError(
+            "--rows output takes the step that writes a word, and an encoder writes none",
+            "Leave --rows out, or choose --kind decoder or cross of a model that has them",
+        )
     if selection.rows is not None:
         return selection.rows
+    if kind != "cross":
+        return "output" if written else "input"
     if "cross" in model.stacks and (selection.layer is not None or selection.head is not None):
         heads = choose_heads(model.stacks["cross"], selection.layer, selection.head, model.name)
         return model.rows_of(heads)

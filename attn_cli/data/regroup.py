@@ -41,6 +41,11 @@ class Regroup:
         self._pending: dict[tuple[Kind, int], tuple[int, Block]] = {}
 
     def __call__(self, block: Block) -> None:
+        rows, columns = self.queries.tokens - block.start, self.keys.tokens
+        if rows < len(block.visible) or columns < block.weights.shape[2]:  # the last step, which outputs nothing
+            block = block.within(max(rows, 0), columns)
+        if not len(block.visible):
+            return
         if self.queries.plain and self.keys.plain:
             self.eat(block)
             return
@@ -131,7 +136,8 @@ class RegroupBatch:
         self._seen: tuple[Int[np.ndarray, "text query 2"], Int[np.ndarray, "row 2"]] | None = None
 
     def __call__(self, batch: Batch) -> None:
-        weights = batch.weights
+        rows, columns = (max(units.tokens for units in side) for side in zip(*self._sides, strict=True))
+        weights = batch.weights[:, :, :rows, :columns]
         texts, heads, queries, keys = weights.shape
         if self._gather is not None:
             weights = (weights.reshape(texts, heads * queries, keys) @ self._gather).reshape(texts, heads, queries, -1)

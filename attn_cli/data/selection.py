@@ -32,7 +32,7 @@ Kind = Literal["encoder", "decoder", "cross"]
 KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
 
 Rows = Literal["output", "input"]
-"""The token that a decoder's step belongs to, in cross-attention: the one it outputs, or the one it reads as input."""
+"""The token that a decoder's step belongs to: the one it outputs, or the one it reads as input."""
 
 SortKey = Literal["layer", "focus", "entropy", "distance", "first", "itself", "previous", "link"]
 
@@ -76,7 +76,8 @@ class Selection:
     """True if the first token is shown; otherwise the rows are renormalized. None to hide it in a decoder's relevance
     alone, which is mostly on it."""
     rows: Rows | None = None
-    """The word that a row of cross-attention belongs to; None: as the model declares, else the input (see `plan`)."""
+    """The word that a decoder's row belongs to; None: that written behind a prompt, and in cross-attention as the model
+    declares; else the one that is read (see `plan`)."""
     measure: Measure = "weights"
     relevant_to: str | None = None
     """The output that relevance is measured for: a word of the translation, one that follows a decoder's text or fills

@@ -157,6 +157,16 @@ class Block:
             rows=None if self.rows is None else self.rows[rows],
         )
 
+    def within(self, rows: int, keys: int) -> Block:
+        """Return the first rows and keys of the weights and scores, and the rest of it as it is."""
+        some = self.take(rows=slice(0, rows))
+        return replace(
+            some,
+            weights=some.weights[:, :, :keys],
+            visible=np.minimum(some.visible, keys),
+            scores=None if some.scores is None else some.scores[:, :, :keys],
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -297,7 +307,10 @@ class Source(Protocol):
 
     @property
     def source(self) -> Tokens:
-        """Tokens of the text; in an encoder-decoder, those on the encoder's side."""
+        """Tokens of the text; in an encoder-decoder, those on the encoder's side.
+
+        Behind a prompt that a decoder has written on (`Tokens.written`) there is one row fewer than tokens, as below.
+        """
 
     @property
     def target(self) -> Tokens | None:
@@ -335,29 +348,42 @@ class Companion(Protocol):
         """
 
 
-def key_tokens(source: Source, kind: Kind) -> Tokens:
+def key_tokens(source: Source, kind: Kind, rows: Rows = "input") -> Tokens:
     """Return the tokens along the columns of this kind's maps: the encoder's side for `cross`.
-
-    Raises:
-        SelectionError: the decoder's side is asked for and there is none.
-    """
-    return source.source if kind == "cross" else query_tokens(source, kind)
-
-
-def query_tokens(source: Source, kind: Kind, rows: Rows = "input") -> Tokens:
-    """Return the tokens along the rows of this kind's maps: on the decoder's side, those that its steps read or output.
 
     Args:
         source: a text given to a model, or a record of one.
         kind: the kind of attention.
-        rows: the token that a step on the decoder's side belongs to: the one that it reads (`input`) or the one that
+        rows: the rows, as in `query_tokens`; a token that is only read by a step left out there is left out here.
+
+    Raises:
+        SelectionError: the decoder's side is asked for and there is none.
+    """
+    if kind == "cross":
+        return source.source
+    keys = query_tokens(source, kind)
+    return keys if rows == "input" else replace(keys, tokens=keys.tokens[: len(query_tokens(source, kind, rows))])
+
+
+def query_tokens(source: Source, kind: Kind, rows: Rows = "input") -> Tokens:
+    """Return the tokens along the rows of this kind's maps: of a decoder, those that its steps read or output.
+
+    A decoder alone that has only read a text outputs nothing at its last step, which is left out of output rows.
+
+    Args:
+        source: a text given to a model, or a record of one.
+        kind: the kind of attention.
+        rows: the token that a step of a decoder belongs to: the one that it reads (`input`) or the one that
             it outputs (`output`).
 
     Raises:
         SelectionError: the decoder's side is asked for and there is none.
     """
-    if kind == "encoder" or (kind == "decoder" and "cross" not in source.model.stacks):
+    if kind == "encoder":
         return source.source
+    if kind == "decoder" and "cross" not in source.model.stacks:
+        side, read = source.source, source.source.written is None
+        return replace(side, tokens=side.tokens[1:] if rows == "output" else side.tokens[: None if read else -1])
     if source.target is None:
         raise SelectionError(
             f"{kind.capitalize()} attention needs a text on the decoder's side",

@@ -61,7 +61,7 @@ def suggest(record: Record, command: str, *options: str) -> Suggestion | None:
 
 
 def suggest_explaining(record: Record, plan: Plan, place: tuple[int, int], query: int) -> Suggestion | None:
-    """Suggest to explain a row of one head; None in attention that has its queries in a translation.
+    """Suggest to explain a row of one head; None where its row is not that of a word of the text read.
 
     Args:
         record: the record of the run.
@@ -69,7 +69,7 @@ def suggest_explaining(record: Record, plan: Plan, place: tuple[int, int], query
         place: layer and head.
         query: the index of the row.
     """
-    if plan.kind == "cross" or (plan.kind == "decoder" and "cross" in record.model.stacks):
+    if plan.crosses or (plan.kind == "decoder" and "cross" in record.model.stacks):
         return None
     return suggest(record, "explain", "--query", typed_name(plan.queries, query), "--head", name_head(*place))
 

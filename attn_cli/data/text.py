@@ -61,6 +61,10 @@ class Tokens:
     words: tuple[Word, ...]
     pair: str | None = None
     """The second segment's text, if there is one."""
+    written: int | None = None
+    """The first token of what a decoder wrote behind its prompt; None if nothing here was written behind a prompt.
+
+    The decoder has read all of these tokens but the last, which it only wrote."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -79,6 +83,7 @@ def make_tokens(
     pair: str | None = None,
     segments: Sequence[int] | None = None,
     ids: Sequence[int | None] | None = None,
+    written: int | None = None,
     cells_of: Callable[[str], list[tuple[int, int]]] | None = None,
 ) -> Tokens:
     """Group a tokenizer's pieces into words.
@@ -91,6 +96,7 @@ def make_tokens(
         pair: the second segment's text.
         segments: 0 for pieces of `text`, 1 for pieces of `pair`; all 0 by default.
         ids: the pieces' numbers in the vocabulary.
+        written: the first piece that was written behind a prompt, at which a word ends in any case.
         cells_of: function from a text to the start and end of each word; Unicode word boundaries by default.
     """
     count = len(pieces)
@@ -99,6 +105,8 @@ def make_tokens(
     cells: dict[int, list[tuple[int, int]]] = {
         segment: (cells_of or word_cells)(content) for segment, content in ((0, text), (1, pair or ""))
     }
+    if written is not None and written < count:
+        cells[0] = _cut(cells[0], offsets[written][0])
     for index, (start, end) in enumerate(offsets):
         if not special[index]:
             spans[index] = _cells_touched(cells[segments[index]], (text, pair or "")[segments[index]], start, end)
@@ -135,7 +143,16 @@ def make_tokens(
         )
         for i in range(count)
     )
-    return Tokens(text=text, tokens=tokens, words=tuple(words), pair=pair)
+    return Tokens(text=text, tokens=tokens, words=tuple(words), pair=pair, written=written)
+
+
+def _cut(cells: list[tuple[int, int]], place: int) -> list[tuple[int, int]]:
+    """Cut the cell that a place in the text lies within, if one does."""
+    return [
+        part
+        for start, end in cells
+        for part in ([(start, place), (place, end)] if start < place < end else [(start, end)])
+    ]
 
 
 def at_spaces(tokens: Tokens) -> Tokens:
@@ -163,6 +180,7 @@ def _regrouped(tokens: Tokens, cells_of: Callable[[str], list[tuple[int, int]]])
         pair=tokens.pair,
         segments=[token.segment for token in every],
         ids=[token.id for token in every],
+        written=tokens.written,
         cells_of=cells_of,
     )
 

@@ -34,6 +34,8 @@ class Units:
     side: Tokens = NO_TEXT
     """The text that the units belong to."""
     unit: Literal["word", "token"] = "word"
+    begins: int = 0
+    """The first token that can be shown at all."""
     base: Units | None = None
     """The units before some were joined; None if none were."""
     firsts: tuple[int, ...] = ()
@@ -41,7 +43,13 @@ class Units:
 
     @classmethod
     def of(
-        cls, tokens: Tokens, unit: Literal["word", "token"] = "word", *, special: bool = True, sink: bool = True
+        cls,
+        tokens: Tokens,
+        unit: Literal["word", "token"] = "word",
+        *,
+        special: bool = True,
+        sink: bool = True,
+        begins: int = 0,
     ) -> Units:
         """Build the units of one side.
 
@@ -50,6 +58,7 @@ class Units:
             unit: words, or the model's own pieces.
             special: show special tokens.
             sink: show the unit that holds the first token.
+            begins: the first token that can be shown; the units before it are hidden.
         """
         starts = [
             i
@@ -57,7 +66,10 @@ class Units:
             if i == 0 or unit == "token" or token.word is None or token.word != tokens.tokens[i - 1].word
         ]
         firsts = [tokens.tokens[i] for i in starts]
-        shown = [(special or not first.special) and (sink or i > 0) for i, first in enumerate(firsts)]
+        shown = [
+            (special or not first.special) and (sink or i > 0) and start >= begins
+            for i, (start, first) in enumerate(zip(starts, firsts, strict=True))
+        ]
         wholes = ["" if first.word is None else tokens.words[first.word].text for first in firsts]
         labels = [
             first.piece if unit == "token" or first.word is None else whole
@@ -71,6 +83,7 @@ class Units:
             tokens=len(tokens),
             side=tokens,
             unit=unit,
+            begins=begins,
         )
 
     def joined(self, spans: Iterable[range]) -> Units:

@@ -253,13 +253,16 @@ def _counted(tokens: Tokens) -> str:
 
 
 def when(rows: Rows) -> str:
-    """Name the decoder step that a target word's row belongs to."""
+    """Name the decoder step that a word's row belongs to."""
     return "when written" if rows == "output" else "when read"
 
 
 def attends(kind: Kind, rows: Rows) -> str:
     """Say what rows and columns are."""
-    sides = (f"target, {when(rows)}", "source") if kind == "cross" else ("queries", "keys")
+    if kind == "cross":
+        sides = f"target, {when(rows)}", "source"
+    else:
+        sides = f"words, {when(rows)}" if rows == "output" else "queries", "keys"
     return f"rows ({sides[0]}) attend to columns ({sides[1]})"
 
 

@@ -35,7 +35,7 @@ class MapView:
     visible: Int[np.ndarray, "query 2"] | None = None
     """First key that each query can see, and one past the last; all keys by default. Not used with `Pooled` values."""
     rows: Rows = "input"
-    """Decoder step that a target word's row belongs to, in cross-attention."""
+    """Decoder step that a word's row belongs to."""
     noun: str = ""
     """Name of one value; empty for the measure."""
 

@@ -93,7 +93,7 @@ def weight_columns(*, rows: Rows | None = None, scores: bool = False) -> tuple[s
     """Name the columns that `weight_rows` fills.
 
     Args:
-        rows: in cross-attention, the decoder step that a target word's row belongs to; adds a column for it.
+        rows: the decoder step that a word's row belongs to (`Plan.step`); adds a column for it.
         scores: add a column of scores.
     """
     columns = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
@@ -121,7 +121,7 @@ def weight_rows(
         keys: the units along the columns.
         sentence: number of the sentence, from 0.
         only: the queries to write; all by default.
-        rows: in cross-attention, the decoder step that a target word's row belongs to.
+        rows: the decoder step that a word's row belongs to.
         scores: write scores too, empty if the blocks hold none.
     """
     # Quoting takes most of the time, so each text is quoted once and not in every row.

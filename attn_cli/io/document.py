@@ -103,6 +103,8 @@ def describe(
 def _rows(record: Record) -> Rows:
     """Return the step that is a word's row in the record's cross-attention, or would be; see `choose_rows`."""
     selection, model = record.selection, record.model
+    if selection.rows is None and record.source.written is not None:
+        return "output"
     if selection.rows is not None or (selection.layer is None and selection.head is None):
         return selection.rows or model.shown_at
     return model.rows_of({one.layer: one.heads for one in record.maps if one.kind == "cross"})

@@ -76,10 +76,7 @@ AttentionKind = Annotated[
 ]
 StepRows = Annotated[
     Rows,
-    Meta(
-        description="Whose a decoder's step is in cross-attention: the token's that it outputs, or the one's that it "
-        "reads."
-    ),
+    Meta(description="Whose a decoder's step is: the token's that it outputs, or the one's that it reads."),
 ]
 RowsMeaning = Literal["output row: the step that outputs the token", "input row: the step that reads the token"]
 UnitPosition = Annotated[Count, Meta(description="Index among the units shown; of several named as one, the first's.")]
@@ -280,8 +277,8 @@ class UnitsEntry(Entry):
     rows: Annotated[
         RowsMeaning,
         Meta(
-            description="What query_text of cross-attention means. On an output row, query i is target token i + 1; "
-            "on an input row, target token i."
+            description="What query_text means in cross-attention, and in a decoder's where rows were selected or a "
+            "prompt written on. On an output row, query i is token i + 1 of the decoder's; on an input row, token i."
         ),
     ]
 

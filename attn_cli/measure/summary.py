@@ -40,13 +40,14 @@ class HeadSummary:
     entropy: float
     """Shannon entropy of a row, in nats."""
     distance: float | None
-    """Weighted mean distance from query to key, in units; None in cross-attention, which has no common positions."""
+    """Weighted mean distance from query to key, in units; None where rows and columns have no common positions, as in
+    cross-attention and where rows are those of the steps that write a word."""
     first: float | None
     """Weight on the first key (the sink in most decoders); None if that key is hidden."""
     itself: float | None
-    """Weight on the query's own position; None in cross-attention."""
+    """Weight on the query's own position; None where `distance` is."""
     previous: float | None
-    """Weight on the position before the query's; None in cross-attention."""
+    """Weight on the position before the query's; None where `distance` is."""
     links: tuple[Link, ...]
     """The strongest weights between two different words, strongest first; see `Summarize`."""
 
@@ -99,10 +100,12 @@ class Summarize:
         queries: the units along the rows; blocks must be in these units (see `Regroup`).
         keys: the units along the columns.
         links: number of strongest links to keep for each head.
+        crosses: True if a row and the column with its number are not the same unit (`Plan.crosses`), as is always so
+            in cross-attention.
     """
 
-    def __init__(self, queries: Units, keys: Units, links: int = 1) -> None:
-        self.links = links
+    def __init__(self, queries: Units, keys: Units, links: int = 1, *, crosses: bool = False) -> None:
+        self.links, self._crosses = links, crosses
         self._running: dict[tuple[Kind, int], _Running] = {}
         self._query_links = ~np.asarray(queries.special, dtype=np.bool_)
         self._key_links = ~np.asarray(keys.special, dtype=np.bool_)
@@ -136,7 +139,8 @@ class Summarize:
         positions = block.positions[telling]
         keys = weights.shape[2]
         distance = None
-        if block.kind != "cross":
+        crosses = self._crosses or block.kind == "cross"
+        if not crosses:
             # Each row of distances is a slice of the same line, so only the line is computed.
             last = int(positions.max())
             line = np.abs(np.arange(last + keys, dtype=np.float32) - last)
@@ -146,7 +150,7 @@ class Summarize:
             """Return the entropies and the weighted distance of one head, while its rows are in the CPU cache."""
             rows = weights[index]
             if self.links:
-                self._add_links(running.links[index], block.kind, rows, positions)
+                self._add_links(running.links[index], block.kind, rows, positions, crosses=crosses)
             return entropy(rows), 0.0 if distance is None else float(np.vdot(rows, distance))
 
         reduced = each_head(reduce, weights)
@@ -156,7 +160,7 @@ class Summarize:
         shows_first = self._shows_first[positions if block.rows is None else telling]
         if shows_first.any():
             running.add("first", weights[:, shows_first, 0])
-        if block.kind != "cross":
+        if not crosses:
             running.add_sums("distance", np.array([one for _, one in reduced]), len(positions))
             rows = np.arange(len(positions))
             running.add("itself", _at(weights, rows, positions))
@@ -169,6 +173,8 @@ class Summarize:
         kind: Kind,
         weights: Float[np.ndarray, "query key"],
         positions: Int[np.ndarray, "query"],
+        *,
+        crosses: bool,
     ) -> None:
         # After the first rows, few weights exceed the weakest link kept, so few candidates are left to sort.
         cuts = [0] if len(kept) == self.links else [0, FIRST_ROWS]
@@ -182,7 +188,7 @@ class Summarize:
             rows, keys = np.unravel_index(strong, part.shape)
             queries = positions[first + rows]
             fit = self._query_links[queries] & self._key_links[keys]
-            if kind != "cross":
+            if not crosses:
                 fit &= queries != keys
             if kind == "decoder" and self._ever_first:
                 fit &= keys > 0
@@ -203,10 +209,10 @@ class Summarize:
                 head=head,
                 focus=running.mean("focus", index),
                 entropy=running.mean("entropy", index),
-                distance=None if kind == "cross" else running.mean("distance", index),
+                distance=None if self._crosses or kind == "cross" else running.mean("distance", index),
                 first=running.mean("first", index) if self._ever_first else None,
-                itself=None if kind == "cross" else running.mean("itself", index),
-                previous=None if kind == "cross" else running.mean("previous", index),
+                itself=None if self._crosses or kind == "cross" else running.mean("itself", index),
+                previous=None if self._crosses or kind == "cross" else running.mean("previous", index),
                 links=tuple(running.links[index]),
             )
             for (kind, layer), running in self._running.items()

@@ -43,7 +43,8 @@ def looks_at_words(
     keys: Int[np.ndarray, "*heads row"],
     queries: Int[np.ndarray, "row"],
     rests: Bool[np.ndarray, "key"],
-    kind: Kind,
+    *,
+    crosses: bool,
 ) -> Bool[np.ndarray, "*heads row"]:
     """Return True for each row whose strongest key is a word other than the query itself.
 
@@ -51,10 +52,10 @@ def looks_at_words(
         keys: the strongest key of each row.
         queries: the position of each row.
         rests: True for each key where heads rest; see `resting`.
-        kind: the kind of attention; in cross-attention no key is the query itself.
+        crosses: True if no key is the query itself (`Plan.crosses`).
     """
     words: Bool[np.ndarray, "*heads row"] = ~rests[keys]
-    return words if kind == "cross" else words & (keys != queries)
+    return words if crosses else words & (keys != queries)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,7 +88,7 @@ class _Telling:
     """The running figures of one head; called with its blocks, in order."""
 
     def __init__(self, plan: Plan, guided: GuidedHead | None) -> None:
-        self._kind = plan.kind
+        self._crosses = plan.crosses
         self._guided = guided
         self._rests = resting(plan.keys.special, plan.kind, first=plan.keys.shows_first)
         self._words = ~np.asarray(plan.queries.special, np.bool_)
@@ -119,13 +120,13 @@ class _Telling:
     def _looking(self) -> Bool[np.ndarray, "query"]:
         if not len(self._rests):
             return np.zeros(len(self._keys), np.bool_)
-        return looks_at_words(self._keys, np.arange(len(self._keys)), self._rests, self._kind)
+        return looks_at_words(self._keys, np.arange(len(self._keys)), self._rests, crosses=self._crosses)
 
     @property
     def _far(self) -> Bool[np.ndarray, "query"]:
         """True for each row whose strongest key is not the word before or after it."""
         away = np.abs(self._keys - np.arange(len(self._keys))) > 1
-        return np.ones_like(away) if self._kind == "cross" else away
+        return np.ones_like(away) if self._crosses else away
 
     @property
     def _sources(self) -> Bool[np.ndarray, "query"]:

@@ -6,15 +6,16 @@ Importing this package imports nothing heavy; loading a model does.
 from __future__ import annotations
 
 import gc
+import math
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
 
 from attn_cli.data.model import Heads, ModelInfo
 from attn_cli.data.stream import EatContexts, Source
-from attn_cli.errors import UsageError, check_range, counted
+from attn_cli.errors import ModelError, UsageError, check_range, counted
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,6 +30,8 @@ __all__ = [
     "DTYPES",
     "FOR_ONE",
     "GREEDY",
+    "MOST_TOKENS",
+    "Continuation",
     "Decoding",
     "Input",
     "Languages",
@@ -36,10 +39,15 @@ __all__ = [
     "Model",
     "RelevantTo",
     "Translation",
+    "Watch",
     "cut_short",
     "load",
     "translate_one",
+    "writes_nothing",
 ]
+
+MOST_TOKENS = 40
+"""Most tokens that a decoder writes if no number is given."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
@@ -97,10 +105,10 @@ AS_IT_HAS_THEM = Languages()
 
 @dataclass(frozen=True)
 class Decoding:
-    """Settings of the search for a translation.
+    """Settings of the search for a translation, or for what follows a prompt.
 
     Raises:
-        UsageError: a number is below 1.
+        UsageError: a number is below its least.
     """
 
     beam: int = 1
@@ -108,9 +116,31 @@ class Decoding:
     max_length: int | None = None
     """Most tokens to write for one text, the end token included; None for the model's own limit, but no more than
     twice the text's tokens plus 50."""
+    temperature: float = 0.0
+    """Temperature that tokens are drawn at; 0 takes the likeliest each time."""
+    top_p: float | None = None
+    """Tokens are drawn from the fewest that have this share of the probability; None for the model's own setting."""
+    seed: int = 0
+    """Seed of the draws."""
+    stop: tuple[str, ...] = ()
+    """Texts at whose end writing stops."""
+    most_option: Literal["--max-length", "--max-tokens"] = "--max-length"
+    """The option that `max_length` was given by, for messages."""
 
     def __post_init__(self) -> None:
-        for value, option in ((self.beam, "--beam"), (self.max_length, "--max-length")):
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(
+                f"--temperature must be 0 or more, and {self.temperature:g} is not", "0 takes the likeliest each time"
+            )
+        if self.top_p is not None:
+            check_range("--top-p", self.top_p, 0, 1)
+            if not self.temperature:
+                raise UsageError("--top-p narrows what is drawn from", "Add --temperature")
+        if self.temperature and self.beam > 1:
+            raise UsageError("--beam keeps the likeliest, and --temperature draws", "Leave one of them out")
+        if "" in self.stop:
+            raise UsageError("--stop is empty", "Give the text that writing is to stop at")
+        for value, option in ((self.beam, "--beam"), (self.max_length, self.most_option)):
             if value is not None:
                 check_range(option, value, least=1)
 
@@ -134,10 +164,45 @@ class Translation:
     """Remarks for the user, one sentence each without a full stop."""
 
 
-def cut_short(limit: int) -> str:
-    """Return the note on a translation that was cut after that many tokens, since its end was not reached."""
+@dataclass(frozen=True)
+class Continuation:
+    """What a decoder wrote behind a prompt."""
+
+    text: str
+    """The text without special tokens; it begins with a space where a word begins."""
+    ids: tuple[int, ...]
+    """Ids of all tokens written, the end token last if it was reached. Pass the continuation to `Model.prepare` to
+    capture the attention of exactly these tokens."""
+    notes: tuple[str, ...] = ()
+    """Remarks for the user, one sentence each without a full stop."""
+
+
+Watch = Callable[[str], bool]
+"""A function that is called with the text so far after each token written; it returns False to stop there."""
+
+
+def cut_short(limit: int, option: str = "--max-length") -> str:
+    """Return the note on a text that was cut after that many tokens, since its end was not reached."""
     tokens = counted(limit, "token")
+    if option == "--max-tokens":
+        return f"Writing stopped after {tokens}; --max-tokens {2 * limit} lets it go on"
     return f"The translation was cut after {tokens}; attn translate --max-length {2 * limit} lets it go on"
+
+
+def writes_nothing(name: str, kinds: Iterable[str]) -> ModelError:
+    """Return the error for a model that is asked to write and cannot.
+
+    Args:
+        name: the model's name.
+        kinds: its kinds of attention.
+    """
+    listed = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in kinds)
+    return ModelError(
+        f"{name} writes no text: it is {listed}"
+        if "decoder" not in listed
+        else f"{name} was saved without the layer that chooses words, so it cannot write",
+        "Name a decoder (GPT-2, Llama, …) or an encoder-decoder with --model",
+    )
 
 
 @dataclass(frozen=True)
@@ -174,6 +239,9 @@ class Input:
     """True to cut tokens that the model has no positions for, and to say so in the notes."""
     relevant_to: RelevantTo | None = None
     """The output that the source can measure relevance for; None for no such measure."""
+    continuation: str | Continuation | None = None
+    """What follows the text in a decoder alone: a known text, or exactly the tokens that the model wrote. The text is
+    then called the prompt."""
 
 
 @runtime_checkable
@@ -253,6 +321,21 @@ class Model(Protocol):
             UsageError: the model does not know a language, or needs one that is not named.
             SelectionError: the model does not have a layer or head that is cut.
             ModelError: the model cannot translate, or not with these cuts.
+            MemoryLimitError: memory ran out.
+        """
+
+    def write(self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None) -> Input:
+        """Write what follows a text, and return the input with it: a decoder's continuation, or a translation.
+
+        Args:
+            given: the text and what goes with it, without a target or a continuation.
+            decoding: settings of the search; a decoder alone writes `max_length` tokens at most, or 40.
+            watch: a function that is called after each token, where the model writes one at a time.
+
+        Raises:
+            InputError: the text is empty, gives no tokens or is too long.
+            UsageError: the model does not know a language, or needs one that is not named.
+            ModelError: the model cannot write.
             MemoryLimitError: memory ran out.
         """
 

@@ -36,6 +36,8 @@ class Pieces:
     doubled: bool = False
     """True if the text itself began with the model's start token, so that the tokenizer's own was left out."""
     notes: tuple[str, ...] = ()
+    written: int | None = None
+    """The first piece that was written behind a prompt; see `Tokens.written`."""
 
     def __post_init__(self) -> None:
         told = self.inputs.get("token_type_ids") or self.ids
@@ -56,7 +58,32 @@ class Pieces:
             pair=self.pair,
             segments=self.segments,
             ids=self.ids,
+            written=self.written,
         )
+
+    def then(self, more: Pieces) -> Pieces:
+        """Put pieces that were written behind these, whose text goes on with theirs."""
+        size, count = len(self.text), len(more.ids)
+        return replace(
+            self,
+            text=self.text + more.text,
+            ids=self.ids + more.ids,
+            names=self.names + more.names,
+            offsets=(*self.offsets, *((start + size, end + size) for start, end in more.offsets)),
+            special=self.special + more.special,
+            segments=self.segments + (0,) * count,
+            inputs={
+                key: (*values, *[values[-1]] * count) if len(values) == len(self.ids) else values
+                for key, values in self.inputs.items()
+            },
+            notes=self.notes + more.notes,
+            written=len(self.ids),
+        )
+
+    def open_ended(self) -> Pieces:
+        """Leave out the special tokens that a tokenizer puts behind a text, so that the text can go on."""
+        last = max(index for index, (start, end) in enumerate(self.offsets) if start < end or not self.special[index])
+        return self.without(range(last + 1, len(self.ids)))
 
     def around(
         self, ids: Sequence[int], names: Sequence[str], inputs: Mapping[str, Sequence[Any]] | None = None

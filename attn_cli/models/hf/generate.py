@@ -1,19 +1,19 @@
-"""Decoding: the output of an encoder-decoder, searched for with transformers' own `generate`."""
+"""Decoding: an encoder-decoder's output, or what a decoder writes, searched for with transformers' own `generate`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList, PreTrainedModel
+from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
 
 from attn_cli.errors import NOT_NUMBERS, ModelError
-from attn_cli.models import Decoding, cut_short
+from attn_cli.models import Decoding, Watch, cut_short
 from attn_cli.models.hf.languages import Told
 
-__all__ = ["Written", "generate"]
+__all__ = ["Written", "end_tokens", "generate", "go_on"]
 
 UNCACHED = frozenset({"prophetnet"})
 """Families that transformers 5 can only let write without a cache."""
@@ -40,24 +40,7 @@ def generate(
     whole: Any = model
     own = whole.generation_config
     limits = [_limit(len(source), decoding, own.max_length, positions) for source in sources]
-    settings = deepcopy(own)
-    settings.update(
-        num_beams=decoding.beam,
-        do_sample=False,
-        num_return_sequences=1,
-        return_dict_in_generate=False,
-        max_length=None,
-        max_new_tokens=max(limits),
-        # A forced end token would hide where a search was cut short.
-        forced_eos_token_id=None,
-    )
-    for name in ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
-        # transformers makes a list of this many parts; no n-gram longer than the whole text can repeat.
-        size = getattr(settings, name)
-        if isinstance(size, int):
-            setattr(settings, name, min(size, max(map(len, sources)) + max(limits) + 2))
-    if model.config.model_type in UNCACHED:
-        settings.use_cache = False
+    settings = _settings(model, decoding, max(map(len, sources)), max(limits))
     if told.first is not None:
         settings.forced_bos_token_id = told.first
     if told.start is not None:
@@ -66,18 +49,117 @@ def generate(
     # The mask hides the padding, so any id will do.
     padded = [[*source, *[0] * (longest - len(source))] for source in sources]
     mask = [[1] * len(source) + [0] * (longest - len(source)) for source in sources]
+    inputs = {
+        "input_ids": torch.tensor(padded, device=model.device),
+        "attention_mask": torch.tensor(mask, device=model.device),
+    }
+    found = _search(model, inputs, settings, decoding)
+    ends = _ends(settings.eos_token_id)
+    return [_cut(ids, limit, ends, decoding) for ids, limit in zip(found, limits, strict=True)]
+
+
+def go_on(
+    model: PreTrainedModel,
+    inputs: Mapping[str, torch.Tensor],
+    decoding: Decoding,
+    most: int,
+    spell: Callable[[Sequence[int]], str],
+    watch: Watch | None = None,
+) -> tuple[int, ...]:
+    """Write what follows a prompt.
+
+    Args:
+        model: a decoder with its language model head.
+        inputs: its inputs for the prompt.
+        decoding: settings of the search.
+        most: the most tokens to write.
+        spell: a function that spells the tokens written.
+        watch: a function that is called after each token.
+
+    Returns:
+        The tokens written; the end token is the last if it was reached.
+
+    Raises:
+        ModelError: a logit that the model computes is not a number.
+    """
+    count = inputs["input_ids"].shape[1]
+    settings = _settings(model, decoding, count, most)
+    ends = _ends(settings.eos_token_id)
+
+    def done(ids: torch.Tensor, _: object, **__: object) -> torch.Tensor:
+        rows = ids[:, count:].tolist()
+        texts = [spell(row) for row in rows] if decoding.stop or watch is not None else []
+        stop = [any(end in text for end in decoding.stop) for text in texts] or [False] * len(rows)
+        if watch is not None and not watch(texts[0]):
+            stop = [True] * len(rows)
+        return torch.tensor(stop, device=ids.device)
+
+    (found,) = _search(model, inputs, settings, decoding, done)
+    ids: list[int] = found[count:]
+    stop = next((place for place, id_ in enumerate(ids) if id_ in ends), len(ids) - 1)
+    return tuple(ids[: stop + 1])
+
+
+def _settings(model: PreTrainedModel, decoding: Decoding, longest: int, most: int) -> Any:
+    """Return the model's own settings with those of the search in them.
+
+    Args:
+        model: the model.
+        decoding: settings of the search.
+        longest: the number of tokens of the longest text.
+        most: the most tokens to write.
+    """
+    whole: Any = model
+    settings = deepcopy(whole.generation_config)
+    settings.update(
+        num_beams=decoding.beam,
+        do_sample=decoding.temperature > 0,
+        num_return_sequences=1,
+        return_dict_in_generate=False,
+        max_length=None,
+        max_new_tokens=most,
+        # A forced end token would hide where a search was cut short.
+        forced_eos_token_id=None,
+    )
+    if decoding.temperature:
+        settings.temperature = decoding.temperature
+        settings.top_p = settings.top_p if decoding.top_p is None else decoding.top_p
+    for name in ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
+        # transformers makes a list of this many parts; no n-gram longer than the whole text can repeat.
+        size = getattr(settings, name)
+        if isinstance(size, int):
+            setattr(settings, name, min(size, longest + most + 2))
+    if model.config.model_type in UNCACHED:
+        settings.use_cache = False
+    return settings
+
+
+def _search(
+    model: PreTrainedModel,
+    inputs: Mapping[str, torch.Tensor],
+    settings: Any,
+    decoding: Decoding,
+    done: Callable[..., torch.Tensor] | None = None,
+) -> list[list[int]]:
+    """Run the search, with random numbers of its own where it draws."""
+    whole: Any = model
+    own = whole.generation_config
     # If passed as an argument, settings that are None would be filled in from the model's own.
     whole.generation_config = settings
+    devices = [model.device] if model.device.type == "cuda" else []
     try:
-        found = whole.generate(
-            torch.tensor(padded, device=model.device),
-            attention_mask=torch.tensor(mask, device=model.device),
-            logits_processor=LogitsProcessorList([_numbers]),
-        )
+        with torch.random.fork_rng(devices, enabled=decoding.temperature > 0):
+            if decoding.temperature:
+                torch.manual_seed(decoding.seed)
+            found = whole.generate(
+                **inputs,
+                logits_processor=LogitsProcessorList([_numbers]),
+                stopping_criteria=StoppingCriteriaList([] if done is None else [done]),
+            )
     finally:
         whole.generation_config = own
-    ends = _ends(settings.eos_token_id)
-    return [_cut(ids, limit, ends) for ids, limit in zip(found.tolist(), limits, strict=True)]
+    ids: list[list[int]] = found.tolist()
+    return ids
 
 
 def _numbers(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
@@ -101,14 +183,19 @@ def _limit(source: int, decoding: Decoding, own: int | None, positions: int | No
     return max(1, min([wanted, *([positions] if positions else [])]))
 
 
+def end_tokens(model: Any) -> frozenset[int]:
+    """Return the ids of the tokens at which a model stops writing."""
+    return _ends(model.generation_config.eos_token_id)
+
+
 def _ends(eos: int | list[int] | None) -> frozenset[int]:
     return frozenset([] if eos is None else eos if isinstance(eos, list) else [eos])
 
 
-def _cut(ids: list[int], limit: int, ends: frozenset[int]) -> Written:
+def _cut(ids: list[int], limit: int, ends: frozenset[int], decoding: Decoding) -> Written:
     """Remove the padding from one row of a batch."""
     # The start token may be an end token too (BART).
     stop = next((place for place, id_ in enumerate(ids) if place and id_ in ends), None)
     if stop is not None and stop <= limit:
         return tuple(ids[: stop + 1]), ()
-    return tuple(ids[: limit + 1]), (cut_short(limit),)
+    return tuple(ids[: limit + 1]), (cut_short(limit, decoding.most_option),)

@@ -17,8 +17,22 @@ from attn_cli.data.cuts import Variation, check_cuts, zeroed
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.stream import EatContexts, Source
-from attn_cli.errors import AttnError, InputError, ModelError
-from attn_cli.models import AS_IT_HAS_THEM, GREEDY, Decoding, Input, Languages, LoadOptions, RelevantTo, Translation
+from attn_cli.errors import AttnError, InputError, ModelError, counted
+from attn_cli.models import (
+    AS_IT_HAS_THEM,
+    GREEDY,
+    MOST_TOKENS,
+    Continuation,
+    Decoding,
+    Input,
+    Languages,
+    LoadOptions,
+    RelevantTo,
+    Translation,
+    Watch,
+    cut_short,
+    writes_nothing,
+)
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.offloaded import check_weights_present
@@ -28,7 +42,7 @@ from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.checkpoint import Checkpoint
 from attn_cli.models.hf.decoder import started
-from attn_cli.models.hf.generate import Written, generate
+from attn_cli.models.hf.generate import Written, end_tokens, generate, go_on
 from attn_cli.models.hf.languages import Told, tell
 from attn_cli.models.hf.loading import (
     choose_device,
@@ -45,9 +59,19 @@ from attn_cli.models.hf.plain import Plain
 from attn_cli.models.hf.positions import config_of, limit_of
 from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.models.hf.relevance import Goal, filled_masks, next_token, similarity, written_tokens
-from attn_cli.models.hf.tokenizing import encode, given_by, inputs_of_pieces, padding_of, spell, written
+from attn_cli.models.hf.tokenizing import (
+    continued,
+    encode,
+    given_by,
+    inputs_of_pieces,
+    padding_of,
+    spell,
+    spell_after,
+    written,
+)
 from attn_cli.models.hf.trial import body_of, is_tested, of_long_text, try_out
 from attn_cli.models.hf.vocabulary import names_of, tokenizer_faults_told
+from attn_cli.system.encoding import check_text
 
 __all__ = ["Pretrained", "load"]
 
@@ -192,6 +216,8 @@ class Pretrained:
             UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
         """
+        if given.continuation is not None:
+            self._check_continues()
         if given.target is not None and not self.two_sided:
             raise InputError(
                 f"{self.info.name} is not an encoder-decoder, so it takes no target",
@@ -203,7 +229,11 @@ class Pretrained:
             source, notes = self._read(given.text, given.pair, "encoder", given.truncate, told.prefix)
             if given.pair is not None:
                 self._check_segments(source.inputs.get("token_type_ids", (0,)))
-            tensors = self._tensors(source)
+            if given.continuation is not None:
+                source, more = self._continued(source, given.continuation, given.truncate)
+                notes += more
+            # What is written last is not read.
+            tensors = self._tensors(source if source.written is None else source.without([len(source.ids) - 1]))
             written: Pieces | None = None
             relevant = given.relevant_to or RelevantTo()
             notes += relevant.notes
@@ -227,10 +257,105 @@ class Pretrained:
             notes=self.notes + tuple(dict.fromkeys(notes)),
             module=self.model,
             inputs=tensors,
-            plain=Plain(self._saved, lambda: self._plainly(given.text, given.pair)),
+            plain=Plain(
+                self._saved,
+                (lambda: self._plainly(given.text, given.pair)) if source.written is None else lambda: tensors,
+            ),
             padding=self._padding(source),
             goal=None if given.relevant_to is None else lambda: self._goal(given, relevant, tensors, written),
         )
+
+    def _check_continues(self) -> None:
+        """Check that the model is a decoder alone.
+
+        Raises:
+            InputError: it is not.
+        """
+        if self.two_sided:
+            raise InputError(
+                f"{self.info.name} is an encoder-decoder, which writes a target and continues no prompt",
+                "Give the text with --target",
+            )
+        if "next" not in self.outputs:
+            raise InputError(
+                f"{self.info.name} is an encoder, so it continues no prompt", "Name a decoder with --model"
+            )
+
+    def _continued(
+        self, prompt: Pieces, continuation: str | Continuation, truncate: bool
+    ) -> tuple[Pieces, tuple[str, ...]]:
+        """Put the continuation behind a prompt, with notes.
+
+        A known text is tokenized together with the prompt where that leaves the prompt's own tokens as they are.
+
+        Raises:
+            InputError: the continuation is blank, gives no tokens, or is too long.
+        """
+        prompt = prompt.open_ended()
+        if isinstance(continuation, Continuation):
+            behind = continued(self.tokenizer, prompt.ids, continuation.text, continuation.ids)
+            return prompt.then(behind), continuation.notes
+        check_text(continuation, "The continuation")
+        joined, notes = self._read(prompt.text + continuation, None, "encoder", truncate)
+        joined, count = joined.open_ended(), len(prompt.ids)
+        if joined.ids[:count] == prompt.ids and len(joined.ids) > count:
+            return replace(joined, written=count), notes
+        own, more = self._read(continuation, None, "encoder", truncate)
+        inside = [index for index, mark in enumerate(own.special) if not mark]
+        own = own.without({*range(len(own.ids))} - set(inside))
+        apart = "The tokenizer would join the end of the prompt and what follows it; they are read apart here"
+        return prompt.then(own), (*notes, *more, apart)
+
+    def write(self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None) -> Input:
+        """Write what follows a text; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text is empty, gives no tokens or is too long.
+            UsageError: the model does not know a language, or needs one that is not named.
+            ModelError: the model cannot write.
+            MemoryLimitError: memory ran out.
+        """
+        if self._has_decoder:
+            (made,) = self.translate(
+                [given.text], decoding=decoding, languages=given.languages, truncate=given.truncate
+            )
+            return replace(given, target=made)
+        whole = self._head if "decoder" in self.info.stacks else None
+        if whole is None or not whole.can_generate():
+            raise writes_nothing(self.info.name, self.info.stacks)
+        check_weights_present(whole)
+        with quiet():
+            prompt, notes = self._read(given.text, None, "encoder", given.truncate)
+            prompt = prompt.open_ended()
+            limit = self._limits["encoder"]
+            asked = MOST_TOKENS if decoding.max_length is None else decoding.max_length
+            # The last token that is written is not read, and needs no position.
+            room = limit.tokens - len(prompt.ids) + 1 if limit is not None and limit.hard else asked
+            most = min(asked, room)
+
+            def spell_written(ids: Sequence[int]) -> str:
+                return spell_after(self.tokenizer, prompt.ids, ids)
+
+            cuts = zeroed(self.info.without)
+            run = Edited(self.model, [cuts], {}, repeats=True) if cuts else None
+            kept = modules_kept(self.model, capture.anatomy_of(self.model)) if run is None else edited(self.model, run)
+            with kept, faults_told(f"{self.info.name} could not write", "Set ATTN_DEBUG=1 to see where it failed"):
+                ids = go_on(whole, self._tensors(prompt), decoding, most, spell_written, watch)
+        notes += () if run is None else tuple(run.notes(0))
+        return replace(
+            given, continuation=Continuation(spell_written(ids), ids, notes + self._why_ended(ids, most, asked))
+        )
+
+    def _why_ended(self, ids: Sequence[int], most: int, asked: int) -> tuple[str, ...]:
+        """Say why writing ended, unless the model ended it behind some text."""
+        ended = ids[-1] in end_tokens(self._head)
+        if ended:
+            return ("The model wrote nothing: its end token was the likeliest at once",) if len(ids) == 1 else ()
+        if len(ids) < most:
+            return ()
+        if most < asked:
+            return (f"Writing stopped after {counted(most, 'token')}: {self.info.name} has no more positions",)
+        return (cut_short(most, "--max-tokens"),)
 
     def _goal(
         self, given: Input, relevant: RelevantTo, tensors: Mapping[str, torch.Tensor], written: Pieces | None

@@ -7,11 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from attn_cli.data.cuts import Variation, zeroed
-from attn_cli.data.outcomes import Outcome, Wanted
+from attn_cli.data.outcomes import LIKELIEST, Chances, Outcome, Wanted
 from attn_cli.data.shapes import Float
 from attn_cli.errors import InputError
 from attn_cli.models.capture.variations import run_variations
@@ -40,6 +41,8 @@ class _OutputLayout:
     """Ids of the tokens whose log-probability is wanted, from position 0 on."""
     first: int
     """The first position whose logits are computed."""
+    written: tuple[int, ...] = ()
+    """Ids of the tokens at these positions whose chances are wanted in place of the logits."""
 
 
 def run_outcomes(
@@ -97,6 +100,8 @@ def _layout(source: PretrainedSource, wanted: Wanted, mask_token: int | None) ->
         places = wanted.places or tuple(place for place, id_ in enumerate(ids) if id_ == mask_token)
         if not places:
             raise InputError("The text has no mask token", "Write [MASK] where a word is to be filled in")
+    elif wanted.written:
+        places = wanted.places
     elif wanted.output == "target":
         if source.target is None:
             raise InputError("There is no target to measure", "Give one with --target, or translate the text first")
@@ -106,7 +111,7 @@ def _layout(source: PretrainedSource, wanted: Wanted, mask_token: int | None) ->
         places = wanted.places or (len(ids) - 1,)
         following = tuple(ids[1:]) if wanted.tokens else ()
     first = 0 if following else min(places, default=0)
-    return _OutputLayout(places, following, first)
+    return _OutputLayout(places, following, first, wanted.written)
 
 
 def _numbers(source: PretrainedSource, whole: PreTrainedModel, layout: _OutputLayout) -> int:
@@ -123,6 +128,8 @@ def _words(
 
     def compute(given: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "row number"]:
         logits = logits_of(whole, given, layout.first)
+        if layout.written:
+            return _chances(logits[:, [place - layout.first for place in layout.places]], layout.written)
         parts = [logits[:, [place - layout.first for place in layout.places]].float().flatten(1)]
         if layout.following:
             own = logits[:, : len(layout.following)].float()
@@ -131,6 +138,20 @@ def _words(
         return torch.cat(parts, dim=1)
 
     return compute
+
+
+def _chances(
+    logits: Float[torch.Tensor, "row place vocabulary"], written: Sequence[int]
+) -> Float[torch.Tensor, "row number"]:
+    """Return, for each place, the log-probability of the token written, the entropy, and the likeliest tokens."""
+    found = []
+    for place, id_ in enumerate(written):  # one at a time, since a vocabulary may have a quarter of a million tokens
+        logs = logits[:, place].float().log_softmax(dim=1)
+        entropy = -(logs.exp() * logs).nan_to_num(0.0).sum(dim=1, keepdim=True)
+        best = logs.topk(min(LIKELIEST, logs.shape[1]), dim=1)
+        # float32 holds every id below 2^24 exactly.
+        found.append(torch.cat([logs[:, [id_]], entropy, best.indices.float(), best.values], dim=1))
+    return torch.cat(found, dim=1)
 
 
 def _states(model: PreTrainedModel) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row position dim"]]:
@@ -143,6 +164,11 @@ def _output(values: torch.Tensor, layout: _OutputLayout | None, notes: tuple[str
     array: Float[Any, "..."] = values.cpu().numpy()
     if layout is None:
         return Outcome(states=array, notes=notes)
+    if layout.written:
+        table = array.reshape(len(layout.written), -1)
+        best = (table.shape[1] - 2) // 2
+        ids, logs = table[:, 2 : 2 + best].astype(np.int64), table[:, 2 + best :]
+        return Outcome(chances=Chances(table[:, 0], table[:, 1], ids, logs), notes=notes)
     count = len(layout.following)
     return Outcome(
         tokens=array[:count] if count else None,

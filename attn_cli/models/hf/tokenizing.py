@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import groupby
@@ -21,9 +21,20 @@ from attn_cli.models.hf.pieces import Tokenized, read_fast, read_slow
 from attn_cli.models.hf.vocabulary import REMEDY, problem_with, shown_names, special_ids, tokenizer_faults_told
 from attn_cli.system.encoding import check_text
 
-__all__ = ["encode", "given_by", "inputs_of_pieces", "padding_of", "spell", "written"]
+__all__ = [
+    "continued",
+    "encode",
+    "given_by",
+    "inputs_of_pieces",
+    "padding_of",
+    "spell",
+    "spell_after",
+    "written",
+]
 
 WORD = re.compile(r"\S+")
+CONTEXT = 8
+"""Most tokens of a prompt that are decoded together with what follows it."""
 NO_PAGE = "This model also reads where on a page each word stands; here all of them stand in one place"
 
 
@@ -92,15 +103,61 @@ def written(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -
     """
     with tokenizer_faults_told("spell what was written"):
         extra = special_ids(tokenizer)
+    growing = (spell(tokenizer, ids[:stop], extra) for stop in range(1, len(ids) + 1))
+    return _written(tokenizer, text, ids, growing, (True, *(id_ in extra for id_ in ids[1:])))
+
+
+def continued(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], text: str, ids: Sequence[int]) -> Pieces:
+    """Make pieces of exactly the tokens that a decoder wrote behind a prompt.
+
+    Args:
+        tokenizer: the model's own tokenizer.
+        before: ids of the prompt.
+        text: what the ids add to the prompt's text.
+        ids: ids of the tokens written.
+
+    Raises:
+        ModelError: the tokenizer fails at these ids.
+    """
+    with tokenizer_faults_told("spell what was written"):
+        extra = special_ids(tokenizer)
+    growing = (spell_after(tokenizer, before, ids[:stop]) for stop in range(1, len(ids) + 1))
+    return _written(tokenizer, text, ids, growing, tuple(id_ in extra for id_ in ids))
+
+
+def _written(
+    tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int], growing: Iterable[str], special: tuple[bool, ...]
+) -> Pieces:
     return Pieces(
         text=text,
         pair=None,
         ids=tuple(ids),
         names=shown_names(tokenizer, ids),
-        offsets=tuple(written_offsets(text, (spell(tokenizer, ids[:stop], extra) for stop in range(1, len(ids) + 1)))),
-        special=(True, *(id_ in extra for id_ in ids[1:])),
+        offsets=tuple(written_offsets(text, growing)),
+        special=special,
         segments=(0,) * len(ids),
     )
+
+
+def spell_after(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Sequence[int]) -> str:
+    """Decode what tokens add to the text before them, without special tokens; a space before a word is kept.
+
+    Args:
+        tokenizer: the model's own tokenizer.
+        before: ids of the text before them.
+        ids: ids of the tokens.
+
+    Raises:
+        ModelError: the tokenizer fails at these ids.
+    """
+    with tokenizer_faults_told("spell what was written"):
+        extra = special_ids(tokenizer)
+        # A few tokens are enough to tell whether a space stands between them and what follows.
+        context = [id_ for id_ in before[-CONTEXT:] if id_ not in extra]
+        own = [id_ for id_ in ids if id_ not in extra]
+        told: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        short, whole = (str(tokenizer.decode(part, **told)) for part in (context, context + own))
+        return whole[len(short) :] if whole.startswith(short) else str(tokenizer.decode(own, **told))
 
 
 def spell(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: frozenset[int] | None = None) -> str:

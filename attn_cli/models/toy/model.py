@@ -17,7 +17,7 @@ import numpy as np
 from attn_cli.data.attribution import Attribution, does_not_continue
 from attn_cli.data.cuts import COMPARED_UNCUT, Variation, check_cuts, zeroed
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo, Stack
-from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
+from attn_cli.data.outcomes import LIKELIEST, Chances, Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, EatContexts, Kind, Report, Request, Source, Steps, side_by_side
 from attn_cli.data.text import Tokens, written_offsets
@@ -31,6 +31,7 @@ from attn_cli.models import (
     LoadOptions,
     RelevantTo,
     Translation,
+    Watch,
     cut_short,
 )
 from attn_cli.models.compiled import in_time, library_told
@@ -124,6 +125,11 @@ class Toy:
         """
         if given.pair is not None:
             raise InputError(f"{self.info.name} takes one text, not two", "Leave the second out, or write one text")
+        if given.continuation is not None:
+            raise InputError(
+                f"{self.info.name} is an encoder-decoder, which writes a target and continues no prompt",
+                "Give the text with --target",
+            )
         self._check_languages(given.languages)
         source, notes = self._read(given.text, "text", given.truncate)
         written: Pieces | None = None
@@ -206,6 +212,12 @@ class Toy:
             SelectionError: the model does not have a layer or head that is cut.
         """
         self._check_languages(languages)
+        if decoding.temperature or decoding.stop:
+            option = "--temperature" if decoding.temperature else "--stop"
+            raise UsageError(
+                f"{self.info.name} writes what is likeliest, to its end",
+                f"Leave {option} out, or name another model with --model",
+            )
         check_cuts(variations, self.info.stacks)
         always = zeroed(self.info.without)
         variations = [(*always, *one) for one in variations] or [always] * len(texts) * bool(always)
@@ -221,12 +233,28 @@ class Toy:
             cuts = RowCuts([variations[index] for index in part]) if variations else None
             found = search(self.network, ids, limits, decoding.beam, cuts)
             return [
-                (index, self._translation(tokens, limit, read[index][1] + (cuts.notes(row) if cuts else ())))
+                (
+                    index,
+                    self._translation(
+                        tokens, limit, read[index][1] + (cuts.notes(row) if cuts else ()), decoding.most_option
+                    ),
+                )
                 for row, (index, limit, tokens) in enumerate(zip(part, limits.tolist(), found, strict=True))
             ]
 
         made = dict(chain.from_iterable(side_by_side(write, parts)))
         return [made[index] for index in range(len(texts))]
+
+    def write(self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None) -> Input:
+        """Write the translation of a text; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the text is empty or too long.
+            UsageError: the languages are not English and French, or tokens are to be drawn.
+        """
+        del watch  # a translation is there at once
+        (made,) = self.translate([given.text], decoding=decoding, languages=given.languages, truncate=given.truncate)
+        return replace(given, target=made)
 
     @property
     def outputs(self) -> tuple[OutputKind, ...]:
@@ -257,6 +285,10 @@ class Toy:
             logits = self.network.logits(self.network.states(ids, read, cuts=cuts))
             chosen = np.take_along_axis(log_softmax(logits), written[None, :, None], axis=2)[..., 0]
             for row in range(len(some)):
+                if wanted.written:
+                    chances = _chances(logits[row, list(wanted.places)], wanted.written)
+                    yield first + row, Outcome(chances=chances, notes=cuts.notes(row))
+                    continue
                 yield (
                     first + row,
                     Outcome(
@@ -296,10 +328,10 @@ class Toy:
         wanted = 2 * source + 50 if decoding.max_length is None else decoding.max_length
         return min(wanted, self.shape.positions)
 
-    def _translation(self, tokens: Sequence[int], limit: int, notes: tuple[str, ...]) -> Translation:
+    def _translation(self, tokens: Sequence[int], limit: int, notes: tuple[str, ...], option: str) -> Translation:
         ended = len(tokens) < limit
         if not ended:
-            notes += (cut_short(limit),)
+            notes += (cut_short(limit, option),)
         return Translation(
             text=self._decode([tokens])[0].strip(),
             ids=(PAD, *tokens, *([END] if ended else [])),
@@ -441,6 +473,14 @@ class Toy:
 
     def _name(self, token: int) -> str:
         return str(self.tokenizer.id_to_token(token))
+
+
+def _chances(logits: Float[np.ndarray, "place vocabulary"], written: Sequence[int]) -> Chances:
+    """Return the chances at each place, where these tokens were written."""
+    logs = log_softmax(logits)
+    best = np.argsort(-logs, axis=1, kind="stable")[:, :LIKELIEST]
+    own = np.take_along_axis(logs, np.asarray(written)[:, None], axis=1)[:, 0]
+    return Chances(own, -(np.exp(logs) * logs).sum(axis=1), best, np.take_along_axis(logs, best, axis=1))
 
 
 def _of_heads(

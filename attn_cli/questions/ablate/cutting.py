@@ -101,7 +101,7 @@ def _edges(plan: Plan, start: str, end: str, edge: str) -> Edges:
     pairs: dict[tuple[int, int], None] = {}
     for query, key in product(queries or [range(len(plan.queries))], keys or [range(len(plan.keys))]):
         for unit, other in product(query, key):
-            if not keys and plan.kind != "cross" and unit == other:
+            if not keys and not plan.crosses and unit == other:
                 continue
             tokens = plan.queries.token_positions(unit), plan.keys.token_positions(other)
             pairs |= dict.fromkeys(product(*tokens))

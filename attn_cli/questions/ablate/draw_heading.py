@@ -126,8 +126,8 @@ class Heading:
 
     def _rows(self, trial: CutTrial) -> str:
         """Say whether edges from a target's words to the text are cut in input rows or in output rows."""
-        plans = [edges.plan for edges in trial.edges if edges.queries and edges.plan.kind == "cross"]
-        return f", {plans[0].rows} rows" if plans else ""
+        plans = [edges.plan for edges in trial.edges if edges.queries and edges.plan.step is not None]
+        return f", {plans[0].step} rows" if plans else ""
 
     def _measured(self) -> str:
         """Name the output."""

@@ -400,7 +400,7 @@ class _Asked:
         """Compute the figures of all heads of some kinds of attention, in one pass."""
         for plan in plans:
             _require(plan)
-        collect = {plan.kind: Summarize(plan.queries, plan.keys, links=0) for plan in plans}
+        collect = {plan.kind: Summarize(plan.queries, plan.keys, links=0, crosses=plan.crosses) for plan in plans}
         eat = {plan.kind: Regroup(plan.queries, plan.keys, collect[plan.kind]) for plan in plans}
         report = self._stream({plan.kind: plan for plan in plans}, eat)
         return [summary for plan in plans for summary in collect[plan.kind].result], report

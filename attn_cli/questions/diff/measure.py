@@ -200,7 +200,7 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
             for plan, side in zip(plans, (queries.a, queries.b), strict=True)
         )
         queries = joined(queries, one.queries, other.queries, runs)
-        keys = keys if one.kind == "cross" else joined(keys, one.keys, other.keys, runs)
+        keys = keys if one.crosses else joined(keys, one.keys, other.keys, runs)
         plans = one, other
     before = np.cumsum([0, *(len(run) - 1 for run in runs)]).tolist()
     chosen = tuple(run.start - less for run, less in zip(runs, before, strict=False))

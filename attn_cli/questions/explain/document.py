@@ -226,7 +226,7 @@ def _asked(answer: Explained | ExplainedNumbers) -> dict[str, Any]:
             index=answer.query,
             position=answer.place,
             text=answer.query_label,
-            rows=plan.rows if plan.kind == "cross" else None,
+            rows=plan.step,
         ),
         "head": ExplainedHeadEntry(kind=plan.kind, layer=answer.layer, head=answer.head, chosen_from=plan.head_count),
     }

@@ -53,7 +53,7 @@ def _title(answer: Explained, screen: Screen) -> list[Text]:
     """Draw the line on the query and the head."""
     plan = answer.plan
     token = "" if answer.place == answer.query else f" (token {answer.query})"
-    place = f"  query {answer.place}{token}{f', {when(plan.rows)}' if plan.kind == 'cross' else ''}, head "
+    place = f"  query {answer.place}{token}{'' if plan.step is None else f', {when(plan.step)}'}, head "
     name = name_head(answer.layer, answer.head)
     room = max(screen.width - len(place) - len(name), 1)
     lines = [line((clipped(answer.query_label, room, unicode=screen.unicode), BOLD), (place, DIM), (name, BOLD))]

@@ -79,7 +79,7 @@ class Explained(Answer):
     def suggestion(self) -> Suggestion | None:
         keys = self.plan.keys.base or self.plan.keys
         strongest = int(keys.unit_of_token()[self.steps.weights.argmax()])
-        if self.plan.kind == "cross" or not self.chosen or keys.special[strongest] or strongest == self.place:
+        if self.plan.crosses or not self.chosen or keys.special[strongest] or strongest == self.place:
             return None
         edge = f"{typed_name(self.plan.queries.base or self.plan.queries, self.place)}:{typed_name(keys, strongest)}"
         return suggest(self.record, "ablate", "--edge", edge, "--head", name_head(self.layer, self.head))
@@ -177,8 +177,8 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
         )
     pieces = plan.queries.token_positions(unit)
     query = pieces[-1]
-    keys = key_tokens(source, plan.kind)
-    best = _MostTelling(query, resting([token.special for token in keys.tokens], plan.kind))
+    keys = key_tokens(source, plan.kind)  # all that the steps read, which the row is over
+    best = _MostTelling(query, resting([token.special for token in keys.tokens], plan.kind), crosses=plan.crosses)
     request = Request(heads={plan.kind: plan.heads}, queries={plan.kind: (query,)}, steps=True, verify=verify)
     report = source.stream(request, best)
     layer, head, found = best.result(len(keys), source.model.dtype)
@@ -211,9 +211,9 @@ def _labels(side: Tokens) -> tuple[str, ...]:
 class _MostTelling:
     """Collector that keeps the block of the head whose row shows most (see `explain`); of equals, the first."""
 
-    def __init__(self, query: int, rests: Bool[np.ndarray, "key"]) -> None:
+    def __init__(self, query: int, rests: Bool[np.ndarray, "key"], *, crosses: bool) -> None:
         self._query = query
-        self._rests = rests
+        self._rests, self._crosses = rests, crosses
         self._rank = (False, -np.inf)
         self._best: tuple[Block, int] | None = None
 
@@ -226,7 +226,8 @@ class _MostTelling:
         focus = 1 - entropy(weights) / np.log(max(seen, 2))
         told_apart = (weights >= SEEN).sum(axis=-1) > 1
         strongest = weights.argmax(axis=-1, keepdims=True)
-        telling = told_apart & looks_at_words(strongest, np.array([self._query]), self._rests, block.kind)[:, 0]
+        words = looks_at_words(strongest, np.array([self._query]), self._rests, crosses=self._crosses)
+        telling = told_apart & words[:, 0]
         head = max(range(len(focus)), key=lambda one: (telling[one], focus[one]))
         rank = (bool(telling[head]), float(focus[head]))
         if rank > self._rank:

@@ -103,7 +103,7 @@ def describe(found: FoundLinks) -> FindDocument:
         pairs=[
             PairEntry(
                 *found.ends(pair),
-                offset=None if found.plan.kind == "cross" else pair.key - pair.query,
+                offset=None if found.plan.crosses else pair.key - pair.query,
                 alike=found.alike.get(pair, 0),
                 visible=pair not in found.masked,
             )

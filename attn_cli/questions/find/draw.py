@@ -67,7 +67,7 @@ class _LinksDrawing:
         if not several:
             (pair,) = found.pairs
             ends = [labels_of(plan.queries).parts(pair.query), labels_of(plan.keys).parts(pair.key)]
-            step = f", {when(plan.rows)}" if plan.kind == "cross" else ""
+            step = "" if plan.step is None else f", {when(plan.step)}"
             query, key = plan.queries.positions[pair.query], plan.keys.positions[pair.key]
             place = f"  query {query}{step}, key {key}{self._apart(pair)}"
         start, end = (clipped_name(name, screen.width // 3, unicode=screen.unicode) for name in ends)
@@ -77,7 +77,7 @@ class _LinksDrawing:
     def _apart(self, pair: Pair) -> str:
         plan = self.found.plan
         offset = pair.key - pair.query
-        if plan.kind == "cross":
+        if plan.crosses:
             return ""
         if not offset:
             return ": itself"
@@ -101,7 +101,7 @@ class _LinksDrawing:
         """Explain why the table is empty."""
         found = self.found
         if not found.links:
-            return "" if found.both or found.plan.kind == "cross" else "--both looks the other way as well."
+            return "" if found.both or found.plan.crosses else "--both looks the other way as well."
         best = found.links[0]
         return (
             f"No head gives it {self.found.least or 0:g} or more; the most is {best.weight:.2f}, in head "
@@ -131,7 +131,7 @@ class _LinksDrawing:
             )
             columns += [bars(self._noun, weights, screen), times]
         form = "+.2f" if plan.selection.scores else ".2f"
-        if plan.kind != "cross":
+        if not plan.crosses:
             note = f"usual: this head's mean between {self._alike()}."
             columns.append(figures("usual", [link.usual for link in links], rank=2, form=form, note=note))
         note = f"others: its mean to {self._key()} from the other {unit}."

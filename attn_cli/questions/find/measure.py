@@ -14,7 +14,7 @@ from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import Kind, Selection
+from attn_cli.data.selection import Selection
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block, Source
 from attn_cli.data.suggestion import Suggestion, suggest_explaining
@@ -168,22 +168,22 @@ def find(
 
     Raises:
         SelectionError: a kind, layer, head or word does not exist, or the words make too many pairs.
-        UsageError: the other direction is asked for in cross-attention.
+        UsageError: the other direction is asked for where rows and columns are different words.
         ModelError: the model could not be run, or has no attention.
         MemoryLimitError: a layer of old-style code would not fit in memory.
         ExactnessError: the model's output is not attention weights.
     """
     source = measured(source, selection)
     plan = make_plan(source, selection)
-    if both and plan.kind == "cross":
-        raise UsageError(
-            "In cross-attention only the target looks at the source, so --both cannot be used with it", "Leave it out"
-        )
+    if both and plan.crosses:
+        only = "only the target looks at the source" if plan.kind == "cross" else "a word looks only at those before it"
+        where = "cross-attention" if plan.kind == "cross" else "output rows"
+        raise UsageError(f"In {where} {only}, so --both cannot be used with it", "Leave it out")
     plan, pairs = choose_pairs(plan, start, end, both=both)
     require(
         layer_bytes(plan), f"Inspecting a layer of {plan.keys.tokens:,} keys", "Choose fewer heads, or cut the text"
     )
-    collect = CollectLinks(plan.queries, plan.keys, pairs, plan.kind, scores=selection.scores)
+    collect = CollectLinks(plan.queries, plan.keys, pairs, crosses=plan.crosses, scores=selection.scores)
     weights = Regroup(plan.queries, plan.keys, collect)
     even = Regroup(plan.queries, plan.keys, collect.eat_even)
 
@@ -231,7 +231,7 @@ def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan,
     pairs = dict.fromkeys(
         Pair(row(query.start), column(key.start)) for queries, keys in ways for query in queries for key in keys
     )
-    apart = [pair for pair in pairs if plan.kind == "cross" or pair.query != pair.key]
+    apart = [pair for pair in pairs if plan.crosses or pair.query != pair.key]
     return plan, tuple(apart or pairs)
 
 
@@ -263,17 +263,19 @@ class CollectLinks:
         queries: the units along the rows; blocks must be in those units (see `Regroup`).
         keys: the units along the columns.
         pairs: the pairs whose weights to collect.
-        kind: the kind of attention.
+        crosses: True if a row and the column with its number are not the same unit (`Plan.crosses`).
         scores: collect each score less the mean of its row's, in the place of a weight.
     """
 
-    def __init__(self, queries: Units, keys: Units, pairs: Sequence[Pair], kind: Kind, *, scores: bool = False) -> None:
+    def __init__(
+        self, queries: Units, keys: Units, pairs: Sequence[Pair], *, crosses: bool, scores: bool = False
+    ) -> None:
         self._scores = scores
         self.sinks: list[float] = []
-        self._pairs, self._cross = pairs, kind == "cross"
+        self._pairs, self._crosses = pairs, crosses
         self._plain_query = ~np.asarray(queries.special, np.bool_)
         self._plain_key = ~np.asarray(keys.special, np.bool_)
-        self._offsets = [] if self._cross else sorted({pair.key - pair.query for pair in pairs})
+        self._offsets = [] if self._crosses else sorted({pair.key - pair.query for pair in pairs})
         self._keys = sorted({pair.key for pair in pairs})
         self._layers: dict[int, _LinkedLayer] = {}
 
@@ -305,7 +307,7 @@ class CollectLinks:
             counted = np.flatnonzero(
                 self._plain_query[rows + block.start] & _sees(block, rows, np.full(len(rows), key))
             )
-            if not self._cross:
+            if not self._crosses:
                 counted = counted[counted + block.start != key]
             layer.to_key[:, index] += weights[:, counted, key].sum(axis=1, dtype=np.float64)
             layer.to_key_count[index] += len(counted)
@@ -353,7 +355,7 @@ class CollectLinks:
         return {pair: count for pair, count in counts.items() if count}
 
     def _alike(self, layer: _LinkedLayer, index: int) -> int:
-        if self._cross:
+        if self._crosses:
             return 0
         pair = self._pairs[index]
         own = self._plain_query[pair.query] and self._plain_key[pair.key] and not np.isnan(layer.even[index])
@@ -370,7 +372,7 @@ class CollectLinks:
 
     def _others(self, layer: _LinkedLayer, index: int) -> Float[np.ndarray, "head"] | None:
         pair = self._pairs[index]
-        own = bool(self._plain_query[pair.query]) and (self._cross or pair.query != pair.key)
+        own = bool(self._plain_query[pair.query]) and (self._crosses or pair.query != pair.key)
         place = self._keys.index(pair.key)
         count = int(layer.to_key_count[place]) - own
         if not count:

@@ -17,7 +17,7 @@ from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.stream import Batch, Block, Eat, Report, Request, Source
 from attn_cli.data.suggestion import Suggestion, suggest
 from attn_cli.data.without import typed_without
-from attn_cli.errors import ModelError
+from attn_cli.errors import ModelError, SelectionError
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import measured
 from attn_cli.measure.summary import HeadSummary, Summarize
@@ -205,7 +205,13 @@ class CollectHeads:
     def _plan_of(self, source: Source) -> Plan:
         if not source.model.stacks:
             raise ModelError(source.model.without_attention, "Name another model with --model")
-        return make_plan(source, self.selection)
+        plan = make_plan(source, self.selection)
+        if plan.kind != "cross" and plan.step is not None:
+            raise SelectionError(
+                "The roles of a decoder's heads are told from the steps that read its words",
+                "Leave --rows out, or show the words written with attn inspect",
+            )
+        return plan
 
     def turn(self, source: Source) -> Eat:
         """Turn to the next text and return the function that consumes its blocks.

@@ -53,7 +53,7 @@ class Figures:
         self.sinks: list[float] = []
         """Shares of rows that a learned sink takes."""
         self._cut = cut
-        self._summarize = Summarize(plan.queries, plan.keys, LINKS)
+        self._summarize = Summarize(plan.queries, plan.keys, LINKS, crosses=plan.crosses)
 
     @property
     def bytes_needed(self) -> int:
@@ -208,7 +208,7 @@ class QueryFigures(Figures):
 
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
-        self._summarize = Summarize(plan.queries, plan.keys, links=1)
+        self._summarize = Summarize(plan.queries, plan.keys, links=1, crosses=plan.crosses)
         self.rows: list[QueryRow] = []
 
     def __call__(self, block: Block) -> None:

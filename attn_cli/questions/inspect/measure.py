@@ -13,8 +13,8 @@ from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import Rows, Selection
-from attn_cli.data.stream import Block, Source
+from attn_cli.data.selection import Selection
+from attn_cli.data.stream import Block, Source, key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion, suggest, suggest_explaining
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
@@ -72,7 +72,7 @@ class Inspection(Record, Answer):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return weight_columns(rows=self._step, scores=self.figures.plan.selection.scores)
+        return weight_columns(rows=self.figures.plan.step, scores=self.figures.plan.selection.scores)
 
     def document(self) -> RecordDocument:
         from attn_cli.io.document import describe
@@ -102,17 +102,13 @@ class Inspection(Record, Answer):
             link=None if chosen.link is None else _described_link(chosen.link, plan.queries, plan.keys),
         )
 
-    @property
-    def _step(self) -> Rows | None:
-        return self.figures.plan.rows if self.figures.plan.kind == "cross" else None
-
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Yield a row for each query and each key that it can see."""
         plan = self.figures.plan
         blocks: list[Block] = []
         self.stream(plan.request(), Regroup(plan.queries, plan.keys, blocks.append))
         for block in blocks:
-            front = [block.kind, *([] if self._step is None else [self._step]), block.layer]
+            front = [block.kind, *([] if plan.step is None else [plan.step]), block.layer]
             for index, head in enumerate(block.heads):
                 for row, (start, stop) in enumerate(block.visible.tolist()):
                     query = block.start + row
@@ -133,7 +129,7 @@ class Inspection(Record, Answer):
             plan.keys,
             sentence=sentence,
             only=plan.chosen,
-            rows=self._step,
+            rows=plan.step,
             scores=plan.selection.scores,
         )
         self.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
@@ -177,7 +173,10 @@ def look(
     plan = make_plan(source, selection)
     figures = choose_figures(plan)(plan, cut)
     _check_memory(plan, figures, keep=keep)
-    kept = KeepMaps(plan.queries.tokens, plan.keys.tokens, plan.positions) if keep else None
+    kept = None
+    if keep:  # all that the steps read, as a record holds it
+        sizes = len(query_tokens(source, plan.kind)), len(key_tokens(source, plan.kind))
+        kept = KeepMaps(*sizes, plan.positions)
     regroup = Regroup(plan.queries, plan.keys, figures)
 
     def eat(block: Block) -> None:

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Rows, SortKey
-from attn_cli.data.stream import Kind
 from attn_cli.draw.captions import when
 from attn_cli.draw.labels import Labels, clipped_name, fit_name, name_width, width
 from attn_cli.draw.screen import Screen
@@ -189,8 +188,7 @@ def query_table(
     key_labels: Labels,
     screen: Screen,
     *,
-    kind: Kind = "encoder",
-    step: Rows = "input",
+    step: Rows | None = None,
     measure: Literal["weight", "score"] = "weight",
     noun: str = "",
     caption: str = "",
@@ -202,8 +200,7 @@ def query_table(
         query_labels: labels of the queries.
         key_labels: labels of the keys.
         screen: the screen to draw on.
-        kind: the kind of attention.
-        step: the step that is a target word's row, in cross-attention.
+        step: the step that is a word's row, where that must be said (`Plan.step`).
         measure: the quantity of the links; only weights get a bar.
         noun: the name of one number; the measure by default.
         caption: a line below the table.
@@ -219,7 +216,7 @@ def query_table(
         lines += [line()] if lines else []
         name_of = query_labels.parts(query)
         style = DIM if query_labels.special[query] else BOLD
-        place = f"  query {query_labels.positions[query]}{f', {when(step)}' if kind == 'cross' else ''}"
+        place = f"  query {query_labels.positions[query]}{'' if step is None else f', {when(step)}'}"
         what = f": its strongest keys by {noun or measure}"
         what = what if name_width(name_of, unicode=screen.unicode) + len(place + what) <= screen.width else ""
         text = clipped_name(name_of, screen.width - len(place), unicode=screen.unicode)

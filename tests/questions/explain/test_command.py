@@ -235,7 +235,7 @@ def test_saving(attn: Run, tmp_path: Path) -> None:
         (["The cat", "--query", "cat", "--head", "x"], 2, "is not a list of numbers"),
         (["The cat", "--query", "cat", "--head", "0.99"], 4, "There is no head 99"),
         (["The cat", "--query", "cat", "--layer", "9"], 4, "There is no layer 9"),
-        (["The cat", "--query", "cat", "--rows", "output"], 4, "--rows output needs cross-attention"),
+        (["The cat", "--query", "cat", "--rows", "output"], 4, "an encoder writes none"),
         (["", "--query", "cat"], 3, "The text is empty"),
         (["The cat", "--query", "cat", "--labels", "a"], 2, "--labels goes with plain numbers"),
         (["The cat", "--query", "cat", "--temperature", "2"], 2, "--temperature goes with plain numbers"),

@@ -22,8 +22,8 @@ SPECIAL = [False] * 4 + [True]
 
 def chosen(kind: Kind, *names: str) -> tuple[str, bool]:
     """The row that is kept when each stands in a layer of its own, and when all are heads of one, and if it tells."""
-    best = _MostTelling(3, resting(SPECIAL, kind))
-    together = _MostTelling(3, resting(SPECIAL, kind))
+    best = _MostTelling(3, resting(SPECIAL, kind), crosses=kind == "cross")
+    together = _MostTelling(3, resting(SPECIAL, kind), crosses=kind == "cross")
     visible = np.array([[0, 5]])
     weights = np.asarray([[ROWS[name]] for name in names], np.float32)
     for layer in range(len(names)):

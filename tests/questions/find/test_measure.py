@@ -149,7 +149,7 @@ def test_against_plain_loops(count: int, causal: bool, special: set[int], rows: 
     map_ = random_map(kind, 0, count, count, heads=2, causal=causal, seed=count)
     units = Units.of(Tokens("", tuple(Token(word, 0, 0, None, word[0] == "[") for word in words), ()), "token")
     query, key = data.draw(st.integers(0, count - 1)), data.draw(st.integers(0, count - 1))
-    collect = CollectLinks(units, units, [Pair(query, key)], kind)
+    collect = CollectLinks(units, units, [Pair(query, key)], crosses=kind == "cross")
     for block in map_.blocks((0, 1), rows=rows):
         collect.eat_even(even_rows(block))
         collect(block)

@@ -337,7 +337,7 @@ def test_notes_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["a", *BART, "--beam", "101"], 2, "--beam must be between 1 and 100, and 101 is not"),
         (["a", *BART, "--max-length", "0"], 2, "--max-length"),
         (["a", *BART, "--rows", "sideways"], 2, "--rows"),
-        (["a", *BART, "--kind", "encoder", "--rows", "output"], 4, "--rows output needs cross-attention"),
+        (["a", *BART, "--kind", "encoder", "--rows", "output"], 4, "an encoder writes none"),
         (["a", *BART, "--head", "0.7"], 4, "It has heads 0 to 4"),
         (["a", *BART, "--query", "elephant"], 4, "'elephant' is not in the target, whose words are the rows"),
         (["a", *BART, "--align", "--json"], 2, "--align prints only text, so --json cannot be used with it"),
