@@ -31,6 +31,7 @@ from attn_cli.models import (
     Translation,
     Watch,
     cut_short,
+    translate_one,
     writes_nothing,
 )
 from attn_cli.models.capture import stream as capture
@@ -316,10 +317,7 @@ class Pretrained:
             MemoryLimitError: memory ran out.
         """
         if self._has_decoder:
-            (made,) = self.translate(
-                [given.text], decoding=decoding, languages=given.languages, truncate=given.truncate
-            )
-            return replace(given, target=made)
+            return replace(given, target=translate_one(self, given, decoding))
         whole = self._head if "decoder" in self.info.stacks else None
         if whole is None or not whole.can_generate():
             raise writes_nothing(self.info.name, self.info.stacks)

@@ -33,6 +33,7 @@ from attn_cli.models import (
     Translation,
     Watch,
     cut_short,
+    translate_one,
 )
 from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
@@ -253,8 +254,7 @@ class Toy:
             UsageError: the languages are not English and French, or tokens are to be drawn.
         """
         del watch  # a translation is there at once
-        (made,) = self.translate([given.text], decoding=decoding, languages=given.languages, truncate=given.truncate)
-        return replace(given, target=made)
+        return replace(given, target=translate_one(self, given, decoding))
 
     @property
     def outputs(self) -> tuple[OutputKind, ...]:

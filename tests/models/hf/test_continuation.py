@@ -107,7 +107,7 @@ def test_the_maps_and_the_chances_are_those_of_one_pass(name: str) -> None:
     chances = outcome.chances
     assert isinstance(chances, Chances)
     np.testing.assert_allclose(chances.log_probabilities, logs[range(11), own].numpy(), atol=1e-4)
-    np.testing.assert_allclose(chances.entropies, torch.distributions.Categorical(logits=logs).entropy(), atol=1e-4)
+    np.testing.assert_allclose(chances.entropies, -(logs.exp() * logs).sum(dim=-1).numpy(), atol=1e-4)
     best = logs.topk(4)
     assert chances.likeliest.tolist() == best.indices.tolist()
     np.testing.assert_allclose(chances.log_likeliest, best.values.numpy(), atol=1e-4)
@@ -124,7 +124,12 @@ def test_writing_stops_at_a_text_at_the_end_token_and_where_told() -> None:
     assert stop in cut.text
     assert not cut.notes
     seen: list[str] = []
-    some = written(one.write(Input(PROMPT), Decoding(max_length=11), lambda text: seen.append(text) or len(seen) < 4))
+
+    def watch(text: str) -> bool:
+        seen.append(text)
+        return len(seen) < 4
+
+    some = written(one.write(Input(PROMPT), Decoding(max_length=11), watch))
     assert some.ids == whole.ids[:4]
     assert seen[-1] == some.text == whole.text[: len(some.text)]
     own: Any = one._saved.generation_config
@@ -168,6 +173,8 @@ def test_heads_cut_are_cut_while_it_writes() -> None:
     assert expected != by_hand("gpt2")[1]
     ((_, own),) = one.run(one.prepare(made), [(ZeroedHeads("decoder", 1, (0, 2)),)])
     ((_, same),) = cut.run(cut.prepare(made), [()])
+    assert own.logits is not None
+    assert same.logits is not None
     np.testing.assert_allclose(own.logits, same.logits, atol=1e-5)
 
 
@@ -194,13 +201,14 @@ def test_what_cannot_be_written_is_refused() -> None:
         encoder.prepare(Input(PROMPT, continuation="so"))
     with pytest.raises(InputError, match="continuation"):
         model("gpt2").prepare(Input(PROMPT, continuation=" "))
-    for settings, fault in (
+    bad: list[tuple[dict[str, Any], str]] = [
         ({"temperature": -1.0}, "--temperature must be"),
         ({"temperature": float("nan")}, "--temperature must be"),
         ({"temperature": 1.0, "beam": 2}, "--beam keeps"),
         ({"top_p": 0.5}, "--top-p narrows"),
         ({"max_length": 0, "most_option": "--max-tokens"}, "--max-tokens must be at least 1"),
         ({"stop": ("",)}, "--stop is empty"),
-    ):
+    ]
+    for settings, fault in bad:
         with pytest.raises(UsageError, match=fault):
-            Decoding(**settings)  # type: ignore[arg-type]
+            Decoding(**settings)

@@ -377,7 +377,7 @@ def test_no_words_are_made_up_by_two_models_in_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("decoding", [{"beam": 0}, {"max_length": 0}])
-def test_numbers_below_one(decoding: dict[str, int]) -> None:
+def test_numbers_below_one(decoding: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="must be at least 1, and 0 is not"):
         Decoding(**decoding)
 

