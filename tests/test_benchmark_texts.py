@@ -7,6 +7,8 @@ import re
 import pytest
 from quality import is_right, plain, table, unstopped, written_together
 
+from attn_cli.train.names import is_held_out
+
 
 def test_everyday_sentences_expect_a_translation() -> None:
     patterns = {row["english"]: row["french"] for row in table("everyday.tsv")}
@@ -34,6 +36,7 @@ def test_names_and_numbers_are_as_many_as_the_table_says() -> None:
     assert len(table("names.tsv")) == 100
     assert len(names) == len(set(names)) == 130
     assert all(name in row["english"] for row in table("names.tsv") for name in row["names"].split())
+    assert all(is_held_out(name) for name in names)
     assert sum(len(row["numbers"].split()) for row in table("numbers.tsv")) == 60
 
 

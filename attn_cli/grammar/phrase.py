@@ -40,8 +40,11 @@ ELIDING = {
 }
 CONTRACTED = {("de", "le"): "du", ("de", "les"): "des", ("à", "le"): "au", ("à", "les"): "aux"}
 BEFORE_VOWEL = {"ce": "cet", "ma": "mon", "ta": "ton", "sa": "son"}
-ASPIRATED = ("haut", "hache", "haie", "hamac", "hamster", "hangar", "hibou", "huit", "hérisson", "héron", "hors")
-"""Beginnings of French words whose h forbids elision."""
+ASPIRATED = (
+    *("hache", "haie", "haine", "hall", "hamac", "hamster", "hangar", "harpe", "haut", "hibou", "homard", "honte"),
+    *("hors", "huit", "hutte", "hérisson", "héron", "yacht", "yaourt"),
+)
+"""Beginnings of French words whose h or y forbids elision."""
 
 
 class PhraseWord(NamedTuple):
@@ -134,7 +137,7 @@ def _within(slot: str, word: PhraseWord) -> PhraseWord:
 @cache
 def opens_with_vowel(word: str) -> bool:
     """Return whether French elides before this word (`l'arbre`, `l'hôtel`, but `la hache`)."""
-    return word.lower()[0] in "aeiouyàâéèêëîïôûœh" and not word.lower().startswith((*ASPIRATED, "yacht"))
+    return word.lower()[0] in "aeiouyàâéèêëîïôûœh" and not word.lower().startswith(ASPIRATED)
 
 
 def spell(phrase: Phrase) -> Spelled:

@@ -27,13 +27,13 @@ class Rates:
     """Share of the texts in which each variation is made, of those in which it can be made."""
 
     names: float = 0.6
-    made_up: float = 0.4
+    made_up: float = 0.6
     """Share of the new names that are made up."""
     numbers: float = 0.6
     no_mark: float = 0.3
     lower: float = 0.08
     capitals: float = 0.03
-    split: float = 0.25
+    split: float = 0.35
     """Share of the English texts in which tokens are split; see `Splitter`."""
 
 

@@ -246,7 +246,7 @@ class Mixture:
         pairs: English sentences and their French translations.
         links: linked words of each pair, or None.
         coreference: number of the grammar's sentences in each epoch whose pronoun has two nouns to choose from; half as
-            many simple ones are added, and half as many everyday ones with names and numbers.
+            many simple ones are added, and as many everyday ones with names, numbers and many things.
         seed: seed of all random choices.
         longest: number of the model's positions; texts with more tokens are left out.
         rates: share of the texts that are varied in each epoch.
@@ -295,7 +295,7 @@ class Mixture:
         splitter = Splitter(self.tokenizer)
         for part in parts:
             texts = [vary(fixed[index], self.rates, chance) for index in part.tolist()]
-            texts += islice(drawn, round(2 * self.coreference * len(part) / len(fixed)))
+            texts += islice(drawn, round(2.5 * self.coreference * len(part) / len(fixed)))
             short = self._fitting(encode(self.tokenizer, texts))
             for index in np.flatnonzero(random.random(len(short)) < self.rates.split).tolist():
                 short[index] = split_tokens(short[index], splitter, random)
@@ -303,14 +303,15 @@ class Mixture:
             yield from batches([*short, *runs], tokens, random)
 
     def _drawn(self, seed: int, chance: Random) -> Iterator[Linked]:
-        """Yield the grammar's sentences endlessly: of four, two with a pronoun, a simple and an everyday one."""
+        """Yield the grammar's sentences endlessly: of five, two with a pronoun, a simple one and two everyday ones."""
         everyday_rates = replace(self.rates, names=0, numbers=0)  # they come with their own
         pronouns, simple, daily = grammar.examples(seed), grammar.simple(seed), everyday(seed)
         while True:
             for example in (next(pronouns), next(simple), next(pronouns)):
                 text = Linked(example.english, example.french, example.links, example.relations)
                 yield vary(text, self.rates, chance)
-            yield vary(next(daily), everyday_rates, chance)
+            for text in islice(daily, 2):
+                yield vary(text, everyday_rates, chance)
 
     def _fitting(self, pairs: Sequence[Encoded]) -> list[Encoded]:
         return [pair for pair in pairs if pair.size <= self.longest]

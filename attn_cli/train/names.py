@@ -31,10 +31,14 @@ class Name:
     kind: NameKind
     french: frozenset[str]
     """The ways in which a French text may write it."""
+    is_kept: bool = False
+    """True for a name of a test sentence, which training never sees."""
 
 
 NAMES: Mapping[str, Name] = {
-    row["name"]: Name(cast("NameKind", row["kind"]), frozenset({row["name"], row["french"] or row["name"]}))
+    row["name"]: Name(
+        cast("NameKind", row["kind"]), frozenset({row["name"], row["french"] or row["name"]}), row["kept"] == "yes"
+    )
     for row in rows("names.tsv")
 }
 """Names that may stand in for one another."""
@@ -45,9 +49,16 @@ PARTS: Mapping[str, Sequence[str]] = {
     for kind in ("onset", "vowel", "coda", *get_args(NameKind))
 }
 """Parts of names that are made up."""
+BLENDED = 0.6
+"""Share of the names made up that are blends of two from the table; the others are of syllables."""
+LENGTHS = range(4, 13)
+"""Numbers of letters of a name that is made up."""
+VOWELS = frozenset("aeiouyàâäãåáæèéêëìíîïıòóôöõøœùúûü")
 VOWEL_FIRST = 0.15
-"""Share of the names made up that lose the beginning, and so often open with a vowel."""
-MUTE_H = frozenset({"Hélène", "Henri", "Henriette", "Hervé", "Huguette"})
+"""Share of the names of syllables that lose the beginning, and so often open with a vowel."""
+MUTE_H = frozenset(
+    {"Hector", "Hélène", "Heloise", "Henri", "Henriette", "Hermione", "Hervé", "Hortensia", "Hubert", "Huguette"}
+)
 """Names before whose h French elides."""
 
 ELIDING = regex.compile(r"(?<!\p{L})(?:[Dd]|(?:[Ll]ors|[Pp]uis|[Qq]uoi|[Jj]us)?[Qq]u)(e |'|’)$")
@@ -56,7 +67,7 @@ ELIDING = regex.compile(r"(?<!\p{L})(?:[Dd]|(?:[Ll]ors|[Pp]uis|[Qq]uoi|[Jj]us)?[
 
 def is_held_out(name: str) -> bool:
     """Return whether training never puts this name into a text, so that a test can ask for it."""
-    return zlib.crc32(name.encode()) % 100 < HELD_OUT_PERCENT
+    return (name in NAMES and NAMES[name].is_kept) or zlib.crc32(name.encode()) % 100 < HELD_OUT_PERCENT
 
 
 @cache
@@ -75,14 +86,28 @@ def new_name(kind: NameKind, made_up: float, random: Random) -> str:
     if random.random() >= made_up:
         return random.choice(_known(kind))
     while True:
-        syllables = random.choice((1, 1, 2))
-        name = "".join(random.choice(PARTS["onset"]) + random.choice(PARTS["vowel"]) for _ in range(syllables))
-        if random.random() < VOWEL_FIRST:
-            name = name[random.choice((1, 2)) :]
-        last = random.choice(PARTS["coda" if random.random() < 0.7 else "onset"])
-        name = (name + last + random.choice(PARTS[kind])).capitalize()
-        if len(name) > 3 and not is_held_out(name):
+        name = _blend(kind, random) if random.random() < BLENDED else _of_syllables(kind, random)
+        if len(name) in LENGTHS and not is_held_out(name):
             return name
+
+
+def _blend(kind: NameKind, random: Random) -> str:
+    """Join the beginning of a name and the end of another of its kind where a vowel and a consonant meet."""
+    first, last = random.choice(_known(kind)), random.choice(_known(kind))
+    begun = first[: random.randrange(2, len(first) + 1)]
+    ends = [
+        last[place:] for place in range(1, len(last) - 1) if (last[place] in VOWELS) != (begun[-1].lower() in VOWELS)
+    ]
+    return begun + random.choice(ends or [""])
+
+
+def _of_syllables(kind: NameKind, random: Random) -> str:
+    syllables = random.choice((1, 1, 2, 2, 3))
+    name = "".join(random.choice(PARTS["onset"]) + random.choice(PARTS["vowel"]) for _ in range(syllables))
+    if random.random() < VOWEL_FIRST:
+        name = name[random.choice((1, 2)) :]
+    last = random.choice(PARTS["coda" if random.random() < 0.7 else "onset"])
+    return (name + last + random.choice(PARTS[kind])).capitalize()
 
 
 def renamed(text: Linked, made_up: float, random: Random) -> Linked:

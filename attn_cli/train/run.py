@@ -75,8 +75,8 @@ class Settings:
     vocabulary: int = 8000
     batch_tokens: int = 3500
     coreference: float = 0.1
-    """Number of the grammar's sentences with a pronoun in each epoch, as a share of the pairs; as many others are
-    added. 0: pairs only."""
+    """Number of the grammar's sentences with a pronoun in each epoch, as a share of the pairs; half as many simple ones
+    and as many everyday ones are added. 0: pairs only."""
     guide: bool | None = None
     """True to train cross-attention heads towards word alignments, where the architecture has some for it; None to do
     so if eflomal is installed, or as the training that is resumed does."""

@@ -206,7 +206,7 @@ def test_the_pronoun_is_linked_with_its_translation() -> None:
     "never",
     [
         r"\b(le|la|de|ne|que|je|se|puisque) [aeiouéèêàâîôœ]",
-        r"\b(le|la|de|ne|que|je|se|puisque) h(?!aut|érisson|amster|amac|aie|ache)",
+        r"\b(le|la|de|ne|que|je|se|puisque) h(?!aut|érisson|amster|amac|aie|ache|arpe)",
         r"\b(de|à) les?\b",
         r"\bsi ils?\b",
         r"\bce [aeiouéèêàâîôœ]",
@@ -365,26 +365,20 @@ def related(example: Example) -> set[tuple[str, ...]]:
     ("english", "relations"),
     [
         (
-            "Because it was far too wide, the bear refused to cross the yard yesterday.",
-            "coreference it yard, subject it wide, subject bear refused, object yard cross",
+            "Since it was too wide, this fox did not want to cross the highway.",
+            "coreference it highway, subject it wide, subject fox want, object highway cross",
         ),
         (
-            "The new car that she had found hit the beam because it was too fast.",
-            (
-                "coreference it car, subject car hit, object beam hit, subject she found, object that found, "
-                "subject it fast"
-            ),
+            "My needle doesn't go into the roof that Tom found. It is bent.",
+            "coreference It needle, subject needle go, subject Tom found, object that found, subject It bent",
         ),
         (
-            "The tank will not go through the door because it takes up too much space.",
-            "coreference it tank, subject tank go, subject it takes, object space takes",
+            "The cat dragged the pancake because it was very heavy.",
+            "coreference it pancake, subject it heavy, subject cat dragged, object pancake dragged",
         ),
         (
-            "I think that my friend replaced this shield with the watch because it was cheaper.",
-            (
-                "coreference it watch, subject I think, subject friend replaced, object shield replaced, "
-                "subject it cheaper"
-            ),
+            "It was so long. That's why he forced my uncle's padlock with the spoon.",
+            "coreference It spoon, subject It long, subject he forced, object padlock forced",
         ),
         ("The boy is looking for the knife in the room.", "subject boy looking, object knife looking"),
         ("Our neighbor is lying on the roof near the river.", "subject neighbor lying"),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from itertools import islice
 from random import Random
+from typing import get_args
 
 import pytest
 import regex
 
+from attn_cli.grammar.lexicon import rows
 from attn_cli.grammar.sentences import WordRelation
 from attn_cli.train import names
 from attn_cli.train.augmentation import Rates, vary
-from attn_cli.train.everyday import everyday
+from attn_cli.train.everyday import drawn, everyday
 from attn_cli.train.linked import Linked
-from attn_cli.train.names import NAMES, is_held_out
+from attn_cli.train.names import NAMES, NameKind, is_held_out, new_name
 from attn_cli.train.numbers import MONTHS, ordinal
 
 
@@ -162,12 +164,63 @@ def test_relations_move_with_their_words() -> None:
     assert varied.english == f"{subject} saw {thing}."
 
 
+def everyday_nouns() -> dict[str, set[str]]:
+    """The English nouns of everyday sentences, with the French ones that translate each."""
+    nouns: dict[str, set[str]] = {}
+    for row in (*rows("vocabulary.tsv"), *rows("nouns.tsv")):
+        if "kept" not in row.get("kinds", "").split():
+            nouns.setdefault(row["english"], set()).add(row["french"])
+    return nouns
+
+
 def test_everyday_sentences_are_filled_and_follow_their_seed() -> None:
-    texts = list(islice(everyday(3), 400))
-    assert texts == list(islice(everyday(3), 400))
+    texts = list(islice(everyday(3), 1500))
+    assert texts == list(islice(everyday(3), 1500))
+    nouns, articles = everyday_nouns(), {"the", "a", "an", "this", "my", "his", "her"}
+    seen = set()
     for text in texts:
-        assert "{" not in text.english + text.french
-        assert not regex.search(r"\b(de|que) [AEIOUÉ]", text.french), text.french
+        assert not regex.search(r"[{}_]", text.english + text.french)
+        assert text.english[0].isupper() or text.english[0].isdigit()
+        assert not regex.search(r"\b(de|que|le|la|ce) [AEIOUÉaeioué]|\b(à|de) les? |'(?![\p{L}])", text.french), (
+            text.french
+        )
         for one, other in linked_words(text):
-            same = one == other or regex.sub(r"\D", "", one) == regex.sub(r"\D", "", other)
-            assert same or one in MONTHS
+            if one.lower() in articles:
+                continue
+            same = one == other or regex.sub(r"\D", "", one) == regex.sub(r"\D", "", other) != ""
+            assert same or one in MONTHS or other.lower() in nouns[one.lower()], (one, other)
+            seen |= {one} & nouns.keys()
+    assert len(seen) > 200
+
+
+@pytest.mark.parametrize(
+    ("slot", "choices"),
+    [
+        ("the_place", {("the school", "l'école"), ("the park", "le parc")}),
+        ("This_animal", {("This owl", "Cette chouette"), ("This donkey", "Cet âne")}),
+        ("a_thing", {("an umbrella", "un parapluie"), ("a shovel", "une pelle")}),
+        ("my_body", {("my ear", "l'oreille"), ("my nose", "le nez")}),
+        ("mass", {("honey", "le miel"), ("water", "l'eau")}),
+        ("person", {("a lawyer", "avocat"), ("an actor", "acteur")}),
+        ("do", {("boil the eggs", "faire bouillir les œufs")}),
+        ("did", {("dug a hole", "creusé un trou")}),
+    ],
+)
+def test_what_fills_a_slot_agrees(slot: str, choices: set[tuple[str, str]]) -> None:
+    random = Random(10)
+    made = {(filling.english, filling.french) for filling in (drawn(slot, random) for _ in range(8000))}
+    assert choices <= made
+
+
+def test_the_names_of_test_sentences_are_held_out() -> None:
+    kept = [row["name"] for row in rows("names.tsv") if row["kept"]]
+    assert len(kept) > 100
+    assert all(is_held_out(name) for name in kept)
+
+
+def test_names_that_are_made_up_can_be_said() -> None:
+    random = Random(11)
+    made = {new_name(kind, 1, random) for kind in get_args(NameKind) for _ in range(300)}
+    assert len(made) > 1100
+    assert {len(name) for name in made} <= set(range(4, 13))
+    assert all(regex.fullmatch(r"\p{Lu}[\p{L}']+", name) for name in made)
