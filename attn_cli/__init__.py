@@ -26,10 +26,12 @@ from attn_cli.errors import (
 from attn_cli.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
     from typing import Unpack
 
     from attn_cli.api import InspectOptions, Inspector, TranslateOptions
+    from attn_cli.data.selection import ChoicesOfAMatrix, Kind
     from attn_cli.models import LoadChoices
     from attn_cli.questions.inspect.measure import Inspection
     from attn_cli.questions.terms.glossary import Glossary
@@ -51,6 +53,7 @@ __all__ = [
     "terms",
     "tour",
     "translate",
+    "view",
     "why",
 ]
 
@@ -96,6 +99,36 @@ def translate(text: str, model: str | PathLike[str] = "toy", **options: Unpack[T
         AttnError: any error that the command would report.
     """
     return load(model).translate(text, **options)
+
+
+def view(
+    maps: object,
+    *,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    kind: Kind | None = None,
+    check: bool = True,
+    name: str = "matrix",
+    **selection: Unpack[ChoicesOfAMatrix],
+) -> Inspection:
+    """Show a saved record again, or any matrix of weights.
+
+    Args:
+        maps: a matrix `[query, key]`, `[head, query, key]` or `[layer, head, query, key]`; a list with one for each
+            layer, such as transformers' `output_attentions`; or the path of a file that `attn view` takes.
+        rows: the labels of the rows; by default those of the columns if there are as many, or numbers.
+        columns: the labels of the columns.
+        kind: the kind of attention; by default what the shape, the labels and the zeros say.
+        check: refuse rows that do not sum to 1.
+        name: the name to show.
+        **selection: fields of the selection, as in `inspect`.
+
+    Raises:
+        AttnError: any error that the command would report.
+    """
+    from attn_cli.api import view as view_maps
+
+    return view_maps(maps, rows=rows, columns=columns, kind=kind, check=check, name=name, **selection)
 
 
 def why(experiment: ExperimentName, *, quick: bool = False) -> Experiment:

@@ -7,15 +7,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from difflib import get_close_matches
 from inspect import signature
-from itertools import repeat
+from itertools import islice, repeat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
+from attn_cli.data.labelling import Labelling, parse_labels
+from attn_cli.data.matrix import layers_of, matrix_record
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.record import Record
 from attn_cli.data.selection import (
     HOLDS_NO_MODEL,
     Choices,
     ChoicesOfACut,
+    ChoicesOfAMatrix,
     ChoicesOfOneQuery,
     Kind,
     Selection,
@@ -23,6 +27,7 @@ from attn_cli.data.selection import (
 )
 from attn_cli.data.stream import Source
 from attn_cli.errors import InputError, UsageError, quoted
+from attn_cli.io.read import read_records
 from attn_cli.measure.corpus import gather
 from attn_cli.measure.derived import measured
 from attn_cli.models import (
@@ -57,7 +62,7 @@ if TYPE_CHECKING:
     from attn_cli.questions.tour.measure import Tour
     from attn_cli.questions.why.measure import Experiment, ExperimentName
 
-__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "tour", "why"]
+__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "tour", "view", "why"]
 
 Texts = list[str] | tuple[str, ...] | Iterator[str]
 """Several texts."""
@@ -681,6 +686,56 @@ def load(name: str | os.PathLike[str], **options: Unpack[LoadChoices]) -> Inspec
     """
     _check_names(options, LoadChoices.__annotations__, load)
     return Inspector(load_model(os.fspath(name), LoadOptions(**options)))
+
+
+def view(
+    maps: object,
+    *,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    kind: Kind | None = None,
+    check: bool = True,
+    name: str = "matrix",
+    **selection: Unpack[ChoicesOfAMatrix],
+) -> Inspection:
+    """Show a saved record again, or any matrix of weights, as `attn view` shows them.
+
+    Args:
+        maps: a matrix `[query, key]`, `[head, query, key]` or `[layer, head, query, key]`, as an array, a tensor or
+            lists; a tuple or list with `[head, query, key]` or `[batch, head, query, key]` for each layer, as
+            transformers' `output_attentions` returns it (None for a layer without); or the path of a file that
+            `attn view` takes.
+        rows: the labels of the rows; by default those of the columns if there are as many, or numbers.
+        columns: the labels of the columns.
+        kind: the kind of attention; by default what the shape, the labels and the zeros say.
+        check: refuse rows that do not sum to 1.
+        name: the name to show.
+        **selection: fields of the selection, as in `inspect`.
+
+    Returns:
+        The record; its `maps` hold `weights` `[head, query, key]` for each layer.
+
+    Raises:
+        AttnError: any error that the command would report.
+    """
+    choice = _choice(Selection(), selection, view, ChoicesOfAMatrix.__annotations__, viewed=True)
+    labelling = Labelling(_listed(rows), _listed(columns), kind, checked=check)
+    if isinstance(maps, str | os.PathLike):
+        (record, *others) = islice(read_records(Path(maps), labelling), 2)
+        if others:
+            raise InputError(f"{os.fspath(maps)} holds several records", "Read them with attn_cli.io.read.read_records")
+        fields = {field: getattr(choice, field) for field in selection}
+        shown = replace(record.selection, view=choice.view, **{**fields, "kind": kind})
+    else:
+        layers, dtype = layers_of(maps, name)
+        record, shown = matrix_record(layers, name, labelling, dtype=dtype), choice
+    return look(record, shown, keep=True)
+
+
+def _listed(labels: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(labels, str):
+        return parse_labels(labels)
+    return None if labels is None else tuple(map(str, labels))
 
 
 def why(experiment: ExperimentName, *, quick: bool = False) -> Experiment:

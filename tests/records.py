@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from jsonschema import Draft202012Validator
 
-from attn_cli.data.model import Alignment, GuidedHead, GuidedRole, Heads, ModelInfo, Stack
+from attn_cli.data.model import Alignment, Captured, GuidedHead, GuidedRole, Heads, ModelInfo, Stack
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Measure, Selection, SortKey
 from attn_cli.data.stream import OutputCheck
@@ -136,13 +136,14 @@ def records(draw: st.DrawFn) -> Record:
         name=draw(TEXT),
         family=draw(TEXT),
         stacks=stacks,
-        captured=draw(st.sampled_from(["interface", "hooks", "numpy"])),
+        captured=draw(st.sampled_from(get_args(Captured))),
         parameters=draw(st.none() | st.integers(0, 2**40)),
         positions=draw(st.none() | st.integers(0, 2**20)),
         alignment=draw(st.none() | alignments(stacks["cross"])) if "cross" in kinds else None,
         bottleneck=draw(st.none() | st.integers(1, 2**20)),
         without=draw(cut_heads(stacks)),
         guided=draw(guided_heads(stacks)),
+        unscaled=draw(st.booleans()),
     )
     found = []
     for kind, stack in stacks.items():

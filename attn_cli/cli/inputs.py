@@ -12,6 +12,7 @@ from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import ModelOptions, TextOptions
 from attn_cli.cli.texts import Sentence
+from attn_cli.data.labelling import UNLABELLED, Labelling
 from attn_cli.data.selection import HOLDS_NO_MODEL, Kind, Selection
 from attn_cli.errors import AttnError, UsageError
 from attn_cli.system.encoding import check_text
@@ -27,14 +28,18 @@ __all__ = ["Given", "given", "input_of", "names_record", "prepared", "saved_with
 
 RECORDS = tuple(suffix for suffix, one in FORMATS.items() if one.records)
 """Suffixes of files that hold records."""
+MATRICES = (".npy", ".csv")
+"""Suffixes of other files that hold a matrix of weights, which is a record too."""
 DEVICES = ("/dev/fd/", "/proc/self/fd/")
 
 
 def names_record(text: str | None) -> bool:
-    """Return whether an argument names a file of records, or a shell's `<(attn …)`, and is not a text."""
+    """Return whether an argument names a file of records or matrices, or a shell's `<(attn …)`, and is not a text."""
     if text is None:
         return False
-    return text.startswith(DEVICES) or (text.endswith(RECORDS) and (len(text.split()) == 1 or Path(text).exists()))
+    return text.startswith(DEVICES) or (
+        text.endswith((*RECORDS, *MATRICES)) and (len(text.split()) == 1 or Path(text).exists())
+    )
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Given:
     """The heads that the model is to run without, as they were typed."""
     kind: Kind | None = None
     """The kind of attention of those whose kind is not named."""
+    labelling: Labelling = UNLABELLED
+    """What is said of a matrix, if the file holds one."""
 
     def load(self) -> Model:
         """Load the model.
@@ -75,7 +82,7 @@ class Given:
         if self.record is not None:
             from attn_cli.io.read import read_records
 
-            for record in out.as_many_as_fit(read_records(self.record)):
+            for record in out.as_many_as_fit(read_records(self.record, self.labelling)):
                 yield ask(record, saved_with(record))
             return
 
@@ -149,6 +156,7 @@ def given(
     wanted: Selection | None = None,
     without: str | None = None,
     kind: Kind | None = None,
+    labelling: Labelling = UNLABELLED,
 ) -> Given:
     """Collect a command's input; faults of the command line are raised before anything heavy is imported.
 
@@ -161,6 +169,7 @@ def given(
         wanted: the selection that the text is read for; if it needs the decoder's side, the text is translated first.
         without: the heads that the model is to run without, as they were typed.
         kind: the kind of attention of those whose kind is not named.
+        labelling: what is said of a matrix.
 
     Raises:
         UsageError: there is no text, more than one source of text, or no model, or a record is to run without heads.
@@ -171,7 +180,7 @@ def given(
     if records and text is not None and reading.file is None and names_record(text):
         if without is not None:
             raise UsageError(HOLDS_NO_MODEL, "Give the text itself, and its model with --model")
-        return Given(iter(()), Path(text), pair, reading, model, wanted)
+        return Given(iter(()), Path(text), pair, reading, model, wanted, labelling=labelling)
     sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column)
     check_named(model)
     return Given(sentences, None, pair, reading, model, wanted, without, kind)

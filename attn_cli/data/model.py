@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from attn_cli.data.selection import KINDS, Kind, Rows
 from attn_cli.errors import ModelError
 
-__all__ = ["Alignment", "GuidedHead", "GuidedRole", "Heads", "ModelInfo", "Stack"]
+__all__ = ["Alignment", "Captured", "GuidedHead", "GuidedRole", "Heads", "ModelInfo", "Stack"]
 
 Heads = Mapping[Kind, Mapping[int, tuple[int, ...]]]
 """kind -> layer -> heads."""
@@ -21,6 +21,10 @@ GuidedRole = Literal["reading", "writing", "coreference", "subject", "object"]
 step that writes it. The others are from one source word to another: `coreference` from a pronoun to its noun, `subject`
 and `object` from a word to its verb.
 """
+
+Captured = Literal["interface", "hooks", "numpy", "given"]
+"""The origin of weights: inside the model's own attention function, from what its layers return, computed by the
+built-in model itself, or given as a matrix, whose model is not known."""
 
 ALIGNING: Mapping[GuidedRole, Rows] = {"reading": "input", "writing": "output"}
 """Role of a head that aligns words -> the step at which it does."""
@@ -169,9 +173,8 @@ class ModelInfo:
     family: str
     """The `model_type` of transformers, or the name of the built-in model."""
     stacks: Mapping[Kind, Stack]
-    captured: Literal["interface", "hooks", "numpy"]
-    """The way in which the weights were captured: inside the model's own attention function, from what its layers
-    return, or computed by the built-in model itself."""
+    captured: Captured
+    """The way in which the weights were captured."""
     dtype: str = "float32"
     device: str = "cpu"
     parameters: int | None = None
@@ -186,6 +189,8 @@ class ModelInfo:
     `stacks` are empty); None in all others."""
     without: Heads = field(default_factory=dict)
     """The heads whose output is zero in every run of this model (`--without`)."""
+    unscaled: bool = False
+    """True if rows need not sum to 1, as those of a matrix from elsewhere may not (`--no-check`)."""
 
     @property
     def shown_at(self) -> Rows:

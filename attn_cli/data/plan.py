@@ -56,8 +56,12 @@ class Plan:
 
     @property
     def step(self) -> Rows | None:
-        """The step that is a word's row, where that must be said; None where it goes without saying."""
-        return self.rows if self.kind == "cross" or self.rows == "output" else None
+        """The step that is a word's row, where that must be said; None where it goes without saying.
+
+        A matrix from elsewhere does not say it.
+        """
+        said = self.kind == "cross" or self.rows == "output"
+        return self.rows if said and self.source.model.captured != "given" else None
 
     @property
     def positions(self) -> tuple[int, ...]:

@@ -42,6 +42,8 @@ def check_rows(
     sink: Float[np.ndarray, "*texts head query"] | None,
     where: str,
     dtype: str = "float32",
+    *,
+    unscaled: bool = False,
 ) -> None:
     """Check that these are attention weights.
 
@@ -51,6 +53,7 @@ def check_rows(
         sink: the share of each row that a learned sink takes.
         where: the name of the rows in messages.
         dtype: the type that the model computed in.
+        unscaled: allow rows that do not sum to 1.
 
     Raises:
         ExactnessError: a weight is not a number or is negative, or a row (with its learned sink) does not sum to 1.
@@ -69,6 +72,8 @@ def check_rows(
         raise ExactnessError(f"{where} has weights that are not numbers", NOT_NUMBERS)
     if any(least < 0 for _, least in reduced):
         raise ExactnessError(f"{where} has negative weights", "This model's attention is not a softmax")
+    if unscaled:
+        return
     if sink is not None:
         sums = sums + sink
     tolerance = ROW_TOLERANCE.get(dtype, 1e-3)
@@ -101,6 +106,8 @@ class AttentionMap:
     sink: Float[np.ndarray, "head query"] | None = None
     dtype: str = "float32"
     """The type that the model computed in, which bounds how exact the rows can be."""
+    unscaled: bool = False
+    """True if rows need not sum to 1."""
 
     def __post_init__(self) -> None:
         where = f"{self.kind} layer {self.layer}"
@@ -113,7 +120,7 @@ class AttentionMap:
         ):
             if array is not None and array.shape != shape:
                 raise ExactnessError(f"{where}: {name} has shape {array.shape}, expected {shape}")
-        check_rows(self.weights, self.visible, self.sink, where, self.dtype)
+        check_rows(self.weights, self.visible, self.sink, where, self.dtype, unscaled=self.unscaled)
 
     def blocks(self, heads: tuple[int, ...], rows: int = 64) -> Iterator[Block]:
         """Yield these heads as blocks of at most `rows` consecutive queries."""
@@ -257,7 +264,10 @@ class Record:
                         "Show it with the --query it was saved with, or save it again without",
                     )
                 if request.scores and map_.scores is None:
-                    raise SelectionError("This record holds no scores", "Save it again with --scores")
+                    what, remedy = ("This record", "Save it again with --scores")
+                    if self.model.captured == "given":
+                        what, remedy = self.model.name, "It is a matrix of weights alone: choose another measure"
+                    raise SelectionError(f"{what} holds no scores", remedy)
                 for block in map_.blocks(heads):
                     eat(block)
         return Report(self.verified, self.notes, self.output, self.relevance, self.vector)

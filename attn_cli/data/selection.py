@@ -14,6 +14,7 @@ __all__ = [
     "KINDS",
     "Choices",
     "ChoicesOfACut",
+    "ChoicesOfAMatrix",
     "ChoicesOfOneQuery",
     "Kind",
     "Measure",
@@ -146,6 +147,21 @@ class Choices(ChoicesOfOneQuery, total=False):
     """The same, where the query is not named by a parameter of its own."""
 
     query: str | int | None
+
+
+class ChoicesOfAMatrix(TypedDict, total=False):
+    """The same, where the maps are a matrix of weights from elsewhere."""
+
+    view: View
+    layer: str | int | None
+    head: str | int | None
+    query: str | int | None
+    special: bool
+    sink: bool
+    measure: Measure
+    top_k: int
+    sort: SortKey
+    all: bool
 
 
 class ChoicesOfACut(TypedDict, total=False):

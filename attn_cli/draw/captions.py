@@ -16,6 +16,7 @@ from attn_cli.data.plan import listed, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Float
+from attn_cli.data.stream import key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
@@ -191,7 +192,15 @@ CAPTURED: Mapping[str, str] = {
     "interface": "captured inside the model's attention",
     "hooks": "captured from its layers' outputs",
     "numpy": "computed by attn",
+    "given": "given as a matrix",
 }
+
+GIVEN_KINDS: Mapping[Kind, str] = {
+    "encoder": "self-attention",
+    "decoder": "causal self-attention",
+    "cross": "rows to columns",
+}
+"""The kind of a matrix whose model is not known."""
 
 
 def model_line(
@@ -227,8 +236,11 @@ def model_line(
         read = [f"source {_counted(source)}", f"target {_counted(target)}"]
     else:
         read = [_counted(source if target is None or kind == "encoder" else target)]
+    named = f"{model.family} {'cross-attention' if kind == 'cross' else kind}"
+    if model.captured == "given":
+        named, read = GIVEN_KINDS[kind], [f"{len(query_tokens(record, kind))} {times} {len(key_tokens(record, kind))}"]
     facts = [
-        model.family if total is not None else f"{model.family} {'cross-attention' if kind == 'cross' else kind}",
+        model.family if total is not None else named,
         counted(total, "head")
         if total is not None
         else f"{layers}, heads averaged"
@@ -257,9 +269,16 @@ def when(rows: Rows) -> str:
     return "when written" if rows == "output" else "when read"
 
 
-def attends(kind: Kind, rows: Rows) -> str:
-    """Say what rows and columns are."""
-    if kind == "cross":
+def attends(kind: Kind, rows: Rows | None) -> str:
+    """Say what rows and columns are.
+
+    Args:
+        kind: the kind of attention.
+        rows: the decoder step that a row belongs to; None where it goes without saying, or is not known.
+    """
+    if kind == "cross" and rows is None:
+        return "rows attend to columns"
+    if kind == "cross" and rows:
         sides = f"target, {when(rows)}", "source"
     else:
         sides = f"words, {when(rows)}" if rows == "output" else "queries", "keys"
@@ -287,5 +306,5 @@ def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) 
 
 
 def scale_note(scale: Scale) -> str:
-    """Say that a scale of weights or their changes ends below 1; empty if it does not."""
-    return f"the scale ends at {f'{scale.high:.3g}'.removeprefix('0')}, not at 1" if scale.high < 1 else ""
+    """Say that a scale of weights or their changes does not end at 1; empty if it does."""
+    return f"the scale ends at {f'{scale.high:.3g}'.removeprefix('0')}, not at 1" if scale.high != 1 else ""

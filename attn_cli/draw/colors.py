@@ -31,6 +31,7 @@ __all__ = [
     "BLANK",
     "CHANGES",
     "PALETTES",
+    "ROUNDED",
     "SHARES",
     "WEIGHTS",
     "Palette",
@@ -129,6 +130,8 @@ PALETTES: Mapping[tuple[Theme, Depth], Palette] = {
     ),
 }  # fmt: skip
 
+ROUNDED = 1.005
+"""Largest weight that is 1 where it is written with two decimals."""
 BLANK = -1
 """Level of a missing value: masked, or not a number."""
 
@@ -164,7 +167,9 @@ class Scale:
         if not known.size:
             return cls.weights()
         reach = float(np.quantile(known, 0.98))
-        high = next((high for high in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if reach <= high), 1.0)
+        # (A weight is at most 1, but for rounding, unless its row does not sum to 1.)
+        ends = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, ROUNDED)
+        high = next((min(high, 1.0) for high in ends if reach <= high), _above(max(reach, 1.0)))
         return cls.weights(high, clipped=bool(known.max() > high))
 
     def both_ways(self) -> Scale:

@@ -42,7 +42,7 @@ def grid(
     screen: Screen,
     *,
     kind: Kind = "encoder",
-    rows: Rows = "input",
+    rows: Rows | None = "input",
     measure: Literal["weight", "score"] = "weight",
     noun: str = "",
     pooled: int = 1,
@@ -56,7 +56,7 @@ def grid(
         maps: (layer, head) -> weights or scores, all of one shape; not-a-number where masked.
         screen: the screen to draw on.
         kind: the kind of attention.
-        rows: in cross-attention, the decoder step that a target word's row belongs to.
+        rows: in cross-attention, the decoder step that a target word's row belongs to; None if it is not known.
         measure: the quantity that the maps hold.
         noun: name of one value; the measure by default.
         pooled: units along a side of the square that one value already stands for (`PoolMaps.size`).

@@ -12,7 +12,7 @@ from rich.text import Text
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.shapes import Float
 from attn_cli.draw.captions import attends, brightest, cell_note, scale_note
-from attn_cli.draw.colors import BLANK, CHANGES, WEIGHTS, Scale, marks, painted, strongest_mark
+from attn_cli.draw.colors import BLANK, CHANGES, ROUNDED, WEIGHTS, Scale, marks, painted, strongest_mark
 from attn_cli.draw.labels import Labels, clean, fit, letters, width
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
@@ -160,6 +160,9 @@ def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool
         if np.nanmax(np.abs(values), initial=0.0) > 1:  # of scores
             return Scale.around(values)
         return CHANGES if same else Scale.reaching(np.abs(values)).both_ways()
+    most = np.nanmax(values, initial=0.0)
+    if most > ROUNDED:  # of rows that do not sum to 1
+        return Scale.reaching(np.array([most]))
     return WEIGHTS if same else Scale.reaching(values)
 
 
@@ -236,6 +239,8 @@ def _digits(axis: Labels) -> int:
 
 def _number_width(view: MapView) -> int:
     values = view.shown
+    if view.measure == "weight":
+        return len(number(max(float(np.nanmax(values, initial=1.0)), 1.0)))
     if view.measure != "score" or not np.isfinite(values).any():
         return 4 if view.measure == "change" else 3
     places = _places(values)

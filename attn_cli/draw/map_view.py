@@ -34,8 +34,8 @@ class MapView:
     unit: Literal["word", "token"] = "word"
     visible: Int[np.ndarray, "query 2"] | None = None
     """First key that each query can see, and one past the last; all keys by default. Not used with `Pooled` values."""
-    rows: Rows = "input"
-    """Decoder step that a word's row belongs to."""
+    rows: Rows | None = "input"
+    """Decoder step that a word's row belongs to; None where it goes without saying, or is not known (`Plan.step`)."""
     noun: str = ""
     """Name of one value; empty for the measure."""
 

@@ -152,11 +152,16 @@ def emphasized(text: str, other: str, screen: Screen, *, lead: str = "", indent:
 
 
 def number(value: float, *, places: int = 2, unicode: bool = True) -> str:
-    """Format a weight in one cell more than its decimals: `.58`, `1.0`, or a dot below half of the last decimal."""
+    """Format a weight in one cell more than its decimals: `.58`, `1.0`, or a dot below half of the last decimal.
+
+    A weight above 1, of a row that does not sum to 1, has as many digits before the point as it needs: `3.7`, `120`.
+    """
     least = 0.5 / 10**places
     if value < least:
         return "·" if unicode else "."
-    return "1.0" if value >= 1 - least else f"{value:.{places}f}"[1:]
+    if value >= 1 - least:
+        return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+    return f"{value:.{places}f}"[1:]
 
 
 def decimals(largest: float) -> int:

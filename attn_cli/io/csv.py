@@ -26,12 +26,13 @@ from attn_cli.data.units import Units
 from attn_cli.errors import InputError
 from attn_cli.system.encoding import escaped
 
-__all__ = ["Cell", "CsvTable", "Writable", "harmless", "weight_columns", "weight_rows"]
+__all__ = ["Cell", "CsvTable", "Writable", "exact", "harmless", "weight_columns", "weight_rows"]
 
 Cell = str | int | float | np.floating | None
 """A value in a row."""
 
 FORMULA = re.compile(r"'*[=+\-@＝＋－＠].")
+ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 ESCAPE = re.compile(r"\\(?=u[0-9a-fA-F]{4})")
 """A backslash that would be read as the beginning of an escape."""
 
@@ -98,7 +99,7 @@ def weight_columns(*, rows: Rows | None = None, scores: bool = False) -> tuple[s
     """
     columns = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
     columns[1:1] = [] if rows is None else ["rows"]
-    return (*columns, *(["score"] if scores else []))
+    return (*columns, *(["score"] if scores else []), "unit")
 
 
 def weight_rows(
@@ -142,6 +143,7 @@ def weight_rows(
                 if scores:
                     masked = [""] * len(columns[0])
                     columns.append(masked if block.scores is None else shortest(block.scores[index, row, part]))
+                columns.append([keys.unit] * len(columns[0]))
                 first = ",".join([*front, str(head), query_fields[query]])
                 table.write((first, *fields) for fields in zip(*columns, strict=True))
 
@@ -168,6 +170,12 @@ def harmless(text: str) -> str:
     """Escape a text so that no terminal executes it and no spreadsheet takes it for a formula."""
     shown = escaped(ESCAPE.sub(r"\\u005c", text))
     return f"'{shown}" if FORMULA.match(shown) else shown
+
+
+def exact(text: str) -> str:
+    """Return the text that `harmless` has escaped."""
+    guarded = text.startswith("'") and FORMULA.match(text) is not None
+    return ESCAPED.sub(lambda found: chr(int(found[1], 16)), text[1:] if guarded else text)
 
 
 def shortest(numbers: Float[np.ndarray, "key"]) -> list[str]:

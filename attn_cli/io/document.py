@@ -58,6 +58,8 @@ ROWS: Mapping[Rows, RowsMeaning] = {
     "input": "input row: the step that reads the token",
 }
 
+UNKNOWN_STEP: RowsMeaning = "row of a matrix, which does not say whose step it is"
+
 
 def encode(document: AttnDocument) -> bytes:
     """Write a document as a line of JSON. NumPy's numbers and arrays are JSON's, float32 in its shortest digits."""
@@ -90,7 +92,8 @@ def describe(
             positions="tokens, from 0",
             offsets="characters (Unicode code points)",
             distance="words" if selection.unit == "word" else "tokens",
-            rows=ROWS[_rows(record)],
+            rows=UNKNOWN_STEP if record.model.captured == "given" else ROWS[_rows(record)],
+            links=selection.unit,
         ),
         **describe_checks(record),
         vector=UNSET if record.vector is None else record.vector,
@@ -218,6 +221,7 @@ def _model(model: ModelInfo) -> ModelEntry:
         ]
         or UNSET,
         guided=describe_guided(model.guided) or UNSET,
+        unscaled=model.unscaled or UNSET,
     )
 
 

@@ -2,7 +2,8 @@
 
 Arrays are named `kind.layer.part`: `weights` [head, query, key], `heads` and `queries` (their numbers along the first
 two axes), `visible` [query, 2], and, if present, `scores` [head, query, key] and `sink` [head, query].
-Everything else is in `record`, the bytes of the JSON document without maps.
+`unit` says what rows and columns are: always tokens. Everything else is in `record`, the bytes of the JSON document
+without maps. An archive that is not attn's may hold a matrix of weights; see `attn_cli.io.arrays`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from io import BytesIO
-from tokenize import TokenError
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from attn_cli.data.labelling import UNLABELLED, Labelling
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind
 from attn_cli.errors import InputError
+from attn_cli.io.arrays import HEADER_ERRORS, PICKLED, from_arrays
 from attn_cli.io.records import decode, to_json
 from attn_cli.io.restore import make_map, restore
 from attn_cli.io.schema import check, fault
@@ -45,9 +47,8 @@ ARCHIVE_ERRORS = (
 )  # fmt: skip
 """Exceptions that `zipfile` and its decompressors raise for a damaged archive."""
 
-HEADER_ERRORS = (ArithmeticError, EOFError, LookupError, MemoryError, SyntaxError, TokenError, TypeError, ValueError)
-"""Exceptions that NumPy raises for a foreign header, which it parses as Python without catching failures."""
-
+UNIT, TOKEN = "unit", "token"
+"""Name and content of the array that says what rows and columns are."""
 WHOLE = ("heads", "queries", "visible")
 PARTS = (*WHOLE, "weights", "scores", "sink")
 NAME = re.compile(rf"({'|'.join(KINDS)})\.(0|[1-9]\d{{0,8}})\.({'|'.join(PARTS)})", re.ASCII)
@@ -61,7 +62,8 @@ def to_npz(record: Record, heads: Iterable[HeadEntry] | None = None, chosen: Cho
         heads: rows of the table of heads, as `attn_cli.questions.inspect.measure.head_rows` makes them.
         chosen: the head that is drawn, if one was chosen.
     """
-    arrays = {"record": np.frombuffer(to_json(replace(record, maps=()), heads, chosen), dtype=np.uint8)}
+    document = to_json(replace(record, maps=()), heads, chosen)
+    arrays = {"record": np.frombuffer(document, dtype=np.uint8), UNIT: np.array(TOKEN)}
     for map_ in record.maps:
         for part in PARTS:
             value = getattr(map_, part)
@@ -74,22 +76,29 @@ def to_npz(record: Record, heads: Iterable[HeadEntry] | None = None, chosen: Cho
     return file.getvalue()
 
 
-def from_npz(data: bytes, name: str = "the record") -> Record:
-    """Read a record that `to_npz` wrote, equal in every bit.
+def from_npz(data: bytes, name: str = "the record", labelling: Labelling = UNLABELLED) -> Record:
+    """Read a record that `to_npz` wrote, equal in every bit, or a matrix of weights from elsewhere.
 
     Args:
         data: the bytes of the archive.
         name: name of the file in messages.
+        labelling: what is said of a matrix.
 
     Raises:
-        InputError: the archive is damaged, is not attn's, or contradicts itself.
+        InputError: the archive is damaged, holds no weights, or contradicts itself.
+        UsageError: labels are given for a record, or the kind asked for does not fit.
         MemoryLimitError: the unpacked archive does not fit in memory.
     """
     arrays = _arrays(data, name)
+    if "record" not in arrays and not any(NAME.fullmatch(key) for key in arrays):
+        return from_arrays(arrays, name, labelling)
+    labelling.check_unused(name)
     if "record" not in arrays or arrays["record"].dtype != np.uint8:
         raise InputError(f"{name} is an .npz archive, but not an attn record", "Make one with attn inspect --save")
     document = check(decode(arrays.pop("record").tobytes(), f"{name}: record"), name)
     frame = restore(document, name)
+    if (unit := arrays.pop(UNIT, None)) is not None and (unit.shape != () or unit.item() != TOKEN):
+        raise fault(name, UNIT, f"is not {TOKEN!r}")
     layers: dict[tuple[Kind, int], dict[str, np.ndarray]] = {}
     for key, array in arrays.items():
         match = NAME.fullmatch(key)
@@ -128,6 +137,8 @@ def _arrays(data: bytes, name: str) -> dict[str, np.ndarray]:
             for entry, content in members.items()
         }
     except HEADER_ERRORS as error:
+        if "Object arrays" in str(error):
+            raise InputError(f"{name} holds {PICKLED}", "Save its arrays with array.astype('float32')") from error
         raise InputError(
             f"{name} is a zip archive, but not of NumPy arrays: {error}", "Make one with attn inspect --save"
         ) from error

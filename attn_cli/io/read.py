@@ -1,4 +1,4 @@
-"""Reading of records from files and pipes, in any format."""
+"""Reading of records and matrices of weights from files and pipes, in any format."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Protocol, runtime_checkable
 
 import orjson
 
+from attn_cli.data.labelling import UNLABELLED, Labelling
 from attn_cli.data.record import Record
 from attn_cli.errors import InputError
+from attn_cli.io.arrays import NPY, from_npy
 from attn_cli.io.npz import MAGIC, from_npz
 from attn_cli.io.records import NOT_A_RECORD, decode, not_json, restore_maps
+from attn_cli.io.sheets import from_csv
 from attn_cli.system.encoding import decode_text
 from attn_cli.system.memory import require
 
@@ -20,6 +23,7 @@ __all__ = ["Readable", "read_records"]
 
 EXPANSION = 5
 """Bytes that a number takes as a Python object and in an array, for each byte of its text."""
+CSV = ".csv"
 SMALLER = "Save it as .npz, or with fewer heads through --layer and --head"
 
 
@@ -32,39 +36,58 @@ class Readable(Protocol):
     def read(self) -> bytes: ...
 
 
-def read_records(source: Path | Readable) -> Iterator[Record]:
+def read_records(source: Path | Readable, labelling: Labelling = UNLABELLED) -> Iterator[Record]:
     """Yield the records of a file in order: one `.npz`, one JSON object on any number of lines, or several in a row.
 
-    The content decides the format, not the file's name. JSON Lines are read lazily.
+    A matrix of weights, as `.npy`, `.npz` or CSV, is a record too. The content decides the format, and not the file's
+    name, unless that ends in `.csv`. JSON Lines are read lazily.
 
     Args:
         source: the path of a file, or an open file such as standard input.
+        labelling: what is said of a matrix.
 
     Raises:
         InputError: the file cannot be read, holds no record, or holds something else.
+        UsageError: labels are given for a record, or a matrix cannot have the kind asked for.
         MemoryLimitError: a record does not fit in memory.
     """
     if not isinstance(source, Path):
-        yield from _records(source, "standard input")
+        yield from _records(source, "standard input", labelling)
         return
     try:
         with source.open("rb") as file:
-            yield from _records(file, str(source))
+            yield from _records(file, str(source), labelling)
     except OSError as error:
         raise InputError(f"{source} cannot be read: {error.strerror}", "Name a file that attn has saved") from error
 
 
-def _records(file: Readable, name: str) -> Iterator[Record]:
+def _records(file: Readable, name: str, labelling: Labelling) -> Iterator[Record]:
     first = file.readline()
     if first.startswith(MAGIC):
-        yield from_npz(first + file.read(), name)
+        yield from_npz(first + file.read(), name, labelling)
         return
+    if first.startswith(NPY):
+        yield from_npy(first + file.read(), name, labelling)
+        return
+    if name.lower().endswith(CSV) or _separates(first):
+        yield from from_csv(first + file.read(), name, labelling)
+        return
+    labelling.check_unused(name)
     empty = True
     for document, where in _documents(first.removeprefix(b"\xef\xbb\xbf"), file, name):
         empty = False
         yield restore_maps(document, where)
     if empty:
         raise InputError(f"{name} is empty", "Make a record with attn inspect --json")
+
+
+def _separates(line: bytes) -> bool:
+    """Return whether a first line is one of CSV: cells between commas, of numbers or below a header, and no JSON."""
+    cells = [cell.strip() for cell in line.strip().split(b",")]
+    named = {b"kind", b"sentence", b"query"} & set(cells)
+    return len(cells) > 1 and (
+        bool(named) or not cells[0] or all(cell.replace(b".", b"", 1).isdigit() for cell in cells[1:])
+    )
 
 
 def _documents(line: bytes, file: Readable, name: str) -> Iterator[tuple[object, str]]:

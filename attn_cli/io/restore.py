@@ -127,6 +127,7 @@ def _model(model: ModelEntry, name: str) -> ModelInfo:
         guided=_guided(model, stacks, name),
         bottleneck=model.bottleneck,
         without=_without(model, stacks, name),
+        unscaled=model.unscaled is True,
     )
 
 
@@ -242,6 +243,7 @@ def make_map(
             scores=scores,
             sink=sink,
             dtype=frame.model.dtype,
+            unscaled=frame.model.unscaled,
         )
     except ExactnessError as error:
         raise fault(name, f"{path}.weights", f"are not attention weights: {error.problem}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from attn_cli.data.model import GuidedRole
+from attn_cli.data.model import Captured, GuidedRole
 from attn_cli.data.relevance import OutputUnit
 from attn_cli.data.selection import Kind, Measure, Rows, SortKey, Unit, View
 
@@ -78,7 +78,11 @@ StepRows = Annotated[
     Rows,
     Meta(description="Whose a decoder's step is: the token's that it outputs, or the one's that it reads."),
 ]
-RowsMeaning = Literal["output row: the step that outputs the token", "input row: the step that reads the token"]
+RowsMeaning = Literal[
+    "output row: the step that outputs the token",
+    "input row: the step that reads the token",
+    "row of a matrix, which does not say whose step it is",
+]
 UnitPosition = Annotated[Count, Meta(description="Index among the units shown; of several named as one, the first's.")]
 
 
@@ -158,10 +162,10 @@ class ModelEntry(Entry):
     name: Annotated[str, Meta(description="As the user named it.")]
     family: Annotated[str, Meta(description="model_type of transformers, or the built-in model's name.")]
     captured: Annotated[
-        Literal["interface", "hooks", "numpy"],
+        Captured,
         Meta(
             description="How the weights were taken: inside the model's own attention function, from what its layers "
-            "return, or computed by the built-in model itself."
+            "return, computed by the built-in model itself, or given as a matrix, whose model is not known."
         ),
     ]
     dtype: Annotated[str, Meta(description="What the model computed in.")]
@@ -183,6 +187,10 @@ class ModelEntry(Entry):
     guided: Annotated[
         Sequence[GuidedHeadEntry] | UnsetType,
         Meta(description="Heads that were trained to look where they look; absent where the model names none."),
+    ] = UNSET
+    unscaled: Annotated[
+        bool | UnsetType,
+        Meta(description="true: rows need not sum to 1, as those of a matrix that was read with --no-check."),
     ] = UNSET
 
 
@@ -271,7 +279,9 @@ class UnitsEntry(Entry):
     score: Literal["query·key after scaling, bias, soft-capping and mask, before softmax"]
     entropy: Literal["nats"]
     focus: Literal["1 - entropy / ln(visible keys)"]
-    positions: Literal["tokens, from 0"]
+    positions: Annotated[
+        Literal["tokens, from 0"], Meta(description="The rows and columns of maps, and indices of tokens.")
+    ]
     offsets: Literal["characters (Unicode code points)"]
     distance: Literal["words", "tokens"]
     rows: Annotated[
@@ -281,6 +291,13 @@ class UnitsEntry(Entry):
             "prompt written on. On an output row, query i is token i + 1 of the decoder's; on an input row, token i."
         ),
     ]
+    maps: Annotated[
+        Literal["token"], Meta(description="What the rows and columns of maps are. Older records do not say it.")
+    ] = "token"
+    links: Annotated[
+        Unit | UnsetType,
+        Meta(description="What the queries and keys of heads and of chosen are. Older records do not say it."),
+    ] = UNSET
 
 
 class LinkEntry(Entry):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from attn_cli.data.matrix import Scaled
 from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.record import Record
 from attn_cli.data.selection import JOINT, Kind, Measure, Selection
@@ -22,12 +23,13 @@ BLOCK = 2**20
 """The number of values passed on at a time, which bounds the temporary arrays for a long text."""
 
 
-def measured(source: Source, selection: Selection) -> Source:
+def measured(source: Source, selection: Selection, *, scaled: bool = True) -> Source:
     """Return the source, wrapped if needed so that it streams the selected measure.
 
     Args:
         source: a text with its model, or a record.
         selection: the selection that names the measure.
+        scaled: scale rows that do not sum to 1, as figures of shares need.
 
     Raises:
         SelectionError: the record holds another measure, or the measure follows heads that the model runs without.
@@ -48,7 +50,10 @@ def measured(source: Source, selection: Selection) -> Source:
         raise SelectionError(
             "A record holds relevance for one output, and --relevant-to names another", "Give the text itself"
         )
-    return source if held == wanted or not MEASURES[wanted].derived else Measured(source, wanted)
+    derived = held != wanted and MEASURES[wanted].derived
+    if source.model.unscaled and (scaled or derived):
+        source = Scaled(source)
+    return Measured(source, wanted) if derived else source
 
 
 def measured_model(model: ModelInfo, measure: Measure) -> ModelInfo:

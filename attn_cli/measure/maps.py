@@ -92,17 +92,29 @@ class KeepMaps:
             )
         return self._rows[place]
 
-    def maps(self, dtype: str = "float32") -> tuple[AttentionMap, ...]:
+    def maps(self, dtype: str = "float32", *, unscaled: bool = False) -> tuple[AttentionMap, ...]:
         """Return the kept maps, each checked.
 
         Args:
             dtype: number type that the model computed in, which determines how exactly rows must sum to 1.
+            unscaled: allow rows that do not.
 
         Raises:
             ExactnessError: the values kept are not attention weights.
         """
         return tuple(
-            AttentionMap(kind, layer, kept.heads, self.only, kept.weights, kept.visible, kept.scores, kept.sink, dtype)
+            AttentionMap(
+                kind,
+                layer,
+                kept.heads,
+                self.only,
+                kept.weights,
+                kept.visible,
+                kept.scores,
+                kept.sink,
+                dtype,
+                unscaled,
+            )
             for (kind, layer), kept in self._rows.items()
         )
 

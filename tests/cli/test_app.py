@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from attn_cli import __version__
@@ -154,6 +155,9 @@ def test_the_examples_in_the_help_pages_work(
     Path("sentences.txt").write_text("The cat sat.\nThe mat.\n")
     Path("corpus.txt").write_text("The cat sat.\nThe mat.\n")
     Path("treebank.conllu").write_text(GOOD)
+    Path("tokens.txt").write_text("The\ncat\nsat\n")
+    np.save("weights.npy", np.full((2, 3, 3, 3), 1 / 3))
+    np.savetxt("weights.csv", np.full((3, 3), 0.5), delimiter=",")
     for suffix in ("json", "npz"):
         main(["inspect", "The cat sat", "--model", minilm, "--save", f"record.{suffix}"])
     capsys.readouterr()

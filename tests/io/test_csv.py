@@ -48,15 +48,15 @@ def test_the_whole_text() -> None:
     table = CsvTable(file, weight_columns(scores=True))
     weight_rows(table, side("a", 'b"', "c,d"), side("x", "", "y\nz"), scores=True)(block(1))
     assert file.getvalue().decode().split("\r\n") == [
-        "kind,layer,head,query,query_text,key,key_text,weight,score",
-        'cross,3,0,1,"b""",0,x,0.25,-1.5',
-        'cross,3,0,1,"b""",1,,0.75,2.0',
-        'cross,3,0,2,"c,d",1,,0.33333334,1.0',
-        'cross,3,0,2,"c,d",2,y\\u000az,0.6666667,2.0',
-        'cross,3,5,1,"b""",0,x,1.0,1.0',
-        'cross,3,5,1,"b""",1,,0.0,0.0',
-        'cross,3,5,2,"c,d",1,,0.5,',
-        'cross,3,5,2,"c,d",2,y\\u000az,0.5,0.5',
+        "kind,layer,head,query,query_text,key,key_text,weight,score,unit",
+        'cross,3,0,1,"b""",0,x,0.25,-1.5,token',
+        'cross,3,0,1,"b""",1,,0.75,2.0,token',
+        'cross,3,0,2,"c,d",1,,0.33333334,1.0,token',
+        'cross,3,0,2,"c,d",2,y\\u000az,0.6666667,2.0,token',
+        'cross,3,5,1,"b""",0,x,1.0,1.0,token',
+        'cross,3,5,1,"b""",1,,0.0,0.0,token',
+        'cross,3,5,2,"c,d",1,,0.5,,token',
+        'cross,3,5,2,"c,d",2,y\\u000az,0.5,0.5,token',
         "",
     ]
 

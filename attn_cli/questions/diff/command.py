@@ -12,6 +12,7 @@ import typer
 
 from attn_cli.cli import texts
 from attn_cli.cli.inputs import names_record, prepared, saved_with
+from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     DisplayOptions,
@@ -27,6 +28,7 @@ from attn_cli.cli.options import (
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import TABLE_FORMATS
 from attn_cli.cli.texts import Sentence
+from attn_cli.data.labelling import Labelling
 from attn_cli.data.selection import HOLDS_NO_MODEL, Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, InputError, UsageError, check_range
 from attn_cli.system.encoding import check_text
@@ -42,10 +44,10 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 60
 HELP = """Compare two texts or models: which heads look elsewhere.
 
-A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz). With
---against, A is one text and B the same on a second model; with --without, B is run without some heads, and is A's text
-if it is left out. Texts are aligned word by word; heads are ranked by the Jensen-Shannon divergence of their rows, or
-with --measure scores by how much their scores changed.
+A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz), or matrices
+of weights (.npy, .npz or .csv). With --against, A is one text and B the same on a second model; with --without, B is
+run without some heads, and is A's text if it is left out. Texts are aligned word by word; heads are ranked by the
+Jensen-Shannon divergence of their rows, or with --measure scores by how much their scores changed.
 """
 EPILOG = """\b
 Examples:
@@ -68,6 +70,7 @@ def run(
     a: Annotated[str | None, typer.Argument(metavar="A", help="A text, or a record's file.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="Another.")] = None,
     reading: TextOptions,
+    matrix: MatrixOptions,
     choice: QueryOptions,
     without: Annotated[
         str | None,
@@ -97,7 +100,7 @@ def run(
     check_without(without, selection)
     if fail_above is not None and not selection.scores:
         check_range("--fail-above", fail_above, 0, 1)
-    pairs = _pairs(a, b, reading, against, without)
+    pairs = _pairs(a, b, reading, against, without, matrix.labelling(selection.kind))
     check_named(model)
 
     from attn_cli.cli.outputs import Output
@@ -161,7 +164,12 @@ class _Reading:
 
 
 def _pairs(
-    a: str | None, b: str | None, reading: TextOptions, against: str | None, without: str | None
+    a: str | None,
+    b: str | None,
+    reading: TextOptions,
+    against: str | None,
+    without: str | None,
+    labelling: Labelling,
 ) -> Iterator[Pair]:
     """Check the arguments and return the pairs to compare, with their locations.
 
@@ -189,7 +197,7 @@ def _pairs(
         raise UsageError("--against compares a text on two models, and A is a record", "Give the text itself")
     if "-" in {a, b}:
         raise UsageError("attn diff reads nothing from standard input", "Name files, or write <(attn …) in your shell")
-    return _sides(a, a if b is None else b, reading.target)
+    return _sides(a, a if b is None else b, reading.target, labelling)
 
 
 def _lines(file: Path, target: str | None, column: str | None) -> Iterator[Pair]:
@@ -207,9 +215,9 @@ def _lines(file: Path, target: str | None, column: str | None) -> Iterator[Pair]
     return pairs()
 
 
-def _sides(a: str, b: str, target: str | None) -> Iterator[Pair]:
+def _sides(a: str, b: str, target: str | None, labelling: Labelling) -> Iterator[Pair]:
     """Pair two texts, the records of two files in their order, or each record of one file with the same text."""
-    one, other = _side(a, target), _side(b, target)
+    one, other = _side(a, target, labelling), _side(b, target, labelling)
     if isinstance(one, Sentence):
         others = iter([other]) if isinstance(other, Sentence) else other
         return ((one, side, "") for side in others)
@@ -228,9 +236,9 @@ def _paired(one: Iterator[Record], other: Iterator[Record], names: tuple[str, st
         yield left, right, f"pair {number}" if number > 1 else ""
 
 
-def _side(text: str, target: str | None) -> Sentence | Iterator[Record]:
+def _side(text: str, target: str | None, labelling: Labelling) -> Sentence | Iterator[Record]:
     if not names_record(text):
         return Sentence(check_text(text), target=target)
     from attn_cli.io.read import read_records
 
-    return read_records(Path(text))
+    return read_records(Path(text), labelling)

@@ -118,7 +118,7 @@ def _picture(found: Differences, screen: Screen, room: int | None) -> Renderable
         "change",
         plan.selection.unit,
         None,
-        plan.rows,
+        plan.step,
     )
     which = ", which changed most" if len(found.heads) > 1 else ""
     return heatmap(view, screen, title=f"Head {name_head(head.layer, head.head)}{which}: B - A", room=room)

@@ -83,7 +83,7 @@ class Differences(Answer):
 
     columns = (
         *("kind", "layer", "head", "query", "query_text", "divergence"),
-        *("key", "key_text", "a", "b", "measure"),
+        *("key", "key_text", "a", "b", "measure", "unit"),
     )
 
     @property
@@ -129,7 +129,7 @@ class Differences(Answer):
             for row, (place, key) in enumerate(zip(self.chosen, keys.tolist(), strict=True)):
                 front = (kind, head.layer, head.head, place, self.queries.labels[place])
                 change = key, self.keys.labels[key], float(a[row, key]), float(b[row, key])
-                yield *front, float(head.rows[row]), *change, self.a.selection.measure
+                yield *front, float(head.rows[row]), *change, self.a.selection.measure, self.plans[0].keys.unit
 
     def maps(self, layer: int, head: int) -> tuple[Float[np.ndarray, "row key"], Float[np.ndarray, "row key"]]:
         """Return a head's weights in A and in B, a row for each query compared and a column for each key of either.

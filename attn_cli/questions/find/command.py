@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from attn_cli.cli.inputs import given
+from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.options import (
     DisplayOptions,
     HeadOptions,
@@ -37,7 +38,7 @@ it with: an even row, what the same head gives at that distance elsewhere in the
 word from everywhere else.
 
 FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json
-has written (.json, .jsonl or .npz). With --file, leave TEXT out.
+has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz or .csv). With --file, leave TEXT out.
 """
 EPILOG = """\b
 Examples:
@@ -60,6 +61,7 @@ def run(
     end: Annotated[str | None, typer.Argument(metavar="TO", help="The word attended to.")] = None,
     pair: PairOption = None,
     reading: TextOptions,
+    matrix: MatrixOptions,
     both: Annotated[bool, select_option("--both", help="Also look from TO to FROM.")] = False,
     least: Annotated[
         float | None, select_option("--min", metavar="X", help="List only weights (or scores) of X or more.")
@@ -89,7 +91,16 @@ def run(
         check_range("--min", least, 0, 1)
     if least is not None and not math.isfinite(least):
         raise UsageError(f"--min must be a number, and {least:g} is not")
-    texts = given(text, reading, model, pair=pair, wanted=selection, without=without, kind=selection.kind)
+    texts = given(
+        text,
+        reading,
+        model,
+        pair=pair,
+        wanted=selection,
+        without=without,
+        kind=selection.kind,
+        labelling=matrix.labelling(selection.kind),
+    )
 
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.find.measure import find

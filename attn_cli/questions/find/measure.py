@@ -102,7 +102,7 @@ class FoundLinks(Answer):
 
     columns = (
         *("kind", "layer", "head", "query", "query_text", "key", "key_text"),
-        *("weight", "even", "usual", "others", "measure"),
+        *("weight", "even", "usual", "others", "measure", "unit"),
     )
 
     @property
@@ -149,7 +149,15 @@ class FoundLinks(Answer):
         for link in self.listed:
             ends = self.ends(link.pair)
             numbers = link.weight, link.even, link.usual, link.others
-            yield self.plan.kind, link.layer, link.head, *ends, *numbers, self.record.selection.measure
+            yield (
+                self.plan.kind,
+                link.layer,
+                link.head,
+                *ends,
+                *numbers,
+                self.record.selection.measure,
+                self.plan.keys.unit,
+            )
 
 
 def find(

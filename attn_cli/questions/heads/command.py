@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from attn_cli.cli.inputs import Given, given
+from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named
 from attn_cli.cli.options import (
     DisplayOptions,
@@ -38,7 +39,8 @@ TEXT, over all lines of a corpus (--file or a pipe), or over the sentences of a 
 which head finds each grammatical relation. --probe makes its own texts: random tokens, repeated, for heads that copy,
 and sentences with a pronoun.
 
-TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz).
+TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz
+or .csv).
 """
 EPILOG = """\b
 Examples:
@@ -63,6 +65,7 @@ def run(
         str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for a corpus, one text per line.")
     ] = None,
     reading: TextOptions,
+    matrix: MatrixOptions,
     conllu: Annotated[
         Path | None, text_option(metavar="PATH", help="A treebank in CoNLL-U: which head finds which relation.")
     ] = None,
@@ -98,7 +101,15 @@ def run(
         check_named(model)
         texts = Given(iter(()), None, None, reading, model, selection, without, selection.kind)
     else:
-        texts = given(text, reading, model, wanted=selection, without=without, kind=selection.kind)
+        texts = given(
+            text,
+            reading,
+            model,
+            wanted=selection,
+            without=without,
+            kind=selection.kind,
+            labelling=matrix.labelling(selection.kind),
+        )
     if probe and texts.record is not None:
         raise UsageError("A record has no model that could be probed", "Give a text, or leave --probe out")
 

@@ -93,7 +93,7 @@ def _view(plan: Plan, collected: MeanMap) -> MapView:
         plan.selection.drawn,
         plan.selection.unit,
         collected.visible,
-        plan.rows,
+        plan.step,
         plan.selection.noun,
     )
 
@@ -229,7 +229,7 @@ def every_map(figures: GridFigures, screen: Screen, room: int | None) -> Sequenc
             figures.maps.maps,
             screen,
             kind=plan.kind,
-            rows=plan.rows,
+            rows=plan.step,
             measure=selection.drawn,
             noun=selection.noun,
             pooled=figures.maps.size,

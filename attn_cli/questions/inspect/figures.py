@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from attn_cli.data.matrix import as_shares
 from attn_cli.data.plan import Plan
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.selection import Kind
@@ -63,7 +64,7 @@ class Figures:
     def __call__(self, block: Block) -> None:
         if block.sink is not None:
             self.sinks.append(float(block.sink.mean()))
-        self._summarize(block)
+        self._summarize(as_shares(block) if self.plan.source.model.unscaled else block)
 
     @property
     def heads(self) -> tuple[HeadSummary, ...]:

@@ -118,7 +118,7 @@ class Inspection(Record, Answer):
                     for key in range(start, min(stop, block.weights.shape[2])):
                         cells = plan.keys.positions[key], plan.keys.labels[key], block.weights[index, row, key]
                         scores = [] if not plan.selection.scores else [_score(block, index, row, key)]
-                        yield *front, head, *named, *cells, *scores
+                        yield *front, head, *named, *cells, *scores, plan.keys.unit
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         # A map has very many rows, which are written here a run at a time.
@@ -169,7 +169,7 @@ def look(
         ModelError: the model could not be run.
         ExactnessError: the model's output is not attention weights.
     """
-    source = measured(source, selection)
+    source = measured(source, selection, scaled=False)
     plan = make_plan(source, selection)
     figures = choose_figures(plan)(plan, cut)
     _check_memory(plan, figures, keep=keep)
@@ -185,7 +185,7 @@ def look(
         regroup(block)
 
     report = source.stream(plan.request(verify=verify), eat)
-    maps = () if kept is None else kept.maps(source.model.dtype)
+    maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
     return Inspection.of_run(Record.of(source, report, plan.selection, maps), figures)
 
 

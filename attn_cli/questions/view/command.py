@@ -1,4 +1,4 @@
-"""`attn view`: a saved record, shown again."""
+"""`attn view`: a saved record, shown again, or a matrix of weights from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,35 +9,46 @@ from typing import Annotated
 
 import typer
 
-from attn_cli.cli.options import DisplayOptions, OutputOptions, SelectionOptions
+from attn_cli.cli.labels import GridOptions, ViewOptions
+from attn_cli.cli.options import DisplayOptions, OutputOptions
 from attn_cli.data.selection import Selection, check_syntax
 from attn_cli.errors import UsageError
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 80
-HELP = """Show a saved record again.
+HELP = """Show a saved record again, or any matrix of weights.
 
 It is shown as it was, or with another selection. The record is what --json printed, or what --save wrote as .json,
 .jsonl or .npz.
+
+A matrix is [query, key], [head, query, key] or [layer, head, query, key], as .npy or .npz, or a grid of numbers as
+.csv, for which --save will do, too. Give its labels if the file has none. A square one is self-attention, causal if it
+is 0 above its diagonal; of any other, the rows attend to other columns. --kind says it where that is wrong.
 """
 EPILOG = """\b
 Examples:
   attn inspect "The cat sat" --json | attn view -
   attn view record.npz --query cat
   attn view record.json --grid --save record.svg
+  attn view weights.npy --labels tokens.txt --head 1.0
+  attn view weights.csv --rows "The,cat,sat" --columns "Le,chat,dort" --no-check
 """
 
 
 def run(
     *,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A .json, .jsonl or .npz; - for standard input.")],
-    choice: SelectionOptions,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A .json, .jsonl, .npz, .npy or .csv; - for standard input.")
+    ],
+    matrix: GridOptions,
+    choice: ViewOptions,
     display: DisplayOptions,
     output: OutputOptions,
 ) -> None:
     """Run the command."""
     check_syntax(choice.over(Selection()))
+    labelling = matrix.labelled(choice)
     if file == "-" and sys.stdin.isatty():
         raise UsageError("There is nothing on standard input", "Pipe a record in, or name a file")
 
@@ -48,7 +59,7 @@ def run(
     out = Output(display, output)
 
     def answers() -> Iterator[Inspection]:
-        for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file))):
+        for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file), labelling)):
             yield look(record, choice.over(record.selection), keep=out.keeps, cut=out.cut)
 
     out.write(answers())

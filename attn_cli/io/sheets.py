@@ -1,0 +1,229 @@
+"""Matrices of weights as text: a grid of numbers, with or without labels, or the long table that attn itself writes.
+
+A grid is what `numpy.savetxt`, `DataFrame.to_csv` or a spreadsheet writes, between commas, semicolons, tabs or spaces.
+Labels are its first row and its first column, where those are not numbers, or where its first cell is empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import cast, get_args
+
+import numpy as np
+
+from attn_cli.data.labelling import Labelling
+from attn_cli.data.matrix import GivenLayer, choose_labels, given_record, matrix_record
+from attn_cli.data.record import Record
+from attn_cli.data.selection import KINDS, Kind, Rows, Unit
+from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.errors import InputError, quoted
+from attn_cli.io.csv import exact
+from attn_cli.system.encoding import decode_text
+from attn_cli.system.memory import require
+
+__all__ = ["from_csv"]
+
+EXPANSION = 20
+"""Bytes that a cell takes as a Python object and in an array, for each byte of its text."""
+MARKS = ",\t;"
+"""Characters that stand between cells; spaces where there is none of them."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+MISSING = ("", "nan", "inf", "-inf")
+"""Cells that are no labels, and no weights either."""
+LONG = {"query", "key", "weight"}
+"""Columns that make a long table."""
+A_GRID = "Give a grid of numbers, with or without labels, or what attn inspect --save wrote; texts are read with --file"
+
+
+def from_csv(data: bytes, name: str, labelling: Labelling) -> Iterator[Record]:
+    """Yield the records of a CSV file: one of a grid, or one for each sentence of a long table.
+
+    Args:
+        data: the bytes of the file.
+        name: name of the file in messages.
+        labelling: what is said of the matrix.
+
+    Raises:
+        InputError: the file is not CSV, or holds something that is not weights.
+        UsageError: the kind asked for does not fit.
+        MemoryLimitError: the file does not fit in memory.
+    """
+    require(EXPANSION * len(data), name, "Save it as .npz")
+    lines = _cells(decode_text(data, name).removeprefix("\ufeff"), name)
+    if not lines:
+        raise InputError(f"{name} is empty", A_GRID)
+    columns = [cell.strip().lower() for cell in lines[0]]
+    if set(columns) >= LONG:
+        yield from _long(columns, lines[1:], name, labelling)
+        return
+    yield _grid(lines, name, labelling)
+
+
+def _cells(text: str, name: str) -> list[list[str]]:
+    """Split a text into lines of cells; blank lines are left out, and so is what numpy.savetxt marks as a comment."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    mark = max(MARKS, key=first.count)
+    try:
+        if mark not in first:
+            lines = [line.split() for line in text.splitlines()]
+        else:
+            lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{name} is not CSV: {error}", A_GRID) from error
+    return [line for line in lines if any(cell.strip() for cell in line)]
+
+
+def _grid(lines: list[list[str]], name: str, labelling: Labelling) -> Record:
+    head, body = (lines[0], lines[1:]) if _is_header(lines) else (None, lines)
+    if not body:
+        raise InputError(f"{name} has labels and no numbers", A_GRID)
+    beside = _labels_rows(head, body)
+    rows = [line[0] for line in body] if beside else None
+    columns = None if head is None else head[1:] if beside and len(head) == len(body[0]) else head
+    values = [line[1:] for line in body] if beside else body
+    width = len(values[0])
+    skipped = 0 if head is None else 1
+    for number, line in enumerate(values):
+        if len(line) != width:
+            raise InputError(
+                f"Row {number + skipped} of {name} has {len(line)} numbers, and the first has {width}", A_GRID
+            )
+    try:
+        array = np.array(values, np.float64)
+    except ValueError as error:
+        wrong = next((cell for line in values for cell in line if not _is_number(cell)), "")
+        raise InputError(f"{name} is not a grid of numbers: it holds {quoted(wrong)}", A_GRID) from error
+    # Numbers that were cut to a few decimals do not sum to 1 exactly.
+    places = max(
+        (len(cell.partition(".")[2]) for line in values for cell in line if "e" not in cell.lower()), default=0
+    )
+    with np.errstate(over="ignore"):
+        layer = array.astype(np.float32)[None]
+    return matrix_record([layer], name, labelling.beside(rows, columns), rounding=0.5 / 10**places if places else 0.0)
+
+
+def _is_number(cell: str) -> bool:
+    return NUMBER.fullmatch(cell.strip()) is not None
+
+
+def _is_label(cell: str) -> bool:
+    return not _is_number(cell) and cell.strip().lower() not in MISSING
+
+
+def _is_header(lines: list[list[str]]) -> bool:
+    """Return whether the first line is labels: it begins with an empty cell, has labels, or numbers the columns."""
+    first = [cell.strip() for cell in lines[0]]
+    if not first[0] or any(map(_is_label, first[1:])) or (len(first) == 1 and _is_label(first[0])):
+        return True
+    # Beside a label, numbers are those of columns, and not weights, only if they count from 0.
+    columns = first[1:] if _is_label(first[0]) else first
+    return columns == list(map(str, range(len(columns)))) and (columns != first or len(lines) == len(first) + 1)
+
+
+def _labels_rows(head: Sequence[str] | None, body: list[list[str]]) -> bool:
+    """Return whether the first column is labels."""
+    if head is not None and (not head[0].strip() or len(head) == len(body[0]) - 1):
+        return True
+    return any(_is_label(line[0]) for line in body)
+
+
+def _long(columns: list[str], lines: list[list[str]], name: str, labelling: Labelling) -> Iterator[Record]:
+    places = {column: index for index, column in enumerate(columns)}
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(columns):
+            raise InputError(f"Row {number} of {name} has {len(line)} cells, and the header has {len(columns)}", A_GRID)
+    if not lines:
+        raise InputError(f"{name} has a header and no weights", A_GRID)
+    sentence = places.get("sentence")
+    for _, group in groupby(lines, lambda line: None if sentence is None else line[sentence]):
+        yield _sentence(places, list(group), name, labelling)
+
+
+def _sentence(places: Mapping[str, int], lines: list[list[str]], name: str, labelling: Labelling) -> Record:
+    """Make the record of one sentence of a long table."""
+
+    def numbers(column: str) -> Float[np.ndarray, "line"]:
+        try:
+            return np.array([line[places[column]] or "nan" for line in lines], np.float64)
+        except ValueError as error:
+            raise InputError(f"The column {column} of {name} holds something that is not a number", A_GRID) from error
+
+    def counts(column: str) -> Int[np.ndarray, "line"]:
+        values = numbers(column) if column in places else np.zeros(len(lines))
+        if not ((values >= 0) & (values < 2**31) & (values == np.floor(values))).all():
+            raise InputError(f"The column {column} of {name} holds something that is not a number from 0", A_GRID)
+        return values.astype(np.intp)
+
+    def only(column: str, known: Sequence[str], default: str | None) -> str | None:
+        found = {line[places[column]] for line in lines} if column in places else set()
+        if len(found) > 1 or found - set(known):
+            raise InputError(
+                f"The column {column} of {name} holds {', '.join(map(quoted, sorted(found)))}",
+                f"Give one file for each of {', '.join(known)}",
+            )
+        return found.pop() if found else default
+
+    queries, keys, heads, numbers_of_layers = map(counts, ("query", "key", "head", "layer"))
+    kind = cast("Kind | None", labelling.kind or only("kind", KINDS, None))
+    step = cast("Rows | None", only("rows", get_args(Rows), None))
+    unit = cast("Unit", only("unit", get_args(Unit), "word"))
+    names = [_names(places, lines, f"{side}_text", at) for side, at in (("query", queries), ("key", keys))]
+    if kind != "cross":
+        # A decoder's rows of the steps that write a word are not in the places of that word's columns.
+        other = step is not None or any(names[0].get(at, label) != label for at, label in names[1].items())
+        kind, step = "cross" if other else kind or "encoder", None
+    if kind != "cross":
+        names = [names[0] | names[1]] * 2
+    sizes = [max(labels) + 1 for labels in names]
+    require(
+        4 * len(set(zip(numbers_of_layers.tolist(), heads.tolist(), strict=True))) * sizes[0] * sizes[1],
+        name,
+        "Save it as .npz",
+    )
+    rows, columns = (
+        tuple(labels.get(at, str(at)) for at in range(size)) for labels, size in zip(names, sizes, strict=True)
+    )
+    if labelling.rows is not None or labelling.columns is not None:
+        rows, columns = choose_labels(labelling, sizes[0], sizes[1], name)
+    weights = numbers("weight").astype(np.float32)
+    scores = numbers("score").astype(np.float32) if "score" in places else None
+    present = np.unique(queries)
+    layers: dict[int, GivenLayer] = {}
+    for layer in np.unique(numbers_of_layers).tolist():
+        of = numbers_of_layers == layer
+        own = np.unique(heads[of])
+        at = np.searchsorted(own, heads[of]), np.searchsorted(present, queries[of]), keys[of]
+        shape = (len(own), len(present), sizes[1])
+        values = np.zeros(shape, np.float32)
+        values[at] = weights[of]
+        seen = np.zeros(shape, np.bool_)
+        seen[at] = True
+        if seen.sum() < of.sum():
+            raise InputError(f"{name} has two weights for one query and key of layer {layer}", A_GRID)
+        scored = None
+        if scores is not None:
+            scored = np.full(shape, -np.inf, np.float32)
+            scored[at] = np.where(np.isnan(scores[of]), -np.inf, scores[of])
+        any_head: Bool[np.ndarray, "query key"] = np.logical_or.reduce(seen, axis=0)
+        first = np.where(any_head.any(axis=1), any_head.argmax(axis=1), 0)
+        stop = np.where(any_head.any(axis=1), sizes[1] - any_head[:, ::-1].argmax(axis=1), 0)
+        layers[layer] = GivenLayer(
+            tuple(own.tolist()),
+            tuple(present.tolist()),
+            values,
+            np.stack([first, stop], axis=1).astype(np.intp),
+            scored,
+        )
+    return given_record(layers, name, kind, (rows, columns), step=step, unit=unit, checked=labelling.checked)
+
+
+def _names(places: Mapping[str, int], lines: list[list[str]], column: str, at: np.ndarray) -> dict[int, str]:
+    """Return the label of each position of one axis, as it was before it was written."""
+    if column not in places:
+        return {position: str(position) for position in at.tolist()}
+    place = places[column]
+    return {position: exact(line[place]) for position, line in zip(at.tolist(), lines, strict=True)}
