@@ -110,6 +110,10 @@ def test_the_readme_is_short() -> None:
     assert README.read_text().count("\n") <= 200
 
 
+def test_the_readme_holds_the_test_command_that_ci_runs() -> None:
+    assert README.read_text().count('\npip install -c constraints.txt ".[test]" && pytest\n') == 1
+
+
 def test_readme_scripts_that_need_no_network_are_known() -> None:
     installs, *rest = offline(README.read_text())
     assert installs.startswith("pip install -c constraints.txt . && attn translate")

@@ -168,7 +168,9 @@ def test_the_examples_in_the_help_pages_work(
     if decoder is not None:
         Path(DECODER).symlink_to(decoder)
     for line in shown:
-        if not (line.startswith(TRIED_ELSEWHERE) or line == WHOLE_TOUR) and (decoder is not None or not needs_decoder([line])):
+        if not (line.startswith(TRIED_ELSEWHERE) or line == WHOLE_TOUR) and (
+            decoder is not None or not needs_decoder([line])
+        ):
             run_example(line.replace("FOLDER", shlex.quote(minilm)), capsys)
 
 
