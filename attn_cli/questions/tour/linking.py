@@ -115,15 +115,15 @@ def linking_head(lesson: Lesson) -> str:
     return name_head(*head)
 
 
-def with_pronoun(lesson: Lesson) -> tuple[str, str]:
+def with_pronoun(lesson: Lesson, sentence: str = SENTENCE) -> tuple[str, str]:
     """Return the reader's sentence if *it* stands in it once, else the lesson's, and then a note."""
     if lesson.text is None:
-        return SENTENCE, ""
+        return sentence, ""
     count = len(re.findall(rf"\b{PRONOUN}\b", lesson.text))
     if count == 1:
         return lesson.text, ""
     how = "more than once" if count else "nowhere"
-    return SENTENCE, f"“{PRONOUN}” stands {how} in your sentence, so this is the lesson's."
+    return sentence, f"“{PRONOUN}” stands {how} in your sentence, so this is the lesson's."
 
 
 def _twin(text: str) -> str | None:

@@ -21,6 +21,8 @@ from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, command_lin
 __all__ = ["NAME", "chapter"]
 
 NAME: Final = "many-heads"
+SENTENCE = "The trophy didn't fit in the suitcase because it was too small"
+"""The second sentence of the chapter before: the cut takes more from its pronoun than from the first one's."""
 LITTLE = 0.05
 """Loss of probability that is not worth telling."""
 SEED = 0
@@ -29,7 +31,7 @@ SEED = 0
 
 def chapter(lesson: Lesson) -> Chapter:
     """Say what the heads of a layer are for, and cut the one that links pronouns."""
-    text, note = with_pronoun(lesson)
+    text, note = with_pronoun(lesson, SENTENCE)
     head = linking_head(lesson)
     layer = head.partition(".")[0]
     model = lesson.models[MODEL]

@@ -16,7 +16,7 @@ from tests.smollm2 import MISSING, smollm2_file
 
 TROPHY = "The trophy didn't fit in the suitcase because it was too big"
 SMALL = TROPHY.replace("big", "small")
-"""In which the pronoun is *elle*, for the suitcase: the built-in model writes *il* where it is not told which."""
+"""In which the pronoun is *elle*, for the suitcase; cuts in the built-in model take more from it than from *il*."""
 FRANCE = "The capital of France is"
 
 
