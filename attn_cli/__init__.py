@@ -55,6 +55,7 @@ __all__ = [
     "translate",
     "view",
     "why",
+    "wrap",
 ]
 
 
@@ -71,6 +72,22 @@ def load(name: str | PathLike[str] = "toy", **options: Unpack[LoadChoices]) -> I
     from attn_cli.api import load as load_inspector
 
     return load_inspector(name, **options)
+
+
+def wrap(model: object, tokenizer: object, *, name: str | None = None) -> Inspector:
+    """Inspect a model of transformers that is in memory: one that was loaded, trained or patched in Python.
+
+    Args:
+        model: the model, which is left as it is.
+        tokenizer: its tokenizer.
+        name: the name to show; by default that of the checkpoint it was loaded from, or of its class.
+
+    Raises:
+        ModelError: it is not a model of transformers with attention, or the tokenizer is not one.
+    """
+    from attn_cli.api import wrap as wrap_in_inspector
+
+    return wrap_in_inspector(model, tokenizer, name=name)
 
 
 def inspect(text: str, model: str | PathLike[str] = "toy", **options: Unpack[InspectOptions]) -> Inspection:

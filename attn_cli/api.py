@@ -42,6 +42,7 @@ from attn_cli.models import (
     Translation,
 )
 from attn_cli.models import load as load_model
+from attn_cli.models import wrap as wrap_model
 from attn_cli.models.prepare import read, run_without
 from attn_cli.questions.ablate.attribution import Attributed, attribute
 from attn_cli.questions.ablate.choices import By, CutChoice, DonorChoice, Instead, OutputChoice
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from attn_cli.questions.tour.measure import Tour
     from attn_cli.questions.why.measure import Experiment, ExperimentName
 
-__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "tour", "view", "why"]
+__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "tour", "view", "why", "wrap"]
 
 Texts = list[str] | tuple[str, ...] | Iterator[str]
 """Several texts."""
@@ -686,6 +687,23 @@ def load(name: str | os.PathLike[str], **options: Unpack[LoadChoices]) -> Inspec
     """
     _check_names(options, LoadChoices.__annotations__, load)
     return Inspector(load_model(os.fspath(name), LoadOptions(**options)))
+
+
+def wrap(model: object, tokenizer: object, *, name: str | None = None) -> Inspector:
+    """Inspect a model of transformers that is in memory: one that was loaded, trained or patched in Python.
+
+    It is left as it is: its weights, its mode (training or evaluation), its attention implementation and its hooks.
+
+    Args:
+        model: the model; also what PEFT, torch.compile or data parallelism has made of one.
+        tokenizer: its tokenizer.
+        name: the name to show; by default that of the checkpoint it was loaded from, or of its class.
+
+    Raises:
+        ModelError: it is not a model of transformers with attention, its attention cannot be captured as it was loaded,
+            or the tokenizer is not one.
+    """
+    return Inspector(wrap_model(model, tokenizer, name))
 
 
 def view(

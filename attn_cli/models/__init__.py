@@ -43,6 +43,7 @@ __all__ = [
     "cut_short",
     "load",
     "translate_one",
+    "wrap",
     "writes_nothing",
 ]
 
@@ -434,6 +435,23 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
     checkpoint = find_gguf(name, options) or find(name, options)
     model: Model = _pretrained().load(checkpoint, options)
     return model
+
+
+def wrap(model: object, tokenizer: object, name: str | None = None) -> Model:
+    """Make a model of transformers that is in memory ready for text.
+
+    Args:
+        model: the model; it is left as it is.
+        tokenizer: its tokenizer.
+        name: the name to show.
+
+    Raises:
+        ModelError: it is not a model of transformers with attention, or the tokenizer is not one.
+    """
+    from attn_cli.models.hf.wrapping import wrap as wrap_pretrained
+
+    wrapped: Model = wrap_pretrained(model, tokenizer, name)
+    return wrapped
 
 
 def _pretrained() -> ModuleType:

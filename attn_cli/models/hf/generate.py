@@ -147,6 +147,8 @@ def _search(
     # If passed as an argument, settings that are None would be filled in from the model's own.
     whole.generation_config = settings
     devices = [model.device] if model.device.type == "cuda" else []
+    training = [module for module in model.modules() if module.training]  # of a model in memory (`wrapping.py`)
+    model.train(mode=False)
     try:
         with torch.random.fork_rng(devices, enabled=decoding.temperature > 0):
             if decoding.temperature:
@@ -158,6 +160,8 @@ def _search(
             )
     finally:
         whole.generation_config = own
+        for module in training:
+            module.training = True
     ids: list[list[int]] = found.tolist()
     return ids
 

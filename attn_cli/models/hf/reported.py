@@ -7,11 +7,12 @@ compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from attn_cli.data.model import Stack
@@ -33,6 +34,8 @@ ROUNDING = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Largest differences between weights that may be rounding, in float32 and in half precision. In float32, rounding is
 some 1e-6."""
 
+INSTALLED = "_output_capturing_hooks_installed"
+"""The mark of a model on which transformers has put its hooks."""
 LACKING = 0.1
 """Most that the sum of a row of weights may differ from 1 through rounding, without a learned sink."""
 
@@ -61,9 +64,25 @@ def check_maps(
         return (f"The maps could not be compared with those that transformers gives: {fault.problem}",)
 
 
+@contextmanager
+def _hooks_taken_off(model: nn.Module) -> Iterator[None]:
+    """Take off the hooks that transformers leaves on a model whose attentions were asked for once."""
+    before = {module: set(module._forward_hooks) for module in model.modules()}  # noqa: SLF001 - no public name
+    hooked = {module for module in before if hasattr(module, INSTALLED)}
+    try:
+        yield
+    finally:
+        for module, known in before.items():
+            for key in set(module._forward_hooks) - known:  # noqa: SLF001
+                del module._forward_hooks[key]  # noqa: SLF001
+            if hasattr(module, INSTALLED) and module not in hooked:
+                delattr(module, INSTALLED)
+
+
 def _check(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], request: Request, name: str) -> tuple[str, ...]:
     start, known = cut(inputs, START), capture.stacks(model)
-    given, output = _given(model, start)
+    with _hooks_taken_off(model):
+        given, output = _given(model, start)
     reported = _Reported({kind: maps for kind, maps in given.items() if kind in known}, start, known)
     asked = request.heads if request.verify else {kind: _every_head(stack) for kind, stack in known.items()}
     heads = {

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ from attn_cli.models.capture.anatomy import OTHER_SENSES, Anatomy, dissect
 from attn_cli.models.capture.delivery import OtherPositionsError
 from attn_cli.models.hf.loading import faults_told
 
-__all__ = ["TESTED", "Trial", "body_of", "is_tested", "of_long_text", "try_out"]
+__all__ = ["TESTED", "Trial", "body_of", "doubt", "is_tested", "of_long_text", "try_out"]
 
 _NAMES = """
 albert axk2 bamba bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert canine
@@ -65,8 +66,19 @@ Sample = Callable[[PreTrainedModel], Mapping[str, torch.Tensor] | None]
 """Function that makes a model's inputs for a short text; it returns None where the tokenizer cannot."""
 
 
+_doubted: WeakSet[nn.Module] = WeakSet()
+"""Models whose code may have been changed in memory, with all parts of each."""
+
+
+def doubt(model: PreTrainedModel) -> None:
+    """Take a model, and each part of it, for one that the tests do not cover: its code may have been changed."""
+    _doubted.update(module for module in model.modules() if isinstance(module, PreTrainedModel))
+
+
 def is_tested(model: PreTrainedModel) -> bool:
     """Return whether the tests cover a model's code: transformers' own, of a family in `TESTED`."""
+    if model in _doubted:
+        return False
     return model.config.model_type in TESTED and type(model).__module__.startswith("transformers.models.")
 
 
