@@ -33,6 +33,7 @@ from attn_cli.measure.derived import measured
 from attn_cli.models import (
     AS_IT_HAS_THEM,
     FOR_ONE,
+    MOST_TOKENS,
     Decoding,
     Input,
     Languages,
@@ -54,6 +55,7 @@ from attn_cli.questions.ablate.trials import Ablation
 from attn_cli.questions.diff.measure import Differences, diff
 from attn_cli.questions.explain.measure import Explained, explain
 from attn_cli.questions.find.measure import FoundLinks, find
+from attn_cli.questions.generate.measure import generate
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
 from attn_cli.questions.heads.probe import probe
 from attn_cli.questions.inspect.measure import Inspection, look
@@ -284,6 +286,56 @@ class Inspector:
             wanted=choice,
         )
         return look(source, choice, keep=True, verify=verify)
+
+    def generate(
+        self,
+        text: str,
+        *,
+        continuation: str | None = None,
+        max_tokens: int = MOST_TOKENS,
+        beam: int = 1,
+        temperature: float = 0.0,
+        top_p: float | None = None,
+        seed: int = 0,
+        stop: str | Sequence[str] = (),
+        source_language: str | None = None,
+        target_language: str | None = None,
+        truncate: bool = False,
+        verify: bool = False,
+        without: str | int | None = None,
+        **selection: Unpack[Choices],
+    ) -> Inspection:
+        """Write what follows a text and record what each word looked at, as `attn generate --json` prints it.
+
+        Args:
+            text: the text to go on from (or to translate, for an encoder-decoder).
+            continuation: what follows, if it is known; nothing is written then.
+            max_tokens: most tokens to write.
+            beam: hypotheses to keep at each step; 1 is greedy.
+            temperature: temperature to draw tokens at; 0 takes the likeliest each time.
+            top_p: draw from the fewest tokens with this share; by default as the model's own settings say.
+            seed: seed of the draws.
+            stop: texts at whose end writing stops.
+            source_language: language of the text, such as `en`, for models that need it.
+            target_language: language to write in, such as `fr`, for models that need it.
+            truncate: cut a text that is too long for the model.
+            verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
+            without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
+            **selection: fields of the selection, as in `inspect`.
+
+        Returns:
+            The record; `chances` holds the log-probability and entropy of each token written, and the likeliest ones,
+            and `maps` hold `weights` `[head, query, key]` for each layer.
+
+        Raises:
+            AttnError: any error that the command would report.
+        """
+        choice = _choice(Selection(), selection, self.generate, viewed=True)
+        stops = (stop,) if isinstance(stop, str) else tuple(stop)
+        decoding = Decoding(beam, max_tokens, temperature, top_p, seed, stops, most_option="--max-tokens")
+        given = Input(text, languages=Languages(source_language, target_language), truncate=truncate)
+        model = self._run_without(without, choice.kind)
+        return generate(model, given, choice, known=continuation, decoding=decoding, verify=verify)
 
     def heads(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -20,7 +20,7 @@ from attn_cli.system.interrupt import interruptible
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Corpus", "ProgressBar", "stoppable", "watched", "working"]
+__all__ = ["Corpus", "ProgressBar", "stoppable", "watched", "watching", "working"]
 
 Item = TypeVar("Item")
 
@@ -36,6 +36,32 @@ def working(task: str, name: str) -> AbstractContextManager[object]:
     room = max(talk.width - len(task) - len("⠋ ") - 2, 1)
     shown = fit(name, min(width(clean(name)), room), keep="end")
     return talk.status(Text(f"{task} {shown}", no_wrap=True), spinner="dots")
+
+
+@contextmanager
+def watching(name: str) -> Iterator[Callable[[str], bool]]:
+    """Show a text on stderr while it is written, if stderr is a terminal; it is gone at the end of the block.
+
+    Args:
+        name: the name of the model that writes.
+
+    Yields:
+        A function that takes the text so far, and returns False once Ctrl-C was pressed.
+    """
+    talk = Console(stderr=True)
+    with stoppable() as asked:
+        if not talk.is_terminal:
+            yield lambda _: not asked()
+            return
+        with talk.status(Text(f"Writing {fit(name, max(talk.width - 12, 1), keep='end')}"), spinner="dots") as status:
+            # What does not fit the screen would leave lines behind that cannot be taken back.
+            room = max(talk.width * (talk.height - 2) - 4, 1)
+
+            def show(text: str) -> bool:
+                status.update(Text(clean(text)[-room:]))
+                return not asked()
+
+            yield show
 
 
 class ProgressBar:

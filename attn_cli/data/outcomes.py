@@ -11,7 +11,7 @@ import numpy as np
 from attn_cli.data.shapes import Float, Int
 from attn_cli.errors import ModelError
 
-__all__ = ["LIKELIEST", "Chances", "Outcome", "OutputKind", "Wanted", "choose_output"]
+__all__ = ["LIKELIEST", "Chances", "LookbackRatios", "Outcome", "OutputKind", "Wanted", "choose_output"]
 
 LIKELIEST = 4
 """Likeliest tokens of each step: the one written, where that is the likeliest, and three runners-up."""
@@ -60,6 +60,16 @@ class Chances:
     def perplexity(self) -> float:
         """The exponential of the mean negative log-probability of a token."""
         return float(np.exp(-self.log_probabilities.mean(dtype=np.float64)))
+
+
+@dataclass(frozen=True, eq=False)
+class LookbackRatios:
+    """How much of a written token's attention is on the prompt; see `attn_cli.measure.lookback`."""
+
+    steps: Float[np.ndarray, "step"]
+    """The mean ratio over the heads at each step; not-a-number where no head has one."""
+    heads: tuple[tuple[int, int, float], ...]
+    """Layer, head and mean ratio over the steps, that of the largest mean first."""
 
 
 @dataclass(frozen=True, eq=False)

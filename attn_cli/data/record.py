@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from attn_cli.data.model import ModelInfo
+from attn_cli.data.outcomes import Chances
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Selection
 from attn_cli.data.shapes import Float, Int
@@ -166,6 +167,8 @@ class Record:
     """The relevance of each token for the output, if that is the measure."""
     vector: Float[np.ndarray, "dim"] | None = None
     """The one vector that carried the text to the decoder, in a model without attention (`ModelInfo.bottleneck`)."""
+    chances: Chances | None = None
+    """The chances at each step that wrote a token (`attn generate`)."""
 
     def __post_init__(self) -> None:
         if len(self._by_place) != len(self.maps):
@@ -222,6 +225,7 @@ class Record:
             report.output,
             report.relevance,
             report.vector,
+            report.chances,
         )
 
     @cached_property
@@ -270,7 +274,7 @@ class Record:
                     raise SelectionError(f"{what} holds no scores", remedy)
                 for block in map_.blocks(heads):
                     eat(block)
-        return Report(self.verified, self.notes, self.output, self.relevance, self.vector)
+        return Report(self.verified, self.notes, self.output, self.relevance, self.vector, self.chances)
 
     def __repr__(self) -> str:
         layers = f"{len(self.maps)} layer{'' if len(self.maps) == 1 else 's'}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from attn_cli.data.model import ModelInfo
+from attn_cli.data.outcomes import Chances
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Bool, Float, Int
@@ -291,6 +292,8 @@ class Report:
     """The relevance of each token for the output, if that was asked for."""
     vector: Float[np.ndarray, "dim"] | None = None
     """The one vector that carries the text to the decoder, in a model without attention (`ModelInfo.bottleneck`)."""
+    chances: Chances | None = None
+    """The chances at each step that wrote a token, where a record holds them."""
 
     def __post_init__(self) -> None:
         if self.verified is not None and not math.isfinite(self.verified):

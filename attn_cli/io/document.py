@@ -10,9 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET, to_builtins
+from msgspec import UNSET, UnsetType, to_builtins
 
 from attn_cli.data.model import GuidedHead, ModelInfo
+from attn_cli.data.outcomes import Chances, LookbackRatios
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Rows, Selection
@@ -29,6 +30,8 @@ from attn_cli.io.structs import (
     HandedEntry,
     HeadEntry,
     LayerHeadsEntry,
+    LikeliestEntry,
+    LookbackEntry,
     MapEntry,
     ModelEntry,
     OutputCheckEntry,
@@ -43,6 +46,8 @@ from attn_cli.io.structs import (
     ToolEntry,
     UnitsEntry,
     WordEntry,
+    WrittenEntry,
+    WrittenTokenEntry,
 )
 from attn_cli.measure.measures import MEASURES
 from attn_cli.system.encoding import json_bytes
@@ -67,7 +72,10 @@ def encode(document: AttnDocument) -> bytes:
 
 
 def describe(
-    record: Record, heads: Iterable[HeadEntry] | None = None, chosen: ChosenHeadEntry | None = None
+    record: Record,
+    heads: Iterable[HeadEntry] | None = None,
+    chosen: ChosenHeadEntry | None = None,
+    lookback: LookbackRatios | None = None,
 ) -> RecordDocument:
     """Convert a record to a document.
 
@@ -75,6 +83,7 @@ def describe(
         record: the record.
         heads: rows of the table of heads; left out by default.
         chosen: the head that is drawn, if one was chosen.
+        lookback: what was looked back at while the text was written, if it was.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
@@ -97,6 +106,7 @@ def describe(
         ),
         **describe_checks(record),
         vector=UNSET if record.vector is None else record.vector,
+        written=UNSET if record.chances is None else _written(record, record.chances, lookback),
         heads=UNSET if heads is None else list(heads),
         chosen=UNSET if chosen is None else chosen,
         maps=[entry for map_ in record.maps for entry in _maps(map_)],
@@ -160,6 +170,35 @@ def describe_checks(record: Record) -> dict[str, Any]:
         "notes": record.notes,
         **({} if record.relevance is None else {"relevance": _relevance(record.relevance)}),
     }
+
+
+def _written(record: Record, chances: Chances, lookback: LookbackRatios | None) -> WrittenEntry:
+    first = 1 if record.source.written is None else record.source.written
+    ratios: list[np.float32 | UnsetType | None] = [UNSET] * len(chances.entropies)
+    if lookback is not None:
+        ratios = [None if np.isnan(one) else np.float32(one) for one in lookback.steps.tolist()]
+    return WrittenEntry(
+        log_probability=np.float32(chances.log_probability),
+        perplexity=np.float32(chances.perplexity),
+        tokens=[
+            WrittenTokenEntry(
+                index=first + step,
+                log_probability=chances.log_probabilities[step],
+                entropy=chances.entropies[step],
+                likeliest=[
+                    LikeliestEntry(int(id_), text, log)
+                    for id_, text, log in zip(
+                        chances.likeliest[step], chances.spelled[step], chances.log_likeliest[step], strict=True
+                    )
+                ],
+                lookback=ratios[step],
+            )
+            for step in range(len(chances.entropies))
+        ],
+        heads=UNSET
+        if lookback is None
+        else [LookbackEntry(layer, head, np.float32(ratio)) for layer, head, ratio in lookback.heads],
+    )
 
 
 def _relevance(relevance: Relevance) -> RelevanceEntry:
@@ -250,6 +289,7 @@ def _tokens(tokens: Tokens) -> TokensEntry:
         words=[
             WordEntry(index, word.text, word.start, word.end, word.segment) for index, word in enumerate(tokens.words)
         ],
+        written=UNSET if tokens.written is None else tokens.written,
     )
 
 

@@ -31,6 +31,7 @@ from attn_cli.io.schema import check, fault
 from attn_cli.system.memory import require
 
 if TYPE_CHECKING:
+    from attn_cli.data.outcomes import LookbackRatios
     from attn_cli.io.structs import ChosenHeadEntry, HeadEntry
 
 __all__ = ["MAGIC", "from_npz", "to_npz"]
@@ -54,15 +55,21 @@ PARTS = (*WHOLE, "weights", "scores", "sink")
 NAME = re.compile(rf"({'|'.join(KINDS)})\.(0|[1-9]\d{{0,8}})\.({'|'.join(PARTS)})", re.ASCII)
 
 
-def to_npz(record: Record, heads: Iterable[HeadEntry] | None = None, chosen: ChosenHeadEntry | None = None) -> bytes:
+def to_npz(
+    record: Record,
+    heads: Iterable[HeadEntry] | None = None,
+    chosen: ChosenHeadEntry | None = None,
+    lookback: LookbackRatios | None = None,
+) -> bytes:
     """Write a record as an archive.
 
     Args:
         record: the record to write.
         heads: rows of the table of heads, as `attn_cli.questions.inspect.measure.head_rows` makes them.
         chosen: the head that is drawn, if one was chosen.
+        lookback: what was looked back at while the text was written, if it was.
     """
-    document = to_json(replace(record, maps=()), heads, chosen)
+    document = to_json(replace(record, maps=()), heads, chosen, lookback)
     arrays = {"record": np.frombuffer(document, dtype=np.uint8), UNIT: np.array(TOKEN)}
     for map_ in record.maps:
         for part in PARTS:

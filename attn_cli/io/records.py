@@ -22,6 +22,7 @@ from attn_cli.io.schema import check, fault
 from attn_cli.system.encoding import decode_text
 
 if TYPE_CHECKING:
+    from attn_cli.data.outcomes import LookbackRatios
     from attn_cli.io.structs import ChosenHeadEntry, HeadEntry
 
 __all__ = ["NOT_A_RECORD", "decode", "from_json", "not_json", "restore_maps", "to_json"]
@@ -39,20 +40,26 @@ Established by trying them all."""
 TWICE_ROUNDED_AS_FLOAT32 = np.uint32(0x15AE43FD).view(np.float32)
 
 
-def to_json(record: Record, heads: Iterable[HeadEntry] | None = None, chosen: ChosenHeadEntry | None = None) -> bytes:
+def to_json(
+    record: Record,
+    heads: Iterable[HeadEntry] | None = None,
+    chosen: ChosenHeadEntry | None = None,
+    lookback: LookbackRatios | None = None,
+) -> bytes:
     """Write a record as one line of UTF-8 that ends with a newline.
 
     Args:
         record: the record to write.
         heads: rows of the table of heads, as `head_rows` makes them.
         chosen: the head that is drawn, if one was chosen.
+        lookback: what was looked back at while the text was written, if it was.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
     """
     from attn_cli.io.document import describe, encode
 
-    return encode(describe(record, heads, chosen))
+    return encode(describe(record, heads, chosen, lookback))
 
 
 def decode(data: bytes | str, name: str) -> object:

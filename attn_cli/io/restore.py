@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo, Stack
+from attn_cli.data.outcomes import Chances
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Kind, Selection
@@ -54,6 +55,7 @@ def restore(document: RecordDocument, name: str) -> Record:
         output=None if checked is None else OutputCheck(checked.difference, tuple(checked.compared), checked.attention),
         relevance=_relevance(document, name),
         vector=_vector(document, name),
+        chances=_chances(document, name),
     )
 
 
@@ -77,7 +79,11 @@ def _relevance(document: RecordDocument, name: str) -> Relevance | None:
         ("source", entry.source, document.source),
         ("target", entry.target, document.target),
     ):
-        if numbers is not None and tokens is not None and len(numbers) != len(tokens.tokens) - (side == "target"):
+        if (
+            numbers is not None
+            and tokens is not None
+            and len(numbers) != len(tokens.tokens) - (side == "target" or tokens.written is not UNSET)
+        ):
             raise fault(name, f"$.relevance.{side}", f"has {len(numbers)} numbers for {len(tokens.tokens)} tokens")
     heads: dict[Kind, dict[int, Float[np.ndarray, "_"]]] = {}
     for handed in entry.heads:
@@ -85,6 +91,28 @@ def _relevance(document: RecordDocument, name: str) -> Relevance | None:
     source = np.asarray(entry.source, np.float32)
     target = None if entry.target is None else np.asarray(entry.target, np.float32)
     return Relevance(entry.output, entry.value, entry.unit, source, target, heads)
+
+
+def _chances(document: RecordDocument, name: str) -> Chances | None:
+    from msgspec import UNSET
+
+    entry = document.written
+    if entry is UNSET:
+        return None
+    first, side = (1, document.target) if document.target is not None else (document.source.written, document.source)
+    count = None if first is UNSET or side is None else len(side.tokens) - first
+    if len(entry.tokens) != count:
+        raise fault(name, "$.written.tokens", f"has {len(entry.tokens)} tokens, and {count or 0} were written")
+    for step, token in enumerate(entry.tokens):
+        if len(token.likeliest) != len(entry.tokens[0].likeliest):
+            raise fault(name, f"$.written.tokens[{step}].likeliest", "has another length than those before it")
+    return Chances(
+        np.asarray([one.log_probability for one in entry.tokens], np.float32),
+        np.asarray([one.entropy for one in entry.tokens], np.float32),
+        np.asarray([[other.id for other in one.likeliest] for one in entry.tokens], np.int64),
+        np.asarray([[other.log_probability for other in one.likeliest] for one in entry.tokens], np.float32),
+        tuple(tuple(other.text for other in one.likeliest) for one in entry.tokens),
+    )
 
 
 def _vector(document: RecordDocument, name: str) -> Float[np.ndarray, "dim"] | None:
@@ -174,6 +202,9 @@ def _tokens(side: TokensEntry, path: str, name: str) -> Tokens:
             length = lengths[entry.segment]
             if not entry.start <= entry.end <= length:
                 raise fault(name, here, f"runs from character {entry.start} to {entry.end} of {length}")
+    written = side.written or None
+    if written is not None and (written >= len(side.tokens) or path != "$.source"):
+        raise fault(name, f"{path}.written", f"is no token of {len(side.tokens)} behind a prompt")
     words = len(side.words)
     for index, token in enumerate(side.tokens):
         if token.word is not None and token.word >= words:
@@ -194,6 +225,7 @@ def _tokens(side: TokensEntry, path: str, name: str) -> Tokens:
             for token in side.tokens
         ),
         words=tuple(Word(word.text, word.start, word.end, word.segment) for word in side.words),
+        written=written,
     )
 
 

@@ -31,7 +31,9 @@ __all__ = [
     "HandedEntry",
     "HeadEntry",
     "LayerHeadsEntry",
+    "LikeliestEntry",
     "LinkEntry",
+    "LookbackEntry",
     "MapEntry",
     "ModelEntry",
     "Notes",
@@ -55,6 +57,8 @@ __all__ = [
     "Verified",
     "VerifiedOutput",
     "WordEntry",
+    "WrittenEntry",
+    "WrittenTokenEntry",
 ]
 
 Item = TypeVar("Item")
@@ -224,6 +228,13 @@ class TokensEntry(Entry):
     pair: Annotated[str | None, Meta(description="The second segment's text.")]
     tokens: Sequence[TokenEntry]
     words: Sequence[WordEntry]
+    written: Annotated[
+        Annotated[int, Meta(ge=1)] | UnsetType,
+        Meta(
+            description="The first token that a decoder wrote behind its prompt; absent where nothing was. The last "
+            "token was not read, so maps have no row and no column for it."
+        ),
+    ] = UNSET
 
 
 class SelectionEntry(Entry):
@@ -380,6 +391,50 @@ class RelevanceEntry(Entry):
     heads: Annotated[Sequence[HandedEntry], Meta(description="One for each layer of attention.")]
 
 
+class LikeliestEntry(Entry):
+    """One of the likeliest tokens of a step."""
+
+    id: Count
+    text: Annotated[str, Meta(description="What it adds to the text; its name if that is nothing.")]
+    log_probability: Annotated[Number, Meta(le=0, description="In nats.")]
+
+
+class WrittenTokenEntry(Entry):
+    """A token that was written, and the model's own distribution there, at temperature 1."""
+
+    index: Annotated[Count, Meta(description="The token's, on the side of the decoder.")]
+    log_probability: Annotated[Number, Meta(le=0, description="In nats.")]
+    entropy: Annotated[Number, Meta(description="Of the distribution over the vocabulary, in nats.")]
+    likeliest: Annotated[Sequence[LikeliestEntry], Meta(description="The likeliest tokens, the likeliest first.")]
+    lookback: Annotated[
+        Number | UnsetType | None,
+        Meta(
+            description="m / (m + n), the mean over the heads shown: m is the mean weight of a token of the prompt, n "
+            "that of a token written so far (Chuang et al. 2024); null where nothing was written yet. Derived."
+        ),
+    ] = UNSET
+
+
+class LookbackEntry(Entry):
+    """The lookback of one head, its mean over the tokens written."""
+
+    layer: Count
+    head: Count
+    lookback: Number
+
+
+class WrittenEntry(Entry):
+    """What a model wrote, or what a known text is for it."""
+
+    log_probability: Annotated[Number, Meta(description="Of all of it, in nats.")]
+    perplexity: Annotated[Number, Meta(description="exp of the mean negative log-probability of a token.")]
+    tokens: Annotated[Sequence[WrittenTokenEntry], Meta(min_length=1)]
+    heads: Annotated[
+        Sequence[LookbackEntry] | UnsetType,
+        Meta(description="The heads shown, those that look back most first. Derived: reading a record ignores it."),
+    ] = UNSET
+
+
 Source = Annotated[TokensEntry, Meta(description="The text; the encoder's side in an encoder-decoder.")]
 Target = Annotated[
     TokensEntry | None,
@@ -456,6 +511,9 @@ class RecordDocument(AttnDocument, kw_only=True):
     vector: Annotated[
         Array[Number] | UnsetType,
         Meta(description="The one vector that carries the text to the decoder of a model without attention."),
+    ] = UNSET
+    written: Annotated[
+        WrittenEntry | UnsetType, Meta(description="The probabilities of what was written (attn generate).")
     ] = UNSET
     heads: Annotated[
         Sequence[HeadEntry] | UnsetType,

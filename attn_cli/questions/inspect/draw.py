@@ -16,6 +16,7 @@ from attn_cli.draw.vectors import whole_vector
 from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, mean_of_heads, one_head
 from attn_cli.questions.inspect.draw_query import chosen_queries
 from attn_cli.questions.inspect.draw_relevance import relevance_of_words
+from attn_cli.questions.inspect.draw_written import step_table, text_written, written_map
 from attn_cli.questions.inspect.figures import (
     AlignmentFigures,
     Figures,
@@ -24,6 +25,7 @@ from attn_cli.questions.inspect.figures import (
     OneHeadFigures,
     QueryFigures,
     TellingFigures,
+    WrittenFigures,
 )
 from attn_cli.questions.inspect.measure import Inspection
 
@@ -37,6 +39,7 @@ VIEWS: Mapping[type[Figures], Callable[[Any, Screen, int | None], Sequence[Rende
     TellingFigures: all_heads,
     AlignmentFigures: alignment,
     QueryFigures: chosen_queries,
+    WrittenFigures: written_map,
 }
 """Figures -> function that draws them on a screen, in the lines that are left of its height; None for no limit."""
 
@@ -48,6 +51,8 @@ def draw(answer: Inspection, screen: Screen) -> Group:
     top: list[RenderableType] = []
     if plan.selection.translation and answer.target is not None:
         top = [translation_text(answer.target.text, screen), Text("")]
+    elif answer.source.written is not None:
+        top = [text_written(answer.source, screen), Text("")]
     if answer.model.stacks:
         top.append(model_line(answer, plan.kind, screen))
     else:
@@ -58,6 +63,8 @@ def draw(answer: Inspection, screen: Screen) -> Group:
     guided = guided_line(answer.guided, screen)
     relevant = relevance_of_words(answer, plan.kind, screen)
     below: list[RenderableType] = [Text(""), stacked(relevant)] if relevant else []
+    if answer.chances is not None and plan.kind != "encoder":
+        below += [Text(""), step_table(answer.chances, figures, screen)]
     body = VIEWS[type(figures)](figures, screen, room_left([Group(*top, *guided, *below)], screen))
     if figures.chosen is not None and len(body) == 1:  # the one head that there is room for says it of itself
         guided = []

@@ -14,6 +14,7 @@ from attn_cli.data.selection import Kind
 from attn_cli.data.stream import Block
 from attn_cli.data.units import Units
 from attn_cli.measure.alignment import AlignmentMap
+from attn_cli.measure.lookback import Lookback
 from attn_cli.measure.maps import MeanMap, PoolMaps
 from attn_cli.measure.summary import HeadSummary, Link, Summarize
 from attn_cli.measure.telling import TellingHead, TellingMap
@@ -28,6 +29,7 @@ __all__ = [
     "QueryFigures",
     "QueryRow",
     "TellingFigures",
+    "WrittenFigures",
     "choose_figures",
 ]
 
@@ -65,6 +67,9 @@ class Figures:
         if block.sink is not None:
             self.sinks.append(float(block.sink.mean()))
         self._summarize(as_shares(block) if self.plan.source.model.unscaled else block)
+
+    def see(self, block: Block) -> None:
+        """Consume a block of the model's own tokens, before it comes in the units shown."""
 
     @property
     def heads(self) -> tuple[HeadSummary, ...]:
@@ -192,6 +197,33 @@ class AlignmentFigures(Figures):
         self.alignment(block)
 
 
+class WrittenFigures(Figures):
+    """The mean map of the heads selected, and what was looked back at, for what a decoder wrote behind its prompt.
+
+    The map is kept whole, since each of its rows is also summed up on its own.
+    """
+
+    def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
+        del cut
+        super().__init__(plan)
+        layers = [max(plan.heads)] if plan.selection.joint and not _selects(plan) else sorted(plan.heads)
+        self.mean = self.mean_map(layers)
+        tokens = plan.source.source
+        written = tokens.written or 0
+        self.lookback = Lookback(written, len(tokens) - written)
+
+    @property
+    def bytes_needed(self) -> int:
+        return self.mean.bytes_needed
+
+    def see(self, block: Block) -> None:
+        self.lookback(block)
+
+    def __call__(self, block: Block) -> None:
+        super().__call__(block)
+        self.mean(block)
+
+
 @dataclass(frozen=True, slots=True)
 class QueryRow:
     """The strongest keys of one query in one head."""
@@ -253,6 +285,8 @@ def choose_figures(plan: Plan) -> type[Figures]:
     # A user who names a kind or an order wants the table.
     if selection.translation and plan.kind == "cross" and selection.kind is None and selection.sort == "layer":
         return AlignmentFigures
+    if plan.begins and selection.kind is None and selection.sort == "layer":
+        return WrittenFigures
     if plan.head_count == 1:
         return OneHeadFigures
     return MeanFigures if _selects(plan) or selection.joint else TellingFigures

@@ -23,10 +23,11 @@ from attn_cli.io.npz import to_npz
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
 from attn_cli.measure.summary import HeadSummary, Link
-from attn_cli.questions.inspect.figures import Cut, Figures, choose_figures
+from attn_cli.questions.inspect.figures import Cut, Figures, WrittenFigures, choose_figures
 from attn_cli.system.memory import require
 
 if TYPE_CHECKING:
+    from attn_cli.data.outcomes import LookbackRatios
     from attn_cli.io.structs import ChosenHeadEntry, HeadEntry, LinkEntry, RecordDocument
 
 __all__ = ["Inspection", "head_rows", "look"]
@@ -77,7 +78,11 @@ class Inspection(Record, Answer):
     def document(self) -> RecordDocument:
         from attn_cli.io.document import describe
 
-        return describe(self, self._described_heads(), self._described_choice())
+        return describe(self, self._described_heads(), self._described_choice(), self._lookback)
+
+    @property
+    def _lookback(self) -> LookbackRatios | None:
+        return self.figures.lookback.result if isinstance(self.figures, WrittenFigures) else None
 
     @property
     def heads(self) -> tuple[HeadSummary, ...]:
@@ -136,7 +141,7 @@ class Inspection(Record, Answer):
 
     def archive(self) -> bytes:
         """Write the record as a NumPy archive."""
-        return to_npz(self, self._described_heads(), self._described_choice())
+        return to_npz(self, self._described_heads(), self._described_choice(), self._lookback)
 
 
 def _score(block: Block, head: int, row: int, key: int) -> np.float32 | None:
@@ -182,6 +187,7 @@ def look(
     def eat(block: Block) -> None:
         if kept is not None:
             kept(block)
+        figures.see(block)
         regroup(block)
 
     report = source.stream(plan.request(verify=verify), eat)

@@ -1,0 +1,153 @@
+"""`attn generate`: what a model writes behind a prompt, and what it looks at as it writes each word."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attn_cli.cli import texts
+from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.options import (
+    DisplayOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    TextArgument,
+    TextOptions,
+    WithoutOption,
+)
+from attn_cli.data.selection import Selection, check_syntax, check_without
+from attn_cli.errors import AttnError, UsageError
+
+if TYPE_CHECKING:
+    from attn_cli.models import Decoding
+    from attn_cli.questions.inspect.measure import Inspection
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 15
+HELP = """Write on from a text, and show what each word looked at.
+
+For each word written it shows its probability, how sure the model was (entropy), what it might have written instead,
+and the words that it looked at, then the map: rows are the words written, at the step that writes them. A decoder
+continues the text, an encoder-decoder translates it or whatever it was trained for. With --continue, the text that
+follows is known, and is scored.
+"""
+EPILOG = """\b
+Examples:
+  attn generate "The capital of France is" --model smollm2.gguf --max-tokens 4
+  attn generate "The capital of France is" --model smollm2.gguf --continue Paris --layer 17
+  attn generate "The cat sat on the mat" --without cross:1.0 --max-tokens 20
+"""
+
+_write = functools.partial(typer.Option, rich_help_panel="Writing")
+
+
+@dataclass(frozen=True)
+class WritingOptions:
+    """Options of the search for what follows a text."""
+
+    known: Annotated[
+        str | None, _write("--continue", metavar="TEXT", help="What follows, where it is known: it is scored.")
+    ] = None
+    max_tokens: Annotated[int, _write(metavar="N", min=1, help="The most tokens to write.")] = 40
+    beam: Annotated[int, _write(metavar="N", min=1, max=100, help="Hypotheses to keep at each step; 1 is greedy.")] = 1
+    temperature: Annotated[
+        float, _write(metavar="X", help="Draw tokens at this temperature; 0 takes the likeliest each time.")
+    ] = 0.0
+    top_p: Annotated[
+        float | None,
+        _write("--top-p", metavar="X", help="Draw from the fewest tokens with this share (default: the model's own)."),
+    ] = None
+    seed: Annotated[int, _write(metavar="N", min=0, help="Seed of the draws.")] = 0
+    stop: Annotated[str | None, _write(metavar="TEXT", help="Stop where this text has been written.")] = None
+
+    def decoding(self) -> Decoding:
+        """Return the settings of the search.
+
+        Raises:
+            UsageError: two of the options exclude each other, or a number is out of range.
+        """
+        from attn_cli.models import Decoding
+
+        stop = () if self.stop is None else (self.stop,)
+        made = Decoding(
+            self.beam, self.max_tokens, self.temperature, self.top_p, self.seed, stop, most_option="--max-tokens"
+        )
+        asked = {
+            "--beam": self.beam != 1,
+            "--temperature": bool(self.temperature),
+            "--stop": self.stop is not None,
+        }
+        clashing = [name for name, given in asked.items() if given]
+        if self.known is not None and clashing:
+            raise UsageError(
+                f"Nothing is written where --continue says what follows, so {clashing[0]} cannot be used with it",
+                "Leave one of them out",
+            )
+        return made
+
+
+def run(
+    *,
+    text: TextArgument = None,
+    reading: TextOptions,
+    writing: WritingOptions,
+    choice: SelectionOptions,
+    without: WithoutOption = None,
+    display: DisplayOptions,
+    output: OutputOptions,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    selection = choice.over(Selection())
+    check_syntax(selection)
+    check_without(without, selection)
+    if selection.kind == "encoder":
+        raise UsageError("--kind encoder writes nothing", "Use attn inspect for it, or choose decoder or cross")
+    if writing.known is not None and reading.target is not None:
+        raise UsageError("--continue and --target both say what follows", "Give one of them")
+    decoding = writing.decoding()
+    target = reading.target if writing.known is None else writing.known
+    sentences = texts.sentences(text, reading.file, target=target, column=reading.column)
+    check_named(model)
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.cli.progress import watched, watching, working
+    from attn_cli.models import Input, Languages
+    from attn_cli.questions.generate.measure import generate
+
+    single = reading.file is None and text not in {None, "-"}
+    out = Output(display, output)
+    languages = Languages(reading.source_language, reading.target_language)
+
+    def answers() -> Iterator[Inspection]:
+        ready = None
+        for sentence in out.as_many_as_fit(sentences):
+            if ready is None:
+                with working("Loading", model.model):
+                    ready = loaded(model, without, selection.kind)
+            try:
+                with watching(model.model) if single else nullcontext() as watch:
+                    answer = generate(
+                        ready,
+                        Input(sentence.text, pair=sentence.pair, languages=languages, truncate=reading.truncate),
+                        selection,
+                        known=sentence.target,
+                        decoding=decoding,
+                        watch=watch,
+                        keep=out.keeps,
+                        verify=model.verify,
+                        cut=out.cut,
+                    )
+            except AttnError as error:
+                raise texts.located(error, sentence.where) from error
+            yield answer
+
+    total = None if reading.file is None else texts.count_lines(reading.file)
+    out.write(answers() if single else watched(answers(), "Writing", total))
