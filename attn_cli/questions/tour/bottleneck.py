@@ -38,8 +38,8 @@ def chapter(lesson: Lesson) -> Chapter:
         about=(
             "A translator without attention reads a sentence word by word, and keeps all that it has read in one "
             f"vector, here of {size} numbers. From that vector alone it must write the translation. "
-            f"This is the vector, and what three models make of {'a short' if lesson.text is None else 'your'} "
-            "and of a long text: toy-rnn has nothing else, toy-rnn-attention is the same model with attention, and toy "
+            f"This is the vector, and what three models make of {'a short' if lesson.text is None else 'your'} text "
+            "and of a long one: toy-rnn has nothing else, toy-rnn-attention is the same model with attention, and toy "
             "is a Transformer."
         ),
         pictures=(passed, *pairs),

@@ -54,7 +54,7 @@ def _chapter(number: int, chapter: Chapter, total: int, screen: Screen) -> Group
     notes = [drawing(caption_lines(chapter.note, screen))] if chapter.note else []
     below = [
         drawing(_words(chapter.found, screen)),
-        drawing([*caption_lines("This picture is made by", screen), *_commands(chapter.commands, screen)]),
+        drawing([*caption_lines(_made_by(chapter), screen), *_commands(chapter.commands, screen)]),
     ]
     frame = screen if chapter.width is None else replace(screen, width=min(chapter.width, screen.width))
     pictures: list[RenderableType] = [
@@ -106,6 +106,10 @@ def _side_by_side(picture: SideBySide, screen: Screen) -> Group:
     if by_hand and screen.color:
         rows += caption_lines("Bold: words that the translation by hand does not have.", screen)
     return drawing(rows)
+
+
+def _made_by(chapter: Chapter) -> str:
+    return "This picture is made by" if len(chapter.commands) == 1 else "These pictures are made by"
 
 
 def _commands(commands: Iterable[str], screen: Screen) -> Iterator[Text]:

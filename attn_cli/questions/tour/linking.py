@@ -122,8 +122,8 @@ def with_pronoun(lesson: Lesson, sentence: str = SENTENCE) -> tuple[str, str]:
     count = len(re.findall(rf"\b{PRONOUN}\b", lesson.text))
     if count == 1:
         return lesson.text, ""
-    how = "more than once" if count else "nowhere"
-    return sentence, f"“{PRONOUN}” stands {how} in your sentence, so this is the lesson's."
+    has = f"“{PRONOUN}” more than once" if count else f"no “{PRONOUN}” that could stand for a word before it"
+    return sentence, f"Your sentence has {has}, so this is the lesson's."
 
 
 def _twin(text: str) -> str | None:

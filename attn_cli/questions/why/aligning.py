@@ -83,7 +83,7 @@ def _judged(measure: Measure, models: Mapping[str, ModelInfo]) -> Experiment:
     hows = " ".join(f"{name}: {one.how}" for name, one in aligned.items() if one is not None and not guidance[name])
     baseline = measure.of(DIAGONAL).points[0].value
     found = {one.model: one.points[0].value for one in measure.series if one.points and one.model != DIAGONAL}
-    listed = ", ".join(f"{name} {rate:.0f} %" for name, rate in found.items())
+    listed = ", ".join(f"{name} {rate:.0f}%" for name, rate in found.items())
     return Experiment(
         name=NAME,
         claim="Attention shows which source word a word was translated from.",
@@ -91,6 +91,6 @@ def _judged(measure: Measure, models: Mapping[str, ModelInfo]) -> Experiment:
         f"in the head that the model names for it. {hows}".strip(),
         measures=(measure,),
         borne_out=bool(found) and all(rate < baseline for rate in found.values()),
-        found=f"Links that are wrong or missing: {listed}; linking by position alone {baseline:.0f} %.",
+        found=f"Links that are wrong or missing: {listed}; linking by position alone {baseline:.0f}%.",
         guidance=guidance,
     )

@@ -66,7 +66,7 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
         error = hypot(standard_error(mine, last[name].count), standard_error(its, last[other].count))
         return mine - its > 2 * error
 
-    listed = ", ".join(f"{name} {point.value:.0f} %" for name, point in last.items())
+    listed = ", ".join(f"{name} {point.value:.0f}%" for name, point in last.items())
     distance = next(iter(last.values())).at
     return Experiment(
         name=NAME,

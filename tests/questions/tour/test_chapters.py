@@ -117,7 +117,7 @@ def test_a_command_is_copied_as_it_is_drawn(width: int) -> None:
     (chapter,) = answer.chapters.values()
     screen = Screen(width=width, color=False)
     lines = shown(answer.draw(screen), screen)
-    drawn = "\n".join(lines[lines.index("This picture is made by") + 1 :])
+    drawn = "\n".join(lines[lines.index("These pictures are made by") + 1 :])
     assert given(drawn) == [arguments for command in chapter.commands for arguments in given(command)]
     assert [arguments[1] for arguments in given(drawn)][:4] == [ODD] * 4
     assert longest(lines) <= width
