@@ -67,6 +67,7 @@ def atlas(
     title: str = "",
     caption: str = "",
     form: Form | None = None,
+    legend: bool = True,
     room: int | None = None,
 ) -> list[RenderableType]:
     """Draw each head as one cell with its value, layers down and heads across.
@@ -84,6 +85,7 @@ def atlas(
         title: a line above the atlas.
         caption: a line below the atlas.
         form: the form of the cells; by default the one that tells the most in the room there is.
+        legend: explain the colours; False above another atlas on the same scale.
         room: most lines that the drawing should take; None for no limit.
 
     Returns:
@@ -96,10 +98,11 @@ def atlas(
     named = written is not None and any(one.narrow.strip() for one in written.values())
     form = form or atlas_form(values, screen, size=places + 2, named=named, room=room)
     if form == "mosaic":
-        lines = _mosaic(values, colored or name, scale, screen, TALLEST if room is None else max(room - AROUND, LOWEST))
+        tallest = TALLEST if room is None else max(room - AROUND, LOWEST)
+        lines = _mosaic(values, colored or name, scale, screen, tallest, legend=legend)
     else:
         lines = _sheet(values, name, scale, places, written, form, screen)
-        lines += [line(*swatches(scale, colored or name, screen))] if screen.color else []
+        lines += [line(*swatches(scale, colored or name, screen))] if legend and screen.color else []
     return [drawing([*above, *lines, *below])]
 
 
@@ -190,7 +193,7 @@ def _sheet(
 
 
 def _mosaic(
-    values: Mapping[tuple[int, int], float], name: str, scale: Scale, screen: Screen, tallest: int
+    values: Mapping[tuple[int, int], float], name: str, scale: Scale, screen: Screen, tallest: int, *, legend: bool
 ) -> list[Text]:
     """Draw two layers on a line, or one without half-blocks; several layers or heads share a cell where all do not fit.
 
@@ -200,6 +203,7 @@ def _mosaic(
         scale: the scale of the colours and shades.
         screen: the screen to draw on.
         tallest: most lines of cells.
+        legend: explain the colours and shades.
     """
     gutter, heads = _gutter_and_heads(values)
     layers = sorted({layer for layer, _ in values})
@@ -217,7 +221,8 @@ def _mosaic(
     shared = [counted(count, noun) for count, noun in ((down, "layer"), (across, "head")) if count > 1]
     times = " × " if screen.unicode else " x "
     note: list[Part] = [(f"cell = largest {name or 'value'} of {times.join(shared)}", DIM)]
-    return [*lines, *flow([swatches(scale, name, screen), *([note] if shared else [])], screen)]
+    explained = [*([swatches(scale, name, screen)] if legend else []), *([note] if shared else [])]
+    return [*lines, *flow(explained, screen)]
 
 
 def _heads(name: str, numbers: str, gutter: int, screen: Screen) -> Text:

@@ -64,6 +64,7 @@ def overview(
     make: Callable[[int | None], RenderableType],
     count: int,
     picture: Callable[[int | None], RenderableType],
+    pictured: str,
     screen: Screen,
     room: int | None,
 ) -> list[RenderableType]:
@@ -78,6 +79,7 @@ def overview(
         make: a function that draws the given number of the table's rows, or with None all of them.
         count: the number of rows.
         picture: a function that draws the heatmap in the given number of lines, or in the fewest that it can.
+        pictured: name of what the heatmap shows, for the line that says that it is left out.
         screen: the screen to draw on.
         room: lines left for all; None for no limit.
     """
@@ -93,9 +95,9 @@ def overview(
     if least + lowest <= left:
         above = atlas(left - least - 1)
     elif many:
-        below = [_left_out("heatmap", screen)]
+        below = [_left_out(pictured, screen)]
         if lowest and least + lowest + stacked_height(below, screen) > room:
-            return [*atlas(0), _left_out("table of heads and the heatmap", screen)]
+            return [*atlas(0), _left_out(f"the table of heads, nor for {pictured}", screen)]
         above = atlas(room - least - stacked_height(below, screen) - 1)
     elif least > left:
         below = [picture(room - lowest - 1)]
@@ -105,4 +107,4 @@ def overview(
 
 
 def _left_out(what: str, screen: Screen) -> RenderableType:
-    return drawing(caption_lines(f"No room here for the {what}; --all shows everything.", screen))
+    return drawing(caption_lines(f"No room here for {what}; --all shows everything.", screen))

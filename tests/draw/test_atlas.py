@@ -134,8 +134,8 @@ def _lines(count: int) -> RenderableType:
         (24, 40, ""),
         (24, 23, ""),
         (1024, 50, ""),
-        (1024, 30, "heatmap"),
-        (1024, 24, "table of heads and the heatmap"),
+        (1024, 30, "the most telling head, 2.1"),
+        (1024, 24, "the table of heads, nor for the most telling head, 2.1"),
     ],
 )
 def test_what_there_is_no_room_for_is_said(heads: int, room: int, missing: str) -> None:
@@ -145,9 +145,10 @@ def test_what_there_is_no_room_for_is_said(heads: int, room: int, missing: str) 
         lambda limit: _lines(1 + (heads if limit is None else limit)),
         heads,
         lambda _room: _lines(14),
+        "the most telling head, 2.1",
         screen,
         room,
     )
     said = " ".join(to_text(parts[-1], screen).split())
-    assert said.startswith(f"No room here for the {missing}; --all shows everything." if missing else "x")
+    assert said.startswith(f"No room here for {missing}; --all shows everything." if missing else "x")
     assert stacked_height(parts, screen) <= room + 1

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from attn_cli.draw.captions import guided_line, model_line, remarks
-from attn_cli.draw.layout import fitting, room_left
+from attn_cli.draw.layout import FEWEST_ROWS, fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import stacked
 from attn_cli.questions.ablate.attribution import Attributed
@@ -43,10 +43,11 @@ def _draw_text(found: Ablation, screen: Screen) -> Group:
     )
     parts: list[RenderableType] = [top, Heading(found, screen).draw()]
     if found.view == "heads":
-        parts += drawing.atlases()
         ending = drawing.changes()
-        room = room_left([*parts, *ending], screen, everything=everything)
         ranked = found.ranked if everything else found.ranked[:LISTED]
+        fewest = drawing.heads(ranked[:FEWEST_ROWS])
+        parts += drawing.atlases(room_left([*parts, fewest, *ending], screen, everything=everything))
+        room = room_left([*parts, *ending], screen, everything=everything)
         parts.append(fitting(lambda limit: drawing.heads(ranked[:limit]), len(ranked), screen, room))
         return stacked([*parts, *ending])
     if found.view == "cut":

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Kind
 from attn_cli.draw.captions import guided_line, model_line
-from attn_cli.draw.layout import fitting, room_left
+from attn_cli.draw.layout import FEWEST_ROWS, fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
 from attn_cli.draw.table import Column, figures, form_of, names, table
@@ -37,10 +37,11 @@ def draw_effects(found: HeadEffects, screen: Screen) -> Group:
         values[one.kind][one.layer, one.head] = one.mean
     states = found.output == "states"
     # A mean over tokens is small: two decimals would tell few heads apart.
-    picture = effect_atlases(values, screen, states=states, least=0.0 if states else 1.0)
-    above: list[RenderableType] = [top, drawing(lines), *picture]
     every = found.record.selection.all
     ranked = found.ranked if every else found.ranked[:LISTED]
+    above: list[RenderableType] = [top, drawing(lines)]
+    room = room_left([*above, _heads(found, ranked[:FEWEST_ROWS], screen)], screen, everything=every)
+    above += effect_atlases(values, screen, states=states, least=0.0 if states else 1.0, room=room)
     room = room_left(above, screen, everything=every)
     return stacked([*above, fitting(lambda limit: _heads(found, ranked[:limit], screen), len(ranked), screen, room)])
 

@@ -37,6 +37,8 @@ TINIEST = 1e-30
 """An effect as large as a bar or a scale at the least."""
 PARTS = {1_000: "thousandth", 1_000_000: "millionth", 1_000_000_000: "billionth"}
 """The parts that small effects are written in, largest first."""
+LOWEST = 16
+"""Lines that effects may take in numbers, however little room there is."""
 NARROW = 50
 """Columns of a screen below which there is no room for long names of columns."""
 
@@ -64,14 +66,14 @@ class TrialDrawing:
             f" {shown} of {count:,} {what}, those with the largest effects; --all shows all." if shown < count else ""
         )
 
-    def atlases(self) -> list[RenderableType]:
-        """Draw each head's effect."""
+    def atlases(self, room: int | None = None) -> list[RenderableType]:
+        """Draw each head's effect, in so many lines if it can be; None for no limit."""
         found = self.found
         values: dict[Kind, dict[tuple[int, int], float]] = {kind: {} for kind in found.kinds}
         for trial in found.trials:
             for layer, heads in trial.heads.items():
                 values[trial.kind] |= {(layer, head): trial.effect for head in heads}
-        return effect_atlases(values, self.screen, states=found.output.states)
+        return effect_atlases(values, self.screen, states=found.output.states, room=room)
 
     def heads(self, trials: Sequence[CutTrial]) -> RenderableType:
         """Draw the heads with the largest effects."""
@@ -415,6 +417,7 @@ def effect_atlases(
     states: bool,
     name: str = "effect",
     least: float = 0.0,
+    room: int | None = None,
 ) -> list[RenderableType]:
     """Draw the effects of the heads of each kind of attention, all on one scale.
 
@@ -425,15 +428,19 @@ def effect_atlases(
         name: name of the figure, if all heads are of one kind.
         least: size of the largest effect below which they are written in parts of a nat; by default, that which the
             usual decimals write as 0.
+        room: lines left for all of them; None for no limit.
     """
+    heights = [len({layer for layer, _ in heads}) + 1 for heads in values.values()]
+    room = None if room is None or sum(heights) <= max(room, LOWEST) else max(room // len(heights), 0)
     effects = np.array([value for heads in values.values() for value in heads.values()])
     largest = float(np.abs(effects).max(initial=0))
     places = 3 if states else 2
-    numbers = any(atlas_form(heads, screen, size=places + 2) == "numbers" for heads in values.values())
+    numbers = any(atlas_form(heads, screen, size=places + 2, room=room) == "numbers" for heads in values.values())
     usual = largest >= max(least, 0.5 / 10**places) or (not states and largest <= NOISE)
     unit = 1 if usual or not numbers else next((unit for unit in PARTS if largest * unit >= 1), 1)
     scale = Scale.weights(unit * max(largest, TINIEST)) if states else Scale.around(unit * effects)
     drawn: list[RenderableType] = []
+    last = list(values)[-1]
     for kind, heads in values.items():
         written = {
             place: Written(_written(value, unit, screen, signed=not states), " ") for place, value in heads.items()
@@ -442,9 +449,12 @@ def effect_atlases(
             {place: unit * value for place, value in heads.items()},
             screen,
             name=kind if len(values) > 1 else name,
+            colored=name,
+            legend=kind == last,
             scale=scale,
             places=places,
             written=None if states and unit == 1 else written,
+            room=room,
         )
     if drawn and numbers:
         drawn.append(drawing(caption_lines(_note(effects, unit, places, screen, states=states), screen)))

@@ -36,6 +36,7 @@ def changed_heads(found: Differences, screen: Screen, room: int | None) -> list[
         lambda limit: _table(found, heads[:limit], screen),
         len(heads),
         lambda room: _picture(found, screen, room),
+        f"head {name_head(found.heads[0].layer, found.heads[0].head)}, which changed most",
         screen,
         room,
     )
@@ -120,8 +121,12 @@ def _picture(found: Differences, screen: Screen, room: int | None) -> Renderable
         None,
         plan.step,
     )
-    which = ", which changed most" if len(found.heads) > 1 else ""
-    return heatmap(view, screen, title=f"Head {name_head(head.layer, head.head)}{which}: B - A", room=room)
+    count = len(found.heads)
+    which = ", which changed most" if count > 1 else ""
+    title, more = f"Head {name_head(head.layer, head.head)}{which}: B - A", f"; --all shows all {count:,} heads"
+    if room is not None and count > 1 and len(title + more) <= screen.width:
+        title += more
+    return heatmap(view, screen, title=title, room=room)
 
 
 def _labels(axis: Overlay, places: Iterable[int], *, positions: bool = False) -> Labels:

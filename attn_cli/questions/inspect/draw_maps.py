@@ -125,16 +125,17 @@ def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Seque
 
 def all_heads(figures: TellingFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
     """Draw a line about each head, and the most telling of them as a heatmap."""
-    return _overview(figures, lambda room: _telling(figures, screen, room), screen, room)
+    name = f"the most telling head, {name_head(figures.chosen.layer, figures.chosen.head)}"
+    return _overview(figures, lambda room: _telling(figures, screen, room), name, screen, room)
 
 
 def mean_of_heads(figures: MeanFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
     """Draw a line about each head, and the mean of the heads as a heatmap."""
-    return _overview(figures, lambda room: _mean(figures, screen, room), screen, room)
+    return _overview(figures, lambda room: _mean(figures, screen, room), "the mean of all heads", screen, room)
 
 
 def _overview(
-    figures: Figures, picture: Callable[[int | None], RenderableType], screen: Screen, room: int | None
+    figures: Figures, picture: Callable[[int | None], RenderableType], pictured: str, screen: Screen, room: int | None
 ) -> list[RenderableType]:
     heads = figures.heads
     return overview(
@@ -142,6 +143,7 @@ def _overview(
         lambda limit: _table(figures.plan, heads, screen, limit),
         len(heads),
         picture,
+        pictured,
         screen,
         None if figures.plan.selection.all else room,
     )

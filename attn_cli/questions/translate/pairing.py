@@ -38,7 +38,8 @@ def itermax(weights: Float[np.ndarray, "target source"], rounds: int) -> Bool[np
     """Link words that are each other's strongest, round after round (Jalili Sabet et al. 2020, Algorithm 1).
 
     From the second round on, weights between two words that have links are left out, and those between a word that has
-    a link and one that has none are made smaller. One round gives the mutual links alone.
+    a link and one that has none are made smaller. One round gives the mutual links alone. The authors' own package,
+    simalign, also stops as soon as all words of one side have links, which Algorithm 1 does not.
     """
     links = np.zeros(weights.shape, np.bool_)
     for _ in range(rounds):

@@ -73,6 +73,32 @@ def by_the_paper(weights: Float[np.ndarray, "target source"]) -> set[tuple[int, 
     return found
 
 
+@pytest.mark.parametrize(
+    ("hundredths", "expected"),
+    [
+        (
+            [[94, 62, 68, 89, 57], [77, 83, 22, 5, 30], [28, 87, 91, 0, 49], [82, 13, 79, 11, 46]],
+            {(0, 0), (0, 3), (1, 1), (2, 2), (3, 0)},
+        ),
+        (
+            [[61, 25, 97, 94, 6], [18, 19, 17, 58, 34], [48, 23, 95, 67, 66], [11, 15, 89, 31, 85]],
+            {(0, 2), (0, 3), (2, 2), (3, 4)},
+        ),
+    ],
+)
+def test_as_simalign_links(hundredths: list[list[int]], expected: set[tuple[int, int]]) -> None:
+    """The answers are those of `SentenceAligner.iter_max` of simalign 0.4."""
+    assert links(np.array(hundredths) / 100, "itermax") == expected
+
+
+def test_words_left_on_one_side_are_linked_as_the_paper_says() -> None:
+    """All target words have a link after the first round, where simalign 0.4 stops, and Algorithm 1 goes on."""
+    weights = np.array([[9, 74, 54, 75, 43], [46, 11, 10, 7, 96], [35, 32, 84, 20, 42], [85, 13, 51, 45, 17]]) / 100
+    mutual = {(0, 3), (1, 4), (2, 2), (3, 0)}
+    assert links(weights, "mutual") == mutual
+    assert links(weights, "itermax") == mutual | {(0, 1)}  # .9 × .74 is the most of source word 1, and of row 0 still
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (2, 5), (5, 2), (7, 7), (11, 13)])
 def test_as_the_paper_says(shape: tuple[int, int]) -> None:
     for seed in range(20):

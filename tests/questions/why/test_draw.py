@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -12,7 +14,7 @@ from attn_cli.draw.screen import Screen, to_text
 from attn_cli.errors import InputError
 from attn_cli.io.csv import CsvTable
 from attn_cli.io.records import from_json
-from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, Verdict
+from attn_cli.questions.why.measure import EXAMPLE, Experiment, ExperimentName, Measure, Point, Series, Verdict
 from tests.drawings import longest, shown
 from tests.golden_files import assert_golden
 from tests.records import validated
@@ -61,6 +63,15 @@ def test_the_screen_is_as_it_was_found_good(width: int) -> None:
     assert_golden(
         f"why-{width}", to_text(EXPERIMENT.draw(Screen(width=width, color=False)), Screen(width=width, color=False))
     )
+
+
+def test_each_experiment_suggests_the_next_and_the_last_an_ablation() -> None:
+    names = get_args(ExperimentName)
+    suggested = [replace(EXPERIMENT, name=name).suggestion for name in names]
+    assert [shlex.split(one.typed("toy")) for one in suggested if one is not None] == [
+        *(["attn", "why", name] for name in names[1:]),
+        ["attn", "ablate", EXAMPLE],
+    ]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 160])
