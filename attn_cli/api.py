@@ -118,6 +118,7 @@ class AblateOptions(ChoicesOfACut, total=False):
     against: str | None
     mask: str | None
     target_tokens: Literal["first", "all"] | None
+    continuation: str | None
     pair: str | None
     source_language: str | None
     target_language: str | None
@@ -508,6 +509,7 @@ class Inspector:
         against: str | None = None,
         mask: str | None = None,
         target_tokens: Literal["first", "all"] | None = None,
+        continuation: str | None = None,
         pair: str | None = None,
         source_language: str | None = None,
         target_language: str | None = None,
@@ -534,6 +536,7 @@ class Inspector:
             against: another text; the difference of the logits is measured.
             mask: a word of the text to mask, and to measure.
             target_tokens: the tokens to measure of a target that has several.
+            continuation: a text that goes on from a decoder's text, all of which is measured.
             pair: a second segment, for models that take two.
             source_language: language of the text, such as `en`, for models that need it.
             target_language: language of the target.
@@ -551,7 +554,10 @@ class Inspector:
         """
         choice = _choice(Selection(), selection, self.ablate, FIELDS_OF_CUTS)
         cut = CutChoice(instead, (edge,) if isinstance(edge, str) else tuple(edge), by)
-        wanted = OutputChoice(output, against, mask, target_tokens)
+        if continuation is not None and target is not None:
+            raise UsageError("target and continuation both say what is measured", "Give one of them")
+        wanted = OutputChoice(output, against, mask, target_tokens, continues=continuation is not None)
+        target = continuation if target is None else target
         given = Input("", pair, target, Languages(source_language, target_language), truncate)
         if isinstance(from_text, str | None):
             DonorChoice(from_text, probe=from_probe).check(instead)

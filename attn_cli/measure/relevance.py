@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,7 +39,8 @@ def relevant_words(record: Record) -> Iterator[RelevantWords]:
     if relevance is None:
         raise ValueError("relevance was not measured")
     one_sided: Kind = "decoder" if "decoder" in stacks and relevance.target is None else "encoder"
-    yield _words(record, one_sided, record.source, relevance.source)
+    source = replace(record.source, tokens=record.source.tokens[: len(relevance.source)])  # as far as it was read
+    yield _words(record, one_sided, source, relevance.source)
     if relevance.target is not None and record.target is not None:
         read = Tokens(record.target.text, record.target.tokens[:-1], record.target.words, record.target.pair)
         yield _words(record, "decoder", read, relevance.target)

@@ -16,13 +16,15 @@ ANOTHER_TEXT = "give another text with --relevant-to, and how similar the two ar
 def with_output(model: Model, given: Input, word: str | None = None) -> Input:
     """Add to what a model is to read the output whose relevance is measured.
 
-    A decoder's is the token that follows, an encoder-decoder's its translation (or the target given), a masked
-    encoder's the tokens at the masks, and that of another encoder how similar the text is to another.
+    A decoder's is the token that follows, or all that was written behind its prompt; an encoder-decoder's its
+    translation (or the target given), a masked encoder's the tokens at the masks, and that of another encoder how
+    similar the text is to another.
 
     Args:
         model: a loaded model.
         given: what it is to read.
-        word: what the user names: the word that follows or fills the mask, a word of the translation, or another text.
+        word: what the user names: the word that follows or fills the mask, a word of the translation or of what was
+            written, or another text.
 
     Raises:
         ModelError: the model has no such output.
@@ -40,6 +42,8 @@ def with_output(model: Model, given: Input, word: str | None = None) -> Input:
     if own == "target":
         target = translate_one(model, given) if given.target is None else given.target
         return replace(given, relevant_to=RelevantTo(target=target, word=word))
+    if own == "next" and given.continuation is not None:
+        return replace(given, relevant_to=RelevantTo(word=word))
     if own == "next":
         return replace(given, relevant_to=RelevantTo() if word is None else _following(model, given, word))
     mask = model.mask_token

@@ -10,7 +10,7 @@ from attn_cli.data.text import Token, Tokens
 from attn_cli.errors import InputError, counted, quoted
 from attn_cli.models import Input, Model
 
-__all__ = ["MASK", "check_known", "fill", "follow", "one_token", "split_into", "unknown_noted"]
+__all__ = ["MASK", "check_known", "fill", "follow", "joined", "one_token", "split_into", "unknown_noted"]
 
 MASK = "[MASK]"
 """The mark in a text that stands for the mask token of any model."""
@@ -39,6 +39,12 @@ def follow(model: Model, given: Input, word: str) -> tuple[Source, int]:
         check_known(model, source.source, tokens[index:])
         return source, index
     raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give a word")
+
+
+def joined(prompt: str, text: str) -> str:
+    """Return a text as it follows a prompt: with a space before it where two words would become one."""
+    apart = prompt[-1:].isalnum() and text[:1].isalnum() and max(prompt[-1], text[0]) < "\u2e80"
+    return f" {text}" if apart else text
 
 
 def fill(model: Model, given: Input, mask: str, word: str) -> list[Token]:

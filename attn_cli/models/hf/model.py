@@ -263,7 +263,7 @@ class Pretrained:
                 (lambda: self._plainly(given.text, given.pair)) if source.written is None else lambda: tensors,
             ),
             padding=self._padding(source),
-            goal=None if given.relevant_to is None else lambda: self._goal(given, relevant, tensors, written),
+            goal=None if given.relevant_to is None else lambda: self._goal(given, relevant, source, written),
         )
 
     def _check_continues(self) -> None:
@@ -355,9 +355,7 @@ class Pretrained:
             return (f"Writing stopped after {counted(most, 'token')}: {self.info.name} has no more positions",)
         return (cut_short(most, "--max-tokens"),)
 
-    def _goal(
-        self, given: Input, relevant: RelevantTo, tensors: Mapping[str, torch.Tensor], written: Pieces | None
-    ) -> Goal:
+    def _goal(self, given: Input, relevant: RelevantTo, source: Pieces, written: Pieces | None) -> Goal:
         """Return the output whose relevance is measured.
 
         Raises:
@@ -371,9 +369,12 @@ class Pretrained:
         if written is not None:
             own = isinstance(relevant.target, Translation)
             return written_tokens(whole, written.tokens(), relevant.word, own=own)
+        if source.written is not None:
+            own = isinstance(given.continuation, Continuation)
+            return written_tokens(whole, source.tokens(), relevant.word, own=own)
         if relevant.masks:
             return filled_masks(whole, relevant.masks, relevant.token, self.spell_tokens)
-        return next_token(whole, tensors["input_ids"].shape[1] - 1, relevant.token, self.spell_tokens)
+        return next_token(whole, len(source.ids) - 1, relevant.token, self.spell_tokens)
 
     def _plainly(self, text: str, pair: str | None) -> Mapping[str, torch.Tensor]:
         """Make the inputs that a transformers user would pass to the model for a text."""

@@ -71,24 +71,29 @@ def filled_masks(whole: PreTrainedModel, places: Sequence[int], token: int | Non
 
 
 def written_tokens(whole: PreTrainedModel, target: Tokens, word: str | None, *, own: bool) -> Goal:
-    """Return the sum of the logits of a target's tokens, each at the step that writes it.
+    """Return the sum of the logits of the tokens of a target or a continuation, each at the step that writes it.
 
     Args:
         whole: the model with the layer that chooses words.
-        target: the tokens of the decoder's side, the start token first.
+        target: the tokens of the decoder's side, the start token or the prompt first.
         word: the only word that is meant; None for all.
         own: True if the model wrote it itself.
 
     Raises:
         SelectionError: the target has no such word.
     """
-    text = "its translation" if own else "the target"
+    first = target.written or 1
+    if target.written is None:
+        text = "its translation" if own else "the target"
+    else:
+        text = "what was written" if own else "what follows the prompt"
     name = text
-    positions: list[int] = list(range(1, len(target)))
+    positions: list[int] = list(range(first, len(target)))
     if word is not None:
-        units = Units.of(target)
+        units = Units.of(target, begins=target.written or 0)
         spans = choose_units(units, word, f"{text}, which is what relevance is measured for")
-        positions = [token for span in spans for unit in span for token in units.token_positions(unit) if token > 0]
+        chosen = [token for span in spans for unit in span for token in units.token_positions(unit)]
+        positions = [token for token in chosen if token >= first]
         if not positions:
             raise SelectionError(
                 f"{quoted(word)} is given to the decoder, so nothing can be relevant to it", "Name a word of the target"

@@ -39,6 +39,8 @@ class OutputChoice:
     """A word of the text to mask."""
     target_tokens: Literal["first", "all"] | None = None
     """The tokens of a target that has several; None to be told of them."""
+    continues: bool = False
+    """True if the target goes on from the text: a space is put between two words, and all of it is measured."""
 
     def check(self, target: str | None, *, in_lines: bool = False) -> None:
         """Check what does not depend on the model.
@@ -50,7 +52,13 @@ class OutputChoice:
         Raises:
             UsageError: two choices exclude each other.
         """
-        texts = {"--target": target, "--against": self.against, "--mask": self.mask}
+        own = "--continue" if self.continues else "--target"
+        if self.continues and self.target_tokens is not None:
+            raise UsageError(
+                "--continue measures all that follows, so --target-tokens cannot be used with it",
+                "Leave one of them out",
+            )
+        texts = {own: target, "--against": self.against, "--mask": self.mask}
         for option, given in {**texts, "--target-tokens": self.target_tokens}.items():
             if self.output == "states" and given is not None:
                 raise UsageError(f"{option} is about words, and --output states is not", "Leave one of them out")

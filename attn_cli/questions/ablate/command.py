@@ -186,6 +186,10 @@ class MeasuredOptions:
         str | None, text_option(metavar="TEXT", help="Measure the logit of --target less that of this.")
     ] = None
     mask: Annotated[str | None, text_option(metavar="WORD", help="Mask this word of the text, and measure it.")] = None
+    continuation: Annotated[
+        str | None,
+        text_option("--continue", metavar="TEXT", help="Measure all of this, which goes on from a decoder's text."),
+    ] = None
     target_tokens: Annotated[
         Literal["first", "all"] | None,
         text_option(help="What to measure if a decoder's --target is several tokens: all by default."),
@@ -211,7 +215,11 @@ def run(
         raise UsageError("A record holds no model to cut", "Give the text itself, and its model with --model")
     cut = CutChoice(cutting.instead, tuple(cutting.edge or ()), cutting.by)
     cut.check(selection)
-    choice = OutputChoice(measured.output, measured.against, measured.mask, measured.target_tokens)
+    continued = measured.continuation is not None
+    if continued and reading.target is not None:
+        raise UsageError("--continue and --target both say what is measured", "Give one of them")
+    reading = replace(reading, target=measured.continuation) if continued else reading
+    choice = OutputChoice(measured.output, measured.against, measured.mask, measured.target_tokens, continues=continued)
     choice.check(reading.target, in_lines=reading.file is not None)
     if cutting.attribution:
         check_attribution(selection, choice, cut, donor.choice)

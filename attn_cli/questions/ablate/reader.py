@@ -14,7 +14,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError, quoted
 from attn_cli.models import Input, Model, Translation, translate_one
-from attn_cli.models.spelled import MASK, check_known, fill, follow, one_token, split_into, unknown_noted
+from attn_cli.models.spelled import MASK, check_known, fill, follow, joined, one_token, split_into, unknown_noted
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 
@@ -105,8 +105,11 @@ class _Reader:
 
     @property
     def target(self) -> str | None:
-        """The target that was given."""
-        return self.given.target if isinstance(self.given.target, str) else None
+        """The target that was given; what continues a decoder's text, with a space before it where one is needed."""
+        target = self.given.target if isinstance(self.given.target, str) else None
+        if target is None or not self.choice.continues or self.model.outputs[0] != "next":
+            return target
+        return joined(self.text, target)
 
     @property
     def about_words(self) -> Iterable[tuple[str, bool]]:
@@ -190,7 +193,7 @@ class _Reader:
             last = first + 1
         elif len(made) > 1 and self.choice.against is None:
             if self.choice.target_tokens is None:
-                notes += (split_into(self.target, made, "all are measured"),)
+                notes += () if self.choice.continues else (split_into(self.target, made, "all are measured"),)
         elif len(made) > 1:
             raise UsageError(split_into(self.target, made, "--against compares one"), self._as_one(self.target))
         words = _words(tokens, self.unit, range(first, last))

@@ -10,10 +10,11 @@ from attn_cli.data.stream import Source
 from attn_cli.errors import InputError, ModelError
 from attn_cli.models import GREEDY, Continuation, Decoding, Input, Model, Watch
 from attn_cli.models.prepare import read
+from attn_cli.models.spelled import joined
 from attn_cli.questions.inspect.figures import Cut
 from attn_cli.questions.inspect.measure import Inspection, look
 
-__all__ = ["chances_of", "generate", "joined"]
+__all__ = ["chances_of", "generate"]
 
 STOPPED = "Stopped with Ctrl-C: this is what was written until then"
 
@@ -80,12 +81,6 @@ def _write(model: Model, given: Input, decoding: Decoding, watch: Watch | None) 
     if stopped and isinstance(made, Continuation):
         return replace(given, continuation=replace(made, notes=(*made.notes, STOPPED)))
     return given
-
-
-def joined(prompt: str, text: str) -> str:
-    """Return a text as it follows a prompt: with a space before it where two words would become one."""
-    apart = prompt[-1:].isalnum() and text[:1].isalnum() and max(prompt[-1], text[0]) < "\u2e80"
-    return f" {text}" if apart else text
 
 
 def chances_of(model: Model, source: Source) -> Chances:

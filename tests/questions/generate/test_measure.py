@@ -16,7 +16,7 @@ from attn_cli.io.npz import from_npz
 from attn_cli.io.records import from_json
 from attn_cli.models import load
 from attn_cli.models.hf.model import Pretrained
-from attn_cli.questions.generate.measure import joined
+from attn_cli.models.spelled import joined
 from attn_cli.questions.inspect.figures import AlignmentFigures, WrittenFigures
 from attn_cli.questions.inspect.measure import look
 from tests.golden_files import assert_golden
@@ -197,3 +197,36 @@ def test_the_selection_is_as_everywhere() -> None:
         assert again.to_dict()["maps"] == answer.to_dict()["maps"]
     row = written.figures.plan.positions[2]
     assert row == (written.source.written or 0) + 1
+
+
+def test_relevance_is_for_what_was_written() -> None:
+    """The gradients of the sum of its logits, taken by plain autograd on transformers' own eager attention."""
+    model = Inspector(decoder())
+    answer = model.generate(PROMPT, max_tokens=4, unit="token", measure="relevance", sink=True)
+    assert answer.relevance is not None
+    assert answer.relevance.output == "what was written"
+    ids = [token.id for token in answer.source.tokens]
+    first = answer.source.written or 0
+    whole: Any = decoder()._saved
+    whole.set_attn_implementation("eager")
+    with torch.enable_grad():
+        found = whole(torch.tensor([ids[:-1]]), output_attentions=True, use_cache=False)
+        for map_ in found.attentions:
+            map_.retain_grad()
+        total = found.logits[0, range(first - 1, len(ids) - 1), ids[first:]].sum()
+        total.backward()
+    whole.set_attn_implementation("sdpa")
+    whole.zero_grad()
+    assert answer.relevance.value == pytest.approx(float(total.detach()), rel=1e-4)
+    shares = (found.attentions[1] * found.attentions[1].grad).clamp(min=0)[0].detach().numpy()
+    own = answer.maps[1].weights
+    expected = shares[:, first - 1 :]
+    sums = expected.sum(axis=2, keepdims=True)
+    told = sums[..., 0] > 0  # a row without any is shown as even
+    np.testing.assert_allclose(own[told], (expected / np.where(sums > 0, sums, 1))[told], atol=1e-3)
+    assert "Relevance for what was written" in to_text(answer.draw(Screen(width=80)), Screen(width=80))
+    again = from_json(answer.data(), "it")
+    assert to_text(look(again, again.selection, keep=True).draw(Screen(width=80)), Screen(width=80))
+    one = model.generate(PROMPT, continuation="he was big", measure="relevance", relevant_to="was")
+    assert one.relevance is not None
+    assert one.relevance.output == "was in what follows the prompt"
