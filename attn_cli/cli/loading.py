@@ -53,6 +53,7 @@ def loaded(options: ModelOptions, without: str | None = None, kind: Kind | None 
                 trust_remote_code=options.trust_remote_code,
                 allow_pickle=options.allow_pickle,
                 revision=options.revision,
+                base=options.base,
             ),
         )
     return run_without(model, without, kind)

@@ -122,6 +122,10 @@ class ModelOptions:
         model_option(help="The number format to compute in; auto is float32 on a CPU."),
     ] = "auto"
     revision: Annotated[str | None, model_option(metavar="NAME", help="Branch, tag or commit on the hub.")] = None
+    base: Annotated[
+        str | None,
+        model_option(metavar="NAME", help="The model that an adapter is put on (default: the one that it names)."),
+    ] = None
     trust_remote_code: Annotated[
         bool, model_option("--trust-remote-code", help="Allow Python code that comes with the model to run.")
     ] = False

@@ -64,6 +64,7 @@ class LoadChoices(TypedDict, total=False):
     trust_remote_code: bool
     allow_pickle: bool
     revision: str | None
+    base: str | None
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class LoadOptions:
     """True to read `pytorch_model.bin` where there is no safetensors file."""
     revision: str | None = None
     """Branch, tag or commit of a model on the hub; the main branch by default."""
+    base: str | None = None
+    """The model that an adapter is put on: a folder or a name on the hub; None for the one that the adapter names."""
 
     def __post_init__(self) -> None:
         for value, known, what in ((self.device, DEVICES, "device"), (self.dtype, DTYPES, "number format")):
@@ -422,6 +425,8 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
 
     folder = find_toy(name)
     if folder is not None:
+        if options.base is not None:
+            raise UsageError(f"--base names the model of an adapter, and {name} is a whole model", "Leave it out")
         from attn_cli.models.toy.model import load as load_toy
 
         return load_toy(folder, options)

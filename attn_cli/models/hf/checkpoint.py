@@ -6,17 +6,19 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from attn_cli.errors import ModelError
+from attn_cli.errors import ModelError, UsageError
 from attn_cli.models import LoadOptions
 from attn_cli.models.contents import check_files, read_json
+from attn_cli.models.hf.quantized import check_quantization
 from attn_cli.models.hf.sizes import Saved, check_counts, count_pickled
 
-__all__ = ["Checkpoint", "brings_tokenizer_code", "examine", "find", "needs_code"]
+__all__ = ["Adapter", "Checkpoint", "brings_tokenizer_code", "examine", "find", "needs_code"]
 
 WEIGHTS = "model.safetensors"
 PICKLED_WEIGHTS = "pytorch_model.bin"
@@ -42,6 +44,25 @@ DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat1
 DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
+ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = (("adapter_model.safetensors", False), ("adapter_model.bin", True))
+"""Names of an adapter's weights, and whether they are pickles."""
+TRANSFORMER = "0_Transformer"
+"""The folder in which sentence-transformers used to save the Transformer itself."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Weights that are put on those of another model (PEFT's LoRA and its kin)."""
+
+    name: str
+    """The adapter, as the user named it."""
+    folder: Path
+    weights: Path
+    base: str
+    """The model that it is put on, as its settings or the user name it."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A model's folder that holds all its files, in a form that can be opened."""
@@ -59,6 +80,15 @@ class Checkpoint:
     """Number format of most of the weights; None where only unpickling could tell, or where they are quantized."""
     names: frozenset[str] | None
     """Names of the saved weights; None where only unpickling could tell."""
+    adapter: Adapter | None = None
+    """What is put on the weights; None for a whole model."""
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The folder of the tokenizer: the adapter's, if one was saved with it."""
+        if self.adapter is not None and _holds_tokenizer(self.adapter.folder):
+            return self.adapter.folder
+        return self.folder
 
     @property
     def parameters(self) -> int | None:
@@ -91,7 +121,7 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
     try:
         place = Path(name).expanduser()
         if place.is_dir():
-            return examine(name, place, options)
+            return _opened(name, place, options)
         if place.exists():
             raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
     except (OSError, RuntimeError) as fault:  # no permission, a name that is too long, or `~` of an unknown user
@@ -103,17 +133,84 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        cached = try_to_load_from_cache(name, "config.json", revision=options.revision)
+        files = ("config.json", ADAPTER, f"{TRANSFORMER}/config.json")
+        there = {file: try_to_load_from_cache(name, file, revision=options.revision) for file in files}
     except HFValidationError as fault:
         raise ModelError(
             f"There is no folder {name}", "Give a folder that holds a model, or a name on the hub"
         ) from fault
-    if isinstance(cached, str):
+    for file, cached in there.items():
+        if not isinstance(cached, str):
+            continue
         try:
-            return examine(name, Path(cached).parent, options)
+            return _opened(name, Path(cached.removesuffix(file)), options)
         except _IncompleteError:
             pass  # the download may have been interrupted, or made by a tool that needs fewer files
-    return examine(name, _download(name, options), options)
+    return _opened(name, _download(name, options), options)
+
+
+def _opened(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
+    """Check the files in a folder that holds a model, an adapter, or a model in the folder `0_Transformer`.
+
+    Raises:
+        ModelError: the files cannot be used.
+        UsageError: a base model is named for a whole model.
+    """
+    whole = any(
+        (folder / f"{file}{end}").exists() for file in (WEIGHTS, PICKLED_WEIGHTS) for end in ("", ".index.json")
+    )
+    if (folder / ADAPTER).exists() and not whole:
+        return _adapted(name, folder, options)
+    if options.base is not None:
+        raise UsageError(f"--base names the model of an adapter, and {name} is a whole model", "Leave it out")
+    if not (folder / "config.json").exists() and (folder / TRANSFORMER / "config.json").exists():
+        return examine(name, folder / TRANSFORMER, options)
+    return examine(name, folder, options)
+
+
+def _adapted(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
+    """Check the files of an adapter, and find its base model.
+
+    Raises:
+        ModelError: they cannot be used, or PEFT is not installed.
+    """
+    check_files(name, folder)
+    settings = read_json(name, folder / ADAPTER)
+    weights, pickled = next(
+        ((folder / file, pickled) for file, pickled in ADAPTER_WEIGHTS if (folder / file).exists()), (None, False)
+    )
+    if weights is None:
+        raise _IncompleteError(
+            f"{name} holds the settings of an adapter and no weights (no {ADAPTER_WEIGHTS[0][0]})",
+            "Give the folder that PEFT's save_pretrained wrote, or a name on the hub",
+        )
+    if pickled and not options.allow_pickle:
+        raise _pickled(name, weights.name)
+    base = settings.get("base_model_name_or_path") if options.base is None else options.base
+    if not isinstance(base, str) or not base.strip():
+        raise ModelError(
+            f"{name} is an adapter, and does not name the model that it is to be put on", "Name it with --base"
+        )
+    if find_spec("peft") is None:
+        raise ModelError(
+            f"{name} is an adapter, which needs peft to be put on its base model {base}",
+            "Run `pip install 'attn-cli[peft]'`, then try again",
+        )
+    revision = settings.get("revision") if options.base is None else None
+    beside = folder / base
+    place = str(beside) if not Path(base).is_dir() and beside.is_dir() else base
+    try:
+        whole = find(place, replace(options, base=None, revision=revision if isinstance(revision, str) else None))
+    except ModelError as fault:
+        raise ModelError(
+            f"{name} is an adapter, and its base model cannot be used: {fault.problem}",
+            f"Name it with --base, if it is elsewhere. {fault.remedy}",
+        ) from fault
+    if whole.adapter is not None:
+        raise ModelError(
+            f"{name} is an adapter of another adapter ({base})", "Merge that one into its own base model first"
+        )
+    return replace(whole, name=name, adapter=Adapter(name, folder, weights, base))
 
 
 def _download(name: str, options: LoadOptions) -> Path:
@@ -166,6 +263,13 @@ def _download(name: str, options: LoadOptions) -> Path:
 def _wanted(name: str, there: Sequence[str], options: LoadOptions) -> list[str]:
     """Choose the files on the hub that are needed."""
     top = [file for file in there if "/" not in file]
+    if ADAPTER in top and "config.json" not in top:
+        return [file for file in top if file.endswith((".json", ".txt", *TOKENIZER_SUFFIXES))] + [
+            file for file, pickled in ADAPTER_WEIGHTS if file in top and (options.allow_pickle or not pickled)
+        ]
+    inner = [file.removeprefix(f"{TRANSFORMER}/") for file in there if file.startswith(f"{TRANSFORMER}/")]
+    if "config.json" in inner and "config.json" not in top:
+        return [f"{TRANSFORMER}/{file}" for file in _wanted(name, inner, options)]
     if "config.json" not in top:
         raise _without_config(name, there)
     safe = [file for file in top if re.fullmatch(r"model(-\d+-of-\d+)?\.safetensors", file)]
@@ -180,9 +284,9 @@ def _wanted(name: str, there: Sequence[str], options: LoadOptions) -> list[str]:
     return [file for file in top if file.endswith(suffixes)] + weights + code
 
 
-def _pickled(name: str) -> _IncompleteError:
+def _pickled(name: str, file: str = PICKLED_WEIGHTS) -> _IncompleteError:
     return _IncompleteError(
-        f"The weights of {name} exist only as a pickle ({PICKLED_WEIGHTS}), which can run code when it is read",
+        f"The weights of {name} exist only as a pickle ({file}), which can run code when it is read",
         "If you trust where it comes from, add --allow-pickle",
     )
 
@@ -201,7 +305,7 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
     check_files(name, folder)
     config = _config(name, folder, options)
     paths, pickled = _weights(name, folder, options)
-    if (folder / "adapter_config.json").exists():
+    if (folder / ADAPTER).exists():
         # With PEFT installed, transformers would load the adapter's base model and put the adapter on it.
         raise ModelError(
             f"{name} holds a whole model and an adapter beside it, and it is not clear which is meant",
@@ -215,6 +319,7 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
     else:
         saved, saved_bytes, saved_dtype = _measure(name, paths)
     check_counts(name, config, saved)
+    check_quantization(name, config)
     _check_tokenizer(name, folder, options)
     return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype, saved.names)
 
@@ -273,8 +378,6 @@ def _listing(folder: Path) -> list[str]:
 
 def _without_config(name: str, there: Sequence[str]) -> ModelError:
     """Explain why a model has no config.json, from the names of its files."""
-    if "adapter_config.json" in there:
-        return _adapter(name)
     parts = sorted(file.removesuffix("/config.json") for file in there if re.fullmatch(r"[^/]+/config\.json", file))
     if parts:
         more = f", and others in {', '.join(parts[1:])}" if parts[1:] else ""
@@ -292,8 +395,6 @@ def _without_config(name: str, there: Sequence[str]) -> ModelError:
 
 def _without_weights(name: str, there: Sequence[str]) -> ModelError:
     """Explain why a model has no weights that can be read, from the names of its files."""
-    if "adapter_config.json" in there:
-        return _adapter(name)
     variants = [match for match in map(VARIANT.fullmatch, there) if match]
     if variants:
         kind = next(filter(None, variants[0].groups()[::2]))
@@ -307,13 +408,6 @@ def _without_weights(name: str, there: Sequence[str]) -> ModelError:
         return ModelError(f"The weights of {name} exist only {others}", _remedy(others))
     return _IncompleteError(
         f"{name} has no weights (no {WEIGHTS})", "Give the folder that save_pretrained wrote, or a name on the hub"
-    )
-
-
-def _adapter(name: str) -> ModelError:
-    return ModelError(
-        f"{name} holds an adapter, not a whole model",
-        "Merge it into its base model (PEFT's merge_and_unload), save that and give its folder",
     )
 
 
@@ -356,8 +450,13 @@ def _measure(name: str, paths: Iterable[Path]) -> tuple[Saved, int, str | None]:
     return saved, sum(sizes[kind] for kind in DTYPES) * DTYPE_BYTES[dtype], dtype
 
 
+def _holds_tokenizer(folder: Path) -> bool:
+    names = [(path.name, path.suffix) for path in folder.iterdir()]
+    return any(name.startswith(TOKENIZER_PREFIXES) or suffix in TOKENIZER_SUFFIXES for name, suffix in names)
+
+
 def _check_tokenizer(name: str, folder: Path, options: LoadOptions) -> None:
-    if any(path.name.startswith(TOKENIZER_PREFIXES) or path.suffix in TOKENIZER_SUFFIXES for path in folder.iterdir()):
+    if _holds_tokenizer(folder):
         return
     settings = folder / "tokenizer_config.json"
     if settings.exists() and read_json(name, settings).get("tokenizer_class") in TOKENIZERS_WITHOUT_FILES:

@@ -38,7 +38,7 @@ from attn_cli.models import Device, Dtype, LoadOptions
 from attn_cli.models.capture.stream import LOAD_WITH
 from attn_cli.models.compiled import library_fault
 from attn_cli.models.hf.checkpoint import Checkpoint, brings_tokenizer_code, needs_code
-from attn_cli.models.hf.packages import missing_packages, needs_gpu, told
+from attn_cli.models.hf.packages import importable, missing_packages, needs_gpu, told
 from attn_cli.models.hf.tokenizer_file import check_tokenizer_file
 from attn_cli.system.memory import available, gigabytes
 from attn_cli.system.silence import compiled_unheard
@@ -65,6 +65,8 @@ BIASES: Mapping[str, str] = {"marian": "final_logits_bias"}
 """Families that learn a bias of the logits, which transformers sets to 0 without a word if it was not saved."""
 TOKENIZER_FILES = ("tokenizer", "vocab", "special_tokens_map", "added_tokens", "word_")
 """Prefixes of the names of JSON files that tokenizers are read from (`word_` is RoCBert's)."""
+SENTENCEPIECE = "tokenizer.model"
+"""Name of a tokenizer's file in SentencePiece's own form, from which transformers makes a `tokenizer.json`."""
 SENSES = re.compile(r"^(pixel|input_(values|features)|audio|speech)")
 """Names of inputs that hold images or sound."""
 
@@ -202,19 +204,26 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
     Raises:
         ModelError: the tokenizer's files cannot be used, or it needs code of its own.
     """
+    folder = checkpoint.tokenizer_folder
     remedy = "Copy the tokenizer's files again, or save them again with save_pretrained"
-    for path in sorted(checkpoint.folder.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         if path.name.startswith(TOKENIZER_FILES):  # there may be files for other versions too
             check_tokenizer_file(checkpoint.name, path, remedy)
     with faults_told(f"The tokenizer of {checkpoint.name} cannot be used", remedy):
         try:
             tokenizer: Any = AutoTokenizer.from_pretrained(
-                checkpoint.folder, config=config, trust_remote_code=options.trust_remote_code
+                folder, config=config, trust_remote_code=options.trust_remote_code
             )
         except Exception as fault:
             # Without the folder's code, transformers may take another class, and fail for lack of that class's files.
-            if not options.trust_remote_code and brings_tokenizer_code(checkpoint.name, checkpoint.folder):
+            if not options.trust_remote_code and brings_tokenizer_code(checkpoint.name, folder):
                 raise needs_code(f"The tokenizer of {checkpoint.name}") from fault
+            # Without protobuf, transformers takes the file for one of another library, and asks for that.
+            if (folder / SENTENCEPIECE).exists() and not importable("google.protobuf"):
+                need, install = told(("protobuf",))
+                raise ModelError(
+                    f"The tokenizer of {checkpoint.name} is in {SENTENCEPIECE} alone: {need}", install
+                ) from fault
             raise
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         kind = type(tokenizer).__name__

@@ -40,8 +40,9 @@ from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
+from attn_cli.models.hf.adapters import put_on
 from attn_cli.models.hf.attribution import attribute_logit
-from attn_cli.models.hf.checkpoint import Checkpoint
+from attn_cli.models.hf.checkpoint import Adapter, Checkpoint
 from attn_cli.models.hf.decoder import started
 from attn_cli.models.hf.generate import Written, end_tokens, generate, go_on
 from attn_cli.models.hf.languages import Told, tell
@@ -103,14 +104,22 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
         config = read_config(checkpoint, options)
         tokenizer = read_tokenizer(checkpoint, config, options)
         model, complete = read_model(checkpoint, config, dtype, options)
+        if checkpoint.adapter is not None:
+            model, notes = put_on(checkpoint.adapter, model), (*notes, _said(checkpoint.adapter))
         torch.nn.Module.to(model, device)  # the model's own `to` is behind a signature check that cannot be typed
 
     def read_head(model_class: type[PreTrainedModel]) -> tuple[PreTrainedModel, bool]:
         whole, complete = read_model(checkpoint, config, dtype, options, model_class)
+        if checkpoint.adapter is not None:
+            whole = put_on(checkpoint.adapter, whole)
         torch.nn.Module.to(whole, device)
         return whole, complete
 
     return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete, read_head=read_head)
+
+
+def _said(adapter: Adapter) -> str:
+    return f"{adapter.name} is an adapter, put on its base model {adapter.base}"
 
 
 class Pretrained:

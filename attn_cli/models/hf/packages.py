@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from shlex import quote
 
-__all__ = ["missing_packages", "needs_gpu", "told"]
+__all__ = ["importable", "missing_packages", "needs_gpu", "told"]
 
 INSTALLS = re.compile(
     r"pip3?\s+install((?:\s+(?:-{1,2}[\w-]+|['\"]?[A-Za-z][\w.-]*(?:\[[\w,]+\])?(?:[<>=!~]=?[\w.]+)?['\"]?))+)"
@@ -125,6 +126,14 @@ def told(packages: tuple[str, ...]) -> tuple[str, str]:
         f"it needs {' and '.join(packages)}, {state}",
         f"Run `pip install {'-U ' if there else ''}{' '.join(map(quote, packages))}`, then try again",
     )
+
+
+def importable(module: str) -> bool:
+    """Return whether a module could be imported, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
 
 
 def _is_installed(name: str) -> bool:

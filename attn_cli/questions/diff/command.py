@@ -143,7 +143,8 @@ class _Reading:
     def __init__(self, reading: TextOptions, model: ModelOptions, against: str | None, without: str | None) -> None:
         self._reading = reading
         self._without = {"a": None, "b": without}
-        self._options = {"a": model, "b": model if against is None else replace(model, model=against, revision=None)}
+        other = model if against is None else replace(model, model=against, revision=None, base=None)
+        self._options = {"a": model, "b": other}
         self._loaded: dict[ModelOptions, Model] = {}
 
     def source(self, side: Sentence | Record, name: Literal["a", "b"], asked: Selection) -> Source:

@@ -69,15 +69,20 @@ BROKEN: dict[str, tuple[tuple[Change, ...], str, str]] = {
         "needs Python code",
         "--trust-remote-code",
     ),
-    "an adapter": (
-        (drop("config.json"), write("adapter_config.json", b"{}")),
-        "an adapter, not a whole model",
-        "merge_and_unload",
+    "an adapter without weights": (
+        (drop("model.safetensors"), write("adapter_config.json", b"{}")),
+        "the settings of an adapter and no weights",
+        "PEFT's save_pretrained",
     ),
-    "an adapter with its base's config": (
+    "a pickled adapter": (
+        (rename("model.safetensors", "adapter_model.bin"), write("adapter_config.json", b"{}")),
+        r"only as a pickle \(adapter_model.bin\)",
+        "--allow-pickle",
+    ),
+    "an adapter that names no base": (
         (rename("model.safetensors", "adapter_model.safetensors"), write("adapter_config.json", b"{}")),
-        "an adapter, not a whole model",
-        "merge_and_unload",
+        "is an adapter, and does not name the model",
+        "--base",
     ),
     "an adapter beside a model": (
         (write("adapter_config.json", b"{}"),),
@@ -85,9 +90,9 @@ BROKEN: dict[str, tuple[tuple[Change, ...], str, str]] = {
         "Move adapter_config.json",
     ),
     "in a folder of its own": (
-        (deeper("0_Transformer"),),
-        "has no config.json of its own: one is in its folder 0_Transformer",
-        "/0_Transformer",
+        (deeper("encoder"),),
+        "has no config.json of its own: one is in its folder encoder",
+        "/encoder",
     ),
     "GGUF": ((rename("model.safetensors", "q4.gguf"),), r"exist only in GGUF, .* \(q4.gguf\)", "safetensors"),
     "GGUF alone": (

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 
 from attn_cli.errors import ModelError
+from attn_cli.models import Input, LoadOptions
+from attn_cli.models.hf.checkpoint import find
+from attn_cli.models.hf.loading import quiet
 from attn_cli.models.hf.packages import missing_packages, needs_gpu, told
 from tests.models import folders
 
@@ -125,6 +130,8 @@ def test_a_tokenizer_that_needs_a_package(tmp_path: Path, package: str, settings
     ("package", "quantization"),
     [
         ("accelerate", {"quant_method": "bitsandbytes", "load_in_4bit": True}),
+        ("bitsandbytes", {"load_in_8bit": True}),
+        ("torchao", {"quant_method": "torchao"}),
         ("optimum", {"quant_method": "gptq", "bits": 4}),
         ("gptqmodel", {"quant_method": "awq", "bits": 4}),
         ("hqq", {"quant_method": "hqq"}),
@@ -136,8 +143,8 @@ def test_quantized_weights_that_need_a_package(tmp_path: Path, package: str, qua
         pytest.skip(f"{package} is installed here")
     folder = folders.bert(tmp_path)
     folders.edit(folder, quantization_config=quantization)
-    with pytest.raises(ModelError, match=f"it needs {package}.*, which is not installed") as raised:
-        folders.opened(folder)
+    with pytest.raises(ModelError, match=f"it needs .*{package}.*, which (is|are) not .*installed") as raised:
+        find(str(folder), LoadOptions())  # before torch is imported
     assert package in raised.value.remedy
 
 
@@ -155,3 +162,25 @@ def test_a_tokenizer_that_is_code(tmp_path: Path, with_vocabulary: bool) -> None
     (folder / "tokenization_word.py").write_text(code, encoding="utf-8")
     with pytest.raises(ModelError, match="it needs no_such_package_xyz, which is not installed"):
         folders.opened(folder, trust_remote_code=True)
+
+
+def test_a_tokenizer_in_sentencepieces_own_form(tmp_path: Path) -> None:
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(folders.SENTENCES),
+        model_writer=written,
+        vocab_size=340,
+        model_type="bpe",
+        byte_fallback=True,
+        minloglevel=2,
+    )
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "hidden_size": 16}
+    with quiet():
+        folders.made("Llama", "ForCausalLM", vocab_size=340, intermediate_size=17, **sizes).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.model").write_bytes(written.getvalue())
+    if find_spec("google") and find_spec("google.protobuf"):
+        assert len(folders.opened(tmp_path).prepare(Input("The trophy didn't fit")).source) > 4
+        return
+    with pytest.raises(ModelError, match=r"is in tokenizer\.model alone: it needs protobuf, which is not") as error:
+        folders.opened(tmp_path)
+    assert "`pip install protobuf`" in error.value.remedy
