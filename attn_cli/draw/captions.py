@@ -139,7 +139,7 @@ def suggestion_line(suggestion: Suggestion, default_model: str, screen: Screen) 
     whole = suggestion.typed(default_model)
     if clean(whole, unicode=screen.unicode) == whole and width(lead + whole) <= screen.width:
         return drawing([line((lead + whole, DIM))])
-    return drawing(caption_lines(lead + suggestion.typed(default_model, placeholder="TEXT"), screen))
+    return drawing(text_lines(lead + suggestion.typed(default_model, placeholder="TEXT"), screen, DIM))
 
 
 def _verified(record: Record) -> list[str]:

@@ -119,7 +119,7 @@ def caption_lines(caption: str, screen: Screen) -> list[Text]:
     return flow([[(fit(word, min(width(word), screen.width)), DIM)] for word in words], screen, between=" ")
 
 
-def text_lines(text: str, screen: Screen) -> list[Text]:
+def text_lines(text: str, screen: Screen, style: Style = BOLD) -> list[Text]:
     """Wrap a text word by word; a word longer than a line continues on the next."""
     pieces: list[str] = []
     for word in (clean(word, unicode=screen.unicode) for word in text.split()):
@@ -128,7 +128,7 @@ def text_lines(text: str, screen: Screen) -> list[Text]:
             if width(pieces[-1]) + width(letter) > screen.width:
                 pieces.append("")
             pieces[-1] += letter
-    return flow([[(piece, BOLD)] for piece in pieces], screen, between=" ")
+    return flow([[(piece, style)] for piece in pieces], screen, between=" ")
 
 
 def emphasized(text: str, other: str, screen: Screen, *, lead: str = "", indent: int = 0) -> list[Text]:

@@ -14,6 +14,9 @@ from attn_cli.data.selection import Selection
 from attn_cli.data.suggestion import Suggestion, suggest, typed_name
 from attn_cli.data.text import make_tokens
 from attn_cli.data.units import Units
+from attn_cli.draw.captions import suggestion_line
+from attn_cli.draw.screen import Screen
+from tests.drawings import longest, shown
 from tests.samples import encoder_record
 
 
@@ -41,6 +44,15 @@ def test_text_that_has_no_room() -> None:
     assert Suggestion("inspect", "The cat", model="toy").typed("other", placeholder="TEXT") == (
         "attn inspect TEXT --model toy"
     )
+
+
+def test_a_long_name_of_a_model_is_whole() -> None:
+    """What has no room continues on the next line, so that the command can be copied."""
+    model = "/".join(["a_long_folder"] * 9)
+    screen = Screen(width=60, color=False)
+    lines = shown(suggestion_line(Suggestion("inspect", "The cat", model=model), "toy", screen), screen)
+    assert longest(lines) <= 60
+    assert "".join(lines).endswith(model)
 
 
 def test_a_name_finds_its_unit() -> None:

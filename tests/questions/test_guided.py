@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import attn_cli
 from attn_cli.data.model import GuidedHead
 from attn_cli.draw.captions import guided_line
 from attn_cli.draw.screen import Screen, to_text
+from attn_cli.errors import InputError
 from attn_cli.io.read import read_records
+from attn_cli.io.records import from_json
 from tests.conftest import Run
+from tests.drawings import longest, shown
 from tests.records import validated
 
 TROPHY = "The trophy didn't fit in the suitcase because it was too big"
@@ -127,6 +134,45 @@ def test_a_record_with_a_guided_head_that_there_is_not_is_refused(attn: Run, tmp
     saved.write_text(json.dumps(document), encoding="utf-8")
     said = attn("view", str(saved), code=3)
     assert "$.model.guided names a cross head that $.model.stacks does not list" in said
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+@given(
+    st.sampled_from(["encoder", "decoder", "cross", "other", 1]),
+    st.integers(-2, 4) | st.none(),
+    st.integers(-2, 9) | st.just("0"),
+    st.sampled_from(["coreference", "subject", "reading", "alignment", ""]),
+    ANY_TEXT,
+    ANY_TEXT,
+)
+def test_whatever_a_record_says_of_guided_heads_is_refused_or_drawn_unharmed(
+    kind: object, layer: object, head: object, role: object, towards: str, on: str
+) -> None:
+    document = json.loads(_saved_head())
+    wanted = {"kind": kind, "layer": layer, "head": head, "role": role, "towards": towards, "on": on}
+    document["model"]["guided"] = [{**document["model"]["guided"][0], **wanted}]
+    try:
+        record = from_json(json.dumps(document).encode())
+    except InputError as error:
+        if "guided" not in str(error):
+            raise
+        return
+    (one,) = record.model.guided
+    assert (one.kind, one.layer, one.head, one.towards, one.on) == (kind, layer, head, towards, on)
+    assert one.layer in range(3)
+    assert one.head in range(8)
+    for width in (40, 80):
+        screen = Screen(width=width, color=False)
+        (part,) = guided_line(record.model.guided, screen)
+        assert longest(shown(part, screen)) <= width
+        assert not any(unicodedata.category(letter) == "Cc" for line in shown(part, screen) for letter in line)
+
+
+@cache
+def _saved_head() -> bytes:
+    return attn_cli.load("toy").inspect("The dog sat because it was tired", head="2.0").data()
 
 
 def test_links_are_told_of_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

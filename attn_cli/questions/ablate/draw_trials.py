@@ -456,8 +456,9 @@ def effect_atlases(
             written=None if states and unit == 1 else written,
             room=room,
         )
-    if drawn and numbers:
-        drawn.append(drawing(caption_lines(_note(effects, unit, places, screen, states=states), screen)))
+    note = _note(effects, unit, places, screen, states=states) if drawn and numbers else ""
+    if note:
+        drawn.append(drawing(caption_lines(note, screen)))
     return [Group(*drawn)] if drawn else []
 
 

@@ -14,9 +14,13 @@ import torch
 
 import attn_cli
 from attn_cli.cli.app import main
+from attn_cli.data.selection import Kind
+from attn_cli.draw.screen import Screen, lines_of
 from attn_cli.errors import UsageError
 from attn_cli.models.capture.variations import SMALLER
+from attn_cli.questions.ablate.draw_trials import effect_atlases
 from tests.conftest import Run
+from tests.drawings import shown
 from tests.golden_files import assert_golden
 from tests.models import folders
 from tests.questions.ablate.models import SMALL, TROPHY, decoder, masked
@@ -402,3 +406,26 @@ def test_golden_screens(
     # The first lines name MiniLM's folder, which is another on every machine.
     kept = attn("ablate", *SCREENS[screen], *flags).partition("\n\n")[2]
     assert_golden(f"ablate-{screen}-{width}{'-color' if color else ''}", kept)
+
+
+def test_effects_of_many_layers_leave_room_on_a_low_screen() -> None:
+    """Half-blocks take two layers a line where 30 lines of numbers would push the rest off the screen."""
+    values: dict[Kind, dict[tuple[int, int], float]] = {
+        "decoder": {(layer, head): (head - 4) / 10 for layer in range(30) for head in range(9)}
+    }
+    screen = Screen(width=80)
+
+    def height(room: int | None) -> int:
+        return sum(lines_of(part, screen) for part in effect_atlases(values, screen, states=False, room=room))
+
+    assert height(None) == height(40) == 1 + 30 + 1 + 1
+    assert height(25) == height(3) == 1 + 15 + 1
+
+
+def test_kinds_on_one_scale_have_one_legend() -> None:
+    few = {(layer, head): 0.5 for layer in range(3) for head in range(8)}
+    values: dict[Kind, dict[tuple[int, int], float]] = {"encoder": few, "cross": few}
+    screen = Screen(width=80)
+    (part,) = effect_atlases(values, screen, states=False, room=2)
+    kind_by_kind = [kind if row < 0 else "layer" if not row else str(row) for kind in values for row in range(-1, 3)]
+    assert [line.split()[0] for line in shown(part, screen)] == [*kind_by_kind, "effect"]
