@@ -777,10 +777,10 @@ def view(
     """Show a saved record again, or any matrix of weights, as `attn view` shows them.
 
     Args:
-        maps: a matrix `[query, key]`, `[head, query, key]` or `[layer, head, query, key]`, as an array, a tensor or
-            lists; a tuple or list with `[head, query, key]` or `[batch, head, query, key]` for each layer, as
-            transformers' `output_attentions` returns it (None for a layer without); or the path of a file that
-            `attn view` takes.
+        maps: a matrix `[query, key]`, `[head, query, key]` or `[layer, head, query, key]`, as an array, a tensor,
+            lists or a `DataFrame`, which has labels; a tuple or list with `[head, query, key]` or
+            `[batch, head, query, key]` for each layer, as transformers' `output_attentions` returns it (None for a
+            layer without); or the path of a file that `attn view` takes.
         rows: the labels of the rows; by default those of the columns if there are as many, or numbers.
         columns: the labels of the columns.
         kind: the kind of attention; by default what the shape, the labels and the zeros say.
@@ -794,6 +794,8 @@ def view(
     Raises:
         AttnError: any error that the command would report.
     """
+    if rows is None and columns is None and hasattr(maps, "columns") and hasattr(maps, "index"):  # pandas
+        rows, columns = list(map(str, maps.index)), list(map(str, maps.columns))
     choice = _choice(Selection(), selection, view, ChoicesOfAMatrix.__annotations__, viewed=True)
     labelling = Labelling(_listed(rows), _listed(columns), kind, checked=check)
     if isinstance(maps, str | os.PathLike):

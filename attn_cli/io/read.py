@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -67,10 +70,10 @@ def _records(file: Readable, name: str, labelling: Labelling) -> Iterator[Record
         yield from_npz(first + file.read(), name, labelling)
         return
     if first.startswith(NPY):
-        yield from_npy(first + file.read(), name, labelling)
+        yield from_npy(_whole(first, file, name), name, labelling)
         return
     if name.lower().endswith(CSV) or _separates(first):
-        yield from from_csv(first + file.read(), name, labelling)
+        yield from from_csv(_whole(first, file, name), name, labelling)
         return
     labelling.check_unused(name)
     empty = True
@@ -79,6 +82,18 @@ def _records(file: Readable, name: str, labelling: Labelling) -> Iterator[Record
         yield restore_maps(document, where)
     if empty:
         raise InputError(f"{name} is empty", "Make a record with attn inspect --json")
+
+
+def _whole(first: bytes, file: Readable, name: str) -> bytes:
+    """Read the rest of a matrix, if it fits in memory together with what is made of it.
+
+    Raises:
+        MemoryLimitError: it does not.
+    """
+    if isinstance(file, BufferedReader):
+        with suppress(OSError):  # of a pipe, the size is not known
+            require(3 * os.fstat(file.fileno()).st_size, name, "Save fewer layers or heads of it")
+    return first + file.read()
 
 
 def _separates(line: bytes) -> bool:

@@ -425,9 +425,9 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
 
     folder = find_toy(name)
     if folder is not None:
-        if options.base is not None:
-            raise UsageError(f"--base names the model of an adapter, and {name} is a whole model", "Leave it out")
         from attn_cli.models.toy.model import load as load_toy
+
+        _check_no_base(name, options)
 
         return load_toy(folder, options)
 
@@ -437,9 +437,22 @@ def load(name: str, options: LoadOptions = LoadOptions()) -> Model:
 
     mute_logs()
     # Most faults are found before anything heavy is imported.
-    checkpoint = find_gguf(name, options) or find(name, options)
+    checkpoint = find_gguf(name, options)
+    if checkpoint is not None:
+        _check_no_base(name, options)
+    checkpoint = checkpoint or find(name, options)
     model: Model = _pretrained().load(checkpoint, options)
     return model
+
+
+def _check_no_base(name: str, options: LoadOptions) -> None:
+    """Check that no base model is named for a whole model.
+
+    Raises:
+        UsageError: one is named.
+    """
+    if options.base is not None:
+        raise UsageError(f"--base names the model of an adapter, and {name} is a whole model", "Leave it out")
 
 
 def wrap(model: object, tokenizer: object, name: str | None = None) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -111,3 +112,30 @@ def test_a_hub_with_a_fault(status: int, content: bytes, message: str, tmp_path:
     assert message in said
     assert "\n" not in said
     assert shown == ""
+
+
+def test_an_adapter_and_its_base_are_downloaded(files: dict[str, Path], tmp_path: Path) -> None:
+    base = {name: path for name, path in files.items() if not name.endswith((".py", ".bin", ".h5"))}
+    local = tmp_path / "base"
+    local.mkdir()
+    for name, path in base.items():
+        if "/" not in name:
+            (local / name).write_bytes(path.read_bytes())
+    settings, weights = tmp_path / "adapter_config.json", tmp_path / "adapter_model.safetensors"
+    settings.write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": str(local)}))
+    weights.write_bytes(b"weights")
+    adapter = {settings.name: settings, weights.name: weights, "README.md": files["README.md"]}
+    with hub.serve(NAME, adapter) as (address, asked):
+        folder, _ = ask(tmp_path / "home", address)
+        assert folder == str(local)
+        assert sorted(asked) == [settings.name, weights.name]
+    assert ask(tmp_path / "home", address, offline=True) == (folder, "")
+
+
+def test_a_transformer_in_a_folder_of_its_own_is_downloaded(files: dict[str, Path], tmp_path: Path) -> None:
+    inner = {f"0_Transformer/{name}": path for name, path in files.items() if "/" not in name}
+    with hub.serve(NAME, inner | {"modules.json": files["config.json"]}) as (address, asked):
+        folder, _ = ask(tmp_path, address)
+        assert folder.endswith("/0_Transformer")
+        assert "0_Transformer/model.safetensors" in asked
+    assert ask(tmp_path, address, offline=True) == (folder, "")

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
 import attn_cli
-from attn_cli.errors import InputError, SelectionError, UsageError
+from attn_cli.errors import InputError, MemoryLimitError, SelectionError, UsageError
+from attn_cli.system import memory
 from tests.conftest import Run
 from tests.samples import softmax
 
@@ -147,3 +149,19 @@ def test_every_format_says_what_its_rows_are(attn: Run, tmp_path: Path) -> None:
         assert {row.rpartition(",")[2] for row in rows[1:]} == {unit.removesuffix("s")}
         with np.load(names[2]) as saved:
             assert str(saved["unit"]) == "token"
+
+
+def test_a_data_frame_brings_its_labels() -> None:
+    frame = pd.DataFrame([[0.25, 0.75], [0.5, 0.5]], index=["le", "chat"], columns=["the", "cat"])
+    shown = attn_cli.view(frame)
+    assert shown.target is not None
+    assert [token.piece for token in shown.target.tokens[:-1]] == ["le", "chat"]
+    assert [token.piece for token in shown.source.tokens] == ["the", "cat"]
+
+
+def test_a_matrix_too_large_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "m.npy", np.eye(64))
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    with pytest.raises(MemoryLimitError, match=r"m\.npy takes .* of memory, and .* is free\. Save fewer layers"):
+        attn_cli.view(tmp_path / "m.npy")
