@@ -9,11 +9,12 @@ from difflib import get_close_matches
 from inspect import signature
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from attn_cli.data.labelling import Labelling, parse_labels
 from attn_cli.data.matrix import layers_of, matrix_record
 from attn_cli.data.model import ModelInfo
+from attn_cli.data.parts import split_parts
 from attn_cli.data.record import Record
 from attn_cli.data.selection import (
     HOLDS_NO_MODEL,
@@ -26,6 +27,7 @@ from attn_cli.data.selection import (
     check_syntax,
 )
 from attn_cli.data.stream import Source
+from attn_cli.data.turns import turns_from
 from attn_cli.errors import InputError, UsageError, quoted
 from attn_cli.io.read import read_records
 from attn_cli.measure.corpus import gather
@@ -59,6 +61,7 @@ from attn_cli.questions.generate.measure import generate
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
 from attn_cli.questions.heads.probe import probe
 from attn_cli.questions.inspect.measure import Inspection, look
+from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
     from attn_cli.questions.terms.glossary import Glossary
@@ -69,6 +72,10 @@ __all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "
 
 Texts = list[str] | tuple[str, ...] | Iterator[str]
 """Several texts."""
+Chat = Sequence[Mapping[str, Any]]
+"""A chat: messages with a role and a content, as transformers' `apply_chat_template` takes them."""
+Parts = Literal["turns", "lines"] | Sequence[tuple[str, str]]
+"""How a text is divided into parts: at its turns, at its paragraphs or lines, or by each part's name and beginning."""
 
 FIELDS = frozenset(Choices.__annotations__)
 FIELDS_WITHOUT_QUERY = frozenset(ChoicesOfOneQuery.__annotations__)
@@ -82,6 +89,7 @@ LISTS = frozenset({"layer", "head", "query"})
 class InspectOptions(Choices, total=False):
     """Options of `Inspector.inspect`."""
 
+    parts: Parts | None
     pair: str | None
     target: str | None
     source_language: str | None
@@ -146,7 +154,7 @@ class Inspector:
 
     def read(
         self,
-        text: str,
+        text: str | Chat,
         *,
         pair: str | None = None,
         target: str | Translation | None = None,
@@ -155,11 +163,12 @@ class Inspector:
         wanted: Selection | None = None,
         without: str | int | None = None,
         kind: Kind | None = None,
+        parts: Parts | None = None,
     ) -> Source:
         """Prepare a text as a source that streams blocks of attention to collectors (`attn_cli.data.stream`).
 
         Args:
-            text: the text to read.
+            text: the text to read, or a chat, for which the model must have a template.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
             languages: languages of the text and the target, for models that need them.
@@ -167,11 +176,31 @@ class Inspector:
             wanted: the selection to read for; if it needs the decoder's side, the text is translated first.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             kind: the kind of attention of those whose kind is not named; None for the model's first.
+            parts: how the text is divided into parts; by default a chat into its turns, and a text not at all.
 
         Raises:
             AttnError: the model cannot read the text, or does not have a head to run without.
         """
-        return read(self._run_without(without, kind), Input(text, pair, target, languages, truncate), wanted)
+        given = self._given(text, Input("", pair, target, languages, truncate), parts)
+        return read(self._run_without(without, kind), given, wanted)
+
+    def _given(self, text: Any, given: Input, parts: Parts | None = None, *, answers: bool = False) -> Input:
+        """Put a text or a chat into what the model is to read.
+
+        Raises:
+            InputError: a message is not of text, a chat has a pair, or the text has no such parts.
+            ModelError: the model has no chat template, or it fails at these turns.
+        """
+        chat = _is_chat(text)
+        if not chat:
+            given = replace(given, text=text)
+        elif given.pair is not None:
+            raise UsageError("A chat is one text, so it takes no pair", "Leave the pair out")
+        else:
+            given = self._model.converse(turns_from(text, "The chat"), given, answers=answers)
+        if parts is None or (chat and parts == "turns"):
+            return given
+        return replace(given, parts=split_parts(check_text(given.text), parts))
 
     def _run_without(self, without: str | int | None, kind: Kind | None) -> Model:
         """Return the model, without some heads if any are named.
@@ -188,8 +217,9 @@ class Inspector:
 
     def inspect(
         self,
-        text: str,
+        text: str | Chat,
         *,
+        parts: Parts | None = None,
         pair: str | None = None,
         target: str | None = None,
         source_language: str | None = None,
@@ -202,7 +232,9 @@ class Inspector:
         """Record the model's attention in a text, as `attn inspect --json` prints it.
 
         Args:
-            text: the text to read.
+            text: the text to read, or a chat: messages with a role and a content, for the model's own template.
+            parts: how the text is divided into parts, whose shares are measured: `turns`, `lines`, or a list of names
+                and beginnings; by default a chat into its turns.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
             source_language: language of the text, such as `en`, for models that need it.
@@ -231,6 +263,7 @@ class Inspector:
             without=without,
             kind=choice.kind,
             wanted=wanted,
+            parts=parts,
         )
         return look(source, choice, keep=True, verify=verify)
 
@@ -290,9 +323,10 @@ class Inspector:
 
     def generate(
         self,
-        text: str,
+        text: str | Chat,
         *,
         continuation: str | None = None,
+        parts: Parts | None = None,
         max_tokens: int = MOST_TOKENS,
         beam: int = 1,
         temperature: float = 0.0,
@@ -309,8 +343,9 @@ class Inspector:
         """Write what follows a text and record what each word looked at, as `attn generate --json` prints it.
 
         Args:
-            text: the text to go on from (or to translate, for an encoder-decoder).
+            text: the text to go on from (or to translate, for an encoder-decoder), or a chat to answer.
             continuation: what follows, if it is known; nothing is written then.
+            parts: how the text is divided into parts, as in `inspect`.
             max_tokens: most tokens to write.
             beam: hypotheses to keep at each step; 1 is greedy.
             temperature: temperature to draw tokens at; 0 takes the likeliest each time.
@@ -334,7 +369,8 @@ class Inspector:
         choice = _choice(Selection(), selection, self.generate, viewed=True)
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
         decoding = Decoding(beam, max_tokens, temperature, top_p, seed, stops, most_option="--max-tokens")
-        given = Input(text, languages=Languages(source_language, target_language), truncate=truncate)
+        plain = Input("", languages=Languages(source_language, target_language), truncate=truncate)
+        given = self._given(text, plain, parts, answers=True)
         model = self._run_without(without, choice.kind)
         return generate(model, given, choice, known=continuation, decoding=decoding, verify=verify)
 
@@ -381,7 +417,7 @@ class Inspector:
 
     def find(
         self,
-        text: str,
+        text: str | Chat,
         start: str | int,
         end: str | int,
         *,
@@ -398,7 +434,7 @@ class Inspector:
         """Find the heads that link two words of a text, as `attn find` shows them.
 
         Args:
-            text: the text to read.
+            text: the text to read, or a chat.
             start: the query: a word such as `it` or `it#2`, or its position; if the text has no such word, a word of
                 the translation, which is then generated first.
             end: the key: a word, or its position.
@@ -489,14 +525,14 @@ class Inspector:
         return diff(one, other, choice, verify=verify)
 
     @overload
-    def ablate(self, text: str, **options: Unpack[AblateOptions]) -> Ablation: ...
+    def ablate(self, text: str | Chat, **options: Unpack[AblateOptions]) -> Ablation: ...
 
     @overload
     def ablate(self, text: Texts, **options: Unpack[AblateOptions]) -> HeadEffects | Correlations: ...
 
     def ablate(
         self,
-        text: str | Texts,
+        text: str | Chat | Texts,
         *,
         edge: str | Sequence[str] = (),
         by: By | None = None,
@@ -520,8 +556,8 @@ class Inspector:
         """Cut heads or edges of the model's attention and measure its output, as `attn ablate` shows it.
 
         Args:
-            text: the text to read, or several texts: then each head is cut in turn (with `by="heads"`, each of those
-                chosen), or with `query` each key in each head, and only the sums over the texts are kept.
+            text: the text to read, or a chat, or several texts: then each head is cut in turn (with `by="heads"`, each
+                of those chosen), or with `query` each key in each head, and only the sums over the texts are kept.
             edge: the edges to cut, such as `it:trophy`; by default, heads are cut whole.
             by: `heads` to cut each of the heads chosen in turn, whole or the edges in it; `layers` to cut the edges in
                 each band of layers: a sixth of them, or each of fewer than 12.
@@ -566,9 +602,20 @@ class Inspector:
         means = None
         if instead == "mean" and (from_text is not None or from_probe):
             means = self._means(replace(given, pair=None, target=None), choice, from_text, seed)
-        if isinstance(text, str):
+        if isinstance(text, str) or _is_chat(text):
+            if instead == "resample" and not isinstance(text, str):
+                raise UsageError("Outputs of another text cannot stand in a chat", "Choose another `instead`")
             other = from_text if instead == "resample" and isinstance(from_text, str) else means
-            return ablate(self._model, replace(given, text=text), choice, wanted, cut, donor=other, verify=verify)
+            return ablate(
+                self._model,
+                self._given(text, given, answers=True),
+                choice,
+                wanted,
+                cut,
+                donor=other,
+                verify=verify,
+            )
+        several = cast("Texts", text)  # neither a text nor a chat
         cut.check(choice)
         if choice.query is None and not cut.sweeps(choice):
             raise UsageError(
@@ -577,7 +624,7 @@ class Inspector:
             )
         if choice.query is not None:
             links = Correlate(self._model, choice, wanted)
-            for one in text:
+            for one in several:
                 links.add(replace(given, text=one))
             return links.found("texts")
         beside = from_text if instead == "resample" else None
@@ -586,7 +633,7 @@ class Inspector:
                 f"{len(text)} texts need as many to take outputs from, not {len(beside)}", "Give one for each"
             )
         effects = CollectEffects(self._model, choice, wanted, cut, means, verify=verify)
-        for one, other in zip(text, repeat(beside) if isinstance(beside, str | None) else beside, strict=False):
+        for one, other in zip(several, repeat(beside) if isinstance(beside, str | None) else beside, strict=False):
             effects.add(replace(given, text=one), other)
         return effects.found("texts")
 
@@ -600,7 +647,7 @@ class Inspector:
 
     def attribute(
         self,
-        text: str,
+        text: str | Chat,
         *,
         target: str | None = None,
         against: str | None = None,
@@ -612,7 +659,7 @@ class Inspector:
         """Take the logit of a decoder's next token apart, as `attn ablate --attribution` shows it.
 
         Args:
-            text: the text to read.
+            text: the text to read, or a chat.
             target: the token that follows; by default the likeliest.
             against: another token, whose logit is taken off.
             target_tokens: `first` to take the first token of a target that has several.
@@ -627,13 +674,13 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        given = Input(text, target=target, truncate=truncate)
+        given = self._given(text, Input("", target=target, truncate=truncate), answers=True)
         wanted = OutputChoice(against=against, target_tokens=target_tokens)
         return attribute(self._model, given, Selection(), wanted, CutChoice(instead), verify=verify)
 
     def explain(
         self,
-        text: str,
+        text: str | Chat,
         query: str | int,
         *,
         pair: str | None = None,
@@ -648,7 +695,7 @@ class Inspector:
         """Compute scores, softmax and weighted sum of one query in one head step by step, as `attn explain` shows them.
 
         Args:
-            text: the text to read.
+            text: the text to read, or a chat.
             query: the query: a word such as `it` or `it#2`, or its position; if the text has no such word, a word of
                 the translation, which is then generated first.
             pair: a second segment, for models that take two.
@@ -679,6 +726,11 @@ class Inspector:
             kind=choice.kind,
         )
         return explain(source, choice, verify=verify)
+
+
+def _is_chat(text: object) -> bool:
+    """Return whether a text is a chat, as several texts may be a list too."""
+    return isinstance(text, list | tuple) and bool(text) and all(isinstance(one, Mapping) for one in text)
 
 
 def _choice(

@@ -11,6 +11,7 @@ from attn_cli.answer.formats import FORMATS
 from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import ModelOptions, TextOptions
+from attn_cli.cli.prompts import named_parts_of, prompts
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.labelling import UNLABELLED, Labelling
 from attn_cli.data.selection import HOLDS_NO_MODEL, Kind, Selection
@@ -124,12 +125,24 @@ def prepared(
     return read(model, input_of(model, sentence, reading, pair), wanted)
 
 
-def input_of(model: Model, sentence: Sentence, reading: TextOptions, pair: str | None = None) -> Input:
+def input_of(
+    model: Model, sentence: Sentence, reading: TextOptions, pair: str | None = None, *, answers: bool = False
+) -> Input:
     """Return what a model is to read of a sentence.
 
+    Args:
+        model: the model.
+        sentence: the sentence, or a chat.
+        reading: options for reading it.
+        pair: a second segment.
+        answers: of a chat, also begin the turn that the model is to write.
+
     Raises:
-        UsageError: there are two second segments.
+        UsageError: there are two second segments, or one beside a chat.
+        InputError: the text has no such parts.
+        ModelError: the model has no chat template, or it fails at these turns.
     """
+    from attn_cli.data.parts import split_parts
     from attn_cli.models import Input, Languages
 
     beside, target = sentence.pair, sentence.target
@@ -137,13 +150,21 @@ def input_of(model: Model, sentence: Sentence, reading: TextOptions, pair: str |
         beside, target = target, None
     if beside is not None and pair is not None:
         raise UsageError("The file has a column of second texts, so --pair cannot be used with it", "Give one of them")
-    return Input(
+    made = Input(
         sentence.text,
         pair=pair if beside is None else beside,
         target=target,
         languages=Languages(reading.source_language, reading.target_language),
         truncate=reading.truncate,
     )
+    if sentence.turns:
+        if made.pair is not None:
+            raise UsageError("A chat is one text, so --pair cannot be used with it", "Leave --pair out")
+        made = model.converse(sentence.turns, made, answers=answers)
+    how = named_parts_of(reading)
+    if how is None or (how == "turns" and sentence.turns):
+        return made
+    return replace(made, parts=split_parts(made.text, how))
 
 
 def given(
@@ -181,7 +202,7 @@ def given(
         if without is not None:
             raise UsageError(HOLDS_NO_MODEL, "Give the text itself, and its model with --model")
         return Given(iter(()), Path(text), pair, reading, model, wanted, labelling=labelling)
-    sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column)
+    sentences = prompts(text, reading)
     check_named(model)
     return Given(sentences, None, pair, reading, model, wanted, without, kind)
 

@@ -23,6 +23,8 @@ __all__ = [
     "ModelOptions",
     "OutputOptions",
     "PairOption",
+    "PartsOptions",
+    "PromptOptions",
     "QueryOptions",
     "RowsOption",
     "SelectionOptions",
@@ -96,6 +98,37 @@ class TextOptions:
         str | None, text_option("--to", metavar="LANG", help="The language to translate into, such as fr.")
     ] = None
     truncate: Annotated[bool, text_option("--truncate", help="Cut a text that is too long for the model.")] = False
+
+
+@dataclass(frozen=True)
+class PromptOptions(TextOptions):
+    """Options for the text, which may also be a chat or a whole file."""
+
+    chat: Annotated[
+        Path | None,
+        text_option(
+            metavar="PATH", help="Read a chat, as JSON messages or lines like `user: …`, with the model's own template."
+        ),
+    ] = None
+    system: Annotated[
+        str | None, text_option(metavar="TEXT", help="Put this system turn before the chat, or before TEXT as a chat.")
+    ] = None
+    whole: Annotated[bool, text_option("--whole", help="Read all lines of --file as one text.")] = False
+
+
+@dataclass(frozen=True)
+class PartsOptions(PromptOptions):
+    """Options for a text whose parts are told apart."""
+
+    parts: Annotated[
+        str | None,
+        text_option(
+            "--parts",
+            metavar="HOW",
+            help="Show how much each part of the text is looked at: turns, lines (or paragraphs), or those that a "
+            "file names (a name, a tab, the part's first words).",
+        ),
+    ] = None
 
 
 DEFAULT_MODEL = "toy"

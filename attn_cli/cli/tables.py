@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from attn_cli.cli.streams import say
+from attn_cli.data.turns import Turn
 from attn_cli.errors import InputError, counted, quoted
 
 __all__ = [
@@ -96,6 +97,8 @@ class Sentence:
     """True if the target is a file's second column, which a one-sided model reads as the second text of a pair."""
     pair: str | None = None
     """Second text, from a column whose name says so."""
+    turns: tuple[Turn, ...] = ()
+    """The turns, if it is a chat, whose contents are the text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from attn_cli.cli.tables import COLUMNS, LONGEST, TABLE_FORMATS, Sentence, Table
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.system.encoding import check_text, decode_text
 
-__all__ = ["TABLE", "Sentence", "count_lines", "lines_of", "located", "name_of", "sentences"]
+__all__ = ["TABLE", "Sentence", "count_lines", "lines_from", "lines_of", "located", "name_of", "sentences"]
 
 TABLE = ".tsv"
 """Suffix of files whose lines have columns: a text, a tab, its target."""
@@ -77,7 +77,7 @@ def sentences(
             raise UsageError("--column names a column of a file", "Give one with --file, or leave --column out")
         return iter([Sentence(check_text(text or ""), target=target)])
     if file is None or str(file) == "-":
-        lines, name, suffix = _lines(sys.stdin.buffer, "standard input"), "standard input", ""
+        lines, name, suffix = lines_from(sys.stdin.buffer, "standard input"), "standard input", ""
     else:
         lines, name, suffix = lines_of(file), str(file), file.suffix.lower()
         if suffix == TABLE and target is not None:
@@ -140,7 +140,7 @@ def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
     except OSError as error:
         raise _unreadable(str(path), error, remedy) from error
     with lines:
-        yield from _lines(lines, str(path), remedy)
+        yield from lines_from(lines, str(path), remedy)
 
 
 def name_of(file: Path | None) -> str:
@@ -174,7 +174,17 @@ def count_lines(path: Path, *, blanks: bool = True) -> int | None:
     return count
 
 
-def _lines(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sentence]:
+def lines_from(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sentence]:
+    """Yield the lines of a file that is open, including blank ones.
+
+    Args:
+        stream: the file.
+        name: its name in messages.
+        remedy: advice to give if the file cannot be read.
+
+    Raises:
+        InputError: the file cannot be read, or is not UTF-8.
+    """
     for number in count(1):
         where = f"line {number} of {name}"
         try:

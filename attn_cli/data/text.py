@@ -9,11 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import itemgetter
 
 import regex
 
 __all__ = [
+    "ANSWER",
+    "Part",
     "Token",
     "Tokens",
     "Word",
@@ -52,6 +55,20 @@ class Word:
     segment: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A named stretch of a prompt: a turn of a chat, a document, a question."""
+
+    name: str
+    start: int
+    """First character in the text."""
+    end: int
+
+
+ANSWER = "answer"
+"""Name of the part of a chat that a model is to write: its mark, and then what it writes."""
+
+
 @dataclass(frozen=True)
 class Tokens:
     """One side's text, its tokens and its words."""
@@ -65,6 +82,8 @@ class Tokens:
     """The first token of what a decoder wrote behind its prompt; None if nothing here was written behind a prompt.
 
     The decoder has read all of these tokens but the last, which it only wrote."""
+    parts: tuple[Part, ...] = ()
+    """The parts of the text, in its order; none where they are not told apart."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -85,6 +104,7 @@ def make_tokens(
     ids: Sequence[int | None] | None = None,
     written: int | None = None,
     cells_of: Callable[[str], list[tuple[int, int]]] | None = None,
+    parts: tuple[Part, ...] = (),
 ) -> Tokens:
     """Group a tokenizer's pieces into words.
 
@@ -98,6 +118,7 @@ def make_tokens(
         ids: the pieces' numbers in the vocabulary.
         written: the first piece that was written behind a prompt, at which a word ends in any case.
         cells_of: function from a text to the start and end of each word; Unicode word boundaries by default.
+        parts: the parts of the text.
     """
     count = len(pieces)
     segments = [0] * count if segments is None else segments
@@ -105,8 +126,10 @@ def make_tokens(
     cells: dict[int, list[tuple[int, int]]] = {
         segment: (cells_of or word_cells)(content) for segment, content in ((0, text), (1, pair or ""))
     }
-    if written is not None and written < count:
-        cells[0] = _cut(cells[0], offsets[written][0])
+    # No word goes on across the place where writing began, or across a special token that the text spells.
+    ends = [offsets[written][0]] if written is not None and written < count else []
+    ends += [place for index in range(count) if special[index] and not segments[index] for place in offsets[index]]
+    cells[0] = _cut(cells[0], ends)
     for index, (start, end) in enumerate(offsets):
         if not special[index]:
             spans[index] = _cells_touched(cells[segments[index]], (text, pair or "")[segments[index]], start, end)
@@ -143,16 +166,19 @@ def make_tokens(
         )
         for i in range(count)
     )
-    return Tokens(text=text, tokens=tokens, words=tuple(words), pair=pair, written=written)
+    return Tokens(text=text, tokens=tokens, words=tuple(words), pair=pair, written=written, parts=parts)
 
 
-def _cut(cells: list[tuple[int, int]], place: int) -> list[tuple[int, int]]:
-    """Cut the cell that a place in the text lies within, if one does."""
-    return [
-        part
-        for start, end in cells
-        for part in ([(start, place), (place, end)] if start < place < end else [(start, end)])
-    ]
+def _cut(cells: list[tuple[int, int]], places: Iterable[int]) -> list[tuple[int, int]]:
+    """Cut the cells that some places in the text lie within."""
+    ends = sorted({place for place in places if place})
+    if not ends:
+        return cells
+    cut: list[tuple[int, int]] = []
+    for start, end in cells:
+        inside = ends[bisect_right(ends, start) : bisect_left(ends, end)]
+        cut += pairwise([start, *inside, end])
+    return cut
 
 
 def at_spaces(tokens: Tokens) -> Tokens:
@@ -182,6 +208,7 @@ def _regrouped(tokens: Tokens, cells_of: Callable[[str], list[tuple[int, int]]])
         ids=[token.id for token in every],
         written=tokens.written,
         cells_of=cells_of,
+        parts=tokens.parts,
     )
 
 

@@ -14,9 +14,11 @@ from msgspec import UNSET, UnsetType, to_builtins
 
 from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.outcomes import Chances, LookbackRatios
+from attn_cli.data.parts import PartShares
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Rows, Selection
+from attn_cli.data.shapes import Float
 from attn_cli.data.stream import OutputCheck
 from attn_cli.data.text import Tokens
 from attn_cli.errors import NOT_NUMBERS, ExactnessError
@@ -35,6 +37,9 @@ from attn_cli.io.structs import (
     MapEntry,
     ModelEntry,
     OutputCheckEntry,
+    PromptPartEntry,
+    PromptPartsEntry,
+    PromptShareEntry,
     RecordDocument,
     RelevanceEntry,
     RowsMeaning,
@@ -76,6 +81,7 @@ def describe(
     heads: Iterable[HeadEntry] | None = None,
     chosen: ChosenHeadEntry | None = None,
     lookback: LookbackRatios | None = None,
+    parts: PartShares | None = None,
 ) -> RecordDocument:
     """Convert a record to a document.
 
@@ -84,6 +90,7 @@ def describe(
         heads: rows of the table of heads; left out by default.
         chosen: the head that is drawn, if one was chosen.
         lookback: what was looked back at while the text was written, if it was.
+        parts: how much each part of the text is looked at, if its parts are told apart.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
@@ -109,6 +116,7 @@ def describe(
         written=UNSET if record.chances is None else _written(record, record.chances, lookback),
         heads=UNSET if heads is None else list(heads),
         chosen=UNSET if chosen is None else chosen,
+        parts=UNSET if parts is None else _parts(parts),
         maps=[entry for map_ in record.maps for entry in _maps(map_)],
     )
 
@@ -201,6 +209,28 @@ def _written(record: Record, chances: Chances, lookback: LookbackRatios | None) 
     )
 
 
+def _parts(parts: PartShares) -> PromptPartsEntry:
+    # The shares are means of float32: more digits would be noise.
+    def numbers(values: Float[np.ndarray, "row"]) -> list[np.float32]:
+        return [np.float32(value) for value in values]
+
+    return PromptPartsEntry(
+        heads=parts.heads,
+        rows=parts.rows,
+        sinks=numbers(parts.sinks),
+        parts=[
+            PromptShareEntry(
+                name=name,
+                tokens=parts.tokens[index],
+                shares=numbers(parts.shares[:, index]),
+                sink_aside=[one if np.isfinite(one) else None for one in numbers(parts.aside[:, index])],
+                even=numbers(parts.even[:, index]),
+            )
+            for index, name in enumerate(parts.names)
+        ],
+    )
+
+
 def _relevance(relevance: Relevance) -> RelevanceEntry:
     return RelevanceEntry(
         relevance.output,
@@ -290,6 +320,7 @@ def _tokens(tokens: Tokens) -> TokensEntry:
             WordEntry(index, word.text, word.start, word.end, word.segment) for index, word in enumerate(tokens.words)
         ],
         written=UNSET if tokens.written is None else tokens.written,
+        parts=[PromptPartEntry(part.name, part.start, part.end) for part in tokens.parts] or UNSET,
     )
 
 

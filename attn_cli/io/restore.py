@@ -14,7 +14,7 @@ from attn_cli.data.relevance import Relevance
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import OutputCheck, key_tokens, query_tokens
-from attn_cli.data.text import Token, Tokens, Word
+from attn_cli.data.text import Part, Token, Tokens, Word
 from attn_cli.errors import ExactnessError, SelectionError
 from attn_cli.io.schema import fault
 
@@ -191,6 +191,22 @@ def _alignment(declared: AlignmentEntry | None, stacks: Mapping[Kind, Stack], na
     return Alignment(declared.layer, tuple(declared.heads), declared.rows, declared.how, declared.kind)
 
 
+def _parts(side: TokensEntry, path: str, name: str) -> tuple[Part, ...]:
+    from msgspec import UNSET
+
+    entries = () if side.parts is UNSET else side.parts
+    end = 0
+    for index, entry in enumerate(entries):
+        if not end <= entry.start <= entry.end <= len(side.text):
+            raise fault(
+                name,
+                f"{path}.parts[{index}]",
+                f"runs from character {entry.start} to {entry.end} of {len(side.text)}, or begins in the part before",
+            )
+        end = entry.end
+    return tuple(Part(entry.name, entry.start, entry.end) for entry in entries)
+
+
 def _tokens(side: TokensEntry, path: str, name: str) -> Tokens:
     lengths = (len(side.text), len(side.pair or ""))
     listed: Mapping[str, Sequence[TokenEntry | WordEntry]] = {"tokens": side.tokens, "words": side.words}
@@ -226,6 +242,7 @@ def _tokens(side: TokensEntry, path: str, name: str) -> Tokens:
         ),
         words=tuple(Word(word.text, word.start, word.end, word.segment) for word in side.words),
         written=written,
+        parts=_parts(side, path, name),
     )
 
 

@@ -40,6 +40,9 @@ __all__ = [
     "Number",
     "NumberUnits",
     "OutputCheckEntry",
+    "PromptPartEntry",
+    "PromptPartsEntry",
+    "PromptShareEntry",
     "RecordDocument",
     "RelevanceEntry",
     "RelevanceOfTokens",
@@ -221,6 +224,14 @@ class WordEntry(Entry):
     segment: Segment
 
 
+class PromptPartEntry(Entry):
+    """A named part of a text: a turn of a chat, a document, a question."""
+
+    name: str
+    start: Annotated[Count, Meta(description="First character in the text.")]
+    end: Annotated[Count, Meta(description="One past the last.")]
+
+
 class TokensEntry(Entry):
     """One side of a model: a text, or two, and how it is divided."""
 
@@ -234,6 +245,10 @@ class TokensEntry(Entry):
             description="The first token that a decoder wrote behind its prompt; absent where nothing was. The last "
             "token was not read, so maps have no row and no column for it."
         ),
+    ] = UNSET
+    parts: Annotated[
+        Sequence[PromptPartEntry] | UnsetType,
+        Meta(description="The parts of the text, in its order; absent where they are not told apart."),
     ] = UNSET
 
 
@@ -496,6 +511,32 @@ class ChosenHeadEntry(Entry):
     link: Annotated[LinkEntry | None, Meta(description="The link that shows best what it does.")]
 
 
+class PromptShareEntry(Entry):
+    """How much the rows look at one part."""
+
+    name: str
+    tokens: Annotated[Count, Meta(description="Tokens of the part that are shown.")]
+    shares: Annotated[Sequence[Number], Meta(description="[row]: share of the row's weight.")]
+    sink_aside: Annotated[
+        Sequence[Number | None],
+        Meta(description="[row]: share of the weight that is not on the first token; null where all of it is."),
+    ]
+    even: Annotated[Sequence[Number], Meta(description="[row]: share of a row that gives every token the same.")]
+
+
+class PromptPartsEntry(Entry):
+    """How much each part of the text is looked at, in the mean of the heads selected."""
+
+    heads: Annotated[Count, Meta(description="Heads that the mean is over.")]
+    rows: Annotated[
+        Sequence[UnitPosition], Meta(description="The rows: those written, or those of the query, or the last.")
+    ]
+    sinks: Annotated[
+        Sequence[Number], Meta(description="[row]: share of its weight on the first token; 0 where that is hidden.")
+    ]
+    parts: Annotated[Sequence[PromptShareEntry], Meta(description="In the order of the text.")]
+
+
 class RecordDocument(AttnDocument, kw_only=True):
     """An attention record, as attn writes and reads it."""
 
@@ -525,6 +566,10 @@ class RecordDocument(AttnDocument, kw_only=True):
     chosen: Annotated[
         ChosenHeadEntry | UnsetType,
         Meta(description="The head that is drawn where none is selected. Derived, as the table is."),
+    ] = UNSET
+    parts: Annotated[
+        PromptPartsEntry | UnsetType,
+        Meta(description="How much each part of the text is looked at. Derived, as the table is."),
     ] = UNSET
     maps: Annotated[Sequence[MapEntry], Meta(description="One map per head, always between tokens.")]
 

@@ -168,6 +168,11 @@ def even_shares(block: Block) -> Float[np.ndarray, "query key"]:
     return shares
 
 
+def even_rows(block: Block) -> Block:
+    """Return the same rows for one head that gives the same weight to each token that a query can see."""
+    return Block(block.kind, block.layer, (0,), block.start, even_shares(block)[None], block.visible)
+
+
 class Rollout(LayerMeasure):
     """The share of each token in a layer's state, if every layer passes on half its weights and half its residual.
 

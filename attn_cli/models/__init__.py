@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkabl
 
 from attn_cli.data.model import Heads, ModelInfo
 from attn_cli.data.stream import EatContexts, Source
+from attn_cli.data.text import Part
+from attn_cli.data.turns import Turn
 from attn_cli.errors import ModelError, UsageError, check_range, counted
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ __all__ = [
     "Watch",
     "cut_short",
     "load",
+    "no_template",
     "translate_one",
     "wrap",
     "writes_nothing",
@@ -193,6 +196,13 @@ def cut_short(limit: int, option: str = "--max-length") -> str:
     return f"The translation was cut after {tokens}; attn translate --max-length {2 * limit} lets it go on"
 
 
+def no_template(name: str) -> ModelError:
+    """Return the error for a model that is given a chat and has no template for one."""
+    return ModelError(
+        f"{name} has no chat template", "Give the text itself, or name a model that was trained for chats"
+    )
+
+
 def writes_nothing(name: str, kinds: Iterable[str]) -> ModelError:
     """Return the error for a model that is asked to write and cannot.
 
@@ -246,6 +256,11 @@ class Input:
     continuation: str | Continuation | None = None
     """What follows the text in a decoder alone: a known text, or exactly the tokens that the model wrote. The text is
     then called the prompt."""
+    marks: tuple[tuple[int, int], ...] | None = None
+    """Places in the text of what a chat template put there, which the tokenizer adds nothing to; None if the text was
+    not rendered by one."""
+    parts: tuple[Part, ...] = ()
+    """The parts of the text, in its order."""
 
 
 @runtime_checkable
@@ -276,6 +291,18 @@ class Model(Protocol):
                 or takes no pair.
             UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
+        """
+
+    def converse(self, turns: Sequence[Turn], given: Input, *, answers: bool = False) -> Input:
+        """Put a chat in the place of a text, as the model's own chat template renders it.
+
+        Args:
+            turns: the turns.
+            given: what goes with the text.
+            answers: also begin the turn that the model is to write.
+
+        Raises:
+            ModelError: the model has no template, or it fails at these turns.
         """
 
     def plain_tokens(self) -> Sequence[int]:

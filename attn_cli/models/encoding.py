@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -150,6 +151,23 @@ class Pieces:
                 (0, 0) if mark else (max(start - size, 0), max(end - size, 0))
                 for mark, (start, end) in zip(special, self.offsets, strict=True)
             ),
+        )
+
+    def marked(self, marks: Sequence[tuple[int, int]]) -> Pieces:
+        """Turn the pieces of a chat template's own into special tokens, which stay in their place in the text.
+
+        Args:
+            marks: first character of each stretch of the template's own, and one past its last.
+        """
+        starts = [start for start, _ in marks]
+
+        def inside(start: int, end: int) -> bool:
+            index = bisect_right(starts, start) - 1
+            return start < end and index >= 0 and end <= marks[index][1]
+
+        return replace(
+            self,
+            special=tuple(mark or inside(*place) for mark, place in zip(self.special, self.offsets, strict=True)),
         )
 
     def started(self, first: int, name: str) -> Pieces:

@@ -17,6 +17,7 @@ from attn_cli.data.cuts import Variation, check_cuts, zeroed
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.stream import EatContexts, Source
+from attn_cli.data.turns import Turn
 from attn_cli.errors import AttnError, InputError, ModelError, counted
 from attn_cli.models import (
     AS_IT_HAS_THEM,
@@ -42,6 +43,7 @@ from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.hf.adapters import put_on
 from attn_cli.models.hf.attribution import attribute_logit
+from attn_cli.models.hf.chat import render
 from attn_cli.models.hf.checkpoint import Adapter, Checkpoint
 from attn_cli.models.hf.decoder import started
 from attn_cli.models.hf.generate import Written, end_tokens, generate, go_on
@@ -236,11 +238,12 @@ class Pretrained:
         with quiet():
             forced = isinstance(given.target, str)
             told = self._tell(self._head or self._whole if forced else self._whole, given.languages, forced=forced)
-            source, notes = self._read(given.text, given.pair, "encoder", given.truncate, told.prefix)
+            prefix = told.prefix if given.marks is None else ""
+            source, notes = self._read(given.text, given.pair, "encoder", given.truncate, prefix, given.marks)
             if given.pair is not None:
                 self._check_segments(source.inputs.get("token_type_ids", (0,)))
             if given.continuation is not None:
-                source, more = self._continued(source, given.continuation, given.truncate)
+                source, more = self._continued(source, given.continuation, given.truncate, given.marks)
                 notes += more
             # What is written last is not read.
             tensors = self._tensors(source if source.written is None else source.without([len(source.ids) - 1]))
@@ -262,18 +265,30 @@ class Pretrained:
                 notes += more
         return PretrainedSource(
             model=info,
-            source=source.tokens(),
+            source=replace(source.tokens(), parts=given.parts),
             target=None if written is None or given.target is None else written.tokens(),
             notes=self.notes + tuple(dict.fromkeys(notes)),
             module=self.model,
             inputs=tensors,
             plain=Plain(
                 self._saved,
-                (lambda: self._plainly(given.text, given.pair)) if source.written is None else lambda: tensors,
+                (lambda: self._plainly(given.text, given.pair))
+                if source.written is None and given.marks is None
+                else lambda: tensors,
             ),
             padding=self._padding(source),
             goal=None if given.relevant_to is None else lambda: self._goal(given, relevant, source, written),
         )
+
+    def converse(self, turns: Sequence[Turn], given: Input, *, answers: bool = False) -> Input:
+        """Put a chat in the place of a text; see `attn_cli.models.Model`.
+
+        Raises:
+            ModelError: the model has no template, or it fails at these turns.
+        """
+        with quiet():
+            made = render(self.tokenizer, self.info.name, turns, answers=answers)
+        return replace(given, text=made.text, marks=made.marks, parts=made.parts)
 
     def _check_continues(self) -> None:
         """Check that the model is a decoder alone.
@@ -292,7 +307,11 @@ class Pretrained:
             )
 
     def _continued(
-        self, prompt: Pieces, continuation: str | Continuation, truncate: bool
+        self,
+        prompt: Pieces,
+        continuation: str | Continuation,
+        truncate: bool,
+        marks: tuple[tuple[int, int], ...] | None = None,
     ) -> tuple[Pieces, tuple[str, ...]]:
         """Put the continuation behind a prompt, with notes.
 
@@ -306,7 +325,7 @@ class Pretrained:
             behind = continued(self.tokenizer, prompt.ids, continuation.text, continuation.ids)
             return prompt.then(behind), continuation.notes
         check_text(continuation, "The continuation")
-        joined, notes = self._read(prompt.text + continuation, None, "encoder", truncate)
+        joined, notes = self._read(prompt.text + continuation, None, "encoder", truncate, marks=marks)
         joined, count = joined.open_ended(), len(prompt.ids)
         if joined.ids[:count] == prompt.ids and len(joined.ids) > count:
             return replace(joined, written=count), notes
@@ -332,7 +351,7 @@ class Pretrained:
             raise writes_nothing(self.info.name, self.info.stacks)
         check_weights_present(whole)
         with quiet():
-            prompt, notes = self._read(given.text, None, "encoder", given.truncate)
+            prompt, notes = self._read(given.text, None, "encoder", given.truncate, marks=given.marks)
             prompt = prompt.open_ended()
             limit = self._limits["encoder"]
             asked = MOST_TOKENS if decoding.max_length is None else decoding.max_length
@@ -372,7 +391,7 @@ class Pretrained:
             ModelError: the model was saved without the layer that chooses words.
         """
         if relevant.text is not None:
-            other = self.prepare(replace(given, text=relevant.text, pair=None, relevant_to=None))
+            other = self.prepare(Input(relevant.text, languages=given.languages, truncate=given.truncate))
             return similarity(self.model, other.inputs, relevant.text)
         whole = self._with_head()
         if written is not None:
@@ -652,17 +671,24 @@ class Pretrained:
             return tell(self.tokenizer, whole.config, generation, self.info.name, languages, **asked)
 
     def _read(
-        self, text: str, pair: str | None, side: str, truncate: bool, prefix: str = ""
+        self,
+        text: str,
+        pair: str | None,
+        side: str,
+        truncate: bool,
+        prefix: str = "",
+        marks: tuple[tuple[int, int], ...] | None = None,
     ) -> tuple[Pieces, tuple[str, ...]]:
         """Tokenize one side, and make sure that the model has a position and an embedding for each token."""
         target = side == "decoder"
         limit = self._limits[side]
-        pieces = encode(self.tokenizer, text, prefix=prefix, pair=pair, target=target)
+        read = partial(encode, self.tokenizer, text, prefix=prefix, pair=pair, target=target, marks=marks)
+        pieces = read()
         notes = pieces.notes
         count = len(pieces.ids)
         if limit is not None and count > limit.tokens:
             if truncate:
-                pieces = encode(self.tokenizer, text, prefix=prefix, pair=pair, target=target, limit=limit.tokens)
+                pieces = read(limit=limit.tokens)
                 notes += (f"The {'target' if target else 'text'} was cut to {len(pieces.ids)} of its {count} tokens",)
             elif limit.hard:
                 raise InputError(

@@ -46,6 +46,7 @@ def encode(
     pair: str | None = None,
     target: bool = False,
     limit: int | None = None,
+    marks: tuple[tuple[int, int], ...] | None = None,
 ) -> Pieces:
     """Tokenize a text as the model expects it, special tokens included.
 
@@ -56,6 +57,8 @@ def encode(
         pair: a second segment.
         target: true if the text is for the decoder's side, which some tokenizers treat otherwise (Marian, mBART).
         limit: most tokens to keep, special tokens included.
+        marks: places of what a chat template put into the text, whose pieces are marked as special; the tokenizer then
+            adds none of its own.
 
     Raises:
         InputError: the text is blank or no text at all, gives no tokens, or `pair` is given to a tokenizer that does
@@ -66,7 +69,7 @@ def encode(
     if pair is not None:
         check_text(pair, "The second text")
     with tokenizer_faults_told("read this text"):
-        made = _encode(tokenizer, prefix + text, pair, target, limit)
+        made = _encode(tokenizer, prefix + text, pair, target, limit, added=marks is None)
         gone = _doubled(made.pieces, made.added)
         if gone and limit is not None:  # pieces that are left out make room for others
             made = _encode(tokenizer, prefix + text, pair, target, limit + len(gone))
@@ -78,6 +81,8 @@ def encode(
         pieces = replace(pieces, notes=(*pieces.notes, told))
     if prefix:
         pieces = pieces.without_prefix(prefix)
+    if marks:
+        pieces = pieces.marked(marks)
     if all(pieces.special):
         raise InputError(
             "The model's tokenizer makes no tokens of this text", "Give a text with letters or digits that can be seen"
@@ -183,9 +188,17 @@ def _separated(pieces: Pieces) -> bool:
 
 
 def _encode(
-    tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, target: bool, limit: int | None
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    pair: str | None,
+    target: bool,
+    limit: int | None,
+    *,
+    added: bool = True,
 ) -> Tokenized:
     settings: dict[str, Any] = {} if limit is None else {"truncation": True, "max_length": limit}
+    if not added:
+        settings["add_special_tokens"] = False
 
     def call() -> Any:
         return tokenizer(text_target=text, **settings) if target else given_by(tokenizer, text, pair, **settings)

@@ -21,6 +21,7 @@ from attn_cli.data.outcomes import LIKELIEST, Chances, Outcome, OutputKind, Want
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, EatContexts, Kind, Report, Request, Source, Steps, side_by_side
 from attn_cli.data.text import Tokens, written_offsets
+from attn_cli.data.turns import Turn
 from attn_cli.errors import InputError, ModelError, UsageError, shortened
 from attn_cli.models import (
     AS_IT_HAS_THEM,
@@ -33,6 +34,7 @@ from attn_cli.models import (
     Translation,
     Watch,
     cut_short,
+    no_template,
     translate_one,
 )
 from attn_cli.models.compiled import in_time, library_told
@@ -143,7 +145,7 @@ class Toy:
             notes += more
         return ToySource(
             model=self.info,
-            source=source.tokens(),
+            source=replace(source.tokens(), parts=given.parts),
             target=None if written is None else written.tokens(),
             notes=tuple(dict.fromkeys(notes)),
             network=self.network,
@@ -160,6 +162,15 @@ class Toy:
         if isinstance(relevant.target, Translation):
             return ToyGoal(self._written(relevant.target).tokens(), relevant.word, own=True)
         return None if written is None else ToyGoal(written.tokens(), relevant.word, own=False)
+
+    def converse(self, turns: Sequence[Turn], given: Input, *, answers: bool = False) -> Input:
+        """Refuse a chat; see `attn_cli.models.Model`.
+
+        Raises:
+            ModelError: the built-in models translate, and have no chat template.
+        """
+        del turns, given, answers
+        raise no_template(self.info.name)
 
     def plain_tokens(self) -> tuple[int, ...]:
         """Return the ids of tokens with letters; see `attn_cli.models.Model`."""

@@ -19,6 +19,7 @@ from attn_cli.cli.options import (
     ModelOptions,
     OutputOptions,
     PairOption,
+    PromptOptions,
     RowsOption,
     TextArgument,
     TextOptions,
@@ -26,6 +27,7 @@ from attn_cli.cli.options import (
     select_option,
     text_option,
 )
+from attn_cli.cli.prompts import in_lines, prompts
 from attn_cli.cli.tables import COLUMNS
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.selection import Kind, Selection, check_syntax
@@ -161,7 +163,7 @@ class DonorOptions:
 
 
 @dataclass(frozen=True)
-class TargetOptions(TextOptions):
+class TargetOptions(PromptOptions):
     """Options for the text, whose target is what is measured."""
 
     target: Annotated[
@@ -220,19 +222,22 @@ def run(
         raise UsageError("--continue and --target both say what is measured", "Give one of them")
     reading = replace(reading, target=measured.continuation) if continued else reading
     choice = OutputChoice(measured.output, measured.against, measured.mask, measured.target_tokens, continues=continued)
-    choice.check(reading.target, in_lines=reading.file is not None)
+    choice.check(reading.target, in_lines=in_lines(reading))
     if cutting.attribution:
         check_attribution(selection, choice, cut, donor.choice)
-    paired = cutting.instead == "resample" and reading.file is not None and not donor.choice.options
+    paired = cutting.instead == "resample" and in_lines(reading) and not donor.choice.options
     if not paired:
         donor.choice.check(cutting.instead)
+    if cutting.instead == "resample" and (reading.chat is not None or reading.system is not None):
+        raise UsageError(
+            "--with resample takes outputs from a text of the same words, so a chat cannot be used with it",
+            "Choose another --with, or give the text itself",
+        )
     if donor.from_text is not None:
         check_text(donor.from_text, "The text of --from-text")
     if str(donor.from_file) == "-" and (text in {None, "-"} or str(reading.file) == "-"):
         raise UsageError("The text and --from-file are both standard input", "Name a file for one of them")
-    sentences = texts.sentences(
-        text, reading.file, target=reading.target, column=reading.column, holds=PAIRS if paired else COLUMNS
-    )
+    sentences = prompts(text, reading, holds=PAIRS if paired else COLUMNS)
     check_named(model)
 
     from attn_cli.cli.outputs import Output
@@ -240,7 +245,7 @@ def run(
     asked = _Texts(reading, pair, selection, choice, cut, donor, model, paired=paired, attribution=cutting.attribution)
     out = Output(display, saving, maps=False)
     sweeps = cut.sweeps(selection) and not cutting.attribution
-    if reading.file is None or not (sweeps or selection.query is not None):
+    if reading.file is None or not in_lines(reading) or not (sweeps or selection.query is not None):
         out.write(asked.each(out.as_many_as_fit(sentences)))
         return
     answer, stopped = asked.corpus(sentences, reading.file)
@@ -339,7 +344,7 @@ class _Texts:
             if other is None:
                 raise InputError("There is no second text to take outputs from", f"Give every line {PAIRS}")
             sentence = Sentence(sentence.text, sentence.where, self.reading.target)
-        return input_of(self.model, sentence, self.reading, self.pair), other
+        return input_of(self.model, sentence, self.reading, self.pair, answers=True), other
 
     @cached_property
     def means(self) -> Means | None:

@@ -18,9 +18,9 @@ from attn_cli.cli.options import (
     ModelOptions,
     OutputOptions,
     PairOption,
+    PromptOptions,
     RowsOption,
     TextArgument,
-    TextOptions,
     WithoutOption,
     display_option,
     select_option,
@@ -113,7 +113,7 @@ def run(
     *,
     text: TextArgument = None,
     pair: PairOption = None,
-    reading: TextOptions,
+    reading: PromptOptions,
     row: _RowOptions,
     without: WithoutOption = None,
     numbers: _NumberOptions,
@@ -153,8 +153,9 @@ def run(
     out.write(found.each(out, ask))
 
 
-def _refuse_text(text: str | None, reading: TextOptions, row: _RowOptions, without: str | None) -> None:
-    if text is not None or reading.file is not None or reading.column is not None:
+def _refuse_text(text: str | None, reading: PromptOptions, row: _RowOptions, without: str | None) -> None:
+    sources = (text, reading.file, reading.column, reading.chat, reading.system)
+    if reading.whole or any(one is not None for one in sources):
         raise UsageError("A text and --scores are both given", "Give one of them")
     if row != _RowOptions() or without is not None:
         raise UsageError("--scores explains plain numbers, which have no heads and queries", "Give a text instead")

@@ -16,7 +16,7 @@ from attn_cli.cli.options import (
     ModelOptions,
     OutputOptions,
     PairOption,
-    TextOptions,
+    PromptOptions,
     WithoutOption,
     display_option,
     select_option,
@@ -60,7 +60,7 @@ def run(
     ] = None,
     end: Annotated[str | None, typer.Argument(metavar="TO", help="The word attended to.")] = None,
     pair: PairOption = None,
-    reading: TextOptions,
+    reading: PromptOptions,
     matrix: MatrixOptions,
     both: Annotated[bool, select_option("--both", help="Also look from TO to FROM.")] = False,
     least: Annotated[
@@ -77,7 +77,7 @@ def run(
     model: ModelOptions,
 ) -> None:
     """Run the command."""
-    if reading.file is not None and end is None:
+    if (reading.file is not None or reading.chat is not None) and end is None:
         text, start, end = None, text, start
     if start is None or end is None:
         raise UsageError("FROM and TO are missing", "Write attn find TEXT FROM TO")

@@ -24,9 +24,10 @@ from attn_cli.errors import SelectionError, UsageError
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import centred, measured
 from attn_cli.measure.maps import layer_bytes
+from attn_cli.measure.measures import even_rows
 from attn_cli.system.memory import require
 
-__all__ = ["CollectLinks", "FindSort", "FoundLink", "FoundLinks", "Pair", "choose_pairs", "even_rows", "find"]
+__all__ = ["CollectLinks", "FindSort", "FoundLink", "FoundLinks", "Pair", "choose_pairs", "find"]
 
 FindSort = Literal["weight", "usual", "others", "layer"]
 
@@ -241,14 +242,6 @@ def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan,
     )
     apart = [pair for pair in pairs if plan.crosses or pair.query != pair.key]
     return plan, tuple(apart or pairs)
-
-
-def even_rows(block: Block) -> Block:
-    """Return the same rows for one head that gives the same weight to each token that a query can see."""
-    keys = np.arange(block.weights.shape[2])
-    seen = (keys >= block.visible[:, :1]) & (keys < block.visible[:, 1:])
-    weights = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
-    return Block(block.kind, block.layer, (0,), block.start, weights[None].astype(np.float32), block.visible)
 
 
 class _LinkedLayer:

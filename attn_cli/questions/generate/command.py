@@ -5,22 +5,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attn_cli.cli import texts
+from attn_cli.cli.inputs import input_of
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
     OutputOptions,
+    PartsOptions,
     SelectionOptions,
     TextArgument,
-    TextOptions,
     WithoutOption,
 )
+from attn_cli.cli.prompts import in_lines, is_single, prompts
 from attn_cli.data.selection import Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, UsageError
 
@@ -96,7 +98,7 @@ class WritingOptions:
 def run(
     *,
     text: TextArgument = None,
-    reading: TextOptions,
+    reading: PartsOptions,
     writing: WritingOptions,
     choice: SelectionOptions,
     without: WithoutOption = None,
@@ -114,17 +116,15 @@ def run(
         raise UsageError("--continue and --target both say what follows", "Give one of them")
     decoding = writing.decoding()
     target = reading.target if writing.known is None else writing.known
-    sentences = texts.sentences(text, reading.file, target=target, column=reading.column)
+    sentences = prompts(text, replace(reading, target=target))
     check_named(model)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import watched, watching, working
-    from attn_cli.models import Input, Languages
     from attn_cli.questions.generate.measure import generate
 
-    single = reading.file is None and text not in {None, "-"}
+    single = is_single(text, reading)
     out = Output(display, output)
-    languages = Languages(reading.source_language, reading.target_language)
 
     def answers() -> Iterator[Inspection]:
         ready = None
@@ -136,7 +136,7 @@ def run(
                 with watching(model.model) if single else nullcontext() as watch:
                     answer = generate(
                         ready,
-                        Input(sentence.text, pair=sentence.pair, languages=languages, truncate=reading.truncate),
+                        input_of(ready, replace(sentence, target=None), reading, answers=True),
                         selection,
                         known=sentence.target,
                         decoding=decoding,
@@ -149,5 +149,5 @@ def run(
                 raise texts.located(error, sentence.where) from error
             yield answer
 
-    total = None if reading.file is None else texts.count_lines(reading.file)
+    total = None if not in_lines(reading) or reading.file is None else texts.count_lines(reading.file)
     out.write(answers() if single else watched(answers(), "Writing", total))

@@ -10,9 +10,9 @@ from attn_cli.cli.options import (
     ModelOptions,
     OutputOptions,
     PairOption,
+    PartsOptions,
     SelectionOptions,
     TextArgument,
-    TextOptions,
     WithoutOption,
 )
 from attn_cli.data.selection import Selection, check_syntax, check_without
@@ -43,7 +43,7 @@ def run(
     *,
     text: TextArgument = None,
     pair: PairOption = None,
-    reading: TextOptions,
+    reading: PartsOptions,
     choice: SelectionOptions,
     without: WithoutOption = None,
     display: DisplayOptions,

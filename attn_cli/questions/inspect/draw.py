@@ -14,6 +14,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked
 from attn_cli.draw.vectors import whole_vector
 from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, mean_of_heads, one_head
+from attn_cli.questions.inspect.draw_parts import share_of_parts
 from attn_cli.questions.inspect.draw_query import chosen_queries
 from attn_cli.questions.inspect.draw_relevance import relevance_of_words
 from attn_cli.questions.inspect.draw_written import step_table, text_written, written_map
@@ -65,6 +66,8 @@ def draw(answer: Inspection, screen: Screen) -> Group:
     below: list[RenderableType] = [Text(""), stacked(relevant)] if relevant else []
     if answer.chances is not None and plan.kind != "encoder":
         below += [Text(""), step_table(answer.chances, figures, screen)]
+    if answer.parts is not None:
+        below += [Text(""), share_of_parts(answer.parts, plan, screen)]
     body = VIEWS[type(figures)](figures, screen, room_left([Group(*top, *guided, *below)], screen))
     if figures.chosen is not None and len(body) == 1:  # the one head that there is room for says it of itself
         guided = []

@@ -10,6 +10,7 @@ import numpy as np
 
 from attn_cli.answer import Answer
 from attn_cli.data.model import GuidedHead
+from attn_cli.data.parts import PartShares
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
@@ -22,6 +23,7 @@ from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
 from attn_cli.io.npz import to_npz
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
+from attn_cli.measure.parts import CollectParts
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.inspect.figures import Cut, Figures, WrittenFigures, choose_figures
 from attn_cli.system.memory import require
@@ -42,11 +44,13 @@ class Inspection(Record, Answer):
 
     figures: Figures = field(kw_only=True)
     """The figures of the run."""
+    parts: PartShares | None = field(default=None, kw_only=True)
+    """How much each part of the text is looked at, if its parts are told apart."""
 
     @classmethod
-    def of_run(cls, record: Record, figures: Figures) -> Inspection:
+    def of_run(cls, record: Record, figures: Figures, parts: PartShares | None = None) -> Inspection:
         """Join the record and the figures of a run."""
-        return cls(**{each.name: getattr(record, each.name) for each in fields(record)}, figures=figures)
+        return cls(**{each.name: getattr(record, each.name) for each in fields(record)}, figures=figures, parts=parts)
 
     @property
     def title(self) -> str:
@@ -78,7 +82,7 @@ class Inspection(Record, Answer):
     def document(self) -> RecordDocument:
         from attn_cli.io.document import describe
 
-        return describe(self, self._described_heads(), self._described_choice(), self._lookback)
+        return describe(self, self._described_heads(), self._described_choice(), self._lookback, self.parts)
 
     @property
     def _lookback(self) -> LookbackRatios | None:
@@ -183,8 +187,11 @@ def look(
         sizes = len(query_tokens(source, plan.kind)), len(key_tokens(source, plan.kind))
         kept = KeepMaps(*sizes, plan.positions)
     regroup = Regroup(plan.queries, plan.keys, figures)
+    parts = CollectParts(plan) if plan.keys.side.parts and plan.heads else None
 
     def eat(block: Block) -> None:
+        if parts is not None:
+            parts(block)
         if kept is not None:
             kept(block)
         figures.see(block)
@@ -192,7 +199,8 @@ def look(
 
     report = source.stream(plan.request(verify=verify), eat)
     maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
-    return Inspection.of_run(Record.of(source, report, plan.selection, maps), figures)
+    record = Record.of(source, report, plan.selection, maps)
+    return Inspection.of_run(record, figures, None if parts is None else parts.result)
 
 
 def _check_memory(plan: Plan, figures: Figures, *, keep: bool) -> None:

@@ -18,7 +18,8 @@ from attn_cli.data.stream import Block
 from attn_cli.data.text import Token, Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, UsageError
-from attn_cli.questions.find.measure import CollectLinks, FoundLink, Pair, even_rows, find
+from attn_cli.measure.measures import even_rows
+from attn_cli.questions.find.measure import CollectLinks, FoundLink, Pair, find
 from tests.records import may_check_shapes
 from tests.samples import decoder_record, encoder_record, random_map, translation_record
 

@@ -1,0 +1,157 @@
+"""How much each part of a prompt is looked at, against shares worked out from transformers' own attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from attn_cli.api import Inspector
+from attn_cli.data.parts import OUTSIDE, WRITTEN, line_parts, named_parts, split_parts
+from attn_cli.data.selection import Selection
+from attn_cli.errors import InputError
+from attn_cli.models import Decoding, Input
+from attn_cli.models.hf.model import Pretrained
+from attn_cli.questions.inspect.measure import look
+from tests.models.chats import chatting
+
+CHAT = [
+    {"role": "system", "content": "Answer in verse"},
+    {"role": "user", "content": "Did the trophy fit?"},
+    {"role": "assistant", "content": "It was too big"},
+    {"role": "user", "content": "Why?"},
+]
+
+
+def plain(model: Pretrained, ids: list[int]) -> np.ndarray:
+    """The mean map of all heads, `[query, key]`, from a plain eager run."""
+    whole: Any = model._saved
+    whole.set_attn_implementation("eager")
+    with torch.no_grad():
+        maps = whole(torch.tensor([ids]), output_attentions=True).attentions
+    mean: np.ndarray = torch.cat(maps, 1)[0].mean(0).numpy()
+    return mean
+
+
+def test_shares_of_the_last_row_by_hand() -> None:
+    model = chatting("smollm2")
+    answer = Inspector(model).inspect(CHAT, unit="token")
+    found = answer.parts
+    assert found is not None
+    assert found.names == ("system", "user", "assistant", "user#2")
+    tokens = answer.source.tokens
+    row = plain(model, [token.id or 0 for token in tokens])[-1]
+    turn = np.cumsum([token.piece == "<|im_start|>" for token in tokens]) - 1
+    assert found.tokens == tuple(np.bincount(turn))
+    shares = np.bincount(turn, row)
+    np.testing.assert_allclose(found.shares[0], shares, atol=1e-6)
+    np.testing.assert_allclose(found.sinks, [row[0]], atol=1e-6)
+    rest = np.bincount(turn[1:], row[1:])
+    np.testing.assert_allclose(found.aside[0], rest / rest.sum(), atol=1e-6)
+    np.testing.assert_allclose(found.even[0], np.bincount(turn) / len(tokens), atol=1e-6)
+
+
+def test_hidden_marks_are_no_part_of_a_turn() -> None:
+    model = chatting("smollm2")
+    answer = Inspector(model).inspect(CHAT, special=False)
+    found = answer.parts
+    assert found is not None
+    assert found.first is None
+    tokens = answer.source.tokens
+    mean = plain(model, [token.id or 0 for token in tokens])
+    keys = np.array([not token.special for token in tokens])
+    rows = [index for index, token in enumerate(tokens) if token.word == len(answer.source.words) - 1]
+    turn = np.cumsum([token.piece == "<|im_start|>" for token in tokens]) - 1
+    assert found.tokens == tuple(np.bincount(turn[keys]))
+    # Each head's row is renormalized before the mean, so only the sum and the order of sizes are plain here.
+    np.testing.assert_allclose(found.shares.sum(axis=1), 1, atol=1e-6)
+    seen = np.array([np.bincount(turn[keys][: np.cumsum(keys)[row]], minlength=4) for row in rows])
+    np.testing.assert_allclose(found.even[0], (seen / seen.sum(1, keepdims=True)).mean(0), atol=1e-6)
+    assert mean.shape == (len(tokens), len(tokens))
+
+
+@pytest.mark.parametrize("unit", ["word", "token"])
+def test_shares_of_all_that_was_written(unit: Any) -> None:
+    model = chatting("smollm2")
+    text = "The trophy didn't fit.\nThe suitcase was too small."
+    given = model.write(Input(text, parts=line_parts(text)), Decoding(1, 6))
+    answer = look(model.prepare(given), Selection(unit=unit), keep=True)
+    found = answer.parts
+    assert found is not None
+    assert found.names == ("1 The trophy didn't fit.", "2 The suitcase was too…", WRITTEN, OUTSIDE)
+    tokens = answer.source
+    mean = plain(model, [token.id or 0 for token in tokens.tokens[:-1]])
+    written = tokens.written or 0
+    of = np.array(
+        [
+            3 if token.special and token.start == token.end else 2 if index >= written else int(token.end > 23)
+            for index, token in enumerate(tokens.tokens[:-1])
+        ]
+    )
+    by_token = np.array([np.bincount(of, row, minlength=4) for row in mean[written - 1 :]])
+    if unit == "token":
+        np.testing.assert_allclose(found.shares, by_token, atol=1e-6)
+    else:
+        words = [token.word for token in tokens.tokens[written:]]
+        assert found.rows == tuple(range(len(set(words))))
+        expected = [by_token[[one == word for one in words]].mean(0) for word in dict.fromkeys(words)]
+        np.testing.assert_allclose(found.shares, expected, atol=1e-6)
+
+
+def test_the_rows_are_those_of_the_query() -> None:
+    answer = Inspector(chatting("smollm2")).inspect(CHAT, query="trophy")
+    assert answer.parts is not None
+    assert len(answer.parts.rows) == 1
+    assert answer.parts.tokens[2:] == Inspector(chatting("smollm2")).inspect(CHAT).parts.tokens[2:]  # type: ignore[union-attr]
+    np.testing.assert_allclose(answer.parts.shares[0, 2:], 0)  # a decoder looks at no later turn
+    assert "Who is looked at by trophy" in answer._repr_html_()
+
+
+def test_a_saved_record_shows_the_same_parts(tmp_path: Any) -> None:
+    from attn_cli.io.read import read_records
+
+    answer = Inspector(chatting("smollm2")).inspect(CHAT)
+    assert answer.parts is not None
+    for name in ("it.json", "it.npz"):
+        answer.save(tmp_path / name)
+        (record,) = read_records(tmp_path / name)
+        again = look(record, record.selection, keep=True)
+        assert again.source == answer.source
+        assert again.parts is not None
+        assert again.parts.names == answer.parts.names
+        np.testing.assert_allclose(again.parts.shares, answer.parts.shares, atol=1e-6)
+    document = answer.to_dict()
+    assert [part["name"] for part in document["parts"]["parts"]] == ["system", "user", "assistant", "user#2"]
+    assert sum(part["shares"][0] for part in document["parts"]["parts"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_lines_turns_and_names() -> None:
+    lines = "One\ntwo\n\nthree  \n\n\n"
+    assert [(part.name, lines[part.start : part.end]) for part in line_parts(lines)] == [
+        ("1 One", "One\ntwo\n\n"),
+        ("2 three", "three  \n\n\n"),
+    ]
+    assert [part.name for part in line_parts("One\ntwo\n three\n")] == ["1 One", "2 two", "3 three"]
+    talk = "Be kind.\nuser: Hi\nassistant: Hello\nuser: Bye"
+    assert [part.name for part in split_parts(talk, "turns")] == ["start", "user", "assistant", "user#2"]
+    named = named_parts("Read this. Paris is big. What is it?", [("fact", "Paris"), ("question", "What")])
+    assert [part.name for part in named] == ["start", "fact", "question"]
+    for text, how, said in (
+        ("One line", "lines", "has one line"),
+        ("One line", "turns", "no turns: no line begins with user:"),
+        ("One line", [("a", "Two")], "The part 'a' is not found"),
+    ):
+        with pytest.raises(InputError, match=said):
+            split_parts(text, how)
+
+
+def test_an_encoder_has_special_tokens_in_no_part(minilm: str) -> None:
+    import attn_cli
+
+    answer = attn_cli.load(minilm).inspect("The cat sat.\nThe mat was red.", parts="lines", unit="token", layer=0)
+    assert answer.parts is not None
+    assert answer.parts.names == ("1 The cat sat.", "2 The mat was red.", OUTSIDE)
+    row = np.mean([map_.weights[:, -1].mean(0) for map_ in answer.maps], 0)
+    np.testing.assert_allclose(answer.parts.shares[0], [row[1:5].sum(), row[5:10].sum(), row[[0, 10]].sum()], atol=1e-6)
