@@ -84,6 +84,7 @@ def go_on(
     """
     count = inputs["input_ids"].shape[1]
     settings = _settings(model, decoding, count, most)
+    settings.use_cache = model.config.model_type not in UNCACHED
     ends = _ends(settings.eos_token_id)
 
     def done(ids: torch.Tensor, _: object, **__: object) -> torch.Tensor:

@@ -59,7 +59,7 @@ from attn_cli.models.hf.loading import (
     read_tokenizer,
 )
 from attn_cli.models.hf.outcomes import REMEDY, has_head, run_outcomes
-from attn_cli.models.hf.plain import Plain
+from attn_cli.models.hf.plain import Plain, plainly
 from attn_cli.models.hf.positions import config_of, limit_of
 from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.models.hf.relevance import Goal, filled_masks, next_token, similarity, written_tokens
@@ -364,7 +364,8 @@ class Pretrained:
 
             cuts = zeroed(self.info.without)
             run = Edited(self.model, [cuts], {}, repeats=True) if cuts else None
-            kept = modules_kept(self.model, capture.anatomy_of(self.model)) if run is None else edited(self.model, run)
+            # SDPA never holds a prompt's whole weights.
+            kept = plainly(whole, "sdpa") if run is None else edited(self.model, run)
             with kept, faults_told(f"{self.info.name} could not write", "Set ATTN_DEBUG=1 to see where it failed"):
                 ids = go_on(whole, self._tensors(prompt), decoding, most, spell_written, watch)
         notes += () if run is None else tuple(run.notes(0))
