@@ -27,6 +27,7 @@ from attn_cli.data.selection import (
     check_syntax,
 )
 from attn_cli.data.stream import Source
+from attn_cli.data.text import split_words
 from attn_cli.data.turns import turns_from
 from attn_cli.errors import InputError, UsageError, quoted
 from attn_cli.io.read import read_records
@@ -74,6 +75,8 @@ Texts = list[str] | tuple[str, ...] | Iterator[str]
 """Several texts."""
 Chat = Sequence[Mapping[str, Any]]
 """A chat: messages with a role and a content, as transformers' `apply_chat_template` takes them."""
+Words = Literal["words", "spaces"] | Sequence[str]
+"""What a word is: what Unicode takes for one, what stands between spaces, or those listed."""
 Parts = Literal["turns", "lines"] | Sequence[tuple[str, str]]
 """How a text is divided into parts: at its turns, at its paragraphs or lines, or by each part's name and beginning."""
 
@@ -90,6 +93,7 @@ class InspectOptions(Choices, total=False):
     """Options of `Inspector.inspect`."""
 
     parts: Parts | None
+    split: Words | None
     pair: str | None
     target: str | None
     source_language: str | None
@@ -164,6 +168,7 @@ class Inspector:
         without: str | int | None = None,
         kind: Kind | None = None,
         parts: Parts | None = None,
+        split: Words | None = None,
     ) -> Source:
         """Prepare a text as a source that streams blocks of attention to collectors (`attn_cli.data.stream`).
 
@@ -177,11 +182,13 @@ class Inspector:
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             kind: the kind of attention of those whose kind is not named; None for the model's first.
             parts: how the text is divided into parts; by default a chat into its turns, and a text not at all.
+            split: what a word is: `words` (Unicode word boundaries, the default), `spaces`, or a list of words.
 
         Raises:
             AttnError: the model cannot read the text, or does not have a head to run without.
         """
-        given = self._given(text, Input("", pair, target, languages, truncate), parts)
+        given = Input("", pair, target, languages, truncate, split=None if split is None else split_words(split))
+        given = self._given(text, given, parts)
         return read(self._run_without(without, kind), given, wanted)
 
     def _given(self, text: Any, given: Input, parts: Parts | None = None, *, answers: bool = False) -> Input:
@@ -220,6 +227,7 @@ class Inspector:
         text: str | Chat,
         *,
         parts: Parts | None = None,
+        split: Words | None = None,
         pair: str | None = None,
         target: str | None = None,
         source_language: str | None = None,
@@ -235,6 +243,7 @@ class Inspector:
             text: the text to read, or a chat: messages with a role and a content, for the model's own template.
             parts: how the text is divided into parts, whose shares are measured: `turns`, `lines`, or a list of names
                 and beginnings; by default a chat into its turns.
+            split: what a word is: `words` (Unicode word boundaries, the default), `spaces`, or a list of words.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
             source_language: language of the text, such as `en`, for models that need it.
@@ -264,6 +273,7 @@ class Inspector:
             kind=choice.kind,
             wanted=wanted,
             parts=parts,
+            split=split,
         )
         return look(source, choice, keep=True, verify=verify)
 

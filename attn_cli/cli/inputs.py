@@ -11,7 +11,7 @@ from attn_cli.answer.formats import FORMATS
 from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import ModelOptions, TextOptions
-from attn_cli.cli.prompts import named_parts_of, prompts
+from attn_cli.cli.prompts import named_parts_of, prompts, split_of
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.labelling import UNLABELLED, Labelling
 from attn_cli.data.selection import HOLDS_NO_MODEL, Kind, Selection
@@ -156,6 +156,7 @@ def input_of(
         target=target,
         languages=Languages(reading.source_language, reading.target_language),
         truncate=reading.truncate,
+        split=split_of(reading),
     )
     if sentence.turns:
         if made.pair is not None:

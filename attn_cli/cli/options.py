@@ -114,6 +114,14 @@ class PromptOptions(TextOptions):
         str | None, text_option(metavar="TEXT", help="Put this system turn before the chat, or before TEXT as a chat.")
     ] = None
     whole: Annotated[bool, text_option("--whole", help="Read all lines of --file as one text.")] = False
+    split: Annotated[
+        str | None,
+        text_option(
+            metavar="HOW",
+            help="What a word is: words (at Unicode word boundaries, the default), spaces (what stands between), or a "
+            "file of words, one a line.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

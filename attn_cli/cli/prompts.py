@@ -10,11 +10,12 @@ from pathlib import Path
 from attn_cli.cli import texts
 from attn_cli.cli.options import PartsOptions, PromptOptions, TextOptions
 from attn_cli.cli.tables import COLUMNS, Sentence
+from attn_cli.data.text import Split, split_words
 from attn_cli.data.turns import Turn, parse_turns, with_system
 from attn_cli.errors import InputError, UsageError
 from attn_cli.system.encoding import check_text
 
-__all__ = ["in_lines", "is_single", "named_parts_of", "prompts"]
+__all__ = ["in_lines", "is_single", "named_parts_of", "prompts", "split_of"]
 
 JSON_LINES = (".jsonl", ".ndjson")
 """Suffixes of files with a chat on each line."""
@@ -107,6 +108,26 @@ def _read(file: Path, remedy: str) -> tuple[str, str]:
     else:
         lines, name = texts.lines_of(file, remedy), str(file)
     return "\n".join(line.text for line in lines), name
+
+
+def split_of(reading: TextOptions) -> Split | None:
+    """Return the function that divides a text into words; None for the default.
+
+    Raises:
+        UsageError: a word is to be a token, which has an option of its own.
+        InputError: the file of words cannot be read, or has none.
+    """
+    if not isinstance(reading, PromptOptions) or reading.split in {None, "words"}:
+        return None
+    if reading.split == "tokens":
+        raise UsageError("--split says what a word is, and tokens are shown by another option", "Add --tokens")
+    if reading.split == "spaces":
+        return split_words("spaces")
+    lines = texts.lines_of(Path(reading.split or ""), "Write --split spaces, --split words, or name a file of words")
+    words = [line.text.strip() for line in lines if line.text.strip()]
+    if not words:
+        raise InputError(f"{reading.split} has no words", "Write one on each line")
+    return split_words(words)
 
 
 def named_parts_of(reading: TextOptions) -> str | tuple[tuple[str, str], ...] | None:

@@ -11,18 +11,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
+from typing import Literal
 
 import regex
 
 __all__ = [
     "ANSWER",
     "Part",
+    "Split",
     "Token",
     "Tokens",
     "Word",
     "at_spaces",
     "make_tokens",
     "spaced_words",
+    "split_words",
     "word_cells",
     "written_offsets",
 ]
@@ -91,6 +94,11 @@ class Tokens:
 
 WORD_BOUNDARY = regex.compile(r"(?wV1)\b")
 SPACED_WORD = regex.compile(r"[^ \t]+")
+BETWEEN_SPACES = regex.compile(r"\S+|[^\S ]+")
+"""What stands between spaces; line ends and tabs, which have tokens of their own, are words as they are by default."""
+
+Split = Callable[[str], list[tuple[int, int]]]
+"""A function from a text to the start of each word and one past its end, in order."""
 
 
 def make_tokens(
@@ -103,7 +111,7 @@ def make_tokens(
     segments: Sequence[int] | None = None,
     ids: Sequence[int | None] | None = None,
     written: int | None = None,
-    cells_of: Callable[[str], list[tuple[int, int]]] | None = None,
+    cells_of: Split | None = None,
     parts: tuple[Part, ...] = (),
 ) -> Tokens:
     """Group a tokenizer's pieces into words.
@@ -215,6 +223,34 @@ def _regrouped(tokens: Tokens, cells_of: Callable[[str], list[tuple[int, int]]])
 def spaced_words(text: str) -> list[tuple[int, int]]:
     """Return the start of each word between spaces, and one past its end."""
     return [match.span() for match in SPACED_WORD.finditer(text)]
+
+
+def split_words(how: Literal["spaces", "words"] | Sequence[str]) -> Split | None:
+    """Return the function that divides a text into words.
+
+    Args:
+        how: `words` for Unicode word boundaries, `spaces` for what stands between spaces and line ends, or a list of
+            words: the longest that begins at a place is one, and what is in none of them is divided at word boundaries.
+
+    Returns:
+        The function; None for the default, `words`.
+    """
+    if how == "words":
+        return None
+    if how == "spaces":
+        return lambda text: [match.span() for match in BETWEEN_SPACES.finditer(text)]
+    known = regex.compile("|".join(map(regex.escape, sorted(how, key=len, reverse=True))))
+
+    def cells_of(text: str) -> list[tuple[int, int]]:
+        cells: list[tuple[int, int]] = []
+        place = 0
+        for match in known.finditer(text):
+            cells += [(place + start, place + end) for start, end in word_cells(text[place : match.start()])]
+            cells.append(match.span())
+            place = match.end()
+        return cells + [(place + start, place + end) for start, end in word_cells(text[place:])]
+
+    return cells_of
 
 
 def written_offsets(text: str, growing: Iterable[str]) -> list[tuple[int, int]]:

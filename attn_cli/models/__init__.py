@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkabl
 
 from attn_cli.data.model import Heads, ModelInfo
 from attn_cli.data.stream import EatContexts, Source
-from attn_cli.data.text import Part
+from attn_cli.data.text import Part, Split
 from attn_cli.data.turns import Turn
 from attn_cli.errors import ModelError, UsageError, check_range, counted
 
@@ -261,6 +261,8 @@ class Input:
     not rendered by one."""
     parts: tuple[Part, ...] = ()
     """The parts of the text, in its order."""
+    split: Split | None = None
+    """A function that divides the text and the target into words; by default at Unicode word boundaries."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attn_cli.data.naming import WORD_STARTS
-from attn_cli.data.text import Tokens, make_tokens
+from attn_cli.data.text import Split, Tokens, make_tokens
 from attn_cli.errors import ModelError
 
 __all__ = ["Pieces", "spelled_alone", "wordlike"]
@@ -49,8 +49,12 @@ class Pieces:
                 "Copy the tokenizer's files again, or save them again with save_pretrained",
             )
 
-    def tokens(self) -> Tokens:
-        """Group the pieces into words."""
+    def tokens(self, split: Split | None = None) -> Tokens:
+        """Group the pieces into words.
+
+        Args:
+            split: a function that divides the text into words; by default at Unicode word boundaries.
+        """
         return make_tokens(
             self.text,
             self.names,
@@ -60,6 +64,7 @@ class Pieces:
             segments=self.segments,
             ids=self.ids,
             written=self.written,
+            cells_of=split,
         )
 
     def then(self, more: Pieces) -> Pieces:

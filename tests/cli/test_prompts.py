@@ -171,3 +171,33 @@ def test_faults_are_told_in_one_line(
     got = run(capsys, *(str(tmp_path / CHAT) if one == CHAT else one for one in arguments), code=code)
     assert said in got
     assert len(got.strip().splitlines()) == 1
+
+
+def words_of(document: str) -> list[str]:
+    return [word["text"] for word in json.loads(document)["source"]["words"]]
+
+
+def test_what_a_word_is(decoder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = "didn't fit,\nthe-trophy was"
+    asked = ("inspect", text, "--model", decoder, "--layer", "0", "--json")
+    for how in ((), ("--split", "words")):
+        assert words_of(run(capsys, *asked, *how))[:4] == ["didn't", "fit", ",", "\n"]
+    assert words_of(run(capsys, *asked, "--split", "spaces")) == ["didn't", "fit,", "\n", "the-trophy", "was"]
+    (tmp_path / "words.txt").write_text("the\nthe-trophy\n")
+    listed = run(capsys, *asked, "--split", str(tmp_path / "words.txt"))
+    assert words_of(listed) == ["didn't", "fit", ",", "\n", "the-trophy", "was"]
+    found = run(capsys, "find", text, "was", "the-trophy", "--model", decoder, "--split", "spaces", "--json")
+    assert words_of(found) == ["didn't", "fit,", "\n", "the-trophy", "was"]
+    assert "Add --tokens" in run(capsys, *asked, "--split", "tokens", code=2)
+    assert "cannot be read" in run(capsys, *asked, "--split", "lines", code=3)
+    toy = words_of(
+        run(capsys, "inspect", "It's the cat", "--model", "toy", "--split", "spaces", "--layer", "0", "--json")
+    )
+    assert toy == ["It's", "the", "cat"]
+
+
+def test_python_takes_the_same(decoder: str) -> None:
+    import attn_cli
+
+    found = attn_cli.load(decoder).inspect("the-trophy was", split=["the-trophy"], layer=0)
+    assert [word.text for word in found.source.words] == ["the-trophy", "was"]

@@ -265,8 +265,8 @@ class Pretrained:
                 notes += more
         return PretrainedSource(
             model=info,
-            source=replace(source.tokens(), parts=given.parts),
-            target=None if written is None or given.target is None else written.tokens(),
+            source=replace(source.tokens(given.split), parts=given.parts),
+            target=None if written is None or given.target is None else written.tokens(given.split),
             notes=self.notes + tuple(dict.fromkeys(notes)),
             module=self.model,
             inputs=tensors,

@@ -145,8 +145,8 @@ class Toy:
             notes += more
         return ToySource(
             model=self.info,
-            source=replace(source.tokens(), parts=given.parts),
-            target=None if written is None else written.tokens(),
+            source=replace(source.tokens(given.split), parts=given.parts),
+            target=None if written is None else written.tokens(given.split),
             notes=tuple(dict.fromkeys(notes)),
             network=self.network,
             folder=self._folder,
