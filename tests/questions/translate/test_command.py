@@ -429,7 +429,7 @@ class Bottleneck:
     def _not_asked(self, *_: Any) -> Any:
         raise AssertionError("only translations and a stream are asked of it")
 
-    without = write = prepare_tokens = spell_tokens = run = attribute = contexts = _not_asked
+    converse = without = write = prepare_tokens = spell_tokens = run = attribute = contexts = _not_asked
     plain_tokens, mask_token, unknown_token, outputs = (), None, None, ()
 
 
