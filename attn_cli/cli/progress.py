@@ -58,7 +58,7 @@ def watching(name: str) -> Iterator[Callable[[str], bool]]:
             room = max(talk.width * (talk.height - 2) - 4, 1)
 
             def show(text: str) -> bool:
-                status.update(Text(clean(text)[-room:]))
+                status.update(Text(clean(text.strip())[-room:]))
                 return not asked()
 
             yield show
