@@ -155,3 +155,20 @@ def test_an_encoder_has_special_tokens_in_no_part(minilm: str) -> None:
     assert answer.parts.names == ("1 The cat sat.", "2 The mat was red.", OUTSIDE)
     row = np.mean([map_.weights[:, -1].mean(0) for map_ in answer.maps], 0)
     np.testing.assert_allclose(answer.parts.shares[0], [row[1:5].sum(), row[5:10].sum(), row[[0, 10]].sum()], atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_screen_keeps_the_shares_and_what_they_are(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    from attn_cli.cli.app import main
+
+    text = "The cat sat on the mat and slept.\nWho sat?"
+    asked = ["inspect", text, "--parts", "lines", "--query", "Who", "--layer", "2", "--width", str(width), "--no-color"]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= width
+    table = out[out.index("Who is looked at") : out.index("query")]
+    assert " sink aside" in table
+    assert "share: of the row's weight." in " ".join(table.split())
+    assert ("Too narrow for tokens" in table) == (width < 80)
+    numbers = [float(line.split()[-1 if width == 40 else -2]) for line in table.splitlines()[2:5]]
+    assert sum(numbers) == pytest.approx(1, abs=0.02)
