@@ -61,6 +61,7 @@ from attn_cli.questions.find.measure import FoundLinks, find
 from attn_cli.questions.generate.measure import generate
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
 from attn_cli.questions.heads.probe import probe
+from attn_cli.questions.heads.retrieval import find_needles
 from attn_cli.questions.inspect.measure import Inspection, look
 from attn_cli.system.encoding import check_text
 
@@ -388,6 +389,8 @@ class Inspector:
         self,
         text: str | Iterable[str] | None = None,
         *,
+        needle: bool = False,
+        cut: bool = False,
         seed: int = 0,
         truncate: bool = False,
         without: str | int | None = None,
@@ -397,7 +400,9 @@ class Inspector:
 
         Args:
             text: the text to read; several texts are combined, and None stands for repeated random tokens (`--probe`).
-            seed: seed of the random tokens.
+            needle: hide made-up facts in a text of its own, and find the heads that copy them, in place of `text`.
+            cut: with `needle`, also count the facts found without these heads, and without as many random ones.
+            seed: seed of the random tokens, or of the random heads.
             truncate: cut a text that is too long for the model.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`.
@@ -409,7 +414,13 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection, self.heads, FIELDS_WITHOUT_QUERY)
+        if needle and text is not None:
+            raise UsageError("needle hides facts in a text of its own", "Leave the text out")
+        if cut and not needle:
+            raise UsageError("cut cuts the retrieval heads that needle finds", "Add needle=True")
         model = self._run_without(without, choice.kind)
+        if needle:
+            return find_needles(model, choice, cut=cut, seed=seed)
         if text is None:
             return probe(model, choice, seed)
 

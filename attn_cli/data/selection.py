@@ -21,6 +21,7 @@ __all__ = [
     "Rows",
     "Selection",
     "SortKey",
+    "check_needle",
     "check_probed",
     "check_syntax",
     "check_without",
@@ -272,14 +273,32 @@ def check_without(text: str | None, selection: Selection) -> None:
         )
 
 
-def check_probed(selection: Selection) -> None:
+def check_probed(selection: Selection, option: str = "--probe") -> None:
     """Check that the measure is weights, which is all that a probe can take.
+
+    Args:
+        selection: the selection.
+        option: the option that asks for the probe.
 
     Raises:
         UsageError: the measure is another.
     """
     if selection.measure != "weights":
-        raise UsageError(f"--probe looks at weights, not at {selection.measure}", "Leave one of them out")
+        raise UsageError(f"{option} looks at weights, not at {selection.measure}", "Leave one of them out")
+
+
+def check_needle(selection: Selection) -> None:
+    """Check that a selection leaves all keys of the weights to choose the strongest from.
+
+    Raises:
+        UsageError: it does not.
+    """
+    check_probed(selection, "--needle")
+    for hidden, option in ((not selection.special, "--no-special"), (selection.sink is False, "--no-sink")):
+        if hidden:
+            raise UsageError("--needle takes the strongest of all keys", f"Leave {option} out")
+    if selection.rows is not None:
+        raise UsageError("--needle takes the steps that write what is copied", "Leave --rows out")
 
 
 def check_syntax(selection: Selection) -> None:

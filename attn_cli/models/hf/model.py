@@ -579,7 +579,8 @@ class Pretrained:
             known = (*known, "mask")
         wanted = choose_output(wanted, known, self.info.name)
         mask_token = getattr(self.tokenizer, "mask_token_id", None)
-        remedy = OTHER if self.two_sided else "Measure its last states with --output states, or choose another model"
+        only_words = self.two_sided or bool(wanted.written)
+        remedy = OTHER if only_words else "Measure its last states with --output states, or choose another model"
         return run_outcomes(self._own(source), partial(self._with_head, remedy), variations, wanted, mask_token)
 
     def attribute(

@@ -22,7 +22,7 @@ from attn_cli.cli.options import (
     text_option,
 )
 from attn_cli.cli.texts import count_lines, name_of
-from attn_cli.data.selection import Selection, check_probed, check_syntax, check_without
+from attn_cli.data.selection import Selection, check_needle, check_probed, check_syntax, check_without
 from attn_cli.errors import UsageError
 from attn_cli.questions.heads.roles import EVERY_ROLE
 
@@ -37,7 +37,8 @@ HELP = """Show what each head is for.
 For each head it shows the focus, the distance and the role, with its score and the baseline that it must beat: over a
 TEXT, over all lines of a corpus (--file or a pipe), or over the sentences of a treebank (--conllu), which also says
 which head finds each grammatical relation. --probe makes its own texts: random tokens, repeated, for heads that copy,
-and sentences with a pronoun.
+and sentences with a pronoun. --needle hides made-up facts in a longer text and asks for them: the heads whose strongest
+key is the very token that a decoder copies are retrieval heads, and --cut says how many facts it finds without them.
 
 TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz
 or .csv).
@@ -49,6 +50,7 @@ Examples:
   attn heads --file corpus.txt --model FOLDER --json > heads.json
   attn heads --conllu treebank.conllu --model FOLDER --by relation
   attn heads --probe --model FOLDER
+  attn heads --needle --model smollm2.gguf
 """
 
 FIGURES = ("focus", "distance")
@@ -72,7 +74,19 @@ def run(
     probe: Annotated[
         bool, text_option("--probe", help="Use repeated random tokens and sentences with a pronoun, made for this.")
     ] = False,
-    seed: Annotated[int, text_option(min=0, metavar="N", help="The seed of the texts of --probe.")] = 0,
+    needle: Annotated[
+        bool, text_option("--needle", help="Hide made-up facts in a longer text, for a decoder to find and copy.")
+    ] = False,
+    cut: Annotated[
+        bool,
+        text_option(
+            "--cut", help="With --needle: the facts found without its retrieval heads, and without random ones."
+        ),
+    ] = False,
+    seed: Annotated[
+        int,
+        text_option(min=0, metavar="N", help="The seed of the texts of --probe, or of the random heads of --cut."),
+    ] = 0,
     choice: HeadOptions,
     without: WithoutOption = None,
     by: Annotated[
@@ -97,7 +111,18 @@ def run(
         check_probed(selection)
     if by == "coreference" and not probe:
         raise UsageError("Coreference is found in sentences that --probe makes", "Add --probe")
-    if conllu is not None or (probe and text is None and reading.file is None):
+    if by == "retrieval" and not needle:
+        raise UsageError("Retrieval is found in texts that --needle makes", "Add --needle")
+    if cut and not needle:
+        raise UsageError("--cut cuts the retrieval heads that --needle finds", "Add --needle")
+    if needle:
+        check_needle(selection)
+        if probe or conllu is not None or text is not None or reading.file is not None:
+            raise UsageError("--needle hides facts in a text of its own", "Leave the others out")
+        if by not in {"role", "retrieval", *FIGURES}:
+            raise UsageError(f"--needle measures retrieval, not {by}", "Leave --by out, or show focus or distance")
+    made = needle or (probe and text is None and reading.file is None)
+    if conllu is not None or made:
         check_named(model)
         texts = Given(iter(()), None, None, reading, model, selection, without, selection.kind)
     else:
@@ -123,7 +148,9 @@ def run(
         return
     corpora = Corpora(texts, selection)
     found: HeadsFound | None = None
-    if conllu is not None:
+    if needle:
+        found, by = corpora.needles(seed, cut=cut), "retrieval" if by == "role" else by
+    elif conllu is not None:
         found = corpora.treebank(conllu)
     elif reading.file is not None or text == "-" or (text is None and not probe):
         total = None if reading.file is None else count_lines(reading.file, blanks=False)

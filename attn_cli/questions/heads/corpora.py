@@ -24,6 +24,7 @@ from attn_cli.models import Model
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
 from attn_cli.questions.heads.probe import probe, pronouns, with_pronouns
 from attn_cli.questions.heads.relations import CollectRelations, Dependency
+from attn_cli.questions.heads.retrieval import find_needles
 from attn_cli.questions.heads.scores import RoleScore
 from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
 
@@ -100,6 +101,12 @@ class Corpora:
             if told.kind == "encoder" or "cross" not in model.info.stacks:
                 told = with_pronouns(pronouns(seed), lambda text: self._prepared(text), told, self.selection)
         return told
+
+    def needles(self, seed: int, *, cut: bool) -> HeadsFound:
+        """Hide facts in a text, and measure which heads find them; see `find_needles`."""
+        model = self.model
+        with working("Looking for needles", self.texts.model.model):
+            return find_needles(model, self.selection, cut=cut, seed=seed, verify=self.texts.model.verify)
 
     def _prepared(self, text: str) -> Source:
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True, target=None), pair=None)

@@ -9,14 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
+from attn_cli.data.plan import name_head
 from attn_cli.io.document import describe_finding
 from attn_cli.io.structs import FOUND, AttentionKind, Count, Entry, Number, TextDocument
 from attn_cli.questions.heads.scores import RoleOrigin, RoleScore
 
 if TYPE_CHECKING:
     from attn_cli.questions.heads.measure import HeadsFound
+    from attn_cli.questions.heads.needles import NeedleCut, Needles
 
-__all__ = ["DOCUMENT", "HeadFiguresEntry", "HeadsDocument", "RelationEntry", "RoleEntry", "RoleScoreEntry", "describe"]
+__all__ = [
+    "DOCUMENT",
+    "HeadFiguresEntry",
+    "HeadsDocument",
+    "NeedleCutEntry",
+    "NeedleEntry",
+    "NeedlesEntry",
+    "RelationEntry",
+    "RoleEntry",
+    "RoleScoreEntry",
+    "describe",
+]
 
 UNITS: Mapping[str, str] = {
     "focus": "1 - entropy / ln(visible keys), the mean over rows",
@@ -110,6 +123,45 @@ class RelationEntry(Entry):
     given: Annotated[bool, Meta(description="Whether the head has this role.")]
 
 
+class NeedleEntry(Entry):
+    """A made-up fact that was hidden in a text and asked for."""
+
+    fact: str
+    question: str
+    copied: Annotated[str, Meta(description="The words of the fact that answer the question.")]
+    depth: Annotated[Number, Meta(description="Share of the text that stands before the fact.")]
+    tokens: Annotated[Count, Meta(description="How many tokens the words are.")]
+    written: Annotated[
+        Count, Meta(description="How many of them the model writes, each as its likeliest, until it writes another.")
+    ]
+    found: Annotated[bool, Meta(description="Whether it writes them all.")]
+
+
+class NeedleCutEntry(Entry):
+    """How many facts the model finds without some heads, whose output is zero."""
+
+    heads: Annotated[Sequence[str], Meta(description="Their names, such as `17.3`.")]
+    found: Annotated[Count, Meta(description="How many facts are found.")]
+    share: Annotated[Number, Meta(description="The same, as a share of all facts.")]
+    seed: Annotated[Count | None, Meta(description="The seed they were drawn with; null for the retrieval heads.")]
+
+
+class NeedlesEntry(Entry):
+    """The facts that were hidden, and what becomes of them without the retrieval heads."""
+
+    sentences: Annotated[Count, Meta(description="Of how many sentences the text is that each fact is hidden in.")]
+    found: Annotated[Count, Meta(description="How many facts the model finds with all its heads.")]
+    needles: Sequence[NeedleEntry]
+    cut: Annotated[
+        NeedleCutEntry | None,
+        Meta(description="Without the retrieval heads; null without --cut, or without such heads."),
+    ]
+    random: Annotated[
+        Sequence[NeedleCutEntry], Meta(description="Without as many heads drawn from the others, once for each seed.")
+    ]
+    random_share: Annotated[Number | None, Meta(description="The mean share of facts found in these.")]
+
+
 class HeadsDocument(TextDocument, kw_only=True):
     """The answer of attn heads: the purpose of each head."""
 
@@ -125,6 +177,7 @@ class HeadsDocument(TextDocument, kw_only=True):
         Sequence[RelationEntry],
         Meta(description="Each relation of a treebank, way and head; empty without one."),
     ]
+    needles: Annotated[NeedlesEntry | None, Meta(description="What --needle hid; null without it.")]
 
 
 DOCUMENT = HeadsDocument
@@ -171,6 +224,36 @@ def describe(found: HeadsFound) -> HeadsDocument:
             )
             for score in found.relations
         ],
+        needles=None if found.needles is None else _needles(found.needles),
+    )
+
+
+def _needles(needles: Needles) -> NeedlesEntry:
+    count = len(needles.trials)
+
+    def of_cut(one: NeedleCut) -> NeedleCutEntry:
+        return NeedleCutEntry(
+            [name_head(*place) for place in one.heads], one.found, np.float32(one.found / count), one.seed
+        )
+
+    return NeedlesEntry(
+        sentences=needles.sentences,
+        found=needles.found,
+        needles=[
+            NeedleEntry(
+                fact=one.needle.fact,
+                question=one.needle.question,
+                copied=one.needle.copied,
+                depth=np.float32(one.depth),
+                tokens=one.tokens,
+                written=one.written,
+                found=one.found,
+            )
+            for one in needles.trials
+        ],
+        cut=None if needles.cut is None else of_cut(needles.cut),
+        random=[of_cut(one) for one in needles.random],
+        random_share=_number(needles.random_share),
     )
 
 

@@ -1,4 +1,4 @@
-"""Drawing of the heads' roles: a picture of layers and heads, a table, and the relations of a treebank."""
+"""Drawing of the heads' roles: a picture of layers and heads, a table, and relations of a treebank or needles."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, drawing, stacked
 from attn_cli.draw.table import Column, bars, figures, names, table
 from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
+from attn_cli.questions.heads.needles import Needles
 from attn_cli.questions.heads.relations import WAYS, RelationScore, best
 from attn_cli.questions.heads.roles import Role, find_role
 from attn_cli.questions.heads.scores import RoleScore, signed
@@ -72,16 +73,16 @@ class _HeadsDrawing:
         if not found.heads:
             nothing = "No row can see two keys, so there is nothing to say about any head."
             return stacked([Group(*top), drawing(caption_lines(nothing, screen))])
-        relations, chosen = self._relations(screen), self._ordered()
+        below, chosen = [*self._relations(screen), *self._needles(screen)], self._ordered()
 
         def make(limit: int | None) -> RenderableType:
             return self._table(chosen[:limit], screen)
 
-        room = room_left([Group(*top), make(FEWEST_ROWS), *relations], screen, everything=record.selection.all)
+        room = room_left([Group(*top), make(FEWEST_ROWS), *below], screen, everything=record.selection.all)
         picture = self._picture(screen, None if room is None else room - 1)
-        room = room_left([Group(*top), *picture, *relations], screen, everything=record.selection.all)
+        room = room_left([Group(*top), *picture, *below], screen, everything=record.selection.all)
         body = fitting(make, len(chosen), screen, room)
-        return stacked([Group(*top), *picture, body, *relations])
+        return stacked([Group(*top), *picture, body, *below])
 
     @property
     def _role(self) -> str | None:
@@ -115,7 +116,7 @@ class _HeadsDrawing:
         """Order the heads by importance: those with roles first, or those highest in the figure asked for.
 
         Sinks come after all other heads with a role, since large models have hundreds of them. Of many heads, only
-        those with a role are listed, and sinks only if there is no other.
+        those with a role are listed, and sinks only if there is no other; of many that were to find needles, too.
         """
         if self.found.by == "role":
             heads = self.found.heads
@@ -123,13 +124,16 @@ class _HeadsDrawing:
             if len(heads) <= MANY or self.found.record.selection.all:
                 return ordered
             return [one for one in ordered if _standing(one) == _standing(ordered[0])]
-        return sorted(
+        ordered = sorted(
             self.found.heads,
             key=lambda one: (
                 self._role is not None and self._shown(one) is None,
                 -math.inf if math.isnan(self._value(one)) else -self._value(one),
             ),
         )
+        if self.found.needles is None or len(ordered) <= MANY or self.found.record.selection.all:
+            return ordered
+        return [one for one in ordered if one.roles] or ordered
 
     def _picture(self, screen: Screen, room: int | None) -> list[RenderableType]:
         heads = self.found.heads
@@ -271,6 +275,46 @@ class _HeadsDrawing:
         columns.append(figures("offset", [score.baseline for score in bases], faint=0.0))
         columns.append(Column("", [[(f"({signed(score.offset)})", DIM)] for score in bases], right=False, rank=1))
         return [table(columns, screen, caption=self._about_relations())]
+
+    def _needles(self, screen: Screen) -> list[RenderableType]:
+        """Draw what the model writes of each needle, and how many it finds without some heads."""
+        needles = self.found.needles
+        if needles is None:
+            return []
+        trials = needles.trials
+        columns = [
+            Column("needle", [[(one.needle.copied, PLAIN)] for one in trials], right=False),
+            figures("depth", [one.depth for one in trials], faint=0.0),
+            figures("tokens", [float(one.tokens) for one in trials], form=".0f", faint=0.0, rank=1),
+            figures("written", [float(one.written) for one in trials], form=".0f"),
+        ]
+        about = (
+            "needle: what is to be copied of a made-up fact. depth: where the fact stands in a text of "
+            f"{needles.sentences} sentences, from 0 to 1. written: tokens of it that the model writes until it first "
+            f"writes another. It finds {needles.found} of {len(trials)}."
+        )
+        drawn: list[RenderableType] = [table(columns, screen, caption=about)]
+        if needles.cut is not None:
+            shares = [found / len(trials) for _, found in needles.runs]
+            drawn.append(
+                table(
+                    [
+                        Column("run", [[(name, PLAIN)] for name, _ in needles.runs], right=False),
+                        bars("found", shares, screen),
+                    ],
+                    screen,
+                    caption=self._about_cuts(needles),
+                )
+            )
+        return drawn
+
+    def _about_cuts(self, needles: Needles) -> str:
+        cut = "Share of needles found while the output of these heads is zero."
+        if needles.random_share is None:
+            return cut
+        shares = [one.found / len(needles.trials) for one in needles.random]
+        mean = needles.random_share
+        return f"{cut} Random heads: {mean:.2f} on average, from {min(shares):.2f} to {max(shares):.2f}."
 
     def _about_relations(self) -> str:
         return (

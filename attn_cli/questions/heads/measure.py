@@ -21,8 +21,9 @@ from attn_cli.errors import ModelError, SelectionError
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import measured
 from attn_cli.measure.summary import HeadSummary, Summarize
+from attn_cli.questions.heads.needles import Needles
 from attn_cli.questions.heads.relations import RelationScore
-from attn_cli.questions.heads.roles import ALIGNMENT, GUIDED, ROLES, Role
+from attn_cli.questions.heads.roles import ALIGNMENT, GUIDED, RETRIEVAL, ROLES, Role
 from attn_cli.questions.heads.scores import CollectRoles, RoleScore
 
 __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
@@ -107,6 +108,8 @@ class HeadsFound(Answer):
     """Plan of the text, if there is only one."""
     relations: tuple[RelationScore, ...] = ()
     """Score of each relation of a treebank, each way and each head."""
+    needles: Needles | None = None
+    """The facts that were hidden and asked for; None without `--needle`."""
     sinks: tuple[float, ...] = ()
     """Mean share of a row's weight that a learned sink takes; empty without a sink."""
     seen: str = ""
@@ -133,10 +136,21 @@ class HeadsFound(Answer):
 
     @property
     def suggestion(self) -> Suggestion | None:
+        if self.needles is not None:
+            return self._suggest_cutting(self.needles)
         told = next((one for one in self.heads if one.roles), None)
         if told is None or self.plan is None or self.kind != next(iter(self.record.model.stacks)):
             return None
         return suggest(self.record, "inspect", "--head", name_head(told.summary.layer, told.summary.head))
+
+    def _suggest_cutting(self, needles: Needles) -> Suggestion | None:
+        """Suggest to cut the retrieval heads, where that is not done yet."""
+        model = self.record.model
+        if needles.cut is not None or not any(one.roles for one in self.heads) or model.without:
+            return None
+        if not self.record.selection.plain:
+            return None
+        return Suggestion("heads", options=("--needle", "--cut"), model=model.name)
 
     @property
     def guided(self) -> tuple[GuidedHead, ...]:
@@ -150,6 +164,21 @@ class HeadsFound(Answer):
             whole = (summary.focus, summary.entropy, summary.distance, summary.first)
             for score in one.scores:
                 yield *begin, *whole, score.role.name, score.detail, *_cells(score), measure, score.origin
+        if self.needles is None:
+            return
+        nowhere, count = (self.kind, *(None,) * 6), len(self.needles.trials)
+        for run, found in self.needles.runs:
+            yield (
+                *nowhere,
+                RETRIEVAL.name,
+                f"needles found, {run}",
+                found / count,
+                None,
+                count,
+                None,
+                measure,
+                "measured",
+            )
 
     def with_scores(self, scores: Iterable[tuple[int, int, Sequence[RoleScore]]], roles: Sequence[Role]) -> HeadsFound:
         """Return a copy whose scores in these roles are replaced by others, as (layer, head, scores)."""

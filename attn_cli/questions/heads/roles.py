@@ -34,6 +34,7 @@ __all__ = [
     "NATS",
     "OFFSET",
     "RELATION",
+    "RETRIEVAL",
     "ROLES",
     "Role",
     "find_role",
@@ -322,6 +323,18 @@ COREFERENCE = Role(
     fewest=FEWEST_CASES,
 )
 
+RETRIEVAL = Role(
+    "retrieval",
+    "retr",
+    "t",
+    "the token of a fact that it copies, which stands far back in the text (with --needle)",
+    "share of the tokens copied from a fact whose step has that very token as its strongest key, of all keys",
+    0.1,
+    "any other token of the text around the fact, on average",
+    "Wu et al. 2024, section 2",
+)
+"""Role of a head that finds in a long text what the model copies; measured in texts that `--needle` makes."""
+
 ALIGNMENT = Role(
     "alignment",
     "algn",
@@ -335,7 +348,7 @@ ALIGNMENT = Role(
 )
 """Role of a head that aligns words. Models name it; it is not measured, since the true links of a text are unknown."""
 
-EVERY_ROLE = (*ROLES, OFFSET, RELATION, COREFERENCE, ALIGNMENT)
+EVERY_ROLE = (*ROLES, OFFSET, RELATION, COREFERENCE, RETRIEVAL, ALIGNMENT)
 
 GUIDED: Mapping[GuidedRole, tuple[Role, str]] = {
     "reading": (ALIGNMENT, ""),

@@ -33,7 +33,7 @@ def test_groups_stand_together_and_the_roles_come_last() -> None:
     assert len(groups) == len(set(groups))
     *_, (last, members) = attn_cli.terms().groups()
     assert last == "roles of heads"
-    assert len(members) == len(EVERY_ROLE) + 2
+    assert len(members) == len(EVERY_ROLE) + 3
 
 
 @pytest.mark.parametrize(
