@@ -33,7 +33,7 @@ sys.exit(main(sys.argv[1:]))
 """
 """The command line, with a Ctrl-C where a model is loaded."""
 COMMANDS = tuple(Commands.modules)
-TRIED_ELSEWHERE = ("attn train", "attn translate")
+TRIED_ELSEWHERE = ("attn train", "attn translate", "attn heads --needle")
 """Examples that have tests of their own."""
 WHOLE_TOUR = "attn tour"
 """The same: its golden screens are whole tours."""
