@@ -134,7 +134,10 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     keys = Units.of(columns, selection.unit, special=selection.special, sink=sink)
     # The sink is on the other side in cross-attention, and is no output: the first row is like any other.
     sink = sink or kind == "cross" or side == "output"
-    queries = Units.of(rows, selection.unit, special=selection.special, sink=sink, begins=begins)
+    output = side == "output"
+    queries = Units.of(rows, selection.unit, special=selection.special, sink=sink, begins=begins, output=output)
+    if 0 < begins >= len(rows):
+        raise InputError("One token was written, and no step reads it", "Leave --rows input out")
     if not len(queries) or not len(keys):
         raise InputError("Nothing is left to show", "Show what is hidden with --special or --sink")
     plan = Plan(source, selection, kind, heads, queries, keys, None, side)
@@ -173,7 +176,8 @@ def _plan_without_attention(source: Source, selection: Selection) -> Plan:
     if not selection.translation or selection.view != "heads" or any(one is not None for one in asked):
         raise ModelError(source.model.without_attention, "Name another model with --model")
     rows = choose_rows(source.model, selection)
-    queries, keys = (Units.of(side, selection.unit) for side in (query_tokens(source, "cross", rows), source.source))
+    queries = Units.of(query_tokens(source, "cross", rows), selection.unit, output=rows == "output")
+    keys = Units.of(source.source, selection.unit)
     return Plan(source, selection, "cross", {}, queries, keys, None, rows)
 
 

@@ -141,7 +141,7 @@ def make_tokens(
     for index, (start, end) in enumerate(offsets):
         if not special[index]:
             spans[index] = _cells_touched(cells[segments[index]], (text, pair or "")[segments[index]], start, end)
-    _adopt_spaces(spans, segments, special)
+    _adopt_spaces(spans, segments, special, written)
 
     words: list[Word] = []
     word_of: list[int | None] = [None] * count
@@ -301,11 +301,18 @@ def _cells_touched(cells: list[tuple[int, int]], text: str, start: int, end: int
     return (0, first, last)
 
 
-def _adopt_spaces(spans: list[tuple[int, int, int] | None], segments: Sequence[int], special: Sequence[bool]) -> None:
-    """Set the segment of each piece, and join pieces of only spaces to the word that follows them."""
+def _adopt_spaces(
+    spans: list[tuple[int, int, int] | None], segments: Sequence[int], special: Sequence[bool], written: int | None
+) -> None:
+    """Set the segment of each piece, and join pieces of only spaces to the word that follows them.
+
+    Spaces at the end of a prompt do not belong to the first word that was written behind it.
+    """
     following: tuple[int, int, int] | None = None
     for index in reversed(range(len(spans))):
         span = spans[index]
+        if written is not None and index == written - 1:
+            following = None
         if special[index]:
             following = None
         elif span is not None:

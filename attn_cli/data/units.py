@@ -36,6 +36,8 @@ class Units:
     unit: Literal["word", "token"] = "word"
     begins: int = 0
     """The first token that can be shown at all."""
+    output: bool = False
+    """True if the units are what the steps of a decoder output, the first of which is no start of a text."""
     base: Units | None = None
     """The units before some were joined; None if none were."""
     firsts: tuple[int, ...] = ()
@@ -50,6 +52,7 @@ class Units:
         special: bool = True,
         sink: bool = True,
         begins: int = 0,
+        output: bool = False,
     ) -> Units:
         """Build the units of one side.
 
@@ -59,6 +62,7 @@ class Units:
             special: show special tokens.
             sink: show the unit that holds the first token.
             begins: the first token that can be shown; the units before it are hidden.
+            output: True if these tokens are what the steps of a decoder output.
         """
         starts = [
             i
@@ -84,6 +88,7 @@ class Units:
             side=tokens,
             unit=unit,
             begins=begins,
+            output=output,
         )
 
     def joined(self, spans: Iterable[range]) -> Units:

@@ -169,7 +169,7 @@ def _path(kind: Kind, stacks: Container[Kind]) -> str:
 def labels_of(units: Units) -> Labels:
     """Make the row or column labels of these units."""
     labels = tuple(
-        special_label(label, first=place == 0 and units.shows_first) if special else label
+        special_label(label, first=place == 0 and units.shows_first and not units.output) if special else label
         for place, (label, special) in enumerate(zip(units.labels, units.special, strict=True))
     )
     return Labels(labels, units.special, units.positions, partial(occurrence, units))

@@ -11,7 +11,9 @@ from attn_cli.data.naming import WORD_STARTS
 from attn_cli.data.text import Split, Tokens, make_tokens
 from attn_cli.errors import ModelError
 
-__all__ = ["Pieces", "spelled_alone", "wordlike"]
+__all__ = ["Pieces", "named_alone", "spelled_alone", "wordlike"]
+
+SPACES = str.maketrans({" ": "␣", "\t": "␉", "\n": "␊", "\r": "␍"})
 
 
 @dataclass(frozen=True)
@@ -224,12 +226,18 @@ def wordlike(pieces: Iterable[tuple[int, str | None]]) -> tuple[int, ...]:
 
 
 def spelled_alone(name: str, text: str) -> str:
-    """Return what a token adds to a text: a space before a word; its name if that is nothing.
+    """Return what a token adds to a text: a space before a word, or only spaces; its name if that is nothing.
 
     Args:
         name: the vocabulary's spelling.
         text: the token decoded alone, which may have lost its space.
     """
-    if not text:
-        return name
-    return f" {text}" if name.startswith(WORD_STARTS) else text
+    if word := text.strip():
+        return f" {word}" if name.startswith(WORD_STARTS) else word
+    spaces = len(name) if not name.strip("".join(WORD_STARTS)) else 0
+    return text or " " * spaces or name
+
+
+def named_alone(text: str) -> str:
+    """Return what a token adds to a text as a sentence names it: a word without its space, or each space visibly."""
+    return text.strip() or text.translate(SPACES)

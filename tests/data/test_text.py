@@ -44,6 +44,15 @@ def test_words_follow_unicode_boundaries(text: str, pieces: list[tuple[str, int,
     assert words_of(text, pieces) == expected
 
 
+def test_spaces_at_the_end_of_a_prompt_are_no_part_of_what_is_written() -> None:
+    offsets = [(0, 2), (2, 3), (3, 4), (4, 5), (5, 8)]
+    tokens = make_tokens("is  2 big", ["is", "Ġ", "Ġ", "2", "Ġbig"], offsets, [False] * 5, written=3)
+    assert [word.text for word in tokens.words] == ["is", "Ġ", "Ġ", "2", "big"]
+    assert [token.word for token in tokens.tokens] == [0, 1, 2, 3, 4]
+    read = make_tokens("is  2 big", ["is", "Ġ", "Ġ", "2", "Ġbig"], offsets, [False] * 5)
+    assert [word.text for word in read.words] == ["is", "2", "big"]
+
+
 def test_words_do_not_run_from_one_segment_into_the_other() -> None:
     tokens = make_tokens(
         "so", ["[CLS]", "so", "[SEP]", "so", "[SEP]"], [(0, 0), (0, 2), (0, 0), (0, 2), (0, 0)],

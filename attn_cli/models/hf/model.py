@@ -40,7 +40,7 @@ from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
-from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
+from attn_cli.models.encoding import Pieces, wordlike
 from attn_cli.models.hf.adapters import put_on
 from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.chat import render
@@ -71,6 +71,7 @@ from attn_cli.models.hf.tokenizing import (
     padding_of,
     spell,
     spell_after,
+    spell_alone,
     written,
 )
 from attn_cli.models.hf.trial import body_of, is_tested, of_long_text, try_out
@@ -472,9 +473,7 @@ class Pretrained:
             ModelError: the tokenizer fails at these ids.
         """
         with quiet():
-            names = names_of(self.tokenizer, ids)
-            spelled = [spell(self.tokenizer, [id_], frozenset()) for id_ in ids]
-        return [spelled_alone(str(name), text) for name, text in zip(names, spelled, strict=True)]
+            return [spell_alone(self.tokenizer, id_) for id_ in ids]
 
     @property
     def mask_token(self) -> str | None:

@@ -14,6 +14,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, quoted, shortened
 from attn_cli.models.capture.relevance import ModelOutput
+from attn_cli.models.encoding import named_alone
 from attn_cli.models.hf.outputs import logits_of, states_of
 
 __all__ = ["Goal", "filled_masks", "next_token", "similarity", "written_tokens"]
@@ -132,7 +133,7 @@ def similarity(model: PreTrainedModel, other: Mapping[str, torch.Tensor], text: 
 
 
 def _spelled(spell: Spell, tokens: Sequence[int]) -> str:
-    return ", ".join(shortened(text.strip() or text) for text in spell(tokens))
+    return ", ".join(shortened(named_alone(text)) for text in spell(tokens))
 
 
 def _unit(tokens: Sequence[int]) -> OutputUnit:

@@ -16,9 +16,16 @@ from transformers import PreTrainedTokenizerBase
 from attn_cli.data.text import written_offsets
 from attn_cli.errors import InputError
 from attn_cli.models.compiled import in_time
-from attn_cli.models.encoding import Pieces
+from attn_cli.models.encoding import Pieces, spelled_alone
 from attn_cli.models.hf.pieces import Tokenized, read_fast, read_slow
-from attn_cli.models.hf.vocabulary import REMEDY, problem_with, shown_names, special_ids, tokenizer_faults_told
+from attn_cli.models.hf.vocabulary import (
+    REMEDY,
+    names_of,
+    problem_with,
+    shown_names,
+    special_ids,
+    tokenizer_faults_told,
+)
 from attn_cli.system.encoding import check_text
 
 __all__ = [
@@ -29,6 +36,7 @@ __all__ = [
     "padding_of",
     "spell",
     "spell_after",
+    "spell_alone",
     "written",
 ]
 
@@ -179,6 +187,17 @@ def spell(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: froze
     with tokenizer_faults_told("spell what was written"):
         extra = special_ids(tokenizer) if special is None else special
         return str(tokenizer.decode([id_ for id_ in ids if id_ not in extra], skip_special_tokens=True)).strip()
+
+
+def spell_alone(tokenizer: PreTrainedTokenizerBase, id_: int) -> str:
+    """Return what a token adds to a text: a space before a word, or only spaces; its name if that is nothing.
+
+    Raises:
+        ModelError: the tokenizer fails at this id.
+    """
+    (name,) = names_of(tokenizer, [id_])
+    with tokenizer_faults_told("spell its own tokens"):
+        return spelled_alone(str(name), str(tokenizer.decode([id_], skip_special_tokens=True)))
 
 
 def _separated(pieces: Pieces) -> bool:

@@ -195,7 +195,7 @@ class Toy:
     def spell_tokens(self, ids: Sequence[int]) -> list[str]:
         """Return what each of these tokens adds to a text; see `attn_cli.models.Model`."""
         spelled = self._decode([[id_] for id_ in ids])
-        return [spelled_alone(self._name(id_), text.strip()) for id_, text in zip(ids, spelled, strict=True)]
+        return [spelled_alone(self._name(id_), text) for id_, text in zip(ids, spelled, strict=True)]
 
     @property
     def mask_token(self) -> None:

@@ -19,6 +19,7 @@ from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError, UsageError, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.models import Input, Model
+from attn_cli.models.encoding import named_alone
 from attn_cli.models.spelled import one_token
 from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, OutputChoice, check_attribution
 from attn_cli.questions.ablate.measure import cut_every_head
@@ -193,7 +194,7 @@ def attribute(
 
 def _of_token(read: ReadOutput, place: int, token: int, name: str) -> ReadOutput:
     """Return the reading of a text whose output is one token after it, which the text does not hold."""
-    label = name.strip() or name
+    label = named_alone(name)
     word = OutputWord(label, place + 1, special=False, places=(0,))
     wanted = Wanted("next", (place,), tokens=False)
     return replace(read, wanted=wanted, words=(word,), ids=(token,), place_labels=(f"in the place of {label}",))

@@ -13,6 +13,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
 from attn_cli.draw.table import Column, figures, form_of, names, numeral, table
 from attn_cli.errors import counted, shortened
+from attn_cli.models.encoding import named_alone
 from attn_cli.questions.ablate.attribution import Attributed, HeadPart
 from attn_cli.questions.ablate.draw_heading import replaced
 from attn_cli.questions.ablate.draw_trials import TrialDrawing, correlated, effect_atlases, effects_column
@@ -38,7 +39,7 @@ def draw_attribution(found: Attributed, screen: Screen) -> Group:
 
 
 def _heading(found: Attributed, screen: Screen) -> RenderableType:
-    one, other = (None if name is None else shortened(name.strip() or name, LONGEST) for name in found.names)
+    one, other = (None if name is None else shortened(named_alone(name), LONGEST) for name in found.names)
     said = f"logit of {one}"
     chance = numeral(found.probability, form_of([found.probability], ".2f"))
     if other is not None:
@@ -86,7 +87,7 @@ def _heads(found: Attributed, heads: Sequence[HeadPart], screen: Screen) -> Rend
         names("head", [name_head(one.layer, one.head) for one in heads], screen, right=True),
         effects_column([one.part for one in heads], name="logit"),
     ]
-    one, other = (None if name is None else shortened(name.strip() or name, LONGEST) for name in found.names)
+    one, other = (None if name is None else shortened(named_alone(name), LONGEST) for name in found.names)
     against = f"for {other}" if other is not None else "against it"
     adds = (
         "logit: what the head adds through the output projection, the normalizations at the scale that they have here "

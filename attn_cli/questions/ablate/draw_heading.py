@@ -19,6 +19,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, cells, drawing, line, number, text_lines
 from attn_cli.draw.table import form_of, numeral
 from attn_cli.errors import counted, shortened
+from attn_cli.models.encoding import named_alone
 from attn_cli.models.spelled import MASK
 from attn_cli.questions.ablate.choices import Instead
 from attn_cli.questions.ablate.cutting import Edges
@@ -70,7 +71,7 @@ class Heading:
         if self.found.view == "cut" or read.states:
             return ""
         top = self.found.before.top[0]
-        label = shortened(top.text.strip() or top.text, LONGEST_WORD)
+        label = shortened(named_alone(top.text), LONGEST_WORD)
         return f"Likeliest token: {label}, probability {numeral(top.probability, form_of([top.probability], '.2f'))}."
 
     def _cut(self) -> str:
@@ -107,7 +108,7 @@ class Heading:
         here, there = found.before.answers, found.other.figures.answers
         if here is None or there is None:
             return ""
-        one, other = (name.strip() or name for name in apart.names)
+        one, other = map(named_alone, apart.names)
         form = form_of([*here, *there], ".2f")
         first, second, third, fourth = (numeral(chance, form) for chance in (*here, *there))
         return f"Answers: {one} {first} and {other} {second}; in the other text, {one} {third} and {other} {fourth}."
@@ -135,7 +136,7 @@ class Heading:
         if read.states:
             return "last states, and how far they turn (1 - cosine)"
         if read.names is not None:
-            one, other = (shortened(name.strip() or name, WIDEST) for name in read.names)
+            one, other = (shortened(named_alone(name), WIDEST) for name in read.names)
             return f"logit of {one} less that of {other}, {before.whole:+.2f}"
         chance = f"log-probability {before.whole:.2f}"
         if read.kind == "target":

@@ -14,6 +14,7 @@ from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
 from attn_cli.errors import NOT_NUMBERS, ModelError, SelectionError, quoted
 from attn_cli.models import Model, Translation
+from attn_cli.models.encoding import named_alone
 from attn_cli.questions.ablate.cutting import Edges
 
 __all__ = ["LIKELIEST", "Apart", "Likely", "OutputFigures", "OutputWord", "ReadOutput"]
@@ -132,7 +133,7 @@ class ReadOutput:
         read = replace(self, plain=output)
         if self.kind == "mask" and not self.ids and output.logits is not None:
             ids = tuple(output.logits.argmax(axis=1).tolist())
-            labels = [text.strip() or text for text in self.model.spell_tokens(ids)]
+            labels = [named_alone(text) for text in self.model.spell_tokens(ids)]
             words = tuple(replace(word, label=label) for word, label in zip(self.words, labels, strict=True))
             read = replace(read, ids=ids, words=words, likeliest=True)
         return read if self.there is None else replace(read, apart=read.told_apart(output, self.there))

@@ -14,6 +14,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError, quoted
 from attn_cli.models import Input, Model, Translation, translate_one
+from attn_cli.models.encoding import named_alone
 from attn_cli.models.spelled import MASK, check_known, fill, follow, joined, one_token, split_into, unknown_noted
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
@@ -227,7 +228,7 @@ class _Reader:
         if one == other:
             own = "--target" if self.choice.mask is None else "the word of --mask"
             raise UsageError(f"--against is the same token as {own}", "Give another word")
-        names = [text.strip() or text for text in self.model.spell_tokens([one, other])]
+        names = [named_alone(text) for text in self.model.spell_tokens([one, other])]
         word = replace(read.words[0], label=names[0])
         return replace(read, words=(word,), against=(one, other), names=(names[0], names[1]))
 
@@ -274,7 +275,8 @@ class _Reader:
         if len(places) > 1:
             raise UsageError("--target is one word, and the text has several masks", "Leave one mask")
         one = self._filled(text, mask, self.target)
-        read = replace(read, ids=(one,), words=(replace(words[0], label=self.model.spell_tokens([one])[0].strip()),))
+        label = named_alone(self.model.spell_tokens([one])[0])
+        read = replace(read, ids=(one,), words=(replace(words[0], label=label),))
         if self.choice.against is None:
             return read
         return self._compared(read, (one, self._filled(text, mask, self.choice.against)))

@@ -25,6 +25,7 @@ from attn_cli.cli.options import (
 from attn_cli.cli.prompts import in_lines, is_single, prompts
 from attn_cli.data.selection import Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, UsageError
+from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
     from attn_cli.models import Decoding
@@ -115,6 +116,8 @@ def run(
     if writing.known is not None and reading.target is not None:
         raise UsageError("--continue and --target both say what follows", "Give one of them")
     decoding = writing.decoding()
+    if writing.known is not None:
+        check_text(writing.known, "The text of --continue")
     target = reading.target if writing.known is None else writing.known
     sentences = prompts(text, replace(reading, target=target))
     check_named(model)

@@ -69,7 +69,7 @@ def written_map(figures: WrittenFigures, screen: Screen, room: int | None) -> Se
 
 
 def step_table(chances: Chances, figures_: Figures, screen: Screen) -> RenderableType:
-    """Draw a row for each word written.
+    """Draw a row for each word written; with input rows, no row for the start token and the last, which no step reads.
 
     Args:
         chances: the chances at each step.
@@ -77,8 +77,11 @@ def step_table(chances: Chances, figures_: Figures, screen: Screen) -> Renderabl
         screen: the screen to draw on.
     """
     plan = figures_.plan
-    rows = range(len(plan.queries)) if plan.chosen is None else plan.chosen
-    steps = [_steps(plan, row, len(chances.entropies)) for row in rows]
+    shown = range(len(plan.queries)) if plan.chosen is None else plan.chosen
+    written = {row: own for row in shown if (own := _steps(plan, row, len(chances.entropies)))}
+    if not written:
+        return drawing(caption_lines(_summary(chances), screen))
+    rows, steps = list(written), list(written.values())
     labels = labels_of(plan.queries)
     logs = [float(chances.log_probabilities[own].sum()) for own in steps]
     shares = [float(np.exp(one)) for one in logs]

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from attn_cli.errors import InputError
+from attn_cli.models.encoding import named_alone
 from attn_cli.models.hf.loading import quiet
 from attn_cli.models.hf.pieces import WITHOUT_OFFSETS
-from attn_cli.models.hf.tokenizing import encode, written
+from attn_cli.models.hf.tokenizing import encode, spell_alone, written
 from attn_cli.models.hf.vocabulary import ALPHABET, readable
 from tests.models import folders
 
@@ -184,6 +185,15 @@ def test_a_tokenizer_that_rewrites_its_bytes_has_no_offsets_and_says_so(tmp_path
 )
 def test_pieces_of_bytes_are_shown_as_letters(piece: str, shown: str) -> None:
     assert readable(piece) == shown
+
+
+def test_a_token_of_spaces_adds_spaces() -> None:
+    bytes_, letters = folders.byte_level(), folders.llama()
+    pieces = ["Ġ", "Ċ", "Ġthe", "<|endoftext|>"]
+    found = [spell_alone(bytes_, id_) for id_ in map(bytes_.get_vocab().__getitem__, pieces)]
+    assert found == [" ", "\n", " the", "<|endoftext|>"]
+    assert [named_alone(text) for text in found] == ["␣", "␊", "the", "<|endoftext|>"]
+    assert [spell_alone(letters, id_) for id_ in map(letters.get_vocab().__getitem__, ["▁", "<s>"])] == [" ", "<s>"]
 
 
 def test_the_alphabet_of_bytes_is_that_of_the_library(tmp_path: Path) -> None:

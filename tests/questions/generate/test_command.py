@@ -69,7 +69,7 @@ def test_texts_come_as_lines_and_as_columns(decoder: str, capsys: pytest.Capture
         (["a", "--beam", "2", "--temperature", "1"], 2, "--beam keeps"),
         (["a", "--continue", "b", "--stop", "c"], 2, "Nothing is written where --continue"),
         (["a", "--continue", "b", "--target", "c"], 2, "both say what follows"),
-        (["a", "--continue", " "], 3, "--target|continue"),
+        (["a", "--continue", " "], 3, "The text of --continue is empty"),
         (["a", "--kind", "encoder"], 2, "--kind encoder writes nothing"),
         (["a", "--max-tokens", "0"], 2, "--max-tokens"),
     ],

@@ -135,6 +135,32 @@ def test_a_translator_writes_as_well() -> None:
     assert any("--max-tokens 6" in note for note in cut.notes)
 
 
+def test_the_first_word_behind_spaces_is_a_row() -> None:
+    answer = Inspector(decoder()).generate(f"{PROMPT} ", continuation="it was")
+    assert answer.figures.plan.queries.labels == ("it", "was")
+    assert answer.figures.plan.keys.labels == (*PROMPT.split(), "Ġ", "it")
+
+
+def test_rows_that_were_not_written_are_not_in_the_table() -> None:
+    answer = Inspector(load("toy")).generate("The cat sat", rows="input")
+    shown = to_text(answer.draw(Screen(width=80, color=False)), Screen(width=80, color=False))
+    table, map_ = shown.split("\nWeights of head")
+    assert "<start>" not in table
+    assert "\nLe " in table
+    assert "0 <start>" in map_
+    with pytest.raises(InputError, match="no step reads it"):
+        Inspector(decoder()).generate(PROMPT, rows="input", max_tokens=1)
+
+
+def test_an_end_at_once_is_no_start() -> None:
+    model = Inspector(load("toy"))
+    shown = to_text(model.generate("</s>").draw(Screen(width=80, color=False)), Screen(width=80, color=False))
+    assert "(The model wrote nothing.)" in shown
+    assert "\n0 </s> " in shown
+    assert "<start>" not in shown
+    assert "<start>" in to_text(model.generate("</s>", rows="input").draw(Screen(width=80)), Screen(width=80))
+
+
 @pytest.mark.parametrize(
     ("prompt", "text", "found"),
     [
