@@ -213,8 +213,14 @@ class TrialDrawing:
         words = [clipped(word, self.screen.width, unicode=self.screen.unicode) for word in said.split()]
         lines = flow([[(word, PLAIN)] for word in words], self.screen, between=" ")
         if text is not None and self.found.text_before is not None:
-            lines += emphasized(text, self.found.text_before, self.screen)
+            lines += self._rewritten(text, self.found.text_before)
         return lines
+
+    def _rewritten(self, text: str, before: str) -> list[Text]:
+        """Draw what the model writes after a cut; a search can keep to a word that is no longer the likeliest."""
+        if text == before:
+            return emphasized(before, before, self.screen, lead="unchanged", indent=len("unchanged "))
+        return emphasized(text, before, self.screen)
 
     # One cut.
 
@@ -225,7 +231,7 @@ class TrialDrawing:
             return []
         there = None if self.found.other is None else self.found.other.translation
         if before == after and there is None:
-            return [drawing(emphasized(before, before, self.screen, lead="unchanged", indent=len("unchanged ")))]
+            return [drawing(self._rewritten(after, before))]
         pairs = [("before", before, after), ("after ", after, before)]
         pairs += [] if there is None else [("there ", there, before)]
         lines = [emphasized(text, other, self.screen, lead=lead, indent=7) for lead, text, other in pairs]

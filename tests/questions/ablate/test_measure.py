@@ -14,7 +14,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.draw.page import to_text
 from attn_cli.draw.screen import Screen
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError
-from attn_cli.models import Input, Model, load
+from attn_cli.models import Input, Model, load, translate_one
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
 from attn_cli.questions.ablate.cutting import bands, keys_of
@@ -340,10 +340,11 @@ def test_heads_that_change_a_word_together_are_looked_for() -> None:
     names = [f"{layer}.{head}" for _, layer, head in found.flip.heads]
     ranked = [f"{layer}.{head}" for trial in found.ranked for layer, (head,) in trial.heads.items()]
     assert names == ranked[: len(names)]
-    assert found.flip.translation not in (found.text_before, None)
     together, fewer = (cut(toy(), text, head=",".join(some)).trials[0] for some in (names, names[:-1]))
     assert together.translation == found.flip.translation
-    assert fewer.translation == found.text_before
+    place, before = found.flip.place, found.before.top[found.flip.place].token
+    assert together.after.top[place].token == found.flip.after.token != before
+    assert fewer.after.top[place].token == before
 
 
 def test_bands_cover_all_layers_once() -> None:
@@ -465,7 +466,7 @@ def test_older_code_translates_again_and_has_means() -> None:
     whole = folders.made("Mvp", "ForConditionalGeneration", **sizes, max_position_embeddings=64, pad_token_id=1)
     model = Pretrained("tiny", spread(whole, 0.7), folders.roberta())
     found = cut(model, "Attention is all you need", layer="0", kind="cross")
-    assert found.text_before == model.translate(["Attention is all you need"])[0].text
+    assert found.text_before == translate_one(model, Input("Attention is all you need")).text
     assert found.trials[0].translation not in (None, found.text_before)
     means = cut(model, "Attention is all you need", layer="0", kind="cross", instead="mean")
     assert 0 < abs(means.trials[0].effect) != abs(found.trials[0].effect)

@@ -27,7 +27,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Threads of a walk that would otherwise wait for each other where the processors are busy."""
 
 
-def walked(keys: Sequence[bytes], *, height: int = 200) -> tuple[int, list[str]]:
+def walked(keys: Sequence[bytes], *, height: int = 500) -> tuple[int, list[str]]:
     """Press a key at each prompt of a terminal.
 
     Returns:
