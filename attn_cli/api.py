@@ -22,6 +22,7 @@ from attn_cli.data.selection import (
     ChoicesOfACut,
     ChoicesOfAMatrix,
     ChoicesOfOneQuery,
+    ChoicesOfSegments,
     Kind,
     Selection,
     check_syntax,
@@ -82,6 +83,8 @@ Parts = Literal["turns", "lines"] | Sequence[tuple[str, str]]
 """How a text is divided into parts: at its turns, at its paragraphs or lines, or by each part's name and beginning."""
 
 FIELDS = frozenset(Choices.__annotations__)
+FIELDS_OF_SEGMENTS = frozenset(ChoicesOfSegments.__annotations__)
+"""Fields of a selection that `inspect` takes, whose text may be a pair."""
 FIELDS_WITHOUT_QUERY = frozenset(ChoicesOfOneQuery.__annotations__)
 """Fields of a selection that a question about all rows takes, as `heads` is."""
 FIELDS_OF_CUTS = frozenset(ChoicesOfACut.__annotations__)
@@ -90,7 +93,7 @@ LISTS = frozenset({"layer", "head", "query"})
 """Fields of a `Selection` written as lists, for which a single int is accepted too."""
 
 
-class InspectOptions(Choices, total=False):
+class InspectOptions(ChoicesOfSegments, total=False):
     """Options of `Inspector.inspect`."""
 
     parts: Parts | None
@@ -236,7 +239,7 @@ class Inspector:
         truncate: bool = False,
         verify: bool = False,
         without: str | int | None = None,
-        **selection: Unpack[Choices],
+        **selection: Unpack[ChoicesOfSegments],
     ) -> Inspection:
         """Record the model's attention in a text, as `attn inspect --json` prints it.
 
@@ -253,7 +256,8 @@ class Inspector:
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of `attn_cli.data.selection.Selection`: `layer="0-2"`, `head="2.5"`, `query="it"`, ...;
-                whole numbers as such, too: `layer=2`.
+                whole numbers as such, too: `layer=2`. Of a pair, `from_segment=0, to_segment=1` shows one's words
+                looking at the other's.
 
         Returns:
             The record; its `maps` hold `weights` `[head, query, key]` for each layer.
@@ -261,7 +265,7 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = _choice(Selection(), selection, self.inspect, viewed=True)
+        choice = _choice(Selection(), selection, self.inspect, FIELDS_OF_SEGMENTS, viewed=True)
         languages = Languages(source_language, target_language)
         wanted = choice if choice.relevance else None  # which is for an output, such as the translation
         source = self.read(

@@ -219,6 +219,8 @@ def selections() -> st.SearchStrategy[Selection]:
         special=st.booleans(),
         sink=st.sampled_from([None, False]),
         rows=st.sampled_from([None, "output", "input"]),
+        from_segment=st.sampled_from([None, 0, 1]),
+        to_segment=st.sampled_from([None, 0, 1]),
         measure=st.sampled_from(get_args(Measure)),
         top_k=st.integers(1, 100),
         sort=st.sampled_from(get_args(SortKey)),

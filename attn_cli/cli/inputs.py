@@ -209,7 +209,7 @@ def given(
 
 
 def saved_with(record: Record) -> Selection:
-    """Return the selection of a record's heads and units, with the default view, query, order and measure.
+    """Return the selection of a record's heads and units, with the default view, query, segments, order and measure.
 
     A measure other than scores is kept.
     """
@@ -221,4 +221,6 @@ def saved_with(record: Record) -> Selection:
         measure=default.measure if record.selection.scores else record.selection.measure,
         sort=default.sort,
         translation=default.translation,
+        from_segment=default.from_segment,
+        to_segment=default.to_segment,
     )

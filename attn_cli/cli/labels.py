@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, get_args
 
-from attn_cli.cli.options import SelectionOptions, select_option, text_option
+from attn_cli.cli.options import SegmentOptions, select_option, text_option
 from attn_cli.cli.texts import lines_of
 from attn_cli.data.labelling import Labelling, parse_labels
 from attn_cli.data.selection import Kind, Rows, Selection
@@ -73,7 +73,7 @@ class GridOptions(MatrixOptions):
 
 
 @dataclass(frozen=True)
-class ViewOptions(SelectionOptions):
+class ViewOptions(SegmentOptions):
     """Options that select heads, queries and the view of them, in a record or in a matrix."""
 
     rows: Annotated[

@@ -27,6 +27,7 @@ __all__ = [
     "PromptOptions",
     "QueryOptions",
     "RowsOption",
+    "SegmentOptions",
     "SelectionOptions",
     "TextArgument",
     "TextOptions",
@@ -295,6 +296,34 @@ class SelectionOptions(QueryOptions):
         if self.query is not None:
             given["view"] = "query"
         return replace(base, **self._in_pieces(given, base))
+
+
+Segment = Literal["0", "1"]
+
+
+@dataclass(frozen=True)
+class SegmentOptions(SelectionOptions):
+    """Options that select heads, queries, the view of them, and the segments of a text that is a pair."""
+
+    from_segment: Annotated[
+        Segment | None,
+        select_option(
+            help="Of a text with --pair, show the rows of one segment alone: 0 is the text, 1 its pair, and special "
+            "tokens are in neither."
+        ),
+    ] = None
+    to_segment: Annotated[
+        Segment | None,
+        select_option(help="Show the columns of one segment alone, renormalize, and say their share of a row."),
+    ] = None
+
+    def _given(self) -> dict[str, Any]:
+        given = super()._given()
+        if self.from_segment is None and self.to_segment is None:
+            return given
+        # A new choice of one replaces both.
+        ends = {"from_segment": self.from_segment, "to_segment": self.to_segment}
+        return given | {name: None if end is None else int(end) for name, end in ends.items()}
 
 
 @dataclass(frozen=True)

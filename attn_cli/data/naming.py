@@ -247,7 +247,10 @@ def _not_there(units: Units, name: str, text: str) -> SelectionError:
     """Build the error for a name that matches nothing, with what can be named instead."""
     everything = Units.of(units.side, units.unit, begins=units.begins) if units.hides else units
     if units.hides and _named(everything, name):
-        return SelectionError(f"{quoted(name)}, or part of it, is hidden here", "Show it with --special or --sink")
+        remedy = "Show it with --special or --sink"
+        if units.segment is not None:
+            remedy = "Choose another segment with --from-segment and --to-segment, or show all without them"
+        return SelectionError(f"{quoted(name)}, or part of it, is hidden here", remedy)
     unit = "piece" if units.unit == "token" else "word"
     holders = _holders(everything, name)
     if holders:

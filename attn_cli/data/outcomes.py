@@ -105,3 +105,16 @@ def choose_output(wanted: Wanted | None, known: Sequence[OutputKind], name: str)
     if wanted.output not in known:
         raise ModelError(f"{name} has no output of the kind {wanted.output}", f"Choose from {', '.join(known)}")
     return wanted
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentShares:
+    """How much of each head's weight lies on the one segment whose words are the columns."""
+
+    heads: tuple[tuple[int, int, float], ...]
+    """Layer and head, and the mean of its share over the rows, largest first."""
+
+    @property
+    def mean(self) -> float:
+        """The mean over the heads."""
+        return sum(share for _, _, share in self.heads) / max(len(self.heads), 1)

@@ -10,6 +10,7 @@ from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.naming import TEXT, choose_units
 from attn_cli.data.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
 from attn_cli.data.stream import Request, Source, key_tokens, query_tokens
+from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import InputError, ModelError, SelectionError, quoted, shortened
 
@@ -52,7 +53,8 @@ class Plan:
     @property
     def crosses(self) -> bool:
         """True if a row and the column with its number are not the same word."""
-        return self.kind == "cross" or self.rows == "output" or self.begins > 0
+        same = self.queries.segment == self.keys.segment
+        return self.kind == "cross" or self.rows == "output" or self.begins > 0 or not same
 
     @property
     def step(self) -> Rows | None:
@@ -118,7 +120,7 @@ def make_plan(source: Source, selection: Selection) -> Plan:
 
     Raises:
         SelectionError: a kind, layer, head or word does not exist; the message lists those that do.
-        InputError: hiding special tokens or the first leaves nothing to show.
+        InputError: hiding special tokens, the first or a segment leaves nothing to show.
         ModelError: the model has no attention, and more than its translation is asked for.
     """
     if not source.model.stacks:
@@ -129,23 +131,63 @@ def make_plan(source: Source, selection: Selection) -> Plan:
     written = source.source.written
     side = choose_rows(source.model, selection, kind, written=written is not None)
     rows, columns = query_tokens(source, kind, side), key_tokens(source, kind, side)
+    _check_segments(selection, kind, rows)
     begins = 0 if written is None else written - (side == "output")
     sink = not selection.hides_first(kind)
-    keys = Units.of(columns, selection.unit, special=selection.special, sink=sink)
+    special = selection.special
+    keys = Units.of(columns, selection.unit, special=special, sink=sink, segment=selection.to_segment)
     # The sink is on the other side in cross-attention, and is no output: the first row is like any other.
     sink = sink or kind == "cross" or side == "output"
-    output = side == "output"
-    queries = Units.of(rows, selection.unit, special=selection.special, sink=sink, begins=begins, output=output)
+    queries = Units.of(
+        rows,
+        selection.unit,
+        special=special,
+        sink=sink,
+        begins=begins,
+        output=side == "output",
+        segment=selection.from_segment,
+    )
     if 0 < begins >= len(rows):
         raise InputError("One token was written, and no step reads it", "Leave --rows input out")
     if not len(queries) or not len(keys):
-        raise InputError("Nothing is left to show", "Show what is hidden with --special or --sink")
+        raise InputError(
+            "Nothing is left to show",
+            "Leave --from-segment and --to-segment out"
+            if selection.segmented
+            else "Show what is hidden with --special or --sink",
+        )
     plan = Plan(source, selection, kind, heads, queries, keys, None, side)
     if selection.query is None:
         return plan
     chosen = plan.choose_queries(selection.query)
     plan = plan.joined(chosen)
     return replace(plan, chosen=tuple(plan.queries.positions.index(span.start) for span in chosen))
+
+
+def _check_segments(selection: Selection, kind: Kind, tokens: Tokens) -> None:
+    """Check that the text has the segments that are asked for, and that one can see the other.
+
+    Raises:
+        SelectionError: there is one segment alone, or no row can look at any column.
+    """
+    if not selection.segmented:
+        return
+    if kind == "cross":
+        raise SelectionError(
+            "--from-segment and --to-segment choose between two segments of one text, and cross-attention joins two "
+            "texts already",
+            "Leave them out, or choose --kind encoder",
+        )
+    if tokens.pair is None:
+        raise SelectionError(
+            "The text has no second segment, so --from-segment and --to-segment cannot be used",
+            "Give a second text with --pair",
+        )
+    if kind == "decoder" and selection.to_segment == 1 and selection.from_segment != 1:
+        raise SelectionError(
+            "A decoder reads segment 0 before segment 1, so no word of 0 looks at 1",
+            "Turn it round: --from-segment 1 --to-segment 0",
+        )
 
 
 def _joined(units: Units, spans: Iterable[range], selection: Selection) -> Units:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
-from attn_cli.errors import UsageError, quoted
+from attn_cli.errors import UsageError, quoted, shortened
 
 __all__ = [
     "HOLDS_NO_MODEL",
@@ -16,6 +16,7 @@ __all__ = [
     "ChoicesOfACut",
     "ChoicesOfAMatrix",
     "ChoicesOfOneQuery",
+    "ChoicesOfSegments",
     "Kind",
     "Measure",
     "Rows",
@@ -80,6 +81,10 @@ class Selection:
     rows: Rows | None = None
     """The word that a decoder's row belongs to; None: that written behind a prompt, and in cross-attention as the model
     declares; else the one that is read (see `plan`)."""
+    from_segment: int | None = None
+    """The segment whose words are the rows, 0 for the text and 1 for its pair; None for both and special tokens."""
+    to_segment: int | None = None
+    """The segment whose words are the columns, likewise; the rows are renormalized."""
     measure: Measure = "weights"
     relevant_to: str | None = None
     """The output that relevance is measured for: a word of the translation, one that follows a decoder's text or fills
@@ -98,6 +103,11 @@ class Selection:
     def hides_first(self, kind: Kind) -> bool:
         """Return whether the first token is hidden in attention of this kind."""
         return self.sink is False or (self.sink is None and self.relevance and kind == "decoder")
+
+    @property
+    def segmented(self) -> bool:
+        """True if the rows or the columns are those of one segment."""
+        return self.from_segment is not None or self.to_segment is not None
 
     @property
     def relevance(self) -> bool:
@@ -148,6 +158,13 @@ class Choices(ChoicesOfOneQuery, total=False):
     """The same, where the query is not named by a parameter of its own."""
 
     query: str | int | None
+
+
+class ChoicesOfSegments(Choices, total=False):
+    """The same, and the segments that are shown, where the text may be a pair."""
+
+    from_segment: int | None
+    to_segment: int | None
 
 
 class ChoicesOfAMatrix(TypedDict, total=False):
@@ -346,6 +363,12 @@ def _check_values(selection: Selection) -> None:
         value = getattr(selection, name)
         if not isinstance(value, str | None):
             raise UsageError(f"{name} must be a str, and {quoted(str(value))} is not", f'Write it like {name}="2"')
+    for name in ("from_segment", "to_segment"):
+        segment: Any = getattr(selection, name)
+        if segment is not None and (type(segment) is not int or segment not in (0, 1)):
+            raise UsageError(
+                f"There is no segment {shortened(str(segment))}", "0 is the text, and 1 is the second text, of --pair"
+            )
     keys: Any = selection.top_k
     if not isinstance(keys, int) or not 1 <= keys < MOST_KEYS:
         raise UsageError(

@@ -38,6 +38,8 @@ class Units:
     """The first token that can be shown at all."""
     output: bool = False
     """True if the units are what the steps of a decoder output, the first of which is no start of a text."""
+    segment: int | None = None
+    """The segment that alone is shown; None for both."""
     base: Units | None = None
     """The units before some were joined; None if none were."""
     firsts: tuple[int, ...] = ()
@@ -53,6 +55,7 @@ class Units:
         sink: bool = True,
         begins: int = 0,
         output: bool = False,
+        segment: int | None = None,
     ) -> Units:
         """Build the units of one side.
 
@@ -63,6 +66,7 @@ class Units:
             sink: show the unit that holds the first token.
             begins: the first token that can be shown; the units before it are hidden.
             output: True if these tokens are what the steps of a decoder output.
+            segment: show the words of this segment alone; special tokens are in neither.
         """
         starts = [
             i
@@ -71,7 +75,10 @@ class Units:
         ]
         firsts = [tokens.tokens[i] for i in starts]
         shown = [
-            (special or not first.special) and (sink or i > 0) and start >= begins
+            (special or not first.special)
+            and (sink or i > 0)
+            and start >= begins
+            and (segment is None or (first.segment == segment and not first.special))
             for i, (start, first) in enumerate(zip(starts, firsts, strict=True))
         ]
         wholes = ["" if first.word is None else tokens.words[first.word].text for first in firsts]
@@ -89,6 +96,7 @@ class Units:
             unit=unit,
             begins=begins,
             output=output,
+            segment=segment,
         )
 
     def joined(self, spans: Iterable[range]) -> Units:
@@ -206,6 +214,14 @@ class Units:
     def shows_first(self) -> bool:
         """True if the first token is among the units shown."""
         return bool(self.shown[:1].all()) and len(self) > 0
+
+    @cached_property
+    def second_segment(self) -> int | None:
+        """The index of the first unit shown of the second segment; None if none of the first stands before it."""
+        if self.side.pair is None:
+            return None
+        segments = [self.side.tokens[start].segment for start in self.starts[self.shown].tolist()]
+        return segments.index(1) if 0 in segments and 1 in segments else None
 
     def token_positions(self, unit: int) -> range:
         """Return the positions of the tokens of the shown unit with this index."""

@@ -172,7 +172,7 @@ def labels_of(units: Units) -> Labels:
         special_label(label, first=place == 0 and units.shows_first and not units.output) if special else label
         for place, (label, special) in enumerate(zip(units.labels, units.special, strict=True))
     )
-    return Labels(labels, units.special, units.positions, partial(occurrence, units))
+    return Labels(labels, units.special, units.positions, partial(occurrence, units), units.second_segment)
 
 
 def special_label(piece: str, *, first: bool) -> str:

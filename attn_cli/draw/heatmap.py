@@ -73,6 +73,11 @@ class _Plan:
         return 1 if self.numbers and self.cell > 5 else 0
 
 
+SEGMENTS = "│", "─"
+"""The marks between the columns and between the rows of two segments."""
+SEGMENTS_IN_ASCII = "|", "-"
+
+
 def heatmap(
     view: MapView,
     screen: Screen,
@@ -191,10 +196,24 @@ def _legend(
         notes.insert(0, f"{sign} strongest of its row")
     if view.masked:
         notes.append("blank: masked")
+    notes.append(_segments(view, screen, drawn=plan is not None))
     lines = [line(), *flow([swatch, *([(note, DIM)] for note in notes if note)], screen)]
     if plan is None and view.measure == "weight":
         lines += brightest(view.key, view.totals, screen)
     return lines
+
+
+def _segments(view: MapView, screen: Screen, *, drawn: bool) -> str:
+    """Say where the second segment begins; nothing if there is none beside the first."""
+    axes = ("row", view.query, 1), ("column", view.key, 0)
+    found = [(name, axis, mark) for name, axis, mark in axes if axis.second_segment is not None]
+    if not found:
+        return ""
+    if drawn:
+        signs = SEGMENTS if screen.unicode else SEGMENTS_IN_ASCII
+        return f"{' '.join(signs[mark] for _, _, mark in reversed(found))} between segments 0 and 1"
+    places = (f"{name} {axis.positions[axis.second_segment or 0]}" for name, axis, _ in found)
+    return f"segment 1 begins at {', '.join(places)}"
 
 
 def _plans(view: MapView, screen: Screen, *, numbers: bool, room: int | None) -> Iterator[_Plan]:
@@ -204,7 +223,7 @@ def _plans(view: MapView, screen: Screen, *, numbers: bool, room: int | None) ->
         return
     longest = min(_longest(view.key, screen), LONGEST_LABEL)
     gutter = _digits(view.query) + 1 + min(_longest(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
-    across = screen.width - gutter
+    across = screen.width - gutter - (view.key.second_segment is not None)
     # Without colour, a number is preceded by its shade, but a change by its sign.
     least = _number_width(view) + (1 if screen.color or view.measure == "change" else 2)
     each = across // keys
@@ -267,6 +286,7 @@ class _Sheet:
         self.shading = marks(unicode=screen.unicode)
         self.strongest = strongest_mark(unicode=screen.unicode)
         self.mark_strongest = mark_strongest
+        self.between = SEGMENTS if screen.unicode else SEGMENTS_IN_ASCII
 
     def panels(self) -> Iterator[Text]:
         """Yield all lines, in panels of columns one below the other."""
@@ -288,7 +308,8 @@ class _Sheet:
                 parts: list[Part] = []
                 used = 0
                 for index in range(tier, len(part), tiers):
-                    stop = plan.gutter + (index + 1) * plan.cell - plan.margin
+                    bar = self.barred(part) and part[index] >= (key.second_segment or 0)
+                    stop = plan.gutter + (index + 1) * plan.cell - plan.margin + bar
                     size = min(tiers * plan.cell - 1, stop - used)
                     parts.append((" " * (stop - size - used), PLAIN))
                     parts.append((fit(key.texts[part[index]], size, align="right", unicode=unicode), styles[index]))
@@ -299,7 +320,9 @@ class _Sheet:
         tallest = max(map(len, stacks), default=0)
         for row in range(tallest):
             parts = [(" " * plan.gutter, PLAIN)]
-            for stack, style in zip(stacks, styles, strict=True):
+            for column, stack, style in zip(part, stacks, styles, strict=True):
+                if self.barred(part) and column == key.second_segment:
+                    parts.append((" ", PLAIN))
                 place = row - (tallest - len(stack))
                 parts.append((fit(stack[place] if place >= 0 else "", plan.cell, unicode=unicode), style))
             yield line(*parts)
@@ -312,11 +335,24 @@ class _Sheet:
             if part.start and all(self.levels[row][column] == BLANK for column in part):
                 continue
             label = fit(text, plan.gutter - digits - 2, unicode=self.screen.unicode) + " "
+            if row == query.second_segment:
+                yield line((self.between[1] * (plan.gutter + len(part) * plan.cell + self.barred(part)), DIM))
             yield line(
                 (f"{query.positions[row]:>{digits}} ", DIM),
                 (label, DIM if query.special[row] else PLAIN),
-                *(self.cell(row, column) for column in part),
+                *self.cells(row, part),
             )
+
+    def barred(self, part: range) -> bool:
+        """Return whether the second segment begins in a panel, with a mark before it."""
+        return self.view.key.second_segment in part
+
+    def cells(self, row: int, part: range) -> Iterator[Part]:
+        """Yield the cells of a row, and the mark before those of the second segment."""
+        for column in part:
+            if self.barred(part) and column == self.view.key.second_segment:
+                yield self.between[0], DIM
+            yield self.cell(row, column)
 
     def cell(self, row: int, column: int) -> Part:
         """Draw one cell: painted, shaded or numbered, depending on the plan and the screen."""

@@ -50,6 +50,9 @@ class Labels:
     By default occurrences are counted among these texts.
     """
 
+    second_segment: int | None = None
+    """Index of the first label of a text's second segment, which is set apart; None if there are not two."""
+
     def __post_init__(self) -> None:
         for name, default in (("special", (False,) * len(self.texts)), ("positions", range(len(self.texts)))):
             if not len(getattr(self, name)):

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType, to_builtins
 
 from attn_cli.data.model import GuidedHead, ModelInfo
-from attn_cli.data.outcomes import Chances, LookbackRatios
+from attn_cli.data.outcomes import Chances, LookbackRatios, SegmentShares
 from attn_cli.data.parts import PartShares
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.relevance import Relevance
@@ -43,6 +43,7 @@ from attn_cli.io.structs import (
     RecordDocument,
     RelevanceEntry,
     RowsMeaning,
+    SegmentShareEntry,
     SelectionEntry,
     SkippedLayerEntry,
     StackEntry,
@@ -82,6 +83,7 @@ def describe(
     chosen: ChosenHeadEntry | None = None,
     lookback: LookbackRatios | None = None,
     parts: PartShares | None = None,
+    segments: SegmentShares | None = None,
 ) -> RecordDocument:
     """Convert a record to a document.
 
@@ -91,6 +93,7 @@ def describe(
         chosen: the head that is drawn, if one was chosen.
         lookback: what was looked back at while the text was written, if it was.
         parts: how much each part of the text is looked at, if its parts are told apart.
+        segments: how much of each head's weight lies on the segment that the columns are, if they are of one.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
@@ -117,6 +120,9 @@ def describe(
         heads=UNSET if heads is None else list(heads),
         chosen=UNSET if chosen is None else chosen,
         parts=UNSET if parts is None else _parts(parts),
+        segments=UNSET
+        if segments is None
+        else [SegmentShareEntry(layer, head, np.float32(share)) for layer, head, share in segments.heads],
         maps=[entry for map_ in record.maps for entry in _maps(map_)],
     )
 
@@ -254,6 +260,9 @@ def _selection(selection: Selection) -> SelectionEntry:
     fields = asdict(selection)
     if selection.relevant_to is None:
         del fields["relevant_to"]
+    for name in ("from_segment", "to_segment"):
+        if fields[name] is None:
+            del fields[name]
     if selection.sink is None and not selection.relevance:
         fields["sink"] = True
     return SelectionEntry(**fields)

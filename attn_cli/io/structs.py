@@ -285,6 +285,12 @@ class SelectionEntry(Entry):
     relevant_to: Annotated[
         str | UnsetType, Meta(description="The output that relevance is measured for; absent: what the model makes.")
     ] = UNSET
+    from_segment: Annotated[
+        Segment | UnsetType, Meta(description="The segment whose words are the rows; absent: all rows.")
+    ] = UNSET
+    to_segment: Annotated[
+        Segment | UnsetType, Meta(description="The segment whose words are the columns; absent: all columns.")
+    ] = UNSET
 
 
 class OutputCheckEntry(Entry):
@@ -537,6 +543,14 @@ class PromptPartsEntry(Entry):
     parts: Annotated[Sequence[PromptShareEntry], Meta(description="In the order of the text.")]
 
 
+class SegmentShareEntry(Entry):
+    """The share of one head's weight on the segment whose words are the columns, the mean over the rows shown."""
+
+    layer: Count
+    head: Count
+    share: Number
+
+
 class RecordDocument(AttnDocument, kw_only=True):
     """An attention record, as attn writes and reads it."""
 
@@ -570,6 +584,13 @@ class RecordDocument(AttnDocument, kw_only=True):
     parts: Annotated[
         PromptPartsEntry | UnsetType,
         Meta(description="How much each part of the text is looked at. Derived, as the table is."),
+    ] = UNSET
+    segments: Annotated[
+        Sequence[SegmentShareEntry] | UnsetType,
+        Meta(
+            description="With selection.to_segment, how much of each head's weight is there before rows are "
+            "renormalized; the largest first. Derived, as the table is."
+        ),
     ] = UNSET
     maps: Annotated[Sequence[MapEntry], Meta(description="One map per head, always between tokens.")]
 

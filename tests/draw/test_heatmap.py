@@ -172,7 +172,7 @@ def test_a_mosaic_in_ascii(color: bool) -> None:
     assert "".join(lines).isascii()
     assert "cell = largest weight of 8 x 4 words" in lines[-2]
     assert len(lines) == 1 + 38 + 1 + 3 + (not color)
-    assert "the scale ends at .2, not at 1" in " ".join(lines)
+    assert "the scale ends at .2, not at 1" in " ".join(" ".join(lines).split())
 
 
 def test_a_mosaic_names_rows_where_the_width_allows() -> None:
@@ -282,3 +282,36 @@ def test_small_scores_have_the_decimals_that_tell_them_apart() -> None:
     lines = shown(heatmap(MapView(values, labels, labels, measure="score"), PLAIN), PLAIN)
     assert lines[1:3] == ["0 a  -0.012   0.001", "1 b   0.006   0.000"]
     assert lines[4].startswith("score ▼ -.005  - -.001  · 0  + +.001  ▲ +.005")
+
+
+def two_segments(count: int = 3, second: int = 2) -> MapView:
+    values = np.full((count, count), 1 / count, np.float32)
+    labels = Labels([f"w{i}" for i in range(count)], second_segment=second)
+    return MapView(values, labels, labels)
+
+
+def test_a_mark_stands_between_segments() -> None:
+    assert shown(heatmap(two_segments(), PLAIN), PLAIN) == [
+        "        w0   w1    w2",
+        "0 w0  ▓.33 ▓.33│ ▓.33",
+        "1 w1  ▓.33 ▓.33│ ▓.33",
+        "─────────────────────",
+        "2 w2  ▓.33 ▓.33│ ▓.33",
+        "",
+        "weight · <.05  ░ .05  ▒ .10  ▓ .25  █ .50–1",
+        "rows (queries) attend to columns (keys)   │ ─ between segments 0 and 1",
+    ]
+
+
+@pytest.mark.parametrize("color", [True, False])
+@pytest.mark.parametrize("unicode", [True, False])
+@pytest.mark.parametrize("width", [40, 41, 60, 80])
+def test_marks_between_segments_keep_to_the_screen(color: bool, unicode: bool, width: int) -> None:
+    screen = Screen(width=width, color=color, unicode=unicode)
+    for count in (7, 17, 18, 19, 37, 41):
+        for numbers in (True, False):
+            lines = shown(heatmap(two_segments(count, 5), screen, numbers=numbers, mark_strongest=True), screen)
+            assert longest(lines) <= width
+            said = "segment 1 begins at row 5, column 5" in " ".join(" ".join(lines).split())
+            assert said or any(("│" if unicode else "|") in row for row in lines[:-3])
+    assert "segment 1 begins at row 90, column 90" in " ".join(shown(heatmap(two_segments(300, 90), screen), screen))

@@ -11,11 +11,12 @@ from attn_cli.cli.options import (
     OutputOptions,
     PairOption,
     PartsOptions,
-    SelectionOptions,
+    SegmentOptions,
     TextArgument,
     WithoutOption,
 )
 from attn_cli.data.selection import Selection, check_syntax, check_without
+from attn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
@@ -44,7 +45,7 @@ def run(
     text: TextArgument = None,
     pair: PairOption = None,
     reading: PartsOptions,
-    choice: SelectionOptions,
+    choice: SegmentOptions,
     without: WithoutOption = None,
     display: DisplayOptions,
     output: OutputOptions,
@@ -54,6 +55,11 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     check_without(without, selection)
+    if selection.segmented and pair is None and reading.file is None and text not in (None, "-"):
+        raise UsageError(
+            "The text has no second segment, so --from-segment and --to-segment cannot be used",
+            "Give a second text with --pair",
+        )
     wanted = selection if selection.relevance else None  # which is for an output, such as the translation
     texts = given(text, reading, model, pair=pair, records=False, wanted=wanted, without=without, kind=selection.kind)
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from attn_cli.data.plan import name_head
 from attn_cli.draw.captions import guided_line, model_line, remarks, translation_text
 from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
@@ -61,6 +62,8 @@ def draw(answer: Inspection, screen: Screen) -> Group:
         if answer.vector is not None:
             top.append(drawing(whole_vector(answer.vector, screen, name="number")))
     top += remarks(answer, plan.kind, screen, figures.sinks)
+    if said := _segments(answer):
+        top.append(drawing(caption_lines(said, screen)))
     guided = guided_line(answer.guided, screen)
     relevant = relevance_of_words(answer, plan.kind, screen)
     below: list[RenderableType] = [Text(""), stacked(relevant)] if relevant else []
@@ -72,3 +75,26 @@ def draw(answer: Inspection, screen: Screen) -> Group:
     if figures.chosen is not None and len(body) == 1:  # the one head that there is room for says it of itself
         guided = []
     return stacked([Group(*top, *guided, *below), *body])
+
+
+def _segments(answer: Inspection) -> str:
+    """Say which segments are shown, and how much of the weight that is; nothing if all is shown."""
+    selection = answer.figures.plan.selection
+    rows, columns = selection.from_segment, selection.to_segment
+    second = answer.figures.plan.keys.second_segment
+    if not selection.segmented and second is not None and isinstance(answer.figures, GridFigures):
+        return f"Segment 1 begins at {selection.unit} {second}."  # a small map has no room for a mark
+    if columns is None:
+        return "" if rows is None else f"Rows: the words of segment {rows} alone."
+    sides = f"Columns: the words of segment {columns} alone"
+    if rows is not None:
+        sides = f"Rows: the words of segment {rows} alone; columns: those of segment {columns}"
+    if answer.segments is None or not answer.segments.heads:
+        return f"{sides}."
+    layer, head, most = answer.segments.heads[0]
+    several = len(answer.segments.heads) > 1
+    among = f" on average, most in {name_head(layer, head)} ({most:.2f})" if several else ""
+    if selection.joint:
+        among = f" on average, most in layer {layer} ({most:.2f})" if several else ""
+    then = "scores stay as they are" if selection.scores else "each row is renormalized to sum to 1"
+    return f"{sides}, which have {answer.segments.mean:.2f} of a row's weight{among}; {then}."

@@ -10,6 +10,7 @@ import numpy as np
 
 from attn_cli.answer import Answer
 from attn_cli.data.model import GuidedHead
+from attn_cli.data.outcomes import SegmentShares
 from attn_cli.data.parts import PartShares
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
@@ -24,6 +25,7 @@ from attn_cli.io.npz import to_npz
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
 from attn_cli.measure.parts import CollectParts
+from attn_cli.measure.segments import CollectSegmentShares
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.inspect.figures import Cut, Figures, WrittenFigures, choose_figures
 from attn_cli.system.memory import require
@@ -47,10 +49,20 @@ class Inspection(Record, Answer):
     parts: PartShares | None = field(default=None, kw_only=True)
     """How much each part of the text is looked at, if its parts are told apart."""
 
+    segments: SegmentShares | None = field(default=None, kw_only=True)
+    """How much of each head's weight lies on the segment whose words alone are the columns, if one was chosen."""
+
     @classmethod
-    def of_run(cls, record: Record, figures: Figures, parts: PartShares | None = None) -> Inspection:
+    def of_run(
+        cls,
+        record: Record,
+        figures: Figures,
+        parts: PartShares | None = None,
+        segments: SegmentShares | None = None,
+    ) -> Inspection:
         """Join the record and the figures of a run."""
-        return cls(**{each.name: getattr(record, each.name) for each in fields(record)}, figures=figures, parts=parts)
+        own = {each.name: getattr(record, each.name) for each in fields(record)}
+        return cls(**own, figures=figures, parts=parts, segments=segments)
 
     @property
     def title(self) -> str:
@@ -82,7 +94,9 @@ class Inspection(Record, Answer):
     def document(self) -> RecordDocument:
         from attn_cli.io.document import describe
 
-        return describe(self, self._described_heads(), self._described_choice(), self._lookback, self.parts)
+        return describe(
+            self, self._described_heads(), self._described_choice(), self._lookback, self.parts, self.segments
+        )
 
     @property
     def _lookback(self) -> LookbackRatios | None:
@@ -189,7 +203,11 @@ def look(
     regroup = Regroup(plan.queries, plan.keys, figures)
     parts = CollectParts(plan) if plan.keys.side.parts and plan.heads else None
 
+    segments = None if plan.keys.segment is None else CollectSegmentShares(plan)
+
     def eat(block: Block) -> None:
+        if segments is not None:
+            segments(block)
         if parts is not None:
             parts(block)
         if kept is not None:
@@ -200,7 +218,12 @@ def look(
     report = source.stream(plan.request(verify=verify), eat)
     maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
     record = Record.of(source, report, plan.selection, maps)
-    return Inspection.of_run(record, figures, None if parts is None else parts.result)
+    return Inspection.of_run(
+        record,
+        figures,
+        None if parts is None else parts.result,
+        None if segments is None else segments.result,
+    )
 
 
 def _check_memory(plan: Plan, figures: Figures, *, keep: bool) -> None:
