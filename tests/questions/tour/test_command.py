@@ -23,11 +23,12 @@ from attn_cli.questions.tour.choices import LAST
 PROMPT = b"goes to that chapter "
 LIMIT = 300.0
 """Seconds for a whole walk. It takes 3, but some fifty times as long where many processes share the processors."""
+SIZE = {"LINES", "COLUMNS"}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Threads of a walk that would otherwise wait for each other where the processors are busy."""
 
 
-def walked(keys: Sequence[bytes], *, height: int = 500) -> tuple[int, list[str]]:
+def walked(keys: Sequence[bytes], *, height: int = 200) -> tuple[int, list[str]]:
     """Press a key at each prompt of a terminal.
 
     Returns:
@@ -36,8 +37,8 @@ def walked(keys: Sequence[bytes], *, height: int = 500) -> tuple[int, list[str]]
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, 80, 0, 0))
     command = [sys.executable, "-m", "attn_cli", "tour", "--no-color"]
-    # os.environ is without the lines and columns that readline exports behind Python's back.
-    environment = os.environ | ONE_THREAD
+    # Lines and columns are the terminal's own, and not those that readline exports to the workers of the tests.
+    environment = {name: value for name, value in os.environ.items() if name not in SIZE} | ONE_THREAD
     end = time.monotonic() + LIMIT
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
