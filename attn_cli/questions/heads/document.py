@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from attn_cli.data.plan import name_head
 from attn_cli.io.document import describe_finding
@@ -177,7 +177,7 @@ class HeadsDocument(TextDocument, kw_only=True):
         Sequence[RelationEntry],
         Meta(description="Each relation of a treebank, way and head; empty without one."),
     ]
-    needles: Annotated[NeedlesEntry | None, Meta(description="What --needle hid; null without it.")]
+    needles: Annotated[NeedlesEntry | UnsetType, Meta(description="What --needle hid; absent without it.")] = UNSET
 
 
 DOCUMENT = HeadsDocument
@@ -224,7 +224,7 @@ def describe(found: HeadsFound) -> HeadsDocument:
             )
             for score in found.relations
         ],
-        needles=None if found.needles is None else _needles(found.needles),
+        needles=UNSET if found.needles is None else _needles(found.needles),
     )
 
 
