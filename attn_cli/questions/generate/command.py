@@ -58,7 +58,7 @@ class WritingOptions:
     known: Annotated[
         str | None, _write("--continue", metavar="TEXT", help="What follows, where it is known: it is scored.")
     ] = None
-    max_tokens: Annotated[int, _write(metavar="N", min=1, help="The most tokens to write.")] = 40
+    max_tokens: Annotated[int | None, _write(metavar="N", min=1, help="The most tokens to write (default: 40).")] = None
     beam: Annotated[int, _write(metavar="N", min=1, max=100, help="Hypotheses to keep at each step; 1 is greedy.")] = 1
     temperature: Annotated[
         float, _write(metavar="X", help="Draw tokens at this temperature; 0 takes the likeliest each time.")
@@ -67,7 +67,7 @@ class WritingOptions:
         float | None,
         _write("--top-p", metavar="X", help="Draw from the fewest tokens with this share (default: the model's own)."),
     ] = None
-    seed: Annotated[int, _write(metavar="N", min=0, help="Seed of the draws.")] = 0
+    seed: Annotated[int | None, _write(metavar="N", min=0, help="Seed of the draws (default: 0).")] = None
     stop: Annotated[str | None, _write(metavar="TEXT", help="Stop where this text has been written.")] = None
 
     def decoding(self) -> Decoding:
@@ -76,15 +76,17 @@ class WritingOptions:
         Raises:
             UsageError: two of the options exclude each other, or a number is out of range.
         """
-        from attn_cli.models import Decoding
+        from attn_cli.models import MOST_TOKENS, Decoding
 
         stop = () if self.stop is None else (self.stop,)
-        made = Decoding(
-            self.beam, self.max_tokens, self.temperature, self.top_p, self.seed, stop, most_option="--max-tokens"
-        )
+        most = self.max_tokens or MOST_TOKENS
+        made = Decoding(self.beam, most, self.temperature, self.top_p, self.seed or 0, stop, most_option="--max-tokens")
         asked = {
             "--beam": self.beam != 1,
             "--temperature": bool(self.temperature),
+            "--max-tokens": self.max_tokens is not None,
+            "--top-p": self.top_p is not None,
+            "--seed": self.seed is not None,
             "--stop": self.stop is not None,
         }
         clashing = [name for name, given in asked.items() if given]
