@@ -78,7 +78,7 @@ Texts = list[str] | tuple[str, ...] | Iterator[str]
 Chat = Sequence[Mapping[str, Any]]
 """A chat: messages with a role and a content, as transformers' `apply_chat_template` takes them."""
 Words = Literal["words", "spaces"] | Sequence[str]
-"""What a word is: what Unicode takes for one, what stands between spaces, or those listed."""
+"""How a text is divided into words: by Unicode's rules, at spaces, or by a list of words."""
 Parts = Literal["turns", "lines"] | Sequence[tuple[str, str]]
 """How a text is divided into parts: at its turns, at its paragraphs or lines, or by each part's name and beginning."""
 

@@ -60,7 +60,7 @@ class Given:
     kind: Kind | None = None
     """The kind of attention of those whose kind is not named."""
     labelling: Labelling = UNLABELLED
-    """What is said of a matrix, if the file holds one."""
+    """The labels and kind given for a matrix, if the file holds one."""
 
     def load(self) -> Model:
         """Load the model.

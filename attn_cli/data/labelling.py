@@ -1,4 +1,4 @@
-"""What is said of a matrix of weights that is not in its file. Imports nothing heavy, so that errors show at once."""
+"""Labels and kind of a matrix of weights, which its file does not hold. Imports nothing heavy: errors show at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """What is said of a matrix that is not in its file."""
+    """Labels and kind that a user gives for a matrix, since its file does not hold them, and whether to check it."""
 
     rows: tuple[str, ...] | None = None
     """Labels of the rows; None for those in the file, or those of the columns if there are as many, or numbers."""

@@ -38,7 +38,7 @@ MOST_LAYERS = 65535
 SPECIAL = re.compile(r"\[[A-Z]+\d*\]|<[^<>\s]+>")
 """A label that is a model's own mark and no word: `[CLS]`, `</s>`, `<|im_end|>`."""
 NOT_GIVEN = "no map given"
-"""What is in the place of a layer whose maps were not given."""
+"""Description of a layer whose maps were not given (`Stack.without`)."""
 AS_IT_IS = "Show it as it is with --no-check, or check=False in Python"
 
 Layer = Float[np.ndarray, "head query key"]

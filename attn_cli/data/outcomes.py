@@ -49,7 +49,7 @@ class Chances:
     log_likeliest: Float[np.ndarray, "step best"]
     """Their log-probabilities, in nats."""
     spelled: tuple[tuple[str, ...], ...] = ()
-    """What the likeliest tokens add to the text."""
+    """The likeliest tokens, as they would stand in the text."""
 
     @property
     def log_probability(self) -> float:
