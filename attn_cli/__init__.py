@@ -125,6 +125,7 @@ def view(
     columns: Sequence[str] | None = None,
     kind: Kind | None = None,
     check: bool = True,
+    array: str | None = None,
     name: str = "matrix",
     **selection: Unpack[ChoicesOfAMatrix],
 ) -> Inspection:
@@ -137,6 +138,7 @@ def view(
         columns: the labels of the columns.
         kind: the kind of attention; by default what the shape, the labels and the zeros say.
         check: refuse rows that do not sum to 1.
+        array: the array of an `.npz` to show; by default all that are weights.
         name: the name to show.
         **selection: fields of the selection, as in `inspect`.
 
@@ -145,7 +147,7 @@ def view(
     """
     from attn_cli.api import view as view_maps
 
-    return view_maps(maps, rows=rows, columns=columns, kind=kind, check=check, name=name, **selection)
+    return view_maps(maps, rows=rows, columns=columns, kind=kind, check=check, array=array, name=name, **selection)
 
 
 def why(experiment: ExperimentName, *, quick: bool = False) -> Experiment:

@@ -848,6 +848,7 @@ def view(
     columns: Sequence[str] | None = None,
     kind: Kind | None = None,
     check: bool = True,
+    array: str | None = None,
     name: str = "matrix",
     **selection: Unpack[ChoicesOfAMatrix],
 ) -> Inspection:
@@ -862,6 +863,7 @@ def view(
         columns: the labels of the columns.
         kind: the kind of attention; by default what the shape, the labels and the zeros say.
         check: refuse rows that do not sum to 1.
+        array: the array of an `.npz` to show; by default all that are weights.
         name: the name to show.
         **selection: fields of the selection, as in `inspect`.
 
@@ -874,7 +876,7 @@ def view(
     if rows is None and columns is None and hasattr(maps, "columns") and hasattr(maps, "index"):  # pandas
         rows, columns = list(map(str, maps.index)), list(map(str, maps.columns))
     choice = _choice(Selection(), selection, view, ChoicesOfAMatrix.__annotations__, viewed=True)
-    labelling = Labelling(_listed(rows), _listed(columns), kind, checked=check)
+    labelling = Labelling(_listed(rows), _listed(columns), kind, checked=check, array=array)
     if isinstance(maps, str | os.PathLike):
         (record, *others) = islice(read_records(Path(maps), labelling), 2)
         if others:
@@ -882,6 +884,7 @@ def view(
         fields = {field: getattr(choice, field) for field in selection}
         shown = replace(record.selection, view=choice.view, **{**fields, "kind": kind})
     else:
+        labelling.check_alone(name)
         layers, dtype = layers_of(maps, name)
         record, shown = matrix_record(layers, name, labelling, dtype=dtype), choice
     return look(record, shown, keep=True)

@@ -29,7 +29,7 @@ __all__ = ["Given", "given", "input_of", "names_record", "prepared", "saved_with
 
 RECORDS = tuple(suffix for suffix, one in FORMATS.items() if one.records)
 """Suffixes of files that hold records."""
-MATRICES = (".npy", ".csv")
+MATRICES = (".npy", ".csv", ".tsv")
 """Suffixes of other files that hold a matrix of weights, which is a record too."""
 DEVICES = ("/dev/fd/", "/proc/self/fd/")
 

@@ -28,6 +28,9 @@ class MatrixOptions:
             help="Labels of a matrix, one a line; a blank line ends those of the rows, if others follow.",
         ),
     ] = None
+    array: Annotated[
+        str | None, text_option("--array", metavar="NAME", help="The array of an .npz to read (default: all weights).")
+    ] = None
     no_check: Annotated[bool, text_option("--no-check", help="Take a matrix whose rows do not sum to 1 as it is.")] = (
         False
     )
@@ -42,7 +45,7 @@ class MatrixOptions:
             InputError: the file of labels cannot be read, or is not one.
         """
         rows, columns = (None, None) if self.labels is None else read_labels(self.labels)
-        return Labelling(rows, columns, kind, checked=not self.no_check)
+        return Labelling(rows, columns, kind, checked=not self.no_check, array=self.array)
 
 
 @dataclass(frozen=True)

@@ -38,18 +38,30 @@ class Labelling:
     """The kind of attention; None to tell it from the shape, the labels and the zeros."""
     checked: bool = True
     """True to refuse rows that do not sum to 1."""
+    array: str | None = None
+    """The only array of an archive to show; None for all that are weights."""
 
     def check_unused(self, name: str) -> None:
         """Check that nothing is said of a record, which says it all itself.
 
         Raises:
-            UsageError: labels are given.
+            UsageError: labels are given, or an array is chosen.
         """
+        self.check_alone(name)
         step = self.rows is None or self.rows in {(one,) for one in get_args(Rows)}  # which --rows says of a record
         if not step or self.columns is not None:
             raise UsageError(
                 f"{name} is a record, which has labels of its own", "Leave --rows, --columns and --labels out"
             )
+
+    def check_alone(self, name: str) -> None:
+        """Check that no array is chosen in a file that is not an archive of several.
+
+        Raises:
+            UsageError: one is.
+        """
+        if self.array is not None:
+            raise UsageError(f"{name} has no arrays to choose from", "Leave --array out (or array= in Python)")
 
     def beside(self, rows: Sequence[str] | None, columns: Sequence[str] | None) -> Labelling:
         """Return the same with the labels that a file holds, where no others are given."""

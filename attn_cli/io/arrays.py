@@ -1,12 +1,13 @@
 """Matrices of weights in NumPy files, which anything may have written: `.npy`, and `.npz` that is not attn's.
 
-An archive holds one array of weights, or one for each layer, whose names then say the order. Texts in arrays of one
-axis are labels: `rows` and `columns`, or `labels` for both.
+An archive holds one array of weights, or one for each layer, whose names then say the order; of others, the user says
+which to show. Texts in arrays of one axis are labels: `rows` and `columns`, or `labels` for both.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from io import BytesIO
 from tokenize import TokenError
@@ -16,7 +17,7 @@ import numpy as np
 from attn_cli.data.labelling import Labelling
 from attn_cli.data.matrix import Layer, matrix_record, split_layers
 from attn_cli.data.record import Record
-from attn_cli.errors import InputError
+from attn_cli.errors import InputError, quoted
 from attn_cli.system.memory import require
 
 __all__ = ["HEADER_ERRORS", "NPY", "PICKLED", "array_dtype", "from_arrays", "from_npy"]
@@ -47,6 +48,7 @@ def from_npy(data: bytes, name: str, labelling: Labelling) -> Record:
         UsageError: the kind asked for does not fit.
         MemoryLimitError: the matrix does not fit in memory.
     """
+    labelling.check_alone(name)
     require(4 * len(data), name, "Save fewer layers or heads of it")
     try:
         array = np.lib.format.read_array(BytesIO(data), allow_pickle=False)
@@ -74,13 +76,20 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str, labelling: Labellin
         InputError: the arrays are not weights and labels.
         UsageError: the kind asked for does not fit.
     """
-    texts = {key.lower(): array for key, array in arrays.items() if array.dtype.kind == "U" and array.ndim == 1}
+    texts = {key.lower(): array for key, array in arrays.items() if array.dtype.kind in "US" and array.ndim == 1}
     found = {
-        side: next((tuple(map(str, array)) for key, array in texts.items() if key in names), None)
+        side: next((_texts(array) for key, array in texts.items() if key in names), None)
         for side, names in (("rows", ROWS), ("columns", COLUMNS), ("both", BOTH))
     }
     labelling = labelling.beside(found["rows"] or found["both"], found["columns"] or found["both"])
     weights = {key: array for key, array in arrays.items() if array.dtype.kind in "biuf" and array.ndim >= 2}
+    if labelling.array is not None:
+        if labelling.array not in arrays:
+            raise InputError(
+                f"{name} holds no array {quoted(labelling.array)} (it has {', '.join(arrays) or 'none'})",
+                "Name one of them",
+            )
+        weights = {labelling.array: arrays[labelling.array]}
     if not weights:
         raise InputError(
             f"{name} holds no array of weights (it has {', '.join(arrays) or 'none'})",
@@ -88,16 +97,21 @@ def from_arrays(arrays: Mapping[str, np.ndarray], name: str, labelling: Labellin
         )
     layers: list[Layer] = []
     for key in sorted(weights, key=_in_order):
-        array = weights[key]
-        several = split_layers(array, f"{name}: {key}")
-        if len(weights) > 1 and len(several) > 1:
-            raise InputError(
-                f"{name} holds {len(weights)} arrays ({', '.join(weights)}), and {key} is of several layers itself",
-                "Save one array, or one [head, query, key] for each layer",
-            )
-        layers += several
+        layers += split_layers(weights[key], f"{name}: {key}")
+    if len(weights) > 1 and (len(layers) > len(weights) or len({layer.shape[1:] for layer in layers}) > 1):
+        said = ", ".join(f"{key} {' × '.join(map(str, array.shape))}" for key, array in weights.items())
+        first = next(iter(weights))
+        raise InputError(
+            f"{name} holds {len(weights)} arrays, which are not a layer each of one text ({said})",
+            f"Choose one with --array {shlex.quote(first)}, or array={first!r} in Python",
+        )
     dtypes = {array_dtype(array) for array in weights.values()}
     return matrix_record(layers, name, labelling, dtype="float16" if "float16" in dtypes else "float32")
+
+
+def _texts(labels: np.ndarray) -> tuple[str, ...]:
+    """Return labels as texts; bytes are UTF-8."""
+    return tuple(label.decode(errors="replace") if isinstance(label, bytes) else str(label) for label in labels)
 
 
 def _in_order(key: str) -> list[tuple[int, str]]:

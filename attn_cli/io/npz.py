@@ -96,7 +96,7 @@ def from_npz(data: bytes, name: str = "the record", labelling: Labelling = UNLAB
         UsageError: labels are given for a record, or the kind asked for does not fit.
         MemoryLimitError: the unpacked archive does not fit in memory.
     """
-    arrays = _arrays(data, name)
+    arrays = _arrays(data, name, labelling.array)
     if "record" not in arrays and not any(NAME.fullmatch(key) for key in arrays):
         return from_arrays(arrays, name, labelling)
     labelling.check_unused(name)
@@ -126,8 +126,8 @@ def from_npz(data: bytes, name: str = "the record", labelling: Labelling = UNLAB
     )
 
 
-def _arrays(data: bytes, name: str) -> dict[str, np.ndarray]:
-    """Read every array in the archive; nothing is ever unpickled."""
+def _arrays(data: bytes, name: str, chosen: str | None) -> dict[str, np.ndarray]:
+    """Read every array in the archive; nothing is ever unpickled, nor is what holds objects beside a chosen array."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -138,14 +138,18 @@ def _arrays(data: bytes, name: str) -> dict[str, np.ndarray]:
             members = {entry: archive.read(entry) for entry in archive.namelist()}
     except ARCHIVE_ERRORS as error:
         raise InputError(f"{name} is damaged: {error}", "Save it again with attn inspect --save") from error
-    try:
-        return {
-            entry.removesuffix(".npy"): np.lib.format.read_array(BytesIO(content), allow_pickle=False)
-            for entry, content in members.items()
-        }
-    except HEADER_ERRORS as error:
-        if "Object arrays" in str(error):
-            raise InputError(f"{name} holds {PICKLED}", "Save its arrays with array.astype('float32')") from error
-        raise InputError(
-            f"{name} is a zip archive, but not of NumPy arrays: {error}", "Make one with attn inspect --save"
-        ) from error
+    arrays = {}
+    for entry, content in members.items():
+        key = entry.removesuffix(".npy")
+        try:
+            arrays[key] = np.lib.format.read_array(BytesIO(content), allow_pickle=False)
+        except HEADER_ERRORS as error:
+            if "Object arrays" not in str(error):
+                raise InputError(
+                    f"{name} is a zip archive, but not of NumPy arrays: {error}", "Make one with attn inspect --save"
+                ) from error
+            if chosen in {None, key}:
+                raise InputError(
+                    f"{name} holds {PICKLED} ({key})", "Save it with array.astype('float32'), or labels as str"
+                ) from error
+    return arrays

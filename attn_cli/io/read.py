@@ -18,7 +18,7 @@ from attn_cli.errors import InputError
 from attn_cli.io.arrays import NPY, from_npy
 from attn_cli.io.npz import MAGIC, from_npz
 from attn_cli.io.records import NOT_A_RECORD, decode, not_json, restore_maps
-from attn_cli.io.sheets import from_csv
+from attn_cli.io.sheets import MARKS, from_csv, is_number
 from attn_cli.system.encoding import decode_text
 from attn_cli.system.memory import require
 
@@ -26,7 +26,7 @@ __all__ = ["Readable", "read_records"]
 
 EXPANSION = 5
 """Bytes that a number takes as a Python object and in an array, for each byte of its text."""
-CSV = ".csv"
+GRIDS = (".csv", ".tsv")
 SMALLER = "Save it as .npz, or with fewer heads through --layer and --head"
 
 
@@ -43,7 +43,7 @@ def read_records(source: Path | Readable, labelling: Labelling = UNLABELLED) -> 
     """Yield the records of a file in order: one `.npz`, one JSON object on any number of lines, or several in a row.
 
     A matrix of weights, as `.npy`, `.npz` or CSV, is a record too. The content decides the format, and not the file's
-    name, unless that ends in `.csv`. JSON Lines are read lazily.
+    name, unless that ends in `.csv` or `.tsv`. JSON Lines are read lazily.
 
     Args:
         source: the path of a file, or an open file such as standard input.
@@ -72,7 +72,7 @@ def _records(file: Readable, name: str, labelling: Labelling) -> Iterator[Record
     if first.startswith(NPY):
         yield from_npy(_whole(first, file, name), name, labelling)
         return
-    if name.lower().endswith(CSV) or _separates(first):
+    if name.lower().endswith(GRIDS) or any(_separates(first, mark) for mark in f"{MARKS} "):
         yield from from_csv(_whole(first, file, name), name, labelling)
         return
     labelling.check_unused(name)
@@ -96,13 +96,13 @@ def _whole(first: bytes, file: Readable, name: str) -> bytes:
     return first + file.read()
 
 
-def _separates(line: bytes) -> bool:
-    """Return whether a first line is one of CSV: cells between commas, of numbers or below a header, and no JSON."""
-    cells = [cell.strip() for cell in line.strip().split(b",")]
+def _separates(line: bytes, mark: str) -> bool:
+    """Return whether a first line is one of CSV: cells between marks, of numbers or below a header, and no JSON."""
+    cells = [cell.strip() for cell in line.rstrip(b"\r\n").split(mark.encode())]
+    if len(cells) < 2 or not line.strip() or line.lstrip().startswith(b"{"):
+        return False
     named = {b"kind", b"sentence", b"query"} & set(cells)
-    return len(cells) > 1 and (
-        bool(named) or not cells[0] or all(cell.replace(b".", b"", 1).isdigit() for cell in cells[1:])
-    )
+    return bool(named) or not cells[0] or all(is_number(cell.decode(errors="replace")) for cell in cells[1:])
 
 
 def _documents(line: bytes, file: Readable, name: str) -> Iterator[tuple[object, str]]:

@@ -32,7 +32,7 @@ ARRAYS = ("queries", "visible", "weights", "scores", "sink")
 PER_HEAD = {"weights", "scores", "sink"}
 """Parts that have a head axis in a record."""
 
-NOT_A_RECORD = "Give a file that attn inspect has saved as .json, .jsonl or .npz"
+NOT_A_RECORD = "Give what attn inspect has saved as .json, .jsonl or .npz, or a matrix as .npy, .npz, .csv or .tsv"
 
 TWICE_ROUNDED = 7.038531e-26
 """The only positive float32 whose shortest digits, rounded to a double and then to float32, give its neighbour.

@@ -1,7 +1,8 @@
 """Matrices of weights as text: a grid of numbers, with or without labels, or the long table that attn itself writes.
 
-A grid is what `numpy.savetxt`, `DataFrame.to_csv` or a spreadsheet writes, between commas, semicolons, tabs or spaces.
-Labels are its first row and its first column, where those are not numbers, or where its first cell is empty.
+A grid is what `numpy.savetxt`, `DataFrame.to_csv` or a spreadsheet writes, between commas, semicolons, tabs, bars or
+spaces; decimals may stand behind a comma where cells do not. Labels are its first row and its first column, where those
+are not numbers, or where its first cell is empty.
 """
 
 from __future__ import annotations
@@ -25,18 +26,22 @@ from attn_cli.io.csv import exact
 from attn_cli.system.encoding import decode_text
 from attn_cli.system.memory import require
 
-__all__ = ["from_csv"]
+__all__ = ["MARKS", "from_csv", "is_number"]
 
 EXPANSION = 20
 """Bytes that a cell takes as a Python object and in an array, for each byte of its text."""
-MARKS = ",\t;"
+MARKS = "\t;|,"
 """Characters that stand between cells; spaces where there is none of them."""
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+"""A number, with its decimals behind a point or a comma."""
+COMMENT = "# "
+"""What `numpy.savetxt` puts before a header."""
 MISSING = ("", "nan", "inf", "-inf")
 """Cells that are no labels, and no weights either."""
 LONG = {"query", "key", "weight"}
 """Columns that make a long table."""
 A_GRID = "Give a grid of numbers, with or without labels, or what attn inspect --save wrote; texts are read with --file"
+POSITIONS = "Number queries and keys from 0, and put their labels into query_text and key_text"
 
 
 def from_csv(data: bytes, name: str, labelling: Labelling) -> Iterator[Record]:
@@ -53,7 +58,8 @@ def from_csv(data: bytes, name: str, labelling: Labelling) -> Iterator[Record]:
         MemoryLimitError: the file does not fit in memory.
     """
     require(EXPANSION * len(data), name, "Save it as .npz")
-    lines = _cells(decode_text(data, name).removeprefix("\ufeff"), name)
+    labelling.check_alone(name)
+    lines = _cells(decode_text(data, name).removeprefix("\ufeff").removeprefix(COMMENT), name)
     if not lines:
         raise InputError(f"{name} is empty", A_GRID)
     columns = [cell.strip().lower() for cell in lines[0]]
@@ -64,17 +70,34 @@ def from_csv(data: bytes, name: str, labelling: Labelling) -> Iterator[Record]:
 
 
 def _cells(text: str, name: str) -> list[list[str]]:
-    """Split a text into lines of cells; blank lines are left out, and so is what numpy.savetxt marks as a comment."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    mark = max(MARKS, key=first.count)
+    """Split a text into lines of cells with decimal points; blank lines are left out."""
+    filled = [line for line in text.splitlines() if line.strip()]
+    ends = [*filled[:1], *filled[-1:]]
+    marks = [mark for mark in MARKS if any(mark in line for line in ends)]
+    mark = max(marks, key=lambda mark: sum(_told_apart(line, mark) for line in ends), default=None)
     try:
-        if mark not in first:
+        if mark is None:
             lines = [line.split() for line in text.splitlines()]
         else:
             lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True))
     except csv.Error as error:
         raise InputError(f"{name} is not CSV: {error}", A_GRID) from error
-    return [line for line in lines if any(cell.strip() for cell in line)]
+    lines = [line for line in lines if any(cell.strip() for cell in line)]
+    return lines if mark == "," else _with_points(lines)
+
+
+def _told_apart(line: str, mark: str) -> int:
+    """Return by how much the numbers in a line outnumber its other cells if a mark stands between them."""
+    cells = next(csv.reader([line], delimiter=mark))
+    return sum(1 if is_number(cell) else -1 for cell in cells if cell.strip())
+
+
+def _with_points(lines: list[list[str]]) -> list[list[str]]:
+    """Write the decimals of a grid behind points, if all of them are behind commas."""
+    numbers = [cell for line in lines for cell in line if is_number(cell)]
+    if any("." in cell for cell in numbers):
+        return lines
+    return [[cell.replace(",", ".") if is_number(cell) else cell for cell in line] for line in lines]
 
 
 def _grid(lines: list[list[str]], name: str, labelling: Labelling) -> Record:
@@ -82,6 +105,8 @@ def _grid(lines: list[list[str]], name: str, labelling: Labelling) -> Record:
     if not body:
         raise InputError(f"{name} has labels and no numbers", A_GRID)
     beside = _labels_rows(head, body)
+    if beside and len(body[0]) == 1:
+        raise InputError(f"{name} has labels and no numbers", A_GRID)
     rows = [line[0] for line in body] if beside else None
     columns = None if head is None else head[1:] if beside and len(head) == len(body[0]) else head
     values = [line[1:] for line in body] if beside else body
@@ -95,7 +120,7 @@ def _grid(lines: list[list[str]], name: str, labelling: Labelling) -> Record:
     try:
         array = np.array(values, np.float64)
     except ValueError as error:
-        wrong = next((cell for line in values for cell in line if not _is_number(cell)), "")
+        wrong = next((cell for line in values for cell in line if "," in cell or not is_number(cell)), "")
         raise InputError(f"{name} is not a grid of numbers: it holds {quoted(wrong)}", A_GRID) from error
     # Numbers that were cut to a few decimals do not sum to 1 exactly.
     places = max(
@@ -106,12 +131,13 @@ def _grid(lines: list[list[str]], name: str, labelling: Labelling) -> Record:
     return matrix_record([layer], name, labelling.beside(rows, columns), rounding=0.5 / 10**places if places else 0.0)
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Return whether a cell holds a number."""
     return NUMBER.fullmatch(cell.strip()) is not None
 
 
 def _is_label(cell: str) -> bool:
-    return not _is_number(cell) and cell.strip().lower() not in MISSING
+    return not is_number(cell) and cell.strip().lower() not in MISSING
 
 
 def _is_header(lines: list[list[str]]) -> bool:
@@ -150,7 +176,10 @@ def _sentence(places: Mapping[str, int], lines: list[list[str]], name: str, labe
         try:
             return np.array([line[places[column]] or "nan" for line in lines], np.float64)
         except ValueError as error:
-            raise InputError(f"The column {column} of {name} holds something that is not a number", A_GRID) from error
+            raise InputError(
+                f"The column {column} of {name} holds something that is not a number",
+                POSITIONS if column in {"query", "key"} else A_GRID,
+            ) from error
 
     def counts(column: str) -> Int[np.ndarray, "line"]:
         values = numbers(column) if column in places else np.zeros(len(lines))

@@ -125,6 +125,12 @@ FRAME = pd.DataFrame(weights(4, 4), index=list("abcd"), columns=list("abcd"))
         (FRAME.to_csv(header=False, index=False), list("0123")),
         (FRAME.to_csv(sep="\t"), list("abcd")),
         (FRAME.to_csv(sep=";"), list("abcd")),
+        (FRAME.to_csv(sep="|"), list("abcd")),
+        (FRAME.to_csv(sep=" "), list("abcd")),
+        (FRAME.to_csv(sep=";", decimal=","), list("abcd")),
+        (FRAME.to_csv(sep="\t", decimal=","), list("abcd")),
+        (FRAME.to_csv(sep=";", decimal=",", header=False, index=False), list("0123")),
+        (FRAME.set_axis([";", "a;b", "|", "c d"], axis=1).to_csv(index=False), [";", "a;b", "|", "c d"]),
         (FRAME.to_csv(index_label="token"), list("abcd")),
         (FRAME.reset_index(drop=True).set_axis(range(4), axis=1).to_csv(), list("0123")),
         (FRAME.reset_index(drop=True).set_axis(range(4), axis=1).to_csv(index=False), list("0123")),
@@ -138,6 +144,12 @@ FRAME = pd.DataFrame(weights(4, 4), index=list("abcd"), columns=list("abcd"))
         "bare",
         "tabs",
         "semicolons",
+        "bars",
+        "spaces",
+        "decimal commas",
+        "decimal commas and tabs",
+        "bare decimal commas",
+        "other marks in labels",
         "named",
         "numbers",
         "number header",
@@ -145,10 +157,45 @@ FRAME = pd.DataFrame(weights(4, 4), index=list("abcd"), columns=list("abcd"))
         "bom",
     ],
 )
-def test_grids(text: str, expected: list[str], tmp_path: Path) -> None:
-    record = read(text, path=tmp_path / "m.CSV")
+@pytest.mark.parametrize("name", ["m.CSV", "m.tsv"])
+def test_grids(text: str, expected: list[str], name: str, tmp_path: Path) -> None:
+    record = read(text, path=tmp_path / name)
     assert labels(record) == (expected, expected)
     np.testing.assert_array_equal(record.maps[0].weights[0], FRAME.to_numpy())
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("bare", [False, True])
+def test_grids_of_a_pipe_are_known_by_their_first_line(mark: str, bare: bool) -> None:
+    record = read(FRAME.to_csv(sep=mark, header=not bare, index=not bare))
+    np.testing.assert_array_equal(record.maps[0].weights[0], FRAME.to_numpy())
+
+
+@pytest.mark.parametrize("mark", [",", " ", "\t"])
+def test_a_header_of_savetxt(mark: str, tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "m.csv", FRAME.to_numpy(), delimiter=mark, header=mark.join("abcd"))
+    (record,) = read_records(tmp_path / "m.csv")
+    assert labels(record) == (list("abcd"),) * 2
+    np.testing.assert_array_equal(record.maps[0].weights[0], FRAME.to_numpy())
+
+
+def test_one_array_of_several() -> None:
+    layers = weights(2, 3, 4, 4)
+    data = npz(attn=layers, mask=np.ones((4, 4)), labels=np.array(list("abcd"), np.bytes_), notes=np.array([None]))
+    record = read(data, Labelling(array="attn"))
+    assert labels(record) == (list("abcd"),) * 2
+    assert [map_.weights.tolist() for map_ in record.maps] == layers.tolist()
+    for array, message in (
+        ("attention", "standard input holds no array 'attention' (it has attn, mask, labels). Name one of them"),
+        ("labels", "standard input: labels holds |S1, and weights are numbers"),
+        ("notes", "standard input holds Python objects, which are never unpickled (notes). Save it with array.asty"),
+    ):
+        with pytest.raises(InputError) as error:
+            read(data, Labelling(array=array))
+        assert str(error.value).startswith(message)
+    for one in (npy(layers), FRAME.to_csv(), to_json(encoder_record())):
+        with pytest.raises(UsageError, match=r"standard input has no arrays to choose from\. Leave --array out"):
+            read(one, Labelling(array="attn"))
 
 
 def test_what_savetxt_writes_with_few_decimals(tmp_path: Path) -> None:
@@ -229,10 +276,13 @@ NAN[1, 2], NEGATIVE[1, 0, 2], SUMS[1, 0, 2] = np.nan, -0.5, 0.5
         (b"\x93NUMPY\x01\x00\x04\x00{[(\n", "standard input is damaged: "),
         (npz(w=np.array([[None]])), "standard input holds Python objects, which are never unpickled"),
         (npz(tokens=np.array(["a"])), "standard input holds no array of weights (it has tokens)"),
-        (npz(a=weights(2, 2), b=weights(3, 3)), "The layers of standard input have different shapes (2 × 2, 3 × 3)"),
+        (
+            npz(a=weights(2, 2), b=weights(3, 3)),
+            "standard input holds 2 arrays, which are not a layer each of one text (a 2 × 2, b 3 × 3). Choose one with",
+        ),
         (
             npz(a=weights(2, 2), b=weights(2, 1, 2, 2)),
-            "standard input holds 2 arrays (a, b), and b is of several layers",
+            "standard input holds 2 arrays, which are not a layer each of one text (a 2 × 2, b 2 × 1 × 2 × 2)",
         ),
         (npz(w=weights(2, 2), labels=np.array(["a"])), "standard input has 2 rows, and there is 1 label for them"),
         (pickle.dumps([1]), "standard input is not UTF-8"),
@@ -240,6 +290,8 @@ NAN[1, 2], NEGATIVE[1, 0, 2], SUMS[1, 0, 2] = np.nan, -0.5, 0.5
         ("0.5,0.5\n0.5,x\n", "standard input is not a grid of numbers: it holds 'x'"),
         ("a,0.5\nb,c\n", "standard input is not a grid of numbers: it holds 'c'"),
         (",a,b\n", "standard input has labels and no numbers"),
+        ("query,key,weight\nle,the,1\n", "The column query of standard input holds something that is not a number. Nu"),
+        (',a,b\na,"0,5","0,5"\n', "standard input is not a grid of numbers: it holds '0,5'"),
         ("0.5,0.9\n0.5,0.5\n", "standard input: row 0 sums to 1.4000 instead of 1"),
         ("query,key,weight\n", "standard input has a header and no weights"),
         ("query,key,weight\n0,0\n", "Row 2 of standard input has 2 cells, and the header has 3"),

@@ -82,7 +82,7 @@ def test_lines_are_read_as_they_come() -> None:
     [
         (b"", "standard input is empty. Make a record"),
         (b" \n\n", "standard input is empty. Make a record"),
-        (b"The cat sat.\n", "standard input is not JSON: Expecting value (line 1, column 1). Give a file that attn"),
+        (b"The cat sat.\n", "standard input is not JSON: Expecting value (line 1, column 1). Give what attn"),
         (b"{}\n{}", "standard input is JSON, but not an attn record"),
         (LINES + b"{}", "line 4 of standard input is JSON, but not an attn record"),
         (LINES + b'{\n"a":\n1}', "standard input is JSON, but not an attn record"),

@@ -45,8 +45,8 @@ PLACE = 60
 HELP = """Compare two texts or models: which heads look elsewhere.
 
 A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz), or matrices
-of weights (.npy, .npz or .csv). With --against, A is one text and B the same on a second model; with --without, B is
-run without some heads, and is A's text if it is left out. Texts are aligned word by word; heads are ranked by the
+of weights (.npy, .npz, .csv or .tsv). With --against, A is one text and B the same on a second model; with --without, B
+is run without some heads, and is A's text if it is left out. Texts are aligned word by word; heads are ranked by the
 Jensen-Shannon divergence of their rows, or with --measure scores by how much their scores changed.
 """
 EPILOG = """\b

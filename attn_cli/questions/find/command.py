@@ -38,7 +38,7 @@ it with: an even row, what the same head gives at that distance elsewhere in the
 word from everywhere else.
 
 FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json
-has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz or .csv). With --file, leave TEXT out.
+has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz, .csv or .tsv). With --file, leave TEXT out.
 """
 EPILOG = """\b
 Examples:

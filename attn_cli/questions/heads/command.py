@@ -40,8 +40,8 @@ which head finds each grammatical relation. --probe makes its own texts: random 
 and sentences with a pronoun. --needle hides made-up facts in a longer text and asks for them: the heads whose strongest
 key is the very token that a decoder copies are retrieval heads, and --cut says how many facts it finds without them.
 
-TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz
-or .csv).
+TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz,
+.csv or .tsv).
 """
 EPILOG = """\b
 Examples:

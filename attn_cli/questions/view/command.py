@@ -23,8 +23,9 @@ It is shown as it was, or with another selection. The record is what --json prin
 .jsonl or .npz.
 
 A matrix is [query, key], [head, query, key] or [layer, head, query, key], as .npy or .npz, or a grid of numbers as
-.csv, for which --save will do, too. Give its labels if the file has none. A square one is self-attention, causal if it
-is 0 above its diagonal; of any other, the rows attend to other columns. --kind says it where that is wrong.
+.csv or .tsv, for which --save will do, too. Give its labels if the file has none. A square one is self-attention,
+causal if it is 0 above its diagonal; of any other, the rows attend to other columns. --kind says it where that is
+wrong.
 """
 EPILOG = """\b
 Examples:
@@ -39,7 +40,7 @@ Examples:
 def run(
     *,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A .json, .jsonl, .npz, .npy or .csv; - for standard input.")
+        str, typer.Argument(metavar="FILE", help="A .json, .jsonl, .npz, .npy, .csv or .tsv; - for standard input.")
     ],
     matrix: GridOptions,
     choice: ViewOptions,
