@@ -391,7 +391,7 @@ class Inspector:
 
     def heads(
         self,
-        text: str | Iterable[str] | None = None,
+        text: str | Chat | Iterable[str | Chat] | None = None,
         *,
         needle: bool = False,
         cut: bool = False,
@@ -403,7 +403,8 @@ class Inspector:
         """Measure what each head does in one text, in several or in a probe, as `attn heads` shows it.
 
         Args:
-            text: the text to read; several texts are combined, and None stands for repeated random tokens (`--probe`).
+            text: the text to read, or a chat; several are combined, and None stands for repeated random tokens
+                (`--probe`).
             needle: hide made-up facts in a text of its own, and find the heads that copy them, in place of `text`.
             cut: with `needle`, also count the facts found without these heads, and without as many random ones.
             seed: seed of the random tokens, or of the random heads.
@@ -428,13 +429,13 @@ class Inspector:
         if text is None:
             return probe(model, choice, seed)
 
-        def prepared(one: str) -> Source:
-            return read(model, Input(one, truncate=truncate), choice)
+        def prepared(one: str | Chat) -> Source:
+            return read(model, self._given(one, Input("", truncate=truncate)), choice)
 
-        if isinstance(text, str):
-            return find_heads(prepared(text), choice)
+        if isinstance(text, str) or _is_chat(text):
+            return find_heads(prepared(cast("str | Chat", text)), choice)
         collect = CollectHeads(choice)
-        sources = (measured(prepared(one), choice) for one in text)
+        sources = (measured(prepared(one), choice) for one in cast("Iterable[str | Chat]", text))
         report = gather(sources, collect)
         if not collect.texts:
             raise InputError("There are no texts", "Give at least one")
@@ -496,8 +497,8 @@ class Inspector:
 
     def diff(
         self,
-        a: str | Record,
-        b: str | Record | None = None,
+        a: str | Chat | Record,
+        b: str | Chat | Record | None = None,
         *,
         against: Inspector | None = None,
         target: str | None = None,
@@ -511,8 +512,8 @@ class Inspector:
         """Compare the attention in two texts or records, or of two models, as `attn diff` shows it.
 
         Args:
-            a: the first text or record.
-            b: the second text or record; `a` by default.
+            a: the first text, chat or record.
+            b: the second; `a` by default.
             against: the inspector that reads `b`; this one by default.
             target: the decoder's side of both, for an encoder-decoder.
             source_language: language of the texts, such as `en`, for models that need it.
@@ -531,7 +532,7 @@ class Inspector:
         choice = _choice(Selection(), selection, self.diff)
         languages = Languages(source_language, target_language)
 
-        def look_at(side: str | Record, model: Inspector, without: str | int | None = None) -> Source:
+        def look_at(side: str | Chat | Record, model: Inspector, without: str | int | None = None) -> Source:
             if not isinstance(side, Record):
                 return model.read(
                     side,

@@ -31,7 +31,17 @@ def _reported(ctx: Any) -> Iterator[None]:
     try:
         yield
     except typer.TyperException as error:
-        raise UsageError(error.format_message().rstrip("."), f"See '{ctx.command_path} --help'") from error
+        said = _elsewhere(ctx, getattr(error, "option_name", None)) or error.format_message().rstrip(".")
+        raise UsageError(said, f"See '{ctx.command_path} --help'") from error
+
+
+def _elsewhere(ctx: Any, option: str | None) -> str:
+    """Say which other commands have an option that this one has not; nothing if none has it."""
+    group = None if ctx.parent is None else ctx.parent.command
+    if option is None or not isinstance(group, Group):
+        return ""
+    others = [name for name in group.list_commands(ctx) if group.get_command(ctx, name).has(ctx, option)]
+    return f"'{ctx.command_path}' has no option {option}, as there is in {', '.join(others)}" if others else ""
 
 
 class Command(TyperCommand):
@@ -61,6 +71,10 @@ class Command(TyperCommand):
         alone = typer.Typer(add_completion=False)
         alone.command()(self._signature.flat)
         return typer.main.get_command(alone).params
+
+    def has(self, ctx: Any, option: str) -> bool:
+        """Return whether there is an option of this name."""
+        return any(option in parameter.opts for parameter in self.get_params(ctx))
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, which are not read before they are needed: a list of commands does not need them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from attn_cli.data.stream import Source
     from attn_cli.models import Input, Model
 
-__all__ = ["Given", "given", "input_of", "names_record", "prepared", "saved_with"]
+__all__ = ["Given", "check_record", "given", "input_of", "names_record", "prepared", "saved_with"]
 
 RECORDS = tuple(suffix for suffix, one in FORMATS.items() if one.records)
 """Suffixes of files that hold records."""
@@ -202,10 +202,27 @@ def given(
     if records and text is not None and reading.file is None and names_record(text):
         if without is not None:
             raise UsageError(HOLDS_NO_MODEL, "Give the text itself, and its model with --model")
+        check_record(text, (*reading.used, *(["--pair"] if pair is not None else [])))
         return Given(iter(()), Path(text), pair, reading, model, wanted, labelling=labelling)
     sentences = prompts(text, reading)
     check_named(model)
     return Given(sentences, None, pair, reading, model, wanted, without, kind)
+
+
+def check_record(name: str, used: Sequence[str]) -> None:
+    """Check that no options for reading a text are given with a record, which is read already.
+
+    Args:
+        name: name of the record's file.
+        used: the options that are given.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if used:
+        raise UsageError(
+            f"{name} is a record, so {used[0]} cannot be used with it", f"Leave {used[0]} out, or give a text"
+        )
 
 
 def saved_with(record: Record) -> Selection:

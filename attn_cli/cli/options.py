@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from attn_cli.answer.formats import listed_formats
+from attn_cli.cli.tables import FieldNames
 from attn_cli.data.selection import Kind, Measure, Rows, Selection, SortKey
 from attn_cli.errors import UsageError
 
@@ -82,11 +83,14 @@ class TextOptions:
             metavar="PATH", help="Read sentences from a file, one per line, or from .tsv, .csv, .jsonl or .json."
         ),
     ] = None
-    column: Annotated[
-        str | None,
-        text_option(
-            metavar="NAME", help="The text's column there, or two, as in en,fr: the text's, and its target's or pair's."
-        ),
+    field: Annotated[str | None, text_option(metavar="NAME", help="The text's column there, or its field of JSON.")] = (
+        None
+    )
+    target_field: Annotated[
+        str | None, text_option(metavar="NAME", help="The column of the decoder's text, for an encoder-decoder.")
+    ] = None
+    pair_field: Annotated[
+        str | None, text_option(metavar="NAME", help="The column of a second segment, for models that take two.")
     ] = None
     target: Annotated[str | None, text_option(metavar="TEXT", help="The decoder's text, for an encoder-decoder.")] = (
         None
@@ -99,6 +103,18 @@ class TextOptions:
         str | None, text_option("--to", metavar="LANG", help="The language to translate into, such as fr.")
     ] = None
     truncate: Annotated[bool, text_option("--truncate", help="Cut a text that is too long for the model.")] = False
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The options that are given, as they are typed."""
+        typed = {"source_language": "--from", "target_language": "--to"}
+        given = (field.name for field in fields(self) if getattr(self, field.name) != field.default)
+        return tuple(typed.get(name, f"--{name.replace('_', '-')}") for name in given)
+
+    @property
+    def field_names(self) -> FieldNames:
+        """The names of the columns that are given."""
+        return FieldNames(self.field, self.target_field, self.pair_field)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from attn_cli.data.turns import Turn, parse_turns, with_system
 from attn_cli.errors import InputError, UsageError
 from attn_cli.system.encoding import check_text
 
-__all__ = ["in_lines", "is_single", "named_parts_of", "prompts", "split_of"]
+__all__ = ["as_chat", "in_lines", "is_single", "named_parts_of", "prompts", "split_of"]
 
 JSON_LINES = (".jsonl", ".ndjson")
 """Suffixes of files with a chat on each line."""
@@ -46,18 +46,21 @@ def prompts(text: str | None, reading: TextOptions, *, holds: str = COLUMNS) -> 
         InputError: the input is blank, unreadable, not UTF-8, or not of its format.
     """
     if not isinstance(reading, PromptOptions):
-        return texts.sentences(text, reading.file, target=reading.target, column=reading.column, holds=holds)
+        return texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, holds=holds)
     if reading.system is not None:
         check_text(reading.system, "The text of --system")
     if reading.chat is not None:
         return _chats(text, reading, reading.chat)
     if reading.whole:
         return _whole(reading, text)
-    sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column, holds=holds)
-    return sentences if reading.system is None else (_as_chat(one, reading.system) for one in sentences)
+    sentences = texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, holds=holds)
+    return (as_chat(one, reading.system) for one in sentences)
 
 
-def _as_chat(sentence: Sentence, system: str) -> Sentence:
+def as_chat(sentence: Sentence, system: str | None) -> Sentence:
+    """Put a system turn before a text, which the user says then; without one, return the text as it is."""
+    if system is None:
+        return sentence
     return replace(sentence, turns=(Turn("system", system), Turn("user", sentence.text)))
 
 
@@ -65,7 +68,7 @@ def _chats(text: str | None, reading: PromptOptions, file: Path) -> Iterator[Sen
     others = {
         "A text": text is not None,
         "--file": reading.file is not None,
-        "--column": reading.column is not None,
+        "--field": bool(reading.field_names.chosen),
         "--whole": reading.whole,
     }
     for name, given in others.items():
@@ -92,13 +95,12 @@ def _whole(reading: PromptOptions, text: str | None) -> Iterator[Sentence]:
         raise UsageError("A text and --file are both given", "Give one of them")
     if reading.file is None and text != "-":
         raise UsageError("--whole reads a file as one text", "Name one with --file, or leave --whole out")
-    if reading.column is not None:
-        raise UsageError("--whole reads a file as one text, which has no columns", "Leave --column or --whole out")
+    if reading.field_names.chosen:
+        raise UsageError("--whole reads a file as one text, which has no columns", "Leave --field or --whole out")
     content, name = _read(reading.file or Path("-"), "Name a text file")
     if not content.strip():
         raise InputError(f"There is no text in {name}", "Name a file with a text")
-    sentence = Sentence(content.rstrip("\n"), name, reading.target)
-    yield sentence if reading.system is None else _as_chat(sentence, reading.system)
+    yield as_chat(Sentence(content.rstrip("\n"), name, reading.target), reading.system)
 
 
 def _read(file: Path, remedy: str) -> tuple[str, str]:

@@ -20,11 +20,13 @@ from attn_cli.data.turns import Turn
 from attn_cli.errors import InputError, counted, quoted
 
 __all__ = [
+    "AS_USUAL",
     "CALLED",
     "COLUMNS",
     "LONGEST",
     "TABLE_FORMATS",
     "Columns",
+    "FieldNames",
     "Sentence",
     "TableFormat",
     "begins_as",
@@ -102,13 +104,32 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldNames:
+    """Names that the user gives of a table's columns, or of the fields of JSON; None for those that are usual."""
+
+    text: str | None = None
+    target: str | None = None
+    pair: str | None = None
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Those that are given."""
+        return tuple(name for name in (self.text, self.target, self.pair) if name is not None)
+
+
+AS_USUAL = FieldNames()
+"""Names of columns that are common in data sets."""
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns of a text and of its target or pair, by name or by number."""
+    """Columns of a text and of its target and pair, by name or by number."""
 
     text: str | int
-    beside: str | int | None = None
-    pair: bool = False
-    """True if `beside` is a second text and not a target."""
+    target: str | int | None = None
+    pair: str | int | None = None
+    chosen: bool = False
+    """True if the user has named them, so that a target is no pair."""
 
     def sentence(self, row: Mapping[Any, Any], where: str, holds: str) -> Sentence:
         """Make the sentence of one row.
@@ -122,13 +143,21 @@ class Columns:
             InputError: a value is missing or is not a text.
         """
         text = _value(row, self.text, "text", where, holds)
-        beside = None if self.beside is None or row.get(self.beside) is None else row[self.beside]
-        if beside is None or not text.strip():
+        if not text.strip():
             return Sentence(text, where)
-        other = _value(row, self.beside, "second text" if self.pair else "target", where, holds)
-        if not other.strip():
-            raise InputError(f"{where} has no {'second text' if self.pair else 'target'}", f"Give every line {holds}")
-        return Sentence(text, where, pair=other) if self.pair else Sentence(text, where, other, column=True)
+        target = _beside(row, self.target, "target", where, holds)
+        pair = _beside(row, self.pair, "second text", where, holds)
+        return Sentence(text, where, target, column=target is not None and not self.chosen, pair=pair)
+
+
+def _beside(row: Mapping[Any, Any], name: str | int | None, what: str, where: str, holds: str) -> str | None:
+    """Return what stands beside a text; None if the row has none."""
+    if name is None or row.get(name) is None:
+        return None
+    value = _value(row, name, what, where, holds)
+    if not value.strip():
+        raise InputError(f"{where} has no {what}", f"Give every line {holds}")
+    return value
 
 
 def _value(row: Mapping[Any, Any], name: Any, what: str, where: str, holds: str) -> str:
@@ -146,52 +175,47 @@ def _kind(value: object) -> str:
     return names.get(type(value), "something else")
 
 
-def named(names: Sequence[str], column: str | None, where: str) -> Columns:
+def named(names: Sequence[str], chosen: FieldNames, where: str) -> Columns:
     """Determine which columns hold the text and its target or pair.
 
     Args:
         names: the names of all columns.
-        column: the value of `--column`; None to use the names that are common in data sets.
+        chosen: the names of those to read, as far as the user gives them.
         where: name of the header's line in messages.
 
     Raises:
         InputError: no column has a known name for a text, or a named column is missing or occurs twice.
     """
-    found = _chosen(names, column, where)
-    for name in (found.text, found.beside):
+    found = _columns(names, chosen, where)
+    for name in (found.text, found.target, found.pair):
         if name is not None and names.count(str(name)) > 1:
             raise InputError(f"{where} has two columns named {quoted(str(name))}", "Give each column a different name")
     return found
 
 
-def _chosen(names: Sequence[str], column: str | None, where: str) -> Columns:
+def _columns(names: Sequence[str], chosen: FieldNames, where: str) -> Columns:
     if not any(names):
         raise InputError(f"{where} names no columns", "Call the one that holds the texts: text")
     listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    if column is not None:
-        wanted = [name.strip() for name in column.split(",")]
-        missing = [name for name in wanted if name not in names]
-        if missing or len(wanted) > 2:
-            what = f"no column {quoted(missing[0])}" if missing else "one text and one beside it on each line"
-            raise InputError(f"{where} has {what}", f"Name one or two of these with --column: {listed}")
-        return Columns(wanted[0], wanted[1] if len(wanted) > 1 else None)
-    known = {name.strip().lower(): name for name in reversed(names)}
-    text = next((known[name] for name in TEXTS if name in known), None)
+    missing = next((name for name in chosen.chosen if name not in names), None)
+    if missing is not None:
+        raise InputError(f"{where} has no column {quoted(missing)}", f"Name one of these: {listed}")
+    known = {name.strip().lower(): name for name in reversed(names) if name not in chosen.chosen}
+    text = chosen.text or next((known[name] for name in TEXTS if name in known), None)
     if text is None:
-        raise InputError(
-            f"{where} does not say which column is the text", f"Name it with --column; there are: {listed}"
-        )
-    for beside, pair in ((PAIRS, True), (TARGETS, False)):
-        for name in beside:
-            if known.get(name, text) != text:
-                return Columns(text, known[name], pair)
-    return Columns(text)
+        raise InputError(f"{where} does not say which column is the text", f"Name it with --field; there are: {listed}")
+    if chosen.chosen:
+        return Columns(text, chosen.target, chosen.pair, chosen=True)
+    pair, target = (
+        next((known[name] for name in beside if known.get(name, text) != text), None) for beside in (PAIRS, TARGETS)
+    )
+    return Columns(text, pair=pair) if pair is not None else Columns(text, target)
 
 
-def header(cells: Sequence[str], column: str | None = None) -> bool:
-    """Return whether a first line is a header: it has all names in `column`, or a text's among at least two names."""
+def header(cells: Sequence[str], chosen: FieldNames = AS_USUAL) -> bool:
+    """Return whether a first line is a header: it has all names that are chosen, or a text's among at least two."""
     plain = [cell.strip() for cell in cells]
-    if column is not None and {name.strip() for name in column.split(",")} <= set(plain):
+    if chosen.chosen and set(chosen.chosen) <= set(plain):
         return True
     if len(plain) < 2 or len(set(plain)) < len(plain):
         return False
@@ -202,7 +226,7 @@ def header(cells: Sequence[str], column: str | None = None) -> bool:
     return names and bool(texts) and (len(plain) > 2 or known.issuperset(lowered))
 
 
-def begins_as(line: str, column: str | None = None) -> TableFormat | None:
+def begins_as(line: str, chosen: FieldNames = AS_USUAL) -> TableFormat | None:
     """Detect the format from a first line: JSON, or the names of columns; None for plain text."""
     if line.lstrip().startswith(("{", "[")):
         try:
@@ -213,13 +237,18 @@ def begins_as(line: str, column: str | None = None) -> TableFormat | None:
             return "jsonl"
         return "json" if value and all(isinstance(one, str | dict) for one in value) else None
     for format_, between in (("tsv", "\t"), ("csv", _delimiter(line))):
-        if header(line.split(between), column):
+        if header(line.split(between), chosen):
             return "tsv" if format_ == "tsv" else "csv"
     return None
 
 
 def rows(
-    lines: Iterator[Sentence], format_: TableFormat, name: str, *, column: str | None = None, holds: str = COLUMNS
+    lines: Iterator[Sentence],
+    format_: TableFormat,
+    name: str,
+    *,
+    chosen: FieldNames = AS_USUAL,
+    holds: str = COLUMNS,
 ) -> Iterator[Sentence]:
     """Yield the sentences of a table or JSON file; a blank line yields an empty text.
 
@@ -227,20 +256,20 @@ def rows(
         lines: the lines of the file.
         format_: format of the file.
         name: name of the file in messages.
-        column: the value of `--column`.
+        chosen: the names of the columns to read, as far as the user gives them.
         holds: contents that each line of a table must have, for messages.
 
     Raises:
         InputError: the file has another format, or a text is missing.
     """
     if format_ == "tsv":
-        return _tab_separated(lines, column, holds)
+        return _tab_separated(lines, chosen, holds)
     if format_ == "csv":
-        return _comma_separated(lines, name, column)
-    return _objects(_json_lines(lines) if format_ == "jsonl" else _json_whole(lines, name), column)
+        return _comma_separated(lines, name, chosen)
+    return _objects(_json_lines(lines) if format_ == "jsonl" else _json_whole(lines, name), chosen)
 
 
-def _tab_separated(lines: Iterator[Sentence], column: str | None, holds: str) -> Iterator[Sentence]:
+def _tab_separated(lines: Iterator[Sentence], chosen: FieldNames, holds: str) -> Iterator[Sentence]:
     """Yield sentences from the first two columns, a text and its target, or from those that a header names.
 
     Without a header, a first column of ids is skipped.
@@ -255,12 +284,13 @@ def _tab_separated(lines: Iterator[Sentence], column: str | None, holds: str) ->
         cells = line.text.split("\t")
         if not count:
             count = len(cells)
-            if header(cells, column):
+            if header(cells, chosen):
                 names = [cell.strip() for cell in cells]
-                where = named(names, column, line.where)
+                where = named(names, chosen, line.where)
                 continue
-            if column is not None:
-                raise InputError(f"{line.where} names no column {quoted(column)}", "Begin the file with a header")
+            if chosen.chosen:
+                missing = ", ".join(quoted(name) for name in chosen.chosen if name not in cells)
+                raise InputError(f"{line.where} names no column {missing}", "Begin the file with a header")
             if len(cells) > 2 and ID.fullmatch(cells[0].strip()) and not LINKS.fullmatch(cells[2].strip()):
                 where = Columns(1, 2)
                 say(f"note: the first column of {line.where.partition(' of ')[2]} is taken for ids")
@@ -276,7 +306,7 @@ def _tab_separated(lines: Iterator[Sentence], column: str | None, holds: str) ->
         yield sentence
 
 
-def _comma_separated(lines: Iterator[Sentence], name: str, column: str | None) -> Iterator[Sentence]:
+def _comma_separated(lines: Iterator[Sentence], name: str, chosen: FieldNames) -> Iterator[Sentence]:
     """Yield sentences from CSV (RFC 4180) with a header, which a single column may lack."""
     first = next((line for line in lines if line.text.strip()), None)
     if first is None:
@@ -297,8 +327,8 @@ def _comma_separated(lines: Iterator[Sentence], name: str, column: str | None) -
             numbers.clear()
             if where is None:
                 names = [cell.strip() for cell in cells]
-                alone = len(cells) == 1 and column is None and names[0].lower() not in TEXTS
-                where = Columns(0) if alone else named(names, column, here)
+                alone = len(cells) == 1 and not chosen.chosen and names[0].lower() not in TEXTS
+                where = Columns(0) if alone else named(names, chosen, here)
                 if not alone:
                     continue
                 names = []
@@ -350,15 +380,15 @@ def _loaded(text: str, where: str, remedy: str) -> object:
         raise InputError(f"{where} is not JSON: {what}", remedy) from error
 
 
-def _objects(values: Iterable[tuple[object, str]], column: str | None) -> Iterator[Sentence]:
+def _objects(values: Iterable[tuple[object, str]], chosen: FieldNames) -> Iterator[Sentence]:
     columns: Columns | None = None
     for value, where in values:
-        if isinstance(value, str) and (column is None or not value):
+        if isinstance(value, str) and not (chosen.chosen and value):
             yield Sentence(value, where)
             continue
         if not isinstance(value, dict):
             raise InputError(f"{where} is neither a text nor an object", "Give objects, each with a text")
         if {"schema_version", "tool"} <= value.keys():
             raise InputError(f"{where} is an attn record", "Show it with attn view, or give it without --file")
-        columns = columns or named(list(value), column, where)
+        columns = columns or named(list(value), chosen, where)
         yield columns.sentence(value, where, "a text of that name")

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from attn_cli.cli import tables
 from attn_cli.cli.streams import say
-from attn_cli.cli.tables import COLUMNS, LONGEST, TABLE_FORMATS, Sentence, TableFormat
+from attn_cli.cli.tables import AS_USUAL, COLUMNS, LONGEST, TABLE_FORMATS, FieldNames, Sentence, TableFormat
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.system.encoding import check_text, decode_text
 
@@ -48,7 +48,7 @@ def sentences(
     file: Path | None,
     *,
     target: str | None = None,
-    column: str | None = None,
+    chosen: FieldNames = AS_USUAL,
     blanks: bool = False,
     holds: str = COLUMNS,
 ) -> Iterator[Sentence]:
@@ -58,7 +58,7 @@ def sentences(
         text: the argument; `-` means standard input, as does None if something is piped in.
         file: the value of `--file`; `-` means standard input here too. The suffix tells a table or JSON from text.
         target: the value of `--target`.
-        column: the value of `--column`: the text's column in a table or JSON, and that of its target or pair.
+        chosen: the names of a table's columns to read, or of the fields of JSON, as far as the user gives them.
         blanks: yield blank lines too, as empty texts, so that the sentences can be counted.
         holds: contents that each line of a `.tsv` must have, for messages.
 
@@ -73,8 +73,8 @@ def sentences(
     if file is None and text is None and sys.stdin.isatty():
         raise UsageError("There is no text to look at", "Give a sentence in quotes, pipe lines in, or use --file PATH")
     if file is None and text not in {None, "-"}:
-        if column is not None:
-            raise UsageError("--column names a column of a file", "Give one with --file, or leave --column out")
+        if chosen.chosen:
+            raise UsageError("--field names a column of a file", "Give one with --file, or leave --field out")
         return iter([Sentence(check_text(text or ""), target=target)])
     if file is None or str(file) == "-":
         lines, name, suffix = lines_from(sys.stdin.buffer, "standard input"), "standard input", ""
@@ -82,11 +82,11 @@ def sentences(
         lines, name, suffix = lines_of(file), str(file), file.suffix.lower()
         if suffix == TABLE and target is not None:
             raise UsageError(f"{file} has a column of targets, so --target cannot be used with it", "Give one of them")
-    return _nonempty(_read(lines, name, suffix, target, column, holds), name, blanks=blanks)
+    return _nonempty(_read(lines, name, suffix, target, chosen, holds), name, blanks=blanks)
 
 
 def _read(
-    lines: Iterator[Sentence], name: str, suffix: str, target: str | None, column: str | None, holds: str
+    lines: Iterator[Sentence], name: str, suffix: str, target: str | None, chosen: FieldNames, holds: str
 ) -> Iterator[Sentence]:
     """Yield the sentences of a table or JSON, or each line as a sentence."""
     format_ = TABLE_FORMATS.get(suffix)
@@ -97,24 +97,24 @@ def _read(
             if line.text.strip():
                 break
         lines = chain(before, lines)
-        format_ = _seen(before[-1].text if before else "", name, suffix, column)
+        format_ = _seen(before[-1].text if before else "", name, suffix, chosen)
     if format_ is None:
-        if column is not None:
+        if chosen.chosen:
             raise InputError(
                 f"{name} is plain text and has no columns",
-                "Give a .tsv, .csv, .jsonl or .json, or leave --column out",
+                "Give a .tsv, .csv, .jsonl or .json, or leave --field out",
             )
         yield from (replace(line, target=target) for line in lines)
         return
-    for sentence in tables.rows(lines, format_, name, column=column, holds=holds):
+    for sentence in tables.rows(lines, format_, name, chosen=chosen, holds=holds):
         if target is not None and sentence.target is not None:
             raise InputError(f"{sentence.where} has a target, and --target is given as well", "Give one of them")
         yield sentence if target is None else replace(sentence, target=target)
 
 
-def _seen(first: str, name: str, suffix: str, column: str | None) -> TableFormat | None:
+def _seen(first: str, name: str, suffix: str, chosen: FieldNames) -> TableFormat | None:
     """Detect the format of input without a known suffix from its first line, and note it if it may surprise."""
-    format_ = tables.begins_as(first, column)
+    format_ = tables.begins_as(first, chosen)
     if format_ is not None and suffix != PLAIN:
         say(f"note: {name} is read as {tables.CALLED[format_]}, as its first line shows")
         return format_

@@ -97,6 +97,72 @@ def test_every_command_reads_a_chat(decoder: str, capsys: pytest.CaptureFixture[
     assert [token["id"] for token in cut["source"]["tokens"]][: len(prompt)] == prompt
 
 
+def test_heads_of_chats(decoder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One chat is measured as the record of it is; several, of a `.jsonl`, are a corpus."""
+    import attn_cli
+
+    one, other = ([{"role": "user", "content": said}] for said in ("Did the trophy fit?", "Why?"))
+    (tmp_path / "chat.json").write_text(json.dumps(one))
+    (tmp_path / "chats.jsonl").write_text(f"{json.dumps(one)}\n{json.dumps(other)}\n")
+    found = json.loads(run(capsys, "heads", "--chat", str(tmp_path / "chat.json"), "--model", decoder, "--json"))
+    saved = str(tmp_path / "record.json")
+    run(capsys, "inspect", "--chat", str(tmp_path / "chat.json"), "--model", decoder, "--save", saved)
+    assert found["heads"] == json.loads(run(capsys, "heads", saved, "--json"))["heads"]
+    both = json.loads(run(capsys, "heads", "--chat", str(tmp_path / "chats.jsonl"), "--model", decoder, "--json"))
+    assert both["texts"] == 2
+    model = attn_cli.load(decoder)
+    assert model.heads(one).to_dict()["heads"] == found["heads"]
+    assert model.heads([one, other]).to_dict()["heads"] == both["heads"]
+
+
+def test_differences_of_chats(decoder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Two chats, one under each system turn, or one on two models, differ as their records do."""
+    import attn_cli
+
+    asked = [{"role": "user", "content": "Did the trophy fit?"}]
+    chats = [[{"role": "system", "content": said}, *asked] for said in ("Be brief", "Be kind")]
+    names = [str(tmp_path / f"{number}.json") for number in range(2)]
+    saved = [str(tmp_path / f"{number}.npz") for number in range(2)]
+    for name, record, chat in zip(names, saved, chats, strict=True):
+        Path(name).write_text(json.dumps(chat))
+        run(capsys, "inspect", "--chat", name, "--model", decoder, "--save", record)
+    expected = json.loads(run(capsys, "diff", *saved, "--json"))["heads"]
+    sides = ("--chat", names[0], "--chat", names[1], "--model", decoder)
+    assert json.loads(run(capsys, "diff", *sides, "--json"))["heads"] == expected
+    assert attn_cli.load(decoder).diff(*chats).to_dict()["heads"] == expected
+    shown = run(capsys, "diff", *sides, "--width", "80", "--no-color")
+    assert "Be kind" in shown
+    assert "1 differs" in shown
+    same = run(capsys, "diff", "--chat", names[0], "--against", decoder, "--model", decoder)
+    assert "Nothing changed." in same
+    system = ("--system", "Be brief", "--model", decoder, "--json")
+    words = json.loads(run(capsys, "diff", "Did the trophy fit?", "Did the cat fit?", *system))
+    assert rendered([("system", "Be brief"), ("user", "Did the trophy fit?")]) == [
+        token["id"] for token in words["source"]["tokens"]
+    ]
+    (tmp_path / "text.txt").write_text("The trophy\n\ndid not fit")
+    cut = ("--without", "0.1", "--model", decoder, "--json")
+    whole = json.loads(run(capsys, "diff", "--file", str(tmp_path / "text.txt"), "--whole", *cut))
+    assert whole["source"]["text"] == "The trophy\n\ndid not fit"
+    (tmp_path / "chats.jsonl").write_text(f"{json.dumps(chats[0])}\n{json.dumps(chats[1])}\n")
+    assert len(run(capsys, "diff", "--chat", str(tmp_path / "chats.jsonl"), *cut).splitlines()) == 2
+    uneven = ("--chat", str(tmp_path / "chats.jsonl"), "--chat", names[0], "--model", decoder, "--json")
+    assert "holds more chats than" in run(capsys, "diff", *uneven, code=3)
+
+
+def test_a_record_is_not_read_again(decoder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    saved = str(tmp_path / "record.json")
+    run(capsys, "inspect", "The cat", "--model", decoder, "--save", saved, "--layer", "0")
+    for arguments in (
+        ("heads", saved, "--system", "Hi"),
+        ("heads", saved, "--from", "en"),
+        ("find", saved, "cat", "The", "--pair", "Hi"),
+        ("diff", saved, "The dog", "--split", "spaces"),
+    ):
+        said = run(capsys, *arguments, code=2)
+        assert f"record.json is a record, so {arguments[-2]} cannot be used with it. Leave {arguments[-2]} out" in said
+
+
 def test_the_table_of_parts_and_hidden_marks(decoder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "chat.txt").write_text(LINES)
     asked = ("inspect", "--chat", str(tmp_path / "chat.txt"), "--model", decoder, "--width", "80", "--no-color")
@@ -160,8 +226,17 @@ CHAT = "chat.json"
         ("user: Hi", ["inspect", "--chat", CHAT, "--model", "toy"], "toy has no chat template", 5),
         ("user: Hi", ["ablate", "--chat", CHAT, "--with", "resample", "--from-text", "Yo"], "--with resample", 2),
         ("Hi", ["inspect", "--whole"], "Name one with --file", 2),
-        ("Hi", ["inspect", "--whole", "--file", CHAT, "--column", "text"], "has no columns", 2),
+        ("Hi", ["inspect", "--whole", "--file", CHAT, "--field", "text"], "has no columns", 2),
         (" \n", ["inspect", "--whole", "--file", CHAT], "There is no text in", 3),
+        ("user: Hi", ["diff", "--chat", CHAT], "Give --chat twice, or --against a second model, or --without", 2),
+        ("user: Hi", ["diff", *["--chat", CHAT] * 3], "--chat names A and B, and 3 are given", 2),
+        ("user: Hi", ["diff", *["--chat", CHAT] * 2, "--against", "toy"], "Leave out the second chat, or --against", 2),
+        ("user: Hi", ["diff", "Hi", "--chat", CHAT, "--without", "0"], "A text and --chat are both given", 2),
+        ("Hi", ["diff", "--file", CHAT, "--whole"], "--whole gives A, and there is nothing to compare it with", 2),
+        ("user: Hi", ["translate", "Hi", "--chat", CHAT], "has no option --chat, as there is in generate, inspect", 2),
+        ("user: Hi", ["heads", "--chat", CHAT, "--needle"], "--needle hides facts in a text of its own", 2),
+        ("user: Hi", ["heads", "--chat", CHAT, "--conllu", CHAT], "A text and a treebank are both given", 2),
+        ("user: Hi", ["heads", "--probe", "--system", "Hi"], "are for a text, and --probe makes its own", 2),
     ],
 )
 def test_faults_are_told_in_one_line(

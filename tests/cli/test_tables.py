@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attn_cli.cli.tables import Sentence, rows
+from attn_cli.cli.tables import FieldNames, Sentence, rows
 from attn_cli.cli.texts import count_lines, sentences
 from attn_cli.errors import InputError, UsageError
 from tests.conftest import Run
@@ -104,20 +104,35 @@ def test_what_is_piped_in_shows_what_it_is(
 def test_columns_are_named(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("text,note,Réponse\nThe cat,a,Le chat\n")
-    named = {
-        "note": ("a", None),
-        "note,Réponse": ("a", "Le chat"),
-        " Réponse , text ": ("Le chat", "The cat"),
-    }
-    for column, (text, target) in named.items():
-        (found,) = sentences(None, file, column=column)
-        assert (found.text, found.target) == (text, target)
-    with pytest.raises(UsageError, match="--column names a column of a file"):
-        sentences("The cat", None, column="text")
+    for names, expected in (
+        (FieldNames("note"), ("a", None, None)),
+        (FieldNames("note", "Réponse"), ("a", "Le chat", None)),
+        (FieldNames("Réponse", pair="text"), ("Le chat", None, "The cat")),
+        (FieldNames(target="Réponse"), ("The cat", "Le chat", None)),
+        (FieldNames("note", "Réponse", "text"), ("a", "Le chat", "The cat")),
+    ):
+        (found,) = sentences(None, file, chosen=names)
+        assert (found.text, found.target, found.pair) == expected
+        assert not found.column
+    with pytest.raises(UsageError, match="--field names a column of a file"):
+        sentences("The cat", None, chosen=FieldNames("text"))
+
+
+def test_columns_are_named_on_the_command_line(attn: Run, tmp_path: Path) -> None:
+    file, model = str(tmp_path / "a.jsonl"), ("--model", "MODEL")
+    Path(file).write_text('{"q": "The cat sat", "a, b": "A dog ran"}\n')
+    pair = ("--file", file, "--field", "q", "--pair-field", "a, b", *model, "--json")
+    given = json.loads(attn("inspect", "The cat sat", "--pair", "A dog ran", *model, "--json"))
+    assert json.loads(attn("inspect", *pair))["maps"] == given["maps"]
+    assert "so --pair cannot be used with it" in attn("inspect", *pair, "--pair", "It", code=2)
+    target = ("--file", file, "--field", "q", "--target-field", "a, b")
+    shown = json.loads(attn("inspect", *target, "--model", "toy", "--json"))
+    assert shown["target"] == json.loads(attn("inspect", "The cat sat", "--target", "A dog ran", "--json"))["target"]
+    assert "so it takes no target" in attn("inspect", *target, *model, code=3)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "column", "message"),
+    ("name", "content", "field", "message"),
     [
         (
             "a.csv",
@@ -125,8 +140,7 @@ def test_columns_are_named(tmp_path: Path) -> None:
             None,
             "line 1 of .* does not say which column is the text.*there are: id, body",
         ),
-        ("a.csv", "id,text\n1,The cat\n", "body", "no column 'body'. Name one or two of these with --column: id, text"),
-        ("a.csv", "a,text,b\n1,2,3\n", "a,text,b", "one text and one beside it"),
+        ("a.csv", "id,text\n1,The cat\n", "body", "no column 'body'. Name one of these: id, text"),
         ("a.csv", "id,text\n1,The cat, sat\n", None, "line 2 of .* has 3 columns, and the header has 2.*double quotes"),
         ("a.csv", "id,text\n1,\n", None, "There is no text in"),
         ("a.csv", "", None, "There is no text in"),
@@ -138,7 +152,7 @@ def test_columns_are_named(tmp_path: Path) -> None:
             None,
             "line 1 of .* has two columns named 'text'. Give each column a different name",
         ),
-        ("a.csv", "text,b,b\nThe cat,A dog,A bird\n", "text,b", "line 1 of .* has two columns named 'b'"),
+        ("a.csv", "text,b,b\nThe cat,A dog,A bird\n", "b", "line 1 of .* has two columns named 'b'"),
         ("a.json", "{}", None, "a.json names no columns. Call the one that holds the texts: text"),
         ("a.json", "", None, "There is no text in"),
         ("a.json", "[]", None, "There is no text in"),
@@ -167,11 +181,11 @@ def test_columns_are_named(tmp_path: Path) -> None:
         ("a.parquet", "PAR1", None, "is a Parquet file, and holds no lines of text. Save what it holds as .jsonl"),
     ],
 )
-def test_what_cannot_be_read(name: str, content: str, column: str | None, message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_read(name: str, content: str, field: str | None, message: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match=message):
-        list(sentences(None, file, column=column))
+        list(sentences(None, file, chosen=FieldNames(field)))
 
 
 @given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1)] * 2)))

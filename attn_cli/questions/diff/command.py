@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from attn_cli.cli import texts
-from attn_cli.cli.inputs import names_record, prepared, saved_with
+from attn_cli.cli.inputs import check_record, names_record, prepared, saved_with
 from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
     OutputOptions,
+    PromptOptions,
     QueryOptions,
-    TextOptions,
     display_option,
     model_option,
     output_option,
     select_option,
+    text_option,
 )
+from attn_cli.cli.prompts import as_chat, prompts
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import TABLE_FORMATS
 from attn_cli.cli.texts import Sentence
@@ -65,11 +67,32 @@ Pair: TypeAlias = "tuple[Sentence | Record, Sentence | Record, str]"
 """A, B, and their location for messages."""
 
 
+@dataclass(frozen=True)
+class SidesOptions(PromptOptions):
+    """Options for two texts, each of which may be a chat."""
+
+    chat: Annotated[
+        list[str] | None,
+        text_option(
+            metavar="PATH",
+            help="Read A as a chat, as JSON messages or lines like `user: …`, with the model's own template; given "
+            "again, B.",
+        ),
+    ] = None  # type: ignore[assignment] # two chats in the place of one
+
+    @property
+    def sides(self) -> tuple[PromptOptions, ...]:
+        """The options for each chat, or for a whole file."""
+        common = {field.name: getattr(self, field.name) for field in fields(PromptOptions)}
+        paths = [Path(path) for path in self.chat or ()]
+        return tuple(PromptOptions(**{**common, "chat": path}) for path in paths or (None,))
+
+
 def run(
     *,
     a: Annotated[str | None, typer.Argument(metavar="A", help="A text, or a record's file.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="Another.")] = None,
-    reading: TextOptions,
+    reading: SidesOptions,
     matrix: MatrixOptions,
     choice: QueryOptions,
     without: Annotated[
@@ -140,7 +163,7 @@ def run(
 class _Reading:
     """Preparation of texts for the models, each of which is loaded when it is first needed."""
 
-    def __init__(self, reading: TextOptions, model: ModelOptions, against: str | None, without: str | None) -> None:
+    def __init__(self, reading: SidesOptions, model: ModelOptions, against: str | None, without: str | None) -> None:
         self._reading = reading
         self._without = {"a": None, "b": without}
         other = model if against is None else replace(model, model=against, revision=None, base=None)
@@ -167,7 +190,7 @@ class _Reading:
 def _pairs(
     a: str | None,
     b: str | None,
-    reading: TextOptions,
+    reading: SidesOptions,
     against: str | None,
     without: str | None,
     labelling: Labelling,
@@ -181,12 +204,14 @@ def _pairs(
     for blank, option in ((against, "--against"), (reading.target, "--target")):
         if blank is not None and not blank.strip():
             raise UsageError(f"{option} is empty", "Leave it out, or give it something")
+    if reading.chat or reading.whole:
+        return _prompted(a, reading, against, without)
     if reading.file is not None:
         if a is not None or against is not None:
             raise UsageError(
                 f"--file holds A and B, so {'--against' if a is None else 'a text'} cannot be used with it"
             )
-        return _lines(reading.file, reading.target, reading.column)
+        return _lines(reading.file, reading)
     if a is None or (b is None and against is None and without is None):
         what = "There is nothing to compare" if a is None else "There is nothing to compare A with"
         raise UsageError(what, "Give two texts or two records, or one text and --against a second model, or --without")
@@ -198,48 +223,82 @@ def _pairs(
         raise UsageError("--against compares a text on two models, and A is a record", "Give the text itself")
     if "-" in {a, b}:
         raise UsageError("attn diff reads nothing from standard input", "Name files, or write <(attn …) in your shell")
-    return _sides(a, a if b is None else b, reading.target, labelling)
+    return _sides(a, a if b is None else b, reading, labelling)
 
 
-def _lines(file: Path, target: str | None, column: str | None) -> Iterator[Pair]:
+def _prompted(a: str | None, reading: SidesOptions, against: str | None, without: str | None) -> Iterator[Pair]:
+    """Pair two chats, or each chat or a whole file with itself.
+
+    Raises:
+        UsageError: they are too few or too many to compare.
+    """
+    what = "--chat" if reading.chat else "--whole"
+    if len(reading.sides) > 2 or (len(reading.sides) == 2 and against is not None):
+        raise UsageError(
+            f"--chat names {'A and B' if against is None else 'one chat, to compare it on two models'}, and "
+            f"{len(reading.sides)} are given",
+            "Leave the others out" if against is None else "Leave out the second chat, or --against",
+        )
+    if len(reading.sides) == 1 and against is None and without is None:
+        raise UsageError(
+            f"{what} gives A, and there is nothing to compare it with",
+            f"Give {'--chat twice' if reading.chat else 'two texts'}, or --against a second model, or --without",
+        )
+    one, *others = (prompts(a, side) for side in reading.sides)
+    if not others:
+        return ((sentence, sentence, sentence.where) for sentence in one)
+    return _paired(one, others[0], tuple(map(str, reading.chat or ())), "chats")
+
+
+def _lines(file: Path, reading: SidesOptions) -> Iterator[Pair]:
     """Read the pairs from a table of two columns."""
     if file.suffix.lower() not in TABLE_FORMATS:
         raise UsageError(f"{file} is not a table", "Give a .tsv: A, a tab and B on each line; or .csv, .jsonl or .json")
 
     def pairs() -> Iterator[Pair]:
-        for line in texts.sentences(None, file, column=column, holds="A, a tab and B"):
+        for line in texts.sentences(None, file, chosen=reading.field_names, holds="A, a tab and B"):
             other = line.target if line.pair is None else line.pair
             if other is None:
                 raise InputError(f"{line.where} has no B", "Give every line A, a tab and B")
-            yield Sentence(line.text, line.where, target), Sentence(other, line.where, target), line.where
+            one, second = (
+                as_chat(Sentence(text, line.where, reading.target), reading.system) for text in (line.text, other)
+            )
+            yield one, second, line.where
 
     return pairs()
 
 
-def _sides(a: str, b: str, target: str | None, labelling: Labelling) -> Iterator[Pair]:
+def _sides(a: str, b: str, reading: SidesOptions, labelling: Labelling) -> Iterator[Pair]:
     """Pair two texts, the records of two files in their order, or each record of one file with the same text."""
-    one, other = _side(a, target, labelling), _side(b, target, labelling)
+    one, other = _side(a, reading, labelling), _side(b, reading, labelling)
     if isinstance(one, Sentence):
         others = iter([other]) if isinstance(other, Sentence) else other
         return ((one, side, "") for side in others)
     if isinstance(other, Sentence):
         return ((side, other, "") for side in one)
-    return _paired(one, other, (a, b))
+    return _paired(one, other, (a, b), "records")
 
 
-def _paired(one: Iterator[Record], other: Iterator[Record], names: tuple[str, str]) -> Iterator[Pair]:
+def _paired(
+    one: Iterator[Sentence | Record],
+    other: Iterator[Sentence | Record],
+    names: tuple[str, ...],
+    what: str,
+) -> Iterator[Pair]:
+    """Pair the chats or records of two files, which must be as many."""
     for number, (left, right) in enumerate(zip_longest(one, other), start=1):
         if left is None or right is None:
             more, fewer = names if right is None else names[::-1]
             raise InputError(
-                f"{more} holds more records than {fewer}", "Give files with as many records, in the same order"
+                f"{more} holds more {what} than {fewer}", f"Give files with as many {what}, in the same order"
             )
         yield left, right, f"pair {number}" if number > 1 else ""
 
 
-def _side(text: str, target: str | None, labelling: Labelling) -> Sentence | Iterator[Record]:
+def _side(text: str, reading: SidesOptions, labelling: Labelling) -> Sentence | Iterator[Record]:
     if not names_record(text):
-        return Sentence(check_text(text), target=target)
+        return as_chat(Sentence(check_text(text), target=reading.target), reading.system)
+    check_record(text, reading.used)
     from attn_cli.io.read import read_records
 
     return read_records(Path(text), labelling)

@@ -154,7 +154,7 @@ def run(
 
 
 def _refuse_text(text: str | None, reading: PromptOptions, row: _RowOptions, without: str | None) -> None:
-    sources = (text, reading.file, reading.column, reading.chat, reading.system)
+    sources = (text, reading.file, *reading.field_names.chosen, reading.chat, reading.system)
     if reading.whole or any(one is not None for one in sources):
         raise UsageError("A text and --scores are both given", "Give one of them")
     if row != _RowOptions() or without is not None:

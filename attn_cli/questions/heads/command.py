@@ -16,11 +16,12 @@ from attn_cli.cli.options import (
     HeadOptions,
     ModelOptions,
     OutputOptions,
-    TextOptions,
+    PromptOptions,
     WithoutOption,
     display_option,
     text_option,
 )
+from attn_cli.cli.prompts import is_single
 from attn_cli.cli.texts import count_lines, name_of
 from attn_cli.data.selection import Selection, check_needle, check_probed, check_syntax, check_without
 from attn_cli.errors import UsageError
@@ -66,7 +67,7 @@ def run(
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for a corpus, one text per line.")
     ] = None,
-    reading: TextOptions,
+    reading: PromptOptions,
     matrix: MatrixOptions,
     conllu: Annotated[
         Path | None, text_option(metavar="PATH", help="A treebank in CoNLL-U: which head finds which relation.")
@@ -103,7 +104,9 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     check_without(without, selection)
-    if conllu is not None and (text is not None or reading.file is not None or reading.column is not None):
+    texted = text is not None or reading.file is not None or reading.chat is not None
+    shaped = bool(reading.field_names.chosen or reading.system is not None or reading.whole or reading.split)
+    if conllu is not None and (texted or shaped):
         raise UsageError("A text and a treebank are both given", "Give one of them")
     if by == "relation" and conllu is None:
         raise UsageError("Relations are found in a treebank", "Name one with --conllu")
@@ -117,11 +120,16 @@ def run(
         raise UsageError("--cut cuts the retrieval heads that --needle finds", "Add --needle")
     if needle:
         check_needle(selection)
-        if probe or conllu is not None or text is not None or reading.file is not None:
+        if probe or conllu is not None or texted or shaped:
             raise UsageError("--needle hides facts in a text of its own", "Leave the others out")
         if by not in {"role", "retrieval", *FIGURES}:
             raise UsageError(f"--needle measures retrieval, not {by}", "Leave --by out, or show focus or distance")
-    made = needle or (probe and text is None and reading.file is None)
+    made = needle or (probe and not texted)
+    if made and shaped:
+        raise UsageError(
+            "--field, --system, --whole and --split are for a text, and --probe makes its own",
+            "Give a text as well, or leave them out",
+        )
     if conllu is not None or made:
         check_named(model)
         texts = Given(iter(()), None, None, reading, model, selection, without, selection.kind)
@@ -152,11 +160,11 @@ def run(
         found, by = corpora.needles(seed, cut=cut), "retrieval" if by == "role" else by
     elif conllu is not None:
         found = corpora.treebank(conllu)
-    elif reading.file is not None or text == "-" or (text is None and not probe):
-        total = None if reading.file is None else count_lines(reading.file, blanks=False)
-        found = corpora.corpus(name_of(reading.file), total)
-    elif text is not None:
+    elif is_single(text, reading):
         found = corpora.text()
+    elif not made:
+        total = None if reading.file is None else count_lines(reading.file, blanks=False)
+        found = corpora.corpus(name_of(reading.file or reading.chat), total)
     if probe and not corpora.stopped:
         found = corpora.probe(found, seed)
     if found is not None:

@@ -180,7 +180,7 @@ def run(
     check_without(without, selection)
     plain.check(choice, output, forced=reading.target is not None, verify=model.verify)
     linking = plain.choice
-    sentences = texts.sentences(text, reading.file, target=reading.target, column=reading.column, blanks=plain.any)
+    sentences = texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, blanks=plain.any)
     check_named(model)
 
     from attn_cli.cli.outputs import Output
@@ -276,7 +276,7 @@ class Translator:
                 if one.pair is not None:
                     raise InputError(
                         f"{one.where} has a second text beside the first, and only one can be translated",
-                        "Name the columns of the text and its target with --column",
+                        "Name the columns of the text and its target with --field and --target-field",
                     )
             self.load()
             made = self._translations([one for one in batch if one.target is None and one.text])
