@@ -348,6 +348,7 @@ class Inspector:
         top_p: float | None = None,
         seed: int = 0,
         stop: str | Sequence[str] = (),
+        live: bool = False,
         source_language: str | None = None,
         target_language: str | None = None,
         truncate: bool = False,
@@ -367,6 +368,8 @@ class Inspector:
             top_p: draw from the fewest tokens with this share; by default as the model's own settings say.
             seed: seed of the draws.
             stop: texts at whose end writing stops.
+            live: take the attention at each step, under the cache that the model writes with, and not in a pass
+                afterwards.
             source_language: language of the text, such as `en`, for models that need it.
             target_language: language to write in, such as `fr`, for models that need it.
             truncate: cut a text that is too long for the model.
@@ -387,7 +390,7 @@ class Inspector:
         plain = Input("", languages=Languages(source_language, target_language), truncate=truncate)
         given = self._given(text, plain, parts, answers=True)
         model = self._run_without(without, choice.kind)
-        return generate(model, given, choice, known=continuation, decoding=decoding, verify=verify)
+        return generate(model, given, choice, known=continuation, decoding=decoding, live=live, verify=verify)
 
     def heads(
         self,

@@ -20,7 +20,7 @@ from attn_cli.system.interrupt import interruptible
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Corpus", "ProgressBar", "stoppable", "watched", "watching", "working"]
+__all__ = ["Corpus", "ProgressBar", "Watching", "stoppable", "watched", "watching", "working"]
 
 Item = TypeVar("Item")
 
@@ -38,30 +38,48 @@ def working(task: str, name: str) -> AbstractContextManager[object]:
     return talk.status(Text(f"{task} {shown}", no_wrap=True), spinner="dots")
 
 
+class Watching:
+    """A text that is shown while it is written, until Ctrl-C is pressed.
+
+    Args:
+        show: the function that shows it.
+        asked: the function that returns whether Ctrl-C was pressed.
+    """
+
+    def __init__(self, show: Callable[[str], object], asked: Callable[[], bool]) -> None:
+        self._show, self._asked = show, asked
+
+    def __call__(self, text: str) -> bool:
+        """Show the text so far, and return whether to go on."""
+        self._show(text)
+        return not self._asked()
+
+    @property
+    def stopped(self) -> bool:
+        """True if Ctrl-C was pressed."""
+        return self._asked()
+
+
 @contextmanager
-def watching(name: str) -> Iterator[Callable[[str], bool]]:
+def watching(name: str) -> Iterator[Watching]:
     """Show a text on stderr while it is written, if stderr is a terminal; it is gone at the end of the block.
 
     Args:
         name: the name of the model that writes.
 
     Yields:
-        A function that takes the text so far, and returns False once Ctrl-C was pressed.
+        A function that takes the text so far, and returns False once Ctrl-C was pressed; see `Watching`.
     """
     talk = Console(stderr=True)
     with stoppable() as asked:
         if not talk.is_terminal:
-            yield lambda _: not asked()
+            yield Watching(lambda _: None, asked)
             return
         with talk.status(Text(f"Writing {fit(name, max(talk.width - 12, 1), keep='end')}"), spinner="dots") as status:
             # What does not fit the screen would leave lines behind that cannot be taken back.
             room = max(talk.width * (talk.height - 2) - 4, 1)
 
-            def show(text: str) -> bool:
-                status.update(Text(clean(text.strip())[-room:]))
-                return not asked()
-
-            yield show
+            yield Watching(lambda text: status.update(Text(clean(text.strip())[-room:])), asked)
 
 
 class ProgressBar:

@@ -15,11 +15,11 @@ from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
 
-from attn_cli.data.text import word_cells
+from attn_cli.data.text import WORD_STARTS, word_cells
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, quoted, shortened
 
-__all__ = ["TEXT", "WORD_STARTS", "choose_units", "occurrence"]
+__all__ = ["TEXT", "choose_units", "occurrence"]
 
 NUMBER = re.compile(r"\d{1,18}")
 """The number of an occurrence or a position; Python itself refuses to parse numbers of some thousand digits."""
@@ -33,8 +33,6 @@ LONGEST = 60
 ALIKE_ENOUGH = 0.65
 """Least `difflib` ratio of a suggested label; `teh` is that close to `the`."""
 ALIKE = str.maketrans(dict.fromkeys("‘’ʼ＇", "'") | dict.fromkeys("“”„", '"') | dict.fromkeys("‐‑‒–—−", "-"))
-WORD_STARTS = ("▁", "Ġ")
-"""Markers of pieces that begin a word, which nobody can type."""
 
 
 def choose_units(units: Units, query: str, text: str = TEXT, *, accents: bool = False) -> tuple[range, ...]:

@@ -50,6 +50,9 @@ class Chances:
     """Their log-probabilities, in nats."""
     spelled: tuple[tuple[str, ...], ...] = ()
     """The likeliest tokens, as they would stand in the text."""
+    live: bool = False
+    """True if these and the weights were taken while the model wrote, at each step under its cache; False if in one
+    pass over its tokens."""
 
     @property
     def log_probability(self) -> float:

@@ -30,7 +30,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.errors import NOT_NUMBERS, ExactnessError, SelectionError
 from attn_cli.version import __version__
 
-__all__ = ["AttentionMap", "Record", "Selection", "check_rows"]
+__all__ = ["AttentionMap", "Record", "Selection", "TakenLive", "check_rows"]
 
 
 ROW_TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "float64": 1e-3, "float16": 5e-3, "bfloat16": 3e-2}
@@ -141,6 +141,18 @@ class AttentionMap:
                     scores=None if self.scores is None else self.scores[index, part],
                     sink=None if self.sink is None else self.sink[index, part],
                 )
+
+
+@dataclass(frozen=True, eq=False)
+class TakenLive:
+    """What was taken while a model wrote, at each step under its key-value cache."""
+
+    maps: tuple[AttentionMap, ...]
+    """Maps whose rows are the steps that wrote the tokens."""
+    chances: Chances
+    """The chances at each of these steps."""
+    notes: tuple[str, ...] = ()
+    """Notes for the reader of the result, one sentence each."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

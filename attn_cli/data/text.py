@@ -17,6 +17,7 @@ import regex
 
 __all__ = [
     "ANSWER",
+    "WORD_STARTS",
     "Part",
     "Split",
     "Token",
@@ -92,6 +93,8 @@ class Tokens:
         return len(self.tokens)
 
 
+WORD_STARTS = ("▁", "Ġ")
+"""Marks of pieces that begin a word, which stand for the space before it, and which nobody can type."""
 WORD_BOUNDARY = regex.compile(r"(?wV1)\b")
 SPACED_WORD = regex.compile(r"[^ \t]+")
 BETWEEN_SPACES = regex.compile(r"\S+|[^\S ]+")
@@ -153,7 +156,7 @@ def make_tokens(
         segment = segments[index]
         span = spans[index]
         if span is None:  # covers nothing in the text, and no word follows that it could belong to
-            words.append(Word(pieces[index], offsets[index][0], offsets[index][1], segment))
+            words.append(_alone(pieces[index], (text, pair or "")[segment], *offsets[index], segment))
             previous = None
         elif previous is not None and previous[0] == segment and span[1] < previous[2]:
             previous = (segment, previous[1], max(previous[2], span[2]))
@@ -319,6 +322,12 @@ def _adopt_spaces(
             following = spans[index] = (segments[index], span[1], span[2])
         elif following is not None and following[0] == segments[index]:
             spans[index] = (following[0], following[1], following[1] + 1)
+
+
+def _alone(piece: str, text: str, start: int, end: int, segment: int) -> Word:
+    """Make a word of a piece that covers only spaces or nothing: the spaces, or the piece where it stands for none."""
+    spaces = text[start:end] or " " * len(piece) * (not piece.strip("".join(WORD_STARTS)))
+    return Word(spaces or piece, start, end, segment)
 
 
 def _word(cells: list[tuple[int, int]], text: str, span: tuple[int, int, int]) -> Word:

@@ -212,6 +212,7 @@ def _written(record: Record, chances: Chances, lookback: LookbackRatios | None) 
         heads=UNSET
         if lookback is None
         else [LookbackEntry(layer, head, np.float32(ratio)) for layer, head, ratio in lookback.heads],
+        live=chances.live,
     )
 
 

@@ -112,6 +112,7 @@ def _chances(document: RecordDocument, name: str) -> Chances | None:
         np.asarray([[other.id for other in one.likeliest] for one in entry.tokens], np.int64),
         np.asarray([[other.log_probability for other in one.likeliest] for one in entry.tokens], np.float32),
         tuple(tuple(other.text for other in one.likeliest) for one in entry.tokens),
+        entry.live,
     )
 
 

@@ -454,6 +454,13 @@ class WrittenEntry(Entry):
         Sequence[LookbackEntry] | UnsetType,
         Meta(description="The heads shown, those that look back most first. Derived: reading a record ignores it."),
     ] = UNSET
+    live: Annotated[
+        bool,
+        Meta(
+            description="True if all of this and the weights were taken while the model wrote, at each step under its "
+            "key-value cache (--live); false if in one pass over the tokens."
+        ),
+    ] = False
 
 
 Source = Annotated[TokensEntry, Meta(description="The text; the encoder's side in an encoder-decoder.")]

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
 
 from attn_cli.data.model import Heads, ModelInfo
-from attn_cli.data.stream import EatContexts, Source
+from attn_cli.data.stream import EatContexts, Request, Source
 from attn_cli.data.text import Part, Split
 from attn_cli.data.turns import Turn
 from attn_cli.errors import ModelError, UsageError, check_range, counted
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attn_cli.data.attribution import Attribution
     from attn_cli.data.cuts import Variation
     from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
+    from attn_cli.data.record import TakenLive
 
 __all__ = [
     "AS_IT_HAS_THEM",
@@ -169,6 +170,8 @@ class Translation:
     was cut short). Pass the translation to `Model.prepare` to capture the attention of exactly these tokens."""
     notes: tuple[str, ...] = ()
     """Remarks for the user, one sentence each without a full stop."""
+    live: TakenLive | None = None
+    """What was taken while it was written; the source that `Model.prepare` returns streams it."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,8 @@ class Continuation:
     capture the attention of exactly these tokens."""
     notes: tuple[str, ...] = ()
     """Remarks for the user, one sentence each without a full stop."""
+    live: TakenLive | None = None
+    """What was taken while it was written; the source that `Model.prepare` returns streams it."""
 
 
 Watch = Callable[[str], bool]
@@ -357,18 +362,23 @@ class Model(Protocol):
             MemoryLimitError: memory ran out.
         """
 
-    def write(self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None) -> Input:
+    def write(
+        self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None, live: Request | None = None
+    ) -> Input:
         """Write what follows a text, and return the input with it: a decoder's continuation, or a translation.
 
         Args:
             given: the text and what goes with it, without a target or a continuation.
             decoding: settings of the search; a decoder alone writes `max_length` tokens at most, or 40.
             watch: a function that is called after each token, where the model writes one at a time.
+            live: the heads whose rows are taken at each step, under the cache that the model writes with, with the
+                chances there; None to take nothing. Only for a beam of 1.
 
         Raises:
             InputError: the text is empty, gives no tokens or is too long.
-            UsageError: the model does not know a language, or needs one that is not named.
-            ModelError: the model cannot write.
+            UsageError: the model does not know a language, or needs one that is not named; or a built-in model is to
+                be taken live.
+            ModelError: the model cannot write, or its attention cannot be taken meanwhile.
             MemoryLimitError: memory ran out.
         """
 

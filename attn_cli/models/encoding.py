@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from attn_cli.data.naming import WORD_STARTS
-from attn_cli.data.text import Split, Tokens, make_tokens
+from attn_cli.data.text import WORD_STARTS, Split, Tokens, make_tokens
 from attn_cli.errors import ModelError
 
 __all__ = ["Pieces", "named_alone", "spelled_alone", "wordlike"]

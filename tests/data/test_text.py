@@ -35,7 +35,8 @@ def test_pieces_of_a_word_are_one_word_and_special_tokens_belong_to_none() -> No
         (" it was", [("Ġit", 0, 3), ("Ġwas", 3, 7)], ["it", "was"]),
         ("x  y", [("▁", 0, 0), ("x", 0, 1), ("▁", 1, 3), ("y", 3, 4)], ["x", "y"]),
         ("a\nb", [("a", 0, 1), ("Ċ", 1, 2), ("b", 2, 3)], ["a", "\n", "b"]),
-        ("end ", [("end", 0, 3), ("Ġ", 3, 4)], ["end", "Ġ"]),  # a piece of space with nothing to belong to
+        ("end ", [("end", 0, 3), ("Ġ", 3, 4)], ["end", " "]),  # a piece of space with nothing to belong to
+        ("end", [("end", 0, 3), ("▁", 3, 3), ("<x>", 3, 3)], ["end", " ", "<x>"]),
         ("don’t", [("don", 0, 3), ("’", 3, 4), ("t", 4, 5)], ["don’t"]),
         ("שלום עולם", [("של", 0, 2), ("ום", 2, 4), ("עולם", 5, 9)], ["שלום", "עולם"]),
     ],
@@ -47,7 +48,7 @@ def test_words_follow_unicode_boundaries(text: str, pieces: list[tuple[str, int,
 def test_spaces_at_the_end_of_a_prompt_are_no_part_of_what_is_written() -> None:
     offsets = [(0, 2), (2, 3), (3, 4), (4, 5), (5, 8)]
     tokens = make_tokens("is  2 big", ["is", "Ġ", "Ġ", "2", "Ġbig"], offsets, [False] * 5, written=3)
-    assert [word.text for word in tokens.words] == ["is", "Ġ", "Ġ", "2", "big"]
+    assert [word.text for word in tokens.words] == ["is", " ", " ", "2", "big"]
     assert [token.word for token in tokens.tokens] == [0, 1, 2, 3, 4]
     read = make_tokens("is  2 big", ["is", "Ġ", "Ġ", "2", "Ġbig"], offsets, [False] * 5)
     assert [word.text for word in read.words] == ["is", "2", "big"]

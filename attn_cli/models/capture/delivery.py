@@ -75,7 +75,7 @@ class Delivery:
     Args:
         family: the model's family, for messages.
         anatomy: the model's attention layers.
-        inputs: keyword arguments of the model's forward method.
+        shapes: numbers of queries and keys of each kind, as far as they are known; see `lengths`.
         request: the request that says what to deliver.
         eat: the consumer of the blocks.
         rows: most queries in one block; None to choose by the size of a row.
@@ -85,7 +85,7 @@ class Delivery:
         self,
         family: str,
         anatomy: Anatomy,
-        inputs: Mapping[str, torch.Tensor],
+        shapes: Mapping[Kind, tuple[int, int]],
         request: Request,
         eat: Eat,
         rows: int | None,
@@ -94,7 +94,7 @@ class Delivery:
         self.family = family
         self._eat = eat
         self._rows = rows
-        self._lengths = lengths(inputs)
+        self._lengths = shapes
         self._turns = Turns(family, anatomy)
         self._delivered: dict[tuple[Kind, int], int] = {}
         self._verified: float | None = None

@@ -58,9 +58,8 @@ class Edited(InterfaceRun):
         *,
         repeats: bool = False,
     ) -> None:
-        self._family = model.config.model_type
         anatomy = anatomy_of(model)
-        super().__init__(model, anatomy, Turns(self._family, anatomy, repeats=repeats).begin)
+        super().__init__(model, anatomy, Turns(model.config.model_type, anatomy, repeats=repeats).begin)
         self._count = len(variations)
         self.repeats = repeats
         self.shapes = shapes
@@ -113,7 +112,7 @@ class Edited(InterfaceRun):
         repeated, rest = divmod(len(query), self._count) if self.repeats else (1, max(0, len(query) - self._count))
         expected = self.shapes.get(place.kind)
         if rest or query.shape[1] != place.heads or expected not in (None, (query.shape[2], key.shape[2])):
-            raise cannot_be_cut(self._family, place, call)
+            raise cannot_be_cut(self.family, place, call)
         return [(index * repeated + row, cut) for index, cut in found for row in range(repeated)]
 
     def _whole(self, call: AttentionCall) -> Float[torch.Tensor, "row query head dim"]:

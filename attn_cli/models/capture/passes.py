@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import ReferenceType, ref
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
+from attn_cli.data.shapes import Float
+from attn_cli.data.stream import Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
-from attn_cli.models.capture.call import AttentionCall
+from attn_cli.models.capture.call import AttentionCall, Slice
+from attn_cli.models.capture.delivery import Delivery
 from attn_cli.models.capture.interface import in_place_of_sdpa
 from attn_cli.models.capture.masks import Masks
 
-__all__ = ["InterfaceRun", "cannot_be_cut"]
+__all__ = ["InterfaceRun", "cannot_be_cut", "deliver_slice"]
 
 
 def cannot_be_cut(family: str, place: Place, call: AttentionCall) -> ModelError:
@@ -39,8 +44,10 @@ class InterfaceRun:
 
     def __init__(self, model: PreTrainedModel, anatomy: Anatomy, begin: Callable[[nn.Module], Place]) -> None:
         self.masks = Masks(model, anatomy)
+        self.family = model.config.model_type
         self._anatomy, self._begin = anatomy, begin
         self._place: dict[nn.Module, Place] = {}
+        self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
 
     def mask(self, **options: Any) -> torch.Tensor | None:
         """Make the mask that the model asks for, as small as the model allows."""
@@ -82,3 +89,55 @@ class InterfaceRun:
     def enter(self, module: nn.Module, _: tuple[Any, ...]) -> None:
         """Determine which layer a module computes, before its forward method runs."""
         self._place[module] = self._begin(module)
+        self._shown.pop(module, None)
+
+    def is_repeated(self, place: Place, call: AttentionCall) -> bool:
+        """Return whether this layer's attention was captured already: DiffLlama weights two halves of its values alike.
+
+        Raises:
+            ModelError: the layer computes attention again with other queries.
+        """
+        shown = self._shown.get(call.module)
+        if shown is None:
+            self._shown[call.module] = ref(call.query)
+            return False
+        if shown() is not call.query:
+            raise ModelError(
+                f"{place.kind} layer {place.layer} of the family {self.family} attends twice, so its weights cannot be "
+                "told apart",
+                "Choose other layers with --layer, or another model",
+            )
+        return True
+
+
+def deliver_slice(
+    delivery: Delivery,
+    place: Place,
+    call: AttentionCall,
+    start: int,
+    piece: Slice,
+    *,
+    norms: Float[np.ndarray, "head key"] | None = None,
+    steps: Steps | None = None,
+) -> None:
+    """Deliver the attention of some queries, with a note where a learned sink scales the output after the softmax.
+
+    Raises:
+        ExactnessError: the values are not attention weights.
+    """
+    delivery.deliver(
+        place,
+        start,
+        piece.weights,
+        piece.visible,
+        scores=piece.scores,
+        sink=piece.sink,
+        norms=norms,
+        steps=steps,
+        dtype=call.query.dtype,
+    )
+    if call.has_sinks and piece.sink is None:
+        delivery.note(
+            f"A learned sink scales each head's output after the softmax in the family {delivery.family}; the weights "
+            "are those before it, and their product with the values was not verified"
+        )

@@ -29,7 +29,7 @@ from attn_cli.data.stream import Eat, Report, Request
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.call import AttentionCall
-from attn_cli.models.capture.delivery import Delivery, every_span
+from attn_cli.models.capture.delivery import Delivery, every_span, lengths
 from attn_cli.models.capture.interface import NAME
 from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.passes import InterfaceRun
@@ -92,7 +92,7 @@ def stream_relevance(
             f"The attention of the family {family} is of older code, through which attn follows no gradients",
             "Choose another measure, or another model",
         )
-    delivery = Delivery(family, anatomy, inputs, request, eat, rows)
+    delivery = Delivery(family, anatomy, lengths(inputs), request, eat, rows)
     run = _Traced(model, delivery)
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME))

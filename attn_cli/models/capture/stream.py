@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import chain
-from typing import Any, Literal
-from weakref import ReferenceType, WeakKeyDictionary, ref
+from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from attn_cli.data.cuts import ZeroedHeads, check_cuts, cuts_by_layer
 from attn_cli.data.model import Stack
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Eat, Kind, Report, Request
-from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place, dissect
 from attn_cli.models.capture.call import AttentionCall, steps_of
 from attn_cli.models.capture.cut_softmax import cut_older_layers
@@ -35,7 +34,7 @@ from attn_cli.models.capture.delivery import Delivery, every_span, lengths
 from attn_cli.models.capture.interface import NAME
 from attn_cli.models.capture.legacy import watch_older_layers
 from attn_cli.models.capture.offloaded import check_weights_present
-from attn_cli.models.capture.passes import InterfaceRun, cannot_be_cut
+from attn_cli.models.capture.passes import InterfaceRun, cannot_be_cut, deliver_slice
 from attn_cli.models.capture.projections import FEW, Afterwards, Projections, changed_output, value_norms
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.slices import Slicer
@@ -132,7 +131,7 @@ def stream(
     """
     keep_freed()
     check_weights_present(model)
-    delivery = Delivery(model.config.model_type, anatomy_of(model), inputs, request, eat, rows)
+    delivery = Delivery(model.config.model_type, anatomy_of(model), lengths(inputs), request, eat, rows)
     check_cuts([cuts], stacks(model))
     run = _StreamRun(model, delivery, _projections(model, inputs) if request.norms else {}, cuts=cuts)
     _pass(model, inputs, run)
@@ -143,7 +142,9 @@ def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> 
     """Return the model's output projections, which are found once, in a pass over the first tokens of the text."""
     if model not in _known_projections:
         few = {name: tensor[:, :FEW] for name, tensor in inputs.items()}
-        nothing = Delivery(model.config.model_type, anatomy_of(model), few, Request(heads={}), lambda _: None, None)
+        nothing = Delivery(
+            model.config.model_type, anatomy_of(model), lengths(few), Request(heads={}), lambda _: None, None
+        )
         projections = Projections()
         with projections.watch(model):
             _pass(model, few, _StreamRun(model, nothing, {}, finding=projections))
@@ -257,7 +258,6 @@ class _StreamRun(InterfaceRun):
         super().__init__(model, anatomy_of(model), delivery.begin)
         self.delivery = delivery
         self._slicer = Slicer()
-        self._shown: dict[nn.Module, ReferenceType[torch.Tensor]] = {}
         self._projections = projections
         self._finding = finding
         self.cuts = cuts_by_layer([cuts])
@@ -270,11 +270,6 @@ class _StreamRun(InterfaceRun):
             self._finding.saw(place, output)
         if self.delivery.heads(place):
             self.afterwards.saw(output)
-
-    def enter(self, module: nn.Module, given: tuple[Any, ...]) -> None:
-        """Determine which layer a module computes, and forget what an earlier call of the module computed."""
-        super().enter(module, given)
-        self._shown.pop(module, None)
 
     def compute(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
         """Compute one layer's output, deliver the rows requested of its weights, and pass the output to `saw`."""
@@ -295,7 +290,7 @@ class _StreamRun(InterfaceRun):
         flash = self.masks.flash and same and call.suits_flash
         rows = self.delivery.rows(heads, keys)
         every = every_span(queries, rows)
-        if place is None or not self.delivery.heads(place) or self._is_repeated(place, call):
+        if place is None or not self.delivery.heads(place) or self.is_repeated(place, call):
             if flash or (call.suits_flash and not call.can_be_cut):
                 return call.flash()
             return _joined((call.slice(self._slicer, *span).output for span in every), queries)
@@ -316,27 +311,19 @@ class _StreamRun(InterfaceRun):
             return piece.output
         if self._slicer.gaps:
             self.delivery.note_gaps()
-        self.delivery.deliver(
+        deliver_slice(
+            self.delivery,
             place,
+            call,
             start,
-            piece.weights,
-            piece.visible,
-            scores=piece.scores,
-            sink=piece.sink,
+            piece,
             norms=self._norms(place, call) if request.norms else None,
             steps=steps_of(call, piece, start, self.delivery.heads(place)) if request.steps else None,
-            dtype=call.query.dtype,
         )
         if request.verify:
             difference = call.difference(piece)
             if difference is not None:
                 self.delivery.verify(difference)
-        if call.has_sinks and piece.sink is None:
-            self.delivery.note(
-                "A learned sink scales each head's output after the softmax in the family "
-                f"{self.delivery.family}; the weights are those before it, and their product with the values was not "
-                "verified"
-            )
         return piece.output
 
     def _norms(self, place: Place, call: AttentionCall) -> Float[np.ndarray, "head key"]:
@@ -345,24 +332,6 @@ class _StreamRun(InterfaceRun):
             heads, family = self.delivery.heads(place), self.delivery.family
             self._normed = (place, value_norms(call, place, heads, self._projections, family))
         return self._normed[1]
-
-    def _is_repeated(self, place: Place, call: AttentionCall) -> bool:
-        """Return whether this layer's attention was captured already: DiffLlama weights two halves of its values alike.
-
-        Raises:
-            ModelError: the layer computes attention again with other queries.
-        """
-        shown = self._shown.get(call.module)
-        if shown is None:
-            self._shown[call.module] = ref(call.query)
-            return False
-        if shown() is not call.query:
-            raise ModelError(
-                f"{place.kind} layer {place.layer} of the family {self.delivery.family} attends twice, so its weights "
-                "cannot be told apart",
-                "Choose other layers with --layer, or another model",
-            )
-        return True
 
 
 def _joined(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,8 +13,9 @@ from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteriaL
 from attn_cli.errors import NOT_NUMBERS, ModelError
 from attn_cli.models import Decoding, Watch, cut_short
 from attn_cli.models.hf.languages import Told
+from attn_cli.models.hf.live import Live
 
-__all__ = ["Written", "end_tokens", "generate", "go_on"]
+__all__ = ["UNCACHED", "Meanwhile", "Written", "end_tokens", "generate", "go_on", "limit_of_source"]
 
 UNCACHED = frozenset({"prophetnet"})
 """Families that transformers 5 can only let write without a cache."""
@@ -22,8 +24,45 @@ Written = tuple[tuple[int, ...], tuple[str, ...]]
 """The start token and the tokens written after it; and notes for the user."""
 
 
+@dataclass(frozen=True)
+class Meanwhile:
+    """What is done after each token of one text that is written."""
+
+    spell: Callable[[Sequence[int]], str]
+    """A function that spells the tokens written."""
+    watch: Watch | None = None
+    """A function that is called with the text so far."""
+    live: Live | None = None
+    """What takes the attention of each step."""
+
+    def criterion(self, decoding: Decoding, first: int) -> Callable[..., torch.Tensor]:
+        """Make the criterion that stops the search.
+
+        Args:
+            decoding: settings of the search.
+            first: the number of tokens that stand before those written.
+        """
+
+        def done(ids: torch.Tensor, _: object, **__: object) -> torch.Tensor:
+            rows = ids[:, first:].tolist()
+            if self.live is not None:
+                self.live.wrote(rows[0][-1])
+            texts = [self.spell(row) for row in rows] if decoding.stop or self.watch is not None else []
+            stop = [any(end in text for end in decoding.stop) for text in texts] or [False] * len(rows)
+            if self.watch is not None and not self.watch(texts[0]):
+                stop = [True] * len(rows)
+            return torch.tensor(stop, device=ids.device)
+
+        return done
+
+
 def generate(
-    model: PreTrainedModel, sources: Sequence[Sequence[int]], decoding: Decoding, told: Told, positions: int | None
+    model: PreTrainedModel,
+    sources: Sequence[Sequence[int]],
+    decoding: Decoding,
+    told: Told,
+    positions: int | None,
+    meanwhile: Meanwhile | None = None,
 ) -> list[Written]:
     """Generate the model's output for each source, in their order.
 
@@ -33,13 +72,12 @@ def generate(
         decoding: settings of the search.
         told: the language settings of the model.
         positions: the most tokens that the decoder can read; None where there is no limit.
+        meanwhile: what is done after each token, of one source alone.
 
     Raises:
         ModelError: a logit that the model computes is not a number.
     """
-    whole: Any = model
-    own = whole.generation_config
-    limits = [_limit(len(source), decoding, own.max_length, positions) for source in sources]
+    limits = [limit_of_source(model, len(source), decoding, positions) for source in sources]
     settings = _settings(model, decoding, max(map(len, sources)), max(limits))
     if told.first is not None:
         settings.forced_bos_token_id = told.first
@@ -53,7 +91,9 @@ def generate(
         "input_ids": torch.tensor(padded, device=model.device),
         "attention_mask": torch.tensor(mask, device=model.device),
     }
-    found = _search(model, inputs, settings, decoding)
+    if meanwhile is not None and meanwhile.live is not None:
+        settings.use_cache = True
+    found = _search(model, inputs, settings, decoding, None if meanwhile is None else meanwhile.criterion(decoding, 1))
     ends = _ends(settings.eos_token_id)
     return [_cut(ids, limit, ends, decoding) for ids, limit in zip(found, limits, strict=True)]
 
@@ -63,8 +103,7 @@ def go_on(
     inputs: Mapping[str, torch.Tensor],
     decoding: Decoding,
     most: int,
-    spell: Callable[[Sequence[int]], str],
-    watch: Watch | None = None,
+    meanwhile: Meanwhile,
 ) -> tuple[int, ...]:
     """Write what follows a prompt.
 
@@ -73,8 +112,7 @@ def go_on(
         inputs: its inputs for the prompt.
         decoding: settings of the search.
         most: the most tokens to write.
-        spell: a function that spells the tokens written.
-        watch: a function that is called after each token.
+        meanwhile: what is done after each token.
 
     Returns:
         The tokens written; the end token is the last if it was reached.
@@ -86,16 +124,7 @@ def go_on(
     settings = _settings(model, decoding, count, most)
     settings.use_cache = model.config.model_type not in UNCACHED
     ends = _ends(settings.eos_token_id)
-
-    def done(ids: torch.Tensor, _: object, **__: object) -> torch.Tensor:
-        rows = ids[:, count:].tolist()
-        texts = [spell(row) for row in rows] if decoding.stop or watch is not None else []
-        stop = [any(end in text for end in decoding.stop) for text in texts] or [False] * len(rows)
-        if watch is not None and not watch(texts[0]):
-            stop = [True] * len(rows)
-        return torch.tensor(stop, device=ids.device)
-
-    (found,) = _search(model, inputs, settings, decoding, done)
+    (found,) = _search(model, inputs, settings, decoding, meanwhile.criterion(decoding, count))
     ids: list[int] = found[count:]
     stop = next((place for place, id_ in enumerate(ids) if id_ in ends), len(ids) - 1)
     return tuple(ids[: stop + 1])
@@ -179,8 +208,10 @@ def _numbers(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-def _limit(source: int, decoding: Decoding, own: int | None, positions: int | None) -> int:
-    """Return the most tokens to write for a source of that many tokens."""
+def limit_of_source(model: PreTrainedModel, source: int, decoding: Decoding, positions: int | None) -> int:
+    """Return the most tokens that an encoder-decoder is to write for a source of that many tokens."""
+    whole: Any = model
+    own = whole.generation_config.max_length
     if decoding.max_length is not None:
         wanted = decoding.max_length
     else:
@@ -203,4 +234,6 @@ def _cut(ids: list[int], limit: int, ends: frozenset[int], decoding: Decoding) -
     stop = next((place for place, id_ in enumerate(ids) if place and id_ in ends), None)
     if stop is not None and stop <= limit:
         return tuple(ids[: stop + 1]), ()
+    if len(ids) <= limit:  # it was stopped
+        return tuple(ids), ()
     return tuple(ids[: limit + 1]), (cut_short(limit, decoding.most_option),)

@@ -16,7 +16,8 @@ from attn_cli.data.attribution import Attribution, does_not_continue
 from attn_cli.data.cuts import Variation, check_cuts, zeroed
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
-from attn_cli.data.stream import EatContexts, Source
+from attn_cli.data.record import TakenLive
+from attn_cli.data.stream import EatContexts, Request, Source
 from attn_cli.data.turns import Turn
 from attn_cli.errors import AttnError, InputError, ModelError, counted
 from attn_cli.models import (
@@ -32,11 +33,11 @@ from attn_cli.models import (
     Translation,
     Watch,
     cut_short,
-    translate_one,
     writes_nothing,
 )
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.edited import Edited, edited
+from attn_cli.models.capture.live import not_live
 from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
@@ -46,8 +47,9 @@ from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.chat import render
 from attn_cli.models.hf.checkpoint import Adapter, Checkpoint
 from attn_cli.models.hf.decoder import started
-from attn_cli.models.hf.generate import Written, end_tokens, generate, go_on
+from attn_cli.models.hf.generate import UNCACHED, Meanwhile, Written, end_tokens, generate, go_on, limit_of_source
 from attn_cli.models.hf.languages import Told, tell
+from attn_cli.models.hf.live import Live
 from attn_cli.models.hf.loading import (
     choose_device,
     choose_dtype,
@@ -123,6 +125,12 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
 
 def _said(adapter: Adapter) -> str:
     return f"{adapter.name} is an adapter, put on its base model {adapter.base}"
+
+
+def _taken_with(given: Input) -> TakenLive | None:
+    """Return what was taken while the model wrote this input's target or continuation."""
+    written = given.continuation if given.target is None else given.target
+    return None if written is None or isinstance(written, str) else written.live
 
 
 class Pretrained:
@@ -279,6 +287,7 @@ class Pretrained:
             ),
             padding=self._padding(source),
             goal=None if given.relevant_to is None else lambda: self._goal(given, relevant, source, written),
+            live=_taken_with(given),
         )
 
     def converse(self, turns: Sequence[Turn], given: Input, *, answers: bool = False) -> Input:
@@ -336,17 +345,21 @@ class Pretrained:
         apart = "The tokenizer would join the end of the prompt and what follows it; they are read apart here"
         return prompt.then(own), (*notes, *more, apart)
 
-    def write(self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None) -> Input:
+    def write(
+        self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None, live: Request | None = None
+    ) -> Input:
         """Write what follows a text; see `attn_cli.models.Model`.
 
         Raises:
             InputError: the text is empty, gives no tokens or is too long.
             UsageError: the model does not know a language, or needs one that is not named.
-            ModelError: the model cannot write.
+            ModelError: the model cannot write, or its attention cannot be taken meanwhile.
             MemoryLimitError: memory ran out.
         """
+        if live is not None and self.info.family in UNCACHED:
+            raise not_live(self.info.family, "it writes without a cache")
         if self._has_decoder:
-            return replace(given, target=translate_one(self, given, decoding))
+            return replace(given, target=self._write_target(given, decoding, watch, live))
         whole = self._head if "decoder" in self.info.stacks else None
         if whole is None or not whole.can_generate():
             raise writes_nothing(self.info.name, self.info.stacks)
@@ -364,15 +377,39 @@ class Pretrained:
                 return spell_after(self.tokenizer, prompt.ids, ids)
 
             cuts = zeroed(self.info.without)
-            run = Edited(self.model, [cuts], {}, repeats=True) if cuts else None
+            taking = None if live is None else Live(whole, self.model, live, cuts, len(prompt.ids), most)
+            run = Edited(self.model, [cuts], {}, repeats=True) if cuts and taking is None else None
             # SDPA never holds a prompt's whole weights.
             kept = plainly(whole, "sdpa") if run is None else edited(self.model, run)
-            with kept, faults_told(f"{self.info.name} could not write", "Set ATTN_DEBUG=1 to see where it failed"):
-                ids = go_on(whole, self._tensors(prompt), decoding, most, spell_written, watch)
+            with (
+                kept if taking is None else taking.watching(),
+                faults_told(f"{self.info.name} could not write", "Set ATTN_DEBUG=1 to see where it failed"),
+            ):
+                ids = go_on(whole, self._tensors(prompt), decoding, most, Meanwhile(spell_written, watch, taking))
         notes += () if run is None else tuple(run.notes(0))
-        return replace(
-            given, continuation=Continuation(spell_written(ids), ids, notes + self._why_ended(ids, most, asked))
-        )
+        notes += self._why_ended(ids, most, asked)
+        found = None if taking is None else taking.result(self.spell_tokens)
+        return replace(given, continuation=Continuation(spell_written(ids), ids, notes, found))
+
+    def _write_target(self, given: Input, decoding: Decoding, watch: Watch | None, live: Request | None) -> Translation:
+        """Write an encoder-decoder's output for one text; see `write`."""
+        whole = self._writer()
+        check_weights_present(whole)
+        cuts = zeroed(self.info.without)
+        with quiet():
+            told = self._tell(whole, given.languages, texts=[given.text])
+            source, notes = self._read(given.text, None, "encoder", given.truncate, told.prefix)
+            taking = None
+            if live is not None:
+                count = len(source.ids)
+                most = limit_of_source(whole, count, decoding, self._decoder_positions)
+                taking = Live(whole, self.model, live, cuts, count, most)
+            meanwhile = Meanwhile(partial(spell, self.tokenizer), watch, taking)
+            with faults_told(f"{self.info.name} could not write", "Set ATTN_DEBUG=1 to see where it failed"):
+                ((ids, more),) = self._write_out(whole, [source.ids], decoding, told, [cuts] if cuts else [], meanwhile)
+        notes = tuple(dict.fromkeys((*told.notes, *notes, *more)))
+        found = None if taking is None else taking.result(self.spell_tokens)
+        return Translation(spell(self.tokenizer, ids), ids, notes, found)
 
     def _why_ended(self, ids: Sequence[int], most: int, asked: int) -> tuple[str, ...]:
         """Say why writing ended, unless the model ended it behind some text."""
@@ -529,18 +566,23 @@ class Pretrained:
         decoding: Decoding,
         told: Told,
         variations: Sequence[Variation],
+        meanwhile: Meanwhile | None = None,
     ) -> list[Written]:
         """Search for the translation of each source, under its variation if there are any.
+
+        What is done after each token needs one source alone.
 
         Raises:
             SelectionError: the model does not have a layer or head that is cut.
             ModelError: a layer cannot be cut, or a logit is not a number.
         """
-        limit = self._limits["decoder"]
-        positions = limit.tokens if limit else None
+        positions = self._decoder_positions
+        if meanwhile is not None and meanwhile.live is not None:
+            with meanwhile.live.watching():
+                return generate(whole, sources, decoding, told, positions, meanwhile)
         if not variations:
             with modules_kept(self.model, capture.anatomy_of(self.model)):
-                return generate(whole, sources, decoding, told, positions)
+                return generate(whole, sources, decoding, told, positions, meanwhile)
         check_cuts(variations, self.info.stacks)
         # Older code lays out a batch in many ways, so a batch of it has the same cuts in all rows.
         size = 1 if self.info.captured == "hooks" else len(sources)
@@ -549,9 +591,15 @@ class Pretrained:
             some = slice(start, start + size)
             run = Edited(self.model, variations[some], {}, repeats=True)
             with edited(self.model, run):
-                written = generate(whole, sources[some], decoding, told, positions)
+                written = generate(whole, sources[some], decoding, told, positions, meanwhile)
             found += [(ids, (*notes, *run.notes(index))) for index, (ids, notes) in enumerate(written)]
         return found
+
+    @property
+    def _decoder_positions(self) -> int | None:
+        """The most tokens that the decoder can read; None where there is no limit."""
+        limit = self._limits["decoder"]
+        return limit.tokens if limit else None
 
     @property
     def outputs(self) -> tuple[OutputKind, ...]:

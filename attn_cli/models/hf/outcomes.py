@@ -20,7 +20,7 @@ from attn_cli.models.hf.loading import faults_told, quiet
 from attn_cli.models.hf.outputs import keeps_some, logits_of, states_of
 from attn_cli.models.hf.prepared import PretrainedSource
 
-__all__ = ["REMEDY", "has_head", "run_outcomes"]
+__all__ = ["REMEDY", "chances_in", "chances_of_places", "has_head", "run_outcomes"]
 
 REMEDY = "Set ATTN_DEBUG=1 to see where transformers failed"
 
@@ -129,7 +129,7 @@ def _words(
     def compute(given: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "row number"]:
         logits = logits_of(whole, given, layout.first)
         if layout.written:
-            return _chances(logits[:, [place - layout.first for place in layout.places]], layout.written)
+            return chances_of_places(logits[:, [place - layout.first for place in layout.places]], layout.written)
         parts = [logits[:, [place - layout.first for place in layout.places]].float().flatten(1)]
         if layout.following:
             own = logits[:, : len(layout.following)].float()
@@ -140,7 +140,7 @@ def _words(
     return compute
 
 
-def _chances(
+def chances_of_places(
     logits: Float[torch.Tensor, "row place vocabulary"], written: Sequence[int]
 ) -> Float[torch.Tensor, "row number"]:
     """Return, for each place, the log-probability of the token written, the entropy, and the likeliest tokens."""
@@ -154,6 +154,12 @@ def _chances(
     return torch.cat(found, dim=1)
 
 
+def chances_in(table: Float[np.ndarray, "place number"]) -> Chances:
+    """Return the chances that are in the numbers of `chances_of_places`."""
+    best = (table.shape[1] - 2) // 2
+    return Chances(table[:, 0], table[:, 1], table[:, 2 : 2 + best].astype(np.int64), table[:, 2 + best :])
+
+
 def _states(model: PreTrainedModel) -> Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row position dim"]]:
     """Return the function that computes the last hidden states."""
     return lambda given: states_of(model, given)
@@ -165,10 +171,7 @@ def _output(values: torch.Tensor, layout: _OutputLayout | None, notes: tuple[str
     if layout is None:
         return Outcome(states=array, notes=notes)
     if layout.written:
-        table = array.reshape(len(layout.written), -1)
-        best = (table.shape[1] - 2) // 2
-        ids, logs = table[:, 2 : 2 + best].astype(np.int64), table[:, 2 + best :]
-        return Outcome(chances=Chances(table[:, 0], table[:, 1], ids, logs), notes=notes)
+        return Outcome(chances=chances_in(array.reshape(len(layout.written), -1)), notes=notes)
     count = len(layout.following)
     return Outcome(
         tokens=array[:count] if count else None,

@@ -13,7 +13,7 @@ from attn_cli.data.shapes import Float
 from attn_cli.errors import ModelError
 from attn_cli.models.hf.plain import taken
 
-__all__ = ["keeps_some", "logits_of", "states_of"]
+__all__ = ["keeps_some", "logits_in", "logits_of", "states_of"]
 
 
 def keeps_some(whole: PreTrainedModel) -> bool:
@@ -32,14 +32,23 @@ def logits_of(
     side = "decoder_input_ids" if "decoder_input_ids" in given else "input_ids"
     keeps = keeps_some(whole) and first > 0
     few: dict[str, Any] = {"logits_to_keep": given[side].shape[1] - first} if keeps else {}
-    result: Any = whole(**taken(whole, given), **few)
+    logits = logits_in(whole(**taken(whole, given), **few), whole)
+    return logits if keeps else logits[:, first:]
+
+
+def logits_in(result: Any, whole: PreTrainedModel) -> Float[torch.Tensor, "row position vocabulary"]:
+    """Return the logits in what a model's forward method returned.
+
+    Raises:
+        ModelError: there are no logits of words in it.
+    """
     logits = getattr(result, "logits", None)
     logits = getattr(result, "prediction_logits", None) if logits is None else logits
     if not isinstance(logits, torch.Tensor) or logits.ndim != 3:
         raise ModelError(
             f"A {type(whole).__name__} returns no logits of words", "Choose another output, or another model"
         )
-    return logits if keeps else logits[:, first:]
+    return logits
 
 
 def states_of(model: PreTrainedModel, given: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "row position dim"]:

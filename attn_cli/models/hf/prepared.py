@@ -9,11 +9,13 @@ from itertools import repeat
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from attn_cli.data.cuts import COMPARED_UNCUT, zeroed
 from attn_cli.data.model import ModelInfo
+from attn_cli.data.record import Record, TakenLive
 from attn_cli.data.stream import Block, Eat, Report, Request, Source, Together
 from attn_cli.data.text import Tokens
 from attn_cli.errors import ModelError
@@ -29,6 +31,8 @@ from attn_cli.models.hf.trial import is_tested
 
 __all__ = ["PretrainedSource"]
 
+SAME = 1e-3
+"""Largest difference between weights taken live and those of one pass that goes without saying."""
 GRADIENTS = "Choose another measure; set ATTN_DEBUG=1 to see where transformers failed"
 
 
@@ -49,6 +53,8 @@ class PretrainedSource:
     """Padding value of each input, for a batch with longer texts; an input that is not here cannot be padded."""
     goal: Callable[[], Goal] | None = None
     """Function that returns the output whose relevance can be measured; None if the text was read for none."""
+    live: TakenLive | None = None
+    """What was taken while the model wrote the text, which is streamed in place of a pass; None if nothing was."""
 
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the model, and pass each block of its attention to `eat`.
@@ -59,6 +65,8 @@ class PretrainedSource:
         """
         if request.relevance:
             return self._stream_relevance(request, eat)
+        if self.live is not None:
+            return self._stream_live(self.live, request, eat)
         problem = f"{self.model.name} could not be run on this text"
         checked = Report()
         as_before_long_texts(self.module)
@@ -76,6 +84,34 @@ class PretrainedSource:
             if request.verify or self._is_new:
                 checked = self._check(request, None if self.model.without else seen[-1])
         return replace(report, notes=self.notes + report.notes + checked.notes, output=checked.output)
+
+    def _stream_live(self, live: TakenLive, request: Request, eat: Eat) -> Report:
+        """Pass on what was taken while the model wrote; compare it with one pass over the text where checks are due.
+
+        Raises:
+            SelectionError: something was not taken.
+            ModelError: the model could not be run.
+            ExactnessError: the maps of that pass fail a check against a plain run.
+        """
+        record = Record(self.model, self.source, self.target, live.maps, chances=live.chances)
+        report = record.stream(replace(request, verify=False), eat)
+        notes = (*self.notes, *live.notes)
+        if not (request.verify or self._is_new):
+            return replace(report, notes=notes)
+        gap = 0.0
+
+        def compare(block: Block) -> None:
+            nonlocal gap
+            own = next(one for one in live.maps if (one.kind, one.layer) == (block.kind, block.layer))
+            rows = np.isin(block.positions, own.queries)
+            weights = block.weights[:, rows]
+            taken = own.weights[:, np.isin(own.queries, block.positions)]
+            gap = max(gap, float(np.abs(taken[..., : weights.shape[2]] - weights).max(initial=0)))
+
+        checked = replace(self, live=None).stream(request, compare)
+        said = f"Taken live, the weights differ by at most {gap:.1e} from those of one pass over the same tokens"
+        both = dict.fromkeys((*notes, *checked.notes, *([said] if request.verify or gap > SAME else [])))
+        return replace(report, notes=tuple(both), verified=checked.verified, output=checked.output)
 
     def _stream_relevance(self, request: Request, eat: Eat) -> Report:
         """Run the model forward and back, and pass each block to `eat` with its relevance.

@@ -257,13 +257,20 @@ class Toy:
         made = dict(chain.from_iterable(side_by_side(write, parts)))
         return [made[index] for index in range(len(texts))]
 
-    def write(self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None) -> Input:
+    def write(
+        self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None, live: Request | None = None
+    ) -> Input:
         """Write the translation of a text; see `attn_cli.models.Model`.
 
         Raises:
             InputError: the text is empty or too long.
-            UsageError: the languages are not English and French, or tokens are to be drawn.
+            UsageError: the languages are not English and French, tokens are to be drawn, or it is to be taken live.
         """
+        if live is not None:
+            raise UsageError(
+                f"{self.info.name} is built in and writes at once, so nothing can be taken meanwhile",
+                "Leave --live out, or name another model with --model",
+            )
         del watch  # a translation is there at once
         return replace(given, target=translate_one(self, given, decoding))
 

@@ -25,6 +25,7 @@ from attn_cli.cli.options import (
 from attn_cli.cli.prompts import in_lines, is_single, prompts
 from attn_cli.data.selection import Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, UsageError
+from attn_cli.questions.generate.choices import check_live
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
@@ -69,6 +70,15 @@ class WritingOptions:
     ] = None
     seed: Annotated[int | None, _write(metavar="N", min=0, help="Seed of the draws (default: 0).")] = None
     stop: Annotated[str | None, _write(metavar="TEXT", help="Stop where this text has been written.")] = None
+
+    live: Annotated[
+        bool,
+        _write(
+            "--live",
+            help="Take the attention at each step, under the cache that the model writes with, and not in a pass "
+            "afterwards.",
+        ),
+    ] = False
 
     def decoding(self) -> Decoding:
         """Return the settings of the search.
@@ -118,6 +128,8 @@ def run(
     if writing.known is not None and reading.target is not None:
         raise UsageError("--continue and --target both say what follows", "Give one of them")
     decoding = writing.decoding()
+    if writing.live:
+        check_live(selection, beam=writing.beam, known=writing.known is not None or reading.target is not None)
     if writing.known is not None:
         check_text(writing.known, "The text of --continue")
     target = reading.target if writing.known is None else writing.known
@@ -130,8 +142,10 @@ def run(
 
     single = is_single(text, reading)
     out = Output(display, output)
+    stopped = False
 
     def answers() -> Iterator[Inspection]:
+        nonlocal stopped
         ready = None
         for sentence in out.as_many_as_fit(sentences):
             if ready is None:
@@ -146,13 +160,17 @@ def run(
                         known=sentence.target,
                         decoding=decoding,
                         watch=watch,
+                        live=writing.live,
                         keep=out.keeps,
                         verify=model.verify,
                         cut=out.cut,
                     )
+                    stopped = watch is not None and watch.stopped
             except AttnError as error:
                 raise texts.located(error, sentence.where) from error
             yield answer
 
     total = None if not in_lines(reading) or reading.file is None else texts.count_lines(reading.file)
     out.write(answers() if single else watched(answers(), "Writing", total))
+    if stopped:  # what was written is shown; the exit code says that it is not all
+        raise KeyboardInterrupt

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attn_cli.data.outcomes import Chances, OutputKind, Wanted
+from attn_cli.data.plan import choose_heads, choose_kind
 from attn_cli.data.selection import Selection
-from attn_cli.data.stream import Source
+from attn_cli.data.stream import Request, Source
 from attn_cli.errors import InputError, ModelError
-from attn_cli.models import GREEDY, Continuation, Decoding, Input, Model, Watch
+from attn_cli.models import GREEDY, Continuation, Decoding, Input, Model, Translation, Watch
 from attn_cli.models.prepare import read
 from attn_cli.models.spelled import joined
+from attn_cli.questions.generate.choices import check_live
 from attn_cli.questions.inspect.figures import Cut
 from attn_cli.questions.inspect.measure import Inspection, look
 
@@ -27,11 +29,14 @@ def generate(
     known: str | None = None,
     decoding: Decoding = GREEDY,
     watch: Watch | None = None,
+    live: bool = False,
     keep: bool = True,
     verify: bool = False,
     cut: Cut | None = None,
 ) -> Inspection:
-    """Write what follows a text, and collect the attention and the chances of each step in one pass over it.
+    """Write what follows a text, and collect the attention and the chances of each step.
+
+    They are taken in one pass over the tokens that were written, or while these are written.
 
     Args:
         model: a loaded model.
@@ -40,34 +45,50 @@ def generate(
         known: the text that follows, where it is known: nothing is written then.
         decoding: settings of the search.
         watch: a function that is called with the text so far after each token; see `Model.write`.
+        live: take them at each step under the cache that the model writes with, in place of that pass.
         keep: also keep the maps.
         verify: also run the model without attn, and compare.
         cut: says where a map may be cut; see `look`.
 
     Raises:
+        UsageError: what is asked for cannot be taken live.
         InputError: the text is empty, gives no tokens or is too long.
         ModelError: the model cannot write, or could not be run.
         SelectionError: something selected does not exist.
         MemoryLimitError: the answer would not fit in memory.
         ExactnessError: the model's output is not attention weights.
     """
+    if live:
+        check_live(selection, beam=decoding.beam, known=known is not None)
     crosses = bool(model.info.stacks) and "cross" in model.info.stacks
     if not model.info.stacks:
         raise ModelError(model.info.without_attention, "Name another model with --model")
     if crosses:
         selection = replace(selection, translation=True, rows=selection.rows or "output")
     if known is None:
-        given = _write(model, given, decoding, watch)
+        given = _write(model, given, decoding, watch, _request(model, selection) if live else None)
     elif crosses:
         given = replace(given, target=known)
     else:
         given = replace(given, continuation=joined(given.text, known))
     source = read(model, given, selection)
     answer = look(source, selection, keep=keep, verify=verify, cut=None if crosses else cut)
-    return replace(answer, chances=chances_of(model, source))
+    return answer if answer.chances is not None else replace(answer, chances=chances_of(model, source))
 
 
-def _write(model: Model, given: Input, decoding: Decoding, watch: Watch | None) -> Input:
+def _request(model: Model, selection: Selection) -> Request:
+    """Return the heads to take while the model writes.
+
+    Raises:
+        SelectionError: a kind, layer or head does not exist.
+    """
+    info = model.info
+    kind = choose_kind(info.stacks, selection.kind, has_target=True, name=info.name)
+    heads = choose_heads(info.stacks[kind], selection.layer, selection.head, info.name)
+    return Request({kind: heads}, scores=selection.scores)
+
+
+def _write(model: Model, given: Input, decoding: Decoding, watch: Watch | None, live: Request | None) -> Input:
     """Write what follows a text, and say so where it was stopped."""
     stopped = False
 
@@ -76,10 +97,12 @@ def _write(model: Model, given: Input, decoding: Decoding, watch: Watch | None) 
         stopped = watch is not None and not watch(text)
         return not stopped
 
-    given = model.write(given, decoding, None if watch is None else ask)
-    made = given.continuation
+    given = model.write(given, decoding, None if watch is None else ask, live)
+    made, target = given.continuation, given.target
     if stopped and isinstance(made, Continuation):
         return replace(given, continuation=replace(made, notes=(*made.notes, STOPPED)))
+    if stopped and isinstance(target, Translation):
+        return replace(given, target=replace(target, notes=(*target.notes, STOPPED)))
     return given
 
 

@@ -138,7 +138,8 @@ def test_a_translator_writes_as_well() -> None:
 def test_the_first_word_behind_spaces_is_a_row() -> None:
     answer = Inspector(decoder()).generate(f"{PROMPT} ", continuation="it was")
     assert answer.figures.plan.queries.labels == ("it", "was")
-    assert answer.figures.plan.keys.labels == (*PROMPT.split(), "Ġ", "it")
+    assert answer.figures.plan.keys.labels == (*PROMPT.split(), " ", "it")
+    assert "␣" in to_text(answer.draw(Screen(width=120)), Screen(width=120))
 
 
 def test_rows_that_were_not_written_are_not_in_the_table() -> None:
