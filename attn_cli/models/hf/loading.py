@@ -30,6 +30,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     MODEL_MAPPING,
 )
+from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
 from transformers.utils import logging
 
 from attn_cli.data.selection import Kind
@@ -39,6 +40,7 @@ from attn_cli.models.capture.stream import LOAD_WITH
 from attn_cli.models.compiled import library_fault
 from attn_cli.models.hf.checkpoint import Checkpoint, brings_tokenizer_code, needs_code
 from attn_cli.models.hf.packages import importable, missing_packages, needs_gpu, told
+from attn_cli.models.hf.quantized import bars_unheard, check_method, unpack
 from attn_cli.models.hf.tokenizer_file import check_tokenizer_file
 from attn_cli.system.memory import available, gigabytes
 from attn_cli.system.silence import compiled_unheard
@@ -262,6 +264,8 @@ def read_model(
         MemoryLimitError: memory ran out.
     """
     problem = f"{checkpoint.name} cannot be loaded"
+    quantization = getattr(config, "quantization_config", None)
+    check_method(checkpoint.name, quantization, AUTO_QUANTIZER_MAPPING)
     with faults_told(problem, "Check that the folder's files belong together"), _pickles_told(checkpoint, problem):
         chosen: Any = model_class or _model_class(checkpoint, config, options)
         _check_size(checkpoint, config, chosen)
@@ -269,16 +273,18 @@ def read_model(
         if issubclass(chosen, PreTrainedModel):
             # Qwen2.5-Omni's own method adds its voices, and fails where loading info is asked for.
             read = partial(vars(PreTrainedModel)["from_pretrained"].__func__, chosen)
-        model, found = read(
-            checkpoint.folder,
-            config=config,
-            dtype="auto" if dtype is None else dtype,
-            attn_implementation=LOAD_WITH,
-            use_safetensors=not checkpoint.pickled,
-            trust_remote_code=options.trust_remote_code,
-            ignore_mismatched_sizes=True,  # they are listed in `found`, and refused below
-            output_loading_info=True,
-        )
+        with bars_unheard(quantization):
+            model, found = read(
+                checkpoint.folder,
+                config=config,
+                dtype="auto" if dtype is None else dtype,
+                attn_implementation=LOAD_WITH,
+                use_safetensors=not checkpoint.pickled,
+                trust_remote_code=options.trust_remote_code,
+                ignore_mismatched_sizes=True,  # they are listed in `found`, and refused below
+                output_loading_info=True,
+            )
+        unpack(model)
     for key, saved, expected in sorted(found["mismatched_keys"]):
         raise ModelError(
             f"The weights of {checkpoint.name} do not fit its config.json: {key} is saved as {tuple(saved)}, but "

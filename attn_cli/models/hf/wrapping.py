@@ -11,6 +11,7 @@ from attn_cli.errors import ModelError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.hf.loading import quiet
 from attn_cli.models.hf.model import Pretrained
+from attn_cli.models.hf.quantized import unpack
 from attn_cli.models.hf.trial import doubt
 
 __all__ = ["wrap"]
@@ -44,6 +45,7 @@ def wrap(model: object, tokenizer: object, name: str | None = None) -> Pretraine
         )
     known = name or getattr(inner.config, "_name_or_path", "") or type(inner).__name__
     with quiet():
+        unpack(inner)
         doubt(inner)
         if capture.captured_by(inner) == "hooks" and capture.plain_attention(inner) != "eager":
             raise ModelError(

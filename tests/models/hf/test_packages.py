@@ -135,7 +135,12 @@ def test_a_tokenizer_that_needs_a_package(tmp_path: Path, package: str, settings
         ("optimum", {"quant_method": "gptq", "bits": 4}),
         ("gptqmodel", {"quant_method": "awq", "bits": 4}),
         ("hqq", {"quant_method": "hqq"}),
-        ("compressed-tensors", {"quant_method": "compressed-tensors"}),
+        ("aqlm", {"quant_method": "aqlm"}),
+        ("amd-quark", {"quant_method": "quark"}),
+        ("auto-round", {"quant_method": "auto-round"}),
+        ("optimum-quanto", {"quant_method": "quanto"}),
+        ("kernels", {"quant_method": "eetq"}),
+        ("vptq", {"quant_method": "vptq"}),
     ],
 )
 def test_quantized_weights_that_need_a_package(tmp_path: Path, package: str, quantization: dict[str, Any]) -> None:
