@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attn_cli.api import InspectOptions, Inspector, TranslateOptions
     from attn_cli.data.selection import ChoicesOfAMatrix, Kind
     from attn_cli.models import LoadChoices
+    from attn_cli.questions.heads.measure import HeadsFound
     from attn_cli.questions.inspect.measure import Inspection
     from attn_cli.questions.terms.glossary import Glossary
     from attn_cli.questions.tour.measure import Tour
@@ -50,6 +51,7 @@ __all__ = [
     "__version__",
     "inspect",
     "load",
+    "merge",
     "terms",
     "tour",
     "translate",
@@ -116,6 +118,20 @@ def translate(text: str, model: str | PathLike[str] = "toy", **options: Unpack[T
         AttnError: any error that the command would report.
     """
     return load(model).translate(text, **options)
+
+
+def merge(*parts: str | PathLike[str]) -> HeadsFound:
+    """Merge the parts of a corpus that `attn heads --shard`, or `.heads(texts, shard="3/16")`, has saved.
+
+    Args:
+        parts: the files of all parts, in any order.
+
+    Raises:
+        InputError: a file is damaged or no part, a part is missing or given twice, or is of another run.
+    """
+    from attn_cli.api import merge as merge_parts
+
+    return merge_parts(*parts)
 
 
 def view(

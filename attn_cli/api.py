@@ -27,13 +27,14 @@ from attn_cli.data.selection import (
     Selection,
     check_syntax,
 )
+from attn_cli.data.shard import Fingerprinted, Shard
 from attn_cli.data.stream import Source
 from attn_cli.data.text import split_words
 from attn_cli.data.turns import turns_from
 from attn_cli.errors import InputError, UsageError, quoted
 from attn_cli.io.read import read_records
-from attn_cli.measure.corpus import gather
-from attn_cli.measure.derived import measured
+from attn_cli.measure.corpus import gather, share_of
+from attn_cli.measure.derived import measured, measured_model
 from attn_cli.models import (
     AS_IT_HAS_THEM,
     FOR_ONE,
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from attn_cli.questions.tour.measure import Tour
     from attn_cli.questions.why.measure import Experiment, ExperimentName
 
-__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "terms", "tour", "view", "why", "wrap"]
+__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "merge", "terms", "tour", "view", "why", "wrap"]
 
 Texts = list[str] | tuple[str, ...] | Iterator[str]
 """Several texts."""
@@ -399,6 +400,7 @@ class Inspector:
         needle: bool = False,
         cut: bool = False,
         seed: int = 0,
+        shard: str | None = None,
         truncate: bool = False,
         without: str | int | None = None,
         **selection: Unpack[ChoicesOfOneQuery],
@@ -411,6 +413,8 @@ class Inspector:
             needle: hide made-up facts in a text of its own, and find the heads that copy them, in place of `text`.
             cut: with `needle`, also count the facts found without these heads, and without as many random ones.
             seed: seed of the random tokens, or of the random heads.
+            shard: measure only this part of several texts, such as `"3/16"`; what is returned is then saved with
+                `.save("part3.npz")`, and merged with the others by `attn_cli.merge`.
             truncate: cut a text that is too long for the model.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`.
@@ -426,6 +430,8 @@ class Inspector:
             raise UsageError("needle hides facts in a text of its own", "Leave the text out")
         if cut and not needle:
             raise UsageError("cut cuts the retrieval heads that needle finds", "Add needle=True")
+        if shard is not None and (text is None or isinstance(text, str) or _is_chat(text)):
+            raise UsageError("shard divides a corpus", "Give a list of texts, or leave it out")
         model = self._run_without(without, choice.kind)
         if needle:
             return find_needles(model, choice, cut=cut, seed=seed)
@@ -438,11 +444,13 @@ class Inspector:
         if isinstance(text, str) or _is_chat(text):
             return find_heads(prepared(cast("str | Chat", text)), choice)
         collect = CollectHeads(choice)
-        sources = (measured(prepared(one), choice) for one in cast("Iterable[str | Chat]", text))
-        report = gather(sources, collect)
+        texts = cast("Iterable[str | Chat]", text)
+        if shard is not None:
+            return _heads_of_part(Shard.parse(shard, os.environ), texts, model, collect, prepared)
+        report = gather((measured(prepared(one), choice) for one in texts), collect).report
         if not collect.texts:
             raise InputError("There are no texts", "Give at least one")
-        return collect.found(model.info, report, "texts")
+        return collect.found(measured_model(model.info, choice.measure), report, "texts")
 
     def find(
         self,
@@ -843,6 +851,44 @@ def wrap(model: object, tokenizer: object, *, name: str | None = None) -> Inspec
             or the tokenizer is not one.
     """
     return Inspector(wrap_model(model, tokenizer, name))
+
+
+def _heads_of_part(
+    shard: Shard,
+    texts: Iterable[str | Chat],
+    model: Model,
+    collect: CollectHeads,
+    prepare: Callable[[str | Chat], Source],
+) -> HeadsFound:
+    """Measure the heads over a part of several texts."""
+    # Imported late: only parts need what describes them.
+    from attn_cli.questions.heads.parts import CorpusPart, part_figures, part_of
+
+    whole = Fingerprinted(texts, lambda one: one)
+    tally = gather((measured(prepare(one), collect.selection) for _, one in share_of(whole, shard)), collect)
+    info = measured_model(model.info, collect.selection.measure)
+    of = CorpusPart(shard, "texts", whole.fingerprint)
+    return part_figures(part_of(of, info, model.fingerprint, tally, collect))
+
+
+def merge(*parts: str | os.PathLike[str]) -> HeadsFound:
+    """Merge the parts of a corpus that were measured apart, as `attn heads part*.npz` shows them.
+
+    Args:
+        parts: the files of all parts, in any order.
+
+    Returns:
+        The finding over the whole corpus, as `Inspector.heads` returns it.
+
+    Raises:
+        InputError: a file is damaged or no part, a part is missing or given twice, or is of another run.
+    """
+    # Imported late: only parts need what describes them.
+    from attn_cli.questions.heads.parts import merge_parts
+
+    if not parts:
+        raise InputError("There are no parts", "Give the files of all parts")
+    return merge_parts([Path(part) for part in parts])
 
 
 def view(

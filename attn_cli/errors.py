@@ -64,17 +64,19 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def left_out(faults: Sequence[AttnError], of: str = "") -> tuple[str, ...]:
+def left_out(faults: Sequence[AttnError], of: str = "", *, count: int | None = None) -> tuple[str, ...]:
     """Return a note that counts the texts that were left out, with the first reason; none if there are none.
 
     Args:
         faults: the fault of each text.
         of: what they are texts of, ` of corpus.txt`.
+        count: how many texts were left out, if only the first fault is at hand.
     """
+    count = len(faults) if count is None else count
     if not faults:
         return ()
-    how = " was left out: " if len(faults) == 1 else " were left out; the first: "
-    return (counted(len(faults), "text") + of + how + faults[0].problem,)
+    how = " was left out: " if count == 1 else " were left out; the first: "
+    return (counted(count, "text") + of + how + faults[0].problem,)
 
 
 def noted(notes: Mapping[str, int], texts: int) -> tuple[str, ...]:

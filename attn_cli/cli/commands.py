@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -15,10 +15,20 @@ from typer.core import TyperCommand, TyperGroup
 from attn_cli.cli.signature import Signature
 from attn_cli.errors import UsageError, quoted
 
-__all__ = ["Command", "Group"]
+__all__ = ["Command", "Group", "unexpected"]
 
 OTHER = "Options"
 """Name of the group of options that belong to no other; it comes last."""
+
+
+QUOTES = "Put the sentence in quotes"
+"""What to do about surplus arguments, which an unquoted sentence leads to."""
+
+
+def unexpected(words: Sequence[str], remedy: str = QUOTES) -> UsageError:
+    """Return the error for surplus arguments."""
+    named = ", ".join(map(quoted, words[:3])) + (f" and {len(words) - 3} more" if words[3:] else "")
+    return UsageError(f"Unexpected argument{'s' if words[1:] else ''} {named}", remedy)
 
 
 @contextmanager
@@ -127,21 +137,20 @@ class Command(TyperCommand):
         except ValueError as error:
             raise typer.BadParameter(str(error), ctx=ctx, param=parameter) from error
 
-    def _refuse(self, ctx: Any, rest: list[str]) -> None:
+    def _refuse(self, ctx: Any, rest: Sequence[str]) -> None:
         """Explain surplus arguments, which an unquoted sentence leads to.
 
         Raises:
             UsageError: always.
         """
-        named = ", ".join(map(quoted, rest[:3])) + (f" and {len(rest) - 3} more" if rest[3:] else "")
         values = [one.metavar.strip("[]") for one in self.get_params(ctx) if one.param_type_name == "argument"]
         if "text" in self._signature.kinds:
-            remedy = "Put the sentence in quotes"
+            remedy = QUOTES
         elif values:
             remedy = f"'{ctx.command_path}' takes {' and '.join(values)}: put one that has spaces in quotes"
         else:
             remedy = f"'{ctx.command_path}' takes only options"
-        raise UsageError(f"Unexpected argument{'s' if rest[1:] else ''} {named}", remedy)
+        raise unexpected(rest, remedy)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group of options, in order of declaration, as Rich's panels do at twice the time."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attn_cli.answer.formats import FORMATS
 from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
-from attn_cli.cli.options import ModelOptions, TextOptions
+from attn_cli.cli.options import ModelOptions, PromptOptions, TextOptions
 from attn_cli.cli.prompts import named_parts_of, prompts, split_of
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.labelling import UNLABELLED, Labelling
@@ -61,6 +61,14 @@ class Given:
     """The kind of attention of those whose kind is not named."""
     labelling: Labelling = UNLABELLED
     """The labels and kind given for a matrix, if the file holds one."""
+
+    @property
+    def read_as(self) -> dict[str, str]:
+        """The options, as they were typed, by which the same texts would be read in another way."""
+        given = {"--from": self.reading.source_language, "--to": self.reading.target_language}
+        if isinstance(self.reading, PromptOptions):
+            given["--split"] = self.reading.split
+        return {option: value for option, value in given.items() if value is not None}
 
     def load(self) -> Model:
         """Load the model.

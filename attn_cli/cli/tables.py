@@ -102,6 +102,11 @@ class Sentence:
     turns: tuple[Turn, ...] = ()
     """The turns, if it is a chat, whose contents are the text."""
 
+    @property
+    def content(self) -> tuple[object, ...]:
+        """All that is read of it: the text, the second text, the target and the turns."""
+        return self.text, self.pair, self.target, self.turns
+
 
 @dataclass(frozen=True, slots=True)
 class FieldNames:

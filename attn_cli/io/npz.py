@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from attn_cli.data.outcomes import LookbackRatios
     from attn_cli.io.structs import ChosenHeadEntry, HeadEntry
 
-__all__ = ["MAGIC", "from_npz", "to_npz"]
+__all__ = ["MAGIC", "PART", "from_npz", "read_archive", "to_npz"]
 
 MAGIC = b"PK"
 """First bytes of every zip archive."""
@@ -48,6 +48,8 @@ ARCHIVE_ERRORS = (
 )  # fmt: skip
 """Exceptions that `zipfile` and its decompressors raise for a damaged archive."""
 
+PART = "part"
+"""Name of the array that an archive has if it is not a record, but a part of a corpus; see `attn_cli.io.parts`."""
 UNIT, TOKEN = "unit", "token"
 """Name and content of the array that says what rows and columns are."""
 WHOLE = ("heads", "queries", "visible")
@@ -96,7 +98,9 @@ def from_npz(data: bytes, name: str = "the record", labelling: Labelling = UNLAB
         UsageError: labels are given for a record, or the kind asked for does not fit.
         MemoryLimitError: the unpacked archive does not fit in memory.
     """
-    arrays = _arrays(data, name, labelling.array)
+    arrays = read_archive(data, name, labelling.array)
+    if PART in arrays and "record" in arrays:
+        raise InputError(f"{name} holds a part of a corpus, and no maps", "Give all its parts to attn heads")
     if "record" not in arrays and not any(NAME.fullmatch(key) for key in arrays):
         return from_arrays(arrays, name, labelling)
     labelling.check_unused(name)
@@ -126,8 +130,21 @@ def from_npz(data: bytes, name: str = "the record", labelling: Labelling = UNLAB
     )
 
 
-def _arrays(data: bytes, name: str, chosen: str | None) -> dict[str, np.ndarray]:
-    """Read every array in the archive; nothing is ever unpickled, nor is what holds objects beside a chosen array."""
+def read_archive(
+    data: bytes, name: str, chosen: str | None = None, *, again: str = "attn inspect --save"
+) -> dict[str, np.ndarray]:
+    """Read every array in an archive; nothing is ever unpickled, nor is what holds objects beside a chosen array.
+
+    Args:
+        data: the bytes of the archive.
+        name: name of the file in messages.
+        chosen: name of the only array that is wanted.
+        again: the command that writes such a file, for messages.
+
+    Raises:
+        InputError: the archive is damaged, or holds something else.
+        MemoryLimitError: what it holds does not fit in memory.
+    """
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -137,7 +154,7 @@ def _arrays(data: bytes, name: str, chosen: str | None) -> dict[str, np.ndarray]
             # Members are read whole, so that their checksums are verified before the contents are used.
             members = {entry: archive.read(entry) for entry in archive.namelist()}
     except ARCHIVE_ERRORS as error:
-        raise InputError(f"{name} is damaged: {error}", "Save it again with attn inspect --save") from error
+        raise InputError(f"{name} is damaged: {error}", f"Save it again with {again}") from error
     arrays = {}
     for entry, content in members.items():
         key = entry.removesuffix(".npy")
@@ -146,7 +163,7 @@ def _arrays(data: bytes, name: str, chosen: str | None) -> dict[str, np.ndarray]
         except HEADER_ERRORS as error:
             if "Object arrays" not in str(error):
                 raise InputError(
-                    f"{name} is a zip archive, but not of NumPy arrays: {error}", "Make one with attn inspect --save"
+                    f"{name} is a zip archive, but not of NumPy arrays: {error}", f"Make one with {again}"
                 ) from error
             if chosen in {None, key}:
                 raise InputError(

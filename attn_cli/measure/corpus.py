@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol, TypeVar, runtime_checkable
 
+from attn_cli.data.shard import Shard
 from attn_cli.data.stream import Batch, Companion, Eat, OutputCheck, Report, Request, Source, Together, largest_check
+from attn_cli.data.sums import Sums
 from attn_cli.errors import noted
 
-__all__ = ["Collect", "gather", "groups", "summed_notes"]
+__all__ = ["Collect", "Summing", "Tally", "gather", "groups", "share_of", "size_of_share", "summed_notes"]
 
+Item = TypeVar("Item")
 Sized = TypeVar("Sized")
 
 WINDOW = 512
@@ -47,51 +50,114 @@ class CollectAll(Protocol):
         """Begin these texts and return the function that consumes their batches, one layer each."""
 
 
+@runtime_checkable
+class Summing(Collect, Protocol):
+    """A collector whose sums over some windows of texts can be added to those over others."""
+
+    def fresh(self) -> Summing:
+        """Return a collector of the same sums that has seen no text."""
+
+    def state(self) -> Sums:
+        """Return the sums so far."""
+
+    def merge(self, state: Sums) -> None:
+        """Add the sums of another collector of this kind, over other texts."""
+
+
+@dataclass
+class Tally:
+    """What the runs over some texts of a corpus have reported, counted."""
+
+    texts: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    """The number of texts that have each note."""
+    verified: float | None = None
+    """The largest difference that verification showed; None if there was none."""
+    output: OutputCheck | None = None
+    """The same of the model's output."""
+
+    def add(self, report: Report) -> None:
+        """Count one more text."""
+        self.merge(Tally(1, Counter(set(report.notes)), report.verified, report.output))
+
+    def merge(self, other: Tally) -> None:
+        """Count the texts of another tally too."""
+        self.texts += other.texts
+        self.notes.update(other.notes)
+        self.verified = max((one for one in (self.verified, other.verified) if one is not None), default=None)
+        self.output = largest_check([self.output, other.output])
+
+    @property
+    def report(self) -> Report:
+        """The largest differences, the notes that hold for all the texts, and one line that counts those of some."""
+        return Report(self.verified, summed_notes(self.notes, self.texts), self.output)
+
+
 def gather(
-    sources: Iterable[Source],
+    sources: Iterable[Source | None],
     collect: Collect,
     *,
     verify: bool = False,
     advance: Callable[[int], None] = lambda _: None,
     stopped: Callable[[], bool] = lambda: False,
-) -> Report:
+) -> Tally:
     """Stream every text of a corpus once into a collector, holding one window of texts in memory at a time.
 
+    The sums of each window are added up by themselves, so that windows give the same wherever they are measured.
+
     Args:
-        sources: the texts, all for one model, read lazily.
+        sources: the texts, all for one model, read lazily; None for one that is left out, which counts in its window.
         collect: the collector that keeps the sums.
         verify: whether to verify the attention and the model's output too (`Request.verify`), one text at a time.
         advance: called with the number of texts just finished, after each group.
         stopped: returns true if the pass should end before the next group.
-
-    Returns:
-        the notes that hold for all the texts, one line that counts the notes of only some, and the largest differences
-        that verification showed.
 
     Raises:
         ModelError: the model could not be run.
         ExactnessError: the values streamed are not attention weights.
     """
     rest = iter(sources)
-    notes: Counter[str] = Counter()
-    done = 0
-    verified: list[float] = []
-    outputs: list[OutputCheck | None] = []
+    tally = Tally()
     while not stopped() and (window := list(islice(rest, WINDOW))):
-        request = replace(collect.request(window[0]), verify=verify)
-        most = MOST_TOKENS_CPU if window[0].model.device == "cpu" else MOST_TOKENS
-        heads = sum(len(heads) for layers in request.heads.values() for heads in layers.values())
-        with closing(_run(list(groups(window, _tokens, heads, most)), request)) as every_group:
-            for group, together in every_group:
-                for report in _reduce(group, together, request, collect):
-                    done += 1
-                    notes.update(set(report.notes))
-                    verified += [] if report.verified is None else [report.verified]
-                    outputs.append(report.output)
-                advance(len(group))
-                if stopped():
-                    break
-    return Report(max(verified, default=None), summed_notes(notes, done), largest_check(outputs))
+        texts = [source for source in window if source is not None]
+        own = collect.fresh() if isinstance(collect, Summing) else collect
+        if texts:
+            tally.merge(_gather_window(texts, own, verify=verify, advance=advance, stopped=stopped))
+        if isinstance(collect, Summing) and isinstance(own, Summing):
+            collect.merge(own.state())
+    return tally
+
+
+def _gather_window(
+    window: Sequence[Source],
+    collect: Collect,
+    *,
+    verify: bool,
+    advance: Callable[[int], None],
+    stopped: Callable[[], bool],
+) -> Tally:
+    tally = Tally()
+    request = replace(collect.request(window[0]), verify=verify)
+    most = MOST_TOKENS_CPU if window[0].model.device == "cpu" else MOST_TOKENS
+    heads = sum(len(heads) for layers in request.heads.values() for heads in layers.values())
+    with closing(_run(list(groups(window, _tokens, heads, most)), request)) as every_group:
+        for group, together in every_group:
+            for report in _reduce(group, together, request, collect):
+                tally.add(report)
+            advance(len(group))
+            if stopped():
+                break
+    return tally
+
+
+def share_of(items: Iterable[Item], shard: Shard) -> Iterator[tuple[int, Item]]:
+    """Yield those items that belong to a part of a corpus, each with its number in the whole, from 0."""
+    return ((number, item) for number, item in enumerate(items) if shard.holds(number // WINDOW))
+
+
+def size_of_share(texts: int, shard: Shard) -> int:
+    """Return how many of so many texts belong to a part of a corpus."""
+    return shard.count(texts, WINDOW)
 
 
 def _run(groups: Sequence[Sequence[Source]], request: Request) -> Generator[tuple[Sequence[Source], Together | None]]:

@@ -10,10 +10,13 @@ import numpy as np
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block, each_head
+from attn_cli.data.sums import Sums, layers_in
 from attn_cli.data.units import Units
 
 __all__ = ["HeadSummary", "Link", "Summarize", "entropy"]
 
+SUMMED = ("entropy", "focus", "first", "distance", "itself", "previous")
+"""The figures that are means over rows."""
 FIRST_ROWS = 8
 """The number of rows of a block in which links are searched first."""
 TINY = np.float32(np.finfo(np.float32).tiny)
@@ -198,6 +201,33 @@ class Summarize:
             kept.extend(Link(int(queries[i]), int(keys[i]), float(strengths[i])) for i in best)
             kept.sort(key=lambda link: -link.weight)
             del kept[self.links :]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the sums of each figure so far, `[head]`, and over how many rows they are."""
+        state = {"shows_first": np.array(self._ever_first)}
+        for (kind, layer), running in self._running.items():
+            state[f"{kind}.{layer}.heads"] = np.array(running.heads, np.int64)
+            for name, sums in running.sums.items():
+                state[f"{kind}.{layer}.{name}"] = sums
+                state[f"{kind}.{layer}.{name}.rows"] = np.array(running.rows[name], np.int64)
+        return state
+
+    def merge(self, state: Sums) -> None:
+        """Add the sums of another collector over other texts.
+
+        Raises:
+            ValueError: links are kept, and these belong to one text, or the sums are not of the heads that they name.
+        """
+        if self.links:
+            raise ValueError("links are of one text")
+        self._ever_first |= bool(state["shows_first"])
+        for kind, layer, heads in layers_in(state):
+            running = self._running.setdefault((kind, layer), _Running(heads))
+            for name in SUMMED:
+                if (place := f"{kind}.{layer}.{name}") in state:
+                    if state[place].shape != (len(running.heads),):
+                        raise ValueError(f"{place} has shape {state[place].shape}")
+                    running.add_sums(name, state[place], int(state[f"{place}.rows"]))
 
     @property
     def result(self) -> tuple[HeadSummary, ...]:

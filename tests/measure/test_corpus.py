@@ -8,16 +8,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from attn_cli.data.selection import Selection
+from attn_cli.data.shard import Shard
 from attn_cli.data.stream import Source
 from attn_cli.measure import corpus
-from attn_cli.measure.corpus import MOST_TOKENS_CPU, MOST_WEIGHTS, gather, groups
+from attn_cli.measure.corpus import MOST_TOKENS_CPU, MOST_WEIGHTS, gather, groups, share_of
+from attn_cli.measure.summary import SUMMED, Summarize
 from attn_cli.models import Input, load
-from attn_cli.questions.heads.measure import CollectHeads
+from attn_cli.questions.heads.measure import NO_UNITS, CollectHeads
 from tests.models.folders import made, opened, roberta, save
 
 TEXTS = (
@@ -128,13 +131,71 @@ def test_it_stops_between_groups_when_it_is_told_to(monkeypatch: pytest.MonkeyPa
     assert collect.texts == done == 2
 
 
+def flat(collect: CollectHeads) -> list[float]:
+    """All figures and scores of all heads."""
+    return [
+        getattr(one, name)
+        for head in collect.result()
+        for one, names in ((head.summary, SUMMED), *((score, ("score", "baseline", "rows")) for score in head.scores))
+        for name in names
+        if getattr(one, name) is not None
+    ]
+
+
+@pytest.mark.parametrize("name", ["toy", "minilm"])
+def test_parts_of_whole_windows_merge_to_the_same(name: str, minilm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sums of 7 texts in windows of 2, in one pass, in 3 parts, and window after window."""
+    monkeypatch.setattr(corpus, "WINDOW", 2)
+    model = load(minilm if name == "minilm" else name)
+    sources = [None if text == "No." else model.prepare(Input(text)) for text in (*TEXTS, *TEXTS[:2])]
+    whole = CollectHeads(Selection())
+    tally = gather(sources, whole)
+    assert (whole.texts, tally.texts) == (5, 5)
+
+    in_order, shuffled = whole.fresh(), whole.fresh()
+    for window in range(0, 7, 2):
+        own = whole.fresh()
+        gather(sources[window : window + 2], own)
+        in_order.merge(own.state())
+    assert flat(in_order) == flat(whole)
+
+    parts = [whole.fresh() for _ in range(3)]
+    for number, part in enumerate(parts, start=1):
+        gather([source for _, source in share_of(sources, Shard(number, 3))], part)
+    for part in reversed(parts):
+        shuffled.merge(part.state())
+    assert (shuffled.texts, shuffled.tokens, shuffled.kind) == (whole.texts, whole.tokens, whole.kind)
+    assert flat(shuffled) == pytest.approx(flat(whole), abs=1e-12, nan_ok=True)
+    assert [[role.name for role in one.roles] for one in shuffled.result()] == [
+        [role.name for role in one.roles] for one in whole.result()
+    ]
+
+
+def test_sums_of_other_roles_or_heads_cannot_be_merged() -> None:
+    toy = load("toy")
+    collect = CollectHeads(Selection(layer="0"))
+    gather([toy.prepare(Input(TEXTS[0]))], collect)
+    state = collect.state()
+    with pytest.raises(ValueError, match="other roles"):
+        CollectHeads(Selection(layer="0"), roles=()).merge(state)
+    for name, wrong in (
+        ("encoder.0.entropy", np.zeros(3)),
+        ("encoder.0.role.weight", np.zeros((8, 3))),
+        ("encoder.0.role.offsets", np.zeros((8, 2), np.intp)),
+    ):
+        with pytest.raises(ValueError, match="shape"):
+            collect.fresh().merge({**state, name: wrong})
+    with pytest.raises(ValueError, match="links are of one text"):
+        Summarize(NO_UNITS, NO_UNITS).merge(state)
+
+
 def test_notes_of_some_texts_are_counted() -> None:
     toy = load("toy")
     texts = ["The cat sat on the mat.", "The qwertyish cat sat.", "The zxcvbish dog sat."]
-    notes = gather([toy.prepare(Input(text)) for text in texts], CollectHeads(Selection())).notes
+    notes = gather([toy.prepare(Input(text)) for text in texts], CollectHeads(Selection())).report.notes
     assert len(notes) == 1
     assert notes[0].startswith("Some of the 3 texts have notes of their own (2 in all), such as: toy has hardly seen")
-    assert "qwertyish" in gather([toy.prepare(Input(texts[1]))], CollectHeads(Selection())).notes[0]
+    assert "qwertyish" in gather([toy.prepare(Input(texts[1]))], CollectHeads(Selection())).report.notes[0]
 
 
 @given(lengths=st.lists(st.integers(1, 600), max_size=60), heads=st.sampled_from([1, 72, 144]))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -17,6 +18,7 @@ from attn_cli.data.cuts import Variation, check_cuts, zeroed
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.record import TakenLive
+from attn_cli.data.shapes import Float
 from attn_cli.data.stream import EatContexts, Request, Source
 from attn_cli.data.turns import Turn
 from attn_cli.errors import AttnError, InputError, ModelError, counted
@@ -42,6 +44,7 @@ from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, wordlike
+from attn_cli.models.fingerprint import SAMPLES, fingerprint_of
 from attn_cli.models.hf.adapters import put_on
 from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.chat import render
@@ -121,6 +124,15 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
         return whole, complete
 
     return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete, read_head=read_head)
+
+
+def _some_of(weight: torch.Tensor) -> Float[np.ndarray, "sample"]:
+    """Take some numbers of a weight, evenly spaced; none if it is not in memory."""
+    if weight.is_meta:
+        return np.zeros(0, np.float32)
+    flat = weight.detach().flatten()
+    sample: Float[np.ndarray, "sample"] = flat[:: max(flat.numel() // SAMPLES, 1)].float().cpu().numpy()
+    return sample
 
 
 def _said(adapter: Adapter) -> str:
@@ -216,6 +228,13 @@ class Pretrained:
         if self._has_decoder:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, : max(1, most // 2)])
         return tensors
+
+    @property
+    def fingerprint(self) -> str:
+        """A fingerprint of the weights, and of the shapes of those not in memory; see `attn_cli.models.Model`."""
+        return fingerprint_of(
+            (name, tuple(weight.shape), _some_of(weight)) for name, weight in self.model.named_parameters()
+        )
 
     def without(self, heads: Heads) -> Pretrained:
         """Return this model with some heads cut; see `attn_cli.models.Model`.

@@ -39,6 +39,7 @@ from attn_cli.models import (
 )
 from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
+from attn_cli.models.fingerprint import SAMPLES, fingerprint_of
 from attn_cli.models.toy import recurrent
 from attn_cli.models.toy.cuts import RowCuts
 from attn_cli.models.toy.folder import ToyFolder, build
@@ -91,6 +92,7 @@ class Toy:
         self._folder = folder.path
         self.shape = folder.shape
         weights = folder.weights()
+        self._weights = weights
         self.network = build(self.shape, weights)
         self.tokenizer: Tokenizer = folder.tokenizer()
         self._remedy = folder.remedy
@@ -106,6 +108,14 @@ class Toy:
             alignment=Alignment.declared(folder.known, stacks, folder.name),
             guided=GuidedHead.declared(folder.known, stacks, folder.name),
             bottleneck=None if stacks else 2 * self.network.shape.hidden,  # type: ignore[union-attr]
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """A fingerprint of the weights; see `attn_cli.models.Model`."""
+        return fingerprint_of(
+            (name, weight.shape, weight.reshape(-1)[:: max(weight.size // SAMPLES, 1)])
+            for name, weight in self._weights.items()
         )
 
     def without(self, heads: Heads) -> Toy:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from attn_cli.cli.commands import unexpected
 from attn_cli.cli.inputs import Given, given
 from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named
@@ -22,12 +25,15 @@ from attn_cli.cli.options import (
     text_option,
 )
 from attn_cli.cli.prompts import is_single
+from attn_cli.cli.streams import say
 from attn_cli.cli.texts import count_lines, name_of
 from attn_cli.data.selection import Selection, check_needle, check_probed, check_syntax, check_without
+from attn_cli.data.shard import Shard
 from attn_cli.errors import UsageError
 from attn_cli.questions.heads.roles import EVERY_ROLE
 
 if TYPE_CHECKING:
+    from attn_cli.questions.heads.corpora import Corpora
     from attn_cli.questions.heads.measure import HeadsFound
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
@@ -41,6 +47,9 @@ which head finds each grammatical relation. --probe makes its own texts: random 
 and sentences with a pronoun. --needle hides made-up facts in a longer text and asks for them: the heads whose strongest
 key is the very token that a decoder copies are retrieval heads, and --cut says how many facts it finds without them.
 
+--shard 3/16 measures one of 16 parts of a corpus, for a machine of its own, and saves it. Given all the parts in place
+of TEXT, the command shows the figures of the whole corpus.
+
 TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz,
 .csv or .tsv).
 """
@@ -52,9 +61,13 @@ Examples:
   attn heads --conllu treebank.conllu --model FOLDER --by relation
   attn heads --probe --model FOLDER
   attn heads --needle --model smollm2.gguf
+  attn heads --file corpus.txt --shard 1/2 --save part1.npz
+  attn heads --file corpus.txt --shard 2/2 --save part2.npz
+  attn heads part1.npz part2.npz
 """
 
 FIGURES = ("focus", "distance")
+PART_SUFFIX = ".npz"
 if TYPE_CHECKING:
     By = str
 else:
@@ -62,32 +75,104 @@ else:
 """Content of the picture: the roles, one figure of every head, or its score in one role."""
 
 
-def run(
-    *,
-    text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for a corpus, one text per line.")
-    ] = None,
-    reading: PromptOptions,
-    matrix: MatrixOptions,
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Options for texts that are measured as a whole."""
+
     conllu: Annotated[
         Path | None, text_option(metavar="PATH", help="A treebank in CoNLL-U: which head finds which relation.")
-    ] = None,
+    ] = None
     probe: Annotated[
         bool, text_option("--probe", help="Use repeated random tokens and sentences with a pronoun, made for this.")
-    ] = False,
+    ] = False
     needle: Annotated[
         bool, text_option("--needle", help="Hide made-up facts in a longer text, for a decoder to find and copy.")
-    ] = False,
+    ] = False
     cut: Annotated[
         bool,
         text_option(
             "--cut", help="With --needle: the facts found without its retrieval heads, and without random ones."
         ),
-    ] = False,
+    ] = False
     seed: Annotated[
         int,
         text_option(min=0, metavar="N", help="The seed of the texts of --probe, or of the random heads of --cut."),
-    ] = 0,
+    ] = 0
+    shard: Annotated[
+        str | None,
+        text_option(
+            metavar="K/N",
+            help="Measure one of N parts of the corpus, for --save part3.npz: 3/16, or auto for what a job array of "
+            "SLURM, or RANK and WORLD_SIZE, say.",
+        ),
+    ] = None
+
+    def check(self, selection: Selection, by: By, *, texted: bool, shaped: bool) -> None:
+        """Check that the options go together.
+
+        Args:
+            selection: what is selected.
+            by: content of the picture.
+            texted: True if there is a text or a corpus.
+            shaped: True if an option says how it is read.
+
+        Raises:
+            UsageError: they do not.
+        """
+        if self.conllu is not None and (texted or shaped):
+            raise UsageError("A text and a treebank are both given", "Give one of them")
+        if by == "relation" and self.conllu is None:
+            raise UsageError("Relations are found in a treebank", "Name one with --conllu")
+        if self.probe:
+            check_probed(selection)
+        if by == "coreference" and not self.probe:
+            raise UsageError("Coreference is found in sentences that --probe makes", "Add --probe")
+        if by == "retrieval" and not self.needle:
+            raise UsageError("Retrieval is found in texts that --needle makes", "Add --needle")
+        if self.cut and not self.needle:
+            raise UsageError("--cut cuts the retrieval heads that --needle finds", "Add --needle")
+        if self.needle:
+            check_needle(selection)
+            if self.probe or self.conllu is not None or texted or shaped:
+                raise UsageError("--needle hides facts in a text of its own", "Leave the others out")
+            if by not in {"role", "retrieval", *FIGURES}:
+                raise UsageError(f"--needle measures retrieval, not {by}", "Leave --by out, or show focus or distance")
+
+    def check_shard(self, text: str | None, reading: PromptOptions, output: OutputOptions) -> Shard | None:
+        """Return the part of the corpus to measure; None for the whole.
+
+        Raises:
+            UsageError: there is no such part, no corpus, or no file to save the part to.
+        """
+        if self.shard is None:
+            return None
+        shard = Shard.parse(self.shard, os.environ)
+        others = (("--conllu", self.conllu is not None), ("--probe", self.probe), ("--needle", self.needle))
+        for option, given_too in others:
+            if given_too:
+                raise UsageError(f"--shard divides the lines of a corpus, not what {option} reads", "Leave one out")
+        if is_single(text, reading):
+            raise UsageError("--shard divides the lines of a corpus", "Name it with --file")
+        if output.save is None or Path(output.save).suffix.lower() != PART_SUFFIX:
+            raise UsageError(
+                "--shard measures a part of a corpus, which must be saved to be merged with the others",
+                f"Add --save part{shard.number}{PART_SUFFIX}",
+            )
+        return shard
+
+
+def run(
+    *,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="The sentence; - or a pipe for a corpus, one text per line; or all parts that --shard has saved.",
+        ),
+    ] = None,
+    reading: PromptOptions,
+    matrix: MatrixOptions,
+    corpus: CorpusOptions,
     choice: HeadOptions,
     without: WithoutOption = None,
     by: Annotated[
@@ -104,38 +189,30 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     check_without(without, selection)
-    texted = text is not None or reading.file is not None or reading.chat is not None
+    words = text or []
+    first = words[0] if words else None
+    texted = first is not None or reading.file is not None or reading.chat is not None
     shaped = bool(reading.field_names.chosen or reading.system is not None or reading.whole or reading.split)
-    if conllu is not None and (texted or shaped):
-        raise UsageError("A text and a treebank are both given", "Give one of them")
-    if by == "relation" and conllu is None:
-        raise UsageError("Relations are found in a treebank", "Name one with --conllu")
-    if probe:
-        check_probed(selection)
-    if by == "coreference" and not probe:
-        raise UsageError("Coreference is found in sentences that --probe makes", "Add --probe")
-    if by == "retrieval" and not needle:
-        raise UsageError("Retrieval is found in texts that --needle makes", "Add --needle")
-    if cut and not needle:
-        raise UsageError("--cut cuts the retrieval heads that --needle finds", "Add --needle")
-    if needle:
-        check_needle(selection)
-        if probe or conllu is not None or texted or shaped:
-            raise UsageError("--needle hides facts in a text of its own", "Leave the others out")
-        if by not in {"role", "retrieval", *FIGURES}:
-            raise UsageError(f"--needle measures retrieval, not {by}", "Leave --by out, or show focus or distance")
-    made = needle or (probe and not texted)
+    corpus.check(selection, by, texted=texted, shaped=shaped)
+    if _names_parts(words, reading):
+        other = (corpus, matrix, without) != (CorpusOptions(), MatrixOptions(), None)
+        _show_parts(words, choice, by, display, output, other=other)
+        return
+    if words[1:]:
+        raise unexpected(words[1:])
+    shard = corpus.check_shard(first, reading, output)
+    made = corpus.needle or (corpus.probe and not texted)
     if made and shaped:
         raise UsageError(
             "--field, --system, --whole and --split are for a text, and --probe makes its own",
             "Give a text as well, or leave them out",
         )
-    if conllu is not None or made:
+    if corpus.conllu is not None or made:
         check_named(model)
         texts = Given(iter(()), None, None, reading, model, selection, without, selection.kind)
     else:
         texts = given(
-            text,
+            first,
             reading,
             model,
             wanted=selection,
@@ -143,31 +220,114 @@ def run(
             kind=selection.kind,
             labelling=matrix.labelling(selection.kind),
         )
-    if probe and texts.record is not None:
+    if corpus.probe and texts.record is not None:
         raise UsageError("A record has no model that could be probed", "Give a text, or leave --probe out")
 
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.heads.corpora import Corpora
     from attn_cli.questions.heads.measure import find_heads
 
+    if shard is not None:
+        _measure_part(Corpora(texts, selection), shard, _named_and_counted(reading), by, display, output)
+        return
     out = Output(display, output, maps=False)
     if texts.record is not None:
         out.write(texts.each(out, lambda source, base: replace(find_heads(source, choice.over(base)), by=by)))
         return
     corpora = Corpora(texts, selection)
     found: HeadsFound | None = None
-    if needle:
-        found, by = corpora.needles(seed, cut=cut), "retrieval" if by == "role" else by
-    elif conllu is not None:
-        found = corpora.treebank(conllu)
-    elif is_single(text, reading):
+    if corpus.needle:
+        found, by = corpora.needles(corpus.seed, cut=corpus.cut), "retrieval" if by == "role" else by
+    elif corpus.conllu is not None:
+        found = corpora.treebank(corpus.conllu)
+    elif is_single(first, reading):
         found = corpora.text()
     elif not made:
-        total = None if reading.file is None else count_lines(reading.file, blanks=False)
-        found = corpora.corpus(name_of(reading.file or reading.chat), total)
-    if probe and not corpora.stopped:
-        found = corpora.probe(found, seed)
+        found = corpora.corpus(*_named_and_counted(reading))
+    if corpus.probe and not corpora.stopped:
+        found = corpora.probe(found, corpus.seed)
     if found is not None:
         out.write([replace(found, by=by)])
+    if corpora.stopped:
+        raise KeyboardInterrupt
+
+
+def _named_and_counted(reading: PromptOptions) -> tuple[str, int | None]:
+    """Return the name of a corpus, and the number of its texts if it is known."""
+    return name_of(reading.file or reading.chat), None if reading.file is None else count_lines(
+        reading.file, blanks=False
+    )
+
+
+def _names_parts(words: Sequence[str], reading: PromptOptions) -> bool:
+    """Return whether the arguments name parts of a corpus: several archives, or one that holds a part."""
+    if not words or reading.file is not None or not all(Path(word).suffix.lower() == PART_SUFFIX for word in words):
+        return False
+    if words[1:]:
+        return True
+
+    from attn_cli.io.parts import holds_part
+
+    return holds_part(Path(words[0]))
+
+
+def _show_parts(
+    words: Sequence[str], choice: HeadOptions, by: By, display: DisplayOptions, output: OutputOptions, *, other: bool
+) -> None:
+    """Merge the parts of a corpus, and show the whole.
+
+    Raises:
+        UsageError: options are given that need a model, or that select something else.
+        InputError: a file is damaged or no part, a part is missing or given twice, or is of another run.
+    """
+    if other:
+        raise UsageError("Parts of a corpus hold figures and no model", "Leave the options that need one out")
+
+    from attn_cli.cli.outputs import Output
+    from attn_cli.questions.heads.parts import merge_parts
+
+    out = Output(display, output, maps=False)
+    found = merge_parts([Path(word) for word in words], choice.over)
+    out.write([replace(found, by=by)])
+
+
+def _measure_part(
+    corpora: Corpora,
+    shard: Shard,
+    counted: tuple[str, int | None],
+    by: By,
+    display: DisplayOptions,
+    output: OutputOptions,
+) -> None:
+    """Measure a part of a corpus and save it, unless that has been done.
+
+    Args:
+        corpora: the texts and what is selected.
+        shard: the part.
+        counted: name of the corpus, and the number of its texts if it is known.
+        by: content of the picture.
+        display: options for drawing.
+        output: options for the destination.
+
+    Raises:
+        OutputError: the file is there, and holds something else.
+        KeyboardInterrupt: Ctrl-C was pressed, so that nothing is saved.
+    """
+    from attn_cli.cli.outputs import Output
+    from attn_cli.io.parts import holds_part
+
+    path = Path(output.save or "")
+    name, total = counted
+    if not output.force and holds_part(path):
+        found = corpora.saved_part(path, shard, name)
+        say(f"{path} is there already and holds {shard}, so it is not run again; --force runs it again")
+        Output(display, replace(output, save=None)).write([replace(found, by=by)])
+        return
+    out = Output(display, output)
+    part = corpora.part(shard, name, total)
+    if corpora.stopped:
+        say(f"{path} is not saved, since {shard} was stopped")
+        out.file = None
+    out.write([replace(part, by=by)])
     if corpora.stopped:
         raise KeyboardInterrupt

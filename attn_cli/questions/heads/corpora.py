@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attn_cli.cli.inputs import Given
 from attn_cli.cli.progress import ProgressBar, stoppable, working
@@ -16,9 +17,10 @@ from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import make_plan
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Selection
+from attn_cli.data.shard import Fingerprinted, Shard
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
-from attn_cli.errors import AttnError, InputError, counted, left_out
-from attn_cli.measure.corpus import Collect, gather
+from attn_cli.errors import AttnError, InputError, OutputError, counted, left_out
+from attn_cli.measure.corpus import Collect, Tally, gather, share_of, size_of_share
 from attn_cli.measure.derived import measured, measured_model
 from attn_cli.models import Model
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
@@ -27,6 +29,10 @@ from attn_cli.questions.heads.relations import CollectRelations, Dependency
 from attn_cli.questions.heads.retrieval import find_needles
 from attn_cli.questions.heads.scores import RoleScore
 from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
+
+if TYPE_CHECKING:
+    from attn_cli.io.parts import SavedPart
+    from attn_cli.questions.heads.parts import HeadsPart
 
 __all__ = ["Corpora"]
 
@@ -40,6 +46,8 @@ class Corpora:
     stopped: bool = False
     """True if Ctrl-C was pressed and the result covers only a part of the texts."""
     _left_out: list[AttnError] = field(default_factory=list)
+    _first_left_out: int = 0
+    """Number of the first text of these in the corpus."""
 
     @cached_property
     def model(self) -> Model:
@@ -71,6 +79,61 @@ class Corpora:
         collect = CollectHeads(self.selection)
         report = self._gathered((self._read(sentence) for sentence in self.texts.sentences), collect, total)
         return collect.found(self._info, report, name)
+
+    def part(self, shard: Shard, name: str, total: int | None) -> HeadsPart:
+        """Measure the heads over the lines of one part of a corpus.
+
+        Args:
+            shard: the part.
+            name: name of the corpus.
+            total: number of lines with text of the whole corpus, if known.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
+            AttnError: a text cannot be measured for a reason that is not its own.
+        """
+        from attn_cli.questions.heads.parts import part_figures
+
+        texts = Fingerprinted(self.texts.sentences, lambda one: one.content)
+        own = (self._read(sentence, number) for number, sentence in share_of(texts, shard))
+        collect = CollectHeads(self.selection)
+        tally = self._tallied(own, collect, None if total is None else size_of_share(total, shard))
+        found = part_figures(self._part(shard, name, texts.fingerprint, tally, collect))
+        return replace(found, record=replace(found.record, notes=(*found.notes, *self._stop(tally.texts))))
+
+    def saved_part(self, path: Path, shard: Shard, name: str) -> HeadsPart:
+        """Return the figures over a part that has been saved already.
+
+        Args:
+            path: the file, which holds a part.
+            shard: the part that it should be.
+            name: name of the corpus.
+
+        Raises:
+            InputError: the file is damaged.
+            OutputError: it is a part of another run.
+        """
+        from attn_cli.io.parts import read_part, same_run
+        from attn_cli.questions.heads.parts import part_figures
+
+        saved = read_part(path)
+        texts = Fingerprinted(self.texts.sentences, lambda one: one.content)
+        with working("Reading", name):
+            for _ in texts:
+                pass
+        different = same_run(saved, self._part(shard, name, texts.fingerprint, Tally(), CollectHeads(self.selection)))
+        if different is None and saved.shard != shard:
+            different = f"holds {saved.shard}, and not {shard}"
+        if different is not None:
+            raise OutputError(f"{path} {different}", "Add --force to replace it, or choose another name")
+        return part_figures(saved)
+
+    def _part(self, shard: Shard, name: str, fingerprint: str, tally: Tally, collect: CollectHeads) -> SavedPart:
+        """Describe a part of a corpus with this fingerprint."""
+        from attn_cli.questions.heads.parts import CorpusPart, part_of
+
+        corpus = CorpusPart(shard, name, fingerprint, self.texts.read_as, self._first_left_out, self._left_out)
+        return part_of(corpus, self._info, self.model.fingerprint, tally, collect)
 
     def treebank(self, path: Path) -> HeadsFound:
         """Measure the heads over the sentences of a treebank, and how well they find its relations."""
@@ -112,7 +175,7 @@ class Corpora:
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True, target=None), pair=None)
         return whole.prepared(self.model, Sentence(text))
 
-    def _read(self, sentence: Sentence) -> Source | None:
+    def _read(self, sentence: Sentence, number: int = 0) -> Source | None:
         """Prepare a text for the model, truncated if it is too long; return None if it cannot be measured."""
         whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
         try:
@@ -121,10 +184,24 @@ class Corpora:
                 make_plan(source, self.selection)  # all of the text may be hidden
             return measured(source, self.selection)
         except InputError as error:
+            if not self._left_out:
+                self._first_left_out = number
             self._left_out.append(error if not sentence.where else located(error, sentence.where))
             return None
 
     def _gathered(self, sources: Iterable[Source | None], collect: Collect, total: int | None) -> Report:
+        tally = self._tallied(sources, collect, total)
+        if not tally.texts:
+            raise self._left_out[0]
+        report = tally.report
+        return replace(report, notes=(*report.notes, *left_out(self._left_out), *self._stop(tally.texts)))
+
+    def _tallied(self, sources: Iterable[Source | None], collect: Collect, total: int | None) -> Tally:
+        """Gather the texts, with a progress bar and a stop on Ctrl-C.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
+        """
         model = self.model  # loaded before the progress bar, which would clash with its spinner
         del model
         done = 0
@@ -139,19 +216,17 @@ class Corpora:
                 done += count
                 bar.advance(count, figures=f"{done / (time.monotonic() - start):,.1f} sentences/s")
 
-            known = (one for one in sources if one is not None)
-            report = gather(known, collect, verify=self.texts.model.verify, advance=advance, stopped=asked)
+            tally = gather(sources, collect, verify=self.texts.model.verify, advance=advance, stopped=asked)
             self.stopped = asked()
-        if not done:
-            if self.stopped:
-                raise KeyboardInterrupt
-            raise self._left_out[0]
-        notes = [*report.notes, *left_out(self._left_out)]
-        if self.stopped:
-            notes.append(
-                f"Stopped with Ctrl-C after {done:,} texts: the figures are of these, the shortest of those read"
-            )
-        return replace(report, notes=tuple(notes))
+        if self.stopped and not tally.texts:
+            raise KeyboardInterrupt
+        return tally
+
+    def _stop(self, done: int) -> tuple[str, ...]:
+        """Return a note if Ctrl-C was pressed."""
+        return (
+            f"Stopped with Ctrl-C after {done:,} texts: the figures are of these, the shortest of those read",
+        ) * self.stopped
 
 
 def _best_first(scores: list[RoleScore]) -> list[RoleScore]:

@@ -13,9 +13,12 @@ from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.plan import Plan, make_plan, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup, RegroupBatch
-from attn_cli.data.selection import Kind, Selection
+from attn_cli.data.selection import KINDS, Kind, Selection
 from attn_cli.data.stream import Batch, Block, Eat, Report, Request, Source
 from attn_cli.data.suggestion import Suggestion, suggest
+from attn_cli.data.sums import Sums
+from attn_cli.data.text import Tokens
+from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError, SelectionError
 from attn_cli.io.csv import Cell
@@ -28,6 +31,7 @@ from attn_cli.questions.heads.scores import CollectRoles, RoleScore
 
 __all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
 
+NO_UNITS = Units.of(Tokens("", (), ()))
 WORTH_NAMING = 0.1
 """Least margin over its baseline at which the nearest role of a head without roles is named."""
 
@@ -218,9 +222,43 @@ class CollectHeads:
         self.texts = self.tokens = 0
         self.plan: Plan | None = None
         """Plan of the last text."""
+        self.kind: Kind | None = None
+        """Kind of attention of the texts; None before the first."""
+        self._chosen = tuple(roles)
         self._roles = CollectRoles(roles, scores=selection.scores)
-        self._summarize: Summarize | None = None
+        self._summarize = Summarize(NO_UNITS, NO_UNITS, links=0)
         self._sink, self._sink_rows = 0.0, 0
+
+    def fresh(self) -> CollectHeads:
+        """Return a collector of the same figures that has seen no text."""
+        return CollectHeads(self.selection, self._chosen)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all sums so far as arrays, for `merge`."""
+        return {
+            "kind": np.array(self.kind or ""),
+            "texts": np.array(self.texts, np.int64),
+            "tokens": np.array(self.tokens, np.int64),
+            "sink": np.array(self._sink),
+            "sink.rows": np.array(self._sink_rows, np.int64),
+            **self._summarize.state(),
+            **self._roles.state(),
+        }
+
+    def merge(self, state: Sums) -> None:
+        """Add the sums of another collector of the same figures, over other texts.
+
+        Raises:
+            ValueError: they are of other roles, or not of the heads that they name.
+            KeyError: some sums are missing.
+        """
+        self.kind = self.kind or next((kind for kind in KINDS if kind == state["kind"].item()), None)
+        self.texts += int(state["texts"])
+        self.tokens += int(state["tokens"])
+        self._sink += float(state["sink"])
+        self._sink_rows += int(state["sink.rows"])
+        self._summarize.merge(state)
+        self._roles.merge(state)
 
     def request(self, source: Source) -> Request:
         """Return the request, which is the same for all texts of a model.
@@ -264,20 +302,18 @@ class CollectHeads:
 
     def _turn(self, plans: Sequence[Plan]) -> None:
         plan = self.plan = plans[-1]
+        self.kind = plan.kind
         self.texts += len(plans)
         self.tokens += sum(plan.queries.tokens for plan in plans)
         sides = [(plan.queries, plan.keys) for plan in plans]
         self._roles.turn(sides, plan.kind)
-        if self._summarize is None:
-            self._summarize = Summarize(plan.queries, plan.keys, links=0)
         self._summarize.turn(sides)
 
     def _eat(self, block: Block) -> None:
         if block.sink is not None:
             self._sink += float(block.sink.sum(dtype=np.float64))
             self._sink_rows += block.sink.size
-        if self._summarize is not None:
-            self._summarize(block)
+        self._summarize(block)
         self._roles(block)
 
     def result(self) -> tuple[HeadFigures, ...]:
@@ -285,7 +321,7 @@ class CollectHeads:
         scores = self._roles.result
         return tuple(
             HeadFigures(summary, scores[summary.kind, summary.layer, summary.head])
-            for summary in (() if self._summarize is None else self._summarize.result)
+            for summary in self._summarize.result
         )
 
     def found(self, model: ModelInfo, report: Report, seen: str) -> HeadsFound:
@@ -294,13 +330,14 @@ class CollectHeads:
         Raises:
             ValueError: there was no text.
         """
-        if self.plan is None:
+        kind = self.kind
+        if kind is None:
             raise ValueError("no text was looked at")
         return HeadsFound(
             record=Record.without_text(model, report, self.selection),
-            kind=self.plan.kind,
-            heads=tuple(replace(one, named=self._named(model, self.plan.kind, one)) for one in self.result()),
-            roles=self._roles.shown(self.plan.kind),
+            kind=kind,
+            heads=tuple(replace(one, named=self._named(model, kind, one)) for one in self.result()),
+            roles=self._roles.shown(kind),
             texts=self.texts,
             tokens=self.tokens,
             sinks=(self._sink / self._sink_rows,) if self._sink_rows else (),

@@ -101,7 +101,7 @@ def probe(
         raise ModelError("--probe looks at self-attention, and this is cross-attention", "Leave --probe out")
     twice, alone = repeated(model, seed)
     scored, control = CollectHeads(selection), CollectHeads(selection, roles=())
-    report = gather(twice, scored, verify=verify)
+    report = gather(twice, scored, verify=verify).report
     gather(alone, control)
     probed = scored.found(model.info, report, f"random tokens twice (seed {seed})")
     firsts = {(one.layer, one.head): one.summary.first for one in control.result()}

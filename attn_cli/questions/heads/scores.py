@@ -15,6 +15,7 @@ import numpy as np
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
+from attn_cli.data.sums import Sums, layers_in
 from attn_cli.data.units import Units
 from attn_cli.measure.derived import centred
 from attn_cli.questions.heads.roles import NATS, OFFSET, ROLES, Role
@@ -136,9 +137,39 @@ class _Sums:
 
     def widen(self, reach: int) -> None:
         if reach > self.reach:
-            more = reach - self.reach
-            self.offsets = np.pad(self.offsets, ((0, 0), (more, more)))
+            self.offsets = _widened(self.offsets, reach - self.reach)
             self.reach = reach
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the sums by name."""
+        return {name: np.asarray(getattr(self, name)) for name in SUMMED}
+
+    def merge(self, state: Sums) -> None:
+        """Add others of the same heads and roles.
+
+        Raises:
+            ValueError: they are not of as many.
+        """
+        *scores, offsets = (state[name] for name in SUMMED)
+        if offsets.ndim != 2 or offsets.shape[0] != len(self.heads) or offsets.shape[1] % 2 == 0:
+            raise ValueError(f"offsets have shape {offsets.shape}")
+        reach = offsets.shape[1] // 2
+        self.widen(reach)
+        self.offsets = self.offsets + _widened(offsets, self.reach - reach)
+        for name, other in zip(SUMMED[:-1], scores, strict=True):
+            own = getattr(self, name)
+            if np.shape(own) != other.shape:
+                raise ValueError(f"{name} has shape {other.shape}")
+            setattr(self, name, own + (other if other.ndim else other.item()))
+
+
+SUMMED = ("all_rows", "rows", "pairs", "even", "weight", "kept", "left", "telling", "chance", "offsets")
+"""Names of the sums in `_Sums`."""
+
+
+def _widened(offsets: Int[np.ndarray, "head offset"], more: int) -> Int[np.ndarray, "head wider"]:
+    """Add zeros at both ends of the counts of each offset."""
+    return np.pad(offsets, ((0, 0), (more, more)))
 
 
 class CollectRoles:
@@ -220,6 +251,26 @@ class CollectRoles:
         size = sums.offsets.shape[1]
         place = strongest + sums.reach + np.arange(len(sums.heads))[:, None] * size
         sums.offsets += np.bincount(place.ravel(), minlength=sums.offsets.size).reshape(sums.offsets.shape)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the sums so far: those of each role `[role]` or `[role, head]`, in the order of `roles`."""
+        state = {"roles": np.array([role.name for role in self.roles])}
+        for (kind, layer), sums in self._sums.items():
+            state[f"{kind}.{layer}.heads"] = np.array(sums.heads, np.int64)
+            state |= {f"{kind}.{layer}.role.{name}": array for name, array in sums.state().items()}
+        return state
+
+    def merge(self, state: Sums) -> None:
+        """Add the sums of another collector over other texts.
+
+        Raises:
+            ValueError: they are of other roles, or not of the heads that they name.
+        """
+        if state["roles"].tolist() != [role.name for role in self.roles]:
+            raise ValueError("these are sums of other roles")
+        for kind, layer, heads in layers_in(state):
+            sums = self._sums.setdefault((kind, layer), _Sums(heads, len(self.roles)))
+            sums.merge({name: state[f"{kind}.{layer}.role.{name}"] for name in SUMMED})
 
     def shown(self, kind: Kind) -> tuple[Role, ...]:
         """Return the roles that attention of this kind can have."""

@@ -126,7 +126,7 @@ def test_texts_side_by_side_are_guarded_too() -> None:
     with pytest.raises(ExactnessError, match=r"differs by .* without attn"):
         gather(sources, CollectHeads(Selection()))
     good = opened(Honest)
-    assert gather([good.prepare(Input(TEXT)), good.prepare(Input(OTHER))], CollectHeads(Selection())).notes == ()
+    assert gather([good.prepare(Input(TEXT)), good.prepare(Input(OTHER))], CollectHeads(Selection())).report.notes == ()
 
 
 def test_what_was_left_out_is_found_out() -> None:
