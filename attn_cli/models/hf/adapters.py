@@ -13,7 +13,7 @@ from attn_cli.errors import ModelError
 from attn_cli.models.hf.checkpoint import Adapter
 from attn_cli.models.hf.loading import faults_told
 
-__all__ = ["put_on"]
+__all__ = ["check_kind", "put_on"]
 
 PREFIX = "base_model.model."
 """Beginning of the names that PEFT saves."""
@@ -37,11 +37,7 @@ def put_on(adapter: Adapter, model: PreTrainedModel) -> PreTrainedModel:
     problem = f"The adapter {adapter.name} cannot be put on {adapter.base}"
     with faults_told(problem, "Copy it again, or merge it with PEFT's merge_and_unload and give what that saves"):
         config: Any = PeftConfig.from_pretrained(str(adapter.folder))
-        if config.is_prompt_learning:
-            raise ModelError(
-                f"{adapter.name} learns prompts ({config.peft_type.value}), which are not weights to put on a model",
-                "Give an adapter such as LoRA, or wrap the model in Python: attn_cli.wrap",
-            )
+        check_kind(config, adapter.name)
         weights = _shapes(adapter.weights)
         _resize(model, weights)
         config.task_type = None  # what comes behind the head is of no concern here
@@ -58,6 +54,23 @@ def put_on(adapter: Adapter, model: PreTrainedModel) -> PreTrainedModel:
     model.requires_grad_(requires_grad=False)
     model.train(mode=False)
     return model
+
+
+def check_kind(config: Any, name: str) -> None:
+    """Check that an adapter is of weights, and not of prompts that PEFT itself puts before every text.
+
+    Args:
+        config: the adapter's config, as PEFT holds it.
+        name: the adapter's name, or that of the model that has it.
+
+    Raises:
+        ModelError: it learns prompts.
+    """
+    if config.is_prompt_learning:
+        raise ModelError(
+            f"{name} learns prompts ({config.peft_type.value}), which are not weights to put on a model",
+            "Give an adapter such as LoRA, or the base model alone",
+        )
 
 
 def _shapes(path: Path) -> Mapping[str, tuple[int, ...]]:

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.errors import ModelError
 from attn_cli.models.capture import stream as capture
+from attn_cli.models.hf.adapters import check_kind
 from attn_cli.models.hf.loading import quiet
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.quantized import unpack
@@ -53,17 +54,19 @@ def wrap(model: object, tokenizer: object, name: str | None = None) -> Pretraine
                 f"{capture.plain_attention(inner)}",
                 EAGER,
             )
-    return Pretrained(known, inner, tokenizer)
+    return Pretrained(known, inner, tokenizer, _unheard(inner))
 
 
 def _unwrapped(model: object) -> PreTrainedModel:
     """Return the model of transformers within its shells.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or what PEFT adds to it is not of weights.
     """
     inner: Any = model
     while isinstance(inner, nn.Module) and not isinstance(inner, PreTrainedModel):
+        if hasattr(inner, "active_peft_config"):
+            check_kind(inner.active_peft_config, "This model")
         held = [getattr(inner, name, None) for name in SHELLS]
         # (PEFT's `base_model` is its tuner, whose `model` is the model itself.)
         held += [getattr(inner, "model", None)] if type(inner).__module__.startswith("peft.") else []
@@ -76,6 +79,15 @@ def _unwrapped(model: object) -> PreTrainedModel:
     elif type(model).__module__.startswith("transformers.pipelines"):
         remedy = "Give its .model"
     raise ModelError(f"attn wraps models of transformers, and was given {_named(model)}", remedy)
+
+
+def _unheard(model: PreTrainedModel) -> tuple[str, ...]:
+    """Note that hooks of a model's outermost module are not run, as its body is run alone."""
+    alone = model.base_model is not model and not model.config.is_encoder_decoder
+    if not (alone and vars(model)["_forward_pre_hooks"]):
+        return ()
+    kinds = type(model).__name__, type(model.base_model).__name__
+    return (f"Hooks that run before a whole {kinds[0]} are left out, as attn runs its {kinds[1]} alone",)
 
 
 def _named(thing: object) -> str:

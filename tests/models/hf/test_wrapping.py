@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 import attn_cli
 from attn_cli.errors import ExactnessError, ModelError
+from attn_cli.models.hf.loading import quiet
 from tests.models import folders
 
 TEXT = "The trophy didn't fit in the suitcase because it was too big"
@@ -117,6 +119,25 @@ def test_a_patch_is_part_of_the_model(decoder: Path) -> None:
     with torch.no_grad():
         first.weight *= 3
     np.testing.assert_allclose(found.maps[0].weights, eager(decoder, model)[0], atol=1e-5)
+
+
+def test_hooks_before_the_whole_model_are_noted(decoder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(decoder)
+    tokenizer = AutoTokenizer.from_pretrained(decoder)
+    assert attn_cli.wrap(model, tokenizer).inspect(TEXT, layer=0).notes == ()
+    model.register_forward_pre_hook(lambda *_: None)
+    (note,) = attn_cli.wrap(model, tokenizer).inspect(TEXT, layer=0).notes
+    assert note == "Hooks that run before a whole LlamaForCausalLM are left out, as attn runs its LlamaModel alone"
+
+
+@pytest.mark.parametrize("kind", [PrefixTuningConfig, PromptTuningConfig])
+def test_prompts_that_peft_puts_before_a_text_are_refused(decoder: Path, kind: Any) -> None:
+    """Without them, the maps would be those of the base model."""
+    model = AutoModelForCausalLM.from_pretrained(decoder)
+    with quiet():
+        put: Any = get_peft_model(model, kind(num_virtual_tokens=3, task_type="CAUSAL_LM"))
+    with pytest.raises(ModelError, match=r"This model learns prompts \(.*_TUNING\), which are not weights to put on"):
+        attn_cli.wrap(put, AutoTokenizer.from_pretrained(decoder))
 
 
 def test_a_patch_of_the_attention_itself_is_told(decoder: Path) -> None:
