@@ -13,6 +13,7 @@ from attn_cli.data.pooling import Cuts, Pooled, seen_values
 from attn_cli.data.record import AttentionMap
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
+from attn_cli.data.statistics import LayerStatistics
 from attn_cli.data.stream import Block
 
 __all__ = ["BestMap", "KeepMaps", "MeanMap", "PoolMaps", "Ranking", "layer_bytes", "map_bytes"]
@@ -231,6 +232,17 @@ class BestMap(Generic[Ranked]):
         one = self._empty([0])
         return one.bytes_needed + heads * one.bytes_kept
 
+    def rank(self, layer: int, head: int, ranking: Ranked) -> bool:
+        """Rank a head whose map was not streamed; its map is empty, and left to be filled.
+
+        Returns:
+            True if it is the best so far.
+        """
+        better = self.best is None or ranking.result > self.best[3].result
+        if better:
+            self.best = layer, head, self._empty([layer]), ranking
+        return better
+
     def __call__(self, block: Block) -> None:
         if block.start == 0:
             self._layer = {head: (self._empty([block.layer]), self._ranking(block.layer, head)) for head in block.heads}
@@ -272,6 +284,11 @@ class PoolMaps:
             whole = self._maps.setdefault((block.layer, head), np.full(self._cuts.parts, np.nan, np.float32))
             part = whole[first : first + cells.shape[1], : cells.shape[2]]
             np.fmax(part, cells[index], out=part)
+
+    def add(self, layer: LayerStatistics) -> None:
+        """Add the maps of one layer, which were pooled into squares of this size (see `StatisticsRequest.square`)."""
+        if layer.pooled is not None:
+            self._maps |= {(layer.layer, head): map_ for head, map_ in zip(layer.heads, layer.pooled, strict=True)}
 
     @property
     def maps(self) -> Mapping[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]]:

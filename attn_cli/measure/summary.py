@@ -9,6 +9,7 @@ import numpy as np
 
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.data.statistics import LayerStatistics
 from attn_cli.data.stream import Block, each_head
 from attn_cli.data.sums import Sums, layers_in
 from attn_cli.data.units import Units
@@ -169,6 +170,24 @@ class Summarize:
             running.add("itself", _at(weights, rows, positions))
             later = positions >= 1
             running.add("previous", _at(weights, rows[later], positions[later] - 1))
+
+    def add(self, layer: LayerStatistics) -> None:
+        """Add the rows of one layer, of which these statistics were computed without its weights."""
+        running = self._running.setdefault((layer.kind, layer.layer), _Running(layer.heads))
+        counts = layer.visible[:, 1] - layer.visible[:, 0]
+        telling = counts >= 2
+        rows = int(telling.sum())
+        entropies = layer.entropy[:, telling]
+        running.add("entropy", entropies)
+        running.add("focus", 1 - entropies / np.log(counts[telling]).astype(np.float32))
+        if self._ever_first:
+            running.add("first", layer.first[:, telling])
+        if layer.distance is not None and layer.itself is not None and layer.previous is not None:
+            running.add_sums("distance", layer.distance, rows)
+            running.add("itself", layer.itself[:, telling])
+            running.add("previous", layer.previous[:, telling & (np.arange(len(counts)) >= 1)])
+        for kept, links in zip(running.links, layer.links, strict=True):
+            kept += [Link(*link) for link in links]
 
     def _add_links(
         self,

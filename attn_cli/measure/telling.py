@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.data.statistics import LayerStatistics
 from attn_cli.data.stream import Block
 from attn_cli.errors import ExactnessError
 from attn_cli.measure.maps import BestMap, MeanMap
@@ -110,6 +111,13 @@ class _Telling:
             self._keys[rows] = weights.argmax(axis=1)
             self._weights[rows] = weights.max(axis=1)
 
+    def take(self, layer: LayerStatistics, index: int) -> None:
+        """Take the figures of all rows from statistics, those of the head with this index."""
+        self._sums = layer.sums[index]
+        np.add.at(self._seen, layer.visible[self._words, 0], 1)
+        np.add.at(self._seen, layer.visible[self._words, 1], -1)
+        self._keys, self._weights = layer.key[index], layer.weight[index]
+
     def _gains(self) -> Float[np.ndarray, "query"]:
         """Return how much more weight each word gives its strongest key than words do on average; 0 for other rows."""
         means = self._sums / np.maximum(np.cumsum(self._seen[:-1]), 1)
@@ -173,11 +181,29 @@ class TellingMap:
             for one in plan.source.model.guided_among(plan.places)
             if one.role == "coreference" or one.aligns_at == plan.rows
         }
-        self._guided = guided
-        self._best = BestMap(len(plan.queries), empty, lambda layer, head: _Telling(plan, guided.get((layer, head))))
+        self._guided, self._plan = guided, plan
+        self._best = BestMap(len(plan.queries), empty, self._empty_ranking)
+        self._left: Callable[[], Iterable[Block]] | None = None
+        """Function that streams the map of the best head, if its statistics came without it."""
+
+    def _empty_ranking(self, layer: int, head: int) -> _Telling:
+        return _Telling(self._plan, self._guided.get((layer, head)))
 
     def __call__(self, block: Block) -> None:
         self._best(block)
+
+    def add(self, layer: LayerStatistics) -> None:
+        """Rank the heads of one layer by statistics that were computed without its weights."""
+        for index, head in enumerate(layer.heads):
+            ranking = self._empty_ranking(layer.layer, head)
+            ranking.take(layer, index)
+            if self._best.rank(layer.layer, head, ranking):
+                self._left = layer.blocks_of(head)
+
+    def finish(self) -> None:
+        """Compute the map of the head that was chosen, if its weights were not streamed."""
+        for block in () if self._left is None else self._left():
+            self.map(block)
 
     def bytes_needed(self, heads: int) -> int:
         """Return the memory that the collector takes, in bytes, if no layer has more heads than these."""

@@ -96,7 +96,7 @@ class Delivery:
         self._rows = rows
         self._lengths = shapes
         self._turns = Turns(family, anatomy)
-        self._delivered: dict[tuple[Kind, int], int] = {}
+        self._delivered: set[tuple[Kind, int]] = set()
         self._verified: float | None = None
         self._notes: dict[str, None] = {}
 
@@ -191,8 +191,12 @@ class Delivery:
         )
         where = f"{place.kind} layer {place.layer}" + (f" (rows from {start} on)" if start else "")
         check_rows(block.weights, block.visible, block.sink, where, str(dtype).removeprefix("torch."))
-        self._delivered[place.kind, place.layer] = self._delivered.get((place.kind, place.layer), 0) + 1
+        self.mark(place)
         self._eat(block)
+
+    def mark(self, place: Place) -> None:
+        """Record that something of this layer was delivered."""
+        self._delivered.add((place.kind, place.layer))
 
     def has(self, place: Place) -> bool:
         """Return whether any block of this layer was delivered."""

@@ -42,12 +42,14 @@ from attn_cli.system.memory import keep_freed
 
 __all__ = [
     "LOAD_WITH",
+    "StreamRun",
     "anatomy_of",
     "captured_by",
     "graph_let_go",
     "left_as_found",
     "narrow",
     "plain_attention",
+    "run_pass",
     "set_attention",
     "stacks",
     "stream",
@@ -133,8 +135,8 @@ def stream(
     check_weights_present(model)
     delivery = Delivery(model.config.model_type, anatomy_of(model), lengths(inputs), request, eat, rows)
     check_cuts([cuts], stacks(model))
-    run = _StreamRun(model, delivery, _projections(model, inputs) if request.norms else {}, cuts=cuts)
-    _pass(model, inputs, run)
+    run = StreamRun(model, delivery, _projections(model, inputs) if request.norms else {}, cuts=cuts)
+    run_pass(model, inputs, run)
     return delivery.finish()
 
 
@@ -147,12 +149,12 @@ def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> 
         )
         projections = Projections()
         with projections.watch(model):
-            _pass(model, few, _StreamRun(model, nothing, {}, finding=projections))
+            run_pass(model, few, StreamRun(model, nothing, {}, finding=projections))
         _known_projections[model] = projections.found
     return _known_projections[model]
 
 
-def _pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: _StreamRun) -> None:
+def run_pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: StreamRun) -> None:
     """Run the model once with its attention computed by `run`, and restore it to its previous state."""
     anatomy = anatomy_of(model)
     loaded_with = model.config._attn_implementation  # noqa: SLF001 - there is no public name
@@ -235,7 +237,7 @@ def _with_parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
             yield from _with_parts(part)
 
 
-class _StreamRun(InterfaceRun):
+class StreamRun(InterfaceRun):
     """One pass of a model through the registered attention function.
 
     Args:
@@ -273,7 +275,7 @@ class _StreamRun(InterfaceRun):
 
     def compute(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
         """Compute one layer's output, deliver the rows requested of its weights, and pass the output to `saw`."""
-        output = self._attend(place, call)
+        output = self.attend(place, call)
         if place is not None:
             for _, cut in self.cuts.get((place.kind, place.layer), ()):
                 if output.shape[2] != place.heads:
@@ -282,7 +284,8 @@ class _StreamRun(InterfaceRun):
             self.saw(place, output)
         return output
 
-    def _attend(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
+    def attend(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
+        """Compute one layer's output with nothing cut, and deliver the rows requested of its weights."""
         heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
         # In half precision, SDPA rounds differently from the model's own function, and slices differently from the
         # whole; a layer's output must not depend on what was requested.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -16,12 +16,14 @@ from transformers import PreTrainedModel
 from attn_cli.data.cuts import COMPARED_UNCUT, zeroed
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.record import Record, TakenLive
+from attn_cli.data.statistics import EatStatistics, StatisticsRequest
 from attn_cli.data.stream import Block, Eat, Report, Request, Source, Together
 from attn_cli.data.text import Tokens
 from attn_cli.errors import ModelError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.batch import NotTogetherError, pad, run_together
 from attn_cli.models.capture.relevance import stream_relevance
+from attn_cli.models.capture.summing import sum_up
 from attn_cli.models.hf.loading import faults_told, quiet
 from attn_cli.models.hf.padding import as_before_long_texts, same_together, stretches
 from attn_cli.models.hf.plain import Outputs, Plain, check_output, watch_output
@@ -31,6 +33,9 @@ from attn_cli.models.hf.trial import is_tested
 
 __all__ = ["PretrainedSource"]
 
+Eaten = TypeVar("Eaten")
+
+STREAMED = "Set ATTN_DEBUG=1 to see where transformers failed"
 SAME = 1e-3
 """Largest difference between weights taken live and those of one pass that goes without saying."""
 GRADIENTS = "Choose another measure; set ATTN_DEBUG=1 to see where transformers failed"
@@ -73,7 +78,7 @@ class PretrainedSource:
         with quiet():
             try:
                 with (
-                    faults_told(problem, "Set ATTN_DEBUG=1 to see where transformers failed"),
+                    faults_told(problem, STREAMED),
                     watch_output(self.module) as seen,
                 ):
                     report = capture.stream(
@@ -112,6 +117,24 @@ class PretrainedSource:
         said = f"Taken live, the weights differ by at most {gap:.1e} from those of one pass over the same tokens"
         both = dict.fromkeys((*notes, *checked.notes, *([said] if request.verify or gap > SAME else [])))
         return replace(report, notes=tuple(both), verified=checked.verified, output=checked.output)
+
+    def sum_up(self, request: StatisticsRequest, eat: EatStatistics) -> Report | None:
+        """Compute statistics of rows without streaming their weights; see `data.statistics.Summable`.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: the weights of a row do not sum to 1.
+        """
+        if self._is_new or self.live is not None:  # what is checked, and what was taken live, is streamed
+            return None
+        as_before_long_texts(self.module)
+        with quiet():
+            try:
+                with faults_told(f"{self.model.name} could not be run on this text", STREAMED):
+                    report = sum_up(self.module, self.inputs, request, _carrying(eat), cuts=zeroed(self.model.without))
+            except _CarriedError as carried:
+                raise carried.fault from carried.fault.__cause__
+        return None if report is None else replace(report, notes=self.notes + report.notes)
 
     def _stream_relevance(self, request: Request, eat: Eat) -> Report:
         """Run the model forward and back, and pass each block to `eat` with its relevance.
@@ -172,7 +195,6 @@ class PretrainedSource:
         plain = not (request.scores or request.verify)
         if plain and self.module not in _alone and sum(map(len, own)) == sum(map(len, groups)):
             padded = (pad([source.inputs for source in group], self.padding) for group in own)
-            remedy = "Set ATTN_DEBUG=1 to see where transformers failed"
             notes: list[str] = []
             at_first: tuple[str, ...] = ()
             if self._is_new:
@@ -181,7 +203,7 @@ class PretrainedSource:
             try:
                 with (
                     quiet(),
-                    faults_told(f"{self.model.name} could not be run on several texts", remedy, (NotTogetherError,)),
+                    faults_told(f"{self.model.name} could not be run on several texts", STREAMED, (NotTogetherError,)),
                     ExitStack() as stack,
                 ):
                     self._check_together([source.inputs for group in own for source in group], request)
@@ -234,10 +256,10 @@ class _CarriedError(BaseException):
         self.fault = fault
 
 
-def _carrying(eat: Eat) -> Eat:
-    def carry(block: Block) -> None:
+def _carrying(eat: Callable[[Eaten], None]) -> Callable[[Eaten], None]:
+    def carry(eaten: Eaten) -> None:
         try:
-            eat(block)
+            eat(eaten)
         except Exception as fault:
             raise _CarriedError(fault) from fault
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,13 +12,14 @@ from attn_cli.data.matrix import as_shares
 from attn_cli.data.plan import Plan
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.selection import Kind
+from attn_cli.data.statistics import LayerStatistics, StatisticsRequest
 from attn_cli.data.stream import Block
 from attn_cli.data.units import Units
 from attn_cli.measure.alignment import AlignmentMap
 from attn_cli.measure.lookback import Lookback
 from attn_cli.measure.maps import MeanMap, PoolMaps
 from attn_cli.measure.summary import HeadSummary, Link, Summarize
-from attn_cli.measure.telling import TellingHead, TellingMap
+from attn_cli.measure.telling import TellingHead, TellingMap, resting
 
 __all__ = [
     "AlignmentFigures",
@@ -58,10 +60,39 @@ class Figures:
         self._cut = cut
         self._summarize = Summarize(plan.queries, plan.keys, LINKS, crosses=plan.crosses)
 
+    sums_up: ClassVar[bool] = False
+    """True if statistics of the rows are enough (see `add`), so that no weights need be streamed."""
+
+    @property
+    def square(self) -> int | None:
+        """Side of the squares into which statistics must pool the maps; None if they need not."""
+        return None
+
+    @property
+    def statistics(self) -> StatisticsRequest:
+        """The statistics to ask for."""
+        plan = self.plan
+        return StatisticsRequest(
+            kind=plan.kind,
+            heads=plan.heads,
+            words=~np.asarray(plan.queries.special, np.bool_),
+            rests=resting(plan.keys.special, plan.kind, first=plan.keys.shows_first),
+            crosses=plan.crosses,
+            links=LINKS,
+            square=self.square,
+        )
+
     @property
     def bytes_needed(self) -> int:
         """Memory that is kept, in bytes."""
         return 0
+
+    def add(self, layer: LayerStatistics) -> None:
+        """Consume the statistics of a layer, in place of its blocks."""
+        self._summarize.add(layer)
+
+    def finish(self) -> None:
+        """Complete what statistics leave out, when all have come."""
 
     def __call__(self, block: Block) -> None:
         if block.sink is not None:
@@ -101,6 +132,8 @@ class Figures:
 class GridFigures(Figures):
     """A small map of every head."""
 
+    sums_up = True
+
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
         self.maps = PoolMaps(len(plan.queries), len(plan.keys), SIDE, scores=plan.selection.scores)
@@ -110,16 +143,27 @@ class GridFigures(Figures):
         plan = self.plan
         return plan.head_count * min(len(plan.queries), SIDE) * min(len(plan.keys), SIDE) * 4
 
+    @property
+    def square(self) -> int:
+        return self.maps.size
+
     def __call__(self, block: Block) -> None:
         super().__call__(block)
         self.maps(block)
+
+    def add(self, layer: LayerStatistics) -> None:
+        super().add(layer)
+        self.maps.add(layer)
 
 
 class OneHeadFigures(Figures):
     """The map of a single head."""
 
+    sums_up = True
+
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
+        self._left: Iterable[Block] = ()
         ((self.layer, (self.head,)),) = plan.heads.items()
         self.map = self.mean_map([self.layer], numbers=self.numbered)
 
@@ -136,9 +180,19 @@ class OneHeadFigures(Figures):
         super().__call__(block)
         self.map(block)
 
+    def add(self, layer: LayerStatistics) -> None:
+        super().add(layer)
+        self._left = layer.blocks_of(self.head)()
+
+    def finish(self) -> None:
+        for block in self._left:
+            self.map(block)
+
 
 class TellingFigures(Figures):
     """The map of the most telling of all heads (see `TellingMap`)."""
+
+    sums_up = True
 
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
@@ -155,6 +209,13 @@ class TellingFigures(Figures):
     def __call__(self, block: Block) -> None:
         super().__call__(block)
         self.telling(block)
+
+    def add(self, layer: LayerStatistics) -> None:
+        super().add(layer)
+        self.telling.add(layer)
+
+    def finish(self) -> None:
+        self.telling.finish()
 
 
 class MeanFigures(Figures):

@@ -16,6 +16,7 @@ from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Selection
+from attn_cli.data.statistics import Summable
 from attn_cli.data.stream import Block, Source, key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion, suggest, suggest_explaining
 from attn_cli.data.units import Units
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Inspection", "head_rows", "look"]
 
+FEWEST_SUMMED = 4_000
+"""Fewest tokens for which statistics are computed without weights: below, blocks of weights are as fast."""
+MOST_IN_WORDS = 8_000
+"""Most tokens that are joined into words: the entropy of a word's row is no statistic of its tokens' rows."""
 MORE_ATTENTION = {"toy-rnn": "toy-rnn-attention", "toy-rnn-attention": "toy"}
 """Built-in model -> the one to hold it against, which has more attention."""
 
@@ -195,6 +200,10 @@ def look(
     source = measured(source, selection, scaled=False)
     plan = make_plan(source, selection)
     figures = choose_figures(plan)(plan, cut)
+    if not (keep or verify) and isinstance(source, Summable):
+        summed = _summed(source, selection, figures, cut)
+        if summed is not None:
+            return summed
     _check_memory(plan, figures, keep=keep)
     kept = None
     if keep:  # all that the steps read, as a record holds it
@@ -224,6 +233,27 @@ def look(
         None if parts is None else parts.result,
         None if segments is None else segments.result,
     )
+
+
+def _summed(source: Summable, selection: Selection, figures: Figures, cut: Cut | None) -> Inspection | None:
+    """Collect the figures of a long text from statistics of its rows; None if its weights must be streamed."""
+    plan = figures.plan
+    size = min(plan.queries.tokens, plan.keys.tokens)
+    said: tuple[str, ...] = ()
+    if size > MOST_IN_WORDS and selection.unit == "word":
+        selection = replace(selection, unit="token")
+        plan = make_plan(plan.source, selection)
+        figures = choose_figures(plan)(plan, cut)
+        said = (f"A text of more than {MOST_IN_WORDS:,} tokens is shown in tokens",)
+    plain = plan.queries.plain and plan.keys.plain and not plan.keys.side.parts and not plan.begins
+    if not (figures.sums_up and plain and size > FEWEST_SUMMED and selection.measure == "weights"):
+        return None
+    report = source.sum_up(figures.statistics, figures.add)
+    if report is None:
+        return None
+    figures.finish()
+    report = replace(report, notes=(*report.notes, *said))
+    return Inspection.of_run(Record.of(plan.source, report, selection, ()), figures)
 
 
 def _check_memory(plan: Plan, figures: Figures, *, keep: bool) -> None:

@@ -1,0 +1,135 @@
+"""Statistics of the rows of a transformers model's attention, without its weights, for texts of any length.
+
+Layers run on flash attention, which returns each row's normalizer beside the output; see `tiles.py` for the rest. This
+is exact for a softmax of scaled products in single precision. A layer with a bias, soft-capping or a learned sink, in
+half precision or on another device than a CPU has no such statistics: its weights must be streamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from transformers.modeling_utils import PreTrainedModel
+
+from attn_cli.data.cuts import ZeroedHeads, check_cuts
+from attn_cli.data.shapes import Float, Int
+from attn_cli.data.statistics import EatStatistics, StatisticsRequest
+from attn_cli.data.stream import Report, Request
+from attn_cli.models.capture.anatomy import Place
+from attn_cli.models.capture.call import AttentionCall
+from attn_cli.models.capture.delivery import Delivery, every_span, lengths
+from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.slices import additive
+from attn_cli.models.capture.stream import StreamRun, anatomy_of, captured_by, run_pass, stacks
+from attn_cli.models.capture.tiles import LayerTiles
+from attn_cli.system.memory import keep_freed
+
+__all__ = ["sum_up"]
+
+
+class _MustStreamError(Exception):
+    """Raised within a pass where a layer's weights must be streamed."""
+
+
+def sum_up(
+    model: PreTrainedModel,
+    inputs: Mapping[str, torch.Tensor],
+    request: StatisticsRequest,
+    eat: EatStatistics,
+    *,
+    cuts: tuple[ZeroedHeads, ...] = (),
+) -> Report | None:
+    """Run the model once on a batch of one, and pass the statistics of each layer to `eat`.
+
+    Args:
+        model: a model loaded as for `capture.stream`.
+        inputs: keyword arguments of its forward method.
+        request: the statistics to compute.
+        eat: the consumer of each layer's statistics.
+        cuts: the heads whose output is zero.
+
+    Returns:
+        The report; None if this model's weights must be streamed.
+
+    Raises:
+        SelectionError: the model does not have a layer or head that is cut.
+        ModelError: a requested layer computed no attention, or some of the model's weights are not in memory.
+        ExactnessError: the weights of a row do not sum to 1.
+    """
+    if captured_by(model) != "interface" or model.dtype != torch.float32 or model.device.type != "cpu":
+        return None
+    keep_freed()
+    check_weights_present(model)
+    check_cuts([cuts], stacks(model))
+    wanted = Request(heads={request.kind: request.heads})
+    delivery = Delivery(model.config.model_type, anatomy_of(model), lengths(inputs), wanted, lambda _: None, None)
+    run = _SumRun(model, delivery, {}, cuts=cuts)
+    run.request, run.eat = request, eat
+    if not run.masks.flash:
+        return None
+    try:
+        run_pass(model, inputs, run)
+    except _MustStreamError:
+        return None
+    return delivery.finish()
+
+
+class _SumRun(StreamRun):
+    """One pass of a model in which each layer requested is summed up."""
+
+    request: StatisticsRequest
+    eat: EatStatistics
+
+    def attend(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
+        """Compute one layer's output with nothing cut, and pass its statistics on if they are requested."""
+        if not call.suits_flash:
+            raise _MustStreamError
+        if place is None or not self.delivery.heads(place) or self.is_repeated(place, call):
+            return call.flash()
+        heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
+        self.delivery.check_shape(place, heads, queries, keys)
+        size = call.query.shape[3]
+        # The kernel takes heads of one size, and only what is not biased are products of queries and keys.
+        if len(call.query) > 1 or call.value.shape[3] != size or call.is_biased:
+            raise _MustStreamError
+        scaling = call.options.get("scaling")
+        scaling = size**-0.5 if scaling is None else float(scaling)
+        mask = None if call.mask is None else call.mask[..., :keys]
+        visible = self._visible(call, mask)
+        alone = visible[:, 1] - visible[:, 0] == 1
+        if mask is not None and not self.request.crosses and (visible[alone, 0] != np.flatnonzero(alone)).any():
+            raise _MustStreamError  # such a row's distance would be summed up with those of rows with a choice
+        output, normalizer = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001 - the only one to return it
+            call.query,
+            call.key,
+            call.value,
+            0.0,
+            call.causal and mask is None and queries > 1,
+            attn_mask=None if mask is None else additive(mask, call.query),
+            scale=scaling,
+        )
+        normalizer = normalizer.reshape(heads, queries)
+        normalizer[:, torch.from_numpy(visible[:, 0] >= visible[:, 1])] = 0.0
+        tiles = LayerTiles(
+            call.query[0] * scaling,
+            call.key[0],
+            normalizer,
+            None if mask is None else mask[0],
+            call.causal and mask is None and queries > 1,
+            visible,
+        )
+        self.eat(tiles.sum_up(place.kind, place.layer, self.delivery.heads(place), self.request))
+        self.delivery.mark(place)
+        return output.transpose(1, 2).contiguous()
+
+    def _visible(self, call: AttentionCall, mask: torch.Tensor | None) -> Int[np.ndarray, "query 2"]:
+        """Return the first key that each query sees, and one past the last."""
+        queries, keys = call.query.shape[2], call.key.shape[2]
+        found = []
+        for start, stop in every_span(queries, self.delivery.rows(1, keys)):
+            found.append(self._slicer.cut(mask, start, stop, call.query, keys, causal=call.causal and queries > 1)[2])
+            if self._slicer.gaps:
+                self.delivery.note_gaps()
+        return np.concatenate(found)
