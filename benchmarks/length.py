@@ -123,10 +123,8 @@ def compare(name: str) -> bool:
             bars = BARS.get(command)
             said = "" if bars is None else f"   (at most {bars[0]} and {bars[1]})"
             held &= bars is None or (ratios[0] <= bars[0] and ratios[1] <= bars[1])
-            print(
-                f"{command:16}{took.seconds:9.1f} s {ratios[0]:5.2f} x{took.memory / 1e9:9.2f} GB {ratios[1]:5.2f} x{said}",
-                flush=True,
-            )
+            time, memory = (f"{ratio:5.2f} x" for ratio in ratios)
+            print(f"{command:16}{took.seconds:9.1f} s {time}{took.memory / 1e9:9.2f} GB {memory}{said}", flush=True)
     return held
 
 

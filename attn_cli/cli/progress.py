@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 __all__ = ["Corpus", "ProgressBar", "Watching", "stoppable", "watched", "watching", "working"]
-
+__all__ = ["Corpus", "Layers", "ProgressBar", "stoppable", "watched", "watching", "working"]
 Item = TypeVar("Item")
 
 LONG = 1.0
@@ -217,6 +217,42 @@ class Corpus(Generic[Item]):
     def notes(self) -> tuple[str, ...]:
         """A note if it was."""
         return (f"Stopped with Ctrl-C after {counted(self._done, 'text')}: the figures are of these",) * self.stopped
+
+
+class Layers:
+    """A bar on stderr with the layers of a long text that are done; Ctrl-C during its block ends the run behind one."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        """True once Ctrl-C was pressed."""
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Layers:  # noqa: PYI034 (the signature check in the tests does not know Self here)
+        self._bar = self._stack.enter_context(ProgressBar("Reading layers"))
+        self._asked = self._stack.enter_context(stoppable())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def __call__(self, done: int, total: int) -> bool:
+        """Show how many layers are done.
+
+        Returns:
+            False if the others are to be left out.
+        """
+        self._bar.reach(done, total)
+        self.stopped = self._asked()
+        return not self.stopped
+
+    def until_stopped(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items up to that in which Ctrl-C was pressed."""
+        for item in items:
+            yield item
+            if self.stopped:
+                return
 
 
 def stoppable() -> AbstractContextManager[Callable[[], bool]]:

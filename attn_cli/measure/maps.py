@@ -183,6 +183,12 @@ class MeanMap:
             self._sum[rows, values.shape[1] :] = -np.inf
         return self._sum[rows]
 
+    def close(self) -> None:
+        """Leave out the layers that have not been streamed."""
+        if self.pooled is not None and self._sum is not None and self._left.any():
+            self.pooled.add(0, self._sum / np.float32(self.heads), self.visible)
+            self._sum = None
+
     @property
     def heads(self) -> int:
         """The number of heads in the mean."""

@@ -24,7 +24,6 @@ from attn_cli.models.capture.offloaded import check_weights_present
 from attn_cli.models.capture.slices import additive
 from attn_cli.models.capture.stream import StreamRun, anatomy_of, captured_by, run_pass, stacks
 from attn_cli.models.capture.tiles import LayerTiles
-from attn_cli.system.memory import keep_freed
 
 __all__ = ["sum_up"]
 
@@ -60,7 +59,6 @@ def sum_up(
     """
     if captured_by(model) != "interface" or model.dtype != torch.float32 or model.device.type != "cpu":
         return None
-    keep_freed()
     check_weights_present(model)
     check_cuts([cuts], stacks(model))
     wanted = Request(heads={request.kind: request.heads})

@@ -28,7 +28,7 @@ from attn_cli.models.capture.slices import is_seen
 
 __all__ = ["LayerTiles"]
 
-ROWS, COLUMNS = 128, 512
+ROWS, COLUMNS = 256, 256
 """Size of a tile: its logarithms and weights together are half a megabyte, and stay in a processor core's cache."""
 NEVER = -1e30
 """Logarithm of the weight of a hidden key."""
@@ -76,10 +76,10 @@ class LayerTiles:
         """Return one head's queries and keys, whose products are the logarithms of its weights.
 
         The last column but one is that of the normalizer; the last is 0 in the keys, and 1 in the queries: what is put
-        there is added to the logarithms of a key. The width is rounded up to what processors multiply fastest.
+        there is added to the logarithms of a key.
         """
         query, key = self.query[head], self.key[head * len(self.key) // len(self.query)]
-        width = -(-(query.shape[1] + 2) // 8) * 8
+        width = query.shape[1] + 2
         queries, keys = query.new_zeros((len(query), width)), key.new_zeros((len(key), width))
         queries[:, : query.shape[1]], keys[:, : key.shape[1]] = query, key
         queries[:, -2], keys[:, -2] = -self.normalizer[head], 1.0
@@ -179,21 +179,17 @@ class _Sums:
             The index, for each key the sum of its weights in rows that are words, and the sum of the rows' distances.
         """
         queries, keys = self.tiles.lengthened(self.heads[index])
+        tiles = _Keys(keys, self.rests, self.columns)
         sums, distance = keys.new_zeros(len(keys)), 0.0
-        rests = keys[self.rests].T.contiguous()
-        ends = keys[:1].T.contiguous()
-        open_keys = keys.clone()
-        open_keys[self.rests, -1] = NEVER
-        turned = open_keys.T.contiguous()
-        buffers = torch.empty(2, ROWS * self.columns)
         for start in range(first, last, ROWS):
             rows = slice(start, min(start + ROWS, last))
-            strip = _Strip(self, index, rows, queries[rows], buffers)
-            distance += strip.tiles(turned, sums)
-            distance += strip.resting(rests, sums)
+            strip = _Strip(self, index, rows, queries[rows], tiles)
+            strip.count_open()
+            strip.count_resting()
             if not self.request.crosses:
-                strip.own(keys, sums)
-            strip.finish(ends)
+                strip.count_own()
+            strip.finish(sums)
+            distance += strip.distance
         return index, sums, distance
 
     def _links(self, index: int) -> tuple[tuple[int, int, float], ...]:
@@ -229,6 +225,30 @@ class _Sums:
         return pooled
 
 
+class _Keys:
+    """The keys of one head, cut into tiles.
+
+    Args:
+        keys: the lengthened keys.
+        rests: the keys where heads rest, which are hidden in the tiles.
+        step: the number of keys of each tile; the last is filled up with hidden ones.
+    """
+
+    def __init__(self, keys: Float[torch.Tensor, "key wide"], rests: Int[torch.Tensor, "resting"], step: int) -> None:
+        self.all = keys
+        self.step = step
+        self.resting = keys[rests].T.contiguous()
+        count = -(-len(keys) // step)
+        filled = keys.new_zeros((count * step, keys.shape[1]))
+        filled[:, -1] = NEVER
+        filled[: len(keys)] = keys
+        filled[rests, -1] = NEVER
+        self.open = filled.view(count, step, -1).transpose(1, 2).contiguous()
+        """Tiles of the keys that do not rest, each laid out as a product reads it."""
+        self.logs, self.weights, self.most = torch.empty(3, ROWS, step)
+        """Memory for the logarithms and the weights of a tile, and for the largest logarithm at each of its places."""
+
+
 class _Strip:
     """A run of rows of one head.
 
@@ -237,103 +257,76 @@ class _Strip:
         index: the index of the head.
         rows: the rows.
         queries: the rows' lengthened queries.
-        buffers: memory for the logarithms and the weights of a tile.
+        keys: the keys.
     """
 
     def __init__(
-        self,
-        whole: _Sums,
-        index: int,
-        rows: slice,
-        queries: Float[torch.Tensor, "query wide"],
-        buffers: Float[torch.Tensor, "2 weight"],
+        self, whole: _Sums, index: int, rows: slice, queries: Float[torch.Tensor, "query wide"], keys: _Keys
     ) -> None:
-        self._whole, self._index, self._rows, self._queries, self._buffers = whole, index, rows, queries, buffers
+        self._whole, self._index, self._rows, self._queries, self._keys = whole, index, rows, queries, keys
         self._head = whole.heads[index]
         self._positions = torch.arange(rows.start, rows.stop)
         self._offsets = (self._positions - rows.start).float()
-        self._entropy, self._mass = torch.zeros(2, len(queries))
+        self._visible = whole.tiles.visible[rows]
+        self._entropy = torch.zeros(len(queries))
+        self._mass, self._behind = torch.zeros(2, len(queries))
+        """Weight of each row on all keys but those in tiles before the rows, and on those in tiles behind them."""
         self._top, self._link = torch.full((2, len(queries)), NEVER)
         self._key = torch.zeros(len(queries), dtype=torch.int64)
-        words = whole.request.words[rows]
-        self._apart = None if words.all() else torch.from_numpy(np.flatnonzero(~words))
-        """Rows that are not words."""
+        self._sums = torch.zeros(keys.open.shape[0] * keys.step)
+        """Sums of the columns over all rows."""
         self._squares = None if whole.pooled is None else torch.full((len(queries), whole.pooled.shape[2]), NEVER)
+        self.distance = 0.0
 
-    def _count(
-        self, logs: Float[torch.Tensor, "query key"], weights: Float[torch.Tensor, "query key"]
-    ) -> tuple[Float[torch.Tensor, "key"], Float[torch.Tensor, "query"]]:
-        """Add weights to the entropy and to the sums of the rows; overwrite `weights`.
-
-        Args:
-            logs: logarithms of the weights.
-            weights: the weights.
-
-        Returns:
-            The sums of the columns over rows that are words, and of the rows.
-        """
-        sums, mass = weights.sum(0), weights.sum(1)
-        self._mass += mass
-        self._entropy -= weights.mul_(logs).sum(1)
-        return sums, mass
-
-    def tiles(self, turned: Float[torch.Tensor, "wide key"], sums: Float[torch.Tensor, "key"]) -> float:
-        """Add the weights on all keys but the row's own and those where heads rest; return their distances."""
-        whole, rows, crosses = self._whole, self._rows, self._whole.request.crosses
-        step, size = whole.columns, whole.request.square
-        visible = whole.tiles.visible[rows]
-        begin = int(visible[:, 0].min()) // step * step
-        end = int(visible[:, 1].max())
+    def count_open(self) -> None:
+        """Count the weights on all keys but the row's own and those where heads rest."""
+        rows, step, crosses = self._rows, self._keys.step, self._whole.request.crosses
+        size = self._whole.request.square or step
+        begin = int(self._visible[:, 0].min()) // step
+        end = -(-int(self._visible[:, 1].max()) // step)
+        if begin >= end:
+            return
         count = len(self._queries)
-        most = torch.full((count, step), NEVER)
-        tops: list[torch.Tensor] = []
-        distance = 0.0
-        for start in range(begin, end, step):
-            columns = slice(start, min(start + step, end))
-            width = columns.stop - columns.start
-            logs, weights = self._buffers[:, : count * width].view(2, count, width)
-            torch.mm(self._queries, turned[:, columns], out=logs)
-            self._hide(logs, columns)
-            torch.maximum(most[:, :width], logs, out=most[:, :width])
-            if size is None:
-                tops.append(logs.amax(1, keepdim=True))
-            else:
-                padded = torch.nn.functional.pad(logs, (0, -width % size), value=NEVER) if width % size else logs
-                tops.append(padded.view(count, -1, size).amax(2))
+        logs, weights, most = (one[:count] for one in (self._keys.logs, self._keys.weights, self._keys.most))
+        most.fill_(NEVER)
+        squares = logs.view(count, -1, size)
+        tops = torch.empty(end - begin, count, step // size)
+        entropies = torch.empty(end - begin, count)
+        sums = self._sums.view(-1, step)
+        for tile, index in enumerate(range(begin, end)):
+            start = index * step
+            near = start < rows.stop and start + step > rows.start
+            torch.mm(self._queries, self._keys.open[index], out=logs)
+            if near or self._whole.tiles.mask is not None:
+                self.hide(logs, start)
+            torch.maximum(most, logs, out=most)
+            torch.amax(squares, 2, out=tops[tile])
             torch.exp(logs, out=weights)
-            near = not crosses and columns.stop > rows.start and columns.start < rows.stop
-            if near:
-                apart = (self._positions[:, None] - torch.arange(columns.start, columns.stop)).abs_()
-                distance += float((weights * apart).sum())
-            if self._apart is not None:
-                sums[columns] -= weights[self._apart].sum(0)
-            added, mass = self._count(logs, weights)
-            sums[columns] += added
-            if not (crosses or near):
-                # Counted from the first row, so that no large numbers cancel each other out.
-                away = torch.arange(columns.start - rows.start, columns.stop - rows.start, dtype=torch.float32)
-                distance += abs(float(added @ away) - float(mass @ self._offsets))
-        if tops:
-            self._strongest(torch.cat(tops, 1), most, begin, size or step, turned)
-        return distance
+            torch.sum(weights, 0, out=sums[index])
+            if near and not crosses:
+                self._mass += weights.sum(1)
+                apart = (self._positions[:, None] - torch.arange(start, start + step)).abs_()
+                self.distance += float((weights * apart).sum())
+            elif start >= rows.stop and not crosses:
+                self._behind += weights.sum(1)
+            torch.sum(weights.mul_(logs), 1, out=entropies[tile])
+        self._entropy -= entropies.sum(0)
+        self._strongest(tops.movedim(0, 1).flatten(1), most, begin * step, size)
 
-    def _hide(self, logs: Float[torch.Tensor, "query key"], columns: slice) -> None:
-        """Set the logarithms of hidden keys, and of the row's own, to `NEVER`."""
-        rows = self._rows
-        seen = self._whole.tiles.seen(self._head, rows, columns)
+    def hide(self, logs: Float[torch.Tensor, "query key"], start: int) -> None:
+        """Set the logarithms of hidden keys, and of the row's own, to `NEVER`, in a tile from key `start` on."""
+        whole, rows = self._whole, self._rows
+        columns = slice(start, min(start + logs.shape[1], whole.tiles.key.shape[1]))
+        logs = logs[:, : columns.stop - start]
+        seen = whole.tiles.seen(self._head, rows, columns)
         if seen is not None:
             logs.masked_fill_(~seen, NEVER)
-        if not self._whole.request.crosses and columns.stop > rows.start and columns.start < rows.stop:
-            own = self._positions[:, None] == torch.arange(columns.start, columns.stop)
+        if not whole.request.crosses and columns.stop > rows.start and start < rows.stop:
+            own = self._positions[:, None] == torch.arange(start, columns.stop)
             logs.masked_fill_(own, NEVER)
 
     def _strongest(
-        self,
-        tops: Float[torch.Tensor, "query part"],
-        most: Float[torch.Tensor, "query column"],
-        begin: int,
-        size: int,
-        turned: Float[torch.Tensor, "wide key"],
+        self, tops: Float[torch.Tensor, "query part"], most: Float[torch.Tensor, "query place"], begin: int, size: int
     ) -> None:
         """Find each row's strongest key: in which part of the columns it is, and at which place in a tile.
 
@@ -342,32 +335,31 @@ class _Strip:
             most: the largest logarithm at each place of any tile.
             begin: the first column.
             size: the number of columns of each part.
-            turned: the keys.
         """
+        step = self._keys.step
         self._link, part = tops.max(1)
         start = begin + part * size
-        places = most.argmax(1)
-        # The place is that in a tile; the part says in which tile, or in which square of it.
-        key = begin + (start - begin) // len(most[0]) * len(most[0]) + places
-        key = key.clamp_(max=turned.shape[1] - 1)
-        again = (self._queries * turned[:, key].T).sum(1)
-        # Equal maxima in two tiles, of which either may have given the place: look for the first.
-        for row in torch.nonzero((again - self._link).abs() > SAME)[:, 0].tolist():
-            if self._link[row] > NEVER / 2:
-                begun = int(start[row])
-                logs = (self._queries[row] @ turned[:, begun : begun + size])[None]
-                columns = slice(begun, begun + logs.shape[1])
-                seen = self._whole.tiles.seen(
-                    self._head, slice(self._rows.start + row, self._rows.start + row + 1), columns
-                )
-                logs = logs if seen is None else logs.masked_fill(~seen, NEVER)
-                own = self._rows.start + row - begun
-                if not self._whole.request.crosses and 0 <= own < logs.shape[1]:
-                    logs[0, own] = NEVER
-                key[row] = begun + int(logs.argmax())
+        key = start // step * step + most.argmax(1)
+        key = key.clamp_(max=len(self._keys.all) - 1)
+        again = (self._queries * self._keys.all[key]).sum(1)
+        # Of equal maxima in two tiles, one may have given the part and the other the place.
+        unsure = ((again - self._link).abs() > SAME) & (self._link > NEVER / 2)
+        for row in torch.nonzero(unsure)[:, 0].tolist():
+            first = int(start[row])
+            logs = (self._queries[row] @ self._keys.open[first // step])[None]
+            self._row(row).hide(logs, first // step * step)
+            place = first % step
+            key[row] = first + int(logs[0, place : place + size].argmax())
         self._key, self._top = key, self._link.clone()
         if self._squares is not None:
-            self._squares[:, begin // size : begin // size + tops.shape[1]] = tops
+            first = begin // size
+            kept = self._squares[:, first : first + tops.shape[1]]
+            kept.copy_(tops[:, : kept.shape[1]])
+
+    def _row(self, row: int) -> _Strip:
+        """Return a strip of one row."""
+        place = self._rows.start + row
+        return _Strip(self._whole, self._index, slice(place, place + 1), self._queries[row : row + 1], self._keys)
 
     def _better(self, logs: Float[torch.Tensor, "query"], keys: Int[torch.Tensor, "query"]) -> None:
         """Replace the strongest key of the rows in which these are stronger."""
@@ -375,12 +367,12 @@ class _Strip:
         self._top = torch.where(better, logs, self._top)
         self._key = torch.where(better, keys, self._key)
 
-    def resting(self, rests: Float[torch.Tensor, "wide resting"], sums: Float[torch.Tensor, "key"]) -> float:
-        """Add the weights on keys where heads rest; return their distances."""
+    def count_resting(self) -> None:
+        """Count the weights on keys where heads rest."""
         whole, keys = self._whole, self._whole.rests
         if not len(keys):
-            return 0.0
-        logs = self._queries @ rests
+            return
+        logs = self._queries @ self._keys.resting
         seen = self._seen_at(keys)
         if seen is not None:
             logs.masked_fill_(~seen, NEVER)
@@ -390,14 +382,11 @@ class _Strip:
         if self._squares is not None and whole.request.square is not None:
             squares = (keys // whole.request.square).expand(len(logs), -1)
             self._squares.scatter_reduce_(1, squares, logs, "amax")
-        distance = 0.0
         if not whole.request.crosses:
-            distance = float((weights * (self._positions[:, None] - keys).abs()).sum())
-        if self._apart is not None:
-            sums[keys] -= weights[self._apart].sum(0)
-        added, _ = self._count(logs, weights)
-        sums[keys] += added
-        return distance
+            self.distance += float((weights * (self._positions[:, None] - keys).abs()).sum())
+        self._mass += weights.sum(1)
+        self._sums[keys] += weights.sum(0)
+        self._entropy -= (weights * logs).sum(1)
 
     def _seen_at(self, keys: Int[torch.Tensor, "some_keys"]) -> Bool[torch.Tensor, "query some_keys"] | None:
         """Return which of the keys the rows see; None if they see all of them."""
@@ -407,29 +396,27 @@ class _Strip:
         seen = tiles.seen(self._head, self._rows, slice(0, tiles.key.shape[1]))
         return None if seen is None else seen[:, keys].expand(len(self._queries), -1)
 
-    def own(self, keys: Float[torch.Tensor, "key wide"], sums: Float[torch.Tensor, "key"]) -> None:
-        """Add the weights of the rows on themselves, at a distance of 0, and note those on the position before."""
+    def count_own(self) -> None:
+        """Count the weights of the rows on themselves, at a distance of 0, and note those on the position before."""
         whole, rows, index = self._whole, self._rows, self._index
-        logs = self._at(keys, self._positions)
+        logs = self._at(self._positions)
         whole.itself[index, rows] = torch.exp(logs)
-        before = self._at(keys, (self._positions - 1).clamp_(min=0))
+        before = self._at((self._positions - 1).clamp_(min=0))
         whole.previous[index, rows] = torch.where(self._positions > 0, torch.exp(before), 0.0)
         self._better(logs, self._positions)
         if self._squares is not None and whole.request.square is not None:
             squares = (self._positions // whole.request.square)[:, None]
             self._squares.scatter_reduce_(1, squares, logs[:, None], "amax")
         rests = torch.from_numpy(whole.request.rests[rows])
-        logs = torch.where(rests, NEVER, logs)  # those have been added
+        logs = torch.where(rests, NEVER, logs)  # those have been counted
         weights = torch.exp(logs)
         self._mass += weights
+        self._sums[rows] += weights
         self._entropy -= weights * logs
-        sums[rows] += weights * whole.words[rows]
 
-    def _at(
-        self, keys: Float[torch.Tensor, "key wide"], places: Int[torch.Tensor, "query"]
-    ) -> Float[torch.Tensor, "query"]:
+    def _at(self, places: Int[torch.Tensor, "query"]) -> Float[torch.Tensor, "query"]:
         """Return the logarithm of each row's weight on the key paired with it."""
-        logs = (self._queries * keys[places]).sum(1)
+        logs = (self._queries * self._keys.all[places]).sum(1)
         mask = self._whole.tiles.mask
         if mask is None:
             return logs
@@ -437,26 +424,43 @@ class _Strip:
         seen = is_seen(own[self._positions if len(own) > 1 else 0, places])
         return torch.where(seen, logs, NEVER)
 
-    def finish(self, ends: Float[torch.Tensor, "wide 1"]) -> None:
-        """Write what belongs to each row.
+    def _weights_of(self, some: Int[torch.Tensor, "some_queries"]) -> Float[torch.Tensor, "some_queries key"]:
+        """Return the whole rows of some queries."""
+        keys = self._keys.all
+        seen = self._whole.tiles.seen(self._head, self._rows, slice(0, len(keys)))
+        weights = torch.exp(self._queries[some] @ keys.T)
+        return weights if seen is None else weights * seen.expand(len(self._queries), -1)[some]
+
+    def finish(self, sums: Float[torch.Tensor, "key"]) -> None:
+        """Write what belongs to each row, and add the sums of the columns.
 
         Raises:
-            ExactnessError: the weights of a row do not sum to 1.
+            ExactnessError: the weights of the rows do not sum to 1.
         """
         whole, rows, index = self._whole, self._rows, self._index
-        visible = torch.from_numpy(whole.tiles.visible[rows])
-        sees = visible[:, 0] < visible[:, 1]
-        wrong = ~((self._mass - 1).abs() <= TOLERANCE) & sees
-        if wrong.any():
-            row = int(wrong.nonzero()[0, 0])
+        own = self._sums[: len(sums)]
+        sees = torch.from_numpy(self._visible[:, 0] < self._visible[:, 1])
+        if not abs(float(own.sum()) - int(sees.sum())) <= TOLERANCE * len(sees):
             raise ExactnessError(
-                f"row {rows.start + row} of head {self._head} sums to {float(self._mass[row]):.4f} instead of 1",
+                f"{len(sees)} rows of head {self._head} from row {rows.start} on sum to {float(own.sum()):.4f}",
                 "This model's attention is not a plain softmax",
             )
+        if not whole.request.crosses:
+            step = self._keys.step
+            # Counted from the first row, so that no large numbers cancel each other out.
+            away = torch.arange(-rows.start, len(sums) - rows.start, dtype=torch.float32)
+            before, behind = rows.start // step * step, -(-rows.stop // step) * step
+            away[before:behind] = 0.0
+            away[whole.rests] = 0.0  # those have been counted
+            masses = torch.where(sees, 1 - self._mass - self._behind, 0.0) - self._behind
+            self.distance += float(away[behind:] @ own[behind:]) - float(away[:before] @ own[:before])
+            self.distance += float(masses @ self._offsets)
+        words = whole.request.words[rows]
+        if not words.all():
+            own = own - self._weights_of(torch.from_numpy(np.flatnonzero(~words))).sum(0)
+        sums += own
         whole.entropy[index, rows] = self._entropy
-        logs = (self._queries @ ends)[:, 0]
-        seen = self._seen_at(torch.zeros(1, dtype=torch.int64))
-        whole.first[index, rows] = torch.exp(logs if seen is None else torch.where(seen[:, 0], logs, NEVER))
+        whole.first[index, rows] = torch.exp(self._at(torch.zeros_like(self._positions)))
         whole.top[index, rows] = self._top
         whole.link[index, rows] = self._link
         whole.key[index, rows] = self._key

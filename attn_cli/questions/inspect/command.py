@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from attn_cli.cli.inputs import given
@@ -64,11 +65,17 @@ def run(
     texts = given(text, reading, model, pair=pair, records=False, wanted=wanted, without=without, kind=selection.kind)
 
     from attn_cli.cli.outputs import Output
-    from attn_cli.questions.inspect.measure import look
+    from attn_cli.cli.progress import Layers
+    from attn_cli.questions.inspect.measure import FEWEST_SUMMED, look
 
     out = Output(display, output)
+    layers = Layers()
 
     def ask(source: Source, _: Selection) -> Inspection:
-        return look(source, selection, keep=out.keeps, verify=model.verify, cut=out.cut)
+        watched = layers if not out.keeps and len(source.source) > FEWEST_SUMMED else None
+        with nullcontext() if watched is None else watched:
+            return look(source, selection, keep=out.keeps, verify=model.verify, cut=out.cut, tick=watched)
 
-    out.write(texts.each(out, ask))
+    out.write(layers.until_stopped(texts.each(out, ask)))
+    if layers.stopped:
+        raise KeyboardInterrupt

@@ -63,6 +63,9 @@ class Figures:
     sums_up: ClassVar[bool] = False
     """True if statistics of the rows are enough (see `add`), so that no weights need be streamed."""
 
+    can_stop: ClassVar[bool] = True
+    """True if the figures of some layers can be shown without the others."""
+
     @property
     def square(self) -> int | None:
         """Side of the squares into which statistics must pool the maps; None if they need not."""
@@ -93,6 +96,12 @@ class Figures:
 
     def finish(self) -> None:
         """Complete what statistics leave out, when all have come."""
+
+    def stop(self, layers: Collection[int]) -> tuple[str, ...]:
+        """Restrict the figures to the layers that are done, and return a note that says so."""
+        every = len(self.plan.heads)
+        self.plan = replace(self.plan, heads={layer: self.plan.heads[layer] for layer in layers})
+        return (f"Stopped with Ctrl-C after {len(layers)} of {every} layers: the figures are of these",)
 
     def __call__(self, block: Block) -> None:
         if block.sink is not None:
@@ -234,9 +243,16 @@ class MeanFigures(Figures):
         super().__call__(block)
         self.mean(block)
 
+    def stop(self, layers: Collection[int]) -> tuple[str, ...]:
+        self.layers = [layer for layer in self.layers if layer in layers]
+        self.mean.close()
+        return super().stop(layers)
+
 
 class AlignmentFigures(Figures):
     """The map of the heads that align words best, or of those selected (see `AlignmentMap`)."""
+
+    can_stop = False
 
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
@@ -263,6 +279,8 @@ class WrittenFigures(Figures):
 
     The map is kept whole, since each of its rows is also summed up on its own.
     """
+
+    can_stop = False
 
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         del cut

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Selection
-from attn_cli.data.statistics import Summable
-from attn_cli.data.stream import Block, Source, key_tokens, query_tokens
+from attn_cli.data.statistics import LayerStatistics, Summable
+from attn_cli.data.stream import Block, Report, Source, key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion, suggest, suggest_explaining
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from attn_cli.data.outcomes import LookbackRatios
     from attn_cli.io.structs import ChosenHeadEntry, HeadEntry, LinkEntry, RecordDocument
 
-__all__ = ["Inspection", "head_rows", "look"]
+__all__ = ["FEWEST_SUMMED", "Inspection", "Tick", "head_rows", "look"]
+
+Tick = Callable[[int, int], bool]
+"""A function called with the numbers of layers done and of all; it returns False to leave out the rest."""
 
 FEWEST_SUMMED = 4_000
 """Fewest tokens for which statistics are computed without weights: below, blocks of weights are as fast."""
@@ -181,6 +184,7 @@ def look(
     keep: bool,
     verify: bool = False,
     cut: Cut | None = None,
+    tick: Tick | None = None,
 ) -> Inspection:
     """Run one text once, and collect the figures to show.
 
@@ -190,6 +194,8 @@ def look(
         keep: also keep the maps.
         verify: also run the model without attn, and compare.
         cut: says where a map may be cut, so that no more of a long text is kept than is shown; None to keep it whole.
+        tick: called after each layer; the figures are those of the layers done if it asks to leave out the rest, with
+            a note. A view that needs all layers never calls it.
 
     Raises:
         SelectionError: something selected does not exist.
@@ -201,7 +207,7 @@ def look(
     plan = make_plan(source, selection)
     figures = choose_figures(plan)(plan, cut)
     if not (keep or verify) and isinstance(source, Summable):
-        summed = _summed(source, selection, figures, cut)
+        summed = _summed(source, selection, figures, cut, tick)
         if summed is not None:
             return summed
     _check_memory(plan, figures, keep=keep)
@@ -213,8 +219,10 @@ def look(
     parts = CollectParts(plan) if plan.keys.side.parts and plan.heads else None
 
     segments = None if plan.keys.segment is None else CollectSegmentShares(plan)
+    layers = _Layers(plan, None if keep or not figures.can_stop else tick)
 
     def eat(block: Block) -> None:
+        layers.begin(block.layer)
         if segments is not None:
             segments(block)
         if parts is not None:
@@ -224,7 +232,10 @@ def look(
         figures.see(block)
         regroup(block)
 
-    report = source.stream(plan.request(verify=verify), eat)
+    try:
+        report = source.stream(plan.request(verify=verify), eat)
+    except _StoppedError:
+        report = Report(notes=figures.stop(layers.done))
     maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
     record = Record.of(source, report, plan.selection, maps)
     return Inspection.of_run(
@@ -235,7 +246,48 @@ def look(
     )
 
 
-def _summed(source: Summable, selection: Selection, figures: Figures, cut: Cut | None) -> Inspection | None:
+class _StoppedError(Exception):
+    """Raised within a run whose layers are to be left out from here on."""
+
+
+class _Layers:
+    """The layers of a run.
+
+    Args:
+        plan: the plan, which says which there are.
+        tick: see `look`.
+    """
+
+    def __init__(self, plan: Plan, tick: Tick | None) -> None:
+        self._tick, self._total = tick, len(plan.heads)
+        self.done: list[int] = []
+        self._layer: int | None = None
+
+    def begin(self, layer: int) -> None:
+        """Take note that rows of this layer come, so that the one before it is done.
+
+        Raises:
+            _StoppedError: the rest is to be left out.
+        """
+        if layer != self._layer:
+            if self._layer is not None:
+                self.end(self._layer)
+            self._layer = layer
+
+    def end(self, layer: int) -> None:
+        """Take note that this layer is done.
+
+        Raises:
+            _StoppedError: the rest is to be left out.
+        """
+        self.done.append(layer)
+        if self._tick is not None and not self._tick(len(self.done), self._total) and len(self.done) < self._total:
+            raise _StoppedError
+
+
+def _summed(
+    source: Summable, selection: Selection, figures: Figures, cut: Cut | None, tick: Tick | None
+) -> Inspection | None:
     """Collect the figures of a long text from statistics of its rows; None if its weights must be streamed."""
     plan = figures.plan
     size = min(plan.queries.tokens, plan.keys.tokens)
@@ -248,7 +300,16 @@ def _summed(source: Summable, selection: Selection, figures: Figures, cut: Cut |
     plain = plan.queries.plain and plan.keys.plain and not plan.keys.side.parts and not plan.begins
     if not (figures.sums_up and plain and size > FEWEST_SUMMED and selection.measure == "weights"):
         return None
-    report = source.sum_up(figures.statistics, figures.add)
+    layers = _Layers(plan, tick)
+
+    def eat(layer: LayerStatistics) -> None:
+        figures.add(layer)
+        layers.end(layer.layer)
+
+    try:
+        report = source.sum_up(figures.statistics, eat)
+    except _StoppedError:
+        report = Report(notes=figures.stop(layers.done))
     if report is None:
         return None
     figures.finish()
