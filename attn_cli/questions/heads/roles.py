@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     Pairs = tuple[Int[np.ndarray, "pair"], Int[np.ndarray, "pair"]]
     """Queries (ascending) and keys, as indices into the units shown."""
-    FindKeys = Callable[[Units, Units, bool], Pairs]
-    """A function that finds the pairs of a role, from the units along the rows, those along the columns, and whether
-    this is cross-attention."""
+    PairsOfRows = Callable[[int, int], Pairs]
+    """A function that finds the pairs in the rows from one number up to but not including another."""
+    FindKeys = Callable[[Units, Units, bool], PairsOfRows]
+    """A function that returns how to find the pairs of a role, from the units along the rows, those along the columns,
+    and whether this is cross-attention. All pairs of a long text may be too many to hold."""
 
 __all__ = [
     "ALIGNMENT",
@@ -107,30 +109,37 @@ CLARK = "Clark et al. 2019, section 3"
 OLSSON = "Olsson et al. 2022"
 
 
-def _one_each(queries: Sequence[int], keys: Sequence[int]) -> Pairs:
+def _listed(queries: Sequence[int] | np.ndarray, keys: Sequence[int] | np.ndarray) -> PairsOfRows:
+    """Hold pairs, of which there are no more than a few for each row."""
     import numpy as np
 
-    return np.asarray(queries, np.intp), np.asarray(keys, np.intp)
+    rows, columns = np.asarray(queries, np.intp), np.asarray(keys, np.intp)
+
+    def within(start: int, stop: int) -> Pairs:
+        inside = slice(*np.searchsorted(rows, (start, stop)))
+        return rows[inside], columns[inside]
+
+    return within
 
 
 def _shifted(by: int) -> FindKeys:
-    def pairs(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+    def pairs(queries: Units, _keys: Units, _cross: bool) -> PairsOfRows:
         import numpy as np
 
         rows = np.arange(max(-by, 0), len(queries) - max(by, 0))
-        return rows, rows + by
+        return _listed(rows, rows + by)
 
     return pairs
 
 
-def _first(queries: Units, keys: Units, _cross: bool) -> Pairs:
+def _first(queries: Units, keys: Units, _cross: bool) -> PairsOfRows:
     import numpy as np
 
     rows = np.arange(len(queries) if keys.shows_first else 0)
-    return rows, np.zeros_like(rows)
+    return _listed(rows, np.zeros_like(rows))
 
 
-def _separators(queries: Units, keys: Units, _cross: bool) -> Pairs:
+def _separators(queries: Units, keys: Units, _cross: bool) -> PairsOfRows:
     import numpy as np
 
     first = int(keys.shows_first)
@@ -139,22 +148,35 @@ def _separators(queries: Units, keys: Units, _cross: bool) -> Pairs:
         for index in range(first, len(keys))
         if keys.special[index] or all(unicodedata.category(letter)[0] == "P" for letter in keys.labels[index].strip())
     ]
-    return np.repeat(np.arange(len(queries)), len(columns)), np.tile(np.asarray(columns, np.intp), len(queries))
+    count, marks = len(queries), np.asarray(columns, np.intp)
+
+    def within(start: int, stop: int) -> Pairs:
+        rows = np.arange(max(start, 0), min(stop, count))
+        return np.repeat(rows, len(marks)), np.tile(marks, len(rows))
+
+    return within
 
 
-def _same(queries: Units, keys: Units, cross: bool) -> Pairs:
-    places: dict[str, list[int]] = {}
+def _same(queries: Units, keys: Units, cross: bool) -> PairsOfRows:
+    import numpy as np
+
+    found: dict[str, list[int]] = {}
     for index, word in enumerate(keys.read_as):
         if word is not None:
-            places.setdefault(word, []).append(index)
-    found = [
-        (row, column)
-        for row, word in enumerate(queries.read_as)
-        if word is not None
-        for column in places.get(word, ())
-        if cross or row != column
-    ]
-    return _one_each([row for row, _ in found], [column for _, column in found])
+            found.setdefault(word, []).append(index)
+    places = {word: np.asarray(indices, np.intp) for word, indices in found.items()}
+    words = queries.read_as
+
+    def within(start: int, stop: int) -> Pairs:
+        start, stop = max(start, 0), min(stop, len(words))
+        nowhere = np.zeros(0, np.intp)
+        columns = [nowhere if word is None else places.get(word, nowhere) for word in words[start:stop]]
+        rows = np.repeat(np.arange(start, max(stop, start)), [len(own) for own in columns])
+        keys_of_rows = np.concatenate([nowhere, *columns])
+        others = np.full(len(rows), True) if cross else rows != keys_of_rows
+        return rows[others], keys_of_rows[others]
+
+    return within
 
 
 def _previous_occurrences(units: Units) -> list[tuple[int, int]]:
@@ -170,14 +192,14 @@ def _previous_occurrences(units: Units) -> list[tuple[int, int]]:
     return found
 
 
-def _occurrence(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+def _occurrence(queries: Units, _keys: Units, _cross: bool) -> PairsOfRows:
     found = _previous_occurrences(queries)
-    return _one_each([row for row, _ in found], [column for _, column in found])
+    return _listed([row for row, _ in found], [column for _, column in found])
 
 
-def _induction(queries: Units, _keys: Units, _cross: bool) -> Pairs:
+def _induction(queries: Units, _keys: Units, _cross: bool) -> PairsOfRows:
     found = [(row, column + 1) for row, column in _previous_occurrences(queries) if column + 1 < row]
-    return _one_each([row for row, _ in found], [column for _, column in found])
+    return _listed([row for row, _ in found], [column for _, column in found])
 
 
 ROLES: tuple[Role, ...] = (

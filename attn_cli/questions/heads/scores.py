@@ -21,7 +21,7 @@ from attn_cli.measure.derived import centred
 from attn_cli.questions.heads.roles import NATS, OFFSET, ROLES, Role
 
 if TYPE_CHECKING:
-    from attn_cli.questions.heads.roles import Pairs
+    from attn_cli.questions.heads.roles import PairsOfRows
 
 __all__ = ["CollectRoles", "RoleOrigin", "RoleScore", "signed"]
 
@@ -76,10 +76,19 @@ class RoleScore:
         return f"offset {self.detail}" if self.role is OFFSET else self.detail or self.role.name
 
 
-class _Slice:
-    """Visible pairs of each role within the rows of one block."""
+MOST_PAIRS = 2**21
+"""Most pairs kept from one layer to the next; a long text has far more, which are found again."""
 
-    def __init__(self, block: Block, roles: Mapping[int, Pairs]) -> None:
+
+class _Slice:
+    """Visible pairs of each role within the rows of one block.
+
+    Args:
+        block: the block.
+        roles: role -> first row of each text, and how to find its pairs.
+    """
+
+    def __init__(self, block: Block, roles: Mapping[int, Sequence[tuple[int, PairsOfRows]]]) -> None:
         self.visible = visible = block.visible
         self.positions = positions = block.positions
         start, keys = block.start, block.weights.shape[2]
@@ -90,9 +99,10 @@ class _Slice:
         flat, kept, rows, self.present = [], [], [], []
         self.starts, self.row_starts, self.row_counts, self.pair_counts, self.even = [], [], [], [], []
         pairs_so_far = rows_so_far = 0
-        for number, (queries, columns) in roles.items():
-            inside = slice(*np.searchsorted(queries, (start, start + len(visible))))
-            row, column = queries[inside] - start, columns[inside]
+        for number, texts in roles.items():
+            found = [(first, *pairs(start - first, start - first + len(visible))) for first, pairs in texts]
+            row = np.concatenate([queries + first for first, queries, _ in found]) - start
+            column = np.concatenate([own for *_, own in found])
             seen = (column >= visible[row, 0]) & (column < visible[row, 1]) & telling[row]
             row, column = row[seen], column[seen]
             if not len(row):
@@ -184,8 +194,10 @@ class CollectRoles:
         self.roles = tuple(role.by_scores() for role in roles) if scores else tuple(roles)
         self._scores = scores
         self._sums: dict[tuple[Kind, int], _Sums] = {}
-        self._pairs: dict[int, Pairs] = {}
+        self._pairs: dict[int, list[tuple[int, PairsOfRows]]] = {}
         self._slices: dict[tuple[int, int], _Slice] = {}
+        self._kept = 0
+        """Number of pairs in `_slices`."""
 
     def turn(self, sides: Sequence[tuple[Units, Units]], kind: Kind) -> None:
         """Turn to the next text or texts, whose blocks come in these units.
@@ -195,14 +207,14 @@ class CollectRoles:
             kind: kind of attention.
         """
         crosses = kind == "cross"
-        firsts = np.cumsum([0, *(len(queries) for queries, _ in sides[:-1])])
+        firsts = np.cumsum([0, *(len(queries) for queries, _ in sides[:-1])]).tolist()
         self._pairs = {}
         for number, role in enumerate(self.roles):
             if role.keys is not None and (role.crosses or not crosses):
                 found = [role.keys(queries, keys, crosses) for queries, keys in sides]
-                rows = [queries + first for first, (queries, _) in zip(firsts, found, strict=True)]
-                self._pairs[number] = np.concatenate(rows), np.concatenate([keys for _, keys in found])
+                self._pairs[number] = list(zip(firsts, found, strict=True))
         self._slices.clear()
+        self._kept = 0
 
     def __call__(self, block: Block) -> None:
         heads, rows, keys = block.weights.shape
@@ -226,7 +238,10 @@ class CollectRoles:
         place = block.start, block.weights.shape[2]
         known = self._slices.get(place)
         if known is None or not np.array_equal(known.visible, block.visible):
-            known = self._slices[place] = _Slice(block, self._pairs)
+            known = _Slice(block, self._pairs)
+            if self._kept + len(known.flat) <= MOST_PAIRS:
+                self._slices[place] = known
+                self._kept += len(known.flat)
         return known
 
     @staticmethod
