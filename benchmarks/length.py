@@ -62,7 +62,7 @@ def make(folder: Path, shape: tuple[int, int, int, int]) -> Path:
     layers, heads, width, tokens = shape
     torch.manual_seed(0)
     words = [f"w{number}" for number in range(97)]
-    ends = {"bos_token_id": 0, "eos_token_id": 0, "vocab_size": 97}
+    ends: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "vocab_size": 97}
     config: Any = GPT2Config(n_positions=tokens, n_layer=layers, n_head=heads, n_embd=width, **ends)
     if width == SHAPES["small"][2]:
         config = LlamaConfig(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -201,6 +201,7 @@ class MeanMap:
         return whole / np.float32(max(self.heads, 1))
 
 
+@runtime_checkable
 class Ranking(Protocol):
     """The running rank of one head; called with the head's blocks, in order."""
 

@@ -32,6 +32,8 @@ def test_saved_records_are_read_and_written_again(path: Path) -> None:
     saved = orjson.loads(path.read_bytes())
     saved.pop("heads", None)  # derived from the maps, and not read
     saved["units"] |= {"maps": "token", "links": saved["selection"]["unit"]}  # which it did not say then
+    if "written" in saved:
+        saved["written"]["live"] = False  # nor this
     assert orjson.loads(to_json(record)) == saved
 
 

@@ -120,7 +120,8 @@ class _SumRun(StreamRun):
         )
         self.eat(tiles.sum_up(place.kind, place.layer, self.delivery.heads(place), self.request))
         self.delivery.mark(place)
-        return output.transpose(1, 2).contiguous()
+        joined: Float[torch.Tensor, "1 query head dim"] = output.transpose(1, 2).contiguous()
+        return joined
 
     def _visible(self, call: AttentionCall, mask: torch.Tensor | None) -> Int[np.ndarray, "query 2"]:
         """Return the first key that each query sees, and one past the last."""

@@ -61,7 +61,7 @@ class LayerTiles:
         Raises:
             ExactnessError: the weights of a row do not sum to 1.
         """
-        return _Sums(self, heads, request).of(kind, layer)
+        return _LayerSums(self, heads, request).of(kind, layer)
 
     def seen(self, head: int, rows: slice, columns: slice) -> Bool[torch.Tensor, "query key"] | None:
         """Return which keys these queries see; None if they see all of them."""
@@ -112,7 +112,7 @@ class LayerTiles:
             yield Block(kind, layer, (head,), start, weights[None].numpy(), visible)
 
 
-class _Sums:
+class _LayerSums:
     """Sums over the rows of one layer.
 
     Args:
@@ -147,9 +147,10 @@ class _Sums:
         queries = self.tiles.query.shape[1]
         align = self.request.square or ROWS
         step = -(-queries // max(1, -(-2 * cores // len(self.heads))) // align) * align
-        parts = [(index, start) for start in range(0, queries, step) for index in range(len(self.heads))]
+        ends = [(start, min(start + step, queries)) for start in range(0, queries, step)]
+        parts = [(index, *rows) for rows in ends for index in range(len(self.heads))]
         with ThreadPoolExecutor(cores, "attn-tiles", torch.set_num_threads, (1,)) as pool:
-            for index, sums, distance in pool.map(lambda part: self._add(*part, min(part[1] + step, queries)), parts):
+            for index, sums, distance in pool.map(self._add, *zip(*parts, strict=True)):
                 self.sums[index] += sums
                 self.distance[index] += distance
         torch.set_num_threads(cores)
@@ -261,7 +262,7 @@ class _Strip:
     """
 
     def __init__(
-        self, whole: _Sums, index: int, rows: slice, queries: Float[torch.Tensor, "query wide"], keys: _Keys
+        self, whole: _LayerSums, index: int, rows: slice, queries: Float[torch.Tensor, "query wide"], keys: _Keys
     ) -> None:
         self._whole, self._index, self._rows, self._queries, self._keys = whole, index, rows, queries, keys
         self._head = whole.heads[index]

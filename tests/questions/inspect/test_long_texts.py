@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
 from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.pooling import Cuts, Pooled
 from attn_cli.data.selection import Kind, Selection
-from attn_cli.data.stream import Block, Eat, Report, Request
+from attn_cli.data.statistics import LayerStatistics
+from attn_cli.data.stream import Block, Eat, Report, Request, Source
 from attn_cli.data.text import Tokens, make_tokens
 from attn_cli.data.units import Units
 from attn_cli.draw.captions import labels_of
@@ -25,7 +33,14 @@ from attn_cli.draw.heatmap import SMALL, cuts, heatmap
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen, to_text
+from attn_cli.models import Input
+from attn_cli.models.hf.model import Pretrained
+from attn_cli.models.hf.prepared import PretrainedSource
+from attn_cli.questions.inspect import measure
+from attn_cli.questions.inspect.figures import Figures
 from attn_cli.questions.inspect.measure import look
+from tests.conftest import Run
+from tests.models.families import GPT, VOCABULARY, make, spread
 
 COUNT = 1031
 """Words, a prime; their map is larger than what is kept whole."""
@@ -153,6 +168,83 @@ print(*(most_memory(count, {selection!r}) for count in (1543, 1543, 3079)))
     _, small, large = map(int, done.stdout.split())
     assert large < 2.5 * small
     assert large < 3079**2 * 4 / 2  # half of one map
+
+
+@pytest.fixture(scope="module")
+def reader() -> Pretrained:
+    """A tiny decoder whose every word is a token."""
+    torch.manual_seed(3)
+    words = [f"w{number}" for number in range(VOCABULARY)]
+    own = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, "w0"))
+    own.pre_tokenizer = WhitespaceSplit()
+    model = spread(make("gpt2", GPT | {"n_positions": 512}))
+    return Pretrained("tiny", model, PreTrainedTokenizerFast(tokenizer_object=own))
+
+
+def read(reader: Pretrained, count: int = 331) -> Source:
+    return reader.prepare(Input(" ".join(f"w{number}" for number in np.random.default_rng(2).integers(3, 97, count))))
+
+
+@pytest.mark.parametrize("selection", [Selection(), Selection(head="1.2"), Selection(view="grid")], ids=str)
+def test_a_long_text_is_summed_up_without_its_weights(
+    selection: Selection, reader: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streamed = look(read(reader), replace(selection, unit="token"), keep=False)
+    monkeypatch.setattr(measure, "FEWEST_SUMMED", 300)
+    monkeypatch.setattr(measure, "MOST_IN_WORDS", 320)
+    monkeypatch.setattr(PretrainedSource, "stream", lambda *_: pytest.fail("weights are streamed"))
+    summed = look(read(reader), selection, keep=False)
+    assert summed.notes[-1] == "A text of more than 320 tokens is shown in tokens"
+    for own, other in zip(summed.heads, streamed.heads, strict=True):
+        assert (own.kind, own.layer, own.head) == (other.kind, other.layer, other.head)
+        for name in ("focus", "entropy", "distance", "first", "itself", "previous"):
+            assert getattr(own, name) == pytest.approx(getattr(other, name), rel=1e-4, abs=1e-6)
+        assert [(link.query, link.key) for link in own.links] == [(link.query, link.key) for link in other.links]
+    chosen, other = summed.figures.chosen, streamed.figures.chosen
+    assert (chosen is None) == (other is None)
+    assert chosen is None or other is None or (chosen.layer, chosen.head) == (other.layer, other.head)
+    screen = Screen(width=80, height=24, color=False)
+    assert to_text(summed.draw(screen), screen) == to_text(streamed.draw(screen), screen)
+
+
+@pytest.mark.parametrize("summed", [True, False])
+@pytest.mark.parametrize("selection", [Selection(), Selection(layer="0-2"), Selection(view="grid")], ids=str)
+def test_a_run_may_stop_behind_a_layer(
+    summed: bool, selection: Selection, reader: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "FEWEST_SUMMED", 300 if summed else 10**6)
+    seen: list[tuple[int, int]] = []
+
+    def tick(done: int, total: int) -> bool:
+        seen.append((done, total))
+        return done < 2
+
+    found = look(read(reader), replace(selection, unit="token"), keep=False, tick=tick)
+    assert seen == [(1, 3), (2, 3)]
+    assert found.notes == ("Stopped with Ctrl-C after 2 of 3 layers: the figures are of these",)
+    assert [(head.layer, head.head) for head in found.heads] == [(layer, head) for layer in (0, 1) for head in range(3)]
+    whole = look(read(reader), replace(selection, unit="token", layer="0-1"), keep=False)
+    assert [head.focus for head in found.heads] == pytest.approx([head.focus for head in whole.heads], rel=1e-5)
+    screen = Screen(width=80, height=24, color=False)
+    assert "w" in to_text(found.draw(screen), screen)
+
+
+def test_ctrl_c_shows_the_layers_that_are_done(
+    attn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat " * 9)
+    monkeypatch.setattr(measure, "FEWEST_SUMMED", 30)
+    add = Figures.add
+
+    def interrupted(figures: Figures, layer: LayerStatistics) -> None:
+        add(figures, layer)
+        if layer.layer == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Figures, "add", interrupted)
+    said = attn("inspect", "--file", str(text), "--tokens", "--model", "MODEL", code=130)
+    assert "Stopped with Ctrl-C after 2 of 6 layers: the figures are of these" in said
 
 
 @pytest.mark.unchecked
