@@ -149,11 +149,13 @@ class _LayerSums:
         step = -(-queries // max(1, -(-2 * cores // len(self.heads))) // align) * align
         ends = [(start, min(start + step, queries)) for start in range(0, queries, step)]
         parts = [(index, *rows) for rows in ends for index in range(len(self.heads))]
-        with ThreadPoolExecutor(cores, "attn-tiles", torch.set_num_threads, (1,)) as pool:
-            for index, sums, distance in pool.map(self._add, *zip(*parts, strict=True)):
-                self.sums[index] += sums
-                self.distance[index] += distance
-        torch.set_num_threads(cores)
+        try:
+            with ThreadPoolExecutor(cores, "attn-tiles", torch.set_num_threads, (1,)) as pool:
+                for index, sums, distance in pool.map(self._add, *zip(*parts, strict=True)):
+                    self.sums[index] += sums
+                    self.distance[index] += distance
+        finally:
+            torch.set_num_threads(cores)
         own = not self.request.crosses
         return LayerStatistics(
             kind=kind,

@@ -207,7 +207,7 @@ def look(
     plan = make_plan(source, selection)
     figures = choose_figures(plan)(plan, cut)
     if not (keep or verify) and isinstance(source, Summable):
-        summed = _summed(source, selection, figures, cut, tick)
+        summed = _summed(source, selection, plan, cut, tick)
         if summed is not None:
             return summed
     _check_memory(plan, figures, keep=keep)
@@ -286,20 +286,21 @@ class _Layers:
 
 
 def _summed(
-    source: Summable, selection: Selection, figures: Figures, cut: Cut | None, tick: Tick | None
+    source: Summable, selection: Selection, plan: Plan, cut: Cut | None, tick: Tick | None
 ) -> Inspection | None:
     """Collect the figures of a long text from statistics of its rows; None if its weights must be streamed."""
-    plan = figures.plan
     size = min(plan.queries.tokens, plan.keys.tokens)
     said: tuple[str, ...] = ()
     if size > MOST_IN_WORDS and selection.unit == "word":
         selection = replace(selection, unit="token")
         plan = make_plan(plan.source, selection)
-        figures = choose_figures(plan)(plan, cut)
         said = (f"A text of more than {MOST_IN_WORDS:,} tokens is shown in tokens",)
+    # Figures of its own: a layer that must be streamed may come after others that were summed up.
+    figures = choose_figures(plan)(plan, cut)
     plain = plan.queries.plain and plan.keys.plain and not plan.keys.side.parts and not plan.begins
     if not (figures.sums_up and plain and size > FEWEST_SUMMED and selection.measure == "weights"):
         return None
+    _check_memory(plan, figures, keep=False)
     layers = _Layers(plan, tick)
 
     def eat(layer: LayerStatistics) -> None:

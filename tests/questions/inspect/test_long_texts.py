@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerFast
 from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.pooling import Cuts, Pooled
 from attn_cli.data.selection import Kind, Selection
-from attn_cli.data.statistics import LayerStatistics
+from attn_cli.data.statistics import EatStatistics, LayerStatistics, StatisticsRequest
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
 from attn_cli.data.text import Tokens, make_tokens
 from attn_cli.data.units import Units
@@ -207,6 +207,20 @@ def test_a_long_text_is_summed_up_without_its_weights(
         assert (chosen.layer, chosen.head) == (expected.layer, expected.head)
     screen = Screen(width=80, height=24, color=False)
     assert to_text(summed.draw(screen), screen) == to_text(streamed.draw(screen), screen)
+
+
+def test_what_was_summed_up_before_a_layer_that_must_be_streamed_is_forgotten(
+    reader: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streamed = look(read(reader), Selection(unit="token"), keep=False)
+    monkeypatch.setattr(measure, "FEWEST_SUMMED", 300)
+    whole = PretrainedSource.sum_up
+
+    def some(source: PretrainedSource, request: StatisticsRequest, eat: EatStatistics) -> None:
+        whole(source, replace(request, heads={0: request.heads[0]}), eat)
+
+    monkeypatch.setattr(PretrainedSource, "sum_up", some)
+    assert look(read(reader), Selection(unit="token"), keep=False).heads == streamed.heads
 
 
 @pytest.mark.parametrize("summed", [True, False])
