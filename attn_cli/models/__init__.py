@@ -280,7 +280,7 @@ class Model(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A fingerprint of the weights in memory, the same on every machine; see `fingerprint_of`."""
+        """A fingerprint of the weights, the same on every machine; see `fingerprint_of`."""
 
     def without(self, heads: Heads) -> Model:
         """Return this model with the output of some heads zero in every run, and of no others; weights are shared.

@@ -8,7 +8,7 @@ by what they are given and hold, not by their names, and a model whose shares do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ from attn_cli.models.capture.anatomy import INSTEAD, Place
 from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.delivery import lengths
 from attn_cli.models.capture.edited import Edited, edited
-from attn_cli.models.capture.stream import HALF, anatomy_of, graph_let_go
+from attn_cli.models.capture.stream import HALF, anatomy_of, gradients_of
 
 __all__ = ["attribute"]
 
@@ -76,11 +76,10 @@ def attribute(
     """
     direct = _Direct(model, inputs, cuts)
     scales = _FrozenScales(direct.see_weights)
-    biases = [one for name, one in whole.named_parameters() if name.endswith("bias") and one.ndim == 1]
-    with edited(model, direct), direct.watching(), _differentiable(whole, biases), scales:
+    with edited(model, direct), direct.watching(), gradients_of(whole, _is_bias), scales:
         logits = run()
         logit = choose(logits)
-        leaves = [*direct.leaves, *biases]
+        leaves = [*direct.leaves, *scales.biases]
         gradients = torch.autograd.grad(logit, [*leaves, *direct.entered], allow_unused=True)
     shares = [_share(leaf, gradient) for leaf, gradient in zip(leaves, gradients, strict=False)]
     direct.check_stream(gradients[0], gradients[len(leaves) :])
@@ -99,25 +98,13 @@ def attribute(
     return parts, taken
 
 
+def _is_bias(name: str, parameter: nn.Parameter) -> bool:
+    return name.endswith("bias") and parameter.ndim == 1
+
+
 def _share(leaf: torch.Tensor, gradient: torch.Tensor | None) -> torch.Tensor | None:
     exact = torch.float32 if leaf.device.type == "mps" else torch.float64
     return None if gradient is None else leaf.detach().to(exact) * gradient.to(exact)
-
-
-@contextmanager
-def _differentiable(whole: PreTrainedModel, only: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Compute gradients, of no parameters but these, until the context is left."""
-    before = [(one, one.requires_grad) for one in whole.parameters()]
-    try:
-        for one, _ in before:
-            one.requires_grad_(False)
-        for one in only:
-            one.requires_grad_()
-        with graph_let_go(whole), torch.enable_grad():
-            yield
-    finally:
-        for one, required in before:
-            one.requires_grad_(required)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +162,7 @@ class _Direct(Edited):
         for gradient in later:
             if first is None or gradient is None or gradient.numel() != first.numel():
                 raise self._no_sum()
-            same = cosine_similarity(first.flatten().double(), gradient.flatten().double(), dim=0)
+            same = cosine_similarity(first.flatten().double(), gradient.to(first.device).flatten().double(), dim=0)
             if not float(same) > 1 - STRAIGHT:
                 raise self._no_sum()
 
@@ -339,6 +326,8 @@ class _Direct(Edited):
 class _FrozenScales(TorchFunctionMode):
     """A context in which the scale of each normalization is a constant, and the logits have no soft cap.
 
+    It also finds the biases that the model adds: they alone, of its parameters, are to have a gradient.
+
     Args:
         on_softmax: called with what each softmax returns; returns what the model is to take instead.
     """
@@ -347,6 +336,12 @@ class _FrozenScales(TorchFunctionMode):
         super().__init__()
         self._on_softmax = on_softmax
         self._cap: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._biases: dict[int, torch.Tensor] = {}
+
+    @property
+    def biases(self) -> list[torch.Tensor]:
+        """The biases that have been added, each once."""
+        return list(self._biases.values())
 
     def __torch_function__(
         self,
@@ -357,6 +352,9 @@ class _FrozenScales(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        for one in _tensors((*args, kwargs)):
+            if isinstance(one, nn.Parameter) and one.requires_grad:
+                self._biases[id(one)] = one  # kept, so that no other gets its number
         if name in ("layer_norm", "rms_norm"):
             return _normalized(*args, **kwargs, centred=name == "layer_norm")
         result = func(*args, **kwargs)

@@ -27,7 +27,7 @@ from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Batch, Kind, Request
 from attn_cli.models.capture.anatomy import Anatomy, Place, own_function
 from attn_cli.models.capture.interface import NAME, in_place_of_sdpa, running
-from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.offloaded import check_weights_present, device_of, is_offloaded
 from attn_cli.models.capture.projections import Afterwards, changed_output
 from attn_cli.models.capture.slices import additive, hull, is_seen
 from attn_cli.models.capture.stream import HALF, anatomy_of, left_as_found
@@ -184,7 +184,8 @@ def run_together(
 ) -> Generator[list[Batch]]:
     """Run the model once for each group of texts, no further than the last layer requested.
 
-    On a CPU, each thread runs one group, because matrix products this small gain little from more threads.
+    On a CPU that holds the whole model, each thread runs one group, because matrix products this small gain little from
+    more threads.
     The weights of all the texts and layers of several groups are held at once, so size the groups accordingly.
 
     Args:
@@ -228,7 +229,9 @@ def run_together(
         stack.enter_context(afterwards.watch(wanted))
         for module in wanted:
             stack.callback(module.register_forward_hook(_stop).remove)
-        yield from _ahead(run, groups, torch.get_num_threads() if model.device.type == "cpu" else 1)
+        # Weights that are loaded while a module runs in one thread would be gone while it runs in another.
+        alone = device_of(model).type != "cpu" or is_offloaded(model)
+        yield from _ahead(run, groups, 1 if alone else torch.get_num_threads())
 
 
 def _stop(*_: object) -> None:

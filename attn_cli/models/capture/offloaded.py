@@ -1,14 +1,23 @@
-"""Check for model weights that are not in memory, with which torch would silently compute arbitrary numbers."""
+"""Weights that are not in memory: those that accelerate brings there while their module runs, and those nothing brings.
+
+A weight that is not in memory is on torch's `meta` device, which holds its shape but no numbers: with it, torch would
+compute arbitrary ones.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
+import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from attn_cli.errors import ModelError
 
-__all__ = ["REMEDY", "check_weights_present"]
+__all__ = ["check_weights_present", "device_of", "is_offloaded", "loaded", "weights_of"]
 
 REMEDY = "Load the whole model into memory, with --dtype bfloat16 where it would not fit otherwise"
 
@@ -17,7 +26,7 @@ def check_weights_present(model: PreTrainedModel) -> None:
     """Check that all weights of a model are in memory, or will be loaded when they are needed.
 
     Raises:
-        ModelError: a weight is on torch's `meta` device, which holds shapes but no numbers, and nothing loads it.
+        ModelError: a weight is on torch's `meta` device, and nothing loads it.
     """
     brought: list[str] = []  # path prefixes of modules that accelerate loads when they are called
     for path, module in model.named_modules():
@@ -29,8 +38,60 @@ def check_weights_present(model: PreTrainedModel) -> None:
         for name, tensor in own:
             if tensor.is_meta:
                 raise _not_there(f"{path}.{name}" if path else name)
-    if model.device.type == "meta":  # the inputs would be moved there, too
-        raise _not_there(next(name for name, _ in model.named_parameters()))
+
+
+def is_offloaded(model: nn.Module) -> bool:
+    """Return whether some of a model's weights are in memory only while their module runs."""
+    return any(parameter.is_meta for parameter in model.parameters())
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device that a model's inputs belong on: where its first module with weights computes.
+
+    Raises:
+        ModelError: its weights are not in memory, and nothing loads them.
+    """
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.is_meta:
+                place: torch.device = parameter.device
+                return place
+            device: Any = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+            if device is None:
+                raise _not_there(f"{path}.{name}" if path else name)
+            return torch.device(device)
+    return torch.device("cpu")
+
+
+@contextmanager
+def loaded(module: nn.Module) -> Iterator[None]:
+    """Have a module's own weights in memory within the context, as accelerate has them there while the module runs."""
+    hook: Any = getattr(module, "_hf_hook", None)
+    if hook is None or not any(weight.is_meta for weight in module.parameters(recurse=False)):
+        yield
+        return
+    hook.pre_forward(module)
+    try:
+        yield
+    finally:
+        hook.post_forward(module, None)
+
+
+def weights_of(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield each weight of a model once, with its name; one that is offloaded is in memory until the next is asked for.
+
+    While they are offloaded, weights that modules share are tensors of their own, so the model says which they are.
+    """
+    shared = getattr(model, "all_tied_weights_keys", None) or {}
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        kept = {id(weight) for weight in module.parameters(recurse=False) if not weight.is_meta}
+        with loaded(module):
+            for name, weight in module.named_parameters(recurse=False):
+                name = f"{path}.{name}" if path else name
+                if name not in shared and id(weight) not in seen:
+                    yield name, weight
+        seen |= kept
 
 
 def _not_there(name: str) -> ModelError:

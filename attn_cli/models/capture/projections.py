@@ -21,7 +21,7 @@ from attn_cli.data.shapes import Float
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.call import AttentionCall
-from attn_cli.models.capture.offloaded import REMEDY
+from attn_cli.models.capture.offloaded import loaded
 
 __all__ = ["FEW", "Afterwards", "Projections", "changed_output", "value_norms"]
 
@@ -72,7 +72,7 @@ def value_norms(
         family: the model's family, for messages.
 
     Raises:
-        ModelError: no projection takes the context vectors unchanged, or its weight is not in memory.
+        ModelError: no projection takes the context vectors unchanged.
     """
     module = found.get((place.kind, place.layer))
     if module is None:
@@ -81,18 +81,13 @@ def value_norms(
             "the output projection, so norms cannot be measured",
             "Choose another --measure, or another model",
         )
-    weight: Any = module.weight
-    if weight.is_meta:
-        raise ModelError(
-            f"The output projection of {place.kind} layer {place.layer} is offloaded, so norms cannot be measured",
-            REMEDY,
-        )
-    weight = weight.T if isinstance(module, Conv1D) else weight
     size, group = call.value.shape[3], call.query.shape[1] // call.value.shape[1]
-    rows = [
-        (call.value[0, head // group] @ weight[:, head * size : (head + 1) * size].T).float().norm(dim=-1)
-        for head in heads
-    ]
+    with loaded(module):
+        weight: Any = module.weight.T if isinstance(module, Conv1D) else module.weight
+        rows = [
+            (call.value[0, head // group] @ weight[:, head * size : (head + 1) * size].T).float().norm(dim=-1)
+            for head in heads
+        ]
     norms: Float[np.ndarray, "head key"] = torch.stack(rows).cpu().numpy()
     return norms
 

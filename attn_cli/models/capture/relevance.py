@@ -11,14 +11,13 @@ at a time, and dy/dA = dy/dO . Vᵀ through that function's last step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_utils import PreTrainedModel
 
@@ -31,10 +30,10 @@ from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.delivery import Delivery, every_span, lengths
 from attn_cli.models.capture.interface import NAME
-from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.offloaded import check_weights_present, loaded
 from attn_cli.models.capture.passes import InterfaceRun
 from attn_cli.models.capture.slices import Slicer
-from attn_cli.models.capture.stream import HALF, anatomy_of, graph_let_go, left_as_found
+from attn_cli.models.capture.stream import HALF, anatomy_of, gradients_of, left_as_found
 from attn_cli.system.memory import keep_freed
 
 __all__ = ["ModelOutput", "stream_relevance"]
@@ -96,9 +95,9 @@ def stream_relevance(
     run = _Traced(model, delivery)
     with ExitStack() as stack:
         stack.enter_context(left_as_found(model, NAME))
-        stack.enter_context(graph_let_go(model))
-        stack.enter_context(_frozen(chain(model.parameters(), whole.parameters())))
-        stack.enter_context(torch.enable_grad())
+        # No parameter takes part in the graph, so that none of their inputs are kept for their gradients.
+        for part in dict.fromkeys((model, whole)):
+            stack.enter_context(gradients_of(part))
         stack.enter_context(run.running())
         output = compute(inputs)
         layers = run.layers(output.number)
@@ -107,19 +106,6 @@ def stream_relevance(
     for layer in layers:
         layer.deliver(delivery)
     return replace(delivery.finish(), relevance=carried)
-
-
-@contextmanager
-def _frozen(parameters: Iterator[nn.Parameter]) -> Iterator[None]:
-    """Let no parameter take part in a graph, so that none of their inputs are kept for their gradients."""
-    taking = [parameter for parameter in parameters if parameter.requires_grad]
-    try:
-        for parameter in taking:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in taking:
-            parameter.requires_grad_()
 
 
 class _Traced(InterfaceRun):
@@ -167,7 +153,7 @@ class _Traced(InterfaceRun):
         spans = every_span(call.query.shape[2], self._delivery.rows(call.query.shape[1], call.key.shape[2]))
         parts = [
             checkpoint(
-                lambda start, stop: call.run_slice(self._slicer, start, stop)[0],
+                partial(self._output_of, call),
                 *span,
                 use_reentrant=False,
                 preserve_rng_state=False,
@@ -175,6 +161,11 @@ class _Traced(InterfaceRun):
             for span in spans
         ]
         return torch.cat(parts, dim=1)
+
+    def _output_of(self, call: AttentionCall, start: int, stop: int) -> Float[torch.Tensor, "1 some_queries head dim"]:
+        """Compute some rows of a layer's output, while its module runs or later."""
+        with loaded(call.module):
+            return call.run_slice(self._slicer, start, stop)[0]
 
     def layers(self, output: Float[torch.Tensor, ""]) -> list[_Layer]:
         """Return the layers in the order in which they ran, with the gradient of the output at what each returned.
@@ -215,7 +206,7 @@ class _Layer:
             ModelError: the weights that the layer's function returns are not those that it uses.
         """
         call = self.call
-        with torch.enable_grad():
+        with torch.enable_grad(), loaded(call.module):
             query = call.query[:, :, start:stop].detach().requires_grad_()
             output, weights, visible = call.run_slice(slicer, start, stop, query)
             if self.gradient is None:
@@ -261,7 +252,7 @@ class _Layer:
         slicer = Slicer()
         for start, stop in every_span(queries, delivery.rows(self.place.heads, keys)):
             if wanted[start:stop].any():
-                yield start, self.rows(slicer, start, stop)[1].float()
+                yield start, self.rows(slicer, start, stop)[1].to(wanted.device, torch.float32)
 
     def deliver(self, delivery: Delivery) -> None:
         """Deliver the rows and heads requested."""

@@ -11,7 +11,7 @@ single precision, layers that were not requested run on plain SDPA. Families of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Literal
@@ -45,6 +45,7 @@ __all__ = [
     "StreamRun",
     "anatomy_of",
     "captured_by",
+    "gradients_of",
     "graph_let_go",
     "left_as_found",
     "narrow",
@@ -227,6 +228,25 @@ def graph_let_go(model: nn.Module) -> Iterator[None]:
             for name, value in vars(module).items():
                 if isinstance(value, torch.Tensor) and value.grad_fn is not None:
                     setattr(module, name, value.detach())
+
+
+@contextmanager
+def gradients_of(
+    whole: PreTrainedModel, wanted: Callable[[str, nn.Parameter], bool] = lambda *_: False
+) -> Iterator[None]:
+    """Compute gradients within the context, of no parameters but those wanted; by default of none.
+
+    Parameters are told by their names, since one that is offloaded is another tensor each time it is loaded.
+    """
+    before = {name: one.requires_grad for name, one in whole.named_parameters(remove_duplicate=False)}
+    try:
+        for name, one in whole.named_parameters(remove_duplicate=False):
+            one.requires_grad_(wanted(name, one))
+        with graph_let_go(whole), torch.enable_grad():
+            yield
+    finally:
+        for name, one in whole.named_parameters(remove_duplicate=False):
+            one.requires_grad_(before[name])
 
 
 def _with_parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:

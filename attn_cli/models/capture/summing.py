@@ -20,7 +20,7 @@ from attn_cli.data.stream import Report, Request
 from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.delivery import Delivery, every_span, lengths
-from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.offloaded import check_weights_present, device_of
 from attn_cli.models.capture.slices import additive
 from attn_cli.models.capture.stream import StreamRun, anatomy_of, captured_by, run_pass, stacks
 from attn_cli.models.capture.tiles import LayerTiles
@@ -57,7 +57,7 @@ def sum_up(
         ModelError: a requested layer computed no attention, or some of the model's weights are not in memory.
         ExactnessError: the weights of a row do not sum to 1.
     """
-    if captured_by(model) != "interface" or model.dtype != torch.float32 or model.device.type != "cpu":
+    if captured_by(model) != "interface" or model.dtype != torch.float32 or device_of(model).type != "cpu":
         return None
     check_weights_present(model)
     check_cuts([cuts], stacks(model))

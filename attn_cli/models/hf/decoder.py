@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.errors import ModelError
+from attn_cli.models.capture.offloaded import device_of
 from attn_cli.models.encoding import Pieces
 from attn_cli.models.hf.loading import faults_told
 from attn_cli.models.hf.vocabulary import names_of
@@ -53,7 +54,7 @@ def started(
 
 def _decoder_input(model: Any, name: str, ids: tuple[int, ...]) -> list[int]:
     """Make the decoder's input while it writes these ids, with the model's own function (shifted to the right)."""
-    labels = torch.tensor([ids], device=model.device)
+    labels = torch.tensor([ids], device=device_of(model))
     told = (AttributeError, ValueError, TypeError)
     try:
         with faults_told(f"{name} could not make its decoder's input", "Leave --target out", told):

@@ -12,6 +12,7 @@ from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteriaL
 
 from attn_cli.errors import NOT_NUMBERS, ModelError
 from attn_cli.models import Decoding, Watch, cut_short
+from attn_cli.models.capture.offloaded import device_of
 from attn_cli.models.hf.languages import Told
 from attn_cli.models.hf.live import Live
 
@@ -88,8 +89,8 @@ def generate(
     padded = [[*source, *[0] * (longest - len(source))] for source in sources]
     mask = [[1] * len(source) + [0] * (longest - len(source)) for source in sources]
     inputs = {
-        "input_ids": torch.tensor(padded, device=model.device),
-        "attention_mask": torch.tensor(mask, device=model.device),
+        "input_ids": torch.tensor(padded, device=device_of(model)),
+        "attention_mask": torch.tensor(mask, device=device_of(model)),
     }
     if meanwhile is not None and meanwhile.live is not None:
         settings.use_cache = True
@@ -176,7 +177,7 @@ def _search(
     own = whole.generation_config
     # If passed as an argument, settings that are None would be filled in from the model's own.
     whole.generation_config = settings
-    devices = [model.device] if model.device.type == "cuda" else []
+    devices = [device] if (device := device_of(model)).type == "cuda" else []
     training = [module for module in model.modules() if module.training]  # of a model in memory (`wrapping.py`)
     model.train(mode=False)
     try:

@@ -40,7 +40,7 @@ from attn_cli.models import (
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.live import not_live
-from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.offloaded import check_weights_present, device_of, weights_of
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, wordlike
@@ -127,9 +127,7 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
 
 
 def _some_of(weight: torch.Tensor) -> Float[np.ndarray, "sample"]:
-    """Take some numbers of a weight, evenly spaced; none if it is not in memory."""
-    if weight.is_meta:
-        return np.zeros(0, np.float32)
+    """Take some numbers of a weight, evenly spaced."""
     flat = weight.detach().flatten()
     sample: Float[np.ndarray, "sample"] = flat[:: max(flat.numel() // SAMPLES, 1)].float().cpu().numpy()
     return sample
@@ -231,10 +229,8 @@ class Pretrained:
 
     @property
     def fingerprint(self) -> str:
-        """A fingerprint of the weights, and of the shapes of those not in memory; see `attn_cli.models.Model`."""
-        return fingerprint_of(
-            (name, tuple(weight.shape), _some_of(weight)) for name, weight in self.model.named_parameters()
-        )
+        """A fingerprint of the weights, wherever they are; see `attn_cli.models.Model`."""
+        return fingerprint_of((name, tuple(weight.shape), _some_of(weight)) for name, weight in weights_of(self.model))
 
     def without(self, heads: Heads) -> Pretrained:
         """Return this model with some heads cut; see `attn_cli.models.Model`.
@@ -284,7 +280,7 @@ class Pretrained:
                     tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
                 else:
                     written, more = self._write(target, told, given.truncate)
-                    tensors["decoder_input_ids"] = torch.tensor([written.ids[:-1]], device=self.model.device)
+                    tensors["decoder_input_ids"] = torch.tensor([written.ids[:-1]], device=device_of(self.model))
                     notes += more
             info = self.info
             if len(source.ids) > FEW:
@@ -465,12 +461,14 @@ class Pretrained:
     def _plainly(self, text: str, pair: str | None) -> Mapping[str, torch.Tensor]:
         """Make the inputs that a transformers user would pass to the model for a text."""
         found: Any = given_by(self.tokenizer, text, pair, return_tensors="pt")
-        return {name: value.to(self.model.device) for name, value in found.items() if isinstance(value, torch.Tensor)}
+        return {
+            name: value.to(device_of(self.model)) for name, value in found.items() if isinstance(value, torch.Tensor)
+        }
 
     def _tensors(self, source: Pieces) -> dict[str, torch.Tensor]:
         """Make the model's inputs for the text: all outputs of the tokenizer that its forward accepts."""
         inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids), **source.inputs}
-        device = self.model.device  # looked up once, since the property walks the model
+        device = device_of(self.model)
         return {key: torch.tensor([ids], device=device) for key, ids in inputs.items() if key in self._accepted}
 
     def _padding(self, source: Pieces) -> Mapping[str, Any]:

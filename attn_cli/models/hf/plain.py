@@ -303,7 +303,8 @@ def held_against(one: Outputs, other: Outputs) -> _Gap:
     gaps = []
     for name in names:
         exact = torch.float32 if other[name].device.type == "mps" else torch.float64
-        a, b = one[name].to(exact), other[name].to(exact)
+        b = other[name].to(exact)
+        a = one[name].to(b.device, exact)  # of a model on several devices, its body leaves the output on the last
         finite = b[b.isfinite()]
         if not len(finite):
             raise ExactnessError("The values that the model computes are not numbers", NOT_NUMBERS)
