@@ -80,7 +80,9 @@ class TextOptions:
     file: Annotated[
         Path | None,
         text_option(
-            metavar="PATH", help="Read sentences from a file, one per line, or from .tsv, .csv, .jsonl or .json."
+            metavar="PATH",
+            help="Read sentences from a file, one per line, or from .tsv, .csv, .jsonl, .json or .parquet, also "
+            "compressed (.gz, .zst); a folder or pattern of these; or hf://datasets/OWNER/NAME.",
         ),
     ] = None
     field: Annotated[str | None, text_option(metavar="NAME", help="The text's column there, or its field of JSON.")] = (

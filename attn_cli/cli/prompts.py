@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from attn_cli.cli import texts
+from attn_cli.cli.files import suffix_of
 from attn_cli.cli.options import PartsOptions, PromptOptions, TextOptions
 from attn_cli.cli.tables import COLUMNS, Sentence
 from attn_cli.data.text import Split, split_words
@@ -30,7 +31,7 @@ def is_single(text: str | None, reading: TextOptions) -> bool:
     """Return whether the input is one text, and not a pipe or a file that may hold several."""
     if not isinstance(reading, PromptOptions) or reading.chat is None:
         return not in_lines(reading) and (reading.file is not None or text not in {None, "-"})
-    return reading.chat.suffix.lower() not in JSON_LINES
+    return suffix_of(reading.chat) not in JSON_LINES
 
 
 def prompts(text: str | None, reading: TextOptions, *, holds: str = COLUMNS) -> Iterator[Sentence]:
@@ -74,10 +75,14 @@ def _chats(text: str | None, reading: PromptOptions, file: Path) -> Iterator[Sen
     for name, given in others.items():
         if given:
             raise UsageError(f"{name} and --chat are both given", "Give one of them")
-    if file.suffix.lower() in JSON_LINES:
+    if suffix_of(file) in JSON_LINES:
+        some = False
         for line in texts.lines_of(file, "Name a file with a chat on each line"):
             if line.text.strip():
+                some = True
                 yield _chat(line.text, line.where, reading)
+        if not some:
+            raise InputError(f"There is no chat in {file}", "Give one on each line")
         return
     content, name = _read(file, "Name a file with a chat")
     yield _chat(content, name, reading)

@@ -31,6 +31,8 @@ __all__ = [
     "TableFormat",
     "begins_as",
     "header",
+    "named",
+    "objects",
     "rows",
 ]
 
@@ -271,7 +273,7 @@ def rows(
         return _tab_separated(lines, chosen, holds)
     if format_ == "csv":
         return _comma_separated(lines, name, chosen)
-    return _objects(_json_lines(lines) if format_ == "jsonl" else _json_whole(lines, name), chosen)
+    return objects(_json_lines(lines) if format_ == "jsonl" else _json_whole(lines, name), chosen)
 
 
 def _tab_separated(lines: Iterator[Sentence], chosen: FieldNames, holds: str) -> Iterator[Sentence]:
@@ -385,7 +387,16 @@ def _loaded(text: str, where: str, remedy: str) -> object:
         raise InputError(f"{where} is not JSON: {what}", remedy) from error
 
 
-def _objects(values: Iterable[tuple[object, str]], chosen: FieldNames) -> Iterator[Sentence]:
+def objects(values: Iterable[tuple[object, str]], chosen: FieldNames) -> Iterator[Sentence]:
+    """Yield the sentences of rows by name, or texts by themselves, each with its name in messages.
+
+    Args:
+        values: the rows.
+        chosen: the names of those to read, as far as the user gives them.
+
+    Raises:
+        InputError: a text is missing, or a row is something else.
+    """
     columns: Columns | None = None
     for value, where in values:
         if isinstance(value, str) and not (chosen.chosen and value):

@@ -5,35 +5,48 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from attn_cli.cli import tables
+from attn_cli.cli.files import (
+    COMPRESSED,
+    PARQUET,
+    PLAIN,
+    REMEDY,
+    Unpacked,
+    files_in,
+    hub_name,
+    hub_rows,
+    parquet_rows,
+    suffix_of,
+    unreadable,
+)
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import AS_USUAL, COLUMNS, LONGEST, TABLE_FORMATS, FieldNames, Sentence, TableFormat
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.system.encoding import check_text, decode_text
 
-__all__ = ["TABLE", "Sentence", "count_lines", "lines_from", "lines_of", "located", "name_of", "sentences"]
+__all__ = ["TABLE", "Sentence", "count_lines", "lines_from", "lines_of", "located", "name_of", "ready", "sentences"]
 
 TABLE = ".tsv"
 """Suffix of files whose lines have columns: a text, a tab, its target."""
 
-PLAIN = ".txt"
-"""Suffix of files that are read as plain text, whatever their first line is."""
-
+UNPACK = f"Decompress it, or let its name end in {', '.join(COMPRESSED)}, as it is compressed"
 PACKED = {
-    b"\x1f\x8b": "compressed",
-    b"PK\x03\x04": "a zip archive or an office document",
-    b"PAR1": "a Parquet file",
-    b"ARROW1": "an Arrow file",
-    b"%PDF-": "a PDF",
-    b"SQLite format 3": "a database",
+    b"\x1f\x8b": ("compressed", UNPACK),
+    b"BZh": ("compressed", UNPACK),
+    b"\xfd7zXZ\x00": ("compressed", UNPACK),
+    b"\x28\xb5\x2f\xfd": ("compressed", UNPACK),
+    b"PAR1": ("a Parquet file", f"Let its name end in {PARQUET}"),
+    b"PK\x03\x04": ("a zip archive or an office document", ""),
+    b"ARROW1": ("an Arrow file", ""),
+    b"%PDF-": ("a PDF", ""),
+    b"SQLite format 3": ("a database", ""),
 }
-"""First bytes of files that may hold texts, but not as lines, with their names for messages."""
-
-REMEDY = "Name a text file with one sentence a line"
+"""First bytes of files that may hold texts, but not as lines -> their names for messages, and a remedy of their own."""
+SAVE = "Save what it holds as .jsonl, .csv or .txt"
 
 
 @runtime_checkable
@@ -56,7 +69,8 @@ def sentences(
 
     Args:
         text: the argument; `-` means standard input, as does None if something is piped in.
-        file: the value of `--file`; `-` means standard input here too. The suffix tells a table or JSON from text.
+        file: the value of `--file`: a file, whose suffix tells a table or JSON from text, a folder or a pattern of
+            files, or `hf://datasets/OWNER/NAME`; `-` means standard input here too.
         target: the value of `--target`.
         chosen: the names of a table's columns to read, or of the fields of JSON, as far as the user gives them.
         blanks: yield blank lines too, as empty texts, so that the sentences can be counted.
@@ -77,12 +91,35 @@ def sentences(
             raise UsageError("--field names a column of a file", "Give one with --file, or leave --field out")
         return iter([Sentence(check_text(text or ""), target=target)])
     if file is None or str(file) == "-":
-        lines, name, suffix = lines_from(sys.stdin.buffer, "standard input"), "standard input", ""
+        found = _read(lines_from(sys.stdin.buffer, "standard input"), "standard input", "", target, chosen, holds)
     else:
-        lines, name, suffix = lines_of(file), str(file), file.suffix.lower()
-        if suffix == TABLE and target is not None:
+        if suffix_of(file) == TABLE and target is not None:
             raise UsageError(f"{file} has a column of targets, so --target cannot be used with it", "Give one of them")
-    return _nonempty(_read(lines, name, suffix, target, chosen, holds), name, blanks=blanks)
+        found = _read_path(file, target, chosen, holds)
+    return _nonempty(found, name_of(file), blanks=blanks)
+
+
+def _read_path(path: Path, target: str | None, chosen: FieldNames, holds: str) -> Iterator[Sentence]:
+    """Yield the sentences of a file, a folder, a pattern of files or a data set.
+
+    Raises:
+        InputError: there is no such thing, or it cannot be read.
+    """
+    if (name := hub_name(path)) is not None:
+        return (_with_target(one, target) for one in tables.objects(hub_rows(name), chosen))
+    several = files_in(path)
+    if several is None:
+        return _read_file(path, target, chosen, holds)
+    if note := several.note(path):
+        say(note)
+    return chain.from_iterable(_read_file(one, target, chosen, holds) for one in several.files)
+
+
+def _read_file(file: Path, target: str | None, chosen: FieldNames, holds: str) -> Iterator[Sentence]:
+    """Yield the sentences of one file, in the format that its name says."""
+    if (suffix := suffix_of(file)) != PARQUET:
+        return _read(lines_of(file), str(file), suffix, target, chosen, holds)
+    return (_with_target(one, target) for one in tables.objects(parquet_rows(file, chosen), chosen))
 
 
 def _read(
@@ -107,9 +144,20 @@ def _read(
         yield from (replace(line, target=target) for line in lines)
         return
     for sentence in tables.rows(lines, format_, name, chosen=chosen, holds=holds):
-        if target is not None and sentence.target is not None:
-            raise InputError(f"{sentence.where} has a target, and --target is given as well", "Give one of them")
-        yield sentence if target is None else replace(sentence, target=target)
+        yield _with_target(sentence, target)
+
+
+def _with_target(sentence: Sentence, target: str | None) -> Sentence:
+    """Put the value of `--target` beside a sentence.
+
+    Raises:
+        InputError: it has a target of its own.
+    """
+    if target is None:
+        return sentence
+    if sentence.target is not None:
+        raise InputError(f"{sentence.where} has a target, and --target is given as well", "Give one of them")
+    return replace(sentence, target=target)
 
 
 def _seen(first: str, name: str, suffix: str, chosen: FieldNames) -> TableFormat | None:
@@ -136,41 +184,50 @@ def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
         InputError: the file cannot be read, or is not UTF-8.
     """
     try:
-        lines = path.open("rb")
+        lines = Unpacked(path)
     except OSError as error:
-        raise _unreadable(str(path), error, remedy) from error
+        raise unreadable(str(path), error, remedy) from error
     with lines:
         yield from lines_from(lines, str(path), remedy)
 
 
 def name_of(file: Path | None) -> str:
     """Return the name of a corpus: that of its file, or of standard input if there is none or it is `-`."""
-    return "standard input" if file is None or str(file) == "-" else str(file)
+    if file is None or str(file) == "-":
+        return "standard input"
+    return hub_name(file) or str(file)
 
 
 def count_lines(path: Path, *, blanks: bool = True) -> int | None:
-    """Count the lines with sentences in a file, including a last line without a line end.
+    """Count the lines with sentences in a file, or in several, including a last line without a line end.
 
     Args:
-        path: the file.
+        path: the file, or a folder or pattern of files.
         blanks: count blank lines too.
 
     Returns:
         The count, or None if reading would consume the input, as in a pipe, or lines are not sentences, as in CSV and
-        JSON, or the file cannot be read.
+        JSON, or a file is compressed or cannot be read.
     """
-    if not path.is_file() or TABLE_FORMATS.get(path.suffix.lower(), "tsv") != "tsv":
-        return None
-    count, headed = 0, path.suffix.lower() != TABLE
     try:
-        with path.open("rb") as lines:
-            for line in lines:
-                if not headed and line.strip():
-                    headed = True
-                    count -= tables.header(_plain(line, str(path)).split("\t"))
-                count += bool(blanks or line.strip())
+        several = None if hub_name(path) else files_in(path)
+        counts = [_lines_in(file, blanks=blanks) for file in ((path,) if several is None else several.files)]
     except (OSError, InputError):  # reported when the file is read
         return None
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def _lines_in(path: Path, *, blanks: bool) -> int | None:
+    suffix = path.suffix.lower()
+    if suffix in COMPRESSED or suffix == PARQUET or TABLE_FORMATS.get(suffix, "tsv") != "tsv" or not path.is_file():
+        return None
+    count, headed = 0, suffix != TABLE
+    with path.open("rb") as lines:
+        for line in lines:
+            if not headed and line.strip():
+                headed = True
+                count -= tables.header(_plain(line, str(path)).split("\t"))
+            count += bool(blanks or line.strip())
     return count
 
 
@@ -190,14 +247,12 @@ def lines_from(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sent
         try:
             line = stream.readline(LONGEST + 1)
         except OSError as error:
-            raise _unreadable(name, error, remedy) from error
+            raise unreadable(name, error, remedy) from error
         if not line:
             return
         packed = next((what for begins, what in PACKED.items() if number == 1 and line.startswith(begins)), None)
         if packed is not None:
-            raise InputError(
-                f"{name} is {packed}, and holds no lines of text", "Save what it holds as .jsonl, .csv or .txt"
-            )
+            raise InputError(f"{name} is {packed[0]}, and holds no lines of text", packed[1] or SAVE)
         if len(line) > LONGEST:
             raise InputError(f"{where} is longer than {LONGEST:,} bytes", "Give a text with one sentence a line")
         yield Sentence(_plain(line, where), where)
@@ -220,8 +275,13 @@ def _nonempty(found: Iterable[Sentence], name: str, *, blanks: bool) -> Iterator
         raise InputError(f"There is no text in {name}", "Give one sentence a line")
 
 
-def _unreadable(name: str, error: OSError, remedy: str) -> InputError:
-    return InputError(f"{name} cannot be read: {error.strerror}", remedy)
+def ready(sentences: Iterator[Sentence]) -> Iterator[Sentence]:
+    """Read the first sentence, so that what cannot be read is said before a model is loaded, and yield all.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return chain(list(islice(sentences, 1)), sentences)
 
 
 def located(error: AttnError, where: str) -> AttnError:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from attn_cli.cli.app import main
+from tests.conftest import Run
 from tests.models.chats import chatting
 
 MESSAGES = [
@@ -276,3 +277,9 @@ def test_python_takes_the_same(decoder: str) -> None:
 
     found = attn_cli.load(decoder).inspect("the-trophy was", split=["the-trophy"], layer=0)
     assert [word.text for word in found.source.words] == ["the-trophy", "was"]
+
+
+def test_a_file_without_a_chat(tmp_path: Path, attn: Run) -> None:
+    file = tmp_path / "chats.jsonl"
+    file.write_text("\n\n")
+    assert "There is no chat in" in attn("heads", "--chat", str(file), code=3)

@@ -177,8 +177,8 @@ def test_columns_are_named_on_the_command_line(attn: Run, tmp_path: Path) -> Non
         ("a.tsv", "text\ttarget\nThe cat\t\n", None, "line 2 of .* has no target"),
         ("a.tsv", "The cat\tLe chat\n", "text", "line 1 of .* names no column 'text'. Begin the file with a header"),
         ("a.txt", "The cat\n", "text", "is plain text and has no columns"),
-        ("a.gz", "\x1f\x8b", None, "is compressed, and holds no lines"),
-        ("a.parquet", "PAR1", None, "is a Parquet file, and holds no lines of text. Save what it holds as .jsonl"),
+        ("a.txt", "\x1f\x8b", None, "is compressed, and holds no lines"),
+        ("a.txt", "PAR1", None, "is a Parquet file, and holds no lines of text. Let its name end in .parquet"),
     ],
 )
 def test_what_cannot_be_read(name: str, content: str, field: str | None, message: str, tmp_path: Path) -> None:

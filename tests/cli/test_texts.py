@@ -68,7 +68,7 @@ def test_a_line_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         list(sentences(None, Path("/dev/zero")))
 
 
-@pytest.mark.parametrize("place", ["missing.txt", "."])
+@pytest.mark.parametrize("place", ["missing.txt", "missing/one.txt"])
 def test_a_file_that_cannot_be_opened(place: str) -> None:
     with pytest.raises(InputError, match="cannot be read: ") as raised:
         list(sentences(None, Path(place)))

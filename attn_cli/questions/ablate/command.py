@@ -302,7 +302,7 @@ class _Texts:
                 raise texts.located(error, sentence.where) from error
             yield answer
 
-    def corpus(self, sentences: Iterable[Sentence], file: Path) -> tuple[Answer, bool]:
+    def corpus(self, sentences: Iterator[Sentence], file: Path) -> tuple[Answer, bool]:
         """Return the answer over all texts, and whether Ctrl-C was pressed before the last.
 
         Raises:
@@ -313,6 +313,7 @@ class _Texts:
         from attn_cli.questions.ablate.corpus import Correlate
         from attn_cli.questions.ablate.effects import CollectEffects
 
+        sentences = texts.ready(sentences)
         model, means = self.model, self.means
         verify = self.options.verify
         effects = CollectEffects(model, self.selection, self.output, self.cut, means, verify=verify)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attn_cli.cli.inputs import Given
 from attn_cli.cli.progress import ProgressBar, stoppable, working
-from attn_cli.cli.texts import Sentence, located
+from attn_cli.cli.texts import Sentence, located, ready
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import make_plan
 from attn_cli.data.regroup import Regroup
@@ -77,7 +77,7 @@ class Corpora:
             AttnError: there is no text that can be measured.
         """
         collect = CollectHeads(self.selection)
-        report = self._gathered((self._read(sentence) for sentence in self.texts.sentences), collect, total)
+        report = self._gathered((self._read(sentence) for sentence in ready(self.texts.sentences)), collect, total)
         return collect.found(self._info, report, name)
 
     def part(self, shard: Shard, name: str, total: int | None) -> HeadsPart:
@@ -94,7 +94,7 @@ class Corpora:
         """
         from attn_cli.questions.heads.parts import part_figures
 
-        texts = Fingerprinted(self.texts.sentences, lambda one: one.content)
+        texts = Fingerprinted(ready(self.texts.sentences), lambda one: one.content)
         own = (self._read(sentence, number) for number, sentence in share_of(texts, shard))
         collect = CollectHeads(self.selection)
         tally = self._tallied(own, collect, None if total is None else size_of_share(total, shard))
