@@ -40,6 +40,11 @@ class Answer(ABC):
     def title(self) -> str:
         """The title, used if there are several answers."""
 
+    @property
+    def question(self) -> str:
+        """The name of the command that it answers."""
+        return type(self).__module__.split(".")[-2]
+
     @cached_property  # not a property, since a record has a field of this name
     def notes(self) -> tuple[str, ...]:
         """Notes to the user, one sentence each."""

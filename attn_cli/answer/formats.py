@@ -8,11 +8,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from attn_cli.errors import OutputError
+from attn_cli.errors import OutputError, shortened
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -25,6 +26,10 @@ __all__ = ["FORMATS", "DrawnFormat", "Format", "HoldsMaps", "find_format", "list
 
 FORMATS: dict[str, type[Format]] = {}
 """Suffix -> format, in the order in which they are listed to the user."""
+
+
+LONGEST_HEADING = 120
+"""Most letters of what the title of a file says of an answer."""
 
 
 @runtime_checkable
@@ -58,6 +63,10 @@ class Format(ABC):
     """True if a record that was saved in it can be read again."""
     maps_alone: ClassVar[bool] = False
     """True if it holds nothing but maps, so that only an answer with maps can be saved in it."""
+    needs: ClassVar[str] = ""
+    """The package that writes it, if that comes with an extra."""
+    extra: ClassVar[str] = ""
+    """The extra that brings the package."""
 
     def __init_subclass__(cls) -> None:
         if "suffix" in vars(cls):
@@ -71,6 +80,21 @@ class Format(ABC):
     def page(cls, screen: Screen) -> Screen:
         """Make the screen that such a file draws on: by default the terminal's own."""
         return screen
+
+    @classmethod
+    def check_installed(cls, path: str) -> None:
+        """Check that what writes the format is installed.
+
+        Args:
+            path: the path given to `--save`.
+
+        Raises:
+            OutputError: it is not.
+        """
+        if cls.needs and find_spec(cls.needs) is None:
+            raise OutputError(
+                f"{path} needs {cls.needs} to be written", f"Run `pip install 'attn-cli[{cls.extra}]'`, then try again"
+            )
 
     @abstractmethod
     def add(self, answer: Answer, title: str) -> None:
@@ -149,6 +173,13 @@ class DrawnFormat(Format):
     def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
         super().__init__(file, screen, several=several)
         self._drawings: list[Group] = []
+        self._headings: list[str] = []
+
+    @property
+    def heading(self) -> str:
+        """What the file is, in one line for its title: the command of the first answer and what it was asked about."""
+        more = f" and {len(self._headings) - 1} more" if self._headings[1:] else ""
+        return f"{self._headings[0]}{more}" if self._headings else "attn"
 
     @classmethod
     def page(cls, screen: Screen) -> Screen:
@@ -159,6 +190,7 @@ class DrawnFormat(Format):
         """Draw an answer below its title."""
         from attn_cli.draw.strokes import titled
 
+        self._headings.append(shortened(f"attn {answer.question}: {answer.title}", LONGEST_HEADING))
         self._drawings.append(titled(answer.draw(self.screen), title, self.screen))
 
     def finish(self) -> None:
@@ -183,7 +215,7 @@ class Svg(DrawnFormat):
         """Write a drawing as SVG."""
         from attn_cli.draw.page import to_svg
 
-        return to_svg(drawing, self.screen)
+        return to_svg(drawing, self.screen, self.heading)
 
 
 class Html(DrawnFormat):
@@ -195,7 +227,7 @@ class Html(DrawnFormat):
         """Write a drawing as a page of HTML."""
         from attn_cli.draw.page import to_page
 
-        return to_page(drawing, self.screen)
+        return to_page(drawing, self.screen, self.heading)
 
 
 class PlainText(DrawnFormat):

@@ -31,9 +31,11 @@ class SaveFile:
             maps: True if the answers hold maps.
 
         Raises:
-            OutputError: the suffix stands for no format, the file exists already, or it cannot be created.
+            OutputError: the suffix stands for no format, what writes it is not installed, the file exists already, or
+                it cannot be created.
         """
         form = find_format(path, maps=maps)
+        form.check_installed(path)
         return cls(destination(path, force=force), form)
 
     def check_count(self, count: int) -> None:

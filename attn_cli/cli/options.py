@@ -370,3 +370,6 @@ class OutputOptions:
         output_option("--save", "-o", metavar="PATH", help=f"Save as {listed_formats()}."),
     ] = None
     force: Annotated[bool, output_option("--force", "-f", help="Overwrite an existing file with --save.")] = False
+    quiet: Annotated[
+        bool, output_option("--quiet", help="With --save, print nothing (into a pipe, nothing is printed anyway).")
+    ] = False

@@ -23,7 +23,7 @@ from attn_cli.draw.captions import labels_of, suggestion_line
 from attn_cli.draw.heatmap import cuts
 from attn_cli.draw.screen import Screen, console, lines_of, probe, to_text
 from attn_cli.draw.strokes import titled
-from attn_cli.errors import noted
+from attn_cli.errors import UsageError, noted
 
 __all__ = ["Notes", "Output"]
 
@@ -72,17 +72,31 @@ class Output:
         options: options for JSON and the file.
         maps: True if the results hold maps, as records do and findings do not.
 
+    What is saved is shown on a terminal as well, but not printed into a pipe, a file or a program: that it is saved is
+    said on stderr.
+
     Raises:
+        UsageError: nothing would be printed, and nothing saved.
         OutputError: the file to save cannot be written; this is checked before any model is loaded.
     """
 
     def __init__(self, display: DisplayOptions, options: OutputOptions, *, maps: bool = True) -> None:
+        if options.quiet and options.json:
+            raise UsageError("--quiet prints nothing, and --json prints JSON", "Leave one of them out")
+        if options.quiet and options.save is None:
+            raise UsageError("--quiet prints nothing, so the answer must be saved", "Name a file with --save")
         theme = None if display.theme == "auto" else display.theme
         stdin = None if options.json else sys.stdin
         found = probe(sys.stdout, os.environ, color=display.color, theme=theme, stdin=stdin)
         self.screen = found if display.width is None else replace(found, width=display.width)
         self.json = options.json
+        self._quiet = options.quiet
         self.file = None if options.save is None else SaveFile.named(options.save, force=options.force, maps=maps)
+
+    @property
+    def _draws(self) -> bool:
+        """True if answers are drawn on stdout."""
+        return not (self.json or self._quiet or (self.file is not None and not sys.stdout.isatty()))
 
     @property
     def keeps(self) -> bool:
@@ -92,7 +106,7 @@ class Output:
     @property
     def _screens(self) -> tuple[Screen, ...]:
         """All screens that are drawn on."""
-        drawn = () if self.json else (self.screen,)
+        drawn = (self.screen,) if self._draws else ()
         if self.file is None or not self.file.format.drawn:
             return drawn
         return (*drawn, self.file.format.page(self.screen))
@@ -131,7 +145,8 @@ class Output:
                 self._show(answer, title, number)
         if self.file is not None and writer is not None:
             _say(self.file.place.notes)
-            say(f"saved {self.file.place.path}")
+            if not self._quiet:
+                say(f"saved {self.file.place.path}")
 
     def lines(self, answer: Answer) -> list[str]:
         """Return the lines of an answer's drawing, as they are written to stdout."""
@@ -149,7 +164,7 @@ class Output:
     def _show(self, answer: Answer, title: str, number: int) -> None:
         if self.json:
             sys.stdout.buffer.write(answer.data())
-        else:
+        elif self._draws:
             if number:
                 sys.stdout.write("\n")
             screen = self.screen

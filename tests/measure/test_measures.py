@@ -46,7 +46,8 @@ def test_every_view(view: list[str], measure: str, attn: Run) -> None:
 def test_saved_and_shown_again(measure: str, attn: Run, tmp_path: Path) -> None:
     for suffix in ("json", "npz"):
         file = str(tmp_path / f"record.{suffix}")
-        shown = attn("inspect", TEXT, "--measure", measure, "--save", file)
+        shown = attn("inspect", TEXT, "--measure", measure)
+        attn("inspect", TEXT, "--measure", measure, "--save", file)
         assert attn("view", file) == shown
         again = attn("view", file, "--measure", "weights", code=4)
         assert f"This record holds {measure} instead of weights" in again

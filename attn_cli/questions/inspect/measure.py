@@ -77,6 +77,12 @@ class Inspection(Record, Answer):
         return self.source.text
 
     @property
+    def question(self) -> str:
+        if self.source.written is not None:
+            return "generate"
+        return "translate" if self.figures.plan.selection.translation else "inspect"
+
+    @property
     def without(self) -> str:
         return typed_without(self.model.without)
 

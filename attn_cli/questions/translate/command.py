@@ -153,6 +153,7 @@ class PlainOptions:
             *(f"--{name.replace('_', '-')}" for name in drawn if getattr(choice, name) is not None),
             *(["--json"] if output.json else []),
             *(["--save"] if output.save is not None else []),
+            *(["--quiet"] if output.quiet else []),
             *(["--target"] if forced and self.text_only else []),
             *(["--verify"] if verify else []),
         ]

@@ -40,7 +40,8 @@ def test_it_prints_what_was_written_and_saves_it(
     decoder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     asked = (PROMPT, "--model", decoder, "--max-tokens", "6", "--width", "80", "--no-color")
-    out, err = run(capsys, *asked, "--save", str(tmp_path / "it.npz"))
+    out, err = run(capsys, *asked)
+    assert run(capsys, *asked, "--save", str(tmp_path / "it.npz"))[0] == ""
     assert "might have written" in out or "instead" in out
     assert "rows (words, when written) attend to columns (keys)" in out
     assert "Writing stopped after 6 tokens; --max-tokens 12 lets it go on" in err

@@ -86,7 +86,8 @@ def test_parts_give_what_the_whole_gives(three: list[str], attn: Run) -> None:
 
 
 def test_a_part_shows_its_own_figures(folder: Path, attn: Run) -> None:
-    shown = measure(attn, 2, 3)
+    assert measure(attn, 2, 3) == ""
+    shown = measure(attn, 2, 3)  # again, from what is saved
     assert "2 texts, " in shown
     document = validated(measure(attn, 3, 3, "--json").encode(), "heads")
     assert (document["seen"], document["texts"]) == ("corpus.txt (part 3 of 3)", 1)
@@ -99,8 +100,9 @@ def test_a_part_shows_its_own_figures(folder: Path, attn: Run) -> None:
 
 
 def test_there_may_be_more_parts_than_windows(folder: Path, attn: Run) -> None:
-    texts = [measure(attn, number, 5) for number in range(1, 6)]
-    assert "This part of the corpus has no texts." in texts[4]
+    for number in range(1, 6):
+        measure(attn, number, 5)
+    assert "This part of the corpus has no texts." in measure(attn, 5, 5)
     merged = attn("heads", *(f"part{number}.npz" for number in range(1, 6)))
     assert merged == attn("heads", "--file", "corpus.txt")
 
@@ -118,14 +120,15 @@ def test_other_kinds_and_measures(folder: Path, attn: Run) -> None:
 def test_a_part_that_is_there_is_not_run_again(
     folder: Path, attn: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = measure(attn, 1, 3)
+    measure(attn, 1, 3)
     written = Path("part1.npz").stat().st_mtime_ns
     runs: list[object] = []
     monkeypatch.setattr(CollectHeads, "request", lambda *given: runs.append(given))
     command = ["heads", "--file", "corpus.txt", "--shard", "1/3", "--save", "part1.npz"]
     assert main(command) == 0
     out, err = capsys.readouterr()
-    assert (out, runs) == (first, [])
+    assert runs == []
+    assert "2 texts, " in out
     assert "part1.npz is there already and holds part 1 of 3, so it is not run again" in err
     assert Path("part1.npz").stat().st_mtime_ns == written
     Path("other.txt").write_text("The cat sat.\n")

@@ -132,7 +132,8 @@ SELECTIONS = [
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
 def test_a_saved_record_shows_the_same_screen(selection: list[str], suffix: str, attn: Run, tmp_path: Path) -> None:
     file = str(tmp_path / f"record{suffix}")
-    shown = attn("inspect", SENTENCE, "--model", "MODEL", *selection, "--save", file)
+    shown = attn("inspect", SENTENCE, "--model", "MODEL", *selection)
+    attn("inspect", SENTENCE, "--model", "MODEL", *selection, "--save", file)
     assert shown == attn("view", file)
     assert "nan" not in shown.split()
 
