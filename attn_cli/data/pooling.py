@@ -46,28 +46,31 @@ def seen_values(
 
 @dataclass(frozen=True, eq=False)
 class Cuts:
-    """The boundaries of a map's parts, from which squares of any of some sizes can be composed.
+    """The boundaries of a map's parts, from which rectangles of any of some heights and widths can be composed.
 
-    The number of parts follows that of the squares: a map that is drawn on one screen has few, whatever its length.
+    The number of parts follows that of the rectangles: a map that is drawn on one screen has few, whatever its length.
     """
 
     queries: int
     keys: int
-    sizes: tuple[int, ...]
-    """Side lengths of the squares, ascending."""
+    heights: tuple[int, ...]
+    """The numbers of rows that a rectangle may have, ascending."""
+    widths: tuple[int, ...]
+    """The numbers of columns that a rectangle may have, ascending."""
     rows: Int[np.ndarray, "row_part"]
     """First row of each part."""
     columns: Int[np.ndarray, "column_part"]
     """First column of each part."""
 
     @classmethod
-    def into_squares(cls, queries: int, keys: int, sizes: Iterable[int]) -> Cuts:
-        """Cut a map of `queries` x `keys` into the fewest parts that make up its squares of each of these sizes."""
-        sizes = tuple(sorted(sizes))
+    def into(cls, queries: int, keys: int, heights: Iterable[int], widths: Iterable[int]) -> Cuts:
+        """Cut a map of `queries` x `keys` into the fewest parts that make up rectangles of all these sizes."""
+        heights, widths = tuple(sorted(set(heights))), tuple(sorted(set(widths)))
         rows, columns = (
-            np.unique(np.concatenate([np.arange(0, length, size) for size in sizes])) for length in (queries, keys)
+            np.unique(np.concatenate([np.arange(0, length, size) for size in sizes]))
+            for length, sizes in ((queries, heights), (keys, widths))
         )
-        return cls(queries, keys, sizes, rows, columns)
+        return cls(queries, keys, heights, widths, rows, columns)
 
     @property
     def parts(self) -> tuple[int, int]:
@@ -139,14 +142,14 @@ class Pooled:
         """True if some keys are hidden or masked."""
         return self._seen < math.prod(self.shape)
 
-    def squares(self, size: int) -> Float[np.ndarray, "row column"]:
-        """Return the largest value of each square of `size` x `size`, as `pool` computes it from the whole map.
+    def rectangles(self, height: int, width: int) -> Float[np.ndarray, "row column"]:
+        """Return the largest value of each rectangle, as `pool` computes it from the whole map.
 
         Raises:
-            ValueError: the map is cut into parts that do not make up squares of this size.
+            ValueError: the map is cut into parts that do not make up rectangles of this size.
         """
-        if size not in self.cuts.sizes:
-            raise ValueError(f"the map is not cut into squares of {size}")
-        rows = np.searchsorted(self.cuts.rows, np.arange(0, self.cuts.queries, size))
-        columns = np.searchsorted(self.cuts.columns, np.arange(0, self.cuts.keys, size))
+        if height not in self.cuts.heights or width not in self.cuts.widths:
+            raise ValueError(f"the map is not cut into parts of {height} x {width}")
+        rows = np.searchsorted(self.cuts.rows, np.arange(0, self.cuts.queries, height))
+        columns = np.searchsorted(self.cuts.columns, np.arange(0, self.cuts.keys, width))
         return np.fmax.reduceat(np.fmax.reduceat(self._parts, rows, axis=0), columns, axis=1)

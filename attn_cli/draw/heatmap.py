@@ -46,6 +46,10 @@ LABELLED = 20
 """Lines that a map with labels may take above its caption, however little room there is."""
 LOWEST = 6
 """Lines that a mosaic may take, however little room there is."""
+COARSER = 1.25
+"""Most times as many columns that a mosaic's cell may stand for so that there is room for labels of rows."""
+HEADER = 2
+"""Lines of positions and of labels above a mosaic."""
 SMALL = 2**20
 """Most values of a map that takes no more memory than a drawing does and may be kept whole."""
 
@@ -117,23 +121,23 @@ def heatmap(
         if lowest is None or len(lines) <= max(lowest, LABELLED + len(below)):
             return drawing(lines)
     room = _tallest(screen) if lowest is None else lowest
-    size = _narrowest(view.query, view.key, screen)
+    height = width = _narrowest(view.query, view.key, screen)
     while True:
-        small = view.pooled(size)
+        small = view.pooled(height, width)
         scale = _scale(view, small, same=False)
-        legend = _legend(view, scale, screen, size=size)
-        picture = list(_mosaic(view, small, size, scale, screen))
+        legend = _legend(view, scale, screen, cell=(height, width))
+        picture = list(_mosaic(view, small, height, width, scale, screen))
         tall = max(room - len(above) - len(legend) - len(below), LOWEST)
         if len(picture) <= tall:
             return drawing([*above, *picture, *legend, *below])
-        size = view.size_from(max(size + 1, _lowest(view.query, tall)))
+        height = view.height_from(max(height + 1, _lowest(view.query, tall - HEADER)))
 
 
 def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
     """Return where to cut a map while it streams, such that `heatmap` draws the same as from the whole map.
 
-    The size of a mosaic's squares depends on the lines that are left for it, which is known only when all else is
-    drawn; so the parts can be combined into squares of any size that may be chosen.
+    The height of a mosaic's cells depends on the lines that are left for it, which is known only when all else is
+    drawn; so the parts can be combined into cells of any height that may be chosen.
 
     Args:
         query: labels of the rows.
@@ -148,13 +152,14 @@ def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
         rows <= max(MOST_LINES, screen.height or 0) or 2 * columns <= screen.width for screen in screens
     ):
         return None
-    sizes = {max(rows, columns)}
+    heights, widths = {max(rows, columns)}, {max(rows, columns)}
     for screen in screens:
-        widest = _narrowest(query, key, screen)
-        # Only these sizes change the number of lines of a mosaic; sizes between them make no fewer.
-        lower = (_lowest(query, tall) for tall in range(LOWEST - 1, max(_tallest(screen), LOWEST) + 1))
-        sizes |= {widest, *(size for size in lower if size > widest)}
-    return Cuts.into_squares(rows, columns, sizes)
+        width = _narrowest(query, key, screen)
+        # Only these heights change the number of lines of a mosaic; heights between them make no fewer.
+        lower = (_lowest(query, tall) for tall in range(LOWEST - HEADER, max(_tallest(screen), LOWEST) - HEADER + 1))
+        widths |= {width}
+        heights |= {width, *(height for height in lower if height > width)}
+    return Cuts.into(rows, columns, heights, widths)
 
 
 def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
@@ -184,13 +189,13 @@ def _legend(
     *,
     plan: _Plan | None = None,
     mark_strongest: bool = False,
-    size: int = 1,
+    cell: tuple[int, int] = (1, 1),
 ) -> list[Text]:
-    """Explain the colours, rows and columns, below a blank line; without a plan, those of a mosaic."""
+    """Explain the colours, rows and columns, below a blank line; without a plan, those of a mosaic of such cells."""
     notes = [attends(view.kind, view.rows), "" if view.measure == "score" else scale_note(scale)]
     swatch = swatches(scale, view.name, screen)
     if plan is None:
-        notes.append(cell_note(size, size, view.unit, view.name, screen))
+        notes.append(cell_note(*cell, view.unit, view.name, screen))
     elif mark_strongest:
         sign = "bold:" if plan.numbers and screen.color else strongest_mark(unicode=screen.unicode)
         notes.insert(0, f"{sign} strongest of its row")
@@ -389,13 +394,21 @@ def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
     return stack
 
 
+def _gutter(query: Labels, key: Labels, screen: Screen) -> int:
+    """Return the cells left of a mosaic for the positions of rows, and for their labels unless they cost too much."""
+    bare = _digits(query) + 1
+    named = bare + min(_longest(query, screen), LONGEST_LABEL, screen.width // 8) + 1
+    few, many = (-(-len(key) // (screen.width - gutter)) for gutter in (named, bare))
+    return named if few <= COARSER * many else bare
+
+
 def _narrowest(query: Labels, key: Labels, screen: Screen) -> int:
-    """Return how many units a side of a mosaic's cell must stand for, so that the map fits the screen's width."""
-    return max(-(-len(key) // (screen.width - _digits(query) - 1)), 1)
+    """Return how many columns a mosaic's cell must stand for, so that the map fits the screen's width."""
+    return max(-(-len(key) // (screen.width - _gutter(query, key, screen))), 1)
 
 
 def _lowest(query: Labels, tall: int) -> int:
-    """Return how many units a side of a mosaic's cell must stand for, so that the map fits into `tall` lines.
+    """Return how many rows a mosaic's cell must stand for, so that the map fits into `tall` lines without its header.
 
     A line holds two rows of cells.
     """
@@ -408,29 +421,35 @@ def _tallest(screen: Screen) -> int:
 
 
 def _mosaic(
-    view: MapView, small: Float[np.ndarray, "row column"], size: int, scale: Scale, screen: Screen
+    view: MapView, small: Float[np.ndarray, "row column"], height: int, width: int, scale: Scale, screen: Screen
 ) -> Iterator[Text]:
-    """Yield the lines of a mosaic: positions above and at the left, where some labels follow if the width allows."""
+    """Yield the lines of a mosaic, with the positions and labels of some words above and at the left."""
+    query, key, digits, unicode = view.query, view.key, _digits(view.query), screen.unicode
     step = 10 if small.shape[1] > 30 else 5
-    query, digits, unicode = view.query, _digits(view.query), screen.unicode
-    marked = {index: index * 2 * size for index in range(0, -(-len(small) // 2), step // 2)}
-    longest = max((width(clean(query.texts[row], unicode=unicode)) for row in marked.values()), default=0)
-    longest = min(longest, LONGEST_LABEL)
-    gutter = digits + 1 + longest + 1
-    if gutter + small.shape[1] > screen.width:
-        longest, gutter = 0, digits + 1
-    ticks = ""
+    rows = {line: _word_in(query, line * 2 * height, 2 * height) for line in range(0, -(-len(small) // 2), step // 2)}
+    gutter = _gutter(query, key, screen)
+    ticks, words = "", ""
     for column in range(0, small.shape[1], step):
-        tick = str(view.key.positions[column * size])
-        if column + len(tick) <= screen.width - gutter:
+        place = _word_in(key, column * width, width)
+        room = min(step - 1, small.shape[1] - column)
+        if len(tick := str(key.positions[place])) <= room:
             ticks = ticks.ljust(column) + tick
+            words += fit(key.texts[place], room, unicode=unicode) + " " * (step - room)
     yield line((" " * gutter, PLAIN), (ticks, DIM))
+    yield line((" " * gutter, PLAIN), (words, DIM))
     for index, parts in enumerate(mosaic(small, scale, screen, largest=view.measure == "score")):
         beside: list[Part] = [(" " * gutter, PLAIN)]
-        if (row := marked.get(index)) is not None:
-            label = fit(query.texts[row], longest, unicode=unicode)
-            beside = [
-                (f"{query.positions[row]:>{digits}} ", DIM),
-                (label.ljust(len(label) + gutter - digits - 1 - longest), DIM if query.special[row] else PLAIN),
-            ]
+        if (row := rows.get(index)) is not None:
+            label = fit(query.texts[row], max(gutter - digits - 2, 0), unicode=unicode) + " " * (gutter > digits + 1)
+            beside = [(f"{query.positions[row]:>{digits}} ", DIM), (label, DIM if query.special[row] else PLAIN)]
         yield line(*beside, *parts)
+
+
+def _word_in(axis: Labels, start: int, count: int) -> int:
+    """Return the index of the first of some labels that is a word, neither punctuation nor a special token.
+
+    Without one it is the first that is not special, or the first of all.
+    """
+    plain = [index for index in range(start, min(start + count, len(axis))) if not axis.special[index]]
+    words = (index for index in plain if any(map(str.isalnum, axis.texts[index])))
+    return next(words, plain[0] if plain else start)

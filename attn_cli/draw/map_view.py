@@ -67,28 +67,28 @@ class MapView:
         visible = np.tile([0, keys], (queries, 1)) if self.visible is None else self.visible
         return seen_values(self.values, visible).astype(np.float32, copy=False)
 
-    def size_from(self, least: int) -> int:
-        """Return the smallest available size of squares that is `least` or more.
+    def height_from(self, least: int) -> int:
+        """Return the smallest available height of rectangles that is `least` or more.
 
         Raises:
-            ValueError: the pooled map has no squares as large as this.
+            ValueError: the pooled map has no rectangles as high as this.
         """
         if not isinstance(self.values, Pooled):
             return least
-        found = [size for size in self.values.cuts.sizes if size >= least]
+        found = [height for height in self.values.cuts.heights if height >= least]
         if not found:
-            raise ValueError(f"the map is not cut into squares of {least} or more")
+            raise ValueError(f"the map is not cut into parts of {least} rows or more")
         return found[0]
 
-    def pooled(self, size: int) -> Float[np.ndarray, "row column"]:
-        """Return the largest value of each square of `size` x `size`; for changes, the value furthest from 0.
+    def pooled(self, height: int, width: int) -> Float[np.ndarray, "row column"]:
+        """Return the largest value of each rectangle of `height` x `width`; for changes, the value furthest from 0.
 
         Raises:
-            ValueError: the pooled map has no squares of this size.
+            ValueError: the pooled map has no rectangles of this size.
         """
         if isinstance(self.values, Pooled):
-            return self.values.squares(size)
-        return pool(self.shown, size, size, signed=self.measure == "change")
+            return self.values.rectangles(height, width)
+        return pool(self.shown, height, width, signed=self.measure == "change")
 
     @cached_property
     def masked(self) -> bool:

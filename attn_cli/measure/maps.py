@@ -279,7 +279,7 @@ class PoolMaps:
         self._scores = scores
         self.size = max(1, -(-max(queries, keys) // limit))
         """The number of units along a cell's side; 1 if the map is small enough as it is."""
-        self._cuts = Cuts.into_squares(queries, keys, [self.size])
+        self._cuts = Cuts.into(queries, keys, [self.size], [self.size])
         self._maps: dict[tuple[int, int], Float[np.ndarray, "query_cell key_cell"]] = {}
 
     def __call__(self, block: Block) -> None:

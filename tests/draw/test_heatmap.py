@@ -152,16 +152,17 @@ def test_a_long_text_becomes_a_mosaic_of_its_largest_weights() -> None:
     labels = Labels([f"w{i}" for i in range(count)])
     screen = Screen(width=80, color=False)
     lines = shown(heatmap(MapView(values, labels, labels), screen), screen)
-    # 76 columns and 60 lines: 4 words a column, 8 a line without colour.
-    assert lines[0] == "    0         40        80        120       160       200       240       280"
-    assert lines[1].startswith("  0 ·")
-    assert lines[1 + 250 // 8] == "    " + "·" * 10 + "█" + "·" * 64
-    assert "cell = largest weight of 8 × 4 words" in lines[-2]
+    # 71 columns and 60 lines: 5 words a column, 10 a line without colour.
+    assert lines[0] == "         0         50        100       150       200       250"
+    assert lines[1] == "         w0        w50       w100      w150      w200      w250"
+    assert lines[2].startswith("  0 w0   ·")
+    assert lines[2 + 250 // 10] == "250 w250 " + "·" * 8 + "█" + "·" * 51
+    assert "cell = largest weight of 10 × 5 words" in lines[-2]
     assert lines[-1].startswith("most weight in columns 40 w40,")
     screen = Screen(width=80, color=True)
     lines = shown(heatmap(MapView(values, labels, labels), screen), screen)
-    assert lines[1 + 250 // 8] == "    " + "▀" * 75
-    assert "cell = largest weight of 4 × 4 words" in lines[-2]
+    assert lines[2 + 250 // 10] == "250 w250 " + "▀" * 60
+    assert "cell = largest weight of 5 × 5 words" in lines[-2]
 
 
 @pytest.mark.parametrize("color", [True, False])
@@ -170,8 +171,8 @@ def test_a_mosaic_in_ascii(color: bool) -> None:
     screen = Screen(width=80, color=color, unicode=False)
     lines = shown(heatmap(MapView(weights(0, 1, 300, 300), labels, labels), screen), screen)
     assert "".join(lines).isascii()
-    assert "cell = largest weight of 8 x 4 words" in lines[-2]
-    assert len(lines) == 1 + 38 + 1 + 3 + (not color)
+    assert "cell = largest weight of 10 x 5 words" in lines[-2]
+    assert len(lines) == 2 + 30 + 1 + 3 + (not color)
     assert "the scale ends at .2, not at 1" in " ".join(" ".join(lines).split())
 
 
@@ -181,12 +182,33 @@ def test_a_mosaic_names_rows_where_the_width_allows() -> None:
     screen = Screen(width=80, height=50, color=True)
     lines = shown(heatmap(MapView(values, labels, labels), screen), screen)
     assert lines[0] == " " * 10 + "0         10        20        30        40        50"
-    assert [line[:10] for line in lines[1:8]] == [" 0 word0  ", *[" " * 10] * 4, "10 word10 ", " " * 10]
+    assert lines[1] == " " * 10 + "word0     word10    word20    word30    word40    word50"
+    assert [line[:10] for line in lines[2:9]] == [" 1 word1  ", *[" " * 10] * 4, "10 word10 ", " " * 10]
     assert lines[-1] == "most weight in columns 0 word0, 1 word1, 2 word2, 3 word3, 4 word4"
     screen = Screen(width=69, height=50, color=True)
     lines = shown(heatmap(MapView(values, labels, labels), screen), screen)
     assert lines[0] == "   0         10        20        30        40        50"
-    assert lines[6].startswith("10 ▀▀▀")
+    assert lines[7].startswith("10 ▀▀▀")
+
+
+def test_a_mosaic_names_words_and_no_punctuation() -> None:
+    texts = [("[CLS]", ",", "cat")[index % 3] for index in range(3000)]
+    labels = Labels(texts, [text == "[CLS]" for text in texts])
+    screen = Screen(width=80, height=24, color=False)
+    lines = shown(heatmap(MapView(weights(0, 0, 3000, 3000), labels, labels), screen), screen)
+    # 69 columns of 44 words, the whole width, and 15 lines of 2 x 100 words.
+    assert lines[0] == " " * 11 + "2         440       881       1322      1760      2201      2642"
+    assert lines[1] == " " * 11 + "cat       cat       cat       cat       cat       cat       cat"
+    assert [line.split()[:2] for line in lines[2:14:5]] == [["2", "cat"], ["1001", "cat"], ["2000", "cat"]]
+    assert longest(lines[2:16]) == 11 + -(-3000 // 44)
+
+
+def test_the_width_is_used_however_low_the_screen() -> None:
+    labels = Labels([f"w{i}" for i in range(2000)])
+    for width in (80, 160):
+        screen = Screen(width=width, height=20)
+        lines = shown(heatmap(MapView(weights(0, 0, 2000, 2000), labels, labels), screen), screen)
+        assert longest(lines) >= 0.93 * width
 
 
 def test_a_mosaic_fits_the_height_too() -> None:

@@ -139,7 +139,7 @@ def test_the_screen_is_that_of_the_whole_map(kind: Kind, selection: Selection) -
 
 def test_other_screens_are_refused() -> None:
     seen = look(Long(), Selection(unit="token"), keep=False, cut=partial(cut_for, [Screen(height=24)]))
-    with pytest.raises(ValueError, match="not cut into squares"):
+    with pytest.raises(ValueError, match="not cut into parts"):
         seen.draw(Screen(width=240))
 
 
