@@ -436,7 +436,8 @@ def _mosaic(
             ticks = ticks.ljust(column) + tick
             words += fit(key.texts[place], room, unicode=unicode) + " " * (step - room)
     yield line((" " * gutter, PLAIN), (ticks, DIM))
-    yield line((" " * gutter, PLAIN), (words, DIM))
+    if words.split() != ticks.split():
+        yield line((" " * gutter, PLAIN), (words, DIM))
     for index, parts in enumerate(mosaic(small, scale, screen, largest=view.measure == "score")):
         beside: list[Part] = [(" " * gutter, PLAIN)]
         if (row := rows.get(index)) is not None:

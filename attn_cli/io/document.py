@@ -46,6 +46,7 @@ from attn_cli.io.structs import (
     SegmentShareEntry,
     SelectionEntry,
     SkippedLayerEntry,
+    SpreadEntry,
     StackEntry,
     TokenEntry,
     TokensEntry,
@@ -84,6 +85,7 @@ def describe(
     lookback: LookbackRatios | None = None,
     parts: PartShares | None = None,
     segments: SegmentShares | None = None,
+    spread: SpreadEntry | None = None,
 ) -> RecordDocument:
     """Convert a record to a document.
 
@@ -94,6 +96,7 @@ def describe(
         lookback: what was looked back at while the text was written, if it was.
         parts: how much each part of the text is looked at, if its parts are told apart.
         segments: how much of each head's weight lies on the segment that the columns are, if they are of one.
+        spread: where the weight of the map drawn lies, if the text is long.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
@@ -119,6 +122,7 @@ def describe(
         written=UNSET if record.chances is None else _written(record, record.chances, lookback),
         heads=UNSET if heads is None else list(heads),
         chosen=UNSET if chosen is None else chosen,
+        spread=UNSET if spread is None else spread,
         parts=UNSET if parts is None else _parts(parts),
         segments=UNSET
         if segments is None

@@ -48,9 +48,12 @@ __all__ = [
     "RelevanceOfTokens",
     "RowsMeaning",
     "SelectionEntry",
+    "SinkKeyEntry",
     "SkippedLayerEntry",
+    "SpreadEntry",
     "StackEntry",
     "StepRows",
+    "TenthEntry",
     "TextDocument",
     "TokenEntry",
     "TokensEntry",
@@ -524,6 +527,57 @@ class ChosenHeadEntry(Entry):
     link: Annotated[LinkEntry | None, Meta(description="The link that shows best what it does.")]
 
 
+class TenthEntry(Entry):
+    """A tenth of a long text, and the share of the weight on its keys where heads do not rest."""
+
+    start: Annotated[UnitPosition, Meta(description="The first of its keys.")]
+    last: Annotated[UnitPosition, Meta(description="The last.")]
+    share: Annotated[Share, Meta(description="Share of the weight on all keys where heads do not rest.")]
+    even: Annotated[Share, Meta(description="The same if each row gave all such keys that it sees the same weight.")]
+
+
+class SinkKeyEntry(Entry):
+    """A key that takes much of the weight of all rows."""
+
+    key: UnitPosition
+    key_text: str
+    share: Annotated[Number, Meta(description="Share of all weight.")]
+
+
+class SpreadEntry(Entry):
+    """Where the weight of the map that is drawn lies in a long text, over all rows that are words."""
+
+    kind: AttentionKind
+    layers: Annotated[Sequence[Count], Meta(min_length=1)]
+    head: Annotated[Count | None, Meta(description="The head; null: the mean of those shown of these layers.")]
+    resting: Annotated[
+        Number,
+        Meta(description="Share of all weight where heads rest: on special tokens, and on a decoder's first token."),
+    ]
+    tenths: Annotated[Sequence[TenthEntry], Meta(min_length=10, max_length=10)]
+    sinks: Annotated[
+        Sequence[SinkKeyEntry],
+        Meta(
+            description="At most five keys with 0.01 of all weight or more, and ten times as much as rows would give "
+            "them that gave all keys that they see the same; the largest first."
+        ),
+    ]
+    apart: Annotated[
+        Count | None,
+        Meta(
+            description="Least distance of a far link, a tenth of the text; null where rows and columns have no common "
+            "positions."
+        ),
+    ]
+    links: Annotated[
+        Sequence[LinkEntry],
+        Meta(
+            description="The five strongest far links, each to another key, which is neither a sink nor one where "
+            "heads rest; the strongest first."
+        ),
+    ]
+
+
 class PromptShareEntry(Entry):
     """How much the rows look at one part."""
 
@@ -587,6 +641,10 @@ class RecordDocument(AttnDocument, kw_only=True):
     chosen: Annotated[
         ChosenHeadEntry | UnsetType,
         Meta(description="The head that is drawn where none is selected. Derived, as the table is."),
+    ] = UNSET
+    spread: Annotated[
+        SpreadEntry | UnsetType,
+        Meta(description="Where the weight of the map drawn lies; of a text of 1,000 units or more. Derived."),
     ] = UNSET
     parts: Annotated[
         PromptPartsEntry | UnsetType,

@@ -15,6 +15,7 @@ from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.statistics import LayerStatistics
 from attn_cli.data.stream import Block
+from attn_cli.measure.spread import Spread
 
 __all__ = ["BestMap", "KeepMaps", "MeanMap", "PoolMaps", "Ranking", "layer_bytes", "map_bytes"]
 
@@ -129,16 +130,25 @@ class MeanMap:
         layers: the layers to average, each of which must be streamed.
         scores: whether to average the scores instead of the weights.
         cuts: parts of the map of which only the largest value is kept; every value is kept by default.
+        spread: a collector of where the mean weights lie.
     """
 
     def __init__(
-        self, queries: int, keys: int, layers: Collection[int], *, scores: bool = False, cuts: Cuts | None = None
+        self,
+        queries: int,
+        keys: int,
+        layers: Collection[int],
+        *,
+        scores: bool = False,
+        cuts: Cuts | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self.layers, self.scores = layers, scores
         self.visible: Int[np.ndarray, "query 2"] = np.tile([keys, 0], (queries, 1))
         """First key that a query can see in any of the heads, and one past the last."""
         self.pooled = None if cuts is None else Pooled(cuts)
         """The largest mean value of each part, if the map is not kept whole."""
+        self.spread = spread
         self._shape = queries, keys
         self._sum: Float[np.ndarray, "query key"] | None = None
         """The sum over heads of every row; None before the first block, if not needed, and once all rows are pooled."""
@@ -169,10 +179,22 @@ class MeanMap:
         total = values.sum(axis=0)
         if self.pooled is None or len(self.layers) > 1:
             total = self._add(rows, total)
-        if self.pooled is not None and not self._left[rows].any():
-            self.pooled.add(block.start, total / np.float32(self.heads), self.visible[rows])
-            if not self._left.any():
+        if not self._left[rows].any():
+            self._complete(block.start, total, self.visible[rows])
+            if self.pooled is not None and not self._left.any():
                 self._sum = None
+
+    def _complete(
+        self, start: int, total: Float[np.ndarray, "query some_keys"], visible: Int[np.ndarray, "query 2"]
+    ) -> None:
+        """Pass on rows to which all layers have been added."""
+        if self.pooled is None and self.spread is None:
+            return
+        mean = total / np.float32(self.heads)
+        if self.pooled is not None:
+            self.pooled.add(start, mean, visible)
+        if self.spread is not None:
+            self.spread.add(start, mean, visible)
 
     def _add(self, rows: slice, values: Float[np.ndarray, "query some_keys"]) -> Float[np.ndarray, "query key"]:
         """Add values to the sum of these rows, and return that sum."""
@@ -185,9 +207,10 @@ class MeanMap:
 
     def close(self) -> None:
         """Leave out the layers that have not been streamed."""
-        if self.pooled is not None and self._sum is not None and self._left.any():
-            self.pooled.add(0, self._sum / np.float32(self.heads), self.visible)
-            self._sum = None
+        if self._sum is not None and self._left.any():
+            self._complete(0, self._sum, self.visible)
+            if self.pooled is not None:
+                self._sum = None
 
     @property
     def heads(self) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from attn_cli.data.plan import Plan, listed, name_head
 from attn_cli.data.selection import Selection, SortKey
@@ -20,6 +21,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.measure.maps import MeanMap
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.measure.telling import TellingHead
+from attn_cli.questions.inspect.draw_spread import weight_by_tenths
 from attn_cli.questions.inspect.figures import (
     AlignmentFigures,
     Figures,
@@ -36,6 +38,8 @@ OTHER_STEP = {
     "input": "A row is the step that reads its word; --rows output: the step that writes it.",
     "output": "A row is the step that writes its word; --rows input: the step that reads it.",
 }
+LOWEST_MAP = 14
+"""Fewest lines for a map that leave room for more below it."""
 LONGEST_END = 14
 """Most cells of either end of the link that a caption names."""
 # Layers keep their order; everything else has the largest first, except entropy, where a small value is telling.
@@ -98,6 +102,40 @@ def _view(plan: Plan, collected: MeanMap) -> MapView:
     )
 
 
+def _large(
+    figures: Figures,
+    collected: MeanMap,
+    screen: Screen,
+    room: int | None,
+    *,
+    title: str,
+    caption: str = "",
+    mark_strongest: bool = False,
+) -> RenderableType:
+    """Draw the map of a view, and below that of a long text, where there is room, where its weight lies.
+
+    Args:
+        figures: the figures of the view.
+        collected: the map.
+        screen: the screen to draw on.
+        room: most lines that both should take; None for no limit.
+        title: a line above the map.
+        caption: a line below the map.
+        mark_strongest: see `heatmap`.
+    """
+    view = _view(figures.plan, collected)
+    below: list[RenderableType] = []
+    if figures.spread is not None:
+        spread = weight_by_tenths(figures.spread, figures.plan, screen)
+        left = None if room is None else room - stacked_height([spread], screen)
+        if left is None or left >= LOWEST_MAP:
+            room, below = left, [Text(""), spread]
+        else:
+            caption = f"{caption} No room here for its {view.name} by tenths of the text.".strip()
+    picture = heatmap(view, screen, title=title, caption=caption, mark_strongest=mark_strongest, room=room)
+    return Group(picture, *below)
+
+
 def _of_weights(selection: Selection) -> str:
     """Return the remark on the table of heads if maps show scores; else an empty string."""
     return "The table shows the weights that the scores give." if selection.scores else ""
@@ -119,7 +157,7 @@ def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Seque
         caption = "" if figures.numbered else f"--all prints every {noun}."
         title = f"{f'Layer {figures.layer}' if selection.joint else f'Head {name}'} at a glance"
         room = None if room is None else room - stacked_height([table], screen)
-        parts.append(heatmap(view, screen, title=title, caption=caption, mark_strongest=True, room=room))
+        parts.append(_large(figures, figures.map, screen, room, title=title, caption=caption, mark_strongest=True))
     return parts
 
 
@@ -155,14 +193,8 @@ def _telling(figures: TellingFigures, screen: Screen, room: int | None) -> Rende
     more = f"; --all shows all {plan.head_count:,} heads"
     if room is not None and len(title + more) <= screen.width:
         title += more
-    return heatmap(
-        _view(plan, figures.telling.map),
-        screen,
-        title=title,
-        caption=_why(chosen, plan, screen),
-        mark_strongest=True,
-        room=room,
-    )
+    why = _why(chosen, plan, screen)
+    return _large(figures, figures.telling.map, screen, room, title=title, caption=why, mark_strongest=True)
 
 
 def _why(chosen: TellingHead, plan: Plan, screen: Screen) -> str:
@@ -183,7 +215,7 @@ def _mean(figures: MeanFigures, screen: Screen, room: int | None) -> RenderableT
     title = f"Mean {noun} of {figures.mean.heads} heads, {layers}"
     if figures.plan.selection.joint:
         title = f"{noun.capitalize()} to {layers}" if len(figures.layers) == 1 else f"Mean {noun} to {layers}"
-    return heatmap(_view(figures.plan, figures.mean), screen, title=title, room=room)
+    return _large(figures, figures.mean, screen, room, title=title)
 
 
 def _table(plan: Plan, heads: Sequence[HeadSummary], screen: Screen, limit: int | None) -> RenderableType:

@@ -18,6 +18,7 @@ from attn_cli.data.units import Units
 from attn_cli.measure.alignment import AlignmentMap
 from attn_cli.measure.lookback import Lookback
 from attn_cli.measure.maps import MeanMap, PoolMaps
+from attn_cli.measure.spread import LONG, Spread, WeightSpread
 from attn_cli.measure.summary import HeadSummary, Link, Summarize
 from attn_cli.measure.telling import TellingHead, TellingMap, resting
 
@@ -65,6 +66,9 @@ class Figures:
 
     can_stop: ClassVar[bool] = True
     """True if the figures of some layers can be shown without the others."""
+
+    spreads: ClassVar[bool] = False
+    """True if it is said of a long text where the weight of its mean map lies."""
 
     @property
     def square(self) -> int | None:
@@ -133,9 +137,29 @@ class Figures:
             layers: the layers.
             numbers: True if every number is written, so that the map must be kept whole.
         """
-        queries, keys = self.plan.queries, self.plan.keys
+        plan, queries, keys = self.plan, self.plan.queries, self.plan.keys
         cuts = None if self._cut is None or numbers else self._cut(queries, keys)
-        return MeanMap(len(queries), len(keys), layers, scores=self.plan.selection.scores, cuts=cuts)
+        spread = None
+        if self.spreads and len(keys) >= LONG and not plan.selection.scores:
+            rests = resting(keys.special, plan.kind, first=keys.shows_first)
+            spread = Spread(~np.asarray(queries.special, np.bool_), rests, crosses=plan.crosses)
+        return MeanMap(len(queries), len(keys), layers, scores=plan.selection.scores, cuts=cuts, spread=spread)
+
+    @property
+    def drawn(self) -> MeanMap | None:
+        """The map that is drawn large, if one is."""
+        return None
+
+    @property
+    def drawn_head(self) -> int | None:
+        """The head whose map it is; None if it is the mean of several."""
+        return None
+
+    @property
+    def spread(self) -> WeightSpread | None:
+        """Where the weight of the map drawn lies, in a long text."""
+        collected = None if self.drawn is None else self.drawn.spread
+        return None if collected is None else collected.result
 
 
 class GridFigures(Figures):
@@ -169,12 +193,21 @@ class OneHeadFigures(Figures):
     """The map of a single head."""
 
     sums_up = True
+    spreads = True
 
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
         self._left: Iterable[Block] = ()
         ((self.layer, (self.head,)),) = plan.heads.items()
         self.map = self.mean_map([self.layer], numbers=self.numbered)
+
+    @property
+    def drawn(self) -> MeanMap:
+        return self.map
+
+    @property
+    def drawn_head(self) -> int:
+        return self.head
 
     @property
     def numbered(self) -> bool:
@@ -202,6 +235,7 @@ class TellingFigures(Figures):
     """The map of the most telling of all heads (see `TellingMap`)."""
 
     sums_up = True
+    spreads = True
 
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
@@ -210,6 +244,14 @@ class TellingFigures(Figures):
     @property
     def bytes_needed(self) -> int:
         return self.telling.bytes_needed(max(map(len, self.plan.heads.values()), default=0))
+
+    @property
+    def drawn(self) -> MeanMap:
+        return self.telling.map
+
+    @property
+    def drawn_head(self) -> int:
+        return self.chosen.head
 
     @property
     def chosen(self) -> TellingHead:
@@ -230,10 +272,16 @@ class TellingFigures(Figures):
 class MeanFigures(Figures):
     """The mean map of the heads that were selected; of a measure that joins layers, the last one's by default."""
 
+    spreads = True
+
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         super().__init__(plan, cut)
         self.layers = sorted(plan.heads) if _selects(plan) else [max(plan.heads)]
         self.mean = self.mean_map(self.layers)
+
+    @property
+    def drawn(self) -> MeanMap:
+        return self.mean
 
     @property
     def bytes_needed(self) -> int:

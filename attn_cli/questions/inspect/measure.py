@@ -27,13 +27,14 @@ from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
 from attn_cli.measure.parts import CollectParts
 from attn_cli.measure.segments import CollectSegmentShares
+from attn_cli.measure.spread import WeightSpread
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.inspect.figures import Cut, Figures, WrittenFigures, choose_figures
 from attn_cli.system.memory import require
 
 if TYPE_CHECKING:
     from attn_cli.data.outcomes import LookbackRatios
-    from attn_cli.io.structs import ChosenHeadEntry, HeadEntry, LinkEntry, RecordDocument
+    from attn_cli.io.structs import ChosenHeadEntry, HeadEntry, LinkEntry, RecordDocument, SpreadEntry
 
 __all__ = ["FEWEST_SUMMED", "Inspection", "Tick", "head_rows", "look"]
 
@@ -109,7 +110,13 @@ class Inspection(Record, Answer):
         from attn_cli.io.document import describe
 
         return describe(
-            self, self._described_heads(), self._described_choice(), self._lookback, self.parts, self.segments
+            self,
+            self._described_heads(),
+            self._described_choice(),
+            self._lookback,
+            self.parts,
+            self.segments,
+            self._described_spread(),
         )
 
     @property
@@ -120,6 +127,11 @@ class Inspection(Record, Answer):
     def heads(self) -> tuple[HeadSummary, ...]:
         """Figures of each head."""
         return self.figures.heads
+
+    @property
+    def spread(self) -> WeightSpread | None:
+        """Where the weight of the map drawn lies, in a text of 1,000 units or more."""
+        return self.figures.spread
 
     def _described_heads(self) -> list[HeadEntry]:
         return head_rows(self.heads, self.figures.plan.queries, self.figures.plan.keys)
@@ -137,6 +149,27 @@ class Inspection(Record, Answer):
             why="first" if chosen.link is None else "telling" if chosen.guided is None else "guided",
             telling=np.float32(chosen.telling),
             link=None if chosen.link is None else _described_link(chosen.link, plan.queries, plan.keys),
+        )
+
+    def _described_spread(self) -> SpreadEntry | None:
+        from attn_cli.io.structs import SinkKeyEntry, SpreadEntry, TenthEntry
+
+        plan, spread, drawn = self.figures.plan, self.figures.spread, self.figures.drawn
+        if spread is None or drawn is None:
+            return None
+        position, label = plan.keys.positions, plan.keys.labels
+        return SpreadEntry(
+            kind=plan.kind,
+            layers=list(drawn.layers),
+            head=self.figures.drawn_head,
+            resting=np.float32(spread.resting),
+            tenths=[
+                TenthEntry(position[one.start], position[one.stop - 1], _number(one.share), _number(one.even))
+                for one in spread.tenths
+            ],
+            sinks=[SinkKeyEntry(position[one.key], label[one.key], np.float32(one.share)) for one in spread.sinks],
+            apart=spread.apart,
+            links=[_described_link(link, plan.queries, plan.keys) for link in spread.links],
         )
 
     def rows(self) -> Iterable[Sequence[Cell]]:
@@ -350,25 +383,26 @@ def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> 
     """
     from attn_cli.io.structs import HeadEntry
 
-    # The figures are means of float32: more digits would be noise.
-    def number(value: float | None) -> np.float32 | None:
-        return None if value is None else np.float32(value)
-
     return [
         HeadEntry(
             kind=summary.kind,
             layer=summary.layer,
             head=summary.head,
-            focus=number(summary.focus),
-            entropy=number(summary.entropy),
-            distance=number(summary.distance),
-            first=number(summary.first),
-            itself=number(summary.itself),
-            previous=number(summary.previous),
+            focus=_number(summary.focus),
+            entropy=_number(summary.entropy),
+            distance=_number(summary.distance),
+            first=_number(summary.first),
+            itself=_number(summary.itself),
+            previous=_number(summary.previous),
             links=[_described_link(link, queries, keys) for link in summary.links],
         )
         for summary in summaries
     ]
+
+
+def _number(value: float | None) -> np.float32 | None:
+    """Convert a mean of float32 numbers, of which more digits would be noise; None if it is not a number."""
+    return None if value is None or np.isnan(value) else np.float32(value)
 
 
 def _described_link(link: Link, queries: Units, keys: Units) -> LinkEntry:

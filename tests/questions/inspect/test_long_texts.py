@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -33,13 +35,15 @@ from attn_cli.draw.heatmap import SMALL, cuts, heatmap
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen, to_text
+from attn_cli.io.document import encode
 from attn_cli.models import Input
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.prepared import PretrainedSource
-from attn_cli.questions.inspect import measure
+from attn_cli.questions.inspect import figures, measure
 from attn_cli.questions.inspect.figures import Figures
 from attn_cli.questions.inspect.measure import look
 from tests.conftest import Run
+from tests.measure.test_spread import Expected
 from tests.models.families import GPT, VOCABULARY, make, spread
 
 COUNT = 1031
@@ -209,6 +213,60 @@ def test_a_long_text_is_summed_up_without_its_weights(
     assert to_text(summed.draw(screen), screen) == to_text(streamed.draw(screen), screen)
 
 
+@pytest.mark.parametrize(
+    ("selection", "fewest"),
+    [(Selection(), 300), (Selection(head="1.2"), 300), (Selection(layer="0-1"), 10**6), (Selection(head="1.2"), 10**6)],
+    ids=str,
+)
+def test_where_the_weight_of_a_long_text_lies(
+    selection: Selection, fewest: int, reader: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "FEWEST_SUMMED", fewest)
+    assert look(read(reader), selection, keep=False).spread is None
+    monkeypatch.setattr(figures, "LONG", 300)
+    source = read(reader)
+    seen = look(source, replace(selection, unit="token"), keep=fewest > len(source.source))
+    assert seen.spread is not None
+    chosen = seen.figures.chosen
+    layers = [1] if selection.head else [0, 1] if selection.layer else [0 if chosen is None else chosen.layer]
+    heads = [2] if selection.head else range(3) if selection.layer else [0 if chosen is None else chosen.head]
+    ids = torch.tensor([[token.id for token in source.source.tokens]])
+    reader.model.set_attn_implementation("eager")
+    with torch.no_grad():
+        kept = reader.model(ids, output_attentions=True).attentions
+    mean = torch.stack([kept[layer][0, head] for layer in layers for head in heads]).mean(0).numpy()
+    count = len(mean)
+    first = np.arange(count) == 0
+    expected = Expected(mean, np.tri(count, dtype=np.bool_), np.full(count, True), first)
+    expected.check(seen.spread, exact=False)
+    if not seen.maps:
+        return
+    entry = orjson.loads(encode(seen.document()))["spread"]
+    assert (entry["layers"], entry["head"]) == (layers, 2 if selection.head else None)
+    assert [one["share"] for one in entry["tenths"]] == pytest.approx([one.share for one in seen.spread.tenths])
+    assert [one["start"] for one in entry["tenths"]] == [one.start for one in seen.spread.tenths]
+    assert [(one["query"], one["key"], one["weight"]) for one in entry["links"]] == [
+        (link.query, link.key, pytest.approx(link.weight)) for link in seen.spread.links
+    ]
+
+
+def test_what_is_said_of_where_the_weight_of_a_long_text_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "LONG", 300)
+    seen = look(Long(count=601), Selection(head="1.2", unit="token"), keep=False)
+    tall, low = (Screen(height=height, color=False) for height in (60, 30))
+    said = to_text(seen.draw(tall), tall)
+    assert "Its weight by tenths of the text\nfrom token     0    60   120   180" in said
+    assert re.search(
+        r"Without the 0\.0\d that rests on the first token and special tokens; even: if rows\nwere even\.", said
+    )
+    assert "far links, 61 tokens or more:  ab#" in said
+    assert "No room here for its weight by tenths of the text." in to_text(seen.draw(low), low)
+    narrow = Screen(width=40, color=False, unicode=False)
+    said = to_text(seen.draw(narrow), narrow)
+    assert "Too narrow for 120, 240, " in " ".join(said.split())
+    assert max(map(len, said.splitlines())) <= narrow.width
+
+
 def test_what_was_summed_up_before_a_layer_that_must_be_streamed_is_forgotten(
     reader: Pretrained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,8 +311,8 @@ def test_ctrl_c_shows_the_layers_that_are_done(
     monkeypatch.setattr(measure, "FEWEST_SUMMED", 30)
     add = Figures.add
 
-    def interrupted(figures: Figures, layer: LayerStatistics) -> None:
-        add(figures, layer)
+    def interrupted(collected: Figures, layer: LayerStatistics) -> None:
+        add(collected, layer)
         if layer.layer == 1:
             signal.raise_signal(signal.SIGINT)
 
