@@ -33,7 +33,13 @@ sys.exit(main(sys.argv[1:]))
 """
 """The command line, with a Ctrl-C where a model is loaded."""
 COMMANDS = tuple(Commands.modules)
-TRIED_ELSEWHERE = ("attn train", "attn translate", "attn heads --needle")
+TRIED_ELSEWHERE = (
+    "attn train",
+    "attn translate",
+    "attn heads --needle",
+    "attn explore",
+    "cat sentences.txt | attn explore",
+)
 """Examples that have tests of their own."""
 
 
