@@ -66,6 +66,11 @@ class Answer(ABC):
         return None
 
     @property
+    def plays(self) -> bool:
+        """True if there is more to a page of it than its drawing: see `page`."""
+        return False
+
+    @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
         """The names of the columns of its table."""
@@ -91,6 +96,17 @@ class Answer(ABC):
         folder = type(self).__module__.rpartition(".")[0]
         drawing: Group = import_module(f"{folder}.draw").draw(self, screen)
         return drawing
+
+    def page(self) -> bytes | None:
+        """Write, as JSON, what a page shows that can be played with; None if there is nothing, or too much of it.
+
+        The module that describes it is imported here and not before, as the one that draws.
+        """
+        if not self.plays:
+            return None
+        folder = type(self).__module__.rpartition(".")[0]
+        page: bytes | None = import_module(f"{folder}.page").describe(self)
+        return page
 
     def data(self) -> bytes:
         """Write the document as a line of JSON."""
@@ -167,9 +183,13 @@ class Answer(ABC):
         return table
 
     def _repr_html_(self) -> str:
-        """Draw the answer for a notebook."""
+        """Draw the answer for a notebook: a page in a frame that it cannot leave, or the drawing alone."""
+        from attn_cli.draw.interactive.page import in_frame, to_interactive_page
         from attn_cli.draw.page import html_fragment
         from attn_cli.draw.screen import Screen
 
         screen = Screen(width=NOTEBOOK_WIDTH, theme="light")
-        return html_fragment(self.draw(screen), screen)
+        drawing, page = self.draw(screen), self.page()
+        if page is None:
+            return html_fragment(drawing, screen)
+        return in_frame(to_interactive_page(drawing, screen, [page], self.title))

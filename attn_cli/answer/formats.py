@@ -61,6 +61,8 @@ class Format(ABC):
     """True if it holds only one answer."""
     records: ClassVar[bool] = False
     """True if a record that was saved in it can be read again."""
+    plays: ClassVar[bool] = False
+    """True if it holds more of the answers that have a page (`Answer.page`) than their drawing."""
     maps_alone: ClassVar[bool] = False
     """True if it holds nothing but maps, so that only an answer with maps can be saved in it."""
     needs: ClassVar[str] = ""
@@ -74,6 +76,8 @@ class Format(ABC):
 
     def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
         self.file, self.several = file, several
+        self.notes: list[str] = []
+        """Notes for the user on what the file does not hold, one sentence each."""
         self.screen = self.page(screen)
 
     @classmethod
@@ -218,16 +222,46 @@ class Svg(DrawnFormat):
         return to_svg(drawing, self.screen, self.heading)
 
 
+MOST_PAGED = 8_000_000
+"""Most bytes of what can be played with on a page of many texts; the rest of them are pictures."""
+TOO_LONG = "The page holds only the picture: there are more weights than a page can hold; choose heads with --head"
+
+
 class Html(DrawnFormat):
     """A page for a browser."""
 
-    suffix, holds = ".html", "the drawing as a page"
+    suffix, holds, plays = ".html", "a page to play with, or the drawing of a table", True
+
+    def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
+        super().__init__(file, screen, several=several)
+        self._pages: list[bytes] = []
+        self._left = MOST_PAGED
+
+    def add(self, answer: Answer, title: str) -> None:
+        """Draw an answer, and take along what can be played with."""
+        super().add(answer, title)
+        page = answer.page() if self._left > 0 else None
+        if page is not None:
+            self._pages.append(page)
+            self._left -= len(page)
+        elif answer.plays and self._left > 0:
+            self.notes.append(TOO_LONG)
+
+    def finish(self) -> None:
+        """Write the page, and say how many texts it holds if that is not all."""
+        drawn = len(self._drawings)
+        if self._left <= 0 and len(self._pages) < drawn:
+            self.notes.append(f"The first {len(self._pages)} of {drawn:,} texts can be played with on the page")
+        super().finish()
 
     def render(self, drawing: Group) -> str:
         """Write a drawing as a page of HTML."""
+        from attn_cli.draw.interactive.page import to_interactive_page
         from attn_cli.draw.page import to_page
 
-        return to_page(drawing, self.screen, self.heading)
+        if not self._pages:
+            return to_page(drawing, self.screen, self.heading)
+        return to_interactive_page(drawing, self.screen, self._pages, self.heading)
 
 
 class PlainText(DrawnFormat):

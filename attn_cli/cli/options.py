@@ -11,7 +11,6 @@ import typer
 
 from attn_cli.answer.formats import listed_formats
 from attn_cli.cli.tables import FieldNames
-from attn_cli.data.devices import DEVICES
 from attn_cli.data.selection import Kind, Measure, Rows, Selection, SortKey
 from attn_cli.errors import UsageError
 
@@ -24,6 +23,7 @@ __all__ = [
     "LayerOption",
     "ModelOptions",
     "OutputOptions",
+    "PageOptions",
     "PairOption",
     "PartsOptions",
     "PromptOptions",
@@ -163,11 +163,6 @@ DEFAULT_MODEL = "toy"
 """The model of every command that is given none."""
 
 
-def _devices(incomplete: str) -> list[str]:
-    """List the devices whose names begin as what has been typed."""
-    return [name for name in DEVICES if name.startswith(incomplete)]
-
-
 @dataclass(frozen=True)
 class ModelOptions:
     """Options for the model and how to load it."""
@@ -182,20 +177,10 @@ class ModelOptions:
             help="A built-in model, a folder, or a name on the hub.",
         ),
     ] = DEFAULT_MODEL
-    device: Annotated[
-        str,
-        model_option(
-            metavar="NAME",
-            autocompletion=_devices,
-            help="Where to run the model: auto, cpu, cuda (cuda:1 for the second GPU), mps, or balanced (on all GPUs, "
-            "then in memory, then on disk, as far as it fits).",
-        ),
-    ] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], model_option(help="Where to run the model.")] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
-        model_option(
-            help="The number format to compute in; auto is float32 on a CPU, and the checkpoint's own on a GPU."
-        ),
+        model_option(help="The number format to compute in; auto is float32 on a CPU."),
     ] = "auto"
     revision: Annotated[str | None, model_option(metavar="NAME", help="Branch, tag or commit on the hub.")] = None
     base: Annotated[
@@ -388,4 +373,13 @@ class OutputOptions:
     force: Annotated[bool, output_option("--force", "-f", help="Overwrite an existing file with --save.")] = False
     quiet: Annotated[
         bool, output_option("--quiet", help="With --save, print nothing (into a pipe, nothing is printed anyway).")
+    ] = False
+
+
+@dataclass(frozen=True)
+class PageOptions(OutputOptions):
+    """Options for the destination of a result that has a page to play with."""
+
+    browse: Annotated[
+        bool, output_option("--open", help="Open it in the browser, as the page that --save writes as .html.")
     ] = False

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Group, RenderableType
 
 from attn_cli.answer import Answer
+from attn_cli.answer.formats import Format, Html
 from attn_cli.answer.saving import SaveFile
+from attn_cli.cli.browser import open_page
 from attn_cli.cli.options import DEFAULT_MODEL, DisplayOptions, OutputOptions
 from attn_cli.cli.streams import say
 from attn_cli.data.pooling import Cuts
@@ -71,6 +75,7 @@ class Output:
         display: options for drawing.
         options: options for JSON and the file.
         maps: True if the results hold maps, as records do and findings do not.
+        browse: open the results in the browser, as a page.
 
     What is saved is shown on a terminal as well, but not printed into a pipe, a file or a program: that it is saved is
     said on stderr.
@@ -80,10 +85,12 @@ class Output:
         OutputError: the file to save cannot be written; this is checked before any model is loaded.
     """
 
-    def __init__(self, display: DisplayOptions, options: OutputOptions, *, maps: bool = True) -> None:
+    def __init__(
+        self, display: DisplayOptions, options: OutputOptions, *, maps: bool = True, browse: bool = False
+    ) -> None:
         if options.quiet and options.json:
             raise UsageError("--quiet prints nothing, and --json prints JSON", "Leave one of them out")
-        if options.quiet and options.save is None:
+        if options.quiet and options.save is None and not browse:
             raise UsageError("--quiet prints nothing, so the answer must be saved", "Name a file with --save")
         theme = None if display.theme == "auto" else display.theme
         stdin = None if options.json else sys.stdin
@@ -92,6 +99,7 @@ class Output:
         self.json = options.json
         self._quiet = options.quiet
         self.file = None if options.save is None else SaveFile.named(options.save, force=options.force, maps=maps)
+        self.browse = browse
 
     @property
     def _draws(self) -> bool:
@@ -101,15 +109,23 @@ class Output:
     @property
     def keeps(self) -> bool:
         """True if some output needs the maps themselves."""
-        return self.json or (self.file is not None and not self.file.format.drawn)
+        return self.json or any(not one.drawn for one in self._formats)
+
+    @property
+    def plays(self) -> bool:
+        """True if some output is a page that can be played with, and can use the maps."""
+        return any(one.plays for one in self._formats)
+
+    @property
+    def _formats(self) -> tuple[type[Format], ...]:
+        """The formats of all files."""
+        return (*([] if self.file is None else [self.file.format]), *([Html] if self.browse else []))
 
     @property
     def _screens(self) -> tuple[Screen, ...]:
         """All screens that are drawn on."""
         drawn = (self.screen,) if self._draws else ()
-        if self.file is None or not self.file.format.drawn:
-            return drawn
-        return (*drawn, self.file.format.page(self.screen))
+        return (*drawn, *(one.page(self.screen) for one in self._formats if one.drawn))
 
     def cut(self, queries: Units, keys: Units) -> Cuts | None:
         """Say where a map that is only drawn may be cut while it streams; see `attn_cli.draw.heatmap.cuts`."""
@@ -134,19 +150,39 @@ class Output:
         Raises:
             OutputError: the file could not be written; an existing file is unchanged.
         """
+        writers: list[tuple[SaveFile, Format]] = []
         with ExitStack() as stack:
             notes = stack.enter_context(Notes())
-            writer = None
             for number, (answer, title) in enumerate(self._titled(answers)):
-                if self.file is not None:
-                    writer = writer or stack.enter_context(self.file.open(self.screen, several=bool(title)))
+                if not number:
+                    writers = [
+                        (file, stack.enter_context(file.open(self.screen, several=bool(title))))
+                        for file in self._files(stack)
+                    ]
+                for _, writer in writers:
                     writer.add(answer, title)
                 notes(answer.notes)
                 self._show(answer, title, number)
-        if self.file is not None and writer is not None:
-            _say(self.file.place.notes)
-            if not self._quiet:
-                say(f"saved {self.file.place.path}")
+        for file, writer in writers:
+            _say(dict.fromkeys((*writer.notes, *file.place.notes)))
+            if file is self.file and not self._quiet:
+                say(f"saved {file.place.path}")
+            if self.browse and file.format is Html:
+                open_page(file.place.path, quiet=self._quiet)
+
+    def _files(self, stack: ExitStack) -> list[SaveFile]:
+        """Return the files to write: that of `--save`, and a temporary one for the browser unless that is a page.
+
+        Args:
+            stack: what is left with an exception if the temporary file is to be deleted.
+        """
+        files = [] if self.file is None else [self.file]
+        if self.browse and all(file.format is not Html for file in files):
+            descriptor, path = tempfile.mkstemp(prefix="attn-", suffix=Html.suffix)
+            os.close(descriptor)
+            stack.push(lambda error, *_: Path(path).unlink() if error else None)
+            files.append(SaveFile.named(path, force=True))
+        return files
 
     def lines(self, answer: Answer) -> list[str]:
         """Return the lines of an answer's drawing, as they are written to stdout."""

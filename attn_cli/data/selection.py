@@ -22,6 +22,7 @@ __all__ = [
     "Rows",
     "Selection",
     "SortKey",
+    "Unit",
     "check_needle",
     "check_probed",
     "check_syntax",

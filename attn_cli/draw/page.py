@@ -23,7 +23,7 @@ from rich.terminal_theme import TerminalTheme
 from attn_cli.draw.labels import width
 from attn_cli.draw.screen import DARK, LIGHT, Screen, console
 
-__all__ = ["html_fragment", "to_page", "to_svg", "to_text"]
+__all__ = ["escaped", "html_and_styles", "html_fragment", "to_page", "to_svg", "to_text"]
 
 FONTS = "ui-monospace, 'Cascadia Mono', 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 
@@ -80,12 +80,17 @@ def html_fragment(drawing: RenderableType, screen: Screen) -> str:
     return _pre(drawing, screen, lambda css: f' style="{css}"')
 
 
-def to_page(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
-    """Render a drawing as a self-contained HTML page."""
+def html_and_styles(drawing: RenderableType, screen: Screen) -> tuple[str, str]:
+    """Render a drawing as one HTML element, and the rules of the classes that it uses, one a line."""
     looks: dict[str, str] = {}
     body = _pre(drawing, screen, lambda css: f' class="{looks.setdefault(css, f"l{len(looks)}")}"')
+    return body, "\n".join(f".{name} {{{css}}}" for css, name in looks.items())
+
+
+def to_page(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
+    """Render a drawing as a self-contained HTML page."""
+    body, styles = html_and_styles(drawing, screen)
     theme = _theme(screen)
-    styles = "\n".join(f".{name} {{{css}}}" for css, name in looks.items())
     return f"""\
 <!DOCTYPE html>
 <html lang="en">
@@ -94,7 +99,7 @@ def to_page(drawing: RenderableType, screen: Screen, title: str = "attn") -> str
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="{screen.theme}">
-<title>{_escaped(title)}</title>
+<title>{escaped(title)}</title>
 <style>
 html {{background: {theme.background_color.hex}}}
 body {{margin: 0}}
@@ -188,7 +193,7 @@ def to_svg(drawing: RenderableType, screen: Screen, title: str = "attn") -> str:
     newline = "\n"
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">
-<title>{_escaped(title)}</title>
+<title>{escaped(title)}</title>
 <rect width="100%" height="100%" fill="{theme.background_color.hex}"/>
 <g transform="translate({2 * wide}, {high})">
 <g shape-rendering="crispEdges">
@@ -277,5 +282,6 @@ def _theme(screen: Screen) -> TerminalTheme:
     return DARK if screen.theme == "dark" else LIGHT
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Escape a text for HTML and XML, without characters that these cannot hold."""
     return escape(NOT_XML.sub("", text))

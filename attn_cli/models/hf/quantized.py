@@ -13,25 +13,25 @@ from attn_cli.models.hf.packages import importable, told
 __all__ = ["bars_unheard", "check_method", "check_quantization", "unpack"]
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "aqlm": ("aqlm",),
+    "aqlm": ("accelerate", "aqlm"),
     "auto-round": ("auto-round",),
-    "awq": ("gptqmodel",),
-    "bitnet": (),
-    "bitsandbytes": ("bitsandbytes",),
-    "bitsandbytes_4bit": ("bitsandbytes",),
-    "bitsandbytes_8bit": ("bitsandbytes",),
+    "awq": ("accelerate", "gptqmodel"),
+    "bitnet": ("accelerate",),
+    "bitsandbytes": ("accelerate", "bitsandbytes"),
+    "bitsandbytes_4bit": ("accelerate", "bitsandbytes"),
+    "bitsandbytes_8bit": ("accelerate", "bitsandbytes"),
     "compressed-tensors": ("compressed-tensors",),
-    "eetq": ("kernels",),
-    "fp8": (),
+    "eetq": ("accelerate", "kernels"),
+    "fp8": ("accelerate",),
     "gptq": ("optimum", "gptqmodel"),
     "hqq": ("hqq",),
-    "mxfp4": (),
-    "quanto": ("optimum-quanto",),
+    "mxfp4": ("accelerate",),
+    "quanto": ("accelerate", "optimum-quanto"),
     "quark": ("amd-quark",),
     "torchao": ("torchao",),
-    "vptq": ("vptq",),
+    "vptq": ("accelerate", "vptq"),
 }
-"""`quant_method` in config.json -> the packages that transformers reads such weights with, beside those of attn."""
+"""`quant_method` in config.json -> the packages that transformers reads such weights with."""
 MODULES = {
     "amd-quark": "quark",
     "auto-round": "auto_round",

@@ -16,7 +16,7 @@ from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
-    OutputOptions,
+    PageOptions,
     PartsOptions,
     SelectionOptions,
     TextArgument,
@@ -116,7 +116,7 @@ def run(
     choice: SelectionOptions,
     without: WithoutOption = None,
     display: DisplayOptions,
-    output: OutputOptions,
+    output: PageOptions,
     model: ModelOptions,
 ) -> None:
     """Run the command."""
@@ -141,7 +141,7 @@ def run(
     from attn_cli.questions.generate.measure import generate
 
     single = is_single(text, reading)
-    out = Output(display, output)
+    out = Output(display, output, browse=output.browse)
     stopped = False
 
     def answers() -> Iterator[Inspection]:
@@ -162,6 +162,7 @@ def run(
                         watch=watch,
                         live=writing.live,
                         keep=out.keeps,
+                        page=out.plays,
                         verify=model.verify,
                         cut=out.cut,
                     )

@@ -31,6 +31,7 @@ def generate(
     watch: Watch | None = None,
     live: bool = False,
     keep: bool = True,
+    page: bool = False,
     verify: bool = False,
     cut: Cut | None = None,
 ) -> Inspection:
@@ -47,6 +48,7 @@ def generate(
         watch: a function that is called with the text so far after each token; see `Model.write`.
         live: take them at each step under the cache that the model writes with, in place of that pass.
         keep: also keep the maps.
+        page: keep them for a page; see `look`.
         verify: also run the model without attn, and compare.
         cut: says where a map may be cut; see `look`.
 
@@ -72,7 +74,7 @@ def generate(
     else:
         given = replace(given, continuation=joined(given.text, known))
     source = read(model, given, selection)
-    answer = look(source, selection, keep=keep, verify=verify, cut=None if crosses else cut)
+    answer = look(source, selection, keep=keep, page=page, verify=verify, cut=None if crosses else cut)
     return answer if answer.chances is not None else replace(answer, chances=chances_of(model, source))
 
 

@@ -9,7 +9,7 @@ from attn_cli.cli.inputs import given
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
-    OutputOptions,
+    PageOptions,
     PairOption,
     PartsOptions,
     SegmentOptions,
@@ -49,7 +49,7 @@ def run(
     choice: SegmentOptions,
     without: WithoutOption = None,
     display: DisplayOptions,
-    output: OutputOptions,
+    output: PageOptions,
     model: ModelOptions,
 ) -> None:
     """Run the command."""
@@ -68,13 +68,21 @@ def run(
     from attn_cli.cli.progress import Layers
     from attn_cli.questions.inspect.measure import FEWEST_SUMMED, look
 
-    out = Output(display, output)
+    out = Output(display, output, browse=output.browse)
     layers = Layers()
 
     def ask(source: Source, _: Selection) -> Inspection:
         watched = layers if not out.keeps and len(source.source) > FEWEST_SUMMED else None
         with nullcontext() if watched is None else watched:
-            return look(source, selection, keep=out.keeps, verify=model.verify, cut=out.cut, tick=watched)
+            return look(
+                source,
+                selection,
+                keep=out.keeps,
+                page=out.plays,
+                verify=model.verify,
+                cut=out.cut,
+                tick=watched,
+            )
 
     out.write(layers.until_stopped(texts.each(out, ask)))
     if layers.stopped:

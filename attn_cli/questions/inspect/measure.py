@@ -41,6 +41,8 @@ __all__ = ["FEWEST_SUMMED", "Inspection", "Tick", "head_rows", "look"]
 Tick = Callable[[int, int], bool]
 """A function called with the numbers of layers done and of all; it returns False to leave out the rest."""
 
+MOST_PLAYED = 2**28
+"""Most bytes of maps that are kept for the sake of a page alone."""
 FEWEST_SUMMED = 4_000
 """Fewest tokens for which statistics are computed without weights: below, blocks of weights are as fast."""
 MOST_IN_WORDS = 8_000
@@ -101,6 +103,10 @@ class Inspection(Record, Answer):
         if chosen is None or chosen.link is None:
             return None
         return suggest_explaining(self, plan, (chosen.layer, chosen.head), chosen.link.query)
+
+    @property
+    def plays(self) -> bool:
+        return bool(self.figures.plan.heads)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -221,6 +227,7 @@ def look(
     selection: Selection,
     *,
     keep: bool,
+    page: bool = False,
     verify: bool = False,
     cut: Cut | None = None,
     tick: Tick | None = None,
@@ -231,6 +238,7 @@ def look(
         source: a text given to a model, or a record of one.
         selection: the selection to show.
         keep: also keep the maps.
+        page: keep them for a page that can be played with, unless the text is too long for one.
         verify: also run the model without attn, and compare.
         cut: says where a map may be cut, so that no more of a long text is kept than is shown; None to keep it whole.
         tick: called after each layer; the figures are those of the layers done if it asks to leave out the rest, with
@@ -245,6 +253,7 @@ def look(
     source = measured(source, selection, scaled=False)
     plan = make_plan(source, selection)
     figures = choose_figures(plan)(plan, cut)
+    keep = keep or (page and _can_play(plan))
     if not (keep or verify) and isinstance(source, Summable):
         summed = _summed(source, selection, plan, cut, tick)
         if summed is not None:
@@ -274,7 +283,7 @@ def look(
     try:
         report = source.stream(plan.request(verify=verify), eat)
     except _StoppedError:
-        report = Report(notes=source.notes + figures.stop(layers.done))
+        report = Report(notes=figures.stop(layers.done))
     maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
     record = Record.of(source, report, plan.selection, maps)
     return Inspection.of_run(
@@ -349,12 +358,18 @@ def _summed(
     try:
         report = source.sum_up(figures.statistics, eat)
     except _StoppedError:
-        report = Report(notes=plan.source.notes + figures.stop(layers.done))
+        report = Report(notes=figures.stop(layers.done))
     if report is None:
         return None
     figures.finish()
     report = replace(report, notes=(*report.notes, *said))
     return Inspection.of_run(Record.of(plan.source, report, selection, ()), figures)
+
+
+def _can_play(plan: Plan) -> bool:
+    """Return whether the maps are small enough to be kept for the sake of a page alone."""
+    size = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
+    return size <= MOST_PLAYED and min(plan.queries.tokens, plan.keys.tokens) <= FEWEST_SUMMED
 
 
 def _check_memory(plan: Plan, figures: Figures, *, keep: bool) -> None:

@@ -17,7 +17,7 @@ from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
-    OutputOptions,
+    PageOptions,
     SelectionOptions,
     TextArgument,
     TextOptions,
@@ -130,7 +130,7 @@ class PlainOptions:
         """True if any plain text is wanted."""
         return self.text_only or self.links
 
-    def check(self, choice: SelectionOptions, output: OutputOptions, *, forced: bool, verify: bool) -> None:
+    def check(self, choice: SelectionOptions, output: PageOptions, *, forced: bool, verify: bool) -> None:
         """Check that these options go together, and with the others: nothing else may go to stdout.
 
         Raises:
@@ -154,6 +154,7 @@ class PlainOptions:
             *(["--json"] if output.json else []),
             *(["--save"] if output.save is not None else []),
             *(["--quiet"] if output.quiet else []),
+            *(["--open"] if output.browse else []),
             *(["--target"] if forced and self.text_only else []),
             *(["--verify"] if verify else []),
         ]
@@ -171,7 +172,7 @@ def run(
     choice: SelectionOptions,
     without: WithoutOption = None,
     display: DisplayOptions,
-    output: OutputOptions,
+    output: PageOptions,
     plain: PlainOptions,
     model: ModelOptions,
 ) -> None:
@@ -212,7 +213,7 @@ def run(
 
     from attn_cli.questions.inspect.measure import look
 
-    out = Output(display, output)
+    out = Output(display, output, browse=output.browse)
 
     def answers() -> Iterator[Inspection]:
         sources = worker.sources(worker.pairs(out.as_many_as_fit(sentences)))
@@ -224,7 +225,7 @@ def run(
                 if sentence is None or source is None:
                     return
                 try:
-                    answer = look(source, selection, keep=out.keeps, verify=model.verify, cut=out.cut)
+                    answer = look(source, selection, keep=out.keeps, page=out.plays, verify=model.verify, cut=out.cut)
                 except AttnError as error:
                     raise texts.located(error, sentence.where) from error
             yield answer

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from attn_cli.cli.labels import GridOptions, ViewOptions
-from attn_cli.cli.options import DisplayOptions, OutputOptions
+from attn_cli.cli.options import DisplayOptions, PageOptions
 from attn_cli.data.selection import Selection, check_syntax
 from attn_cli.errors import UsageError
 
@@ -45,7 +45,7 @@ def run(
     matrix: GridOptions,
     choice: ViewOptions,
     display: DisplayOptions,
-    output: OutputOptions,
+    output: PageOptions,
 ) -> None:
     """Run the command."""
     check_syntax(choice.over(Selection()))
@@ -57,10 +57,10 @@ def run(
     from attn_cli.io.read import read_records
     from attn_cli.questions.inspect.measure import Inspection, look
 
-    out = Output(display, output)
+    out = Output(display, output, browse=output.browse)
 
     def answers() -> Iterator[Inspection]:
         for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file), labelling)):
-            yield look(record, choice.over(record.selection), keep=out.keeps, cut=out.cut)
+            yield look(record, choice.over(record.selection), keep=out.keeps, page=out.plays, cut=out.cut)
 
     out.write(answers())
