@@ -1,6 +1,6 @@
 """What looking at a very long text costs, against reading it without looking.
 
-    python benchmarks/length.py [SHAPE ...]
+    python benchmarks/length.py [SHAPE[:LAYERS] ...]
 
 Models with random weights read a text of as many words as tokens. Each command runs in a process of its own; its
 processor time and the most memory that it holds at once, imports and weights included, are divided by those of a script
@@ -10,6 +10,8 @@ that runs the same model on the same text with SDPA and keeps nothing.
 - `four`: four of these layers, 32,768 tokens.
 - `small`: 2 layers of 4 heads, 256 wide, 131,072 tokens.
 - `growth`: what the default screen of `small` takes at 4,096 to 131,072 tokens.
+
+Each layer costs the same, so a slow machine may run fewer: `gpt2:2` is two layers of that shape.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from processes import ATTN
 
 SHAPES = {"gpt2": (12, 12, 768, 16_384), "four": (4, 12, 768, 32_768), "small": (2, 4, 256, 131_072)}
 """Name -> layers, heads, width and tokens."""
@@ -85,7 +90,7 @@ def make(folder: Path, shape: tuple[int, int, int, int]) -> Path:
     return text
 
 
-def cost(command: list[str]) -> Cost:
+def cost(command: Sequence[str]) -> Cost:
     """Run a command, and return what it took.
 
     Raises:
@@ -100,22 +105,26 @@ def cost(command: list[str]) -> Cost:
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * UNIT)
 
 
+def plain_pass(folder: Path, text: Path) -> list[str]:
+    """Return the command of a plain pass over a text."""
+    return [sys.executable, "-c", PLAIN, str(folder), str(text)]
+
+
 def look(folder: Path, text: Path, *options: str) -> Cost:
     """Run `attn inspect` on a text."""
     model = ["--model", str(folder), "--file", str(text), "--whole", "--tokens", *options]
-    return cost([sys.executable, "-m", "attn_cli", "inspect", *model])
+    return cost([*ATTN, "inspect", *model])
 
 
-def compare(name: str) -> bool:
+def compare(shape: tuple[int, int, int, int]) -> bool:
     """Measure and print the costs of one shape; return whether its bars held."""
-    shape = SHAPES[name]
     layers, heads, width, tokens = shape
     print(f"{layers} layers of {heads} heads, {width} wide, {tokens:,} tokens")
     held = True
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         text = make(folder, shape)
-        base = cost([sys.executable, "-c", PLAIN, str(folder), str(text)])
+        base = cost(plain_pass(folder, text))
         print(f"{'a plain pass':16}{base.seconds:9.1f} s        {base.memory / 1e9:9.2f} GB", flush=True)
         for command, options in LOOKS.items():
             took = look(folder, text, *options)
@@ -144,7 +153,8 @@ def main() -> int:
         if name == "growth":
             grow()
         else:
-            held &= compare(name)
+            shape, _, layers = name.partition(":")
+            held &= compare((int(layers or SHAPES[shape][0]), *SHAPES[shape][1:]))
     return 0 if held else 1
 
 

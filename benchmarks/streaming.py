@@ -29,6 +29,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from length import UNIT, cost, make, plain_pass
+from processes import ATTN
+
 TOKENS, LAYERS, HEADS, LINKS = 4096, 12, 12, 8
 TURNS = 3
 BARS = {
@@ -41,8 +44,6 @@ LONG = 16_382
 LOOKS = {"attn inspect": (), "attn inspect --head": ("--head", "1.3")}
 LOOK_BAR = 1.3
 """At most this many times the memory of a plain pass."""
-UNIT = 1 if sys.platform == "darwin" else 1024
-"""What the system counts a process's memory in."""
 
 
 def plain(model: Any, inputs: Any) -> None:
@@ -111,65 +112,17 @@ def measure(way: str) -> dict[str, float]:
     return {"time": seconds, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT}
 
 
-PLAIN = """
-import sys
-import torch
-from transformers import AutoModel, AutoTokenizer
-folder, file = sys.argv[1:]
-model = AutoModel.from_pretrained(folder, attn_implementation="sdpa").eval()
-inputs = AutoTokenizer.from_pretrained(folder)(open(file).read(), return_tensors="pt")
-with torch.no_grad():
-    model(**inputs, use_cache=False)
-"""
-
-
-def make_long(folder: Path) -> Path:
-    """Write a model's folder, and the text for it beside it: as many words as there are tokens."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import AutoModel, GPT2Config, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    words = [f"w{number}" for number in range(97)]
-    config = GPT2Config(
-        vocab_size=97, n_positions=LONG, n_layer=2, n_head=12, n_embd=96, bos_token_id=0, eos_token_id=0
-    )
-    create: Any = AutoModel.from_config
-    create(config).save_pretrained(folder)
-    tokenizer: Any = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, "w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    wrap: Any = PreTrainedTokenizerFast
-    wrap(tokenizer_object=tokenizer, model_max_length=LONG).save_pretrained(folder)
-    text = folder / "text.txt"
-    text.write_text(" ".join(words[number] for number in torch.randint(0, 97, (LONG,)).tolist()))
-    return text
-
-
-def most_memory(command: list[str]) -> int:
-    """Return the most bytes that a command holds at once.
-
-    Raises:
-        RuntimeError: it fails.
-    """
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{command} exited with {process.returncode}")
-    return usage.ru_maxrss * UNIT
-
-
 def look_at_long() -> bool:
     """Measure and print what looking at a long text takes; whether the bar held."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        text = make_long(folder)
-        base = most_memory([sys.executable, "-c", PLAIN, str(folder), str(text)])
+        text = make(folder, (2, 12, 96, LONG))
+        base = cost(plain_pass(folder, text)).memory
         print(f"\n2 layers of 12 heads, {LONG:,} tokens; a plain pass takes {base / 1e9:.2f} GB")
         held = True
         for look, options in LOOKS.items():
             model = ["--model", str(folder), "--file", str(text), *options]
-            ratio = most_memory([sys.executable, "-m", "attn_cli", "inspect", *model]) / base
+            ratio = cost([*ATTN, "inspect", *model]).memory / base
             print(f"{look} takes {ratio:.2f} x the memory of a plain pass (at most {LOOK_BAR})", flush=True)
             held &= ratio <= LOOK_BAR
     return held
@@ -189,9 +142,9 @@ def main() -> int:
     base, ours = best["plain"], best["streamed"]
     print(f"GPT-2's shape, {TOKENS:,} tokens, {LAYERS * HEADS} heads; best of {TURNS} turns")
     print(f"{'':24}{'seconds':>9}{'x plain':>9}{'GB':>9}{'x plain':>9}")
-    for way, cost in best.items():
-        times = [cost[name] / base[name] for name in ("time", "memory")]
-        print(f"{way:24}{cost['time']:9.2f}{times[0]:9.2f}{cost['memory'] / 1e9:9.2f}{times[1]:9.2f}")
+    for way, took in best.items():
+        times = [took[name] / base[name] for name in ("time", "memory")]
+        print(f"{way:24}{took['time']:9.2f}{times[0]:9.2f}{took['memory'] / 1e9:9.2f}{times[1]:9.2f}")
     held = True
     for name in ("time", "memory"):
         over, under = ours[name] / base[name], best["output_attentions"][name] / ours[name]

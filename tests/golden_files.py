@@ -17,10 +17,10 @@ FOLDER = Path(__file__).parent / "golden"
 ESCAPE = "\x1b"
 
 
-def assert_golden(name: str, text: str) -> None:
+def assert_golden(name: str, text: str, folder: Path = FOLDER) -> None:
     """Compare a screen with `golden/NAME.txt`, or with `golden/NAME.svg` where it has colour."""
     colored = ESCAPE in text
-    path = FOLDER / f"{name}.{'svg' if colored else 'txt'}"
+    path = folder / f"{name}.{'svg' if colored else 'txt'}"
     shown = _picture(text) if colored else text
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
         path.write_text(shown, encoding="utf-8", newline="\n")

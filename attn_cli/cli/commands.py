@@ -22,11 +22,11 @@ OTHER = "Options"
 
 
 QUOTES = "Put the sentence in quotes"
-"""What to do about surplus arguments, which an unquoted sentence leads to."""
+"""Remedy for more arguments than a command takes: most often a sentence without quotes."""
 
 
 def unexpected(words: Sequence[str], remedy: str = QUOTES) -> UsageError:
-    """Return the error for surplus arguments."""
+    """Return the error for more arguments than a command takes."""
     named = ", ".join(map(quoted, words[:3])) + (f" and {len(words) - 3} more" if words[3:] else "")
     return UsageError(f"Unexpected argument{'s' if words[1:] else ''} {named}", remedy)
 
@@ -138,7 +138,7 @@ class Command(TyperCommand):
             raise typer.BadParameter(str(error), ctx=ctx, param=parameter) from error
 
     def _refuse(self, ctx: Any, rest: Sequence[str]) -> None:
-        """Explain surplus arguments, which an unquoted sentence leads to.
+        """Explain that there are more arguments than the command takes, as after a sentence without quotes.
 
         Raises:
             UsageError: always.

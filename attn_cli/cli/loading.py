@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attn_cli.cli.options import ModelOptions
+from attn_cli.data.devices import check_device
 from attn_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,15 +16,16 @@ __all__ = ["check_named", "loaded"]
 
 
 def check_named(options: ModelOptions) -> None:
-    """Check, before anything is imported, that the model's name is not blank.
+    """Check, before anything heavy is imported, that the model's name is not blank and there may be such a device.
 
     Raises:
-        UsageError: the name is blank.
+        UsageError: the name is blank, or no machine has such a device.
     """
     if not options.model.strip():
         raise UsageError(
             "--model is empty", "Leave it out for the built-in model, or name a folder or a model on the hub"
         )
+    check_device(options.device)
 
 
 def loaded(options: ModelOptions, without: str | None = None, kind: Kind | None = None) -> Model:

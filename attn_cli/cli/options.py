@@ -11,6 +11,7 @@ import typer
 
 from attn_cli.answer.formats import listed_formats
 from attn_cli.cli.tables import FieldNames
+from attn_cli.data.devices import DEVICES
 from attn_cli.data.selection import Kind, Measure, Rows, Selection, SortKey
 from attn_cli.errors import UsageError
 
@@ -163,6 +164,11 @@ DEFAULT_MODEL = "toy"
 """The model of every command that is given none."""
 
 
+def _devices(incomplete: str) -> list[str]:
+    """List the devices whose names begin as what has been typed."""
+    return [name for name in DEVICES if name.startswith(incomplete)]
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """Options for the model and how to load it."""
@@ -177,10 +183,20 @@ class ModelOptions:
             help="A built-in model, a folder, or a name on the hub.",
         ),
     ] = DEFAULT_MODEL
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], model_option(help="Where to run the model.")] = "auto"
+    device: Annotated[
+        str,
+        model_option(
+            metavar="NAME",
+            autocompletion=_devices,
+            help="Where to run the model: auto, cpu, cuda (cuda:1 for the second GPU), mps, or balanced (on all GPUs, "
+            "then in memory, then on disk, as far as it fits).",
+        ),
+    ] = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
-        model_option(help="The number format to compute in; auto is float32 on a CPU."),
+        model_option(
+            help="The number format to compute in; auto is float32 on a CPU, and the checkpoint's own on a GPU."
+        ),
     ] = "auto"
     revision: Annotated[str | None, model_option(metavar="NAME", help="Branch, tag or commit on the hub.")] = None
     base: Annotated[

@@ -20,9 +20,10 @@ from attn_cli.system.interrupt import interruptible
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Corpus", "ProgressBar", "Watching", "stoppable", "watched", "watching", "working"]
-__all__ = ["Corpus", "Layers", "ProgressBar", "stoppable", "watched", "watching", "working"]
+__all__ = ["Corpus", "Layers", "ProgressBar", "Watching", "stoppable", "watched", "watching", "working"]
+
 Item = TypeVar("Item")
+Own = TypeVar("Own", bound="_Stoppable")
 
 LONG = 1.0
 """Seconds after which the bar of `watched` appears."""
@@ -174,7 +175,37 @@ def _bar(talk: Console, *, figures: bool, lasting: bool) -> Progress:
     )
 
 
-class Corpus(Generic[Item]):
+class _Stoppable:
+    """Steps that are counted by a bar on stderr during a block, until Ctrl-C is pressed in it.
+
+    Args:
+        task: description of the task.
+        total: the number of steps, if known.
+        figures: leave room for figures beside the count.
+    """
+
+    def __init__(self, task: str, total: int | None = None, *, figures: bool = False) -> None:
+        self._task, self._total, self._figures = task, total, figures
+        self._stack = ExitStack()
+        self._asked: Callable[[], bool] = lambda: False
+
+    def __enter__(self: Own) -> Own:  # noqa: PYI019 (the signature check in the tests does not know Self)
+        self._bar = self._stack.enter_context(ProgressBar(self._task, self._total, figures=self._figures))
+        self._asked = self._stack.enter_context(stoppable())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def stopped(self) -> bool:
+        """True if Ctrl-C was pressed, so that the figures are of a part of the steps."""
+        return self._asked()
+
+
+class Corpus(_Stoppable, Generic[Item]):
     """Texts of a corpus, one after another until Ctrl-C is pressed, with a progress bar on stderr during its block.
 
     Args:
@@ -184,20 +215,8 @@ class Corpus(Generic[Item]):
     """
 
     def __init__(self, items: Iterable[Item], task: str, total: int | None) -> None:
+        super().__init__(task, total, figures=True)
         self._items, self._done = items, 0
-        self._bar = ProgressBar(task, total, figures=True)
-        self._stack = ExitStack()
-        self._asked: Callable[[], bool] = lambda: False
-
-    def __enter__(self) -> Corpus[Item]:
-        self._stack.enter_context(self._bar)
-        self._asked = self._stack.enter_context(stoppable())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     def __iter__(self) -> Iterator[Item]:
         start = time.monotonic()
@@ -209,33 +228,19 @@ class Corpus(Generic[Item]):
             self._bar.advance(figures=f"{self._done / (time.monotonic() - start):,.1f} texts/s")
 
     @property
-    def stopped(self) -> bool:
-        """True if Ctrl-C was pressed, so that the figures are of a part of the texts."""
-        return self._asked()
-
-    @property
     def notes(self) -> tuple[str, ...]:
-        """A note if it was."""
+        """A note if Ctrl-C was pressed."""
         return (f"Stopped with Ctrl-C after {counted(self._done, 'text')}: the figures are of these",) * self.stopped
 
 
-class Layers:
-    """A bar on stderr with the layers of a long text that are done; Ctrl-C during its block ends the run behind one."""
+class Layers(_Stoppable):
+    """A bar on stderr with the layers of a long text that are done; Ctrl-C during its block ends the run behind one.
+
+    It may be entered again for each text.
+    """
 
     def __init__(self) -> None:
-        self.stopped = False
-        """True once Ctrl-C was pressed."""
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Layers:  # noqa: PYI034 (the signature check in the tests does not know Self here)
-        self._bar = self._stack.enter_context(ProgressBar("Reading layers"))
-        self._asked = self._stack.enter_context(stoppable())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+        super().__init__("Reading layers")
 
     def __call__(self, done: int, total: int) -> bool:
         """Show how many layers are done.
@@ -244,7 +249,6 @@ class Layers:
             False if the others are to be left out.
         """
         self._bar.reach(done, total)
-        self.stopped = self._asked()
         return not self.stopped
 
     def until_stopped(self, items: Iterable[Item]) -> Iterator[Item]:

@@ -21,6 +21,9 @@ __all__ = ["as_chat", "in_lines", "is_single", "named_parts_of", "prompts", "spl
 JSON_LINES = (".jsonl", ".ndjson")
 """Suffixes of files with a chat on each line."""
 
+SPLITS = "Write --split spaces, --split words, or name a file of words"
+"""What --split may be."""
+
 
 def in_lines(reading: TextOptions) -> bool:
     """Return whether the input is a file that may hold several texts."""
@@ -130,7 +133,9 @@ def split_of(reading: TextOptions) -> Split | None:
         raise UsageError("--split says what a word is, and tokens are shown by another option", "Add --tokens")
     if reading.split == "spaces":
         return split_words("spaces")
-    lines = texts.lines_of(Path(reading.split or ""), "Write --split spaces, --split words, or name a file of words")
+    if not reading.split:
+        raise UsageError("--split must say what a word is", SPLITS)
+    lines = texts.lines_of(Path(reading.split), SPLITS)
     words = [line.text.strip() for line in lines if line.text.strip()]
     if not words:
         raise InputError(f"{reading.split} has no words", "Write one on each line")

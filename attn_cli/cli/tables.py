@@ -136,7 +136,7 @@ class Columns:
     target: str | int | None = None
     pair: str | int | None = None
     chosen: bool = False
-    """True if the user has named them, so that a target is no pair."""
+    """True if the user has named them; then a target is never taken for a second segment."""
 
     def sentence(self, row: Mapping[Any, Any], where: str, holds: str) -> Sentence:
         """Make the sentence of one row.

@@ -412,6 +412,11 @@ class Scaled:
         """The target tokens of the base, if it has any."""
         return self.base.target
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the base."""
+        return self.base.notes
+
     def stream(self, request: Request, eat: Eat) -> Report:
         """Stream the blocks of the base; see `Source`.
 

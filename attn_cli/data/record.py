@@ -145,7 +145,7 @@ class AttentionMap:
 
 @dataclass(frozen=True, eq=False)
 class TakenLive:
-    """What was taken while a model wrote, at each step under its key-value cache."""
+    """Attention and chances of the steps of a model that wrote, each taken at its step, under the key-value cache."""
 
     maps: tuple[AttentionMap, ...]
     """Maps whose rows are the steps that wrote the tokens."""

@@ -71,7 +71,9 @@ class Shard:
     @classmethod
     def _checked(cls, number: int, of: int, where: str) -> Shard:
         if not 1 <= number <= of:
-            raise UsageError(f"{where}: there is no part {number} of {of}", "Count the parts from 1: 1/16 to 16/16")
+            raise UsageError(
+                f"{where}: the part must be from 1 to {of}, not {number}", "Count the parts from 1: 1/16 to 16/16"
+            )
         return cls(number, of)
 
     def __str__(self) -> str:

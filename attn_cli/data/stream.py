@@ -322,6 +322,10 @@ class Source(Protocol):
         Row i of a map is the step that reads token i and outputs token i + 1, so there is one row fewer than tokens.
         """
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the text, which are known before it is run and are also in the report, one sentence each."""
+
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the model, and pass each block to `eat`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Group
@@ -12,33 +11,37 @@ from rich.text import Text
 from attn_cli.data.pooling import Cuts
 from attn_cli.data.shapes import Float
 from attn_cli.draw.captions import attends, brightest, cell_note, scale_note
-from attn_cli.draw.colors import BLANK, CHANGES, ROUNDED, WEIGHTS, Scale, marks, painted, strongest_mark
-from attn_cli.draw.labels import Labels, clean, fit, letters, width
+from attn_cli.draw.colors import CHANGES, ROUNDED, WEIGHTS, Scale, strongest_mark
+from attn_cli.draw.labels import Labels, fit
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
+from attn_cli.draw.sheet import (
+    LONGEST_LABEL,
+    SEGMENTS,
+    SEGMENTS_IN_ASCII,
+    SHORTEST_HEADER,
+    TALLEST_HEADER,
+    Layout,
+    Sheet,
+    digits_of,
+    longest_of,
+    number_width,
+)
 from attn_cli.draw.strokes import (
     DIM,
     PLAIN,
     Part,
     caption_lines,
-    change,
-    decimals,
     drawing,
     flow,
     line,
     mosaic,
-    number,
     swatches,
     title_lines,
 )
 
-__all__ = ["cuts", "heatmap", "panels"]
+__all__ = ["cuts", "heatmap", "panels", "scale_of"]
 
-LONGEST_LABEL = 12
-TALLEST_HEADER = 8
-"""Most letters of a label written downwards."""
-SHORTEST_HEADER = 4
-"""Letters of such a label that are kept where there is little room."""
 MOST_TIERS = 3
 MOST_LINES = 120
 """Most lines of a map in panels of squares; a taller map becomes a mosaic."""
@@ -52,34 +55,6 @@ HEADER = 2
 """Lines of positions and of labels above a mosaic."""
 SMALL = 2**20
 """Most values of a map that takes no more memory than a drawing does and may be kept whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Layout of a map in cells."""
-
-    gutter: int
-    """Width before the first column, for the position and label of a row."""
-    cell: int
-    """Width of a column."""
-    columns: int
-    """Number of columns side by side in a panel."""
-    tiers: int
-    """Number of lines over which column labels are spread; 0 if they are written downwards."""
-    header: int
-    """Most lines of a label written downwards."""
-    numbers: bool
-    """True if numbers are written in the cells."""
-
-    @property
-    def margin(self) -> int:
-        """Blank columns at the right of a cell that is wide enough to centre its number."""
-        return 1 if self.numbers and self.cell > 5 else 0
-
-
-SEGMENTS = "│", "─"
-"""The marks between the columns and between the rows of two segments."""
-SEGMENTS_IN_ASCII = "|", "-"
 
 
 def heatmap(
@@ -111,8 +86,8 @@ def heatmap(
     above, below = title_lines(title, screen), caption_lines(caption, screen)
     lowest = None if legible else room
     for plan in _plans(view, screen, numbers=numbers, room=lowest) if view.whole else ():
-        scale = _scale(view, view.shown, same=plan.numbers or not screen.color)
-        sheet = _Sheet(view, scale, plan, screen, mark_strongest)
+        scale = scale_of(view, view.shown, same=plan.numbers or not screen.color)
+        sheet = Sheet(view, scale, plan, screen, mark_strongest)
         legend = _legend(view, scale, screen, plan=plan, mark_strongest=mark_strongest)
         blank, *said = legend
         lines = [*above, *sheet.panels(), blank, *said, *below]
@@ -124,7 +99,7 @@ def heatmap(
     height = width = _narrowest(view.query, view.key, screen)
     while True:
         small = view.pooled(height, width)
-        scale = _scale(view, small, same=False)
+        scale = scale_of(view, small, same=False)
         legend = _legend(view, scale, screen, cell=(height, width))
         picture = list(_mosaic(view, small, height, width, scale, screen))
         tall = max(room - len(above) - len(legend) - len(below), LOWEST)
@@ -162,7 +137,7 @@ def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
     return Cuts.into(rows, columns, heights, widths)
 
 
-def _scale(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
+def scale_of(view: MapView, values: Float[np.ndarray, "row column"], *, same: bool) -> Scale:
     """Choose a scale for the values; `same` makes it the one that all maps of weights, or of their changes, share."""
     if view.measure == "score":
         return Scale.around(values)
@@ -187,7 +162,7 @@ def _legend(
     scale: Scale,
     screen: Screen,
     *,
-    plan: _Plan | None = None,
+    plan: Layout | None = None,
     mark_strongest: bool = False,
     cell: tuple[int, int] = (1, 1),
 ) -> list[Text]:
@@ -221,30 +196,30 @@ def _segments(view: MapView, screen: Screen, *, drawn: bool) -> str:
     return f"segment 1 begins at {', '.join(places)}"
 
 
-def _plans(view: MapView, screen: Screen, *, numbers: bool, room: int | None) -> Iterator[_Plan]:
+def _plans(view: MapView, screen: Screen, *, numbers: bool, room: int | None) -> Iterator[Layout]:
     """Yield layouts with labels, the most informative first; none if only a mosaic fits."""
     rows, keys = len(view.query), max(len(view.key), 1)
     if room is not None and rows > max(room, LABELLED):
         return
-    longest = min(_longest(view.key, screen), LONGEST_LABEL)
-    gutter = _digits(view.query) + 1 + min(_longest(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
+    longest = min(longest_of(view.key, screen), LONGEST_LABEL)
+    gutter = digits_of(view.query) + 1 + min(longest_of(view.query, screen), LONGEST_LABEL, screen.width // 5) + 1
     across = screen.width - gutter - (view.key.second_segment is not None)
     # Without colour, a number is preceded by its shade, but a change by its sign.
-    least = _number_width(view) + (1 if screen.color or view.measure == "change" else 2)
+    least = number_width(view) + (1 if screen.color or view.measure == "change" else 2)
     each = across // keys
     if each >= least or numbers:
         # Each number and its label have their own cell, up to a width that still looks like a heatmap.
         cell = max(least, min(each, longest + 1))
         tiers = next((t for t in range(1, MOST_TIERS) if t * cell - 1 >= longest), MOST_TIERS)
-        yield _Plan(gutter, cell, _even(keys, across // cell), tiers, 0, numbers=True)
+        yield Layout(gutter, cell, _even(keys, across // cell), tiers, 0, numbers=True)
     if numbers:
         return
     count = -(-keys // (across // 2))
     if room is None and count * (rows + TALLEST_HEADER) <= MOST_LINES:
-        yield _Plan(gutter, 2, _even(keys, across // 2), 0, TALLEST_HEADER, numbers=False)
+        yield Layout(gutter, 2, _even(keys, across // 2), 0, TALLEST_HEADER, numbers=False)
     elif count == 1:
         for header in range(TALLEST_HEADER, SHORTEST_HEADER - 1, -1):
-            yield _Plan(gutter, 2, keys, 0, header, numbers=False)
+            yield Layout(gutter, 2, keys, 0, header, numbers=False)
 
 
 def _even(keys: int, most: int) -> int:
@@ -253,151 +228,10 @@ def _even(keys: int, most: int) -> int:
     return -(-keys // panels)
 
 
-def _longest(axis: Labels, screen: Screen) -> int:
-    return max((width(clean(text, unicode=screen.unicode)) for text in axis.texts), default=0)
-
-
-def _digits(axis: Labels) -> int:
-    return len(str(max(axis.positions, default=0)))
-
-
-def _number_width(view: MapView) -> int:
-    values = view.shown
-    if view.measure == "weight":
-        return len(number(max(float(np.nanmax(values, initial=1.0)), 1.0)))
-    if view.measure != "score" or not np.isfinite(values).any():
-        return 4 if view.measure == "change" else 3
-    places = _places(values)
-    return max(len(f"{float(end):z.{places}f}") for end in (np.nanmin(values), np.nanmax(values)))
-
-
-def _places(values: Float[np.ndarray, "query key"]) -> int:
-    return decimals(float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 2
-
-
-class _Sheet:
-    """A map with labels, drawn line by line and panel by panel."""
-
-    def __init__(self, view: MapView, scale: Scale, plan: _Plan, screen: Screen, mark_strongest: bool) -> None:
-        self.view, self.plan, self.screen = view, plan, screen
-        values = view.shown
-        self.values = values.tolist()
-        self.levels = scale.levels(values).tolist()
-        self.shades = scale.shades(values).tolist()
-        self.places, self.signed = _places(values), scale.signed
-        known = np.isfinite(values)
-        best = np.argmax(np.where(known, values, -np.inf), axis=1) if values.size else np.zeros(len(values), np.intp)
-        self.best = np.where(known.any(axis=1), best, -1).tolist()
-        self.shading = marks(unicode=screen.unicode)
-        self.strongest = strongest_mark(unicode=screen.unicode)
-        self.mark_strongest = mark_strongest
-        self.between = SEGMENTS if screen.unicode else SEGMENTS_IN_ASCII
-
-    def panels(self) -> Iterator[Text]:
-        """Yield all lines, in panels of columns one below the other."""
-        count = len(self.view.key)
-        for first in range(0, max(count, 1), self.plan.columns):
-            if first:
-                yield line()
-            part = range(first, min(first + self.plan.columns, count))
-            yield from self.header(part)
-            yield from self.rows(part)
-
-    def header(self, part: range) -> Iterator[Text]:
-        """Yield the lines of these columns' labels, each ending above its numbers."""
-        key, plan, unicode = self.view.key, self.plan, self.screen.unicode
-        styles = [DIM if key.special[column] else PLAIN for column in part]
-        if plan.tiers:
-            tiers = min(plan.tiers, max(len(part), 1))
-            for tier in range(tiers):
-                parts: list[Part] = []
-                used = 0
-                for index in range(tier, len(part), tiers):
-                    bar = self.barred(part) and part[index] >= (key.second_segment or 0)
-                    stop = plan.gutter + (index + 1) * plan.cell - plan.margin + bar
-                    size = min(tiers * plan.cell - 1, stop - used)
-                    parts.append((" " * (stop - size - used), PLAIN))
-                    parts.append((fit(key.texts[part[index]], size, align="right", unicode=unicode), styles[index]))
-                    used = stop
-                yield line(*parts)
-            return
-        stacks = [_stack(key.texts[column], plan.header, unicode=unicode) for column in part]
-        tallest = max(map(len, stacks), default=0)
-        for row in range(tallest):
-            parts = [(" " * plan.gutter, PLAIN)]
-            for column, stack, style in zip(part, stacks, styles, strict=True):
-                if self.barred(part) and column == key.second_segment:
-                    parts.append((" ", PLAIN))
-                place = row - (tallest - len(stack))
-                parts.append((fit(stack[place] if place >= 0 else "", plan.cell, unicode=unicode), style))
-            yield line(*parts)
-
-    def rows(self, part: range) -> Iterator[Text]:
-        """Yield each row's position, label and cells in these columns; later panels leave out masked rows."""
-        query, plan = self.view.query, self.plan
-        digits = _digits(query)
-        for row, text in enumerate(query.texts):
-            if part.start and all(self.levels[row][column] == BLANK for column in part):
-                continue
-            label = fit(text, plan.gutter - digits - 2, unicode=self.screen.unicode) + " "
-            if row == query.second_segment:
-                yield line((self.between[1] * (plan.gutter + len(part) * plan.cell + self.barred(part)), DIM))
-            yield line(
-                (f"{query.positions[row]:>{digits}} ", DIM),
-                (label, DIM if query.special[row] else PLAIN),
-                *self.cells(row, part),
-            )
-
-    def barred(self, part: range) -> bool:
-        """Return whether the second segment begins in a panel, with a mark before it."""
-        return self.view.key.second_segment in part
-
-    def cells(self, row: int, part: range) -> Iterator[Part]:
-        """Yield the cells of a row, and the mark before those of the second segment."""
-        for column in part:
-            if self.barred(part) and column == self.view.key.second_segment:
-                yield self.between[0], DIM
-            yield self.cell(row, column)
-
-    def cell(self, row: int, column: int) -> Part:
-        """Draw one cell: painted, shaded or numbered, depending on the plan and the screen."""
-        plan, level, shade = self.plan, self.levels[row][column], self.shades[row][column]
-        if level == BLANK:
-            return " " * plan.cell, PLAIN
-        best = self.mark_strongest and column == self.best[row]
-        style = painted(level, self.screen, bold=best)
-        sign = self.shading[shade]
-        if plan.numbers:
-            value, unicode = self.values[row][column], self.screen.unicode
-            if self.view.measure == "change":
-                text = change(value, unicode=unicode)
-            elif self.view.measure == "weight":
-                text = number(value, unicode=unicode)
-            else:
-                text = f"{value:z.{self.places}f}"
-            if not self.screen.color:
-                shown = sign if shade and not self.signed else ""  # signed numbers need no shade
-                text = f"{self.strongest if best else ''}{shown}{text}"
-            return text.rjust(plan.cell - plan.margin) + " " * plan.margin, style
-        if self.screen.color:
-            return (f"{self.strongest} " if best else "  "), style
-        if best:
-            return f"{sign}{self.strongest}", PLAIN
-        return (sign * 2 if shade else f"{sign} "), PLAIN
-
-
-def _stack(text: str, most: int, *, unicode: bool) -> list[str]:
-    """Split a label into letters from top to bottom, `most` at most."""
-    stack = letters(clean(text, unicode=unicode))
-    if len(stack) > most:
-        stack = [*stack[: most - 1], "…" if unicode else "~"]
-    return stack
-
-
 def _gutter(query: Labels, key: Labels, screen: Screen) -> int:
     """Return the cells left of a mosaic for the positions of rows, and for their labels unless they cost too much."""
-    bare = _digits(query) + 1
-    named = bare + min(_longest(query, screen), LONGEST_LABEL, screen.width // 8) + 1
+    bare = digits_of(query) + 1
+    named = bare + min(longest_of(query, screen), LONGEST_LABEL, screen.width // 8) + 1
     few, many = (-(-len(key) // (screen.width - gutter)) for gutter in (named, bare))
     return named if few <= COARSER * many else bare
 
@@ -424,7 +258,7 @@ def _mosaic(
     view: MapView, small: Float[np.ndarray, "row column"], height: int, width: int, scale: Scale, screen: Screen
 ) -> Iterator[Text]:
     """Yield the lines of a mosaic, with the positions and labels of some words above and at the left."""
-    query, key, digits, unicode = view.query, view.key, _digits(view.query), screen.unicode
+    query, key, digits, unicode = view.query, view.key, digits_of(view.query), screen.unicode
     step = 10 if small.shape[1] > 30 else 5
     rows = {line: _word_in(query, line * 2 * height, 2 * height) for line in range(0, -(-len(small) // 2), step // 2)}
     gutter = _gutter(query, key, screen)

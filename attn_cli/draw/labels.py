@@ -63,6 +63,18 @@ class Labels:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def within(self, places: range) -> Labels:
+        """Return the labels of some places in a row, with their own positions and numbers."""
+        some = slice(places.start, places.stop)
+        second = None if self.second_segment is None else self.second_segment - places.start
+        return Labels(
+            self.texts[some],
+            self.special[some],
+            self.positions[some],
+            lambda index: self._number(places.start + index),
+            second if second is not None and 0 <= second < len(places) else None,
+        )
+
     def named(self, index: int) -> str:
         """Return the name that a user gives a label: its text, with `#2` if it is the second such text."""
         return "".join(self.parts(index))

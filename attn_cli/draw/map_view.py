@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -66,6 +66,15 @@ class MapView:
         queries, keys = self.values.shape
         visible = np.tile([0, keys], (queries, 1)) if self.visible is None else self.visible
         return seen_values(self.values, visible).astype(np.float32, copy=False)
+
+    def within(self, rows: range, columns: range) -> MapView:
+        """Return a part of a map that is kept whole: some rows and columns, each in a row.
+
+        Raises:
+            ValueError: not all values are kept.
+        """
+        values = self.shown[rows.start : rows.stop, columns.start : columns.stop]
+        return replace(self, values=values, query=self.query.within(rows), key=self.key.within(columns), visible=None)
 
     def height_from(self, least: int) -> int:
         """Return the smallest available height of rectangles that is `least` or more.

@@ -53,9 +53,11 @@ class Screen:
     """Theme of the background."""
     depth: Depth = "truecolor"
     """Number of colours available."""
+    part: bool = False
+    """True for a part of a screen, which may be narrower."""
 
     def __post_init__(self) -> None:
-        if self.width < NARROWEST:
+        if self.width < NARROWEST and not self.part:
             raise ValueError(f"a screen has at least {NARROWEST} columns, not {self.width}")
 
 

@@ -19,6 +19,7 @@ from attn_cli.draw.screen import Screen
 __all__ = [
     "BOLD",
     "DIM",
+    "MARKED",
     "PLAIN",
     "Part",
     "bar",
@@ -42,6 +43,8 @@ __all__ = [
 PLAIN = Style.null()
 DIM = Style(dim=True)
 BOLD = Style(bold=True)
+MARKED = Style(bold=True, reverse=True)
+"""A name that somebody has gone to."""
 
 Part = tuple[str, Style]
 """A piece of clean text and its style."""

@@ -135,7 +135,7 @@ def read_part(path: Path) -> SavedPart:
     except ValidationError as error:
         raise InputError(f"{name} is damaged: {error}", RUN_AGAIN) from error
     if entry.shard > entry.of:
-        raise InputError(f"{name} is damaged: there is no part {entry.shard} of {entry.of}", RUN_AGAIN)
+        raise InputError(f"{name} is damaged: it calls itself part {entry.shard} of {entry.of}", RUN_AGAIN)
     return SavedPart(entry, restore(check(decode(texts[1], f"{name}: record"), name), name), arrays, name)
 
 

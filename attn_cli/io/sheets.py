@@ -34,10 +34,12 @@ MARKS = "\t;|,"
 """Characters that stand between cells; spaces where there is none of them."""
 NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 """A number, with its decimals behind a point or a comma."""
+QUOTED_DECIMALS = re.compile(r"[+-]?0?,\d")
+"""The beginning of a number in which a comma is surely before its decimals."""
 COMMENT = "# "
 """What `numpy.savetxt` puts before a header."""
 MISSING = ("", "nan", "inf", "-inf")
-"""Cells that are no labels, and no weights either."""
+"""Cells that are neither labels nor weights."""
 LONG = {"query", "key", "weight"}
 """Columns that make a long table."""
 A_GRID = "Give a grid of numbers, with or without labels, or what attn inspect --save wrote; texts are read with --file"
@@ -66,7 +68,9 @@ def from_csv(data: bytes, name: str, labelling: Labelling) -> Iterator[Record]:
     if set(columns) >= LONG:
         yield from _long(columns, lines[1:], name, labelling)
         return
-    yield _grid(lines, name, labelling)
+    # In quotes a comma may also stand between thousands, where no number begins with a 0 before it.
+    quoted_decimals = any(QUOTED_DECIMALS.match(cell.strip()) for line in lines for cell in line)
+    yield _grid(_with_points(lines) if quoted_decimals else lines, name, labelling)
 
 
 def _cells(text: str, name: str) -> list[list[str]]:

@@ -127,6 +127,11 @@ class Measured:
         """The target tokens of the base, if it has any."""
         return self.base.target
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the base."""
+        return self.base.notes
+
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the base and pass each measured block to `eat`; see `Source`.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
 
+from attn_cli.data.devices import check_device
 from attn_cli.data.model import Heads, ModelInfo
 from attn_cli.data.stream import EatContexts, Request, Source
 from attn_cli.data.text import Part, Split
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AS_IT_HAS_THEM",
-    "DEVICES",
     "DTYPES",
     "FOR_ONE",
     "GREEDY",
@@ -54,16 +54,14 @@ __all__ = [
 MOST_TOKENS = 40
 """Most tokens that a decoder writes if no number is given."""
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 DTYPES: tuple[Dtype, ...] = ("auto", "float32", "float16", "bfloat16")
 
 
 class LoadChoices(TypedDict, total=False):
     """Fields of `LoadOptions`, as a caller from Python may set them."""
 
-    device: Device
+    device: str
     dtype: Dtype
     trust_remote_code: bool
     allow_pickle: bool
@@ -79,10 +77,12 @@ class LoadOptions:
         UsageError: there is no such device or number format.
     """
 
-    device: Device = "auto"
-    """Device to run on. `auto`: a CUDA device where there is one, else Apple's MPS, else the CPU."""
+    device: str = "auto"
+    """Device to run on: `cpu`, `cuda` (`cuda:1` for the second GPU), `mps`; `auto`: a CUDA device where there is one,
+    else Apple's MPS, else the CPU; or `balanced`: all GPUs, then memory, then disk, as far as the weights fit."""
     dtype: Dtype = "auto"
-    """Number format of the weights. `auto`: float32 where it fits in memory, otherwise the format of the saved file."""
+    """Number format of the weights. `auto`: on a GPU the format of the saved file; on a CPU float32, or where that does
+    not fit in memory, the format of the saved file."""
     trust_remote_code: bool = False
     """True to run Python code that comes in the model's folder."""
     allow_pickle: bool = False
@@ -93,9 +93,9 @@ class LoadOptions:
     """The model that an adapter is put on: a folder or a name on the hub; None for the one that the adapter names."""
 
     def __post_init__(self) -> None:
-        for value, known, what in ((self.device, DEVICES, "device"), (self.dtype, DTYPES, "number format")):
-            if value not in known:
-                raise UsageError(f"There is no {what} {value}", f"Choose from {', '.join(known)}")
+        check_device(self.device)
+        if self.dtype not in DTYPES:
+            raise UsageError(f"There is no number format {self.dtype}", f"Choose from {', '.join(DTYPES)}")
 
 
 @dataclass(frozen=True)

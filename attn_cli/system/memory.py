@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from attn_cli.errors import MemoryLimitError
+from attn_cli.errors import MemoryLimitError, UsageError, quoted
 
 __all__ = ["available", "gigabytes", "keep_freed", "require"]
 
@@ -15,6 +17,10 @@ SMALL = 256 * 2**20
 """Bytes that are not checked, because any machine that runs a Transformer has them to spare."""
 MAPPED, TRIMMED = -3, -1
 """`M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` of glibc's malloc.h."""
+LIMIT = "ATTN_MEMORY"
+"""The environment variable that says how much memory to take for free at most."""
+SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", re.IGNORECASE)
+BYTES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUP = Path("/proc/self/cgroup")
 
@@ -57,10 +63,23 @@ def gigabytes(size: int) -> str:
 
 
 def available() -> int:
-    """Return the bytes that this process can still allocate: the machine's free memory, or less under a limit."""
+    """Return the bytes that this process can still allocate: the machine's free memory, or less under a limit.
+
+    Raises:
+        UsageError: `ATTN_MEMORY` is not a size.
+    """
     import psutil
 
-    return max(0, min(psutil.virtual_memory().available, *_limits_left()))
+    return max(0, min(psutil.virtual_memory().available, _most(), *_limits_left()))
+
+
+def _most() -> int:
+    """Return the bytes that `ATTN_MEMORY` allows to take for free: `4GB`, `500 MB`, or a number of bytes."""
+    text = os.environ.get(LIMIT, "")
+    size = SIZE.fullmatch(text)
+    if text and size is None:
+        raise UsageError(f"{LIMIT} must be a size such as 4GB, not {quoted(text)}", "Set it to one, or unset it")
+    return sys.maxsize if size is None else int(float(size[1]) * BYTES[size[2].upper()])
 
 
 def _limits_left() -> Iterator[int]:

@@ -100,7 +100,7 @@ def run(
     if watch is not None:
         check_text(watch, "The text of --watch")
     if device != "cpu":
-        from attn_cli.models.hf.loading import choose_device
+        from attn_cli.models.hf.devices import choose_device
 
         choose_device(device)
     told = read_pairs(pairs)

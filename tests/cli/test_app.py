@@ -33,7 +33,13 @@ sys.exit(main(sys.argv[1:]))
 """
 """The command line, with a Ctrl-C where a model is loaded."""
 COMMANDS = tuple(Commands.modules)
-TRIED_ELSEWHERE = ("attn train", "attn translate", "attn heads --needle")
+TRIED_ELSEWHERE = (
+    "attn train",
+    "attn translate",
+    "attn heads --needle",
+    "attn explore",
+    "cat sentences.txt | attn explore",
+)
 """Examples that have tests of their own."""
 
 
@@ -189,7 +195,7 @@ def test_the_examples_in_the_help_pages_work(
         (["inspect", "a", "--model", "x", "--save", "a.docx"], 6, ".json"),
         (["inspect", "a", "--model", "x", "--save", "no/such/place/a.json"], 6, "no/such/place"),
         (["inspekt"], 2, "inspekt"),
-        (["inspect", "a", "--device", "abacus"], 2, "'abacus' is not one of auto, cpu, cuda, mps"),
+        (["inspect", "a", "--device", "abacus"], 2, "no device 'abacus'. Choose from auto, cpu, cuda, mps, balanced"),
         (["inspect", "a", "--kind", "Encoder"], 2, "'Encoder' is not one of encoder, decoder, cross"),
         (["inspect", "a", "--top-k", "0"], 2, "--top-k must be at least 1, and 0 is not"),
         (["inspect", "a", "--width", "wide"], 2, "'wide' is not a whole number"),

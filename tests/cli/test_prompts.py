@@ -266,6 +266,7 @@ def test_what_a_word_is(decoder: str, capsys: pytest.CaptureFixture[str], tmp_pa
     assert words_of(found) == ["didn't", "fit,", "\n", "the-trophy", "was"]
     assert "Add --tokens" in run(capsys, *asked, "--split", "tokens", code=2)
     assert "cannot be read" in run(capsys, *asked, "--split", "lines", code=3)
+    assert "--split must say what a word is. Write --split spaces" in run(capsys, *asked, "--split", "", code=2)
     toy = words_of(
         run(capsys, "inspect", "It's the cat", "--model", "toy", "--split", "spaces", "--layer", "0", "--json")
     )

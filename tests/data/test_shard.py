@@ -40,12 +40,12 @@ def test_parts_are_named_or_known_from_the_scheduler(
     [
         ("3", {}, "--shard '3' is not a part of a corpus. Write it like --shard 3/16"),
         ("-1/4", {}, "is not a part"),
-        ("0/4", {}, "--shard 0/4: there is no part 0 of 4"),
-        ("5/4", {}, "there is no part 5 of 4"),
+        ("0/4", {}, "--shard 0/4: the part must be from 1 to 4, not 0"),
+        ("5/4", {}, "the part must be from 1 to 4, not 5"),
         ("auto", {}, "finds neither SLURM_ARRAY_TASK_ID nor RANK"),
         ("auto", {"SLURM_ARRAY_TASK_ID": "1"}, "SLURM_ARRAY_TASK_COUNT is not set"),
         ("auto", {"RANK": "first", "WORLD_SIZE": "2"}, "RANK is 'first'"),
-        ("auto", {"RANK": "2", "WORLD_SIZE": "2"}, "there is no part 3 of 2"),
+        ("auto", {"RANK": "2", "WORLD_SIZE": "2"}, "the part must be from 1 to 2, not 3"),
     ],
 )
 def test_what_is_no_part(text: str, environment: dict[str, str], message: str) -> None:

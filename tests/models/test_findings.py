@@ -43,6 +43,7 @@ class Given:
     model: ModelInfo
     source: Tokens
     target: Tokens | None
+    notes: tuple[str, ...] = ()
 
     def stream(self, request: Request, eat: Eat) -> Report:
         return stream(self.network, self.inputs, request, eat, rows=5)

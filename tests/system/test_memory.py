@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from attn_cli.errors import MemoryLimitError
+from attn_cli.errors import MemoryLimitError, UsageError
 from attn_cli.io.npz import to_npz
 from attn_cli.io.read import read_records
 from attn_cli.io.records import to_json
@@ -112,3 +112,15 @@ def test_what_was_freed_is_kept_where_the_allocator_can_be_told_so(monkeypatch: 
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     memory.keep_freed.__wrapped__()  # another C library has no such function
     assert len(told) == 2
+
+
+@pytest.mark.parametrize(("text", "size"), [("4GB", 4e9), ("0.5 gb", 5e8), ("300M", 3e8), ("77", 77)])
+def test_a_limit_of_ones_own(text: str, size: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTN_MEMORY", text)
+    assert memory.available() == size
+
+
+def test_a_limit_that_is_not_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTN_MEMORY", "lots")
+    with pytest.raises(UsageError, match="ATTN_MEMORY must be a size such as 4GB, not 'lots'"):
+        memory.available()

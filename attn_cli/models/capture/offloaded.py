@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from attn_cli.errors import ModelError
 
-__all__ = ["check_weights_present", "device_of", "is_offloaded", "loaded", "weights_of"]
+__all__ = ["check_weights_present", "count_parameters", "device_of", "is_offloaded", "loaded", "weights_of"]
 
 REMEDY = "Load the whole model into memory, with --dtype bfloat16 where it would not fit otherwise"
 
@@ -30,7 +30,8 @@ def check_weights_present(model: PreTrainedModel) -> None:
     """
     brought: list[str] = []  # path prefixes of modules that accelerate loads when they are called
     for path, module in model.named_modules():
-        if hasattr(module, "_hf_hook"):
+        hook = getattr(module, "_hf_hook", None)
+        if hook is not None and getattr(hook, "offload", True):
             brought.append(f"{path}." if path else "")
         if any(f"{path}.".startswith(one) for one in brought):
             continue
@@ -92,6 +93,14 @@ def weights_of(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
                 if name not in shared and id(weight) not in seen:
                     yield name, weight
         seen |= kept
+
+
+def count_parameters(model: PreTrainedModel) -> int:
+    """Return how many numbers a model's weights are, those that modules share counted once."""
+    there = dict(model.named_parameters())
+    shared = getattr(model, "all_tied_weights_keys", None) or {}
+    twice = sum(there[name].numel() for name, other in shared.items() if name in there and other in there)
+    return model.num_parameters() - twice
 
 
 def _not_there(name: str) -> ModelError:

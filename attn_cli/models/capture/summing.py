@@ -1,8 +1,8 @@
 """Statistics of the rows of a transformers model's attention, without its weights, for texts of any length.
 
-Layers run on flash attention, which returns each row's normalizer beside the output; see `tiles.py` for the rest. This
-is exact for a softmax of scaled products in single precision. A layer with a bias, soft-capping or a learned sink, in
-half precision or on another device than a CPU has no such statistics: its weights must be streamed.
+Layers run on flash attention, which returns each row's normalizer beside the output; see `tiles.py` and `tile_sums.py`
+for the rest. This is exact for a softmax of scaled products in single precision. A layer with a bias, soft-capping or a
+learned sink, in half precision or on another device than a CPU has no such statistics: its weights must be streamed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from attn_cli.models.capture.delivery import Delivery, every_span, lengths
 from attn_cli.models.capture.offloaded import check_weights_present, device_of
 from attn_cli.models.capture.slices import additive
 from attn_cli.models.capture.stream import StreamRun, anatomy_of, captured_by, run_pass, stacks
+from attn_cli.models.capture.tile_sums import sum_up_tiles
 from attn_cli.models.capture.tiles import LayerTiles
 
 __all__ = ["sum_up"]
@@ -118,7 +119,7 @@ class _SumRun(StreamRun):
             call.causal and mask is None and queries > 1,
             visible,
         )
-        self.eat(tiles.sum_up(place.kind, place.layer, self.delivery.heads(place), self.request))
+        self.eat(sum_up_tiles(tiles, place.kind, place.layer, self.delivery.heads(place), self.request))
         self.delivery.mark(place)
         joined: Float[torch.Tensor, "1 query head dim"] = output.transpose(1, 2).contiguous()
         return joined

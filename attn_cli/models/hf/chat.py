@@ -73,17 +73,35 @@ class _Template:
         skeleton = self._rendered(places)
         split = PLACE.split(skeleton)
         between, order = split[::2], [int(number) for number in split[1::2]]
-        for index, turn in enumerate(turns):
+        for index in range(len(turns)):
             if order.count(index) != 1:
-                raise ModelError(
-                    f"The chat template of {self.name} does not read turn {index + 1}, whose role is "
-                    f"{quoted(turn.role)}",
-                    "Leave it out, or give the text itself",
-                )
+                raise self._not_found(places, skeleton, index, order.count(index))
         contents = self._contents(text, between, [turns[index].content for index in order])
         inner = [0, *(end for span in contents for end in span), len(text)]
         marks = tuple((start, end) for start, end in zip(inner[::2], inner[1::2], strict=True) if start < end)
         return Rendered(text, marks, self._parts(text, places, skeleton, order, contents))
+
+    def _not_found(self, places: Sequence[Turn], skeleton: str, index: int, count: int) -> ModelError:
+        """Return the error for a turn that a template leaves out, changes or repeats.
+
+        Args:
+            places: the turns, with a mark as the content of each.
+            skeleton: the chat of these, as it is rendered.
+            index: the turn.
+            count: how often its mark stands there.
+        """
+        changed = [*places]
+        changed[index] = replace(places[index], content="another")
+        if not count and self._tried(changed) == skeleton:
+            what = f"does not read turn {index + 1}, whose role is {quoted(places[index].role)}"
+            return ModelError(f"The chat template of {self.name} {what}", "Leave it out, or give the text itself")
+        what = "repeats" if count else "changes the letters of"
+        return self._without_place(f"{what} turn {index + 1}")
+
+    def _without_place(self, what: str) -> ModelError:
+        return ModelError(
+            f"The chat template of {self.name} {what}, so its place cannot be told", "Give the text itself"
+        )
 
     def _rendered(self, turns: Sequence[Turn], *, whole: bool = True) -> str:
         """Render turns as one text.
@@ -148,10 +166,7 @@ class _Template:
             if end is None and (last or after):
                 end = text.find(after, start) if not last else len(text) - len(after) if text.endswith(after) else -1
             if not text.startswith(between[index], place) or end is None or end < start:
-                raise ModelError(
-                    f"The chat template of {self.name} changes turn {index + 1}, so its place cannot be told",
-                    "Give the text itself",
-                )
+                raise self._without_place(f"changes turn {index + 1}")
             found.append((start, end))
             place = end
         return found

@@ -6,7 +6,6 @@ model is the one that transformers would load from the file itself.
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import redirect_stderr
 from glob import escape
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
 from attn_cli.models.hf.checkpoint import Checkpoint, examine
+from attn_cli.system.cache import cache_folder
 from attn_cli.system.memory import require
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ __all__ = ["find_gguf"]
 
 SUFFIX = ".gguf"
 MAGIC = b"GGUF"
-PACKAGES = ("gguf", "accelerate")
-"""The packages that transformers reads the format with."""
+PACKAGE = "gguf"
+"""The package that transformers reads the format with."""
 FORM = 1
 """The number of the form in which folders are kept; a new one makes all of them anew."""
 
@@ -76,12 +76,11 @@ def _converted(name: str, path: Path) -> Path:
         raise ModelError(f"{name} is not in GGUF: its first bytes are others", "Copy or download it again")
     path = path.resolve()
     made_by = f"{FORM} {version('transformers')}"
-    folder = _cache() / f"{path.stem}-{_digest(path)}-{_digest(state.st_size, state.st_mtime_ns, made_by)}"
+    folder = cache_folder("gguf") / f"{path.stem}-{_digest(path)}-{_digest(state.st_size, state.st_mtime_ns, made_by)}"
     if not folder.is_dir():
-        missing = [package for package in PACKAGES if find_spec(package) is None]
-        if missing:
+        if find_spec(PACKAGE) is None:
             raise ModelError(
-                f"{name} is in GGUF, which needs {' and '.join(missing)} to be read",
+                f"{name} is in GGUF, which needs {PACKAGE} to be read",
                 "Run `pip install 'attn-cli[gguf]'`, then try again",
             )
         _keep(name, path, folder)
@@ -90,12 +89,6 @@ def _converted(name: str, path: Path) -> Path:
 
 def _digest(*parts: object) -> str:
     return sha256(" ".join(map(str, parts)).encode()).hexdigest()[:8]
-
-
-def _cache() -> Path:
-    """Return the folder that converted models are kept in."""
-    own = os.environ.get("XDG_CACHE_HOME")
-    return (Path(own) if own else Path.home() / ".cache") / "attn" / "gguf"
 
 
 def _keep(name: str, path: Path, folder: Path) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
-from logging import NullHandler
+from logging import NullHandler, getLogger
 from pickle import UnpicklingError
+from shutil import rmtree
 from typing import Any
+from weakref import finalize
 
 import torch
 import transformers
@@ -35,19 +37,17 @@ from transformers.utils import logging
 
 from attn_cli.data.selection import Kind
 from attn_cli.errors import AttnError, MemoryLimitError, ModelError, is_panic, quoted
-from attn_cli.models import Device, Dtype, LoadOptions
+from attn_cli.models import LoadOptions
 from attn_cli.models.capture.stream import LOAD_WITH
 from attn_cli.models.compiled import library_fault
 from attn_cli.models.hf.checkpoint import Checkpoint, brings_tokenizer_code, needs_code
+from attn_cli.models.hf.devices import Placement, offload_folder
 from attn_cli.models.hf.packages import importable, missing_packages, needs_gpu, told
 from attn_cli.models.hf.quantized import bars_unheard, check_method, unpack
 from attn_cli.models.hf.tokenizer_file import check_tokenizer_file
-from attn_cli.system.memory import available, gigabytes
 from attn_cli.system.silence import compiled_unheard
 
 __all__ = [
-    "choose_device",
-    "choose_dtype",
     "class_with_head",
     "faults_told",
     "quiet",
@@ -79,17 +79,19 @@ def quiet() -> Iterator[None]:
 
     Anything that a user must know becomes a note or an error.
     """
-    # (Setting its level would do as well, but each change clears the caches of all loggers.)
-    logger, bars = logging.get_logger("transformers"), logging.is_progress_bar_enabled()
-    handlers, propagate = logger.handlers, logger.propagate
-    logger.handlers, logger.propagate = [NullHandler()], False
+    # (Setting their levels would do as well, but each change clears the caches of all loggers.)
+    loggers, bars = (logging.get_logger("transformers"), getLogger("accelerate")), logging.is_progress_bar_enabled()
+    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [NullHandler()], False
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings(), compiled_unheard():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.handlers, logger.propagate = handlers, propagate
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
@@ -131,50 +133,6 @@ def faults_told(problem: str, remedy: str = "", passing: tuple[type[Exception], 
         if needs_gpu(fault):
             remedy = "Give a checkpoint that is not quantized, or run it where torch finds such a GPU"
         raise library_fault(fault, problem, remedy) from fault
-
-
-def choose_device(name: Device) -> torch.device:
-    """Return the device of that name; for `auto`, the best there is.
-
-    Raises:
-        ModelError: torch finds no such device.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if there["cuda"] else "mps" if there["mps"] else "cpu")
-    if not there[name]:
-        raise ModelError(f"torch finds no {name} device on this machine", "Use --device cpu")
-    return torch.device(name)
-
-
-def choose_dtype(
-    checkpoint: Checkpoint, wanted: Dtype, device: torch.device
-) -> tuple[torch.dtype | None, tuple[str, ...]]:
-    """Choose the number format to hold the weights in.
-
-    Returns:
-        The number format, None to keep that of a quantized model; and notes.
-
-    Raises:
-        MemoryLimitError: the weights would not fit in free memory.
-    """
-    if "quantization_config" in checkpoint.config:
-        return None, ()
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available()
-    name: str = "float32" if wanted == "auto" else wanted
-    saved = checkpoint.saved_dtype or "float32"
-    notes: tuple[str, ...] = ()
-    if wanted == "auto" and checkpoint.bytes_in(saved) < checkpoint.bytes_in(name) and checkpoint.bytes_in(name) > free:
-        notes = (f"The model is run in {saved}, as it was saved: in float32 it would not fit in memory",)
-        name = saved
-    needed = checkpoint.bytes_in(name)
-    if needed > free:
-        raise MemoryLimitError(
-            f"The weights of {checkpoint.name} take {gigabytes(needed)} in {name}, and {gigabytes(free)} is free",
-            "Use --dtype bfloat16 or a smaller model" if name == "float32" else "Use a smaller model",
-        )
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype, notes
 
 
 def read_config(checkpoint: Checkpoint, options: LoadOptions) -> PreTrainedConfig:
@@ -243,18 +201,19 @@ def read_tokenizer(checkpoint: Checkpoint, config: PreTrainedConfig, options: Lo
 def read_model(
     checkpoint: Checkpoint,
     config: PreTrainedConfig,
-    dtype: torch.dtype | None,
+    placement: Placement,
     options: LoadOptions,
     model_class: type[PreTrainedModel] | None = None,
 ) -> tuple[PreTrainedModel, bool]:
-    """Load the model with its weights, on the CPU.
+    """Load the model with its weights, on the CPU, or where they are shared, where each has its place.
 
     Args:
         checkpoint: the model's folder.
         config: the model's config.
-        dtype: number format of the weights; None for that of the saved ones.
+        placement: where its weights are to be held, and in which number format.
         options: what may be read and run.
-        model_class: the class to load; by default the one that the weights were saved from.
+        model_class: the class to load; by default the one that the weights were saved from. Of shared weights, this is
+            the second model, for its head, and all of it stays on disk.
 
     Returns:
         The model; and whether the weights of its language model head are complete.
@@ -273,17 +232,22 @@ def read_model(
         if issubclass(chosen, PreTrainedModel):
             # Qwen2.5-Omni's own method adds its voices, and fails where loading info is asked for.
             read = partial(vars(PreTrainedModel)["from_pretrained"].__func__, chosen)
-        with bars_unheard(quantization):
+        sharing = offload_folder(checkpoint.name) if placement.shared else nullcontext()
+        with bars_unheard(quantization), sharing as folder:
+            shared = {} if folder is None else placement.options(folder, all_on_disk=model_class is not None)
             model, found = read(
                 checkpoint.folder,
                 config=config,
-                dtype="auto" if dtype is None else dtype,
+                dtype="auto" if placement.dtype is None else placement.dtype,
                 attn_implementation=LOAD_WITH,
                 use_safetensors=not checkpoint.pickled,
                 trust_remote_code=options.trust_remote_code,
                 ignore_mismatched_sizes=True,  # they are listed in `found`, and refused below
                 output_loading_info=True,
+                **shared,
             )
+        if folder is not None:
+            finalize(model, rmtree, folder, ignore_errors=True)
         unpack(model)
     for key, saved, expected in sorted(found["mismatched_keys"]):
         raise ModelError(

@@ -40,7 +40,7 @@ from attn_cli.models import (
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.live import not_live
-from attn_cli.models.capture.offloaded import check_weights_present, device_of, weights_of
+from attn_cli.models.capture.offloaded import check_weights_present, count_parameters, device_of, weights_of
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, wordlike
@@ -50,12 +50,11 @@ from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.chat import render
 from attn_cli.models.hf.checkpoint import Adapter, Checkpoint
 from attn_cli.models.hf.decoder import started
+from attn_cli.models.hf.devices import choose_placement, on_disk, places_of
 from attn_cli.models.hf.generate import UNCACHED, Meanwhile, Written, end_tokens, generate, go_on, limit_of_source
 from attn_cli.models.hf.languages import Told, tell
 from attn_cli.models.hf.live import Live
 from attn_cli.models.hf.loading import (
-    choose_device,
-    choose_dtype,
     class_with_head,
     faults_told,
     quiet,
@@ -106,24 +105,25 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
         ModelError: the files cannot be used, or the model has no attention or reads no text.
         MemoryLimitError: the weights do not fit in memory.
     """
-    device = choose_device(options.device)
-    dtype, notes = choose_dtype(checkpoint, options.dtype, device)
+    placement = choose_placement(checkpoint, options)
     with quiet():
         config = read_config(checkpoint, options)
         tokenizer = read_tokenizer(checkpoint, config, options)
-        model, complete = read_model(checkpoint, config, dtype, options)
-        if checkpoint.adapter is not None:
-            model, notes = put_on(checkpoint.adapter, model), (*notes, _said(checkpoint.adapter))
-        torch.nn.Module.to(model, device)  # the model's own `to` is behind a signature check that cannot be typed
 
-    def read_head(model_class: type[PreTrainedModel]) -> tuple[PreTrainedModel, bool]:
-        whole, complete = read_model(checkpoint, config, dtype, options, model_class)
+    def read(model_class: type[PreTrainedModel] | None = None) -> tuple[PreTrainedModel, bool]:
+        model, complete = read_model(checkpoint, config, placement, options, model_class)
         if checkpoint.adapter is not None:
-            whole = put_on(checkpoint.adapter, whole)
-        torch.nn.Module.to(whole, device)
-        return whole, complete
+            model = put_on(checkpoint.adapter, model)
+        if not placement.shared:
+            # The model's own `to` is behind a signature check that cannot be typed.
+            torch.nn.Module.to(model, placement.device)
+        return model, complete
 
-    return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete, read_head=read_head)
+    with quiet():
+        model, complete = read()
+    adapted = () if checkpoint.adapter is None else (_said(checkpoint.adapter),)
+    notes = (*placement.notes, *adapted, *on_disk(model))
+    return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete, read_head=read)
 
 
 def _some_of(weight: torch.Tensor) -> Float[np.ndarray, "sample"]:
@@ -162,6 +162,7 @@ class Pretrained:
     ) -> None:
         check_weights_present(model)
         body: Any = body_of(model)
+        saved = model
         self.tokenizer = tokenizer
         writes_text = True
         with faults_told(
@@ -195,8 +196,8 @@ class Pretrained:
             stacks=stacks,
             captured=capture.captured_by(body),
             dtype=str(body.dtype).removeprefix("torch."),
-            device=body.device.type,
-            parameters=model.num_parameters(),
+            device=places_of(saved),
+            parameters=count_parameters(model),
             positions=None if limit is None else limit.tokens,
             alignment=Alignment.declared(known, stacks, name),
             guided=GuidedHead.declared(known, stacks, name),

@@ -13,25 +13,25 @@ from attn_cli.models.hf.packages import importable, told
 __all__ = ["bars_unheard", "check_method", "check_quantization", "unpack"]
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "aqlm": ("accelerate", "aqlm"),
+    "aqlm": ("aqlm",),
     "auto-round": ("auto-round",),
-    "awq": ("accelerate", "gptqmodel"),
-    "bitnet": ("accelerate",),
-    "bitsandbytes": ("accelerate", "bitsandbytes"),
-    "bitsandbytes_4bit": ("accelerate", "bitsandbytes"),
-    "bitsandbytes_8bit": ("accelerate", "bitsandbytes"),
+    "awq": ("gptqmodel",),
+    "bitnet": (),
+    "bitsandbytes": ("bitsandbytes",),
+    "bitsandbytes_4bit": ("bitsandbytes",),
+    "bitsandbytes_8bit": ("bitsandbytes",),
     "compressed-tensors": ("compressed-tensors",),
-    "eetq": ("accelerate", "kernels"),
-    "fp8": ("accelerate",),
+    "eetq": ("kernels",),
+    "fp8": (),
     "gptq": ("optimum", "gptqmodel"),
     "hqq": ("hqq",),
-    "mxfp4": ("accelerate",),
-    "quanto": ("accelerate", "optimum-quanto"),
+    "mxfp4": (),
+    "quanto": ("optimum-quanto",),
     "quark": ("amd-quark",),
     "torchao": ("torchao",),
-    "vptq": ("accelerate", "vptq"),
+    "vptq": ("vptq",),
 }
-"""`quant_method` in config.json -> the packages that transformers reads such weights with."""
+"""`quant_method` in config.json -> the packages that transformers reads such weights with, beside those of attn."""
 MODULES = {
     "amd-quark": "quark",
     "auto-round": "auto_round",

@@ -74,6 +74,11 @@ class TreeSource:
         """The model's shape and name."""
         return self.inner.model
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the sentence."""
+        return self.inner.notes
+
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the model and stream its blocks."""
         return self.inner.stream(request, eat)

@@ -283,7 +283,7 @@ def look(
     try:
         report = source.stream(plan.request(verify=verify), eat)
     except _StoppedError:
-        report = Report(notes=figures.stop(layers.done))
+        report = Report(notes=source.notes + figures.stop(layers.done))
     maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
     record = Record.of(source, report, plan.selection, maps)
     return Inspection.of_run(
@@ -358,7 +358,7 @@ def _summed(
     try:
         report = source.sum_up(figures.statistics, eat)
     except _StoppedError:
-        report = Report(notes=figures.stop(layers.done))
+        report = Report(notes=plan.source.notes + figures.stop(layers.done))
     if report is None:
         return None
     figures.finish()

@@ -105,6 +105,7 @@ class _AtSpaces:
         self.model: ModelInfo = inner.model
         self.source: Tokens = at_spaces(inner.source)
         self.target: Tokens | None = None if inner.target is None else at_spaces(inner.target)
+        self.notes: tuple[str, ...] = inner.notes
         self._inner = inner
 
     def stream(self, request: Request, eat: Eat) -> Report:

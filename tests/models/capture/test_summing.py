@@ -13,8 +13,10 @@ from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.statistics import LayerStatistics, StatisticsRequest
 from attn_cli.errors import ExactnessError
-from attn_cli.models.capture import tiles
+from attn_cli.models.capture import tile_sums
 from attn_cli.models.capture.summing import sum_up
+from attn_cli.models.capture.tile_sums import sum_up_tiles
+from attn_cli.models.capture.tiles import LayerTiles
 from tests.models.families import BART, BERT, GPT, LLAMA, T5, spread
 
 LONG = {"max_position_embeddings": 1024}
@@ -85,8 +87,8 @@ def links(
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("size", [(7, 5), (32, 64)], ids=str)
 def test_statistics_equal_those_of_the_weights(case: str, size: tuple[int, int], monkeypatch: Any) -> None:
-    monkeypatch.setattr(tiles, "ROWS", size[0])
-    monkeypatch.setattr(tiles, "COLUMNS", size[1])
+    monkeypatch.setattr(tile_sums, "ROWS", size[0])
+    monkeypatch.setattr(tile_sums, "COLUMNS", size[1])
     kind, name, options = CASES[case]
     model, inputs = read(name, options, kind)
     every = returned(model, inputs, kind)
@@ -153,16 +155,16 @@ def test_a_heads_map_can_be_computed_after_the_run(case: str) -> None:
 
 def test_equal_keys_in_two_tiles_give_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the largest weight is there twice, part and place of the strongest key must be those of one."""
-    monkeypatch.setattr(tiles, "ROWS", 4)
-    monkeypatch.setattr(tiles, "COLUMNS", 8)
+    monkeypatch.setattr(tile_sums, "ROWS", 4)
+    monkeypatch.setattr(tile_sums, "COLUMNS", 8)
     keys = torch.zeros(1, 24, 2)
     keys[0, 13] = keys[0, 18] = torch.tensor([3.0, 0.0])  # place 5 of the second tile, 2 of the third
     query = torch.ones(1, 4, 2)
-    layer = tiles.LayerTiles(
+    layer = LayerTiles(
         query, keys, torch.logsumexp(query @ keys.mT, -1), None, False, np.tile(np.array([0, 24]), (4, 1))
     )
     request = StatisticsRequest("cross", {0: (0,)}, np.ones(4, np.bool_), np.zeros(24, np.bool_), True, 2)
-    got = layer.sum_up("cross", 0, (0,), request)
+    got = sum_up_tiles(layer, "cross", 0, (0,), request)
     assert (got.key == 13).all()
     assert {(query, key) for query, key, _ in got.links[0]} <= {(row, key) for row in range(4) for key in (13, 18)}
     np.testing.assert_allclose(got.weight, np.exp(3) / (2 * np.exp(3) + 22), rtol=1e-6)
@@ -170,10 +172,10 @@ def test_equal_keys_in_two_tiles_give_one_of_them(monkeypatch: pytest.MonkeyPatc
 
 def test_rows_that_do_not_sum_to_1_are_an_error() -> None:
     query, keys = torch.ones(1, 4, 2), torch.zeros(1, 24, 2)
-    layer = tiles.LayerTiles(query, keys, torch.ones(1, 4), None, False, np.tile(np.array([0, 24]), (4, 1)))
+    layer = LayerTiles(query, keys, torch.ones(1, 4), None, False, np.tile(np.array([0, 24]), (4, 1)))
     request = StatisticsRequest("cross", {0: (0,)}, np.ones(4, np.bool_), np.zeros(24, np.bool_), True, 2)
     with pytest.raises(ExactnessError, match=r"4 rows of head 0 from row 0 on sum to 35\.3"):
-        layer.sum_up("cross", 0, (0,), request)
+        sum_up_tiles(layer, "cross", 0, (0,), request)
 
 
 @pytest.mark.parametrize(

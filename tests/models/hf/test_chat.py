@@ -116,9 +116,13 @@ def test_faults_are_told_in_one_line(minilm: str) -> None:
     with pytest.raises(ModelError, match="does not read turn 2, whose role is 'critic'"):
         chatting("vicuna").converse((CHAT[0], Turn("critic", "No.")), Input(""))
     tokenizer = folders.byte_level()
-    tokenizer.chat_template = "{{ messages[0]['content'].upper() }}"
-    with pytest.raises(ModelError, match=r"does not read|changes turn 1"):
-        render(tokenizer, "loud", CHAT[:1], answers=False)
+    for changed in ("upper", "title"):
+        tokenizer.chat_template = f"{{{{ messages[0]['content'].{changed}() }}}}"
+        with pytest.raises(ModelError, match="changes the letters of turn 1, so its place cannot be told"):
+            render(tokenizer, "loud", CHAT[:1], answers=False)
+    tokenizer.chat_template = "{{ messages[0]['content'] }} {{ messages[0]['content'] }}"
+    with pytest.raises(ModelError, match="repeats turn 1, so its place cannot be told"):
+        render(tokenizer, "twice", CHAT[:1], answers=False)
     tokenizer.chat_template = "{{ messages[0]['content'] }}{{ messages[0]['content'] | length }}"
     with pytest.raises(ModelError, match="changes turn 1"):
         render(tokenizer, "counting", CHAT[:1], answers=False)

@@ -129,7 +129,6 @@ def test_a_tokenizer_that_needs_a_package(tmp_path: Path, package: str, settings
 @pytest.mark.parametrize(
     ("package", "quantization"),
     [
-        ("accelerate", {"quant_method": "bitsandbytes", "load_in_4bit": True}),
         ("bitsandbytes", {"load_in_8bit": True}),
         ("torchao", {"quant_method": "torchao"}),
         ("optimum", {"quant_method": "gptq", "bits": 4}),

@@ -43,6 +43,7 @@ class Text:
     model: ModelInfo
     source: Tokens
     target: Tokens | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ids(self) -> list[int]:

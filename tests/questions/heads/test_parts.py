@@ -219,7 +219,7 @@ def test_files_that_are_no_parts(three: list[str], attn: Run) -> None:
         ("flipped.npz", "flipped.npz is damaged: "),
         (changed("newer.npz", part=encoded(newer)), "newer.npz was written by another version of attn"),
         (changed("wrong.npz", part=encoded(wrong)), "wrong.npz is damaged: Expected `int` >= 0"),
-        (changed("over.npz", part=encoded(over)), "over.npz is damaged: there is no part 4 of 3"),
+        (changed("over.npz", part=encoded(over)), "over.npz is damaged: it calls itself part 4 of 3"),
         (changed("text.npz", part=np.zeros(3)), "text.npz is not a part of a corpus"),
         (changed("roles.npz", roles=np.array(["next"])), "roles.npz is damaged: these are sums of other roles"),
         (changed("heads.npz", **{"encoder.0.heads": np.array([9])}), "heads.npz is damaged: there are no heads (9,)"),

@@ -32,6 +32,7 @@ class Reading:
     source: Tokens
     ids: tuple[int, ...]
     target: Tokens | None = None
+    notes: tuple[str, ...] = ()
 
     def stream(self, request: Request, eat: Eat) -> Report:
         """Two layers of attention and nothing else; tokens and positions are each a direction of their own."""

@@ -84,6 +84,7 @@ class Long:
         return make_tokens(text, [*pieces, "[SEP]"], [*offsets, (0, 0)], [*[False] * len(pieces), True])
 
     target = None
+    notes = ()
 
     @cached_property
     def _noise(self) -> np.ndarray:
@@ -186,8 +187,9 @@ def reader() -> Pretrained:
     return Pretrained("tiny", model, wrapped(tokenizer_object=own))
 
 
-def read(reader: Pretrained, count: int = 331) -> Source:
-    return reader.prepare(Input(" ".join(f"w{number}" for number in np.random.default_rng(2).integers(3, 97, count))))
+def read(reader: Pretrained, count: int = 331, *, truncate: bool = False) -> Source:
+    words = " ".join(f"w{number}" for number in np.random.default_rng(2).integers(3, 97, count))
+    return reader.prepare(Input(words, truncate=truncate))
 
 
 @pytest.mark.parametrize("selection", [Selection(), Selection(head="1.2"), Selection(view="grid")], ids=str)
@@ -293,11 +295,15 @@ def test_a_run_may_stop_behind_a_layer(
         seen.append((done, total))
         return done < 2
 
-    found = look(read(reader), replace(selection, unit="token"), keep=False, tick=tick)
+    source = read(reader, 520, truncate=True)
+    found = look(source, replace(selection, unit="token"), keep=False, tick=tick)
     assert seen == [(1, 3), (2, 3)]
-    assert found.notes == ("Stopped with Ctrl-C after 2 of 3 layers: the figures are of these",)
+    assert found.notes == (
+        "The text was cut to 512 of its 520 tokens",
+        "Stopped with Ctrl-C after 2 of 3 layers: the figures are of these",
+    )
     assert [(head.layer, head.head) for head in found.heads] == [(layer, head) for layer in (0, 1) for head in range(3)]
-    whole = look(read(reader), replace(selection, unit="token", layer="0-1"), keep=False)
+    whole = look(source, replace(selection, unit="token", layer="0-1"), keep=False)
     assert [head.focus for head in found.heads] == pytest.approx([head.focus for head in whole.heads], rel=1e-5)
     screen = Screen(width=80, height=24, color=False)
     assert "w" in to_text(found.draw(screen), screen)

@@ -406,6 +406,7 @@ class Bottleneck:
 
     info = ModelInfo("toy-rnn", "toy-rnn", {}, "numpy", bottleneck=256)
     fingerprint = "0"
+    notes = ()
 
     def __init__(self, source: str = "", target: str = "") -> None:
         self.model = self.info

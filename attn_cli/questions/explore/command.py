@@ -1,0 +1,145 @@
+"""`attn explore`: a full-screen explorer of one text's attention after another."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from attn_cli.cli.inputs import given
+from attn_cli.cli.options import (
+    DEFAULT_MODEL,
+    KindOption,
+    ModelOptions,
+    PairOption,
+    TextArgument,
+    TextOptions,
+    UnitOption,
+    display_option,
+)
+from attn_cli.cli.streams import say
+from attn_cli.data.selection import Measure, Selection, check_syntax
+from attn_cli.errors import AttnError, UsageError
+
+if TYPE_CHECKING:
+    from attn_cli.cli.inputs import Given
+    from attn_cli.questions.explore.walk import Subject
+
+__all__ = ["EPILOG", "HELP", "PLACE", "run"]
+
+PLACE = 25
+HELP = """Walk about in a text's attention, in the whole terminal.
+
+Left all heads, right the map of one, above the text with the weights of one word, below its strongest keys. Arrows
+move between heads, or after Tab in the map; / finds a word, i takes another sentence, x cuts what is under the cursor,
+y says the command that shows the same, and ? lists all keys. The model stays loaded.
+
+TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz), or a matrix. It needs Textual:
+pip install 'attn-cli[explore]'.
+"""
+EPILOG = """\b
+Examples:
+  attn explore "The animal didn't cross the street because it was too tired"
+  attn explore "The cat sat on the mat" --model FOLDER
+  attn explore record.npz
+  cat sentences.txt | attn explore -
+"""
+
+NO_TERMINAL = "attn explore draws on the whole terminal, and there is none"
+INSTEAD = "Use attn inspect, whose output may go anywhere"
+TERMINAL = "/dev/tty"
+MOST_TEXTS = 1000
+"""Most texts that are read for one walk."""
+
+
+def run(
+    *,
+    text: TextArgument = None,
+    pair: PairOption = None,
+    reading: TextOptions,
+    kind: KindOption = None,
+    tokens: UnitOption = None,
+    measure: Annotated[
+        Measure, display_option(help="The figure to begin with (default: weights); see attn terms.")
+    ] = "weights",
+    theme: Annotated[Literal["auto", "dark", "light"], display_option(help="The terminal's background.")] = "auto",
+    color: Annotated[
+        bool | None,
+        display_option(
+            "--color/--no-color", help="Draw in colour, or in shades (default: what the terminal supports)."
+        ),
+    ] = None,
+    model: ModelOptions,
+) -> None:
+    """Run the command."""
+    choice = Selection(kind=kind, unit="token" if tokens else "word", measure=measure)
+    check_syntax(choice)
+    if model.verify:
+        raise UsageError("--verify prints what it finds, and the explorer prints nothing", "Use attn inspect --verify")
+    if find_spec("textual") is None:
+        raise UsageError("attn explore needs Textual, which is not installed", "Run pip install 'attn-cli[explore]'")
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        raise UsageError(NO_TERMINAL, INSTEAD)
+    texts = given(text, reading, model, pair=pair)
+    piped = not sys.stdin.isatty()
+
+    from attn_cli.cli.progress import working
+    from attn_cli.draw.screen import probe
+    from attn_cli.questions.explore.walk import Walk
+
+    subjects = _subjects(texts, text or "")
+    if piped:
+        _take_keys_from_the_terminal()
+    with working("Running", model.model):
+        walk = Walk(subjects, choice)
+    look = probe(sys.stdout, os.environ, color=color, theme=None if theme == "auto" else theme, stdin=sys.stdin)
+
+    # Imported last: nothing above needs it, and faults of the text show without it.
+    from attn_cli.questions.explore.app import Explorer
+
+    # What compiled libraries print is kept from descriptor 2 while they run, and Textual draws on that.
+    setattr(sys, "__stderr__", sys.stderr)  # noqa: B010 - which type checkers take for a constant
+    explorer = Explorer(walk, look, os.environ.get("ATTN_MODEL") or DEFAULT_MODEL)
+    explorer.run()
+    if explorer.return_code:
+        raise AttnError("The explorer has stopped", "Set ATTN_DEBUG=1 to see why, and please report it")
+
+
+def _subjects(texts: Given, name: str) -> list[Subject]:
+    """Read all texts or records, and load the model if there is one to load.
+
+    Raises:
+        AttnError: one of them cannot be read, or the model cannot be loaded.
+    """
+    from attn_cli.questions.explore.walk import Subject
+
+    if texts.record is not None:
+        from attn_cli.io.read import read_records
+
+        return [Subject(record=record, file=name) for record in read_records(texts.record, texts.labelling)]
+
+    from attn_cli.cli.inputs import input_of
+
+    sentences = list(islice(texts.sentences, MOST_TEXTS + 1))
+    if len(sentences) > MOST_TEXTS:
+        say(f"note: Only the first {MOST_TEXTS:,} texts are walked through")
+        sentences.pop()
+    model = texts.load()
+    return [Subject(model, input_of(model, one, texts.reading, texts.pair)) for one in sentences]
+
+
+def _take_keys_from_the_terminal() -> None:
+    """Read keys from the terminal itself where the texts came through standard input.
+
+    Raises:
+        UsageError: there is no terminal.
+    """
+    try:
+        terminal = os.open(TERMINAL, os.O_RDWR)
+    except OSError as error:
+        raise UsageError(NO_TERMINAL, INSTEAD) from error
+    os.dup2(terminal, 0)
+    os.close(terminal)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - a stream, open to the end

@@ -1,0 +1,376 @@
+"""What an explorer shows, as one picture: the text, all heads, one head's map and one row, laid out on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from rich.text import Text
+
+from attn_cli.data.plan import name_head
+from attn_cli.draw.captions import attends, when
+from attn_cli.draw.colors import WEIGHTS
+from attn_cli.draw.labels import clipped, width
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, cells, flow, line, swatches
+from attn_cli.draw.table import bars, figures, names, table
+from attn_cli.draw.viewport import NOWHERE, Drawn, Window, board, board_width, map_window, overview, shaded_text, slid
+from attn_cli.measure.summary import HeadSummary, Link
+from attn_cli.questions.explore.spot import EFFECT
+from attn_cli.questions.explore.walk import Walk
+from attn_cli.questions.inspect.figures import QueryRow
+from attn_cli.questions.inspect.tables import query_table
+
+__all__ = ["PaneName", "Picture", "Region", "picture"]
+
+PaneName = Literal["title", "text", "heads", "overview", "map", "row", "status"]
+
+FEWEST_COLUMNS, FEWEST_LINES = 40, 12
+"""The smallest screen that all panes find room on."""
+GAP = 2
+"""Columns between the heads and the map."""
+LEFT = 0.42
+"""The most of the width that the heads may take."""
+LOWEST_MAP = 5
+LISTED = 24
+"""Least width of a list of heads."""
+MOST_KEYS = 12
+"""Most keys of a row that are listed."""
+HINTS = (
+    "? help",
+    "tab pane",
+    "/ find",
+    "m measure",
+    "a atlas",
+    "s sort",
+    "w words",
+    "x cut",
+    "e explain",
+    "g grid",
+    "d beside",
+    "i text",
+    "y command",
+    "S save",
+    "q quit",
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the screen."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def holds(self, x: int, y: int) -> bool:
+        """Return whether a cell of the screen is in it."""
+        return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything that is shown at one place of a walk."""
+
+    lines: Sequence[Text]
+    regions: Mapping[PaneName, Region]
+    panes: Mapping[PaneName, Drawn]
+
+    def at(self, x: int, y: int) -> tuple[PaneName, tuple[int, int]] | None:
+        """Return the pane at a cell of the screen, and the row and column of what stands there."""
+        for name, region in self.regions.items():
+            if region.holds(x, y) and name in self.panes:
+                place = self.panes[name].at(x - region.x, y - region.y)
+                return None if place is None else (name, place)
+        return None
+
+    def window(self, name: PaneName) -> Window:
+        """Return what of a pane is in sight."""
+        return self.panes[name].window if name in self.panes else NOWHERE
+
+
+def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: str = "") -> Picture:
+    """Draw everything at a place of a walk.
+
+    Args:
+        walk: the walk.
+        screen: the screen to draw on, in exactly its height.
+        before: the picture before, whose windows stay where they can.
+        said: a message for the last line, in the place of the keys.
+    """
+    height = screen.height or 24
+    if screen.width < FEWEST_COLUMNS or height < FEWEST_LINES:
+        small = f"The explorer needs {FEWEST_COLUMNS} × {FEWEST_LINES} cells."
+        text = clipped(small, screen.width, unicode=screen.unicode)
+        return Picture([line((text, PLAIN)), *[line()] * (height - 1)], {}, {})
+    shown = _text(walk, replace(screen, height=2 * max(1, height // 10)))
+    sizes: dict[PaneName, int] = {"title": 1, "text": len(shown.lines), "row": 3 + max(0, (height - 24) // 12)}
+    middle = height - sum(sizes.values()) - 1
+    regions = _regions(walk, screen, sizes, middle)
+    panes: dict[PaneName, Drawn] = {
+        "title": Drawn([_title(walk, screen)]),
+        "text": shown,
+        "row": Drawn(_row(walk, _part(screen, regions["row"]))),
+        "status": Drawn([_status(screen, said)]),
+    }
+    if walk.at_hand:
+        panes["map"] = _map(walk, _part(screen, regions["map"]), before)
+    else:
+        panes["map"] = Drawn([line((f"Running for layer {walk.spot.layer} …", DIM))])
+    panes["heads"] = _heads(walk, _part(screen, regions["heads"]), before)
+    if "overview" in regions and walk.at_hand and not _all_seen(walk, panes["map"].window):
+        panes["overview"] = overview(
+            walk.here.view, panes["map"].window, _part(screen, regions["overview"]), title="the whole map"
+        )
+    return Picture(_composed(panes, regions, screen, height), regions, panes)
+
+
+def _regions(walk: Walk, screen: Screen, sizes: Mapping[PaneName, int], middle: int) -> dict[PaneName, Region]:
+    """Divide the screen."""
+    top = sizes["title"] + sizes["text"]
+    places = walk.scene.places
+    heads = max(head for _, head in places) + 1
+    left = max(board_width(heads, int(screen.width * LEFT)), LISTED if walk.spot.sort != "layer" else 18)
+    # Without numbers in the cells, a legend of the colours has its own line.
+    tall = min(len({layer for layer, _ in places}) + 3, middle)
+    if walk.spot.sort != "layer":
+        tall = middle
+    regions: dict[PaneName, Region] = {
+        "title": Region(0, 0, screen.width, 1),
+        "text": Region(0, sizes["title"], screen.width, sizes["text"]),
+        "heads": Region(0, top, left, tall),
+        "map": Region(left + GAP, top, screen.width - left - GAP, middle),
+        "row": Region(0, top + middle, screen.width, sizes["row"]),
+        "status": Region(0, top + middle + sizes["row"], screen.width, 1),
+    }
+    if middle - tall >= LOWEST_MAP:
+        regions["overview"] = Region(0, top + tall, left, middle - tall)
+    return regions
+
+
+def _part(screen: Screen, region: Region) -> Screen:
+    return replace(screen, width=region.width, height=region.height, part=True)
+
+
+def _all_seen(walk: Walk, window: Window) -> bool:
+    return window.holds(len(walk.scene.queries), len(walk.scene.keys))
+
+
+def _composed(
+    panes: Mapping[PaneName, Drawn], regions: Mapping[PaneName, Region], screen: Screen, height: int
+) -> list[Text]:
+    """Put the panes beside and below each other, on exactly so many lines."""
+    lines: list[Text] = []
+    for y in range(height):
+        whole = Text(no_wrap=True, overflow="ignore", end="")
+        for name, region in sorted(regions.items(), key=lambda one: one[1].x):
+            if name not in panes or not region.y <= y < region.y + region.height:
+                continue
+            index = y - region.y
+            if index >= len(panes[name].lines):
+                continue
+            whole.append(" " * (region.x - _cells(whole)))
+            whole.append_text(_cut(panes[name].lines[index], region.width))
+        lines.append(_cut(whole, screen.width))
+    return lines
+
+
+def _cells(text: Text) -> int:
+    return width(text.plain)
+
+
+def _cut(text: Text, room: int) -> Text:
+    """Cut a line that is too long for its pane."""
+    if _cells(text) <= room:
+        return text
+    end = room
+    while width(text.plain[:end]) > room:
+        end -= 1
+    return text[:end]
+
+
+def _title(walk: Walk, screen: Screen) -> Text:
+    """Name the model, the attention and the head."""
+    spot, model = walk.spot, walk.scene.source.model
+    dot = " · " if screen.unicode else ", "
+    named = {"encoder": "encoder self-attention", "decoder": "causal self-attention", "cross": "cross-attention"}
+    head = f"layers 0-{spot.layer}" if walk.scene.plan.selection.joint else f"head {name_head(spot.layer, spot.head)}"
+    pieces: list[list[Part]] = [[(head, BOLD)], [(f"{spot.measure}, {spot.unit}s", PLAIN)]]
+    pieces += [[(named[spot.kind], DIM)], [(clipped(model.name, screen.width // 3, unicode=screen.unicode), DIM)]]
+    if len(walk.subjects) > 1:
+        pieces.append([(f"text {walk.number + 1} of {len(walk.subjects)}", DIM)])
+    guided = model.guided_among([(spot.kind, spot.layer, spot.head)])
+    if guided:
+        pieces.append([(f"trained to look {guided[0].towards}", DIM)])
+    return flow(pieces, screen, between=dot)[0]
+
+
+def _text(walk: Walk, screen: Screen) -> Drawn:
+    """Draw the text with the weights of the row below its words; of two texts, also the one that looks."""
+    spot, scene = walk.spot, walk.scene
+    if not walk.at_hand:
+        return shaded_text(scene.keys, np.full(len(scene.keys), np.nan), WEIGHTS, screen, pointed=spot.key)
+    scale = walk.here.scale
+    if scene.plan.crosses:
+        above = shaded_text(
+            scene.queries, None, scale, replace(screen, height=max((screen.height or 2) // 2, 1)), marked=spot.query
+        )
+        below = shaded_text(scene.keys, walk.row, scale, screen, pointed=spot.key)
+        count = len(above.lines)
+
+        def at(x: int, y: int) -> tuple[int, int] | None:
+            if y < count:
+                found = above.at(x, y)
+                return None if found is None else (found[0], -1)
+            found = below.at(x, y - count)
+            return None if found is None else (-1, found[1])
+
+        return Drawn([*above.lines, *below.lines], NOWHERE, at)
+    one = shaded_text(scene.keys, walk.row, scale, screen, marked=spot.query, pointed=spot.key)
+    return Drawn(one.lines, one.window, lambda x, y: None if (found := one.at(x, y)) is None else (found[0], -1))
+
+
+def _map(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
+    """Draw the map of the head under the cursor, as much as there is room for."""
+    spot, here = walk.spot, walk.here
+    selection = walk.scene.plan.selection
+    noun = selection.noun
+    name = f"{noun} to layer {spot.layer}" if selection.joint else f"{noun}s of {name_head(spot.layer, spot.head)}"
+    window = NOWHERE if before is None else before.window("map")
+    drawn = map_window(
+        here.view,
+        here.scale,
+        replace(screen, height=(screen.height or 24) - 2),
+        cursor=(spot.query, spot.key),
+        before=window,
+    )
+    seen = drawn.window
+    sight = (
+        ""
+        if _all_seen(walk, seen)
+        else f"  rows {seen.rows.start}-{seen.rows[-1]}, columns {seen.columns.start}-{seen.columns[-1]}"
+    )
+    title = line((name, MARKED if spot.pane == "map" else BOLD), (sight, DIM))
+    legend = line(*swatches(here.scale, noun, screen))
+    if len(legend.plain) > screen.width:
+        legend = line((attends(spot.kind, walk.scene.plan.step), DIM))
+    return Drawn([title, *drawn.lines, legend], seen, lambda x, y: drawn.at(x, y - 1))
+
+
+def _heads(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
+    """Draw a cell for each head, or a list of them in the order asked for."""
+    spot = walk.spot
+    if spot.sort != "layer":
+        return _list(walk, screen)
+    shown = walk.board
+    window = NOWHERE if before is None else before.window("heads")
+    drawn = board(
+        shown.values,
+        shown.scale,
+        replace(screen, height=(screen.height or 24) - 2),
+        cursor=(spot.layer, spot.head),
+        before=window,
+        write=shown.write,
+    )
+    value = shown.values[spot.layer, spot.head]
+    told = ("+" if shown.name == EFFECT and value > 0 else "") + f"{value:.2f}" if np.isfinite(value) else "none"
+    style = MARKED if spot.pane == "heads" else BOLD
+    title = line((shown.name, style), (f" {told}", PLAIN))
+    ranks = f"rank {_rank(shown.values, spot.layer, spot.head)} of {len(shown.values)}"
+    return Drawn([title, *drawn.lines, line((ranks, DIM))], drawn.window, lambda x, y: drawn.at(x, y - 1))
+
+
+def _rank(values: Mapping[tuple[int, int], float], layer: int, head: int) -> int:
+    """Return how many heads have as large a value, or a larger one."""
+    own = abs(values[layer, head])
+    return 1 + sum(abs(value) > own for value in values.values())
+
+
+def _list(walk: Walk, screen: Screen) -> Drawn:
+    """Draw a list of the heads in the order asked for, as much as there is room for."""
+    spot, order = walk.spot, walk.order
+    index = order.index((spot.layer, spot.head))
+    room = (screen.height or 24) - 2
+    seen = slid(index - room // 2, room, len(order), index)
+    rows = [walk.scene.heads[order[one]] for one in seen]
+    marks = [">" if order[one] == (spot.layer, spot.head) else "" for one in seen]
+    columns = [
+        names("", marks, screen),
+        names("head", [name_head(row.layer, row.head) for row in rows], screen, right=True),
+        replace(bars("focus", [row.focus for row in rows], screen, size=4), rank=0),
+    ]
+    if spot.sort not in {"focus", "layer"}:
+        columns.append(figures(spot.sort, [_figure(row, spot.sort) for row in rows], faint=0.0))
+    drawn = table(columns, screen, order=spot.sort)
+    (whole,) = drawn.renderables
+    assert isinstance(whole, Text)  # noqa: S101 - a drawing is one text
+    lines = list(whole.split("\n", allow_blank=True))
+    title = line((f"by {spot.sort}", MARKED if spot.pane == "heads" else BOLD))
+
+    def at(_: int, y: int) -> tuple[int, int] | None:
+        return order[seen[y - 2]] if 0 <= y - 2 < len(seen) else None
+
+    return Drawn([title, *lines], NOWHERE, at)
+
+
+def _figure(row: HeadSummary, sort: str) -> float | None:
+    if sort == "link":
+        return row.links[0].weight if row.links else None
+    value: float | None = getattr(row, sort)
+    return value
+
+
+def _row(walk: Walk, screen: Screen) -> list[Text]:
+    """List the strongest keys of the row under the cursor, and the key under it."""
+    if not walk.at_hand:
+        return []
+    spot, scene = walk.spot, walk.scene
+    plan = scene.plan
+    row = walk.row
+    known = np.where(np.isfinite(row), row, -np.inf)
+    best = np.argsort(-known, kind="stable")[:MOST_KEYS]
+    links = tuple(Link(spot.query, int(key), float(row[key])) for key in best if np.isfinite(row[key]))
+    drawn: list[Text] = []
+    for count in range(len(links), 0, -1):
+        whole = query_table(
+            [QueryRow(spot.layer, spot.head, spot.query, links[:count])],
+            scene.queries,
+            scene.keys,
+            screen,
+            step=plan.step,
+            measure=plan.selection.drawn,
+            noun=plan.selection.noun,
+        )
+        (text,) = whole.renderables
+        assert isinstance(text, Text)  # noqa: S101 - a drawing is one text
+        drawn = list(text.split("\n"))
+        if len(drawn) <= (screen.height or 3) and all(width(one.plain) <= screen.width for one in drawn):
+            break
+    value = row[spot.key]
+    arrow = " → " if screen.unicode else " > "
+    ends = scene.queries.named(spot.query), scene.keys.named(spot.key)
+    told = "masked" if not np.isfinite(value) else f"{float(value):z.3f}"
+    step = "" if plan.step is None else f" ({when(plan.step)})"
+    name = clipped(f"{ends[0]}{arrow}{ends[1]}", screen.width - 20, unicode=screen.unicode)
+    return (
+        [line((name, BOLD), (f"  {told}{step}", PLAIN)), *drawn[1:]]
+        if drawn
+        else [line((name, BOLD), (f"  {told}", PLAIN))]
+    )
+
+
+def _status(screen: Screen, said: str) -> Text:
+    """Write the message, or the keys."""
+    if said:
+        return line((clipped(said, screen.width, unicode=screen.unicode), BOLD))
+    parts: list[Part] = []
+    for hint in HINTS:
+        key, name = hint.split(" ", 1)
+        piece: list[Part] = [("  " if parts else "", PLAIN), (key, BOLD), (f" {name}", DIM)]
+        if cells(parts) + cells(piece) > screen.width:
+            break
+        parts += piece
+    return line(*parts)

@@ -1,0 +1,41 @@
+"""The place in an explorer: the kind, the head, the query and the key, and what is shown of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from attn_cli.data.selection import Kind, Measure, SortKey
+
+__all__ = ["EFFECT", "FOCUS", "Pane", "Spot"]
+
+Pane = Literal["heads", "map"]
+"""The part of the screen that the arrows move in."""
+FOCUS: Final = "focus"
+EFFECT: Final = "effect"
+"""What the atlas shows, beside the names of roles: how focused each head is, or what cutting it does to the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in an explorer. Every step of a walk makes another."""
+
+    kind: Kind
+    layer: int
+    head: int
+    query: int = 0
+    """Index of the row under the cursor."""
+    key: int = 0
+    """Index of the column under the cursor."""
+    units: Literal["word", "token"] = "word"
+    """The units asked for; scores are shown in tokens in any case."""
+    measure: Measure = "weights"
+    sort: SortKey = "layer"
+    atlas: str = FOCUS
+    """What the atlas shows of each head: `FOCUS`, `EFFECT`, or the name of a role."""
+    pane: Pane = "heads"
+
+    @property
+    def unit(self) -> Literal["word", "token"]:
+        """The units shown."""
+        return "token" if self.measure == "scores" else self.units

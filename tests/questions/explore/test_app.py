@@ -1,0 +1,124 @@
+"""The explorer's screens: keys in, pictures out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from attn_cli.data.selection import Selection
+from attn_cli.draw.screen import Screen
+from attn_cli.models import Input, Model, load
+from attn_cli.questions.explore.app import Explorer
+from attn_cli.questions.explore.keys import KEYS
+from attn_cli.questions.explore.walk import Subject, Walk
+from tests.drawings import ESCAPE
+from tests.golden_files import assert_golden
+from tests.questions.explore.screens import screens
+from tests.samples import encoder_record
+
+SENTENCE = "The animal didn't cross the street because it was too tired"
+PLAIN = Screen(color=False)
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@pytest.fixture(scope="module")
+def toy() -> Model:
+    return load("toy")
+
+
+@pytest.fixture
+def walk(toy: Model) -> Walk:
+    return Walk([Subject(toy, Input(SENTENCE))], Selection())
+
+
+def shown(screen: str) -> str:
+    return ESCAPE.sub("", screen)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80", "120"])
+def test_screens(walk: Walk, size: tuple[int, int]) -> None:
+    names = ["start", "map", "help", "measure", "scores", "cut", "grid", "sorted", "beside"]
+    steps: list[str | list[str]] = [
+        "tab right down",
+        "question_mark",
+        "escape m",
+        "m enter",
+        "w m k enter tab x",
+        "escape g",
+        "escape s j enter",
+        "escape s k enter d ctrl+u",
+    ]
+    pictures = screens(walk, steps, size)
+    for name, picture in zip(names, pictures, strict=True):
+        assert_golden(f"explore-{name}-{size[0]}", picture)
+    if size == (80, 24):  # the pictures of the page that tells of them
+        assert_golden("explore", pictures[0], DOCS)
+        assert_golden("explore-cut", pictures[names.index("cut")], DOCS)
+
+
+def test_screens_without_colour(walk: Walk) -> None:
+    start, menu, cross, words, low = screens(walk, ["tab K", "j j enter", "slash", "resize 60 16"], look=PLAIN)
+    assert "\x1b" not in start + menu + cross
+    assert_golden("explore-cross-80", cross)
+    assert "Find a word:" in words
+    assert len(low.splitlines()) <= 16
+
+
+def test_resizing_keeps_the_place(walk: Walk) -> None:
+    _, here, _, _ = screens(walk, ["tab down down right", "resize 160 50", "resize 40 12"], look=PLAIN)
+    spot = walk.spot
+    assert (spot.pane, spot.query, spot.key) == ("map", 9, 2)
+    assert "too → didn't" in here
+
+
+def test_what_is_clicked_is_gone_to(walk: Walk) -> None:
+    (start,) = screens(walk, [], look=PLAIN)
+    lines = start.splitlines()
+    y = next(y for y, line in enumerate(lines) if line.startswith(" 1 "))
+    shown_there = screens(walk, [(3 + 2 * 5, y)], look=PLAIN)[-1]
+    assert (walk.spot.layer, walk.spot.head, walk.spot.pane) == (1, 5, "heads")
+    assert shown_there.startswith("head 1.5")
+    screens(walk, [(lines[1].index("cross"), 1)], look=PLAIN)
+    assert walk.spot.pane == "map"
+    assert walk.scene.queries.texts[walk.spot.query] == "cross"
+
+
+def test_a_sentence_is_typed_and_run_and_what_fails_is_said(
+    walk: Walk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = ["i ctrl+u", ["The cat sat"], "enter", "slash", ["zebra"], "enter"]
+    saved = ["S", ["a.csv"], "enter", "S", ["a.csv"], "enter", "y"]
+    pictures = screens(walk, typed + saved, look=PLAIN)
+    assert walk.subject.text == "The cat sat"
+    assert "There is no word 'zebra' here." in pictures[6]
+    assert "Saved a.csv" in pictures[9]
+    assert Path("a.csv").read_text().startswith("kind,layer,head")
+    assert "a.csv exists" in pictures[12]
+    assert f'attn inspect "The cat sat" --head {walk.spot.layer}.{walk.spot.head}' in pictures[13]
+
+
+def test_a_record_without_a_model_says_what_it_cannot_do() -> None:
+    walk = Walk([Subject(record=encoder_record(), file="record.json")], Selection())
+    _, cut, norms = screens(walk, ["x", "m j j enter"], look=PLAIN)
+    assert "A record holds maps and no model, so no text can be run" in cut
+    assert "A record holds no values, so norms cannot be measured from it" in norms
+
+
+def test_every_key_is_bound_to_something_that_the_app_can_do() -> None:
+    actions = {one.action.split("(")[0] for one in KEYS}
+    assert all(hasattr(Explorer, f"action_{action}") for action in actions)
+    keys = [key for one in KEYS for key in one.keys]
+    assert len(keys) == len(set(keys))
+    page = (DOCS / "how-to" / "explore.md").read_text()
+    assert all(f"`{one.shown}`" in page for one in KEYS if len(one.shown) == 1 and one.shown not in "?q")
+
+
+def test_a_layer_that_is_not_at_hand_is_run_for(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attn_cli.questions.explore.scene.MOST_KEPT", 0)
+    long = Walk([Subject(walk.subject.model, walk.subject.given)], Selection())
+    first, moved = screens(long, ["up"], look=PLAIN)
+    assert "weights of 0.0" in first
+    assert long.at_hand
+    assert f"weights of {long.spot.layer}.{long.spot.head}" in moved
