@@ -177,7 +177,8 @@ function fillOnce() {
   const [model, ...remarks] = page.about;
   at("model").textContent = model;
   at("remarks").replaceChildren(...remarks.map((line) => made("p", line)));
-  at("attends").textContent = page.attends;
+  const pooled = `; a cell is the largest ${page.noun} of ${page.squares} × ${page.squares} ${page.unit}s`;
+  at("attends").textContent = `${page.attends}${page.squares > 1 ? pooled : ""}`;
   at("heads").hidden = page.joint;
   at("layer").max = layers().length - 1;
   for (const button of document.querySelectorAll("[data-unit]")) button.hidden = !(button.dataset.unit in page.units);
@@ -296,7 +297,7 @@ function showDrawing() {
   }
   drawn.view = state.view;
   at("drawing").replaceChildren(drawn.svg);
-  const nouns = page.noun === "score" ? "scores" : `${page.noun}s`;
+  const nouns = ["weight", "score", "norm"].includes(page.noun) ? `${page.noun}s` : page.noun;
   at("heading").textContent = state.view === "heads" ? `All heads, by ${state.order}` : `${headline()}, ${nouns}`;
   showLegend(drawn);
 }
@@ -344,6 +345,7 @@ function showRow() {
     const [bar, share] = [made("i"), Math.abs(numbers[column]) / most];
     bar.style.width = share < 0.01 ? "0" : `calc((100% - 48px) * ${share})`;
     number.append(bar, made("b", numbers[column].toFixed(2)));
+    if (numbers[column] < 0) line.classList.add("less");
     line.append(key, number);
     return line;
   });
@@ -358,7 +360,8 @@ const numbered = (axis, index) => (axis.names[index].startsWith("#") ? axis.labe
 function showWords() {
   const { queries, keys } = unit();
   const numbers = numbersOfRow();
-  const scale = new Scale(colors(), { power: 2 / 3, high: page.signed ? 10 : 1, signed: page.signed });
+  const most = Math.max(...numbers.filter(Number.isFinite).map(Math.abs), 1e-9);
+  const scale = new Scale(colors(), { power: 2 / 3, high: page.signed ? above(most) : 1, signed: page.signed });
   const same = page.kind !== "cross" && JSON.stringify(queries.labels) === JSON.stringify(keys.labels);
   const line = (axis, name, { chosen, shaded }) => {
     const paragraph = made("p", "", { "aria-label": name, dir: "auto" });

@@ -134,6 +134,10 @@ function drawMap({ map, unit, colors, signed, query, width, label }) {
     words.setAttribute("transform", `rotate(-90 ${x + size / 3} ${top - 6})`);
     svg.append(words);
   });
+  const line = { stroke: colors.dim, "stroke-width": 1 };
+  const [down, across] = [unit.queries.second, unit.keys.second];
+  if (down !== null) svg.append(element("path", { d: `M0 ${top + cell * down}H${wide}`, ...line }));
+  if (across !== null) svg.append(element("path", { d: `M${left + cell * across} 0V${high}`, ...line }));
   if (query !== null) {
     const frame = { x: left - 1, y: top + cell * query - 1, width: cell * map.columns + 2, height: cell + 2 };
     svg.append(element("rect", { ...frame, fill: "none", stroke: colors.ink, "stroke-width": 1.5 }));

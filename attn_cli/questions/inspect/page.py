@@ -30,7 +30,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.measure.maps import PoolMaps
 from attn_cli.questions.heads.measure import HeadFigures
 from attn_cli.questions.heads.scores import CollectRoles
-from attn_cli.questions.inspect.figures import Figures
+from attn_cli.questions.inspect.figures import Figures, MeanFigures
 from attn_cli.system.encoding import json_bytes
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class _Axis:
     special: list[bool]
     starts: list[int]
     stops: list[int]
+    second: int | None = None
+    """Index of the first that is of the text's second segment; None if there are not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def describe(answer: Inspection) -> bytes | None:
         for unit in (plan.selection.unit,) if plan.selection.scores else UNITS:
             units[unit] = _unit(answer, _plan_in(unit, answer))
     chosen = answer.figures.chosen
-    place = answer.figures.places[0][1:] if chosen is None else (chosen.layer, chosen.head)
+    place = _first(answer.figures) if chosen is None else (chosen.layer, chosen.head)
     query = plan.chosen[0] if plan.chosen else None if chosen is None or chosen.link is None else chosen.link.query
     named = "" if query is None or size > 1 else typed_name(plan.queries, query)
     entry = _PageEntry(
@@ -191,6 +193,14 @@ def describe(answer: Inspection) -> bytes | None:
         maps=maps,
     )
     return json_bytes(entry)
+
+
+def _first(figures: Figures) -> tuple[int, int]:
+    """Return layer and number of the head that is shown first: of layers that are averaged, one of the first."""
+    if isinstance(figures, MeanFigures):
+        return figures.layers[0], figures.plan.heads[figures.layers[0]][0]
+    _, layer, head = figures.places[0]
+    return layer, head
 
 
 def _about(answer: Inspection, size: int) -> list[str]:
@@ -374,6 +384,7 @@ def _axis(units: Units, shown: Sequence[int], starts: list[int], stops: list[int
         [units.special[one] for one in shown],
         starts,
         stops,
+        labels.second_segment if len(shown) == len(units) else None,
     )
 
 

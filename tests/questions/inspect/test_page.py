@@ -134,6 +134,8 @@ def trained(minilm: str) -> Inspector:
 
 def test_a_sentence_takes_less_than_a_megabyte(trained: Inspector, tmp_path: Path) -> None:
     page = saved(trained.inspect(SENTENCE), tmp_path)
+    pair = json.loads(trained.inspect("The cat sat", pair="It ran").page() or b"")
+    assert pair["units"]["word"]["keys"]["second"] == 5  # behind [CLS], three words and [SEP]
     assert len(page) < 400_000
     (data,) = data_of(page)
     # The roles are those that attn heads measures on the same text.
@@ -204,6 +206,8 @@ def test_scores_and_cross_attention_have_pages(tmp_path: Path) -> None:
     assert scores["signed"]
     assert list(scores["units"]) == ["token"]
     assert np.isneginf(numbers_of(scores)[0, 0, 1])
+    joint = json.loads(look(encoder_record(), Selection(measure="rollout"), keep=True).page() or b"")
+    assert (joint["joint"], joint["heads"], joint["head"]) == (True, [[0, 0], [1, 0]], 1)
     (cross,) = data_of(saved(look(translation_record(), Selection(), keep=True), tmp_path))
     assert cross["kind"] == "cross"
     assert len(cross["units"]["token"]["queries"]["labels"]) != len(cross["units"]["token"]["keys"]["labels"])
