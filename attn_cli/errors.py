@@ -119,6 +119,10 @@ class AttnError(Exception):
         self.remedy = remedy
         super().__init__(" ".join(map(_ended, filter(None, (problem, remedy)))))
 
+    def __reduce__(self) -> tuple[type[AttnError], tuple[str, str]]:
+        """Be pickled as what it was made of, on the way from one process to another."""
+        return type(self), (self.problem, self.remedy)
+
 
 class UsageError(AttnError):
     """The command line is invalid."""

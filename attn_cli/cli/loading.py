@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from attn_cli.cli.options import ModelOptions
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from attn_cli.data.selection import Kind
     from attn_cli.models import Model
 
-__all__ = ["check_named", "loaded"]
+__all__ = ["check_named", "loaded", "loaded_once"]
 
 
 def check_named(options: ModelOptions) -> None:
@@ -59,3 +60,9 @@ def loaded(options: ModelOptions, without: str | None = None, kind: Kind | None 
             ),
         )
     return run_without(model, without, kind)
+
+
+@lru_cache(maxsize=1)
+def loaded_once(options: ModelOptions, without: str | None = None, kind: Kind | None = None) -> Model:
+    """Load the model as `loaded` does, and keep it for what the next texts are measured with: for workers."""
+    return loaded(options, without, kind)

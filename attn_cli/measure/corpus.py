@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import Protocol, TypeVar, runtime_checkable
 
 from attn_cli.data.shard import Shard
@@ -14,7 +14,7 @@ from attn_cli.data.stream import Batch, Companion, Eat, OutputCheck, Report, Req
 from attn_cli.data.sums import Sums
 from attn_cli.errors import noted
 
-__all__ = ["Collect", "Summing", "Tally", "gather", "groups", "share_of", "size_of_share", "summed_notes"]
+__all__ = ["Collect", "Summing", "Tally", "gather", "groups", "share_of", "size_of_share", "summed_notes", "windows"]
 
 Item = TypeVar("Item")
 Sized = TypeVar("Sized")
@@ -153,6 +153,11 @@ def _gather_window(
 def share_of(items: Iterable[Item], shard: Shard) -> Iterator[tuple[int, Item]]:
     """Yield those items that belong to a part of a corpus, each with its number in the whole, from 0."""
     return ((number, item) for number, item in enumerate(items) if shard.holds(number // WINDOW))
+
+
+def windows(items: Iterable[tuple[int, Item]]) -> Iterator[list[tuple[int, Item]]]:
+    """Yield the windows of a corpus or of a part of it, from items with their numbers in the whole."""
+    return (list(window) for _, window in groupby(items, key=lambda numbered: numbered[0] // WINDOW))
 
 
 def size_of_share(texts: int, shard: Shard) -> int:

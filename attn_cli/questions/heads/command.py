@@ -27,6 +27,7 @@ from attn_cli.cli.options import (
 from attn_cli.cli.prompts import is_single
 from attn_cli.cli.streams import say
 from attn_cli.cli.texts import count_lines, name_of
+from attn_cli.cli.workers import Workers, WorkersOption
 from attn_cli.data.selection import Selection, check_needle, check_probed, check_syntax, check_without
 from attn_cli.data.shard import Shard
 from attn_cli.errors import UsageError
@@ -47,6 +48,7 @@ which head finds each grammatical relation. --probe makes its own texts: random 
 and sentences with a pronoun. --needle hides made-up facts in a longer text and asks for them: the heads whose strongest
 key is the very token that a decoder copies are retrieval heads, and --cut says how many facts it finds without them.
 
+--workers 4 shares a corpus out over processes, here or on a cluster; the answer is that of one process.
 --shard 3/16 measures one of 16 parts of a corpus, for a machine of its own, and saves it. Given all the parts in place
 of TEXT, the command shows the figures of the whole corpus.
 
@@ -184,6 +186,7 @@ def run(
     display: DisplayOptions,
     output: OutputOptions,
     model: ModelOptions,
+    workers: WorkersOption = None,
 ) -> None:
     """Run the command."""
     selection = choice.over(Selection())
@@ -195,12 +198,14 @@ def run(
     shaped = bool(reading.field_names.chosen or reading.system is not None or reading.whole or reading.split)
     corpus.check(selection, by, texted=texted, shaped=shaped)
     if _names_parts(words, reading):
-        other = (corpus, matrix, without) != (CorpusOptions(), MatrixOptions(), None)
+        other = (corpus, matrix, without, workers) != (CorpusOptions(), MatrixOptions(), None, None)
         _show_parts(words, choice, by, display, output, other=other)
         return
     if words[1:]:
         raise unexpected(words[1:])
     shard = corpus.check_shard(first, reading, output)
+    shared = not (corpus.needle or corpus.probe or corpus.conllu is not None or is_single(first, reading))
+    farm = Workers.parse(workers, shared=shared, instead="Name one with --file, without --conllu, --probe and --needle")
     made = corpus.needle or (corpus.probe and not texted)
     if made and shaped:
         raise UsageError(
@@ -228,13 +233,13 @@ def run(
     from attn_cli.questions.heads.measure import find_heads
 
     if shard is not None:
-        _measure_part(Corpora(texts, selection), shard, _named_and_counted(reading), by, display, output)
+        _measure_part(Corpora(texts, selection, farm), shard, _named_and_counted(reading), by, display, output)
         return
     out = Output(display, output, maps=False)
     if texts.record is not None:
         out.write(texts.each(out, lambda source, base: replace(find_heads(source, choice.over(base)), by=by)))
         return
-    corpora = Corpora(texts, selection)
+    corpora = Corpora(texts, selection, farm)
     found: HeadsFound | None = None
     if corpus.needle:
         found, by = corpora.needles(corpus.seed, cut=corpus.cut), "retrieval" if by == "role" else by
@@ -248,6 +253,8 @@ def run(
         found = corpora.probe(found, corpus.seed)
     if found is not None:
         out.write([replace(found, by=by)])
+    if corpora.lost is not None:
+        raise corpora.lost
     if corpora.stopped:
         raise KeyboardInterrupt
 
@@ -325,9 +332,11 @@ def _measure_part(
         return
     out = Output(display, output)
     part = corpora.part(shard, name, total)
-    if corpora.stopped:
+    if corpora.stopped or corpora.lost is not None:
         say(f"{path} is not saved, since {shard} was stopped")
         out.file = None
     out.write([replace(part, by=by)])
+    if corpora.lost is not None:
+        raise corpora.lost
     if corpora.stopped:
         raise KeyboardInterrupt

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_cli.cli.inputs import Given
+from attn_cli.cli.loading import loaded_once
 from attn_cli.cli.progress import ProgressBar, stoppable, working
 from attn_cli.cli.texts import Sentence, located, ready
+from attn_cli.cli.workers import Workers
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import make_plan
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Selection
 from attn_cli.data.shard import Fingerprinted, Shard
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
+from attn_cli.data.sums import Sums
 from attn_cli.errors import AttnError, InputError, OutputError, counted, left_out
-from attn_cli.measure.corpus import Collect, Tally, gather, share_of, size_of_share
+from attn_cli.measure.corpus import Tally, gather, share_of, size_of_share, windows
 from attn_cli.measure.derived import measured, measured_model
 from attn_cli.models import Model
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
@@ -43,11 +46,17 @@ class Corpora:
 
     texts: Given
     selection: Selection
+    workers: Workers | None = None
+    """The processes that the texts are shared out over; None for this one alone."""
     stopped: bool = False
     """True if Ctrl-C was pressed and the result covers only a part of the texts."""
+    lost: AttnError | None = None
+    """The fault that ended the work, if the result covers only a part of the texts for that reason."""
     _left_out: list[AttnError] = field(default_factory=list)
     _first_left_out: int = 0
     """Number of the first text of these in the corpus."""
+    _described: tuple[ModelInfo, str] | None = None
+    """The model's facts and fingerprint, as the workers say."""
 
     @cached_property
     def model(self) -> Model:
@@ -56,7 +65,7 @@ class Corpora:
 
     @property
     def _info(self) -> ModelInfo:
-        return measured_model(self.model.info, self.selection.measure)
+        return measured_model(self._described[0] if self._described else self.model.info, self.selection.measure)
 
     def text(self) -> HeadsFound:
         """Measure the heads over the only text."""
@@ -77,8 +86,8 @@ class Corpora:
             AttnError: there is no text that can be measured.
         """
         collect = CollectHeads(self.selection)
-        report = self._gathered((self._read(sentence) for sentence in ready(self.texts.sentences)), collect, total)
-        return collect.found(self._info, report, name)
+        tally = self._tallied(enumerate(ready(self.texts.sentences)), collect, total)
+        return collect.found(self._info, self._report(tally), name)
 
     def part(self, shard: Shard, name: str, total: int | None) -> HeadsPart:
         """Measure the heads over the lines of one part of a corpus.
@@ -95,9 +104,8 @@ class Corpora:
         from attn_cli.questions.heads.parts import part_figures
 
         texts = Fingerprinted(ready(self.texts.sentences), lambda one: one.content)
-        own = (self._read(sentence, number) for number, sentence in share_of(texts, shard))
         collect = CollectHeads(self.selection)
-        tally = self._tallied(own, collect, None if total is None else size_of_share(total, shard))
+        tally = self._tallied(share_of(texts, shard), collect, None if total is None else size_of_share(total, shard))
         found = part_figures(self._part(shard, name, texts.fingerprint, tally, collect))
         return replace(found, record=replace(found.record, notes=(*found.notes, *self._stop(tally.texts))))
 
@@ -133,7 +141,14 @@ class Corpora:
         from attn_cli.questions.heads.parts import CorpusPart, part_of
 
         corpus = CorpusPart(shard, name, fingerprint, self.texts.read_as, self._first_left_out, self._left_out)
-        return part_of(corpus, self._info, self.model.fingerprint, tally, collect)
+        fingerprint_of_model = self._described[1] if self._described else self.model.fingerprint
+        return part_of(corpus, self._info, fingerprint_of_model, tally, collect)
+
+    def window(self, sentences: Iterable[tuple[int, Sentence]], collect: CollectHeads) -> _Window:
+        """Measure one window, given with its texts' numbers in the corpus."""
+        sources = (self._read(sentence, number) for number, sentence in sentences)
+        tally = gather(sources, collect, verify=self.texts.model.verify)
+        return _Window(collect.state(), tally, self._left_out, self._first_left_out)
 
     def treebank(self, path: Path) -> HeadsFound:
         """Measure the heads over the sentences of a treebank, and how well they find its relations."""
@@ -143,7 +158,8 @@ class Corpora:
             source = self._read(Sentence(tree.text, tree.where))
             return None if source is None else TreeSource.of(source, tree)
 
-        report = self._gathered(map(read, read_trees(path, self._left_out.append)), collect, None)
+        trees = map(read, read_trees(path, self._left_out.append))
+        report = self._report(self._gathered(lambda **how: gather(trees, collect, **how), None))
         report = replace(report, notes=(*report.notes, *collect.notes(path)))
         scores = collect.relations.result()
         found = collect.heads.found(self._info, report, str(path))
@@ -189,21 +205,40 @@ class Corpora:
             self._left_out.append(error if not sentence.where else located(error, sentence.where))
             return None
 
-    def _gathered(self, sources: Iterable[Source | None], collect: Collect, total: int | None) -> Report:
-        tally = self._tallied(sources, collect, total)
+    def _report(self, tally: Tally) -> Report:
+        """Return what is reported of the texts, and of those that were left out.
+
+        Raises:
+            InputError: no text can be measured.
+        """
         if not tally.texts:
             raise self._left_out[0]
         report = tally.report
         return replace(report, notes=(*report.notes, *left_out(self._left_out), *self._stop(tally.texts)))
 
-    def _tallied(self, sources: Iterable[Source | None], collect: Collect, total: int | None) -> Tally:
-        """Gather the texts, with a progress bar and a stop on Ctrl-C.
+    def _tallied(self, sentences: Iterable[tuple[int, Sentence]], collect: CollectHeads, total: int | None) -> Tally:
+        """Gather sentences, given with their numbers in the corpus, here or on the workers.
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
         """
-        model = self.model  # loaded before the progress bar, which would clash with its spinner
-        del model
+        if self.workers is not None:
+            return self._farmed(self.workers, sentences, collect, total)
+        sources = (self._read(sentence, number) for number, sentence in sentences)
+        return self._gathered(lambda **how: gather(sources, collect, **how), total)
+
+    def _gathered(self, gathering: Callable[..., Tally], total: int | None) -> Tally:
+        """Gather texts, with a progress bar and a stop on Ctrl-C.
+
+        Args:
+            gathering: a function that takes `verify`, `advance` and `stopped`, as `gather` does.
+            total: the number of texts, if known.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
+        """
+        if self.workers is None:
+            _ = self.model  # loaded before the progress bar, which would clash with its spinner
         done = 0
         start = time.monotonic()
         with (
@@ -216,17 +251,76 @@ class Corpora:
                 done += count
                 bar.advance(count, figures=f"{done / (time.monotonic() - start):,.1f} sentences/s")
 
-            tally = gather(sources, collect, verify=self.texts.model.verify, advance=advance, stopped=asked)
+            tally = gathering(verify=self.texts.model.verify, advance=advance, stopped=asked)
             self.stopped = asked()
         if self.stopped and not tally.texts:
             raise KeyboardInterrupt
         return tally
 
+    def _farmed(
+        self, workers: Workers, sentences: Iterable[tuple[int, Sentence]], collect: CollectHeads, total: int | None
+    ) -> Tally:
+        """Gather sentences on workers, a window each, and add up their sums in the order of the corpus.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
+            AttnError: a worker cannot measure them, or all are gone before any text was measured.
+        """
+        from attn_cli.cli.farm import Farm, LostError
+
+        tally = Tally()
+        texts = replace(self.texts, sentences=iter(()))
+        with Farm(workers) as farm:
+            self._described = farm.the_same(partial(_describe, texts))
+
+            def gathering(*, advance: Callable[[int], None], stopped: Callable[[], bool], **_: bool) -> Tally:
+                measure = partial(_measure_window, texts, self.selection)
+                try:
+                    for window in farm.each(measure, windows(sentences), stopped):
+                        collect.merge(window.sums)
+                        tally.merge(window.tally)
+                        if window.left_out and not self._left_out:
+                            self._first_left_out = window.first_left_out
+                        self._left_out += window.left_out
+                        advance(window.tally.texts)
+                except LostError as fault:
+                    if not tally.texts:
+                        raise
+                    self.lost = fault
+                return tally
+
+            return self._gathered(gathering, total)
+
     def _stop(self, done: int) -> tuple[str, ...]:
-        """Return a note if Ctrl-C was pressed."""
-        return (
-            f"Stopped with Ctrl-C after {done:,} texts: the figures are of these, the shortest of those read",
-        ) * self.stopped
+        """Return a note if Ctrl-C was pressed, or the workers were lost."""
+        if self.lost is not None:
+            return (f"{self.lost.problem}: the figures are of the {counted(done, 'text')} measured before",)
+        which = "of these" if self.workers else "of these, the shortest of those read"
+        return (f"Stopped with Ctrl-C after {done:,} texts: the figures are {which}",) * self.stopped
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """What a worker has measured over one window of a corpus."""
+
+    sums: Sums
+    tally: Tally
+    left_out: list[AttnError]
+    first_left_out: int
+
+
+def _describe(texts: Given) -> tuple[ModelInfo, str]:
+    """Load the model of a command, and return its facts and its fingerprint."""
+    model = loaded_once(texts.model, texts.without, texts.kind)
+    return model.info, model.fingerprint
+
+
+def _measure_window(texts: Given, selection: Selection, window: Sequence[tuple[int, Sentence]]) -> _Window:
+    """Measure the heads over one window, given with its texts' numbers in the corpus."""
+    corpora = Corpora(texts, selection)
+    corpora.model = loaded_once(texts.model, texts.without, texts.kind)
+    collect = CollectHeads(selection)
+    return corpora.window(window, collect)
 
 
 def _best_first(scores: list[RoleScore]) -> list[RoleScore]:

@@ -1,0 +1,184 @@
+"""Texts shared out over processes: the same as in one, and what becomes of it when something fails on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attn_cli.cli import workers
+from attn_cli.cli.app import main
+from attn_cli.cli.farm import Farm, LostError, _run
+from attn_cli.cli.workers import Workers
+from attn_cli.errors import InputError, ModelError, UsageError
+from attn_cli.measure import corpus as measured
+from tests.conftest import Run
+
+# What Dask starts and stops is not all closed by the time that the block ends.
+pytestmark = [pytest.mark.unchecked, pytest.mark.filterwarnings("default")]
+
+TEXTS = ["The cat sat on the mat.", "Hello", "The qwertyish dog sat.", "A house is in Paris.", "The dog ran and sat."]
+HIDDEN = ("--no-special", "--no-sink")
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    """Two processes of this machine, as `--workers 2` starts them."""
+    with Farm(Workers(2)) as started:
+        yield started
+
+
+@pytest.fixture
+def address(farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of their scheduler, beside a corpus of three windows of two texts."""
+    monkeypatch.setattr(measured, "WINDOW", 2)
+    monkeypatch.chdir(tmp_path)
+    Path("corpus.txt").write_text("\n".join(TEXTS))
+    return str(farm._client.scheduler.address)
+
+
+def at_first_result(do: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do something once, when the first window has been measured."""
+    plain = Farm._result
+    done: list[object] = []
+
+    def result(self: Farm, future: Any) -> Any:
+        found = plain(self, future)
+        if hasattr(found, "tally") and not done:
+            done.append(do())
+        return found
+
+    monkeypatch.setattr(Farm, "_result", result)
+
+
+def test_the_same_as_one_process(address: str, attn: Run) -> None:
+    command = ["heads", "--file", "corpus.txt", *HIDDEN]
+    whole = attn(*command, "--json")
+    assert attn(*command, "--json", "--workers", address) == whole
+    assert any(note.startswith("1 text was left out: line 2 of corpus.txt") for note in json.loads(whole)["notes"])
+    for number in (1, 2):
+        attn(*command, "--shard", f"{number}/2", "--save", f"part{number}.npz", "--workers", address)
+    merged = json.loads(attn("heads", "part1.npz", "part2.npz", "--json"))
+    assert merged["texts"] == json.loads(whole)["texts"]
+
+
+def test_a_worker_that_is_killed(farm: Farm, address: str, attn: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = attn("heads", "--file", "corpus.txt", "--json")
+    pid = next(iter(farm._client.run(os.getpid).values()))
+    at_first_result(lambda: os.kill(pid, signal.SIGKILL), monkeypatch)
+    assert attn("heads", "--file", "corpus.txt", "--json", "--workers", address) == whole
+    assert pid not in farm._client.run(os.getpid).values()
+
+
+def test_ctrl_c(address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    at_first_result(lambda: signal.raise_signal(signal.SIGINT), monkeypatch)
+    assert main(["heads", "--file", "corpus.txt", "--json", "--workers", address]) == 130
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert 2 <= document["texts"] <= 5
+    assert document["notes"][-1] == f"Stopped with Ctrl-C after {document['texts']} texts: the figures are of these"
+    assert "stopping; press Ctrl-C again" in err
+
+
+def test_a_worker_that_cannot_load_the_model(address: str, attn: Run) -> None:
+    error = attn("heads", "--file", "corpus.txt", "--model", "./no/such", "--workers", address, code=5)
+    assert error.startswith("attn: The worker at tcp://127.0.0.1:")
+    assert ": There is no folder ./no/such" in error
+
+
+def test_workers_with_other_weights(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(farm, "on_each", lambda _: [(None, "one"), (None, "other")])
+    with pytest.raises(ModelError, match=r"The worker at tcp:.* loads other weights than that at tcp:"):
+        farm.the_same(lambda: (None, ""))
+
+
+def test_a_scheduler_that_goes_away(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, silence_logs=50
+    ) as cluster:
+        monkeypatch.setattr(measured, "WINDOW", 1)
+        monkeypatch.setattr("attn_cli.cli.farm.CONNECT", 2.0)
+        at_first_result(cluster.close, monkeypatch)
+        command = ["heads", "--file", "corpus.txt", "--json", "--save", "heads.json"]
+        assert main([*command, "--workers", cluster.scheduler_address]) == 5
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    gone = f"The scheduler at {cluster.scheduler_address} does not answer any more"
+    assert document["notes"][-1].startswith(f"{gone}: the figures are of the {document['texts']} text")
+    assert f"attn: {gone}. Start it again." in err
+    assert json.loads(Path("heads.json").read_text()) == document
+
+
+def test_texts_that_kill_workers(farm: Farm) -> None:
+    scheduler = farm._client.cluster.scheduler
+    before, scheduler.allowed_failures = scheduler.allowed_failures, 0
+    try:
+        with pytest.raises(LostError, match=r"Workers died again and again of the same texts. Give each more memory"):
+            list(farm.each(os._exit, iter([1])))
+    finally:
+        scheduler.allowed_failures = before
+
+
+def test_other_versions(address: str, attn: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attn_cli.cli.farm.__version__", "9.9")
+    error = attn("heads", "--file", "corpus.txt", "--workers", address, code=5)
+    assert "has attn 0.1.0, and this is attn 9.9. Install the same version in both places." in error
+    monkeypatch.setattr("attn_cli.cli.farm.get_worker", lambda: type("Worker", (), {"address": "tcp://1.2.3.4:5"}))
+    with pytest.raises(ModelError, match=r"The worker at tcp://1.2.3.4:5 has attn 9.9, and this is attn 9.8"):
+        _run("9.8", b"")
+    monkeypatch.setattr("attn_cli.cli.farm.VERSION", "no_attn:__version__")
+    assert "The scheduler at tcp://127.0.0.1:" in (
+        error := attn("heads", "--file", "corpus.txt", "--workers", address, code=5)
+    )
+    assert "has no attn. Install attn 9.9 there." in error
+
+
+def test_a_port_that_something_else_has(address: str, attn: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attn_cli.cli.farm.CONNECT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        place = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        error = attn("heads", "--file", "corpus.txt", "--workers", place, code=5)
+        assert f"What listens at {place} is no scheduler of Dask" in error
+    error = attn("heads", "--file", "corpus.txt", "--workers", place, code=5)
+    assert f"No scheduler can be reached at {place}: Connection refused. Start one with `dask scheduler`" in error
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0", "--workers must be between 1 and 1,024, and 0 is not"),
+        ("9999", "--workers must be between 1 and 1,024"),
+        ("four", "--workers 'four' is neither a number nor the address of a scheduler"),
+        ("-1", "neither a number"),
+        ("HOST:8786", "neither a number"),
+        ("tcp://HOST", "Write it like --workers 4, or --workers tcp://HOST:8786"),
+        ("tcp://HOST:1/x", "neither a number"),
+    ],
+)
+def test_what_is_no_number_of_workers(value: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Workers.parse(value, shared=True, instead="")
+
+
+def test_what_is_not_shared_out(attn: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in (["The cat sat"], ["--probe"], ["--needle"], ["--conllu", "a.conllu"]):
+        assert "--workers shares out the texts of a corpus" in attn("heads", *given, "--workers", "2", code=2)
+    monkeypatch.setattr(workers, "find_spec", lambda _: None)
+    error = attn("heads", "--file", "corpus.txt", "--workers", "2", code=2)
+    assert "--workers needs the package distributed. Run `pip install 'attn-cli[cluster]'`, then try again." in error
+
+
+def test_errors_are_sent_whole() -> None:
+    error = pickle.loads(pickle.dumps(InputError("There is no text", "Give one")))  # noqa: S301
+    assert (type(error), str(error), error.remedy) == (InputError, "There is no text. Give one.", "Give one")
