@@ -6,7 +6,7 @@ A source that can (`Summable`) computes them from queries, keys and each row's n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -35,6 +35,10 @@ class StatisticsRequest:
     """The number of strongest links of each head."""
     square: int | None = None
     """Side of the squares of which the largest weight is kept; None to keep none."""
+
+    def beginning(self, count: int) -> StatisticsRequest:
+        """Return the same request for the first tokens alone, this many at most."""
+        return replace(self, words=self.words[:count], rests=self.rests[:count])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,17 @@ EatStatistics = Callable[[LayerStatistics], None]
 @runtime_checkable
 class Summable(Protocol):
     """A `Source` that can compute statistics of its rows without streaming their weights."""
+
+    def predict_bytes(self, request: StatisticsRequest) -> int | None:
+        """Predict the memory that `sum_up` takes beyond what is held now, from short passes over the text's beginning.
+
+        Returns:
+            The bytes; None if this model's weights must be streamed.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: the weights of a row do not sum to 1.
+        """
 
     def sum_up(self, request: StatisticsRequest, eat: EatStatistics) -> Report | None:
         """Run the model, and pass the statistics of each layer to `eat`, in order.

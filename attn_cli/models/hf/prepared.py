@@ -22,6 +22,7 @@ from attn_cli.data.text import Tokens
 from attn_cli.errors import ModelError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.batch import NotTogetherError, pad, run_together
+from attn_cli.models.capture.footprint import held_bytes
 from attn_cli.models.capture.relevance import stream_relevance
 from attn_cli.models.capture.summing import sum_up
 from attn_cli.models.hf.loading import faults_told, quiet
@@ -38,6 +39,9 @@ Eaten = TypeVar("Eaten")
 STREAMED = "Set ATTN_DEBUG=1 to see where transformers failed"
 SAME = 1e-3
 """Largest difference between weights taken live and those of one pass that goes without saying."""
+SHORT, MOST_SHORT = 32, 256
+"""The shorter of two passes that memory is predicted from has one token for so many of the text, and no more tokens
+than this; the other has twice as many."""
 GRADIENTS = "Choose another measure; set ATTN_DEBUG=1 to see where transformers failed"
 
 
@@ -125,16 +129,43 @@ class PretrainedSource:
             ModelError: the model could not be run.
             ExactnessError: the weights of a row do not sum to 1.
         """
+        report = self._sum_up(self.inputs, request, eat)
+        return None if report is None else replace(report, notes=self.notes + report.notes)
+
+    def predict_bytes(self, request: StatisticsRequest) -> int | None:
+        """Predict the memory that `sum_up` takes; see `data.statistics.Summable`.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: the weights of a row do not sum to 1.
+        """
+        count = len(request.words)
+        few = min(MOST_SHORT, max(1, count // SHORT))
+
+        def most(tokens: int) -> int | None:
+            beginning = {name: tensor[:, :tokens] for name, tensor in self.inputs.items()}
+            with held_bytes() as held:
+                report = self._sum_up(beginning, request.beginning(tokens), lambda _: None)
+            return None if report is None else held.most
+
+        small, large = most(few), most(2 * few)
+        if small is None or large is None:
+            return None
+        # Without a map, all that is held grows with the tokens.
+        return large + max(0, (large - small) * (count - 2 * few) // few)
+
+    def _sum_up(
+        self, inputs: Mapping[str, torch.Tensor], request: StatisticsRequest, eat: EatStatistics
+    ) -> Report | None:
         if self._is_new or self.live is not None:  # what is checked, and what was taken live, is streamed
             return None
         as_before_long_texts(self.module)
         with quiet():
             try:
                 with faults_told(f"{self.model.name} could not be run on this text", STREAMED):
-                    report = sum_up(self.module, self.inputs, request, _carrying(eat), cuts=zeroed(self.model.without))
+                    return sum_up(self.module, inputs, request, _carrying(eat), cuts=zeroed(self.model.without))
             except _CarriedError as carried:
                 raise carried.fault from carried.fault.__cause__
-        return None if report is None else replace(report, notes=self.notes + report.notes)
 
     def _stream_relevance(self, request: Request, eat: Eat) -> Report:
         """Run the model forward and back, and pass each block to `eat` with its relevance.

@@ -348,7 +348,10 @@ def _summed(
     plain = plan.queries.plain and plan.keys.plain and not plan.keys.side.parts and not plan.begins
     if not (figures.sums_up and plain and size > FEWEST_SUMMED and selection.measure == "weights"):
         return None
-    _check_memory(plan, figures, keep=False)
+    needed = source.predict_bytes(figures.statistics)
+    if needed is None:
+        return None
+    require(needed + figures.bytes_needed, f"Reading {size:,} tokens", "Cut the text, or give a smaller model")
     layers = _Layers(plan, tick)
 
     def eat(layer: LayerStatistics) -> None:

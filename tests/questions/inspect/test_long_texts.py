@@ -24,6 +24,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
 from attn_cli.data.model import ModelInfo, Stack
+from attn_cli.data.plan import make_plan
 from attn_cli.data.pooling import Cuts, Pooled
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.statistics import EatStatistics, LayerStatistics, StatisticsRequest
@@ -35,12 +36,14 @@ from attn_cli.draw.heatmap import SMALL, cuts, heatmap
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen, to_text
+from attn_cli.errors import MemoryLimitError
 from attn_cli.io.document import encode
 from attn_cli.models import Input
+from attn_cli.models.capture.footprint import held_bytes
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.questions.inspect import figures, measure
-from attn_cli.questions.inspect.figures import Figures
+from attn_cli.questions.inspect.figures import Figures, choose_figures
 from attn_cli.questions.inspect.measure import look
 from tests.conftest import Run
 from tests.measure.test_spread import Expected
@@ -175,16 +178,26 @@ print(*(most_memory(count, {selection!r}) for count in (1543, 1543, 3079)))
     assert large < 3079**2 * 4 / 2  # half of one map
 
 
-@pytest.fixture(scope="module")
-def reader() -> Pretrained:
+def reading(**options: int) -> Pretrained:
     """A tiny decoder whose every word is a token."""
     torch.manual_seed(3)
     words = [f"w{number}" for number in range(VOCABULARY)]
     own = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, "w0"))
     own.pre_tokenizer = WhitespaceSplit()
-    model = spread(make("gpt2", GPT | {"n_positions": 512}))
+    model = spread(make("gpt2", GPT | {"n_positions": 512} | options))
     wrapped: Any = PreTrainedTokenizerFast
     return Pretrained("tiny", model, wrapped(tokenizer_object=own))
+
+
+@pytest.fixture(scope="module")
+def reader() -> Pretrained:
+    return reading()
+
+
+@pytest.fixture(scope="module")
+def wide_reader() -> Pretrained:
+    """A decoder in which, as in large ones, the feed-forward layers take most memory."""
+    return reading(n_inner=2048)
 
 
 def read(reader: Pretrained, count: int = 331, *, truncate: bool = False) -> Source:
@@ -281,6 +294,26 @@ def test_what_was_summed_up_before_a_layer_that_must_be_streamed_is_forgotten(
 
     monkeypatch.setattr(PretrainedSource, "sum_up", some)
     assert look(read(reader), Selection(unit="token"), keep=False).heads == streamed.heads
+
+
+@pytest.mark.parametrize("count", [150, 230, 331, 420, 512])
+def test_memory_is_predicted(count: int, wide_reader: Pretrained) -> None:
+    source = read(wide_reader, count)
+    assert isinstance(source, PretrainedSource)
+    plan = make_plan(source, Selection(unit="token"))
+    request = choose_figures(plan)(plan).statistics
+    predicted = source.predict_bytes(request)
+    with held_bytes() as held:
+        assert source.sum_up(request, lambda _: None) is not None
+    assert predicted == pytest.approx(held.most, rel=0.25)
+
+
+def test_what_does_not_fit_in_memory_is_not_run(reader: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "FEWEST_SUMMED", 300)
+    monkeypatch.setattr(PretrainedSource, "predict_bytes", lambda *_: 10**15)
+    monkeypatch.setattr(PretrainedSource, "sum_up", lambda *_: pytest.fail("the text is read"))
+    with pytest.raises(MemoryLimitError, match=r"Reading 331 tokens takes 1,000,000\.0 GB of memory.* Cut the text"):
+        look(read(reader), Selection(unit="token"), keep=False)
 
 
 @pytest.mark.parametrize("summed", [True, False])
