@@ -29,7 +29,7 @@ from attn_cli.models.capture.anatomy import Anatomy, Place, own_function
 from attn_cli.models.capture.interface import NAME, in_place_of_sdpa, running
 from attn_cli.models.capture.offloaded import check_weights_present, device_of, is_offloaded
 from attn_cli.models.capture.projections import Afterwards, changed_output
-from attn_cli.models.capture.slices import additive, hull, is_seen
+from attn_cli.models.capture.slices import additive, hull, is_seen, to_host
 from attn_cli.models.capture.stream import HALF, anatomy_of, left_as_found
 from attn_cli.system.memory import keep_freed
 
@@ -276,7 +276,7 @@ def _batches(run: _BatchRun, padded: Padded, dtype: str) -> list[Batch]:
         if heads != tuple(range(place.heads)):
             weights = weights[:, list(heads)]
         sizes = padded.sizes(place.kind, two_sided=two_sided)
-        whole: Float[np.ndarray, "text head query key"] = weights.to("cpu", torch.float32).numpy()
+        whole: Float[np.ndarray, "text head query key"] = to_host(weights)
         if (id(mask), place.kind) not in seen:
             seen[id(mask), place.kind] = _visible(mask, whole.shape, sizes)
         visible = seen[id(mask), place.kind]

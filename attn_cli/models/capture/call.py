@@ -15,7 +15,7 @@ from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import own_function
-from attn_cli.models.capture.slices import Slicer, additive, is_seen
+from attn_cli.models.capture.slices import Slicer, additive, is_seen, to_host
 from attn_cli.models.capture.watch import Softmax, Watch, softmax_exactly
 
 __all__ = ["AttentionCall", "Slice", "steps_of"]
@@ -292,14 +292,14 @@ def steps_of(call: AttentionCall, piece: Slice, start: int, heads: tuple[int, ..
     def of_heads(values: Float[torch.Tensor, "1 some_heads row dim"]) -> Float[np.ndarray, "head row dim"]:
         group = call.query.shape[1] // values.shape[1]  # number of heads that share keys and values
         chosen = values[0, [head // group for head in wanted]]
-        array: Float[np.ndarray, "head row dim"] = chosen.to("cpu", torch.float32).contiguous().numpy()
+        array: Float[np.ndarray, "head row dim"] = to_host(chosen)
         return array
 
     scaling = call.options.get("scaling")
     after = call.has_sinks and piece.sink is None
     sinks = None
     if piece.sink is not None and piece.softmax is not None:
-        sinks = piece.softmax.scores[0, wanted, :, keys].to("cpu", torch.float32).numpy()
+        sinks = to_host(piece.softmax.scores[0, wanted, :, keys])
     bias = _bias(call, start, stop, keys)
     return Steps(
         queries=of_heads(call.query[:, :, start:stop]),

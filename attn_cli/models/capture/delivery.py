@@ -14,6 +14,7 @@ from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block, Eat, Kind, Report, Request, Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
+from attn_cli.models.capture.slices import to_host
 
 __all__ = ["Delivery", "OtherPositionsError", "Turns", "every_span", "lengths"]
 
@@ -274,5 +275,5 @@ def lengths(inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
 def _to_numpy(values: torch.Tensor, heads: tuple[int, ...]) -> Float[np.ndarray, "head ..."]:
     if heads != tuple(range(len(values))):
         values = values[list(heads)]
-    array: Float[np.ndarray, "head ..."] = values.to("cpu", torch.float32).contiguous().numpy()
+    array: Float[np.ndarray, "head ..."] = to_host(values)
     return array

@@ -22,7 +22,7 @@ from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
 from attn_cli.models.capture.delivery import Delivery, OtherPositionsError
 from attn_cli.models.capture.replaced import attends_in_blocks
-from attn_cli.models.capture.slices import HIDDEN, hull
+from attn_cli.models.capture.slices import HIDDEN, hull, to_host
 from attn_cli.models.capture.watch import Softmax, Watch, softmax_exactly
 
 __all__ = ["watch_older_layers"]
@@ -351,7 +351,7 @@ def _steps_of(
     """
 
     def of_heads(array: Float[torch.Tensor, "every row dim"]) -> Float[np.ndarray, "head row dim"]:
-        chosen: Float[np.ndarray, "head row dim"] = array[list(heads)].to("cpu", torch.float32).contiguous().numpy()
+        chosen: Float[np.ndarray, "head row dim"] = to_host(array[list(heads)])
         return chosen
 
     if values is None or contexts is None:

@@ -22,6 +22,7 @@ from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.call import AttentionCall
 from attn_cli.models.capture.offloaded import loaded
+from attn_cli.models.capture.slices import to_host
 
 __all__ = ["FEW", "Afterwards", "Projections", "changed_output", "value_norms"]
 
@@ -88,7 +89,7 @@ def value_norms(
             (call.value[0, head // group] @ weight[:, head * size : (head + 1) * size].T).float().norm(dim=-1)
             for head in heads
         ]
-    norms: Float[np.ndarray, "head key"] = torch.stack(rows).cpu().numpy()
+    norms: Float[np.ndarray, "head key"] = to_host(torch.stack(rows))
     return norms
 
 

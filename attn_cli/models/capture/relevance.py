@@ -32,7 +32,7 @@ from attn_cli.models.capture.delivery import Delivery, every_span, lengths
 from attn_cli.models.capture.interface import NAME
 from attn_cli.models.capture.offloaded import check_weights_present, loaded
 from attn_cli.models.capture.passes import InterfaceRun
-from attn_cli.models.capture.slices import Slicer
+from attn_cli.models.capture.slices import Slicer, to_host
 from attn_cli.models.capture.stream import HALF, anatomy_of, gradients_of, left_as_found
 from attn_cli.system.memory import keep_freed
 
@@ -291,7 +291,7 @@ def _carry(layers: Sequence[_Layer], delivery: Delivery, output: ModelOutput, *,
     def down(layer: _Layer, rows: Float[torch.Tensor, "query"], columns: Float[torch.Tensor, "key"]) -> None:
         place = layer.place
         handed = layer.hand_on(delivery, rows, columns)
-        through.setdefault(place.kind, {})[place.layer] = handed.cpu().numpy()
+        through.setdefault(place.kind, {})[place.layer] = to_host(handed)
 
     carried = start.clone()
     across = [layer.call.key.shape[2] for layer in own if layer.place.kind == "cross"]
@@ -315,5 +315,5 @@ def _carry(layers: Sequence[_Layer], delivery: Delivery, output: ModelOutput, *,
 
 
 def _on_cpu(values: Float[torch.Tensor, "token"]) -> Float[np.ndarray, "token"]:
-    array: Float[np.ndarray, "token"] = values.clamp(min=0).cpu().numpy()
+    array: Float[np.ndarray, "token"] = to_host(values.clamp(min=0))
     return array

@@ -7,7 +7,7 @@ import torch
 
 from attn_cli.data.shapes import Bool, Float, Int
 
-__all__ = ["HIDDEN", "Slicer", "additive", "has_gaps", "hull", "is_seen"]
+__all__ = ["HIDDEN", "Slicer", "additive", "has_gaps", "hull", "is_seen", "to_host"]
 
 HIDDEN = -5000.0
 """Threshold below which a number added to a score hides the key: masks add -10,000 in older code, and otherwise about
@@ -23,6 +23,15 @@ def is_seen(mask: torch.Tensor) -> Bool[torch.Tensor, "..."]:
     return mask if mask.dtype == torch.bool else mask > HIDDEN
 
 
+def to_host(values: torch.Tensor) -> np.ndarray:
+    """Return the numbers of a tensor as an array: whole numbers as they are, others in float32.
+
+    All that leaves the device where it was computed passes through here.
+    """
+    values = values.cpu()
+    return (values.float() if values.is_floating_point() else values).contiguous().numpy()
+
+
 def hull(shown: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*texts query 2"]:
     """Return the first key that each query sees, and one past the last; 0 and 0 if it sees none."""
     keys = shown.shape[-1]
@@ -30,13 +39,13 @@ def hull(shown: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*tex
     first = small.argmax(dim=-1)
     last = keys - small.flip(-1).argmax(dim=-1)
     result = torch.stack((first, last), dim=-1) * shown.any(dim=-1, keepdim=True)
-    array: Int[np.ndarray, "*texts query 2"] = result.cpu().numpy()
+    array: Int[np.ndarray, "*texts query 2"] = to_host(result)
     return array
 
 
 def has_gaps(seen: Bool[torch.Tensor, "head query key"], visible: Int[np.ndarray, "query 2"]) -> bool:
     """Return whether a query in any head does not see a key between the first and the last visible ones."""
-    counts: Int[np.ndarray, "head query"] = seen.sum(dim=-1).cpu().numpy()
+    counts: Int[np.ndarray, "head query"] = to_host(seen.sum(dim=-1))
     return bool((counts != visible[:, 1] - visible[:, 0]).any())
 
 

@@ -1,8 +1,9 @@
 """Statistics of the rows of a transformers model's attention, without its weights, for texts of any length.
 
-Layers run on flash attention, which returns each row's normalizer beside the output; see `tiles.py` and `tile_sums.py`
-for the rest. This is exact for a softmax of scaled products in single precision. A layer with a bias, soft-capping or a
-learned sink, in half precision or on another device than a CPU has no such statistics: its weights must be streamed.
+Layers run on flash attention. On a CPU it returns each row's normalizer beside the output; elsewhere normalizers are
+computed from the scores, some rows at a time, where the model is, and nothing but sums leaves the device. `tiles.py`
+and `tile_sums.py` do the rest. This is exact for a softmax of scaled products. A layer with a bias, soft-capping or a
+learned sink has no such statistics, nor one in half precision on a CPU: their weights must be streamed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ from attn_cli.models.capture.tile_sums import sum_up_tiles
 from attn_cli.models.capture.tiles import LayerTiles
 
 __all__ = ["sum_up"]
+
+
+IN_FLOAT32 = "Figures of this text are computed in float32 from the queries and keys of the model, which are in {}"
+
+
+def _on_cpu(model: PreTrainedModel) -> bool:
+    return device_of(model).type == "cpu"
 
 
 class _MustStreamError(Exception):
@@ -58,14 +66,14 @@ def sum_up(
         ModelError: a requested layer computed no attention, or some of the model's weights are not in memory.
         ExactnessError: the weights of a row do not sum to 1.
     """
-    if captured_by(model) != "interface" or model.dtype != torch.float32 or device_of(model).type != "cpu":
+    if captured_by(model) != "interface" or (model.dtype != torch.float32 and _on_cpu(model)):
         return None
     check_weights_present(model)
     check_cuts([cuts], stacks(model))
     wanted = Request(heads={request.kind: request.heads})
     delivery = Delivery(model.config.model_type, anatomy_of(model), lengths(inputs), wanted, lambda _: None, None)
     run = _SumRun(model, delivery, {}, cuts=cuts)
-    run.request, run.eat = request, eat
+    run.request, run.eat, run.on_cpu = request, eat, _on_cpu(model)
     if not run.masks.flash:
         return None
     try:
@@ -80,6 +88,7 @@ class _SumRun(StreamRun):
 
     request: StatisticsRequest
     eat: EatStatistics
+    on_cpu: bool
 
     def attend(self, place: Place | None, call: AttentionCall) -> Float[torch.Tensor, "1 query head dim"]:
         """Compute one layer's output with nothing cut, and pass its statistics on if they are requested."""
@@ -100,28 +109,36 @@ class _SumRun(StreamRun):
         alone = visible[:, 1] - visible[:, 0] == 1
         if mask is not None and not self.request.crosses and (visible[alone, 0] != np.flatnonzero(alone)).any():
             raise _MustStreamError  # such a row's distance would be summed up with those of rows with a choice
-        output, normalizer = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001 - the only one to return it
-            call.query,
-            call.key,
-            call.value,
-            0.0,
-            call.causal and mask is None and queries > 1,
-            attn_mask=None if mask is None else additive(mask, call.query),
-            scale=scaling,
-        )
-        normalizer = normalizer.reshape(heads, queries)
-        normalizer[:, torch.from_numpy(visible[:, 0] >= visible[:, 1])] = 0.0
+        causal = call.causal and mask is None and queries > 1
+        if self.on_cpu:
+            output, normalizer = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001 - the only one to return it
+                call.query,
+                call.key,
+                call.value,
+                0.0,
+                causal,
+                attn_mask=None if mask is None else additive(mask, call.query),
+                scale=scaling,
+            )
+            normalizer = normalizer.reshape(heads, queries)
+            joined: Float[torch.Tensor, "1 query head dim"] = output.transpose(1, 2).contiguous()
+        else:
+            joined, normalizer = call.flash(), call.query.new_zeros((heads, queries), dtype=torch.float32)
+            if call.query.dtype != torch.float32:
+                self.delivery.note(IN_FLOAT32.format(str(call.query.dtype).removeprefix("torch.")))
         tiles = LayerTiles(
-            call.query[0] * scaling,
-            call.key[0],
+            call.query[0].float() * scaling,
+            call.key[0].float(),
             normalizer,
             None if mask is None else mask[0],
-            call.causal and mask is None and queries > 1,
+            causal,
             visible,
         )
+        if not self.on_cpu:
+            tiles.normalize()
+        normalizer[:, torch.from_numpy(visible[:, 0] >= visible[:, 1]).to(normalizer.device)] = 0.0
         self.eat(sum_up_tiles(tiles, place.kind, place.layer, self.delivery.heads(place), self.request))
         self.delivery.mark(place)
-        joined: Float[torch.Tensor, "1 query head dim"] = output.transpose(1, 2).contiguous()
         return joined
 
     def _visible(self, call: AttentionCall, mask: torch.Tensor | None) -> Int[np.ndarray, "query 2"]:

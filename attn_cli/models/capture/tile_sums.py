@@ -7,7 +7,10 @@ largest of the others is then the strongest link.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +19,15 @@ from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.statistics import LayerStatistics, StatisticsRequest
 from attn_cli.errors import ExactnessError
-from attn_cli.models.capture.slices import is_seen
+from attn_cli.models.capture.slices import is_seen, to_host
 from attn_cli.models.capture.tiles import LayerTiles
 
 __all__ = ["sum_up_tiles"]
 
 ROWS, COLUMNS = 256, 256
 """Size of a tile: its logarithms and weights together are half a megabyte, and stay in a processor core's cache."""
+ELSEWHERE = 4096, 4096
+"""Size of a tile on a GPU, which takes longer to be told what to compute than to compute a small one."""
 NEVER = -1e30
 """Logarithm of the weight of a hidden key."""
 TOLERANCE = 1e-3
@@ -54,52 +59,53 @@ class _LayerSums:
     def __init__(self, tiles: LayerTiles, heads: tuple[int, ...], request: StatisticsRequest) -> None:
         self.tiles, self.heads, self.request = tiles, heads, request
         queries, keys = tiles.query.shape[1], tiles.key.shape[1]
-        shape = len(heads), queries
-        self.entropy = torch.zeros(shape)
-        self.first, self.itself, self.previous = (torch.zeros(shape) for _ in range(3))
-        self.key = torch.zeros(shape, dtype=torch.int64)
-        self.top = torch.full(shape, NEVER)
+        shape, new, place = (len(heads), queries), tiles.query, tiles.query.device
+        self.entropy = new.new_zeros(shape)
+        self.first, self.itself, self.previous = (new.new_zeros(shape) for _ in range(3))
+        self.key = new.new_zeros(shape, dtype=torch.int64)
+        self.top = new.new_full(shape, NEVER)
         """Logarithm of each row's largest weight."""
-        self.link = torch.full(shape, NEVER)
+        self.link = new.new_full(shape, NEVER)
         """Logarithm of the largest weight in each row that may be a link."""
-        self.sums = torch.zeros(len(heads), keys)
+        self.sums = new.new_zeros((len(heads), keys))
         self.distance = np.zeros(len(heads))
         size = request.square
-        self.pooled = None if size is None else torch.full((len(heads), -(-queries // size), -(-keys // size)), NEVER)
-        self.rests = torch.from_numpy(np.flatnonzero(request.rests))
-        self.words = torch.from_numpy(request.words)
-        self.columns = COLUMNS if size is None else max(COLUMNS // size, 1) * size
+        squares = None if size is None else (len(heads), -(-queries // size), -(-keys // size))
+        self.pooled = None if squares is None else new.new_full(squares, NEVER)
+        self.rests = torch.from_numpy(np.flatnonzero(request.rests)).to(place)
+        self.resting = torch.from_numpy(request.rests).to(place)
+        self.words = torch.from_numpy(request.words).to(place)
+        rows, columns = (ROWS, COLUMNS) if place.type == "cpu" else ELSEWHERE
+        self.rows, columns = min(rows, queries), min(columns, keys)
+        self.columns = columns if size is None else max(columns // size, 1) * size
 
     def of(self, kind: Kind, layer: int) -> LayerStatistics:
         """Compute and return the sums."""
         # Each head, or a part of its rows where there are fewer heads than processor cores, is one thread's work.
-        cores = torch.get_num_threads()
+        cores = torch.get_num_threads() if self.tiles.query.device.type == "cpu" else 1
         queries = self.tiles.query.shape[1]
-        align = self.request.square or ROWS
+        align = self.request.square or self.rows
         step = -(-queries // max(1, -(-2 * cores // len(self.heads))) // align) * align
         ends = [(start, min(start + step, queries)) for start in range(0, queries, step)]
         parts = [(index, *rows) for rows in ends for index in range(len(self.heads))]
-        try:
-            with ThreadPoolExecutor(cores, "attn-tiles", torch.set_num_threads, (1,)) as pool:
-                for index, sums, distance in pool.map(self._add, *zip(*parts, strict=True)):
-                    self.sums[index] += sums
-                    self.distance[index] += distance
-        finally:
-            torch.set_num_threads(cores)
+        with nullcontext(map) if cores == 1 else _in_threads(cores) as each:
+            for index, sums, distance in each(self._add, *zip(*parts, strict=True)):
+                self.sums[index] += sums
+                self.distance[index] += distance
         own = not self.request.crosses
         return LayerStatistics(
             kind=kind,
             layer=layer,
             heads=self.heads,
             visible=self.tiles.visible,
-            entropy=self.entropy.numpy(),
+            entropy=to_host(self.entropy),
             distance=self.distance if own else None,
-            itself=self.itself.numpy() if own else None,
-            previous=self.previous.numpy() if own else None,
-            first=self.first.numpy(),
-            key=self.key.numpy(),
-            weight=torch.exp(self.top).numpy(),
-            sums=self.sums.numpy(),
+            itself=to_host(self.itself) if own else None,
+            previous=to_host(self.previous) if own else None,
+            first=to_host(self.first),
+            key=to_host(self.key),
+            weight=to_host(torch.exp(self.top)),
+            sums=to_host(self.sums),
             links=tuple(self._links(index) for index in range(len(self.heads))),
             pooled=self._squares(),
             blocks_of=lambda head: self.tiles.blocks(kind, layer, head, 3 * 2**20),
@@ -112,10 +118,10 @@ class _LayerSums:
             The index, for each key the sum of its weights in rows that are words, and the sum of the rows' distances.
         """
         queries, keys = self.tiles.lengthened(self.heads[index])
-        tiles = _Keys(keys, self.rests, self.columns)
+        tiles = _Keys(keys, self.rests, self.rows, self.columns)
         sums, distance = keys.new_zeros(len(keys)), 0.0
-        for start in range(first, last, ROWS):
-            rows = slice(start, min(start + ROWS, last))
+        for start in range(first, last, self.rows):
+            rows = slice(start, min(start + self.rows, last))
             strip = _Strip(self, index, rows, queries[rows], tiles)
             strip.count_open()
             strip.count_resting()
@@ -153,9 +159,19 @@ class _LayerSums:
         first, stop = self.tiles.visible[:, :1], self.tiles.visible[:, 1:]
         sees = (np.maximum(first, starts) < np.minimum(stop, starts + size)).view(np.uint8)
         seen = np.maximum.reduceat(sees, np.arange(0, len(sees), size)).view(np.bool_)
-        pooled: Float[np.ndarray, "head query_square key_square"] = torch.exp(self.pooled).numpy()
+        pooled: Float[np.ndarray, "head query_square key_square"] = to_host(torch.exp(self.pooled))
         pooled[:, ~seen] = np.nan
         return pooled
+
+
+@contextmanager
+def _in_threads(cores: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield a `map` that works in as many threads, each of which has one processor core."""
+    try:
+        with ThreadPoolExecutor(cores, "attn-tiles", torch.set_num_threads, (1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(cores)
 
 
 class _Keys:
@@ -164,10 +180,13 @@ class _Keys:
     Args:
         keys: the lengthened keys.
         rests: the keys where heads rest, which are hidden in the tiles.
+        rows: the most rows of a tile.
         step: the number of keys of each tile; the last is filled up with hidden ones.
     """
 
-    def __init__(self, keys: Float[torch.Tensor, "key wide"], rests: Int[torch.Tensor, "resting"], step: int) -> None:
+    def __init__(
+        self, keys: Float[torch.Tensor, "key wide"], rests: Int[torch.Tensor, "resting"], rows: int, step: int
+    ) -> None:
         self.all = keys
         self.step = step
         self.resting = keys[rests].T.contiguous()
@@ -178,7 +197,7 @@ class _Keys:
         filled[rests, -1] = NEVER
         self.open = filled.view(count, step, -1).transpose(1, 2).contiguous()
         """Tiles of the keys that do not rest, each laid out as a product reads it."""
-        self.logs, self.weights, self.most = torch.empty(3, ROWS, step)
+        self.logs, self.weights, self.most = keys.new_empty((3, rows, step))
         """Memory for the logarithms and the weights of a tile, and for the largest logarithm at each of its places."""
 
 
@@ -198,17 +217,17 @@ class _Strip:
     ) -> None:
         self._whole, self._index, self._rows, self._queries, self._keys = whole, index, rows, queries, keys
         self._head = whole.heads[index]
-        self._positions = torch.arange(rows.start, rows.stop)
+        self._positions = torch.arange(rows.start, rows.stop, device=queries.device)
         self._offsets = (self._positions - rows.start).float()
         self._visible = whole.tiles.visible[rows]
-        self._entropy = torch.zeros(len(queries))
-        self._mass, self._behind = torch.zeros(2, len(queries))
+        self._entropy = queries.new_zeros(len(queries))
+        self._mass, self._behind = queries.new_zeros((2, len(queries)))
         """Weight of each row on all keys but those in tiles before the rows, and on those in tiles behind them."""
-        self._top, self._link = torch.full((2, len(queries)), NEVER)
-        self._key = torch.zeros(len(queries), dtype=torch.int64)
-        self._sums = torch.zeros(keys.open.shape[0] * keys.step)
+        self._top, self._link = queries.new_full((2, len(queries)), NEVER)
+        self._key = queries.new_zeros(len(queries), dtype=torch.int64)
+        self._sums = queries.new_zeros(keys.open.shape[0] * keys.step)
         """Sums of the columns over all rows."""
-        self._squares = None if whole.pooled is None else torch.full((len(queries), whole.pooled.shape[2]), NEVER)
+        self._squares = None if whole.pooled is None else queries.new_full((len(queries), whole.pooled.shape[2]), NEVER)
         self.distance = 0.0
 
     def count_open(self) -> None:
@@ -223,8 +242,8 @@ class _Strip:
         logs, weights, most = (one[:count] for one in (self._keys.logs, self._keys.weights, self._keys.most))
         most.fill_(NEVER)
         squares = logs.view(count, -1, size)
-        tops = torch.empty(end - begin, count, step // size)
-        entropies = torch.empty(end - begin, count)
+        tops = logs.new_empty((end - begin, count, step // size))
+        entropies = logs.new_empty((end - begin, count))
         sums = self._sums.view(-1, step)
         for tile, index in enumerate(range(begin, end)):
             start = index * step
@@ -238,7 +257,7 @@ class _Strip:
             torch.sum(weights, 0, out=sums[index])
             if near and not crosses:
                 self._mass += weights.sum(1)
-                apart = (self._positions[:, None] - torch.arange(start, start + step)).abs_()
+                apart = (self._positions[:, None] - torch.arange(start, start + step, device=logs.device)).abs_()
                 self.distance += float((weights * apart).sum())
             elif start >= rows.stop and not crosses:
                 self._behind += weights.sum(1)
@@ -255,7 +274,7 @@ class _Strip:
         if seen is not None:
             logs.masked_fill_(~seen, NEVER)
         if not whole.request.crosses and columns.stop > rows.start and start < rows.stop:
-            own = self._positions[:, None] == torch.arange(start, columns.stop)
+            own = self._positions[:, None] == torch.arange(start, columns.stop, device=logs.device)
             logs.masked_fill_(own, NEVER)
 
     def _strongest(
@@ -340,8 +359,7 @@ class _Strip:
         if self._squares is not None and whole.request.square is not None:
             squares = (self._positions // whole.request.square)[:, None]
             self._squares.scatter_reduce_(1, squares, logs[:, None], "amax")
-        rests = torch.from_numpy(whole.request.rests[rows])
-        logs = torch.where(rests, NEVER, logs)  # those have been counted
+        logs = torch.where(whole.resting[rows], NEVER, logs)  # those have been counted
         weights = torch.exp(logs)
         self._mass += weights
         self._sums[rows] += weights
@@ -372,7 +390,7 @@ class _Strip:
         """
         whole, rows, index = self._whole, self._rows, self._index
         own = self._sums[: len(sums)]
-        sees = torch.from_numpy(self._visible[:, 0] < self._visible[:, 1])
+        sees = torch.from_numpy(self._visible[:, 0] < self._visible[:, 1]).to(own.device)
         if not abs(float(own.sum()) - int(sees.sum())) <= TOLERANCE * len(sees):
             raise ExactnessError(
                 f"{len(sees)} rows of head {self._head} from row {rows.start} on sum to {float(own.sum()):.4f}",
@@ -381,16 +399,16 @@ class _Strip:
         if not whole.request.crosses:
             step = self._keys.step
             # Counted from the first row, so that no large numbers cancel each other out.
-            away = torch.arange(-rows.start, len(sums) - rows.start, dtype=torch.float32)
+            away = torch.arange(-rows.start, len(sums) - rows.start, dtype=torch.float32, device=own.device)
             before, behind = rows.start // step * step, -(-rows.stop // step) * step
             away[before:behind] = 0.0
             away[whole.rests] = 0.0  # those have been counted
             masses = torch.where(sees, 1 - self._mass - self._behind, 0.0) - self._behind
             self.distance += float(away[behind:] @ own[behind:]) - float(away[:before] @ own[:before])
             self.distance += float(masses @ self._offsets)
-        words = whole.request.words[rows]
-        if not words.all():
-            own = own - self._weights_of(torch.from_numpy(np.flatnonzero(~words))).sum(0)
+        others = np.flatnonzero(~whole.request.words[rows])
+        if len(others):
+            own = own - self._weights_of(torch.from_numpy(others).to(own.device)).sum(0)
         sums += own
         whole.entropy[index, rows] = self._entropy
         whole.first[index, rows] = torch.exp(self._at(torch.zeros_like(self._positions)))

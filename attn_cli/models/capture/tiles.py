@@ -17,9 +17,12 @@ import torch
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block
-from attn_cli.models.capture.slices import is_seen
+from attn_cli.models.capture.slices import is_seen, to_host
 
 __all__ = ["LayerTiles"]
+
+AT_ONCE = 2**24
+"""Most scores that normalizers are computed from at once: 64 megabytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,20 @@ class LayerTiles:
     visible: Int[np.ndarray, "query 2"]
     """First key that each query sees in any head, and one past the last."""
 
+    def normalize(self) -> None:
+        """Compute the normalizers from the scores, a run of rows at a time."""
+        keys = self.key.shape[1]
+        step = max(1, AT_ONCE // keys)
+        for head, own in enumerate(self.normalizer):
+            columns = self.key[head * len(self.key) // len(self.query)].T
+            for start in range(0, len(own), step):
+                rows = slice(start, min(start + step, len(own)))
+                scores = self.query[head, rows] @ columns
+                seen = self.seen(head, rows, slice(0, keys))
+                if seen is not None:
+                    scores.masked_fill_(~seen, -torch.inf)
+                own[rows] = scores.logsumexp(dim=1)
+
     def seen(self, head: int, rows: slice, columns: slice) -> Bool[torch.Tensor, "query key"] | None:
         """Return which keys these queries see; None if they see all of them."""
         if self.mask is not None:
@@ -46,7 +63,8 @@ class LayerTiles:
             return is_seen(mask[rows] if len(mask) > 1 else mask)
         if not self.causal or columns.stop <= rows.start + 1:
             return None
-        return torch.arange(rows.start, rows.stop)[:, None] >= torch.arange(columns.start, columns.stop)
+        keys = torch.arange(columns.start, columns.stop, device=self.query.device)
+        return torch.arange(rows.start, rows.stop, device=self.query.device)[:, None] >= keys
 
     def lengthened(self, head: int) -> tuple[Float[torch.Tensor, "query wide"], Float[torch.Tensor, "key wide"]]:
         """Return one head's queries and keys, whose products are the logarithms of its weights.
@@ -85,4 +103,4 @@ class LayerTiles:
             seen = self.seen(0, rows, columns)
             if seen is not None:
                 weights.masked_fill_(~seen, 0.0)
-            yield Block(kind, layer, (head,), start, weights[None].numpy(), visible)
+            yield Block(kind, layer, (head,), start, to_host(weights[None]), visible)

@@ -18,6 +18,7 @@ from attn_cli.models.capture.delivery import lengths
 from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.offloaded import check_weights_present, device_of
 from attn_cli.models.capture.shared import SharedLayers
+from attn_cli.models.capture.slices import to_host
 from attn_cli.models.capture.stream import HALF, anatomy_of
 from attn_cli.system.memory import available, keep_freed
 
@@ -100,7 +101,7 @@ def contexts(
     run = Edited(model, [cuts], lengths(inputs))
 
     def pass_on(place: Place, output: torch.Tensor) -> None:
-        eat(place.kind, place.layer, output[0].transpose(0, 1).to("cpu", torch.float32).contiguous().numpy())
+        eat(place.kind, place.layer, to_host(output[0].transpose(0, 1)))
 
     run.on_output = pass_on
     with edited(model, run):

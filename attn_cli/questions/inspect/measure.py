@@ -45,6 +45,8 @@ MOST_PLAYED = 2**28
 """Most bytes of maps that are kept for the sake of a page alone."""
 FEWEST_SUMMED = 4_000
 """Fewest tokens for which statistics are computed without weights: below, blocks of weights are as fast."""
+FEWEST_ELSEWHERE = 256
+"""The same on another device than the processor, from which weights would have to be copied."""
 MOST_IN_WORDS = 8_000
 """Most tokens that are joined into words: the entropy of a word's row is no statistic of its tokens' rows."""
 MORE_ATTENTION = {"toy-rnn": "toy-rnn-attention", "toy-rnn-attention": "toy"}
@@ -346,7 +348,8 @@ def _summed(
     # Figures of its own: a layer that must be streamed may come after others that were summed up.
     figures = choose_figures(plan)(plan, cut)
     plain = plan.queries.plain and plan.keys.plain and not plan.keys.side.parts and not plan.begins
-    if not (figures.sums_up and plain and size > FEWEST_SUMMED and selection.measure == "weights"):
+    fewest = FEWEST_SUMMED if plan.source.model.device.startswith("cpu") else FEWEST_ELSEWHERE
+    if not (figures.sums_up and plain and size > fewest and selection.measure == "weights"):
         return None
     needed = source.predict_bytes(figures.statistics)
     if needed is None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModel
 
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.statistics import LayerStatistics, StatisticsRequest
 from attn_cli.errors import ExactnessError
-from attn_cli.models.capture import tile_sums
+from attn_cli.models.capture import summing, tile_sums
 from attn_cli.models.capture.summing import sum_up
 from attn_cli.models.capture.tile_sums import sum_up_tiles
 from attn_cli.models.capture.tiles import LayerTiles
@@ -206,3 +209,74 @@ def test_other_attention_must_be_streamed_or_is_exact(kind: Kind, name: str, opt
 def test_half_precision_must_be_streamed() -> None:
     model, inputs = read("gpt2", CASES["gpt2"][2], "decoder")
     assert sum_up(model.to(torch.bfloat16), inputs, asked(model, "decoder", (KEYS, KEYS)), lambda _: None) is None
+
+
+class Boundary(TorchFunctionMode):
+    """A device of its own within the processor: what is computed on it stays there until it is copied to the host.
+
+    A tensor is on it if it was made or put there by naming the model's device, or computed from one that is. Numbers on
+    it cannot be read or meet others, as on a GPU.
+    """
+
+    def __init__(self, *there: torch.Tensor) -> None:
+        super().__init__()
+        self._there = {id(one): one for one in there}  # kept, so that no other gets its number
+        self.copied: list[int] = []
+        """Bytes of each copy to the host."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+        there = [id(one) in self._there for one in given]
+        result = func(*args, **kwargs)
+        if name == "cpu":
+            self.copied.append(given[0].nbytes)
+            return result.clone()  # on the host
+        if name in ("item", "__float__", "__bool__", "__int__", "tolist") and any(there):
+            self.copied.append(given[0].nbytes)
+        assert name not in ("numpy", "__array__") or not any(there)
+        put = name == "to" and ("device" in kwargs or any(isinstance(one, torch.device) for one in args))
+        assert put or len({on for one, on in zip(given, there, strict=True) if one.ndim}) < 2, name
+        if put or any(there) or "device" in kwargs:
+            for one in tree_leaves(result):
+                if isinstance(one, torch.Tensor):
+                    self._there[id(one)] = one
+        return result
+
+
+@pytest.mark.parametrize("case", ["gpt2", "grouped heads", "window", "cross"])
+def test_on_another_device_only_sums_are_copied_to_the_host(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures are those of the processor, and the bytes grow with the tokens, not with their square."""
+    kind, name, options = CASES[case]
+    model, inputs = read(name, options, kind)
+    every = returned(model, inputs, kind)
+    request = asked(model, kind, every[0].shape[1:], 7)
+    expected = summed(model, inputs, request)
+    monkeypatch.setattr(summing, "_on_cpu", lambda _: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    with Boundary(*model.parameters(), *model.buffers(), *inputs.values()) as boundary:
+        found = summed(model, inputs, request)
+    heads, queries, keys = every[0].shape
+    assert boundary.copied
+    assert sum(boundary.copied) < len(every) * heads * 50 * (queries + keys)
+    assert max(boundary.copied) < every[0].nbytes // 8
+    for one, other in zip(found, expected, strict=True):
+        for field in ("entropy", "first", "key", "weight", "sums", "pooled"):
+            np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-5)
+        assert [link[:2] for own in one.links for link in own] == [link[:2] for own in other.links for link in own]
+
+
+def test_half_precision_is_summed_up_on_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are computed in float32 from queries and keys in half precision, and a note says so."""
+    kind, name, options = CASES["grouped heads"]
+    model, inputs = read(name, options, kind)
+    request = asked(model, kind, returned(model, inputs, kind)[0].shape[1:])
+    expected = summed(model, inputs, request)
+    monkeypatch.setattr(summing, "_on_cpu", lambda _: False)
+    found: list[LayerStatistics] = []
+    report = sum_up(copy.deepcopy(model).half(), inputs, request, found.append)
+    assert report is not None
+    assert report.notes == (summing.IN_FLOAT32.format("float16"),)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.entropy, other.entropy, atol=0.02)

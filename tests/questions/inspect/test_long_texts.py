@@ -228,6 +228,13 @@ def test_a_long_text_is_summed_up_without_its_weights(
     assert to_text(summed.draw(screen), screen) == to_text(streamed.draw(screen), screen)
 
 
+def test_fewer_tokens_are_summed_up_on_another_device(reader: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, weights would have to be copied to be seen."""
+    monkeypatch.setattr(PretrainedSource, "stream", lambda *_: pytest.fail("weights are streamed"))
+    monkeypatch.setattr(reader, "info", replace(reader.info, device="cuda"))
+    assert look(read(reader), Selection(unit="token"), keep=False).heads
+
+
 @pytest.mark.parametrize(
     ("selection", "fewest"),
     [(Selection(), 300), (Selection(head="1.2"), 300), (Selection(layer="0-1"), 10**6), (Selection(head="1.2"), 10**6)],
