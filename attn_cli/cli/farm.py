@@ -11,8 +11,10 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pkgutil import resolve_name
 from types import TracebackType
 from typing import Any, TypeVar
@@ -30,9 +32,10 @@ from attn_cli.cli.workers import Workers
 from attn_cli.errors import AttnError, ModelError
 from attn_cli.version import __version__
 
-__all__ = ["Farm", "LostError"]
+__all__ = ["Farm", "LostError", "chunks_of", "each_text"]
 
 Chunk = TypeVar("Chunk")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CONNECT = 10.0
@@ -96,6 +99,70 @@ def _closed(connection: Any, timeout: float) -> None:
     """Close a client or a cluster; what does not close in time ends with this process."""
     with suppress(TimeoutError):
         connection.close(timeout=timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """The error that ended the work on a chunk, after what was made of the texts before."""
+
+    error: AttnError
+
+
+def _in_turn(function: Callable[[Chunk], Iterable[Result]], chunk: Chunk) -> list[Result | _Fault]:
+    """Return what a function yields of a chunk, and the error that ends it, if one does."""
+    results: list[Result | _Fault] = []
+    try:
+        results.extend(function(chunk))
+    except AttnError as error:
+        results.append(_Fault(error))
+    return results
+
+
+def each_text(
+    workers: Workers,
+    load: Callable[[], tuple[Any, str]],
+    function: Callable[[Chunk], Iterable[Result]],
+    chunks: Iterator[Chunk],
+) -> Iterator[Result]:
+    """Yield what a function yields of each chunk of texts on some worker, in their order.
+
+    Args:
+        workers: the workers.
+        load: loads the model on a worker, and returns its facts and its fingerprint.
+        function: the function.
+        chunks: the chunks.
+
+    Raises:
+        AttnError: a chunk cannot be read or worked on; what is before it has been yielded.
+    """
+    with Farm(workers) as farm:
+        farm.the_same(load)
+        for results in farm.each(partial(_in_turn, function), chunks):
+            for result in results:
+                if isinstance(result, _Fault):
+                    raise result.error
+                yield result
+
+
+def chunks_of(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield items in chunks of a size; an error is raised after the items before it.
+
+    Raises:
+        AttnError: an item cannot be read.
+    """
+    chunk: list[Item] = []
+    try:
+        for item in items:
+            chunk.append(item)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except AttnError:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk
 
 
 class Farm:
@@ -242,14 +309,19 @@ class Farm:
         """
         waiting: deque[Future] = deque()
         most = AHEAD * max(len(self._present()), 1)
-        more = True
+        more, fault = True, None
         while not asked():
             while more and len(waiting) < most:
-                chunk = next(chunks, None)
+                try:
+                    chunk = next(chunks, None)
+                except AttnError as error:  # raised behind what was read before
+                    chunk, fault = None, error
                 if chunk is None:
                     more = False
                     break
                 waiting.append(self._submitted(function, chunk))
+            if not waiting and fault is not None:
+                raise fault
             if not waiting:
                 return
             if self._is_done(waiting[0]):

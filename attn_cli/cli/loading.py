@@ -10,10 +10,11 @@ from attn_cli.data.devices import check_device
 from attn_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from attn_cli.data.model import ModelInfo
     from attn_cli.data.selection import Kind
     from attn_cli.models import Model
 
-__all__ = ["check_named", "loaded", "loaded_once"]
+__all__ = ["check_named", "described", "loaded", "loaded_once"]
 
 
 def check_named(options: ModelOptions) -> None:
@@ -66,3 +67,9 @@ def loaded(options: ModelOptions, without: str | None = None, kind: Kind | None 
 def loaded_once(options: ModelOptions, without: str | None = None, kind: Kind | None = None) -> Model:
     """Load the model as `loaded` does, and keep it for what the next texts are measured with: for workers."""
     return loaded(options, without, kind)
+
+
+def described(options: ModelOptions, without: str | None = None, kind: Kind | None = None) -> tuple[ModelInfo, str]:
+    """Load the model of a worker, and return its facts and its fingerprint."""
+    model = loaded_once(options, without, kind)
+    return model.info, model.fingerprint

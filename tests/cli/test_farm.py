@@ -182,3 +182,35 @@ def test_what_is_not_shared_out(attn: Run, monkeypatch: pytest.MonkeyPatch) -> N
 def test_errors_are_sent_whole() -> None:
     error = pickle.loads(pickle.dumps(InputError("There is no text", "Give one")))  # noqa: S301
     assert (type(error), str(error), error.remedy) == (InputError, "There is no text. Give one.", "Give one")
+
+
+PAIRS = ["The cat sat.", "", "A dog ran.", "The house is old.", "He sleeps."]
+
+
+def test_texts_one_by_one(address: str, attn: Run) -> None:
+    Path("lines.txt").write_text("\n".join(PAIRS))
+    for command in (
+        ["inspect", "--json", "--layer", "1"],
+        ["translate", "--json", "--layer", "1"],
+        ["translate", "--align-score"],
+    ):
+        alone = attn(*command, "--file", "lines.txt")
+        assert attn(*command, "--file", "lines.txt", "--workers", address) == alone
+
+
+def test_a_text_that_is_at_fault(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("lines.txt").write_text("The cat sat.\nThe dog ran.\n" + "the cat " * 500)
+    told = []
+    for more in ([], ["--workers", address]):
+        assert main(["inspect", "--json", "--file", "lines.txt", *more]) == 3
+        told.append(capsys.readouterr())
+    assert told[0] == told[1]
+    assert told[0].out.count("\n") == 2
+    assert "line 3 of lines.txt: The text has 1002 tokens" in told[0].err
+
+
+def test_what_else_is_not_shared_out(attn: Run) -> None:
+    for command in (["inspect", "--file", "a.txt"], ["inspect", "A cat", "--json"], ["translate", "--file", "a.txt"]):
+        assert "--workers shares out the texts of a corpus. Name one with --file, and add --json" in attn(
+            *command, "--workers", "2", code=2
+        )

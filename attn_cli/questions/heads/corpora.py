@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_cli.cli.inputs import Given
-from attn_cli.cli.loading import loaded_once
+from attn_cli.cli.loading import described, loaded_once
 from attn_cli.cli.progress import ProgressBar, stoppable, working
 from attn_cli.cli.texts import Sentence, located, ready
 from attn_cli.cli.workers import Workers
@@ -271,7 +271,7 @@ class Corpora:
         tally = Tally()
         texts = replace(self.texts, sentences=iter(()))
         with Farm(workers) as farm:
-            self._described = farm.the_same(partial(_describe, texts))
+            self._described = farm.the_same(partial(described, texts.model, texts.without, texts.kind))
 
             def gathering(*, advance: Callable[[int], None], stopped: Callable[[], bool], **_: bool) -> Tally:
                 measure = partial(_measure_window, texts, self.selection)
@@ -307,12 +307,6 @@ class _Window:
     tally: Tally
     left_out: list[AttnError]
     first_left_out: int
-
-
-def _describe(texts: Given) -> tuple[ModelInfo, str]:
-    """Load the model of a command, and return its facts and its fingerprint."""
-    model = loaded_once(texts.model, texts.without, texts.kind)
-    return model.info, model.fingerprint
 
 
 def _measure_window(texts: Given, selection: Selection, window: Sequence[tuple[int, Sentence]]) -> _Window:

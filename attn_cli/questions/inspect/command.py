@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from attn_cli.cli.inputs import given
+from attn_cli.cli.inputs import Given, given
+from attn_cli.cli.loading import described, loaded_once
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
@@ -16,8 +20,11 @@ from attn_cli.cli.options import (
     TextArgument,
     WithoutOption,
 )
+from attn_cli.cli.prompts import is_single
+from attn_cli.cli.texts import Sentence, located
+from attn_cli.cli.workers import Workers, WorkersOption
 from attn_cli.data.selection import Selection, check_syntax, check_without
-from attn_cli.errors import UsageError
+from attn_cli.errors import AttnError, UsageError
 
 if TYPE_CHECKING:
     from attn_cli.data.stream import Source
@@ -31,6 +38,8 @@ HELP = """Show what a model attends to in a text.
 Without a selection, it shows a line about each head and the map of the most telling one; with one --layer and one
 --head, that head's whole map; with --query, where a word attends in each head; and with --grid, every head at once.
 """
+TEXTS = 16
+"""Texts to give a worker at a time."""
 EPILOG = """\b
 Examples:
   attn inspect "The cat sat on the mat"
@@ -51,6 +60,7 @@ def run(
     display: DisplayOptions,
     output: PageOptions,
     model: ModelOptions,
+    workers: WorkersOption = None,
 ) -> None:
     """Run the command."""
     selection = choice.over(Selection())
@@ -61,6 +71,8 @@ def run(
             "The text has no second segment, so --from-segment and --to-segment cannot be used",
             "Give a second text with --pair",
         )
+    shared = output.json and not is_single(text, reading)
+    farm = Workers.parse(workers, shared=shared, instead="Name one with --file, and add --json")
     wanted = selection if selection.relevance else None  # which is for an output, such as the translation
     texts = given(text, reading, model, pair=pair, records=False, wanted=wanted, without=without, kind=selection.kind)
 
@@ -69,6 +81,9 @@ def run(
     from attn_cli.questions.inspect.measure import FEWEST_SUMMED, look
 
     out = Output(display, output, browse=output.browse)
+    if farm is not None:
+        out.write(_shared_out(farm, texts, selection, out.as_many_as_fit(texts.sentences), page=out.plays))
+        return
     layers = Layers()
 
     def ask(source: Source, _: Selection) -> Inspection:
@@ -87,3 +102,26 @@ def run(
     out.write(layers.until_stopped(texts.each(out, ask)))
     if layers.stopped:
         raise KeyboardInterrupt
+
+
+def _shared_out(
+    workers: Workers, texts: Given, selection: Selection, sentences: Iterator[Sentence], *, page: bool
+) -> Iterator[Inspection]:
+    """Yield the answer about each text, in their order, as some worker gives it."""
+    from attn_cli.cli.farm import chunks_of, each_text
+
+    texts = replace(texts, sentences=iter(()))
+    load = partial(described, texts.model, texts.without, texts.kind)
+    yield from each_text(workers, load, partial(_looked_at, texts, selection, page), chunks_of(sentences, TEXTS))
+
+
+def _looked_at(texts: Given, selection: Selection, page: bool, sentences: Sequence[Sentence]) -> Iterator[Inspection]:
+    """Yield the answer about each of some texts, on a worker."""
+    from attn_cli.questions.inspect.measure import look
+
+    model = loaded_once(texts.model, texts.without, texts.kind)
+    for sentence in sentences:
+        try:
+            yield look(texts.prepared(model, sentence), selection, keep=True, page=page, verify=texts.model.verify)
+        except AttnError as error:
+            raise located(error, sentence.where) from error

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from attn_cli.cli import texts
-from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.loading import check_named, described, loaded, loaded_once
 from attn_cli.cli.options import (
     DisplayOptions,
     ModelOptions,
@@ -25,14 +25,17 @@ from attn_cli.cli.options import (
     output_option,
 )
 from attn_cli.cli.texts import Sentence
+from attn_cli.cli.workers import Workers, WorkersOption
 from attn_cli.data.selection import Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.questions.translate.choices import AlignMethod, LinkChoice
 
 if TYPE_CHECKING:
+    from attn_cli.data.model import ModelInfo
     from attn_cli.data.stream import Source
     from attn_cli.models import Decoding, Languages, Model, Translation
     from attn_cli.questions.inspect.measure import Inspection
+    from attn_cli.questions.translate.align import Aligned
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -54,6 +57,8 @@ Examples:
   attn translate --file pairs.tsv --align --align-method itermax --min 0.2
   attn translate --file pairs.tsv --align --gold gold.tsv
 """
+
+Result = TypeVar("Result")
 
 FIRST_BATCH, LARGEST_BATCH = 4, 64
 """Numbers of texts that are translated side by side: few at first, so that output appears soon."""
@@ -175,6 +180,7 @@ def run(
     output: PageOptions,
     plain: PlainOptions,
     model: ModelOptions,
+    workers: WorkersOption = None,
 ) -> None:
     """Run the command."""
     selection = choice.over(Selection(translation=True))
@@ -182,6 +188,9 @@ def run(
     check_without(without, selection)
     plain.check(choice, output, forced=reading.target is not None, verify=model.verify)
     linking = plain.choice
+    single = reading.file is None and text not in {None, "-"}
+    shared = not single and (plain.any or output.json)
+    farm = Workers.parse(workers, shared=shared, instead="Name one with --file, and add --json, --text-only or --align")
     sentences = texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, blanks=plain.any)
     check_named(model)
 
@@ -189,31 +198,36 @@ def run(
     from attn_cli.cli.progress import watched, working
     from attn_cli.models import FOR_ONE, GREEDY, Decoding, Languages
 
-    single = reading.file is None and text not in {None, "-"}
     total = None if reading.file is None else texts.count_lines(reading.file)
     worker = Translator(
-        functools.partial(loaded, model, without, selection.kind),
+        functools.partial(loaded if farm is None else loaded_once, model, without, selection.kind),
         Decoding(searching.beam or (FOR_ONE if single else GREEDY).beam, searching.max_length),
         Languages(reading.source_language, reading.target_language),
         truncate=reading.truncate,
         wanted=selection,
     )
+    load = functools.partial(described, model, without, selection.kind)
     if plain.any:
         from attn_cli.questions.translate import links
         from attn_cli.questions.translate.gold import GoldFile
 
         gold = None if plain.gold is None else GoldFile(plain.gold, total, one_based=plain.one_based)
-        pairs = worker.pairs(sentences)
-        pairs = pairs if single else watched(pairs, "Translating", total)
         if plain.text_only:
-            links.write_texts(pairs)
+            pairs = _each(farm, load, worker.pairs_of, sentences)
+            links.write_texts(pairs if single else watched(pairs, "Translating", total))
         else:
-            links.write_links(worker.sources(pairs), selection, scores=plain.align_score, gold=gold, choice=linking)
+            found = _each(farm, load, functools.partial(_aligned, worker, selection, linking), sentences)
+            found = found if single else watched(found, "Translating", total)
+            links.write_links(found, scores=plain.align_score, gold=gold, choice=linking)
         return
 
     from attn_cli.questions.inspect.measure import look
 
     out = Output(display, output, browse=output.browse)
+    if farm is not None:
+        looked = functools.partial(_looked_at, worker, selection, model.verify, out.plays)
+        out.write(watched(_each(farm, load, looked, out.as_many_as_fit(sentences)), "Translating", total))
+        return
 
     def answers() -> Iterator[Inspection]:
         sources = worker.sources(worker.pairs(out.as_many_as_fit(sentences)))
@@ -231,6 +245,46 @@ def run(
             yield answer
 
     out.write(answers() if single else watched(answers(), "Translating", total))
+
+
+def _each(
+    workers: Workers | None,
+    load: Callable[[], tuple[ModelInfo, str]],
+    function: Callable[[Sequence[Sentence]], Iterator[Result]],
+    sentences: Iterable[Sentence],
+) -> Iterator[Result]:
+    """Yield what a function yields of each batch of sentences, here or on workers, which load the model."""
+    batches = _batches(sentences)
+    if workers is None:
+        yield from chain.from_iterable(map(function, batches))
+        return
+    from attn_cli.cli.farm import each_text
+
+    yield from each_text(workers, load, function, batches)
+
+
+def _aligned(
+    worker: Translator, selection: Selection, choice: LinkChoice, batch: Sequence[Sentence]
+) -> Iterator[Aligned]:
+    """Yield the links of each sentence of a batch."""
+    from attn_cli.questions.translate.links import aligned_texts
+
+    return aligned_texts(worker.sources(worker.pairs_of(batch)), selection, choice)
+
+
+def _looked_at(
+    worker: Translator, selection: Selection, verify: bool, page: bool, batch: Sequence[Sentence]
+) -> Iterator[Inspection]:
+    """Yield the answer about each sentence of a batch."""
+    from attn_cli.questions.inspect.measure import look
+
+    for sentence, source in worker.sources(worker.pairs_of(batch)):
+        if source is None:
+            continue
+        try:
+            yield look(source, selection, keep=True, page=page, verify=verify)
+        except AttnError as error:
+            raise texts.located(error, sentence.where) from error
 
 
 class Translator:
@@ -273,17 +327,20 @@ class Translator:
         Raises:
             AttnError: a sentence cannot be translated; those before it have been yielded.
         """
-        for batch in _batches(sentences):
-            for one in batch:
-                if one.pair is not None:
-                    raise InputError(
-                        f"{one.where} has a second text beside the first, and only one can be translated",
-                        "Name the columns of the text and its target with --field and --target-field",
-                    )
-            self.load()
-            made = self._translations([one for one in batch if one.target is None and one.text])
-            for one in batch:
-                yield one, one.target if one.target is not None or not one.text else next(made)
+        return chain.from_iterable(map(self.pairs_of, _batches(sentences)))
+
+    def pairs_of(self, batch: Sequence[Sentence]) -> Iterator[tuple[Sentence, str | Translation | None]]:
+        """Yield the sentences of one batch, as `pairs` does."""
+        for one in batch:
+            if one.pair is not None:
+                raise InputError(
+                    f"{one.where} has a second text beside the first, and only one can be translated",
+                    "Name the columns of the text and its target with --field and --target-field",
+                )
+        self.load()
+        made = self._translations([one for one in batch if one.target is None and one.text])
+        for one in batch:
+            yield one, one.target if one.target is not None or not one.text else next(made)
 
     def sources(
         self, pairs: Iterable[tuple[Sentence, str | Translation | None]]

@@ -22,7 +22,10 @@ from attn_cli.system.encoding import OBEYED
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 """Characters that would end a line, or move a terminal's cursor."""
 
-__all__ = ["write_links", "write_texts"]
+BLANK = Aligned((), "", "input", 0, 0)
+"""The links of a blank line."""
+
+__all__ = ["aligned_texts", "write_links", "write_texts"]
 
 
 def write_texts(pairs: Iterable[tuple[Sentence, str | Translation | None]]) -> None:
@@ -49,8 +52,7 @@ def _plain(text: str) -> str:
 
 
 def write_links(
-    sources: Iterable[tuple[Sentence, Source | None]],
-    selection: Selection,
+    found: Iterable[Aligned],
     *,
     scores: bool = False,
     gold: GoldFile | None = None,
@@ -59,8 +61,7 @@ def write_links(
     """Print the links of each text on a line, `source-target` with words counted from 0; with gold, only their score.
 
     Args:
-        sources: texts given to a model; None for blank lines, which stay blank.
-        selection: layers, heads and rows.
+        found: the links of each text; see `aligned_texts`.
         scores: add each link's weight: `0-0:0.93`.
         gold: the gold links to score against; print nothing but that score.
         choice: the method, and the least weight of a link.
@@ -68,7 +69,7 @@ def write_links(
     Raises:
         AttnError: a text cannot be aligned, or gold does not match the texts.
     """
-    found = _aligned(sources, selection, choice)
+    found = _noted(found)
     if gold is None:
         for aligned in found:
             print(_written(aligned, scores=scores), flush=True)
@@ -83,18 +84,32 @@ def write_links(
     _write_score(total, count, how, choice)
 
 
-def _aligned(
+def aligned_texts(
     sources: Iterable[tuple[Sentence, Source | None]], selection: Selection, choice: LinkChoice
 ) -> Iterator[Aligned]:
+    """Yield the links of each text.
+
+    Args:
+        sources: texts given to a model; None for blank lines, which stay blank.
+        selection: layers, heads and rows.
+        choice: the method, and the least weight of a link.
+
+    Raises:
+        AttnError: a text cannot be aligned.
+    """
+    for sentence, source in sources:
+        try:
+            yield BLANK if source is None else align(source, selection, choice)
+        except AttnError as error:
+            raise texts.located(error, sentence.where) from error
+
+
+def _noted(found: Iterable[Aligned]) -> Iterator[Aligned]:
     with Notes() as notes:
-        for sentence, source in sources:
-            if source is None:
-                yield Aligned((), "", "input", 0, 0)
+        for aligned in found:
+            if aligned == BLANK:
+                yield aligned
                 continue
-            try:
-                aligned = align(source, selection, choice)
-            except AttnError as error:
-                raise texts.located(error, sentence.where) from error
             guided = (
                 f"Head {name_head(one.layer, one.head)} was trained to look {one.towards}" for one in aligned.guided
             )
