@@ -20,7 +20,7 @@ from attn_cli.draw.labels import Labels, clipped_name, width
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.sheet import LONGEST_LABEL, TALLEST_HEADER, Layout, Sheet, digits_of, longest_of, number_width
-from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, cells, line, mosaic, number, title_lines
+from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, line, mosaic, number, title_lines
 
 __all__ = ["Drawn", "Window", "board", "board_width", "map_window", "overview", "shaded_text", "slid"]
 
@@ -290,12 +290,14 @@ def shaded_text(
     glyphs = marks(unicode=screen.unicode)
     words: dict[int, list[Part]] = {one: [(lead if one == sight.start else " " * start, DIM)] for one in sight}
     below: dict[int, list[Part]] = {one: [(" " * start, PLAIN)] for one in sight}
+    ends = dict.fromkeys(sight, start)
     for row, column, index, name in placed:
         if row not in words:
             continue
         size = width(name)
         for parts in (words[row], below[row]):
-            parts.append((" " * (column - cells(parts)), PLAIN))
+            parts.append((" " * (column - ends[row]), PLAIN))
+        ends[row] = column + size
         style = DIM if labels.special[index] else PLAIN
         words[row].append((name, MARKED if index == marked else BOLD if index == pointed else style))
         if levels is not None and shades is not None:

@@ -13,7 +13,7 @@ from textual import events
 from textual.app import App
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -65,9 +65,12 @@ class Stage(Widget):
         self._lines: Sequence[Strip] = ()
 
     def show(self, lines: Sequence[Strip]) -> None:
-        """Show these lines from now on."""
-        self._lines = lines
-        self.refresh()
+        """Show these lines from now on, and draw those anew that are others."""
+        before, self._lines = self._lines, lines
+        if len(before) != len(lines):
+            self.refresh()
+        elif others := [y for y, pair in enumerate(zip(before, lines, strict=True)) if pair[0] != pair[1]]:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in others))
 
     def render_line(self, y: int) -> Strip:
         if y >= len(self._lines):
