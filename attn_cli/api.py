@@ -24,6 +24,7 @@ from attn_cli.data.selection import (
     ChoicesOfOneQuery,
     ChoicesOfSegments,
     Kind,
+    Measure,
     Selection,
     check_syntax,
 )
@@ -714,6 +715,37 @@ class Inspector:
         given = self._given(text, Input("", target=target, truncate=truncate), answers=True)
         wanted = OutputChoice(against=against, target_tokens=target_tokens)
         return attribute(self._model, given, Selection(), wanted, CutChoice(instead), verify=verify)
+
+    def explore(
+        self,
+        text: str,
+        *more: str,
+        kind: Kind | None = None,
+        unit: Literal["word", "token"] = "word",
+        measure: Measure = "weights",
+    ) -> None:
+        """Walk about in a text's attention in the whole terminal, as `attn explore` does, until you leave with q.
+
+        Args:
+            text: the text to begin with.
+            *more: further texts.
+            kind: the kind of attention to begin with; by default the model's first.
+            unit: words, or the model's own tokens.
+            measure: the figure to begin with.
+
+        Raises:
+            UsageError: there is no terminal, or Textual is not installed.
+            AttnError: any error of the first run.
+        """
+        # Imported late: a program that explores nothing needs none of it.
+        from attn_cli.questions.explore.opening import check_terminal, explore
+        from attn_cli.questions.explore.walk import Subject
+
+        choice = Selection(kind=kind, unit=unit, measure=measure)
+        check_syntax(choice)
+        check_terminal()
+        subjects = [Subject(self._model, Input(one)) for one in (text, *more)]
+        explore(subjects, choice, default_model="")
 
     def explain(
         self,

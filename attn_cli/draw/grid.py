@@ -17,6 +17,7 @@ from attn_cli.draw.colors import Scale
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import (
     DIM,
+    MARKED,
     PLAIN,
     Part,
     caption_lines,
@@ -49,6 +50,7 @@ def grid(
     unit: str = "word",
     title: str = "",
     caption: str = "",
+    marked: tuple[int, int] | None = None,
 ) -> Group:
     """Draw every head as a small heatmap, a row of the grid per layer.
 
@@ -63,6 +65,7 @@ def grid(
         unit: name of one unit along an axis.
         title: a line above the grid.
         caption: a line below the grid.
+        marked: layer and number of a head to mark.
     """
     layers: dict[int, list[int]] = {}
     for layer, head in sorted(maps):
@@ -84,7 +87,11 @@ def grid(
         for first in range(0, len(heads), per_line):
             chosen = heads[first : first + per_line]
             lines += [line()] if lines and not first else []
-            lines.append(line(*((f"{layer}.{head}".ljust(slot + gap), DIM) for head in chosen)))
+            heading: list[Part] = []
+            for head in chosen:
+                named, style = f"{layer}.{head}", MARKED if marked == (layer, head) else DIM
+                heading += [(named, style), (" " * (slot + gap - len(named)), PLAIN)]
+            lines.append(line(*heading))
             drawn = [mosaic(seen[layer, head], scale, screen, largest=True) for head in chosen]
             for strips in zip(*drawn, strict=True):
                 fill: list[Part] = [(" " * (slot + gap - cells(strip)), PLAIN) for strip in strips]
@@ -96,7 +103,7 @@ def grid(
         "" if measure == "score" else scale_note(scale),
         cell_note(down * pooled, wide * pooled, unit, noun or measure, screen),
     ]
-    if wide > 1:
+    if wide > 1 and marked is None:  # whoever walks gives no options
         notes.append(f"{'--layer' if len(layers) > 1 else '--head'} or a greater --width shows more of each")
     pieces = [swatches(scale, noun or measure, screen), *([(note, DIM)] for note in notes if note)]
     return drawing([*lines, line(), *flow(pieces, screen), *caption_lines(caption, screen)])

@@ -19,7 +19,7 @@ from attn_cli.draw.table import Column, arrows, bars, figures, names, table
 from attn_cli.questions.diff.measure import Differences, HeadChange
 from attn_cli.questions.diff.overlay import Overlay
 
-__all__ = ["SAME", "changed_heads", "cut", "ranking"]
+__all__ = ["SAME", "change_view", "changed_heads", "cut", "labels_of_places", "ranking"]
 
 LONGEST_LABEL = 14
 NO_BARS = 50
@@ -110,17 +110,7 @@ def _atlas(found: Differences, screen: Screen, room: int | None) -> list[Rendera
 def _picture(found: Differences, screen: Screen, room: int | None) -> RenderableType:
     """Draw the difference of the head that changed most."""
     head = found.heads[0]
-    plan = found.plans[0]
-    view = MapView(
-        found.changes(head.layer, head.head),
-        _labels(found.queries, found.chosen, positions=True),
-        _labels(found.keys, range(len(found.keys))),
-        plan.kind,
-        "change",
-        plan.selection.unit,
-        None,
-        plan.step,
-    )
+    view = change_view(found, head.layer, head.head)
     count = len(found.heads)
     which = ", which changed most" if count > 1 else ""
     title, more = f"Head {name_head(head.layer, head.head)}{which}: B - A", f"; --all shows all {count:,} heads"
@@ -129,7 +119,22 @@ def _picture(found: Differences, screen: Screen, room: int | None) -> Renderable
     return heatmap(view, screen, title=title, room=room)
 
 
-def _labels(axis: Overlay, places: Iterable[int], *, positions: bool = False) -> Labels:
+def change_view(found: Differences, layer: int, head: int) -> MapView:
+    """Return the map of a head's weights in B less those in A, with the labels of both."""
+    plan = found.plans[0]
+    return MapView(
+        found.changes(layer, head),
+        labels_of_places(found.queries, found.chosen, positions=True),
+        labels_of_places(found.keys, range(len(found.keys))),
+        plan.kind,
+        "change",
+        plan.selection.unit,
+        None,
+        plan.step,
+    )
+
+
+def labels_of_places(axis: Overlay, places: Iterable[int], *, positions: bool = False) -> Labels:
     """Make the labels of some places, each with its own number or with its position in A."""
     chosen = list(places)
     return Labels(

@@ -30,7 +30,7 @@ from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, drawing, flow, line,
 from attn_cli.draw.table import Column, names, table
 from attn_cli.errors import AttnError
 from attn_cli.questions.explore.keys import KEYS
-from attn_cli.questions.explore.panes import FEWEST_COLUMNS, FEWEST_LINES, Picture, picture
+from attn_cli.questions.explore.panes import FEWEST_COLUMNS, FEWEST_LINES, Picture, all_heads, picture
 from attn_cli.questions.explore.walk import Choice, Shown, Walk
 
 __all__ = ["Explorer"]
@@ -60,8 +60,8 @@ class Stage(Widget):
 
     can_focus = True
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
         self._lines: Sequence[Strip] = ()
 
     def show(self, lines: Sequence[Strip]) -> None:
@@ -99,6 +99,10 @@ class Scroll(ScrollView):
         self.virtual_size = Size(max((one.cell_length for one in lines), default=0), len(lines))
         self.refresh()
 
+    def first(self, holds: Callable[[Strip], bool]) -> int:
+        """Return the first line that something is true of; 0 if there is none."""
+        return next((y for y, one in enumerate(self._lines) if holds(one)), 0)
+
     def render_line(self, y: int) -> Strip:
         x, top = self.scroll_offset
         if y + top >= len(self._lines):
@@ -115,7 +119,8 @@ class Page(ModalScreen[None]):
         shown: the answer and its command; None if it is none, as the help.
     """
 
-    CSS = "Page { background: ansi_default; } Page Stage { height: 1; } Page Scroll { height: 1fr; }"
+    moves: ClassVar[str] = "scroll"
+    """What the arrows do."""
     BINDINGS: ClassVar[list[Any]] = [
         Binding("escape,q,enter,question_mark", "leave"),
         Binding("j", "scroll(1)"),
@@ -132,9 +137,9 @@ class Page(ModalScreen[None]):
         self.said = ""
 
     def compose(self) -> Iterable[Widget]:
-        yield Stage()
+        yield Stage(classes="line")
         yield Scroll()
-        yield Stage()
+        yield Stage(classes="line")
 
     def on_mount(self) -> None:
         self.query_one(Scroll).focus()
@@ -153,7 +158,7 @@ class Page(ModalScreen[None]):
         assert isinstance(last, Stage)  # noqa: S101
         heading.show(strips(line((clean(self._title, unicode=screen.unicode), MARKED)), screen))
         body.show(strips(self._draw(screen), screen))
-        hints = [[("esc", BOLD), (" back", DIM)], [("↑ ↓" if screen.unicode else "j k", BOLD), (" scroll", DIM)]]
+        hints = [[("esc", BOLD), (" back", DIM)], [("↑ ↓" if screen.unicode else "j k", BOLD), (f" {self.moves}", DIM)]]
         if self.shown is not None:
             hints += [[("y", BOLD), (" command", DIM)], [("S", BOLD), (" save", DIM)]]
         said = line((clean(self.said, unicode=screen.unicode), BOLD))
@@ -188,6 +193,29 @@ class Page(ModalScreen[None]):
             app.ask("save", self.shown)
 
 
+class Gallery(Page):
+    """All heads as small pictures, among which the arrows move."""
+
+    moves = "move"
+
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding(keys, f"move({down}, {right})", priority=True)
+        for keys, down, right in (("up,k", -1, 0), ("down,j", 1, 0), ("left,h", 0, -1), ("right,l", 0, 1))
+    ]
+
+    def paint(self) -> None:
+        super().paint()
+        body = self.query_one(Scroll)
+        marked = body.first(lambda one: any(part.style is not None and part.style.reverse for part in one))
+        body.scroll_to_region(Region(0, max(marked - 1, 0), 1, 8), animate=False)
+
+    def action_move(self, down: int, right: int) -> None:
+        app = self.app
+        if isinstance(app, Explorer):
+            app.walk.step_heads(down, right)
+            self.paint()
+
+
 class Menu(ModalScreen[str | None]):
     """A list to choose from.
 
@@ -198,7 +226,6 @@ class Menu(ModalScreen[str | None]):
         chosen: what is chosen now.
     """
 
-    CSS = "Menu { background: ansi_default; }"
     BINDINGS: ClassVar[list[Any]] = [
         Binding("escape,q", "leave"),
         Binding("down,j,tab", "move(1)"),
@@ -270,8 +297,9 @@ class Explorer(App[None]):
     """
 
     CSS = """
-    Screen { background: ansi_default; layers: base; }
-    Stage { height: 1fr; }
+    Screen, ModalScreen { background: ansi_default; }
+    Stage, Scroll { height: 1fr; }
+    Stage.line { height: 1; }
     Horizontal { dock: bottom; display: none; height: 1; }
     Horizontal.asked { display: block; }
     Input, Input:focus { width: 1fr; height: 1; border: none; padding: 0; background: ansi_default; }
@@ -356,7 +384,10 @@ class Explorer(App[None]):
             return
         done = event.worker.result
         self.said = str(done) if isinstance(done, AttnError | str) else ""
-        if isinstance(done, Shown):
+        if isinstance(done, Shown) and done.grid:
+            gallery = Gallery(done.title, lambda screen: all_heads(self.walk, screen), done)
+            self.push_screen(gallery, lambda _: self.say(""))
+        elif isinstance(done, Shown):
             self.push_screen(Page(done.title, done.answer.draw, done))
         self.paint()
 
@@ -431,7 +462,10 @@ class Explorer(App[None]):
         self.work(self.walk.explain)
 
     def action_beside(self) -> None:
-        self.ask("beside")
+        if self.walk.laid is None:
+            self.ask("beside")
+        else:
+            self.attempt(self.walk.take_away)
 
     def action_grid(self) -> None:
         self.work(self.walk.grid)
@@ -492,7 +526,7 @@ class Explorer(App[None]):
             self._word = text
             self.attempt(lambda: self.walk.find(text))
         elif what == "beside":
-            self.work(lambda: self.walk.beside(text))
+            self.work(lambda: self.walk.lay_beside(text))
         elif what == "type":
             self.work(lambda: self.walk.run(text))
         else:

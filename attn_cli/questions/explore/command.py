@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,11 +21,12 @@ from attn_cli.cli.options import (
 )
 from attn_cli.cli.streams import say
 from attn_cli.data.selection import Measure, Selection, check_syntax
-from attn_cli.errors import AttnError, UsageError
+from attn_cli.errors import UsageError
+from attn_cli.questions.explore.opening import check_terminal, explore, take_keys_from_terminal
 
 if TYPE_CHECKING:
     from attn_cli.cli.inputs import Given
-    from attn_cli.questions.explore.walk import Subject
+    from attn_cli.questions.explore.walk import Subject, Walk
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -47,11 +48,8 @@ Examples:
   cat sentences.txt | attn explore -
 """
 
-NO_TERMINAL = "attn explore draws on the whole terminal, and there is none"
-INSTEAD = "Use attn inspect, whose output may go anywhere"
-TERMINAL = "/dev/tty"
 MOST_TEXTS = 1000
-"""Most texts that are read for one walk."""
+"""Most texts or records that are read for one walk."""
 
 
 def run(
@@ -78,33 +76,27 @@ def run(
     check_syntax(choice)
     if model.verify:
         raise UsageError("--verify prints what it finds, and the explorer prints nothing", "Use attn inspect --verify")
-    if find_spec("textual") is None:
-        raise UsageError("attn explore needs Textual, which is not installed", "Run pip install 'attn-cli[explore]'")
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
-        raise UsageError(NO_TERMINAL, INSTEAD)
+    check_terminal()
     texts = given(text, reading, model, pair=pair)
     piped = not sys.stdin.isatty()
 
     from attn_cli.cli.progress import working
-    from attn_cli.draw.screen import probe
-    from attn_cli.questions.explore.walk import Walk
+
+    def begin(walk: Callable[[], Walk]) -> Walk:
+        with working("Running", model.model):
+            return walk()
 
     subjects = _subjects(texts, text or "")
     if piped:
-        _take_keys_from_the_terminal()
-    with working("Running", model.model):
-        walk = Walk(subjects, choice)
-    look = probe(sys.stdout, os.environ, color=color, theme=None if theme == "auto" else theme, stdin=sys.stdin)
-
-    # Imported last: nothing above needs it, and faults of the text show without it.
-    from attn_cli.questions.explore.app import Explorer
-
-    # What compiled libraries print is kept from descriptor 2 while they run, and Textual draws on that.
-    setattr(sys, "__stderr__", sys.stderr)  # noqa: B010 - which type checkers take for a constant
-    explorer = Explorer(walk, look, os.environ.get("ATTN_MODEL") or DEFAULT_MODEL)
-    explorer.run()
-    if explorer.return_code:
-        raise AttnError("The explorer has stopped", "Set ATTN_DEBUG=1 to see why, and please report it")
+        take_keys_from_terminal()
+    explore(
+        subjects,
+        choice,
+        theme=None if theme == "auto" else theme,
+        color=color,
+        default_model=os.environ.get("ATTN_MODEL") or DEFAULT_MODEL,
+        begin=begin,
+    )
 
 
 def _subjects(texts: Given, name: str) -> list[Subject]:
@@ -118,7 +110,8 @@ def _subjects(texts: Given, name: str) -> list[Subject]:
     if texts.record is not None:
         from attn_cli.io.read import read_records
 
-        return [Subject(record=record, file=name) for record in read_records(texts.record, texts.labelling)]
+        records = islice(read_records(texts.record, texts.labelling), MOST_TEXTS)
+        return [Subject(record=record, file=name) for record in records]
 
     from attn_cli.cli.inputs import input_of
 
@@ -128,18 +121,3 @@ def _subjects(texts: Given, name: str) -> list[Subject]:
         sentences.pop()
     model = texts.load()
     return [Subject(model, input_of(model, one, texts.reading, texts.pair)) for one in sentences]
-
-
-def _take_keys_from_the_terminal() -> None:
-    """Read keys from the terminal itself where the texts came through standard input.
-
-    Raises:
-        UsageError: there is no terminal.
-    """
-    try:
-        terminal = os.open(TERMINAL, os.O_RDWR)
-    except OSError as error:
-        raise UsageError(NO_TERMINAL, INSTEAD) from error
-    os.dup2(terminal, 0)
-    os.close(terminal)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - a stream, open to the end

@@ -43,7 +43,7 @@ KEYS = (
     Key(("w",), "w", "units", "words or tokens"),
     Key(("x",), "x", "cut", "cut the head, or in the map the edge: the output before, after"),
     Key(("e",), "e", "explain", "the three steps of the row: score, softmax, weighted sum"),
-    Key(("d",), "d", "beside", "lay a second sentence beside this one"),
+    Key(("d",), "d", "beside", "lay a second sentence beside this one, or take it away"),
     Key(("g",), "g", "grid", "all heads as small pictures"),
     Key(("i",), "i", "type", "type another sentence, which is run at once"),
     Key(("less_than_sign",), "<", "text(-1)", "the text before, if there are several"),

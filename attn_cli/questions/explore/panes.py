@@ -7,25 +7,28 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from rich.console import Group
 from rich.text import Text
 
 from attn_cli.data.plan import name_head
 from attn_cli.draw.captions import attends, when
-from attn_cli.draw.colors import WEIGHTS
-from attn_cli.draw.labels import clipped, width
+from attn_cli.draw.colors import WEIGHTS, Scale
+from attn_cli.draw.labels import clean, clipped, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, cells, flow, line, swatches
 from attn_cli.draw.table import bars, figures, names, table
 from attn_cli.draw.viewport import NOWHERE, Drawn, Window, board, board_width, map_window, overview, shaded_text, slid
 from attn_cli.measure.summary import HeadSummary, Link
+from attn_cli.questions.explore.beside import Beside
 from attn_cli.questions.explore.spot import EFFECT
 from attn_cli.questions.explore.walk import Walk
+from attn_cli.questions.inspect.draw_maps import every_map
 from attn_cli.questions.inspect.figures import QueryRow
-from attn_cli.questions.inspect.tables import query_table
+from attn_cli.questions.inspect.tables import head_table, query_table
 
-__all__ = ["PaneName", "Picture", "Region", "picture"]
+__all__ = ["FEWEST_COLUMNS", "FEWEST_LINES", "PaneName", "Picture", "Region", "all_heads", "picture"]
 
-PaneName = Literal["title", "text", "heads", "overview", "map", "row", "status"]
+PaneName = Literal["title", "text", "heads", "overview", "map", "facts", "row", "status"]
 
 FEWEST_COLUMNS, FEWEST_LINES = 40, 12
 """The smallest screen that all panes find room on."""
@@ -34,6 +37,8 @@ GAP = 2
 LEFT = 0.42
 """The most of the width that the heads may take."""
 LOWEST_MAP = 5
+FACTS = 4
+"""Fewest lines below the map in which the figures of the head are written."""
 LISTED = 24
 """Least width of a list of heads."""
 MOST_KEYS = 12
@@ -120,12 +125,35 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: 
         panes["map"] = _map(walk, _part(screen, regions["map"]), before)
     else:
         panes["map"] = Drawn([line((f"Running for layer {walk.spot.layer} …", DIM))])
+    spare = regions["map"].height - len(panes["map"].lines) - 1
+    if spare >= FACTS and walk.laid is None and walk.at_hand:
+        place = regions["map"]
+        regions["map"] = replace(place, height=place.height - spare)
+        regions["facts"] = replace(place, y=place.y + place.height - spare, height=spare)
+        panes["facts"] = Drawn(_lines(_facts(walk, _part(screen, regions["facts"]))))
     panes["heads"] = _heads(walk, _part(screen, regions["heads"]), before)
     if "overview" in regions and walk.at_hand and not _all_seen(walk, panes["map"].window):
         panes["overview"] = overview(
             walk.here.view, panes["map"].window, _part(screen, regions["overview"]), title="the whole map"
         )
     return Picture(_composed(panes, regions, screen, height), regions, panes)
+
+
+def all_heads(walk: Walk, screen: Screen) -> Group:
+    """Draw all heads as small pictures, with the name of the one under the cursor marked."""
+    return Group(*every_map(walk.scene.grid, screen, None, marked=(walk.spot.layer, walk.spot.head)))
+
+
+def _facts(walk: Walk, screen: Screen) -> Group:
+    """Draw the figures of the head under the cursor."""
+    return head_table([walk.summary], walk.queries, walk.keys, screen)
+
+
+def _lines(drawing: Group) -> list[Text]:
+    """Return the lines of a drawing, which is one text."""
+    (whole,) = drawing.renderables
+    assert isinstance(whole, Text)  # noqa: S101 - as `draw.strokes.drawing` makes it
+    return list(whole.split("\n", allow_blank=True))
 
 
 def _regions(walk: Walk, screen: Screen, sizes: Mapping[PaneName, int], middle: int) -> dict[PaneName, Region]:
@@ -156,7 +184,7 @@ def _part(screen: Screen, region: Region) -> Screen:
 
 
 def _all_seen(walk: Walk, window: Window) -> bool:
-    return window.holds(len(walk.scene.queries), len(walk.scene.keys))
+    return window.holds(len(walk.queries), len(walk.keys))
 
 
 def _composed(
@@ -199,7 +227,7 @@ def _title(walk: Walk, screen: Screen) -> Text:
     named = {"encoder": "encoder self-attention", "decoder": "causal self-attention", "cross": "cross-attention"}
     head = f"layers 0-{spot.layer}" if walk.scene.plan.selection.joint else f"head {name_head(spot.layer, spot.head)}"
     pieces: list[list[Part]] = [[(head, BOLD)], [(f"{spot.measure}, {spot.unit}s", PLAIN)]]
-    pieces += [[(named[spot.kind], DIM)], [(clipped(model.name, screen.width // 3, unicode=screen.unicode), DIM)]]
+    pieces += [[(named[spot.kind], DIM)], [(_end_of(model.name, screen), DIM)]]
     if len(walk.subjects) > 1:
         pieces.append([(f"text {walk.number + 1} of {len(walk.subjects)}", DIM)])
     guided = model.guided_among([(spot.kind, spot.layer, spot.head)])
@@ -208,9 +236,17 @@ def _title(walk: Walk, screen: Screen) -> Text:
     return flow(pieces, screen, between=dot)[0]
 
 
+def _end_of(name: str, screen: Screen) -> str:
+    """Return a name, or the end of a long path."""
+    shown = clean(name, unicode=screen.unicode)
+    return fit(shown, min(width(shown), screen.width // 3), keep="end", unicode=screen.unicode)
+
+
 def _text(walk: Walk, screen: Screen) -> Drawn:
     """Draw the text with the weights of the row below its words; of two texts, also the one that looks."""
     spot, scene = walk.spot, walk.scene
+    if walk.laid is not None:
+        return _both_texts(walk, walk.laid, screen)
     if not walk.at_hand:
         return shaded_text(scene.keys, np.full(len(scene.keys), np.nan), WEIGHTS, screen, pointed=spot.key)
     scale = walk.here.scale
@@ -233,12 +269,34 @@ def _text(walk: Walk, screen: Screen) -> Drawn:
     return Drawn(one.lines, one.window, lambda x, y: None if (found := one.at(x, y)) is None else (found[0], -1))
 
 
+def _both_texts(walk: Walk, laid: Beside, screen: Screen) -> Drawn:
+    """Draw two texts below each other, each with its own weights of the row."""
+    spot = walk.spot
+    part = replace(screen, height=max((screen.height or 2) // 2, 2))
+    sides = laid.sides(spot.layer, spot.head, spot.query)
+    scale = Scale.around(np.stack(sides)) if walk.scene.plan.selection.scores else WEIGHTS
+    drawn = [
+        shaded_text(laid.keys, side, scale, part, marked=laid.marked(spot.query), pointed=spot.key, lead=f"{name} ")
+        for name, side in zip("AB", sides, strict=True)
+    ]
+    count = len(drawn[0].lines)
+
+    def at(x: int, y: int) -> tuple[int, int] | None:
+        found = drawn[0].at(x, y) if y < count else drawn[1].at(x, y - count)
+        return None if found is None else (-1, found[1])
+
+    return Drawn([*drawn[0].lines, *drawn[1].lines], NOWHERE, at)
+
+
 def _map(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
     """Draw the map of the head under the cursor, as much as there is room for."""
     spot, here = walk.spot, walk.here
     selection = walk.scene.plan.selection
     noun = selection.noun
-    name = f"{noun} to layer {spot.layer}" if selection.joint else f"{noun}s of {name_head(spot.layer, spot.head)}"
+    head = name_head(spot.layer, spot.head)
+    name = f"{noun} to layer {spot.layer}" if selection.joint else f"{noun}s of {head}"
+    if walk.laid is not None:
+        name, noun = f"changes of {head}: B - A", "change"
     window = NOWHERE if before is None else before.window("map")
     drawn = map_window(
         here.view,
@@ -276,7 +334,8 @@ def _heads(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
         write=shown.write,
     )
     value = shown.values[spot.layer, spot.head]
-    told = ("+" if shown.name == EFFECT and value > 0 else "") + f"{value:.2f}" if np.isfinite(value) else "none"
+    form = ".2f" if shown.name != EFFECT else "+.2f" if shown.scale.signed else ".4f"
+    told = f"{value:{form}}" if np.isfinite(value) else "none"
     style = MARKED if spot.pane == "heads" else BOLD
     title = line((shown.name, style), (f" {told}", PLAIN))
     ranks = f"rank {_rank(shown.values, spot.layer, spot.head)} of {len(shown.values)}"
@@ -295,20 +354,23 @@ def _list(walk: Walk, screen: Screen) -> Drawn:
     index = order.index((spot.layer, spot.head))
     room = (screen.height or 24) - 2
     seen = slid(index - room // 2, room, len(order), index)
-    rows = [walk.scene.heads[order[one]] for one in seen]
     marks = [">" if order[one] == (spot.layer, spot.head) else "" for one in seen]
     columns = [
         names("", marks, screen),
-        names("head", [name_head(row.layer, row.head) for row in rows], screen, right=True),
-        replace(bars("focus", [row.focus for row in rows], screen, size=4), rank=0),
+        names("head", [name_head(*order[one]) for one in seen], screen, right=True),
     ]
-    if spot.sort not in {"focus", "layer"}:
-        columns.append(figures(spot.sort, [_figure(row, spot.sort) for row in rows], faint=0.0))
-    drawn = table(columns, screen, order=spot.sort)
-    (whole,) = drawn.renderables
-    assert isinstance(whole, Text)  # noqa: S101 - a drawing is one text
-    lines = list(whole.split("\n", allow_blank=True))
-    title = line((f"by {spot.sort}", MARKED if spot.pane == "heads" else BOLD))
+    sort: str = spot.sort
+    if walk.laid is not None:
+        sort, shown = walk.board.name, walk.board
+        columns.append(bars(sort, [shown.values[order[one]] for one in seen], screen, size=4, high=shown.scale.high))
+    else:
+        rows = [walk.scene.heads[order[one]] for one in seen]
+        columns.append(bars("focus", [row.focus for row in rows], screen, size=4))
+        if spot.sort != "focus":
+            columns.append(figures(sort, [_figure(row, spot.sort) for row in rows], faint=0.0))
+    drawn = table(columns, screen, order=sort)
+    lines = _lines(drawn)
+    title = line((f"by {sort}", MARKED if spot.pane == "heads" else BOLD))
 
     def at(_: int, y: int) -> tuple[int, int] | None:
         return order[seen[y - 2]] if 0 <= y - 2 < len(seen) else None
@@ -331,28 +393,31 @@ def _row(walk: Walk, screen: Screen) -> list[Text]:
     plan = scene.plan
     row = walk.row
     known = np.where(np.isfinite(row), row, -np.inf)
-    best = np.argsort(-known, kind="stable")[:MOST_KEYS]
+    laid = walk.laid
+    best = np.argsort(-known if laid is None else -np.abs(np.where(np.isfinite(row), row, 0)), kind="stable")
+    best = best[:MOST_KEYS]
     links = tuple(Link(spot.query, int(key), float(row[key])) for key in best if np.isfinite(row[key]))
     drawn: list[Text] = []
     for count in range(len(links), 0, -1):
         whole = query_table(
             [QueryRow(spot.layer, spot.head, spot.query, links[:count])],
-            scene.queries,
-            scene.keys,
+            walk.queries,
+            walk.keys,
             screen,
             step=plan.step,
-            measure=plan.selection.drawn,
-            noun=plan.selection.noun,
+            measure=plan.selection.drawn if laid is None else "score",
+            noun=plan.selection.noun if laid is None else "change",
         )
-        (text,) = whole.renderables
-        assert isinstance(text, Text)  # noqa: S101 - a drawing is one text
-        drawn = list(text.split("\n"))
+        drawn = _lines(whole)
         if len(drawn) <= (screen.height or 3) and all(width(one.plain) <= screen.width for one in drawn):
             break
     value = row[spot.key]
     arrow = " → " if screen.unicode else " > "
-    ends = scene.queries.named(spot.query), scene.keys.named(spot.key)
+    ends = walk.queries.named(spot.query), walk.keys.named(spot.key)
     told = "masked" if not np.isfinite(value) else f"{float(value):z.3f}"
+    if laid is not None:
+        a, b = (float(np.nan_to_num(side[spot.key])) for side in laid.sides(spot.layer, spot.head, spot.query))
+        told = f"A {a:z.3f}  B {b:z.3f}  {b - a:+z.3f}"
     step = "" if plan.step is None else f" ({when(plan.step)})"
     name = clipped(f"{ends[0]}{arrow}{ends[1]}", screen.width - 20, unicode=screen.unicode)
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from attn_cli.system.memory import available
 if TYPE_CHECKING:
     from attn_cli.measure.telling import TellingHead
 
-__all__ = ["HeadMap", "Scene", "read_scene"]
+__all__ = ["Board", "HeadMap", "Scene", "read_scene"]
 
 MOST_KEPT = 2**30
 """Most bytes of maps that are kept whole; beyond, the maps of the layer looked at are run for when they are needed."""
@@ -47,6 +47,16 @@ class HeadMap:
     head: int
     view: MapView
     scale: Scale
+
+
+@dataclass(frozen=True)
+class Board:
+    """A value for each head, as the atlas shows it."""
+
+    name: str
+    values: Mapping[tuple[int, int], float]
+    scale: Scale
+    write: Callable[[float], str] | None = None
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,15 +16,18 @@ from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
 from attn_cli.data.suggestion import Suggestion, typed_name
 from attn_cli.draw.colors import SHARES, Scale
+from attn_cli.draw.labels import Labels
 from attn_cli.errors import AttnError, InputError, SelectionError, UsageError, quoted
 from attn_cli.measure.measures import MEASURES
-from attn_cli.questions.explore.scene import HeadMap, Scene, read_scene
+from attn_cli.measure.summary import HeadSummary
+from attn_cli.questions.explore.scene import Board, HeadMap, Scene, read_scene
 from attn_cli.questions.explore.spot import EFFECT, FOCUS, Spot
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
     from attn_cli.models import Input, Model
     from attn_cli.questions.ablate.trials import Ablation
+    from attn_cli.questions.explore.beside import Beside
     from attn_cli.questions.heads.measure import HeadsFound
 
 __all__ = ["Choice", "Shown", "Subject", "Walk"]
@@ -48,6 +51,8 @@ class Shown:
     title: str
     answer: Answer
     command: Suggestion
+    grid: bool = False
+    """True for small maps of all heads, which are walked among."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +72,6 @@ class Subject:
             return self.record.source.text
         assert self.given is not None  # noqa: S101 - one of both is there
         return self.given.text
-
-
-@dataclass(frozen=True)
-class Board:
-    """A value for each head, as the atlas shows it."""
-
-    name: str
-    values: Mapping[tuple[int, int], float]
-    scale: Scale
-    write: Callable[[float], str] | None = None
 
 
 class Walk:
@@ -108,6 +103,7 @@ class Walk:
             measure = choice.measure if choice.measure != "weights" else saved.measure
             choice = replace(saved, kind=choice.kind or saved.kind, measure=measure)
         self._base = choice
+        self.laid: Beside | None = None
         self._sources: dict[tuple[Kind | None, bool], Source] = {}
         self._scenes: dict[tuple[Kind, Measure, str], Scene] = {}
         self._boards: dict[tuple[Kind, str, str], Board] = {}
@@ -115,6 +111,7 @@ class Walk:
         selection = replace(choice, view="grid", unit=unit)
         scene = read_scene(self._source(choice.kind, choice.measure), selection)
         plan = scene.plan
+        self._sources[plan.kind, choice.measure == "relevance"] = scene.source
         self._scenes[plan.kind, choice.measure, plan.selection.unit] = scene
         layer, head = scene.places[0]
         self.spot = Spot(plan.kind, layer, head, units=choice.unit, measure=choice.measure)
@@ -146,9 +143,19 @@ class Walk:
         return self._scenes[self.spot.kind, self.spot.measure, self.spot.unit]
 
     @property
-    def summary(self) -> Any:
+    def summary(self) -> HeadSummary:
         """The figures of the head under the cursor."""
         return self.scene.heads[self.spot.layer, self.spot.head]
+
+    @property
+    def queries(self) -> Labels:
+        """The labels of the rows."""
+        return self.scene.queries if self.laid is None else self.laid.queries
+
+    @property
+    def keys(self) -> Labels:
+        """The labels of the columns."""
+        return self.scene.keys if self.laid is None else self.laid.keys
 
     @property
     def here(self) -> HeadMap:
@@ -157,12 +164,14 @@ class Walk:
         Raises:
             AttnError: its layer must be run for, and cannot be.
         """
+        if self.laid is not None:
+            return self.laid.of_head(self.spot.layer, self.spot.head)
         return self.scene.of_head(self.spot.layer, self.spot.head)
 
     @property
     def at_hand(self) -> bool:
         """True if the map under the cursor can be shown without running the model again."""
-        return self.scene.at_hand(self.spot.layer, self.spot.head)
+        return self.laid is not None or self.scene.at_hand(self.spot.layer, self.spot.head)
 
     @property
     def row(self) -> Float[np.ndarray, "key"]:
@@ -173,6 +182,8 @@ class Walk:
     @property
     def board(self) -> Board:
         """What the atlas shows."""
+        if self.laid is not None:
+            return self.laid.board
         found = self._boards.get((self.spot.kind, self.spot.unit, self.spot.atlas))
         if found is not None and not self.scene.plan.selection.joint:
             return found
@@ -184,6 +195,8 @@ class Walk:
         """Layer and number of each head, in the order asked for."""
         if self.spot.sort == "layer":
             return self.scene.places
+        if self.laid is not None:
+            return self.laid.order
         from attn_cli.questions.inspect.draw_maps import in_order
 
         return [(one.layer, one.head) for one in in_order(list(self.scene.heads.values()), self.spot.sort, None)]
@@ -202,13 +215,14 @@ class Walk:
         if in_map:
             self.point(self.spot.query + down, self.spot.key + right)
         elif self.spot.sort == "layer":
-            self._step_heads(down, right)
+            self.step_heads(down, right)
         else:
             order = self.order
             index = order.index((self.spot.layer, self.spot.head)) + down + right
             self.go_to(*order[min(max(index, 0), len(order) - 1)])
 
-    def _step_heads(self, down: int, right: int) -> None:
+    def step_heads(self, down: int, right: int) -> None:
+        """Move to the head or the layer beside, as the atlas has them."""
         places = self.scene.places
         layers = sorted({layer for layer, _ in places})
         index = min(max(layers.index(self.spot.layer) + down, 0), len(layers) - 1)
@@ -217,7 +231,7 @@ class Walk:
 
     def point(self, query: int, key: int) -> None:
         """Move the cursor in the map, as far as it goes."""
-        rows, columns = len(self.scene.queries), len(self.scene.keys)
+        rows, columns = len(self.queries), len(self.keys)
         self.spot = replace(self.spot, query=min(max(query, 0), rows - 1), key=min(max(key, 0), columns - 1))
 
     def go_to(self, layer: int, head: int) -> None:
@@ -225,8 +239,8 @@ class Walk:
         self.spot = replace(self.spot, layer=layer, head=head)
 
     def point_at_strongest(self) -> None:
-        """Move to the key with the largest value of the row."""
-        row = self.row
+        """Move to the key with the largest value of the row, or the largest change."""
+        row = self.row if self.laid is None else np.abs(self.row)
         if np.isfinite(row).any():
             self.point(self.spot.query, int(np.nanargmax(np.where(np.isfinite(row), row, np.nan))))
 
@@ -259,8 +273,10 @@ class Walk:
         Raises:
             SelectionError: there is none.
         """
-        plan, queries, keys = self.scene.plan, self.scene.queries.texts, self.scene.keys.texts
+        plan, queries, keys = self.scene.plan, self.queries.texts, self.keys.texts
         sides = [("row", _named(word, plan.choose_queries)), ("column", _named(word, plan.choose_keys))]
+        if self.laid is not None:  # whose places are not those of one text
+            sides = []
         sides += [("row", _holding(word, queries)), ("column", _holding(word, keys))]
         side, places = next(((side, found) for side, found in sides if found), ("", []))
         if not places:
@@ -346,6 +362,7 @@ class Walk:
         Raises:
             AttnError: it cannot be computed here.
         """
+        self._check_alone()
         spot = self.spot
         if name != FOCUS and (spot.kind, spot.unit, name) not in self._boards:
             made = self._effects() if name == EFFECT else self._roles(name)
@@ -364,6 +381,7 @@ class Walk:
 
     def _show(self, spot: Spot) -> None:
         """Go to a place whose attention may have to be run for first; stay where that fails."""
+        self._check_alone()
         key = (spot.kind, spot.measure, spot.unit)
         before = self.scene
         if key not in self._scenes:
@@ -414,8 +432,7 @@ class Walk:
 
             assert subject.model is not None and subject.given is not None  # noqa: S101, PT018 - there is no record
             wanted = Selection(kind=kind, measure=measure, relevant_to=self._relevant(measure))
-            needs = kind is not None or measure == "relevance"
-            self._sources[key] = read(subject.model, subject.given, wanted if needs else None)
+            self._sources[key] = read(subject.model, subject.given, wanted)
         return self._sources[key]
 
     # What else is asked
@@ -440,6 +457,7 @@ class Walk:
         from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice
         from attn_cli.questions.ablate.measure import ablate
 
+        self._check_alone()
         model, given = self._model()
         spot = self.spot
         name = name_head(spot.layer, spot.head)
@@ -460,6 +478,7 @@ class Walk:
         """
         from attn_cli.questions.explain.measure import explain
 
+        self._check_alone()
         self._model()
         spot = self.spot
         name = name_head(spot.layer, spot.head)
@@ -468,30 +487,60 @@ class Walk:
         options = ("--query", self.query_name, "--head", name, *self._options(measure=False))
         return Shown(f"The three steps of {self.query_name} in {name}", answer, self._command("explain", *options))
 
-    def beside(self, text: str) -> Shown:
-        """Lay a second sentence beside the text.
+    def lay_beside(self, text: str) -> None:
+        """Lay a second sentence beside the text, and go to the head that changes most.
 
         Raises:
             AttnError: any error of the run, or the texts have nothing in common.
         """
         from attn_cli.models.prepare import read
         from attn_cli.questions.diff.measure import diff
+        from attn_cli.questions.explore.beside import Beside
 
         model, given = self._model()
         spot = self.spot
         selection = Selection(kind=spot.kind, unit=spot.unit, measure=spot.measure)
         other = read(model, replace(given, text=text, target=None, parts=()), selection)
-        answer = diff(self._source(spot.kind, spot.measure), other, selection)
-        return Shown(f"Beside {text}", answer, self._command("diff", text, *self._options()))
+        laid = Beside(diff(self._source(spot.kind, spot.measure), other, selection), text)
+        query, key = laid.nearest(spot.query, spot.key)
+        self._alone = spot
+        self.laid = laid
+        layer, head = laid.order[0]
+        self.spot = replace(spot, layer=layer, head=head, query=query, key=key)
+
+    def take_away(self) -> None:
+        """Take the second sentence away, and go back to the word that the cursor was at."""
+        if self.laid is not None:
+            self.laid = None
+            self.spot = replace(self.spot, query=self._alone.query, key=self._alone.key)
+
+    def _check_alone(self) -> None:
+        """Check that no second sentence is laid beside the text.
+
+        Raises:
+            UsageError: one is.
+        """
+        if self.laid is not None:
+            raise UsageError("This is about one sentence, and two are beside each other", "Take one away with d")
 
     def grid(self) -> Shown:
-        """Return small maps of all heads."""
-        return Shown("All heads", self.scene.everything, self._command(self._verb, "--grid", *self._options()))
+        """Return small maps of all heads.
+
+        Raises:
+            UsageError: two sentences are beside each other.
+        """
+        self._check_alone()
+        return Shown(
+            "All heads", self.scene.everything, self._command(self._verb, "--grid", *self._options()), grid=True
+        )
 
     @property
     def command(self) -> Suggestion:
         """The command that shows the map under the cursor."""
         spot = self.spot
+        if self.laid is not None:
+            head = () if self.scene.plan.selection.joint else ("--head", name_head(spot.layer, spot.head))
+            return self._command("diff", self.laid.text, *head, *self._options())
         which = ("--layer", str(spot.layer))
         if not self.scene.plan.selection.joint:
             which = ("--head", name_head(spot.layer, spot.head))
@@ -504,6 +553,8 @@ class Walk:
         Raises:
             AttnError: any error of the run.
         """
+        if self.laid is not None:
+            return self.laid.found
         return self.scene.answer(self.spot.layer, self.spot.head)
 
     @property
@@ -596,6 +647,7 @@ class Walk:
         self._replace(Subject(model, again))
 
     def _replace(self, subject: Subject) -> None:
+        self.take_away()
         before, word = self.subjects[self.number], self.scene.queries.texts[self.spot.query]
         spot, kept = self.spot, (self._sources, self._scenes, self._boards)
         self.subjects[self.number] = subject
@@ -621,6 +673,7 @@ class Walk:
         number = min(max(self.number + step, 0), len(self.subjects) - 1)
         if number == self.number:
             raise SelectionError("There is no further text", "Type one with i")
+        self.take_away()
         before, kept = (self.number, self.spot), (self._sources, self._scenes, self._boards)
         self.number = number
         try:

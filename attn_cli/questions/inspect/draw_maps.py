@@ -254,8 +254,10 @@ def alignment(figures: AlignmentFigures, screen: Screen, room: int | None) -> Se
     ]
 
 
-def every_map(figures: GridFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
-    """Draw all heads side by side, each as a small heatmap, with a row of the grid per layer."""
+def every_map(
+    figures: GridFigures, screen: Screen, room: int | None, *, marked: tuple[int, int] | None = None
+) -> Sequence[RenderableType]:
+    """Draw all heads side by side, each as a small heatmap, with a row of the grid per layer, one of them marked."""
     del room  # all of them were asked for
     plan, selection = figures.plan, figures.plan.selection
     return [
@@ -268,5 +270,6 @@ def every_map(figures: GridFigures, screen: Screen, room: int | None) -> Sequenc
             noun=selection.noun,
             pooled=figures.maps.size,
             unit=selection.unit,
+            marked=marked,
         )
     ]

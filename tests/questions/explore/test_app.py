@@ -38,7 +38,7 @@ def shown(screen: str) -> str:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80", "120"])
 def test_screens(walk: Walk, size: tuple[int, int]) -> None:
-    names = ["start", "map", "help", "measure", "scores", "cut", "grid", "sorted", "beside"]
+    names = ["start", "map", "help", "measure", "scores", "cut", "grid", "sorted", "asked", "typed", "beside"]
     steps: list[str | list[str]] = [
         "tab right down",
         "question_mark",
@@ -48,13 +48,17 @@ def test_screens(walk: Walk, size: tuple[int, int]) -> None:
         "escape g",
         "escape s j enter",
         "escape s k enter d ctrl+u",
+        ["The animal didn't cross the street because it was too wide"],
+        "enter",
     ]
     pictures = screens(walk, steps, size)
     for name, picture in zip(names, pictures, strict=True):
-        assert_golden(f"explore-{name}-{size[0]}", picture)
+        if name not in {"asked", "typed"}:
+            assert_golden(f"explore-{name}-{size[0]}", picture)
     if size == (80, 24):  # the pictures of the page that tells of them
         assert_golden("explore", pictures[0], DOCS)
         assert_golden("explore-cut", pictures[names.index("cut")], DOCS)
+        assert_golden("explore-beside", pictures[names.index("beside")], DOCS)
 
 
 def test_screens_without_colour(walk: Walk) -> None:
@@ -70,6 +74,12 @@ def test_resizing_keeps_the_place(walk: Walk) -> None:
     spot = walk.spot
     assert (spot.pane, spot.query, spot.key) == ("map", 9, 2)
     assert "too → didn't" in here
+
+
+def test_arrows_move_among_the_small_pictures(walk: Walk) -> None:
+    _, first, moved, back = screens(walk, ["g", "up right", "escape"])
+    assert first != moved
+    assert shown(back).startswith("head 1.1")
 
 
 def test_what_is_clicked_is_gone_to(walk: Walk) -> None:

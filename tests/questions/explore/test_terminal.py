@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import attn_cli
 from attn_cli.cli.app import main
 
 ROOT = Path(__file__).parents[3]
@@ -71,15 +72,20 @@ def test_without_a_terminal_it_says_so(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["explore", "The cat sat"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "attn explore draws on the whole terminal, and there is none. Use attn inspect" in said
+    assert "The explorer draws on the whole terminal, and there is none. Use attn inspect" in said
 
 
 def test_without_textual_it_says_how_to_get_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attn_cli.questions.explore.command.find_spec", lambda _: None)
+    monkeypatch.setattr("attn_cli.questions.explore.opening.find_spec", lambda _: None)
     assert main(["explore", "The cat sat"]) == 2
     assert "Run pip install 'attn-cli[explore]'" in capsys.readouterr().err
+
+
+def test_python_says_so_too() -> None:
+    with pytest.raises(attn_cli.UsageError, match="there is none"):
+        attn_cli.load("toy").explore("The cat sat")
 
 
 @pytest.mark.parametrize(

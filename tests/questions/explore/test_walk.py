@@ -170,14 +170,56 @@ def test_what_is_cut_explained_and_laid_beside_is_what_the_commands_do(
 ) -> None:
     shown = [walk.cut()]
     walk.turn()
-    shown += [walk.cut(), walk.explain(), walk.beside("The dog didn't cross the street because it was too wide")]
-    assert [one.command.command for one in shown] == ["ablate", "ablate", "explain", "diff"]
+    shown += [walk.cut(), walk.explain()]
+    assert [one.command.command for one in shown] == ["ablate", "ablate", "explain"]
     for one in shown:
         typed = shlex.split(one.command.typed("toy"))
         assert main([*typed[1:], "--json"]) == 0
         printed, own = json.loads(capsys.readouterr().out), one.answer.to_dict()
         differing = {name for name in own if own[name] != printed[name]}
         assert differing <= {"selection"}, differing  # the kind is named here
+
+
+def test_a_second_sentence_is_walked_beside_the_first(walk: Walk, capsys: pytest.CaptureFixture[str]) -> None:
+    walk.turn()
+    before = walk.spot
+    other = "The animal didn't cross the street because it was too wide"
+    walk.lay_beside(other)
+    typed = shlex.split(walk.command.typed("toy"))
+    assert typed[:4] == ["attn", "diff", SENTENCE, other]
+    assert main([*typed[1:], "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    (head,) = printed["heads"]
+    assert walk.board.values[head["layer"], head["head"]] == pytest.approx(head["divergence"], abs=1e-6)
+    assert walk.board.values[head["layer"], head["head"]] == max(walk.board.values.values())
+    walk.find("it")
+    walk.point_at_strongest()
+    assert walk.laid is not None
+    a, b = walk.laid.sides(2, 0, walk.spot.query)
+    alone = Inspector(walk.subject.model).inspect(SENTENCE, head="2.0", query="it")  # type: ignore[arg-type]
+    assert np.allclose(a, alone.maps[0].weights[0, 0], atol=1e-6)
+    assert np.allclose(b - a, walk.row, atol=1e-6)
+    assert walk.keys.texts[walk.spot.key] in {"animal", "street"}
+    for refused in (walk.cut, walk.explain, walk.grid, walk.change_units, lambda: walk.choose_measure("norms")):
+        with pytest.raises(attn_cli.UsageError, match="two are beside each other"):
+            refused()
+    walk.choose_sort("link")
+    assert walk.order == walk.laid.order
+    walk.take_away()
+    assert (walk.spot.query, walk.spot.key) == (before.query, before.key)
+    walk.take_away()
+    with pytest.raises(attn_cli.InputError):
+        walk.lay_beside("  ")
+    assert walk.laid is None
+
+
+def test_a_second_translation_is_laid_beside_the_first(walk: Walk) -> None:
+    walk.choose_kind("cross")
+    walk.lay_beside("The animal didn't cross the road because it was too tired")
+    assert walk.laid is not None
+    assert walk.laid.marked(0) is None
+    screen = picture(walk, Screen(width=80, height=24, color=False))
+    assert any("street/road" in line.plain for line in screen.lines)
 
 
 def test_another_sentence_is_run_at_the_same_place(walk: Walk) -> None:
@@ -216,7 +258,7 @@ def test_a_record_is_walked_without_its_model(make: object, tmp_path: Path) -> N
         seen = np.nan_to_num(walk.here.view.shown)
         assert np.allclose(seen, one.weights[walk.spot.head], atol=1e-6)
     assert walk.command.typed("toy").startswith(f"attn view {file} --head ")
-    for ask in (walk.cut, walk.explain, lambda: walk.beside("x"), lambda: walk.run("x")):
+    for ask in (walk.cut, walk.explain, lambda: walk.lay_beside("x"), lambda: walk.run("x")):
         with pytest.raises(attn_cli.UsageError, match="no model"):
             ask()
     with pytest.raises(attn_cli.SelectionError):
