@@ -69,8 +69,13 @@ class Plan:
     def positions(self) -> tuple[int, ...]:
         """Token positions of the rows needed."""
         if self.chosen is None:
-            return tuple(range(self.begins, len(query_tokens(self.source, self.kind))))
+            return self.every_position
         return tuple(token for unit in self.chosen for token in self.queries.token_positions(unit))
+
+    @property
+    def every_position(self) -> tuple[int, ...]:
+        """Token positions of all rows that can be shown, whichever are chosen."""
+        return tuple(range(self.begins, len(query_tokens(self.source, self.kind))))
 
     def choose_queries(self, query: str) -> tuple[range, ...]:
         """Find the rows that a user names (see `choose_units`); the plan must not have joined units.
@@ -105,11 +110,18 @@ class Plan:
         units = _joined(self.queries, rows, self.selection), _joined(self.keys, columns, self.selection)
         return replace(self, queries=units[0], keys=units[1])
 
-    def request(self, *, verify: bool = False) -> Request:
-        """Build the request for the source."""
+    def request(self, *, verify: bool = False, rows: tuple[int, ...] | None = None) -> Request:
+        """Build the request for the source.
+
+        Args:
+            verify: also run the model without attn, and compare.
+            rows: the positions of the rows to ask for; by default those needed.
+        """
+        rows = self.positions if rows is None else rows
+        every = len(query_tokens(self.source, self.kind))
         return Request(
             heads={self.kind: self.heads},
-            queries={self.kind: self.positions} if self.chosen is not None or self.begins else {},
+            queries={self.kind: rows} if len(rows) < every else {},
             scores=self.selection.scores,
             verify=verify,
         )

@@ -244,6 +244,11 @@ class Record:
     def _by_place(self) -> Mapping[tuple[Kind, int], AttentionMap]:
         return {(map_.kind, map_.layer): map_ for map_ in self.maps}
 
+    @property
+    def holds_all(self) -> bool:
+        """True if each map has all its rows."""
+        return all(len(map_.queries) == len(query_tokens(self, map_.kind)) for map_ in self.maps)
+
     def stream(self, request: Request, eat: Eat) -> Report:
         """Stream the maps asked for, block by block.
 

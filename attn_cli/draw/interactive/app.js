@@ -499,7 +499,8 @@ const KEYS = {
 
 function onKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || !(event.key in KEYS)) return;
-  const typing = event.target.matches("input, select, textarea, summary");
+  const scrolls = event.key.startsWith("Arrow") && event.target.closest("#rows");
+  const typing = scrolls || event.target.matches("input, select, textarea, summary");
   if (typing && event.key !== "Escape") return;
   if (typing) event.target.blur();
   event.preventDefault();

@@ -240,7 +240,8 @@ def look(
         source: a text given to a model, or a record of one.
         selection: the selection to show.
         keep: also keep the maps.
-        page: keep them for a page that can be played with, unless the text is too long for one.
+        page: keep them for a page that can be played with, unless the text is too long for one; those of all rows, if
+            they can be had, also where a query is chosen.
         verify: also run the model without attn, and compare.
         cut: says where a map may be cut, so that no more of a long text is kept than is shown; None to keep it whole.
         tick: called after each layer; the figures are those of the layers done if it asks to leave out the rest, with
@@ -252,10 +253,15 @@ def look(
         ModelError: the model could not be run.
         ExactnessError: the model's output is not attention weights.
     """
+    has_all = not isinstance(source, Record) or source.holds_all
     source = measured(source, selection, scaled=False)
     plan = make_plan(source, selection)
     figures = choose_figures(plan)(plan, cut)
-    keep = keep or (page and _can_play(plan))
+    rows = plan.positions
+    if page and not keep:
+        if has_all and plan.keys.segment is None and _can_play(plan, plan.every_position):
+            rows = plan.every_position
+        keep = _can_play(plan, rows)
     if not (keep or verify) and isinstance(source, Summable):
         summed = _summed(source, selection, plan, cut, tick)
         if summed is not None:
@@ -264,7 +270,7 @@ def look(
     kept = None
     if keep:  # all that the steps read, as a record holds it
         sizes = len(query_tokens(source, plan.kind)), len(key_tokens(source, plan.kind))
-        kept = KeepMaps(*sizes, plan.positions)
+        kept = KeepMaps(*sizes, rows)
     regroup = Regroup(plan.queries, plan.keys, figures)
     parts = CollectParts(plan) if plan.keys.side.parts and plan.heads else None
 
@@ -283,7 +289,7 @@ def look(
         regroup(block)
 
     try:
-        report = source.stream(plan.request(verify=verify), eat)
+        report = source.stream(plan.request(verify=verify, rows=rows), eat)
     except _StoppedError:
         report = Report(notes=source.notes + figures.stop(layers.done))
     maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
@@ -372,9 +378,9 @@ def _summed(
     return Inspection.of_run(Record.of(plan.source, report, selection, ()), figures)
 
 
-def _can_play(plan: Plan) -> bool:
-    """Return whether the maps are small enough to be kept for the sake of a page alone."""
-    size = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
+def _can_play(plan: Plan, rows: Sequence[int]) -> bool:
+    """Return whether these rows of the maps are few enough to be kept for the sake of a page alone."""
+    size = map_bytes(plan.head_count, len(rows), plan.keys.tokens, scores=plan.selection.scores)
     return size <= MOST_PLAYED and min(plan.queries.tokens, plan.keys.tokens) <= FEWEST_SUMMED
 
 

@@ -30,7 +30,7 @@ from attn_cli.draw.screen import Screen
 from attn_cli.measure.maps import PoolMaps
 from attn_cli.questions.heads.measure import HeadFigures
 from attn_cli.questions.heads.scores import CollectRoles
-from attn_cli.questions.inspect.figures import Figures, MeanFigures
+from attn_cli.questions.inspect.figures import Figures, MeanFigures, QueryFigures
 from attn_cli.system.encoding import json_bytes
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ def describe(answer: Inspection) -> bytes | None:
     if maps is None:
         size, maps, units = _pooled(answer, plan)
     else:
-        for unit in (plan.selection.unit,) if plan.selection.scores else UNITS:
+        alone = plan.selection.scores or answer.model.captured == "given"
+        for unit in (plan.selection.unit,) if alone else UNITS:
             units[unit] = _unit(answer, _plan_in(unit, answer))
     chosen = answer.figures.chosen
     place = _first(answer.figures) if chosen is None else (chosen.layer, chosen.head)
@@ -196,7 +197,13 @@ def describe(answer: Inspection) -> bytes | None:
 
 
 def _first(figures: Figures) -> tuple[int, int]:
-    """Return layer and number of the head that is shown first: of layers that are averaged, one of the first."""
+    """Return layer and number of the head that is shown first.
+
+    Of layers that are averaged it is one of the first; where a query was chosen, the one that looks most at one word.
+    """
+    if isinstance(figures, QueryFigures):
+        best = max(figures.telling, key=lambda head: head.links[0].weight if head.links else -1.0)
+        return best.layer, best.head
     if isinstance(figures, MeanFigures):
         return figures.layers[0], figures.plan.heads[figures.layers[0]][0]
     _, layer, head = figures.places[0]
@@ -315,14 +322,11 @@ def _squares(units: Units, size: int) -> _Axis:
 
 def _request(answer: Inspection, plan: Plan) -> Request:
     """Ask for the rows that the record holds of the units of a plan."""
-    own = answer.figures.plan
-    queries = {} if own.chosen is None and not own.begins else {plan.kind: _positions(plan, own.positions)}
-    return Request({plan.kind: plan.heads}, queries=queries, scores=plan.selection.scores)
-
-
-def _positions(plan: Plan, held: Sequence[int]) -> tuple[int, ...]:
-    """Return the positions of the units of which every token was held."""
-    return tuple(token for unit in _held(plan, held) for token in plan.queries.token_positions(unit))
+    held = answer.maps[0].queries
+    if len(held) == len(plan.every_position):
+        return plan.request(rows=held)
+    rows = (token for unit in _held(plan, held) for token in plan.queries.token_positions(unit))
+    return plan.request(rows=tuple(rows))
 
 
 def _held(plan: Plan, held: Sequence[int]) -> list[int]:
@@ -333,15 +337,14 @@ def _held(plan: Plan, held: Sequence[int]) -> list[int]:
 
 def _unit(answer: Inspection, plan: Plan) -> _UnitEntry:
     """Describe the rows, the columns and the figures of every head in one unit."""
-    own = answer.figures.plan
-    held = own.positions
+    held = answer.maps[0].queries
     row_of = {position: row for row, position in enumerate(held)}
     figures = Figures(plan)
     # Roles are of the model's own weights, of whole texts, and where a row and the column with its number are one word.
     collects = (
         plan.selection.measure == "weights"
         and not answer.model.unscaled
-        and own.chosen is None
+        and len(held) == len(plan.every_position)
         and (plan.kind == "cross" or not plan.crosses)
     )
     roles = CollectRoles()

@@ -195,9 +195,21 @@ def test_what_a_text_too_long_to_keep_is(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_row_that_was_chosen_is_what_the_page_shows(tmp_path: Path) -> None:
-    (data,) = data_of(saved(look(encoder_record(), Selection(view="query", query="fit"), keep=True), tmp_path))
+    chosen = Selection(view="query", query="fit")
+    alone = look(encoder_record(), chosen, keep=True)
+    (data,) = data_of(saved(alone, tmp_path))
     assert data["units"]["word"]["queries"]["labels"] == ["fit"]
     assert data["query"] == "fit"
+    assert data["maps"]["rows"] == 1
+    among = look(encoder_record(), chosen, keep=False, page=True)
+    (data,) = data_of(saved(among, tmp_path))
+    assert data["query"] == "fit"
+    assert data["maps"]["rows"] == 11
+    assert among.heads == alone.heads
+    others = [[1], [2, 3], [4, 5, 6], [8]]  # the pieces of each other word
+    most = [max(map_[7, pieces].sum() for pieces in others) for map_ in numbers_of(data)]
+    assert data["head"] == int(np.argmax(most))
+    (data,) = data_of(saved(look(alone, chosen, keep=False, page=True), tmp_path))
     assert data["maps"]["rows"] == 1
 
 
@@ -408,7 +420,7 @@ def test_the_documentation_shows_it(visit: Any, trained: Inspector) -> None:
     answer = trained.inspect(SENTENCE)
     page = visit(replace(answer, model=replace(answer.model, name=MODEL)), "#3.1/it")
     assert page.text_content("#says") == "Head 3.1: it looks most at trophy (0.62)."
-    page.set_viewport_size({"width": 1280, "height": 790})
+    page.set_viewport_size({"width": 1400, "height": 840})
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
         page.screenshot(path=ROOT / "docs" / "page.png")
     assert (ROOT / "docs" / "page.png").stat().st_size > 10_000
