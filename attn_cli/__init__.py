@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.errors import (
     AttnError,
     ExactnessError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttnError",
     "ExactnessError",
+    "FigureStyle",
     "InputError",
     "MemoryLimitError",
     "ModelError",

@@ -88,6 +88,11 @@ def needs_decoder(commands: Sequence[str]) -> bool:
     return any(DECODER in command for command in commands)
 
 
+def needs_figures(commands: Sequence[str]) -> bool:
+    """Return whether the commands draw figures, which takes the extra `figures`."""
+    return any("--figure" in command for command in commands)
+
+
 def main() -> int:
     """Do as the README and the documentation say, and tell where they are wrong."""
     text = README.read_text(encoding="utf-8")
@@ -96,7 +101,8 @@ def main() -> int:
         sessions = {
             commands: {session for _, session in pages}
             for commands, pages in shown().items()
-            if not needs_decoder(commands) and (shutil.which("jq") or not any("jq" in command for command in commands))
+            if not (needs_decoder(commands) or needs_figures(commands))
+            and (shutil.which("jq") or not any("jq" in command for command in commands))
         }
 
         def printed_by(commands: tuple[str, ...]) -> str:

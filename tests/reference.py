@@ -26,7 +26,7 @@ WORDS = {
     r"required": "Required.",
 }
 """What help texts say in brackets at their end, and the sentences that say the same."""
-GROUPS = ("Text", "Selection", "Display", "Output", "Model")
+GROUPS = ("Text", "Selection", "Display", "Output", "Figure", "Model")
 """Groups of options that several commands share."""
 
 Schema = Mapping[str, Any]

@@ -29,6 +29,6 @@ def test_the_help_lists_every_format(attn: Run) -> None:
 
 def test_maps_need_an_answer_that_has_them() -> None:
     assert find_format("a.NPZ") is FORMATS[".npz"]
-    with pytest.raises(OutputError, match=r"a\.npz would hold maps, but there are none.* in \.json, .* or \.txt\.$"):
+    with pytest.raises(OutputError, match=r"a\.npz would hold maps, but there are none.* in \.json, .* or \.tex\.$"):
         find_format("a.npz", maps=False)
     assert ".npz" not in listed_formats(one for one in FORMATS.values() if not one.maps_alone)

@@ -151,8 +151,8 @@ def test_a_format(grown: Path) -> None:
     assert (fence, end) == ("```", "```")
     assert lines[0].startswith("toy")
     assert any("█" in line for line in lines)
-    assert ".html, .txt or .md." in " ".join(run(grown, "find", "--help").split())
-    assert "Use .json, .jsonl, .csv, .npz, .svg, .html, .txt or .md." in run(
+    assert ".txt, .pdf, .png, .tex or .md." in " ".join(run(grown, "find", "--help").split())
+    assert "Use .json, .jsonl, .csv, .npz, .parquet, .svg, .html, .txt, .pdf, .png, .tex or .md." in run(
         grown, "inspect", SENTENCE, "--save", "first.doc", code=6
     )
     script = f"import attn_cli; attn_cli.load('toy').heads({SENTENCE!r}).save('heads.md')"

@@ -9,15 +9,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from attn_cli.errors import UsageError, quoted
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Group
 
     from attn_cli.data.model import GuidedHead
     from attn_cli.data.suggestion import Suggestion
+    from attn_cli.draw.figure_style import FigureStyle
+    from attn_cli.draw.picture import Picture
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import Cell, CsvTable
     from attn_cli.io.structs import AttnDocument
@@ -108,6 +112,18 @@ class Answer(ABC):
         page: bytes | None = import_module(f"{folder}.page").describe(self)
         return page
 
+    def picture(self) -> Picture:
+        """Return the picture of the answer for a paper.
+
+        Raises:
+            UsageError: what it shows has no picture.
+        """
+        name = type(self).__module__.rpartition(".")[0] + ".picture"
+        if find_spec(name) is None:
+            raise UsageError(f"The answer of attn {self.question} has no figure", "Save its drawing as .svg")
+        picture: Picture = import_module(name).picture(self)
+        return picture
+
     def data(self) -> bytes:
         """Write the document as a line of JSON."""
         from attn_cli.io.document import encode
@@ -142,23 +158,42 @@ class Answer(ABC):
             print(f"note: {clean(note)}")
         console(screen, sys.stdout).print(self.draw(screen), end="")
 
-    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False, figure: FigureStyle | bool = False) -> None:
         """Write a file, in the format that the suffix of its name stands for, as `--save` does.
 
         Args:
             path: the file.
             force: replace an existing file.
+            figure: True, or how it looks, to save the picture alone, as `--figure` does; .pdf, .png and .tex hold
+                nothing else.
 
         Raises:
+            UsageError: what the answer shows has no picture, or the format cannot look like that.
             OutputError: there is no such format, the file exists, or it cannot be written.
         """
         from attn_cli.answer.formats import HoldsMaps
         from attn_cli.answer.saving import SaveFile
         from attn_cli.draw.screen import Screen
 
-        file = SaveFile.named(os.fspath(path), force=force, maps=isinstance(self, HoldsMaps))
+        file = SaveFile.named(os.fspath(path), force=force, maps=isinstance(self, HoldsMaps), figure=figure)
         with file.open(Screen()) as writer:
             writer.add(self, "")
+
+    def figure(self, style: FigureStyle | None = None) -> Figure:
+        """Draw the picture that `--figure` saves as a `Figure` of matplotlib, to change it or to set it beside others.
+
+        Args:
+            style: how it looks.
+
+        Raises:
+            UsageError: what the answer shows has no picture, or matplotlib is not installed.
+        """
+        if find_spec("matplotlib") is None:
+            raise UsageError("A figure needs matplotlib", "Run `pip install 'attn-cli[figures]'`, then try again")
+        from attn_cli.draw.figure import make_figure
+        from attn_cli.draw.figure_style import FigureStyle
+
+        return make_figure(self.picture(), style or FigureStyle())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document that the command prints; `attn schema` describes it."""

@@ -6,27 +6,42 @@ Imports nothing heavy, since the help of `--save` and the check of a file's name
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.errors import OutputError, shortened
 
 if TYPE_CHECKING:
     from rich.console import Group
 
     from attn_cli.answer import Answer
+    from attn_cli.draw.picture import Picture
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import CsvTable
+    from attn_cli.io.parquet import ParquetTable
 
-__all__ = ["FORMATS", "DrawnFormat", "Format", "HoldsMaps", "find_format", "listed_formats"]
+__all__ = [
+    "FIGURES",
+    "FORMATS",
+    "DrawnFormat",
+    "FigureFormat",
+    "Format",
+    "HoldsMaps",
+    "find_format",
+    "listed_formats",
+]
 
 FORMATS: dict[str, type[Format]] = {}
 """Suffix -> format, in the order in which they are listed to the user."""
 
+
+FIGURES: dict[str, type[FigureFormat]] = {}
+"""Suffix -> format of `--figure`; `FORMATS` has those of them that are figures in any case."""
 
 LONGEST_HEADING = 120
 """Most letters of what the title of a file says of an answer."""
@@ -49,6 +64,7 @@ class Format(ABC):
         file: the open file.
         screen: the terminal's screen.
         several: True if there will be more than one answer.
+        style: how a figure looks.
     """
 
     suffix: ClassVar[str]
@@ -74,11 +90,13 @@ class Format(ABC):
         if "suffix" in vars(cls):
             FORMATS[cls.suffix] = cls
 
-    def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
-        self.file, self.several = file, several
-        self.notes: list[str] = []
-        """Notes for the user on what the file does not hold, one sentence each."""
+    def __init__(
+        self, file: BufferedIOBase, screen: Screen, *, several: bool, style: FigureStyle | None = None
+    ) -> None:
+        self.file, self.several, self.style = file, several, style or FigureStyle()
         self.screen = self.page(screen)
+        self.notes: list[str] = []
+        """Notes to the user on what could not be written as it is."""
 
     @classmethod
     def page(cls, screen: Screen) -> Screen:
@@ -167,6 +185,37 @@ class Npz(Format):
         self.file.write(answer.archive())
 
 
+class Parquet(Format):
+    """The table of `Csv` with the types of its columns."""
+
+    suffix, holds = ".parquet", "the same table for pandas, Polars or DuckDB, with exact texts and types"
+    needs, extra = "pyarrow", "parquet"
+    _table: ParquetTable | None = None
+    _count = 0
+
+    def add(self, answer: Answer, title: str) -> None:
+        """Add the rows of an answer."""
+        from attn_cli.io.parquet import ParquetTable
+
+        del title
+        self._table = self._table or ParquetTable(answer.columns)
+        front: dict[str, str | int] = {"sentence": self._count} if self.several else {}
+        front |= {"without": answer.without} if answer.without else {}
+        self._table.add(answer.rows(), front)
+        self._count += 1
+
+    def finish(self) -> None:
+        """Write the table."""
+        if self._table is not None:
+            self._table.write(self.file)
+        super().finish()
+
+
+def heading_of(answer: Answer) -> str:
+    """Say in one line what an answer is: its command, and what that was asked about."""
+    return shortened(f"attn {answer.question}: {answer.title}".rstrip(": "), LONGEST_HEADING)
+
+
 class DrawnFormat(Format):
     """Drawings below one another, on a page of the screen's width and unlimited height, in full Unicode and colour."""
 
@@ -174,8 +223,10 @@ class DrawnFormat(Format):
     colored: ClassVar[bool] = True
     """True if the format can show colours."""
 
-    def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
-        super().__init__(file, screen, several=several)
+    def __init__(
+        self, file: BufferedIOBase, screen: Screen, *, several: bool, style: FigureStyle | None = None
+    ) -> None:
+        super().__init__(file, screen, several=several, style=style)
         self._drawings: list[Group] = []
         self._headings: list[str] = []
 
@@ -194,7 +245,7 @@ class DrawnFormat(Format):
         """Draw an answer below its title."""
         from attn_cli.draw.strokes import titled
 
-        self._headings.append(shortened(f"attn {answer.question}: {answer.title}", LONGEST_HEADING))
+        self._headings.append(heading_of(answer))
         self._drawings.append(titled(answer.draw(self.screen), title, self.screen))
 
     def finish(self) -> None:
@@ -276,29 +327,124 @@ class PlainText(DrawnFormat):
         return to_text(drawing, self.screen)
 
 
+class FigureFormat(Format):
+    """The picture of an answer alone, for a paper.
+
+    A subclass that has a suffix is listed in `FIGURES`. It is also listed in `FORMATS` if nothing else has its suffix.
+    """
+
+    drawn, single = True, True
+    styled: ClassVar[tuple[str, ...]] = ("size", "font", "font_size", "title", "transparent")
+    """The fields of `FigureStyle` that it follows."""
+
+    def __init_subclass__(cls) -> None:
+        if "suffix" in vars(cls):
+            FIGURES[cls.suffix] = cls
+            FORMATS.setdefault(cls.suffix, cls)
+
+    def add(self, answer: Answer, title: str) -> None:
+        """Write the picture of an answer.
+
+        Raises:
+            UsageError: what it shows has no picture.
+        """
+        del title
+        self.file.write(self.render(answer.picture(), heading_of(answer)))
+
+    @abstractmethod
+    def render(self, picture: Picture, heading: str) -> bytes:
+        """Write a picture in this format.
+
+        Args:
+            picture: the picture.
+            heading: what it is, in one line.
+        """
+
+
+class PlottedFormat(FigureFormat):
+    """A figure that matplotlib writes."""
+
+    needs, extra = "matplotlib", "figures"
+
+    def render(self, picture: Picture, heading: str) -> bytes:
+        """Write a picture as a figure."""
+        from attn_cli.draw.figure import write_figure
+
+        written, notes = write_figure(picture, self.style, self.suffix, heading)
+        self.notes += notes
+        return written
+
+
+class Pdf(PlottedFormat):
+    """Vectors, for LaTeX and print."""
+
+    suffix, holds = ".pdf", "the figure alone, as vectors for LaTeX"
+
+
+class Png(PlottedFormat):
+    """Pixels."""
+
+    suffix, holds = ".png", "the figure alone, as pixels"
+    styled = (*PlottedFormat.styled, "dpi")
+
+
+class SvgFigure(PlottedFormat):
+    """Vectors, for the web and for drawing programs."""
+
+    suffix, holds = ".svg", "the figure alone, as vectors for the web"
+
+
+class Tex(FigureFormat):
+    """A small table of coloured cells, in the paper's own font."""
+
+    suffix, holds = ".tex", "a small figure as a table of LaTeX, in the paper's own font"
+    styled = ("font_size", "title")
+
+    def render(self, picture: Picture, heading: str) -> bytes:
+        """Write a picture as a table."""
+        from attn_cli.draw.latex import to_latex
+
+        return to_latex(picture, self.style, heading).encode()
+
+
 def listed_formats(formats: Iterable[type[Format]] | None = None) -> str:
     """List the suffixes of some formats in words, by default of all: `.json, .csv or .txt`."""
     *most, last = [one.suffix for one in (FORMATS.values() if formats is None else formats)]
-    return f"{', '.join(most)} or {last}"
+    return f"{', '.join(most)} or {last}" if most else last
 
 
-def find_format(path: str, *, maps: bool = True) -> type[Format]:
+def find_format(path: str, *, maps: bool = True, pictures: bool = True, figure: bool = False) -> type[Format]:
     """Find the format that the name of a file asks for.
 
     Args:
         path: the path given to `--save`.
         maps: True if the answers hold maps.
+        pictures: True if the answers have pictures for a paper.
+        figure: True to save the picture alone.
 
     Raises:
-        OutputError: the suffix stands for no format, or for one of maps where there are none.
+        OutputError: the suffix stands for no format, for one of maps or pictures where there are none, or for none of
+            figures.
     """
     place = Path(path)
-    found = FORMATS.get(place.suffix.lower())
-    if found is not None and (maps or not found.maps_alone):
+    table: Mapping[str, type[Format]] = FIGURES if figure else FORMATS
+    possible = [
+        one
+        for one in table.values()
+        if (maps or not one.maps_alone) and (pictures or not issubclass(one, FigureFormat))
+    ]
+    found = table.get(place.suffix.lower())
+    if found in possible:
         return found
-    listed = listed_formats(one for one in FORMATS.values() if maps or not one.maps_alone)
+    listed = listed_formats(possible)
     if found is not None:
-        raise OutputError(f"{path} would hold maps, but there are none to save", f"Use a name that ends in {listed}")
+        what = "maps" if found.maps_alone else "a figure"
+        raise OutputError(
+            f"{path} would hold {what}, but there {'are none' if found.maps_alone else 'is none'} to save",
+            f"Use a name that ends in {listed}",
+        )
     if path == "-" or place.is_relative_to("/dev"):
         raise OutputError(f"--save writes files, and {path} is not one", "Use --json for records on standard output")
+    if figure and place.suffix.lower() in FORMATS:
+        raise OutputError(f"{path} cannot hold a figure", f"Use a name that ends in {listed}, or leave --figure out")
     raise OutputError(f"{path or 'An empty name'}: unknown format", f"Use {listed}")

@@ -9,15 +9,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from attn_cli.answer.formats import listed_formats
+from attn_cli.answer.formats import FIGURES, FORMATS, FigureFormat, listed_formats
 from attn_cli.cli.tables import FieldNames
 from attn_cli.data.devices import DEVICES
 from attn_cli.data.selection import Kind, Measure, Rows, Selection, SortKey
+from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.errors import UsageError
 
 __all__ = [
     "AllOption",
     "DisplayOptions",
+    "FigureOptions",
     "HeadOption",
     "HeadOptions",
     "KindOption",
@@ -48,6 +50,7 @@ model_option = functools.partial(typer.Option, rich_help_panel="Model")
 select_option = functools.partial(typer.Option, rich_help_panel="Selection")
 display_option = functools.partial(typer.Option, rich_help_panel="Display")
 output_option = functools.partial(typer.Option, rich_help_panel="Output")
+figure_option = functools.partial(typer.Option, rich_help_panel="Figure")
 
 TextArgument = Annotated[str | None, typer.Argument(metavar="TEXT", help="The sentence; - or a pipe for one per line.")]
 LayerOption = Annotated[
@@ -377,6 +380,10 @@ class DisplayOptions:
     ] = None
 
 
+DRAWN_OR_WRITTEN = listed_formats(one for one in FORMATS.values() if not issubclass(one, FigureFormat))
+"""The formats that any answer can be saved in, but for those of maps."""
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """Options for the destination of the result."""
@@ -384,7 +391,7 @@ class OutputOptions:
     json: Annotated[bool, output_option("--json", help="Print JSON, one line per sentence; see attn schema.")] = False
     save: Annotated[
         str | None,
-        output_option("--save", "-o", metavar="PATH", help=f"Save as {listed_formats()}."),
+        output_option("--save", "-o", metavar="PATH", help=f"Save as {DRAWN_OR_WRITTEN}."),
     ] = None
     force: Annotated[bool, output_option("--force", "-f", help="Overwrite an existing file with --save.")] = False
     quiet: Annotated[
@@ -393,8 +400,56 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
-class PageOptions(OutputOptions):
-    """Options for the destination of a result that has a page to play with."""
+class FigureOptions(OutputOptions):
+    """Options for the destination of a result that has a picture for a paper."""
+
+    save: Annotated[
+        str | None,
+        output_option("--save", "-o", metavar="PATH", help=f"Save as {listed_formats()}."),
+    ] = None
+    figure: Annotated[
+        bool,
+        figure_option("--figure", help=f"With --save, save the picture alone: {listed_formats(FIGURES.values())}."),
+    ] = False
+    size: Annotated[
+        str | None,
+        figure_option(
+            metavar="W", help="Its width: single or double, as columns of a paper (default: single), or 8.4cm, 3.3in."
+        ),
+    ] = None
+    font: Annotated[str | None, figure_option(metavar="NAME", help="Its font (default: DejaVu Sans).")] = None
+    font_size: Annotated[float | None, figure_option(metavar="PT", help="Size of its text in points (default: 7).")] = (
+        None
+    )
+    dpi: Annotated[int | None, figure_option(metavar="N", help="Dots per inch of a .png (default: 300).")] = None
+    title: Annotated[str | None, figure_option(metavar="TEXT", help="A title above it (default: none).")] = None
+    transparent: Annotated[bool, figure_option("--transparent", help="Leave out its white ground.")] = False
+
+    @property
+    def looks(self) -> FigureStyle | bool:
+        """How the figure looks; False if none is asked for.
+
+        Raises:
+            UsageError: something is said of a figure, and none is saved.
+        """
+        said = {
+            name: value
+            for field in fields(FigureStyle)
+            if (value := getattr(self, name := field.name)) is not None and value is not False
+        }
+        first = "--figure" if self.figure else next((f"--{name.replace('_', '-')}" for name in said), None)
+        if first is None:
+            return False
+        if self.save is None:
+            raise UsageError(f"{first} is for a figure that is saved", "Name a file with --save, such as figure.pdf")
+        if not self.figure and not issubclass(FORMATS.get(Path(self.save).suffix.lower(), FigureFormat), FigureFormat):
+            raise UsageError(f"{first} is for a figure, and {self.save} would be none", "Add --figure")
+        return FigureStyle(**said)
+
+
+@dataclass(frozen=True)
+class PageOptions(FigureOptions):
+    """Options for the destination of a result that also has a page to play with."""
 
     browse: Annotated[
         bool, output_option("--open", help="Open it in the browser, as the page that --save writes as .html.")

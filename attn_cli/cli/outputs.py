@@ -16,12 +16,13 @@ from typing import TypeVar
 from rich.console import Group, RenderableType
 
 from attn_cli.answer import Answer
-from attn_cli.answer.formats import Format, Html
+from attn_cli.answer.formats import FigureFormat, Format, Html
 from attn_cli.answer.saving import SaveFile
 from attn_cli.cli.browser import open_page
-from attn_cli.cli.options import DEFAULT_MODEL, DisplayOptions, OutputOptions
+from attn_cli.cli.options import DEFAULT_MODEL, DisplayOptions, FigureOptions, OutputOptions
 from attn_cli.cli.streams import say
 from attn_cli.data.pooling import Cuts
+from attn_cli.data.selection import Selection
 from attn_cli.data.units import Units
 from attn_cli.draw.captions import labels_of, suggestion_line
 from attn_cli.draw.heatmap import cuts
@@ -98,7 +99,15 @@ class Output:
         self.screen = found if display.width is None else replace(found, width=display.width)
         self.json = options.json
         self._quiet = options.quiet
-        self.file = None if options.save is None else SaveFile.named(options.save, force=options.force, maps=maps)
+        figures = options if isinstance(options, FigureOptions) else None
+        looks = False if figures is None else figures.looks
+        self.file = (
+            None
+            if options.save is None
+            else SaveFile.named(
+                options.save, force=options.force, maps=maps, pictures=figures is not None, figure=looks
+            )
+        )
         self.browse = browse
 
     @property
@@ -106,10 +115,12 @@ class Output:
         """True if answers are drawn on stdout."""
         return not (self.json or self._quiet or (self.file is not None and not sys.stdout.isatty()))
 
-    @property
-    def keeps(self) -> bool:
-        """True if some output needs the maps themselves."""
-        return self.json or any(not one.drawn for one in self._formats)
+    def keeps(self, selection: Selection) -> bool:
+        """Return whether some output needs the maps themselves."""
+        if self.json or any(not one.drawn for one in self._formats):
+            return True
+        # What is drawn of these views is less than their picture shows.
+        return self._pictured and selection.view in {"grid", "query"}
 
     @property
     def plays(self) -> bool:
@@ -125,10 +136,18 @@ class Output:
     def _screens(self) -> tuple[Screen, ...]:
         """All screens that are drawn on."""
         drawn = (self.screen,) if self._draws else ()
-        return (*drawn, *(one.page(self.screen) for one in self._formats if one.drawn))
+        pages = (one for one in self._formats if one.drawn and not issubclass(one, FigureFormat))
+        return (*drawn, *(one.page(self.screen) for one in pages))
+
+    @property
+    def _pictured(self) -> bool:
+        """True if the picture of an answer is saved alone, which shows all of a map."""
+        return self.file is not None and self.file.pictured
 
     def cut(self, queries: Units, keys: Units) -> Cuts | None:
         """Say where a map that is only drawn may be cut while it streams; see `attn_cli.draw.heatmap.cuts`."""
+        if self._pictured:
+            return None
         return cuts(labels_of(queries), labels_of(keys), self._screens)
 
     def as_many_as_fit(self, inputs: Iterable[Item]) -> Iterator[Item]:

@@ -38,6 +38,7 @@ __all__ = [
     "model_line",
     "remarks",
     "scale_note",
+    "sides",
     "special_label",
     "suggestion_line",
     "translation_text",
@@ -278,11 +279,15 @@ def attends(kind: Kind, rows: Rows | None) -> str:
     """
     if kind == "cross" and rows is None:
         return "rows attend to columns"
-    if kind == "cross" and rows:
-        sides = f"target, {when(rows)}", "source"
-    else:
-        sides = f"words, {when(rows)}" if rows == "output" else "queries", "keys"
-    return f"rows ({sides[0]}) attend to columns ({sides[1]})"
+    row, column = sides(kind, rows)
+    return f"rows ({row}) attend to columns ({column})"
+
+
+def sides(kind: Kind, rows: Rows | None) -> tuple[str, str]:
+    """Name what the rows and the columns of a map are; see `attends`."""
+    if kind == "cross":
+        return ("rows", "columns") if rows is None else (f"target, {when(rows)}", "source")
+    return f"words, {when(rows)}" if rows == "output" else "queries", "keys"
 
 
 def brightest(key: Labels, totals: Float[np.ndarray, "key"], screen: Screen) -> list[Text]:

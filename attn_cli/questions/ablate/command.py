@@ -14,10 +14,10 @@ from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     AllOption,
     DisplayOptions,
+    FigureOptions,
     HeadOption,
     LayerOption,
     ModelOptions,
-    OutputOptions,
     PairOption,
     PromptOptions,
     RowsOption,
@@ -207,7 +207,7 @@ def run(
     cutting: CutOptions,
     donor: DonorOptions,
     display: DisplayOptions,
-    saving: OutputOptions,
+    saving: FigureOptions,
     model: ModelOptions,
 ) -> None:
     """Run the command."""

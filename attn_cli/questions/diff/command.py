@@ -16,8 +16,8 @@ from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     DisplayOptions,
+    FigureOptions,
     ModelOptions,
-    OutputOptions,
     PromptOptions,
     QueryOptions,
     display_option,
@@ -105,7 +105,7 @@ def run(
     ] = None,
     sort: Annotated[Literal["divergence", "layer"], display_option(help="Order of the heads.")] = "divergence",
     display: DisplayOptions,
-    output: OutputOptions,
+    output: FigureOptions,
     fail_above: Annotated[
         float | None,
         output_option(

@@ -14,9 +14,9 @@ import typer
 from attn_cli.cli.inputs import given
 from attn_cli.cli.options import (
     DisplayOptions,
+    FigureOptions,
     KindOption,
     ModelOptions,
-    OutputOptions,
     PairOption,
     PromptOptions,
     RowsOption,
@@ -122,7 +122,7 @@ def run(
         bool, display_option("--vectors", help="Draw the weighted sum: each value times its weight, and their sum.")
     ] = False,
     display: DisplayOptions,
-    output: OutputOptions,
+    output: FigureOptions,
     model: ModelOptions,
 ) -> None:
     """Run the command."""
@@ -162,7 +162,7 @@ def _refuse_text(text: str | None, reading: PromptOptions, row: _RowOptions, wit
 
 
 def _explain_numbers(
-    numbers: _NumberOptions, display: DisplayOptions, output: OutputOptions, *, everything: bool, vectors: bool
+    numbers: _NumberOptions, display: DisplayOptions, output: FigureOptions, *, everything: bool, vectors: bool
 ) -> None:
     assert numbers.scores is not None  # noqa: S101 - for the type checker: the caller has checked it
     scores = _parse_scores(numbers.scores)

@@ -12,9 +12,9 @@ from attn_cli.cli.inputs import given
 from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.options import (
     DisplayOptions,
+    FigureOptions,
     HeadOptions,
     ModelOptions,
-    OutputOptions,
     PairOption,
     PromptOptions,
     WithoutOption,
@@ -73,7 +73,7 @@ def run(
         display_option(help="Order by weight, or by how far it exceeds the column named."),
     ] = "weight",
     display: DisplayOptions,
-    output: OutputOptions,
+    output: FigureOptions,
     model: ModelOptions,
 ) -> None:
     """Run the command."""

@@ -178,10 +178,7 @@ class _LinksDrawing:
 
     def _picture(self, screen: Screen) -> list[RenderableType]:
         """Draw each head's largest weight, if there are several layers."""
-        values: dict[tuple[int, int], float] = {}
-        for link in self.found.links:
-            place = link.layer, link.head
-            values[place] = max(link.weight, values.get(place, link.weight))
+        values = self.found.largest
         selection = self.found.plan.selection
         most = self._noun if len(self.found.pairs) == 1 else f"largest {self._noun}"
         title = f"{most.capitalize()} in each {'layer' if selection.joint else 'head'}"

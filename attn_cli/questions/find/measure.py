@@ -114,6 +114,15 @@ class FoundLinks(Answer):
     def without(self) -> str:
         return typed_without(self.record.model.without)
 
+    @property
+    def largest(self) -> Mapping[tuple[int, int], float]:
+        """The largest weight of all pairs in each (layer, head)."""
+        found: dict[tuple[int, int], float] = {}
+        for link in self.links:
+            place = link.layer, link.head
+            found[place] = max(link.weight, found.get(place, link.weight))
+        return found
+
     @cached_property
     def notes(self) -> tuple[str, ...]:
         return self.record.notes

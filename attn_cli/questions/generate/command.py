@@ -161,7 +161,7 @@ def run(
                         decoding=decoding,
                         watch=watch,
                         live=writing.live,
-                        keep=out.keeps,
+                        keep=out.keeps(selection),
                         page=out.plays,
                         verify=model.verify,
                         cut=out.cut,

@@ -16,9 +16,9 @@ from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named
 from attn_cli.cli.options import (
     DisplayOptions,
+    FigureOptions,
     HeadOptions,
     ModelOptions,
-    OutputOptions,
     PromptOptions,
     WithoutOption,
     display_option,
@@ -140,7 +140,7 @@ class CorpusOptions:
             if by not in {"role", "retrieval", *FIGURES}:
                 raise UsageError(f"--needle measures retrieval, not {by}", "Leave --by out, or show focus or distance")
 
-    def check_shard(self, text: str | None, reading: PromptOptions, output: OutputOptions) -> Shard | None:
+    def check_shard(self, text: str | None, reading: PromptOptions, output: FigureOptions) -> Shard | None:
         """Return the part of the corpus to measure; None for the whole.
 
         Raises:
@@ -184,7 +184,7 @@ def run(
         ),
     ] = "role",
     display: DisplayOptions,
-    output: OutputOptions,
+    output: FigureOptions,
     model: ModelOptions,
     workers: WorkersOption = None,
 ) -> None:
@@ -279,7 +279,7 @@ def _names_parts(words: Sequence[str], reading: PromptOptions) -> bool:
 
 
 def _show_parts(
-    words: Sequence[str], choice: HeadOptions, by: By, display: DisplayOptions, output: OutputOptions, *, other: bool
+    words: Sequence[str], choice: HeadOptions, by: By, display: DisplayOptions, output: FigureOptions, *, other: bool
 ) -> None:
     """Merge the parts of a corpus, and show the whole.
 
@@ -304,7 +304,7 @@ def _measure_part(
     counted: tuple[str, int | None],
     by: By,
     display: DisplayOptions,
-    output: OutputOptions,
+    output: FigureOptions,
 ) -> None:
     """Measure a part of a corpus and save it, unless that has been done.
 

@@ -24,7 +24,7 @@ from attn_cli.questions.heads.relations import WAYS, RelationScore, best
 from attn_cli.questions.heads.roles import Role, find_role
 from attn_cli.questions.heads.scores import RoleScore, signed
 
-__all__ = ["draw"]
+__all__ = ["draw", "values_of"]
 
 WITH_ROLE, SINK, NO_ROLE = range(3)
 """Standing of a head in the table: with a role, with none but that of a sink, without a role."""
@@ -54,6 +54,11 @@ REPEATS = "repeats: weight on the first token where all tokens are the same, as 
 def draw(answer: HeadsFound, screen: Screen) -> Group:
     """Draw the answer of `attn heads`."""
     return _HeadsDrawing(answer).draw(screen)
+
+
+def values_of(answer: HeadsFound) -> tuple[dict[tuple[int, int], float], Scale]:
+    """Return what the picture shows of each (layer, head), and on which scale."""
+    return _HeadsDrawing(answer).values()
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,30 +142,39 @@ class _HeadsDrawing:
             return ordered
         return [one for one in ordered if one.roles] or ordered
 
+    @property
+    def _scored(self) -> bool:
+        """True if the picture shows scores: figures, and roles without a formula over scores, are of the weights."""
+        return self.found.record.selection.scores and (
+            bool(find_role(self._role).of_scores) if self._role is not None else self.found.by == "role"
+        )
+
+    def values(self) -> tuple[dict[tuple[int, int], float], Scale]:
+        """Return what the picture shows of each (layer, head), and on which scale."""
+        values = {(one.layer, one.head): self._value(one) for one in self.found.heads}
+        if self._pictures_roles:
+            values = {place: 0.0 if math.isnan(value) else value for place, value in values.items()}
+        if self._scored:
+            return values, Scale.around(np.array(list(values.values())))
+        return values, Scale.between(np.array([0.0, *values.values()])) if self.found.by == "distance" else SHARES
+
     def _picture(self, screen: Screen, room: int | None) -> list[RenderableType]:
         heads = self.found.heads
         form: Form | None = None
         if self._pictures_roles:
             places = {(one.layer, one.head) for one in heads}
             form = atlas_form(places, screen, named=True, room=None if room is None else room - KEY_LINES)
-        values = {(one.layer, one.head): self._value(one) for one in heads}
+        values, scale = self.values()
         written: dict[tuple[int, int], Written] = {}
         if self._pictures_roles:
-            values = {place: 0.0 if math.isnan(value) else value for place, value in values.items()}
             dot = "·" if screen.unicode else "."
             for one in heads:
                 role = self._pictured(one)
                 written[one.layer, one.head] = Written(dot, dot) if role is None else Written(role.short, role.letter)
-        # Figures, and roles without a formula over scores, are of the weights even if scores are measured.
-        scored = self.found.record.selection.scores and (
-            bool(find_role(self._role).of_scores) if self._role is not None else self.found.by == "role"
-        )
+        scored = self._scored
         if self.found.by == "distance" or (scored and self.found.by != "role"):
             written = written_scores(values)
         fits = len(self.found.by) <= len("distance")
-        scale = Scale.between(np.array([0.0, *values.values()])) if self.found.by == "distance" else SHARES
-        if scored:
-            scale = Scale.around(np.array(list(values.values())))
         return atlas(
             values,
             screen,

@@ -87,12 +87,12 @@ def run(
     layers = Layers()
 
     def ask(source: Source, _: Selection) -> Inspection:
-        watched = layers if not out.keeps and len(source.source) > FEWEST_SUMMED else None
+        watched = layers if not out.keeps(selection) and len(source.source) > FEWEST_SUMMED else None
         with nullcontext() if watched is None else watched:
             return look(
                 source,
                 selection,
-                keep=out.keeps,
+                keep=out.keeps(selection),
                 page=out.plays,
                 verify=model.verify,
                 cut=out.cut,

@@ -32,7 +32,7 @@ from attn_cli.questions.inspect.figures import (
 )
 from attn_cli.questions.inspect.tables import head_table
 
-__all__ = ["alignment", "all_heads", "cut_note", "every_map", "in_order", "mean_of_heads", "one_head"]
+__all__ = ["alignment", "all_heads", "cut_note", "every_map", "in_order", "mean_of_heads", "one_head", "view_of"]
 
 OTHER_STEP = {
     "input": "A row is the step that reads its word; --rows output: the step that writes it.",
@@ -87,7 +87,7 @@ def cut_note(shown: int, heads: int, sort: SortKey, chosen: str) -> str:
     return f"{shown} of {heads:,} heads, {why}; --all shows every head."
 
 
-def _view(plan: Plan, collected: MeanMap) -> MapView:
+def view_of(plan: Plan, collected: MeanMap) -> MapView:
     """Convert a collected map for a heatmap."""
     return MapView(
         collected.pooled or collected.values,
@@ -123,7 +123,7 @@ def _large(
         caption: a line below the map.
         mark_strongest: see `heatmap`.
     """
-    view = _view(figures.plan, collected)
+    view = view_of(figures.plan, collected)
     below: list[RenderableType] = []
     if figures.spread is not None:
         spread = weight_by_tenths(figures.spread, figures.plan, screen)
@@ -145,7 +145,7 @@ def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Seque
     """Draw a single head's figures, its table of weights, and the heatmap under them."""
     plan, selection = figures.plan, figures.plan.selection
     noun = selection.noun
-    view = _view(plan, figures.map)
+    view = view_of(plan, figures.map)
     name = name_head(figures.layer, figures.head)
     table = head_table(figures.heads, view.query, view.key, screen, caption=_of_weights(selection))
     parts: list[RenderableType] = [table]
@@ -242,7 +242,7 @@ def alignment(figures: AlignmentFigures, screen: Screen, room: int | None) -> Se
     found, plan = figures.alignment, figures.plan
     return [
         heatmap(
-            _view(plan, found.map),
+            view_of(plan, found.map),
             screen,
             title=found.title,
             caption=f"{found.reason} {OTHER_STEP[plan.rows]}".strip(),

@@ -23,7 +23,7 @@ from attn_cli.errors import counted
 from attn_cli.measure.telling import resting
 from attn_cli.questions.inspect.figures import AlignmentFigures, Figures, WrittenFigures
 
-__all__ = ["step_table", "text_written", "written_map"]
+__all__ = ["step_table", "text_written", "written_map", "written_view"]
 
 LONGEST = 12
 """Most cells of a word in the table."""
@@ -46,8 +46,22 @@ def text_written(side: Tokens, screen: Screen) -> RenderableType:
 
 def written_map(figures: WrittenFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
     """Draw the mean map of the heads: a row for each word written."""
+    plan = figures.plan
+    view = written_view(figures)
+    noun = plan.selection.noun.capitalize()
+    if plan.head_count == 1:
+        ((layer, (head,)),) = plan.heads.items()
+        title = f"{noun}s of head {name_head(layer, head)}"
+    else:
+        title = f"Mean {plan.selection.noun} of {plan.head_count:,} heads"
+    numbers = plan.selection.all
+    return [heatmap(view, screen, title=title, numbers=numbers, mark_strongest=True, room=room, legible=True)]
+
+
+def written_view(figures: WrittenFigures) -> MapView:
+    """Convert the map of what was written for a heatmap."""
     plan, mean = figures.plan, figures.mean
-    view = MapView(
+    return MapView(
         mean.values,
         labels_of(plan.queries),
         labels_of(plan.keys),
@@ -58,14 +72,6 @@ def written_map(figures: WrittenFigures, screen: Screen, room: int | None) -> Se
         plan.rows,
         plan.selection.noun,
     )
-    noun = plan.selection.noun.capitalize()
-    if plan.head_count == 1:
-        ((layer, (head,)),) = plan.heads.items()
-        title = f"{noun}s of head {name_head(layer, head)}"
-    else:
-        title = f"Mean {plan.selection.noun} of {plan.head_count:,} heads"
-    numbers = plan.selection.all
-    return [heatmap(view, screen, title=title, numbers=numbers, mark_strongest=True, room=room, legible=True)]
 
 
 def step_table(chances: Chances, figures_: Figures, screen: Screen) -> RenderableType:

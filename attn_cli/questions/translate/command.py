@@ -228,6 +228,7 @@ def run(
         looked = functools.partial(_looked_at, worker, selection, model.verify, out.plays)
         out.write(watched(_each(farm, load, looked, out.as_many_as_fit(sentences)), "Translating", total))
         return
+    keep = out.keeps(selection)
 
     def answers() -> Iterator[Inspection]:
         sources = worker.sources(worker.pairs(out.as_many_as_fit(sentences)))
@@ -239,7 +240,9 @@ def run(
                 if sentence is None or source is None:
                     return
                 try:
-                    answer = look(source, selection, keep=out.keeps, page=out.plays, verify=model.verify, cut=out.cut)
+                    answer = look(
+                        source, selection, keep=out.keeps(selection), page=out.plays, verify=model.verify, cut=out.cut
+                    )
                 except AttnError as error:
                     raise texts.located(error, sentence.where) from error
             yield answer

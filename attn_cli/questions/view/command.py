@@ -61,6 +61,7 @@ def run(
 
     def answers() -> Iterator[Inspection]:
         for record in out.as_many_as_fit(read_records(sys.stdin.buffer if file == "-" else Path(file), labelling)):
-            yield look(record, choice.over(record.selection), keep=out.keeps, page=out.plays, cut=out.cut)
+            selection = choice.over(record.selection)
+            yield look(record, selection, keep=out.keeps(selection), page=out.plays, cut=out.cut)
 
     out.write(answers())

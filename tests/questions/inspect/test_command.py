@@ -13,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from attn_cli.answer.formats import FORMATS
 from attn_cli.cli.app import main
 from attn_cli.io.npz import from_npz
 from attn_cli.io.records import from_json
@@ -169,7 +170,7 @@ def test_hiding_says_so_and_renormalizes(attn: Run) -> None:
     assert all(abs(total - 1) < 0.1 for total in sums)
 
 
-@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".npz", ".svg", ".html", ".txt"])
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
 def test_every_format_is_written_once_and_not_over(suffix: str, attn: Run, tmp_path: Path) -> None:
     file = tmp_path / f"out{suffix}"
     save = ("inspect", SENTENCE, "--model", "MODEL", "--head", "3.1", "--save", str(file))

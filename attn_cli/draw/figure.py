@@ -1,0 +1,491 @@
+"""A picture as a figure for a paper: vectors in PDF and SVG, pixels in PNG, drawn with matplotlib.
+
+This is the only module that imports matplotlib. A figure has the width that is asked for, to the point: every part is
+placed here by the widths of its texts, in points from the left and the top.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.colors import FuncNorm, LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from attn_cli.data.pooling import pool
+from attn_cli.data.shapes import Float
+from attn_cli.draw.colors import PALETTES, Scale
+from attn_cli.draw.figure_style import FigureStyle
+from attn_cli.draw.labels import Labels, clean, clipped, width
+from attn_cli.draw.picture import Picture
+from attn_cli.errors import UsageError, quoted
+
+__all__ = ["check_font", "make_figure", "ticks_of", "write_figure"]
+
+DEFAULT_FONT = "DejaVu Sans"
+SMALLEST = 4.5
+"""Points below which labels cannot be read, so that positions stand in their place."""
+LINE = 1.2
+"""Height of a line of text, as a multiple of its size."""
+TALLEST = 1.45
+"""Most height of the cells, as a multiple of the figure's width, if rows need not be square for that."""
+LONGEST = 0.28
+"""Most of the figure's width that row labels take, and column labels of its height."""
+MOST_VECTORS = 12_000
+"""Most cells that are drawn as vectors, some of a hundred bytes each; more become one image, a pixel for each."""
+FINEST = 1200
+"""Dots per inch that a printer shows: the resolution of images in PDF and SVG."""
+GAP = 2.0
+"""Points between the maps of a grid."""
+BAR = 5.0
+"""Breadth of the colour bar in points."""
+SHADES = 129
+"""Steps of colour; an odd number, so that no change has a colour of its own."""
+INK, DIMMED, FRAME = "#000000", "#8a8a8a", "#9a9a9a"
+MOST_NAMED = 20
+"""Most letters that no font has of which a note is made."""
+SHORT_BAR = 9
+"""Lines of text that a map must be tall to have its colour bar beside it, and not below."""
+
+
+def check_font(name: str) -> None:
+    """Check that a font is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        font_manager.findfont(font_manager.FontProperties(family=[name]), fallback_to_default=False)
+    except ValueError as fault:
+        raise UsageError(
+            f"No font {quoted(name)} is installed", "Name one that is, or leave --font out for DejaVu Sans"
+        ) from fault
+
+
+def write_figure(picture: Picture, style: FigureStyle, suffix: str, heading: str) -> tuple[bytes, tuple[str, ...]]:
+    """Draw a picture and write it in a format; equal pictures give equal bytes.
+
+    Args:
+        picture: the picture.
+        style: how it looks.
+        suffix: `.pdf`, `.png` or `.svg`.
+        heading: what the file is, for its metadata.
+
+    Returns:
+        The file, and notes to the user.
+    """
+    fonts, lacking = _fonts(picture, style)
+    with _settings(fonts):
+        drawing = _Drawing(picture, style, style.dpi if suffix == ".png" else FINEST)
+        file = BytesIO()
+        drawing.figure.savefig(
+            file,
+            format=suffix.removeprefix("."),
+            dpi=style.dpi if suffix == ".png" else 72,
+            transparent=style.transparent,
+            metadata=_metadata(suffix, heading),
+        )
+    letters = "".join(sorted(lacking))
+    note = f"No installed font has {letters[:MOST_NAMED]}, which the figure shows as boxes; install one that has"
+    return file.getvalue(), (note,) if lacking else ()
+
+
+def make_figure(picture: Picture, style: FigureStyle) -> Figure:
+    """Draw a picture as a figure of matplotlib."""
+    with _settings(_fonts(picture, style)[0]):
+        return _Drawing(picture, style, FINEST).figure
+
+
+def ticks_of(scale: Scale) -> list[float]:
+    """Return the values that a colour bar may name, the most telling first."""
+    if not scale.signed and (scale.low != 0 or scale.power == 1):  # spread evenly
+        return [scale.low, scale.high, *(scale.low + share * (scale.high - scale.low) for share in (0.5, 0.25, 0.75))]
+    found = [0.0, scale.high, *(-scale.high for _ in range(scale.signed))]
+    for share in (0.25, 0.5, 0.1, 0.05):
+        found += [share * scale.high, *(-share * scale.high for _ in range(scale.signed))]
+    return found
+
+
+def _metadata(suffix: str, heading: str) -> dict[str, str | None]:
+    """Return what a file says of itself: what it is, and no date."""
+    if suffix == ".pdf":
+        return {"Title": heading, "Creator": "attn", "Producer": "matplotlib", "CreationDate": None}
+    if suffix == ".svg":
+        return {"Title": heading, "Creator": "attn", "Date": None}
+    return {"Title": heading, "Software": "attn"}
+
+
+@contextmanager
+def _settings(fonts: Sequence[str]) -> Iterator[None]:
+    """Draw as it is said here and not in a user's own settings."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a note says so, once
+        mpl.rcdefaults()
+        mpl.rcParams.update(
+            {
+                "font.family": list(fonts),
+                "pdf.fonttype": 42,
+                "svg.fonttype": "none",
+                "svg.hashsalt": "attn",
+                "text.parse_math": False,
+                "text.usetex": False,
+                "image.composite_image": False,
+            }
+        )
+        yield
+
+
+def _fonts(picture: Picture, style: FigureStyle) -> tuple[list[str], set[str]]:
+    """Return the font asked for, after it installed ones that have the letters that it lacks, and what no font has."""
+    chosen = style.font or DEFAULT_FONT
+    texts = (*picture.rows.texts, *picture.columns.texts, style.title)
+    lacking = {letter for text in texts for letter in clean(text)} - _letters(chosen)
+    fonts = [chosen]
+    for name in (DEFAULT_FONT, *_regular_fonts()) if lacking else ():
+        if name not in fonts and lacking & _letters(name):
+            fonts.append(name)
+            lacking -= _letters(name)
+    # Where an SVG is looked at, there may be none of them.
+    return [*fonts, "sans-serif"], lacking
+
+
+def _regular_fonts() -> list[str]:
+    """Return the names of the installed fonts that are upright and of usual weight and width."""
+    found = font_manager.fontManager.ttflist
+    plain = {font.name for font in found if (font.style, font.weight, font.stretch) == ("normal", 400, "normal")}
+    # The last resort has a box with a code for every letter, which says no more than an empty box.
+    return sorted(name for name in plain if not name.startswith((".", "Last Resort")))
+
+
+def _letters(font: str) -> set[str]:
+    """Return the letters that a font has."""
+    path = font_manager.findfont(font_manager.FontProperties(family=[font]))
+    return set(map(chr, font_manager.get_font(path).get_charmap()))
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The labels of one side."""
+
+    texts: tuple[str, ...]
+    """What is written, one for each place."""
+    places: tuple[int, ...]
+    """The cells that are labelled."""
+    dimmed: tuple[bool, ...]
+    size: float
+    """Size of the labels in points."""
+
+
+class _Drawing:
+    """A figure, part by part.
+
+    Args:
+        picture: what to draw.
+        style: how it looks.
+        dots: dots per inch of images.
+    """
+
+    def __init__(self, picture: Picture, style: FigureStyle, dots: float) -> None:
+        self.picture, self.style, self.dots = picture, style, dots
+        self._measuring: Any = RendererAgg(1, 1, 720)  # type: ignore[no-untyped-call]
+        self._widths: dict[tuple[str, float], float] = {}
+        self.size = style.font_size
+        self.figure = self._draw()
+
+    def _draw(self) -> Figure:
+        """Lay the parts out and draw them."""
+        picture, size, whole = self.picture, self.size, self.style.width
+        rows, columns = len(picture.rows), len(picture.columns)
+        tiled = picture.tile != (1, 1)
+        gap = GAP if tiled else 0.0
+        left, right, beside = self._left(self._row_texts, size), self._bar_room(), True
+        for _ in range(2):  # again, if the labels or the bar are not where they were thought to be
+            across = whole - left - right
+            cell = (across - gap * (columns - 1)) / max(columns, 1)
+            high = self._cell_height(cell, rows, columns, tiled=tiled)
+            down = high * rows + gap * (rows - 1)
+            axes = self._axis(picture.columns, cell), self._axis(picture.rows, high)
+            left = self._left(axes[1].texts, axes[1].size)
+            if down < SHORT_BAR * size:
+                right, beside = max(self._wide(self._number(picture.scale.high), size) / 2 + 2, size), False
+        across = whole - left - right
+        cell = (across - gap * (columns - 1)) / max(columns, 1)
+        turned = max(map(self._wide, axes[0].texts, [axes[0].size] * len(axes[0].texts)), default=0.0) > cell - 1.5
+        if axes[0].texts and len(axes[0].texts) < columns:
+            turned = False
+        header = self._header(axes[0], turned=turned)
+        titles = self._titles()
+        top = len(titles) * (size + 1) * LINE + (size * 0.5 if titles else 0) + size * LINE + header
+        bottom = size * 0.6 if beside else size + BAR + 2.4 * size * LINE
+        tall = top + down + bottom
+        figure = Figure(figsize=(whole / 72, tall / 72), facecolor="none" if self.style.transparent else "white")
+        box = figure.add_axes((left / whole, bottom / tall, across / whole, down / tall))
+        mesh = self._cells(box, (across, down), (cell, high), gap)
+        self._labels(box, axes, (cell, high), gap, turned=turned)
+        self._name_sides(figure, (whole, tall), (left, top, across, down), header)
+        for number, text in enumerate(titles):
+            place = 1 - (number + 0.1) * (size + 1) * LINE / tall
+            figure.text(0.5, place, text, size=size + 1, ha="center", va="top", color=INK)
+        if beside:
+            bar = ((left + across + size) / whole, bottom / tall, BAR / whole, down / tall)
+        else:
+            length = min(across, 16 * size)
+            bar = ((left + across - length) / whole, (bottom - size - BAR) / tall, length / whole, BAR / tall)
+        self._bar(figure, mesh, bar, down if beside else length, upright=beside)
+        return figure
+
+    def _wide(self, text: str, size: float) -> float:
+        """Measure a text in points."""
+        if (text, size) not in self._widths:
+            found = font_manager.FontProperties(family=mpl.rcParams["font.family"], size=size)
+            measured = self._measuring.get_text_width_height_descent(text, found, ismath=False)
+            self._widths[text, size] = measured[0] / 10
+        return self._widths[text, size]
+
+    def _bar_room(self) -> float:
+        """Return the width of the colour bar beside the map, with its numbers, its name and the space around it."""
+        numbers = max(self._wide(self._number(one), self.size) for one in ticks_of(self.picture.scale))
+        return self.size + BAR + 3.5 + numbers + self.size * LINE + 3
+
+    @cached_property
+    def _row_texts(self) -> list[str]:
+        return _fitted(self.picture.rows, self.style.width * LONGEST / (0.55 * self.size))
+
+    def _left(self, texts: Sequence[str], size: float) -> float:
+        """Return the width of the row labels and the name of the rows."""
+        return self.size * LINE + max((self._wide(text, size) for text in texts), default=0.0) + 4.5
+
+    def _cell_height(self, cell: float, rows: int, columns: int, *, tiled: bool) -> float:
+        """Choose the height of a row: square, but for a few rows of words no more than these need, and no less."""
+        if tiled:
+            down, across = self.picture.tile
+            return max(min(cell * down / across, self.style.width * TALLEST / rows), 2.0)
+        readable = self.size * 1.15
+        if rows == columns and cell < readable:
+            return cell
+        if rows * readable > self.style.width * TALLEST:
+            return max(min(cell, self.style.width * TALLEST / rows), 0.01)
+        return max(min(cell, self.size * 2.3), readable)
+
+    def _axis(self, labels: Labels, cell: float) -> _Axis:
+        """Choose the labels of one side: words if there is room for them, or else some of the positions."""
+        size = min(self.size, cell / 1.15)
+        texts = self._row_texts if labels is self.picture.rows else _fitted(labels, 40)
+        if size >= SMALLEST:
+            return _Axis(tuple(texts), tuple(range(len(labels))), tuple(labels.special), size)
+        least = max(self.size * 3.2, self._wide(str(max(labels.positions, default=0)), self.size) * 1.8) / cell
+        step = next(one * 10**power for power in range(9) for one in (1, 2, 5) if one * 10**power >= least)
+        places = tuple(range(0, len(labels), step))
+        named = tuple(str(labels.positions[place]) for place in places)
+        return _Axis(named, places, (False,) * len(places), self.size)
+
+    def _header(self, axis: _Axis, *, turned: bool) -> float:
+        """Return the height of the column labels."""
+        longest = max((self._wide(text, axis.size) for text in axis.texts), default=0.0)
+        return (longest if turned else axis.size * LINE) + 3.5
+
+    def _titles(self) -> list[str]:
+        """Return the lines of the title."""
+        lines: list[str] = []
+        for word in clean(self.style.title).split():
+            if lines and self._wide(f"{lines[-1]} {word}", self.size + 1) <= self.style.width - 4:
+                lines[-1] += f" {word}"
+            else:
+                lines.append(word)
+        return lines
+
+    def _cells(self, box: Any, room: tuple[float, float], cell: tuple[float, float], gap: float) -> Any:
+        """Draw the values, and a frame around each map."""
+        picture = self.picture
+        across, down = room
+        box.set(xlim=(0, across), ylim=(down, 0), xticks=[], yticks=[], facecolor="none")
+        for spine in box.spines.values():
+            spine.set_visible(False)
+        look = {"cmap": _colors(picture.scale), "norm": _norm(picture.scale)}
+        tall, wide = picture.tile
+        rows, columns = len(picture.rows), len(picture.columns)
+        corners = [
+            (column * (cell[0] + gap), row * (cell[1] + gap)) for row in range(rows) for column in range(columns)
+        ]
+        if picture.values.size <= MOST_VECTORS:
+            x, y = _edges(columns, wide, cell[0], gap), _edges(rows, tall, cell[1], gap)
+            values = _apart(picture.values, (tall, wide)) if gap else picture.values
+            mesh = box.pcolormesh(x, y, values, edgecolors="face", linewidth=0.15, **look)
+            mesh.set_joinstyle("miter")
+        else:
+            mesh = None
+            parts = corners if gap else [(0.0, 0.0)]
+            shape = (cell[0], cell[1]) if gap else (across, down)
+            for number, (left, top) in enumerate(parts):
+                row, column = (divmod(number, columns)) if gap else (0, 0)
+                values = picture.values
+                if gap:
+                    values = values[row * tall : (row + 1) * tall, column * wide : (column + 1) * wide]
+                mesh = box.imshow(
+                    self._as_fine_as_seen(values, shape),
+                    extent=(left, left + shape[0], top + shape[1], top),
+                    interpolation="none",
+                    aspect="auto",
+                    **look,
+                )
+            box.set(xlim=(0, across), ylim=(down, 0))
+        framed = [Rectangle(corner, *cell) for corner in corners] if gap else [Rectangle((0, 0), across, down)]
+        box.add_collection(
+            PatchCollection(framed, facecolor="none", edgecolor=FRAME, linewidth=0.4, clip_on=False, zorder=3)
+        )
+        self._segments(box, room, cell)
+        return mesh
+
+    def _as_fine_as_seen(
+        self, values: Float[np.ndarray, "row column"], shape: tuple[float, float]
+    ) -> Float[np.ndarray, "pixel_row pixel_column"]:
+        """Take the largest of the values that would share a dot, so that no single weight is lost."""
+        down, across = (
+            max(int(np.ceil(count / (points / 72 * self.dots))), 1)
+            for count, points in zip(values.shape, shape[::-1], strict=True)
+        )
+        return pool(values, down, across, signed=self.picture.scale.signed) if max(down, across) > 1 else values
+
+    def _segments(self, box: Any, room: tuple[float, float], cell: tuple[float, float]) -> None:
+        """Draw a line between the two segments of a text."""
+        lines = []
+        if (column := self.picture.columns.second_segment) is not None:
+            lines.append([(column * cell[0], 0), (column * cell[0], room[1])])
+        if (row := self.picture.rows.second_segment) is not None:
+            lines.append([(0, row * cell[1]), (room[0], row * cell[1])])
+        if lines:
+            box.add_collection(LineCollection(lines, colors=INK, linewidths=0.6, zorder=4))
+
+    def _labels(
+        self, box: Any, axes: tuple[_Axis, _Axis], cell: tuple[float, float], gap: float, *, turned: bool
+    ) -> None:
+        """Write the labels of columns and rows."""
+        columns, rows = axes
+        for text, place, dim in zip(columns.texts, columns.places, columns.dimmed, strict=True):
+            box.text(
+                place * (cell[0] + gap) + cell[0] / 2,
+                -2.5,
+                text,
+                size=columns.size,
+                color=DIMMED if dim else INK,
+                ha="center",
+                va="bottom",
+                rotation=90 if turned else 0,
+            )
+        for text, place, dim in zip(rows.texts, rows.places, rows.dimmed, strict=True):
+            box.text(
+                -2.5,
+                place * (cell[1] + gap) + cell[1] / 2,
+                text,
+                size=rows.size,
+                color=DIMMED if dim else INK,
+                ha="right",
+                va="center_baseline",
+            )
+
+    def _name_sides(
+        self,
+        figure: Figure,
+        whole: tuple[float, float],
+        place: tuple[float, float, float, float],
+        header: float,
+    ) -> None:
+        """Say what the rows and the columns are."""
+        left, top, across, down = place
+        row, column = self.picture.sides
+        above = 1 - (top - header) / whole[1]
+        middle = (left + across / 2) / whole[0], 1 - (top + down / 2) / whole[1]
+        figure.text(middle[0], above, column, size=self.size, ha="center", va="bottom", color=INK)
+        figure.text(1 / whole[0], middle[1], row, size=self.size, ha="left", va="center", rotation=90, color=INK)
+
+    def _bar(
+        self, figure: Figure, mesh: Any, place: tuple[float, float, float, float], length: float, *, upright: bool
+    ) -> None:
+        """Draw the colour bar, with as many numbers as have room, and the unit."""
+        scale = self.picture.scale
+        box = figure.add_axes(place)
+        bar = figure.colorbar(mesh, cax=box, orientation="vertical" if upright else "horizontal")
+        norm = _norm(scale)
+        chosen: list[float] = []
+        for value in ticks_of(scale):
+            apart = self.size * 1.25 if upright else self._wide(self._number(value), self.size) * 1.3
+            places = [abs(float(norm(value)) - float(norm(other))) * length for other in chosen]
+            if all(distance >= apart for distance in places):
+                chosen.append(value)
+        bar.set_ticks(sorted(chosen), labels=[self._number(value) for value in sorted(chosen)])
+        box.tick_params(labelsize=self.size, length=1.5, width=0.4, pad=1.5, color=FRAME)
+        bar.outline.set(linewidth=0.4, edgecolor=FRAME)
+        if bar.solids is not None:
+            bar.solids.set(edgecolor="face", linewidth=0.15, rasterized=False)
+        bar.set_label(self._bar_label(length, upright=upright), size=self.size, labelpad=1.5)
+
+    def _bar_label(self, length: float, *, upright: bool) -> str:
+        """Return what the bar shows, without the unit's explanation if there is no room for it."""
+        quantity = self.picture.quantity
+        if not upright or self._wide(quantity, self.size) <= length + 2 * self.size:
+            return quantity
+        return quantity.partition(" (")[0]
+
+    def _number(self, value: float) -> str:
+        """Write a value beside the colour bar."""
+        scale = self.picture.scale
+        least = scale.clipped and value == scale.high
+        text = f"{value:+.3g}" if scale.signed and value else f"{value:.3g}"
+        return f"≥ {text}" if least else text.replace("-", "−")
+
+
+def _fitted(labels: Labels, cells: float) -> list[str]:
+    """Return the labels, each as one line of no more than some letters."""
+    most = max(int(cells), 3)
+    return [clipped(text, max(min(most, width(clean(text))), 1)) if text else "" for text in labels.texts]
+
+
+def _edges(labels: int, cells: int, size: float, gap: float) -> Float[np.ndarray, "edge"]:
+    """Return the edges of the cells under each label, with those of the gaps between labels."""
+    inner = np.linspace(0.0, size, cells + 1)
+    if not gap:
+        return np.linspace(0.0, size * labels, cells * labels + 1)
+    return np.concatenate([place * (size + gap) + inner for place in range(labels)])
+
+
+def _apart(
+    values: Float[np.ndarray, "row column"], tile: tuple[int, int]
+) -> Float[np.ndarray, "spread_row spread_column"]:
+    """Put an empty row and an empty column between the maps of a grid."""
+    down, across = tile
+    rows = np.arange(down, values.shape[0], down)
+    columns = np.arange(across, values.shape[1], across)
+    spread: Float[np.ndarray, "spread_row spread_column"] = np.insert(
+        np.insert(values.astype(float), rows, np.nan, axis=0), columns, np.nan, axis=1
+    )
+    return spread
+
+
+def _colors(scale: Scale) -> LinearSegmentedColormap:
+    palette = PALETTES["light", "truecolor"]
+    return LinearSegmentedColormap.from_list("attn", palette.changes if scale.signed else palette.cells, N=SHADES)
+
+
+def _norm(scale: Scale) -> FuncNorm:
+    """Map values to colours as the scale does."""
+    low = -scale.high if scale.signed else scale.low
+    high = scale.high if scale.high > low else low + 1.0
+
+    def forward(values: Any) -> Any:
+        return np.sign(values) * np.abs(values) ** scale.power
+
+    def back(values: Any) -> Any:
+        return np.sign(values) * np.abs(values) ** (1 / scale.power)
+
+    return FuncNorm((forward, back), vmin=low, vmax=high, clip=True)
