@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attn_cli.data.model import GuidedHead
     from attn_cli.data.suggestion import Suggestion
     from attn_cli.draw.figure_style import FigureStyle
-    from attn_cli.draw.picture import Picture
+    from attn_cli.draw.picture import PaperPicture
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import Cell, CsvTable
     from attn_cli.io.structs import AttnDocument
@@ -112,7 +112,7 @@ class Answer(ABC):
         page: bytes | None = import_module(f"{folder}.page").describe(self)
         return page
 
-    def picture(self) -> Picture:
+    def picture(self) -> PaperPicture:
         """Return the picture of the answer for a paper.
 
         Raises:
@@ -121,7 +121,7 @@ class Answer(ABC):
         name = type(self).__module__.rpartition(".")[0] + ".picture"
         if find_spec(name) is None:
             raise UsageError(f"The answer of attn {self.question} has no figure", "Save its drawing as .svg")
-        picture: Picture = import_module(name).picture(self)
+        picture: PaperPicture = import_module(name).picture(self)
         return picture
 
     def data(self) -> bytes:

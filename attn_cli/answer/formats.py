@@ -13,14 +13,14 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.errors import OutputError, shortened
 
 if TYPE_CHECKING:
     from rich.console import Group
 
     from attn_cli.answer import Answer
-    from attn_cli.draw.picture import Picture
+    from attn_cli.draw.figure_style import FigureStyle
+    from attn_cli.draw.picture import PaperPicture
     from attn_cli.draw.screen import Screen
     from attn_cli.io.csv import CsvTable
     from attn_cli.io.parquet import ParquetTable
@@ -64,7 +64,6 @@ class Format(ABC):
         file: the open file.
         screen: the terminal's screen.
         several: True if there will be more than one answer.
-        style: how a figure looks.
     """
 
     suffix: ClassVar[str]
@@ -90,10 +89,8 @@ class Format(ABC):
         if "suffix" in vars(cls):
             FORMATS[cls.suffix] = cls
 
-    def __init__(
-        self, file: BufferedIOBase, screen: Screen, *, several: bool, style: FigureStyle | None = None
-    ) -> None:
-        self.file, self.several, self.style = file, several, style or FigureStyle()
+    def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
+        self.file, self.several = file, several
         self.screen = self.page(screen)
         self.notes: list[str] = []
         """Notes to the user on what could not be written as it is."""
@@ -223,10 +220,8 @@ class DrawnFormat(Format):
     colored: ClassVar[bool] = True
     """True if the format can show colours."""
 
-    def __init__(
-        self, file: BufferedIOBase, screen: Screen, *, several: bool, style: FigureStyle | None = None
-    ) -> None:
-        super().__init__(file, screen, several=several, style=style)
+    def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool) -> None:
+        super().__init__(file, screen, several=several)
         self._drawings: list[Group] = []
         self._headings: list[str] = []
 
@@ -331,6 +326,12 @@ class FigureFormat(Format):
     """The picture of an answer alone, for a paper.
 
     A subclass that has a suffix is listed in `FIGURES`. It is also listed in `FORMATS` if nothing else has its suffix.
+
+    Args:
+        file: the open file.
+        screen: the terminal's screen.
+        several: True if there will be more than one answer.
+        style: how the figure looks.
     """
 
     drawn, single = True, True
@@ -342,6 +343,10 @@ class FigureFormat(Format):
             FIGURES[cls.suffix] = cls
             FORMATS.setdefault(cls.suffix, cls)
 
+    def __init__(self, file: BufferedIOBase, screen: Screen, *, several: bool, style: FigureStyle) -> None:
+        super().__init__(file, screen, several=several)
+        self.style = style
+
     def add(self, answer: Answer, title: str) -> None:
         """Write the picture of an answer.
 
@@ -352,7 +357,7 @@ class FigureFormat(Format):
         self.file.write(self.render(answer.picture(), heading_of(answer)))
 
     @abstractmethod
-    def render(self, picture: Picture, heading: str) -> bytes:
+    def render(self, picture: PaperPicture, heading: str) -> bytes:
         """Write a picture in this format.
 
         Args:
@@ -366,7 +371,7 @@ class PlottedFormat(FigureFormat):
 
     needs, extra = "matplotlib", "figures"
 
-    def render(self, picture: Picture, heading: str) -> bytes:
+    def render(self, picture: PaperPicture, heading: str) -> bytes:
         """Write a picture as a figure."""
         from attn_cli.draw.figure import write_figure
 
@@ -400,7 +405,7 @@ class Tex(FigureFormat):
     suffix, holds = ".tex", "a small figure as a table of LaTeX, in the paper's own font"
     styled = ("font_size", "title")
 
-    def render(self, picture: Picture, heading: str) -> bytes:
+    def render(self, picture: PaperPicture, heading: str) -> bytes:
         """Write a picture as a table."""
         from attn_cli.draw.latex import to_latex
 

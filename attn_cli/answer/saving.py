@@ -85,7 +85,10 @@ class SaveFile:
             OutputError: the file could not be written; an existing file is unchanged.
         """
         with self.place.open() as file:
-            writer = self.format(file, screen, several=several, style=self.style)
+            if issubclass(self.format, FigureFormat):
+                writer: Format = self.format(file, screen, several=several, style=self.style)
+            else:
+                writer = self.format(file, screen, several=several)
             yield writer
             writer.finish()
 

@@ -28,7 +28,7 @@ from attn_cli.data.shapes import Float
 from attn_cli.draw.colors import PALETTES, Scale
 from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.draw.labels import Labels, clean, clipped, width
-from attn_cli.draw.picture import Picture
+from attn_cli.draw.picture import PaperPicture
 from attn_cli.errors import UsageError, quoted
 
 __all__ = ["check_font", "make_figure", "ticks_of", "write_figure"]
@@ -73,7 +73,7 @@ def check_font(name: str) -> None:
         ) from fault
 
 
-def write_figure(picture: Picture, style: FigureStyle, suffix: str, heading: str) -> tuple[bytes, tuple[str, ...]]:
+def write_figure(picture: PaperPicture, style: FigureStyle, suffix: str, heading: str) -> tuple[bytes, tuple[str, ...]]:
     """Draw a picture and write it in a format; equal pictures give equal bytes.
 
     Args:
@@ -101,7 +101,7 @@ def write_figure(picture: Picture, style: FigureStyle, suffix: str, heading: str
     return file.getvalue(), (note,) if lacking else ()
 
 
-def make_figure(picture: Picture, style: FigureStyle) -> Figure:
+def make_figure(picture: PaperPicture, style: FigureStyle) -> Figure:
     """Draw a picture as a figure of matplotlib."""
     with _settings(_fonts(picture, style)[0]):
         return _Drawing(picture, style, FINEST).figure
@@ -146,7 +146,7 @@ def _settings(fonts: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def _fonts(picture: Picture, style: FigureStyle) -> tuple[list[str], set[str]]:
+def _fonts(picture: PaperPicture, style: FigureStyle) -> tuple[list[str], set[str]]:
     """Return the font asked for, after it installed ones that have the letters that it lacks, and what no font has."""
     chosen = style.font or DEFAULT_FONT
     texts = (*picture.rows.texts, *picture.columns.texts, style.title)
@@ -175,7 +175,7 @@ def _letters(font: str) -> set[str]:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class _SideLabels:
     """The labels of one side."""
 
     texts: tuple[str, ...]
@@ -196,7 +196,7 @@ class _Drawing:
         dots: dots per inch of images.
     """
 
-    def __init__(self, picture: Picture, style: FigureStyle, dots: float) -> None:
+    def __init__(self, picture: PaperPicture, style: FigureStyle, dots: float) -> None:
         self.picture, self.style, self.dots = picture, style, dots
         self._measuring: Any = RendererAgg(1, 1, 720)  # type: ignore[no-untyped-call]
         self._widths: dict[tuple[str, float], float] = {}
@@ -278,19 +278,19 @@ class _Drawing:
             return max(min(cell, self.style.width * TALLEST / rows), 0.01)
         return max(min(cell, self.size * 2.3), readable)
 
-    def _axis(self, labels: Labels, cell: float) -> _Axis:
+    def _axis(self, labels: Labels, cell: float) -> _SideLabels:
         """Choose the labels of one side: words if there is room for them, or else some of the positions."""
         size = min(self.size, cell / 1.15)
         texts = self._row_texts if labels is self.picture.rows else _fitted(labels, 40)
         if size >= SMALLEST:
-            return _Axis(tuple(texts), tuple(range(len(labels))), tuple(labels.special), size)
+            return _SideLabels(tuple(texts), tuple(range(len(labels))), tuple(labels.special), size)
         least = max(self.size * 3.2, self._wide(str(max(labels.positions, default=0)), self.size) * 1.8) / cell
         step = next(one * 10**power for power in range(9) for one in (1, 2, 5) if one * 10**power >= least)
         places = tuple(range(0, len(labels), step))
         named = tuple(str(labels.positions[place]) for place in places)
-        return _Axis(named, places, (False,) * len(places), self.size)
+        return _SideLabels(named, places, (False,) * len(places), self.size)
 
-    def _header(self, axis: _Axis, *, turned: bool) -> float:
+    def _header(self, axis: _SideLabels, *, turned: bool) -> float:
         """Return the height of the column labels."""
         longest = max((self._wide(text, axis.size) for text in axis.texts), default=0.0)
         return (longest if turned else axis.size * LINE) + 3.5
@@ -368,7 +368,7 @@ class _Drawing:
             box.add_collection(LineCollection(lines, colors=INK, linewidths=0.6, zorder=4))
 
     def _labels(
-        self, box: Any, axes: tuple[_Axis, _Axis], cell: tuple[float, float], gap: float, *, turned: bool
+        self, box: Any, axes: tuple[_SideLabels, _SideLabels], cell: tuple[float, float], gap: float, *, turned: bool
     ) -> None:
         """Write the labels of columns and rows."""
         columns, rows = axes

@@ -12,7 +12,7 @@ import numpy as np
 from attn_cli.draw.colors import BLANK, PALETTES, Scale
 from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.draw.labels import Labels, clean
-from attn_cli.draw.picture import Picture
+from attn_cli.draw.picture import PaperPicture
 from attn_cli.errors import UsageError
 
 __all__ = ["to_latex"]
@@ -52,7 +52,7 @@ PDFLATEX = frozenset(map(chr, (*range(0xA1, 0x180), 0x2013, 0x2014, 0x2018, 0x20
 """Characters beside those and ASCII that pdfLaTeX knows without a package: Latin letters, dashes, quotation marks."""
 
 
-def to_latex(picture: Picture, style: FigureStyle, heading: str) -> str:
+def to_latex(picture: PaperPicture, style: FigureStyle, heading: str) -> str:
     """Write a picture as a table.
 
     Args:
@@ -109,7 +109,7 @@ def _labels(labels: Labels) -> list[tuple[str, bool]]:
     return list(zip(labels.texts, labels.special, strict=True))
 
 
-def _comments(picture: Picture, style: FigureStyle, heading: str) -> list[str]:
+def _comments(picture: PaperPicture, style: FigureStyle, heading: str) -> list[str]:
     """Say what the table is and what it needs."""
     texts = (*picture.rows.texts, *picture.columns.texts, style.title)
     known = PDFLATEX | frozenset(ESCAPES)

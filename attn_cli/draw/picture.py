@@ -19,14 +19,14 @@ from attn_cli.draw.heatmap import scale_of
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView
 
-__all__ = ["Picture", "picture_of_grid", "picture_of_heads", "picture_of_map", "picture_of_rows", "quantity_of"]
+__all__ = ["PaperPicture", "picture_of_grid", "picture_of_heads", "picture_of_map", "picture_of_rows", "quantity_of"]
 
 MOST_ON_ONE_SCALE = 48
 """Most columns of a map whose scale runs to 1; in a larger one hardly any weight is large."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class PaperPicture:
     """Values in rows and columns, each a coloured cell.
 
     Raises:
@@ -64,7 +64,7 @@ def quantity_of(selection: Selection, *, unscaled: bool = False) -> str:
     return f"{selection.noun} ({'as given' if unscaled else 'share of its row'})"
 
 
-def picture_of_map(view: MapView, quantity: str) -> Picture:
+def picture_of_map(view: MapView, quantity: str) -> PaperPicture:
     """Make the picture of one map.
 
     Args:
@@ -72,12 +72,12 @@ def picture_of_map(view: MapView, quantity: str) -> Picture:
         quantity: what one value is, with its unit in brackets.
     """
     scale = scale_of(view, view.shown, same=len(view.key) <= MOST_ON_ONE_SCALE)
-    return Picture(view.shown, view.query, view.key, sides(view.kind, view.rows), scale, quantity)
+    return PaperPicture(view.shown, view.query, view.key, sides(view.kind, view.rows), scale, quantity)
 
 
 def picture_of_grid(
     maps: Mapping[tuple[int, int], Float[np.ndarray, "query key"]], quantity: str, *, signed: bool = False
-) -> Picture:
+) -> PaperPicture:
     """Make the picture of many heads' maps, layers down and heads across.
 
     Args:
@@ -92,14 +92,16 @@ def picture_of_grid(
         row, column = layers.index(layer) * down, heads.index(head) * across
         values[row : row + down, column : column + across] = map_
     scale = Scale.around(values) if signed else Scale.reaching(values)
-    return Picture(values, _numbered(layers), _numbered(heads), ("layers", "heads"), scale, quantity, (down, across))
+    return PaperPicture(
+        values, _numbered(layers), _numbered(heads), ("layers", "heads"), scale, quantity, (down, across)
+    )
 
 
 def picture_of_heads(
     values: Mapping[tuple[int, int], float] | Mapping[Kind, Mapping[tuple[int, int], float]],
     scale: Scale,
     quantity: str,
-) -> Picture:
+) -> PaperPicture:
     """Make the picture of one value for each head, layers down and heads across.
 
     Args:
@@ -118,7 +120,9 @@ def picture_of_heads(
     rows = [(kind, layer) for kind, one in kinds.items() for layer in sorted({layer for layer, _ in one})]
     cells = [[kinds[kind].get((layer, head), np.nan) for head in heads] for kind, layer in rows]
     names = [str(layer) if len(kinds) == 1 else f"{kind} {layer}" for kind, layer in rows]
-    return Picture(np.array(cells, np.float32), Labels(names), _numbered(heads), ("layers", "heads"), scale, quantity)
+    return PaperPicture(
+        np.array(cells, np.float32), Labels(names), _numbered(heads), ("layers", "heads"), scale, quantity
+    )
 
 
 def picture_of_rows(
@@ -129,7 +133,7 @@ def picture_of_rows(
     quantity: str,
     *,
     signed: bool = False,
-) -> Picture:
+) -> PaperPicture:
     """Make the picture of the rows of a few queries in each head, the heads of a query below one another.
 
     Args:
@@ -149,7 +153,7 @@ def picture_of_rows(
     elif not queries[1:]:
         left = f"{queries[0]} in each head"
     scale = Scale.around(values) if signed else WEIGHTS
-    return Picture(values, Labels(names), keys, (left, sides[1]), scale, quantity)
+    return PaperPicture(values, Labels(names), keys, (left, sides[1]), scale, quantity)
 
 
 def _numbered(numbers: Sequence[int]) -> Labels:

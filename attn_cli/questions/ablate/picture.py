@@ -9,7 +9,7 @@ import numpy as np
 
 from attn_cli.data.selection import Kind
 from attn_cli.draw.colors import Scale
-from attn_cli.draw.picture import Picture, picture_of_heads
+from attn_cli.draw.picture import PaperPicture, picture_of_heads
 from attn_cli.errors import UsageError
 from attn_cli.questions.ablate.attribution import Attributed
 from attn_cli.questions.ablate.corpus import Correlations
@@ -22,7 +22,7 @@ TINIEST = 1e-9
 """Reach of the scale where nothing has an effect."""
 
 
-def picture(answer: Ablation | Attributed | Correlations | HeadEffects) -> Picture:
+def picture(answer: Ablation | Attributed | Correlations | HeadEffects) -> PaperPicture:
     """Return the effect of cutting each head, or what each adds to a logit.
 
     Raises:

@@ -7,13 +7,13 @@ import numpy as np
 from attn_cli.data.stream import key_tokens
 from attn_cli.draw.captions import sides
 from attn_cli.draw.labels import Labels
-from attn_cli.draw.picture import Picture, picture_of_rows
+from attn_cli.draw.picture import PaperPicture, picture_of_rows
 from attn_cli.questions.explain.measure import Explained, ExplainedNumbers
 
 __all__ = ["picture"]
 
 
-def picture(answer: Explained | ExplainedNumbers) -> Picture:
+def picture(answer: Explained | ExplainedNumbers) -> PaperPicture:
     """Return the weights of the row."""
     row = np.asarray(answer.steps.weights, np.float32)[None]
     if isinstance(answer, ExplainedNumbers):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from attn_cli.draw.colors import WEIGHTS, Scale
-from attn_cli.draw.picture import Picture, picture_of_heads, quantity_of
+from attn_cli.draw.picture import PaperPicture, picture_of_heads, quantity_of
 from attn_cli.errors import UsageError
 from attn_cli.questions.find.measure import FoundLinks
 
 __all__ = ["picture"]
 
 
-def picture(answer: FoundLinks) -> Picture:
+def picture(answer: FoundLinks) -> PaperPicture:
     """Return the largest weight of the link in each head.
 
     Raises:

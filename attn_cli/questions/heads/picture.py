@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attn_cli.draw.picture import Picture, picture_of_heads
+from attn_cli.draw.picture import PaperPicture, picture_of_heads
 from attn_cli.errors import UsageError
 from attn_cli.questions.heads.draw import values_of
 from attn_cli.questions.heads.measure import HeadsFound
@@ -12,7 +12,7 @@ __all__ = ["picture"]
 UNITS = {"role": "score in the head's role", "focus": "focus (0 even, 1 one key)"}
 
 
-def picture(answer: HeadsFound) -> Picture:
+def picture(answer: HeadsFound) -> PaperPicture:
     """Return the score of each head in its role, or in the one asked for.
 
     Raises:

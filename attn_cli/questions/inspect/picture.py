@@ -9,7 +9,7 @@ from attn_cli.data.regroup import Regroup
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block
 from attn_cli.draw.captions import labels_of, sides
-from attn_cli.draw.picture import Picture, picture_of_grid, picture_of_map, picture_of_rows, quantity_of
+from attn_cli.draw.picture import PaperPicture, picture_of_grid, picture_of_map, picture_of_rows, quantity_of
 from attn_cli.errors import UsageError
 from attn_cli.questions.inspect.draw_maps import view_of
 from attn_cli.questions.inspect.draw_written import written_view
@@ -27,7 +27,7 @@ from attn_cli.questions.inspect.measure import Inspection
 __all__ = ["picture"]
 
 
-def picture(answer: Inspection) -> Picture:
+def picture(answer: Inspection) -> PaperPicture:
     """Return the map, the grid of maps or the rows that `attn inspect`, `translate`, `generate` or `view` draws.
 
     Raises:

@@ -240,9 +240,7 @@ def run(
                 if sentence is None or source is None:
                     return
                 try:
-                    answer = look(
-                        source, selection, keep=out.keeps(selection), page=out.plays, verify=model.verify, cut=out.cut
-                    )
+                    answer = look(source, selection, keep=keep, page=out.plays, verify=model.verify, cut=out.cut)
                 except AttnError as error:
                     raise texts.located(error, sentence.where) from error
             yield answer
