@@ -43,7 +43,9 @@ TALLEST = 1.45
 LONGEST = 0.28
 """Most of the figure's width that row labels take, and column labels of its height."""
 MOST_VECTORS = 12_000
-"""Most cells that are drawn as vectors, some of a hundred bytes each; more become one image, a pixel for each."""
+"""Most cells that are drawn as vectors; more become an image, a pixel for each."""
+MOST_IN_SVG = 4_000
+"""Most of them in SVG, where one takes some 250 bytes."""
 FINEST = 1200
 """Dots per inch that a printer shows: the resolution of images in PDF and SVG."""
 GAP = 2.0
@@ -87,7 +89,12 @@ def write_figure(picture: PaperPicture, style: FigureStyle, suffix: str, heading
     """
     fonts, lacking = _fonts(picture, style)
     with _settings(fonts):
-        drawing = _Drawing(picture, style, style.dpi if suffix == ".png" else FINEST)
+        dots, vectors = FINEST, MOST_VECTORS
+        if suffix == ".png":
+            dots = style.dpi
+        elif suffix == ".svg":
+            vectors = MOST_IN_SVG
+        drawing = _Drawing(picture, style, dots, vectors)
         file = BytesIO()
         drawing.figure.savefig(
             file,
@@ -104,7 +111,7 @@ def write_figure(picture: PaperPicture, style: FigureStyle, suffix: str, heading
 def make_figure(picture: PaperPicture, style: FigureStyle) -> Figure:
     """Draw a picture as a figure of matplotlib."""
     with _settings(_fonts(picture, style)[0]):
-        return _Drawing(picture, style, FINEST).figure
+        return _Drawing(picture, style, FINEST, MOST_VECTORS).figure
 
 
 def ticks_of(scale: Scale) -> list[float]:
@@ -194,10 +201,11 @@ class _Drawing:
         picture: what to draw.
         style: how it looks.
         dots: dots per inch of images.
+        vectors: most cells that are drawn as vectors.
     """
 
-    def __init__(self, picture: PaperPicture, style: FigureStyle, dots: float) -> None:
-        self.picture, self.style, self.dots = picture, style, dots
+    def __init__(self, picture: PaperPicture, style: FigureStyle, dots: int, vectors: int) -> None:
+        self.picture, self.style, self.dots, self.vectors = picture, style, dots, vectors
         self._measuring: Any = RendererAgg(1, 1, 720)  # type: ignore[no-untyped-call]
         self._widths: dict[tuple[str, float], float] = {}
         self.size = style.font_size
@@ -318,10 +326,10 @@ class _Drawing:
         corners = [
             (column * (cell[0] + gap), row * (cell[1] + gap)) for row in range(rows) for column in range(columns)
         ]
-        if picture.values.size <= MOST_VECTORS:
+        if picture.values.size <= self.vectors:
             x, y = _edges(columns, wide, cell[0], gap), _edges(rows, tall, cell[1], gap)
             values = _apart(picture.values, (tall, wide)) if gap else picture.values
-            mesh = box.pcolormesh(x, y, values, edgecolors="face", linewidth=0.15, **look)
+            mesh = box.pcolormesh(x, y, values, edgecolors="face", linewidth=0.25, **look)
             mesh.set_joinstyle("miter")
         else:
             mesh = None
@@ -427,7 +435,7 @@ class _Drawing:
         box.tick_params(labelsize=self.size, length=1.5, width=0.4, pad=1.5, color=FRAME)
         bar.outline.set(linewidth=0.4, edgecolor=FRAME)
         if bar.solids is not None:
-            bar.solids.set(edgecolor="face", linewidth=0.15, rasterized=False)
+            bar.solids.set(edgecolor="face", linewidth=0.5, rasterized=False)
         bar.set_label(self._bar_label(length, upright=upright), size=self.size, labelpad=1.5)
 
     def _bar_label(self, length: float, *, upright: bool) -> str:
