@@ -111,16 +111,7 @@ class _SumRun(StreamRun):
             raise _MustStreamError  # such a row's distance would be summed up with those of rows with a choice
         causal = call.causal and mask is None and queries > 1
         if self.on_cpu:
-            output, normalizer = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # noqa: SLF001 - the only one to return it
-                call.query,
-                call.key,
-                call.value,
-                0.0,
-                causal,
-                attn_mask=None if mask is None else additive(mask, call.query),
-                scale=scaling,
-            )
-            normalizer = normalizer.reshape(heads, queries)
+            output, normalizer = self._flash(call, mask, visible, scaling)
             joined: Float[torch.Tensor, "1 query head dim"] = output.transpose(1, 2).contiguous()
         else:
             joined, normalizer = call.flash(), call.query.new_zeros((heads, queries), dtype=torch.float32)
@@ -140,6 +131,32 @@ class _SumRun(StreamRun):
         self.eat(sum_up_tiles(tiles, place.kind, place.layer, self.delivery.heads(place), self.request))
         self.delivery.mark(place)
         return joined
+
+    def _flash(
+        self, call: AttentionCall, mask: torch.Tensor | None, visible: Int[np.ndarray, "query 2"], scaling: float
+    ) -> tuple[Float[torch.Tensor, "1 head query dim"], Float[torch.Tensor, "head query"]]:
+        """Return a layer's output and each row's normalizer.
+
+        With a mask, a strip of rows at a time is computed, over the keys that it sees: as numbers, the whole mask would
+        be four bytes for each pair of tokens.
+        """
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001 - the only one to return both
+        heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
+        if mask is None:
+            causal = call.causal and queries > 1
+            output, normalizer = kernel(call.query, call.key, call.value, 0.0, causal, scale=scaling)
+            return output, normalizer.reshape(heads, queries)
+        output, normalizer = torch.empty_like(call.query), torch.empty((heads, queries))
+        for start, stop in every_span(queries, self.delivery.rows(1, keys)):
+            rows, sees = slice(start, stop), visible[start:stop]
+            # A row that sees no key gives all of them the same weight, so none may be cut off.
+            blind = bool((sees[:, 0] == sees[:, 1]).any())
+            columns = slice(0, keys) if blind else slice(int(sees[:, 0].min()), int(sees[:, 1].max()))
+            part = mask[..., columns] if mask.shape[2] == 1 else mask[:, :, rows, columns]
+            query, key, value = call.query[:, :, rows], call.key[:, :, columns], call.value[:, :, columns]
+            output[:, :, rows], logs = kernel(query, key, value, 0.0, attn_mask=additive(part, query), scale=scaling)
+            normalizer[:, rows] = logs.reshape(heads, stop - start)
+        return output, normalizer
 
     def _visible(self, call: AttentionCall, mask: torch.Tensor | None) -> Int[np.ndarray, "query 2"]:
         """Return the first key that each query sees, and one past the last."""

@@ -16,7 +16,7 @@ from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.statistics import LayerStatistics, StatisticsRequest
 from attn_cli.errors import ExactnessError
-from attn_cli.models.capture import summing, tile_sums
+from attn_cli.models.capture import delivery, summing, tile_sums
 from attn_cli.models.capture.summing import sum_up
 from attn_cli.models.capture.tile_sums import sum_up_tiles
 from attn_cli.models.capture.tiles import LayerTiles
@@ -154,6 +154,18 @@ def test_a_heads_map_can_be_computed_after_the_run(case: str) -> None:
             visible[rows] = block.visible
         np.testing.assert_allclose(whole, weights[1], atol=1e-5)
         np.testing.assert_array_equal(visible, got.visible)
+
+
+@pytest.mark.parametrize("name", ["window", "local"])
+def test_a_masked_layer_is_computed_a_strip_of_rows_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, family, options = CASES[name]
+    model, inputs = read(family, options, kind)
+    every = returned(model, inputs, kind)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    monkeypatch.setattr(delivery, "BLOCK", 20 * KEYS)
+    for got, weights in zip(summed(model, inputs, asked(model, kind, every[0].shape[1:])), every, strict=True):
+        logarithms = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
+        np.testing.assert_allclose(got.entropy, -(weights * logarithms).sum(2), atol=1e-4)
 
 
 def test_equal_keys_in_two_tiles_give_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
