@@ -80,7 +80,11 @@ async function goToAddress() {
 }
 
 function decoded(text) {
-  return /^(?:[^%]|%[0-9a-f]{2})*$/i.test(text) ? decodeURIComponent(text) : text;
+  try {
+    return decodeURIComponent(text);
+  } catch { // an address that somebody typed, in which % is a per cent sign
+    return text;
+  }
 }
 
 /* The row that a name means, as a command would find it: it, it#2, #11, 11; null if there is none. */
@@ -254,7 +258,8 @@ function showAtlas() {
     return button;
   };
   if (state.order === "layer") {
-    grid.append(made("span"), ...Array.from({ length: columns }, (_, head) => made("span", page.joint ? "" : head)));
+    const count = (head) => (page.joint || (!wide && head % 4) ? "" : head);
+    grid.append(made("span"), ...Array.from({ length: columns }, (_, head) => made("span", count(head))));
     for (const layer of layers()) {
       grid.append(made("span", layer));
       for (const head of headsOf(layer)) {

@@ -386,6 +386,8 @@ def test_keys_sliders_and_the_address(visit: Any) -> None:
     page.reload()
     page.wait_for_selector("#numbers tr")
     assert place() == "#0.1/trophy"
+    page.evaluate("location.hash = '#1.1/100%'")  # no such word
+    page.wait_for_function("document.title.startsWith('1.1')")
     page.evaluate("location.hash = '#1.0/fit/lines'")
     page.wait_for_function("document.title.startsWith('1.0')")
     assert page.locator("#drawing path").count() > 3
@@ -405,7 +407,17 @@ def test_the_picture_can_be_taken_away(visit: Any) -> None:
     page = visit(look(encoder_record(), Selection(), keep=True), "#0.1/fit")
     picture = ET.fromstring(page.evaluate("svgText()"))  # noqa: S314 - our own
     assert picture.tag == "{http://www.w3.org/2000/svg}svg"
-    assert page.evaluate("pngBlob().then((blob) => blob.size)") > 1000
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#svg")
+    page.wait_for_function("document.getElementById('says').textContent === 'The SVG is on the clipboard.'")
+    assert page.evaluate("navigator.clipboard.readText()") == page.evaluate("svgText()")
+    page.click("#png")
+    page.wait_for_function("document.getElementById('says').textContent === 'The PNG is on the clipboard.'")
+    page.context.clear_permissions()
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); }")
+    with page.expect_download() as download:
+        page.click("#svg")
+    assert download.value.suggested_filename == "0.1.svg"
     box = page.locator("#drawing svg").bounding_box()
     grid = page.evaluate("drawn.grid")
     page.mouse.move(box["x"] + grid["left"] + grid["cell"] * 1.5, box["y"] + grid["top"] + grid["cell"] * 2.5)
