@@ -432,7 +432,7 @@ def test_the_documentation_shows_it(visit: Any, trained: Inspector) -> None:
     answer = trained.inspect(SENTENCE)
     page = visit(replace(answer, model=replace(answer.model, name=MODEL)), "#3.1/it")
     assert page.text_content("#says") == "Head 3.1: it looks most at trophy (0.62)."
-    page.set_viewport_size({"width": 1400, "height": 840})
+    page.set_viewport_size({"width": 1400, "height": 910})
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
         page.screenshot(path=ROOT / "docs" / "page.png")
     assert (ROOT / "docs" / "page.png").stat().st_size > 10_000
