@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attn_cli.cli import texts
 from attn_cli.cli.inputs import input_of, names_record
-from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.loading import check_named, described, loaded, loaded_once
 from attn_cli.cli.options import (
     AllOption,
     DisplayOptions,
@@ -30,8 +30,9 @@ from attn_cli.cli.options import (
 from attn_cli.cli.prompts import in_lines, prompts
 from attn_cli.cli.tables import COLUMNS
 from attn_cli.cli.texts import Sentence
+from attn_cli.cli.workers import Workers, WorkersOption
 from attn_cli.data.selection import Kind, Selection, check_syntax
-from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.errors import AttnError, InputError, UsageError, counted
 from attn_cli.questions.ablate.choices import CutChoice, DonorChoice, OutputChoice, check_attribution
 from attn_cli.system.encoding import check_text
 
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from attn_cli.data.stream import Source
     from attn_cli.models import Input, Model
     from attn_cli.questions.ablate.attribution import Attributed
+    from attn_cli.questions.ablate.corpus import Correlate
     from attn_cli.questions.ablate.donors import Means
+    from attn_cli.questions.ablate.effects import CollectEffects
     from attn_cli.questions.ablate.trials import Ablation
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
@@ -59,7 +62,8 @@ effect beside the weight.
 --from-probe); --with resample its output in the text of --from-text, position by position (activation patching).
 
 With --file, each head is cut in turn in every line (--by heads: each of those chosen), and its mean effect and spread
-are shown; with --query, how weights and effects go together in each head, over all lines that have the word.
+are shown; with --query, how weights and effects go together in each head, over all lines that have the word; with
+--workers 4, over processes, here or on a cluster.
 
 --attribution cuts nothing: it takes the logit of a decoder's next token apart into what each head adds to it by itself.
 """
@@ -78,6 +82,8 @@ Examples:
 """
 
 
+CHUNK = 8
+"""Texts to give a worker at a time."""
 PAIRS = "a text, a tab and the text that outputs are taken from"
 """Content of a table's lines for --with resample."""
 
@@ -209,6 +215,7 @@ def run(
     display: DisplayOptions,
     saving: FigureOptions,
     model: ModelOptions,
+    workers: WorkersOption = None,
 ) -> None:
     """Run the command."""
     selection = cutting.selection
@@ -237,6 +244,13 @@ def run(
         check_text(donor.from_text, "The text of --from-text")
     if str(donor.from_file) == "-" and (text in {None, "-"} or str(reading.file) == "-"):
         raise UsageError("The text and --from-file are both standard input", "Name a file for one of them")
+    sweeps = cut.sweeps(selection) and not cutting.attribution
+    over_corpus = reading.file is not None and in_lines(reading) and (sweeps or selection.query is not None)
+    farm = Workers.parse(
+        workers,
+        shared=over_corpus and not (cutting.instead == "mean" and donor.choice.options),
+        instead="Name one with --file, with heads cut in turn or --query, and take no means over other texts",
+    )
     sentences = prompts(text, reading, holds=PAIRS if paired else COLUMNS)
     check_named(model)
 
@@ -244,14 +258,13 @@ def run(
 
     asked = _Texts(reading, pair, selection, choice, cut, donor, model, paired=paired, attribution=cutting.attribution)
     out = Output(display, saving, maps=False)
-    sweeps = cut.sweeps(selection) and not cutting.attribution
-    if reading.file is None or not in_lines(reading) or not (sweeps or selection.query is not None):
+    if reading.file is None or not over_corpus:
         out.write(asked.each(out.as_many_as_fit(sentences)))
         return
-    answer, stopped = asked.corpus(sentences, reading.file)
+    answer, ended = asked.corpus(sentences, reading.file, farm)
     out.write([answer])
-    if stopped:
-        raise KeyboardInterrupt
+    if ended is not None:
+        raise ended
 
 
 @dataclass(frozen=True)
@@ -302,36 +315,82 @@ class _Texts:
                 raise texts.located(error, sentence.where) from error
             yield answer
 
-    def corpus(self, sentences: Iterator[Sentence], file: Path) -> tuple[Answer, bool]:
-        """Return the answer over all texts, and whether Ctrl-C was pressed before the last.
+    def corpus(
+        self, sentences: Iterator[Sentence], file: Path, workers: Workers | None
+    ) -> tuple[Answer, BaseException | None]:
+        """Return the answer over all texts, and what ended it before the last: Ctrl-C, or workers that are gone.
 
         Raises:
             AttnError: a text cannot be used; the message says which.
             KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
         """
         from attn_cli.cli.progress import Corpus
+
+        sentences = texts.ready(sentences)
+        if workers is not None:
+            return self._on(workers, sentences, file)
+        collect = self._collector(self.model, self.means)
+        with Corpus(sentences, "Cutting", texts.count_lines(file, blanks=False)) as corpus:
+            for sentence in corpus:
+                collect.take(self.measured(collect, sentence))
+            if corpus.stopped and not collect.texts:
+                raise KeyboardInterrupt
+            return collect.found(texts.name_of(file), corpus.notes), KeyboardInterrupt() if corpus.stopped else None
+
+    def _on(self, workers: Workers, sentences: Iterator[Sentence], file: Path) -> tuple[Answer, BaseException | None]:
+        """Return the same, with the texts measured on workers and taken in their order."""
+        from attn_cli.cli.farm import LostError, chunks_of, each_text
+        from attn_cli.cli.progress import Corpus
+
+        collect = self._collector(None, None)
+        found = each_text(workers, partial(described, self.options), self.measured_here, chunks_of(sentences, CHUNK))
+        name = texts.name_of(file)
+        with Corpus(found, "Cutting", texts.count_lines(file, blanks=False)) as corpus:
+            try:
+                for one in corpus:
+                    collect.take(one)
+            except LostError as fault:
+                if not collect.texts:
+                    raise
+                gone = f"{fault.problem}: the figures are of the {counted(collect.texts, 'text')} measured before"
+                return collect.found(name, (gone,)), fault
+            if corpus.stopped and not collect.texts:
+                raise KeyboardInterrupt
+            return collect.found(name, corpus.notes), KeyboardInterrupt() if corpus.stopped else None
+
+    def _collector(self, model: Model | None, means: Means | None) -> CollectEffects | Correlate:
+        """Return a collector of what is asked; without a model, of what was measured elsewhere."""
         from attn_cli.questions.ablate.corpus import Correlate
         from attn_cli.questions.ablate.effects import CollectEffects
 
-        sentences = texts.ready(sentences)
-        model, means = self.model, self.means
-        verify = self.options.verify
-        effects = CollectEffects(model, self.selection, self.output, self.cut, means, verify=verify)
-        links = Correlate(model, self.selection, self.output)
-        collect = effects if self.selection.query is None else links
-        with Corpus(sentences, "Cutting", texts.count_lines(file, blanks=False)) as corpus:
-            for sentence in corpus:
-                try:
-                    given, other = self._input(sentence)
-                    if self.selection.query is None:
-                        effects.add(given, other, sentence.where)
-                    else:
-                        links.add(given, sentence.where)
-                except AttnError as error:
-                    raise texts.located(error, sentence.where) from error
-            if corpus.stopped and not collect.texts:
-                raise KeyboardInterrupt
-            return collect.found(texts.name_of(file), corpus.notes), corpus.stopped
+        if self.selection.query is not None:
+            return Correlate(model, self.selection, self.output)
+        return CollectEffects(model, self.selection, self.output, self.cut, means, verify=self.options.verify)
+
+    def measured(self, collect: CollectEffects | Correlate, sentence: Sentence) -> Any:
+        """Return what a collector measures of a text, for it to take.
+
+        Raises:
+            AttnError: the text cannot be used; the message says which.
+        """
+        from attn_cli.questions.ablate.effects import CollectEffects
+
+        try:
+            given, other = self._input(sentence)
+            if isinstance(collect, CollectEffects):
+                return collect.measure(given, other, sentence.where)
+            return collect.measure(given, sentence.where)
+        except AttnError as error:
+            raise texts.located(error, sentence.where) from error
+
+    def measured_here(self, sentences: Iterable[Sentence]) -> Iterator[Any]:
+        """Yield what is measured of each of some texts, with the model that this worker keeps."""
+        vars(self)["model"] = loaded_once(self.options)
+        collect = self._collector(self.model, None)
+        for sentence in sentences:
+            found = self.measured(collect, sentence)
+            collect.take(found)
+            yield found
 
     def _input(self, sentence: Sentence) -> tuple[Input, str | None]:
         """Return what the model is to read, and the text that heads' outputs are taken from.

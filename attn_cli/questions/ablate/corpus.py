@@ -12,7 +12,7 @@ from statistics import fmean, pstdev
 from attn_cli.answer import Answer
 from attn_cli.cli.texts import located
 from attn_cli.data.cuts import Variation
-from attn_cli.data.model import GuidedHead
+from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.outcomes import Outcome
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection
@@ -28,7 +28,7 @@ from attn_cli.questions.ablate.output import ReadOutput
 from attn_cli.questions.ablate.reader import fault_of_text, read_output
 from attn_cli.questions.ablate.trials import rank_correlation
 
-__all__ = ["Correlate", "Correlations", "HeadCorrelation"]
+__all__ = ["Correlate", "Correlations", "CorrelationsInText", "HeadCorrelation", "LeftOut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +107,39 @@ class Correlations(Answer):
             yield self.kind, one.layer, one.head, one.texts, one.mean, one.spread, one.least, one.most
 
 
+@dataclass(frozen=True, slots=True)
+class CorrelationsInText:
+    """Rank correlations of the heads in one text, small enough to be sent from one process to another."""
+
+    model: ModelInfo
+    kind: Kind
+    tokens: int
+    notes: tuple[str, ...]
+    heads: tuple[tuple[int, int, float | None], ...]
+    """Layer, head and correlation of each; None where it is not defined."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A text without correlations."""
+
+    fault: AttnError | None = None
+    """What is wrong with it; None if it does not have the query exactly once."""
+
+
 class Correlate:
     """A collector of each head's rank correlations over one text after another; only their sums are kept.
 
     Args:
-        model: a loaded model.
+        model: a loaded model; None if the texts are measured elsewhere, and taken here.
         selection: the heads, and the query whose keys are cut in each of them in turn.
         output: the output to measure.
     """
 
-    def __init__(self, model: Model, selection: Selection, output: OutputChoice) -> None:
+    def __init__(self, model: Model | None, selection: Selection, output: OutputChoice) -> None:
         self._model, self._selection, self._output = model, selection, output
         self._values: dict[tuple[int, int], list[float]] = {}
-        self._kind: Kind | None = None
+        self._first: CorrelationsInText | None = None
         self._notes: Counter[str] = Counter()
         self._texts = self._tokens = self._left_out = 0
         self._faults: list[AttnError] = []
@@ -130,7 +150,11 @@ class Correlate:
         return self._texts
 
     def add(self, given: Input, where: str = "") -> None:
-        """Measure a text; one that cannot be read or does not have the query exactly once is counted and left out.
+        """Measure a text, and take what is found; see `measure` and `take`."""
+        self.take(self.measure(given, where))
+
+    def measure(self, given: Input, where: str = "") -> CorrelationsInText | LeftOut:
+        """Measure a text, unless it cannot be read or does not have the query exactly once.
 
         Args:
             given: the text, and its target, if it has one.
@@ -138,56 +162,63 @@ class Correlate:
 
         Raises:
             AttnError: the model has no such output or no such heads, or cannot be run.
+            TypeError: the collector has no model.
         """
+        if self._model is None:
+            raise TypeError("there is no model to measure a text with")
         try:
             read = read_output(self._model, given, self._output, self._selection.unit)
         except (InputError, SelectionError) as fault:
-            self._faults.append(fault_of_text(fault, self._output, where))
-            self._left_out += 1
-            return
+            return LeftOut(fault_of_text(fault, self._output, where))
         query = self._selection.query or ""
         try:
             groups = keys_of(read.source, self._selection, query)
         except SelectionError:
             if not self._texts and self._left_out == len(self._faults):  # heads that do not exist are told of at once
                 keys_of(read.source, replace(self._selection, query=None), "0")
-            self._left_out += 1
-            return
+            return LeftOut()
         kind, heads = groups[0].plan.kind, groups[0].plan.heads
-        if self._kind not in {None, kind}:
-            self._left_out += 1
-            return
+        if self._first is not None and kind != self._first.kind:
+            return LeftOut()
         try:
             read.check_reach(groups)
         except SelectionError as fault:
-            self._faults.append(located(fault, where))
-            self._left_out += 1
-            return
-        self._kind = kind
+            return LeftOut(located(fault, where))
         weigh = WeighEdges(groups)
         rows = tuple(sorted({row for row, _ in groups[0].pairs}))
         report = read.source.stream(Request({kind: heads}, {kind: rows}), weigh)
-        self._notes.update(set(report.notes))
         seen = [index for index in range(len(groups)) if weigh.visible(index)]
         places = [(layer, head) for layer, some in heads.items() for head in some]
         cuts = [groups[index].variation({layer: (head,)}) for layer, head in places for index in seen]
-        effects = self._effects(read, cuts)
+        effects = self._effects(self._model, read, cuts)
+        values = []
         for number, (layer, head) in enumerate(places):
             own = effects[number * len(seen) : (number + 1) * len(seen)]
             weights = [weigh.of_head(index, layer, head) for index in seen]
-            value = rank_correlation(list(zip(weights, own, strict=True)))
+            values.append((layer, head, rank_correlation(list(zip(weights, own, strict=True)))))
+        return CorrelationsInText(self._model.info, kind, len(read.source.source), report.notes, tuple(values))
+
+    def take(self, found: CorrelationsInText | LeftOut) -> None:
+        """Add the correlations in a text; one that is left out, or of another kind than the first, is counted."""
+        if isinstance(found, LeftOut) or (self._first is not None and found.kind != self._first.kind):
+            self._left_out += 1
+            self._faults += [found.fault] if isinstance(found, LeftOut) and found.fault is not None else []
+            return
+        self._first = self._first or found
+        self._notes.update(set(found.notes))
+        for layer, head, value in found.heads:
             self._values.setdefault((layer, head), []).extend([] if value is None else [value])
         self._texts += 1
-        self._tokens += len(read.source.source)
+        self._tokens += found.tokens
 
-    def _effects(self, read: ReadOutput, cuts: Sequence[Variation]) -> list[float]:
+    def _effects(self, model: Model, read: ReadOutput, cuts: Sequence[Variation]) -> list[float]:
         """Return the size of the effect of each cut."""
         wanted = read.wanted
         if read.kind in {"next", "target"} and read.against is None:  # no place is needed whole
             wanted = replace(wanted, places=())
         found: dict[int, float] = {}
         waiting: dict[int, Outcome] = {}
-        for index, outcome in self._model.run(read.source, [(), *cuts], wanted):
+        for index, outcome in model.run(read.source, [(), *cuts], wanted):
             if index == 0:
                 read = read.of_plain(outcome)
             waiting[index] = outcome
@@ -206,19 +237,20 @@ class Correlate:
         Raises:
             InputError: no text has the query, or none can be read.
         """
-        if self._kind is None:
+        first = self._first
+        if first is None:
             if self._faults and self._left_out == len(self._faults):
                 raise self._faults[0]
             raise InputError(
                 f"No text has {quoted(self._selection.query or '')} exactly once", "Name a word that the texts have"
             )
         report = Report(None, (*summed_notes(self._notes, self._texts), *notes))
-        record = Record.without_text(self._model.info, report, self._selection)
+        record = Record.without_text(first.model, report, self._selection)
         heads = tuple(_summed(layer, head, values) for (layer, head), values in self._values.items())
         query = self._selection.query or ""
         return Correlations(
             record=record,
-            kind=self._kind,
+            kind=first.kind,
             query=query,
             heads=heads,
             texts=self._texts,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from attn_cli.answer import Answer
-from attn_cli.data.model import GuidedHead
+from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.outcomes import OutputKind
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind, Selection
@@ -25,7 +25,7 @@ from attn_cli.questions.ablate.measure import sweep
 from attn_cli.questions.ablate.reader import fault_of_text
 from attn_cli.questions.ablate.trials import Ablation, CutTrial, rank_correlation
 
-__all__ = ["CollectEffects", "HeadEffect", "HeadEffects"]
+__all__ = ["CollectEffects", "EffectInText", "EffectsInText", "HeadEffect", "HeadEffects"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,44 @@ class HeadEffects(Answer):
             yield *front, one.mean, one.spread, one.size, one.changed, one.moved, one.focus, one.first
 
 
+@dataclass(frozen=True, slots=True)
+class EffectInText:
+    """The effect of one head in one text."""
+
+    kind: Kind
+    layer: int
+    head: int
+    effect: float
+    """The change of the mean log-probability of the text's tokens."""
+    changed: bool
+    """True if the likeliest token of a place is then another."""
+    moved: float | None
+    focus: float | None
+    """None if the head's rows were not measured."""
+    first: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsInText:
+    """The effects of the heads in one text, small enough to be sent from one process to another."""
+
+    model: ModelInfo
+    kind: OutputKind
+    names: tuple[str, str] | None
+    """The two tokens whose logits are compared, if two are."""
+    states: bool
+    """True if states are measured."""
+    own: bool
+    """True if the text's own translation is measured."""
+    paired: bool
+    before: float
+    tokens: int
+    notes: tuple[str, ...]
+    verified: float | None
+    output: OutputCheck | None
+    heads: tuple[EffectInText, ...]
+
+
 class _SumsOfEffects:
     """Sums of one head over the texts read so far."""
 
@@ -128,21 +166,21 @@ class _SumsOfEffects:
         self.mean = self.squares = self.size = self.moved = self.focus = self.first = 0.0
         self.halves = [0.0, 0.0]
 
-    def add(self, effect: float, trial: CutTrial, *, changed: bool, half: int) -> None:
+    def add(self, one: EffectInText, *, half: int) -> None:
         """Add the effect in one text (Welford 1962 for the variance)."""
         self.count += 1
-        step = effect - self.mean
+        step = one.effect - self.mean
         self.mean += step / self.count
-        self.squares += step * (effect - self.mean)
-        self.size += abs(effect)
-        self.halves[half] += effect
-        self.changed += changed
-        if trial.moved is not None:
-            self.moved += trial.moved
+        self.squares += step * (one.effect - self.mean)
+        self.size += abs(one.effect)
+        self.halves[half] += one.effect
+        self.changed += one.changed
+        if one.moved is not None:
+            self.moved += one.moved
             self.moving += 1
-        if trial.summary is not None:
-            self.focus += trial.summary.focus
-            self.first += math.nan if trial.summary.first is None else trial.summary.first
+        if one.focus is not None:
+            self.focus += one.focus
+            self.first += math.nan if one.first is None else one.first
 
     def found(self, kind: Kind, layer: int, head: int) -> HeadEffect:
         """Return the figures over the texts."""
@@ -164,7 +202,7 @@ class CollectEffects:
     """A collector of each head's effects over one text after another; only their sums are kept.
 
     Args:
-        model: a loaded model.
+        model: a loaded model; None if the texts are measured elsewhere, and taken here.
         selection: the kind of attention, and words or tokens.
         output: the output to measure.
         cut: what stands in the place of a head.
@@ -174,7 +212,7 @@ class CollectEffects:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | None,
         selection: Selection,
         output: OutputChoice,
         cut: CutChoice,
@@ -185,7 +223,7 @@ class CollectEffects:
         self._model, self._selection, self._output, self._cut, self._means = model, selection, output, cut, means
         self._verify = verify
         self._heads: dict[tuple[Kind, int, int], _SumsOfEffects] = {}
-        self._first: Ablation | None = None
+        self._first: EffectsInText | None = None
         self._notes: Counter[str] = Counter()
         self._verified: float | None = None
         self._output_check: OutputCheck | None = None
@@ -201,16 +239,26 @@ class CollectEffects:
         return self._texts
 
     def add(self, given: Input, other: str | None = None, where: str = "") -> None:
-        """Measure a text; one that cannot be read or has nothing to measure is counted and left out.
+        """Measure a text, and take what is found; see `measure` and `take`."""
+        self.take(self.measure(given, other, where))
+
+    def measure(self, given: Input, other: str | None = None, where: str = "") -> EffectsInText | AttnError:
+        """Measure a text.
 
         Args:
             given: the text, and its target, if it has one.
             other: the text that heads' outputs are taken from.
             where: the place of the text in the corpus, for notes.
 
+        Returns:
+            the effects, or the fault of a text that cannot be read or has nothing to measure.
+
         Raises:
             AttnError: the model has no such output, or cannot be run.
+            TypeError: the collector has no model.
         """
+        if self._model is None:
+            raise TypeError("there is no model to measure a text with")
         try:
             found = sweep(
                 self._model,
@@ -222,25 +270,42 @@ class CollectEffects:
                 verify=self._verify,
             )
         except (InputError, SelectionError) as fault:
-            self._left_out.append(fault_of_text(fault, self._output, where))
-            return
-        self._first = self._first or found
-        self._same &= found.output.names == self._first.output.names
-        self._paired |= other is not None
-        self._notes.update(set(found.notes))
-        record = found.record
-        self._verified = max((one for one in (self._verified, record.verified) if one is not None), default=None)
-        self._output_check = largest_check([self._output_check, record.output])
+            return fault_of_text(fault, self._output, where)
         measured = sum(len(word.places) for word in found.output.words)
         share = 1.0 if found.output.states or found.output.against is not None else 1 / measured
-        for trial in found.trials:
-            ((layer, (head,)),) = trial.heads.items()
-            running = self._heads.setdefault((trial.kind, layer, head), _SumsOfEffects())
-            changed = found.changed_place(trial.after) is not None
-            running.add(trial.effect * share, trial, changed=changed, half=self._texts % 2)
-        self._before += found.before.whole * share
+        record = found.record
+        return EffectsInText(
+            model=record.model,
+            kind=found.output.kind,
+            names=found.output.names,
+            states=found.output.states,
+            own=found.output.translation is not None,
+            paired=other is not None,
+            before=found.before.whole * share,
+            tokens=len(record.source),
+            notes=found.notes,
+            verified=record.verified,
+            output=record.output,
+            heads=tuple(_effect_in_text(found, trial, share) for trial in found.trials),
+        )
+
+    def take(self, found: EffectsInText | AttnError) -> None:
+        """Add the effects in a text; a fault is counted, and its text left out."""
+        if isinstance(found, AttnError):
+            self._left_out.append(found)
+            return
+        self._first = self._first or found
+        self._same &= found.names == self._first.names
+        self._paired |= found.paired
+        self._notes.update(set(found.notes))
+        self._verified = max((one for one in (self._verified, found.verified) if one is not None), default=None)
+        self._output_check = largest_check([self._output_check, found.output])
+        for one in found.heads:
+            running = self._heads.setdefault((one.kind, one.layer, one.head), _SumsOfEffects())
+            running.add(one, half=self._texts % 2)
+        self._before += found.before
         self._texts += 1
-        self._tokens += len(found.record.source)
+        self._tokens += found.tokens
 
     def found(self, corpus: str, notes: Sequence[str] = ()) -> HeadEffects:
         """Return the answer over the texts so far.
@@ -259,14 +324,14 @@ class CollectEffects:
         heads = tuple(running.found(*place) for place, running in self._heads.items())
         halves = [tuple(abs(half) for half in running.halves) for running in self._heads.values()]
         return HeadEffects(
-            record=Record.without_text(self._model.info, report, self._selection),
-            output=first.output.kind,
-            against=first.output.names if self._same else None,
-            own=first.output.translation is not None,
+            record=Record.without_text(first.model, report, self._selection),
+            output=first.kind,
+            against=first.names if self._same else None,
+            own=first.own,
             instead=self._cut.instead or "zero",
             donor=None if self._means is None else self._means.donor,
             paired=self._paired,
-            before=math.nan if first.output.states else self._before / self._texts,
+            before=math.nan if first.states else self._before / self._texts,
             heads=heads,
             correlation=rank_correlation([(one.focus, abs(one.mean)) for one in heads if math.isfinite(one.focus)]),
             halves=rank_correlation([(one, other) for one, other in halves]) if self._texts > 1 else None,
@@ -275,3 +340,19 @@ class CollectEffects:
             corpus=corpus,
             more_notes=(*left_out(self._left_out), *notes),
         )
+
+
+def _effect_in_text(found: Ablation, trial: CutTrial, share: float) -> EffectInText:
+    """Return the effect of the only head that a run has cut, times the share of one token of the output."""
+    ((layer, (head,)),) = trial.heads.items()
+    summary = trial.summary
+    return EffectInText(
+        trial.kind,
+        layer,
+        head,
+        trial.effect * share,
+        changed=found.changed_place(trial.after) is not None,
+        moved=trial.moved,
+        focus=None if summary is None else summary.focus,
+        first=None if summary is None else summary.first,
+    )
