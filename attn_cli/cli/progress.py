@@ -16,6 +16,7 @@ from attn_cli.cli.streams import say
 from attn_cli.draw.labels import clean, fit, width
 from attn_cli.errors import counted
 from attn_cli.system.interrupt import interruptible
+from attn_cli.system.memory import gigabytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -241,6 +242,15 @@ class Layers(_Stoppable):
 
     def __init__(self) -> None:
         super().__init__("Reading layers")
+
+    def expect(self, needed: int, device: str) -> None:
+        """Show how much memory the text will take, before it is read.
+
+        Args:
+            needed: the bytes.
+            device: the device that they are on; empty if that is the machine's memory.
+        """
+        self._bar.rename(f"Reading layers, in {gigabytes(needed)} of memory{f' on {device}' if device else ''}")
 
     def __call__(self, done: int, total: int) -> bool:
         """Show how many layers are done.

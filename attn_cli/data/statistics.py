@@ -85,6 +85,9 @@ EatStatistics = Callable[[LayerStatistics], None]
 class Summable(Protocol):
     """A `Source` that can compute statistics of its rows without streaming their weights."""
 
+    def free_bytes(self) -> int:
+        """Return the memory that is left on the device where `sum_up` runs, in bytes."""
+
     def predict_bytes(self, request: StatisticsRequest) -> int | None:
         """Predict the memory that `sum_up` takes beyond what is held now, from short passes over the text's beginning.
 

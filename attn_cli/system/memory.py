@@ -25,19 +25,26 @@ GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUP = Path("/proc/self/cgroup")
 
 
-def require(needed: int, what: str, remedy: str) -> None:
+def require(needed: int, what: str, remedy: str, *, free: int | None = None, device: str = "") -> None:
     """Check that something fits in memory.
 
     Args:
         needed: bytes needed.
         what: name of what needs them, for the message.
         remedy: advice on how to need less.
+        free: the bytes that are free; by default, those of this machine's memory.
+        device: the device that they are free on, if it is another.
 
     Raises:
         MemoryLimitError: less memory is free.
     """
-    if needed > SMALL and needed > (free := available()):
-        raise MemoryLimitError(f"{what} takes {gigabytes(needed)} of memory, and {gigabytes(free)} is free", remedy)
+    if needed <= SMALL:
+        return
+    free = available() if free is None else free
+    if needed > free:
+        where, there = (f" on {device}", " there") if device else ("", "")
+        said = f"{what} takes {gigabytes(needed)} of memory{where}, and {gigabytes(free)} is free{there}"
+        raise MemoryLimitError(said, remedy)
 
 
 @cache

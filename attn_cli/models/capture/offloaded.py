@@ -16,8 +16,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from attn_cli.errors import ModelError
+from attn_cli.system.memory import available
 
-__all__ = ["check_weights_present", "count_parameters", "device_of", "is_offloaded", "loaded", "weights_of"]
+__all__ = ["check_weights_present", "count_parameters", "device_of", "free_on", "is_offloaded", "loaded", "weights_of"]
 
 REMEDY = "Load the whole model into memory, with --dtype bfloat16 where it would not fit otherwise"
 
@@ -62,6 +63,14 @@ def device_of(model: nn.Module) -> torch.device:
                 raise _not_there(f"{path}.{name}" if path else name)
             return torch.device(device)
     return torch.device("cpu")
+
+
+def free_on(device: torch.device) -> int:
+    """Return the bytes that can still be allocated on a device."""
+    if device.type != "cuda":  # the memory of Apple's GPU is the machine's
+        return available()
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 @contextmanager

@@ -27,13 +27,14 @@ from attn_cli.models.capture.stream import StreamRun, anatomy_of, captured_by, r
 from attn_cli.models.capture.tile_sums import sum_up_tiles
 from attn_cli.models.capture.tiles import LayerTiles
 
-__all__ = ["sum_up"]
+__all__ = ["on_cpu", "sum_up"]
 
 
 IN_FLOAT32 = "Figures of this text are computed in float32 from the queries and keys of the model, which are in {}"
 
 
-def _on_cpu(model: PreTrainedModel) -> bool:
+def on_cpu(model: PreTrainedModel) -> bool:
+    """Return whether a model computes on the processor."""
     return device_of(model).type == "cpu"
 
 
@@ -66,14 +67,14 @@ def sum_up(
         ModelError: a requested layer computed no attention, or some of the model's weights are not in memory.
         ExactnessError: the weights of a row do not sum to 1.
     """
-    if captured_by(model) != "interface" or (model.dtype != torch.float32 and _on_cpu(model)):
+    if captured_by(model) != "interface" or (model.dtype != torch.float32 and on_cpu(model)):
         return None
     check_weights_present(model)
     check_cuts([cuts], stacks(model))
     wanted = Request(heads={request.kind: request.heads})
     delivery = Delivery(model.config.model_type, anatomy_of(model), lengths(inputs), wanted, lambda _: None, None)
     run = _SumRun(model, delivery, {}, cuts=cuts)
-    run.request, run.eat, run.on_cpu = request, eat, _on_cpu(model)
+    run.request, run.eat, run.on_cpu = request, eat, on_cpu(model)
     if not run.masks.flash:
         return None
     try:

@@ -22,7 +22,7 @@ from attn_cli.errors import ExactnessError
 from attn_cli.models.capture.slices import is_seen, to_host
 from attn_cli.models.capture.tiles import LayerTiles
 
-__all__ = ["sum_up_tiles"]
+__all__ = ["sum_up_tiles", "tile_bytes"]
 
 ROWS, COLUMNS = 256, 256
 """Size of a tile: its logarithms and weights together are half a megabyte, and stay in a processor core's cache."""
@@ -34,6 +34,12 @@ TOLERANCE = 1e-3
 """The most that a row's sum may differ from 1, as for streamed rows in single precision."""
 SAME = 1e-3
 """The most that the logarithm of one weight differs between two products that compute it."""
+
+
+def tile_bytes(queries: int, keys: int) -> int:
+    """Return the memory that tiles take on a GPU, in bytes: three numbers for each place, and a distance, at once."""
+    rows, columns = ELSEWHERE
+    return (3 * 4 + 8 + 4 + 2) * min(rows, queries) * min(columns, keys)
 
 
 def sum_up_tiles(

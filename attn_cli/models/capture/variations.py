@@ -16,11 +16,11 @@ from attn_cli.data.stream import EatContexts
 from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.delivery import lengths
 from attn_cli.models.capture.edited import Edited, edited
-from attn_cli.models.capture.offloaded import check_weights_present, device_of
+from attn_cli.models.capture.offloaded import check_weights_present, device_of, free_on
 from attn_cli.models.capture.shared import SharedLayers
 from attn_cli.models.capture.slices import to_host
 from attn_cli.models.capture.stream import HALF, anatomy_of
-from attn_cli.system.memory import available, keep_freed
+from attn_cli.system.memory import keep_freed
 
 __all__ = ["contexts", "run_variations"]
 
@@ -137,7 +137,7 @@ class _Sweep:
     def run_plain(self) -> Float[torch.Tensor, "*output"]:
         """Run the text once with nothing cut; record what the layers return, where they can be left out afterwards."""
         needed = self._tokens * _width(self._model) * 4 * len(self._places)
-        shares = self._model not in _alone and needed < _free(device_of(self._model)) // SHARE
+        shares = self._model not in _alone and needed < free_on(device_of(self._model)) // SHARE
         run = Edited(self._model, [()], self._shapes)
         with edited(self._model, run), self._shared.record() if shares else nullcontext():
             output = self._compute(self._inputs)[0]
@@ -214,12 +214,8 @@ class _Sweep:
         if self._holds_weights:
             heads = max(place.heads for place in self._places.values())
             row += 3 * heads * max(queries * keys for queries, keys in self._shapes.values())
-        return max(1, _free(device_of(self._model)) // SHARE // (4 * row))
+        return max(1, free_on(device_of(self._model)) // SHARE // (4 * row))
 
 
 def _width(model: PreTrainedModel) -> int:
     return int(model.config.get_text_config().hidden_size)
-
-
-def _free(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available()

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from attn_cli.errors import MemoryLimitError, ModelError, counted
 from attn_cli.models import LoadOptions
-from attn_cli.models.capture.offloaded import device_of, is_offloaded
+from attn_cli.models.capture.offloaded import device_of, free_on, is_offloaded
 from attn_cli.models.hf.checkpoint import Checkpoint
 from attn_cli.system.cache import cache_folder
 from attn_cli.system.memory import available, gigabytes
@@ -90,7 +90,7 @@ def choose_placement(checkpoint: Checkpoint, options: LoadOptions) -> Placement:
         name = "float32"
     else:  # the format that it was trained in; a pickle's is not known before it is read
         name = "float32" if saved == "float64" and device.type == "mps" else saved
-    free = _free(device)
+    free = free_on(device)
     notes: tuple[str, ...] = ()
     needed = checkpoint.bytes_in(name or "float32")
     if options.dtype == "auto" and saved is not None and checkpoint.bytes_in(saved) < needed and needed > free:
@@ -117,10 +117,6 @@ def _what_fits(checkpoint: Checkpoint, name: str | None, device: torch.device, f
     if checkpoint.adapter is None:
         ways.append("--device balanced, which leaves on disk what does not fit")
     return f"Use {', or '.join(ways)}" if ways else "Use a smaller model"
-
-
-def _free(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available()
 
 
 def choose_device(name: str) -> torch.device:

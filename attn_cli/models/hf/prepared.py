@@ -23,8 +23,10 @@ from attn_cli.errors import ModelError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.batch import NotTogetherError, pad, run_together
 from attn_cli.models.capture.footprint import held_bytes
+from attn_cli.models.capture.offloaded import device_of, free_on
 from attn_cli.models.capture.relevance import stream_relevance
-from attn_cli.models.capture.summing import sum_up
+from attn_cli.models.capture.summing import on_cpu, sum_up
+from attn_cli.models.capture.tile_sums import tile_bytes
 from attn_cli.models.hf.loading import faults_told, quiet
 from attn_cli.models.hf.padding import as_before_long_texts, same_together, stretches
 from attn_cli.models.hf.plain import Outputs, Plain, check_output, watch_output
@@ -39,6 +41,8 @@ Eaten = TypeVar("Eaten")
 STREAMED = "Set ATTN_DEBUG=1 to see where transformers failed"
 SAME = 1e-3
 """Largest difference between weights taken live and those of one pass that goes without saying."""
+BESIDE = 3
+"""The most that a layer holds, in its feed-forward part, is about so many times what it holds beside its tiles."""
 SHORT, MOST_SHORT = 32, 256
 """The shorter of two passes that memory is predicted from has one token for so many of the text, and no more tokens
 than this; the other has twice as many."""
@@ -151,8 +155,15 @@ class PretrainedSource:
         small, large = most(few), most(2 * few)
         if small is None or large is None:
             return None
-        # Without a map, all that is held grows with the tokens.
-        return large + max(0, (large - small) * (count - 2 * few) // few)
+        # Without a map, all that is held grows with the tokens, but for tiles that are larger than these texts were.
+        needed = large + max(0, (large - small) * (count - 2 * few) // few)
+        if on_cpu(self.module):
+            return needed
+        return max(needed, needed // BESIDE + tile_bytes(count, len(request.rests)))
+
+    def free_bytes(self) -> int:
+        """Return the memory that is left to `sum_up`; see `data.statistics.Summable`."""
+        return free_on(device_of(self.module))
 
     def _sum_up(
         self, inputs: Mapping[str, torch.Tensor], request: StatisticsRequest, eat: EatStatistics

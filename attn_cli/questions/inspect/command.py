@@ -97,6 +97,7 @@ def run(
                 verify=model.verify,
                 cut=out.cut,
                 tick=watched,
+                expect=None if watched is None else watched.expect,
             )
 
     out.write(layers.until_stopped(texts.each(out, ask)))

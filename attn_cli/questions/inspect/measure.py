@@ -36,13 +36,16 @@ if TYPE_CHECKING:
     from attn_cli.data.outcomes import LookbackRatios
     from attn_cli.io.structs import ChosenHeadEntry, HeadEntry, LinkEntry, RecordDocument, SpreadEntry
 
-__all__ = ["FEWEST_SUMMED", "Inspection", "Tick", "head_rows", "look"]
+__all__ = ["FEWEST_SUMMED", "Expect", "Inspection", "Tick", "head_rows", "look"]
 
 Tick = Callable[[int, int], bool]
 """A function called with the numbers of layers done and of all; it returns False to leave out the rest."""
 
 MOST_PLAYED = 2**28
 """Most bytes of maps that are kept for the sake of a page alone."""
+Expect = Callable[[int, str], None]
+"""A function called with a number of bytes, and the device that they are on; empty if that is the machine's memory."""
+
 FEWEST_SUMMED = 4_000
 """Fewest tokens for which statistics are computed without weights: below, blocks of weights are as fast."""
 FEWEST_ELSEWHERE = 256
@@ -233,6 +236,7 @@ def look(
     verify: bool = False,
     cut: Cut | None = None,
     tick: Tick | None = None,
+    expect: Expect | None = None,
 ) -> Inspection:
     """Run one text once, and collect the figures to show.
 
@@ -246,6 +250,7 @@ def look(
         cut: says where a map may be cut, so that no more of a long text is kept than is shown; None to keep it whole.
         tick: called after each layer; the figures are those of the layers done if it asks to leave out the rest, with
             a note. A view that needs all layers never calls it.
+        expect: called before a long text is read, with the memory that it is predicted to take.
 
     Raises:
         SelectionError: something selected does not exist.
@@ -263,7 +268,7 @@ def look(
             rows = plan.every_position
         keep = _can_play(plan, rows)
     if not (keep or verify) and isinstance(source, Summable):
-        summed = _summed(source, selection, plan, cut, tick)
+        summed = _summed(source, selection, plan, cut, tick, expect)
         if summed is not None:
             return summed
     _check_memory(plan, figures, keep=keep)
@@ -342,7 +347,7 @@ class _Layers:
 
 
 def _summed(
-    source: Summable, selection: Selection, plan: Plan, cut: Cut | None, tick: Tick | None
+    source: Summable, selection: Selection, plan: Plan, cut: Cut | None, tick: Tick | None, expect: Expect | None
 ) -> Inspection | None:
     """Collect the figures of a long text from statistics of its rows; None if its weights must be streamed."""
     size = min(plan.queries.tokens, plan.keys.tokens)
@@ -354,13 +359,22 @@ def _summed(
     # Figures of its own: a layer that must be streamed may come after others that were summed up.
     figures = choose_figures(plan)(plan, cut)
     plain = plan.queries.plain and plan.keys.plain and not plan.keys.side.parts and not plan.begins
-    fewest = FEWEST_SUMMED if plan.source.model.device.startswith("cpu") else FEWEST_ELSEWHERE
+    device = plan.source.model.device
+    apart = not device.startswith("cpu")
+    fewest = FEWEST_ELSEWHERE if apart else FEWEST_SUMMED
     if not (figures.sums_up and plain and size > fewest and selection.measure == "weights"):
         return None
     needed = source.predict_bytes(figures.statistics)
     if needed is None:
         return None
-    require(needed + figures.bytes_needed, f"Reading {size:,} tokens", "Cut the text, or give a smaller model")
+    what, remedy = f"Reading {size:,} tokens", "Cut the text, or give a smaller model"
+    if apart:
+        require(needed, what, remedy, free=source.free_bytes(), device=device)
+        require(figures.bytes_needed, what, remedy)
+    else:
+        require(needed + figures.bytes_needed, what, remedy)
+    if expect is not None:
+        expect(needed, device if apart else "")
     layers = _Layers(plan, tick)
 
     def eat(layer: LayerStatistics) -> None:

@@ -265,7 +265,7 @@ def test_on_another_device_only_sums_are_copied_to_the_host(case: str, monkeypat
     every = returned(model, inputs, kind)
     request = asked(model, kind, every[0].shape[1:], 7)
     expected = summed(model, inputs, request)
-    monkeypatch.setattr(summing, "_on_cpu", lambda _: False)
+    monkeypatch.setattr(summing, "on_cpu", lambda _: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     with Boundary(*model.parameters(), *model.buffers(), *inputs.values()) as boundary:
         found = summed(model, inputs, request)
@@ -285,7 +285,7 @@ def test_half_precision_is_summed_up_on_another_device(monkeypatch: pytest.Monke
     model, inputs = read(name, options, kind)
     request = asked(model, kind, returned(model, inputs, kind)[0].shape[1:])
     expected = summed(model, inputs, request)
-    monkeypatch.setattr(summing, "_on_cpu", lambda _: False)
+    monkeypatch.setattr(summing, "on_cpu", lambda _: False)
     found: list[LayerStatistics] = []
     report = sum_up(copy.deepcopy(model).half(), inputs, request, found.append)
     assert report is not None

@@ -23,6 +23,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
+from attn_cli.cli.progress import Layers
 from attn_cli.data.model import ModelInfo, Stack
 from attn_cli.data.plan import make_plan
 from attn_cli.data.pooling import Cuts, Pooled
@@ -39,7 +40,9 @@ from attn_cli.draw.screen import Screen, to_text
 from attn_cli.errors import MemoryLimitError
 from attn_cli.io.document import encode
 from attn_cli.models import Input
+from attn_cli.models.capture import summing, tile_sums
 from attn_cli.models.capture.footprint import held_bytes
+from attn_cli.models.hf import prepared
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.questions.inspect import figures, measure
@@ -304,7 +307,15 @@ def test_what_was_summed_up_before_a_layer_that_must_be_streamed_is_forgotten(
 
 
 @pytest.mark.parametrize("count", [150, 230, 331, 420, 512])
-def test_memory_is_predicted(count: int, wide_reader: Pretrained) -> None:
+@pytest.mark.parametrize("cpu", [True, False])
+def test_memory_is_predicted(count: int, cpu: bool, wide_reader: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for another device, where tiles are larger."""
+    for module in (prepared, summing):
+        monkeypatch.setattr(module, "on_cpu", lambda _: cpu)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # what is held in other threads is not counted
+    if not cpu:
+        monkeypatch.setattr(tile_sums, "ROWS", tile_sums.ELSEWHERE[0])
+        monkeypatch.setattr(tile_sums, "COLUMNS", tile_sums.ELSEWHERE[1])
     source = read(wide_reader, count)
     assert isinstance(source, PretrainedSource)
     plan = make_plan(source, Selection(unit="token"))
@@ -313,6 +324,27 @@ def test_memory_is_predicted(count: int, wide_reader: Pretrained) -> None:
     with held_bytes() as held:
         assert source.sum_up(request, lambda _: None) is not None
     assert predicted == pytest.approx(held.most, rel=0.25)
+
+
+def test_what_does_not_fit_on_another_device_is_not_run(reader: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "info", replace(reader.info, device="cuda:1"))
+    monkeypatch.setattr(PretrainedSource, "predict_bytes", lambda *_: 3 * 10**9)
+    monkeypatch.setattr(PretrainedSource, "free_bytes", lambda _: 2 * 10**9)
+    monkeypatch.setattr(PretrainedSource, "sum_up", lambda *_: pytest.fail("the text is read"))
+    expected = r"Reading 331 tokens takes 3\.0 GB of memory on cuda:1, and 2\.0 GB is free there"
+    with pytest.raises(MemoryLimitError, match=expected):
+        look(read(reader), Selection(unit="token"), keep=False)
+
+
+def test_the_memory_that_a_text_will_take_is_said_before(
+    reader: Pretrained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measure, "FEWEST_SUMMED", 300)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as on a terminal
+    monkeypatch.setenv("COLUMNS", "80")
+    with Layers() as layers:
+        look(read(reader), Selection(unit="token"), keep=False, tick=layers, expect=layers.expect)
+    assert "Reading layers, in 0.0 GB of memory" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_in_memory_is_not_run(reader: Pretrained, monkeypatch: pytest.MonkeyPatch) -> None:
