@@ -387,9 +387,9 @@ def test_keys_sliders_and_the_address(visit: Any) -> None:
     page.wait_for_selector("#numbers tr")
     assert place() == "#0.1/trophy"
     page.evaluate("location.hash = '#1.1/100%'")  # no such word
-    page.wait_for_function("document.title.startsWith('1.1')")
+    page.wait_for_selector("#heading:has-text('Head 1.1,')")
     page.evaluate("location.hash = '#1.0/fit/lines'")
-    page.wait_for_function("document.title.startsWith('1.0')")
+    page.wait_for_selector("#heading:has-text('Head 1.0,')")
     assert page.locator("#drawing path").count() > 3
     page.select_option("#order", "focus")
     page.select_option("#figure", "entropy")
@@ -409,10 +409,10 @@ def test_the_picture_can_be_taken_away(visit: Any) -> None:
     assert picture.tag == "{http://www.w3.org/2000/svg}svg"
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.click("#svg")
-    page.wait_for_function("document.getElementById('says').textContent === 'The SVG is on the clipboard.'")
+    page.wait_for_selector("#says:text-is('The SVG is on the clipboard.')")
     assert page.evaluate("navigator.clipboard.readText()") == page.evaluate("svgText()")
     page.click("#png")
-    page.wait_for_function("document.getElementById('says').textContent === 'The PNG is on the clipboard.'")
+    page.wait_for_selector("#says:text-is('The PNG is on the clipboard.')")
     page.context.clear_permissions()
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); }")
     with page.expect_download() as download:
