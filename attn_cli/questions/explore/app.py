@@ -35,6 +35,8 @@ from attn_cli.questions.explore.walk import Choice, Shown, Walk
 
 __all__ = ["Explorer"]
 
+ARROWS = str.maketrans({"↑": "up", "↓": "down", "←": "left", "→": "right"})
+"""Arrows -> their names where there is only ASCII."""
 ASKED = {
     "find": "Find a word: ",
     "beside": "Beside this sentence, another: ",
@@ -99,6 +101,17 @@ class Scroll(ScrollView):
         self.virtual_size = Size(max((one.cell_length for one in lines), default=0), len(lines))
         self.refresh()
 
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if isinstance(self.screen, Page):
+            self.screen.paint_last()
+
+    @property
+    def sight(self) -> str:
+        """The lines in sight, where that is not all."""
+        top, tall, count = round(self.scroll_y), self.size.height, len(self._lines)
+        return f"lines {top + 1}-{min(top + tall, count)} of {count}" if 0 < tall < count else ""
+
     def first(self, holds: Callable[[Strip], bool]) -> int:
         """Return the first line that something is true of; 0 if there is none."""
         return next((y for y, one in enumerate(self._lines) if holds(one)), 0)
@@ -152,17 +165,24 @@ class Page(ModalScreen[None]):
         app = self.app
         assert isinstance(app, Explorer)  # noqa: S101 - as all screens here are
         screen = replace(app.look, width=max(self.size.width - 1, NARROWEST), height=None)
-        heading, body, last = self.query(Widget).results()
-        assert isinstance(heading, Stage)  # noqa: S101
-        assert isinstance(body, Scroll)  # noqa: S101
-        assert isinstance(last, Stage)  # noqa: S101
-        heading.show(strips(line((clean(self._title, unicode=screen.unicode), MARKED)), screen))
+        body = self.query_one(Scroll)
+        body.styles.scrollbar_size_vertical = int(screen.color and screen.unicode)
+        title = line((clean(self._title, unicode=screen.unicode), MARKED))
+        self.query(Stage).first().show(strips(title, screen))
         body.show(strips(self._draw(screen), screen))
+        self.paint_last()
+
+    def paint_last(self) -> None:
+        """Draw the last line: a message, or the keys and how far one has scrolled."""
+        app = self.app
+        assert isinstance(app, Explorer)  # noqa: S101 - as all screens here are
+        screen = replace(app.look, width=max(self.size.width, NARROWEST), height=None)
         hints = [[("esc", BOLD), (" back", DIM)], [("↑ ↓" if screen.unicode else "j k", BOLD), (f" {self.moves}", DIM)]]
         if self.shown is not None:
             hints += [[("y", BOLD), (" command", DIM)], [("S", BOLD), (" save", DIM)]]
+        hints += [[(sight, DIM)]] if (sight := self.query_one(Scroll).sight) else []
         said = line((clean(self.said, unicode=screen.unicode), BOLD))
-        last.show(strips(said if self.said else flow(hints, screen, between="  ")[0], screen))
+        self.query(Stage).last().show(strips(said if self.said else flow(hints, screen, between="  ")[0], screen))
 
     def say(self, message: str) -> None:
         """Write a message on the last line."""
@@ -578,7 +598,7 @@ def key_table(screen: Drawn) -> RenderableType:
     told = [one for one in KEYS if one.about]
     return table(
         [
-            names("key", [one.shown for one in told], screen),
+            names("key", [one.shown if screen.unicode else one.shown.translate(ARROWS) for one in told], screen),
             _told([one.about for one in told], screen, screen.width - 16, "what it does"),
         ],
         screen,

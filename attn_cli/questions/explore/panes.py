@@ -108,7 +108,7 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: 
     """
     height = screen.height or 24
     if screen.width < FEWEST_COLUMNS or height < FEWEST_LINES:
-        small = f"The explorer needs {FEWEST_COLUMNS} × {FEWEST_LINES} cells."
+        small = f"The explorer needs {FEWEST_COLUMNS} columns and {FEWEST_LINES} lines."
         text = clipped(small, screen.width, unicode=screen.unicode)
         return Picture([line((text, PLAIN)), *[line()] * (height - 1)], {}, {})
     shown = _text(walk, replace(screen, height=2 * max(1, height // 10)))
@@ -124,7 +124,7 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: 
     if walk.at_hand:
         panes["map"] = _map(walk, _part(screen, regions["map"]), before)
     else:
-        panes["map"] = Drawn([line((f"Running for layer {walk.spot.layer} …", DIM))])
+        panes["map"] = Drawn([line((f"Running for layer {walk.spot.layer}", DIM))])
     spare = regions["map"].height - len(panes["map"].lines) - 1
     if spare >= FACTS and walk.laid is None and walk.at_hand:
         place = regions["map"]

@@ -69,6 +69,14 @@ def test_screens_without_colour(walk: Walk) -> None:
     assert len(low.splitlines()) <= 16
 
 
+def test_screens_in_ascii(walk: Walk) -> None:
+    steps = ["question_mark", "pagedown", "escape a", "escape x", "escape g", "escape K j j enter"]
+    pictures = screens(walk, steps, look=Screen(color=False, unicode=False))
+    assert [line for picture in pictures for line in picture.splitlines() if not line.isascii()] == []
+    assert "lines 1-22 of " in pictures[1]
+    assert "lines 1-22 of " not in pictures[2]
+
+
 def test_resizing_keeps_the_place(walk: Walk) -> None:
     _, here, _, _ = screens(walk, ["tab down down right", "resize 160 50", "resize 40 12"], look=PLAIN)
     spot = walk.spot
