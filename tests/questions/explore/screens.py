@@ -48,7 +48,10 @@ async def _screens(
                 if first == "resize":
                     await pilot.resize_terminal(int(rest[0]), int(rest[1]))
                 else:
-                    await pilot.press(first, *rest)
+                    for key in (first, *rest):  # what runs is done before the next key is pressed
+                        await pilot.press(key)
+                        await app.workers.wait_for_complete()
+                        await pilot.pause()
             elif isinstance(step, tuple):
                 await pilot.click(offset=(int(step[0]), int(step[1])))
             else:

@@ -59,7 +59,7 @@ def test_it_begins_at_the_most_telling_link(walk: Walk, inspector: Inspector) ->
     assert place(walk) == (chosen.layer, chosen.head, chosen.link.query, chosen.link.key)
 
 
-@pytest.mark.parametrize("measure", ["weights", "scores", "norms", "rollout"])
+@pytest.mark.parametrize("measure", ["scores", "norms", "rollout"])
 @pytest.mark.parametrize("kind", ["encoder", "cross"])
 def test_the_row_is_what_the_command_prints(
     walk: Walk, kind: str, measure: str, capsys: pytest.CaptureFixture[str]
