@@ -133,6 +133,7 @@ def picture_of_rows(
     quantity: str,
     *,
     signed: bool = False,
+    joint: bool = False,
 ) -> PaperPicture:
     """Make the picture of the rows of a few queries in each head, the heads of a query below one another.
 
@@ -143,15 +144,18 @@ def picture_of_rows(
         sides: what a query and the columns are.
         quantity: what one value is, with its unit in brackets.
         signed: True if values may be less than 0, as scores are.
+        joint: True if the heads of a layer are one.
     """
     values = np.stack([map_[row] for row in range(len(queries)) for map_ in rows.values()]).astype(np.float32)
-    heads = [name_head(*place) for place in rows]
+    heads, each = [name_head(*place) for place in rows], "head"
+    if joint:
+        heads, each = [str(layer) for layer, _ in rows], "layer"
     names = [f"{query} {head}" if queries[1:] else head for query in queries for head in heads]
-    left = f"{sides[0]} and heads"
+    left = f"{sides[0]} and {each}s"
     if len(heads) == 1:
         names, left = list(queries), sides[0]
     elif not queries[1:]:
-        left = f"{queries[0]} in each head"
+        left = f"{queries[0]} in each {each}"
     scale = Scale.around(values) if signed else WEIGHTS
     return PaperPicture(values, Labels(names), keys, (left, sides[1]), scale, quantity)
 

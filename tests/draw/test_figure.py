@@ -95,6 +95,8 @@ def test_rows_of_a_word_in_every_head(toy: Inspector) -> None:
     assert np.array_equal(picture.values, [rows[0] for rows in weights(answer).values()])
     assert picture.rows.texts[8] == "1.0"
     assert picture.sides == ("▁it in each head", "keys")
+    layers = toy.inspect(BIG, query="it", measure="rollout").picture()
+    assert (layers.rows.texts, layers.sides[0]) == (["0", "1", "2"], "it in each layer")
 
 
 def test_a_difference_is_one_map_less_the_other(toy: Inspector) -> None:

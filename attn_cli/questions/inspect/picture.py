@@ -43,7 +43,8 @@ def picture(answer: Inspection) -> PaperPicture:
         labels = labels_of(plan.queries)
         names = [labels.named(query) for query in plan.chosen or ()]
         keys, named = labels_of(plan.keys), sides(plan.kind, plan.step)
-        return picture_of_rows(_whole_maps(answer), names, keys, named, quantity, signed=signed)
+        maps, joint = _whole_maps(answer), plan.selection.joint
+        return picture_of_rows(maps, names, keys, named, quantity, signed=signed, joint=joint)
     if isinstance(figures, WrittenFigures):
         return picture_of_map(written_view(figures), quantity)
     if isinstance(figures, OneHeadFigures):
