@@ -28,6 +28,7 @@ from distributed.scheduler import KilledWorker
 
 from attn_cli.cli.app import debugging
 from attn_cli.cli.progress import working
+from attn_cli.cli.streams import say
 from attn_cli.cli.workers import Workers
 from attn_cli.errors import AttnError, ModelError
 from attn_cli.version import __version__
@@ -184,11 +185,14 @@ class Farm:
     def __enter__(self) -> Farm:  # noqa: PYI034 - the tests check types, and cannot check Self
         if not debugging():
             logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        with ExitStack() as starting:
-            starting.enter_context(working("Starting workers on", self._workers.place))
-            warnings.filterwarnings("ignore", module="distributed")
-            self._client = self._connect() if self._workers.address else self._start()
-            self._addresses = self._awaited()
+        warnings.filterwarnings("ignore", module="distributed")
+        try:
+            with working("Starting workers on", self._workers.place):
+                self._client = self._connect() if self._workers.address else self._start()
+                self._addresses = self._awaited()
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(
@@ -246,6 +250,8 @@ class Farm:
         Raises:
             ModelError: one of them has no attn, or another version.
         """
+        if not self._present():
+            say(f"note: no worker has come to {self._workers.place} yet, so this waits for the first")
         while not self._present():
             time.sleep(POLL)
         found: dict[str, object] = self._client.run(resolve_name, VERSION, on_error="return")

@@ -120,6 +120,20 @@ def test_a_scheduler_that_goes_away(
     assert json.loads(Path("heads.json").read_text()) == document
 
 
+def test_a_scheduler_without_workers(address: str, attn: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None, silence_logs=50) as cluster:
+        monkeypatch.setattr("attn_cli.cli.farm.time.sleep", interrupt)
+        place = cluster.scheduler_address
+        said = attn("heads", "--file", "corpus.txt", "--workers", place, code=130)
+        monkeypatch.undo()
+    assert f"note: no worker has come to {place} yet, so this waits for the first" in said
+
+
 def test_texts_that_kill_workers(farm: Farm) -> None:
     scheduler = farm._client.cluster.scheduler
     before, scheduler.allowed_failures = scheduler.allowed_failures, 0
@@ -209,6 +223,11 @@ def test_a_text_that_is_at_fault(address: str, capsys: pytest.CaptureFixture[str
     assert told[0] == told[1]
     assert told[0].out.count("\n") == 2
     assert "line 3 of lines.txt: The text has 1002 tokens" in told[0].err
+    Path("lines.txt").write_bytes(b"The cat sat.\nThe dog ran.\ncaf\xe9\n")
+    assert main(["inspect", "--json", "--file", "lines.txt", "--workers", address]) == 3
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 2
+    assert "line 3 of lines.txt is not UTF-8" in err
 
 
 def test_what_else_is_not_shared_out(attn: Run) -> None:
