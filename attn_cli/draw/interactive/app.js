@@ -160,8 +160,14 @@ function figureOf(name) {
   const { figures, roles, has } = unit();
   if (name in figures) return figures[name];
   if (name !== "role") return roles.find((role) => role.name === name)?.scores ?? [];
-  const score = (own, head) => roles.find((role) => own === role.name || own.startsWith(`${role.name} `))?.scores[head];
-  return has.map((own, head) => (own ? (score(own, head) ?? null) : null));
+  return has.map((_, head) => roleOf(head)?.scores[head] ?? null);
+}
+
+/* The role that a head has; undefined if it has none. An offset is named with its size: `offset -2`. */
+function roleOf(head) {
+  const { roles, has } = unit();
+  const name = has[head].startsWith("offset ") ? "offset" : has[head];
+  return roles.find((role) => role.name === name);
 }
 
 function inOrder() {
@@ -247,7 +253,8 @@ function showAtlas() {
     const value = numbers[head];
     const known = Number.isFinite(value);
     const role = state.figure === "role" ? unit().has[head] : "";
-    const button = made("button", wide && known ? role.slice(0, 4) || short(value, !shares) : "", { type: "button" });
+    const text = () => (role ? roleOf(head).short : short(value, !shares));
+    const button = made("button", wide && known ? text() : "", { type: "button" });
     const said = `${state.figure === "role" ? role || "no role" : state.figure}${known ? ` ${value.toFixed(2)}` : ""}`;
     button.setAttribute("aria-label", `${page.joint ? "" : "head "}${nameOf(head)}, ${said}`);
     button.setAttribute("aria-pressed", head === state.head);

@@ -432,6 +432,9 @@ def test_the_documentation_shows_it(visit: Any, trained: Inspector) -> None:
     answer = trained.inspect(SENTENCE)
     page = visit(replace(answer, model=replace(answer.model, name=MODEL)), "#3.1/it")
     assert page.text_content("#says") == "Head 3.1: it looks most at trophy (0.62)."
+    page.select_option("#figure", "role")
+    assert page.text_content("#atlas [data-head='24']") == "1st"
+    page.select_option("#figure", "focus")
     page.set_viewport_size({"width": 1400, "height": 910})
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
         page.screenshot(path=ROOT / "docs" / "page.png")
