@@ -27,7 +27,7 @@ from attn_cli.errors import (
 from attn_cli.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
     from typing import Unpack
 
@@ -54,6 +54,7 @@ __all__ = [
     "inspect",
     "load",
     "merge",
+    "read_texts",
     "terms",
     "tour",
     "translate",
@@ -134,6 +135,22 @@ def merge(*parts: str | PathLike[str]) -> HeadsFound:
     from attn_cli.api import merge as merge_parts
 
     return merge_parts(*parts)
+
+
+def read_texts(path: str | PathLike[str], *, field: str | None = None) -> Iterator[str]:
+    """Read the texts of a corpus one after another, for `.heads(texts)` and whatever else takes several.
+
+    Args:
+        path: what `--file` takes: a file with a text on each line, a table, JSON Lines or Parquet, also compressed, a
+            folder or a pattern of these, or `hf://datasets/OWNER/NAME`.
+        field: the column of the texts, where it has no usual name.
+
+    Raises:
+        InputError: there is no text, or the corpus cannot be read.
+    """
+    from attn_cli.api import read_texts as texts_of
+
+    return texts_of(path, field=field)
 
 
 def view(

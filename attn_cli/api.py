@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from inspect import signature
 from itertools import islice, repeat
@@ -73,7 +73,19 @@ if TYPE_CHECKING:
     from attn_cli.questions.tour.measure import Tour
     from attn_cli.questions.why.measure import Experiment, ExperimentName
 
-__all__ = ["InspectOptions", "Inspector", "TranslateOptions", "load", "merge", "terms", "tour", "view", "why", "wrap"]
+__all__ = [
+    "InspectOptions",
+    "Inspector",
+    "TranslateOptions",
+    "load",
+    "merge",
+    "read_texts",
+    "terms",
+    "tour",
+    "view",
+    "why",
+    "wrap",
+]
 
 Texts = list[str] | tuple[str, ...] | Iterator[str]
 """Several texts."""
@@ -149,10 +161,12 @@ class Inspector:
 
     Args:
         model: a model that `attn_cli.models.load` has loaded.
+        options: the settings that it was loaded with by its name; None for a model in memory.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, options: LoadOptions | None = None) -> None:
         self._model = model
+        self._options = options
 
     def __repr__(self) -> str:
         return f"<attn {self.info.name} ({self.info.family})>"
@@ -402,6 +416,7 @@ class Inspector:
         cut: bool = False,
         seed: int = 0,
         shard: str | None = None,
+        workers: str | int | None = None,
         truncate: bool = False,
         without: str | int | None = None,
         **selection: Unpack[ChoicesOfOneQuery],
@@ -416,6 +431,9 @@ class Inspector:
             seed: seed of the random tokens, or of the random heads.
             shard: measure only this part of several texts, such as `"3/16"`; what is returned is then saved with
                 `.save("part3.npz")`, and merged with the others by `attn_cli.merge`.
+            workers: share several texts out, over so many processes of this machine, or over the workers of a Dask
+                scheduler, `"tcp://HOST:8786"`. Texts that are too long are then cut, and those that cannot be read are
+                left out, with notes. A script needs `if __name__ == "__main__":` around its own code for it.
             truncate: cut a text that is too long for the model.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`.
@@ -433,6 +451,10 @@ class Inspector:
             raise UsageError("cut cuts the retrieval heads that needle finds", "Add needle=True")
         if shard is not None and (text is None or isinstance(text, str) or _is_chat(text)):
             raise UsageError("shard divides a corpus", "Give a list of texts, or leave it out")
+        if workers is not None:
+            if needle or shard is not None or text is None or isinstance(text, str) or _is_chat(text):
+                raise UsageError("workers share out several texts", "Give a list of texts alone, or leave workers out")
+            return self._heads_on(workers, cast("Iterable[str | Chat]", text), choice, without)
         model = self._run_without(without, choice.kind)
         if needle:
             return find_needles(model, choice, cut=cut, seed=seed)
@@ -452,6 +474,41 @@ class Inspector:
         if not collect.texts:
             raise InputError("There are no texts", "Give at least one")
         return collect.found(measured_model(model.info, choice.measure), report, "texts")
+
+    def _heads_on(
+        self, workers: str | int, texts: Iterable[str | Chat], choice: Selection, without: str | int | None
+    ) -> HeadsFound:
+        """Measure the heads over several texts, as `attn heads --file --workers` does.
+
+        Raises:
+            AttnError: any error that the command would report, or the model is one in memory.
+        """
+        # Imported late: only workers need what the command line is made of.
+        from attn_cli.cli.inputs import Given
+        from attn_cli.cli.options import ModelOptions, PromptOptions
+        from attn_cli.cli.tables import Sentence
+        from attn_cli.cli.workers import Workers
+        from attn_cli.questions.heads.corpora import Corpora
+
+        if self._options is None:
+            raise UsageError("Workers load a model by its name", "Save this one in a folder, and load it from there")
+        farm = Workers.parse(str(workers), shared=True, instead="")
+        self._run_without(without, choice.kind)
+        named = ModelOptions(
+            model=self.info.name, **{one.name: getattr(self._options, one.name) for one in fields(self._options)}
+        )
+        heads = None if without is None else str(without)
+        given = Given(
+            (Sentence(_no_chat(one), f"text {number}") for number, one in enumerate(texts, start=1)),
+            None,
+            None,
+            PromptOptions(),
+            named,
+            choice,
+            heads,
+            choice.kind,
+        )
+        return Corpora(given, choice, farm).corpus("texts", None)
 
     def find(
         self,
@@ -865,7 +922,8 @@ def load(name: str | os.PathLike[str], **options: Unpack[LoadChoices]) -> Inspec
         ModelError: the model cannot be found, read or inspected.
     """
     _check_names(options, LoadChoices.__annotations__, load)
-    return Inspector(load_model(os.fspath(name), LoadOptions(**options)))
+    settings = LoadOptions(**options)
+    return Inspector(load_model(os.fspath(name), settings), settings)
 
 
 def wrap(model: object, tokenizer: object, *, name: str | None = None) -> Inspector:
@@ -883,6 +941,30 @@ def wrap(model: object, tokenizer: object, *, name: str | None = None) -> Inspec
             or the tokenizer is not one.
     """
     return Inspector(wrap_model(model, tokenizer, name))
+
+
+def _no_chat(text: str | Chat) -> str:
+    """Return a text, for workers.
+
+    Raises:
+        UsageError: it is a chat.
+    """
+    if not isinstance(text, str):
+        raise UsageError("Workers read texts, and no chats", "Leave workers out")
+    return check_text(text)
+
+
+def read_texts(path: str | os.PathLike[str], *, field: str | None = None) -> Iterator[str]:
+    """Read the texts of a corpus one after another, as `--file` does; see `attn_cli.read_texts`.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    # Imported late: only a corpus needs it.
+    from attn_cli.cli.tables import FieldNames
+    from attn_cli.cli.texts import sentences
+
+    return (one.text for one in sentences(None, Path(path), chosen=FieldNames(field)))
 
 
 def _heads_of_part(

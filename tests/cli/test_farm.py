@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+import attn_cli
+from attn_cli.api import Inspector
 from attn_cli.cli import workers
 from attn_cli.cli.app import main
 from attn_cli.cli.farm import Farm, LostError, _run
@@ -199,6 +201,22 @@ def test_errors_are_sent_whole() -> None:
 
 
 PAIRS = ["The cat sat.", "", "The house is old."]
+
+
+def test_from_python(address: str, tmp_path: Path) -> None:
+    Path("corpus.csv").write_text("id,review\n1,The cat sat.\n2,A house is old.\n3,The dog ran.\n")
+    texts = list(attn_cli.read_texts(tmp_path / "corpus.csv", field="review"))
+    assert texts == ["The cat sat.", "A house is old.", "The dog ran."]
+    model = attn_cli.load("toy", device="cpu")
+    shared = model.heads(iter(texts), workers=address, without="2.0", layer="1").to_dict()
+    assert shared == model.heads(texts, without="2.0", layer="1").to_dict()
+    for wrong in ("The cat sat.", None):
+        with pytest.raises(UsageError, match="workers share out several texts"):
+            model.heads(wrong, workers=2)
+    with pytest.raises(UsageError, match="Workers read texts, and no chats"):
+        model.heads([[{"role": "user", "content": "Hello"}]], workers=address)
+    with pytest.raises(UsageError, match="Workers load a model by its name"):
+        Inspector(model._model).heads(texts, workers=2)
 
 
 def test_texts_one_by_one(address: str, attn: Run) -> None:
