@@ -353,7 +353,7 @@ class _FrozenScales(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         for one in _tensors((*args, kwargs)):
-            if isinstance(one, nn.Parameter) and one.requires_grad:
+            if isinstance(one, nn.Parameter) and one.requires_grad and not one.is_meta:
                 self._biases[id(one)] = one  # kept, so that no other gets its number
         if name in ("layer_norm", "rms_norm"):
             return _normalized(*args, **kwargs, centred=name == "layer_norm")

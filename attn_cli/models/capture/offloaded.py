@@ -6,19 +6,30 @@ compute arbitrary ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
 from attn_cli.errors import ModelError
 from attn_cli.system.memory import available
 
-__all__ = ["check_weights_present", "count_parameters", "device_of", "free_on", "is_offloaded", "loaded", "weights_of"]
+__all__ = [
+    "MissingWeights",
+    "check_weights_present",
+    "count_parameters",
+    "device_of",
+    "free_on",
+    "is_offloaded",
+    "loaded",
+    "weights_of",
+]
 
 REMEDY = "Load the whole model into memory, with --dtype bfloat16 where it would not fit otherwise"
 
@@ -73,6 +84,34 @@ def free_on(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + unused
 
 
+class MissingWeights(TorchFunctionMode):
+    """A context in which weights that are not in memory are computed with by nothing.
+
+    A module may use the weights of another, which nothing loads then. torch would compute arbitrary numbers.
+
+    Raises:
+        ModelError: one does.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+        if len({one.is_meta for one in given if one.ndim}) > 1:
+            raise _used_by_another()
+        try:
+            return func(*args, **kwargs)
+        except NotImplementedError as fault:  # a weight that is passed on to a module
+            if any(one.is_meta for one in given):
+                raise _used_by_another() from fault
+            raise
+
+
 @contextmanager
 def loaded(module: nn.Module) -> Iterator[None]:
     """Have a module's own weights in memory within the context, as accelerate has them there while the module runs."""
@@ -110,6 +149,14 @@ def count_parameters(model: PreTrainedModel) -> int:
     shared = getattr(model, "all_tied_weights_keys", None) or {}
     twice = sum(there[name].numel() for name, other in shared.items() if name in there and other in there)
     return model.num_parameters() - twice
+
+
+def _used_by_another() -> ModelError:
+    return ModelError(
+        "In this model a layer computes with the weights of another, which are not in memory then, so they cannot be "
+        "offloaded",
+        "Leave --device balanced out, with --dtype bfloat16 where the model would not fit otherwise",
+    )
 
 
 def _not_there(name: str) -> ModelError:

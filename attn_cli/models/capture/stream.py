@@ -12,7 +12,7 @@ single precision, layers that were not requested run on plain SDPA. Families of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import chain
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -33,7 +33,7 @@ from attn_cli.models.capture.cut_softmax import cut_older_layers
 from attn_cli.models.capture.delivery import Delivery, every_span, lengths
 from attn_cli.models.capture.interface import NAME
 from attn_cli.models.capture.legacy import watch_older_layers
-from attn_cli.models.capture.offloaded import check_weights_present
+from attn_cli.models.capture.offloaded import MissingWeights, check_weights_present, is_offloaded
 from attn_cli.models.capture.passes import InterfaceRun, cannot_be_cut, deliver_slice
 from attn_cli.models.capture.projections import FEW, Afterwards, Projections, changed_output, value_norms
 from attn_cli.models.capture.replaced import modules_kept
@@ -206,7 +206,7 @@ def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterato
                 config._attn_implementation = implementation  # noqa: SLF001
             if use_cache is not None:
                 config.use_cache = False
-        with modules_kept(model, anatomy_of(model)):
+        with modules_kept(model, anatomy_of(model)), MissingWeights() if is_offloaded(model) else nullcontext():
             yield
     finally:
         # Setting a configuration also sets its parts, so the parts are restored after the whole.

@@ -225,7 +225,10 @@ def read_model(
     problem = f"{checkpoint.name} cannot be loaded"
     quantization = getattr(config, "quantization_config", None)
     check_method(checkpoint.name, quantization, AUTO_QUANTIZER_MAPPING)
-    with faults_told(problem, "Check that the folder's files belong together"), _pickles_told(checkpoint, problem):
+    remedy = "Check that the folder's files belong together"
+    if placement.shared:  # accelerate does not know every family's modules
+        remedy = "Leave --device balanced out, or check that the folder's files belong together"
+    with faults_told(problem, remedy), _pickles_told(checkpoint, problem):
         chosen: Any = model_class or _model_class(checkpoint, config, options)
         _check_size(checkpoint, config, chosen)
         read = chosen.from_pretrained

@@ -101,6 +101,14 @@ def test_what_is_brought_into_memory_is_shown_as_if_it_were_there(name: str) -> 
     assert {whole.norms is None for whole in blocks[0]} == {name == "mpnet"}
 
 
+@pytest.mark.parametrize("name", ["longcat_flash", "llama4_text"])
+def test_weights_that_another_module_uses_are_not_brought_into_memory(name: str) -> None:
+    """The router of longcat_flash multiplies with the weights of a layer in it, and would do so on `meta`."""
+    model = offloaded(build(name))
+    with pytest.raises(ModelError, match="a layer computes with the weights of another"):
+        stream(model, inputs_of(model), everything(model), lambda _: None)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "gpt_oss"])
 def test_relevance_of_what_is_brought_into_memory(name: str) -> None:
     """gpt_oss has a sink among its own weights, with which rows are computed again after the pass."""
