@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import RenderableType
@@ -28,9 +29,9 @@ from attn_cli.draw.screen import NARROWEST, console
 from attn_cli.draw.screen import Screen as Drawn
 from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, drawing, flow, line, text_lines
 from attn_cli.draw.table import Column, names, table
-from attn_cli.errors import AttnError
+from attn_cli.errors import AttnError, OutputError
 from attn_cli.questions.explore.keys import KEYS
-from attn_cli.questions.explore.panes import FEWEST_COLUMNS, FEWEST_LINES, Picture, all_heads, picture
+from attn_cli.questions.explore.panes import FEWEST_COLUMNS, FEWEST_LINES, Picture, all_heads, picture, status
 from attn_cli.questions.explore.walk import Choice, Shown, Walk
 
 __all__ = ["Explorer"]
@@ -325,7 +326,7 @@ class Explorer(App[None]):
     Input, Input:focus { width: 1fr; height: 1; border: none; padding: 0; background: ansi_default; }
     """
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[Any]] = [Binding("ctrl+c,ctrl+q", "leave")]
+    BINDINGS: ClassVar[list[Any]] = [Binding("ctrl+c,ctrl+q", "leave"), Binding("ctrl+z", "suspend_process")]
 
     def __init__(self, walk: Walk, look: Drawn, default_model: str = DEFAULT_MODEL) -> None:
         super().__init__(ansi_color=True)
@@ -337,6 +338,8 @@ class Explorer(App[None]):
         self._default_model = default_model
         self._asked: tuple[str, Shown | None] | None = None
         self._word = ""
+        self._pointed = ""
+        self._run_for: tuple[object, int] | None = None
         self._paper = console(look, io.StringIO())
 
     def compose(self) -> Iterable[Widget]:
@@ -360,7 +363,10 @@ class Explorer(App[None]):
         """Draw the picture of the place, and run for its map if that is not at hand."""
         across, down = self.size if size is None else size
         screen = replace(self.look, width=max(across, 1), height=max(down, 1), part=True)
-        if not self.walk.at_hand and not self._busy and across >= FEWEST_COLUMNS and down >= FEWEST_LINES:
+        here = self.walk.scene, self.walk.spot.layer
+        large = across >= FEWEST_COLUMNS and down >= FEWEST_LINES
+        if not self.walk.at_hand and not self._busy and large and here != self._run_for:
+            self._run_for = here  # once, for what has failed will fail again
             self.work(lambda: self.walk.here, f"Running for layer {self.walk.spot.layer} …")
             return
         self.picture = picture(self.walk, screen, self.picture, said=self.said)
@@ -550,13 +556,25 @@ class Explorer(App[None]):
         elif what == "type":
             self.work(lambda: self.walk.run(text))
         else:
-            answer = self.walk.answer if shown is None else shown.answer
+            self.work(lambda: self._saved(text.strip(), shown), "Saving …")
 
-            def save() -> str:
-                answer.save(text)
-                return f"Saved {text}"
+    def _saved(self, name: str, shown: Shown | None) -> str:
+        """Save the map, or the answer that is shown, and return a message that says so.
 
-            self.work(save)
+        Args:
+            name: the file's name, with a `!` behind it to replace one.
+            shown: the answer, if it is not the map.
+
+        Raises:
+            AttnError: it cannot be saved.
+        """
+        force = name.endswith("!")
+        place = Path(name.removesuffix("!")).expanduser()
+        if place.exists() and not force:
+            raise OutputError(f"{place} exists", f"Write {name}! to replace it, or choose another name")
+        answer = self.walk.answer if shown is None else shown.answer
+        answer.save(place, force=force)
+        return f"Saved {place}"
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":
@@ -577,6 +595,19 @@ class Explorer(App[None]):
         found = None if self.picture is None else self.picture.at(event.screen_x, event.screen_y)
         if found is not None and len(self.screen_stack) == 1:
             self.attempt(lambda: self.walk.click(*found))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Say the value of the cell under the mouse on the last line, where the cursor stays."""
+        shown = self.picture
+        if shown is None or len(self.screen_stack) > 1 or self._busy or self._asked is not None:
+            return
+        found = shown.at(event.screen_x, event.screen_y)
+        said = "" if found is None else self.walk.value(*found)
+        if said != self._pointed:
+            self._pointed = said
+            last = status(self._screen, said or self.said)
+            lines = [*shown.lines[:-1], last]
+            self.stage.show([strip(one, self._paper) for one in lines])
 
     def on_mouse_scroll_down(self) -> None:
         if len(self.screen_stack) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from rich.console import Group
@@ -19,14 +19,15 @@ from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, cells, flow, l
 from attn_cli.draw.table import bars, figures, names, table
 from attn_cli.draw.viewport import NOWHERE, Drawn, Window, board, board_width, map_window, overview, shaded_text, slid
 from attn_cli.measure.summary import HeadSummary, Link
-from attn_cli.questions.explore.beside import Beside
 from attn_cli.questions.explore.spot import EFFECT
 from attn_cli.questions.explore.walk import Walk
-from attn_cli.questions.inspect.draw_maps import every_map
 from attn_cli.questions.inspect.figures import QueryRow
 from attn_cli.questions.inspect.tables import head_table, query_table
 
-__all__ = ["FEWEST_COLUMNS", "FEWEST_LINES", "PaneName", "Picture", "Region", "all_heads", "picture"]
+if TYPE_CHECKING:
+    from attn_cli.questions.explore.beside import Beside
+
+__all__ = ["FEWEST_COLUMNS", "FEWEST_LINES", "PaneName", "Picture", "Region", "all_heads", "picture", "status"]
 
 PaneName = Literal["title", "text", "heads", "overview", "map", "facts", "row", "status"]
 
@@ -119,7 +120,7 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: 
         "title": Drawn([_title(walk, screen)]),
         "text": shown,
         "row": Drawn(_row(walk, _part(screen, regions["row"]))),
-        "status": Drawn([_status(screen, said)]),
+        "status": Drawn([status(screen, said)]),
     }
     if walk.at_hand:
         panes["map"] = _map(walk, _part(screen, regions["map"]), before)
@@ -141,6 +142,9 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: 
 
 def all_heads(walk: Walk, screen: Screen) -> Group:
     """Draw all heads as small pictures, with the name of the one under the cursor marked."""
+    # Imported late: the first picture does not need it, and is waited for.
+    from attn_cli.questions.inspect.draw_maps import every_map
+
     return Group(*every_map(walk.scene.grid, screen, None, marked=(walk.spot.layer, walk.spot.head)))
 
 
@@ -427,7 +431,7 @@ def _row(walk: Walk, screen: Screen) -> list[Text]:
     )
 
 
-def _status(screen: Screen, said: str) -> Text:
+def status(screen: Screen, said: str) -> Text:
     """Write the message, or the keys."""
     if said:
         return line((clipped(said, screen.width, unicode=screen.unicode), BOLD))

@@ -259,6 +259,29 @@ class Walk:
             self.spot = replace(self.spot, pane="map")
             self.point(self.spot.query if first < 0 else first, self.spot.key if second < 0 else second)
 
+    def value(self, pane: str, place: tuple[int, int]) -> str:
+        """Say the value of what is pointed at.
+
+        Args:
+            pane: the pane that it is in.
+            place: layer and head, or query and key; -1 for that under the cursor.
+        """
+        first, second = place
+        if pane == "heads":
+            value = self.board.values.get(place, float("nan"))
+            return f"{name_head(first, second)}: {self.board.name} {value:.3f}"
+        if not self.at_hand:
+            return ""
+        query = self.spot.query if first < 0 else first
+        key = self.spot.key if second < 0 else second
+        if pane == "text" and second < 0:  # a word of the text, under which its weight stands
+            query, key = self.spot.query, first
+            if self.scene.plan.crosses:
+                return self.queries.named(first)
+        value = float(self.here.view.shown[query, key])
+        told = "masked" if np.isnan(value) else f"{value:z.3f}"
+        return f"{self.queries.named(query)} > {self.keys.named(key)}: {told}"
+
     def turn(self) -> None:
         """Turn to the other pane."""
         self.spot = replace(self.spot, pane="map" if self.spot.pane == "heads" else "heads")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+import attn_cli
 from attn_cli.data.selection import Selection
 from attn_cli.draw.screen import Screen
 from attn_cli.models import Input, Model, load
@@ -14,7 +16,7 @@ from attn_cli.questions.explore.keys import KEYS
 from attn_cli.questions.explore.walk import Subject, Walk
 from tests.drawings import ESCAPE
 from tests.golden_files import assert_golden
-from tests.questions.explore.screens import screens
+from tests.questions.explore.screens import screens, text_of
 from tests.samples import encoder_record
 
 SENTENCE = "The animal didn't cross the street because it was too tired"
@@ -108,18 +110,55 @@ def test_what_is_clicked_is_gone_to(walk: Walk) -> None:
     assert walk.scene.queries.texts[walk.spot.query] == "cross"
 
 
+def test_the_value_under_the_mouse_is_said(walk: Walk) -> None:
+    async def last_lines() -> list[str]:
+        app = Explorer(walk, PLAIN)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            said = []
+            assert app.picture is not None
+            top = app.picture.regions["map"].y
+            for x, y in ((3, 6), (40, top + 8), (walk.subject.text.index("street"), 1), (79, 22)):
+                await pilot.hover(offset=(x, y))
+                await pilot.pause()
+                said.append(text_of(app, PLAIN).splitlines()[-1])
+            return said
+
+    head, cell, word, nothing = asyncio.run(last_lines())
+    assert head == f"1.0: focus {walk.board.values[1, 0]:.3f}"
+    assert " > " in cell
+    assert word.startswith("it > street: ")
+    assert nothing.startswith("? help")
+
+
+def test_a_layer_that_cannot_be_run_for_is_tried_once(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attn_cli.questions.explore.scene.MOST_KEPT", 0)
+    long = Walk([Subject(walk.subject.model, walk.subject.given)], Selection())
+    tried = []
+
+    def fail(layer: int, head: int) -> None:
+        tried.append((layer, head))
+        raise attn_cli.MemoryLimitError("It takes too much memory", "Cut the text")
+
+    monkeypatch.setattr(long.scene, "of_head", fail)
+    (said,) = screens(long, [], look=PLAIN)
+    assert "It takes too much memory. Cut the text." in said
+    assert len(tried) == 1
+
+
 def test_a_sentence_is_typed_and_run_and_what_fails_is_said(
     walk: Walk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     typed = ["i ctrl+u", ["The cat sat"], "enter", "slash", ["zebra"], "enter"]
-    saved = ["S", ["a.csv"], "enter", "S", ["a.csv"], "enter", "y"]
+    saved = ["S", ["a.csv"], "enter", "S", ["a.csv"], "enter", "y", "S", ["a.csv!"], "enter"]
     pictures = screens(walk, typed + saved, look=PLAIN)
     assert walk.subject.text == "The cat sat"
     assert "There is no word 'zebra' here." in pictures[6]
     assert "Saved a.csv" in pictures[9]
     assert Path("a.csv").read_text().startswith("kind,layer,head")
-    assert "a.csv exists" in pictures[12]
+    assert "a.csv exists. Write a.csv! to replace it, or choose another name." in pictures[12]
+    assert "Saved a.csv" in pictures[16]
     assert f'attn inspect "The cat sat" --head {walk.spot.layer}.{walk.spot.head}' in pictures[13]
 
 
