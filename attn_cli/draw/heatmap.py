@@ -96,12 +96,13 @@ def heatmap(
         if lowest is None or len(lines) <= max(lowest, LABELLED + len(below)):
             return drawing(lines)
     room = _tallest(screen) if lowest is None else lowest
-    height = width = _narrowest(view.query, view.key, screen)
+    gutter = _gutter(view.query, view.key, screen)
+    height = width = _narrowest(view.key, gutter, screen)
     while True:
         small = view.pooled(height, width)
         scale = scale_of(view, small, same=False)
         legend = _legend(view, scale, screen, cell=(height, width))
-        picture = list(_mosaic(view, small, height, width, scale, screen))
+        picture = list(_mosaic(view, small, (height, width), scale, screen, gutter))
         tall = max(room - len(above) - len(legend) - len(below), LOWEST)
         if len(picture) <= tall:
             return drawing([*above, *picture, *legend, *below])
@@ -129,7 +130,7 @@ def cuts(query: Labels, key: Labels, screens: Sequence[Screen]) -> Cuts | None:
         return None
     heights, widths = {max(rows, columns)}, {max(rows, columns)}
     for screen in screens:
-        width = _narrowest(query, key, screen)
+        width = _narrowest(key, _gutter(query, key, screen), screen)
         # Only these heights change the number of lines of a mosaic; heights between them make no fewer.
         lower = (_lowest(query, tall) for tall in range(LOWEST - HEADER, max(_tallest(screen), LOWEST) - HEADER + 1))
         widths |= {width}
@@ -232,13 +233,13 @@ def _gutter(query: Labels, key: Labels, screen: Screen) -> int:
     """Return the cells left of a mosaic for the positions of rows, and for their labels unless they cost too much."""
     bare = digits_of(query) + 1
     named = bare + min(longest_of(query, screen), LONGEST_LABEL, screen.width // 8) + 1
-    few, many = (-(-len(key) // (screen.width - gutter)) for gutter in (named, bare))
+    few, many = (_narrowest(key, gutter, screen) for gutter in (named, bare))
     return named if few <= COARSER * many else bare
 
 
-def _narrowest(query: Labels, key: Labels, screen: Screen) -> int:
+def _narrowest(key: Labels, gutter: int, screen: Screen) -> int:
     """Return how many columns a mosaic's cell must stand for, so that the map fits the screen's width."""
-    return max(-(-len(key) // (screen.width - _gutter(query, key, screen))), 1)
+    return max(-(-len(key) // (screen.width - gutter)), 1)
 
 
 def _lowest(query: Labels, tall: int) -> int:
@@ -255,13 +256,19 @@ def _tallest(screen: Screen) -> int:
 
 
 def _mosaic(
-    view: MapView, small: Float[np.ndarray, "row column"], height: int, width: int, scale: Scale, screen: Screen
+    view: MapView,
+    small: Float[np.ndarray, "row column"],
+    cell: tuple[int, int],
+    scale: Scale,
+    screen: Screen,
+    gutter: int,
 ) -> Iterator[Text]:
     """Yield the lines of a mosaic, with the positions and labels of some words above and at the left."""
     query, key, digits, unicode = view.query, view.key, digits_of(view.query), screen.unicode
+    height, width = cell
     step = 10 if small.shape[1] > 30 else 5
-    rows = {line: _word_in(query, line * 2 * height, 2 * height) for line in range(0, -(-len(small) // 2), step // 2)}
-    gutter = _gutter(query, key, screen)
+    every = range(0, -(-len(small) // 2), step // 2)
+    rows = {index: _word_in(query, index * 2 * height, 2 * height) for index in every}
     ticks, words = "", ""
     for column in range(0, small.shape[1], step):
         place = _word_in(key, column * width, width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -138,12 +139,16 @@ class Figures:
             numbers: True if every number is written, so that the map must be kept whole.
         """
         plan, queries, keys = self.plan, self.plan.queries, self.plan.keys
-        cuts = None if self._cut is None or numbers else self._cut(queries, keys)
+        cuts = None if numbers else self._cuts
         spread = None
         if self.spreads and len(keys) >= LONG and not plan.selection.scores:
             rests = resting(keys.special, plan.kind, first=keys.shows_first)
             spread = Spread(~np.asarray(queries.special, np.bool_), rests, crosses=plan.crosses)
         return MeanMap(len(queries), len(keys), layers, scores=plan.selection.scores, cuts=cuts, spread=spread)
+
+    @cached_property  # since every head of a layer asks, and all labels of a long text are looked at
+    def _cuts(self) -> Cuts | None:
+        return None if self._cut is None else self._cut(self.plan.queries, self.plan.keys)
 
     @property
     def drawn(self) -> MeanMap | None:
