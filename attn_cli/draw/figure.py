@@ -41,7 +41,9 @@ LINE = 1.2
 TALLEST = 1.45
 """Most height of the cells, as a multiple of the figure's width, if rows need not be square for that."""
 LONGEST = 0.28
-"""Most of the figure's width that row labels take, and column labels of its height."""
+"""Most of the figure's width that row labels take."""
+LONGEST_ABOVE = 40
+"""Most letters of a column label."""
 MOST_VECTORS = 12_000
 """Most cells that are drawn as vectors; more become an image, a pixel for each."""
 MOST_IN_SVG = 4_000
@@ -194,6 +196,33 @@ class _SideLabels:
     """Size of the labels in points."""
 
 
+@dataclass(frozen=True)
+class _FigureLayout:
+    """The places of a figure's parts, in points."""
+
+    left: float
+    """Width of the row labels and the name of the rows."""
+    across: float
+    """Width of the cells."""
+    down: float
+    """Height of the cells."""
+    cell: tuple[float, float]
+    """Width and height of what a label stands for: a value, or in a grid a map."""
+    gap: float
+    """Space between two of them."""
+    columns: _SideLabels
+    rows: _SideLabels
+    turned: bool
+    """True if the column labels stand upright."""
+    beside: bool
+    """True if the colour bar is beside the cells, and not below them."""
+
+    @property
+    def steps(self) -> tuple[float, float]:
+        """The distance from one column to the next, and from one row to the next."""
+        return self.cell[0] + self.gap, self.cell[1] + self.gap
+
+
 class _Drawing:
     """A figure, part by part.
 
@@ -212,46 +241,51 @@ class _Drawing:
         self.figure = self._draw()
 
     def _draw(self) -> Figure:
-        """Lay the parts out and draw them."""
-        picture, size, whole = self.picture, self.size, self.style.width
-        rows, columns = len(picture.rows), len(picture.columns)
-        tiled = picture.tile != (1, 1)
-        gap = GAP if tiled else 0.0
-        left, right, beside = self._left(self._row_texts, size), self._bar_room(), True
-        for _ in range(2):  # again, if the labels or the bar are not where they were thought to be
-            across = whole - left - right
-            cell = (across - gap * (columns - 1)) / max(columns, 1)
-            high = self._cell_height(cell, rows, columns, tiled=tiled)
-            down = high * rows + gap * (rows - 1)
-            axes = self._axis(picture.columns, cell), self._axis(picture.rows, high)
-            left = self._left(axes[1].texts, axes[1].size)
-            if down < SHORT_BAR * size:
-                right, beside = max(self._wide(self._number(picture.scale.high), size) / 2 + 2, size), False
-        across = whole - left - right
-        cell = (across - gap * (columns - 1)) / max(columns, 1)
-        turned = max(map(self._wide, axes[0].texts, [axes[0].size] * len(axes[0].texts)), default=0.0) > cell - 1.5
-        if axes[0].texts and len(axes[0].texts) < columns:
-            turned = False
-        header = self._header(axes[0], turned=turned)
-        titles = self._titles()
+        """Draw all parts, each in its place."""
+        size, whole, layout = self.size, self.style.width, self._lay_out()
+        header, titles = self._header(layout), self._titles()
         top = len(titles) * (size + 1) * LINE + (size * 0.5 if titles else 0) + size * LINE + header
-        bottom = size * 0.6 if beside else size + BAR + 2.4 * size * LINE
-        tall = top + down + bottom
+        bottom = size * 0.6 if layout.beside else size + BAR + 2.4 * size * LINE
+        tall = top + layout.down + bottom
         figure = Figure(figsize=(whole / 72, tall / 72), facecolor="none" if self.style.transparent else "white")
-        box = figure.add_axes((left / whole, bottom / tall, across / whole, down / tall))
-        mesh = self._cells(box, (across, down), (cell, high), gap)
-        self._labels(box, axes, (cell, high), gap, turned=turned)
-        self._name_sides(figure, (whole, tall), (left, top, across, down), header)
+        box = figure.add_axes((layout.left / whole, bottom / tall, layout.across / whole, layout.down / tall))
+        mesh = self._cells(box, layout)
+        self._labels(box, layout)
+        row, column = self.picture.sides
+        middle = (layout.left + layout.across / 2) / whole, (bottom + layout.down / 2) / tall
+        figure.text(middle[0], 1 - (top - header) / tall, column, size=size, ha="center", va="bottom", color=INK)
+        figure.text(1 / whole, middle[1], row, size=size, ha="left", va="center", rotation=90, color=INK)
         for number, text in enumerate(titles):
             place = 1 - (number + 0.1) * (size + 1) * LINE / tall
             figure.text(0.5, place, text, size=size + 1, ha="center", va="top", color=INK)
-        if beside:
-            bar = ((left + across + size) / whole, bottom / tall, BAR / whole, down / tall)
+        right = layout.left + layout.across
+        if layout.beside:
+            bar = ((right + size) / whole, bottom / tall, BAR / whole, layout.down / tall)
+            self._bar(figure, mesh, bar, layout.down, upright=True)
         else:
-            length = min(across, 16 * size)
-            bar = ((left + across - length) / whole, (bottom - size - BAR) / tall, length / whole, BAR / tall)
-        self._bar(figure, mesh, bar, down if beside else length, upright=beside)
+            length = min(layout.across, 16 * size)
+            bar = ((right - length) / whole, (bottom - size - BAR) / tall, length / whole, BAR / tall)
+            self._bar(figure, mesh, bar, length, upright=False)
         return figure
+
+    def _lay_out(self) -> _FigureLayout:
+        """Choose the size of the cells, the labels, and where the colour bar goes."""
+        picture, size = self.picture, self.size
+        rows, columns = len(picture.rows), len(picture.columns)
+        gap = GAP if picture.tile != (1, 1) else 0.0
+        left, right, beside = self._left(self._row_texts, size), self._bar_room(), True
+        for _ in range(3):  # again, if the labels or the bar are not where they were thought to be
+            across = self.style.width - left - right
+            wide = (across - gap * (columns - 1)) / max(columns, 1)
+            high = self._cell_height(wide, rows, columns)
+            down = high * rows + gap * (rows - 1)
+            across_labels, down_labels = self._side(picture.columns, wide), self._side(picture.rows, high)
+            left = self._left(down_labels.texts, down_labels.size)
+            if down < SHORT_BAR * size:
+                right, beside = max(self._wide(self._number(picture.scale.high), size) / 2 + 2, size), False
+        longest = max((self._wide(text, across_labels.size) for text in across_labels.texts), default=0.0)
+        turned = longest > wide - 1.5 and len(across_labels.texts) == columns
+        return _FigureLayout(left, across, down, (wide, high), gap, across_labels, down_labels, turned, beside)
 
     def _wide(self, text: str, size: float) -> float:
         """Measure a text in points."""
@@ -274,23 +308,24 @@ class _Drawing:
         """Return the width of the row labels and the name of the rows."""
         return self.size * LINE + max((self._wide(text, size) for text in texts), default=0.0) + 4.5
 
-    def _cell_height(self, cell: float, rows: int, columns: int, *, tiled: bool) -> float:
+    def _cell_height(self, wide: float, rows: int, columns: int) -> float:
         """Choose the height of a row: square, but for a few rows of words no more than these need, and no less."""
-        if tiled:
+        tallest = self.style.width * TALLEST / rows
+        if self.picture.tile != (1, 1):
             down, across = self.picture.tile
-            return max(min(cell * down / across, self.style.width * TALLEST / rows), 2.0)
+            return max(min(wide * down / across, tallest), 2.0)
         readable = self.size * 1.15
-        if rows == columns and cell < readable:
-            return cell
-        if rows * readable > self.style.width * TALLEST:
-            return max(min(cell, self.style.width * TALLEST / rows), 0.01)
-        return max(min(cell, self.size * 2.3), readable)
+        if rows == columns and wide < readable:
+            return wide
+        if readable > tallest:
+            return min(wide, tallest)
+        return max(min(wide, self.size * 2.3), readable)
 
-    def _axis(self, labels: Labels, cell: float) -> _SideLabels:
+    def _side(self, labels: Labels, cell: float) -> _SideLabels:
         """Choose the labels of one side: words if there is room for them, or else some of the positions."""
         size = min(self.size, cell / 1.15)
-        texts = self._row_texts if labels is self.picture.rows else _fitted(labels, 40)
         if size >= SMALLEST:
+            texts = self._row_texts if labels is self.picture.rows else _fitted(labels, LONGEST_ABOVE)
             return _SideLabels(tuple(texts), tuple(range(len(labels))), tuple(labels.special), size)
         least = max(self.size * 3.2, self._wide(str(max(labels.positions, default=0)), self.size) * 1.8) / cell
         step = next(one * 10**power for power in range(9) for one in (1, 2, 5) if one * 10**power >= least)
@@ -298,10 +333,11 @@ class _Drawing:
         named = tuple(str(labels.positions[place]) for place in places)
         return _SideLabels(named, places, (False,) * len(places), self.size)
 
-    def _header(self, axis: _SideLabels, *, turned: bool) -> float:
+    def _header(self, layout: _FigureLayout) -> float:
         """Return the height of the column labels."""
-        longest = max((self._wide(text, axis.size) for text in axis.texts), default=0.0)
-        return (longest if turned else axis.size * LINE) + 3.5
+        size, texts = layout.columns.size, layout.columns.texts
+        longest = max((self._wide(text, size) for text in texts), default=0.0)
+        return (longest if layout.turned else size * LINE) + 3.5
 
     def _titles(self) -> list[str]:
         """Return the lines of the title."""
@@ -313,46 +349,38 @@ class _Drawing:
                 lines.append(word)
         return lines
 
-    def _cells(self, box: Any, room: tuple[float, float], cell: tuple[float, float], gap: float) -> Any:
-        """Draw the values, and a frame around each map."""
-        picture = self.picture
-        across, down = room
-        box.set(xlim=(0, across), ylim=(down, 0), xticks=[], yticks=[], facecolor="none")
-        for spine in box.spines.values():
-            spine.set_visible(False)
-        look = {"cmap": _colors(picture.scale), "norm": _norm(picture.scale)}
-        tall, wide = picture.tile
-        rows, columns = len(picture.rows), len(picture.columns)
-        corners = [
-            (column * (cell[0] + gap), row * (cell[1] + gap)) for row in range(rows) for column in range(columns)
-        ]
-        if picture.values.size <= self.vectors:
-            x, y = _edges(columns, wide, cell[0], gap), _edges(rows, tall, cell[1], gap)
-            values = _apart(picture.values, (tall, wide)) if gap else picture.values
-            mesh = box.pcolormesh(x, y, values, edgecolors="face", linewidth=0.25, **look)
+    def _cells(self, box: Any, layout: _FigureLayout) -> Any:
+        """Draw the values, and a frame around each map; return what the colour bar explains."""
+        values, look = self.picture.values, {"cmap": _colors(self.picture.scale), "norm": _norm(self.picture.scale)}
+        tall, wide = self.picture.tile
+        counts = len(self.picture.rows), len(self.picture.columns)
+        framed = [((0.0, 0.0), (layout.across, layout.down))]
+        if layout.gap:
+            corners = ((column * layout.steps[0], row * layout.steps[1]) for row, column in np.ndindex(counts))
+            framed = [(corner, layout.cell) for corner in corners]
+        if values.size <= self.vectors:
+            x, y = (
+                _edges(count, cells, size, layout.gap)
+                for count, cells, size in zip(counts[::-1], (wide, tall), layout.cell, strict=True)
+            )
+            spread = _apart(values, (tall, wide)) if layout.gap else values
+            mesh = box.pcolormesh(x, y, spread, edgecolors="face", linewidth=0.25, **look)
             mesh.set_joinstyle("miter")
         else:
-            mesh = None
-            parts = corners if gap else [(0.0, 0.0)]
-            shape = (cell[0], cell[1]) if gap else (across, down)
-            for number, (left, top) in enumerate(parts):
-                row, column = (divmod(number, columns)) if gap else (0, 0)
-                values = picture.values
-                if gap:
-                    values = values[row * tall : (row + 1) * tall, column * wide : (column + 1) * wide]
-                mesh = box.imshow(
-                    self._as_fine_as_seen(values, shape),
-                    extent=(left, left + shape[0], top + shape[1], top),
-                    interpolation="none",
-                    aspect="auto",
-                    **look,
-                )
-            box.set(xlim=(0, across), ylim=(down, 0))
-        framed = [Rectangle(corner, *cell) for corner in corners] if gap else [Rectangle((0, 0), across, down)]
+            parts = [values]
+            if layout.gap:
+                parts = [part for row in np.split(values, counts[0]) for part in np.split(row, counts[1], axis=1)]
+            for part, ((left, top), (across, down)) in zip(parts, framed, strict=True):
+                place = (left, left + across, top + down, top)
+                seen = self._as_fine_as_seen(part, (across, down))
+                mesh = box.imshow(seen, extent=place, interpolation="none", aspect="auto", **look)
+        box.set(xlim=(0, layout.across), ylim=(layout.down, 0), xticks=[], yticks=[], facecolor="none")
+        box.spines[:].set_visible(False)
+        frames = [Rectangle(corner, *size) for corner, size in framed]
         box.add_collection(
-            PatchCollection(framed, facecolor="none", edgecolor=FRAME, linewidth=0.4, clip_on=False, zorder=3)
+            PatchCollection(frames, facecolor="none", edgecolor=FRAME, linewidth=0.4, clip_on=False, zorder=3)
         )
-        self._segments(box, room, cell)
+        self._segments(box, layout)
         return mesh
 
     def _as_fine_as_seen(
@@ -365,57 +393,27 @@ class _Drawing:
         )
         return pool(values, down, across, signed=self.picture.scale.signed) if max(down, across) > 1 else values
 
-    def _segments(self, box: Any, room: tuple[float, float], cell: tuple[float, float]) -> None:
+    def _segments(self, box: Any, layout: _FigureLayout) -> None:
         """Draw a line between the two segments of a text."""
         lines = []
         if (column := self.picture.columns.second_segment) is not None:
-            lines.append([(column * cell[0], 0), (column * cell[0], room[1])])
+            lines.append([(column * layout.cell[0], 0), (column * layout.cell[0], layout.down)])
         if (row := self.picture.rows.second_segment) is not None:
-            lines.append([(0, row * cell[1]), (room[0], row * cell[1])])
+            lines.append([(0, row * layout.cell[1]), (layout.across, row * layout.cell[1])])
         if lines:
             box.add_collection(LineCollection(lines, colors=INK, linewidths=0.6, zorder=4))
 
-    def _labels(
-        self, box: Any, axes: tuple[_SideLabels, _SideLabels], cell: tuple[float, float], gap: float, *, turned: bool
-    ) -> None:
+    def _labels(self, box: Any, layout: _FigureLayout) -> None:
         """Write the labels of columns and rows."""
-        columns, rows = axes
-        for text, place, dim in zip(columns.texts, columns.places, columns.dimmed, strict=True):
-            box.text(
-                place * (cell[0] + gap) + cell[0] / 2,
-                -2.5,
-                text,
-                size=columns.size,
-                color=DIMMED if dim else INK,
-                ha="center",
-                va="bottom",
-                rotation=90 if turned else 0,
-            )
-        for text, place, dim in zip(rows.texts, rows.places, rows.dimmed, strict=True):
-            box.text(
-                -2.5,
-                place * (cell[1] + gap) + cell[1] / 2,
-                text,
-                size=rows.size,
-                color=DIMMED if dim else INK,
-                ha="right",
-                va="center_baseline",
-            )
-
-    def _name_sides(
-        self,
-        figure: Figure,
-        whole: tuple[float, float],
-        place: tuple[float, float, float, float],
-        header: float,
-    ) -> None:
-        """Say what the rows and the columns are."""
-        left, top, across, down = place
-        row, column = self.picture.sides
-        above = 1 - (top - header) / whole[1]
-        middle = (left + across / 2) / whole[0], 1 - (top + down / 2) / whole[1]
-        figure.text(middle[0], above, column, size=self.size, ha="center", va="bottom", color=INK)
-        figure.text(1 / whole[0], middle[1], row, size=self.size, ha="left", va="center", rotation=90, color=INK)
+        for side, (step, size) in zip((0, 1), zip(layout.steps, layout.cell, strict=True), strict=True):
+            labels = (layout.columns, layout.rows)[side]
+            for text, place, dim in zip(labels.texts, labels.places, labels.dimmed, strict=True):
+                middle, color = place * step + size / 2, DIMMED if dim else INK
+                if side:
+                    box.text(-2.5, middle, text, size=labels.size, color=color, ha="right", va="center_baseline")
+                else:
+                    turn = 90 if layout.turned else 0
+                    box.text(middle, -2.5, text, size=labels.size, color=color, ha="center", va="bottom", rotation=turn)
 
     def _bar(
         self, figure: Figure, mesh: Any, place: tuple[float, float, float, float], length: float, *, upright: bool
