@@ -48,7 +48,7 @@ def _reported(ctx: Any) -> Iterator[None]:
 def _elsewhere(ctx: Any, option: str | None) -> str:
     """Say which other commands have an option that this one has not; nothing if none has it."""
     group = None if ctx.parent is None else ctx.parent.command
-    if option is None or not isinstance(group, Group):
+    if option is None or not isinstance(group, Group) or ctx.command.has(ctx, option):
         return ""
     others = [name for name in group.list_commands(ctx) if group.get_command(ctx, name).has(ctx, option)]
     return f"'{ctx.command_path}' has no option {option}, as there is in {', '.join(others)}" if others else ""

@@ -235,6 +235,7 @@ CHAT = "chat.json"
         ("user: Hi", ["diff", "Hi", "--chat", CHAT, "--without", "0"], "A text and --chat are both given", 2),
         ("Hi", ["diff", "--file", CHAT, "--whole"], "--whole gives A, and there is nothing to compare it with", 2),
         ("user: Hi", ["translate", "Hi", "--chat", CHAT], "has no option --chat, as there is in generate, inspect", 2),
+        ("user: Hi", ["inspect", "Hi", "--chat"], "Option '--chat' requires an argument", 2),
         ("user: Hi", ["heads", "--chat", CHAT, "--needle"], "--needle hides facts in a text of its own", 2),
         ("user: Hi", ["heads", "--chat", CHAT, "--conllu", CHAT], "A text and a treebank are both given", 2),
         ("user: Hi", ["heads", "--probe", "--system", "Hi"], "are for a text, and --probe makes its own", 2),

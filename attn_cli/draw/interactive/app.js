@@ -311,6 +311,7 @@ function showDrawing() {
   at("drawing").replaceChildren(drawn.svg);
   const nouns = ["weight", "score", "norm"].includes(page.noun) ? `${page.noun}s` : page.noun;
   at("heading").textContent = state.view === "heads" ? `All heads, by ${state.order}` : `${headline()}, ${nouns}`;
+  at("trained").textContent = state.view === "heads" ? "" : page.trained[state.head];
   showLegend(drawn);
 }
 
@@ -327,7 +328,7 @@ function showLegend({ scale, lines }) {
     bar.append(swatch);
   }
   const rounded = { float32: "", float16: "; numbers are rounded to three digits", squares: "; numbers are approximate" };
-  const [low, high] = [scale.signed ? `−${scale.high}` : "0", `${scale.high} ${page.noun}`];
+  const [low, high] = [scale.signed ? `−${scale.high}` : "0", `${scale.high}${scale.cut ? " or more" : ""} ${page.noun}`];
   at("legend").replaceChildren(made("span", low), bar, made("span", `${high}${rounded[page.maps.packing]}`));
 }
 

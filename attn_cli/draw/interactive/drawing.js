@@ -5,6 +5,7 @@ const LEVELS = 17;
 const FONT = "ui-sans-serif, system-ui, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif";
 const MOST_CELLS = 5000; // that are drawn as rectangles; larger maps are images
 const MOST_LINES = 3000;
+const LARGE = 60; // rows or columns of a map whose numbers are too small for a scale to 1
 const NUMBERED = 30; // pixels of a cell that has room for its number
 
 function element(name, attributes = {}, ...children) {
@@ -22,23 +23,26 @@ function picture(width, height, label, colors) {
   return svg;
 }
 
-/* A scale of colours, as attn_cli/draw/colors.py has it. */
+/* A scale of colours, as attn_cli/draw/colors.py has it; `cut` where some numbers are above it. */
 class Scale {
-  constructor(colors, { high = 1, power = 1, signed = false, low = 0 } = {}) {
-    Object.assign(this, { colors, high, power, signed, low });
+  constructor(colors, { high = 1, power = 1, signed = false, low = 0, cut = false } = {}) {
+    Object.assign(this, { colors, high, power, signed, low, cut });
   }
 
-  /* For the numbers of a map: to 1 where they are written, else to a round number above all but a few of them. */
-  static of(colors, map, { signed, numbered }) {
+  /* For the numbers of a map: to 1, so that one map looks like another, or for one that is large or small on the page
+     to a round number above all but a few of them. */
+  static of(colors, map, { signed, small = Math.max(map.rows, map.columns) > LARGE }) {
     const known = map.values.filter((_, at) => map.seen[at]);
     if (signed) {
       const most = known.reduce((so, value) => Math.max(so, Math.abs(value)), 0);
       return new Scale(colors, { high: most ? above(most) : 1, power: 2 / 3, signed });
     }
-    if (numbered && known.every((value) => value <= 1.005)) return new Scale(colors, { power: 2 / 3 });
-    const reach = known.sort()[Math.floor(0.98 * (known.length - 1))] ?? 1;
-    const high = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.005].find((end) => reach <= end) ?? above(reach);
-    return new Scale(colors, { high: high === 1.005 ? 1 : high, power: 2 / 3 });
+    if (!small && known.every((value) => value <= 1.005)) return new Scale(colors, { power: 2 / 3 });
+    const sorted = known.sort();
+    const reach = sorted[Math.floor(0.98 * (known.length - 1))] ?? 1;
+    const found = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.005].find((end) => reach <= end) ?? above(reach);
+    const high = found === 1.005 ? 1 : found;
+    return new Scale(colors, { high, power: 2 / 3, cut: sorted.at(-1) > Math.max(high, found) });
   }
 
   level(value) {
@@ -101,7 +105,7 @@ function drawMap({ map, unit, colors, signed, query, width, label }) {
   const cell = Math.max(Math.min(Math.floor((width - left - 12) / map.columns), 42), 2);
   const turned = cell < 52;
   const top = turned ? roomFor(unit.keys.labels, size) : 22;
-  const scale = Scale.of(colors, map, { signed, numbered: cell >= NUMBERED });
+  const scale = Scale.of(colors, map, { signed });
   const [wide, high] = [left + cell * map.columns + 12, top + cell * map.rows + 4];
   const svg = picture(wide, high, label, colors);
   const every = Math.ceil((size + 1) / cell);
@@ -160,7 +164,7 @@ function drawLines({ map, unit, colors, signed, query, width, label }) {
   const wide = Math.min(Math.max(width, left + right + 120), 760);
   const high = step * Math.max(map.rows, map.columns) + 8;
   const svg = picture(wide, high, label, colors);
-  const scale = Scale.of(colors, map, { signed, numbered: true });
+  const scale = Scale.of(colors, map, { signed, small: false });
   const links = [];
   map.values.forEach((value, at) => {
     const row = Math.floor(at / map.columns);
@@ -198,7 +202,7 @@ function drawHeads({ maps, order, names, unit, colors, signed, chosen, width, la
   const svg = picture(side * Math.min(across, order.length), (side + 14) * down, label, colors);
   order.forEach((head, place) => {
     const map = maps.map(head, unit);
-    const scale = Scale.of(colors, map, { signed, numbered: false });
+    const scale = Scale.of(colors, map, { signed, small: true });
     const [x, y] = [side * (place % across) + 4, (side + 14) * Math.floor(place / across)];
     const name = element("text", { x, y: y + 12, "font-size": 11, fill: colors.ink }, names[head]);
     if (head === chosen) name.setAttribute("font-weight", "bold");

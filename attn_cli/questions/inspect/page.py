@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from zlib import compress
@@ -34,6 +34,8 @@ from attn_cli.questions.inspect.figures import Figures, MeanFigures, QueryFigure
 from attn_cli.system.encoding import json_bytes
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from attn_cli.questions.inspect.measure import Inspection
 
 __all__ = ["describe"]
@@ -134,6 +136,8 @@ class _PageEntry:
     title: str
     about: list[str]
     """Sentences on the model and the figures."""
+    trained: list[str]
+    """For each head, a sentence on what it was trained to look at, or an empty string."""
     attends: str
     sides: tuple[str, str]
     """Names of the texts along the rows and along the columns, where these are two."""
@@ -179,6 +183,7 @@ def describe(answer: Inspection) -> bytes | None:
     entry = _PageEntry(
         title=clean(answer.title),
         about=_about(answer, size),
+        trained=[_trained(answer, *one) for one in places],
         attends=attends(plan.kind, plan.step),
         sides=("target", "source") if plan.kind == "cross" and plan.step is not None else ("rows", "columns"),
         noun=plan.selection.noun,
@@ -210,12 +215,21 @@ def _first(figures: Figures) -> tuple[int, int]:
     return layer, head
 
 
+def _trained(answer: Inspection, layer: int, head: int) -> str:
+    """Say what a head was trained to look at."""
+    own = [one for one in answer.guided if (one.layer, one.head) == (layer, head)]
+    return " ".join(_lines(guided_line(own, WIDE)))
+
+
+def _lines(drawings: Iterable[RenderableType]) -> list[str]:
+    return [line for drawing in drawings for line in to_text(drawing, WIDE).splitlines() if line.strip()]
+
+
 def _about(answer: Inspection, size: int) -> list[str]:
     """Say what is said above a drawing, a sentence or more to a line."""
     plan = answer.figures.plan
     said = [model_line(answer, plan.kind, WIDE), *remarks(answer, plan.kind, WIDE, answer.figures.sinks)]
-    said += guided_line(answer.guided, WIDE)
-    lines = [line for drawing in said for line in to_text(drawing, WIDE).splitlines() if line.strip()]
+    lines = _lines([*said, *guided_line(answer.guided, WIDE)])
     if size > 1:
         lines.append(
             f"A cell is the largest {plan.selection.noun} of {size} × {size} {plan.selection.unit}s, since the text is "

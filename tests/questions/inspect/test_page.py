@@ -95,6 +95,16 @@ def test_a_page_holds_the_numbers_of_the_document(tmp_path: Path) -> None:
     assert data["units"]["token"]["keys"]["labels"] == [token["piece"] for token in document["source"]["tokens"]]
 
 
+def test_a_head_that_was_trained_to_look_says_so(tmp_path: Path) -> None:
+    answer = attn_cli.load("toy").inspect("The cat sat because it was tired")
+    (data,) = data_of(saved(answer, tmp_path))
+    said = dict(zip(map(tuple, data["heads"]), data["trained"], strict=True))
+    assert said[2, 0] == (
+        "Head 2.0 was trained to look from a pronoun to the noun that it stands for, on the sentences of a grammar."
+    )
+    assert {head for head, line in said.items() if line} == {(one.layer, one.head) for one in answer.guided}
+
+
 def test_its_policy_lets_nothing_else_run_and_nothing_be_fetched(tmp_path: Path) -> None:
     page = saved(look(hostile_record(), Selection(), keep=True), tmp_path)
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
