@@ -329,7 +329,7 @@ def test_a_batch_is_smaller_where_memory_is_short(monkeypatch: pytest.MonkeyPatc
     handle = model.register_forward_pre_hook(
         lambda _, __, named: rows.append(len(named["input_ids"])), with_kwargs=True
     )
-    monkeypatch.setattr("attn_cli.models.capture.variations.available", lambda: 2**20)
+    monkeypatch.setattr("attn_cli.models.capture.variations.free_on", lambda _: 2**20)
     found = outputs(model, inputs, *variations)
     handle.remove()
     assert sum(rows) >= len(variations)

@@ -298,7 +298,7 @@ def test_a_batch_that_is_smaller_for_want_of_memory_is_told(
     arguments = ("Attention is all you need", "--model", tiny["decoder"])
 
     def effects(free: int) -> tuple[list[str], list[float]]:
-        monkeypatch.setattr("attn_cli.models.capture.variations.available", lambda: free)
+        monkeypatch.setattr("attn_cli.models.capture.variations.free_on", lambda _: free)
         document = found(attn, *arguments)
         return document["notes"], [trial["effect"] for trial in document["trials"]]
 
