@@ -1,7 +1,7 @@
 """How long `attn heads --workers 2` takes against one process: `python benchmarks/workers.py [TURNS]`.
 
-Both read 2,048 sentences, four windows, with `toy`, which computes in one thread. What Dask takes to start two processes is
-included, so of a larger corpus, or a larger model, the share is smaller; half is the least there can be.
+Both read 2,048 sentences, four windows, with `toy`, which computes in one thread. What Dask takes to start two
+processes is included, so of a larger corpus, or a larger model, the share is smaller; half is the least there can be.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ VERBS = ("sat", "ran", "slept", "sang")
 
 
 def corpus() -> str:
+    """Return sentences of a few words, one on each line."""
     return "\n".join(
         f"The {PEOPLE[number % 8]} {VERBS[number % 4]} because the {PEOPLE[number // 8 % 8]} was old."
         for number in range(SENTENCES)
@@ -30,8 +31,5 @@ if __name__ == "__main__":
         file = Path(folder, "corpus.txt")
         file.write_text(corpus())
         command = (*ATTN, "heads", "--file", str(file), "--json")
-        sys.exit(
-            main(
-                __doc__, Comparison("attn heads --workers 2", (*command, "--workers", "2"), "one process", command, BAR)
-            )
-        )
+        shared = (*command, "--workers", "2")
+        sys.exit(main(__doc__, Comparison("attn heads --workers 2", shared, "one process", command, BAR)))
