@@ -7,7 +7,7 @@ that a mouse can point at it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,10 +16,19 @@ from rich.text import Text
 from attn_cli.data.shapes import Float
 from attn_cli.draw.colors import BLANK, Scale, marks, painted
 from attn_cli.draw.heatmap import scale_of
-from attn_cli.draw.labels import Labels, clipped_name, width
+from attn_cli.draw.labels import Labels, clean, clipped_name, letters, width
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.sheet import LONGEST_LABEL, TALLEST_HEADER, Layout, Sheet, digits_of, longest_of, number_width
+from attn_cli.draw.sheet import (
+    LONGEST_LABEL,
+    SHORTEST_HEADER,
+    TALLEST_HEADER,
+    Layout,
+    Sheet,
+    digits_of,
+    longest_of,
+    number_width,
+)
 from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, line, mosaic, number, title_lines
 
 __all__ = ["Drawn", "Window", "board", "board_width", "map_window", "overview", "shaded_text", "slid"]
@@ -115,6 +124,9 @@ def map_window(
     rows = slid(before.rows.start, height - header - split, len(view.query), cursor[0])
     columns = slid(before.columns.start, layout.columns, len(view.key), cursor[1])
     part = view.within(rows, columns)
+    if 0 < layout.header < SHORTEST_HEADER:  # too few letters for one of them to be a mark of more
+        short = [letters(clean(text, unicode=screen.unicode))[: layout.header] for text in part.key.texts]
+        part = replace(part, key=replace(part.key, texts=["".join(one) for one in short]))
     sheet = Sheet(part, scale, layout, screen, False, (cursor[0] - rows.start, cursor[1] - columns.start))
     every = range(len(columns))
     drawn = list(sheet.header(every))

@@ -38,6 +38,8 @@ GAP = 2
 LEFT = 0.42
 """The most of the width that the heads may take."""
 LOWEST_MAP = 5
+LOW = 16
+"""Height of the screen below which a map needs the lines of its legend and of a row's further keys."""
 FACTS = 4
 """Fewest lines below the map in which the figures of the head are written."""
 LISTED = 24
@@ -113,7 +115,11 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: 
         text = clipped(small, screen.width, unicode=screen.unicode)
         return Picture([line((text, PLAIN)), *[line()] * (height - 1)], {}, {})
     shown = _text(walk, replace(screen, height=2 * max(1, height // 10)))
-    sizes: dict[PaneName, int] = {"title": 1, "text": len(shown.lines), "row": 3 + max(0, (height - 24) // 12)}
+    sizes: dict[PaneName, int] = {
+        "title": 1,
+        "text": len(shown.lines),
+        "row": 2 if height < LOW else 3 + max(0, (height - 24) // 12),
+    }
     middle = height - sum(sizes.values()) - 1
     regions = _regions(walk, screen, sizes, middle)
     panes: dict[PaneName, Drawn] = {
@@ -302,10 +308,12 @@ def _map(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
     if walk.laid is not None:
         name, noun = f"changes of {head}: B - A", "change"
     window = NOWHERE if before is None else before.window("map")
+    height = screen.height or 24
+    low = height < LOW // 2
     drawn = map_window(
         here.view,
         here.scale,
-        replace(screen, height=(screen.height or 24) - 2),
+        replace(screen, height=height - (1 if low else 2)),
         cursor=(spot.query, spot.key),
         before=window,
     )
@@ -319,7 +327,7 @@ def _map(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
     legend = line(*swatches(here.scale, noun, screen))
     if len(legend.plain) > screen.width:
         legend = line((attends(spot.kind, walk.scene.plan.step), DIM))
-    return Drawn([title, *drawn.lines, legend], seen, lambda x, y: drawn.at(x, y - 1))
+    return Drawn([title, *drawn.lines, *([] if low else [legend])], seen, lambda x, y: drawn.at(x, y - 1))
 
 
 def _heads(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
