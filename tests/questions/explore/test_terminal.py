@@ -15,6 +15,9 @@ import pytest
 
 import attn_cli
 from attn_cli.cli.app import main
+from attn_cli.questions.explore import opening
+from attn_cli.questions.explore.app import Explorer
+from attn_cli.questions.explore.walk import Walk
 
 ROOT = Path(__file__).parents[3]
 Press = Callable[..., str]
@@ -63,7 +66,7 @@ def test_a_walk_in_a_real_terminal(tmux: Callable[[str], Press]) -> None:
     assert "it → cat" in first
     press("Tab", "Down", until="was → cat")
     press(">", until="The dog ran")
-    press("x", until="Cutting")
+    press("x", until="zeroed")
     press("Escape", until="? help")
     press("q", until="left with 0")
 
@@ -73,6 +76,35 @@ def test_without_a_terminal_it_says_so(capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "The explorer draws on the whole terminal, and there is none. Use attn inspect" in said
+
+
+def test_texts_and_records_are_read_before_the_walk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks: list[Walk] = []
+    monkeypatch.setattr("attn_cli.questions.explore.command.check_terminal", lambda: None)
+    monkeypatch.setattr("attn_cli.questions.explore.command.take_keys_from_terminal", lambda: None)
+    monkeypatch.setattr("attn_cli.questions.explore.command.MOST_TEXTS", 2)
+    monkeypatch.setattr(Explorer, "run", lambda self: walks.append(self.walk))
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("The cat sat\nThe dog ran\nThe bird sang\n")
+    assert main(["explore", "--file", "texts.txt", "--tokens", "--measure", "norms"]) == 0
+    assert "Only the first 2 texts are walked through" in capsys.readouterr().err
+    assert [one.text for one in walks[0].subjects] == ["The cat sat", "The dog ran"]
+    assert (walks[0].spot.unit, walks[0].spot.measure) == ("token", "norms")
+    walks[0].answer.save("record.json")
+    assert main(["explore", "record.json"]) == 0
+    assert walks[1].spot.measure == "norms"
+    assert walks[1].command.typed("toy").startswith("attn view record.json --head ")
+    monkeypatch.setattr(Explorer, "return_code", 1)
+    assert main(["explore", "The cat sat"]) == 1
+    assert "The explorer has stopped" in capsys.readouterr().err
+
+
+def test_keys_come_from_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "TERMINAL", "/no/such/terminal")
+    with pytest.raises(attn_cli.UsageError, match="there is none"):
+        opening.take_keys_from_terminal()
 
 
 def test_without_textual_it_says_how_to_get_it(
