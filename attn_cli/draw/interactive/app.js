@@ -110,7 +110,6 @@ async function choose(text) {
   if (!ready.has(text)) ready.set(text, new Maps(TEXTS[text], await unpack(TEXTS[text].maps)));
   [page, maps] = [TEXTS[text], ready.get(text)];
   Object.assign(state, { text, head: page.head, unit: page.unit, query: null });
-  if (!(state.figure in unit().figures) && state.figure !== "role") state.figure = Object.keys(unit().figures)[0];
   state.query = page.query ? found(page.query) : null;
   fillOnce();
 }
@@ -155,11 +154,14 @@ function moveQuery(by) {
 
 /* ---- figures of heads ---- */
 
+/* A role among the figures, in which there are others of the same name: `first`, `previous`. */
+const roleNamed = (name) => unit().roles.find((role) => `role: ${role.name}` === name);
+
 /* Each head's number of a figure or of a role; of `role`, its score in the role that it has. */
 function figureOf(name) {
-  const { figures, roles, has } = unit();
+  const { figures, has } = unit();
   if (name in figures) return figures[name];
-  if (name !== "role") return roles.find((role) => role.name === name)?.scores ?? [];
+  if (name !== "role") return roleNamed(name)?.scores ?? [];
   return has.map((_, head) => roleOf(head)?.scores[head] ?? null);
 }
 
@@ -194,13 +196,15 @@ function fillOnce() {
   for (const button of document.querySelectorAll("[data-unit]")) button.hidden = !(button.dataset.unit in page.units);
   at("units").hidden = Object.keys(page.units).length < 2;
   const { figures, roles, has } = unit();
-  const names = [...Object.keys(figures), ...(has.some(Boolean) ? ["role"] : []), ...roles.map((role) => role.name)];
-  const options = (more) => [...more, ...names.filter((name) => name !== "role" || !more.length)].map((name) => {
-    const role = name in figures ? undefined : roles.find((own) => own.name === name);
-    return made("option", role ? `role: ${name}` : name, { value: name });
-  });
-  at("figure").replaceChildren(...options([]));
-  at("order").replaceChildren(...options(["layer"]));
+  const scored = roles.map((role) => `role: ${role.name}`);
+  const choices = {
+    figure: [...Object.keys(figures), ...(has.some(Boolean) ? ["role"] : []), ...scored],
+    order: ["layer", ...Object.keys(figures), ...scored],
+  };
+  for (const [choice, names] of Object.entries(choices)) {
+    at(choice).replaceChildren(...names.map((name) => made("option", name, { value: name })));
+    if (!names.includes(state[choice])) [state[choice]] = names;
+  }
 }
 
 function show() {
@@ -286,8 +290,7 @@ function showAtlas() {
   const focused = document.activeElement?.dataset?.head !== undefined;
   at("atlas").replaceChildren(grid);
   if (focused) at("atlas").querySelector("[tabindex='0']")?.focus();
-  const role = unit().roles.find((own) => own.name === state.figure);
-  at("meaning").textContent = state.figure in MEANINGS ? MEANINGS[state.figure] : `Weight on ${role?.looks_at}.`;
+  at("meaning").textContent = MEANINGS[state.figure] ?? `Weight on ${roleNamed(state.figure)?.looks_at}.`;
 }
 
 function showDrawing() {

@@ -444,11 +444,24 @@ def test_the_documentation_shows_it(visit: Any, trained: Inspector) -> None:
     assert page.text_content("#says") == "Head 3.1: it looks most at trophy (0.62)."
     page.select_option("#figure", "role")
     assert page.text_content("#atlas [data-head='24']") == "1st"
+    word = json.loads(answer.page() or b"")["units"]["word"]
+    (first,) = (role["scores"] for role in word["roles"] if role["name"] == "first")
+    for figure, numbers in (("first", word["figures"]["first"]), ("role: first", first)):
+        page.select_option("#figure", figure)
+        said = page.get_attribute("#atlas [data-head='24']", "aria-label")
+        assert said == f"head 2.0, {figure} {numbers[24]:.2f}"
+    orders = page.eval_on_selector_all("#order option", "options => options.map((option) => option.value)")
+    assert len(set(orders)) == len(orders)
+    for order in (*orders[1:], orders[0]):  # the key goes through all of them, and back
+        page.keyboard.press("s")
+        assert page.input_value("#order") == order
     page.select_option("#figure", "focus")
     page.set_viewport_size({"width": 1400, "height": 910})
     if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
         page.screenshot(path=ROOT / "docs" / "page.png")
     assert (ROOT / "docs" / "page.png").stat().st_size > 10_000
+    page.emulate_media(media="print")
+    assert page.eval_on_selector("#drawing svg", "node => getComputedStyle(node).maxWidth") == "100%"
 
 
 def test_a_script_in_a_token_stays_text(visit: Any) -> None:
