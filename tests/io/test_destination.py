@@ -40,15 +40,24 @@ def test_a_new_file(tmp_path: Path, suffix: str) -> None:
 
 def test_what_each_format_holds(tmp_path: Path) -> None:
     found = {suffix: SaveFile.named(str(tmp_path / f"a{suffix}")) for suffix in FORMATS}
-    assert {suffix for suffix in FORMATS if not found[suffix].format.drawn} == {".json", ".jsonl", ".npz", ".csv"}
+    assert {suffix for suffix in FORMATS if not found[suffix].format.drawn} == {
+        ".json",
+        ".jsonl",
+        ".npz",
+        ".csv",
+        ".parquet",
+    }
     for suffix in FORMATS:
         found[suffix].check_count(1)
-    for suffix in {".jsonl", ".csv", ".svg", ".html", ".txt"}:
+    for suffix in {".jsonl", ".csv", ".parquet", ".svg", ".html", ".txt"}:
         found[suffix].check_count(3)
     for suffix in {".json", ".npz"}:
         with pytest.raises(
             OutputError, match=rf"a\{suffix} can hold only one sentence, and there are more\. Use .*/a\.jsonl, "
         ):
+            found[suffix].check_count(3)
+    for suffix in {".pdf", ".png", ".tex"}:
+        with pytest.raises(OutputError, match=r"can hold only one sentence, and there are more\. Give one sentence"):
             found[suffix].check_count(3)
 
 
@@ -170,7 +179,7 @@ def test_a_link_to_standard_output(tmp_path: Path, place: str) -> None:
     ("name", "message"),
     [
         ("", "An empty name: unknown format. Use .json"),
-        ("a", "a: unknown format. Use .json, .jsonl, .csv, .npz, .svg, .html or .txt."),
+        ("a", "a: unknown format. Use .json, .jsonl, .csv, .npz, .parquet, .svg, .html, .txt, .pdf, .png or .tex."),
         ("a.json.gz", "a.json.gz: unknown format. Use .json"),
         (".json", ".json: unknown format"),
         ("-", "--save writes files, and - is not one. Use --json"),

@@ -295,7 +295,7 @@ NAN[1, 2], NEGATIVE[1, 0, 2], SUMS[1, 0, 2] = np.nan, -0.5, 0.5
         ("a,0.5\nb,c\n", "standard input is not a grid of numbers: it holds 'c'"),
         (",a,b\n", "standard input has labels and no numbers"),
         ("query,key,weight\nle,the,1\n", "The column query of standard input holds something that is not a number. Nu"),
-        (',a,b\na,"0,5","0,5"\n', "standard input is not a grid of numbers: it holds '0,5'"),
+        (',a,b\na,"1,5","2,5"\n', "standard input is not a grid of numbers: it holds '1,5'"),
         ("0.5,0.9\n0.5,0.5\n", "standard input: row 0 sums to 1.4000 instead of 1"),
         ("query,key,weight\n", "standard input has a header and no weights"),
         ("query,key,weight\n0,0\n", "Row 2 of standard input has 2 cells, and the header has 3"),
