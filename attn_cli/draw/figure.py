@@ -61,6 +61,10 @@ MOST_NAMED = 20
 """Most letters that no font has of which a note is made."""
 SHORT_BAR = 9
 """Lines of text that a map must be tall to have its colour bar beside it, and not below."""
+NARROW = 0.3
+"""Least of the figure's width that the cells take with the colour bar beside them, and not below."""
+LEAST = 2.5
+"""Least width of the cells, as a multiple of the size of the text."""
 
 
 def check_font(name: str) -> None:
@@ -158,7 +162,7 @@ def _settings(fonts: Sequence[str]) -> Iterator[None]:
 def _fonts(picture: PaperPicture, style: FigureStyle) -> tuple[list[str], set[str]]:
     """Return the font asked for, after it installed ones that have the letters that it lacks, and what no font has."""
     chosen = style.font or DEFAULT_FONT
-    texts = (*picture.rows.texts, *picture.columns.texts, style.title)
+    texts = (*picture.rows.texts, *picture.columns.texts, style.title_line)
     lacking = {letter for text in texts for letter in clean(text)} - _letters(chosen)
     fonts = [chosen]
     for name in (DEFAULT_FONT, *_regular_fonts()) if lacking else ():
@@ -281,8 +285,13 @@ class _Drawing:
             down = high * rows + gap * (rows - 1)
             across_labels, down_labels = self._side(picture.columns, wide), self._side(picture.rows, high)
             left = self._left(down_labels.texts, down_labels.size)
-            if down < SHORT_BAR * size:
+            if down < SHORT_BAR * size or across < self.style.width * NARROW:
                 right, beside = max(self._wide(self._number(picture.scale.high), size) / 2 + 2, size), False
+        if across < size * LEAST or wide <= 0:
+            raise UsageError(
+                f"Beside text of {size:g} points, a figure of {self.style.size} has no room for its cells",
+                "Take a larger --size or a smaller --font-size",
+            )
         longest = max((self._wide(text, across_labels.size) for text in across_labels.texts), default=0.0)
         turned = longest > wide - 1.5 and len(across_labels.texts) == columns
         return _FigureLayout(left, across, down, (wide, high), gap, across_labels, down_labels, turned, beside)
@@ -327,11 +336,23 @@ class _Drawing:
         if size >= SMALLEST:
             texts = self._row_texts if labels is self.picture.rows else _fitted(labels, LONGEST_ABOVE)
             return _SideLabels(tuple(texts), tuple(range(len(labels))), tuple(labels.special), size)
+        if labels is self.picture.rows and self.picture.landmarks:
+            return self._landmarks(cell)
         least = max(self.size * 3.2, self._wide(str(max(labels.positions, default=0)), self.size) * 1.8) / cell
         step = next(one * 10**power for power in range(9) for one in (1, 2, 5) if one * 10**power >= least)
         places = tuple(range(0, len(labels), step))
         named = tuple(str(labels.positions[place]) for place in places)
         return _SideLabels(named, places, (False,) * len(places), self.size)
+
+    def _landmarks(self, cell: float) -> _SideLabels:
+        """Name as many of the landmarks among the rows as there is room for."""
+        places: list[int] = []
+        for place in self.picture.landmarks:
+            if not places or (place - places[-1]) * cell >= self.size * LINE:
+                places.append(place)
+        special = self.picture.rows.special
+        texts, dimmed = zip(*((self._row_texts[place], special[place]) for place in places), strict=True)
+        return _SideLabels(texts, tuple(places), dimmed, self.size)
 
     def _header(self, layout: _FigureLayout) -> float:
         """Return the height of the column labels."""
@@ -342,8 +363,8 @@ class _Drawing:
     def _titles(self) -> list[str]:
         """Return the lines of the title."""
         lines: list[str] = []
-        for word in clean(self.style.title).split():
-            if lines and self._wide(f"{lines[-1]} {word}", self.size + 1) <= self.style.width - 4:
+        for word in clean(self.style.title_line).split():
+            if lines and self._wide(f"{lines[-1]} {word}", self.size + 1) <= self.style.width - 2 * self.size:
                 lines[-1] += f" {word}"
             else:
                 lines.append(word)
@@ -434,14 +455,19 @@ class _Drawing:
         bar.outline.set(linewidth=0.4, edgecolor=FRAME)
         if bar.solids is not None:
             bar.solids.set(edgecolor="face", linewidth=0.5, rasterized=False)
-        bar.set_label(self._bar_label(length, upright=upright), size=self.size, labelpad=1.5)
+        name = self._bar_name(length + 2 * self.size if upright else self.style.width - self.size)
+        beyond = max(self._wide(name, self.size) - length, 0.0) / 2
+        # A name that is longer than the bar goes where there is room: to the top, or to the left.
+        if upright:
+            above = max(beyond - self.size * 0.5, 0.0)
+            box.set_ylabel(name, size=self.size, labelpad=1.5, y=0.5 + above / length)
+        else:
+            box.set_xlabel(name, size=self.size, labelpad=1.5, x=0.5 - beyond / length)
 
-    def _bar_label(self, length: float, *, upright: bool) -> str:
+    def _bar_name(self, room: float) -> str:
         """Return what the bar shows, without the unit's explanation if there is no room for it."""
         quantity = self.picture.quantity
-        if not upright or self._wide(quantity, self.size) <= length + 2 * self.size:
-            return quantity
-        return quantity.partition(" (")[0]
+        return quantity if self._wide(quantity, self.size) <= room else quantity.partition(" (")[0]
 
     def _number(self, value: float) -> str:
         """Write a value beside the colour bar."""

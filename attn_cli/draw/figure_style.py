@@ -16,6 +16,8 @@ UNITS = {"pt": 1.0, "in": 72.0, "cm": 72 / 2.54, "mm": 72 / 25.4}
 WIDTH = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(pt|in|cm|mm)")
 NARROWEST, WIDEST = 72.0, 2880.0
 """The least and the greatest width, in points: 1 to 40 inches."""
+MOST_DOTS = 20_000
+"""Most dots of a PNG from left to right: at 2,400 in an inch these are both columns of a paper, and 1.5 GB to draw."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,22 @@ class FigureStyle:
         points(self.size)
         check_range("--font-size", self.font_size, 4, 40)
         check_range("--dpi", self.dpi, 50, 2400)
+        dots = round(self.width / 72 * self.dpi)
+        if dots > MOST_DOTS:
+            raise UsageError(
+                f"A .png is at most {MOST_DOTS:,} dots wide, and {self.size} with --dpi {self.dpi} would be {dots:,}",
+                "Take a smaller --dpi, or save it as .pdf",
+            )
 
     @property
     def width(self) -> float:
         """The width in points."""
         return points(self.size)
+
+    @property
+    def title_line(self) -> str:
+        """The title as one line, without spaces around it."""
+        return " ".join(self.title.split())
 
     @property
     def changed(self) -> tuple[str, ...]:

@@ -48,8 +48,11 @@ ESCAPES = {
     "→": r"\ensuremath{\rightarrow}",
 }
 """Character -> what LaTeX writes it as."""
+IN_T1 = frozenset("«»‹›‚„ÐÞðþĄąĐđĘęĮįŊŋŲų")
+"""Characters that pdfLaTeX knows in fonts of the encoding T1 alone."""
 PDFLATEX = frozenset(map(chr, (*range(0xA1, 0x180), 0x2013, 0x2014, 0x2018, 0x2019, 0x201C, 0x201D, 0x20AC)))
-"""Characters beside those and ASCII that pdfLaTeX knows without a package: Latin letters, dashes, quotation marks."""
+PDFLATEX -= IN_T1 | frozenset("ĦħĸĿŀŉŦŧſ")
+"""Other characters that it knows without a package, beside ASCII: Latin letters, dashes, quotation marks."""
 
 
 def to_latex(picture: PaperPicture, style: FigureStyle, heading: str) -> str:
@@ -80,7 +83,7 @@ def to_latex(picture: PaperPicture, style: FigureStyle, heading: str) -> str:
         *_colors([*levels.ravel().tolist(), *known]),
         rf"\fontsize{{{size:g}}}{{{size * 1.2:g}}}\selectfont",
         r"\setlength{\tabcolsep}{1.5pt}\renewcommand{\arraystretch}{1.15}",
-        *([rf"\textbf{{{escaped(style.title)}}}\par\smallskip"] if style.title else []),
+        *([rf"\textbf{{{escaped(style.title_line)}}}\par\smallskip"] if style.title_line else []),
         rf"\begin{{tabular}}{{r@{{\hskip 3pt}}*{{{max(columns, 1)}}}{{c}}}}",
         rf"{row_name} & \multicolumn{{{max(columns, 1)}}}{{c}}{{{column_name}}} \\",
         " & ".join(["", *(_label(*one, turned=turned) for one in _labels(picture.columns))]) + r" \\",
@@ -111,10 +114,11 @@ def _labels(labels: Labels) -> list[tuple[str, bool]]:
 
 def _comments(picture: PaperPicture, style: FigureStyle, heading: str) -> list[str]:
     """Say what the table is and what it needs."""
-    texts = (*picture.rows.texts, *picture.columns.texts, style.title)
-    known = PDFLATEX | frozenset(ESCAPES)
-    foreign = sorted({letter for text in texts for letter in clean(text) if not letter.isascii()} - known)
-    lines = [f"% {clean(heading)}", r"% In the preamble: \usepackage{colortbl,graphicx}"]
+    texts = (*picture.rows.texts, *picture.columns.texts, style.title_line)
+    letters = {letter for text in texts for letter in clean(text)}
+    encoding = r", and \usepackage[T1]{fontenc}" if letters & IN_T1 else ""
+    lines = [f"% {clean(heading)}", rf"% In the preamble: \usepackage{{colortbl,graphicx}}{encoding}"]
+    foreign = sorted({letter for letter in letters if not letter.isascii()} - PDFLATEX - IN_T1 - frozenset(ESCAPES))
     if foreign:
         lines.append(f"% pdfLaTeX does not know {''.join(foreign)}: run LuaLaTeX or XeLaTeX, with a font that does.")
     return lines

@@ -44,6 +44,8 @@ class PaperPicture:
     """What one value is, with its unit in brackets."""
     tile: tuple[int, int] = (1, 1)
     """Values down and across that share a label: those of one head's map, in a grid of maps."""
+    landmarks: tuple[int, ...] = ()
+    """Rows that are named where there is no room to name all; if empty, positions stand in their place."""
 
     def __post_init__(self) -> None:
         down, across = self.tile
@@ -157,7 +159,9 @@ def picture_of_rows(
     elif not queries[1:]:
         left = f"{queries[0]} in each {each}"
     scale = Scale.around(values) if signed else WEIGHTS
-    return PaperPicture(values, Labels(names), keys, (left, sides[1]), scale, quantity)
+    layers = [layer for layer, _ in rows] * len(queries)
+    firsts = tuple(row for row, layer in enumerate(layers) if row % len(rows) == 0 or layer != layers[row - 1])
+    return PaperPicture(values, Labels(names), keys, (left, sides[1]), scale, quantity, landmarks=firsts)
 
 
 def _numbered(numbers: Sequence[int]) -> Labels:

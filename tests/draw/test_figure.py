@@ -25,7 +25,7 @@ from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.latex import escaped
 from attn_cli.draw.map_view import MapView
-from attn_cli.draw.picture import picture_of_heads, picture_of_map
+from attn_cli.draw.picture import picture_of_grid, picture_of_heads, picture_of_map, picture_of_rows
 from tests.conftest import Run
 from tests.questions.samples import ANSWERS
 
@@ -160,6 +160,41 @@ def test_any_shape_is_legible(rows: int, columns: int) -> None:
     assert ("50" in texts) == (columns >= 70)
 
 
+@pytest.mark.parametrize(("size", "font_size"), [("1in", 7), ("2in", 15), ("6in", 20)])
+@pytest.mark.parametrize("columns", [2, 30])
+def test_any_size_is_legible_or_refused(size: str, font_size: float, columns: int) -> None:
+    from attn_cli.draw.figure import make_figure
+
+    picture = picture_of_map(view(columns, columns, str), "weight (share of its row)")
+    inside(make_figure(picture, FigureStyle(size=size, font_size=font_size, title=" A\ntitle ")))
+    with pytest.raises(
+        attn_cli.UsageError, match="Beside text of 40 points, a figure of 1in has no room for its cells"
+    ):
+        make_figure(picture, FigureStyle(size="1in", font_size=40))
+
+
+def test_a_name_longer_than_the_colour_bar_is_whole() -> None:
+    from attn_cli.draw.figure import make_figure
+
+    places = [(layer, head) for layer in range(6) for head in range(12)]
+    grid = picture_of_grid({place: np.eye(4, dtype=np.float32) for place in places}, "score (before the softmax)")
+    figure = make_figure(grid, FigureStyle())
+    assert "score (before the softmax)" in written(figure)
+    inside(figure)
+
+
+def test_of_more_heads_than_there_is_room_for_the_first_of_each_layer_is_named() -> None:
+    from attn_cli.draw.figure import make_figure
+
+    rows = {(layer, head): np.ones((2, 2), np.float32) for layer in range(3) for head in range(12)}
+    picture = picture_of_rows(rows, ["it", "too"], Labels(["a", "b"]), ("queries", "keys"), "weight")
+    named = written(make_figure(picture, FigureStyle()))
+    assert [name for name in named if name.split()[0] in ("it", "too")] == [
+        f"{query} {layer}.0" for query in ("it", "too") for layer in range(3)
+    ]
+    assert "10" not in named
+
+
 @pytest.mark.parametrize("suffix", [".pdf", ".png", ".svg"])
 def test_bytes_are_the_same_and_say_what_they_are(suffix: str, toy: Inspector) -> None:
     picture = toy.inspect("The cat <b>&x $a^2$", head="2.0").picture()
@@ -218,6 +253,7 @@ def test_the_command_and_python_write_the_same(toy: Inspector, attn: Run, tmp_pa
         (["--save", "a.pdf", "--size", "9mm"], 2, "--size must be between 1 and 40 inches, and 9mm is not"),
         (["--save", "a.pdf", "--font-size", "99"], 2, "--font-size must be between 4 and 40"),
         (["--save", "a.pdf", "--dpi", "9"], 2, "--dpi must be between 50 and 2,400"),
+        (["--save", "a.png", "--dpi", "600", "--size", "40in"], 2, "A .png is at most 20,000 dots wide, and 40in with"),
         (["--save", "a.pdf", "--dpi", "100"], 2, "--dpi says nothing about a.pdf. Leave it out, or use a name"),
         (["--save", "a.tex", "--size", "double"], 2, "--size says nothing about a.tex"),
         (["--save", "a.pdf", "--font", "Nope"], 2, "No font 'Nope' is installed"),
@@ -262,7 +298,7 @@ def test_latex_is_escaped() -> None:
 def test_a_table_of_latex(toy: Inspector, tmp_path: Path) -> None:
     file = tmp_path / "figure.tex"
     answer = toy.inspect(SPECIAL, head="2.0")
-    answer.save(file, figure=FigureStyle(title="A & B"))
+    answer.save(file, figure=FigureStyle(title=" A\n& B "))
     text = file.read_text()
     picture = answer.picture()
     body = text.partition(r"\begin{tabular}")[2].partition(r"\end{tabular}")[0].splitlines()[3:]
@@ -271,6 +307,9 @@ def test_a_table_of_latex(toy: Inspector, tmp_path: Path) -> None:
     assert len(body) == len(picture.rows)
     assert r"\textbf{A \& B}" in text
     assert "pdfLaTeX does not know" not in text
+    assert text.splitlines()[1] == r"% In the preamble: \usepackage{colortbl,graphicx}"
+    toy.inspect("« a »", head="2.0").save(tmp_path / "quoted.tex")
+    assert (tmp_path / "quoted.tex").read_text().splitlines()[1].endswith(r", and \usepackage[T1]{fontenc}")
     toy.inspect("猫", head="2.0").save(tmp_path / "cat.tex")
     assert "% pdfLaTeX does not know 猫: run LuaLaTeX or XeLaTeX" in (tmp_path / "cat.tex").read_text()
     with pytest.raises(attn_cli.UsageError, match="and this is a grid of maps"):
