@@ -360,7 +360,7 @@ function showRow() {
     const number = made("td", "", { title: exact(numbers[column]) });
     const [bar, share] = [made("i"), Math.abs(numbers[column]) / most];
     bar.style.width = share < 0.01 ? "0" : `calc((100% - 48px) * ${share})`;
-    number.append(bar, made("b", numbers[column].toFixed(2)));
+    number.append(bar, made("b", written(numbers[column])));
     if (numbers[column] < 0) line.classList.add("less");
     line.append(key, number);
     return line;
@@ -369,6 +369,9 @@ function showRow() {
   const left = shown.length - lines.length;
   at("more").textContent = left > 0 ? `${left} more` : "";
 }
+
+/* A number of the row, with two decimals, or if it is large, as a matrix may have them, with three digits. */
+const written = (value) => (Math.abs(value) < 1000 ? value.toFixed(2) : value.toExponential(2));
 
 const numbered = (axis, index) => (axis.names[index].startsWith("#") ? axis.labels[index] : axis.names[index]);
 
@@ -408,7 +411,7 @@ function sentence() {
   const numbers = numbersOfRow();
   const best = numbers.reduce((so, value, column) => (value > (numbers[so] ?? -Infinity) ? column : so), -1);
   if (best < 0) return `${headline()}: ${numbered(queries, state.query)} looks at nothing.`;
-  const end = `most at ${numbered(keys, best)} (${numbers[best].toFixed(2)})`;
+  const end = `most at ${numbered(keys, best)} (${written(numbers[best])})`;
   return `${headline()}${role}: ${numbered(queries, state.query)} looks ${end}.`;
 }
 

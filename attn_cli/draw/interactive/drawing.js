@@ -6,7 +6,8 @@ const FONT = "ui-sans-serif, system-ui, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', 
 const MOST_CELLS = 5000; // that are drawn as rectangles; larger maps are images
 const MOST_LINES = 3000;
 const LARGE = 60; // rows or columns of a map whose numbers are too small for a scale to 1
-const NUMBERED = 30; // pixels of a cell that has room for its number
+const NUMBERED = 30; // pixels of a cell that has room for a number
+const DIGIT = 6; // pixels of a digit of it
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElementNS(SPACE, name);
@@ -111,11 +112,13 @@ function drawMap({ map, unit, colors, signed, query, width, label }) {
   const every = Math.ceil((size + 1) / cell);
   const cells = element("g", { "shape-rendering": "crispEdges" });
   if (map.rows * map.columns <= MOST_CELLS) {
+    const fits = (value, at) => !map.seen[at] || short(value, signed).length * DIGIT <= cell;
+    const numbered = cell >= NUMBERED && map.values.every(fits);
     map.values.forEach((value, at) => {
       if (!map.seen[at]) return;
       const [x, y] = [left + cell * (at % map.columns), top + cell * Math.floor(at / map.columns)];
       cells.append(element("rect", { x, y, width: cell, height: cell, fill: scale.fill(value) }));
-      if (cell < NUMBERED) return;
+      if (!numbered) return;
       const number = element("text", { x: x + cell / 2, y: y + cell / 2 + 4, fill: scale.ink(value) }, short(value, signed));
       number.setAttribute("font-size", 11);
       number.setAttribute("text-anchor", "middle");

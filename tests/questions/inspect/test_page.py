@@ -413,6 +413,15 @@ def test_keys_sliders_and_the_address(visit: Any) -> None:
     assert page.eval_on_selector_all("button, input, select, svg, section", unnamed) == 0
 
 
+def test_numbers_stay_in_their_cells(visit: Any) -> None:
+    page = visit(look(encoder_record(), Selection(), keep=True), "#0.1/fit")
+    cells = page.evaluate("maps.map(state.head, state.unit).seen.reduce((so, seen) => so + seen)")
+    assert page.locator("#drawing g text").count() == cells
+    page.evaluate("() => { maps.map(state.head, state.unit).values.fill(920531); show(); }")
+    assert page.locator("#drawing g text").count() == 0
+    assert page.text_content("#numbers b >> nth=0") == "9.21e+5"
+
+
 def test_the_picture_can_be_taken_away(visit: Any) -> None:
     page = visit(look(encoder_record(), Selection(), keep=True), "#0.1/fit")
     picture = ET.fromstring(page.evaluate("svgText()"))  # noqa: S314 - our own
