@@ -282,7 +282,7 @@ class Record:
                 if not set(wanted) <= set(map_.queries):
                     raise SelectionError(
                         f"This record holds only {len(map_.queries)} of the queries of {kind} layer {layer}",
-                        "Show it with the --query it was saved with, or save it again without",
+                        "Show it with attn view and the --query it was saved with, or save it again without",
                     )
                 if request.scores and map_.scores is None:
                     what, remedy = ("This record", "Save it again with --scores")

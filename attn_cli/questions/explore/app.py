@@ -142,7 +142,6 @@ class Page(ModalScreen[None]):
         Binding("space", "page"),
         Binding("y", "command"),
         Binding("S", "save"),
-        Binding("ctrl+c,ctrl+q", "quit_all"),
     ]
 
     def __init__(self, title: str, draw: Callable[[Drawn], RenderableType], shown: Shown | None = None) -> None:
@@ -193,9 +192,6 @@ class Page(ModalScreen[None]):
     def action_leave(self) -> None:
         self.dismiss(None)
 
-    def action_quit_all(self) -> None:
-        self.app.exit()
-
     def action_scroll(self, lines: int) -> None:
         self.query_one(Scroll).scroll_relative(y=lines, animate=False)
 
@@ -205,7 +201,7 @@ class Page(ModalScreen[None]):
     def action_command(self) -> None:
         app = self.app
         if self.shown is not None and isinstance(app, Explorer):
-            self.say(app.copied(self.shown.command))
+            app.tell(self.shown.command, self.say)
 
     def action_save(self) -> None:
         app = self.app
@@ -252,7 +248,6 @@ class Menu(ModalScreen[str | None]):
         Binding("down,j,tab", "move(1)"),
         Binding("up,k,shift+tab", "move(-1)"),
         Binding("enter,space", "choose"),
-        Binding("ctrl+c,ctrl+q", "quit_all"),
     ]
 
     def __init__(self, title: str, key: str, choices: Sequence[Choice], chosen: str) -> None:
@@ -304,9 +299,6 @@ class Menu(ModalScreen[str | None]):
     def action_leave(self) -> None:
         self.dismiss(None)
 
-    def action_quit_all(self) -> None:
-        self.app.exit()
-
 
 class Explorer(App[None]):
     """The explorer.
@@ -326,7 +318,10 @@ class Explorer(App[None]):
     Input, Input:focus { width: 1fr; height: 1; border: none; padding: 0; background: ansi_default; }
     """
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[Any]] = [Binding("ctrl+c,ctrl+q", "leave"), Binding("ctrl+z", "suspend_process")]
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("ctrl+c,ctrl+q", "leave", priority=True),  # also where one types, or reads a page
+        Binding("ctrl+z", "suspend_process"),
+    ]
 
     def __init__(self, walk: Walk, look: Drawn, default_model: str = DEFAULT_MODEL) -> None:
         super().__init__(ansi_color=True)
@@ -350,6 +345,8 @@ class Explorer(App[None]):
 
     def on_mount(self) -> None:
         self.stage.focus()
+        # Continued after Ctrl-Z, the terminal shows nothing of what was there.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh())
 
     @property
     def stage(self) -> Front:
@@ -369,8 +366,13 @@ class Explorer(App[None]):
             self._run_for = here  # once, for what has failed will fail again
             self.work(lambda: self.walk.here, f"Running for layer {self.walk.spot.layer} …")
             return
-        self.picture = picture(self.walk, screen, self.picture, said=self.said)
-        self.stage.show([strip(one, self._paper) for one in self.picture.lines])
+        self.picture = picture(self.walk, screen, self.picture)
+        self._show(self.picture, screen, self.said)
+
+    def _show(self, shown: Picture, screen: Drawn, said: str) -> None:
+        """Show a picture, with a message at its end or the keys."""
+        lines = shown.saying(status(self.walk, screen, said))
+        self.stage.show([strip(one, self._paper) for one in lines])
 
     # Work
 
@@ -389,8 +391,8 @@ class Explorer(App[None]):
             self.say("Wait until what runs is done, or leave with q")
             return
         self.said = saying
-        self.picture = picture(self.walk, self._screen, self.picture, said=saying)
-        self.stage.show([strip(one, self._paper) for one in self.picture.lines])
+        self.picture = picture(self.walk, self._screen, self.picture)
+        self._show(self.picture, self._screen, saying)
         self.run_worker(lambda: self._tried(make), thread=True, exit_on_error=True)
 
     @property
@@ -503,11 +505,7 @@ class Explorer(App[None]):
         self.work(lambda: self.walk.next_text(step))
 
     def action_command(self) -> None:
-        typed = self.copied(self.walk.command)
-        if width(typed) <= self.size.width:
-            self.say(typed)
-        else:
-            self.push_screen(Page("The command", lambda screen: drawing(text_lines(typed, screen, PLAIN))))
+        self.tell(self.walk.command, self.say)
 
     def action_save(self) -> None:
         self.ask("save")
@@ -518,11 +516,19 @@ class Explorer(App[None]):
     def action_leave(self) -> None:
         self.exit()
 
-    def copied(self, command: Suggestion) -> str:
-        """Copy a command to the clipboard of the terminal, and return it."""
+    def tell(self, command: Suggestion, say: Callable[[str], None]) -> None:
+        """Copy a command to the clipboard of the terminal, and show it.
+
+        Args:
+            command: the command.
+            say: a function that writes a line; a longer command has a page of its own.
+        """
         typed = command.typed(self._default_model)
         self.copy_to_clipboard(typed)
-        return typed
+        if width(typed) <= self.size.width:
+            say(typed)
+        else:
+            self.push_screen(Page("The command", lambda screen: drawing(text_lines(typed, screen, PLAIN))))
 
     # The line that is typed in
 
@@ -605,9 +611,7 @@ class Explorer(App[None]):
         said = "" if found is None else self.walk.value(*found)
         if said != self._pointed:
             self._pointed = said
-            last = status(self._screen, said or self.said)
-            lines = [*shown.lines[:-1], last]
-            self.stage.show([strip(one, self._paper) for one in lines])
+            self._show(shown, self._screen, said or self.said)
 
     def on_mouse_scroll_down(self) -> None:
         if len(self.screen_stack) == 1:

@@ -51,5 +51,5 @@ KEYS = (
     Key(("y",), "y", "command", "the command that shows the same; it is copied"),
     Key(("S",), "S", "save", "save what is seen, in the format of the name"),
     Key(("question_mark",), "?", "help", "this help"),
-    Key(("q", "ctrl+c", "ctrl+q"), "q", "leave", "leave"),
+    Key(("q",), "q", "leave", "leave; Ctrl-C leaves from anywhere"),
 )

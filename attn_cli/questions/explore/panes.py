@@ -15,7 +15,7 @@ from attn_cli.draw.captions import attends, when
 from attn_cli.draw.colors import WEIGHTS, Scale
 from attn_cli.draw.labels import clean, clipped, fit, width
 from attn_cli.draw.screen import Screen
-from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, cells, flow, line, swatches
+from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, cells, flow, line, swatches, text_lines
 from attn_cli.draw.table import bars, figures, names, table
 from attn_cli.draw.viewport import NOWHERE, Drawn, Window, board, board_width, map_window, overview, shaded_text, slid
 from attn_cli.measure.summary import HeadSummary, Link
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEWEST_COLUMNS", "FEWEST_LINES", "PaneName", "Picture", "Region", "all_heads", "picture", "status"]
 
-PaneName = Literal["title", "text", "heads", "overview", "map", "facts", "row", "status"]
+PaneName = Literal["title", "text", "heads", "overview", "map", "facts", "row"]
 
 FEWEST_COLUMNS, FEWEST_LINES = 40, 12
 """The smallest screen that all panes find room on."""
@@ -46,23 +46,29 @@ LISTED = 24
 """Least width of a list of heads."""
 MOST_KEYS = 12
 """Most keys of a row that are listed."""
+KIND, TEXTS = "K kind", "< > texts"
+RUNNING = ("x cut", "i text", "e explain", "d beside")
+"""The keys that run a model."""
 HINTS = (
     "? help",
+    "q quit",
     "tab pane",
     "/ find",
+    TEXTS,
     "m measure",
+    KIND,
     "a atlas",
     "s sort",
-    "w words",
     "x cut",
+    "i text",
+    "w words",
     "e explain",
     "g grid",
     "d beside",
-    "i text",
     "y command",
     "S save",
-    "q quit",
 )
+"""The keys on the last line, as many as there is room for."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Picture:
-    """Everything that is shown at one place of a walk."""
+    """Everything that is shown at one place of a walk, but for what is said on its last line."""
 
     lines: Sequence[Text]
     regions: Mapping[PaneName, Region]
@@ -95,25 +101,29 @@ class Picture:
                 return None if place is None else (name, place)
         return None
 
+    def saying(self, last: Sequence[Text]) -> list[Text]:
+        """Return the lines, with others in the place of as many at the end."""
+        kept = max(len(self.lines) - len(last), 0)
+        return [*self.lines[:kept], *last][: len(self.lines)]
+
     def window(self, name: PaneName) -> Window:
         """Return what of a pane is in sight."""
         return self.panes[name].window if name in self.panes else NOWHERE
 
 
-def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: str = "") -> Picture:
+def picture(walk: Walk, screen: Screen, before: Picture | None = None) -> Picture:
     """Draw everything at a place of a walk.
 
     Args:
         walk: the walk.
         screen: the screen to draw on, in exactly its height.
         before: the picture before, whose windows stay where they can.
-        said: a message for the last line, in the place of the keys.
     """
     height = screen.height or 24
     if screen.width < FEWEST_COLUMNS or height < FEWEST_LINES:
         small = f"The explorer needs {FEWEST_COLUMNS} columns and {FEWEST_LINES} lines."
-        text = clipped(small, screen.width, unicode=screen.unicode)
-        return Picture([line((text, PLAIN)), *[line()] * (height - 1)], {}, {})
+        told = text_lines(small, screen, PLAIN)[:height]
+        return Picture([*told, *[line()] * (height - len(told))], {}, {})
     shown = _text(walk, replace(screen, height=2 * max(1, height // 10)))
     sizes: dict[PaneName, int] = {
         "title": 1,
@@ -126,7 +136,6 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None, *, said: 
         "title": Drawn([_title(walk, screen)]),
         "text": shown,
         "row": Drawn(_row(walk, _part(screen, regions["row"]))),
-        "status": Drawn([status(screen, said)]),
     }
     if walk.at_hand:
         panes["map"] = _map(walk, _part(screen, regions["map"]), before)
@@ -182,7 +191,6 @@ def _regions(walk: Walk, screen: Screen, sizes: Mapping[PaneName, int], middle: 
         "heads": Region(0, top, left, tall),
         "map": Region(left + GAP, top, screen.width - left - GAP, middle),
         "row": Region(0, top + middle, screen.width, sizes["row"]),
-        "status": Region(0, top + middle + sizes["row"], screen.width, 1),
     }
     if middle - tall >= LOWEST_MAP:
         regions["overview"] = Region(0, top + tall, left, middle - tall)
@@ -439,13 +447,22 @@ def _row(walk: Walk, screen: Screen) -> list[Text]:
     )
 
 
-def status(screen: Screen, said: str) -> Text:
-    """Write the message, or the keys."""
-    if said:
-        return line((clipped(said, screen.width, unicode=screen.unicode), BOLD))
+def status(walk: Walk, screen: Screen, said: str) -> list[Text]:
+    """Write the message, on as many lines as it takes, or the keys on one."""
+    if not said:
+        return [_hints(walk, screen)]
+    shown = clean(said, unicode=screen.unicode)
+    return [line((shown, BOLD))] if width(shown) <= screen.width else text_lines(said, screen)
+
+
+def _hints(walk: Walk, screen: Screen) -> Text:
+    """Name the keys that do something here, as many as there is room for."""
+    useless = set() if len(walk.kinds) > 1 else {KIND}
+    useless |= set() if len(walk.subjects) > 1 else {TEXTS}
+    useless |= set() if walk.subject.model is not None else set(RUNNING)
     parts: list[Part] = []
-    for hint in HINTS:
-        key, name = hint.split(" ", 1)
+    for hint in (one for one in HINTS if one not in useless):
+        key, name = hint.rsplit(" ", 1)
         piece: list[Part] = [("  " if parts else "", PLAIN), (key, BOLD), (f" {name}", DIM)]
         if cells(parts) + cells(piece) > screen.width:
             break

@@ -92,6 +92,38 @@ def test_resizing_keeps_the_place(walk: Walk) -> None:
     assert "too → didn't" in here
 
 
+def test_a_terminal_that_is_too_small_says_so(walk: Walk) -> None:
+    _, small, large = screens(walk, ["resize 20 5", "resize 80 24"], look=PLAIN)
+    assert " ".join(small.split()).startswith("The explorer needs 40 columns and 12 lines.")
+    assert large.startswith("head 2.0")
+
+
+@pytest.mark.parametrize("key", ["i", "m", "question_mark"])
+def test_ctrl_c_leaves_from_anywhere(walk: Walk, key: str) -> None:
+    async def left() -> int | None:
+        app = Explorer(walk, PLAIN)
+        async with app.run_test() as pilot:
+            await pilot.press(key, "ctrl+c")
+            await pilot.pause()
+            return app.return_code
+
+    assert asyncio.run(left()) == 0
+
+
+def test_all_is_drawn_again_after_a_stop(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    async def resume() -> None:
+        app = Explorer(walk, PLAIN)
+        async with app.run_test() as pilot:
+            await pilot.pause()
+            monkeypatch.setattr(app, "refresh", lambda: drawn.append(True))
+            app.app_resume_signal.publish(app)
+
+    asyncio.run(resume())
+    assert drawn == [True]
+
+
 def test_arrows_move_among_the_small_pictures(walk: Walk) -> None:
     _, first, moved, back = screens(walk, ["g", "up right", "escape"])
     assert first != moved
@@ -162,10 +194,17 @@ def test_a_sentence_is_typed_and_run_and_what_fails_is_said(
     assert f'attn inspect "The cat sat" --head {walk.spot.layer}.{walk.spot.head}' in pictures[13]
 
 
+def test_a_long_command_is_shown_whole(toy: Model) -> None:
+    walk = Walk([Subject(toy, Input(f"Yesterday {SENTENCE} and the dog ran"))], Selection())
+    *_, told = screens(walk, ["x", "y"], look=PLAIN)
+    assert f'The command attn ablate "{walk.subject.text}" --head 2.0' in " ".join(told.split())
+
+
 def test_a_record_without_a_model_says_what_it_cannot_do() -> None:
     walk = Walk([Subject(record=encoder_record(), file="record.json")], Selection())
-    _, cut, norms = screens(walk, ["x", "m j j enter"], look=PLAIN)
-    assert "A record holds maps and no model, so no text can be run" in cut
+    start, cut, norms = screens(walk, ["x", "m j j enter"], look=PLAIN)
+    assert "a atlas  s sort  w words  g grid" in start
+    assert cut.endswith("no text can be run. Give the text itself,\nand its model with --model.\n")
     assert "A record holds no values, so norms cannot be measured from it" in norms
 
 

@@ -96,6 +96,9 @@ def test_texts_and_records_are_read_before_the_walk(
     assert main(["explore", "record.json"]) == 0
     assert walks[1].spot.measure == "norms"
     assert walks[1].command.typed("toy").startswith("attn view record.json --head ")
+    assert main(["inspect", "The cat sat", "--query", "cat", "--save", "row.json", "--quiet"]) == 0
+    assert main(["explore", "row.json"]) == 4
+    assert "Show it with attn view and the --query it was saved with" in capsys.readouterr().err
     monkeypatch.setattr(Explorer, "return_code", 1)
     assert main(["explore", "The cat sat"]) == 1
     assert "The explorer has stopped" in capsys.readouterr().err
