@@ -206,7 +206,8 @@ class Farm:
             cluster = LocalCluster(
                 n_workers=self._workers.count,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address=":0",  # its usual port may be taken, of which it would warn
+                scheduler_kwargs={"dashboard": False},
                 memory_limit=None,
                 silence_logs=False if debugging() else logging.CRITICAL,
             )

@@ -107,7 +107,7 @@ def test_a_scheduler_that_goes_away(
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, silence_logs=50
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=50
     ) as cluster:
         monkeypatch.setattr(measured, "WINDOW", 1)
         monkeypatch.setattr("attn_cli.cli.farm.CONNECT", 2.0)
@@ -128,7 +128,7 @@ def test_a_scheduler_without_workers(address: str, attn: Run, monkeypatch: pytes
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None, silence_logs=50) as cluster:
+    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=50) as cluster:
         monkeypatch.setattr("attn_cli.cli.farm.time.sleep", interrupt)
         place = cluster.scheduler_address
         said = attn("heads", "--file", "corpus.txt", "--workers", place, code=130)
