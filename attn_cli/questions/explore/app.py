@@ -40,7 +40,7 @@ ARROWS = str.maketrans({"↑": "up", "↓": "down", "←": "left", "→": "right
 """Arrows -> their names where there is only ASCII."""
 ASKED = {
     "find": "Find a word: ",
-    "beside": "Beside this sentence, another: ",
+    "beside": "A second sentence: ",
     "type": "A sentence: ",
     "save": "Save as: ",
 }

@@ -92,6 +92,12 @@ def test_resizing_keeps_the_place(walk: Walk) -> None:
     assert "too → didn't" in here
 
 
+def test_a_small_terminal_has_room_to_type(walk: Walk) -> None:
+    for keys in ("d", "i"):
+        asked = screens(walk, [keys], (40, 12), look=PLAIN)[-1]
+        assert "too tired" in asked.splitlines()[-1]
+
+
 def test_a_terminal_that_is_too_small_says_so(walk: Walk) -> None:
     _, small, large = screens(walk, ["resize 20 5", "resize 80 24"], look=PLAIN)
     assert " ".join(small.split()).startswith("The explorer needs 40 columns and 12 lines.")
