@@ -802,7 +802,9 @@ class Inspector:
         check_syntax(choice)
         check_terminal()
         subjects = [Subject(self._model, Input(one)) for one in (text, *more)]
-        explore(subjects, choice, default_model="")
+        running = explore(subjects, choice, default_model="")
+        if running is not None:
+            running.join()  # the model is the caller's, and is not used by two at a time
 
     def explain(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -330,6 +332,7 @@ class Explorer(App[None]):
         self.walk, self.look = walk, look
         self.said = "; ".join(f"note: {note}" for note in walk.notes)
         self.picture: Picture | None = None
+        self.running: threading.Thread | None = None
         self._default_model = default_model
         self._asked: tuple[str, Shown | None] | None = None
         self._word = ""
@@ -393,7 +396,29 @@ class Explorer(App[None]):
         self.said = saying
         self.picture = picture(self.walk, self._screen, self.picture)
         self._show(self.picture, self._screen, saying)
-        self.run_worker(lambda: self._tried(make), thread=True, exit_on_error=True)
+        self.run_worker(self._aside(make), exit_on_error=True)
+
+    async def _aside(self, make: Callable[[], object]) -> object:
+        """Return what a function makes in a thread of its own, which nobody who leaves waits for."""
+        loop = asyncio.get_running_loop()
+        made: asyncio.Future[object] = loop.create_future()
+
+        def settle(settling: Callable[[Any], None], value: object) -> None:
+            if not made.done():
+                settling(value)
+
+        def run() -> None:
+            settling: Callable[[Any], None] = made.set_result
+            try:
+                value = self._tried(make)
+            except BaseException as error:  # whoever waits is given it, whatever it is
+                settling, value = made.set_exception, error
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, settling, value)
+
+        self.running = threading.Thread(target=run, daemon=True)
+        self.running.start()
+        return await made
 
     @property
     def _screen(self) -> Drawn:

@@ -89,7 +89,7 @@ def run(
     subjects = _subjects(texts, text or "")
     if piped:
         take_keys_from_terminal()
-    explore(
+    running = explore(
         subjects,
         choice,
         theme=None if theme == "auto" else theme,
@@ -97,6 +97,8 @@ def run(
         default_model=os.environ.get("ATTN_MODEL") or DEFAULT_MODEL,
         begin=begin,
     )
+    if running is not None:
+        os._exit(0)  # for compiled code that still ran as Python ends would abort, and may run for minutes
 
 
 def _subjects(texts: Given, name: str) -> list[Subject]:

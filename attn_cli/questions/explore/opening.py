@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from attn_cli.errors import AttnError, UsageError
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     from attn_cli.data.selection import Selection
     from attn_cli.draw.screen import Theme
     from attn_cli.questions.explore.walk import Subject, Walk
@@ -57,8 +59,8 @@ def explore(
     color: bool | None = None,
     default_model: str,
     begin: Callable[[Callable[[], Walk]], Walk] = lambda walk: walk(),
-) -> None:
-    """Walk about in texts or records until somebody leaves.
+) -> Thread | None:
+    """Walk about in texts or records until somebody leaves; return what still runs then, if anything does.
 
     Args:
         subjects: the texts or records.
@@ -90,3 +92,5 @@ def explore(
         setattr(sys, "__stderr__", before)  # noqa: B010
     if explorer.return_code:
         raise AttnError("The explorer has stopped", "Set ATTN_DEBUG=1 to see why, and please report it")
+    running = explorer.running
+    return running if running is not None and running.is_alive() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_ctrl_c_leaves_from_anywhere(walk: Walk, key: str) -> None:
             return app.return_code
 
     assert asyncio.run(left()) == 0
+
+
+def test_nobody_who_leaves_waits_for_what_runs(walk: Walk) -> None:
+    done = threading.Event()
+
+    async def left() -> bool:
+        app = Explorer(walk, PLAIN)
+        async with app.run_test() as pilot:
+            app.work(lambda: done.wait(60))
+            await pilot.press("q")
+        return app.running is not None and app.running.is_alive()
+
+    assert asyncio.run(left())
+    done.set()
 
 
 def test_all_is_drawn_again_after_a_stop(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
