@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from pkgutil import resolve_name
 from types import TracebackType
 from typing import Any, TypeVar
@@ -31,6 +33,7 @@ from attn_cli.cli.progress import working
 from attn_cli.cli.streams import say
 from attn_cli.cli.workers import Workers
 from attn_cli.errors import AttnError, ModelError
+from attn_cli.system.interrupt import interruptible
 from attn_cli.version import __version__
 
 __all__ = ["Farm", "LostError", "chunks_of", "each_text"]
@@ -50,6 +53,7 @@ AHEAD = 3
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 VERSION = "attn_cli.version:__version__"
+START = 'Start fewer of them; in a script, put its own code under `if __name__ == "__main__":`'
 MORE_MEMORY = "Give each more memory, or start fewer of them"
 
 _one_at_a_time = threading.Lock()
@@ -94,6 +98,21 @@ def _other_version(who: str, there: object, here: str) -> ModelError:
     if not isinstance(there, str):
         return ModelError(f"{who} has no attn", f"Install attn {here} there")
     return ModelError(f"{who} has attn {there}, and this is attn {here}", "Install the same version in both places")
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Let threads and processes that are started within the block never hear Ctrl-C, where the system can do that."""
+    if sys.platform == "win32":
+        yield
+        return
+    # Whoever starts Python's own helper process listens again from then on.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _closed(connection: Any, timeout: float) -> None:
@@ -173,7 +192,7 @@ class Farm:
         workers: where they are.
 
     Raises:
-        ModelError: there is no scheduler, or a worker has no attn, or another version.
+        ModelError: there is no scheduler, a process cannot be started, or a worker has no attn, or another version.
         KeyboardInterrupt: Ctrl-C was pressed while no worker had come yet.
     """
 
@@ -202,19 +221,29 @@ class Farm:
 
     def _start(self) -> Client:
         threads = str(max((os.cpu_count() or 1) // self._workers.count, 1))
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, threads)}):
-            cluster = LocalCluster(
-                n_workers=self._workers.count,
-                threads_per_worker=1,
-                dashboard_address=":0",  # its usual port may be taken, of which it would warn
-                scheduler_kwargs={"dashboard": False},
-                memory_limit=None,
-                silence_logs=False if debugging() else logging.CRITICAL,
-            )
-        self._stack.callback(_closed, cluster, CONNECT)
-        client = Client(cluster)
-        self._stack.callback(_closed, client, 1)
-        client.register_plugin(_OfThisMachine())
+        # A cluster that is half there cannot be closed, so Ctrl-C waits until it is there.
+        with (
+            interruptible(lambda: None) as asked,
+            _deaf(),
+            dask.config.set({"distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, threads)}),
+        ):
+            try:
+                cluster = LocalCluster(
+                    n_workers=self._workers.count,
+                    threads_per_worker=1,
+                    dashboard_address=":0",  # its usual port may be taken, of which it would warn
+                    scheduler_kwargs={"dashboard": False},
+                    memory_limit=None,
+                    silence_logs=False if debugging() else logging.CRITICAL,
+                )
+            except RuntimeError as error:
+                raise ModelError("This machine cannot start the workers", START) from error
+            self._stack.callback(_closed, cluster, CONNECT)
+            client = Client(cluster)
+            self._stack.callback(_closed, client, 1)
+            client.register_plugin(_OfThisMachine())
+        if asked():
+            raise KeyboardInterrupt
         return client
 
     def _connect(self) -> Client:

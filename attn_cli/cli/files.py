@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from attn_cli.cli.tables import AS_USUAL, TABLE_FORMATS, FieldNames, named
-from attn_cli.errors import InputError, counted, shortened
+from attn_cli.errors import InputError, counted, quoted, shortened
 
 __all__ = [
     "COMPRESSED",
@@ -195,8 +195,11 @@ def parquet_rows(path: Path, chosen: FieldNames = AS_USUAL) -> Iterator[Row]:
         chosen: the names of the columns, as far as the user gives them.
 
     Raises:
-        InputError: the file cannot be read, has no such column of texts, or pyarrow is missing.
+        InputError: the file cannot be read, is compressed as a whole, has no such column of texts, or pyarrow is
+            missing.
     """
+    if (suffix := path.suffix.lower()) in COMPRESSED:
+        raise InputError(f"{path} is Parquet behind {suffix}, of which no rows can be read alone", "Decompress it")
     arrow, parquet = (_needed(module, str(path)) for module in ("pyarrow", "pyarrow.parquet"))
     number = 0
     try:
@@ -204,6 +207,12 @@ def parquet_rows(path: Path, chosen: FieldNames = AS_USUAL) -> Iterator[Row]:
             texts = [field.name for field in file.schema_arrow if _is_text(arrow.types, field.type)]
             if not texts:
                 raise InputError(f"{path} has no column of texts", "Name a file that has one")
+            others = set(file.schema_arrow.names).difference(texts)
+            if (other := next((name for name in chosen.chosen if name in others), None)) is not None:
+                raise InputError(
+                    f"The column {quoted(other)} of {path} holds no texts",
+                    f"Name one of these: {', '.join(texts[:12])}",
+                )
             columns = named(texts, chosen, str(path))
             wanted = [str(name) for name in (columns.text, columns.target, columns.pair) if name is not None]
             for batch in file.iter_batches(ROWS, columns=wanted):

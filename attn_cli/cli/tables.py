@@ -149,7 +149,8 @@ class Columns:
         Raises:
             InputError: a value is missing or is not a text.
         """
-        text = _value(row, self.text, "text", where, holds)
+        # A row whose text is null is as blank as one whose text is empty; of one without the field, more may be wrong.
+        text = "" if row.get(self.text, 0) is None else _value(row, self.text, "text", where, holds)
         if not text.strip():
             return Sentence(text, where)
         target = _beside(row, self.target, "target", where, holds)
@@ -170,6 +171,8 @@ def _beside(row: Mapping[Any, Any], name: str | int | None, what: str, where: st
 def _value(row: Mapping[Any, Any], name: Any, what: str, where: str, holds: str) -> str:
     value = row.get(name)
     if isinstance(value, str):
+        if len(value) > LONGEST:  # lines are measured as they are read, and rows of Parquet and data sets are not
+            raise InputError(f"{where} is longer than {LONGEST:,} characters", "Give a text with one sentence a row")
         return value
     called = f" ({name})" if isinstance(name, str) else ""
     if value is None:

@@ -46,6 +46,8 @@ PACKED = {
     b"SQLite format 3": ("a database", ""),
 }
 """First bytes of files that may hold texts, but not as lines -> their names for messages, and a remedy of their own."""
+TAR = slice(257, 262)
+"""Where a tar archive says in its first bytes that it is one; the name of its first file begins it."""
 SAVE = "Save what it holds as .jsonl, .csv or .txt"
 
 
@@ -251,6 +253,8 @@ def lines_from(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sent
         if not line:
             return
         packed = next((what for begins, what in PACKED.items() if number == 1 and line.startswith(begins)), None)
+        if number == 1 and line[TAR] == b"ustar":
+            packed = "a tar archive", "Unpack it, and name the folder"
         if packed is not None:
             raise InputError(f"{name} is {packed[0]}, and holds no lines of text", packed[1] or SAVE)
         if len(line) > LONGEST:

@@ -14,7 +14,7 @@ __all__ = ["Fingerprinted", "Shard"]
 
 Item = TypeVar("Item")
 
-SHARD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
+SHARD = re.compile(r"(\d{1,9})/(0*[1-9]\d{0,8})", re.ASCII)
 NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 

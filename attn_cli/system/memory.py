@@ -86,7 +86,7 @@ def _most() -> int:
     size = SIZE.fullmatch(text)
     if text and size is None:
         raise UsageError(f"{LIMIT} must be a size such as 4GB, not {quoted(text)}", "Set it to one, or unset it")
-    return sys.maxsize if size is None else int(float(size[1]) * BYTES[size[2].upper()])
+    return sys.maxsize if size is None else int(min(float(size[1]) * BYTES[size[2].upper()], sys.maxsize))
 
 
 def _limits_left() -> Iterator[int]:

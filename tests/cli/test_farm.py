@@ -15,6 +15,7 @@ import pytest
 
 import attn_cli
 from attn_cli.api import Inspector
+from attn_cli.cli import farm as farms
 from attn_cli.cli import workers
 from attn_cli.cli.app import main
 from attn_cli.cli.farm import Farm, LostError, _run
@@ -87,6 +88,40 @@ def test_ctrl_c(address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert 2 <= document["texts"] <= 5
     assert document["notes"][-1] == f"Stopped with Ctrl-C after {document['texts']} texts: the figures are of these"
     assert "stopping; press Ctrl-C again" in err
+
+
+def test_ctrl_c_while_workers_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits until they can be stopped, and they do not hear it, though a terminal sends it to them too."""
+    closed: list[float] = []
+
+    class Started:
+        def __init__(self, *_: object, **__: object) -> None:
+            signal.raise_signal(signal.SIGINT)
+            assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+        def register_plugin(self, _: object) -> None:
+            pass
+
+        def close(self, timeout: float) -> None:
+            closed.append(timeout)
+
+    monkeypatch.setattr(farms, "LocalCluster", Started)
+    monkeypatch.setattr(farms, "Client", Started)
+    with pytest.raises(KeyboardInterrupt), Farm(Workers(2)):
+        pass
+    assert len(closed) == 2
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_workers_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So Dask says that a script has no `if __name__ == "__main__":`."""
+
+    def fail(**_: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(farms, "LocalCluster", fail)
+    with pytest.raises(ModelError, match=r"This machine cannot start the workers\. Start fewer of them; in a script"):
+        Farm(Workers(2)).__enter__()
 
 
 def test_a_worker_that_cannot_load_the_model(address: str, attn: Run) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from attn_cli.cli import files
+from attn_cli.cli import files, tables
 from attn_cli.cli.tables import FieldNames
 from attn_cli.cli.texts import count_lines, name_of, sentences
 from attn_cli.errors import InputError
@@ -146,13 +146,19 @@ def test_parquet(tmp_path: Path) -> None:
     coded = pa.array(["A.", "A.", "B."]).dictionary_encode()
     assert read(parquet(tmp_path / "b.parquet", text=coded)) == ["A.", "A.", "B."]
     assert read(parquet(tmp_path / "c.parquet", text=pa.array(["C."], pa.large_string()))) == ["C."]
+    assert read(parquet(tmp_path / "d.parquet", text=["D.", None, "", "E."])) == ["D.", "E."]
 
 
-def test_parquet_that_cannot_be_read(tmp_path: Path) -> None:
-    whole = parquet(tmp_path / "a.parquet", text=["One.", None], label=[1, 2])
+def test_parquet_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "LONGEST", 9)
+    whole = parquet(tmp_path / "a.parquet", text=["One.", "Ten letters"], label=[1, 2])
+    packed = tmp_path / "a.parquet.gz"
+    packed.write_bytes(gzip.compress(whole.read_bytes()))
     cases = [
-        (whole, "text", r"row 2 of .*a\.parquet has no text \(text\)"),
-        (whole, "label", r"a\.parquet has no column 'label'. Name one of these: text"),
+        (whole, "text", r"row 2 of .*a\.parquet is longer than 9 characters. Give a text with one sentence a row"),
+        (whole, "label", r"The column 'label' of .*a\.parquet holds no texts. Name one of these: text"),
+        (whole, "body", r"a\.parquet has no column 'body'. Name one of these: text"),
+        (packed, None, r"a\.parquet\.gz is Parquet behind \.gz, of which no rows can be read alone. Decompress it"),
         (parquet(tmp_path / "b.parquet", body=["x"], note=["y"]), None, "does not say which column is the text"),
         (parquet(tmp_path / "c.parquet", label=[1]), None, r"c\.parquet has no column of texts"),
         (tmp_path / "no.parquet", None, "cannot be read: No such file"),

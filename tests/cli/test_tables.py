@@ -156,6 +156,7 @@ def test_columns_are_named_on_the_command_line(attn: Run, tmp_path: Path) -> Non
         ("a.json", "{}", None, "a.json names no columns. Call the one that holds the texts: text"),
         ("a.json", "", None, "There is no text in"),
         ("a.json", "[]", None, "There is no text in"),
+        ("a.jsonl", '{"text": null}\n', None, "There is no text in"),
         ("a.json", "[1]", None, "entry 1 of .* is neither a text nor an object"),
         ("a.json", '{"text": ["a"]}', None, "the text .text. must be a text, not a list"),
         (
@@ -178,6 +179,7 @@ def test_columns_are_named_on_the_command_line(attn: Run, tmp_path: Path) -> Non
         ("a.tsv", "The cat\tLe chat\n", "text", "line 1 of .* names no column 'text'. Begin the file with a header"),
         ("a.txt", "The cat\n", "text", "is plain text and has no columns"),
         ("a.txt", "\x1f\x8b", None, "is compressed, and holds no lines"),
+        ("a.txt", "notes.txt".ljust(257, "\0") + "ustar", None, "is a tar archive, .*Unpack it, and name the folder"),
         ("a.txt", "PAR1", None, "is a Parquet file, and holds no lines of text. Let its name end in .parquet"),
     ],
 )

@@ -40,6 +40,7 @@ def test_parts_are_named_or_known_from_the_scheduler(
     [
         ("3", {}, "--shard '3' is not a part of a corpus. Write it like --shard 3/16"),
         ("-1/4", {}, "is not a part"),
+        ("1/0", {}, "is not a part"),
         ("0/4", {}, "--shard 0/4: the part must be from 1 to 4, not 0"),
         ("5/4", {}, "the part must be from 1 to 4, not 5"),
         ("auto", {}, "finds neither SLURM_ARRAY_TASK_ID nor RANK"),

@@ -120,6 +120,11 @@ def test_a_limit_of_ones_own(text: str, size: float, monkeypatch: pytest.MonkeyP
     assert memory.available() == size
 
 
+def test_a_limit_beyond_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTN_MEMORY", "9" * 400)
+    assert 0 < memory.available() < sys.maxsize
+
+
 def test_a_limit_that_is_not_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTN_MEMORY", "lots")
     with pytest.raises(UsageError, match="ATTN_MEMORY must be a size such as 4GB, not 'lots'"):

@@ -198,7 +198,8 @@ def run(
     shaped = bool(reading.field_names.chosen or reading.system is not None or reading.whole or reading.split)
     corpus.check(selection, by, texted=texted, shaped=shaped)
     if _names_parts(words, reading):
-        other = (corpus, matrix, without, workers) != (CorpusOptions(), MatrixOptions(), None, None)
+        none = (), CorpusOptions(), MatrixOptions(), None, None
+        other = (reading.used, corpus, matrix, without, workers) != none
         _show_parts(words, choice, by, display, output, other=other)
         return
     if words[1:]:

@@ -247,6 +247,7 @@ def test_files_that_are_no_parts(three: list[str], attn: Run) -> None:
         (["part1.npz", "part2.npz", "part3.npz", "--layer", "1"], "hold what was selected when they were measured"),
         (["part1.npz", "part2.npz", "part3.npz", "--probe"], "Parts of a corpus hold figures and no model"),
         (["part1.npz", "part2.npz", "part3.npz", "--without", "0"], "Parts of a corpus hold figures and no model"),
+        (["part1.npz", "part2.npz", "part3.npz", "--truncate"], "Parts of a corpus hold figures and no model"),
         (["part1.npz", "The cat"], "Unexpected argument 'The cat'. Put the sentence in quotes."),
     ],
 )
