@@ -188,7 +188,7 @@ def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
     try:
         lines = Unpacked(path)
     except OSError as error:
-        raise unreadable(str(path), error, remedy) from error
+        raise unreadable(hub_name(path) or str(path), error, remedy) from error
     with lines:
         yield from lines_from(lines, str(path), remedy)
 
@@ -256,7 +256,8 @@ def lines_from(stream: _Lines, name: str, remedy: str = REMEDY) -> Iterator[Sent
         if number == 1 and line[TAR] == b"ustar":
             packed = "a tar archive", "Unpack it, and name the folder"
         if packed is not None:
-            raise InputError(f"{name} is {packed[0]}, and holds no lines of text", packed[1] or SAVE)
+            told = "" if name.lower().endswith(PARQUET) else packed[1]  # it is called so already
+            raise InputError(f"{name} is {packed[0]}, and holds no lines of text", told or SAVE)
         if len(line) > LONGEST:
             raise InputError(f"{where} is longer than {LONGEST:,} bytes", "Give a text with one sentence a line")
         yield Sentence(_plain(line, where), where)

@@ -20,7 +20,7 @@ import pytest
 
 from attn_cli.cli import files, tables
 from attn_cli.cli.tables import FieldNames
-from attn_cli.cli.texts import count_lines, name_of, sentences
+from attn_cli.cli.texts import count_lines, lines_of, name_of, sentences
 from attn_cli.errors import InputError
 from tests.conftest import Run
 
@@ -172,6 +172,8 @@ def test_parquet_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for file, field, message in cases:
         with pytest.raises(InputError, match=message):
             list(sentences(None, file, chosen=FieldNames(field)))
+    with pytest.raises(InputError, match=r"is a Parquet file, and holds no lines of text\. Save what it holds as"):
+        next(lines_of(whole))
 
 
 @pytest.mark.unchecked

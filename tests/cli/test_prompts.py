@@ -229,6 +229,7 @@ CHAT = "chat.json"
         ("Hi", ["inspect", "--whole"], "Name one with --file", 2),
         ("Hi", ["inspect", "--whole", "--file", CHAT, "--field", "text"], "has no columns", 2),
         (" \n", ["inspect", "--whole", "--file", CHAT], "There is no text in", 3),
+        ("Hi", ["inspect", "--whole", "--file", "hf://datasets/a/b"], "hf://datasets/a/b cannot be read: No such", 3),
         ("user: Hi", ["diff", "--chat", CHAT], "Give --chat twice, or --against a second model, or --without", 2),
         ("user: Hi", ["diff", *["--chat", CHAT] * 3], "--chat names A and B, and 3 are given", 2),
         ("user: Hi", ["diff", *["--chat", CHAT] * 2, "--against", "toy"], "Leave out the second chat, or --against", 2),
