@@ -25,12 +25,12 @@ class Expected:
 
     def total(self, keys: list[int], *, even: bool = False, resting: bool = False) -> float:
         """Weight on these keys, of all rows that are words, or what even rows would put there."""
-        found = 0.0
-        for query in np.flatnonzero(self.words):
-            open_keys = [key for key in np.flatnonzero(self.visible[query]) if resting or not self.rests[key]]
-            for key in set(open_keys) & set(keys):
-                found += 1 / len(open_keys) if even else float(self.weights[query, key])
-        return found
+        opened = self.visible[self.words] & (True if resting else ~self.rests)
+        if even:
+            weights = opened / np.maximum(opened.sum(axis=1, keepdims=True), 1)
+        else:
+            weights = np.where(opened, self.weights[self.words].astype(np.float64), 0.0)
+        return float(weights[:, keys].sum())
 
     def check(self, spread: WeightSpread, *, crosses: bool = False, exact: bool = True) -> None:
         """Check what a collector says of the map, exactly or within a millionth."""

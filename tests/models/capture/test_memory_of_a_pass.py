@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems count and keep memory in other ways")
 
-TOKENS, HEADS = 4096, 12
+TOKENS, HEADS = 3072, 12
 SCRIPT = """
 import resource
 import torch

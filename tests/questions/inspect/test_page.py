@@ -470,7 +470,9 @@ def test_the_documentation_shows_it(visit: Any, trained: Inspector) -> None:
         page.screenshot(path=ROOT / "docs" / "page.png")
     assert (ROOT / "docs" / "page.png").stat().st_size > 10_000
     page.emulate_media(media="print")
-    assert page.eval_on_selector("#drawing svg", "node => getComputedStyle(node).maxWidth") == "100%"
+    from playwright.sync_api import expect
+
+    expect(page.locator("#drawing svg")).to_have_css("max-width", "100%")  # of the picture that is drawn for paper
 
 
 def test_a_script_in_a_token_stays_text(visit: Any) -> None:
