@@ -122,6 +122,37 @@ def test_an_adapter_on_packed_weights(packed: Path, tmp_path: Path) -> None:
     assert np.abs(plain.maps[0].weights - found.maps[0].weights).max() > 1e-3
 
 
+def in_mxfp4(folder: Path) -> None:
+    """Write the experts of a checkpoint anew, in 4 bits with a scale for each 32 of them, as gpt-oss is published."""
+    random = torch.Generator().manual_seed(2)
+    weights: dict[str, torch.Tensor] = load_file(folder / "model.safetensors")
+    for name in [name for name in weights if name.endswith(("gate_up_proj", "down_proj"))]:
+        experts, inner, outer = weights.pop(name).shape
+        shape = experts, outer, inner // 32
+        weights[f"{name}_blocks"] = torch.randint(256, (*shape, 16), dtype=torch.uint8, generator=random)
+        weights[f"{name}_scales"] = torch.randint(118, 124, shape, dtype=torch.uint8, generator=random)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    folders.edit(folder, quantization_config={"quant_method": "mxfp4"})
+
+
+def test_mxfp4_on_a_cpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Transformers makes bfloat16 of the experts' weights."""
+    tokenizer = folders.llama()
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    experts = {"hidden_size": 64, "intermediate_size": 96, "num_local_experts": 4, "num_experts_per_tok": 2}
+    model = folders.made("GptOss", "ForCausalLM", vocab_size=len(tokenizer), **sizes, **experts)
+    folder = folders.save(tmp_path, model.to(torch.bfloat16), tokenizer)
+    in_mxfp4(folder)
+    capfd.readouterr()
+    found = attn_cli.load(folder).inspect(TEXT, unit="token", verify=True)
+    assert capfd.readouterr().err == ""
+    with quiet():
+        eager: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.bfloat16)
+        attentions = eager(**tokenizer(TEXT, return_tensors="pt"), output_attentions=True).attentions
+    for map_, layer in zip(found.maps, attentions, strict=True):
+        np.testing.assert_allclose(map_.weights, layer[0].detach().float().numpy(), atol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["modelopt", "exl2"])
 def test_a_way_that_transformers_does_not_read_is_refused(tmp_path: Path, method: str) -> None:
     """It would take the packed numbers for weights."""
