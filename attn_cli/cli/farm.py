@@ -250,7 +250,7 @@ class Farm:
         place = self._workers.address
         address = urlsplit(place)
         remedy = "Start one with `dask scheduler`, or check the address"
-        other = ModelError(f"What listens at {place} is no scheduler of Dask, or one of another version", remedy)
+        other = ModelError(f"{place} is not a Dask scheduler, or runs another version of Dask", remedy)
         try:
             with socket.create_connection((address.hostname or "", address.port or 0), CONNECT) as line:
                 # Dask waits for ever for a greeting that does not come: the length of a short message, in 8 bytes.
@@ -389,7 +389,8 @@ class Farm:
         if not future.done():
             self._some_done.wait(POLL)
             self._some_done.clear()
-        if self._client.status != "running" or future.status in {"lost", "cancelled"}:
+        # A result that is "lost" died with the worker that held it, and is made again.
+        if self._client.status != "running" or future.status == "cancelled":
             raise self._lost()
         return bool(future.done())
 

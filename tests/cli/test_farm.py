@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,6 +79,11 @@ def test_a_worker_that_is_killed(farm: Farm, address: str, attn: Run, monkeypatc
     at_first_result(lambda: os.kill(pid, signal.SIGKILL), monkeypatch)
     assert attn("heads", "--file", "corpus.txt", "--json", "--workers", address) == whole
     assert pid not in farm._client.run(os.getpid).values()
+
+
+def test_a_result_that_died_with_its_worker_is_waited_for(farm: Farm) -> None:
+    lost: Any = SimpleNamespace(status="lost", done=lambda: False)
+    assert not farm._is_done(lost)
 
 
 def test_ctrl_c(address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,7 +206,7 @@ def test_a_port_that_something_else_has(address: str, attn: Run, monkeypatch: py
     with socket.create_server(("127.0.0.1", 0)) as other:
         place = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         error = attn("heads", "--file", "corpus.txt", "--workers", place, code=5)
-        assert f"What listens at {place} is no scheduler of Dask" in error
+        assert f"{place} is not a Dask scheduler, or runs another version" in error
     error = attn("heads", "--file", "corpus.txt", "--workers", place, code=5)
     assert f"No scheduler can be reached at {place}: Connection refused. Start one with `dask scheduler`" in error
 
@@ -248,7 +254,7 @@ def test_from_python(address: str, tmp_path: Path) -> None:
     for wrong in ("The cat sat.", None):
         with pytest.raises(UsageError, match="workers share out several texts"):
             model.heads(wrong, workers=2)
-    with pytest.raises(UsageError, match="Workers read texts, and no chats"):
+    with pytest.raises(UsageError, match="Workers read texts, not chats"):
         model.heads([[{"role": "user", "content": "Hello"}]], workers=address)
     with pytest.raises(UsageError, match="Workers load a model by its name"):
         Inspector(model._model).heads(texts, workers=2)
