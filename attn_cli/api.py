@@ -952,7 +952,7 @@ def _no_chat(text: str | Chat) -> str:
         UsageError: it is a chat.
     """
     if not isinstance(text, str):
-        raise UsageError("Workers read texts, and no chats", "Leave workers out")
+        raise UsageError("Workers read texts, not chats", "Leave workers out")
     return check_text(text)
 
 

@@ -227,7 +227,7 @@ class DrawnFormat(Format):
 
     @property
     def heading(self) -> str:
-        """What the file is, in one line for its title: the command of the first answer and what it was asked about."""
+        """The title of the file: the command of the first answer, and what it was asked about."""
         more = f" and {len(self._headings) - 1} more" if self._headings[1:] else ""
         return f"{self._headings[0]}{more}" if self._headings else "attn"
 

@@ -22,7 +22,7 @@ JSON_LINES = (".jsonl", ".ndjson")
 """Suffixes of files with a chat on each line."""
 
 SPLITS = "Write --split spaces, --split words, or name a file of words"
-"""What --split may be."""
+"""The remedy for a --split that is none of these."""
 
 
 def in_lines(reading: TextOptions) -> bool:
@@ -85,7 +85,7 @@ def _chats(text: str | None, reading: PromptOptions, file: Path) -> Iterator[Sen
                 some = True
                 yield _chat(line.text, line.where, reading)
         if not some:
-            raise InputError(f"There is no chat in {file}", "Give one on each line")
+            raise InputError(f"{file} holds no chat", "Give one on each line")
         return
     content, name = _read(file, "Name a file with a chat")
     yield _chat(content, name, reading)

@@ -47,7 +47,7 @@ PACKED = {
 }
 """First bytes of files that may hold texts, but not as lines -> their names for messages, and a remedy of their own."""
 TAR = slice(257, 262)
-"""Where a tar archive says in its first bytes that it is one; the name of its first file begins it."""
+"""The bytes that mark a tar archive; before them stands the name of its first file."""
 SAVE = "Save what it holds as .jsonl, .csv or .txt"
 
 

@@ -29,7 +29,7 @@ WorkersOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Where texts are measured: in `count` processes of this machine, or by the workers of a scheduler."""
+    """The place where texts are measured: in `count` processes of this machine, or by the workers of a scheduler."""
 
     count: int = 0
     address: str = ""
@@ -68,5 +68,5 @@ class Workers:
 
     @property
     def place(self) -> str:
-        """Where they are, for messages."""
+        """The place to name in messages."""
         return self.address or "this machine"

@@ -192,7 +192,7 @@ class _SideLabels:
     """The labels of one side."""
 
     texts: tuple[str, ...]
-    """What is written, one for each place."""
+    """The labels, one for each place."""
     places: tuple[int, ...]
     """The cells that are labelled."""
     dimmed: tuple[bool, ...]

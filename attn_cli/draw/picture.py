@@ -38,10 +38,10 @@ class PaperPicture:
     rows: Labels
     columns: Labels
     sides: tuple[str, str]
-    """What the rows and the columns are."""
+    """The names of the two axes, rows first."""
     scale: Scale
     quantity: str
-    """What one value is, with its unit in brackets."""
+    """The name of a value, with its unit in brackets."""
     tile: tuple[int, int] = (1, 1)
     """Values down and across that share a label: those of one head's map, in a grid of maps."""
     landmarks: tuple[int, ...] = ()

@@ -285,4 +285,4 @@ def test_python_takes_the_same(decoder: str) -> None:
 def test_a_file_without_a_chat(tmp_path: Path, attn: Run) -> None:
     file = tmp_path / "chats.jsonl"
     file.write_text("\n\n")
-    assert "There is no chat in" in attn("heads", "--chat", str(file), code=3)
+    assert "holds no chat" in attn("heads", "--chat", str(file), code=3)

@@ -41,7 +41,7 @@ _folders = count()
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a model's weights are held, and in which number format."""
+    """The devices that hold a model's weights, and their number format."""
 
     device: torch.device
     """The device to hold them on; the first to compute if they are shared."""

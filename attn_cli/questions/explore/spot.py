@@ -32,7 +32,7 @@ class Spot:
     measure: Measure = "weights"
     sort: SortKey = "layer"
     atlas: str = FOCUS
-    """What the atlas shows of each head: `FOCUS`, `EFFECT`, or the name of a role."""
+    """The value of each head in the atlas: `FOCUS`, `EFFECT`, or the name of a role."""
     pane: Pane = "heads"
 
     @property

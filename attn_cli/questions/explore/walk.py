@@ -57,7 +57,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at: a text for a model, or a record."""
+    """A text to run through a model, or a record."""
 
     model: Model | None = None
     given: Input | None = None
@@ -119,7 +119,7 @@ class Walk:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What must be known of the run, one sentence each."""
+        """Notes on the run, one sentence each."""
         return self.scene.everything.notes
 
     def _go_to_telling(self, scene: Scene) -> None:
@@ -181,7 +181,7 @@ class Walk:
 
     @property
     def board(self) -> Board:
-        """What the atlas shows."""
+        """The values that the atlas shows."""
         if self.laid is not None:
             return self.laid.board
         found = self._boards.get((self.spot.kind, self.spot.unit, self.spot.atlas))
@@ -345,7 +345,7 @@ class Walk:
 
     @property
     def atlases(self) -> list[Choice]:
-        """What the atlas can show."""
+        """The choices for the atlas."""
         from attn_cli.questions.heads.roles import ROLES
 
         choices = [Choice(FOCUS, "how even or focused its rows are")]
