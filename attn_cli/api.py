@@ -27,6 +27,7 @@ from attn_cli.data.selection import (
     Measure,
     Selection,
     check_syntax,
+    fields_of_texts,
 )
 from attn_cli.data.shard import Fingerprinted, Shard
 from attn_cli.data.stream import Source
@@ -50,6 +51,7 @@ from attn_cli.models import (
 )
 from attn_cli.models import load as load_model
 from attn_cli.models import wrap as wrap_model
+from attn_cli.models.images import read_image
 from attn_cli.models.prepare import read, run_without
 from attn_cli.questions.ablate.attribution import Attributed, attribute
 from attn_cli.questions.ablate.choices import By, CutChoice, DonorChoice, Instead, OutputChoice
@@ -229,8 +231,8 @@ class Inspector:
             return given
         return replace(given, parts=split_parts(check_text(given.text), parts))
 
-    def _run_without(self, without: str | int | None, kind: Kind | None) -> Model:
-        """Return the model, without some heads if any are named.
+    def _run_without(self, without: str | int | None, kind: Kind | None, *, images: bool = False) -> Model:
+        """Return the model, or its part that reads images, without some heads if any are named.
 
         Raises:
             UsageError: the list is not one of heads and layers.
@@ -240,12 +242,13 @@ class Inspector:
         typed = str(without) if type(without) is int else without
         if not isinstance(typed, str | None):
             raise UsageError(f"without must be a str, and {quoted(str(typed))} is not", 'Write it like without="2.0"')
-        return run_without(self._model, typed, kind)
+        return run_without(self._model.of_images() if images else self._model, typed, kind)
 
     def inspect(
         self,
-        text: str | Chat,
+        text: str | Chat | None = None,
         *,
+        image: object = None,
         parts: Parts | None = None,
         split: Words | None = None,
         pair: str | None = None,
@@ -257,10 +260,11 @@ class Inspector:
         without: str | int | None = None,
         **selection: Unpack[ChoicesOfSegments],
     ) -> Inspection:
-        """Record the model's attention in a text, as `attn inspect --json` prints it.
+        """Record the model's attention in a text or an image, as `attn inspect --json` prints it.
 
         Args:
             text: the text to read, or a chat: messages with a role and a content, for the model's own template.
+            image: an image to read instead: the path of a file, an image of Pillow, or a NumPy array.
             parts: how the text is divided into parts, whose shares are measured: `turns`, `lines`, or a list of names
                 and beginnings; by default a chat into its turns.
             split: what a word is: `words` (Unicode word boundaries, the default), `spaces`, or a list of words.
@@ -282,6 +286,21 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection, self.inspect, FIELDS_OF_SEGMENTS, viewed=True)
+        if image is not None:
+            beside = {
+                "text": text,
+                "parts": parts,
+                "split": split,
+                "pair": pair,
+                "target": target,
+                "source_language": source_language,
+                "target_language": target_language,
+                "truncate": truncate or None,
+            }
+            source = self._read_image(image, choice, beside, without)
+            return look(source, choice, keep=True, verify=verify)
+        if text is None:
+            raise UsageError("There is no text and no image", "Give one of them")
         languages = Languages(source_language, target_language)
         wanted = choice if choice.relevance else None  # which is for an output, such as the translation
         source = self.read(
@@ -297,6 +316,24 @@ class Inspector:
             split=split,
         )
         return look(source, choice, keep=True, verify=verify)
+
+    def _read_image(
+        self, image: object, choice: Selection, beside: Mapping[str, object], without: str | int | None
+    ) -> Source:
+        """Prepare an image as a source.
+
+        Args:
+            image: the path of a file, an image of Pillow, or a NumPy array.
+            choice: the selection to show.
+            beside: arguments that only a text can have, None where they are not given.
+            without: the heads to run without.
+
+        Raises:
+            AttnError: something is given that only a text can have, or the model cannot read the image.
+        """
+        for name in (*(name for name, value in beside.items() if value is not None), *fields_of_texts(choice)):
+            raise UsageError(f"An image has no {name}", f"Leave {name} out, or give a text")
+        return self._run_without(without, choice.kind, images=True).prepare(Input("", image=read_image(image)))
 
     def translate(
         self,

@@ -65,6 +65,22 @@ def minilm() -> str:
 
 
 @pytest.fixture(scope="session")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random ViT that divides an image into 3 x 5 patches of 4 x 4 pixels: 2 layers of 3 heads."""
+    from tests.models.vision import save_vision
+
+    return str(save_vision(tmp_path_factory.mktemp("vit") / "vit", "vit"))
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A picture of 30 x 40 pixels, no two parts of which are alike."""
+    from tests.models.vision import draw_photo
+
+    return str(draw_photo(tmp_path_factory.mktemp("photo") / "photo.png"))
+
+
+@pytest.fixture(scope="session")
 def smollm2() -> str:
     """A trained decoder, converted in the user's own cache, since that takes half a minute."""
     file = smollm2_file()

@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 from attn_cli.answer.formats import FORMATS
 from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
-from attn_cli.cli.options import ModelOptions, PromptOptions, TextOptions
+from attn_cli.cli.options import DEFAULT_MODEL, ModelOptions, PromptOptions, TextOptions
 from attn_cli.cli.prompts import named_parts_of, prompts, split_of
 from attn_cli.cli.texts import Sentence
 from attn_cli.data.labelling import UNLABELLED, Labelling
-from attn_cli.data.selection import HOLDS_NO_MODEL, Kind, Selection
+from attn_cli.data.selection import HOLDS_NO_MODEL, Kind, Selection, fields_of_texts
 from attn_cli.errors import AttnError, UsageError
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
     from attn_cli.cli.outputs import Output
+    from attn_cli.data.patches import ImagePixels
     from attn_cli.data.record import Record
     from attn_cli.data.stream import Source
     from attn_cli.models import Input, Model
 
-__all__ = ["Given", "check_record", "given", "input_of", "names_record", "prepared", "saved_with"]
+__all__ = ["Given", "check_record", "given", "given_image", "input_of", "names_record", "prepared", "saved_with"]
 
 RECORDS = tuple(suffix for suffix, one in FORMATS.items() if one.records)
 """Suffixes of files that hold records."""
@@ -61,6 +62,8 @@ class Given:
     """The kind of attention of those whose kind is not named."""
     labelling: Labelling = UNLABELLED
     """The labels and kind given for a matrix, if the file holds one."""
+    image: ImagePixels | None = None
+    """An image to read instead of sentences."""
 
     @property
     def read_as(self) -> dict[str, str]:
@@ -76,7 +79,7 @@ class Given:
         Raises:
             AttnError: the model cannot be loaded, or does not have a head that it is to run without.
         """
-        return loaded(self.model, self.without, self.kind)
+        return loaded(self.model, self.without, self.kind, images=self.image is not None)
 
     def each(self, out: Output, ask: Callable[[Source, Selection], Answer]) -> Iterator[Answer]:
         """Yield the answer for each text or record, one at a time.
@@ -113,6 +116,10 @@ class Given:
         Raises:
             AttnError: the model cannot read it, or cannot translate it.
         """
+        if self.image is not None:
+            from attn_cli.models import Input
+
+            return model.prepare(Input("", image=self.image))
         return prepared(model, sentence, self.reading, self.pair, self.wanted)
 
 
@@ -215,6 +222,51 @@ def given(
     sentences = prompts(text, reading)
     check_named(model)
     return Given(sentences, None, pair, reading, model, wanted, without, kind)
+
+
+def given_image(
+    path: Path,
+    text: str | None,
+    reading: TextOptions,
+    model: ModelOptions,
+    selection: Selection,
+    *,
+    pair: str | None = None,
+    without: str | None = None,
+) -> Given:
+    """Read an image as a command's input, before the model is loaded.
+
+    Args:
+        path: the image's file.
+        text: the argument, which must be none.
+        reading: options for reading a text, which must be none.
+        model: options for the model.
+        selection: the selection to show.
+        pair: a second segment, which must be none.
+        without: the heads that the model is to run without, as they were typed.
+
+    Raises:
+        UsageError: something is given that an image has not, or no model is named.
+        InputError: the file is not an image, or cannot be read.
+    """
+    if text is not None:
+        raise UsageError("A text and --image are both given", "Give one of them")
+    chosen = [f"--{name.replace('_', '-')}" for name in fields_of_texts(selection)]
+    typed = (*reading.used, *(["--pair"] if pair is not None else []), *chosen)
+    if typed:
+        raise UsageError(f"--image is not a text, so {typed[0]} cannot be used with it", f"Leave {typed[0]} out")
+    check_named(model)
+    if model.model == DEFAULT_MODEL:
+        raise UsageError(
+            f"The built-in model {DEFAULT_MODEL} reads texts, and no images",
+            "Name a vision encoder (ViT, DINOv2, CLIP, …) with --model",
+        )
+
+    from attn_cli.models.images import read_image
+
+    image = read_image(path)
+    one = iter([Sentence("", where=image.name)])
+    return Given(one, None, None, reading, model, None, without, selection.kind, image=image)
 
 
 def check_record(name: str, used: Sequence[str]) -> None:

@@ -30,15 +30,19 @@ def check_named(options: ModelOptions) -> None:
     check_device(options.device)
 
 
-def loaded(options: ModelOptions, without: str | None = None, kind: Kind | None = None) -> Model:
+def loaded(
+    options: ModelOptions, without: str | None = None, kind: Kind | None = None, *, images: bool = False
+) -> Model:
     """Load the model, with a spinner on a terminal.
 
     Args:
         options: the model and how to load it.
         without: the heads that it is to run without, as they were typed.
         kind: the kind of attention of those whose kind is not named.
+        images: take the part of the model that reads images.
 
     Raises:
+        InputError: the model reads no images, and is to do so.
         SelectionError: the model does not have a head that it is to run without.
         ModelError: the model cannot be found, read or inspected.
         MemoryLimitError: the model does not fit in memory.
@@ -60,6 +64,8 @@ def loaded(options: ModelOptions, without: str | None = None, kind: Kind | None 
                 base=options.base,
             ),
         )
+        if images:
+            model = model.of_images()
     return run_without(model, without, kind)
 
 

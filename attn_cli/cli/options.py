@@ -17,11 +17,13 @@ from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.errors import UsageError
 
 __all__ = [
+    "DEFAULT_MODEL",
     "AllOption",
     "DisplayOptions",
     "FigureOptions",
     "HeadOption",
     "HeadOptions",
+    "ImageOption",
     "KindOption",
     "LayerOption",
     "ModelOptions",
@@ -62,6 +64,12 @@ UnitOption = Annotated[
 ]
 AllOption = Annotated[bool | None, display_option("--all/--fit", help="Show every head, or as many as fit (default).")]
 PairOption = Annotated[str | None, text_option(metavar="TEXT", help="A second segment, for models that take two.")]
+ImageOption = Annotated[
+    Path | None,
+    text_option(
+        "--image", metavar="PATH", help="Read an image instead of a text, with a vision encoder (ViT, CLIP, …)."
+    ),
+]
 KindOption = Annotated[Kind | None, select_option(help="Which attention of an encoder-decoder to show.")]
 RowsOption = Annotated[
     Rows | None,

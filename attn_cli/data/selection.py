@@ -27,6 +27,7 @@ __all__ = [
     "check_probed",
     "check_syntax",
     "check_without",
+    "fields_of_texts",
     "parse_heads",
     "parse_numbers",
     "parse_without",
@@ -193,6 +194,17 @@ class ChoicesOfACut(TypedDict, total=False):
     unit: Unit
     rows: Rows | None
     all: bool
+
+
+def fields_of_texts(selection: Selection) -> tuple[str, ...]:
+    """Return the fields of a selection that are set and that only a text has, and no image."""
+    given = {
+        "rows": selection.rows is not None,
+        "from_segment": selection.from_segment is not None,
+        "to_segment": selection.to_segment is not None,
+        "measure relevance": selection.relevance,
+    }
+    return tuple(name for name, used in given.items() if used)
 
 
 def parse_numbers(text: str, option: str) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,4 @@
-"""A text's tokens, and their grouping into words.
+"""A text's tokens, and their grouping into words; an image's patches are tokens as well.
 
 Words are the stretches between Unicode word boundaries (UAX #29). A piece belongs to the word that its offsets fall in,
 whatever its marker characters, so that one rule serves every tokenizer.
@@ -14,6 +14,9 @@ from operator import itemgetter
 from typing import Literal
 
 import regex
+
+from attn_cli.data.image import PatchGrid
+from attn_cli.errors import ExactnessError
 
 __all__ = [
     "ANSWER",
@@ -75,7 +78,11 @@ ANSWER = "answer"
 
 @dataclass(frozen=True)
 class Tokens:
-    """One side's text, its tokens and its words."""
+    """One side's text, its tokens and its words.
+
+    Raises:
+        ExactnessError: the grid has more or fewer patches than there are tokens.
+    """
 
     text: str
     tokens: tuple[Token, ...]
@@ -88,9 +95,24 @@ class Tokens:
     The decoder has read all of these tokens but the last, which it only wrote."""
     parts: tuple[Part, ...] = ()
     """The parts of the text, in its order; none where they are not told apart."""
+    grid: PatchGrid | None = None
+    """The grid of patches, if this is an image; then the tokens that are not special are its patches, row by row."""
+
+    def __post_init__(self) -> None:
+        patches = sum(not token.special for token in self.tokens)
+        if self.grid is not None and patches != len(self.grid):
+            raise ExactnessError(
+                f"There are {patches} patches, and a grid of {self.grid.rows} x {self.grid.columns} needs "
+                f"{len(self.grid)}"
+            )
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def name(self) -> str:
+        """The text itself, or the name of the image."""
+        return self.text if self.grid is None else self.grid.name
 
 
 WORD_STARTS = ("▁", "Ġ")

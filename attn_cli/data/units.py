@@ -200,6 +200,15 @@ class Units:
             for label, special in zip(self.labels, self.special, strict=True)
         )
 
+    @cached_property
+    def cells(self) -> tuple[tuple[int, int] | None, ...]:
+        """The row and the column of each shown unit in the grid of patches; None for one that is not a patch."""
+        grid = self.side.grid
+        if grid is None:
+            return (None,) * len(self)
+        tokens = [self.side.tokens[start] for start in self.starts[self.shown].tolist()]
+        return tuple(None if token.word is None else divmod(token.word, grid.columns) for token in tokens)
+
     @property
     def plain(self) -> bool:
         """True if every token is a unit of its own and all are shown."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET, UnsetType, to_builtins
 
+from attn_cli.data.image import PatchGrid
 from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.outcomes import Chances, LookbackRatios, SegmentShares
 from attn_cli.data.parts import PartShares
@@ -28,6 +29,7 @@ from attn_cli.io.structs import (
     AttnDocument,
     ChosenHeadEntry,
     CutHeadsEntry,
+    GridEntry,
     GuidedHeadEntry,
     HandedEntry,
     HeadEntry,
@@ -48,6 +50,7 @@ from attn_cli.io.structs import (
     SkippedLayerEntry,
     SpreadEntry,
     StackEntry,
+    ThumbnailEntry,
     TokenEntry,
     TokensEntry,
     ToolEntry,
@@ -335,7 +338,14 @@ def _tokens(tokens: Tokens) -> TokensEntry:
         ],
         written=UNSET if tokens.written is None else tokens.written,
         parts=[PromptPartEntry(part.name, part.start, part.end) for part in tokens.parts] or UNSET,
+        grid=UNSET if tokens.grid is None else _grid(tokens.grid),
     )
+
+
+def _grid(grid: PatchGrid) -> GridEntry:
+    small = grid.thumbnail
+    thumbnail = None if small is None else ThumbnailEntry(small.width, small.height, small.rgb)
+    return GridEntry(grid.rows, grid.columns, grid.name, thumbnail)
 
 
 def _maps(map_: AttentionMap) -> Iterator[MapEntry]:

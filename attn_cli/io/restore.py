@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attn_cli.data.image import PatchGrid, Thumbnail
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo, Stack
 from attn_cli.data.outcomes import Chances
 from attn_cli.data.record import AttentionMap, Record
@@ -244,7 +245,31 @@ def _tokens(side: TokensEntry, path: str, name: str) -> Tokens:
         words=tuple(Word(word.text, word.start, word.end, word.segment) for word in side.words),
         written=written,
         parts=_parts(side, path, name),
+        grid=_grid(side, path, name),
     )
+
+
+def _grid(side: TokensEntry, path: str, name: str) -> PatchGrid | None:
+    from msgspec import UNSET
+
+    entry = side.grid
+    if entry is UNSET:
+        return None
+    patches = [index for index, token in enumerate(side.tokens) if not token.special]
+    if len(patches) != entry.rows * entry.columns or [side.tokens[index].word for index in patches] != [
+        *range(len(side.words))
+    ]:
+        raise fault(
+            name,
+            f"{path}.grid",
+            f"has {entry.rows} x {entry.columns} patches, and the tokens that are not special are not as many words",
+        )
+    small = entry.thumbnail
+    try:
+        thumbnail = None if small is None else Thumbnail(small.width, small.height, small.rgb)
+    except ExactnessError as error:
+        raise fault(name, f"{path}.grid.thumbnail", f"is not a picture: {error.problem}") from error
+    return PatchGrid(entry.rows, entry.columns, entry.name, thumbnail)
 
 
 def make_map(

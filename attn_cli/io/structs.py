@@ -27,6 +27,7 @@ __all__ = [
     "CutHeadsEntry",
     "Entry",
     "FindingDocument",
+    "GridEntry",
     "GuidedHeadEntry",
     "HandedEntry",
     "HeadEntry",
@@ -55,6 +56,7 @@ __all__ = [
     "StepRows",
     "TenthEntry",
     "TextDocument",
+    "ThumbnailEntry",
     "TokenEntry",
     "TokensEntry",
     "ToolEntry",
@@ -235,8 +237,29 @@ class PromptPartEntry(Entry):
     end: Annotated[Count, Meta(description="One past the last.")]
 
 
+class ThumbnailEntry(Entry):
+    """A small picture."""
+
+    width: Annotated[int, Meta(ge=1)]
+    height: Annotated[int, Meta(ge=1)]
+    rgb: Annotated[
+        bytes, Meta(description="Red, green and blue of each pixel, a byte each, row by row from the top; in Base64.")
+    ]
+
+
+class GridEntry(Entry):
+    """The grid of patches that an image is divided into, whose tokens, row by row, are those that are not special."""
+
+    rows: Annotated[int, Meta(ge=1)]
+    columns: Annotated[int, Meta(ge=1)]
+    name: Annotated[str, Meta(description="The name of the image.")]
+    thumbnail: Annotated[
+        ThumbnailEntry | None, Meta(description="What the patches cover of the image, as the model sees it.")
+    ]
+
+
 class TokensEntry(Entry):
-    """One side of a model: a text, or two, and how it is divided."""
+    """One side of a model: a text, or two, or an image, and how it is divided."""
 
     text: str
     pair: Annotated[str | None, Meta(description="The second segment's text.")]
@@ -252,6 +275,10 @@ class TokensEntry(Entry):
     parts: Annotated[
         Sequence[PromptPartEntry] | UnsetType,
         Meta(description="The parts of the text, in its order; absent where they are not told apart."),
+    ] = UNSET
+    grid: Annotated[
+        GridEntry | UnsetType,
+        Meta(description="The patches of an image; absent for a text. The text is then made of the patches' names."),
     ] = UNSET
 
 

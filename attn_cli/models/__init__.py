@@ -18,7 +18,7 @@ from attn_cli.data.model import Heads, ModelInfo
 from attn_cli.data.stream import EatContexts, Request, Source
 from attn_cli.data.text import Part, Split
 from attn_cli.data.turns import Turn
-from attn_cli.errors import ModelError, UsageError, check_range, counted
+from attn_cli.errors import InputError, ModelError, UsageError, check_range, counted
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from attn_cli.data.attribution import Attribution
     from attn_cli.data.cuts import Variation
     from attn_cli.data.outcomes import Outcome, OutputKind, Wanted
+    from attn_cli.data.patches import ImagePixels
     from attn_cli.data.record import TakenLive
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "cut_short",
     "load",
     "no_template",
+    "reads_no_images",
     "translate_one",
     "wrap",
     "writes_nothing",
@@ -224,6 +226,11 @@ def writes_nothing(name: str, kinds: Iterable[str]) -> ModelError:
     )
 
 
+def reads_no_images(name: str) -> InputError:
+    """Return the error for a model that is given an image and reads texts alone."""
+    return InputError(f"{name} reads texts, and no images", "Name a vision encoder (ViT, DINOv2, CLIP, …) with --model")
+
+
 @dataclass(frozen=True)
 class RelevantTo:
     """The output of which gradients are taken, when relevance is measured."""
@@ -244,7 +251,7 @@ class RelevantTo:
 
 @dataclass(frozen=True)
 class Input:
-    """The text that a model is to read, and everything that goes with it."""
+    """The text or the image that a model is to read, and everything that goes with it."""
 
     text: str
     """The text; the encoder's side of an encoder-decoder."""
@@ -268,6 +275,8 @@ class Input:
     """The parts of the text, in its order."""
     split: Split | None = None
     """A function that divides the text and the target into words; by default at Unicode word boundaries."""
+    image: ImagePixels | None = None
+    """The image, in the place of a text."""
 
 
 @runtime_checkable
@@ -282,6 +291,14 @@ class Model(Protocol):
     def fingerprint(self) -> str:
         """A fingerprint of the weights, the same on every machine; see `fingerprint_of`."""
 
+    def of_images(self) -> Model:
+        """Return the model that reads images: this one, or its part that does; weights are shared.
+
+        Raises:
+            InputError: the model reads texts alone.
+            ModelError: its image processor cannot be used, or its patches are not known.
+        """
+
     def without(self, heads: Heads) -> Model:
         """Return this model with the output of some heads zero in every run, and of no others; weights are shared.
 
@@ -292,16 +309,16 @@ class Model(Protocol):
         """
 
     def prepare(self, given: Input) -> Source:
-        """Tokenize a text for one pass that captures all of the model's kinds of attention.
+        """Tokenize a text, or divide an image into patches, for one pass that captures all kinds of attention.
 
         A model without attention returns a source too: it has tokens to show and no blocks to stream.
         `Source.target` explains which row belongs to which token of the target.
 
         Raises:
             InputError: the text is empty, gives no tokens or is too long, or the model has no decoder for a target
-                or takes no pair.
+                or takes no pair, or does not read what is given.
             UsageError: the model does not know a language.
-            ModelError: the tokenizer and the model do not belong together.
+            ModelError: the tokenizer, or the image processor, and the model do not belong together.
         """
 
     def converse(self, turns: Sequence[Turn], given: Input, *, answers: bool = False) -> Input:

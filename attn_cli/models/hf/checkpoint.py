@@ -26,6 +26,9 @@ TOKENIZER_SUFFIXES = (".model", ".spm", ".tiktoken", ".codes")
 TOKENIZER_PREFIXES = ("tokenizer.json", "tekken.json", "vocab", "byte_maps.json", "prophetnet.tokenizer")
 TOKENIZERS_WITHOUT_FILES = frozenset({"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"})
 """Tokenizers that read bytes or characters, so that there is no vocabulary to save."""
+PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+IMAGE_SETTINGS = frozenset({"image_processor_type", "image_mean", "image_std"})
+"""Settings that only image processors have."""
 OTHER_FORMATS = (
     (r".*\.gguf", "in GGUF, the format of llama.cpp"),
     (r"(tf_model.*\.h5|.*\.ckpt\.(index|data.*)|saved_model\.pb)", "for TensorFlow"),
@@ -82,6 +85,10 @@ class Checkpoint:
     """Names of the saved weights; None where only unpickling could tell."""
     adapter: Adapter | None = None
     """What is put on the weights; None for a whole model."""
+    has_processor: bool = False
+    """True if there are settings of an image processor."""
+    images: bool = False
+    """True if the model reads images alone: it has an image processor and no tokenizer."""
 
     @property
     def tokenizer_folder(self) -> Path:
@@ -320,8 +327,21 @@ def examine(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
         saved, saved_bytes, saved_dtype = _measure(name, paths)
     check_counts(name, config, saved)
     check_quantization(name, config)
-    _check_tokenizer(name, folder, options)
-    return Checkpoint(name, folder, config, pickled, saved_bytes, saved_dtype, saved.names)
+    has_processor = _holds_processor(name, folder)
+    has_tokenizer = _has_tokenizer(name, folder, options)
+    if not (has_tokenizer or has_processor):
+        raise _without_tokenizer(name, folder)
+    return Checkpoint(
+        name,
+        folder,
+        config,
+        pickled,
+        saved_bytes,
+        saved_dtype,
+        saved.names,
+        has_processor=has_processor,
+        images=not has_tokenizer,
+    )
 
 
 def _config(name: str, folder: Path, options: LoadOptions) -> dict[str, Any]:
@@ -455,22 +475,42 @@ def _holds_tokenizer(folder: Path) -> bool:
     return any(name.startswith(TOKENIZER_PREFIXES) or suffix in TOKENIZER_SUFFIXES for name, suffix in names)
 
 
-def _check_tokenizer(name: str, folder: Path, options: LoadOptions) -> None:
+def _holds_processor(name: str, folder: Path) -> bool:
+    """Return whether a folder holds the settings of an image processor, by itself or beside those of others."""
+    for file in PROCESSORS:
+        settings = read_json(name, folder / file) if (folder / file).exists() else {}
+        own = settings.get("image_processor", settings)
+        if isinstance(own, dict) and not IMAGE_SETTINGS.isdisjoint(own):
+            return True
+    return False
+
+
+def _has_tokenizer(name: str, folder: Path, options: LoadOptions) -> bool:
+    """Return whether a folder holds a tokenizer.
+
+    Raises:
+        ModelError: it does, and that needs Python code of its own.
+    """
     if _holds_tokenizer(folder):
-        return
+        return True
     settings = folder / "tokenizer_config.json"
     if settings.exists() and read_json(name, settings).get("tokenizer_class") in TOKENIZERS_WITHOUT_FILES:
-        return
-    if brings_tokenizer_code(name, folder):
-        if options.trust_remote_code:
-            return
+        return True
+    if not brings_tokenizer_code(name, folder):
+        return False
+    if not options.trust_remote_code:
         raise needs_code(f"The tokenizer of {name}")
-    if any((folder / file).exists() for file in ("preprocessor_config.json", "processor_config.json")):
-        raise ModelError(
-            f"{name} does not read text (it has no tokenizer, but settings for images or sound)",
-            "Give a model that reads text",
+    return True
+
+
+def _without_tokenizer(name: str, folder: Path) -> ModelError:
+    """Explain why a model has nothing to read with."""
+    if any((folder / file).exists() for file in PROCESSORS):
+        return ModelError(
+            f"{name} does not read text or images (it has no tokenizer, and its preprocessor is not one of images)",
+            "Give a model that reads text, or a vision encoder",
         )
-    raise _IncompleteError(
-        f"{name} has no tokenizer (no tokenizer.json or vocabulary)",
+    return _IncompleteError(
+        f"{name} has no tokenizer (no tokenizer.json or vocabulary) and no image processor",
         "Copy the tokenizer's files into the folder, or save it there with save_pretrained",
     )

@@ -353,13 +353,14 @@ def _model_class(checkpoint: Checkpoint, config: PreTrainedConfig, options: Load
     for name in config.architectures or ():
         named = getattr(transformers, name, None)
         if isinstance(named, type) and issubclass(named, PreTrainedModel) and named.config_class is type(config):
-            return _reads_text(checkpoint, named)
+            return named if checkpoint.images else _reads_text(checkpoint, named)
     plain: Any = MODEL_MAPPING.get(type(config), None)
     if plain is None:
         raise ModelError(
             f"transformers has no plain model of the kind {config.model_type}", "Give a model that reads text"
         )
-    return _reads_text(checkpoint, plain[0] if isinstance(plain, list | tuple) else plain)
+    chosen = plain[0] if isinstance(plain, list | tuple) else plain
+    return chosen if checkpoint.images else _reads_text(checkpoint, chosen)
 
 
 def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> type[PreTrainedModel]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -18,7 +17,6 @@ from attn_cli.data.cuts import Variation, check_cuts, zeroed
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.record import TakenLive
-from attn_cli.data.shapes import Float
 from attn_cli.data.stream import EatContexts, Request, Source
 from attn_cli.data.turns import Turn
 from attn_cli.errors import AttnError, InputError, ModelError, counted
@@ -35,16 +33,16 @@ from attn_cli.models import (
     Translation,
     Watch,
     cut_short,
+    reads_no_images,
     writes_nothing,
 )
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.live import not_live
-from attn_cli.models.capture.offloaded import check_weights_present, count_parameters, device_of, weights_of
+from attn_cli.models.capture.offloaded import check_weights_present, count_parameters, device_of
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
 from attn_cli.models.encoding import Pieces, wordlike
-from attn_cli.models.fingerprint import SAMPLES, fingerprint_of
 from attn_cli.models.hf.adapters import put_on
 from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.chat import render
@@ -79,7 +77,9 @@ from attn_cli.models.hf.tokenizing import (
     written,
 )
 from attn_cli.models.hf.trial import body_of, is_tested, of_long_text, try_out
+from attn_cli.models.hf.vision import Vision, load_vision, read_processor, vision_of
 from attn_cli.models.hf.vocabulary import names_of, tokenizer_faults_told
+from attn_cli.models.hf.weights import fingerprint
 from attn_cli.system.encoding import check_text
 
 __all__ = ["Pretrained", "load"]
@@ -94,8 +94,8 @@ OTHER = "Choose another model"
 """Advice where a model lacks what is asked for, and nothing else can be measured instead."""
 
 
-def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
-    """Load a model's weights and its tokenizer.
+def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained | Vision:
+    """Load a model's weights and its tokenizer, or the image processor of a model that reads images alone.
 
     Args:
         checkpoint: the model's folder.
@@ -105,6 +105,8 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
         ModelError: the files cannot be used, or the model has no attention or reads no text.
         MemoryLimitError: the weights do not fit in memory.
     """
+    if checkpoint.images:
+        return load_vision(checkpoint, options)
     placement = choose_placement(checkpoint, options)
     with quiet():
         config = read_config(checkpoint, options)
@@ -123,14 +125,15 @@ def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained:
         model, complete = read()
     adapted = () if checkpoint.adapter is None else (_said(checkpoint.adapter),)
     notes = (*placement.notes, *adapted, *on_disk(model))
-    return Pretrained(checkpoint.name, model, tokenizer, notes, complete=complete, read_head=read)
-
-
-def _some_of(weight: torch.Tensor) -> Float[np.ndarray, "sample"]:
-    """Take some numbers of a weight, evenly spaced."""
-    flat = weight.detach().flatten()
-    sample: Float[np.ndarray, "sample"] = flat[:: max(flat.numel() // SAMPLES, 1)].float().cpu().numpy()
-    return sample
+    return Pretrained(
+        checkpoint.name,
+        model,
+        tokenizer,
+        notes,
+        complete=complete,
+        read_head=read,
+        read_processor=partial(read_processor, checkpoint) if checkpoint.has_processor else None,
+    )
 
 
 def _said(adapter: Adapter) -> str:
@@ -159,11 +162,15 @@ class Pretrained:
         *,
         complete: bool = True,
         read_head: Callable[[type[PreTrainedModel]], tuple[PreTrainedModel, bool]] | None = None,
+        read_processor: Callable[[], Any] | None = None,
     ) -> None:
         check_weights_present(model)
         body: Any = body_of(model)
-        saved = model
+        saved, loading_notes = model, notes
         self.tokenizer = tokenizer
+        self._of_images = None
+        if read_processor is not None:
+            self._of_images = lambda: vision_of(name, saved, read_processor(), loading_notes)
         writes_text = True
         with faults_told(
             f"It cannot be told where {name} has its attention", "Check its config.json, or copy it again"
@@ -231,7 +238,18 @@ class Pretrained:
     @property
     def fingerprint(self) -> str:
         """A fingerprint of the weights, wherever they are; see `attn_cli.models.Model`."""
-        return fingerprint_of((name, tuple(weight.shape), _some_of(weight)) for name, weight in weights_of(self.model))
+        return fingerprint(self.model)
+
+    def of_images(self) -> Vision:
+        """Return the part of the model that reads images; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the model reads texts alone.
+            ModelError: its image processor cannot be used, or its patches are not known.
+        """
+        if self._of_images is None:
+            raise reads_no_images(self.info.name)
+        return self._of_images()
 
     def without(self, heads: Heads) -> Pretrained:
         """Return this model with some heads cut; see `attn_cli.models.Model`.
@@ -253,6 +271,8 @@ class Pretrained:
             UsageError: the model does not know a language.
             ModelError: the tokenizer and the model do not belong together.
         """
+        if given.image is not None:
+            raise reads_no_images(self.info.name)
         if given.continuation is not None:
             self._check_continues()
         if given.target is not None and not self.two_sided:

@@ -160,7 +160,9 @@ class _Reported:
             if len(maps) != len(layers):
                 continue  # maps of some parts alone (BLT)
             for layer, one in zip(layers, maps, strict=True):
-                if layer in stack.heads and one.shape == (1, stack.heads[layer], *sizes[kind]) and _are_weights(one):
+                # (Of an image, the inputs do not tell how many patches there are.)
+                shape = 1, stack.heads.get(layer), *sizes.get(kind, one.shape[2:])
+                if one.shape == shape and _are_weights(one):
                     self.maps[kind, layer] = one[0]
 
 

@@ -30,11 +30,13 @@ from attn_cli.models import (
     Input,
     Languages,
     LoadOptions,
+    Model,
     RelevantTo,
     Translation,
     Watch,
     cut_short,
     no_template,
+    reads_no_images,
     translate_one,
 )
 from attn_cli.models.compiled import in_time, library_told
@@ -118,6 +120,14 @@ class Toy:
             for name, weight in self._weights.items()
         )
 
+    def of_images(self) -> Model:
+        """Refuse images; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: always.
+        """
+        raise reads_no_images(self.info.name)
+
     def without(self, heads: Heads) -> Toy:
         """Return this model with some heads cut; see `attn_cli.models.Model`.
 
@@ -133,9 +143,11 @@ class Toy:
         """Tokenize a text; see `attn_cli.models.Model`.
 
         Raises:
-            InputError: the text is empty or too long, or there is a pair.
+            InputError: the text is empty or too long, or there is a pair or an image.
             UsageError: the languages are not English and French.
         """
+        if given.image is not None:
+            raise reads_no_images(self.info.name)
         if given.pair is not None:
             raise InputError(f"{self.info.name} takes one text, not two", "Leave the second out, or write one text")
         if given.continuation is not None:

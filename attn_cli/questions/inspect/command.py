@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attn_cli.cli.inputs import Given, given
+from attn_cli.cli.inputs import Given, given, given_image
 from attn_cli.cli.loading import described, loaded_once
 from attn_cli.cli.options import (
     DisplayOptions,
+    ImageOption,
     ModelOptions,
     PageOptions,
     PairOption,
@@ -46,6 +47,7 @@ Examples:
   attn inspect "The cat sat on the mat" --query cat
   attn inspect "The cat sat on the mat" --model FOLDER --head 2.5
   attn inspect "The cat sat on the mat" --model FOLDER --without 0.1
+  attn inspect --image photo.png --model FOLDER
   cat sentences.txt | attn inspect --model FOLDER --json > maps.jsonl
 """
 
@@ -53,6 +55,7 @@ Examples:
 def run(
     *,
     text: TextArgument = None,
+    image: ImageOption = None,
     pair: PairOption = None,
     reading: PartsOptions,
     choice: SegmentOptions,
@@ -66,15 +69,20 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     check_without(without, selection)
-    if selection.segmented and pair is None and reading.file is None and text not in (None, "-"):
+    if image is None and selection.segmented and pair is None and reading.file is None and text not in (None, "-"):
         raise UsageError(
             "The text has no second segment, so --from-segment and --to-segment cannot be used",
             "Give a second text with --pair",
         )
-    shared = output.json and not is_single(text, reading)
+    shared = output.json and image is None and not is_single(text, reading)
     farm = Workers.parse(workers, shared=shared, instead="Name one with --file, and add --json")
     wanted = selection if selection.relevance else None  # which is for an output, such as the translation
-    texts = given(text, reading, model, pair=pair, records=False, wanted=wanted, without=without, kind=selection.kind)
+    if image is None:
+        texts = given(
+            text, reading, model, pair=pair, records=False, wanted=wanted, without=without, kind=selection.kind
+        )
+    else:
+        texts = given_image(image, text, reading, model, selection, pair=pair, without=without)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import Layers

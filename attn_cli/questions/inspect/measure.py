@@ -82,7 +82,7 @@ class Inspection(Record, Answer):
 
     @property
     def title(self) -> str:
-        return self.source.text
+        return self.source.name
 
     @property
     def question(self) -> str:

@@ -1,0 +1,126 @@
+"""Vision encoders, held against transformers' own eager attention."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoImageProcessor, AutoModel
+
+import attn_cli
+from attn_cli.data.patches import pixels_of
+from attn_cli.errors import InputError
+from attn_cli.models.hf.loading import quiet
+from tests.models.vision import COLUMNS, FAMILIES, PATCH, ROWS, draw_photo, pixels, save_vision
+
+EXACT = 1e-6
+
+
+def reference(folder: Path | str, image: Any) -> Any:
+    """What transformers makes of an image, with eager attention."""
+    with quiet():
+        found = AutoImageProcessor.from_pretrained(folder)(image, return_tensors="pt")
+        model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+        with torch.no_grad():
+            return model(**found, output_attentions=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_are_those_of_transformers(tmp_path: Path, family: str) -> None:
+    folder = save_vision(tmp_path / family, family)
+    record = attn_cli.load(str(folder)).inspect(image=pixels(), verify=True)
+    expected = reference(folder, pixels()).attentions
+    assert [map_.layer for map_ in record.maps] == [0, 1]
+    for map_ in record.maps:
+        assert map_.weights.shape == expected[map_.layer][0].shape
+        np.testing.assert_allclose(map_.weights, expected[map_.layer][0].numpy(), atol=EXACT)
+    assert record.output is not None
+    assert record.output.difference < 1e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_patch_is_where_its_label_says(tmp_path: Path, family: str) -> None:
+    """A change of one patch's pixels changes the embedding of the position that has its name, and of no other."""
+    folder = save_vision(tmp_path / family, family)
+    source = attn_cli.load(str(folder)).inspect(image=pixels()).source
+    special = FAMILIES[family][1]
+    assert source.grid is not None
+    assert tuple(token.piece for token in source.tokens[: len(special)]) == special
+    with quiet():
+        model = AutoModel.from_pretrained(folder)
+    embed = next(module for name, module in model.named_modules() if name.endswith("embeddings"))
+    image = torch.rand(1, 3, source.grid.rows * PATCH, source.grid.columns * PATCH)
+    other = image.clone()
+    other[..., 1 * PATCH : 2 * PATCH, 2 * PATCH : 3 * PATCH] += 1
+    with torch.no_grad():
+        changed = (embed(other) - embed(image)).abs().amax(-1)[0]
+    assert [source.tokens[index].piece for index in changed.nonzero()[:, 0].tolist()] == ["r1c2"]
+
+
+def test_the_hidden_states_are_those_of_the_plain_model(vit: str) -> None:
+    from attn_cli.data.stream import Request
+    from attn_cli.models import Input, load
+    from attn_cli.models.hf.vision import ImageSource
+    from attn_cli.models.images import read_image
+
+    source = load(vit).prepare(Input("", image=read_image(pixels())))
+    assert isinstance(source, ImageSource)
+    seen: list[torch.Tensor] = []
+    hook = source.run.module.register_forward_hook(lambda *given: seen.append(given[2].last_hidden_state))
+    source.stream(Request({"encoder": {0: (0, 1, 2), 1: (0,)}}), lambda _: None)
+    hook.remove()
+    torch.testing.assert_close(seen[0], reference(vit, pixels()).last_hidden_state, atol=1e-5, rtol=0)
+
+
+def test_the_thumbnail_is_what_the_model_sees(vit: str) -> None:
+    """Each of its pixels is the mean of those that the processor makes, in the image's own colours."""
+    grid = attn_cli.load(vit).inspect(image=pixels()).source.grid
+    assert grid is not None
+    assert grid.thumbnail is not None
+    with quiet():
+        seen = AutoImageProcessor.from_pretrained(vit, do_normalize=False)(pixels(), return_tensors="np")
+    found = pixels_of(grid.thumbnail)
+    assert found.shape == (ROWS * PATCH, COLUMNS * PATCH, 3)
+    assert np.abs(found / 255 - seen["pixel_values"][0].transpose(1, 2, 0)).max() < 0.51 / 255
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_a_record_keeps_the_grid(vit: str, photo: str, tmp_path: Path, suffix: str) -> None:
+    record = attn_cli.load(vit).inspect(image=photo)
+    record.save(tmp_path / f"record{suffix}")
+    again = attn_cli.view(tmp_path / f"record{suffix}")
+    assert again.source == record.source
+    assert again.source.grid is not None
+    assert (again.source.grid.rows, again.source.grid.columns, again.source.grid.name) == (ROWS, COLUMNS, "photo.png")
+    for one, other in zip(again.maps, record.maps, strict=True):
+        np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def test_texts_are_for_text_models_and_images_for_vision_models(vit: str, minilm: str) -> None:
+    with pytest.raises(InputError, match="reads images, and no text"):
+        attn_cli.load(vit).inspect("The cat")
+    for model in (minilm, "toy"):
+        with pytest.raises(InputError, match="reads texts, and no images"):
+            attn_cli.load(model).inspect(image=pixels())
+
+
+def test_a_larger_image_stretches_positions(tmp_path: Path) -> None:
+    """A processor that does not scale to the size that the model was trained on needs positions between its own."""
+    folder = save_vision(tmp_path / "vit", "vit", image_size=COLUMNS * PATCH)
+    with quiet():
+        from tests.models.vision import processor
+
+        processor((ROWS * PATCH, 7 * PATCH)).save_pretrained(folder)
+    record = attn_cli.load(str(folder)).inspect(image=str(draw_photo(tmp_path / "photo.png")))
+    assert record.source.grid is not None
+    assert (record.source.grid.rows, record.source.grid.columns) == (ROWS, 7)
+    assert any("stretched" in note for note in record.notes)
+    with quiet():
+        found = AutoImageProcessor.from_pretrained(folder)(pixels(), return_tensors="pt")
+        model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+        with torch.no_grad():
+            expected = model(**found, interpolate_pos_encoding=True, output_attentions=True).attentions
+    np.testing.assert_allclose(record.maps[1].weights, expected[1][0].numpy(), atol=EXACT)
