@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, PreTrainedModel
 
 from attn_cli.models.hf.loading import quiet
 
 ROWS, COLUMNS, PATCH = 3, 5, 4
 """A grid whose sides are different primes, so that swapped axes cannot pass."""
 SIZE = (ROWS * PATCH, COLUMNS * PATCH)
-SQUARE = {"image_size": COLUMNS * PATCH}
+SQUARE: dict[str, Any] = {"image_size": COLUMNS * PATCH}
 """Settings of families that read squares alone, of 5 x 5 patches."""
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "hidden_size": 33,
     "num_hidden_layers": 2,
     "num_attention_heads": 3,
@@ -44,12 +44,19 @@ FAMILIES: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
 def made(family: str, **settings: Any) -> PreTrainedModel:
     """A random model, whose attention is far from even."""
     torch.manual_seed(11)
-    model: PreTrainedModel = AutoModel.from_config(AutoConfig.for_model(family, **SETTINGS | settings))
+    model: Any = AutoModel.from_config(AutoConfig.for_model(family, **SETTINGS | settings))  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:
                 weight.normal_(0, 0.3)
-    return model.eval()
+    found: PreTrainedModel = model.eval()
+    return found
+
+
+def read_processor(folder: Path | str, **settings: Any) -> Any:
+    """The image processor of a folder, as transformers reads it."""
+    with quiet():
+        return AutoImageProcessor.from_pretrained(folder, **settings)  # type: ignore[no-untyped-call]
 
 
 def processor(size: tuple[int, int], **settings: Any) -> Any:
@@ -62,7 +69,7 @@ def processor(size: tuple[int, int], **settings: Any) -> Any:
 
 def save_vision(folder: Path, family: str, **settings: Any) -> Path:
     """Save a random model with its image processor."""
-    model = made(family, **FAMILIES[family][0] | settings)
+    model = made(family, **{**FAMILIES[family][0], **settings})
     own = model.config.image_size
     with quiet():
         model.save_pretrained(folder)

@@ -8,13 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoImageProcessor, AutoModel
+from transformers import AutoModel
 
 import attn_cli
 from attn_cli.data.patches import pixels_of
 from attn_cli.errors import InputError
 from attn_cli.models.hf.loading import quiet
-from tests.models.vision import COLUMNS, FAMILIES, PATCH, ROWS, draw_photo, pixels, save_vision
+from tests.models.vision import (
+    COLUMNS,
+    FAMILIES,
+    PATCH,
+    ROWS,
+    draw_photo,
+    pixels,
+    processor,
+    read_processor,
+    save_vision,
+)
 
 EXACT = 1e-6
 
@@ -22,7 +32,7 @@ EXACT = 1e-6
 def reference(folder: Path | str, image: Any) -> Any:
     """What transformers makes of an image, with eager attention."""
     with quiet():
-        found = AutoImageProcessor.from_pretrained(folder)(image, return_tensors="pt")
+        found = read_processor(folder)(image, return_tensors="pt")
         model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
         with torch.no_grad():
             return model(**found, output_attentions=True)
@@ -81,7 +91,7 @@ def test_the_thumbnail_is_what_the_model_sees(vit: str) -> None:
     assert grid is not None
     assert grid.thumbnail is not None
     with quiet():
-        seen = AutoImageProcessor.from_pretrained(vit, do_normalize=False)(pixels(), return_tensors="np")
+        seen = read_processor(vit, do_normalize=False)(pixels(), return_tensors="np")
     found = pixels_of(grid.thumbnail)
     assert found.shape == (ROWS * PATCH, COLUMNS * PATCH, 3)
     assert np.abs(found / 255 - seen["pixel_values"][0].transpose(1, 2, 0)).max() < 0.51 / 255
@@ -111,15 +121,13 @@ def test_a_larger_image_stretches_positions(tmp_path: Path) -> None:
     """A processor that does not scale to the size that the model was trained on needs positions between its own."""
     folder = save_vision(tmp_path / "vit", "vit", image_size=COLUMNS * PATCH)
     with quiet():
-        from tests.models.vision import processor
-
         processor((ROWS * PATCH, 7 * PATCH)).save_pretrained(folder)
     record = attn_cli.load(str(folder)).inspect(image=str(draw_photo(tmp_path / "photo.png")))
     assert record.source.grid is not None
     assert (record.source.grid.rows, record.source.grid.columns) == (ROWS, 7)
     assert any("stretched" in note for note in record.notes)
     with quiet():
-        found = AutoImageProcessor.from_pretrained(folder)(pixels(), return_tensors="pt")
+        found = read_processor(folder)(pixels(), return_tensors="pt")
         model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
         with torch.no_grad():
             expected = model(**found, interpolate_pos_encoding=True, output_attentions=True).attentions
