@@ -833,7 +833,7 @@ class Inspector:
         """
         # Imported late: a program that explores nothing needs none of it.
         from attn_cli.questions.explore.opening import check_terminal, explore
-        from attn_cli.questions.explore.walk import Subject
+        from attn_cli.questions.explore.subject import Subject
 
         choice = Selection(kind=kind, unit=unit, measure=measure)
         check_syntax(choice)

@@ -234,7 +234,7 @@ def board(
             text = " " * cell if screen.color or level == BLANK else glyphs[shade] * cell
             if cell == NUMBERED:
                 written = "" if level == BLANK else write(value)
-                text = f"[{written:>{cell - 2}}]" if chosen else f"{written:>{cell - 1}} "
+                text = f"[{written:>{cell - 2}}]"[:cell] if chosen else f"{written:>{cell - 1}} "
             elif chosen:
                 text = "[]" if cell == SQUARE else "◆" if screen.unicode else "@"
             style = painted(level, screen)

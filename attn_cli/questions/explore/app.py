@@ -10,36 +10,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.console import RenderableType
-from rich.text import Text
 from textual import events
 from textual.app import App
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.geometry import Region, Size
-from textual.screen import ModalScreen
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input
 from textual.worker import Worker, WorkerState
 
 from attn_cli.cli.options import DEFAULT_MODEL
 from attn_cli.data.suggestion import Suggestion
-from attn_cli.draw.labels import clean, clipped, width
-from attn_cli.draw.screen import NARROWEST, console
+from attn_cli.draw.labels import width
 from attn_cli.draw.screen import Screen as Drawn
-from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, drawing, flow, line, text_lines
-from attn_cli.draw.table import Column, names, table
+from attn_cli.draw.screen import console
+from attn_cli.draw.strokes import DIM, PLAIN, drawing, line, text_lines
 from attn_cli.errors import AttnError, OutputError
-from attn_cli.questions.explore.keys import KEYS
-from attn_cli.questions.explore.panes import FEWEST_COLUMNS, FEWEST_LINES, Picture, all_heads, picture, status
-from attn_cli.questions.explore.walk import Choice, Shown, Walk
+from attn_cli.questions.explore import choices
+from attn_cli.questions.explore.choices import Choice
+from attn_cli.questions.explore.pages import Gallery, Menu, Page, key_table
+from attn_cli.questions.explore.panes import FEWEST_COLUMNS, FEWEST_LINES, Picture, picture, status
+from attn_cli.questions.explore.subject import Shown
+from attn_cli.questions.explore.walk import Walk
+from attn_cli.questions.explore.widgets import Front, Stage, strip
 
 __all__ = ["Explorer"]
 
-ARROWS = str.maketrans({"↑": "up", "↓": "down", "←": "left", "→": "right"})
-"""Arrows -> their names where there is only ASCII."""
 ASKED = {
     "find": "Find a word: ",
     "beside": "A second sentence: ",
@@ -47,259 +43,6 @@ ASKED = {
     "save": "Save as: ",
 }
 """What is asked for on the last line."""
-
-
-def strips(drawing: RenderableType, screen: Drawn) -> list[Strip]:
-    """Turn a drawing into the lines of a widget."""
-    paper = console(screen, io.StringIO())
-    return [Strip(one) for one in paper.render_lines(drawing, pad=False)]
-
-
-def strip(text: Text, paper: Any) -> Strip:
-    """Turn one line into the line of a widget."""
-    return Strip([one for one in text.render(paper) if one.text])
-
-
-class Stage(Widget):
-    """A part of the screen that shows lines as they are."""
-
-    can_focus = True
-
-    def __init__(self, classes: str | None = None) -> None:
-        super().__init__(classes=classes)
-        self._lines: Sequence[Strip] = ()
-
-    def show(self, lines: Sequence[Strip]) -> None:
-        """Show these lines from now on, and draw those anew that are others."""
-        before, self._lines = self._lines, lines
-        if len(before) != len(lines):
-            self.refresh()
-        elif others := [y for y, pair in enumerate(zip(before, lines, strict=True)) if pair[0] != pair[1]]:
-            self.refresh(*(Region(0, y, self.size.width, 1) for y in others))
-
-    def render_line(self, y: int) -> Strip:
-        if y >= len(self._lines):
-            return Strip.blank(self.size.width)
-        return self._lines[y].adjust_cell_length(self.size.width)
-
-
-class Front(Stage):
-    """The picture, with the keys of the explorer."""
-
-    BINDINGS: ClassVar[list[Any]] = [Binding(",".join(one.keys), f"app.{one.action}") for one in KEYS]
-
-
-class Scroll(ScrollView):
-    """Lines that may be more than there is room for."""
-
-    can_focus = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lines: Sequence[Strip] = ()
-
-    def show(self, lines: Sequence[Strip]) -> None:
-        """Show these lines from now on."""
-        self._lines = lines
-        self.virtual_size = Size(max((one.cell_length for one in lines), default=0), len(lines))
-        self.refresh()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        if isinstance(self.screen, Page):
-            self.screen.paint_last()
-
-    @property
-    def sight(self) -> str:
-        """The lines in sight, where that is not all."""
-        top, tall, count = round(self.scroll_y), self.size.height, len(self._lines)
-        return f"lines {top + 1}-{min(top + tall, count)} of {count}" if 0 < tall < count else ""
-
-    def first(self, holds: Callable[[Strip], bool]) -> int:
-        """Return the first line that something is true of; 0 if there is none."""
-        return next((y for y, one in enumerate(self._lines) if holds(one)), 0)
-
-    def render_line(self, y: int) -> Strip:
-        x, top = self.scroll_offset
-        if y + top >= len(self._lines):
-            return Strip.blank(self.size.width)
-        return self._lines[y + top].crop_extend(x, x + self.size.width, None)
-
-
-class Page(ModalScreen[None]):
-    """An answer above the picture.
-
-    Args:
-        title: its title.
-        draw: the function that draws it on a screen.
-        shown: the answer and its command; None if it is none, as the help.
-    """
-
-    moves: ClassVar[str] = "scroll"
-    """What the arrows do."""
-    BINDINGS: ClassVar[list[Any]] = [
-        Binding("escape,q,enter,question_mark", "leave"),
-        Binding("j", "scroll(1)"),
-        Binding("k", "scroll(-1)"),
-        Binding("space", "page"),
-        Binding("y", "command"),
-        Binding("S", "save"),
-    ]
-
-    def __init__(self, title: str, draw: Callable[[Drawn], RenderableType], shown: Shown | None = None) -> None:
-        super().__init__()
-        self._title, self._draw, self.shown = title, draw, shown
-        self.said = ""
-
-    def compose(self) -> Iterable[Widget]:
-        yield Stage(classes="line")
-        yield Scroll()
-        yield Stage(classes="line")
-
-    def on_mount(self) -> None:
-        self.query_one(Scroll).focus()
-
-    def on_resize(self) -> None:
-        self.paint()
-
-    def paint(self) -> None:
-        """Draw everything for the size that the screen has."""
-        app = self.app
-        assert isinstance(app, Explorer)  # noqa: S101 - as all screens here are
-        screen = replace(app.look, width=max(self.size.width - 1, NARROWEST), height=None)
-        body = self.query_one(Scroll)
-        body.styles.scrollbar_size_vertical = int(screen.color and screen.unicode)
-        title = line((clean(self._title, unicode=screen.unicode), MARKED))
-        self.query(Stage).first().show(strips(title, screen))
-        body.show(strips(self._draw(screen), screen))
-        self.paint_last()
-
-    def paint_last(self) -> None:
-        """Draw the last line: a message, or the keys and how far one has scrolled."""
-        app = self.app
-        assert isinstance(app, Explorer)  # noqa: S101 - as all screens here are
-        screen = replace(app.look, width=max(self.size.width, NARROWEST), height=None)
-        hints = [[("esc", BOLD), (" back", DIM)], [("↑ ↓" if screen.unicode else "j k", BOLD), (f" {self.moves}", DIM)]]
-        if self.shown is not None:
-            hints += [[("y", BOLD), (" command", DIM)], [("S", BOLD), (" save", DIM)]]
-        hints += [[(sight, DIM)]] if (sight := self.query_one(Scroll).sight) else []
-        said = line((clean(self.said, unicode=screen.unicode), BOLD))
-        self.query(Stage).last().show(strips(said if self.said else flow(hints, screen, between="  ")[0], screen))
-
-    def say(self, message: str) -> None:
-        """Write a message on the last line."""
-        self.said = message
-        self.paint()
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
-
-    def action_scroll(self, lines: int) -> None:
-        self.query_one(Scroll).scroll_relative(y=lines, animate=False)
-
-    def action_page(self) -> None:
-        self.query_one(Scroll).scroll_page_down(animate=False)
-
-    def action_command(self) -> None:
-        app = self.app
-        if self.shown is not None and isinstance(app, Explorer):
-            app.tell(self.shown.command, self.say)
-
-    def action_save(self) -> None:
-        app = self.app
-        if self.shown is not None and isinstance(app, Explorer):
-            self.dismiss(None)
-            app.ask("save", self.shown)
-
-
-class Gallery(Page):
-    """All heads as small pictures, among which the arrows move."""
-
-    moves = "move"
-
-    BINDINGS: ClassVar[list[Any]] = [
-        Binding(keys, f"move({down}, {right})", priority=True)
-        for keys, down, right in (("up,k", -1, 0), ("down,j", 1, 0), ("left,h", 0, -1), ("right,l", 0, 1))
-    ]
-
-    def paint(self) -> None:
-        super().paint()
-        body = self.query_one(Scroll)
-        marked = body.first(lambda one: any(part.style is not None and part.style.reverse for part in one))
-        body.scroll_to_region(Region(0, max(marked - 1, 0), 1, 8), animate=False)
-
-    def action_move(self, down: int, right: int) -> None:
-        app = self.app
-        if isinstance(app, Explorer):
-            app.walk.step_heads(down, right)
-            self.paint()
-
-
-class Menu(ModalScreen[str | None]):
-    """A list to choose from.
-
-    Args:
-        title: what is chosen.
-        key: the key that opened it, which goes on down the list.
-        choices: what there is to choose.
-        chosen: what is chosen now.
-    """
-
-    BINDINGS: ClassVar[list[Any]] = [
-        Binding("escape,q", "leave"),
-        Binding("down,j,tab", "move(1)"),
-        Binding("up,k,shift+tab", "move(-1)"),
-        Binding("enter,space", "choose"),
-    ]
-
-    def __init__(self, title: str, key: str, choices: Sequence[Choice], chosen: str) -> None:
-        super().__init__()
-        self._title, self._key, self._choices = title, key, choices
-        values = [one.value for one in choices]
-        self._index = values.index(chosen) if chosen in values else 0
-
-    def compose(self) -> Iterable[Widget]:
-        yield Stage()
-
-    def on_resize(self) -> None:
-        self.paint()
-
-    def paint(self) -> None:
-        """Draw the list, with a mark at what would be chosen."""
-        app = self.app
-        assert isinstance(app, Explorer)  # noqa: S101 - as all screens here are
-        screen = replace(app.look, width=max(self.size.width, NARROWEST), height=None)
-        mark = ">"
-        drawn = table(
-            [
-                names("", [mark if index == self._index else "" for index in range(len(self._choices))], screen),
-                names(self._title, [one.value for one in self._choices], screen, most=24),
-                _told([one.about for one in self._choices], screen, screen.width - 16),
-            ],
-            screen,
-        )
-        hint = line(("enter", BOLD), (" chooses  ", DIM), ("esc", BOLD), (" leaves all as it is", DIM))
-        self.query_one(Stage).show([*strips(drawn, screen), *strips(Text(""), screen), *strips(hint, screen)])
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key == self._key:
-            event.stop()
-            self.action_move(1)
-
-    def on_click(self, event: events.Click) -> None:
-        if 0 < event.y <= len(self._choices):
-            self._index = event.y - 1
-            self.action_choose()
-
-    def action_move(self, step: int) -> None:
-        self._index = (self._index + step) % len(self._choices)
-        self.paint()
-
-    def action_choose(self) -> None:
-        self.dismiss(self._choices[self._index].value)
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
 
 
 class Explorer(App[None]):
@@ -438,10 +181,9 @@ class Explorer(App[None]):
         done = event.worker.result
         self.said = str(done) if isinstance(done, AttnError | str) else ""
         if isinstance(done, Shown) and done.grid:
-            gallery = Gallery(done.title, lambda screen: all_heads(self.walk, screen), done)
-            self.push_screen(gallery, lambda _: self.say(""))
+            self.push_screen(Gallery(self, self.walk, done), lambda _: self.say(""))
         elif isinstance(done, Shown):
-            self.push_screen(Page(done.title, done.answer.draw, done))
+            self.push_screen(Page(self, done.title, done.answer.draw, done))
         self.paint()
 
     def say(self, message: str) -> None:
@@ -492,18 +234,18 @@ class Explorer(App[None]):
         walk = self.walk
         spot = walk.spot
         lists: dict[str, tuple[str, Sequence[Choice], str, Callable[[str], None]]] = {
-            "measure": ("m", walk.measures, spot.measure, walk.choose_measure),
+            "measure": ("m", choices.measures(), spot.measure, walk.choose_measure),
             "atlas": ("a", walk.atlases, spot.atlas, walk.choose_atlas),
-            "sort": ("s", walk.sorts, spot.sort, walk.choose_sort),
+            "sort": ("s", choices.sorts(), spot.sort, walk.choose_sort),
             "kind": ("K", walk.kinds, spot.kind, walk.choose_kind),
         }
-        key, choices, chosen, choose = lists[what]
+        key, listed, chosen, choose = lists[what]
 
         def done(value: str | None) -> None:
             if value is not None and value != chosen:
                 self.work(lambda: choose(value))
 
-        self.push_screen(Menu(what, key, choices, chosen), done)
+        self.push_screen(Menu(self.look, what, key, listed, chosen), done)
 
     def action_units(self) -> None:
         self.work(self.walk.change_units)
@@ -536,7 +278,7 @@ class Explorer(App[None]):
         self.ask("save")
 
     def action_help(self) -> None:
-        self.push_screen(Page("Keys", key_table))
+        self.push_screen(Page(self, "Keys", key_table))
 
     def action_leave(self) -> None:
         self.exit()
@@ -553,7 +295,7 @@ class Explorer(App[None]):
         if width(typed) <= self.size.width:
             say(typed)
         else:
-            self.push_screen(Page("The command", lambda screen: drawing(text_lines(typed, screen, PLAIN))))
+            self.push_screen(Page(self, "The command", lambda screen: drawing(text_lines(typed, screen, PLAIN))))
 
     # The line that is typed in
 
@@ -645,21 +387,3 @@ class Explorer(App[None]):
     def on_mouse_scroll_up(self) -> None:
         if len(self.screen_stack) == 1:
             self.action_step(-1, 0)
-
-
-def _told(texts: Sequence[str], screen: Drawn, most: int, name: str = "") -> Column:
-    """Make a column of what names stand for."""
-    fitted = [clipped(text, most, unicode=screen.unicode) for text in texts]
-    return Column(name, [[(text, PLAIN)] for text in fitted], right=False)
-
-
-def key_table(screen: Drawn) -> RenderableType:
-    """Draw the table of keys."""
-    told = [one for one in KEYS if one.about]
-    return table(
-        [
-            names("key", [one.shown if screen.unicode else one.shown.translate(ARROWS) for one in told], screen),
-            _told([one.about for one in told], screen, screen.width - 16, "what it does"),
-        ],
-        screen,
-    )

@@ -26,7 +26,8 @@ from attn_cli.questions.explore.opening import check_terminal, explore, take_key
 
 if TYPE_CHECKING:
     from attn_cli.cli.inputs import Given
-    from attn_cli.questions.explore.walk import Subject, Walk
+    from attn_cli.questions.explore.subject import Subject
+    from attn_cli.questions.explore.walk import Walk
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
@@ -107,7 +108,7 @@ def _subjects(texts: Given, name: str) -> list[Subject]:
     Raises:
         AttnError: one of them cannot be read, or the model cannot be loaded.
     """
-    from attn_cli.questions.explore.walk import Subject
+    from attn_cli.questions.explore.subject import Subject
 
     if texts.record is not None:
         from attn_cli.io.read import read_records

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from attn_cli.data.selection import Selection
     from attn_cli.draw.screen import Theme
-    from attn_cli.questions.explore.walk import Subject, Walk
+    from attn_cli.questions.explore.subject import Subject
+    from attn_cli.questions.explore.walk import Walk
 
 __all__ = ["check_terminal", "explore", "take_keys_from_terminal"]
 

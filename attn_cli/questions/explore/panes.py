@@ -16,7 +16,7 @@ from attn_cli.draw.colors import WEIGHTS, Scale
 from attn_cli.draw.labels import clean, clipped, fit, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, cells, flow, line, swatches, text_lines
-from attn_cli.draw.table import bars, figures, names, table
+from attn_cli.draw.table import Column, bars, figures, names, table, total_width
 from attn_cli.draw.viewport import NOWHERE, Drawn, Window, board, board_width, map_window, overview, shaded_text, slid
 from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.explore.spot import EFFECT
@@ -42,8 +42,8 @@ LOW = 16
 """Height of the screen below which a map needs the lines of its legend and of a row's further keys."""
 FACTS = 4
 """Fewest lines below the map in which the figures of the head are written."""
-LISTED = 24
-"""Least width of a list of heads."""
+LEAST = 18
+"""Least width of the heads."""
 MOST_KEYS = 12
 """Most keys of a row that are listed."""
 KIND, TEXTS = "K kind", "< > texts"
@@ -131,7 +131,8 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None) -> Pictur
         "row": 2 if height < LOW else 3 + max(0, (height - 24) // 12),
     }
     middle = height - sum(sizes.values()) - 1
-    regions = _regions(walk, screen, sizes, middle)
+    columns = None if walk.spot.sort == "layer" else _columns(walk, screen)
+    regions = _regions(walk, screen, sizes, middle, columns)
     panes: dict[PaneName, Drawn] = {
         "title": Drawn([_title(walk, screen)]),
         "text": shown,
@@ -144,10 +145,13 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None) -> Pictur
     spare = regions["map"].height - len(panes["map"].lines) - 1
     if spare >= FACTS and walk.laid is None and walk.at_hand:
         place = regions["map"]
-        regions["map"] = replace(place, height=place.height - spare)
-        regions["facts"] = replace(place, y=place.y + place.height - spare, height=spare)
-        panes["facts"] = Drawn(_lines(_facts(walk, _part(screen, regions["facts"]))))
-    panes["heads"] = _heads(walk, _part(screen, regions["heads"]), before)
+        below = replace(place, y=place.y + place.height - spare, height=spare)
+        told = _lines(_facts(walk, _part(screen, below)))
+        if all(_cells(one) <= below.width for one in told):
+            regions["map"], regions["facts"] = replace(place, height=place.height - spare), below
+            panes["facts"] = Drawn(told)
+    heads = _part(screen, regions["heads"])
+    panes["heads"] = _heads(walk, heads, before) if columns is None else _list(walk, columns, heads)
     if "overview" in regions and walk.at_hand and not _all_seen(walk, panes["map"].window):
         panes["overview"] = overview(
             walk.here.view, panes["map"].window, _part(screen, regions["overview"]), title="the whole map"
@@ -175,16 +179,17 @@ def _lines(drawing: Group) -> list[Text]:
     return list(whole.split("\n", allow_blank=True))
 
 
-def _regions(walk: Walk, screen: Screen, sizes: Mapping[PaneName, int], middle: int) -> dict[PaneName, Region]:
-    """Divide the screen."""
+def _regions(
+    walk: Walk, screen: Screen, sizes: Mapping[PaneName, int], middle: int, columns: Sequence[Column] | None
+) -> dict[PaneName, Region]:
+    """Divide the screen; `columns` are those of the list of heads, if there is one."""
     top = sizes["title"] + sizes["text"]
     places = walk.scene.places
     heads = max(head for _, head in places) + 1
-    left = max(board_width(heads, int(screen.width * LEFT)), LISTED if walk.spot.sort != "layer" else 18)
-    # Without numbers in the cells, a legend of the colours has its own line.
-    tall = min(len({layer for layer, _ in places}) + 3, middle)
-    if walk.spot.sort != "layer":
-        tall = middle
+    left, tall = board_width(heads, int(screen.width * LEFT)), min(len({layer for layer, _ in places}) + 3, middle)
+    if columns is not None:
+        left, tall = total_width(columns), middle
+    left = max(left, LEAST)
     regions: dict[PaneName, Region] = {
         "title": Region(0, 0, screen.width, 1),
         "text": Region(0, sizes["title"], screen.width, sizes["text"]),
@@ -312,38 +317,41 @@ def _map(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
     selection = walk.scene.plan.selection
     noun = selection.noun
     head = name_head(spot.layer, spot.head)
+    which_one = f"layer {spot.layer}" if selection.joint else head
     name = f"{noun} to layer {spot.layer}" if selection.joint else f"{noun}s of {head}"
     if walk.laid is not None:
-        name, noun = f"changes of {head}: B - A", "change"
+        name, which_one, noun = f"changes of {head}: B - A", f"B - A in {head}", "change"
     window = NOWHERE if before is None else before.window("map")
     height = screen.height or 24
-    low = height < LOW // 2
+    legends = [swatches(here.scale, noun, screen), [(attends(spot.kind, walk.scene.plan.step), DIM)]]
+    legend = [] if height < LOW // 2 else _first(legends, screen)
     drawn = map_window(
         here.view,
         here.scale,
-        replace(screen, height=height - (1 if low else 2)),
+        replace(screen, height=height - 1 - len(legend)),
         cursor=(spot.query, spot.key),
         before=window,
     )
     seen = drawn.window
-    sight = (
-        ""
-        if _all_seen(walk, seen)
-        else f"  rows {seen.rows.start}-{seen.rows[-1]}, columns {seen.columns.start}-{seen.columns[-1]}"
-    )
-    title = line((name, MARKED if spot.pane == "map" else BOLD), (sight, DIM))
-    legend = line(*swatches(here.scale, noun, screen))
-    if len(legend.plain) > screen.width:
-        legend = line((attends(spot.kind, walk.scene.plan.step), DIM))
-    return Drawn([title, *drawn.lines, *([] if low else [legend])], seen, lambda x, y: drawn.at(x, y - 1))
+    style = MARKED if spot.pane == "map" else BOLD
+    across = f"columns {seen.columns.start}-{seen.columns[-1]}"
+    which = "" if _all_seen(walk, seen) else f"  rows {seen.rows.start}-{seen.rows[-1]}, {across}"
+    titles: list[list[Part]] = [[(name, style), (which, DIM)]]
+    if which:  # the rows have their numbers in any case
+        titles += [[(one, style), (f"  {across}", DIM)] for one in (name, which_one)]
+    titles += [[(which_one, style)]]
+    lines = [*_first(titles, screen), *drawn.lines, *legend]
+    return Drawn(lines, seen, lambda x, y: drawn.at(x, y - 1))
+
+
+def _first(lines: Sequence[Sequence[Part]], screen: Screen) -> list[Text]:
+    """Return the first line that there is room for; none if there is no such line."""
+    return [line(*one) for one in lines if cells(one) <= screen.width][:1]
 
 
 def _heads(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
-    """Draw a cell for each head, or a list of them in the order asked for."""
-    spot = walk.spot
-    if spot.sort != "layer":
-        return _list(walk, screen)
-    shown = walk.board
+    """Draw a cell for each head."""
+    spot, shown = walk.spot, walk.board
     window = NOWHERE if before is None else before.window("heads")
     drawn = board(
         shown.values,
@@ -368,34 +376,42 @@ def _rank(values: Mapping[tuple[int, int], float], layer: int, head: int) -> int
     return 1 + sum(abs(value) > own for value in values.values())
 
 
-def _list(walk: Walk, screen: Screen) -> Drawn:
+def _list(walk: Walk, columns: Sequence[Column], screen: Screen) -> Drawn:
     """Draw a list of the heads in the order asked for, as much as there is room for."""
     spot, order = walk.spot, walk.order
     index = order.index((spot.layer, spot.head))
     room = (screen.height or 24) - 2
     seen = slid(index - room // 2, room, len(order), index)
-    marks = [">" if order[one] == (spot.layer, spot.head) else "" for one in seen]
-    columns = [
-        names("", marks, screen),
-        names("head", [name_head(*order[one]) for one in seen], screen, right=True),
-    ]
-    sort: str = spot.sort
-    if walk.laid is not None:
-        sort, shown = walk.board.name, walk.board
-        columns.append(bars(sort, [shown.values[order[one]] for one in seen], screen, size=4, high=shown.scale.high))
-    else:
-        rows = [walk.scene.heads[order[one]] for one in seen]
-        columns.append(bars("focus", [row.focus for row in rows], screen, size=4))
-        if spot.sort != "focus":
-            columns.append(figures(sort, [_figure(row, spot.sort) for row in rows], faint=0.0))
-    drawn = table(columns, screen, order=sort)
-    lines = _lines(drawn)
+    # As wide as those of all heads, so that nothing moves aside while one goes down the list.
+    shown = [replace(one, cells=one.cells[seen.start : seen.stop], least=one.width) for one in columns]
+    sort = spot.sort if walk.laid is None else walk.board.name
+    lines = _lines(table(shown, screen, order=sort))
     title = line((f"by {sort}", MARKED if spot.pane == "heads" else BOLD))
 
     def at(_: int, y: int) -> tuple[int, int] | None:
         return order[seen[y - 2]] if 0 <= y - 2 < len(seen) else None
 
     return Drawn([title, *lines], NOWHERE, at)
+
+
+def _columns(walk: Walk, screen: Screen) -> list[Column]:
+    """List all heads in the order asked for, with their focus where the screen has room for it beside a map."""
+    spot, order = walk.spot, walk.order
+    columns = [
+        names("", [">" if one == (spot.layer, spot.head) else "" for one in order], screen),
+        names("head", [name_head(*one) for one in order], screen, right=True),
+    ]
+    if walk.laid is not None:
+        shown = walk.board
+        values = [shown.values[one] for one in order]
+        return [*columns, bars(shown.name, values, screen, size=4, high=shown.scale.high)]
+    rows = [walk.scene.heads[one] for one in order]
+    focus = bars("focus", [row.focus for row in rows], screen, size=4)
+    if spot.sort == "focus":
+        return [*columns, focus]
+    sorted_by = figures(spot.sort, [_figure(row, spot.sort) for row in rows], faint=0.0)
+    whole = [*columns, focus, sorted_by]
+    return whole if total_width(whole) <= screen.width * LEFT else [*columns, sorted_by]
 
 
 def _figure(row: HeadSummary, sort: str) -> float | None:
@@ -433,18 +449,16 @@ def _row(walk: Walk, screen: Screen) -> list[Text]:
             break
     value = row[spot.key]
     arrow = " → " if screen.unicode else " > "
-    ends = walk.queries.named(spot.query), walk.keys.named(spot.key)
     told = "masked" if not np.isfinite(value) else f"{float(value):z.3f}"
     if laid is not None:
         a, b = (float(np.nan_to_num(side[spot.key])) for side in laid.sides(spot.layer, spot.head, spot.query))
         told = f"A {a:z.3f}  B {b:z.3f}  {b - a:+z.3f}"
-    step = "" if plan.step is None else f" ({when(plan.step)})"
-    name = clipped(f"{ends[0]}{arrow}{ends[1]}", screen.width - 20, unicode=screen.unicode)
-    return (
-        [line((name, BOLD), (f"  {told}{step}", PLAIN)), *drawn[1:]]
-        if drawn
-        else [line((name, BOLD), (f"  {told}", PLAIN))]
-    )
+    name = f"{walk.queries.named(spot.query)}{arrow}{walk.keys.named(spot.key)}"
+    step = "" if plan.step is None or not drawn else f" ({when(plan.step)})"
+    if width(clean(name, unicode=screen.unicode)) + len(told) + len(step) + 2 > screen.width:
+        step = ""
+    name = clipped(name, screen.width - len(told) - len(step) - 2, unicode=screen.unicode)
+    return [line((name, BOLD), (f"  {told}{step}", PLAIN)), *drawn[1:]]
 
 
 def status(walk: Walk, screen: Screen, said: str) -> list[Text]:

@@ -3,75 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from attn_cli.cli.inputs import saved_with
 from attn_cli.data.plan import name_head
-from attn_cli.data.record import Record
-from attn_cli.data.selection import KINDS, Kind, Measure, Selection, SortKey
+from attn_cli.data.selection import KINDS, Selection, SortKey
 from attn_cli.data.shapes import Float
-from attn_cli.data.stream import Source
-from attn_cli.data.suggestion import Suggestion, typed_name
-from attn_cli.draw.colors import SHARES, Scale
+from attn_cli.data.suggestion import Suggestion
 from attn_cli.draw.labels import Labels
 from attn_cli.errors import AttnError, InputError, SelectionError, UsageError, quoted
 from attn_cli.measure.measures import MEASURES
 from attn_cli.measure.summary import HeadSummary
-from attn_cli.questions.explore.scene import Board, HeadMap, Scene, read_scene
-from attn_cli.questions.explore.spot import EFFECT, FOCUS, Spot
+from attn_cli.questions.explore import choices
+from attn_cli.questions.explore.choices import Choice
+from attn_cli.questions.explore.commands import of_changes, of_map
+from attn_cli.questions.explore.runs import Runs
+from attn_cli.questions.explore.scene import Board, HeadMap, Scene
+from attn_cli.questions.explore.spot import FOCUS, Spot
+from attn_cli.questions.explore.subject import Shown, Subject
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
-    from attn_cli.models import Input, Model
-    from attn_cli.questions.ablate.trials import Ablation
     from attn_cli.questions.explore.beside import Beside
-    from attn_cli.questions.heads.measure import HeadsFound
 
-__all__ = ["Choice", "Shown", "Subject", "Walk"]
-
-NO_MODEL = "A record holds maps and no model, so no text can be run"
-GIVE_TEXT = "Give the text itself, and its model with --model"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Something that can be chosen from a list."""
-
-    value: str
-    about: str = ""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An answer to show above the map, and the command that prints it."""
-
-    title: str
-    answer: Answer
-    command: Suggestion
-    grid: bool = False
-    """True for small maps of all heads, which are walked among."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A text to run through a model, or a record."""
-
-    model: Model | None = None
-    given: Input | None = None
-    record: Record | None = None
-    file: str = ""
-    """The name of the record's file."""
-
-    @property
-    def text(self) -> str:
-        """The text."""
-        if self.record is not None:
-            return self.record.source.text
-        assert self.given is not None  # noqa: S101 - one of both is there
-        return self.given.text
+__all__ = ["Walk"]
 
 
 class Walk:
@@ -89,33 +46,18 @@ class Walk:
         self.subjects = list(subjects)
         self.number = 0
         self._choice = choice
-        self._began()
+        self.laid: Beside | None = None
+        self._begin()
 
-    def _began(self) -> None:
+    def _begin(self) -> None:
         """Run the text that is turned to, and go to its most telling head.
 
         Raises:
-            AttnError: it cannot be run.
+            AttnError: it cannot be run; the walk stays where it is.
         """
-        choice, record = self._choice, self.subject.record
-        if record is not None:
-            saved = saved_with(record)
-            measure = choice.measure if choice.measure != "weights" else saved.measure
-            choice = replace(saved, kind=choice.kind or saved.kind, measure=measure)
-        self._base = choice
-        self.laid: Beside | None = None
-        self._sources: dict[tuple[Kind | None, bool], Source] = {}
-        self._scenes: dict[tuple[Kind, Measure, str], Scene] = {}
-        self._boards: dict[tuple[Kind, str, str], Board] = {}
-        unit = "token" if choice.measure == "scores" else choice.unit
-        selection = replace(choice, view="grid", unit=unit)
-        scene = read_scene(self._source(choice.kind, choice.measure), selection)
-        plan = scene.plan
-        self._sources[plan.kind, choice.measure == "relevance"] = scene.source
-        self._scenes[plan.kind, choice.measure, plan.selection.unit] = scene
-        layer, head = scene.places[0]
-        self.spot = Spot(plan.kind, layer, head, units=choice.unit, measure=choice.measure)
-        self._go_to_telling(scene)
+        runs = Runs(self.subject, self._choice)
+        self.spot, self._runs = runs.begin(), runs
+        self._go_to_telling(self.scene)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -140,7 +82,7 @@ class Walk:
     @property
     def scene(self) -> Scene:
         """The attention that is looked at."""
-        return self._scenes[self.spot.kind, self.spot.measure, self.spot.unit]
+        return self._runs.scene(self.spot)
 
     @property
     def summary(self) -> HeadSummary:
@@ -182,13 +124,7 @@ class Walk:
     @property
     def board(self) -> Board:
         """The values that the atlas shows."""
-        if self.laid is not None:
-            return self.laid.board
-        found = self._boards.get((self.spot.kind, self.spot.unit, self.spot.atlas))
-        if found is not None and not self.scene.plan.selection.joint:
-            return found
-        focus = {place: one.focus for place, one in self.scene.heads.items()}
-        return Board(FOCUS, focus, SHARES)
+        return self._runs.board(self.spot) if self.laid is None else self.laid.board
 
     @property
     def order(self) -> list[tuple[int, int]]:
@@ -313,50 +249,12 @@ class Walk:
     @property
     def kinds(self) -> list[Choice]:
         """The kinds of attention that there are."""
-        about: dict[Kind, str] = {
-            "encoder": "the text looks at itself",
-            "decoder": "each word looks back",
-            "cross": "the decoder looks at the text",
-        }
-        stacks = self.scene.source.model.stacks
-        if self.subject.record is not None:
-            held = {one.kind for one in self.subject.record.maps}
-            return [Choice(kind, about[kind]) for kind in KINDS if kind in held]
-        return [Choice(kind, about[kind]) for kind in KINDS if kind in stacks]
-
-    @property
-    def measures(self) -> list[Choice]:
-        """The measures that there are."""
-        about: dict[Measure, str] = {
-            "weights": "the softmax of the scores",
-            "scores": "before the softmax, in tokens",
-            "norms": "weight times the length of the value",
-            "relevance": "weight times gradient of the output",
-            "rollout": "through all layers up to one",
-            "flow": "the most that can pass; slow for long texts",
-        }
-        return [Choice(measure, text) for measure, text in about.items()]
-
-    @property
-    def sorts(self) -> list[Choice]:
-        """The orders of the heads."""
-        about = {"layer": "the atlas", "entropy": "lowest first", "link": "strongest first"}
-        return [Choice(sort, about.get(sort, "highest first")) for sort in get_args(SortKey)]
+        return choices.kinds(self.subject, self.scene.source.model)
 
     @property
     def atlases(self) -> list[Choice]:
         """The choices for the atlas."""
-        from attn_cli.questions.heads.roles import ROLES
-
-        choices = [Choice(FOCUS, "how even or focused its rows are")]
-        if self.subject.model is not None:
-            choices.append(Choice(EFFECT, "what cutting the head does to the output"))
-        crosses = self.spot.kind == "cross"
-        return choices + [
-            Choice(role.name, role.looks_at)
-            for role in ROLES
-            if role.keys is not None and (role.crosses or not crosses)
-        ]
+        return choices.atlases(self.subject, self.spot.kind)
 
     def choose_kind(self, kind: str) -> None:
         """Show another kind of attention, translating the text first if it needs the decoder's side.
@@ -386,11 +284,9 @@ class Walk:
             AttnError: it cannot be computed here.
         """
         self._check_alone()
-        spot = self.spot
-        if name != FOCUS and (spot.kind, spot.unit, name) not in self._boards:
-            made = self._effects() if name == EFFECT else self._roles(name)
-            self._boards[spot.kind, spot.unit, name] = made
-        self.spot = replace(self.spot, atlas=name)
+        spot = replace(self.spot, atlas=name)
+        self._runs.make_board(spot)
+        self.spot = spot
 
     def change_units(self) -> None:
         """Show words in the place of tokens, or the other way round, and stay at the same word.
@@ -405,16 +301,11 @@ class Walk:
     def _show(self, spot: Spot) -> None:
         """Go to a place whose attention may have to be run for first; stay where that fails."""
         self._check_alone()
-        key = (spot.kind, spot.measure, spot.unit)
-        before = self.scene
-        if key not in self._scenes:
-            selection = self._everything(spot)
-            self._scenes[key] = read_scene(self._held(spot), selection)
-        scene = self._scenes[key]
+        before, scene = self.scene, self._runs.scene(spot)
         if (spot.layer, spot.head) not in scene.heads:
             same = [one for one in scene.places if one[0] == spot.layer] or scene.places
             spot = replace(spot, layer=same[0][0], head=same[0][1])
-        if spot.atlas != FOCUS and (spot.kind, spot.unit, spot.atlas) not in self._boards:
+        if not self._runs.has_board(spot):
             spot = replace(spot, atlas=FOCUS)
         queries = _moved(before.plan.queries, scene.plan.queries, self.spot.query)
         keys = _moved(before.plan.keys, scene.plan.keys, self.spot.key)
@@ -423,75 +314,16 @@ class Walk:
         if other and self.at_hand:
             self.point_at_strongest()
 
-    def _everything(self, spot: Spot) -> Selection:
-        """Return the selection of all heads at a place."""
-        return replace(
-            self._base,
-            view="grid",
-            kind=spot.kind,
-            unit=spot.unit,
-            measure=spot.measure,
-            relevant_to=self._relevant(spot.measure),
-        )
-
-    def _relevant(self, measure: Measure) -> str | None:
-        return self._base.relevant_to if measure == "relevance" else None
-
-    def _held(self, spot: Spot) -> Source:
-        """Return what can be streamed of a place: maps that are at hand, or else the model's run."""
-        for scene_key, scene in self._scenes.items():
-            if scene.kept and scene_key[:2] == (spot.kind, spot.measure):
-                return scene.everything
-        return self._source(spot.kind, spot.measure)
-
-    def _source(self, kind: Kind | None, measure: Measure) -> Source:
-        """Prepare the text, translating it first if the kind of attention needs it."""
-        subject = self.subject
-        if subject.record is not None:
-            return subject.record
-        key = (kind, measure == "relevance")
-        if key not in self._sources:
-            from attn_cli.models.prepare import read
-
-            assert subject.model is not None and subject.given is not None  # noqa: S101, PT018 - there is no record
-            wanted = Selection(kind=kind, measure=measure, relevant_to=self._relevant(measure))
-            self._sources[key] = read(subject.model, subject.given, wanted)
-        return self._sources[key]
-
     # What else is asked
-
-    def _model(self) -> tuple[Model, Input]:
-        """Return the model and its text.
-
-        Raises:
-            UsageError: a record is looked at.
-        """
-        subject = self.subject
-        if subject.model is None or subject.given is None:
-            raise UsageError(NO_MODEL, GIVE_TEXT)
-        return subject.model, subject.given
 
     def cut(self) -> Shown:
         """Cut the head under the cursor, or in the map the edge under it, and measure what becomes of the output.
 
         Raises:
-            AttnError: any error of the run.
+            AttnError: any error of the run, or the edge is masked.
         """
-        from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice
-        from attn_cli.questions.ablate.measure import ablate
-
         self._check_alone()
-        model, given = self._model()
-        spot = self.spot
-        name = name_head(spot.layer, spot.head)
-        selection = Selection(kind=spot.kind, head=name, unit=spot.unit)
-        options, cut, what = [*self._options(measure=False), "--head", name], HEADS, f"head {name}"
-        if spot.pane == "map":
-            edge = f"{self.query_name}:{typed_name(self.scene.plan.keys, spot.key)}"
-            cut, what = CutChoice(edges=(edge,)), f"edge {edge} in {name}"
-            options = ["--edge", edge, *options]
-        answer = ablate(model, given, selection, ITS_OWN, cut)
-        return Shown(f"Cutting {what}", answer, self._command("ablate", *options))
+        return self._runs.cut(self.spot)
 
     def explain(self) -> Shown:
         """Take the row under the cursor apart: score, softmax, weighted sum.
@@ -499,16 +331,17 @@ class Walk:
         Raises:
             AttnError: any error of the run.
         """
-        from attn_cli.questions.explain.measure import explain
-
         self._check_alone()
-        self._model()
-        spot = self.spot
-        name = name_head(spot.layer, spot.head)
-        selection = Selection(view="query", kind=spot.kind, head=name, unit=spot.unit, query=self.query_name)
-        answer = explain(self._source(spot.kind, "weights"), selection)
-        options = ("--query", self.query_name, "--head", name, *self._options(measure=False))
-        return Shown(f"The three steps of {self.query_name} in {name}", answer, self._command("explain", *options))
+        return self._runs.explain(self.spot)
+
+    def grid(self) -> Shown:
+        """Return small maps of all heads.
+
+        Raises:
+            UsageError: two sentences are beside each other.
+        """
+        self._check_alone()
+        return self._runs.grid(self.spot)
 
     def lay_beside(self, text: str) -> None:
         """Lay a second sentence beside the text, and go to the head that changes most.
@@ -516,15 +349,8 @@ class Walk:
         Raises:
             AttnError: any error of the run, or the texts have nothing in common.
         """
-        from attn_cli.models.prepare import read
-        from attn_cli.questions.diff.measure import diff
-        from attn_cli.questions.explore.beside import Beside
-
-        model, given = self._model()
         spot = self.spot
-        selection = Selection(kind=spot.kind, unit=spot.unit, measure=spot.measure)
-        other = read(model, replace(given, text=text, target=None, parts=()), selection)
-        laid = Beside(diff(self._source(spot.kind, spot.measure), other, selection), text)
+        laid = self._runs.beside(spot, text)
         query, key = laid.nearest(spot.query, spot.key)
         self._alone = spot
         self.laid = laid
@@ -546,28 +372,12 @@ class Walk:
         if self.laid is not None:
             raise UsageError("This is about one sentence, and two are beside each other", "Take one away with d")
 
-    def grid(self) -> Shown:
-        """Return small maps of all heads.
-
-        Raises:
-            UsageError: two sentences are beside each other.
-        """
-        self._check_alone()
-        return Shown(
-            "All heads", self.scene.everything, self._command(self._verb, "--grid", *self._options()), grid=True
-        )
-
     @property
     def command(self) -> Suggestion:
         """The command that shows the map under the cursor."""
-        spot = self.spot
         if self.laid is not None:
-            head = () if self.scene.plan.selection.joint else ("--head", name_head(spot.layer, spot.head))
-            return self._command("diff", self.laid.text, *head, *self._options())
-        which = ("--layer", str(spot.layer))
-        if not self.scene.plan.selection.joint:
-            which = ("--head", name_head(spot.layer, spot.head))
-        return self._command(self._verb, *which, *self._options())
+            return of_changes(self.subject, self.scene, self.spot, self.laid.text)
+        return of_map(self.subject, self.scene, self.spot)
 
     @property
     def answer(self) -> Answer:
@@ -580,81 +390,6 @@ class Walk:
             return self.laid.found
         return self.scene.answer(self.spot.layer, self.spot.head)
 
-    @property
-    def query_name(self) -> str:
-        """The name by which commands find the row under the cursor."""
-        return typed_name(self.scene.plan.queries, self.spot.query)
-
-    @property
-    def _verb(self) -> str:
-        if self.subject.record is not None:
-            return "view"
-        given = self.subject.given
-        known = given is not None and given.target is not None
-        return "inspect" if known or self.spot.kind == "encoder" or not self._translates else "translate"
-
-    @property
-    def _translates(self) -> bool:
-        return "cross" in self.scene.source.model.stacks
-
-    def _command(self, verb: str, *options: str) -> Suggestion:
-        subject = self.subject
-        if subject.model is None or subject.given is None:
-            return Suggestion(verb, subject.file, options)
-        given, languages = subject.given, subject.given.languages
-        target = given.target if isinstance(given.target, str) else None
-        extra = {"--target": target, "--pair": given.pair, "--from": languages.source, "--to": languages.target}
-        more = [word for option, value in extra.items() if value is not None for word in (option, value)]
-        return Suggestion(verb, given.text, (*options, *more), subject.model.info.name)
-
-    def _options(self, *, measure: bool = True) -> list[str]:
-        """Return the options of the kind, the unit and the measure, where they are not the usual ones."""
-        spot = self.spot
-        first = next(iter(self.scene.source.model.stacks))
-        options = []
-        if spot.kind != first:
-            options += ["--kind", spot.kind]
-        if measure and spot.measure != "weights":
-            options += ["--measure", spot.measure]
-        if spot.unit == "token" and spot.measure != "scores":
-            options.append("--tokens")
-        return options
-
-    def _effects(self) -> Board:
-        """Cut every head in turn.
-
-        Raises:
-            AttnError: any error of the runs.
-        """
-        from attn_cli.draw.strokes import change
-        from attn_cli.questions.ablate.choices import HEADS, ITS_OWN
-        from attn_cli.questions.ablate.measure import sweep
-
-        model, given = self._model()
-        selection = Selection(kind=self.spot.kind, unit=self.spot.unit)
-        found: Ablation = sweep(model, given, selection, ITS_OWN, HEADS)
-        values = {trial.only: trial.effect for trial in found.trials if trial.only is not None}
-        if found.output.states:
-            return Board(EFFECT, values, Scale.weights(max(max(values.values(), default=0.0), 1e-6)))
-        return Board(EFFECT, values, Scale.around(np.array(list(values.values()))), change)
-
-    def _roles(self, name: str) -> Board:
-        """Score every head in a role.
-
-        Raises:
-            AttnError: any error of the run.
-        """
-        from attn_cli.questions.heads.measure import find_heads
-
-        spot = self.spot
-        selection = Selection(kind=spot.kind, unit=spot.unit)
-        found: HeadsFound = find_heads(self._held(replace(spot, measure="weights")), selection)
-        values = {}
-        for one in found.heads:
-            score = one.score(name)
-            values[one.layer, one.head] = float("nan") if score is None or not score.rows else score.score
-        return Board(name, values, SHARES)
-
     # Texts
 
     def run(self, text: str) -> None:
@@ -663,26 +398,15 @@ class Walk:
         Raises:
             AttnError: it cannot be run; the text before stays.
         """
-        model, given = self._model()
+        model, given = self.subject.runnable
         if not text.strip():
             raise InputError("The text is empty", "Type a sentence")
-        again = replace(given, text=text, target=None, pair=None, parts=(), marks=None)
-        self._replace(Subject(model, again))
-
-    def _replace(self, subject: Subject) -> None:
+        other = Subject(model, replace(given, text=text, target=None, pair=None, parts=(), marks=None))
+        runs = Runs(other, self._choice)
         self.take_away()
-        before, word = self.subjects[self.number], self.scene.queries.texts[self.spot.query]
-        spot, kept = self.spot, (self._sources, self._scenes, self._boards)
-        self.subjects[self.number] = subject
-        try:
-            self._sources, self._scenes, self._boards = {}, {}, {}
-            selection = self._everything(spot)
-            scene = read_scene(self._source(spot.kind, spot.measure), selection)
-        except AttnError:
-            self.subjects[self.number] = before
-            self._sources, self._scenes, self._boards = kept
-            raise
-        self._scenes[spot.kind, spot.measure, spot.unit] = scene
+        word, spot = self.scene.queries.texts[self.spot.query], self.spot
+        scene = runs.scene(spot)
+        self.subjects[self.number], self._runs = other, runs
         labels = list(scene.queries.texts)
         query = labels.index(word) if word in labels else min(spot.query, len(labels) - 1)
         self.spot = replace(spot, query=query, key=min(spot.key, len(scene.keys) - 1), atlas=FOCUS)
@@ -693,17 +417,15 @@ class Walk:
         Raises:
             AttnError: it cannot be run; this one stays.
         """
-        number = min(max(self.number + step, 0), len(self.subjects) - 1)
-        if number == self.number:
+        before, number = self.number, min(max(self.number + step, 0), len(self.subjects) - 1)
+        if number == before:
             raise SelectionError("There is no further text", "Type one with i")
         self.take_away()
-        before, kept = (self.number, self.spot), (self._sources, self._scenes, self._boards)
         self.number = number
         try:
-            self._began()
+            self._begin()
         except AttnError:
-            self.number, self.spot = before
-            self._sources, self._scenes, self._boards = kept
+            self.number = before
             raise
 
 

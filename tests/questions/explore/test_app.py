@@ -14,7 +14,8 @@ from attn_cli.draw.screen import Screen
 from attn_cli.models import Input, Model, load
 from attn_cli.questions.explore.app import Explorer
 from attn_cli.questions.explore.keys import KEYS
-from attn_cli.questions.explore.walk import Subject, Walk
+from attn_cli.questions.explore.subject import Subject
+from attn_cli.questions.explore.walk import Walk
 from tests.drawings import ESCAPE
 from tests.golden_files import assert_golden
 from tests.questions.explore.screens import screens, text_of
@@ -84,6 +85,23 @@ def test_screens_in_ascii(walk: Walk) -> None:
     assert [line for picture in pictures for line in picture.splitlines() if not line.isascii()] == []
     assert "lines 1-22 of " in pictures[1]
     assert "lines 1-22 of " not in pictures[2]
+
+
+def test_what_the_keys_and_choices_are_is_said_whole_on_a_narrow_screen(walk: Walk) -> None:
+    _, keys, atlases, last = screens(walk, ["question_mark", "escape a", "up"], (40, 60), look=PLAIN)
+    told = " ".join(keys.split())
+    assert "page up a screenful up" in told
+    assert "cut the head, or in the map the edge: the output before, after" in told
+    assert "what cutting the head does to the output" in " ".join(atlases.split())
+    chosen = [line for line in last.splitlines() if line.startswith(">")]
+    low = screens(walk, ["a", "up"], (40, 12), look=PLAIN)[-1]
+    assert [line for line in low.splitlines() if line.startswith(">")] == chosen
+    assert low.splitlines()[-1].startswith("enter chooses")
+
+
+def test_a_choice_of_two_lines_is_clicked(walk: Walk) -> None:
+    screens(walk, ["a", (3, 4)], (40, 24), look=PLAIN)
+    assert walk.spot.atlas == "effect"
 
 
 def test_resizing_keeps_the_place(walk: Walk) -> None:

@@ -20,7 +20,8 @@ from attn_cli.io.read import read_records
 from attn_cli.models import Input, Model, load
 from attn_cli.questions.explore import scene as scenes
 from attn_cli.questions.explore.panes import picture
-from attn_cli.questions.explore.walk import Subject, Walk
+from attn_cli.questions.explore.subject import Subject
+from attn_cli.questions.explore.walk import Walk
 from tests.samples import decoder_record, encoder_record, translation_record
 
 SENTENCE = "The animal didn't cross the street because it was too tired"
@@ -290,3 +291,37 @@ def test_every_screen_is_filled_and_no_wider(walk: Walk, size: tuple[int, int], 
             before = picture(walk, screen, before)
             assert len(before.lines) == size[1]
             assert max(one.cell_len for one in before.lines) <= size[0]
+
+
+def test_nothing_is_cut_on_any_width(walk: Walk) -> None:
+    def too_wide(*sizes: tuple[int, int]) -> list[str]:
+        """Return each line that is wider than its part of the screen."""
+        pictures = [picture(walk, Screen(width=width, height=height, part=True)) for width, height in sizes]
+        panes = [(drawn.regions[name].width, pane) for drawn in pictures for name, pane in drawn.panes.items()]
+        return [line.plain for room, pane in panes for line in pane.lines if line.cell_len > room]
+
+    assert too_wide((40, 12), (40, 50), (46, 24), (61, 24)) == []
+    walk.choose_measure("rollout")
+    assert too_wide((40, 50), (58, 24)) == []
+    walk.choose_sort("entropy")
+    assert too_wide((40, 12), (64, 24), (80, 24), (250, 70)) == []
+    walk.choose_measure("weights")
+    walk.choose_kind("cross")
+    assert too_wide((40, 24)) == []
+    walk.lay_beside("The animal didn't cross the street because it was too wide")
+    assert too_wide((40, 12), (64, 24)) == []
+    walk.choose_sort("layer")
+    assert too_wide((40, 24), (64, 24)) == []
+
+
+def test_a_map_that_pans_says_what_is_in_sight(walk: Walk) -> None:
+    titles = [
+        next(line.plain for line in drawn.panes["map"].lines)
+        for width in (80, 52, 40)
+        for drawn in [picture(walk, Screen(width=width, height=20, part=True))]
+    ]
+    assert titles == [
+        "weights of 2.0  rows 1-9, columns 0-11",
+        "weights of 2.0  columns 0-9",
+        "2.0  columns 0-5",
+    ]

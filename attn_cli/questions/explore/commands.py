@@ -1,0 +1,60 @@
+"""The commands that show what an explorer shows."""
+
+from __future__ import annotations
+
+from attn_cli.data.plan import name_head
+from attn_cli.data.suggestion import Suggestion
+from attn_cli.questions.explore.scene import Scene
+from attn_cli.questions.explore.spot import Spot
+from attn_cli.questions.explore.subject import Subject
+
+__all__ = ["asking", "of_all_heads", "of_changes", "of_map", "options_of"]
+
+
+def of_map(subject: Subject, scene: Scene, spot: Spot) -> Suggestion:
+    """Return the command that shows the map under the cursor."""
+    which = ("--layer", str(spot.layer)) if scene.plan.selection.joint else ("--head", name_head(spot.layer, spot.head))
+    return asking(_showing(subject, scene, spot), subject, *which, *options_of(scene, spot))
+
+
+def of_all_heads(subject: Subject, scene: Scene, spot: Spot) -> Suggestion:
+    """Return the command that shows all heads as small pictures."""
+    return asking(_showing(subject, scene, spot), subject, "--grid", *options_of(scene, spot))
+
+
+def of_changes(subject: Subject, scene: Scene, spot: Spot, other: str) -> Suggestion:
+    """Return the command that lays another text beside one."""
+    head = () if scene.plan.selection.joint else ("--head", name_head(spot.layer, spot.head))
+    return asking("diff", subject, other, *head, *options_of(scene, spot))
+
+
+def asking(command: str, subject: Subject, *options: str) -> Suggestion:
+    """Return a command about a text, or about the file of a record."""
+    if subject.model is None or subject.given is None:
+        return Suggestion(command, subject.file, options)
+    given, languages = subject.given, subject.given.languages
+    target = given.target if isinstance(given.target, str) else None
+    extra = {"--target": target, "--pair": given.pair, "--from": languages.source, "--to": languages.target}
+    more = [word for option, value in extra.items() if value is not None for word in (option, value)]
+    return Suggestion(command, given.text, (*options, *more), subject.model.info.name)
+
+
+def options_of(scene: Scene, spot: Spot, *, measure: bool = True) -> list[str]:
+    """Return the options of the kind, the unit and the measure, where they are not the usual ones."""
+    options = []
+    if spot.kind != next(iter(scene.source.model.stacks)):
+        options += ["--kind", spot.kind]
+    if measure and spot.measure != "weights":
+        options += ["--measure", spot.measure]
+    if spot.unit == "token" and spot.measure != "scores":
+        options.append("--tokens")
+    return options
+
+
+def _showing(subject: Subject, scene: Scene, spot: Spot) -> str:
+    """Return the command that shows a map: of a record, of a text, or of what a model writes for it."""
+    if subject.record is not None:
+        return "view"
+    known = subject.given is not None and subject.given.target is not None
+    translates = "cross" in scene.source.model.stacks
+    return "inspect" if known or spot.kind == "encoder" or not translates else "translate"
