@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from attn_cli.data.image import PatchGrid
 from attn_cli.data.model import ModelInfo, Stack
+from attn_cli.data.patches import patch_tokens, thumbnail_of
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float
@@ -58,6 +60,45 @@ def encoder_record(selection: Selection | None = None) -> Record:
         target=None,
         maps=tuple(random_map("encoder", layer, 11, 11) for layer in range(LAYERS)),
         selection=selection or Selection(),
+    )
+
+
+def landscape(height: int, width: int) -> Float[np.ndarray, "height width 3"]:
+    """A drawn picture: a sun and a hill below a sky, above a meadow."""
+    down, across = np.mgrid[0:height, 0:width] / np.array([height - 1, width - 1]).reshape(2, 1, 1)
+    picture = np.stack([0.55 + 0.3 * down, 0.7 - 0.2 * down, 0.95 - 0.6 * down], -1)
+    picture[(down - 0.3) ** 2 + (across - 0.28) ** 2 < 0.03] = 0.95, 0.85, 0.2
+    picture[(down > 0.45) & (abs(across - 0.65) < (down - 0.45) * 0.75)] = 0.35, 0.2, 0.45
+    picture[down > 0.86] = 0.2, 0.5, 0.2
+    return picture
+
+
+def image_record(rows: int = 3, columns: int = 5, layers: int = LAYERS, heads: int = HEADS) -> Record:
+    """A picture and `[CLS]`: heads look at patches of like colour, at near ones, or at both."""
+    picture = landscape(16 * rows, 16 * columns)
+    grid = PatchGrid(rows, columns, "photo.png", thumbnail_of(picture, rows, columns))
+    tokens = patch_tokens(grid, ["[CLS]"])
+    colors = picture.reshape(rows, 16, columns, 16, 3).mean(axis=(1, 3)).reshape(-1, 3)
+    places = np.stack(np.divmod(np.arange(rows * columns), columns), axis=1) / columns
+    unlike, apart = (((one[:, None] - one[None]) ** 2).sum(-1) for one in (colors, places))
+    maps = []
+    for layer in range(layers):
+        random = np.random.default_rng(layer)
+        scores = random.normal(scale=0.4, size=(heads, len(tokens), len(tokens))).astype(np.float32)
+        for head in range(heads):
+            scores[head, 1:, 1:] -= 25 * (head % 3 != 1) * unlike + 40 * (head % 3 != 0) * apart
+            scores[head, 0, 1:] -= 12 * unlike[head % len(unlike)]
+            scores[head, :, 0] += random.uniform(-2, 3)
+        queries = tuple(range(len(tokens)))
+        visible = np.tile([0, len(tokens)], (len(tokens), 1))
+        maps.append(AttentionMap("encoder", layer, tuple(range(heads)), queries, softmax(scores), visible))
+    stack = Stack(layers, dict.fromkeys(range(layers), heads), heads)
+    return Record(
+        model=ModelInfo("sample", "vit", {"encoder": stack}, "interface"),
+        source=tokens,
+        target=None,
+        maps=tuple(maps),
+        selection=Selection(),
     )
 
 

@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 
 from attn_cli.errors import ExactnessError
 
-__all__ = ["PatchGrid", "Thumbnail"]
+__all__ = ["PatchGrid", "Thumbnail", "patch_name"]
 
 MOST_PIXELS = 2**16
 """Most pixels of a thumbnail."""
+
+
+def patch_name(row: int, column: int) -> str:
+    """Name a patch by its place in the grid."""
+    return f"r{row}c{column}"
 
 
 @dataclass(frozen=True)

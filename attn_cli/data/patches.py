@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attn_cli.data.image import PatchGrid, Thumbnail
+from attn_cli.data.image import PatchGrid, Thumbnail, patch_name
 from attn_cli.data.shapes import Float, UInt8
 from attn_cli.data.text import Token, Tokens, Word
 
@@ -42,7 +42,7 @@ def patch_tokens(grid: PatchGrid, before: Sequence[str] = (), behind: Sequence[s
     """
     words: list[Word] = []
     start = 0
-    for label in (f"r{row}c{column}" for row in range(grid.rows) for column in range(grid.columns)):
+    for label in (patch_name(row, column) for row in range(grid.rows) for column in range(grid.columns)):
         words.append(Word(label, start, start + len(label)))
         start += len(label) + len(BETWEEN)
     text = BETWEEN.join(word.text for word in words)

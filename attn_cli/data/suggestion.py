@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from attn_cli.data.image import patch_name
 from attn_cli.data.naming import occurrence
 from attn_cli.data.plan import Plan, name_head
 from attn_cli.data.record import Record
@@ -78,7 +79,9 @@ def suggest_explaining(record: Record, plan: Plan, place: tuple[int, int], query
 
 def typed_name(units: Units, index: int) -> str:
     """Return a name by which every command finds a unit: its text, as in `it#2` where it is not the first, or `#11`."""
-    label = units.labels[index]
+    label, cell = units.labels[index], units.cells[index]
+    if cell is not None and label == patch_name(*cell):
+        return label
     if not NAME.fullmatch(label):
         return f"#{units.positions[index]}"
     number = occurrence(units, index)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attn_cli.data.image import PatchGrid
 from attn_cli.data.naming import choose_units
+from attn_cli.data.patches import patch_tokens
 from attn_cli.data.selection import Selection
 from attn_cli.data.suggestion import Suggestion, suggest, typed_name
 from attn_cli.data.text import make_tokens
@@ -63,6 +65,13 @@ def test_a_name_finds_its_unit() -> None:
     units = Units.of(make_tokens(text, words, offsets, [False] * len(words)))
     names = [typed_name(units, index) for index in range(len(units))]
     assert names[:4] == ["it#1", "said", "it#2", "#3"]
+    assert [choose_units(units, name) for name in names] == [(range(i, i + 1),) for i in range(len(units))]
+
+
+def test_a_patch_has_its_name() -> None:
+    units = Units.of(patch_tokens(PatchGrid(3, 12), ["[CLS]"]))
+    names = [typed_name(units, index) for index in range(len(units))]
+    assert names[:3] == ["#0", "r0c0", "r0c1"]
     assert [choose_units(units, name) for name in names] == [(range(i, i + 1),) for i in range(len(units))]
 
 

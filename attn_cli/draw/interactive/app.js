@@ -4,7 +4,6 @@ const at = (id) => document.getElementById(id);
 const parsed = (node) => JSON.parse(node.textContent);
 const PALETTES = parsed(at("colors"));
 const TEXTS = Array.from(document.querySelectorAll("script.text"), (node) => parsed(node));
-const VIEWS = ["map", "lines", "heads"];
 const MOST_KEYS = 100; // in the table of one row
 const FRAMED = location.protocol === "about:"; // in a notebook, where there is no address to keep a place in
 const MEANINGS = {
@@ -23,6 +22,8 @@ const ready = new Map();
 let [page, maps, drawn, printing] = [null, null, null, false];
 
 const unit = () => page.units[state.unit];
+const views = () => (page.grid ? ["picture", "map", "heads"] : ["map", "lines", "heads"]);
+const aUnit = () => (page.grid ? "patch" : "word");
 const nameOf = (head) => (page.joint ? `layer ${page.heads[head][0]}` : page.heads[head].join("."));
 const headline = () => (page.joint ? `Layer ${page.heads[state.head][0]}` : `Head ${nameOf(state.head)}`);
 const headsOf = (layer) => page.heads.flatMap(([own], head) => (own === layer ? [head] : []));
@@ -55,7 +56,7 @@ function made(name, text = "", attributes = {}) {
 function address() {
   const name = state.query === null ? "" : unit().queries.names[state.query];
   const rest = [
-    ...(state.view === "map" ? [] : [state.view]),
+    ...(state.view === views()[0] ? [] : [state.view]),
     ...(state.unit === page.unit ? [] : [state.unit]),
   ];
   const parts = [page.heads[state.head].join("."), ...(name || rest.length ? [encodeURIComponent(name)] : []), ...rest];
@@ -73,7 +74,7 @@ async function goToAddress() {
   await choose(Math.min(Math.max(Number(number ?? 1) - 1, 0), TEXTS.length - 1));
   const wanted = page.heads.findIndex((own) => own.join(".") === head);
   if (wanted >= 0) state.head = wanted;
-  state.view = VIEWS.find((view) => rest.includes(view)) ?? "map";
+  state.view = views().find((view) => rest.includes(view)) ?? views()[0];
   state.unit = Object.keys(page.units).find((own) => rest.includes(own)) ?? page.unit;
   if (wanted >= 0) state.query = found(decoded(name ?? ""));
   show();
@@ -89,15 +90,18 @@ function decoded(text) {
 
 /* The row that a name means, as a command would find it: it, it#2, #11, 11; null if there is none. */
 function found(name) {
-  const { labels, names } = unit().queries;
+  const { labels, names, patches } = unit().queries;
   const wanted = name.trim();
   if (!wanted) return null;
+  const place = page.grid && /^r(\d+)c(\d+)$/i.exec(wanted);
+  const patch = place && Number(place[2]) < page.grid.columns ? place[1] * page.grid.columns + Number(place[2]) : null;
   const same = (one, other) => one.toLocaleLowerCase() === other.toLocaleLowerCase();
   const tests = [
     (_, row) => names[row] === wanted,
     (_, row) => labels[row] === wanted,
     (_, row) => same(names[row], wanted) || same(labels[row], wanted) || same(names[row], `${wanted}#1`),
     (_, row) => names[row] === `#${wanted}`,
+    (_, row) => patches[row].includes(patch),
     (label) => label.toLocaleLowerCase().startsWith(wanted.toLocaleLowerCase()),
   ];
   const row = tests.map((test) => labels.findIndex(test)).find((index) => index >= 0);
@@ -111,6 +115,7 @@ async function choose(text) {
   [page, maps] = [TEXTS[text], ready.get(text)];
   Object.assign(state, { text, head: page.head, unit: page.unit, query: null });
   state.query = page.query ? found(page.query) : null;
+  if (!views().includes(state.view)) [state.view] = views();
   fillOnce();
 }
 
@@ -144,6 +149,26 @@ function moveLayer(by) {
 function nearest(layer, head) {
   const own = headsOf(layer);
   return own.find((one) => page.heads[one][1] === head) ?? own[Math.min(head, own.length - 1)];
+}
+
+/* From the patch that is chosen to the one beside it; above the first row are the special tokens. */
+function movePatch(across, down) {
+  const { patches } = unit().queries;
+  const [own, columns] = [state.query === null ? [] : patches[state.query], page.grid.columns];
+  const special = patches.flatMap((one, row) => (one.length ? [] : [row]));
+  const at = special.indexOf(state.query);
+  let next;
+  if (own.length) {
+    const from = across + down > 0 ? own.at(-1) : own[0];
+    const [row, column] = [Math.floor(from / columns) + down, (from % columns) + across];
+    next = column < 0 || column >= columns ? -1 : patches.findIndex((one) => one.includes(row * columns + column));
+    if (row < 0) next = special.at(-1) ?? -1;
+  } else if (at >= 0 && (across || down < 0)) {
+    next = special[at + across] ?? -1;
+  } else {
+    next = patches.findIndex((one) => one.length);
+  }
+  if (next >= 0) set({ query: next });
 }
 
 function moveQuery(by) {
@@ -189,12 +214,15 @@ function fillOnce() {
   const [model, ...remarks] = page.about;
   at("model").textContent = model;
   at("remarks").replaceChildren(...remarks.map((line) => made("p", line)));
-  const pooled = `; a cell is the largest ${page.noun} of ${page.squares} × ${page.squares} ${page.unit}s`;
-  at("attends").textContent = `${page.attends}${page.squares > 1 ? pooled : ""}`;
   at("heads").hidden = page.joint;
   at("layer").max = layers().length - 1;
   for (const button of document.querySelectorAll("[data-unit]")) button.hidden = !(button.dataset.unit in page.units);
-  at("units").hidden = Object.keys(page.units).length < 2;
+  for (const button of document.querySelectorAll("[data-view]")) button.hidden = !views().includes(button.dataset.view);
+  at("units").hidden = at("two-units").hidden = Object.keys(page.units).length < 2;
+  at("in-picture").hidden = !page.grid;
+  at("words").hidden = Boolean(page.grid);
+  at("find").placeholder = page.grid ? "r0c0" : "a word";
+  for (const word of document.querySelectorAll(".one")) word.textContent = aUnit();
   const { figures, roles, has } = unit();
   const scored = roles.map((role) => `role: ${role.name}`);
   const choices = {
@@ -305,22 +333,41 @@ function showDrawing() {
     const names = page.heads.map((_, head) => nameOf(head));
     const counts = layers().map((layer) => headsOf(layer).length);
     const inLayer = state.order === "layer" && counts.every((count) => count === counts[0]) ? counts[0] : 0;
-    drawn = drawHeads({ ...shared, maps, order: inOrder(), names, unit: state.unit, chosen: state.head, inLayer });
+    const { grid } = page;
+    const rowOf = (head) => onPatches(numbersOfRow(head), unit().keys, grid);
+    const all = { maps, order: inOrder(), names, unit: state.unit, chosen: state.head, inLayer, grid, rowOf };
+    drawn = drawHeads({ ...shared, ...all });
+  } else if (state.view === "picture") {
+    drawn = drawPicture({ ...shared, numbers: numbersOfRow(), grid: page.grid, query: state.query });
   } else {
     const draw = state.view === "map" ? drawMap : drawLines;
     drawn = draw({ ...shared, map: maps.map(state.head, state.unit), query: state.query });
   }
   drawn.view = state.view;
   at("drawing").replaceChildren(drawn.svg);
+  at("drawing").tabIndex = state.view === "picture" ? 0 : -1;
   const nouns = ["weight", "score", "norm"].includes(page.noun) ? `${page.noun}s` : page.noun;
-  at("heading").textContent = state.view === "heads" ? `All heads, by ${state.order}` : `${headline()}, ${nouns}`;
+  const whose = page.grid && state.view !== "map" ? ` of ${rowName()}` : "";
+  const every = page.grid ? `All heads, ${nouns}${whose}, by ${state.order}` : `All heads, by ${state.order}`;
+  at("attends").textContent = attends();
+  at("heading").textContent = state.view === "heads" ? every : `${headline()}, ${nouns}${whose}`;
   at("trained").textContent = state.view === "heads" ? "" : page.trained[state.head];
   showLegend(drawn);
 }
 
+/* What the colours are of, below the drawing. */
+function attends() {
+  if (page.grid && state.view !== "map") {
+    const query = state.query === null ? "all rows, on average," : `${numbered(unit().queries, state.query)} (query)`;
+    return `${query} ${state.query === null ? "attend" : "attends"} to patches (keys)`;
+  }
+  const pooled = `; a cell is the largest ${page.noun} of ${page.squares} × ${page.squares} ${page.unit}s`;
+  return `${page.attends}${page.squares > 1 ? pooled : ""}`;
+}
+
 function showLegend({ scale, lines }) {
   if (scale === null) {
-    at("legend").replaceChildren(made("span", "Each map has a scale of its own."));
+    at("legend").replaceChildren(made("span", `Each ${page.grid ? "picture" : "map"} has a scale of its own.`));
     return;
   }
   const bar = made("span", "", { class: "bar", "aria-hidden": "true" });
@@ -336,12 +383,14 @@ function showLegend({ scale, lines }) {
 }
 
 /* The numbers of the row chosen, or of the mean of all rows: each key with its weight. */
-function numbersOfRow() {
-  if (state.query === null) return maps.means(state.head, state.unit);
-  const { columns, values, seen } = maps.map(state.head, state.unit);
+function numbersOfRow(head = state.head) {
+  if (state.query === null) return maps.means(head, state.unit);
+  const { columns, values, seen } = maps.map(head, state.unit);
   const first = state.query * columns;
   return Array.from({ length: columns }, (_, column) => (seen[first + column] ? values[first + column] : NaN));
 }
+
+const rowName = () => (state.query === null ? "all rows, on average" : numbered(unit().queries, state.query));
 
 function showRow() {
   const { queries, keys } = unit();
@@ -373,7 +422,8 @@ function showRow() {
 /* A number of the row, with two decimals, or if it is large, as a matrix may have them, with three digits. */
 const written = (value) => (Math.abs(value) < 1000 ? value.toFixed(2) : value.toExponential(2));
 
-const numbered = (axis, index) => (axis.names[index].startsWith("#") ? axis.labels[index] : axis.names[index]);
+/* The label that tells a row or column from others; a name may be that of the first of several patches. */
+const numbered = (axis, index) => (page.grid || axis.names[index].startsWith("#") ? axis : { labels: axis.names }).labels[index];
 
 /* The text, in which a word is chosen, shaded by what the row gives each word. */
 function showWords() {
@@ -407,7 +457,7 @@ function sentence() {
   const { queries, keys, figures, has } = unit();
   const role = has[state.head] ? `, role ${has[state.head]}` : "";
   const focus = Number.isFinite(figures.focus?.[state.head]) ? `, focus ${figures.focus[state.head].toFixed(2)}` : "";
-  if (state.query === null) return `${headline()}${focus}${role}. Choose a word to see what it looks at.`;
+  if (state.query === null) return `${headline()}${focus}${role}. Choose a ${aUnit()} to see what it looks at.`;
   const numbers = numbersOfRow();
   const best = numbers.reduce((so, value, column) => (value > (numbers[so] ?? -Infinity) ? column : so), -1);
   if (best < 0) return `${headline()}: ${numbered(queries, state.query)} looks at nothing.`;
@@ -421,6 +471,7 @@ function sentence() {
 function pointed(event) {
   const box = drawn.svg.getBoundingClientRect();
   const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  if (drawn.view === "picture") return inPicture(drawn.find(x, y));
   const { left, top, cell, side, across, rows } = drawn.grid;
   if (drawn.view === "heads") {
     const head = inOrder()[across * Math.floor(y / (side + 14)) + Math.floor(x / side)];
@@ -433,14 +484,36 @@ function pointed(event) {
   return column >= 0 && column < keys.labels.length ? { row, column } : column < 0 ? { row, column: null } : null;
 }
 
+/* What is known of a place in the picture: the row that a click chooses, the column whose number is shown. */
+function inPicture(place) {
+  if (place === null) return null;
+  const { queries, keys } = unit();
+  const holds = place.key === undefined ? (own) => own.includes(place.patch) : null;
+  const column = holds ? keys.patches.findIndex(holds) : place.key;
+  const row = holds ? queries.patches.findIndex(holds) : queries.names.indexOf(keys.names[place.key]);
+  return { row: row < 0 ? null : row, column: column < 0 ? null : column, patch: place.patch };
+}
+
+/* The number of a place in the picture, with the row and the column of its patch. */
+function saidOf({ column, patch }) {
+  const from = state.query === null ? "All rows, on average" : numbered(unit().queries, state.query);
+  const { columns } = page.grid;
+  const where = patch === undefined ? "" : ` (row ${Math.floor(patch / columns)}, column ${patch % columns})`;
+  const number = column === null ? NaN : numbersOfRow()[column];
+  const name = column === null ? `r${Math.floor(patch / columns)}c${patch % columns}` : unit().keys.labels[column];
+  return `${from} → ${name}${where}  ${Number.isFinite(number) ? exact(number) : "not visible"}`;
+}
+
 function hover(event) {
   const place = pointed(event);
   const tip = at("tip");
   tip.hidden = place === null;
-  drawn.svg.style.cursor = place === null ? "" : "pointer";
+  drawn.svg.style.cursor = place === null || place.row === null ? "" : "pointer";
   if (place === null) return;
   if (place.head !== undefined) {
     tip.textContent = `${nameOf(place.head)}${unit().has[place.head] ? `, ${unit().has[place.head]}` : ""}`;
+  } else if (drawn.view === "picture") {
+    tip.textContent = saidOf(place);
   } else if (place.column === null) {
     tip.textContent = numbered(unit().queries, place.row);
   } else {
@@ -507,7 +580,7 @@ const KEYS = {
   l: () => moveHead(1),
   j: () => moveQuery(1),
   k: () => moveQuery(-1),
-  v: () => set({ view: next(VIEWS, state.view) }),
+  v: () => set({ view: next(views(), state.view) }),
   w: () => setUnit(next(Object.keys(page.units), state.unit)),
   s: () => set({ order: next(Array.from(at("order").options, (option) => option.value), state.order) }),
   t: nextTheme,
@@ -516,6 +589,8 @@ const KEYS = {
   Escape: () => set({ query: null }),
 };
 
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
 function onKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || !(event.key in KEYS)) return;
   const scrolls = event.key.startsWith("Arrow") && event.target.closest("#rows");
@@ -523,7 +598,8 @@ function onKey(event) {
   if (typing && event.key !== "Escape") return;
   if (typing) event.target.blur();
   event.preventDefault();
-  KEYS[event.key]();
+  if (event.target === at("drawing") && event.key in ARROWS && state.view === "picture") movePatch(...ARROWS[event.key]);
+  else KEYS[event.key]();
 }
 
 function listen() {
@@ -556,7 +632,8 @@ function listen() {
   on("drawing", "click", (event) => {
     const place = pointed(event);
     if (place === null) return;
-    if (place.head !== undefined) set({ head: place.head, view: "map" });
+    if (place.row === null) return;
+    if (place.head !== undefined) set({ head: place.head, view: views()[0] });
     else set({ query: place.row === state.query ? null : place.row });
   });
   for (const button of document.querySelectorAll("[data-view]")) {

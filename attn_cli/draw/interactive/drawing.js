@@ -196,22 +196,31 @@ function drawLines({ map, unit, colors, signed, query, width, label }) {
   return { svg, scale, lines: true, grid: { left: 0, top: 4, cell: step, rows: true } };
 }
 
-/* Every head's map, small, in the order given; a layer is a row where there is room for `inLayer` heads. */
-function drawHeads({ maps, order, names, unit, colors, signed, chosen, width, label, inLayer }) {
+/* Every head's map, small, in the order given; a layer is a row where there is room for `inLayer` heads. Of an image
+   with a grid it is a row of each head, `rowOf(head)`, over the image. */
+function drawHeads({ maps, order, names, unit, colors, signed, chosen, width, label, inLayer, grid, rowOf }) {
   const across = inLayer && width / inLayer >= 40 ? inLayer : Math.max(Math.floor(width / 84), 3);
   const side = Math.min(Math.floor(width / across), 132);
   const inner = side - 8;
   const down = Math.ceil(order.length / across);
   const svg = picture(side * Math.min(across, order.length), (side + 14) * down, label, colors);
+  if (grid?.width) {
+    const image = { id: "image", width: 1, height: 1, preserveAspectRatio: "none", href: painted(grid, colors.ground) };
+    svg.append(element("defs", {}, element("image", image)));
+  }
   order.forEach((head, place) => {
-    const map = maps.map(head, unit);
+    const map = grid ? rowOf(head) : maps.map(head, unit);
     const scale = Scale.of(colors, map, { signed, small: true });
     const [x, y] = [side * (place % across) + 4, (side + 14) * Math.floor(place / across)];
     const name = element("text", { x, y: y + 12, "font-size": 11, fill: colors.ink }, names[head]);
     if (head === chosen) name.setAttribute("font-weight", "bold");
-    const ratio = map.rows / map.columns;
+    const ratio = grid ? grid.rows / grid.columns : map.rows / map.columns;
     const [wide, high] = ratio > 1 ? [inner / ratio, inner] : [inner, inner * ratio];
-    const image = { href: pixels(map, scale), x, y: y + 17, width: wide, height: high, preserveAspectRatio: "none" };
+    const href = grid ? veil(map, grid, scale) : pixels(map, scale);
+    const image = { href, x, y: y + 17, width: wide, height: high, preserveAspectRatio: "none" };
+    if (grid?.width) {
+      svg.append(element("use", { href: "#image", transform: `translate(${x} ${y + 17}) scale(${wide} ${high})` }));
+    }
     svg.append(name, element("image", { ...image, "image-rendering": "pixelated" }));
     const frame = { x: x - 1, y: y + 16, width: wide + 2, height: high + 2, fill: "none" };
     svg.append(element("rect", { ...frame, stroke: head === chosen ? colors.ink : colors.line }));

@@ -23,7 +23,7 @@ from attn_cli.system.encoding import json_bytes
 
 __all__ = ["in_frame", "to_interactive_page"]
 
-SCRIPTS = ("maps.js", "drawing.js", "app.js")
+SCRIPTS = ("maps.js", "drawing.js", "patches.js", "app.js")
 """The parts of the script, in the order in which they build on one another."""
 LONGEST_TITLE = 120
 FRAME = "width: 100%; height: 660px; border: 0"

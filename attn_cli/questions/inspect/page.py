@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from zlib import compress
 
 import numpy as np
 
+from attn_cli.data.image import PatchGrid
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Unit
@@ -31,6 +32,7 @@ from attn_cli.measure.maps import PoolMaps
 from attn_cli.questions.heads.measure import HeadFigures
 from attn_cli.questions.heads.scores import CollectRoles
 from attn_cli.questions.inspect.figures import Figures, MeanFigures, QueryFigures
+from attn_cli.questions.inspect.page_patches import PageGridEntry, describe_grid, joined, joined_ends, squares_of
 from attn_cli.system.encoding import json_bytes
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ class _Axis:
     stops: list[int]
     second: int | None = None
     """Index of the first that is of the text's second segment; None if there are not two."""
+    patches: list[list[int]] = field(default_factory=list)
+    """Numbers of the patches that each stands for, counted row by row; none for a special token. Empty for a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,8 @@ class _PageEntry:
     kind: str
     squares: int
     """Side of the squares that maps are pooled into; 1 if they are not."""
+    grid: PageGridEntry | None
+    """The grid of patches; None for a text."""
     heads: list[tuple[int, int]]
     units: dict[str, _UnitEntry]
     unit: str
@@ -166,23 +172,16 @@ def describe(answer: Inspection) -> bytes | None:
     if not answer.maps or not plan.heads:
         return None
     places = [(layer, head) for _, layer, head in plan.places]
-    values, visible, patterns = _whole(answer, plan)
-    maps = _packed(values, visible, patterns)
-    size = 1
-    units: dict[str, _UnitEntry] = {}
+    size, maps, units, grid = _mapped(answer, plan)
     if maps is None:
-        size, maps, units = _pooled(answer, plan)
-    else:
-        alone = plan.selection.scores or answer.model.captured == "given"
-        for unit in (plan.selection.unit,) if alone else UNITS:
-            units[unit] = _unit(answer, _plan_in(unit, answer))
+        return None
     chosen = answer.figures.chosen
     place = _first(answer.figures) if chosen is None else (chosen.layer, chosen.head)
     query = plan.chosen[0] if plan.chosen else None if chosen is None or chosen.link is None else chosen.link.query
     named = "" if query is None or size > 1 else typed_name(plan.queries, query)
     entry = _PageEntry(
         title=clean(answer.title),
-        about=_about(answer, size),
+        about=_about(answer, size, 1 if grid is None else grid.side),
         trained=[_trained(answer, *one) for one in places],
         attends=attends(plan.kind, plan.step),
         sides=("target", "source") if plan.kind == "cross" and plan.step is not None else ("rows", "columns"),
@@ -191,6 +190,7 @@ def describe(answer: Inspection) -> bytes | None:
         joint=plan.selection.joint,
         kind=plan.kind,
         squares=size,
+        grid=grid,
         heads=places,
         units=units,
         unit=plan.selection.unit,
@@ -199,6 +199,48 @@ def describe(answer: Inspection) -> bytes | None:
         maps=maps,
     )
     return json_bytes(entry)
+
+
+def _mapped(
+    answer: Inspection, plan: Plan
+) -> tuple[int, _MapsEntry | None, dict[str, _UnitEntry], PageGridEntry | None]:
+    """Pack the maps, and describe their rows and columns.
+
+    Returns:
+        The side of the squares that maps are pooled into, the maps (None if there is no room for those of an image),
+        the units by name, and the grid of an image.
+    """
+    values, visible, patterns = _whole(answer, plan)
+    grid = plan.keys.side.grid
+    if grid is not None:
+        return 1, *_of_patches(answer, plan, grid, values, visible, patterns)
+    maps = _packed(values, visible, patterns)
+    if maps is None:
+        return *_pooled(answer, plan), None
+    alone = plan.selection.scores or answer.model.captured == "given"
+    shown = (plan.selection.unit,) if alone else UNITS
+    return 1, maps, {unit: _unit(answer, _plan_in(unit, answer)) for unit in shown}, None
+
+
+def _of_patches(
+    answer: Inspection,
+    plan: Plan,
+    grid: PatchGrid,
+    values: Float[np.ndarray, "head query key"],
+    visible: list[list[int]],
+    patterns: list[int],
+) -> tuple[_MapsEntry | None, dict[str, _UnitEntry], PageGridEntry]:
+    """Pack the maps of an image, with the rows of as few patches joined as there is room for."""
+    tokens = plan.queries.side.tokens
+    words = [tokens[token].word for token in answer.maps[0].queries]
+    cells = [None if word is None else divmod(word, grid.columns) for word in words]
+    maps, side, groups = None, 0, []
+    while maps is None and side < max(grid.rows, grid.columns):
+        side += 1
+        groups = squares_of(cells, side)
+        maps = _packed(joined(values, groups), [joined_ends(ends, groups) for ends in visible], patterns)
+    # A patch is one token and one word, so that there is no second unit.
+    return maps, {plan.selection.unit: _unit(answer, plan, groups)}, describe_grid(grid, side)
 
 
 def _first(figures: Figures) -> tuple[int, int]:
@@ -225,8 +267,14 @@ def _lines(drawings: Iterable[RenderableType]) -> list[str]:
     return [line for drawing in drawings for line in to_text(drawing, WIDE).splitlines() if line.strip()]
 
 
-def _about(answer: Inspection, size: int) -> list[str]:
-    """Say what is said above a drawing, a sentence or more to a line."""
+def _about(answer: Inspection, size: int, side: int) -> list[str]:
+    """Say what is said above a drawing, a sentence or more to a line.
+
+    Args:
+        answer: the answer.
+        size: side of the squares that maps are pooled into.
+        side: side of the squares of patches whose rows are joined.
+    """
     plan = answer.figures.plan
     said = [model_line(answer, plan.kind, WIDE), *remarks(answer, plan.kind, WIDE, answer.figures.sinks)]
     lines = _lines([*said, *guided_line(answer.guided, WIDE)])
@@ -234,6 +282,11 @@ def _about(answer: Inspection, size: int) -> list[str]:
         lines.append(
             f"A cell is the largest {plan.selection.noun} of {size} × {size} {plan.selection.unit}s, since the text is "
             "too long for a page; --head or --layer gives a page of fewer heads, with each of their numbers."
+        )
+    if side > 1:
+        lines.append(
+            f"A row is the mean of {side} × {side} patches, since there are too many {plan.selection.noun}s for a "
+            "page; --head or --layer gives a page of fewer heads, with a row for each patch."
         )
     return lines
 
@@ -349,14 +402,21 @@ def _held(plan: Plan, held: Sequence[int]) -> list[int]:
     return [unit for unit in range(len(plan.queries)) if known.issuperset(plan.queries.token_positions(unit))]
 
 
-def _unit(answer: Inspection, plan: Plan) -> _UnitEntry:
-    """Describe the rows, the columns and the figures of every head in one unit."""
+def _unit(answer: Inspection, plan: Plan, groups: Sequence[Sequence[int]] = ()) -> _UnitEntry:
+    """Describe the rows, the columns and the figures of every head in one unit.
+
+    Args:
+        answer: the answer.
+        plan: the plan in that unit.
+        groups: the rows of the record that were joined into each row of the maps; empty for a text.
+    """
     held = answer.maps[0].queries
     row_of = {position: row for row, position in enumerate(held)}
     figures = Figures(plan)
     # Roles are of the model's own weights, of whole texts, and where a row and the column with its number are one word.
     collects = (
-        plan.selection.measure == "weights"
+        not groups
+        and plan.selection.measure == "weights"
         and not answer.model.unscaled
         and len(held) == len(plan.every_position)
         and (plan.kind == "cross" or not plan.crosses)
@@ -373,8 +433,10 @@ def _unit(answer: Inspection, plan: Plan) -> _UnitEntry:
     rows = _held(plan, held)
     spans = [plan.queries.token_positions(unit) for unit in rows]
     columns = [plan.keys.token_positions(unit) for unit in range(len(plan.keys))]
+    starts, stops = [row_of[span.start] for span in spans], [row_of[span[-1]] + 1 for span in spans]
+    queries = _grouped(plan.queries, rows, starts, groups) if groups else _axis(plan.queries, rows, starts, stops)
     return _UnitEntry(
-        _axis(plan.queries, rows, [row_of[span.start] for span in spans], [row_of[span[-1]] + 1 for span in spans]),
+        queries,
         _axis(plan.keys, range(len(columns)), [span.start for span in columns], [span.stop for span in columns]),
         plan.keys.hides,
         _figures(figures),
@@ -393,6 +455,32 @@ def _roles(roles: CollectRoles, figures: Figures) -> tuple[list[_RolesEntry], li
     return entries, [own[0].name if own else "" for own in told]
 
 
+def _grouped(units: Units, shown: Sequence[int], rows: Sequence[int], groups: Sequence[Sequence[int]]) -> _Axis:
+    """Describe rows of which some are joined: each group is named by its first and its last.
+
+    Args:
+        units: the units along the rows.
+        shown: the units that are held.
+        rows: the row of the record that is each one's.
+        groups: the rows of the record that were joined into each row of the maps.
+    """
+    unit_of = dict(zip(rows, shown, strict=True))
+    places = [number for number, group in enumerate(groups) if group[0] in unit_of]
+    members = [[unit_of[row] for row in groups[number]] for number in places]
+    axis = _axis(units, [own[0] for own in members], places, [number + 1 for number in places])
+    labels = labels_of(units).texts
+    joined_labels = [" … ".join(clean(labels[one]) for one in dict.fromkeys((own[0], own[-1]))) for own in members]
+    return replace(
+        axis, labels=joined_labels, patches=[[n for one in own for n in _patch(units, one)] for own in members]
+    )
+
+
+def _patch(units: Units, unit: int) -> list[int]:
+    """Return the number of a unit's patch, counted row by row; nothing for a special token and in a text."""
+    cell, grid = units.cells[unit], units.side.grid
+    return [] if cell is None or grid is None else [cell[0] * grid.columns + cell[1]]
+
+
 def _axis(units: Units, shown: Sequence[int], starts: list[int], stops: list[int]) -> _Axis:
     labels = labels_of(units)
     return _Axis(
@@ -402,6 +490,7 @@ def _axis(units: Units, shown: Sequence[int], starts: list[int], stops: list[int
         starts,
         stops,
         labels.second_segment if len(shown) == len(units) else None,
+        [_patch(units, one) for one in shown],
     )
 
 

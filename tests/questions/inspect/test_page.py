@@ -29,7 +29,7 @@ from attn_cli.data.shapes import Float
 from attn_cli.data.text import make_tokens
 from attn_cli.questions.inspect.measure import Inspection, look
 from tests.readme import MODEL, ROOT
-from tests.samples import decoder_record, encoder_record, random_map, translation_record
+from tests.samples import decoder_record, encoder_record, image_record, random_map, translation_record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -202,6 +202,42 @@ def test_what_a_text_too_long_to_keep_is(tmp_path: Path, monkeypatch: pytest.Mon
     assert "The page holds only the picture" in capsys.readouterr().err
     assert main(["inspect", "The cat sat on the mat", "--head", "0.0", "--save", "one.html"]) == 0
     assert data_of(Path("one.html").read_text(encoding="utf-8"))
+
+
+def test_a_page_of_an_image_holds_the_picture_and_each_patch(tmp_path: Path) -> None:
+    answer = look(image_record(), Selection(), keep=True)
+    (data,) = data_of(saved(answer, tmp_path))
+    document = answer.to_dict()
+    grid = document["source"]["grid"]
+    own = data["grid"]
+    assert (own["rows"], own["columns"], own["side"]) == (grid["rows"], grid["columns"], 1) == (3, 5, 1)
+    assert own["rgb"] == grid["thumbnail"]["rgb"]
+    assert len(base64.b64decode(own["rgb"])) == 3 * own["width"] * own["height"]
+    np.testing.assert_array_equal(numbers_of(data), np.array([one["weights"] for one in document["maps"]], np.float32))
+    assert list(data["units"]) == ["word"]
+    for axis in (data["units"]["word"]["queries"], data["units"]["word"]["keys"]):
+        assert axis["labels"] == ["[CLS]", *(f"r{row}c{column}" for row in range(3) for column in range(5))]
+        assert axis["names"] == ["#0", *axis["labels"][1:]]
+        assert axis["patches"] == [[], *([patch] for patch in range(15))]
+    without = json.loads(look(image_record(), Selection(special=False), keep=True).page() or b"")
+    assert without["units"]["word"]["queries"]["patches"] == [[patch] for patch in range(15)]
+    assert without["units"]["word"]["queries"]["starts"] == list(range(1, 16))
+    assert without["units"]["word"]["keys"]["starts"] == list(range(1, 16))
+
+
+def test_a_page_of_a_large_vision_encoder_takes_less_than_a_megabyte(tmp_path: Path) -> None:
+    """12 x 12 heads of 14 x 14 patches and [CLS]: each row of a page is that of 2 x 2 patches."""
+    answer = look(image_record(14, 14, layers=12, heads=12), Selection(), keep=True)
+    page = saved(answer, tmp_path)
+    assert len(page) < 1_000_000
+    (data,) = data_of(page)
+    assert data["grid"]["side"] == 2
+    assert "A row is the mean of 2 × 2 patches" in data["about"][-1]
+    queries = data["units"]["word"]["queries"]
+    assert (queries["labels"][1], queries["names"][1], queries["patches"][1]) == ("r0c0 … r1c1", "r0c0", [0, 1, 14, 15])
+    weights = answer.maps[5].weights[7]
+    expected = [weights[0], *(weights[1:].reshape(7, 2, 7, 2, 197).mean(axis=(1, 3)).reshape(49, 197))]
+    assert np.abs(numbers_of(data)[5 * 12 + 7] - expected).max() < 2e-2
 
 
 def test_a_row_that_was_chosen_is_what_the_page_shows(tmp_path: Path) -> None:
@@ -411,6 +447,90 @@ def test_keys_sliders_and_the_address(visit: Any) -> None:
     unnamed = """nodes => nodes.filter((node) => !(node.getAttribute('aria-label') || node.textContent.trim()
     || node.closest('label'))).length"""
     assert page.eval_on_selector_all("button, input, select, svg, section", unnamed) == 0
+
+
+def test_a_patch_is_chosen_on_the_picture(visit: Any) -> None:
+    answer = look(image_record(), Selection(), keep=True)
+    weights = {(map_["layer"], map_["head"]): map_["weights"] for map_ in answer.to_dict()["maps"]}
+    page = visit(answer, "#1.2/r1c3")
+    index = 1 + 5 + 3
+    assert row_of(page) == dict(enumerate(weights[1, 2][index]))
+    assert page.text_content("#heading") == "Head 1.2, weights of r1c3"
+    assert page.locator("#drawing image").count() == 2  # the image below the weights, and the image
+    assert not page.is_visible("[data-view='lines']")
+    box, grid = page.locator("#drawing svg").bounding_box(), page.evaluate("drawn.grid")
+
+    def at(row: float, column: float) -> tuple[float, float]:
+        across, down = ((place + 0.5) * grid["cell"] for place in (column, row))
+        return float(box["x"] + grid["left"] + across), float(box["y"] + grid["top"] + down)
+
+    page.mouse.move(*at(2, 4))
+    number = page.evaluate("exact(numbersOfRow()[15])")
+    assert float(number) == weights[1, 2][index][15]
+    assert page.text_content("#tip") == f"r1c3 → r2c4 (row 2, column 4)  {number}"
+    page.mouse.click(*at(0, 1))
+    assert page.evaluate("location.hash") == "#1.2/r0c1"
+    assert row_of(page) == dict(enumerate(weights[1, 2][2]))
+    for key, expected in (
+        ("ArrowRight", "#1.2/r0c2"),
+        ("ArrowDown", "#1.2/r1c2"),
+        ("ArrowLeft", "#1.2/r1c1"),
+        ("ArrowUp", "#1.2/r0c1"),
+        ("ArrowUp", "#1.2/%230"),  # [CLS] is above the first row
+        ("ArrowLeft", "#1.2/%230"),
+        ("ArrowDown", "#1.2/r0c0"),
+        ("ArrowLeft", "#1.2/r0c0"),
+        ("h", "#1.1/r0c0"),
+        ("v", "#1.1/r0c0/map"),
+        ("ArrowUp", "#0.1/r0c0/map"),
+        ("v", "#0.1/r0c0/heads"),
+    ):
+        page.keyboard.press(key)
+        assert page.evaluate("location.hash") == expected, key
+    assert page.text_content("#heading") == "All heads, weights of r0c0, by layer"
+    assert page.locator("#drawing use").count() == 6
+    page.keyboard.press("v")
+    shades = page.eval_on_selector_all(
+        "#drawing g rect", "cells => cells.map((cell) => cell.getAttribute('fill-opacity'))"
+    )
+    high = page.evaluate("drawn.scale.high")
+    assert np.allclose(
+        [float(one) for one in shades],
+        0.88 * np.minimum(np.array(weights[0, 1][1][1:]) / high, 1) ** (2 / 3),
+        atol=1e-3,
+    )
+    chip = page.evaluate("unit().keys.patches.findIndex((own) => !own.length)")
+    texts = page.eval_on_selector_all("#drawing text", "texts => texts.map((text) => text.textContent)")
+    assert texts[-2:] == ["[CLS]", f"{weights[0, 1][1][chip]:.2f}"]
+    picture = ET.fromstring(page.evaluate("svgText()"))  # noqa: S314 - our own
+    assert "r0c0 looks most at" in picture.attrib["aria-label"]
+    page.keyboard.press("Escape")
+    page.mouse.move(*at(1, 1))
+    mean = float(page.evaluate("exact(numbersOfRow()[7])"))
+    assert mean == pytest.approx(np.mean(weights[0, 1], axis=0)[7], abs=1e-6)
+    assert page.text_content("#tip").startswith("All rows, on average → r1c1 (row 1, column 1)  0.")
+
+
+def test_the_documentation_shows_an_image(request: pytest.FixtureRequest) -> None:
+    """With `ATTN_WRITE_GOLDEN=1` the picture is taken anew."""
+    file = ROOT / "docs" / "page-image.png"
+    if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
+        answer = look(image_record(14, 14, layers=6, heads=6), Selection(), keep=True)
+        page = request.getfixturevalue("visit")(answer, "#3.2/r9c9")
+        page.set_viewport_size({"width": 1400, "height": 780})
+        page.screenshot(path=file)
+    assert file.stat().st_size > 10_000
+
+
+def test_the_patches_of_one_row_are_chosen_together(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attn_cli.questions.inspect.page.ROOM", 1_000)
+    page = visit(look(image_record(5, 7), Selection(), keep=True), "#1.2/r1c4")
+    assert page.evaluate("page.grid.side") == 4
+    assert page.text_content("#row-heading") == "r0c4 … r3c6 looks at"
+    page.focus("#drawing")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("location.hash") == "#1.2/r4c4"
+    assert page.text_content("#row-heading") == "r4c4 … r4c6 looks at"
 
 
 def test_numbers_stay_in_their_cells(visit: Any) -> None:
