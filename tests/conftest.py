@@ -17,7 +17,7 @@ import jaxtyping
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.shapes import check_calls
+from tests.shapes import check_calls, start_test
 from tests.smollm2 import MISSING, smollm2_file
 
 check_calls("attn_cli")
@@ -52,6 +52,7 @@ def _shapes(request: pytest.FixtureRequest) -> Iterator[None]:
     """Check no shapes in a test marked `unchecked`: it calls small functions 100,000 times that others check."""
     unchecked = request.node.get_closest_marker("unchecked") is not None
     jaxtyping.config.update("jaxtyping_disable", unchecked)
+    start_test()
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
 
