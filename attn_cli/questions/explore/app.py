@@ -28,6 +28,7 @@ from attn_cli.draw.strokes import DIM, PLAIN, drawing, line, text_lines
 from attn_cli.errors import AttnError, OutputError
 from attn_cli.questions.explore import choices
 from attn_cli.questions.explore.choices import Choice
+from attn_cli.questions.explore.faults import told, told_note
 from attn_cli.questions.explore.pages import Gallery, Menu, Page, key_table
 from attn_cli.questions.explore.panes import FEWEST_COLUMNS, FEWEST_LINES, Picture, picture, status
 from attn_cli.questions.explore.subject import Shown
@@ -73,7 +74,7 @@ class Explorer(App[None]):
         self.theme = "ansi-light" if look.theme == "light" else "ansi-dark"
         self.title = "attn"
         self.walk, self.look = walk, look
-        self.said = "; ".join(f"note: {note}" for note in walk.notes)
+        self.said = "; ".join(map(told_note, walk.notes))
         self.picture: Picture | None = None
         self.running: threading.Thread | None = None
         self._default_model = default_model
@@ -179,7 +180,7 @@ class Explorer(App[None]):
         if event.state != WorkerState.SUCCESS:
             return
         done = event.worker.result
-        self.said = str(done) if isinstance(done, AttnError | str) else ""
+        self.said = done if isinstance(done, str) else told(done) if isinstance(done, AttnError) else ""
         if isinstance(done, Shown) and done.grid:
             self.push_screen(Gallery(self, self.walk, done), lambda _: self.say(""))
         elif isinstance(done, Shown):
@@ -200,7 +201,7 @@ class Explorer(App[None]):
         try:
             step()
         except AttnError as error:
-            self.said = str(error)
+            self.said = told(error)
         self.paint()
 
     # Keys
@@ -343,6 +344,8 @@ class Explorer(App[None]):
         """
         force = name.endswith("!")
         place = Path(name.removesuffix("!")).expanduser()
+        if place == Path("-") or place.is_relative_to("/dev"):
+            raise OutputError(f"{place} is not a file", "Choose another name")
         if place.exists() and not force:
             raise OutputError(f"{place} exists", f"Write {name}! to replace it, or choose another name")
         answer = self.walk.answer if shown is None else shown.answer
