@@ -20,6 +20,7 @@ __all__ = [
     "COMPRESSED",
     "PARQUET",
     "PLAIN",
+    "READABLE",
     "REMEDY",
     "Files",
     "Unpacked",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attn_cli.answer.formats import FORMATS
 from attn_cli.cli import texts
 from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.names import names_record
 from attn_cli.cli.options import DEFAULT_MODEL, ModelOptions, PromptOptions, TextOptions
 from attn_cli.cli.prompts import named_parts_of, prompts, split_of
 from attn_cli.cli.texts import Sentence
@@ -26,22 +26,7 @@ if TYPE_CHECKING:
     from attn_cli.data.stream import Source
     from attn_cli.models import Input, Model
 
-__all__ = ["Given", "check_record", "given", "given_image", "input_of", "names_record", "prepared", "saved_with"]
-
-RECORDS = tuple(suffix for suffix, one in FORMATS.items() if one.records)
-"""Suffixes of files that hold records."""
-MATRICES = (".npy", ".csv", ".tsv")
-"""Suffixes of other files that hold a matrix of weights, which is a record too."""
-DEVICES = ("/dev/fd/", "/proc/self/fd/")
-
-
-def names_record(text: str | None) -> bool:
-    """Return whether an argument names a file of records or matrices, or a shell's `<(attn …)`, and is not a text."""
-    if text is None:
-        return False
-    return text.startswith(DEVICES) or (
-        text.endswith((*RECORDS, *MATRICES)) and (len(text.split()) == 1 or Path(text).exists())
-    )
+__all__ = ["Given", "check_record", "given", "given_image", "input_of", "prepared", "saved_with"]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from attn_cli.cli.files import (
     suffix_of,
     unreadable,
 )
+from attn_cli.cli.names import check_typed
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import AS_USUAL, COLUMNS, LONGEST, TABLE_FORMATS, FieldNames, Sentence, TableFormat
 from attn_cli.errors import AttnError, InputError, UsageError
@@ -79,7 +80,7 @@ def sentences(
         holds: contents that each line of a `.tsv` must have, for messages.
 
     Raises:
-        UsageError: there is no text, or more than one source of text.
+        UsageError: there is no text, or more than one source of text, or it is the name of a file.
         InputError: the input is blank, unreadable, not UTF-8, or not of the format of its suffix or first line.
     """
     if text is not None and file is not None:
@@ -91,7 +92,7 @@ def sentences(
     if file is None and text not in {None, "-"}:
         if chosen.chosen:
             raise UsageError("--field names a column of a file", "Give one with --file, or leave --field out")
-        return iter([Sentence(check_text(text or ""), target=target)])
+        return iter([Sentence(check_typed(text or ""), target=target)])
     if file is None or str(file) == "-":
         found = _read(lines_from(sys.stdin.buffer, "standard input"), "standard input", "", target, chosen, holds)
     else:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from attn_cli.cli import texts
-from attn_cli.cli.inputs import check_record, names_record, prepared, saved_with
+from attn_cli.cli.inputs import check_record, prepared, saved_with
 from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named, loaded
+from attn_cli.cli.names import check_typed, names_record
 from attn_cli.cli.options import (
     DisplayOptions,
     FigureOptions,
@@ -33,7 +34,6 @@ from attn_cli.cli.texts import Sentence
 from attn_cli.data.labelling import Labelling
 from attn_cli.data.selection import HOLDS_NO_MODEL, Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, InputError, UsageError, check_range
-from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
     from attn_cli.data.record import Record
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 
 PLACE = 60
+A_TEXT = "Give the text itself, or pairs of texts in a table with --file"
 HELP = """Compare two texts or models: which heads look elsewhere.
 
 A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz), or matrices
@@ -297,7 +298,7 @@ def _paired(
 
 def _side(text: str, reading: SidesOptions, labelling: Labelling) -> Sentence | Iterator[Record]:
     if not names_record(text):
-        return as_chat(Sentence(check_text(text), target=reading.target), reading.system)
+        return as_chat(Sentence(check_typed(text, A_TEXT), target=reading.target), reading.system)
     check_record(text, reading.used)
     from attn_cli.io.read import read_records
 

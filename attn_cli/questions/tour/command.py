@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attn_cli.cli.names import check_typed
 from attn_cli.cli.options import DisplayOptions, OutputOptions, display_option, select_option
 from attn_cli.cli.streams import say
 from attn_cli.errors import UsageError
@@ -65,6 +66,8 @@ def run(
         raise UsageError("attn tour reads nothing from standard input", "Give one sentence in quotes")
     if everything and chapter is not None:
         raise UsageError("--all prints every chapter, and --chapter one alone", "Leave one of them out")
+    if text is not None:
+        check_typed(text, "Give one sentence in quotes")
     check(text, chapter)
 
     from attn_cli.cli.keys import watched_by_somebody
