@@ -349,8 +349,14 @@ Segment = Literal["0", "1"]
 
 @dataclass(frozen=True)
 class SegmentOptions(SelectionOptions):
-    """Options that select heads, queries, the view of them, and the segments of a text that is a pair."""
+    """Options that select heads, queries, the view of them, and what of it: a pair's segments, or an image's map."""
 
+    map: Annotated[
+        bool | None,
+        display_option(
+            "--map/--no-map", help="Of an image, show the map from patch to patch, not one row on the image."
+        ),
+    ] = None
     from_segment: Annotated[
         Segment | None,
         select_option(
@@ -362,6 +368,22 @@ class SegmentOptions(SelectionOptions):
         Segment | None,
         select_option(help="Show the columns of one segment alone, renormalize, and say their share of a row."),
     ] = None
+
+    def over(self, base: Selection) -> Selection:
+        """Override the selection `base` with these choices.
+
+        Raises:
+            UsageError: two of them exclude each other.
+        """
+        if self.map and (self.grid or self.query is not None):
+            other = "--grid" if self.grid else "--query"
+            raise UsageError(
+                f"--map shows all rows of one map, so {other} cannot be used with it", "Choose one of them"
+            )
+        chosen = super().over(base)
+        if self.map is None or (not self.map and chosen.view != "map"):
+            return chosen
+        return replace(chosen, view="map" if self.map else "heads", query=None)
 
     def _given(self) -> dict[str, Any]:
         given = super()._given()

@@ -249,6 +249,13 @@ def _not_there(units: Units, name: str, text: str) -> SelectionError:
         if units.segment is not None:
             remedy = "Choose another segment with --from-segment and --to-segment, or show all without them"
         return SelectionError(f"{quoted(name)}, or part of it, is hidden here", remedy)
+    if (grid := units.side.grid) is not None:
+        special = ", ".join(label for label, mark in zip(units.labels, units.special, strict=True) if mark)
+        patches = f"r0c0 to r{grid.rows - 1}c{grid.columns - 1}, by row and column"
+        return SelectionError(
+            f"{quoted(name)} is not in the image",
+            f"Its patches are {patches}" + (f"; and {special}" if special else ""),
+        )
     unit = "piece" if units.unit == "token" else "word"
     holders = _holders(everything, name)
     if holders:

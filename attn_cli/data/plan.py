@@ -41,6 +41,16 @@ class Plan:
         return len(self.places)
 
     @property
+    def unit(self) -> str:
+        """The name of one row or column: a word, a token, or a patch of an image."""
+        return self.keys.named
+
+    @property
+    def draws_patches(self) -> bool:
+        """True if rows are drawn on the grid of an image's patches, and not maps from patch to patch."""
+        return self.keys.side.grid is not None and self.selection.view != "map" and bool(self.heads)
+
+    @property
     def places(self) -> list[tuple[Kind, int, int]]:
         """Kind, layer and number of each selected head."""
         return [(self.kind, layer, head) for layer, heads in self.heads.items() for head in heads]

@@ -47,7 +47,7 @@ JOINT: tuple[JointMeasure, ...] = get_args(JointMeasure)
 Measure = Literal["weights", "scores", "norms", "relevance", JointMeasure]
 """The quantity that is shown; `attn_cli.measure.measures` has an entry for each."""
 
-View = Literal["heads", "query", "grid"]
+View = Literal["heads", "query", "grid", "map"]
 Unit = Literal["word", "token"]
 
 HOLDS_NO_MODEL = "A record holds maps and no model, so it cannot be run without heads"
@@ -65,7 +65,8 @@ class Selection:
     """A user's selection, as it was typed; `attn_cli.data.plan` turns it into indices."""
 
     view: View = "heads"
-    """The view; `heads` shows the whole map of a head if only one is selected."""
+    """The view; `heads` shows the whole map of a head if only one is selected, or of an image a row on its patches;
+    `map` the map of an image, too."""
     kind: Kind | None = None
     """The kind of attention; None for the model's first kind, or `cross` if there is a target."""
     layer: str | None = None

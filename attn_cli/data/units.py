@@ -200,6 +200,11 @@ class Units:
             for label, special in zip(self.labels, self.special, strict=True)
         )
 
+    @property
+    def named(self) -> str:
+        """The name of one unit: `word`, `token`, or of an image `patch`."""
+        return self.unit if self.side.grid is None else "patch"
+
     @cached_property
     def cells(self) -> tuple[tuple[int, int] | None, ...]:
         """The row and the column of each shown unit in the grid of patches; None for one that is not a patch."""

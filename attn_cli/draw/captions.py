@@ -262,6 +262,8 @@ def model_line(
 
 
 def _counted(tokens: Tokens) -> str:
+    if (grid := tokens.grid) is not None:
+        return f"{grid.name}: {grid.rows} rows of {grid.columns} patches, {counted(len(tokens), 'token')}"
     return f"{counted(len(tokens.words), 'word')}, {counted(len(tokens), 'token')}"
 
 
@@ -307,7 +309,12 @@ def cell_note(rows: int, columns: int, unit: str, measure: str, screen: Screen) 
     rows *= 1 if screen.color and screen.unicode else 2
     if rows == columns == 1:
         return ""
-    return f"cell = largest {measure} of {rows} {'×' if screen.unicode else 'x'} {columns} {unit}s"
+    return f"cell = largest {measure} of {rows} {'×' if screen.unicode else 'x'} {columns} {_several(unit)}"
+
+
+def _several(unit: str) -> str:
+    """Return the plural of a unit's name."""
+    return f"{unit}es" if unit.endswith("ch") else f"{unit}s"
 
 
 def scale_note(scale: Scale) -> str:

@@ -51,6 +51,7 @@ def grid(
     title: str = "",
     caption: str = "",
     marked: tuple[int, int] | None = None,
+    axes: str = "",
 ) -> Group:
     """Draw every head as a small heatmap, a row of the grid per layer.
 
@@ -66,6 +67,7 @@ def grid(
         title: a line above the grid.
         caption: a line below the grid.
         marked: layer and number of a head to mark.
+        axes: what rows and columns are; by default queries and keys.
     """
     layers: dict[int, list[int]] = {}
     for layer, head in sorted(maps):
@@ -99,7 +101,7 @@ def grid(
                     line(*chain.from_iterable([*strip, space] for strip, space in zip(strips, fill, strict=True)))
                 )
     notes = [
-        f"layer.head; {attends(kind, rows)}",
+        f"layer.head; {axes or attends(kind, rows)}",
         "" if measure == "score" else scale_note(scale),
         cell_note(down * pooled, wide * pooled, unit, noun or measure, screen),
     ]

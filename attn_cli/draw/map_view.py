@@ -31,7 +31,7 @@ class MapView:
     key: Labels
     kind: Kind = "encoder"
     measure: Literal["weight", "score", "change"] = "weight"
-    unit: Literal["word", "token"] = "word"
+    unit: str = "word"
     visible: Int[np.ndarray, "query 2"] | None = None
     """First key that each query can see, and one past the last; all keys by default. Not used with `Pooled` values."""
     rows: Rows | None = "input"

@@ -90,15 +90,18 @@ class CsvTable:
         self._file.write("".join(f"{','.join(row)}\r\n" for row in rows).encode())
 
 
-def weight_columns(*, rows: Rows | None = None, scores: bool = False) -> tuple[str, ...]:
+def weight_columns(*, rows: Rows | None = None, scores: bool = False, patches: bool = False) -> tuple[str, ...]:
     """Name the columns that `weight_rows` fills.
 
     Args:
         rows: the decoder step that a word's row belongs to (`Plan.step`); adds a column for it.
         scores: add a column of scores.
+        patches: add the row and the column of each patch of an image.
     """
-    columns = ["kind", "layer", "head", "query", "query_text", "key", "key_text", "weight"]
-    columns[1:1] = [] if rows is None else ["rows"]
+    query, key = (
+        (side, f"{side}_text", *((f"{side}_row", f"{side}_column") if patches else ())) for side in ("query", "key")
+    )
+    columns = ["kind", *([] if rows is None else ["rows"]), "layer", "head", *query, *key, "weight"]
     return (*columns, *(["score"] if scores else []), "unit")
 
 
@@ -127,7 +130,10 @@ def weight_rows(
     """
     # Quoting takes most of the time, so each text is quoted once and not in every row.
     query_fields, key_fields = (
-        [f"{position},{quoted(label)}" for position, label in zip(units.positions, units.labels, strict=True)]
+        [
+            f"{position},{quoted(label)}{_placed(cell, units)}"
+            for position, label, cell in zip(units.positions, units.labels, units.cells, strict=True)
+        ]
         for units in (queries, keys)
     )
 
@@ -143,11 +149,18 @@ def weight_rows(
                 if scores:
                     masked = [""] * len(columns[0])
                     columns.append(masked if block.scores is None else shortest(block.scores[index, row, part]))
-                columns.append([keys.unit] * len(columns[0]))
+                columns.append([keys.named] * len(columns[0]))
                 first = ",".join([*front, str(head), query_fields[query]])
                 table.write((first, *fields) for fields in zip(*columns, strict=True))
 
     return eat
+
+
+def _placed(cell: tuple[int, int] | None, units: Units) -> str:
+    """Return the fields of a unit's place on the grid of patches; empty ones for a special token, none for a text."""
+    if units.side.grid is None:
+        return ""
+    return ",," if cell is None else f",{cell[0]},{cell[1]}"
 
 
 def field(cell: Cell) -> str:

@@ -116,7 +116,7 @@ def describe(
             focus="1 - entropy / ln(visible keys)",
             positions="tokens, from 0",
             offsets="characters (Unicode code points)",
-            distance="words" if selection.unit == "word" else "tokens",
+            distance="patches" if record.source.grid else "words" if selection.unit == "word" else "tokens",
             rows=UNKNOWN_STEP if record.model.captured == "given" else ROWS[_rows(record)],
             links=selection.unit,
         ),

@@ -345,7 +345,7 @@ class UnitsEntry(Entry):
         Literal["tokens, from 0"], Meta(description="The rows and columns of maps, and indices of tokens.")
     ]
     offsets: Literal["characters (Unicode code points)"]
-    distance: Literal["words", "tokens"]
+    distance: Literal["words", "tokens", "patches"]
     rows: Annotated[
         RowsMeaning,
         Meta(

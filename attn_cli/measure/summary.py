@@ -45,13 +45,14 @@ class HeadSummary:
     """Shannon entropy of a row, in nats."""
     distance: float | None
     """Weighted mean distance from query to key, in units; None where rows and columns have no common positions, as in
-    cross-attention and where rows are those of the steps that write a word."""
+    cross-attention and where rows are those of the steps that write a word. In an image, from patch to patch along a
+    straight line, over the weight on patches (Dosovitskiy et al. 2021)."""
     first: float | None
     """Weight on the first key (the sink in most decoders); None if that key is hidden."""
     itself: float | None
     """Weight on the query's own position; None where `distance` is."""
     previous: float | None
-    """Weight on the position before the query's; None where `distance` is."""
+    """Weight on the position before the query's; None where `distance` is, and in an image."""
     links: tuple[Link, ...]
     """The strongest weights between two different words, strongest first; see `Summarize`."""
 
@@ -94,6 +95,12 @@ def _at(
     return found
 
 
+def _cells(units: Units) -> Float[np.ndarray, "unit 2"]:
+    """Return the row and the column of each unit of an image; not-a-number for special tokens."""
+    cells = [(np.nan, np.nan) if cell is None else cell for cell in units.cells]
+    return np.array(cells, np.float64)
+
+
 class Summarize:
     """A collector of a `HeadSummary` for every head streamed.
 
@@ -116,6 +123,8 @@ class Summarize:
         self._shows_first: Bool[np.ndarray, "row"] = np.full(len(queries), keys.shows_first)
         """True for each row whose keys include the first one."""
         self._ever_first = keys.shows_first
+        self._cells = _cells(keys) if keys.side.grid is not None else None
+        """Row and column of each key on the grid of an image's patches; not-a-number for special tokens."""
 
     def turn(self, sides: Sequence[tuple[Units, Units]]) -> None:
         """Begin another text or several, whose rows are added to those read so far.
@@ -144,7 +153,9 @@ class Summarize:
         keys = weights.shape[2]
         distance = None
         crosses = self._crosses or block.kind == "cross"
-        if not crosses:
+        if self._cells is not None:
+            self._add_distances(running, weights, positions)
+        elif not crosses:
             # Each row of distances is a slice of the same line, so only the line is computed.
             last = int(positions.max())
             line = np.abs(np.arange(last + keys, dtype=np.float32) - last)
@@ -165,11 +176,27 @@ class Summarize:
         if shows_first.any():
             running.add("first", weights[:, shows_first, 0])
         if not crosses:
-            running.add_sums("distance", np.array([one for _, one in reduced]), len(positions))
             rows = np.arange(len(positions))
             running.add("itself", _at(weights, rows, positions))
+            if self._cells is not None:
+                return
+            running.add_sums("distance", np.array([one for _, one in reduced]), len(positions))
             later = positions >= 1
             running.add("previous", _at(weights, rows[later], positions[later] - 1))
+
+    def _add_distances(
+        self, running: _Running, weights: Float[np.ndarray, "head query key"], positions: Int[np.ndarray, "query"]
+    ) -> None:
+        """Add the mean distance from each patch to the patches that it looks at, in patches along a straight line."""
+        cells = np.zeros((0, 2)) if self._cells is None else self._cells
+        among = np.isfinite(cells[:, 0])
+        rows = among[positions]
+        away = cells[positions[rows], None] - cells[None, among]
+        distance = np.sqrt((away**2).sum(axis=-1)).astype(np.float32)
+        looked = weights[:, rows][:, :, among[: weights.shape[2]]]
+        sums = looked.sum(axis=2)
+        means = np.einsum("hqk,qk->hq", looked, distance) / np.maximum(sums, TINY)
+        running.add("distance", means)
 
     def add(self, layer: LayerStatistics) -> None:
         """Add the rows of one layer, of which these statistics were computed without its weights."""
@@ -251,6 +278,7 @@ class Summarize:
     @property
     def result(self) -> tuple[HeadSummary, ...]:
         """The summaries by kind, layer and head, in the order in which they were streamed."""
+        image = self._cells is not None
         return tuple(
             HeadSummary(
                 kind=kind,
@@ -261,7 +289,7 @@ class Summarize:
                 distance=None if self._crosses or kind == "cross" else running.mean("distance", index),
                 first=running.mean("first", index) if self._ever_first else None,
                 itself=None if self._crosses or kind == "cross" else running.mean("itself", index),
-                previous=None if self._crosses or kind == "cross" else running.mean("previous", index),
+                previous=None if self._crosses or kind == "cross" or image else running.mean("previous", index),
                 links=tuple(running.links[index]),
             )
             for (kind, layer), running in self._running.items()

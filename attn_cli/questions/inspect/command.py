@@ -69,6 +69,8 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     check_without(without, selection)
+    if image is None and selection.view == "map":
+        raise UsageError("--map shows the map of an image, and a text's is shown in any case", "Leave --map out")
     if image is None and selection.segmented and pair is None and reading.file is None and text not in (None, "-"):
         raise UsageError(
             "The text has no second segment, so --from-segment and --to-segment cannot be used",

@@ -16,6 +16,7 @@ from attn_cli.draw.strokes import caption_lines, drawing, stacked
 from attn_cli.draw.vectors import whole_vector
 from attn_cli.questions.inspect.draw_maps import alignment, all_heads, every_map, mean_of_heads, one_head
 from attn_cli.questions.inspect.draw_parts import share_of_parts
+from attn_cli.questions.inspect.draw_patches import rows_on_image
 from attn_cli.questions.inspect.draw_query import chosen_queries
 from attn_cli.questions.inspect.draw_relevance import relevance_of_words
 from attn_cli.questions.inspect.draw_written import step_table, text_written, written_map
@@ -71,7 +72,11 @@ def draw(answer: Inspection, screen: Screen) -> Group:
         below += [Text(""), step_table(answer.chances, figures, screen)]
     if answer.parts is not None:
         below += [Text(""), share_of_parts(answer.parts, plan, screen)]
-    body = VIEWS[type(figures)](figures, screen, room_left([Group(*top, *guided, *below)], screen))
+    room = room_left([Group(*top, *guided, *below)], screen)
+    if answer.patches is None:
+        body = VIEWS[type(figures)](figures, screen, room)
+    else:
+        body = rows_on_image(figures, answer.patches, screen, room)
     if figures.chosen is not None and len(body) == 1:  # the one head that there is room for says it of itself
         guided = []
     return stacked([Group(*top, *guided, *below), *body])

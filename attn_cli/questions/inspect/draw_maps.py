@@ -32,7 +32,19 @@ from attn_cli.questions.inspect.figures import (
 )
 from attn_cli.questions.inspect.tables import head_table
 
-__all__ = ["alignment", "all_heads", "cut_note", "every_map", "in_order", "mean_of_heads", "one_head", "view_of"]
+__all__ = [
+    "alignment",
+    "all_heads",
+    "cut_note",
+    "every_map",
+    "figures_of_head",
+    "heads_and",
+    "in_order",
+    "mean_of_heads",
+    "one_head",
+    "view_of",
+    "why_chosen",
+]
 
 OTHER_STEP = {
     "input": "A row is the step that reads its word; --rows output: the step that writes it.",
@@ -95,7 +107,7 @@ def view_of(plan: Plan, collected: MeanMap) -> MapView:
         labels_of(plan.keys),
         plan.kind,
         plan.selection.drawn,
-        plan.selection.unit,
+        plan.unit,
         collected.visible,
         plan.step,
         plan.selection.noun,
@@ -147,7 +159,7 @@ def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Seque
     noun = selection.noun
     view = view_of(plan, figures.map)
     name = name_head(figures.layer, figures.head)
-    table = head_table(figures.heads, view.query, view.key, screen, caption=_of_weights(selection))
+    table = figures_of_head(figures, screen)
     parts: list[RenderableType] = [table]
     if figures.numbered:
         title = f"{noun.capitalize()}s of head {name}"
@@ -161,20 +173,28 @@ def one_head(figures: OneHeadFigures, screen: Screen, room: int | None) -> Seque
     return parts
 
 
+def figures_of_head(figures: OneHeadFigures, screen: Screen) -> RenderableType:
+    """Draw the figures of a single head."""
+    plan = figures.plan
+    queries, keys = labels_of(plan.queries), labels_of(plan.keys)
+    return head_table(figures.heads, queries, keys, screen, caption=_of_weights(plan.selection))
+
+
 def all_heads(figures: TellingFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
     """Draw a line about each head, and the most telling of them as a heatmap."""
     name = f"the most telling head, {name_head(figures.chosen.layer, figures.chosen.head)}"
-    return _overview(figures, lambda room: _telling(figures, screen, room), name, screen, room)
+    return heads_and(figures, lambda room: _telling(figures, screen, room), name, screen, room)
 
 
 def mean_of_heads(figures: MeanFigures, screen: Screen, room: int | None) -> Sequence[RenderableType]:
     """Draw a line about each head, and the mean of the heads as a heatmap."""
-    return _overview(figures, lambda room: _mean(figures, screen, room), "the mean of all heads", screen, room)
+    return heads_and(figures, lambda room: _mean(figures, screen, room), "the mean of all heads", screen, room)
 
 
-def _overview(
+def heads_and(
     figures: Figures, picture: Callable[[int | None], RenderableType], pictured: str, screen: Screen, room: int | None
 ) -> list[RenderableType]:
+    """Draw a line about each head, and a picture below them; see `overview`."""
     heads = figures.heads
     return overview(
         lambda room: _atlas(heads, figures.plan.selection, screen, room),
@@ -193,14 +213,15 @@ def _telling(figures: TellingFigures, screen: Screen, room: int | None) -> Rende
     more = f"; --all shows all {plan.head_count:,} heads"
     if room is not None and len(title + more) <= screen.width:
         title += more
-    why = _why(chosen, plan, screen)
+    why = why_chosen(chosen, plan, screen)
     return _large(figures, figures.telling.map, screen, room, title=title, caption=why, mark_strongest=True)
 
 
-def _why(chosen: TellingHead, plan: Plan, screen: Screen) -> str:
+def why_chosen(chosen: TellingHead, plan: Plan, screen: Screen) -> str:
     """Say why this head is shown."""
     if chosen.link is None:
-        return f"The first of {plan.head_count:,} heads: in none does a word look at another word."
+        one = "word" if plan.unit == "token" else plan.unit
+        return f"The first of {plan.head_count:,} heads: in none does a {one} look at another {one}."
     ends = labels_of(plan.queries).parts(chosen.link.query), labels_of(plan.keys).parts(chosen.link.key)
     query, key = (clipped_name(end, LONGEST_END, unicode=screen.unicode) for end in ends)
     link = f"{query} {'→' if screen.unicode else '>'} {key} {chosen.link.weight:z.2f}"
@@ -269,7 +290,7 @@ def every_map(
             measure=selection.drawn,
             noun=selection.noun,
             pooled=figures.maps.size,
-            unit=selection.unit,
+            unit=plan.unit,
             marked=marked,
         )
     ]

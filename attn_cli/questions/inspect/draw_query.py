@@ -35,7 +35,8 @@ def _table(figures: QueryFigures, screen: Screen, limit: int | None) -> Renderab
         (row for row in figures.rows if (row.layer, row.head) in order),
         key=lambda row: (row.query, order[row.layer, row.head]),
     )
-    caption = cut_note(len(chosen), len(figures.telling), selection.sort, "those that look most at one other word")
+    one = "word" if plan.unit == "token" else plan.unit
+    caption = cut_note(len(chosen), len(figures.telling), selection.sort, f"those that look most at one other {one}")
     return query_table(
         rows,
         labels_of(plan.queries),

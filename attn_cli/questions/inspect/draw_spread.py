@@ -41,7 +41,7 @@ def weight_by_tenths(spread: WeightSpread, plan: Plan, screen: Screen) -> Group:
             ),
         ]
         for name, headings, short in (
-            (f"from {plan.selection.unit}", starts, False),
+            (f"from {plan.unit}", starts, False),
             ("tenth", counted, False),
             ("tenth", counted, True),
         )
@@ -50,7 +50,7 @@ def weight_by_tenths(spread: WeightSpread, plan: Plan, screen: Screen) -> Group:
     said = "even: if rows were even."
     if resting := _resting(plan):
         said = f"Without the {spread.resting:.2f} that rests on {resting}; {said}"
-    below = [*_sinks(spread, keys, screen), *_links(spread, queries, keys, plan.selection.unit, screen)]
+    below = [*_sinks(spread, keys, screen), *_links(spread, queries, keys, plan.unit, screen)]
     return Group(drawing(title_lines(title, screen)), table(widest, screen, narrower=narrower, caption=said), *below)
 
 

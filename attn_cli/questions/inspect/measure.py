@@ -21,11 +21,13 @@ from attn_cli.data.stream import Block, Report, Source, key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion, suggest, suggest_explaining
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
+from attn_cli.errors import SelectionError
 from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
 from attn_cli.io.npz import to_npz
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
 from attn_cli.measure.parts import CollectParts
+from attn_cli.measure.patches import CollectPatchRows, PatchRows
 from attn_cli.measure.segments import CollectSegmentShares
 from attn_cli.measure.spread import WeightSpread
 from attn_cli.measure.summary import HeadSummary, Link
@@ -68,6 +70,9 @@ class Inspection(Record, Answer):
     segments: SegmentShares | None = field(default=None, kw_only=True)
     """How much of each head's weight lies on the segment whose words alone are the columns, if one was chosen."""
 
+    patches: PatchRows | None = field(default=None, kw_only=True)
+    """The rows to draw on the grid of an image's patches; None for a text, or where the maps are to be drawn."""
+
     @classmethod
     def of_run(
         cls,
@@ -75,10 +80,11 @@ class Inspection(Record, Answer):
         figures: Figures,
         parts: PartShares | None = None,
         segments: SegmentShares | None = None,
+        patches: PatchRows | None = None,
     ) -> Inspection:
         """Join the record and the figures of a run."""
         own = {each.name: getattr(record, each.name) for each in fields(record)}
-        return cls(**own, figures=figures, parts=parts, segments=segments)
+        return cls(**own, figures=figures, parts=parts, segments=segments, patches=patches)
 
     @property
     def title(self) -> str:
@@ -115,7 +121,9 @@ class Inspection(Record, Answer):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return weight_columns(rows=self.figures.plan.step, scores=self.figures.plan.selection.scores)
+        plan = self.figures.plan
+        patches = self.source.grid is not None
+        return weight_columns(rows=plan.step, scores=plan.selection.scores, patches=patches)
 
     def document(self) -> RecordDocument:
         from attn_cli.io.document import describe
@@ -186,6 +194,7 @@ class Inspection(Record, Answer):
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Yield a row for each query and each key that it can see."""
         plan = self.figures.plan
+        queries, keys = (_named_units(units) for units in (plan.queries, plan.keys))
         blocks: list[Block] = []
         self.stream(plan.request(), Regroup(plan.queries, plan.keys, blocks.append))
         for block in blocks:
@@ -195,11 +204,10 @@ class Inspection(Record, Answer):
                     query = block.start + row
                     if plan.chosen is not None and query not in plan.chosen:
                         continue
-                    named = plan.queries.positions[query], plan.queries.labels[query]
                     for key in range(start, min(stop, block.weights.shape[2])):
-                        cells = plan.keys.positions[key], plan.keys.labels[key], block.weights[index, row, key]
+                        cells = *keys[key], block.weights[index, row, key]
                         scores = [] if not plan.selection.scores else [_score(block, index, row, key)]
-                        yield *front, head, *named, *cells, *scores, plan.keys.unit
+                        yield *front, head, *queries[query], *cells, *scores, plan.unit
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         # A map has very many rows, which are written here a run at a time.
@@ -218,6 +226,14 @@ class Inspection(Record, Answer):
     def archive(self) -> bytes:
         """Write the record as a NumPy archive."""
         return to_npz(self, self._described_heads(), self._described_choice(), self._lookback)
+
+
+def _named_units(units: Units) -> list[tuple[Cell, ...]]:
+    """Return the position and the label of each unit, and its place on the grid of an image's patches."""
+    named = zip(units.positions, units.labels, units.cells, strict=True)
+    if units.side.grid is None:
+        return [(position, label) for position, label, _ in named]
+    return [(position, label, *(cell or (None, None))) for position, label, cell in named]
 
 
 def _score(block: Block, head: int, row: int, key: int) -> np.float32 | None:
@@ -261,6 +277,8 @@ def look(
     has_all = not isinstance(source, Record) or source.holds_all
     source = measured(source, selection, scaled=False)
     plan = make_plan(source, selection)
+    if selection.view == "map" and source.source.grid is None:
+        raise SelectionError("This is no image, and the map of a text is shown in any case", "Leave --map out")
     figures = choose_figures(plan)(plan, cut)
     rows = plan.positions
     if page and not keep:
@@ -271,12 +289,19 @@ def look(
         summed = _summed(source, selection, plan, cut, tick, expect)
         if summed is not None:
             return summed
-    _check_memory(plan, figures, keep=keep)
+    patches = CollectPatchRows(plan) if plan.draws_patches else None
+    _check_memory(plan, figures, keep=keep, more=0 if patches is None else patches.bytes_needed)
     kept = None
     if keep:  # all that the steps read, as a record holds it
         sizes = len(query_tokens(source, plan.kind)), len(key_tokens(source, plan.kind))
         kept = KeepMaps(*sizes, rows)
-    regroup = Regroup(plan.queries, plan.keys, figures)
+
+    def consume(block: Block) -> None:
+        figures(block)
+        if patches is not None:
+            patches(block)
+
+    regroup = Regroup(plan.queries, plan.keys, consume)
     parts = CollectParts(plan) if plan.keys.side.parts and plan.heads else None
 
     segments = None if plan.keys.segment is None else CollectSegmentShares(plan)
@@ -304,6 +329,7 @@ def look(
         figures,
         None if parts is None else parts.result,
         None if segments is None else segments.result,
+        None if patches is None else patches.result,
     )
 
 
@@ -398,10 +424,11 @@ def _can_play(plan: Plan, rows: Sequence[int]) -> bool:
     return size <= MOST_PLAYED and min(plan.queries.tokens, plan.keys.tokens) <= FEWEST_SUMMED
 
 
-def _check_memory(plan: Plan, figures: Figures, *, keep: bool) -> None:
+def _check_memory(plan: Plan, figures: Figures, *, keep: bool, more: int) -> None:
     whole = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
     needed = (
         figures.bytes_needed
+        + more
         # A number takes about 13 characters as text, besides its own 4 bytes.
         + (5 * whole if keep else 0)
         + layer_bytes(plan)

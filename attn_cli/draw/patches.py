@@ -1,0 +1,299 @@
+"""Drawing of one row of a map on the grid of an image's patches, beside the image itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+from rich.console import Group
+from rich.style import Style
+from rich.text import Text
+
+from attn_cli.data.pooling import pool
+from attn_cli.data.shapes import Float, UInt8
+from attn_cli.draw.captions import cell_note, scale_note
+from attn_cli.draw.colors import BLANK, Scale, marks, painted
+from attn_cli.draw.labels import clean
+from attn_cli.draw.screen import Screen
+from attn_cli.draw.strokes import (
+    BOLD,
+    DIM,
+    PLAIN,
+    Part,
+    caption_lines,
+    cells,
+    drawing,
+    flow,
+    line,
+    mosaic,
+    number,
+    swatches,
+    title_lines,
+)
+
+__all__ = ["PatchRow", "patch_lines", "patch_picture", "patch_scale", "thumbnail_lines"]
+
+GAP = 3
+"""Cells between the weights and the image."""
+LOWEST = 6
+"""Lines that a picture may take, however little room there is."""
+MOST_LINES = 48
+"""Most lines of a picture where nothing limits them."""
+MOST_NUMBERED = 10
+"""Most columns of patches whose numbers are written."""
+MOST_NAMED = 3
+"""Patches that are named below a picture."""
+MARK = "[]"
+"""The mark of the query's own patch."""
+
+Form = Literal["numbers", "squares", "halves"]
+"""The form of a patch: two lines with its number, two cells, or half of a cell."""
+
+
+def _wide(form: Form, screen: Screen) -> int:
+    """Return the cells across a patch; without colour, a gap keeps numbers apart."""
+    return {"numbers": 4 if screen.color else 5, "squares": 2, "halves": 1}[form]
+
+
+@dataclass(frozen=True, eq=False)
+class PatchRow:
+    """One row of a map on the grid of patches: what one query gives each patch, or several on average."""
+
+    values: Float[np.ndarray, "row column"]
+    """Weights or scores; not-a-number where a patch is not shown."""
+    mark: tuple[int, int] | None = None
+    """Row and column of the query, if it is a patch."""
+    beside: Sequence[tuple[str, float]] = ()
+    """What it gives the special tokens, by their names."""
+    thumbnail: UInt8[np.ndarray, "height width 3"] | None = None
+    """What the patches cover of the image."""
+    measure: Literal["weight", "score"] = "weight"
+    noun: str = "weight"
+    """The name of one value."""
+
+
+def patch_scale(values: Float[np.ndarray, "..."], measure: Literal["weight", "score"] = "weight") -> Scale:
+    """Choose a scale for one row or several: of weights, up to a round number that covers nearly all."""
+    return Scale.reaching(values) if measure == "weight" else Scale.around(values)
+
+
+def patch_picture(
+    row: PatchRow, screen: Screen, *, title: str = "", caption: str = "", room: int | None = None
+) -> Group:
+    """Draw a row on the grid of patches, with a legend, and beside it the image where there is colour and room.
+
+    Args:
+        row: the row.
+        screen: the screen to draw on.
+        title: a line above the picture.
+        caption: a line below the picture.
+        room: most lines that the drawing should take; None for no limit.
+    """
+    scale = patch_scale(row.values, row.measure)
+    above, below = title_lines(title, screen), caption_lines(caption, screen)
+    said = [*_said(row, screen), *below]
+    room = (MOST_LINES if room is None else room) - len(above) - len(said) - 4
+    form, size, shows = _form(row, screen, max(room, LOWEST))
+    values = pool(row.values, size, size, signed=scale.signed) if size > 1 else row.values
+    legend = _legend(row, scale, screen, form, size)
+    gutter = len(str(len(row.values) - 1)) + 1
+    picture = patch_lines(values, row.mark if size == 1 else None, scale, screen, form)
+    across = values.shape[1] * _wide(form, screen)
+    lines = [*above, line((" " * gutter, PLAIN), (_ticks(values.shape[1], size, form, _wide(form, screen)), DIM))]
+    image: list[list[Part]] = [[] for _ in picture]
+    if shows and row.thumbnail is not None:
+        image = thumbnail_lines(row.thumbnail, across, len(picture), screen)
+    for index, (parts, seen) in enumerate(zip(picture, image, strict=True)):
+        tick = _tick(index, size, form, last=len(row.values) - 1)
+        blank: list[Part] = [(" " * (across - cells(parts) + GAP), PLAIN)] if seen else []
+        lines.append(line((tick.rjust(gutter - 1) + " ", DIM), *parts, *blank, *seen))
+    return drawing([*lines, line(), *legend, *said])
+
+
+def _form(row: PatchRow, screen: Screen, room: int) -> tuple[Form, int, bool]:
+    """Choose how to draw a row.
+
+    Args:
+        row: the row.
+        screen: the screen to draw on.
+        room: lines that there are for the patches.
+
+    Returns:
+        The form of a patch, the patches along a side of the square that one stands for, and whether the image has room
+        beside them.
+    """
+    rows, columns = row.values.shape
+    width = screen.width - len(str(rows - 1)) - 1
+    shows = row.thumbnail is not None and screen.color
+    forms: Sequence[Form] = ("numbers", "squares") if columns <= MOST_NUMBERED else ("squares",)
+    for beside in (True, False) if shows else (False,):
+        for form in forms:
+            tall = rows * (2 if form == "numbers" else 1)
+            if tall <= room and (1 + beside) * columns * _wide(form, screen) + beside * GAP <= width:
+                return form, 1, beside
+        size = 1
+        while beside and (-(-rows // size) > 2 * room or 2 * -(-columns // size) + GAP > width):
+            size += 1
+        if beside and size == 1:
+            return "halves", 1, True
+    size = max(1, -(-rows // (2 * room)), -(-columns // width))
+    return "halves", size, shows and 2 * -(-columns // size) + GAP <= width
+
+
+def patch_lines(
+    values: Float[np.ndarray, "row column"],
+    mark: tuple[int, int] | None,
+    scale: Scale,
+    screen: Screen,
+    form: Form = "squares",
+) -> list[list[Part]]:
+    """Draw the patches alone, without labels.
+
+    Args:
+        values: weights or scores.
+        mark: row and column of the query, if it is a patch.
+        scale: the scale of the colours and shades.
+        screen: the screen to draw on.
+        form: the form of a patch.
+
+    Returns:
+        The parts of each line; all lines are equally wide.
+    """
+    if form == "halves":
+        lines = mosaic(values, scale, screen)
+        if mark is not None:
+            parts = [(glyph, style) for text, style in lines[mark[0] // 2] for glyph in text]
+            style = parts[mark[1]][1]
+            # A half cannot hold a mark: it takes the place of both.
+            parts[mark[1]] = ("×" if screen.unicode else "x", _over(style))
+            lines[mark[0] // 2] = parts
+        return lines
+    levels, shades = scale.levels(values), scale.shades(values)
+    glyphs = (*marks(unicode=screen.unicode), " ")
+    lines = []
+    for index, (level_row, shade_row) in enumerate(zip(levels.tolist(), shades.tolist(), strict=True)):
+        strips: tuple[list[Part], list[Part]] = ([], [])
+        for column, (level, shade) in enumerate(zip(level_row, shade_row, strict=True)):
+            own = mark == (index, column)
+            style = painted(level, screen, bold=own)
+            glyph = " " if screen.color else glyphs[shade]
+            if form == "squares":
+                strips[0].append((MARK if own else 2 * glyph, style))
+                continue
+            value = float(values[index, column])
+            text = "" if level == BLANK else _number(value, scale, screen)
+            gap = "" if screen.color else " "
+            strips[0].append((f"{text:>4}{gap}", style))
+            strips[1].append((f"{f' {MARK} ' if own else 4 * glyph}{gap}", style))
+        lines += [strips[0]] if form == "squares" else list(strips)
+    return lines
+
+
+def _number(value: float, scale: Scale, screen: Screen) -> str:
+    if not scale.signed:
+        return number(value, unicode=screen.unicode)
+    return f"{value:z.1f}" if abs(value) < 9.95 else f"{value:z.0f}"
+
+
+def _over(style: Style) -> Style:
+    """Return the style of a mark in a cell of two halves, on the colour of one."""
+    return style + Style(color="#ffffff", bgcolor="#000000", bold=True) if style.color is not None else style
+
+
+def thumbnail_lines(
+    pixels: UInt8[np.ndarray, "height width 3"], width: int, height: int, screen: Screen
+) -> list[list[Part]]:
+    """Draw a picture in half-blocks, or in cells where there are none.
+
+    Args:
+        pixels: red, green and blue.
+        width: cells across.
+        height: lines.
+        screen: the screen to draw on, which has colours.
+    """
+    if not screen.unicode:
+        small = _resized(pixels, height, width)
+        return [[(" ", _ink(None, tuple(pixel))) for pixel in row] for row in small.tolist()]
+    small = _resized(pixels, 2 * height, width)
+    return [
+        [("▀", _ink(tuple(up), tuple(low))) for up, low in zip(upper, lower, strict=True)]
+        for upper, lower in zip(small[::2].tolist(), small[1::2].tolist(), strict=True)
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _ink(upper: tuple[int, ...] | None, lower: tuple[int, ...]) -> Style:
+    """Style two pixels in one cell: `▀` of the upper's colour on the lower's."""
+    color = None if upper is None else "#{:02x}{:02x}{:02x}".format(*upper)
+    return Style(color=color, bgcolor="#{:02x}{:02x}{:02x}".format(*lower))
+
+
+def _resized(
+    pixels: UInt8[np.ndarray, "height width 3"], height: int, width: int
+) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    """Scale a picture: each new pixel is the mean of those that it covers."""
+    whole = pixels.astype(np.float64)
+    for axis, size in ((0, height), (1, width)):
+        old = whole.shape[axis]
+        starts = np.arange(size) * old // size
+        stops = np.maximum(-(-(np.arange(size) + 1) * old // size), starts + 1)
+        sums = np.concatenate([np.zeros_like(whole.take([0], axis)), whole.cumsum(axis)], axis)
+        shape = [size if place == axis else 1 for place in range(3)]
+        whole = (sums.take(stops, axis) - sums.take(starts, axis)) / (stops - starts).reshape(shape)
+    resized: UInt8[np.ndarray, "new_height new_width 3"] = np.rint(whole).astype(np.uint8)
+    return resized
+
+
+def _ticks(columns: int, size: int, form: Form, wide: int) -> str:
+    """Return the numbers of some columns, above them."""
+    step = 1 if form != "halves" and len(str(columns - 1)) < wide else 5
+    return "".join(str(column * size).ljust(wide * step) for column in range(0, columns, step)).rstrip()
+
+
+def _tick(index: int, size: int, form: Form, *, last: int) -> str:
+    """Return the number of the row on a line of a picture; empty where the line has none of its own."""
+    if form == "numbers":
+        return "" if index % 2 else str(index // 2)
+    row = index if form == "squares" else 2 * index * size
+    if form == "halves" and index % 5 and row + 2 * size <= last:
+        return ""
+    return str(row)
+
+
+def _legend(row: PatchRow, scale: Scale, screen: Screen, form: Form, size: int) -> list[Text]:
+    notes = [scale_note(scale) if row.measure == "weight" else ""]
+    if form == "halves":
+        notes.append(cell_note(size, size, "patch", row.noun, screen))
+    if row.mark is not None and size == 1:
+        sign = MARK if form != "halves" else "×" if screen.unicode else "x"
+        notes.insert(0, f"{sign} r{row.mark[0]}c{row.mark[1]} itself")
+    return flow([swatches(scale, row.noun, screen), *([(note, DIM)] for note in notes if note)], screen)
+
+
+def _said(row: PatchRow, screen: Screen) -> list[Text]:
+    """Name the strongest patches, and say what is given to special tokens."""
+    pieces: list[list[Part]] = [_pairs("most", _strongest(row), screen)]
+    if row.beside:
+        pieces.append(_pairs("beside the patches", row.beside, screen))
+    return flow([piece for piece in pieces if piece], screen)
+
+
+def _strongest(row: PatchRow) -> Iterator[tuple[str, float]]:
+    """Yield the strongest patches and their values, the strongest first."""
+    flat = np.where(np.isfinite(row.values), row.values, -np.inf).ravel()
+    for place in np.argsort(-flat, kind="stable")[:MOST_NAMED].tolist():
+        if np.isfinite(flat[place]):
+            down, across = divmod(place, row.values.shape[1])
+            yield f"r{down}c{across}", float(flat[place])
+
+
+def _pairs(lead: str, values: Sequence[tuple[str, float]] | Iterator[tuple[str, float]], screen: Screen) -> list[Part]:
+    listed: list[list[Part]] = [
+        [(f" {clean(name, unicode=screen.unicode)}", BOLD), (f" {value:z.2f}", PLAIN)] for name, value in values
+    ]
+    parts = list(chain.from_iterable([*one, (",", DIM)] for one in listed))[:-1]
+    return [(lead, DIM), *parts] if parts else []

@@ -1,0 +1,62 @@
+"""Rows on the grid of an image's patches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from attn_cli.draw.patches import PatchRow, patch_picture, thumbnail_lines
+from attn_cli.draw.screen import Screen, to_text
+from tests.golden_files import assert_golden
+from tests.models.vision import pixels
+
+
+def row(rows: int, columns: int, mark: tuple[int, int] | None = None) -> PatchRow:
+    down, across = np.mgrid[0:rows, 0:columns]
+    near = np.exp(-((down - rows * 0.4) ** 2 + (across - columns * 0.7) ** 2) / max(rows, 4))
+    return PatchRow(0.8 * near / near.sum(), mark, [("[CLS]", 0.15), ("[REG0]", 0.05)], pixels(rows * 2, columns * 2))
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize(("rows", "columns"), [(3, 5), (7, 11), (37, 37)])
+@pytest.mark.parametrize("color", [True, False])
+def test_golden(rows: int, columns: int, width: int, color: bool) -> None:
+    drawn = patch_picture(
+        row(rows, columns, (1, 2)),
+        Screen(width=width, color=color),
+        title="Where r1c2 looks in encoder 2.1",
+        caption="Of 24 heads, it looks most at one patch in this.",
+    )
+    assert_golden(
+        f"patches-{rows}x{columns}-{width}-{'color' if color else 'plain'}", to_text(drawn, Screen(color=color))
+    )
+
+
+@pytest.mark.parametrize("screen", [Screen(40, 12), Screen(45, unicode=False), Screen(250, 70, color=False)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 90), (90, 2), (64, 64), (101, 103)])
+def test_it_fits(rows: int, columns: int, screen: Screen) -> None:
+    for one in (row(rows, columns, (0, columns - 1)), replace(row(rows, columns), thumbnail=None)):
+        text = to_text(patch_picture(one, screen, title="Where", room=screen.height), replace(screen, color=False))
+        assert max(map(len, text.splitlines())) <= screen.width
+
+
+def test_the_numbers_are_in_their_places() -> None:
+    values = np.zeros((3, 5))
+    values[2, 4], values[0, 1] = 0.61, 0.25
+    text = to_text(patch_picture(PatchRow(values), Screen(color=False)), Screen(color=False))
+    lines = [line.split() for line in text.splitlines()]
+    assert lines[0] == list("01234")
+    assert lines[1] == ["0", "·", ".25", "·", "·", "·"]
+    assert lines[5] == ["2", "·", "·", "·", "·", ".61"]
+    assert "r2c4 0.61, r0c1 0.25" in text
+
+
+def test_a_thumbnail_has_the_colours_of_its_pixels() -> None:
+    two = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [1, 2, 3]]], np.uint8)
+    ((left, right),) = thumbnail_lines(two, 2, 1, Screen())
+    assert (left[0], str(left[1])) == ("▀", "#ff0000 on #0000ff")
+    assert (right[0], str(right[1])) == ("▀", "#00ff00 on #010203")
+    halved = thumbnail_lines(np.repeat(np.repeat(two, 2, 0), 3, 1), 2, 1, Screen())
+    assert [str(style) for _, style in halved[0]] == ["#ff0000 on #0000ff", "#00ff00 on #010203"]
