@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_cli.cli import texts
+from attn_cli.cli.file_names import names_record
 from attn_cli.cli.loading import check_named, loaded
-from attn_cli.cli.names import names_record
 from attn_cli.cli.options import DEFAULT_MODEL, ModelOptions, PromptOptions, TextOptions
 from attn_cli.cli.prompts import named_parts_of, prompts, split_of
 from attn_cli.cli.texts import Sentence

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from attn_cli.cli import tables
+from attn_cli.cli.file_names import check_typed
 from attn_cli.cli.files import (
     COMPRESSED,
     PARQUET,
@@ -23,7 +24,6 @@ from attn_cli.cli.files import (
     suffix_of,
     unreadable,
 )
-from attn_cli.cli.names import check_typed
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import AS_USUAL, COLUMNS, LONGEST, TABLE_FORMATS, FieldNames, Sentence, TableFormat
 from attn_cli.errors import AttnError, InputError, UsageError

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attn_cli.cli import texts
+from attn_cli.cli.file_names import names_record
 from attn_cli.cli.inputs import input_of
 from attn_cli.cli.loading import check_named, described, loaded, loaded_once
-from attn_cli.cli.names import names_record
 from attn_cli.cli.options import (
     AllOption,
     DisplayOptions,

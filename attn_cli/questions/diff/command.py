@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from attn_cli.cli import texts
+from attn_cli.cli.file_names import check_typed, names_record
 from attn_cli.cli.inputs import check_record, prepared, saved_with
 from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named, loaded
-from attn_cli.cli.names import check_typed, names_record
 from attn_cli.cli.options import (
     DisplayOptions,
     FigureOptions,

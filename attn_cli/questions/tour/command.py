@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attn_cli.cli.names import check_typed
+from attn_cli.cli.file_names import check_typed
 from attn_cli.cli.options import DisplayOptions, OutputOptions, display_option, select_option
 from attn_cli.cli.streams import say
 from attn_cli.errors import UsageError
