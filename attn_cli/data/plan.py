@@ -120,12 +120,13 @@ class Plan:
         units = _joined(self.queries, rows, self.selection), _joined(self.keys, columns, self.selection)
         return replace(self, queries=units[0], keys=units[1])
 
-    def request(self, *, verify: bool = False, rows: tuple[int, ...] | None = None) -> Request:
+    def request(self, *, verify: bool = False, rows: tuple[int, ...] | None = None, in_place: bool = False) -> Request:
         """Build the request for the source.
 
         Args:
             verify: also run the model without attn, and compare.
             rows: the positions of the rows to ask for; by default those needed.
+            in_place: let weights stay on the device where they are computed; see `Request.in_place`.
         """
         rows = self.positions if rows is None else rows
         every = len(query_tokens(self.source, self.kind))
@@ -134,6 +135,7 @@ class Plan:
             queries={self.kind: rows} if len(rows) < every else {},
             scores=self.selection.scores,
             verify=verify,
+            in_place=in_place,
         )
 
 

@@ -38,7 +38,7 @@ def seen_values(
     values: Float[np.ndarray, "*heads query some_keys"], visible: Int[np.ndarray, "query 2"]
 ) -> Float[np.ndarray, "*heads query some_keys"]:
     """Replace values by not-a-number at hidden keys and where a score is masked."""
-    keys = np.arange(values.shape[-1])
+    keys, visible = np.arange(values.shape[-1]), np.asarray(visible, like=values)
     seen: Bool[np.ndarray, "*heads query some_keys"] = np.isfinite(values)
     seen &= (keys >= visible[:, :1]) & (keys < visible[:, 1:])
     return np.where(seen, values, np.float32(np.nan))
@@ -104,10 +104,19 @@ class Pooled:
 
     def __init__(self, cuts: Cuts) -> None:
         self.cuts = cuts
-        self.totals: Float[np.ndarray, "key"] = np.zeros(cuts.keys, np.float32)
-        """Sums of the columns."""
+        self._totals: Float[np.ndarray, "key"] = np.zeros(cuts.keys, np.float32)
         self._parts: Float[np.ndarray, "row_part column_part"] = np.full(cuts.parts, np.nan, np.float32)
         self._seen = 0
+
+    def fetch(self) -> None:
+        """Copy what is kept from the device where it was collected."""
+        self._totals, self._parts = np.asarray(self._totals), np.asarray(self._parts)
+
+    @property
+    def totals(self) -> Float[np.ndarray, "key"]:
+        """Sums of the columns."""
+        self.fetch()
+        return self._totals
 
     def add(
         self, start: int, values: Float[np.ndarray, "query some_keys"], visible: Int[np.ndarray, "query 2"]
@@ -123,12 +132,13 @@ class Pooled:
             return
         values = seen_values(values, visible)
         self._seen += int(np.isfinite(values).sum())
+        self._totals, self._parts = (np.asarray(own, like=values) for own in (self._totals, self._parts))
         first, parts = self.cuts.pool(start, values)
         place = self._parts[first : first + len(parts), : parts.shape[1]]
         np.fmax(place, parts, out=place)
         # Row by row, as NumPy would add up the columns of the whole map, so that the sums are the same to the last bit.
         np.nan_to_num(values, copy=False)
-        totals = self.totals[: values.shape[1]]
+        totals = self._totals[: values.shape[1]]
         values[0] += totals
         totals[:] = values.sum(axis=0)
 
@@ -150,6 +160,7 @@ class Pooled:
         """
         if height not in self.cuts.heights or width not in self.cuts.widths:
             raise ValueError(f"the map is not cut into parts of {height} x {width}")
+        self.fetch()
         rows = np.searchsorted(self.cuts.rows, np.arange(0, self.cuts.queries, height))
         columns = np.searchsorted(self.cuts.columns, np.arange(0, self.cuts.keys, width))
         return np.fmax.reduceat(np.fmax.reduceat(self._parts, rows, axis=0), columns, axis=1)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from attn_cli.data.elsewhere import Elsewhere
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.outcomes import Chances
 from attn_cli.data.relevance import Relevance
@@ -67,7 +68,8 @@ def check_rows(
         with np.errstate(invalid="ignore", over="ignore"):
             return part @ ones, float(part.min(initial=0))
 
-    reduced = side_by_side(reduce, [weights] if weights.size < WORTH_THREADS else list(weights))
+    whole = weights.size < WORTH_THREADS or isinstance(weights, Elsewhere)
+    reduced = side_by_side(reduce, [weights] if whole else list(weights))
     sums = np.array([row for row, _ in reduced], np.float64).reshape(weights.shape[:-1])
     if not np.isfinite(sums).all() or (sink is not None and not np.isfinite(sink).all()):
         raise ExactnessError(f"{where} has weights that are not numbers", NOT_NUMBERS)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from attn_cli.data.elsewhere import Elsewhere
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.outcomes import Chances
 from attn_cli.data.relevance import Relevance
@@ -111,7 +112,8 @@ class Block:
     start: int
     """Position (token index) of the first query."""
     weights: Float[np.ndarray, "head query key"]
-    """float32. Keys run from position 0; keys that no query of the block can see may be cut off at the end."""
+    """float32. Keys run from position 0; keys that no query of the block can see may be cut off at the end. An array on
+    another device (`Elsewhere`), as are the scores, if `Request.in_place` was asked for."""
     visible: Int[np.ndarray, "query 2"]
     """First key that each query can see, and one past the last (the mask's hull: causal, window, or everything)."""
     scores: Float[np.ndarray, "head query key"] | None = None
@@ -157,6 +159,13 @@ class Block:
             steps=None if self.steps is None else self.steps.take(index, rows),
             rows=None if self.rows is None else self.rows[rows],
         )
+
+    def at_hand(self) -> Block:
+        """Return a copy whose weights and scores are NumPy's own arrays; the block itself if they are already."""
+        if not isinstance(self.weights, Elsewhere):
+            return self
+        scores = None if self.scores is None else np.asarray(self.scores)
+        return replace(self, weights=np.asarray(self.weights), scores=scores)
 
     def within(self, rows: int, keys: int) -> Block:
         """Return the first rows and keys of the weights and scores, and the rest of it as it is."""
@@ -217,7 +226,7 @@ def each_head(reduce: Callable[[int], Reduced], weights: Float[np.ndarray, "head
         reduce: the function of a head's index; called once for each head, perhaps from several threads.
         weights: the weights of the heads, which decide whether threads are worth their cost.
     """
-    if weights.size < WORTH_THREADS:
+    if weights.size < WORTH_THREADS or isinstance(weights, Elsewhere):
         return [reduce(head) for head in range(len(weights))]
     return side_by_side(reduce, range(len(weights)))
 
@@ -251,6 +260,9 @@ class Request:
     relevance for it."""
     steps: bool = False
     """True to include queries, keys and values, and the scores with them."""
+    in_place: bool = False
+    """True if weights and scores may stay on the device where they were computed, as an `Elsewhere`: the consumer
+    reduces them there, and copies only what it keeps."""
     verify: bool = False
     """True to recompute softmax(scores) . values and report the largest difference from what the layer itself computed,
     and how far the model's output is from that of a plain run."""

@@ -43,11 +43,11 @@ class MutualWeight:
         """Add the next rows of the map."""
         if not weights.size:
             return
-        keys = strongest(weights)
+        keys = np.asarray(strongest(weights))
         self._keys.append(keys)
-        self._weights.append(weights[np.arange(len(keys)), keys])
-        rows = weights.argmax(axis=0)
-        most = weights[rows, np.arange(len(rows))]
+        self._weights.append(np.asarray(weights[np.arange(len(keys)), keys]))
+        rows = np.asarray(weights.argmax(axis=0))
+        most = np.asarray(weights[rows, np.arange(len(rows))])
         more = most > self._most
         self._most[more], self._row[more] = most[more], rows[more] + self._targets
         self._targets += len(keys)
@@ -76,7 +76,7 @@ class _MutualWords(MutualWeight):
         first, last = np.searchsorted(self._queries, [block.start, stop])
         rows = self._queries[first:last] - block.start
         keys = self._words[self._words < block.weights.shape[2]]
-        weights = np.zeros((len(rows), len(self._words)), np.float32)
+        weights = np.zeros((len(rows), len(self._words)), np.float32, like=block.weights)
         weights[:, : len(keys)] = block.weights[0][np.ix_(rows, keys)]
         self.add(weights)
 

@@ -144,7 +144,13 @@ class Measured:
         if isinstance(measure, BlockMeasure):
             change = measure.of_block
             return self.base.stream(
-                replace(request, norms=measure.needs_norms, relevance=measure.needs_gradients, scores=False),
+                replace(
+                    request,
+                    norms=measure.needs_norms,
+                    relevance=measure.needs_gradients,
+                    scores=False,
+                    in_place=False,
+                ),
                 lambda block: eat(change(block)),
             )
         if not isinstance(measure, LayerMeasure):

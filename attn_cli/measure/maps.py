@@ -199,7 +199,7 @@ class MeanMap:
     def _add(self, rows: slice, values: Float[np.ndarray, "query some_keys"]) -> Float[np.ndarray, "query key"]:
         """Add values to the sum of these rows, and return that sum."""
         if self._sum is None:
-            self._sum = np.zeros(self._shape, np.float32)
+            self._sum = np.zeros(self._shape, np.float32, like=values)
         self._sum[rows, : values.shape[1]] += values
         if self.scores:
             self._sum[rows, values.shape[1] :] = -np.inf
@@ -212,6 +212,12 @@ class MeanMap:
             if self.pooled is not None:
                 self._sum = None
 
+    def fetch(self) -> None:
+        """Copy the map from the device where it was collected."""
+        self._sum = None if self._sum is None else np.asarray(self._sum)
+        if self.pooled is not None:
+            self.pooled.fetch()
+
     @property
     def heads(self) -> int:
         """The number of heads in the mean."""
@@ -220,6 +226,7 @@ class MeanMap:
     @property
     def values(self) -> Float[np.ndarray, "query key"]:
         """The mean map, if it is kept whole; minus infinity where a score is masked."""
+        self.fetch()
         whole = np.zeros(self._shape, np.float32) if self._sum is None else self._sum
         return whole / np.float32(max(self.heads, 1))
 

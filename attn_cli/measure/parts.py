@@ -58,7 +58,7 @@ class CollectParts:
 
     def _add(self, block: Block) -> None:
         for index, row in self._wanted(block):
-            weights = block.weights[:, index].sum(axis=0, dtype=np.float64)
+            weights = np.asarray(block.weights[:, index].sum(axis=0, dtype=np.float64))
             self._shares[row] += self._over_parts(weights)
             self._sinks[row] += weights[0] if self._plan.keys.shows_first else 0
 

@@ -101,6 +101,7 @@ class Spread:
             return
         if len(queries) < len(weights):
             weights, visible = weights[queries - start], visible[queries - start]
+        self._sums = np.asarray(self._sums, like=weights)
         self._sums[: weights.shape[1]] += weights.sum(axis=0)
         first, stop = visible.T
         for changes, counts in (
@@ -115,6 +116,8 @@ class Spread:
 
     def _add_far(self, weights: Float[np.ndarray, "query some_keys"], queries: Int[np.ndarray, "query"]) -> None:
         first, last, apart, keys = int(queries[0]), int(queries[-1]), self._apart, weights.shape[1]
+        self._strongest, self._from = (np.asarray(own, like=weights) for own in (self._strongest, self._from))
+        rows = np.asarray(queries, like=weights)
         # Most keys are far from all of these rows, or from none; few are far from some.
         for begin, end, all_far in (
             (0, first - apart + 1, True),
@@ -131,11 +134,12 @@ class Spread:
             strongest = some.max(axis=0)
             better = np.flatnonzero(strongest > self._strongest[part])
             self._strongest[part.start + better] = strongest[better]
-            self._from[part.start + better] = queries[some[:, better].argmax(axis=0)]
+            self._from[part.start + better] = rows[some[:, better].argmax(axis=0)]
 
     @property
     def result(self) -> WeightSpread:
         """Where the weight of the rows added so far lies."""
+        self._sums, self._strongest, self._from = map(np.asarray, (self._sums, self._strongest, self._from))
         keys, whole = len(self._rests), max(float(self._sums.sum()), np.finfo(np.float64).tiny)
         shares = self._sums / whole
         large = shares >= np.maximum(LEAST_SINK, TIMES_EVEN * np.cumsum(self._even[:-1]) / whole)

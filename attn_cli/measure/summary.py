@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attn_cli.data.elsewhere import Elsewhere, largest
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.statistics import LayerStatistics
@@ -78,7 +79,7 @@ class _Running:
         self.add_sums(name, values.sum(axis=1, dtype=np.float64), values.shape[1])
 
     def add_sums(self, name: str, sums: Float[np.ndarray, "head"], rows: int) -> None:
-        self.sums[name] = self.sums.get(name, 0.0) + sums
+        self.sums[name] = self.sums.get(name, 0.0) + np.asarray(sums)
         self.rows[name] = self.rows.get(name, 0) + rows
 
     def mean(self, name: str, index: int) -> float:
@@ -158,7 +159,7 @@ class Summarize:
         elif not crosses:
             # Each row of distances is a slice of the same line, so only the line is computed.
             last = int(positions.max())
-            line = np.abs(np.arange(last + keys, dtype=np.float32) - last)
+            line = np.asarray(np.abs(np.arange(last + keys, dtype=np.float32) - last), like=weights)
             distance = np.lib.stride_tricks.sliding_window_view(line, keys)[last - positions]
 
         def reduce(index: int) -> tuple[Float[np.ndarray, "query"], float]:
@@ -225,6 +226,9 @@ class Summarize:
         *,
         crosses: bool,
     ) -> None:
+        if isinstance(weights, Elsewhere):
+            self._add_largest(kept, kind, weights, positions, crosses=crosses)
+            return
         # After the first rows, few weights exceed the weakest link kept, so few candidates are left to sort.
         cuts = [0] if len(kept) == self.links else [0, FIRST_ROWS]
         for first, stop in zip(cuts, [*cuts[1:], len(weights)], strict=True):
@@ -244,9 +248,42 @@ class Summarize:
             rows, keys, queries = rows[fit], keys[fit], queries[fit]
             strengths = part[rows, keys]
             best = np.argsort(-strengths, kind="stable")[: self.links]
-            kept.extend(Link(int(queries[i]), int(keys[i]), float(strengths[i])) for i in best)
-            kept.sort(key=lambda link: -link.weight)
-            del kept[self.links :]
+            self._keep(kept, queries[best], keys[best], strengths[best])
+
+    def _add_largest(
+        self,
+        kept: list[Link],
+        kind: Kind,
+        weights: Float[np.ndarray, "query key"],
+        positions: Int[np.ndarray, "query"],
+        *,
+        crosses: bool,
+    ) -> None:
+        """Add the links among weights on another device, which has all weights sorted sooner than a few copied."""
+        keys = np.arange(weights.shape[1])
+        ends = self._key_links[keys]
+        if kind == "decoder" and self._ever_first:
+            ends[:1] = False
+        fit = np.asarray(self._query_links[positions], like=weights)[:, None] & ends
+        if not crosses:
+            fit &= np.asarray(positions, like=weights)[:, None] != keys
+        links = np.where(fit, weights, np.float32(0))
+        best = largest(links, self.links)
+        rows, keys = np.unravel_index(best, links.shape)
+        self._keep(kept, positions[rows], keys, np.asarray(links[rows, keys]))
+
+    def _keep(
+        self,
+        kept: list[Link],
+        queries: Int[np.ndarray, "link"],
+        keys: Int[np.ndarray, "link"],
+        strengths: Float[np.ndarray, "link"],
+    ) -> None:
+        """Add links, and drop all but the strongest."""
+        ends = zip(queries.tolist(), keys.tolist(), strengths.tolist(), strict=True)
+        kept.extend(Link(*one) for one in ends if one[2] > 0)
+        kept.sort(key=lambda link: -link.weight)
+        del kept[self.links :]
 
     def state(self) -> dict[str, np.ndarray]:
         """Return the sums of each figure so far, `[head]`, and over how many rows they are."""

@@ -104,12 +104,13 @@ class _Telling:
         rows = slice(block.start, block.start + len(block.visible))
         weights = block.weights[0]
         words = self._words[rows]
+        self._sums = np.asarray(self._sums, like=weights)
         self._sums[: weights.shape[1]] += words @ weights
         np.add.at(self._seen, block.visible[words, 0], 1)
         np.add.at(self._seen, block.visible[words, 1], -1)
         if weights.shape[1]:
-            self._keys[rows] = weights.argmax(axis=1)
-            self._weights[rows] = weights.max(axis=1)
+            self._keys[rows] = np.asarray(weights.argmax(axis=1))
+            self._weights[rows] = np.asarray(weights.max(axis=1))
 
     def take(self, layer: LayerStatistics, index: int) -> None:
         """Take the figures of all rows from statistics, those of the head with this index."""
@@ -120,7 +121,7 @@ class _Telling:
 
     def _gains(self) -> Float[np.ndarray, "query"]:
         """Return how much more weight each word gives its strongest key than words do on average; 0 for other rows."""
-        means = self._sums / np.maximum(np.cumsum(self._seen[:-1]), 1)
+        means = np.asarray(self._sums) / np.maximum(np.cumsum(self._seen[:-1]), 1)
         gains = np.maximum(self._weights - means[self._keys], 0) if len(means) else self._weights
         return np.where(self._words & self._looking, gains, 0)
 

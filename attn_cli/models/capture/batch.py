@@ -26,6 +26,7 @@ from attn_cli.data.record import check_rows
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Batch, Kind, Request
 from attn_cli.models.capture.anatomy import Anatomy, Place, own_function
+from attn_cli.models.capture.device_array import as_array, stays
 from attn_cli.models.capture.interface import NAME, in_place_of_sdpa, running
 from attn_cli.models.capture.offloaded import check_weights_present, device_of, is_offloaded
 from attn_cli.models.capture.projections import Afterwards, changed_output
@@ -276,7 +277,8 @@ def _batches(run: _BatchRun, padded: Padded, dtype: str) -> list[Batch]:
         if heads != tuple(range(place.heads)):
             weights = weights[:, list(heads)]
         sizes = padded.sizes(place.kind, two_sided=two_sided)
-        whole: Float[np.ndarray, "text head query key"] = to_host(weights)
+        to_array = as_array if run.request.in_place and stays(weights) else to_host
+        whole: Float[np.ndarray, "text head query key"] = to_array(weights)
         if (id(mask), place.kind) not in seen:
             seen[id(mask), place.kind] = _visible(mask, whole.shape, sizes)
         visible = seen[id(mask), place.kind]

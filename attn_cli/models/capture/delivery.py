@@ -14,6 +14,7 @@ from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block, Eat, Kind, Report, Request, Steps
 from attn_cli.errors import ModelError
 from attn_cli.models.capture.anatomy import Anatomy, Place
+from attn_cli.models.capture.device_array import as_array, stays
 from attn_cli.models.capture.slices import to_host
 
 __all__ = ["Delivery", "OtherPositionsError", "Turns", "every_span", "lengths"]
@@ -177,17 +178,18 @@ class Delivery:
         """
         heads = self.heads(place)
         scored = self.request.scores or self.request.steps
+        to_array = as_array if self.request.in_place and stays(weights) else to_host
         block = Block(
             kind=place.kind,
             layer=place.layer,
             heads=heads,
             start=start,
-            weights=_to_numpy(weights, heads),
+            weights=to_array(_chosen(weights, heads)),
             visible=visible,
-            scores=_to_numpy(scores, heads) if scores is not None and scored else None,
-            sink=None if sink is None else _to_numpy(sink, heads),
+            scores=to_array(_chosen(scores, heads)) if scores is not None and scored else None,
+            sink=None if sink is None else to_host(_chosen(sink, heads)),
             norms=norms,
-            relevance=None if relevance is None else _to_numpy(relevance, heads),
+            relevance=None if relevance is None else to_host(_chosen(relevance, heads)),
             steps=steps,
         )
         where = f"{place.kind} layer {place.layer}" + (f" (rows from {start} on)" if start else "")
@@ -272,8 +274,5 @@ def lengths(inputs: Mapping[str, torch.Tensor]) -> dict[Kind, tuple[int, int]]:
     }
 
 
-def _to_numpy(values: torch.Tensor, heads: tuple[int, ...]) -> Float[np.ndarray, "head ..."]:
-    if heads != tuple(range(len(values))):
-        values = values[list(heads)]
-    array: Float[np.ndarray, "head ..."] = to_host(values)
-    return array
+def _chosen(values: Float[torch.Tensor, "head ..."], heads: tuple[int, ...]) -> Float[torch.Tensor, "chosen ..."]:
+    return values if heads == tuple(range(len(values))) else values[list(heads)]

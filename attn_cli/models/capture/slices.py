@@ -23,13 +23,18 @@ def is_seen(mask: torch.Tensor) -> Bool[torch.Tensor, "..."]:
     return mask if mask.dtype == torch.bool else mask > HIDDEN
 
 
-def to_host(values: torch.Tensor) -> np.ndarray:
+def to_host(values: torch.Tensor, *, double: bool = False) -> np.ndarray:
     """Return the numbers of a tensor as an array: whole numbers as they are, others in float32.
 
     All that leaves the device where it was computed passes through here.
+
+    Args:
+        values: a tensor on any device.
+        double: leave numbers in float64 as they are.
     """
     values = values.cpu()
-    return (values.float() if values.is_floating_point() else values).contiguous().numpy()
+    rounded = values.is_floating_point() and not (double and values.dtype == torch.float64)
+    return (values.float() if rounded else values).contiguous().numpy()
 
 
 def hull(shown: Bool[torch.Tensor, "*texts query key"]) -> Int[np.ndarray, "*texts query 2"]:

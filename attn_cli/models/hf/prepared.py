@@ -121,7 +121,7 @@ class PretrainedSource:
             taken = own.weights[:, np.isin(own.queries, block.positions)]
             gap = max(gap, float(np.abs(taken[..., : weights.shape[2]] - weights).max(initial=0)))
 
-        checked = replace(self, live=None).stream(request, compare)
+        checked = replace(self, live=None).stream(replace(request, in_place=False), compare)
         said = f"Taken live, the weights differ by at most {gap:.1e} from those of one pass over the same tokens"
         both = dict.fromkeys((*notes, *checked.notes, *([said] if request.verify or gap > SAME else [])))
         return replace(report, notes=tuple(both), verified=checked.verified, output=checked.output)

@@ -209,7 +209,7 @@ def find(
         even(even_rows(block))
         weights(block)
 
-    report = source.stream(plan.request(verify=verify), eat)
+    report = source.stream(plan.request(verify=verify, in_place=True), eat)
     links = sorted(collect.links(), key=lambda link: -link.weight)
     seen = {link.pair for link in links}
     return FoundLinks(

@@ -267,7 +267,7 @@ class CollectHeads:
             SelectionError: a selected kind, layer or head does not exist.
             ModelError: the model has no attention.
         """
-        return self._plan_of(source).request()
+        return self._plan_of(source).request(in_place=True)
 
     def _plan_of(self, source: Source) -> Plan:
         if not source.model.stacks:

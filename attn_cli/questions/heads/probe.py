@@ -170,7 +170,7 @@ class _Pronouns:
         return make_plan(source, self._selection)
 
     def request(self, source: Source) -> Request:
-        return self._plan(source).request()
+        return self._plan(source).request(in_place=True)
 
     def turn(self, source: Source) -> Eat:
         plan = self._plan(source)
@@ -205,7 +205,7 @@ class CollectPronouns:
             return
         place = block.kind, block.layer
         _, right = self._right.get(place, ((), np.zeros(len(block.heads), np.intp)))
-        weights = block.weights[:, row]
+        weights = np.asarray(block.weights[:, row])
         self._right[place] = block.heads, right + (weights[:, meant] > weights[:, other])
         seen = self._seen.setdefault(place, [0, 0])
         seen[0] += 1

@@ -259,7 +259,7 @@ class CollectRoles:
 
     @staticmethod
     def _add_offsets(sums: _Sums, block: Block, part: _Slice) -> None:
-        strongest = block.weights.argmax(axis=2)[:, part.telling] - part.positions[part.telling]
+        strongest = np.asarray(block.weights.argmax(axis=2))[:, part.telling] - part.positions[part.telling]
         sums.telling += len(part.telling)
         sums.chance += float((1 / part.counts).sum())
         sums.widen(int(np.abs(strongest).max()))

@@ -381,13 +381,14 @@ class QueryFigures(Figures):
             row = query - block.start
             if not 0 <= row < block.visible.shape[0]:
                 continue
-            super().__call__(block.take(rows=slice(row, row + 1)))
+            one = block.take(rows=slice(row, row + 1)).at_hand()
+            super().__call__(one)
             first, stop = (int(end) for end in block.visible[row])
-            values = block.scores if self.plan.selection.scores and block.scores is not None else block.weights
+            values = one.scores if self.plan.selection.scores and one.scores is not None else one.weights
             for index, head in enumerate(block.heads):
-                seen = values[index, row, first:stop]
+                seen = values[index, 0, first:stop]
                 best = np.argsort(-seen, kind="stable")[: self.plan.selection.top_k] + first
-                links = tuple(Link(query, int(key), float(values[index, row, key])) for key in best)
+                links = tuple(Link(query, int(key), float(values[index, 0, key])) for key in best)
                 self.rows.append(QueryRow(block.layer, head, query, links))
 
     @property

@@ -319,9 +319,11 @@ def look(
         regroup(block)
 
     try:
-        report = source.stream(plan.request(verify=verify, rows=rows), eat)
+        report = source.stream(plan.request(verify=verify, rows=rows, in_place=True), eat)
     except _StoppedError:
         report = Report(notes=source.notes + figures.stop(layers.done))
+    if figures.drawn is not None:
+        figures.drawn.fetch()
     maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
     record = Record.of(source, report, plan.selection, maps)
     return Inspection.of_run(

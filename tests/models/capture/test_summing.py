@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModel
 
 from attn_cli.data.selection import Kind
@@ -20,6 +18,7 @@ from attn_cli.models.capture import delivery, summing, tile_sums
 from attn_cli.models.capture.summing import sum_up
 from attn_cli.models.capture.tile_sums import sum_up_tiles
 from attn_cli.models.capture.tiles import LayerTiles
+from tests.models.boundary import Boundary
 from tests.models.families import BART, BERT, GPT, LLAMA, T5, spread
 
 LONG = {"max_position_embeddings": 1024}
@@ -221,40 +220,6 @@ def test_other_attention_must_be_streamed_or_is_exact(kind: Kind, name: str, opt
 def test_half_precision_must_be_streamed() -> None:
     model, inputs = read("gpt2", CASES["gpt2"][2], "decoder")
     assert sum_up(model.to(torch.bfloat16), inputs, asked(model, "decoder", (KEYS, KEYS)), lambda _: None) is None
-
-
-class Boundary(TorchFunctionMode):
-    """A device of its own within the processor: what is computed on it stays there until it is copied to the host.
-
-    A tensor is on it if it was made or put there by naming the model's device, or computed from one that is. Numbers on
-    it cannot be read or meet others, as on a GPU.
-    """
-
-    def __init__(self, *there: torch.Tensor) -> None:
-        super().__init__()
-        self._there = {id(one): one for one in there}  # kept, so that no other gets its number
-        self.copied: list[int] = []
-        """Bytes of each copy to the host."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
-        there = [id(one) in self._there for one in given]
-        result = func(*args, **kwargs)
-        if name == "cpu":
-            self.copied.append(given[0].nbytes)
-            return result.clone()  # on the host
-        if name in ("item", "__float__", "__bool__", "__int__", "tolist") and any(there):
-            self.copied.append(given[0].nbytes)
-        assert name not in ("numpy", "__array__") or not any(there)
-        put = name == "to" and ("device" in kwargs or any(isinstance(one, torch.device) for one in args))
-        assert put or len({on for one, on in zip(given, there, strict=True) if one.ndim}) < 2, name
-        if put or any(there) or "device" in kwargs:
-            for one in tree_leaves(result):
-                if isinstance(one, torch.Tensor):
-                    self._there[id(one)] = one
-        return result
 
 
 @pytest.mark.parametrize("case", ["gpt2", "grouped heads", "window", "cross"])
