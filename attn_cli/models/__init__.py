@@ -520,7 +520,7 @@ def wrap(model: object, tokenizer: object, name: str | None = None) -> Model:
 
     Args:
         model: the model; it is left as it is.
-        tokenizer: its tokenizer.
+        tokenizer: its tokenizer, or its image processor.
         name: the name to show.
 
     Raises:

@@ -27,7 +27,7 @@ from attn_cli.models.capture.anatomy import OTHER_SENSES, Anatomy, dissect
 from attn_cli.models.capture.delivery import OtherPositionsError
 from attn_cli.models.hf.loading import faults_told
 
-__all__ = ["TESTED", "Trial", "body_of", "doubt", "is_tested", "of_long_text", "try_out"]
+__all__ = ["TESTED", "TESTED_ON_IMAGES", "Trial", "body_of", "doubt", "is_tested", "of_long_text", "try_out"]
 
 _NAMES = """
 albert axk2 bamba bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert canine
@@ -41,9 +41,14 @@ nemotron nemotron_h nllb-moe nomic_bert olmo olmo2 openai-gpt opt pegasus persim
 qwen3 qwen3_moe qwen3_next recurrent_gemma rembert roberta roformer smollm3 squeezebert stablelm starcoder2
 switch_transformers t5 tapas umt5 vaultgemma xglm xlm xlm-roberta xlnet zamba zamba2
 """
+_IMAGES = """
+beit clip_vision_model deit dinov2 dinov2_with_registers dinov3_vit ijepa siglip_vision_model vit vit_msn
+"""
 TESTED = frozenset(_NAMES.split())
 """`model_type` of each family that the tests compare with transformers' own eager attention, on the small models of
 `tests/models/families.py`; others are tried out."""
+TESTED_ON_IMAGES = frozenset(_IMAGES.split())
+"""The same for families that read images, on those of `tests/models/vision.py`."""
 
 READING = re.compile(r"text|language|thinker|llm|vlm")
 """Names of parts that read the tokens of a text."""
@@ -76,10 +81,11 @@ def doubt(model: PreTrainedModel) -> None:
 
 
 def is_tested(model: PreTrainedModel) -> bool:
-    """Return whether the tests cover a model's code: transformers' own, of a family in `TESTED`."""
+    """Return whether the tests cover a model's code: transformers' own, of a family that they name."""
     if model in _doubted:
         return False
-    return model.config.model_type in TESTED and type(model).__module__.startswith("transformers.models.")
+    family = model.config.model_type
+    return family in TESTED | TESTED_ON_IMAGES and type(model).__module__.startswith("transformers.models.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, PreTrainedModel
+from transformers import PreTrainedModel
 
 from attn_cli.data.cuts import check_cuts, zeroed
 from attn_cli.data.image import PatchGrid
@@ -107,10 +107,10 @@ def load_vision(checkpoint: Checkpoint, options: LoadOptions) -> Vision:
         ModelError: the files cannot be used, or the model has no map from patch to patch.
         MemoryLimitError: the weights do not fit in memory.
     """
+    _check_family(checkpoint.name, str(checkpoint.config.get("model_type")))
     placement = choose_placement(checkpoint, options)
     with quiet():
         config = read_config(checkpoint, options)
-        _check_family(checkpoint.name, config.model_type)
         processor = read_processor(checkpoint)
         model, _ = read_model(checkpoint, config, placement, options)
         if not placement.shared:
@@ -124,6 +124,9 @@ def read_processor(checkpoint: Checkpoint) -> Any:
     Raises:
         ModelError: there is none, or its settings cannot be used.
     """
+    # Imported late, since only images need it.
+    from transformers import AutoImageProcessor
+
     with (
         quiet(),
         faults_told(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import ImageProcessingMixin, PreTrainedModel, PreTrainedTokenizerBase
 
 from attn_cli.errors import ModelError
 from attn_cli.models.capture import stream as capture
@@ -14,6 +14,7 @@ from attn_cli.models.hf.loading import quiet
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.hf.quantized import unpack
 from attn_cli.models.hf.trial import doubt
+from attn_cli.models.hf.vision import Vision, vision_of
 
 __all__ = ["wrap"]
 
@@ -22,15 +23,15 @@ SHELLS = ("_orig_mod", "module", "base_model")
 EAGER = 'Load it with attn_implementation="eager"'
 
 
-def wrap(model: object, tokenizer: object, name: str | None = None) -> Pretrained:
-    """Make a model in memory ready for text; its weights, its mode and its configuration stay as they are.
+def wrap(model: object, tokenizer: object, name: str | None = None) -> Pretrained | Vision:
+    """Make a model in memory ready for text or images; its weights, its mode and its configuration stay as they are.
 
     Its output while attention is captured is compared with that of a plain run the first time, since its code may not
     be what the tests cover.
 
     Args:
         model: a model of transformers, or what PEFT, torch.compile or data parallelism has made of one.
-        tokenizer: its tokenizer.
+        tokenizer: its tokenizer, or its image processor.
         name: the name to show; by default that of the checkpoint it was loaded from, or of its class.
 
     Raises:
@@ -38,7 +39,7 @@ def wrap(model: object, tokenizer: object, name: str | None = None) -> Pretraine
             or the tokenizer is not one.
     """
     inner = _unwrapped(model)
-    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+    if not isinstance(tokenizer, PreTrainedTokenizerBase | ImageProcessingMixin):
         more = hasattr(tokenizer, "tokenizer")
         raise ModelError(
             f"attn needs a tokenizer of transformers, and was given {_named(tokenizer)}",
@@ -54,6 +55,8 @@ def wrap(model: object, tokenizer: object, name: str | None = None) -> Pretraine
                 f"{capture.plain_attention(inner)}",
                 EAGER,
             )
+    if isinstance(tokenizer, ImageProcessingMixin):
+        return vision_of(known, inner, tokenizer, _unheard(inner))
     return Pretrained(known, inner, tokenizer, _unheard(inner))
 
 

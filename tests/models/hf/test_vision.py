@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel
 
 import attn_cli
 from attn_cli.data.patches import pixels_of
-from attn_cli.errors import InputError
+from attn_cli.errors import InputError, ModelError
 from attn_cli.models.hf.loading import quiet
+from attn_cli.models.hf.trial import TESTED_ON_IMAGES
+from attn_cli.models.hf.vision import SPECIAL
+from tests.models import folders
 from tests.models.vision import (
     COLUMNS,
     FAMILIES,
     PATCH,
     ROWS,
+    SETTINGS,
+    SQUARE,
     draw_photo,
     pixels,
     processor,
@@ -27,6 +33,10 @@ from tests.models.vision import (
 )
 
 EXACT = 1e-6
+
+
+def test_the_families_are_those_that_are_tested() -> None:
+    assert set(FAMILIES) == set(SPECIAL) == TESTED_ON_IMAGES
 
 
 def reference(folder: Path | str, image: Any) -> Any:
@@ -132,3 +142,41 @@ def test_a_larger_image_stretches_positions(tmp_path: Path) -> None:
         with torch.no_grad():
             expected = model(**found, interpolate_pos_encoding=True, output_attentions=True).attentions
     np.testing.assert_allclose(record.maps[1].weights, expected[1][0].numpy(), atol=EXACT)
+
+
+@pytest.mark.parametrize(("family", "said"), [("swin", "windows"), ("vit_mae", "hides"), ("segformer", "joined")])
+def test_what_has_no_one_grid_is_refused(tmp_path: Path, family: str, said: str) -> None:
+    folder = save_vision(tmp_path / "model", "vit")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"model_type": family, "architectures": None}))
+    with pytest.raises(ModelError, match=f"of the family {family}: .*{said}"):
+        attn_cli.load(str(folder))
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_the_vision_half_of_a_model_of_both(tmp_path: Path, family: str) -> None:
+    """An image shows its vision half, and a text its text half."""
+    seen = SETTINGS | SQUARE
+    text = {"hidden_size": 30, "num_hidden_layers": 1, "num_attention_heads": 5, "intermediate_size": 17}
+    config = AutoConfig.for_model(family, vision_config=seen, text_config=text | {"vocab_size": 99})
+    model: Any = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+    folders.save(tmp_path, model, folders.wordpiece())
+    with quiet():
+        processor((COLUMNS * PATCH, COLUMNS * PATCH)).save_pretrained(tmp_path)
+    loaded = attn_cli.load(str(tmp_path))
+    record = loaded.inspect(image=pixels(), verify=True)
+    assert (record.model.family, record.model.stacks["encoder"].total) == (f"{family}_vision_model", 6)
+    with quiet(), torch.no_grad():
+        found = read_processor(tmp_path)(pixels(), return_tensors="pt")
+        vision = AutoModel.from_pretrained(tmp_path, attn_implementation="eager").vision_model.eval()
+        expected = vision(**found, output_attentions=True).attentions
+    np.testing.assert_allclose(record.maps[1].weights, expected[1][0].numpy(), atol=EXACT)
+    assert loaded.inspect("the suit").model.family == f"{family}_text_model"
+
+
+def test_a_model_in_memory_with_its_image_processor(vit: str, photo: str) -> None:
+    with quiet():
+        model = AutoModel.from_pretrained(vit, attn_implementation="eager")
+    found = attn_cli.wrap(model, read_processor(vit)).inspect(image=photo)
+    expected = attn_cli.load(vit).inspect(image=photo)
+    np.testing.assert_array_equal(found.maps[1].weights, expected.maps[1].weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import pytest
 from PIL import Image
 
 import attn_cli
+from attn_cli.draw.page import to_svg
+from attn_cli.draw.screen import Screen
 from attn_cli.questions.inspect.measure import Inspection
 from tests.conftest import Run
 from tests.golden_files import assert_golden
 from tests.models.vision import COLUMNS, ROWS, pixels
 
+PICTURE = Path(__file__).parents[3] / "docs" / "image.svg"
 VIEWS = {
     "cls": [],
     "head": ["--head", "1.1"],
@@ -34,6 +38,16 @@ def test_screens(attn: Run, vit: str, photo: str, view: str, width: str, monkeyp
     monkeypatch.chdir(Path(vit).parent)
     shown = attn("inspect", "--image", photo, "--model", "vit", "--width", width, *VIEWS[view])
     assert_golden(f"image-{view}-{width}", shown)
+
+
+def test_the_picture_of_the_page(vit: str, photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(vit).parent)
+    screen = Screen(width=80)
+    answer = attn_cli.load("vit").inspect(image=photo, head="1.2")
+    picture = to_svg(answer.draw(screen), screen)
+    if os.environ.get("ATTN_WRITE_GOLDEN") == "1":
+        PICTURE.write_text(picture, encoding="utf-8")
+    assert PICTURE.read_text(encoding="utf-8") == picture
 
 
 @pytest.fixture(scope="module")
