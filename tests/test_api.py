@@ -98,7 +98,7 @@ def test_python_gets_the_same_errors(minilm: str) -> None:
     [
         ("layer=1.5", "layer must be a str, and '1.5' is not. Write it like layer=\"2\"."),
         ("head=['2.5']", "must be a str"),
-        ("view='table'", "There is no view 'table'. Choose from heads, query, grid."),
+        ("view='table'", "There is no view 'table'. Choose from heads, query, grid, map."),
         ("unit='words'", "Choose from word, token."),
         ("kind='self'", "Choose from encoder, decoder, cross."),
         ("sort=None", "There is no sort 'None'. Choose from layer, focus,"),
