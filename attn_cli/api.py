@@ -64,13 +64,15 @@ from attn_cli.questions.diff.measure import Differences, diff
 from attn_cli.questions.explain.measure import Explained, explain
 from attn_cli.questions.find.measure import FoundLinks, find
 from attn_cli.questions.generate.measure import generate
+from attn_cli.questions.heads.gathered import Asked, Gathered
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
-from attn_cli.questions.heads.probe import probe
+from attn_cli.questions.heads.probe import SERIES, probe
 from attn_cli.questions.heads.retrieval import find_needles
 from attn_cli.questions.inspect.measure import Inspection, look
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
+    from attn_cli.questions.heads.corpora import Corpora
     from attn_cli.questions.terms.glossary import Glossary
     from attn_cli.questions.tour.measure import Tour
     from attn_cli.questions.why.measure import Experiment, ExperimentName
@@ -466,11 +468,12 @@ class Inspector:
             needle: hide made-up facts in a text of its own, and find the heads that copy them, in place of `text`.
             cut: with `needle`, also count the facts found without these heads, and without as many random ones.
             seed: seed of the random tokens, or of the random heads.
-            shard: measure only this part of several texts, such as `"3/16"`; what is returned is then saved with
-                `.save("part3.npz")`, and merged with the others by `attn_cli.merge`.
-            workers: share several texts out, over so many processes of this machine, or over the workers of a Dask
-                scheduler, `"tcp://HOST:8786"`. Texts that are too long are then cut, and those that cannot be read are
-                left out, with notes. A script needs `if __name__ == "__main__":` around its own code for it.
+            shard: measure only this part of several texts, of a probe or of needles, such as `"3/16"`; what is returned
+                is then saved with `.save("part3.npz")`, and merged with the others by `attn_cli.merge`.
+            workers: share several texts, a probe or needles out, over so many processes of this machine, or over the
+                workers of a Dask scheduler, `"tcp://HOST:8786"`. Texts that are too long are then cut, and those that
+                cannot be read are left out, with notes. A script needs `if __name__ == "__main__":` around its own code
+                for it.
             truncate: cut a text that is too long for the model.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
             **selection: fields of the selection, as in `inspect`.
@@ -486,12 +489,25 @@ class Inspector:
             raise UsageError("needle hides facts in a text of its own", "Leave the text out")
         if cut and not needle:
             raise UsageError("cut cuts the retrieval heads that needle finds", "Add needle=True")
-        if shard is not None and (text is None or isinstance(text, str) or _is_chat(text)):
+        single = isinstance(text, str) or (text is not None and _is_chat(text))
+        if shard is not None and single:
             raise UsageError("shard divides a corpus", "Give a list of texts, or leave it out")
-        if workers is not None:
-            if needle or shard is not None or text is None or isinstance(text, str) or _is_chat(text):
-                raise UsageError("workers share out several texts", "Give a list of texts alone, or leave workers out")
-            return self._heads_on(workers, cast("Iterable[str | Chat]", text), choice, without)
+        if shard is not None and cut:
+            raise UsageError(
+                "cut cuts the retrieval heads, which are known once all parts are measured, and shard measures one",
+                "Leave one of them out, or share cut out over workers",
+            )
+        if workers is not None and single:
+            raise UsageError("workers share out several texts", "Give a list of texts, or leave workers out")
+        if workers is not None or (shard is not None and text is None):
+            asked = Asked(choice, "needles") if needle else Asked(choice)
+            if text is None and not needle:
+                asked = Asked(choice, "probe", seed)
+            several = cast("Iterable[str | Chat]", () if text is None else text)
+            corpora = self._corpora(workers, several, asked, without)
+            if shard is not None:
+                return corpora.part(Shard.parse(shard, os.environ), "texts")
+            return corpora.whole("texts", cut=seed if cut else None)
         model = self._run_without(without, choice.kind)
         if needle:
             return find_needles(model, choice, cut=cut, seed=seed)
@@ -503,36 +519,38 @@ class Inspector:
 
         if isinstance(text, str) or _is_chat(text):
             return find_heads(prepared(cast("str | Chat", text)), choice)
-        collect = CollectHeads(choice)
         texts = cast("Iterable[str | Chat]", text)
         if shard is not None:
-            return _heads_of_part(Shard.parse(shard, os.environ), texts, model, collect, prepared)
+            return _heads_of_part(Shard.parse(shard, os.environ), texts, model, choice, prepared)
+        collect = CollectHeads(choice)
         report = gather((measured(prepared(one), choice) for one in texts), collect).report
         if not collect.texts:
             raise InputError("There are no texts", "Give at least one")
         return collect.found(measured_model(model.info, choice.measure), report, "texts")
 
-    def _heads_on(
-        self, workers: str | int, texts: Iterable[str | Chat], choice: Selection, without: str | int | None
-    ) -> HeadsFound:
-        """Measure the heads over several texts, as `attn heads --file --workers` does.
+    def _corpora(
+        self, workers: str | int | None, texts: Iterable[str | Chat], asked: Asked, without: str | int | None
+    ) -> Corpora:
+        """Return what measures the heads over several texts, or texts that are made, as `attn heads` does.
 
         Raises:
-            AttnError: any error that the command would report, or the model is one in memory.
+            AttnError: the model cannot be run so, or there are workers and it is one in memory.
         """
-        # Imported late: only workers need what the command line is made of.
+        # Imported late: only workers and parts need what the command line is made of.
         from attn_cli.cli.inputs import Given
         from attn_cli.cli.options import ModelOptions, PromptOptions
         from attn_cli.cli.tables import Sentence
         from attn_cli.cli.workers import Workers
         from attn_cli.questions.heads.corpora import Corpora
 
-        if self._options is None:
+        if workers is not None and self._options is None:
             raise UsageError("Workers load a model by its name", "Save this one in a folder, and load it from there")
-        farm = Workers.parse(str(workers), shared=True, instead="")
-        self._run_without(without, choice.kind)
+        farm = None if workers is None else Workers.parse(str(workers), shared=True, instead="")
+        choice, options = asked.selection, self._options
+        model = self._run_without(without, choice.kind)
         named = ModelOptions(
-            model=self.info.name, **{one.name: getattr(self._options, one.name) for one in fields(self._options)}
+            model=self.info.name,
+            **({} if options is None else {one.name: getattr(options, one.name) for one in fields(options)}),
         )
         heads = None if without is None else str(without)
         given = Given(
@@ -545,7 +563,9 @@ class Inspector:
             heads,
             choice.kind,
         )
-        return Corpora(given, choice, farm).corpus("texts", None)
+        corpora = Corpora(given, asked, farm, series=SERIES[:2])
+        corpora.model = model
+        return corpora
 
     def find(
         self,
@@ -1010,7 +1030,7 @@ def _heads_of_part(
     shard: Shard,
     texts: Iterable[str | Chat],
     model: Model,
-    collect: CollectHeads,
+    selection: Selection,
     prepare: Callable[[str | Chat], Source],
 ) -> HeadsFound:
     """Measure the heads over a part of several texts."""
@@ -1018,10 +1038,12 @@ def _heads_of_part(
     from attn_cli.questions.heads.parts import CorpusPart, part_figures, part_of
 
     whole = Fingerprinted(texts, lambda one: one)
-    tally = gather((measured(prepare(one), collect.selection) for _, one in share_of(whole, shard)), collect)
-    info = measured_model(model.info, collect.selection.measure)
+    gathered, collect = Gathered(Asked(selection)), CollectHeads(selection)
+    tally = gather((measured(prepare(one), selection) for _, one in share_of(whole, shard)), collect)
+    gathered.merge(collect.state())
+    info = measured_model(model.info, selection.measure)
     of = CorpusPart(shard, "texts", whole.fingerprint)
-    return part_figures(part_of(of, info, model.fingerprint, tally, collect))
+    return part_figures(part_of(of, info, model.fingerprint, tally, gathered))
 
 
 def merge(*parts: str | os.PathLike[str]) -> HeadsFound:

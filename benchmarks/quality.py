@@ -33,7 +33,7 @@ from attn_cli.models import Decoding, Input
 from attn_cli.models.toy.folder import BUILT_IN, ToyFolder, built_in
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.heads.relations import CollectRelations, Dependency, RelationScore
-from attn_cli.questions.heads.treebank import TreeSource, read_trees
+from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
 from attn_cli.questions.translate.gold import parse_gold
 from attn_cli.questions.why.aligning import GoldPair, error_rate, grammar_pairs
 from attn_cli.questions.why.translating import texts as texts_of_why
@@ -389,7 +389,11 @@ def treebank(bench: Bench) -> Iterator[Row]:
         return
     collect = Trees(bench.model)
     trees = read_trees(bench.data / "ud-english-ewt" / "en_ewt-ud-dev.conllu")
-    prepared = (TreeSource.of(bench.model.prepare(Input(tree.text, truncate=True)), tree) for tree in trees)
+    prepared = (
+        TreeSource.of(bench.model.prepare(Input(tree.text, truncate=True)), tree)
+        for tree in trees
+        if isinstance(tree, Tree)
+    )
     gather(prepared, collect)
     scores = collect.relations.result()
     for relation in RELATIONS:

@@ -13,7 +13,7 @@ import numpy as np
 
 from attn_cli.data.selection import KINDS, Kind
 
-__all__ = ["Sums", "layers_in"]
+__all__ = ["Sums", "layers_in", "of_part", "with_part"]
 
 Sums: TypeAlias = Mapping[str, np.ndarray]
 """The state of a collector: name -> array."""
@@ -26,3 +26,14 @@ def layers_in(sums: Sums) -> Iterator[tuple[Kind, int, tuple[int, ...]]]:
     for name, heads in sums.items():
         if match := HEADS.fullmatch(name):
             yield cast("Kind", match[1]), int(match[2]), tuple(heads.tolist())
+
+
+def with_part(part: str, sums: Sums) -> dict[str, np.ndarray]:
+    """Return sums under names that begin with that of a part, so that they can stand beside others."""
+    return {f"{part}.{name}": array for name, array in sums.items()}
+
+
+def of_part(part: str, sums: Sums) -> dict[str, np.ndarray]:
+    """Return the sums that `with_part` has put beside others, under their own names."""
+    begin = f"{part}."
+    return {name.removeprefix(begin): array for name, array in sums.items() if name.startswith(begin)}

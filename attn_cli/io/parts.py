@@ -32,6 +32,7 @@ from attn_cli.system.encoding import json_bytes
 __all__ = [
     "FORMAT",
     "LeftOutEntry",
+    "Material",
     "SavedPart",
     "SavedPartEntry",
     "check_whole",
@@ -40,7 +41,16 @@ __all__ = [
     "same_run",
 ]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+Material = Literal["corpus", "treebank", "probe", "needles"]
+"""What is divided: lines of text, sentences with relations, or texts that are made."""
+WHOLE: Mapping[Material, str] = {
+    "corpus": "a corpus",
+    "treebank": "a treebank",
+    "probe": "a probe",
+    "needles": "needles",
+}
+"""What to call what is divided."""
 AGAIN = "attn heads --shard"
 RUN_AGAIN = "Run attn heads --shard again for it"
 GIVE_ALL = "Give all the parts of one run, as in attn heads part*.npz"
@@ -56,8 +66,12 @@ class LeftOutEntry(Entry):
 class SavedPartEntry(Entry):
     """Which part of which corpus the sums are of."""
 
-    format: Annotated[Literal[1], Meta(description="Rises when the sums change.")]
+    format: Annotated[Literal[2], Meta(description="Rises when the sums change.")]
     finding: Literal["heads"]
+    material: Annotated[Material, Meta(description="What is divided.")]
+    seed: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="The seed of the texts of --probe; null without it.")
+    ]
     shard: Annotated[int, Meta(ge=1, description="The number of the part, from 1.")]
     of: Annotated[int, Meta(ge=1, description="The number of parts.")]
     corpus: Annotated[str, Meta(description="Its name.")]
@@ -156,6 +170,10 @@ def same_run(part: SavedPart, other: SavedPart) -> str | None:
         return f"was computed in {model.dtype}, and {other.name} in {other_model.dtype}"
     if model.without != other_model.without:
         return f"is of a model run without other heads (--without) than {other.name}"
+    if one.material != two.material:
+        return f"is of {WHOLE[one.material]}, and {other.name} of {WHOLE[two.material]}"
+    if one.seed != two.seed:
+        return f"was measured {_seeded(one.seed)}, and {other.name} {_seeded(two.seed)}"
     if one.corpus_fingerprint != two.corpus_fingerprint:
         named = "" if one.corpus == two.corpus else f": {one.corpus}, and not {two.corpus}"
         return f"is of a corpus with other texts than {other.name}{named}"
@@ -164,6 +182,11 @@ def same_run(part: SavedPart, other: SavedPart) -> str | None:
     if one.of != two.of:
         return f"is one of {counted(one.of, 'part')}, and {other.name} one of {two.of:,}"
     return None
+
+
+def _seeded(seed: int | None) -> str:
+    """Say with which texts of a probe a part was measured."""
+    return "without --probe" if seed is None else f"with --probe --seed {seed}"
 
 
 def check_whole(parts: Sequence[SavedPart]) -> list[SavedPart]:

@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +21,20 @@ from attn_cli.cli import farm as farms
 from attn_cli.cli import workers
 from attn_cli.cli.app import main
 from attn_cli.cli.farm import Farm, LostError, _run
+from attn_cli.cli.inputs import Given
+from attn_cli.cli.options import ModelOptions, PromptOptions
 from attn_cli.cli.workers import Workers
+from attn_cli.data.selection import Selection
 from attn_cli.errors import InputError, ModelError, UsageError
 from attn_cli.measure import corpus as measured
+from attn_cli.questions.heads import corpora
+from attn_cli.questions.heads import probe as probes
+from attn_cli.questions.heads.corpora import Corpora
+from attn_cli.questions.heads.gathered import Asked
+from attn_cli.questions.heads.retrieval import find_needles
 from tests.conftest import Run
+from tests.questions.heads.copying import Copying
+from tests.questions.heads.test_treebank import GOOD
 
 # What Dask starts and stops is not all closed by the time that the block ends.
 pytestmark = [pytest.mark.unchecked, pytest.mark.filterwarnings("default")]
@@ -71,6 +82,69 @@ def test_the_same_as_one_process(address: str, attn: Run) -> None:
         attn(*command, "--shard", f"{number}/2", "--save", f"part{number}.npz", "--workers", address)
     merged = json.loads(attn("heads", "part1.npz", "part2.npz", "--json"))
     assert merged["texts"] == json.loads(whole)["texts"]
+
+
+def test_a_treebank(address: str, attn: Run) -> None:
+    Path("bank.conllu").write_text(f"{GOOD}\nbroken\n\n{GOOD}")
+    command = ["heads", "--conllu", "bank.conllu", "--layer", "1", "--json"]
+    assert attn(*command, "--workers", address) == attn(*command)
+
+
+class Here:
+    """Workers in this process, to which all is sent as bytes; they are lost when they have done so many chunks."""
+
+    def __init__(self, most: int = 99) -> None:
+        self.most = most
+
+    def each(self, function: Any, chunks: Iterator[Any], _: object = None) -> Iterator[Any]:
+        for chunk in chunks:
+            if not self.most:
+                raise LostError("The scheduler is gone")
+            self.most -= 1
+            work, given = pickle.loads(pickle.dumps((function, chunk)))  # noqa: S301
+            yield pickle.loads(pickle.dumps(work(given)))  # noqa: S301
+
+
+def test_a_probe_is_shared_out(attn: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "SENTENCES", 4)
+    monkeypatch.setattr(probes, "TEXTS", 2)
+    command = ["heads", "--probe", "--seed", "2", "--layer", "1", "--json"]
+    alone = attn(*command)
+    monkeypatch.setattr(Corpora, "_farm", lambda _: nullcontext(Here()))
+    assert attn(*command) == alone
+
+
+@pytest.fixture
+def needles(monkeypatch: pytest.MonkeyPatch) -> Corpora:
+    """Needles for a model made by hand, which all workers load."""
+    monkeypatch.setattr(corpora, "loaded_once", lambda *_: Copying())
+    texts = Given(iter(()), None, None, PromptOptions(), ModelOptions())
+    return Corpora(texts, Asked(Selection(), "needles"), _described=(Copying().info, "by hand"))
+
+
+def test_needles_are_shared_out(needles: Corpora, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Corpora, "_farm", lambda _: nullcontext(Here()))
+    assert needles.whole("", cut=5).to_dict() == find_needles(Copying(), Selection(), cut=True, seed=5).to_dict()
+
+
+def test_workers_lost_among_needles(needles: Corpora, monkeypatch: pytest.MonkeyPatch) -> None:
+    farm = Here(2)
+    monkeypatch.setattr(Corpora, "_farm", lambda _: nullcontext(farm))
+    found = needles.whole("", cut=5)
+    assert (found.texts, found.needles and found.needles.cut) == (2, None)
+    assert found.notes[-1] == "The scheduler is gone: the figures are of the 2 texts measured before"
+    assert needles.lost is not None
+    farm.most, vars(needles)["lost"] = (
+        7,
+        None,
+    )  # which is after all six, and before all have been looked for without heads
+    found = needles.whole("", cut=5)
+    assert (found.texts, found.needles and found.needles.cut) == (6, None)
+    assert found.notes[-1] == "The scheduler is gone: needles were not counted without heads"
+    assert needles.lost is not None
+    farm.most, vars(needles)["lost"] = 0, None
+    with pytest.raises(LostError):
+        needles.whole("")
 
 
 def test_a_worker_that_is_killed(farm: Farm, address: str, attn: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +303,7 @@ def test_what_is_no_number_of_workers(value: str, message: str) -> None:
 
 
 def test_what_is_not_shared_out(attn: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for given in (["The cat sat"], ["--probe"], ["--needle"], ["--conllu", "a.conllu"]):
+    for given in (["The cat sat"], ["The cat sat", "--probe"]):
         assert "--workers shares out the texts of a corpus" in attn("heads", *given, "--workers", "2", code=2)
     monkeypatch.setattr(workers, "find_spec", lambda _: None)
     error = attn("heads", "--file", "corpus.txt", "--workers", "2", code=2)
@@ -251,9 +325,8 @@ def test_from_python(address: str, tmp_path: Path) -> None:
     model = attn_cli.load("toy", device="cpu")
     shared = model.heads(iter(texts), workers=address, without="2.0", layer="1").to_dict()
     assert shared == model.heads(texts, without="2.0", layer="1").to_dict()
-    for wrong in ("The cat sat.", None):
-        with pytest.raises(UsageError, match="workers share out several texts"):
-            model.heads(wrong, workers=2)
+    with pytest.raises(UsageError, match="workers share out several texts"):
+        model.heads("The cat sat.", workers=2)
     with pytest.raises(UsageError, match="Workers read texts, not chats"):
         model.heads([[{"role": "user", "content": "Hello"}]], workers=address)
     with pytest.raises(UsageError, match="Workers load a model by its name"):

@@ -32,7 +32,7 @@ from attn_cli.models.hf.model import Pretrained
 from attn_cli.questions.find.measure import find
 from attn_cli.questions.heads.measure import CollectHeads, find_heads
 from attn_cli.questions.heads.probe import LENGTH as PROBED
-from attn_cli.questions.heads.probe import TEXTS, Pronoun, probe, with_pronouns
+from attn_cli.questions.heads.probe import TEXTS, CollectProbe, Pronoun, probe
 from attn_cli.questions.inspect import figures
 from attn_cli.questions.inspect.measure import look
 from tests.models.boundary import Boundary
@@ -133,7 +133,9 @@ def pronouns(model: Pretrained, count: int) -> Answer:
     text = words(count)
     source = model.prepare(Input(text))
     asked = [Pronoun(text, text.index(" ", -6) + 1, 0, text.index(" ") + 1)] * 2
-    return with_pronouns(asked, lambda one: model.prepare(Input(one)), find_heads(source, Selection()), Selection())
+    collect = CollectProbe(Selection(), 0)
+    collect.measure_pronouns(asked, lambda one: model.prepare(Input(one)))
+    return collect.added_to(find_heads(source, Selection()))
 
 
 def corpus(model: Pretrained, counts: list[int]) -> Answer:

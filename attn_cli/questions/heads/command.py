@@ -34,6 +34,7 @@ from attn_cli.errors import UsageError
 from attn_cli.questions.heads.roles import EVERY_ROLE
 
 if TYPE_CHECKING:
+    from attn_cli.io.parts import Material
     from attn_cli.questions.heads.corpora import Corpora
     from attn_cli.questions.heads.measure import HeadsFound
 
@@ -48,9 +49,9 @@ which head finds each grammatical relation. --probe makes its own texts: random 
 and sentences with a pronoun. --needle hides made-up facts in a longer text and asks for them: the heads whose strongest
 key is the very token that a decoder copies are retrieval heads, and --cut says how many facts it finds without them.
 
---workers 4 shares a corpus out over processes, here or on a cluster; the answer is that of one process.
---shard 3/16 measures one of 16 parts of a corpus, for a machine of its own, and saves it. Given all the parts in place
-of TEXT, the command shows the figures of the whole corpus.
+--workers 4 shares a corpus, a treebank, a probe or needles out over processes, here or on a cluster; the answer is that
+of one process. --shard 3/16 measures one of 16 parts, for a machine of its own, and saves it. Given all the parts in
+place of TEXT, the command shows the figures of the whole.
 
 TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz,
 .csv or .tsv).
@@ -69,6 +70,8 @@ Examples:
 """
 
 FIGURES = ("focus", "distance")
+SPECIAL = frozenset({"relation", "coreference", "retrieval"})
+"""Roles that are not looked for in every text."""
 PART_SUFFIX = ".npz"
 if TYPE_CHECKING:
     By = str
@@ -140,21 +143,38 @@ class CorpusOptions:
             if by not in {"role", "retrieval", *FIGURES}:
                 raise UsageError(f"--needle measures retrieval, not {by}", "Leave --by out, or show focus or distance")
 
-    def check_shard(self, text: str | None, reading: PromptOptions, output: FigureOptions) -> Shard | None:
-        """Return the part of the corpus to measure; None for the whole.
+    @property
+    def material(self) -> Material:
+        """What is measured: lines of text, the sentences of a treebank, or needles."""
+        if self.needle:
+            return "needles"
+        return "corpus" if self.conllu is None else "treebank"
+
+    @property
+    def probed(self) -> int | None:
+        """The seed of the texts of a probe; None without one."""
+        return self.seed if self.probe else None
+
+    def check_shard(self, output: FigureOptions, *, divided: bool) -> Shard | None:
+        """Return the part to measure; None for the whole.
+
+        Args:
+            output: options for the destination.
+            divided: True if there is more than a single text.
 
         Raises:
-            UsageError: there is no such part, no corpus, or no file to save the part to.
+            UsageError: there is no such part, nothing to divide, or no file to save the part to.
         """
         if self.shard is None:
             return None
         shard = Shard.parse(self.shard, os.environ)
-        others = (("--conllu", self.conllu is not None), ("--probe", self.probe), ("--needle", self.needle))
-        for option, given_too in others:
-            if given_too:
-                raise UsageError(f"--shard divides the lines of a corpus, not what {option} reads", "Leave one out")
-        if is_single(text, reading):
-            raise UsageError("--shard divides the lines of a corpus", "Name it with --file")
+        if self.cut:
+            raise UsageError(
+                "--cut cuts the retrieval heads, which are known once all parts are measured, and --shard measures one",
+                "Leave --cut out, or share it out with --workers",
+            )
+        if not divided:
+            raise UsageError("--shard divides a corpus, and this is one text", "Name a corpus with --file")
         if output.save is None or Path(output.save).suffix.lower() != PART_SUFFIX:
             raise UsageError(
                 "--shard measures a part of a corpus, which must be saved to be merged with the others",
@@ -196,18 +216,18 @@ def run(
     first = words[0] if words else None
     texted = first is not None or reading.file is not None or reading.chat is not None
     shaped = bool(reading.field_names.chosen or reading.system is not None or reading.whole or reading.split)
-    corpus.check(selection, by, texted=texted, shaped=shaped)
     if _names_parts(words, reading):
         none = (), CorpusOptions(), MatrixOptions(), None, None
         other = (reading.used, corpus, matrix, without, workers) != none
         _show_parts(words, choice, by, display, output, other=other)
         return
+    corpus.check(selection, by, texted=texted, shaped=shaped)
     if words[1:]:
         raise unexpected(words[1:])
-    shard = corpus.check_shard(first, reading, output)
-    shared = not (corpus.needle or corpus.probe or corpus.conllu is not None or is_single(first, reading))
-    farm = Workers.parse(workers, shared=shared, instead="Name one with --file, without --conllu, --probe and --needle")
-    made = corpus.needle or (corpus.probe and not texted)
+    made = corpus.needle or (corpus.probe and not texted and corpus.conllu is None)
+    divided = made or corpus.conllu is not None or not is_single(first, reading)
+    shard = corpus.check_shard(output, divided=divided)
+    farm = Workers.parse(workers, shared=divided, instead="Name one with --file")
     if made and shaped:
         raise UsageError(
             "--field, --system, --whole and --split are for a text, and --probe makes its own",
@@ -231,40 +251,52 @@ def run(
 
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.heads.corpora import Corpora
+    from attn_cli.questions.heads.gathered import Asked
     from attn_cli.questions.heads.measure import find_heads
 
+    asked = Asked(selection, "probe" if made and corpus.probe else corpus.material, corpus.probed)
+    corpora = Corpora(texts, asked, farm, corpus.conllu)
     if shard is not None:
-        _measure_part(Corpora(texts, selection, farm), shard, _named_and_counted(reading), by, display, output)
+        _measure_part(corpora, shard, _named_and_counted(reading, corpus), by, display, output)
         return
     out = Output(display, output, maps=False)
     if texts.record is not None:
         out.write(texts.each(out, lambda source, base: replace(find_heads(source, choice.over(base)), by=by)))
         return
-    corpora = Corpora(texts, selection, farm)
-    found: HeadsFound | None = None
-    if corpus.needle:
-        found, by = corpora.needles(corpus.seed, cut=corpus.cut), "retrieval" if by == "role" else by
-    elif corpus.conllu is not None:
-        found = corpora.treebank(corpus.conllu)
-    elif is_single(first, reading):
+    if not divided:
         found = corpora.text()
-    elif not made:
-        found = corpora.corpus(*_named_and_counted(reading))
-    if corpus.probe and not corpora.stopped:
-        found = corpora.probe(found, corpus.seed)
-    if found is not None:
-        out.write([replace(found, by=by)])
+    else:
+        name, total = _named_and_counted(reading, corpus)
+        found = corpora.whole(name, total, cut=corpus.seed if corpus.cut else None)
+    out.write([_shown(found, by)])
+    _end(corpora)
+
+
+def _shown(found: HeadsFound, by: By) -> HeadsFound:
+    """Return the answer with what is shown of it; of needles that is retrieval, unless something else was chosen."""
+    return found if found.needles is not None and by == "role" else replace(found, by=by)
+
+
+def _end(corpora: Corpora) -> None:
+    """End as what was measured has ended.
+
+    Raises:
+        AttnError: the workers were lost.
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
     if corpora.lost is not None:
         raise corpora.lost
     if corpora.stopped:
         raise KeyboardInterrupt
 
 
-def _named_and_counted(reading: PromptOptions) -> tuple[str, int | None]:
-    """Return the name of a corpus, and the number of its texts if it is known."""
-    return name_of(reading.file or reading.chat), None if reading.file is None else count_lines(
-        reading.file, blanks=False
-    )
+def _named_and_counted(reading: PromptOptions, corpus: CorpusOptions) -> tuple[str, int | None]:
+    """Return the name of the corpus or treebank, and the number of its texts if it is known."""
+    if corpus.conllu is not None:
+        return str(corpus.conllu), None
+    if reading.file is not None:
+        return name_of(reading.file), count_lines(reading.file, blanks=False)
+    return name_of(reading.chat), None
 
 
 def _names_parts(words: Sequence[str], reading: PromptOptions) -> bool:
@@ -285,7 +317,7 @@ def _show_parts(
     """Merge the parts of a corpus, and show the whole.
 
     Raises:
-        UsageError: options are given that need a model, or that select something else.
+        UsageError: options are given that need a model, that select something else, or show what was not measured.
         InputError: a file is damaged or no part, a part is missing or given twice, or is of another run.
     """
     if other:
@@ -296,7 +328,10 @@ def _show_parts(
 
     out = Output(display, output, maps=False)
     found = merge_parts([Path(word) for word in words], choice.over)
-    out.write([replace(found, by=by)])
+    measured = {role.option for role in found.roles}
+    if by in SPECIAL - measured or (found.needles is not None and by not in {"role", *FIGURES, *measured}):
+        raise UsageError(f"These parts measured no {by}", "Leave --by out, or choose another")
+    out.write([_shown(found, by)])
 
 
 def _measure_part(
@@ -329,15 +364,12 @@ def _measure_part(
     if not output.force and holds_part(path):
         found = corpora.saved_part(path, shard, name)
         say(f"{path} is there already and holds {shard}, so it is not run again; --force runs it again")
-        Output(display, replace(output, save=None)).write([replace(found, by=by)])
+        Output(display, replace(output, save=None)).write([_shown(found, by)])
         return
     out = Output(display, output)
     part = corpora.part(shard, name, total)
     if corpora.stopped or corpora.lost is not None:
         say(f"{path} is not saved, since {shard} was stopped")
         out.file = None
-    out.write([replace(part, by=by)])
-    if corpora.lost is not None:
-        raise corpora.lost
-    if corpora.stopped:
-        raise KeyboardInterrupt
+    out.write([_shown(part, by)])
+    _end(corpora)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,27 +18,32 @@ from attn_cli.cli.texts import Sentence, located, ready
 from attn_cli.cli.workers import Workers
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import make_plan
-from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import Selection
+from attn_cli.data.selection import Kind
 from attn_cli.data.shard import Fingerprinted, Shard
-from attn_cli.data.stream import Block, Eat, Report, Request, Source
+from attn_cli.data.stream import Source
 from attn_cli.data.sums import Sums
 from attn_cli.errors import AttnError, InputError, OutputError, counted, left_out
-from attn_cli.measure.corpus import Tally, gather, share_of, size_of_share, windows
+from attn_cli.measure.corpus import Summing, Tally, gather, share_of, size_of_share, windows
 from attn_cli.measure.derived import measured, measured_model
 from attn_cli.models import Model
-from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
-from attn_cli.questions.heads.probe import probe, pronouns, with_pronouns
-from attn_cli.questions.heads.relations import CollectRelations, Dependency
-from attn_cli.questions.heads.retrieval import find_needles
-from attn_cli.questions.heads.scores import RoleScore
+from attn_cli.questions.heads.gathered import Asked, Gathered
+from attn_cli.questions.heads.measure import HeadsFound, find_heads
+from attn_cli.questions.heads.needles import Hidden, known_texts
+from attn_cli.questions.heads.probe import SERIES, Series, reads_pronouns
+from attn_cli.questions.heads.retrieval import NeedleCuts, hide_all
 from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
 
 if TYPE_CHECKING:
+    from attn_cli.cli.farm import Farm
     from attn_cli.io.parts import SavedPart
     from attn_cli.questions.heads.parts import HeadsPart
 
 __all__ = ["Corpora"]
+
+Text = Sentence | Tree | InputError
+"""A text to measure, a sentence of a treebank, or the fault of one that cannot be used."""
+Piece = Series | int
+"""A series of a probe's texts, or the number of a needle: what is measured in one piece."""
 
 
 @dataclass(eq=False)
@@ -45,16 +51,19 @@ class Corpora:
     """Texts of one command, measured as a whole."""
 
     texts: Given
-    selection: Selection
+    asked: Asked
     workers: Workers | None = None
     """The processes that the texts are shared out over; None for this one alone."""
+    treebank: Path | None = None
+    """The treebank, if that is measured."""
+    series: Sequence[Series] = SERIES
+    """The texts of a probe, if there is one."""
     stopped: bool = False
     """True if Ctrl-C was pressed and the result covers only a part of the texts."""
     lost: AttnError | None = None
     """The fault that ended the work, if the result covers only a part of the texts for that reason."""
-    _left_out: list[AttnError] = field(default_factory=list)
-    _first_left_out: int = 0
-    """Number of the first text of these in the corpus."""
+    _left_out: list[tuple[int, AttnError]] = field(default_factory=list)
+    """Number in the corpus and fault of each text that cannot be measured."""
     _described: tuple[ModelInfo, str] | None = None
     """The model's facts and fingerprint, as the workers say."""
 
@@ -63,34 +72,61 @@ class Corpora:
         """The model, loaded on first use."""
         return self.texts.load()
 
+    @cached_property
+    def _hidden(self) -> Hidden:
+        return hide_all(self.model, self.asked.selection, known_texts())
+
     @property
     def _info(self) -> ModelInfo:
-        return measured_model(self._described[0] if self._described else self.model.info, self.selection.measure)
+        info = self._described[0] if self._described else self.model.info
+        return measured_model(info, self.asked.selection.measure)
+
+    @property
+    def _faults(self) -> list[AttnError]:
+        """The faults of the texts that cannot be measured, in the order of the corpus."""
+        return [fault for _, fault in self._numbered_faults]
+
+    @property
+    def _numbered_faults(self) -> list[tuple[int, AttnError]]:
+        return sorted(self._left_out, key=lambda numbered: numbered[0])
 
     def text(self) -> HeadsFound:
         """Measure the heads over the only text."""
         (sentence,) = self.texts.sentences
         model = self.model
         with working("Running", self.texts.model.model):
-            return find_heads(self.texts.prepared(model, sentence), self.selection, verify=self.texts.model.verify)
+            source = self.texts.prepared(model, sentence)
+            found = find_heads(source, self.asked.selection, verify=self.texts.model.verify)
+        if self.asked.seed is None:
+            return found
+        probed = Gathered(replace(self.asked, material="probe"))
+        self._add_pieces(probed, self._pieces(found.kind), Tally(), None)
+        return found if probed.probe is None else probed.probe.added_to(found)
 
-    def corpus(self, name: str, total: int | None) -> HeadsFound:
-        """Measure the heads over all lines as one corpus.
+    def whole(self, name: str, total: int | None = None, *, cut: int | None = None) -> HeadsFound:
+        """Measure the heads over all texts: all lines as one corpus, a treebank, a probe, or needles.
 
         Args:
             name: name of the corpus.
             total: number of lines with text, if known.
+            cut: seed of the random heads that needles are also looked for without; None not to cut any.
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
             AttnError: there is no text that can be measured.
         """
-        collect = CollectHeads(self.selection)
-        tally = self._tallied(enumerate(ready(self.texts.sentences)), collect, total)
-        return collect.found(self._info, self._report(tally), name)
+        gathered = Gathered(self.asked)
+        with self._farm() as farm:
+            tally = self._gathered(gathered, self._texts(), None, total, farm)
+            notes = (*left_out(self._faults), *self._stop(tally.texts))
+            report = tally.report
+            found = gathered.found(self._info, replace(report, notes=(*report.notes, *notes)), name)
+            if cut is not None and not self.stopped and self.lost is None:
+                found = self._cut(found, cut, farm)
+        return found
 
-    def part(self, shard: Shard, name: str, total: int | None) -> HeadsPart:
-        """Measure the heads over the lines of one part of a corpus.
+    def part(self, shard: Shard, name: str, total: int | None = None) -> HeadsPart:
+        """Measure the heads over one part of the texts.
 
         Args:
             shard: the part.
@@ -103,10 +139,11 @@ class Corpora:
         """
         from attn_cli.questions.heads.parts import part_figures
 
-        texts = Fingerprinted(ready(self.texts.sentences), lambda one: one.content)
-        collect = CollectHeads(self.selection)
-        tally = self._tallied(share_of(texts, shard), collect, None if total is None else size_of_share(total, shard))
-        found = part_figures(self._part(shard, name, texts.fingerprint, tally, collect))
+        texts, gathered = Fingerprinted(self._texts(), _content), Gathered(self.asked)
+        with self._farm() as farm:
+            total = None if total is None else size_of_share(total, shard)
+            tally = self._gathered(gathered, texts, shard, total, farm)
+        found = part_figures(self._part(shard, name, texts.fingerprint, tally, gathered))
         return replace(found, record=replace(found.record, notes=(*found.notes, *self._stop(tally.texts))))
 
     def saved_part(self, path: Path, shard: Shard, name: str) -> HeadsPart:
@@ -125,119 +162,87 @@ class Corpora:
         from attn_cli.questions.heads.parts import part_figures
 
         saved = read_part(path)
-        texts = Fingerprinted(self.texts.sentences, lambda one: one.content)
+        texts = Fingerprinted(self._texts(), _content)
         with working("Reading", name):
             for _ in texts:
                 pass
-        different = same_run(saved, self._part(shard, name, texts.fingerprint, Tally(), CollectHeads(self.selection)))
+        different = same_run(saved, self._part(shard, name, texts.fingerprint, Tally(), Gathered(self.asked)))
         if different is None and saved.shard != shard:
             different = f"holds {saved.shard}, and not {shard}"
         if different is not None:
             raise OutputError(f"{path} {different}", "Add --force to replace it, or choose another name")
         return part_figures(saved)
 
-    def _part(self, shard: Shard, name: str, fingerprint: str, tally: Tally, collect: CollectHeads) -> SavedPart:
+    def _part(self, shard: Shard, name: str, fingerprint: str, tally: Tally, gathered: Gathered) -> SavedPart:
         """Describe a part of a corpus with this fingerprint."""
         from attn_cli.questions.heads.parts import CorpusPart, part_of
 
-        corpus = CorpusPart(shard, name, fingerprint, self.texts.read_as, self._first_left_out, self._left_out)
+        corpus = CorpusPart(shard, gathered.named(name), fingerprint, self.texts.read_as, self._numbered_faults)
         fingerprint_of_model = self._described[1] if self._described else self.model.fingerprint
-        return part_of(corpus, self._info, fingerprint_of_model, tally, collect)
+        return part_of(corpus, self._info, fingerprint_of_model, tally, gathered)
 
-    def window(self, sentences: Iterable[tuple[int, Sentence]], collect: CollectHeads) -> _Window:
-        """Measure one window, given with its texts' numbers in the corpus."""
-        sources = (self._read(sentence, number) for number, sentence in sentences)
-        tally = gather(sources, collect, verify=self.texts.model.verify)
-        return _Window(collect.state(), tally, self._left_out, self._first_left_out)
+    def _texts(self) -> Iterator[Text]:
+        """Yield the texts; none if all of them are made."""
+        if self.treebank is not None:
+            return read_trees(self.treebank)
+        return ready(self.texts.sentences) if self.asked.material == "corpus" else iter(())
 
-    def treebank(self, path: Path) -> HeadsFound:
-        """Measure the heads over the sentences of a treebank, and how well they find its relations."""
-        collect = _Trees(self.selection)
+    @contextmanager
+    def _farm(self) -> Iterator[Farm | None]:
+        """Start the workers for the block, if there are any, and load the model on each."""
+        if self.workers is None:
+            yield None
+            return
+        from attn_cli.cli.farm import Farm
 
-        def read(tree: Tree) -> Source | None:
-            source = self._read(Sentence(tree.text, tree.where))
-            return None if source is None else TreeSource.of(source, tree)
+        with Farm(self.workers) as farm:
+            self._described = farm.the_same(partial(described, self.texts.model, self.texts.without, self.texts.kind))
+            yield farm
 
-        trees = map(read, read_trees(path, self._left_out.append))
-        report = self._report(self._gathered(lambda **how: gather(trees, collect, **how), None))
-        report = replace(report, notes=(*report.notes, *collect.notes(path)))
-        scores = collect.relations.result()
-        found = collect.heads.found(self._info, report, str(path))
-        roles = tuple(dict.fromkeys(score.role.role for score in scores))
-        own: dict[tuple[int, int], list[RoleScore]] = {}
-        for score in scores:
-            own.setdefault((score.layer, score.head), []).append(score.role)
-        if not scores:
-            raise InputError(f"{path} has no relation that a head could find", "Give a treebank of longer sentences")
-        told = found.with_scores(((layer, head, _best_first(each)) for (layer, head), each in own.items()), roles)
-        return replace(told, relations=scores)
+    @property
+    def _sent(self) -> Corpora:
+        """The same to send to a worker, without what belongs to this process."""
+        return Corpora(replace(self.texts, sentences=iter(())), self.asked)
 
-    def probe(self, found: HeadsFound | None, seed: int) -> HeadsFound:
-        """Measure the heads over generated texts, and merge the scores into the result over other texts, if any."""
-        model = self.model
-        with working("Probing", self.texts.model.model):
-            told = probe(model, self.selection, seed, found, verify=self.texts.model.verify)
-            if told.kind == "encoder" or "cross" not in model.info.stacks:
-                told = with_pronouns(pronouns(seed), lambda text: self._prepared(text), told, self.selection)
-        return told
-
-    def needles(self, seed: int, *, cut: bool) -> HeadsFound:
-        """Hide facts in a text, and measure which heads find them; see `find_needles`."""
-        model = self.model
-        with working("Looking for needles", self.texts.model.model):
-            return find_needles(model, self.selection, cut=cut, seed=seed, verify=self.texts.model.verify)
-
-    def _prepared(self, text: str) -> Source:
-        whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True, target=None), pair=None)
-        return whole.prepared(self.model, Sentence(text))
-
-    def _read(self, sentence: Sentence, number: int = 0) -> Source | None:
-        """Prepare a text for the model, truncated if it is too long; return None if it cannot be measured."""
-        whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
-        try:
-            source = whole.prepared(self.model, sentence)
-            if not self.selection.special or self.selection.sink is not True:
-                make_plan(source, self.selection)  # all of the text may be hidden
-            return measured(source, self.selection)
-        except InputError as error:
-            if not self._left_out:
-                self._first_left_out = number
-            self._left_out.append(error if not sentence.where else located(error, sentence.where))
-            return None
-
-    def _report(self, tally: Tally) -> Report:
-        """Return what is reported of the texts, and of those that were left out.
-
-        Raises:
-            InputError: no text can be measured.
-        """
-        if not tally.texts:
-            raise self._left_out[0]
-        report = tally.report
-        return replace(report, notes=(*report.notes, *left_out(self._left_out), *self._stop(tally.texts)))
-
-    def _tallied(self, sentences: Iterable[tuple[int, Sentence]], collect: CollectHeads, total: int | None) -> Tally:
-        """Gather sentences, given with their numbers in the corpus, here or on the workers.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
-        """
-        if self.workers is not None:
-            return self._farmed(self.workers, sentences, collect, total)
-        sources = (self._read(sentence, number) for number, sentence in sentences)
-        return self._gathered(lambda **how: gather(sources, collect, **how), total)
-
-    def _gathered(self, gathering: Callable[..., Tally], total: int | None) -> Tally:
-        """Gather texts, with a progress bar and a stop on Ctrl-C.
+    def _gathered(
+        self, gathered: Gathered, texts: Iterable[Text], shard: Shard | None, total: int | None, farm: Farm | None
+    ) -> Tally:
+        """Gather the texts and whatever else is asked for, here or on the workers.
 
         Args:
-            gathering: a function that takes `verify`, `advance` and `stopped`, as `gather` does.
-            total: the number of texts, if known.
+            gathered: the collectors.
+            texts: the texts.
+            shard: the part to measure; None for the whole.
+            total: number of the texts to measure, if known.
+            farm: the workers.
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
+            AttnError: there is no text that can be measured.
         """
-        if self.workers is None:
+        tally, kind = Tally(), self.asked.selection.kind
+        if gathered.texts is not None and gathered.heads is not None:
+            numbered = enumerate(texts) if shard is None else share_of(texts, shard)
+            tally = self._tallied(numbered, gathered.texts, total, farm)
+            kind = gathered.heads.kind or kind
+            if shard is None and not tally.texts:
+                raise self._faults[0]
+        if not self.stopped and self.lost is None:
+            pieces = enumerate(self._pieces(kind))
+            some = [piece for index, piece in pieces if shard is None or shard.holds(index)]
+            self._add_pieces(gathered, some, tally, farm)
+        return tally
+
+    def _tallied(
+        self, texts: Iterable[tuple[int, Text]], collect: Summing, total: int | None, farm: Farm | None
+    ) -> Tally:
+        """Gather texts, given with their numbers in the corpus, here or on the workers, with a progress bar.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
+            AttnError: a worker cannot measure them, or all are gone before any text was measured.
+        """
+        if farm is None:
             _ = self.model  # loaded before the progress bar, which would clash with its spinner
         done = 0
         start = time.monotonic()
@@ -251,45 +256,158 @@ class Corpora:
                 done += count
                 bar.advance(count, figures=f"{done / (time.monotonic() - start):,.1f} sentences/s")
 
-            tally = gathering(verify=self.texts.model.verify, advance=advance, stopped=asked)
+            if farm is None:
+                sources = (self._read(text, number) for number, text in texts)
+                tally = gather(sources, collect, verify=self.texts.model.verify, advance=advance, stopped=asked)
+            else:
+                tally = self._farmed(farm, texts, collect, advance, asked)
             self.stopped = asked()
         if self.stopped and not tally.texts:
             raise KeyboardInterrupt
         return tally
 
     def _farmed(
-        self, workers: Workers, sentences: Iterable[tuple[int, Sentence]], collect: CollectHeads, total: int | None
+        self,
+        farm: Farm,
+        texts: Iterable[tuple[int, Text]],
+        collect: Summing,
+        advance: Callable[[int], None],
+        asked: Callable[[], bool],
     ) -> Tally:
-        """Gather sentences on workers, a window each, and add up their sums in the order of the corpus.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C was pressed before any text was measured.
-            AttnError: a worker cannot measure them, or all are gone before any text was measured.
-        """
-        from attn_cli.cli.farm import Farm, LostError
+        """Gather texts on workers, a window each, and add up their sums in the order of the corpus."""
+        from attn_cli.cli.farm import LostError
 
         tally = Tally()
-        texts = replace(self.texts, sentences=iter(()))
-        with Farm(workers) as farm:
-            self._described = farm.the_same(partial(described, texts.model, texts.without, texts.kind))
+        try:
+            for window in farm.each(partial(_measure_window, self._sent), windows(texts), asked):
+                collect.merge(window.sums)
+                tally.merge(window.tally)
+                self._left_out += window.left_out
+                advance(window.tally.texts)
+        except LostError as fault:
+            if not tally.texts:
+                raise
+            self.lost = fault
+        return tally
 
-            def gathering(*, advance: Callable[[int], None], stopped: Callable[[], bool], **_: bool) -> Tally:
-                measure = partial(_measure_window, texts, self.selection)
+    def window(self, texts: Iterable[tuple[int, Text]]) -> _Window:
+        """Measure one window of texts, given with their numbers in the corpus."""
+        collect = Gathered(self.asked).texts
+        if collect is None:
+            raise TypeError("there are no texts")
+        sources = (self._read(text, number) for number, text in texts)
+        tally = gather(sources, collect, verify=self.texts.model.verify)
+        return _Window(collect.state(), tally, self._left_out)
+
+    def _read(self, text: Text, number: int) -> Source | None:
+        """Prepare a text for the model, truncated if it is too long; return None if it cannot be measured."""
+        if isinstance(text, InputError):
+            self._left_out.append((number, text))
+            return None
+        sentence = Sentence(text.text, text.where) if isinstance(text, Tree) else text
+        whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
+        selection = self.asked.selection
+        try:
+            source = whole.prepared(self.model, sentence)
+            if not selection.special or selection.sink is not True:
+                make_plan(source, selection)  # all of the text may be hidden
+            source = measured(source, selection)
+        except InputError as error:
+            self._left_out.append((number, error if not sentence.where else located(error, sentence.where)))
+            return None
+        return TreeSource.of(source, text) if isinstance(text, Tree) else source
+
+    def _pieces(self, kind: Kind | None) -> list[Piece]:
+        """Return what is measured of made texts, for attention of this kind."""
+        if self.asked.material == "needles":
+            return list(range(len(known_texts().needles)))
+        if self.asked.seed is None:
+            return []
+        return [one for one in self.series if one != "pronouns" or reads_pronouns(self._info, kind)]
+
+    def _add_pieces(self, gathered: Gathered, pieces: Sequence[Piece], tally: Tally, farm: Farm | None) -> None:
+        """Measure made texts, here or on the workers, and add up their sums in their order.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed before anything was measured.
+            AttnError: they cannot be measured, or all workers are gone before anything was.
+        """
+        if not pieces:
+            return
+        if farm is None:
+            _ = self.model  # loaded before the spinner, which would clash with its own
+
+        def add(piece: Piece, window: _Window) -> None:
+            if isinstance(piece, str) and gathered.probe is not None:
+                gathered.probe.merge(window.sums)
+            elif gathered.needles is not None:
+                gathered.needles.merge(window.sums)
+            if (piece == "twice" and gathered.texts is None) or not isinstance(piece, str):
+                tally.merge(window.tally)
+
+        task = "Looking for needles" if self.asked.material == "needles" else "Probing"
+        with working(task, self.texts.model.model):
+            if farm is None:
+                for piece in pieces:
+                    add(piece, self.piece(piece))
+                return
+            from attn_cli.cli.farm import LostError
+
+            with stoppable() as asked:
+                each = farm.each(partial(_measure_piece, self._sent), iter(pieces), asked)
                 try:
-                    for window in farm.each(measure, windows(sentences), stopped):
-                        collect.merge(window.sums)
-                        tally.merge(window.tally)
-                        if window.left_out and not self._left_out:
-                            self._first_left_out = window.first_left_out
-                        self._left_out += window.left_out
-                        advance(window.tally.texts)
+                    for piece, window in zip(pieces, each, strict=False):
+                        add(piece, window)
                 except LostError as fault:
                     if not tally.texts:
                         raise
                     self.lost = fault
-                return tally
+                self.stopped = asked()
+            if self.stopped and not tally.texts:
+                raise KeyboardInterrupt
 
-            return self._gathered(gathering, total)
+    def piece(self, piece: Piece) -> _Window:
+        """Measure one series of a probe, or one needle."""
+        gathered, verify = Gathered(self.asked), self.texts.model.verify
+        if isinstance(piece, str) and gathered.probe is not None:
+            tally = gathered.probe.measure(piece, self.model, self._prepared, verify=verify)
+            return _Window(gathered.probe.state(), tally)
+        if not isinstance(piece, str) and gathered.needles is not None:
+            tally = gathered.needles.measure(self.model, self._hidden, piece, verify=verify)
+            return _Window(gathered.needles.state(), tally)
+        raise TypeError(f"{piece} was not asked for")
+
+    def _cut(self, found: HeadsFound, seed: int, farm: Farm | None) -> HeadsFound:
+        """Look for the needles without the retrieval heads too, and without random ones, here or on the workers."""
+        cuts, counts = NeedleCuts(found, seed), Counter[int]()
+        if not cuts:
+            return cuts.added_to(found, counts)
+        numbers = range(len(known_texts().needles))
+        with working("Looking for needles", self.texts.model.model):
+            if farm is None:
+                for number in numbers:
+                    counts += self.cut_of(cuts, number)
+                return cuts.added_to(found, counts)
+            from attn_cli.cli.farm import LostError
+
+            try:
+                for count in farm.each(partial(_cut_needle, self._sent, cuts), iter(numbers)):
+                    counts += count
+            except LostError as fault:
+                self.lost = fault
+                note = f"{fault.problem}: needles were not counted without heads"
+                return replace(found, record=replace(found.record, notes=(*found.notes, note)))
+        return cuts.added_to(found, counts)
+
+    def cut_of(self, cuts: NeedleCuts, number: int) -> Counter[int]:
+        """Return the numbers of the cuts in which a needle is found, each counted once."""
+        needle = known_texts().needles[number]
+        hidden = [one for one in self._hidden.needles if one.needle == needle]
+        return cuts.measure(self.model, hidden[0]) if hidden else Counter()
+
+    def _prepared(self, text: str) -> Source:
+        whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True, target=None), pair=None)
+        return whole.prepared(self.model, Sentence(text))
 
     def _stop(self, done: int) -> tuple[str, ...]:
         """Return a note if Ctrl-C was pressed, or the workers were lost."""
@@ -301,71 +419,35 @@ class Corpora:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """What a worker has measured over one window of a corpus."""
+    """What was measured over one window of a corpus, or one piece of made texts."""
 
     sums: Sums
     tally: Tally
-    left_out: list[AttnError]
-    first_left_out: int
+    left_out: list[tuple[int, AttnError]] = field(default_factory=list)
 
 
-def _measure_window(texts: Given, selection: Selection, window: Sequence[tuple[int, Sentence]]) -> _Window:
-    """Measure the heads over one window, given with its texts' numbers in the corpus."""
-    corpora = Corpora(texts, selection)
+def _content(text: Text) -> object:
+    """Return all that is read of a text; nothing of one that cannot be used."""
+    return None if isinstance(text, InputError) else text.content
+
+
+def _with_model(corpora: Corpora) -> Corpora:
+    """Give the texts that were sent to this worker the model that it keeps."""
+    texts = corpora.texts
     corpora.model = loaded_once(texts.model, texts.without, texts.kind)
-    collect = CollectHeads(selection)
-    return corpora.window(window, collect)
+    return corpora
 
 
-def _best_first(scores: list[RoleScore]) -> list[RoleScore]:
-    """Sort scores by their margin over what they must exceed, largest first; those with too few rows come last."""
-    return sorted(scores, key=lambda score: (score.rows < score.fewest, score.baseline + score.margin - score.score))
+def _measure_window(corpora: Corpora, window: Sequence[tuple[int, Text]]) -> _Window:
+    """Measure one window on a worker, given with its texts' numbers in the corpus."""
+    return _with_model(corpora).window(window)
 
 
-class _Trees:
-    """Collector of the heads and the relations of a treebank, side by side."""
+def _measure_piece(corpora: Corpora, piece: Piece) -> _Window:
+    """Measure one series of a probe, or one needle, on a worker."""
+    return _with_model(corpora).piece(piece)
 
-    def __init__(self, selection: Selection) -> None:
-        self.heads, self.relations = CollectHeads(selection), CollectRelations()
-        self._left_out: Counter[str] = Counter()
-        self._multiword = 0
 
-    def request(self, source: Source) -> Request:
-        return self.heads.request(source)
-
-    def turn(self, source: Source) -> Eat:
-        if not isinstance(source, TreeSource):
-            raise TypeError("a text without a tree")
-        units = source.units()
-        places = source.unit_of(units)
-        links = []
-        for relation in source.tree.relations:
-            dependent, head = places[relation.dependent], places[relation.head]
-            if dependent is None or head is None:
-                self._left_out["relation{} past the end of a text that was cut"] += 1
-            elif dependent == head:
-                self._left_out["relation{} inside what the model reads as one word"] += 1
-            else:
-                links.append(Dependency(dependent, head, relation.name))
-        self._left_out["punctuation mark{}"] += source.tree.punctuation
-        self._left_out["empty node{}"] += source.tree.empty
-        self._multiword += source.tree.multiword
-        self.relations.turn(len(units), links)
-        first, second = self.heads.turn(source), Regroup(units, units, self.relations, renormalize=False)
-
-        def eat(block: Block) -> None:
-            first(block)
-            second(block)
-
-        return eat
-
-    def notes(self, path: Path) -> Iterator[str]:
-        """Say what was left out of the treebank, and how multiword tokens were read."""
-        said = [f"{count:,} {what.format('s' * (count != 1))}" for what, count in self._left_out.items() if count]
-        if said:
-            yield f"Left out of {path}: {', '.join(said)}"
-        if self._multiword:
-            yield (
-                f"{counted(self._multiword, 'multiword token')} of {path} are read as they are written; words that are "
-                "not spelled out in one share its place"
-            )
+def _cut_needle(corpora: Corpora, cuts: NeedleCuts, number: int) -> Counter[int]:
+    """Look for a needle without some heads, on a worker."""
+    return _with_model(corpora).cut_of(cuts, number)

@@ -78,7 +78,7 @@ class _HeadsDrawing:
         if not found.heads:
             nothing = "No row can see two keys, so there is nothing to say about any head."
             if not found.texts:
-                nothing = "This part of the corpus has no texts."
+                nothing = "This part has nothing to show by itself."
             return stacked([Group(*top), drawing(caption_lines(nothing, screen))])
         below, chosen = [*self._relations(screen), *self._needles(screen)], self._ordered()
 

@@ -29,7 +29,7 @@ from attn_cli.questions.heads.relations import RelationScore
 from attn_cli.questions.heads.roles import ALIGNMENT, GUIDED, RETRIEVAL, ROLES, Role
 from attn_cli.questions.heads.scores import CollectRoles, RoleScore
 
-__all__ = ["CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
+__all__ = ["NO_UNITS", "CollectHeads", "HeadFigures", "HeadsFound", "find_heads"]
 
 NO_UNITS = Units.of(Tokens("", (), ()))
 WORTH_NAMING = 0.1

@@ -30,6 +30,7 @@ __all__ = [
     "Texts",
     "hide",
     "known_texts",
+    "notes_on_hidden",
 ]
 
 FEWEST_SENTENCES = 4
@@ -116,8 +117,6 @@ class Hidden:
     needles: tuple[HiddenNeedle, ...]
     sentences: int
     """Number of sentences of the text that each fact is hidden in."""
-    notes: tuple[str, ...] = ()
-    """Notes on what was left out."""
 
 
 @cache
@@ -151,19 +150,30 @@ def hide(model: Continues, texts: Texts) -> Hidden:
             f"{name} has no tokens of its own for the words of any needle, or others where they are copied",
             "Name another decoder",
         )
+    return Hidden(tuple(hidden), len(sentences))
+
+
+def notes_on_hidden(model: ModelInfo, texts: Texts, sentences: int, needles: int) -> tuple[str, ...]:
+    """Return notes on what could not be hidden.
+
+    Args:
+        model: the model.
+        texts: the text and all needles.
+        sentences: the number of sentences that needles are hidden in.
+        needles: the number of needles hidden.
+    """
     notes = []
-    if len(sentences) < len(texts.sentences):
+    if sentences < len(texts.sentences):
         notes.append(
-            f"{name} has {model.info.positions:,} positions, so facts are hidden in the first {len(sentences)} of "
+            f"{model.name} has {model.positions:,} positions, so facts are hidden in the first {sentences} of "
             f"{len(texts.sentences)} sentences"
         )
-    if len(hidden) < len(placed):
-        missing = len(placed) - len(hidden)
+    if missing := len(texts.needles) - needles:
         notes.append(
             f"{counted(missing, 'needle')} {'was' if missing == 1 else 'were'} left out: the words to copy are "
             "other tokens where they are copied, or unknown to the model"
         )
-    return Hidden(tuple(hidden), len(sentences), tuple(notes))
+    return tuple(notes)
 
 
 def _room(model: Continues, texts: Texts) -> int:

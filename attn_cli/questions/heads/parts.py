@@ -1,4 +1,4 @@
-"""Parts of a corpus that were measured on several machines: the figures over one part, and over all of them."""
+"""Parts of a corpus, a probe or needles, measured on several machines: the figures over one part, and over all."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
 from attn_cli.data.shard import Shard
 from attn_cli.data.stream import Report
-from attn_cli.data.sums import layers_in
+from attn_cli.data.sums import layers_in, of_part
 from attn_cli.errors import AttnError, InputError, ModelError, UsageError, left_out
 from attn_cli.io.parts import FORMAT, LeftOutEntry, SavedPart, SavedPartEntry, check_whole, read_part
 from attn_cli.measure.corpus import Tally
-from attn_cli.questions.heads.measure import CollectHeads, HeadsFound
+from attn_cli.questions.heads.gathered import Asked, Gathered
+from attn_cli.questions.heads.measure import HeadsFound
+from attn_cli.questions.heads.probe import SERIES
 
 __all__ = ["CorpusPart", "HeadsPart", "measured_with", "merge_parts", "part_figures", "part_of"]
 
@@ -49,13 +51,11 @@ class CorpusPart:
     """Fingerprint of all its texts."""
     reading: Mapping[str, str] = field(default_factory=dict)
     """The options, as they were typed, by which the same texts would be read in another way."""
-    first_left_out: int = 0
-    """Number in the corpus of the first text that cannot be read, if there is one."""
-    left_out: Sequence[AttnError] = ()
-    """The faults of such texts."""
+    left_out: Sequence[tuple[int, AttnError]] = ()
+    """Number in the corpus and fault of each text that cannot be read, in order."""
 
 
-def part_of(texts: CorpusPart, model: ModelInfo, fingerprint: str, tally: Tally, collect: CollectHeads) -> SavedPart:
+def part_of(texts: CorpusPart, model: ModelInfo, fingerprint: str, tally: Tally, gathered: Gathered) -> SavedPart:
     """Describe a part of a corpus that was measured.
 
     Args:
@@ -63,17 +63,20 @@ def part_of(texts: CorpusPart, model: ModelInfo, fingerprint: str, tally: Tally,
         model: the model's name and shape, as they are measured.
         fingerprint: fingerprint of its weights.
         tally: what the runs have reported.
-        collect: the collector of all sums.
+        gathered: the collectors of all sums.
 
     Raises:
         ModelError: the model has no attention.
     """
     if not model.stacks:
         raise ModelError(model.without_attention, "Name another model with --model")
-    first = LeftOutEntry(texts.first_left_out, texts.left_out[0].problem) if texts.left_out else None
+    first = next((LeftOutEntry(number, fault.problem) for number, fault in texts.left_out), None)
+    asked = gathered.asked
     entry = SavedPartEntry(
         format=FORMAT,
         finding="heads",
+        material=asked.material,
+        seed=asked.seed,
         shard=texts.shard.number,
         of=texts.shard.of,
         corpus=texts.corpus,
@@ -86,8 +89,8 @@ def part_of(texts: CorpusPart, model: ModelInfo, fingerprint: str, tally: Tally,
         first_left_out=first,
     )
     report = Report(tally.verified, (), tally.output)
-    record = Record.without_text(model, report, measured_with(collect.selection))
-    return SavedPart(entry, record, collect.state(), "this run")
+    record = Record.without_text(model, report, measured_with(asked.measured))
+    return SavedPart(entry, record, gathered.state(), "this run")
 
 
 def measured_with(selection: Selection) -> Selection:
@@ -117,7 +120,7 @@ def merge_parts(paths: Sequence[Path], choose: Callable[[Selection], Selection] 
         raise UsageError(
             "Parts of a corpus hold what was selected when they were measured", "Leave the options of the selection out"
         )
-    found = _figures_of(parts, parts[0].entry.corpus)
+    found = _figures_of(parts)
     return replace(found, record=replace(found.record, selection=selection))
 
 
@@ -127,26 +130,27 @@ def part_figures(part: SavedPart) -> HeadsPart:
     Raises:
         InputError: the part is damaged.
     """
-    found = _figures_of([part], f"{part.entry.corpus} ({part.shard})")
+    found = _figures_of([part])
+    found = replace(found, seen=f"{part.entry.corpus} ({part.shard})")
     return HeadsPart(**{one.name: getattr(found, one.name) for one in fields(found)}, part=part)
 
 
-def _figures_of(parts: Sequence[SavedPart], seen: str) -> HeadsFound:
+def _figures_of(parts: Sequence[SavedPart]) -> HeadsFound:
     """Return the figures over some parts of a corpus.
 
     Args:
-        parts: the parts, in order.
-        seen: name of the texts.
+        parts: the parts, in order; all of them, or one.
 
     Raises:
         InputError: a part is damaged, or no text of all parts can be read.
     """
-    model, selection = parts[0].record.model, parts[0].record.selection
-    collect, tally = CollectHeads(selection), Tally()
+    entry, model = parts[0].entry, parts[0].record.model
+    gathered, tally = Gathered(Asked(parts[0].record.selection, entry.material, entry.seed)), Tally()
     for part in parts:
         try:
-            _add(part, collect)
-        except (KeyError, TypeError, ValueError) as error:
+            _check_heads(part)
+            gathered.merge(part.sums)
+        except (IndexError, KeyError, TypeError, ValueError) as error:
             problem = f"{error} is missing" if isinstance(error, KeyError) else error
             raise InputError(f"{part.name} is damaged: {problem}", "Run attn heads --shard again for it") from error
         record = part.record
@@ -155,13 +159,13 @@ def _figures_of(parts: Sequence[SavedPart], seen: str) -> HeadsFound:
         tally.verified = None
     if any(part.entry.texts and part.record.output is None for part in parts):
         tally.output = None
-    faults = _faults(parts)
-    if faults and not tally.texts and len(parts) == parts[0].entry.of:
+    faults, whole = _faults(parts), len(parts) == entry.of
+    if faults and not tally.texts and whole:
         raise faults[0]
-    collect.kind = collect.kind or selection.kind or next(iter(model.stacks))
     count = sum(part.entry.left_out for part in parts)
     report = tally.report
-    return collect.found(model, replace(report, notes=(*report.notes, *left_out(faults, count=count))), seen)
+    report = replace(report, notes=(*report.notes, *left_out(faults, count=count)))
+    return gathered.found(model, report, entry.corpus, whole=whole)
 
 
 def _faults(parts: Sequence[SavedPart]) -> list[AttnError]:
@@ -170,16 +174,16 @@ def _faults(parts: Sequence[SavedPart]) -> list[AttnError]:
     return [InputError(one.problem) for one in sorted(firsts, key=lambda one: one.text)[:1]]
 
 
-def _add(part: SavedPart, collect: CollectHeads) -> None:
-    """Add the sums of a part, which may be damaged.
+def _check_heads(part: SavedPart) -> None:
+    """Check that the sums of a part, which may be damaged, are of the model's heads.
 
     Raises:
-        KeyError: some are missing.
         TypeError: some are not numbers.
-        ValueError: some are not of the model's heads, or of other roles.
+        ValueError: some are of other heads.
     """
-    for kind, layer, heads in layers_in(part.sums):
-        stack = part.record.model.stacks.get(kind)
-        if stack is None or not set(heads) <= set(range(stack.heads.get(layer, 0))):
-            raise ValueError(f"there are no heads {heads} in {kind} layer {layer}")
-    collect.merge(part.sums)
+    begins = ("", *(f"probe.{one}" for one in SERIES), "needles")
+    for begin in begins:
+        for kind, layer, heads in layers_in(of_part(begin, part.sums) if begin else part.sums):
+            stack = part.record.model.stacks.get(kind)
+            if stack is None or not set(heads) <= set(range(stack.heads.get(layer, 0))):
+                raise ValueError(f"there are no heads {heads} in {kind} layer {layer}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,17 +22,33 @@ from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Kind, Selection, check_probed
 from attn_cli.data.shapes import Int
-from attn_cli.data.stream import Block, Eat, Request, Source
+from attn_cli.data.stream import Block, Eat, Report, Request, Source
+from attn_cli.data.sums import Sums, layers_in, of_part, with_part
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import ModelError
-from attn_cli.measure.corpus import gather
+from attn_cli.measure.corpus import Tally, gather
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound
 from attn_cli.questions.heads.relations import margin
 from attn_cli.questions.heads.roles import COREFERENCE, ROLES
 from attn_cli.questions.heads.scores import RoleScore
 
-__all__ = ["CollectPronouns", "Pronoun", "Reads", "probe", "pronouns", "repeated", "with_pronouns"]
+__all__ = [
+    "SERIES",
+    "CollectProbe",
+    "CollectPronouns",
+    "Pronoun",
+    "Reads",
+    "Series",
+    "probe",
+    "pronouns",
+    "reads_pronouns",
+    "repeated",
+]
+
+Series = Literal["twice", "alone", "pronouns"]
+"""Texts of random tokens that come twice, texts that repeat one token, or sentences with a pronoun."""
+SERIES: tuple[Series, ...] = ("twice", "alone", "pronouns")
 
 TEXTS = 16
 """Number of texts of random tokens, and of texts that repeat one token."""
@@ -77,7 +93,13 @@ def repeated(model: Reads, seed: int) -> tuple[list[Source], list[Source]]:
 
 
 def probe(
-    model: Reads, selection: Selection, seed: int, found: HeadsFound | None = None, *, verify: bool = False
+    model: Reads,
+    selection: Selection,
+    seed: int,
+    found: HeadsFound | None = None,
+    *,
+    prepare: Callable[[str], Source] | None = None,
+    verify: bool = False,
 ) -> HeadsFound:
     """Measure what heads do with random tokens.
 
@@ -86,6 +108,7 @@ def probe(
         selection: kind, layers and heads to measure; its unit is ignored, since units are tokens here.
         seed: seed of the random tokens.
         found: result over other texts, to merge the induction and duplicate scores and the control into.
+        prepare: function that prepares a sentence for the model; None to leave sentences with a pronoun out.
         verify: also run the model without attn and compare.
 
     Raises:
@@ -95,23 +118,113 @@ def probe(
         ExactnessError: the model did not return valid attention weights.
     """
     check_probed(selection)
-    selection = replace(selection, unit="token")
-    kinds = [kind for kind in model.info.stacks if kind != "cross"]
-    if model.info.stacks and (not kinds or selection.kind == "cross"):
-        raise ModelError("--probe looks at self-attention, and this is cross-attention", "Leave --probe out")
-    twice, alone = repeated(model, seed)
-    scored, control = CollectHeads(selection), CollectHeads(selection, roles=())
-    report = gather(twice, scored, verify=verify).report
-    gather(alone, control)
-    probed = scored.found(model.info, report, f"random tokens twice (seed {seed})")
-    firsts = {(one.layer, one.head): one.summary.first for one in control.result()}
-    base = probed if found is None else found
-    roles = [role for role in ROLES if role.probed]
-    told = base.with_scores(
-        ((one.layer, one.head, [score for score in one.scores if score.role in roles]) for one in probed.heads),
-        roles,
-    )
-    return replace(told, heads=tuple(replace(one, control=firsts.get((one.layer, one.head))) for one in told.heads))
+    collect, tally = CollectProbe(selection, seed), Tally()
+    for series in SERIES:
+        kind = selection.kind if found is None else found.kind
+        if series == "pronouns" and (prepare is None or not reads_pronouns(model.info, kind)):
+            continue
+        told = collect.measure(series, model, prepare, verify=verify)
+        tally = told if series == "twice" else tally
+    return collect.found(model.info, tally.report) if found is None else collect.added_to(found)
+
+
+class CollectProbe:
+    """A collector of what heads do in the texts of a probe, of which each series can be measured elsewhere.
+
+    Args:
+        selection: kind, layers and heads to measure; its unit is ignored, since units are tokens here.
+        seed: seed of the texts.
+    """
+
+    def __init__(self, selection: Selection, seed: int) -> None:
+        self.selection, self.seed = selection, seed
+        of_tokens = replace(selection, unit="token")
+        self.twice, self.alone = CollectHeads(of_tokens), CollectHeads(of_tokens, roles=())
+        self.pronouns = CollectPronouns()
+
+    @property
+    def name(self) -> str:
+        """Name of the texts of random tokens."""
+        return f"random tokens twice (seed {self.seed})"
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all sums so far as arrays, for `merge`."""
+        return {name: array for one in SERIES for name, array in with_part(one, getattr(self, one).state()).items()}
+
+    def merge(self, state: Sums) -> None:
+        """Add the sums of another collector of the same figures, over other texts.
+
+        Raises:
+            ValueError: they are of other roles, or not of the heads that they name.
+            KeyError: some sums are missing.
+        """
+        for one in SERIES:
+            getattr(self, one).merge(of_part(one, state))
+
+    def measure(
+        self,
+        series: Series,
+        model: Reads,
+        prepare: Callable[[str], Source] | None = None,
+        *,
+        verify: bool = False,
+    ) -> Tally:
+        """Measure one series of texts.
+
+        Args:
+            series: the series.
+            model: model to probe.
+            prepare: function that prepares a sentence for the model; only sentences with a pronoun need it.
+            verify: also run the model without attn and compare, over the texts of random tokens.
+
+        Raises:
+            SelectionError: a selected kind, layer or head does not exist.
+            ModelError: the model has no self-attention, too few tokens, or could not be run.
+            ExactnessError: the model did not return valid attention weights.
+        """
+        kinds = [kind for kind in model.info.stacks if kind != "cross"]
+        if model.info.stacks and (not kinds or self.selection.kind == "cross"):
+            raise ModelError("--probe looks at self-attention, and this is cross-attention", "Leave --probe out")
+        if series != "pronouns":
+            twice, alone = repeated(model, self.seed)
+            return gather(twice, self.twice, verify=verify) if series == "twice" else gather(alone, self.alone)
+        if prepare is None:
+            raise TypeError("there is nothing to prepare sentences with")
+        return self.measure_pronouns(pronouns(self.seed), prepare)
+
+    def measure_pronouns(self, sentences: Sequence[Pronoun], prepare: Callable[[str], Source]) -> Tally:
+        """Measure which noun heads prefer in sentences with a pronoun, each with its twin; see `measure`."""
+        collect = _Pronouns(self.selection, self.pronouns)
+        sources = []
+        for sentence in sentences:
+            source = prepare(sentence.text)
+            collect.sentences[id(source)] = sentence
+            sources.append(source)
+        return gather(sources, collect)
+
+    def found(self, model: ModelInfo, report: Report) -> HeadsFound:
+        """Return the result over the texts so far, by themselves."""
+        return self.added_to(self.twice.found(model, report, self.name))
+
+    def added_to(self, found: HeadsFound) -> HeadsFound:
+        """Put the scores of the series that were measured in a result over other texts, or over random tokens."""
+        if self.twice.texts:
+            roles = [role for role in ROLES if role.probed]
+            found = found.with_scores(
+                (
+                    (one.summary.layer, one.summary.head, [score for score in one.scores if score.role in roles])
+                    for one in self.twice.result()
+                ),
+                roles,
+            )
+        if self.alone.texts:
+            firsts = {(one.layer, one.head): one.summary.first for one in self.alone.result()}
+            heads = tuple(replace(one, control=firsts.get((one.layer, one.head))) for one in found.heads)
+            found = replace(found, heads=heads)
+        if self.pronouns.texts and reads_pronouns(found.record.model, found.kind):
+            scores = [(layer, head, [score]) for layer, head, score in self.pronouns.result]
+            found = found.with_scores(scores, [COREFERENCE])
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +235,11 @@ class Pronoun:
     pronoun: int
     meant: int
     other: int
+
+
+def reads_pronouns(model: ModelInfo, kind: Kind | None) -> bool:
+    """Return whether sentences with a pronoun say something of a model's attention of this kind; None for its first."""
+    return kind in {"encoder", None} or "cross" not in model.stacks
 
 
 def pronouns(seed: int) -> list[Pronoun]:
@@ -136,34 +254,12 @@ def pronouns(seed: int) -> list[Pronoun]:
     ]
 
 
-def with_pronouns(
-    sentences: Sequence[Pronoun], prepare: Callable[[str], Source], found: HeadsFound, selection: Selection
-) -> HeadsFound:
-    """Add each head's coreference score to a result.
-
-    Args:
-        sentences: sentences with a pronoun, each with its twin.
-        prepare: function that prepares a text for the model.
-        found: result to add the scores to.
-        selection: kind, layers and heads to measure.
-    """
-    collect = _Pronouns(selection, {})
-    sources = []
-    for sentence in sentences:
-        source = prepare(sentence.text)
-        collect.sentences[id(source)] = sentence
-        sources.append(source)
-    gather(sources, collect)
-    scores = [(layer, head, [score]) for layer, head, score in collect.pronouns.result]
-    return found.with_scores(scores, [COREFERENCE])
-
-
 class _Pronouns:
     """Collector of pronouns that knows the pronoun of each sentence."""
 
-    def __init__(self, selection: Selection, sentences: dict[int, Pronoun]) -> None:
-        self.pronouns = CollectPronouns()
-        self.sentences = sentences
+    def __init__(self, selection: Selection, collect: CollectPronouns) -> None:
+        self.pronouns = collect
+        self.sentences: dict[int, Pronoun] = {}
         self._selection = replace(selection, unit="word", special=True, sink=True)
 
     def _plan(self, source: Source) -> Plan:
@@ -182,6 +278,7 @@ class CollectPronouns:
     """Collector of each head's coreference score, over one sentence after another."""
 
     def __init__(self) -> None:
+        self.texts = 0
         self._right: dict[tuple[Kind, int], tuple[tuple[int, ...], Int[np.ndarray, "head"]]] = {}
         self._seen: dict[tuple[Kind, int], list[int]] = {}
         """Number of sentences, and of those whose first noun is meant."""
@@ -189,6 +286,7 @@ class CollectPronouns:
 
     def turn(self, tokens: Tokens, units: Units, pronoun: Pronoun) -> None:
         """Turn to the next sentence, whose blocks come in these units (see `Regroup`)."""
+        self.texts += 1
         found = [_unit_at(tokens, units, place) for place in (pronoun.pronoun, pronoun.meant, pronoun.other)]
         whole = [unit for unit in found if unit is not None]
         self._places = (whole[0], whole[1], whole[2]) if len(set(whole)) == 3 else None
@@ -210,6 +308,33 @@ class CollectPronouns:
         seen = self._seen.setdefault(place, [0, 0])
         seen[0] += 1
         seen[1] += meant < other
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the counts so far as arrays, for `merge`."""
+        state = {"texts": np.array(self.texts, np.int64)}
+        for (kind, layer), (heads, right) in self._right.items():
+            state[f"{kind}.{layer}.heads"] = np.array(heads, np.int64)
+            state[f"{kind}.{layer}.right"] = right
+            state[f"{kind}.{layer}.seen"] = np.array(self._seen[kind, layer], np.int64)
+        return state
+
+    def merge(self, state: Sums) -> None:
+        """Add the counts of another collector over other sentences.
+
+        Raises:
+            ValueError: they are not of the heads that they name.
+            KeyError: some are missing.
+        """
+        self.texts += int(state["texts"])
+        for kind, layer, heads in layers_in(state):
+            right, (count, first) = state[f"{kind}.{layer}.right"], state[f"{kind}.{layer}.seen"].tolist()
+            if right.shape != (len(heads),):
+                raise ValueError(f"{kind}.{layer}.right has shape {right.shape}")
+            _, known = self._right.get((kind, layer), ((), 0))
+            self._right[kind, layer] = heads, known + right
+            seen = self._seen.setdefault((kind, layer), [0, 0])
+            seen[0] += count
+            seen[1] += first
 
     @property
     def result(self) -> list[tuple[int, int, RoleScore]]:

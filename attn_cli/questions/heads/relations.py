@@ -18,6 +18,7 @@ import numpy as np
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block
+from attn_cli.data.sums import Sums, layers_in
 from attn_cli.questions.heads.roles import ERRORS, RELATION
 from attn_cli.questions.heads.scores import RoleScore
 
@@ -134,14 +135,54 @@ class CollectRelations:
                 layer.right[place] = layer.right.get(place, np.zeros(len(layer.heads), np.intp)) + right
                 layer.offsets.setdefault(place, Counter())[link.head - link.dependent] += 1
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the counts so far as arrays, for `merge`.
+
+        Of each layer these are the relations and ways `[place]`, how often each head was right `[place, head]`, and
+        how often each offset was that to the head, as rows of place, offset and count.
+        """
+        self.end()
+        state = {}
+        for (kind, number), layer in self._layers.items():
+            begin = f"{kind}.{number}"
+            offsets = [
+                (index, *pair) for index, place in enumerate(layer.right) for pair in layer.offsets[place].items()
+            ]
+            state[f"{begin}.heads"] = np.array(layer.heads, np.int64)
+            state[f"{begin}.relation"] = np.array([relation for relation, _ in layer.right], np.str_)
+            state[f"{begin}.relation.way"] = np.array([WAYS.index(way) for _, way in layer.right], np.int64)
+            state[f"{begin}.relation.right"] = np.array([*layer.right.values()], np.int64)
+            state[f"{begin}.relation.offsets"] = np.array(offsets, np.int64)
+        return state
+
+    def merge(self, state: Sums) -> None:
+        """Add the counts of another collector over other texts.
+
+        Raises:
+            ValueError: they are not of the heads that they name.
+            KeyError: some are missing.
+        """
+        self.end()
+        for kind, number, heads in layers_in(state):
+            begin = f"{kind}.{number}.relation"
+            layer = self._layers.setdefault((kind, number), _CountedLayer(heads))
+            ways = [WAYS[way] for way in state[f"{begin}.way"].tolist()]
+            places = list(zip(state[begin].tolist(), ways, strict=True))
+            for place, right in zip(places, state[f"{begin}.right"], strict=True):
+                if right.shape != (len(layer.heads),):
+                    raise ValueError(f"{begin}.right has rows of shape {right.shape}")
+                layer.right[place] = layer.right.get(place, 0) + right
+            for index, offset, count in state[f"{begin}.offsets"].tolist():
+                layer.offsets.setdefault(places[index], Counter())[offset] += count
+
     def result(self) -> tuple[RelationScore, ...]:
-        """Return the score of each relation, way and head."""
+        """Return the score of each relation, way and head: by layer, the most frequent relations first."""
         self.end()
         scores = []
         for (_, number), layer in self._layers.items():
-            for (relation, way), right in layer.right.items():
-                offsets = layer.offsets[relation, way]
-                count = sum(offsets.values())
+            counts = {place: sum(offsets.values()) for place, offsets in layer.offsets.items()}
+            for (relation, way), count in sorted(counts.items(), key=_frequent_first):
+                right, offsets = layer.right[relation, way], layer.offsets[relation, way]
                 offset = min(offsets, key=lambda one: (-offsets[one], abs(one), one))
                 scores += [
                     RelationScore(
@@ -150,6 +191,12 @@ class CollectRelations:
                     for head, correct in zip(layer.heads, right.tolist(), strict=True)
                 ]
         return tuple(scores)
+
+
+def _frequent_first(counted: tuple[tuple[str, Way], int]) -> tuple[int, str, int]:
+    """Return the key by which relations and ways are sorted, given how often each occurs."""
+    (relation, way), count = counted
+    return -count, relation, WAYS.index(way)
 
 
 def best(scores: Sequence[RelationScore]) -> Mapping[tuple[str, Way], RelationScore]:

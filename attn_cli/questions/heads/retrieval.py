@@ -10,22 +10,24 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from attn_cli.data.cuts import Variation, zeroed
+from attn_cli.data.model import ModelInfo
 from attn_cli.data.outcomes import Wanted
 from attn_cli.data.plan import choose_heads, choose_kind
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection, check_needle
 from attn_cli.data.shapes import Float, Int
-from attn_cli.data.stream import Block, Eat, Report, Request, largest_check
+from attn_cli.data.stream import Block, Eat, Report, Request
+from attn_cli.data.sums import Sums, layers_in
 from attn_cli.data.units import Units
 from attn_cli.errors import ModelError, counted
-from attn_cli.measure.corpus import summed_notes
+from attn_cli.measure.corpus import Tally
 from attn_cli.measure.summary import HeadSummary, Summarize
-from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
+from attn_cli.questions.heads.measure import NO_UNITS, HeadFigures, HeadsFound
 from attn_cli.questions.heads.needles import (
     Continues,
     Hidden,
@@ -36,12 +38,15 @@ from attn_cli.questions.heads.needles import (
     Texts,
     hide,
     known_texts,
+    notes_on_hidden,
 )
 from attn_cli.questions.heads.roles import RETRIEVAL
 from attn_cli.questions.heads.scores import RoleScore
 
-__all__ = ["RANDOM_CUTS", "CollectRetrieval", "find_needles"]
+__all__ = ["NEEDLES", "RANDOM_CUTS", "CollectNeedles", "CollectRetrieval", "NeedleCuts", "find_needles", "hide_all"]
 
+NEEDLES = "needles"
+"""Name of the texts."""
 RANDOM_CUTS = 3
 """Number of times that random heads are cut."""
 
@@ -71,34 +76,164 @@ def find_needles(
         ModelError: the model does not continue texts, has too few positions, or could not be run.
         ExactnessError: the model did not return valid attention weights.
     """
-    check_needle(selection)
-    info = model.info
-    _check_continues(model)
-    kind = choose_kind(info.stacks, selection.kind, has_target=False, name=info.name)
-    heads = choose_heads(info.stacks[kind], selection.layer, selection.head, info.name)
     texts = known_texts() if texts is None else texts
-    hidden = hide(model, texts)
-    trials = tuple(_trial(one, written) for one in hidden.needles for _, written in _written(model, one, [()]))
-    collect, reports, notes = CollectRetrieval(), [], hidden.notes
-    for one, trial in zip(hidden.needles, trials, strict=True):
-        if trial.written:
-            queries = {kind: tuple(one.steps[: trial.written])}
-            reports.append(one.source.stream(Request({kind: heads}, queries, verify=verify), collect.turn(one, trial)))
-    if not reports:
-        notes += ("The model writes no token of any needle, so no head has a score",)
-    needles = Needles(trials, hidden.sentences)
-    found = HeadsFound(
-        record=Record.without_text(info, _together(reports, notes), replace(selection, unit="token")),
-        kind=kind,
-        heads=collect.result(kind, heads),
-        roles=(RETRIEVAL,),
-        texts=len(hidden.needles),
-        tokens=sum(len(one.source.source) for one in hidden.needles),
-        seen="needles",
-        by=RETRIEVAL.option,
-        needles=needles,
-    )
-    return _with_cut(found, needles, model, hidden, seed) if cut else found
+    collect, tally = CollectNeedles(selection, texts), Tally()
+    hidden = hide_all(model, selection, texts)
+    for number in range(len(texts.needles)):
+        own = collect.fresh()
+        tally.merge(own.measure(model, hidden, number, verify=verify))
+        collect.merge(own.state())
+    found = collect.found(model.info, tally.report)
+    if not cut:
+        return found
+    cuts = NeedleCuts(found, seed)
+    counts = Counter[int]()
+    for one in hidden.needles if cuts else ():
+        counts += cuts.measure(model, one)
+    return cuts.added_to(found, counts)
+
+
+def hide_all(model: Continues, selection: Selection, texts: Texts) -> Hidden:
+    """Hide each needle in the text, for a model that can find them; see `hide`.
+
+    Raises:
+        UsageError: a measure other than weights is selected, or keys are hidden.
+        SelectionError: a selected layer or head does not exist.
+        ModelError: the model does not continue texts, or has too few positions.
+    """
+    check_needle(selection)
+    _check_continues(model)
+    _chosen(model.info, selection)
+    return hide(model, texts)
+
+
+def _chosen(model: ModelInfo, selection: Selection) -> tuple[Kind, Mapping[int, tuple[int, ...]]]:
+    """Return the kind of attention and the heads of each layer that are measured.
+
+    Raises:
+        SelectionError: a selected layer or head does not exist.
+    """
+    kind = choose_kind(model.stacks, selection.kind, has_target=False, name=model.name)
+    return kind, choose_heads(model.stacks[kind], selection.layer, selection.head, model.name)
+
+
+class CollectNeedles:
+    """A collector of what each head does while a model copies needles, each of which can be measured elsewhere.
+
+    Args:
+        selection: layers and heads to measure; its unit is ignored, since units are tokens here.
+        texts: the text and the needles.
+    """
+
+    def __init__(self, selection: Selection, texts: Texts) -> None:
+        self.selection, self.texts = selection, texts
+        self._retrieval = CollectRetrieval()
+        self._trials: dict[int, _MeasuredTrial] = {}
+        self._sentences = 0
+        """Number of sentences that needles are hidden in; 0 if none was tried."""
+        self._tried = 0
+        """Number of needles that were to be hidden."""
+
+    def fresh(self) -> CollectNeedles:
+        """Return a collector of the same figures that has seen no needle."""
+        return CollectNeedles(self.selection, self.texts)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all sums so far as arrays, for `merge`; of each trial a row of number, tokens, copies and words."""
+        rows = [(number, one.length, one.tokens, one.written) for number, one in self._trials.items()]
+        return {
+            **self._retrieval.state(),
+            "trials": np.array(rows, np.int64).reshape(-1, 4),
+            "trials.depth": np.array([one.depth for one in self._trials.values()], np.float64),
+            "tried": np.array(self._tried, np.int64),
+            "sentences": np.array(self._sentences, np.int64),
+        }
+
+    def merge(self, state: Sums) -> None:
+        """Add the sums of another collector of the same figures, over other needles.
+
+        Raises:
+            ValueError: there are no such needles, or the sums are not of the heads that they name.
+            KeyError: some sums are missing.
+        """
+        self._retrieval.merge(state)
+        self._tried += int(state["tried"])
+        self._sentences = max(self._sentences, int(state["sentences"]))
+        rows = zip(state["trials"].tolist(), state["trials.depth"].tolist(), strict=True)
+        for (number, length, tokens, written), depth in rows:
+            if not 0 <= number < len(self.texts.needles) or number in self._trials:
+                raise ValueError(f"there is no needle {number}")
+            self._trials[number] = _MeasuredTrial(length, tokens, written, depth)
+
+    def measure(self, model: Continues, hidden: Hidden, number: int, *, verify: bool = False) -> Tally:
+        """Ask for a needle, and measure what heads do while the model copies it.
+
+        Args:
+            model: the model.
+            hidden: the needles as they are hidden for it.
+            number: the number of the needle among all.
+            verify: also run the model without attn and compare.
+
+        Raises:
+            ModelError: the model could not be run.
+            ExactnessError: the model did not return valid attention weights.
+        """
+        tally = Tally()
+        self._tried += 1
+        self._sentences = hidden.sentences
+        one = next((one for one in hidden.needles if one.needle == self.texts.needles[number]), None)
+        if one is None:
+            return tally
+        ((_, written),) = _written(model, one, [()])
+        trial = _MeasuredTrial(len(one.source.source), len(one.written), written, one.depth)
+        self._trials[number] = trial
+        if written:
+            kind, heads = _chosen(model.info, self.selection)
+            request = Request({kind: heads}, {kind: tuple(one.steps[:written])}, verify=verify)
+            tally.add(one.source.stream(request, self._retrieval.turn(one, written)))
+        return tally
+
+    def found(self, model: ModelInfo, report: Report) -> HeadsFound:
+        """Return the result over the needles so far.
+
+        Raises:
+            SelectionError: a selected layer or head does not exist.
+        """
+        kind, heads = _chosen(model, self.selection)
+        measured = dict(sorted(self._trials.items()))
+        notes: tuple[str, ...] = ()
+        if self._tried:
+            missing = self._tried - len(measured)
+            notes = notes_on_hidden(model, self.texts, self._sentences, len(self.texts.needles) - missing)
+        if measured and not self._retrieval.copied:
+            notes += ("The model writes no token of any needle, so no head has a score",)
+        trials = tuple(
+            NeedleTrial(self.texts.needles[number], one.depth, one.tokens, one.written)
+            for number, one in measured.items()
+        )
+        report = replace(report, notes=(*notes, *report.notes))
+        return HeadsFound(
+            record=Record.without_text(model, report, replace(self.selection, unit="token")),
+            kind=kind,
+            heads=self._retrieval.result(kind, heads) if trials else (),
+            roles=(RETRIEVAL,),
+            texts=len(trials),
+            tokens=sum(one.length for one in measured.values()),
+            seen=NEEDLES,
+            by=RETRIEVAL.option,
+            needles=Needles(trials, self._sentences) if trials else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _MeasuredTrial:
+    """What a model wrote of one needle; see `NeedleTrial`."""
+
+    length: int
+    """Number of tokens of the whole text."""
+    tokens: int
+    written: int
+    depth: float
 
 
 class CollectRetrieval:
@@ -111,14 +246,14 @@ class CollectRetrieval:
         """layer -> number of tokens that each head's strongest key is the one of."""
         self._others: dict[int, Float[np.ndarray, "head"]] = {}
         """layer -> the same for another token of the text, on average."""
-        self._summarize: Summarize | None = None
+        self._summarize = Summarize(NO_UNITS, NO_UNITS, links=0)
 
-    def turn(self, hidden: HiddenNeedle, trial: NeedleTrial) -> Eat:
-        """Turn to the next text, and return the function that consumes its blocks."""
-        steps, others = hidden.steps[: trial.written], np.flatnonzero(hidden.others)
+    def turn(self, hidden: HiddenNeedle, written: int) -> Eat:
+        """Turn to the next text, of whose needle so many tokens were written, and return what consumes its blocks."""
+        steps, others = hidden.steps[:written], np.flatnonzero(hidden.others)
         read = replace(hidden.source.source, tokens=hidden.source.source.tokens[:-1], written=None)
         units = Units.of(read, "token")
-        summarize = self._summarize = self._summarize or Summarize(units, units, links=0)
+        summarize = self._summarize
         summarize.turn([(units, units)])
         self.copied += len(steps)
 
@@ -137,9 +272,34 @@ class CollectRetrieval:
 
         return eat
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all sums so far as arrays, for `merge`."""
+        return {
+            **self._summarize.state(),
+            "copied": np.array(self.copied, np.int64),
+            **{f"retrieval.{layer}.right": right for layer, right in self._right.items()},
+            **{f"retrieval.{layer}.others": others for layer, others in self._others.items()},
+        }
+
+    def merge(self, state: Sums) -> None:
+        """Add the sums of another collector over other texts.
+
+        Raises:
+            ValueError: they are not of the heads that they name.
+            KeyError: some are missing.
+        """
+        self._summarize.merge(state)
+        self.copied += int(state["copied"])
+        for _, layer, heads in layers_in(state):
+            right, others = state[f"retrieval.{layer}.right"], state[f"retrieval.{layer}.others"]
+            if not right.shape == others.shape == (len(heads),):
+                raise ValueError(f"retrieval.{layer}.right has shape {right.shape}")
+            self._right[layer] = self._right.get(layer, 0) + right
+            self._others[layer] = self._others.get(layer, 0.0) + others
+
     def result(self, kind: Kind, heads: Mapping[int, Sequence[int]]) -> tuple[HeadFigures, ...]:
         """Return the figures of these heads, by layer; not-a-number if nothing was copied."""
-        summaries = {(one.layer, one.head): one for one in (self._summarize.result if self._summarize else ())}
+        summaries = {(one.layer, one.head): one for one in self._summarize.result}
         return tuple(
             HeadFigures(summaries.get((layer, head), _unknown(kind, layer, head)), (self._score(layer, index),))
             for layer, some in heads.items()
@@ -195,44 +355,50 @@ def _written(model: Continues, hidden: HiddenNeedle, variations: Sequence[Variat
             yield index, len(right) if right.all() else int(right.argmin())
 
 
-def _trial(hidden: HiddenNeedle, written: int) -> NeedleTrial:
-    return NeedleTrial(hidden.needle, hidden.depth, len(hidden.written), written)
+class NeedleCuts:
+    """Runs without the retrieval heads, and without as many random ones.
 
+    Args:
+        found: the result over all needles.
+        seed: seed of the first draw of random heads.
+    """
 
-def _together(reports: Sequence[Report], notes: Sequence[str]) -> Report:
-    """Merge the reports on all texts."""
-    said = summed_notes(Counter(note for report in reports for note in set(report.notes)), len(reports))
-    verified = max((report.verified for report in reports if report.verified is not None), default=None)
-    return Report(verified, (*notes, *said), largest_check(report.output for report in reports))
+    def __init__(self, found: HeadsFound, seed: int) -> None:
+        silent = found.record.model.without.get(found.kind, {})
+        gone = {(layer, head) for layer, some in silent.items() for head in some}
+        places = {(one.layer, one.head): bool(one.roles) for one in found.heads if (one.layer, one.head) not in gone}
+        chosen = [place for place, retrieves in places.items() if retrieves]
+        others = [place for place, retrieves in places.items() if not retrieves]
+        self._kind, self._wanted, self._count = found.kind, len(chosen), min(len(chosen), len(others))
+        self._seeds: list[int | None] = []
+        if chosen:
+            self._seeds = [None, *(range(seed, seed + RANDOM_CUTS) if self._count else ())]
+        self._runs = [
+            chosen if drawn is None else sorted(random.Random(drawn).sample(others, self._count))  # noqa: S311 - nothing secret
+            for drawn in self._seeds
+        ]
 
+    def __bool__(self) -> bool:
+        return bool(self._runs)
 
-def _with_cut(found: HeadsFound, needles: Needles, model: Continues, hidden: Hidden, seed: int) -> HeadsFound:
-    """Count the needles found without the retrieval heads, and without as many random ones."""
-    gone = {(layer, head) for layer, some in model.info.without.get(found.kind, {}).items() for head in some}
-    places = {(one.layer, one.head): bool(one.roles) for one in found.heads if (one.layer, one.head) not in gone}
-    chosen = [place for place, retrieves in places.items() if retrieves]
-    others = [place for place, retrieves in places.items() if not retrieves]
-    if not chosen:
-        return _noting(found, "No head that could be cut is a retrieval head, so nothing was cut")
-    count = min(len(chosen), len(others))
-    if count < len(chosen):
-        found = _noting(found, f"Only {counted(count, 'other head')} could be drawn, for {len(chosen)} that were cut")
-    seeds: list[int | None] = [None, *(range(seed, seed + RANDOM_CUTS) if count else ())]
-    runs = [
-        chosen if drawn is None else sorted(random.Random(drawn).sample(others, count))  # noqa: S311 - nothing secret
-        for drawn in seeds
-    ]
-    variations = [_cutting(found.kind, run) for run in runs]
-    counts = Counter(
-        index
-        for one in hidden.needles
-        for index, written in _written(model, one, variations)
-        if written == len(one.written)
-    )
-    cut, *drawn_cuts = (
-        NeedleCut(tuple(run), counts[index], drawn) for index, (run, drawn) in enumerate(zip(runs, seeds, strict=True))
-    )
-    return replace(found, needles=replace(needles, cut=cut, random=tuple(drawn_cuts)))
+    def measure(self, model: Continues, one: HiddenNeedle) -> Counter[int]:
+        """Return the numbers of the runs in which a needle is found, each counted once."""
+        variations = [_cutting(self._kind, run) for run in self._runs]
+        return Counter(index for index, written in _written(model, one, variations) if written == len(one.written))
+
+    def added_to(self, found: HeadsFound, counts: Mapping[int, int]) -> HeadsFound:
+        """Put the number of needles that were found in each run in the result."""
+        needles = found.needles
+        if not self._runs or needles is None:
+            return _noting(found, "No head that could be cut is a retrieval head, so nothing was cut")
+        if self._count < self._wanted:
+            few = f"Only {counted(self._count, 'other head')} could be drawn, for {self._wanted} that were cut"
+            found = _noting(found, few)
+        cut, *drawn_cuts = (
+            NeedleCut(tuple(run), counts.get(index, 0), drawn)
+            for index, (run, drawn) in enumerate(zip(self._runs, self._seeds, strict=True))
+        )
+        return replace(found, needles=replace(needles, cut=cut, random=tuple(drawn_cuts)))
 
 
 def _cutting(kind: Kind, places: Sequence[tuple[int, int]]) -> Variation:

@@ -1,4 +1,4 @@
-"""Sentences with grammatical relations, read one by one from a treebank in CoNLL-U.
+"""Sentences with grammatical relations, read one by one from a treebank in CoNLL-U, and a collector of their figures.
 
 The format: https://universaldependencies.org/format.html. The text is assembled from the words and `SpaceAfter=No`, so
 that the position of each word in it is known.
@@ -7,20 +7,28 @@ that the position of each word in it is known.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attn_cli.data.model import ModelInfo
-from attn_cli.data.stream import Companion, Eat, Report, Request, Source, Together
+from attn_cli.data.regroup import Regroup
+from attn_cli.data.selection import Selection
+from attn_cli.data.stream import Block, Companion, Eat, Report, Request, Source, Together
+from attn_cli.data.sums import Sums
 from attn_cli.data.text import Tokens, at_cells
 from attn_cli.data.units import Units
-from attn_cli.errors import InputError
+from attn_cli.errors import InputError, counted
+from attn_cli.questions.heads.measure import CollectHeads, HeadsFound
+from attn_cli.questions.heads.relations import CollectRelations, Dependency
+from attn_cli.questions.heads.scores import RoleScore
 from attn_cli.system.encoding import decode_text
 
-__all__ = ["Relation", "Tree", "TreeSource", "read_trees"]
+__all__ = ["CollectTrees", "Relation", "Tree", "TreeSource", "read_trees"]
 
 REMEDY = "Give a treebank in CoNLL-U, with heads and relations"
 
@@ -53,6 +61,11 @@ class Tree:
     """Number of tokens that stand for several words (`2-3 didn't`)."""
     empty: int = 0
     """Number of nodes that are not written (`6.1`) and are left out."""
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """All that is read of it, without the name of a file."""
+        return self.text, self.cells, [(one.dependent, one.head, one.name) for one in self.relations]
 
 
 @dataclass(frozen=True)
@@ -107,15 +120,117 @@ class TreeSource:
         return found
 
 
-def read_trees(path: Path, left_out: Callable[[InputError], None] | None = None) -> Iterator[Tree]:
-    """Read the sentences of a treebank.
+class CollectTrees:
+    """A collector of the heads and the relations of a treebank, side by side.
 
     Args:
-        path: path of the treebank.
-        left_out: function called with the error of each unusable sentence, which is skipped; None to raise it.
+        selection: kind, layers and heads to measure, and the units of the heads' figures.
+    """
+
+    LEFT_OUT = (
+        "punctuation mark{}",
+        "empty node{}",
+        "relation{} inside what the model reads as one word",
+        "relation{} past the end of a text that was cut",
+    )
+    """What is left out of sentences, each with a place for the plural's s."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.heads, self.relations = CollectHeads(selection), CollectRelations()
+        self._left_out = np.zeros(len(self.LEFT_OUT), np.int64)
+        self._multiword = 0
+
+    def fresh(self) -> CollectTrees:
+        """Return a collector of the same figures that has seen no sentence."""
+        return CollectTrees(self.selection)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all sums so far as arrays, for `merge`."""
+        counts = {"left_out": self._left_out, "multiword": np.array(self._multiword, np.int64)}
+        return {**self.heads.state(), **self.relations.state(), **counts}
+
+    def merge(self, state: Sums) -> None:
+        """Add the sums of another collector of the same figures, over other sentences.
+
+        Raises:
+            ValueError: they are of other roles, or not of the heads that they name.
+            KeyError: some sums are missing.
+        """
+        self.heads.merge(state)
+        self.relations.merge(state)
+        self._left_out += state["left_out"]
+        self._multiword += int(state["multiword"])
+
+    def request(self, source: Source) -> Request:
+        """Return the request; see `CollectHeads.request`."""
+        return self.heads.request(source)
+
+    def turn(self, source: Source) -> Eat:
+        """Turn to the next sentence and return the function that consumes its blocks.
+
+        Raises:
+            TypeError: it has no tree.
+        """
+        if not isinstance(source, TreeSource):
+            raise TypeError("a text without a tree")
+        units = source.units()
+        places = source.unit_of(units)
+        links, past, inside = [], 0, 0
+        for relation in source.tree.relations:
+            dependent, head = places[relation.dependent], places[relation.head]
+            if dependent is None or head is None:
+                past += 1
+            elif dependent == head:
+                inside += 1
+            else:
+                links.append(Dependency(dependent, head, relation.name))
+        self._left_out += [source.tree.punctuation, source.tree.empty, inside, past]
+        self._multiword += source.tree.multiword
+        self.relations.turn(len(units), links)
+        first, second = self.heads.turn(source), Regroup(units, units, self.relations, renormalize=False)
+
+        def eat(block: Block) -> None:
+            first(block)
+            second(block)
+
+        return eat
+
+    def found(self, model: ModelInfo, report: Report, seen: str) -> HeadsFound:
+        """Return the result over the sentences so far, which has no relations if no head could find one."""
+        report = replace(report, notes=(*report.notes, *self._notes(seen)))
+        scores = self.relations.result()
+        found = self.heads.found(model, report, seen)
+        roles = tuple(dict.fromkeys(score.role.role for score in scores))
+        own: dict[tuple[int, int], list[RoleScore]] = {}
+        for score in scores:
+            own.setdefault((score.layer, score.head), []).append(score.role)
+        told = found.with_scores(((layer, head, _best_first(each)) for (layer, head), each in own.items()), roles)
+        return replace(told, relations=scores)
+
+    def _notes(self, seen: str) -> Iterator[str]:
+        """Say what was left out of the treebank, and how multiword tokens were read."""
+        counts = zip(self._left_out.tolist(), self.LEFT_OUT, strict=True)
+        said = [f"{count:,} {what.format('s' * (count != 1))}" for count, what in counts if count]
+        if said:
+            yield f"Left out of {seen}: {', '.join(said)}"
+        if self._multiword:
+            yield (
+                f"{counted(self._multiword, 'multiword token')} of {seen} are read as they are written; words that are "
+                "not spelled out in one share its place"
+            )
+
+
+def _best_first(scores: list[RoleScore]) -> list[RoleScore]:
+    """Sort scores by their margin over what they must exceed, largest first; those with too few rows come last."""
+    return sorted(scores, key=lambda score: (score.rows < score.fewest, score.baseline + score.margin - score.score))
+
+
+def read_trees(path: Path) -> Iterator[Tree | InputError]:
+    """Read the sentences of a treebank; in the place of one that cannot be used stands its error.
 
     Raises:
-        InputError: the file cannot be read, or is not CoNLL-U with heads and relations.
+        InputError: the file cannot be read, or has no sentences.
     """
     from conllu import parse  # imported late: only a treebank needs it
     from conllu.exceptions import ParseException
@@ -124,17 +239,12 @@ def read_trees(path: Path, left_out: Callable[[InputError], None] | None = None)
     for number, (line, block) in enumerate(_blocks(path), start=1):
         where = f"sentence {number} of {path} (line {line})"
         try:
-            try:
-                parsed = parse(block)
-            except ParseException as error:
-                raise InputError(f"{where} is not CoNLL-U: {str(error).splitlines()[0].rstrip('.')}", REMEDY) from error
-            tree = _tree(parsed[0] if parsed else (), where)
+            parsed = parse(block)
+            yield _tree(parsed[0] if parsed else (), where)
+        except ParseException as error:
+            yield InputError(f"{where} is not CoNLL-U: {str(error).splitlines()[0].rstrip('.')}", REMEDY)
         except InputError as unusable:
-            if left_out is None:
-                raise
-            left_out(unusable)
-            continue
-        yield tree
+            yield unusable
     if not number:
         raise InputError(f"There are no sentences in {path}", REMEDY)
 

@@ -14,7 +14,7 @@ from attn_cli.questions.ablate.choices import CutChoice, OutputChoice
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation
 from attn_cli.questions.heads.measure import HeadFigures, HeadsFound
-from attn_cli.questions.heads.probe import probe, pronouns, with_pronouns
+from attn_cli.questions.heads.probe import probe
 from attn_cli.questions.tour.linking import MODEL, linking_head, with_pronoun
 from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, command_line
 
@@ -36,7 +36,7 @@ def chapter(lesson: Lesson) -> Chapter:
     layer = head.partition(".")[0]
     model = lesson.models[MODEL]
     choice = Selection(layer=layer)
-    heads = with_pronouns(pronouns(SEED), lambda made: model.prepare(Input(made)), probe(model, choice, SEED), choice)
+    heads = probe(model, choice, SEED, prepare=lambda made: model.prepare(Input(made)))
     ablation = ablate(model, Input(text, truncate=True), Selection(head=head), OutputChoice(), CutChoice())
     roles, role_figures = _roles(heads)
     cut, cut_figures = _cut(ablation, head)

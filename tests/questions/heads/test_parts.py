@@ -9,19 +9,29 @@ import re
 import signal
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import attn_cli
 from attn_cli.cli.app import main
+from attn_cli.cli.inputs import Given
+from attn_cli.cli.options import ModelOptions, PromptOptions
+from attn_cli.data.selection import Selection
+from attn_cli.data.shard import Shard
 from attn_cli.errors import InputError, UsageError
 from attn_cli.io.parts import read_part
 from attn_cli.measure import corpus as measured
 from attn_cli.questions.heads import parts as heads_parts
+from attn_cli.questions.heads import probe as probes
+from attn_cli.questions.heads.corpora import Corpora
+from attn_cli.questions.heads.gathered import Asked
 from attn_cli.questions.heads.measure import CollectHeads
+from attn_cli.questions.heads.retrieval import find_needles
 from tests.conftest import Run
+from tests.questions.heads.copying import Copying
+from tests.questions.heads.test_treebank import GOOD
 from tests.records import validated
 
 TEXTS = ["The cat sat on the mat.", "Hello", "The qwertyish dog sat.", "A house is in Paris.", "The dog ran and sat."]
@@ -31,8 +41,10 @@ HIDDEN = ("--no-special", "--no-sink")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a corpus of three windows of two texts."""
+    """A folder with a corpus of three windows of two texts; a probe makes few."""
     monkeypatch.setattr(measured, "WINDOW", 2)
+    monkeypatch.setattr(probes, "SENTENCES", 4)
+    monkeypatch.setattr(probes, "TEXTS", 2)
     monkeypatch.chdir(tmp_path)
     Path("corpus.txt").write_text("\n".join(TEXTS))
     return tmp_path
@@ -85,6 +97,78 @@ def test_parts_give_what_the_whole_gives(three: list[str], attn: Run) -> None:
     assert attn_cli.merge(*three).to_dict() == merged
 
 
+BANK = GOOD + "\nbroken\n\n" + GOOD
+"""A treebank of five sentences, of which the third cannot be used."""
+
+
+def merged_is_whole(attn: Run, of: int, *given: str) -> dict[str, Any]:
+    """Measure parts, and compare the document and the screen of all with those of one process."""
+    files = [f"part{number}.npz" for number in range(1, of + 1)]
+    for number, file in enumerate(files, start=1):
+        attn("heads", *given, "--shard", f"{number}/{of}", "--save", file, "--force")
+    merged = validated(attn("heads", *files, "--json").encode(), "heads")
+    close(merged, validated(attn("heads", *given, "--json").encode(), "heads"))
+    return merged
+
+
+def test_parts_of_a_treebank(folder: Path, attn: Run) -> None:
+    Path("bank.conllu").write_text(BANK)
+    merged = merged_is_whole(attn, 2, "--conllu", "bank.conllu", "--probe", "--seed", "3", "--layer", "1")
+    assert {one["count"] for one in merged["relations"] if one["relation"] == "case"} == {2}
+    assert any(note.startswith("1 text was left out: sentence 3 of bank.conllu") for note in merged["notes"])
+    assert "Left out of bank.conllu: 6 punctuation marks, 2 empty nodes" in merged["notes"]
+    assert merged["heads"][0]["repeats"] is not None
+    assert "word → head" in attn("heads", "part2.npz", "part1.npz", "--by", "relation")
+    again = ["heads", "--conllu", "bank.conllu", "--probe", "--layer", "1", "--shard", "1/2", "--save", "part1.npz"]
+    assert "part1.npz was measured with --probe --seed 3, and this run with --probe --seed 0" in attn(*again, code=6)
+    attn(*again, "--seed", "3")  # which is there
+    assert "These parts measured no retrieval" in attn("heads", "part1.npz", "part2.npz", "--by", "retrieval", code=2)
+
+
+def test_parts_of_a_probe(folder: Path, attn: Run) -> None:
+    """Its random tokens, its control and its sentences are a window each, of which a fourth part has none."""
+    merged = merged_is_whole(attn, 4, "--probe", "--layer", "0")
+    assert merged["seen"] == "random tokens twice (seed 0)"
+    assert {score["role"] for score in merged["heads"][0]["scores"]} >= {"induction", "coreference"}
+    shown = attn("heads", "--probe", "--layer", "0", "--shard", "4/4", "--save", "part4.npz")
+    assert "This part has nothing to show by itself." in shown
+    attn("heads", "--probe", "--seed", "1", "--layer", "0", "--shard", "2/4", "--save", "seed2.npz")
+    attn("heads", "--file", "corpus.txt", "--layer", "0", "--shard", "2/4", "--save", "corpus2.npz")
+    for file, message in (
+        ("seed2.npz", "seed2.npz was measured with --probe --seed 1, and part1.npz with --probe --seed 0"),
+        ("corpus2.npz", "corpus2.npz is of a corpus, and part1.npz of a probe"),
+    ):
+        assert message in attn("heads", "part1.npz", file, "part3.npz", "part4.npz", code=3)
+
+
+def test_parts_of_a_corpus_that_is_probed_too(folder: Path, attn: Run) -> None:
+    merged = merged_is_whole(attn, 2, "--file", "corpus.txt", "--probe", "--layer", "0")
+    assert merged["seen"] == "corpus.txt"
+    attn("heads", "--file", "corpus.txt", "--layer", "0", "--shard", "2/2", "--save", "plain2.npz")
+    error = attn("heads", "part1.npz", "plain2.npz", code=3)
+    assert "plain2.npz was measured without --probe, and part1.npz with --probe --seed 0" in error
+
+
+def test_parts_of_needles(folder: Path) -> None:
+    """Each needle is measured by itself, whichever part it is in."""
+    whole = find_needles(Copying(), Selection(), cut=True)
+    for number in (1, 2):
+        corpora = Corpora(given_nothing(), Asked(Selection(), "needles"), _described=(Copying().info, "by hand"))
+        corpora.model = cast("Any", Copying())
+        corpora.part(Shard(number, 2), "").save(f"part{number}.npz")
+    merged = attn_cli.merge("part2.npz", "part1.npz")
+    close(merged.to_dict(), find_needles(Copying(), Selection()).to_dict())
+    assert whole.needles is not None
+    assert merged.needles is not None
+    assert merged.needles.trials == whole.needles.trials
+    assert merged.by == "retrieval"
+
+
+def given_nothing() -> Given:
+    """The input of a command whose texts are made."""
+    return Given(iter(()), None, None, PromptOptions(), ModelOptions())
+
+
 def test_a_part_shows_its_own_figures(folder: Path, attn: Run) -> None:
     assert measure(attn, 2, 3) == ""
     shown = measure(attn, 2, 3)  # again, from what is saved
@@ -102,7 +186,7 @@ def test_a_part_shows_its_own_figures(folder: Path, attn: Run) -> None:
 def test_there_may_be_more_parts_than_windows(folder: Path, attn: Run) -> None:
     for number in range(1, 6):
         measure(attn, number, 5)
-    assert "This part of the corpus has no texts." in measure(attn, 5, 5)
+    assert "This part has nothing to show by itself." in measure(attn, 5, 5)
     merged = attn("heads", *(f"part{number}.npz" for number in range(1, 6)))
     assert merged == attn("heads", "--file", "corpus.txt")
 
@@ -208,7 +292,7 @@ def test_files_that_are_no_parts(three: list[str], attn: Run) -> None:
         return name
 
     entry = json.loads(sound["part"].tobytes())
-    newer, wrong, over = ({**entry, **other} for other in ({"format": 2}, {"texts": -1}, {"shard": 4}))
+    newer, wrong, over = ({**entry, **other} for other in ({"format": 1}, {"texts": -1}, {"shard": 4}))
 
     def encoded(document: Any) -> Any:
         return np.frombuffer(json.dumps(document).encode(), np.uint8)
@@ -241,9 +325,8 @@ def test_files_that_are_no_parts(three: list[str], attn: Run) -> None:
         ),
         (["--file", "corpus.txt", "--shard", "2/2", "--save", "part.csv"], "Add --save part2.npz"),
         (["--file", "corpus.txt", "--shard", "1", "--save", "a.npz"], "--shard '1' is not a part of a corpus"),
-        (["The cat", "--shard", "1/2", "--save", "a.npz"], "--shard divides the lines of a corpus. Name it with"),
-        (["--probe", "--shard", "1/2", "--save", "a.npz"], "not what --probe reads"),
-        (["--conllu", "x.conllu", "--shard", "1/2", "--save", "a.npz"], "not what --conllu reads"),
+        (["The cat", "--shard", "1/2", "--save", "a.npz"], "--shard divides a corpus, and this is one text. Name a"),
+        (["--needle", "--cut", "--shard", "1/2", "--save", "a.npz"], "which are known once all parts are measured"),
         (["part1.npz", "part2.npz", "part3.npz", "--layer", "1"], "hold what was selected when they were measured"),
         (["part1.npz", "part2.npz", "part3.npz", "--probe"], "Parts of a corpus hold figures and no model"),
         (["part1.npz", "part2.npz", "part3.npz", "--without", "0"], "Parts of a corpus hold figures and no model"),
