@@ -47,7 +47,6 @@ Examples:
   attn inspect "The cat sat on the mat" --query cat
   attn inspect "The cat sat on the mat" --model FOLDER --head 2.5
   attn inspect "The cat sat on the mat" --model FOLDER --without 0.1
-  attn inspect --image photo.png --model FOLDER
   cat sentences.txt | attn inspect --model FOLDER --json > maps.jsonl
 """
 
