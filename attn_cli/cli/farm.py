@@ -157,11 +157,7 @@ def each_text(
     """
     with Farm(workers) as farm:
         farm.the_same(load)
-        for results in farm.each(partial(_in_turn, function), chunks):
-            for result in results:
-                if isinstance(result, _Fault):
-                    raise result.error
-                yield result
+        yield from farm.in_turn(function, chunks)
 
 
 def chunks_of(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -366,6 +362,14 @@ class Farm:
         done = [future for future in waiting if future.status == "finished"]
         self._client.cancel([future for future in waiting if future.status != "finished"])
         yield from map(self._result, done)
+
+    def in_turn(self, function: Callable[[Chunk], Iterable[Result]], chunks: Iterator[Chunk]) -> Iterator[Result]:
+        """Yield what a function yields of each chunk of texts, in their order; see `each_text` and `each`."""
+        for results in self.each(partial(_in_turn, function), chunks):
+            for result in results:
+                if isinstance(result, _Fault):
+                    raise result.error
+                yield result
 
     def _submitted(self, function: Callable[..., Any], *given: object, workers: list[str] | None = None) -> Future:
         with self._connected():

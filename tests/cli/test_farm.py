@@ -341,6 +341,8 @@ def test_texts_one_by_one(address: str, attn: Run) -> None:
         ["translate", "--align-score"],
         ["ablate", "--json", "--layer", "2", "--by", "heads"],
         ["ablate", "--json", "--query", "The", "--head", "2.0"],
+        ["ablate", "--json", "--head", "2.0", "--by", "heads", "--with", "mean", "--from-text", "The dog ran."],
+        ["ablate", "--json", "--head", "2.0", "--by", "heads", "--with", "mean", "--from-file", "corpus.txt"],
     ):
         alone = attn(*command, "--file", "lines.txt")
         assert attn(*command, "--file", "lines.txt", "--workers", address) == alone
@@ -367,6 +369,6 @@ def test_what_else_is_not_shared_out(attn: Run) -> None:
         assert "--workers shares out the texts of a corpus. Name one with --file, and add --json" in attn(
             *command, "--workers", "2", code=2
         )
-    for more in (["--head", "2.0"], ["--with", "mean", "--from-text", "A dog"], ["--attribution"]):
+    for more in (["--head", "2.0"], ["--attribution"]):
         error = attn("ablate", "--file", "a.txt", *more, "--workers", "2", code=2)
         assert "--workers shares out the texts of a corpus. Name one with --file, with heads cut in turn or" in error

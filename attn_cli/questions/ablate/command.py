@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -39,11 +40,13 @@ from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
+    from attn_cli.cli.farm import Farm
+    from attn_cli.data.model import ModelInfo
     from attn_cli.data.stream import Source
     from attn_cli.models import Input, Model
     from attn_cli.questions.ablate.attribution import Attributed
     from attn_cli.questions.ablate.corpus import Correlate
-    from attn_cli.questions.ablate.donors import Means
+    from attn_cli.questions.ablate.donors import Means, SumsOfOutputs
     from attn_cli.questions.ablate.effects import CollectEffects
     from attn_cli.questions.ablate.trials import Ablation
 
@@ -249,8 +252,8 @@ def run(
     over_corpus = reading.file is not None and in_lines(reading) and (sweeps or selection.query is not None)
     farm = Workers.parse(
         workers,
-        shared=over_corpus and not (cutting.instead == "mean" and donor.choice.options),
-        instead="Name one with --file, with heads cut in turn or --query, and take no means over other texts",
+        shared=over_corpus,
+        instead="Name one with --file, with heads cut in turn or --query",
     )
     sentences = prompts(text, reading, holds=PAIRS if paired else COLUMNS)
     check_named(model)
@@ -340,24 +343,72 @@ class _Texts:
 
     def _on(self, workers: Workers, sentences: Iterator[Sentence], file: Path) -> tuple[Answer, BaseException | None]:
         """Return the same, with the texts measured on workers and taken in their order."""
-        from attn_cli.cli.farm import LostError, chunks_of, each_text
+        from attn_cli.cli.farm import Farm, LostError, chunks_of
         from attn_cli.cli.progress import Corpus
 
-        collect = self._collector(None, None)
-        found = each_text(workers, partial(described, self.options), self.measured_here, chunks_of(sentences, CHUNK))
         name = texts.name_of(file)
-        with Corpus(found, "Cutting", texts.count_lines(file, blanks=False)) as corpus:
-            try:
-                for one in corpus:
-                    collect.take(one)
-            except LostError as fault:
-                if not collect.texts:
-                    raise
-                gone = f"{fault.problem}: the figures are of the {counted(collect.texts, 'text')} measured before"
-                return collect.found(name, (gone,)), fault
-            if corpus.stopped and not collect.texts:
-                raise KeyboardInterrupt
-            return collect.found(name, corpus.notes), KeyboardInterrupt() if corpus.stopped else None
+        with Farm(workers) as farm:
+            info, _ = farm.the_same(partial(described, self.options))
+            vars(self)["means"] = self._means_on(farm, info)
+            collect = self._collector(None, self.means)
+            found = farm.in_turn(self.measured_here, chunks_of(sentences, CHUNK))
+            with Corpus(found, "Cutting", texts.count_lines(file, blanks=False)) as corpus:
+                try:
+                    for one in corpus:
+                        collect.take(one)
+                except LostError as fault:
+                    if not collect.texts:
+                        raise
+                    gone = f"{fault.problem}: the figures are of the {counted(collect.texts, 'text')} measured before"
+                    return collect.found(name, (gone,)), fault
+                if corpus.stopped and not collect.texts:
+                    raise KeyboardInterrupt
+                return collect.found(name, corpus.notes), KeyboardInterrupt() if corpus.stopped else None
+
+    def _means_on(self, farm: Farm, info: ModelInfo) -> Means | None:
+        """Return the means of the heads' outputs over other texts, measured on workers, if there are any.
+
+        Raises:
+            AttnError: no text can be read, or the workers are gone.
+        """
+        if self.cut.instead != "mean" or not self.donor.choice.options:
+            return None
+        from attn_cli.cli.farm import chunks_of
+        from attn_cli.cli.progress import ProgressBar
+        from attn_cli.questions.ablate.donors import CHUNK, CollectMeans, cut_kinds, probe_name, probe_size
+
+        donor = self.donor
+        chunks: Iterator[list[Sentence] | range]
+        if donor.from_text is not None:
+            name, chunks = donor.from_text, iter([[Sentence(donor.from_text)]])
+        elif donor.from_file is not None:
+            name, chunks = texts.name_of(donor.from_file), chunks_of(texts.sentences(None, donor.from_file), CHUNK)
+        else:
+            name, size = probe_name(donor.seed), probe_size(info, donor.seed)
+            chunks = (range(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK))
+        collect = CollectMeans(None, cut_kinds(info, self.selection))
+        with ProgressBar("Averaging") as bar:
+            for sums in farm.each(self.sums_here, chunks):
+                collect.merge(sums)
+                bar.advance(sums.texts + len(sums.left_out))
+        return collect.found(name, several=donor.from_text is None)
+
+    def sums_here(self, chunk: Sequence[Sentence] | range) -> SumsOfOutputs:
+        """Return the sums of the heads' outputs over some texts, or over those of the probe with these numbers."""
+        from attn_cli.questions.ablate.donors import CollectMeans, cut_kinds, probe_texts
+
+        model = loaded_once(self.options)
+        plain = replace(self.reading, target=None)
+        given: Iterable[Input | Source]
+        if isinstance(chunk, range):
+            every = probe_texts(model, input_of(model, Sentence(""), plain), self.donor.seed)
+            given = islice(every, chunk.start, chunk.stop)
+        else:
+            given = (input_of(model, sentence, plain) for sentence in chunk)
+        collect = CollectMeans(model, cut_kinds(model.info, self.selection))
+        for text in given:
+            collect.add(text)
+        return collect.sums()
 
     def _collector(self, model: Model | None, means: Means | None) -> CollectEffects | Correlate:
         """Return a collector of what is asked; without a model, of what was measured elsewhere."""
@@ -387,7 +438,7 @@ class _Texts:
     def measured_here(self, sentences: Iterable[Sentence]) -> Iterator[Any]:
         """Yield what is measured of each of some texts, with the model that this worker keeps."""
         vars(self)["model"] = loaded_once(self.options)
-        collect = self._collector(self.model, None)
+        collect = self._collector(self.model, self.means)
         for sentence in sentences:
             found = self.measured(collect, sentence)
             collect.take(found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
+from attn_cli.data.model import ModelInfo
 from attn_cli.data.selection import KINDS, Kind, Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
@@ -15,17 +17,22 @@ from attn_cli.models import Input, Model
 from attn_cli.models.prepare import read
 
 __all__ = [
+    "CHUNK",
     "CollectMeans",
     "Contexts",
     "Donor",
     "Means",
+    "SumsOfOutputs",
     "contexts_of",
     "cut_kinds",
     "mean_outputs",
     "probe_name",
+    "probe_size",
     "probe_texts",
 ]
 
+CHUNK = 8
+"""Texts whose sums are added up by themselves, so that they give the same wherever they are measured."""
 Contexts = Mapping[tuple[Kind, int], Float[np.ndarray, "head #query dim"]]
 """Vectors of the heads of each layer, by kind and layer."""
 
@@ -52,16 +59,28 @@ class Means:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class SumsOfOutputs:
+    """The sums of the heads' outputs over some texts, to be sent from one process to another."""
+
+    sums: Mapping[tuple[Kind, int], Float[np.ndarray, "head dim"]]
+    counts: Mapping[tuple[Kind, int], int]
+    """The number of positions."""
+    left_out: Sequence[AttnError]
+    texts: int
+    tokens: int
+
+
 class CollectMeans:
     """A collector of each head's mean output over one text after another; only their sums are kept.
 
     Args:
-        model: a loaded model.
+        model: a loaded model; None if the texts are measured elsewhere, and merged here.
         kinds: the kinds of attention that means are wanted of. For those of a decoder behind an encoder, a text without
             a target is translated first.
     """
 
-    def __init__(self, model: Model, kinds: Collection[Kind]) -> None:
+    def __init__(self, model: Model | None, kinds: Collection[Kind]) -> None:
         self._model, self._kinds = model, kinds
         self._sums: dict[tuple[Kind, int], Float[np.ndarray, "head dim"]] = {}
         self._counts: dict[tuple[Kind, int], int] = {}
@@ -73,7 +92,10 @@ class CollectMeans:
 
         Raises:
             AttnError: the model cannot be run, or cannot translate.
+            TypeError: the collector has no model.
         """
+        if self._model is None:
+            raise TypeError("there is no model to run a text with")
         written = next((kind for kind in self._kinds if kind != "encoder"), None)
         try:
             source = read(self._model, text, Selection(kind=written)) if isinstance(text, Input) else text
@@ -89,6 +111,23 @@ class CollectMeans:
             place = kind, layer
             self._sums[place] = self._sums.get(place, 0) + sums.sum(axis=1, dtype=np.float64)
             self._counts[place] = self._counts.get(place, 0) + sums.shape[1]
+
+    def fresh(self) -> CollectMeans:
+        """Return a collector of the same means that has seen no text."""
+        return CollectMeans(self._model, self._kinds)
+
+    def sums(self) -> SumsOfOutputs:
+        """Return all sums so far, for `merge`."""
+        return SumsOfOutputs(self._sums, self._counts, self._left_out, self._texts, self._tokens)
+
+    def merge(self, other: SumsOfOutputs) -> None:
+        """Add the sums of another collector of the same means, over other texts."""
+        for place, sums in other.sums.items():
+            self._sums[place] = self._sums.get(place, 0) + sums
+            self._counts[place] = self._counts.get(place, 0) + other.counts[place]
+        self._left_out += other.left_out
+        self._texts += other.texts
+        self._tokens += other.tokens
 
     def found(self, name: str, *, several: bool = True) -> Means:
         """Return the means over the texts so far; see `Donor` for their name.
@@ -128,10 +167,13 @@ def mean_outputs(
     Raises:
         AttnError: there is no text that the model can read, or the model cannot be run.
     """
-    collect = CollectMeans(model, cut_kinds(model, selection))
-    for text in texts:
-        collect.add(text)
-        advance()
+    collect, rest = CollectMeans(model, cut_kinds(model.info, selection)), iter(texts)
+    while chunk := list(islice(rest, CHUNK)):
+        own = collect.fresh()
+        for text in chunk:
+            own.add(text)
+            advance()
+        collect.merge(own.sums())
     return collect.found(name, several=several)
 
 
@@ -158,14 +200,22 @@ def probe_texts(model: Model, given: Input, seed: int) -> Iterator[Input | Sourc
         yield Input(sentence.text, languages=given.languages, truncate=True)
 
 
+def probe_size(model: ModelInfo, seed: int) -> int:
+    """Return the number of the texts of `probe_texts`."""
+    # Imported late, as above.
+    from attn_cli.questions.heads.probe import TEXTS, pronouns
+
+    return len(pronouns(seed)) + (0 if "cross" in model.stacks else TEXTS)
+
+
 def probe_name(seed: int) -> str:
     """Return the name of the texts of `probe_texts`."""
     return f"the probe (seed {seed})"
 
 
-def cut_kinds(model: Model, selection: Selection) -> tuple[Kind, ...]:
+def cut_kinds(model: ModelInfo, selection: Selection) -> tuple[Kind, ...]:
     """Return the kinds of attention whose heads a selection cuts: all of them in turn, or those of the first kind."""
-    kinds = tuple(kind for kind in KINDS if kind in model.info.stacks)
+    kinds = tuple(kind for kind in KINDS if kind in model.stacks)
     if selection.kind is not None:
         return (selection.kind,)
     return kinds if selection.layer is None and selection.head is None else kinds[:1]

@@ -157,7 +157,7 @@ class _Asked:
         """
         source = read_like(self.read, replace(self.given, text=text), output)
         counts = len(self.read.source.source), len(source.source)
-        kinds = cut_kinds(self.model, self.selection)
+        kinds = cut_kinds(self.model.info, self.selection)
         if counts[0] != counts[1] and ("encoder" in kinds or self.read.kind != "target"):
             decoder = ", or choose --kind cross or decoder" if self.read.kind == "target" else ""
             raise InputError(
@@ -192,7 +192,7 @@ class _Asked:
 
     def each_head(self) -> tuple[Ablation, list[Variation]]:
         """Cut each head chosen in turn; return the cuts as well."""
-        kinds = cut_kinds(self.model, self.selection)
+        kinds = cut_kinds(self.model.info, self.selection)
         plans = [plan_of(self.read.source, self.selection, kind) for kind in kinds]
         groups: list[tuple[Kind, Mapping[int, tuple[int, ...]]]] = [
             (plan.kind, {layer: (head,)}) for plan in plans for layer, heads in plan.heads.items() for head in heads
