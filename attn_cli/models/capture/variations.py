@@ -12,7 +12,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from attn_cli.data.cuts import CutEdges, Variation, check_cuts
 from attn_cli.data.shapes import Float
-from attn_cli.data.stream import EatContexts
+from attn_cli.data.stream import EatContexts, Kind
 from attn_cli.models.capture.anatomy import Place
 from attn_cli.models.capture.delivery import lengths
 from attn_cli.models.capture.edited import Edited, edited
@@ -50,6 +50,7 @@ def run_variations(
     variations: Sequence[Variation],
     compute: Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row *output"]],
     numbers: int,
+    patches: int | None = None,
 ) -> Generator[Result]:
     """Run a model on one text once for each variation, many in one batch.
 
@@ -61,6 +62,7 @@ def run_variations(
         variations: the cuts of each run.
         compute: a function that runs the model, or one around it, on a batch of such inputs, and returns the output.
         numbers: how many numbers the output has for one text, to size a batch.
+        patches: how many positions the model makes of an image, with its special tokens; None for a text.
 
     Yields:
         the result of each variation, those with late cuts last.
@@ -71,7 +73,8 @@ def run_variations(
     """
     keep_freed()
     check_weights_present(model)
-    sweep = _Sweep(model, inputs, variations, compute)
+    shapes: Mapping[Kind, tuple[int, int]] = lengths(inputs) if patches is None else {"encoder": (patches, patches)}
+    sweep = _Sweep(model, inputs, variations, compute, shapes)
     check_cuts(variations, sweep.anatomy.stacks)
     plain = [index for index, variation in enumerate(variations) if not variation]
     if len(variations) > 1:
@@ -117,10 +120,11 @@ class _Sweep:
         inputs: Mapping[str, torch.Tensor],
         variations: Sequence[Variation],
         compute: Callable[[Mapping[str, torch.Tensor]], Float[torch.Tensor, "row *output"]],
+        shapes: Mapping[Kind, tuple[int, int]],
     ) -> None:
         self._model, self._inputs, self._variations, self._compute = model, inputs, variations, compute
         self.anatomy = anatomy_of(model)
-        self._shapes = lengths(inputs)
+        self._shapes = shapes
         self._shared = SharedLayers(model, self.anatomy)
         self._places = {
             (place.kind, place.layer): place for site in self.anatomy.sites.values() for place in site.places
@@ -193,7 +197,10 @@ class _Sweep:
 
     def _rows(self, count: int) -> dict[str, torch.Tensor]:
         """Return the inputs of a batch of that many rows."""
-        return {name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in self._inputs.items()}
+        return {
+            name: tensor.expand(count, *tensor.shape[1:]) if tensor.ndim else tensor  # a setting is the same for all
+            for name, tensor in self._inputs.items()
+        }
 
     def _before(self, index: int) -> int:
         """Return how many layers run before the first cut of a variation."""

@@ -70,15 +70,15 @@ def run_outcomes(
     """
     if wanted.output == "states":
         model, layout = source.module, None
-        tokens = source.inputs["input_ids"].shape[1]
-        compute, numbers = _states(model), tokens * int(model.config.get_text_config().hidden_size)
+        compute, numbers = _states(model), len(source.source) * int(model.config.get_text_config().hidden_size)
     else:
         model, layout = whole(), _layout(source, wanted, mask_token)
         compute, numbers = _words(model, layout), _numbers(source, model, layout)
-    problem = f"{source.model.name} could not be run on this text"
+    what, patches = ("text", None) if source.source.grid is None else ("image", len(source.source))
+    problem = f"{source.model.name} could not be run on this {what}"
     own = zeroed(source.model.without)
     cuts = [(*own, *variation) for variation in variations]
-    with closing(run_variations(source.module, source.inputs, cuts, compute, numbers)) as runs:
+    with closing(run_variations(source.module, source.inputs, cuts, compute, numbers, patches)) as runs:
         while True:
             with quiet(), faults_told(problem, REMEDY):
                 found = next(runs, None)

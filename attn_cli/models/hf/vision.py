@@ -6,7 +6,7 @@ An image becomes the tokens that the encoder makes of it: special tokens such as
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,21 +15,23 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from attn_cli.data.cuts import check_cuts, zeroed
+from attn_cli.data.cuts import Variation, check_cuts, zeroed
 from attn_cli.data.image import PatchGrid
 from attn_cli.data.model import Heads, ModelInfo
-from attn_cli.data.outcomes import OutputKind
+from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.patches import ImagePixels, patch_tokens, thumbnail_of
 from attn_cli.data.shapes import Float
-from attn_cli.data.stream import Block, Eat, Report, Request
+from attn_cli.data.stream import Block, Eat, EatContexts, Report, Request, Source
 from attn_cli.data.text import Tokens
 from attn_cli.errors import InputError, ModelError
 from attn_cli.models import Input, LoadOptions
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.offloaded import check_weights_present, count_parameters, device_of
+from attn_cli.models.capture.variations import contexts
 from attn_cli.models.hf.checkpoint import Checkpoint
 from attn_cli.models.hf.devices import choose_placement, on_disk, places_of
 from attn_cli.models.hf.loading import faults_told, quiet, read_config, read_model
+from attn_cli.models.hf.outcomes import REMEDY, run_outcomes
 from attn_cli.models.hf.plain import Plain
 from attn_cli.models.hf.prepared import PretrainedSource
 from attn_cli.models.hf.weights import fingerprint
@@ -331,7 +333,7 @@ class Vision:
         """Return the error for a text."""
         return InputError(f"{self.info.name} reads images, and no text", "Give an image with attn inspect --image")
 
-    converse = plain_tokens = prepare_tokens = spell_tokens = translate = write = run = attribute = contexts = _refuse
+    converse = plain_tokens = prepare_tokens = spell_tokens = translate = write = attribute = _refuse
 
     @property
     def mask_token(self) -> str | None:
@@ -347,6 +349,38 @@ class Vision:
     def outputs(self) -> tuple[OutputKind, ...]:
         """Its last states; see `attn_cli.models.Model`."""
         return ("states",)
+
+    def run(
+        self, source: Source, variations: Sequence[Variation], wanted: Wanted | None = None
+    ) -> Generator[tuple[int, Outcome]]:
+        """Run the model on an image once with each variation of its attention; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the image was prepared by another model.
+            SelectionError: the model does not have a layer or head that is cut.
+            ModelError: the model has no such output, or a layer cannot be cut.
+            MemoryLimitError: memory ran out.
+        """
+        wanted = choose_output(wanted, self.outputs, self.info.name)
+        return run_outcomes(self._own(source), lambda: self.model, variations, wanted, None)
+
+    def contexts(self, source: Source, eat: EatContexts) -> None:
+        """Pass each head's weighted sums of the values to a collector; see `attn_cli.models.Model`.
+
+        Raises:
+            InputError: the image was prepared by another model.
+            ModelError: the model could not be run.
+        """
+        own = self._own(source)
+        with quiet(), faults_told(f"{self.info.name} could not be run on this image", REMEDY):
+            contexts(self.model, own.inputs, eat, zeroed(own.model.without))
+
+    def _own(self, source: Source) -> PretrainedSource:
+        if not isinstance(source, ImageSource) or source.run.module is not self.model:
+            raise InputError(
+                f"The image was not prepared by {self.info.name}", "Prepare it with the model that runs it"
+            )
+        return source.run
 
 
 def _pair(size: Any) -> tuple[int, int]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from transformers import AutoConfig, AutoModel
 
 import attn_cli
+from attn_cli.data.cuts import CutEdges, EvenHeads, ReplacedHeads, Variation, ZeroedHeads
 from attn_cli.data.patches import pixels_of
 from attn_cli.errors import InputError, ModelError
+from attn_cli.models import Input, Model, load
 from attn_cli.models.hf.loading import quiet
 from attn_cli.models.hf.trial import TESTED_ON_IMAGES
 from attn_cli.models.hf.vision import SPECIAL
+from attn_cli.models.images import read_image
 from tests.models import folders
 from tests.models.vision import (
     COLUMNS,
@@ -82,9 +89,7 @@ def test_each_patch_is_where_its_label_says(tmp_path: Path, family: str) -> None
 
 def test_the_hidden_states_are_those_of_the_plain_model(vit: str) -> None:
     from attn_cli.data.stream import Request
-    from attn_cli.models import Input, load
     from attn_cli.models.hf.vision import ImageSource
-    from attn_cli.models.images import read_image
 
     source = load(vit).prepare(Input("", image=read_image(pixels())))
     assert isinstance(source, ImageSource)
@@ -180,3 +185,113 @@ def test_a_model_in_memory_with_its_image_processor(vit: str, photo: str) -> Non
     found = attn_cli.wrap(model, read_processor(vit)).inspect(image=photo)
     expected = attn_cli.load(vit).inspect(image=photo)
     np.testing.assert_array_equal(found.maps[1].weights, expected.maps[1].weights)
+
+
+def states_after(model: Model, cuts: list[Variation]) -> list[np.ndarray]:
+    """The last states with each of some cuts, as attn computes them."""
+    found = dict(model.run(model.prepare(Input("", image=read_image(pixels()))), cuts))
+    return [states for states in (found[index].states for index in range(len(cuts))) if states is not None]
+
+
+def states_by_hand(
+    folder: Path, change: Callable[[int, torch.Tensor], None] | None = None, zeroed: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The last states of transformers' own eager model.
+
+    Args:
+        folder: the model.
+        change: what is done to the scores of each layer, by its number.
+        zeroed: the layer and the head whose part of the output projection is made zero.
+    """
+    softmax, layers = functional.softmax, itertools.count()
+
+    def changed(scores: torch.Tensor, *given: Any, **named: Any) -> torch.Tensor:
+        if change is not None:
+            change(next(layers), scores)
+        return softmax(scores, *given, **named)
+
+    with quiet():
+        model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+        found = read_processor(folder)(pixels(), return_tensors="pt")
+    if zeroed is not None:
+        layer, head = zeroed
+        out = [
+            module
+            for name, module in model.named_modules()
+            if re.search(r"att.*(output\.dense|out_proj|o_proj)$", name) and ".head." not in name
+        ][layer]
+        size = out.in_features // 3
+        with torch.no_grad():
+            out.weight[:, head * size : (head + 1) * size] = 0
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(functional, "softmax", changed)
+        states: np.ndarray = model(**found).last_hidden_state[0].numpy()
+    return states
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cuts_are_those_made_by_hand(tmp_path: Path, family: str) -> None:
+    """A head without its part of the output projection, one of even scores, an edge whose score is masked."""
+    folder = save_vision(tmp_path / family, family)
+    cuts: list[Variation] = [
+        (),
+        (ZeroedHeads("encoder", 1, (2,)),),
+        (EvenHeads("encoder", 0, (1,)),),
+        (CutEdges("encoder", 0, (0, 2), edges=((3, 4), (3, 5))),),
+        (ZeroedHeads("encoder", 0, (0,)),),
+    ]
+
+    def even(layer: int, scores: torch.Tensor) -> None:
+        if layer == 0:
+            scores[:, 1] = 0
+
+    def masked(layer: int, scores: torch.Tensor) -> None:
+        if layer == 0:
+            scores[:, [0, 2], 3, 4:6] = -torch.inf
+
+    expected = [
+        states_by_hand(folder),
+        states_by_hand(folder, zeroed=(1, 2)),
+        states_by_hand(folder, even),
+        states_by_hand(folder, masked),
+        states_by_hand(folder, zeroed=(0, 0)),
+    ]
+    found = states_after(load(str(folder)), cuts)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    assert all(np.abs(one - found[0]).max() > 1e-2 for one in found[1:])
+
+
+def test_means_of_heads_are_those_of_their_outputs(vit: str) -> None:
+    """A head replaced by its own outputs changes nothing; by their mean, as much as by hand."""
+    model = load(vit)
+    outputs: dict[int, np.ndarray] = {}
+    source = model.prepare(Input("", image=read_image(pixels())))
+    model.contexts(source, lambda _, layer, sums: outputs.update({layer: sums}))
+    seen = reference(vit, pixels())
+    assert outputs[1].shape == (3, 1 + ROWS * COLUMNS, 11)
+    same, mean = (
+        ReplacedHeads("encoder", 1, (2,), vectors=one) for one in (outputs[1][2:], outputs[1][2:].mean(1)[:, None])
+    )
+    plain, again, averaged = states_after(model, [(), (same,), (mean,)])
+    np.testing.assert_allclose(again, plain, atol=1e-5)
+    np.testing.assert_allclose(plain, seen.last_hidden_state[0].numpy(), atol=1e-5)
+    assert np.abs(averaged - plain).max() > 1e-2
+
+
+def test_a_stretched_image_can_be_cut(tmp_path: Path) -> None:
+    """What says that positions are stretched is one value, for all runs of a batch."""
+    folder = save_vision(tmp_path / "vit", "vit", image_size=COLUMNS * PATCH)
+    with quiet():
+        processor((ROWS * PATCH, 7 * PATCH)).save_pretrained(folder)
+    zeroed = ZeroedHeads("encoder", 0, (1,))
+    model = load(str(folder))
+    found = states_after(model, [(), (zeroed,), (ZeroedHeads("encoder", 1, (1,)),)])
+    np.testing.assert_allclose(found[1], states_after(model.without({"encoder": {0: (1,)}}), [()])[0], atol=1e-5)
+
+
+def test_an_image_of_another_model_is_not_run(vit: str, photo: str) -> None:
+    one, other = load(vit), load(vit)
+    source = one.prepare(Input("", image=read_image(photo)))
+    with pytest.raises(InputError, match="was not prepared by"):
+        next(other.run(source, [()]))
