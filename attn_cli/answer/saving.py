@@ -107,6 +107,6 @@ def _check_style(path: str, form: type[FigureFormat], style: FigureStyle) -> Non
             f"Leave it out, or use a name that ends in {following}" if following else "Leave it out",
         )
     if style.font is not None:
-        from attn_cli.draw.figure import check_font
+        from attn_cli.draw.figure_fonts import check_font
 
         check_font(style.font)

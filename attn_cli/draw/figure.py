@@ -1,6 +1,6 @@
 """A picture as a figure for a paper: vectors in PDF and SVG, pixels in PNG, drawn with matplotlib.
 
-This is the only module that imports matplotlib. A figure has the width that is asked for, to the point: every part is
+A figure has the width that is asked for, to the point: every part is
 placed here by the widths of its texts, in points from the left and the top.
 """
 
@@ -18,22 +18,24 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PatchCollection
-from matplotlib.colors import FuncNorm, LinearSegmentedColormap
+from matplotlib.colors import FuncNorm, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from attn_cli.data.pooling import pool
 from attn_cli.data.shapes import Float
 from attn_cli.draw.colors import PALETTES, Scale
+from attn_cli.draw.figure_fonts import fonts_for
 from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.draw.labels import Labels, clean, clipped, width
+from attn_cli.draw.patch_figure import blended, draw_below, draw_marks, draw_photo, opacities
 from attn_cli.draw.picture import PaperPicture
-from attn_cli.errors import UsageError, quoted
+from attn_cli.errors import UsageError
 
-__all__ = ["check_font", "make_figure", "ticks_of", "write_figure"]
+__all__ = ["make_figure", "ticks_of", "write_figure"]
 
-DEFAULT_FONT = "DejaVu Sans"
 SMALLEST = 4.5
 """Points below which labels cannot be read, so that positions stand in their place."""
 LINE = 1.2
@@ -63,22 +65,10 @@ SHORT_BAR = 9
 """Lines of text that a map must be tall to have its colour bar beside it, and not below."""
 NARROW = 0.3
 """Least of the figure's width that the cells take with the colour bar beside them, and not below."""
+PHOTO_GAP = 1.2
+"""Space between an image and the cells beside it, as a multiple of the size of the text."""
 LEAST = 2.5
 """Least width of the cells, as a multiple of the size of the text."""
-
-
-def check_font(name: str) -> None:
-    """Check that a font is installed.
-
-    Raises:
-        UsageError: it is not.
-    """
-    try:
-        font_manager.findfont(font_manager.FontProperties(family=[name]), fallback_to_default=False)
-    except ValueError as fault:
-        raise UsageError(
-            f"No font {quoted(name)} is installed", "Name one that is, or leave --font out for DejaVu Sans"
-        ) from fault
 
 
 def write_figure(picture: PaperPicture, style: FigureStyle, suffix: str, heading: str) -> tuple[bytes, tuple[str, ...]]:
@@ -93,7 +83,7 @@ def write_figure(picture: PaperPicture, style: FigureStyle, suffix: str, heading
     Returns:
         The file, and notes to the user.
     """
-    fonts, lacking = _fonts(picture, style)
+    fonts, lacking = fonts_for(picture, style)
     with _settings(fonts):
         dots, vectors = FINEST, MOST_VECTORS
         if suffix == ".png":
@@ -116,7 +106,7 @@ def write_figure(picture: PaperPicture, style: FigureStyle, suffix: str, heading
 
 def make_figure(picture: PaperPicture, style: FigureStyle) -> Figure:
     """Draw a picture as a figure of matplotlib."""
-    with _settings(_fonts(picture, style)[0]):
+    with _settings(fonts_for(picture, style)[0]):
         return _Drawing(picture, style, FINEST, MOST_VECTORS).figure
 
 
@@ -159,34 +149,6 @@ def _settings(fonts: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def _fonts(picture: PaperPicture, style: FigureStyle) -> tuple[list[str], set[str]]:
-    """Return the font asked for, after it installed ones that have the letters that it lacks, and what no font has."""
-    chosen = style.font or DEFAULT_FONT
-    texts = (*picture.rows.texts, *picture.columns.texts, style.title_line)
-    lacking = {letter for text in texts for letter in clean(text)} - _letters(chosen)
-    fonts = [chosen]
-    for name in (DEFAULT_FONT, *_regular_fonts()) if lacking else ():
-        if name not in fonts and lacking & _letters(name):
-            fonts.append(name)
-            lacking -= _letters(name)
-    # Where an SVG is looked at, there may be none of them.
-    return [*fonts, "sans-serif"], lacking
-
-
-def _regular_fonts() -> list[str]:
-    """Return the names of the installed fonts that are upright and of usual weight and width."""
-    found = font_manager.fontManager.ttflist
-    plain = {font.name for font in found if (font.style, font.weight, font.stretch) == ("normal", 400, "normal")}
-    # The last resort has a box with a code for every letter, which says no more than an empty box.
-    return sorted(name for name in plain if not name.startswith((".", "Last Resort")))
-
-
-def _letters(font: str) -> set[str]:
-    """Return the letters that a font has."""
-    path = font_manager.findfont(font_manager.FontProperties(family=[font]))
-    return set(map(chr, font_manager.get_font(path).get_charmap()))
-
-
 @dataclass(frozen=True)
 class _SideLabels:
     """The labels of one side."""
@@ -220,6 +182,8 @@ class _FigureLayout:
     """True if the column labels stand upright."""
     beside: bool
     """True if the colour bar is beside the cells, and not below them."""
+    photo: float
+    """Width of the image that stands to the left of all this, with the space behind it; 0 if there is none."""
 
     @property
     def steps(self) -> tuple[float, float]:
@@ -247,9 +211,11 @@ class _Drawing:
     def _draw(self) -> Figure:
         """Draw all parts, each in its place."""
         size, whole, layout = self.size, self.style.width, self._lay_out()
-        header, titles = self._header(layout), self._titles()
+        header, titles = self._header(layout), self._lines(self.style.title_line, size + 1, whole - 2 * size)
         top = len(titles) * (size + 1) * LINE + (size * 0.5 if titles else 0) + size * LINE + header
         bottom = size * 0.6 if layout.beside else size + BAR + 2.4 * size * LINE
+        notes = self._notes(layout)
+        bottom = max(bottom, size * 0.4 + len(notes) * size * LINE + size * 0.6 * bool(notes))
         tall = top + layout.down + bottom
         figure = Figure(figsize=(whole / 72, tall / 72), facecolor="none" if self.style.transparent else "white")
         box = figure.add_axes((layout.left / whole, bottom / tall, layout.across / whole, layout.down / tall))
@@ -258,10 +224,19 @@ class _Drawing:
         row, column = self.picture.sides
         middle = (layout.left + layout.across / 2) / whole, (bottom + layout.down / 2) / tall
         figure.text(middle[0], 1 - (top - header) / tall, column, size=size, ha="center", va="bottom", color=INK)
-        figure.text(1 / whole, middle[1], row, size=size, ha="left", va="center", rotation=90, color=INK)
+        figure.text(
+            (1 + layout.photo) / whole, middle[1], row, size=size, ha="left", va="center", rotation=90, color=INK
+        )
         for number, text in enumerate(titles):
             place = 1 - (number + 0.1) * (size + 1) * LINE / tall
             figure.text(0.5, place, text, size=size + 1, ha="center", va="top", color=INK)
+        if layout.photo:
+            wide = (layout.photo - PHOTO_GAP * size) / whole
+            draw_photo(figure.add_axes((0, bottom / tall, wide, layout.down / tall)), self.picture)
+        for number, text in enumerate(notes):
+            place = (bottom - size * 0.4 - number * size * LINE) / tall
+            left = 0 if layout.photo else layout.left / whole
+            figure.text(left, place, text, size=size, ha="left", va="top", color=INK)
         right = layout.left + layout.across
         if layout.beside:
             bar = ((right + size) / whole, bottom / tall, BAR / whole, layout.down / tall)
@@ -278,9 +253,13 @@ class _Drawing:
         rows, columns = len(picture.rows), len(picture.columns)
         gap = GAP if picture.tile != (1, 1) else 0.0
         left, right, beside = self._left(self._row_texts, size), self._bar_room(), True
+        # The image itself stands beside the weights of one row, as large as they are.
+        tall, shows = self._tallest(rows), picture.pixels is not None and picture.tile == (1, 1)
         for _ in range(3):  # again, if the labels or the bar are not where they were thought to be
             across = self.style.width - left - right
-            wide = (across - gap * (columns - 1)) / max(columns, 1)
+            across = (across - PHOTO_GAP * size) / 2 if shows else across
+            wide = min((across - gap * (columns - 1)) / max(columns, 1), tall)
+            across = wide * columns + gap * (columns - 1) if tall < np.inf else across
             high = self._cell_height(wide, rows, columns)
             down = high * rows + gap * (rows - 1)
             across_labels, down_labels = self._side(picture.columns, wide), self._side(picture.rows, high)
@@ -294,7 +273,24 @@ class _Drawing:
             )
         longest = max((self._wide(text, across_labels.size) for text in across_labels.texts), default=0.0)
         turned = longest > wide - 1.5 and len(across_labels.texts) == columns
-        return _FigureLayout(left, across, down, (wide, high), gap, across_labels, down_labels, turned, beside)
+        photo, cell = across + PHOTO_GAP * size if shows else 0.0, (wide, high)
+        return _FigureLayout(left + photo, across, down, cell, gap, across_labels, down_labels, turned, beside, photo)
+
+    def _tallest(self, rows: int) -> float:
+        """Return the greatest width of a cell whose height is in proportion, as that of a part of an image is."""
+        if self.picture.image is None:
+            return np.inf
+        down, across = self.picture.tile
+        return self.style.width * TALLEST / rows * across / down
+
+    def _notes(self, layout: _FigureLayout) -> list[str]:
+        """Return lines on what has no place in the image."""
+        image = self.picture.image
+        if image is None or not image.beside:
+            return []
+        named = ", ".join(f"{clean(name)} {value:z.2f}".replace("-", "−") for name, value in image.beside)
+        room = layout.photo - PHOTO_GAP * self.size if layout.photo else layout.across
+        return self._lines(named, self.size, room)
 
     def _wide(self, text: str, size: float) -> float:
         """Measure a text in points."""
@@ -324,6 +320,8 @@ class _Drawing:
             down, across = self.picture.tile
             return max(min(wide * down / across, tallest), 2.0)
         readable = self.size * 1.15
+        if self.picture.image is not None:
+            return wide
         if rows == columns and wide < readable:
             return wide
         if readable > tallest:
@@ -333,7 +331,8 @@ class _Drawing:
     def _side(self, labels: Labels, cell: float) -> _SideLabels:
         """Choose the labels of one side: words if there is room for them, or else some of the positions."""
         size = min(self.size, cell / 1.15)
-        if size >= SMALLEST:
+        counted = self.picture.image is not None and self.picture.tile == (1, 1)
+        if size >= SMALLEST and not counted:
             texts = self._row_texts if labels is self.picture.rows else _fitted(labels, LONGEST_ABOVE)
             return _SideLabels(tuple(texts), tuple(range(len(labels))), tuple(labels.special), size)
         if labels is self.picture.rows and self.picture.landmarks:
@@ -360,11 +359,11 @@ class _Drawing:
         longest = max((self._wide(text, size) for text in texts), default=0.0)
         return (longest if layout.turned else size * LINE) + 3.5
 
-    def _titles(self) -> list[str]:
-        """Return the lines of the title."""
+    def _lines(self, text: str, size: float, room: float) -> list[str]:
+        """Break a text into lines of a width."""
         lines: list[str] = []
-        for word in clean(self.style.title_line).split():
-            if lines and self._wide(f"{lines[-1]} {word}", self.size + 1) <= self.style.width - 2 * self.size:
+        for word in clean(text).split():
+            if lines and self._wide(f"{lines[-1]} {word}", size) <= room:
                 lines[-1] += f" {word}"
             else:
                 lines.append(word)
@@ -372,20 +371,29 @@ class _Drawing:
 
     def _cells(self, box: Any, layout: _FigureLayout) -> Any:
         """Draw the values, and a frame around each map; return what the colour bar explains."""
-        values, look = self.picture.values, {"cmap": _colors(self.picture.scale), "norm": _norm(self.picture.scale)}
+        values, cmap, norm = self.picture.values, _colors(self.picture.scale), _norm(self.picture.scale)
+        look: dict[str, Any] = {"cmap": cmap, "norm": norm}
         tall, wide = self.picture.tile
         counts = len(self.picture.rows), len(self.picture.columns)
         framed = [((0.0, 0.0), (layout.across, layout.down))]
         if layout.gap:
             corners = ((column * layout.steps[0], row * layout.steps[1]) for row, column in np.ndindex(counts))
             framed = [(corner, layout.cell) for corner in corners]
+        pixels = self.picture.pixels
+        if pixels is not None:
+            draw_below(box, pixels, [corner for corner, _ in framed], framed[0][1])
+        draw_marks(box, self.picture, [corner for corner, _ in framed], framed[0][1])
         if values.size <= self.vectors:
             x, y = (
                 _edges(count, cells, size, layout.gap)
                 for count, cells, size in zip(counts[::-1], (wide, tall), layout.cell, strict=True)
             )
             spread = _apart(values, (tall, wide)) if layout.gap else values
-            mesh = box.pcolormesh(x, y, spread, edgecolors="face", linewidth=0.25, **look)
+            if pixels is None:
+                look |= {"edgecolors": "face", "linewidth": 0.25}
+            else:
+                look |= {"alpha": opacities(self.picture.scale, spread), "linewidth": 0}
+            mesh = box.pcolormesh(x, y, spread, **look)
             mesh.set_joinstyle("miter")
         else:
             parts = [values]
@@ -394,7 +402,12 @@ class _Drawing:
             for part, ((left, top), (across, down)) in zip(parts, framed, strict=True):
                 place = (left, left + across, top + down, top)
                 seen = self._as_fine_as_seen(part, (across, down))
-                mesh = box.imshow(seen, extent=place, interpolation="none", aspect="auto", **look)
+                whole = {"extent": place, "interpolation": "none", "aspect": "auto"}
+                if pixels is None:
+                    mesh = box.imshow(seen, **whole, **look)
+                else:  # in which a vector format would leave out what is handed over as alpha
+                    hidden = opacities(self.picture.scale, seen)
+                    mesh = box.imshow(np.dstack([cmap(norm(seen))[:, :, :3], hidden]), **whole)
         box.set(xlim=(0, layout.across), ylim=(layout.down, 0), xticks=[], yticks=[], facecolor="none")
         box.spines[:].set_visible(False)
         frames = [Rectangle(corner, *size) for corner, size in framed]
@@ -442,6 +455,11 @@ class _Drawing:
         """Draw the colour bar, with as many numbers as have room, and the unit."""
         scale = self.picture.scale
         box = figure.add_axes(place)
+        if self.picture.pixels is not None:
+            steps = np.linspace(0, 1, SHADES)
+            hidden = opacities(scale, np.asarray(_norm(scale).inverse(steps), float))
+            seen = blended(_colors(scale)(steps)[:, :3], hidden, self.picture.pixels)
+            mesh = ScalarMappable(_norm(scale), ListedColormap(seen))
         bar = figure.colorbar(mesh, cax=box, orientation="vertical" if upright else "horizontal")
         norm = _norm(scale)
         chosen: list[float] = []
@@ -462,7 +480,8 @@ class _Drawing:
             above = max(beyond - self.size * 0.5, 0.0)
             box.set_ylabel(name, size=self.size, labelpad=1.5, y=0.5 + above / length)
         else:
-            box.set_xlabel(name, size=self.size, labelpad=1.5, x=0.5 - beyond / length)
+            left = (place[0] + place[2]) * self.style.width - length / 2 - beyond - self._wide(name, self.size) / 2
+            box.set_xlabel(name, size=self.size, labelpad=1.5, x=0.5 - (beyond + min(left - 1, 0)) / length)
 
     def _bar_name(self, room: float) -> str:
         """Return what the bar shows, without the unit's explanation if there is no room for it."""

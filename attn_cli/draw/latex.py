@@ -67,10 +67,12 @@ def to_latex(picture: PaperPicture, style: FigureStyle, heading: str) -> str:
         UsageError: it has too many cells, or is a grid of maps.
     """
     if picture.tile != (1, 1) or picture.values.size > MOST_CELLS:
-        many = "a grid of maps" if picture.tile != (1, 1) else f"{picture.values.size:,} values"
-        raise UsageError(
-            f"A .tex holds a table of at most {MOST_CELLS:,} values, and this is {many}", "Save it as .pdf"
-        )
+        many, instead = f"{picture.values.size:,} values", "Save it as .pdf"
+        if picture.tile != (1, 1):
+            many = "a grid of maps"
+        if picture.tile != (1, 1) and picture.image is not None:
+            many, instead = "a grid of pictures", "Save it as .pdf, or name one head with --head"
+        raise UsageError(f"A .tex holds a table of at most {MOST_CELLS:,} values, and this is {many}", instead)
     size = style.font_size
     legend = _legend(picture.scale)
     levels, known = picture.scale.levels(picture.values), picture.scale.levels(np.array(legend)).tolist()
@@ -91,6 +93,7 @@ def to_latex(picture: PaperPicture, style: FigureStyle, heading: str) -> str:
     for label, values, row in zip(_labels(picture.rows), picture.values, levels, strict=True):
         drawn = (_cell(float(value), int(level)) for value, level in zip(values, row, strict=True))
         lines.append(" & ".join([_label(*label), *drawn]) + r" \\")
+    beside = () if picture.image is None else picture.image.beside
     cells = [_cell(value, level) for value, level in zip(legend, known, strict=True)]
     lines += [
         r"\end{tabular}",
@@ -98,6 +101,7 @@ def to_latex(picture: PaperPicture, style: FigureStyle, heading: str) -> str:
         rf"\begin{{tabular}}{{r@{{\hskip 3pt}}*{{{len(cells)}}}{{c}}}}",
         " & ".join([escaped(picture.quantity), *cells]) + r" \\",
         r"\end{tabular}",
+        *(rf"\par\smallskip {escaped(name)} {_number(value)}" for name, value in beside),
         r"\endgroup",
     ]
     return "\n".join(lines) + "\n"

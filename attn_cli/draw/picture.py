@@ -12,17 +12,40 @@ import numpy as np
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Kind, Selection
-from attn_cli.data.shapes import Float
+from attn_cli.data.shapes import Float, UInt8
 from attn_cli.draw.captions import sides
 from attn_cli.draw.colors import WEIGHTS, Scale
 from attn_cli.draw.heatmap import scale_of
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView
+from attn_cli.draw.patches import PatchRow, patch_scale
 
-__all__ = ["PaperPicture", "picture_of_grid", "picture_of_heads", "picture_of_map", "picture_of_rows", "quantity_of"]
+__all__ = [
+    "ImageBelow",
+    "PaperPicture",
+    "picture_of_grid",
+    "picture_of_heads",
+    "picture_of_images",
+    "picture_of_map",
+    "picture_of_patches",
+    "picture_of_rows",
+    "quantity_of",
+]
 
 MOST_ON_ONE_SCALE = 48
 """Most columns of a map whose scale runs to 1; in a larger one hardly any weight is large."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBelow:
+    """The image below values that are of its patches."""
+
+    pixels: UInt8[np.ndarray, "height width 3"] | None
+    """What the patches cover of the image; None if it was not kept."""
+    marks: tuple[tuple[int, int] | None, ...]
+    """Row and column of the patch that looks in each image, row by row; None if it is none of the patches, or all."""
+    beside: tuple[tuple[str, float], ...] = ()
+    """The special tokens, which have no place in the image, with their values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +69,13 @@ class PaperPicture:
     """Values down and across that share a label: those of one head's map, in a grid of maps."""
     landmarks: tuple[int, ...] = ()
     """Rows that are named where there is no room to name all; if empty, positions stand in their place."""
+    image: ImageBelow | None = None
+    """The image that the values, or those of each tile, are patches of."""
+
+    @property
+    def pixels(self) -> UInt8[np.ndarray, "height width 3"] | None:
+        """What the patches cover of the image; None if there is no image, or it was not kept."""
+        return None if self.image is None else self.image.pixels
 
     def __post_init__(self) -> None:
         down, across = self.tile
@@ -54,16 +84,18 @@ class PaperPicture:
             raise ValueError(f"values have shape {self.values.shape}, the labels say {labelled}")
 
 
-def quantity_of(selection: Selection, *, unscaled: bool = False) -> str:
+def quantity_of(selection: Selection, *, unscaled: bool = False, query: str = "") -> str:
     """Say what a value of a selection is, with its unit in brackets.
 
     Args:
         selection: the selection.
         unscaled: True if rows need not sum to 1.
+        query: the query whose values alone are shown; empty if it is named elsewhere.
     """
+    name = f"{selection.noun} of {query}" if query else selection.noun
     if selection.scores:
-        return "score (before the softmax)"
-    return f"{selection.noun} ({'as given' if unscaled else 'share of its row'})"
+        return f"{name} (before the softmax)"
+    return f"{name} ({'as given' if unscaled else 'share of its row'})"
 
 
 def picture_of_map(view: MapView, quantity: str) -> PaperPicture:
@@ -162,6 +194,52 @@ def picture_of_rows(
     layers = [layer for layer, _ in rows] * len(queries)
     firsts = tuple(row for row, layer in enumerate(layers) if row % len(rows) == 0 or layer != layers[row - 1])
     return PaperPicture(values, Labels(names), keys, (left, sides[1]), scale, quantity, landmarks=firsts)
+
+
+def picture_of_patches(row: PatchRow, quantity: str) -> PaperPicture:
+    """Make the picture of one row on the grid of an image's patches.
+
+    Args:
+        row: the row.
+        quantity: what one value is, with its unit in brackets.
+    """
+    rows, columns = (_numbered(range(count)) for count in row.values.shape)
+    scale = patch_scale(row.values, row.measure)
+    image = ImageBelow(row.thumbnail, (row.mark,), tuple(row.beside))
+    return PaperPicture(row.values.astype(np.float32), rows, columns, ("row", "column"), scale, quantity, image=image)
+
+
+def picture_of_images(
+    tiles: Sequence[Sequence[PatchRow | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    sides: tuple[str, str],
+    quantity: str,
+) -> PaperPicture:
+    """Make the picture of many rows, each on the grid of the image's patches.
+
+    Args:
+        tiles: the rows to draw, from left to right and then down; None where there is none.
+        rows: names of the rows of images.
+        columns: names of the columns of images.
+        sides: what these are.
+        quantity: what one value is, with its unit in brackets.
+    """
+    known = [tile for line in tiles for tile in line if tile is not None]
+    shape = down, across = known[0].values.shape
+    blank = np.full(shape, np.nan)
+    values = np.block([[blank if tile is None else tile.values for tile in line] for line in tiles])
+    marks = tuple(None if tile is None else tile.mark for line in tiles for tile in line)
+    return PaperPicture(
+        values.astype(np.float32),
+        Labels(rows),
+        Labels(columns),
+        sides,
+        patch_scale(values, known[0].measure),
+        quantity,
+        (down, across),
+        image=ImageBelow(known[0].thumbnail, marks),
+    )
 
 
 def _numbered(numbers: Sequence[int]) -> Labels:

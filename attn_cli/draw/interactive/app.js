@@ -365,7 +365,7 @@ function attends() {
   return `${page.attends}${page.squares > 1 ? pooled : ""}`;
 }
 
-function showLegend({ scale, lines }) {
+function showLegend({ scale, lines, ground = null }) {
   if (scale === null) {
     at("legend").replaceChildren(made("span", `Each ${page.grid ? "picture" : "map"} has a scale of its own.`));
     return;
@@ -375,6 +375,7 @@ function showLegend({ scale, lines }) {
     const swatch = made("i");
     swatch.style.background = lines && !scale.signed ? scale.colors.accent : fill;
     if (lines && !scale.signed) swatch.style.opacity = level / (LEVELS - 1);
+    if (ground) swatch.style.background = `color-mix(in srgb, ${fill} ${100 * veilOf(scale, level)}%, ${ground})`;
     bar.append(swatch);
   }
   const rounded = { float32: "", float16: "; numbers are rounded to three digits", squares: "; numbers are approximate" };

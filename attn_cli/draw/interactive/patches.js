@@ -26,6 +26,17 @@ function painted({ width, height, rgb }, ground = null) {
   return canvas.toDataURL();
 }
 
+/* The mean grey of an image below weights, against which their colours are seen. */
+function meanBelow({ rgb }, ground) {
+  const bytes = atob(rgb);
+  const weights = [0.299, 0.587, 0.114];
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at += 1) sum += bytes.charCodeAt(at) * weights[at % 3];
+  const grey = (3 * sum) / bytes.length;
+  const towards = [1, 3, 5].map((at) => parseInt(ground.slice(at, at + 2), 16));
+  return `rgb(${towards.map((own) => Math.round(PALE * grey + (1 - PALE) * own)).join(" ")})`;
+}
+
 /* The numbers of a row by patch, as a map of one row: what is no patch, or not seen, is not in it. */
 function onPatches(numbers, axis, grid) {
   const count = grid.rows * grid.columns;
@@ -43,6 +54,9 @@ function onPatches(numbers, axis, grid) {
 function opacity(scale, value) {
   return VEIL * Math.min(Math.abs(value) / scale.high, 1) ** scale.power;
 }
+
+/* How much of it a level of the scale hides. */
+const veilOf = (scale, level) => VEIL * (scale.signed ? Math.abs(level - 8) / 8 : level / (LEVELS - 1));
 
 /* The weights as one image, a pixel for each patch. */
 function veil(row, grid, scale) {
@@ -154,5 +168,6 @@ function drawPicture({ numbers, unit, grid, colors, signed, query, width, label 
     if (!box) return null;
     return { patch: Math.floor((py - box.y) / step) * columns + Math.floor((px - box.x) / step) };
   };
-  return { svg, scale, lines: false, find, grid: { left, top, cell } };
+  const ground = grid.width ? meanBelow(grid, colors.ground) : null;
+  return { svg, scale, lines: false, ground, find, grid: { left, top, cell } };
 }

@@ -23,18 +23,22 @@ from attn_cli.questions.inspect.figures import (
     WrittenFigures,
 )
 from attn_cli.questions.inspect.measure import Inspection
+from attn_cli.questions.inspect.picture_patches import picture_on_image
 
 __all__ = ["picture"]
 
 
 def picture(answer: Inspection) -> PaperPicture:
-    """Return the map, the grid of maps or the rows that `attn inspect`, `translate`, `generate` or `view` draws.
+    """Return what `attn inspect`, `translate`, `generate` or `view` draws: a map, a grid of maps, or rows.
 
     Raises:
         UsageError: the model has no attention.
     """
     figures, plan = answer.figures, answer.figures.plan
-    quantity = quantity_of(plan.selection, unscaled=answer.model.unscaled and plan.selection.measure == "weights")
+    unscaled = answer.model.unscaled and plan.selection.measure == "weights"
+    if answer.patches is not None:
+        return picture_on_image(figures, answer.patches, unscaled=unscaled)
+    quantity = quantity_of(plan.selection, unscaled=unscaled)
     signed = plan.selection.scores
     if isinstance(figures, GridFigures):
         maps = figures.maps.maps if figures.maps.size == 1 else _whole_maps(answer)
