@@ -832,8 +832,9 @@ class Inspector:
 
     def explore(
         self,
-        text: str,
+        text: str | None = None,
         *more: str,
+        image: object = None,
         kind: Kind | None = None,
         unit: Literal["word", "token"] = "word",
         measure: Measure = "weights",
@@ -843,12 +844,13 @@ class Inspector:
         Args:
             text: the text to begin with.
             *more: further texts.
+            image: an image to read instead: the path of a file, an image of Pillow, or a NumPy array.
             kind: the kind of attention to begin with; by default the model's first.
             unit: words, or the model's own tokens.
             measure: the figure to begin with.
 
         Raises:
-            UsageError: there is no terminal, or Textual is not installed.
+            UsageError: there is no terminal, or Textual is not installed, or there is not either a text or an image.
             AttnError: any error of the first run.
         """
         # Imported late: a program that explores nothing needs none of it.
@@ -857,8 +859,14 @@ class Inspector:
 
         choice = Selection(kind=kind, unit=unit, measure=measure)
         check_syntax(choice)
+        if (text is None) == (image is None):
+            what = "no text and no image" if text is None else "a text and an image"
+            raise UsageError(f"There is {what}", "Give one of them")
         check_terminal()
-        subjects = [Subject(self._model, Input(one)) for one in (text, *more)]
+        subjects = [Subject(self._model, Input(one)) for one in (text, *more) if one is not None]
+        if image is not None:
+            read = read_image(image)
+            subjects = [Subject(self._model.of_images(), Input("", image=read), file=read.name)]
         running = explore(subjects, choice, default_model="")
         if running is not None:
             running.join()  # the model is the caller's, and is not used by two at a time

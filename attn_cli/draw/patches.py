@@ -17,7 +17,7 @@ from attn_cli.data.pooling import pool
 from attn_cli.data.shapes import Float, UInt8
 from attn_cli.draw.captions import cell_note, scale_note
 from attn_cli.draw.colors import BLANK, Scale, marks, painted
-from attn_cli.draw.labels import clean
+from attn_cli.draw.labels import clean, width
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import (
     BOLD,
@@ -34,8 +34,9 @@ from attn_cli.draw.strokes import (
     swatches,
     title_lines,
 )
+from attn_cli.draw.viewport import NOWHERE, Drawn
 
-__all__ = ["PatchRow", "patch_lines", "patch_picture", "patch_scale", "thumbnail_lines"]
+__all__ = ["PatchRow", "patch_lines", "patch_picture", "patch_scale", "patch_window", "thumbnail_lines"]
 
 GAP = 3
 """Cells between the weights and the image."""
@@ -93,17 +94,62 @@ def patch_picture(
         caption: a line below the picture.
         room: most lines that the drawing should take; None for no limit.
     """
+    above, below = title_lines(title, screen), [*_said(row, screen), *caption_lines(caption, screen)]
+    room = (MOST_LINES if room is None else room) - len(above) - len(below) - 4
     scale = patch_scale(row.values, row.measure)
-    above, below = title_lines(title, screen), caption_lines(caption, screen)
-    said = [*_said(row, screen), *below]
-    room = (MOST_LINES if room is None else room) - len(above) - len(said) - 4
-    form, size, shows = _form(row, screen, max(room, LOWEST))
+    picture = _pictured(row, scale, screen, _form(row, screen, max(room, LOWEST)))
+    return drawing([*above, *picture.lines, line(), *picture.legend, *below])
+
+
+def patch_window(row: PatchRow, screen: Screen, scale: Scale | None = None) -> Drawn:
+    """Draw a row on the grid of patches in a part of the screen, with its legend where there is room for it.
+
+    Args:
+        row: the row.
+        screen: the part of the screen to draw on.
+        scale: the scale of the colours; that of the row by default.
+    """
+    scale = patch_scale(row.values, row.measure) if scale is None else scale
+    room = max((screen.height or MOST_LINES) - 2, 1)
+    picture = _pictured(row, scale, screen, _form(row, screen, room))
+    tall, wide = (2 if picture.form == "numbers" else 1), _wide(picture.form, screen)
+
+    def at(x: int, y: int) -> tuple[int, int] | None:
+        down, across = (y - 1) // tall, (x - picture.gutter) // wide
+        if y < 1 or x < picture.gutter:
+            return None
+        down *= 2 * picture.size if picture.form == "halves" else 1
+        across *= picture.size
+        rows, columns = row.values.shape
+        return (down, across) if down < rows and across < columns else None
+
+    legend = [one for one in picture.legend if width(one.plain) <= screen.width]
+    left = (screen.height or MOST_LINES) - len(picture.lines)
+    return Drawn([*picture.lines, *legend[: max(left, 0)]], NOWHERE, at)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A row that was drawn: below one line of ticks the patches, and the legend."""
+
+    lines: Sequence[Text]
+    legend: Sequence[Text]
+    form: Form
+    size: int
+    """Patches along a side of the square that one stands for."""
+    gutter: int
+    """Cells before the first patch."""
+
+
+def _pictured(row: PatchRow, scale: Scale, screen: Screen, how: tuple[Form, int, bool]) -> _Picture:
+    """Draw a row in a form that `_form` has chosen."""
+    form, size, shows = how
     values = pool(row.values, size, size, signed=scale.signed) if size > 1 else row.values
     legend = _legend(row, scale, screen, form, size)
     gutter = len(str(len(row.values) - 1)) + 1
     picture = patch_lines(values, row.mark if size == 1 else None, scale, screen, form)
     across = values.shape[1] * _wide(form, screen)
-    lines = [*above, line((" " * gutter, PLAIN), (_ticks(values.shape[1], size, form, _wide(form, screen)), DIM))]
+    lines = [line((" " * gutter, PLAIN), (_ticks(values.shape[1], size, form, _wide(form, screen)), DIM))]
     image: list[list[Part]] = [[] for _ in picture]
     if shows and row.thumbnail is not None:
         image = thumbnail_lines(row.thumbnail, across, len(picture), screen)
@@ -111,7 +157,7 @@ def patch_picture(
         tick = _tick(index, size, form, last=len(row.values) - 1)
         blank: list[Part] = [(" " * (across - cells(parts) + GAP), PLAIN)] if seen else []
         lines.append(line((tick.rjust(gutter - 1) + " ", DIM), *parts, *blank, *seen))
-    return drawing([*lines, line(), *legend, *said])
+    return _Picture(lines, legend, form, size, gutter)
 
 
 def _form(row: PatchRow, screen: Screen, room: int) -> tuple[Form, int, bool]:

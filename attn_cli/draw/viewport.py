@@ -31,7 +31,7 @@ from attn_cli.draw.sheet import (
 )
 from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, line, mosaic, number, title_lines
 
-__all__ = ["Drawn", "Window", "board", "board_width", "map_window", "overview", "shaded_text", "slid"]
+__all__ = ["At", "Drawn", "Window", "board", "board_width", "map_window", "overview", "shaded_text", "slid"]
 
 MARGIN = 2
 """Rows or columns that stay in sight beside the cursor, where there are more."""

@@ -242,7 +242,8 @@ class TrialDrawing:
         found, screen = self.found, self.screen
         words = [found.output.words[index] for index in shown]
         before, after = (one.words[list(shown)].tolist() for one in (found.before, trial.after))
-        left_out = self._left_out(len(shown), len(found.output.words), "words")
+        unit, units = ("word", "words") if found.record.source.grid is None else ("patch", "patches")
+        left_out = self._left_out(len(shown), len(found.output.words), units)
         turns = form_of(after, ".4f")
         chances = [[math.exp(value) for value in values] for values in (before, after)]
         likely = form_of(chain.from_iterable(chances), ".2f")
@@ -267,8 +268,8 @@ class TrialDrawing:
                     bars("turns by", after, screen, high=max(*trial.after.words.tolist(), TINIEST), form=turns),
                     *there,
                 ],
-                f"turns by: 1 - cosine of the word's last states, before and after. The mean of the states of "
-                f"all words turns by {numeral(trial.effect, '.2g')}.{beside}{left_out}",
+                f"turns by: 1 - cosine of the {unit}'s last states, before and after. The mean of the states of "
+                f"all {units} turns by {numeral(trial.effect, '.2g')}.{beside}{left_out}",
             )
         effect = effects_column([late - early for early, late in zip(before, after, strict=True)])
         speaker = self._speaker(trial)
@@ -300,7 +301,8 @@ class TrialDrawing:
         """Draw columns beside the words of the output, which have the room that the columns leave."""
         room = self.screen.width - sum(column.width + len(GAP) for column in columns if not column.rank)
         labels = [word.label for word in words]
-        column = names("word", labels, self.screen, most=max(min(room, LONGEST_TOKEN), SHORTEST_WORD))
+        name = "word" if self.found.record.source.grid is None else "patch"
+        column = names(name, labels, self.screen, most=max(min(room, LONGEST_TOKEN), SHORTEST_WORD))
         return table([column, *columns], self.screen, caption=caption)
 
     def likeliest(self, trial: CutTrial) -> list[RenderableType]:

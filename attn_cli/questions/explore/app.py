@@ -44,6 +44,7 @@ ASKED = {
     "save": "Save as: ",
 }
 """What is asked for on the last line."""
+ASKED_OF_IMAGES = {**ASKED, "find": "Find a patch: ", "beside": "A second image: ", "type": "An image: "}
 
 
 class Explorer(App[None]):
@@ -237,7 +238,7 @@ class Explorer(App[None]):
         lists: dict[str, tuple[str, Sequence[Choice], str, Callable[[str], None]]] = {
             "measure": ("m", choices.measures(), spot.measure, walk.choose_measure),
             "atlas": ("a", walk.atlases, spot.atlas, walk.choose_atlas),
-            "sort": ("s", choices.sorts(), spot.sort, walk.choose_sort),
+            "sort": ("s", choices.sorts(of_image=walk.image is not None), spot.sort, walk.choose_sort),
             "kind": ("K", walk.kinds, spot.kind, walk.choose_kind),
         }
         key, listed, chosen, choose = lists[what]
@@ -284,13 +285,16 @@ class Explorer(App[None]):
     def action_leave(self) -> None:
         self.exit()
 
-    def tell(self, command: Suggestion, say: Callable[[str], None]) -> None:
+    def tell(self, command: Suggestion | None, say: Callable[[str], None]) -> None:
         """Copy a command to the clipboard of the terminal, and show it.
 
         Args:
-            command: the command.
+            command: the command; None if there is none.
             say: a function that writes a line; a longer command has a page of its own.
         """
+        if command is None:
+            say("No command shows this of an image")
+            return
         typed = command.typed(self._default_model)
         self.copy_to_clipboard(typed)
         if width(typed) <= self.size.width:
@@ -310,8 +314,9 @@ class Explorer(App[None]):
         self._asked = (what, shown)
         asking = self.screen_stack[0].query_one(Horizontal)
         label, field = asking.query_one(Stage), asking.query_one(Input)
-        label.styles.width = len(ASKED[what])
-        label.show([strip(line((ASKED[what], DIM)), self._paper)])
+        asked = (ASKED_OF_IMAGES if self.walk.subject.is_image else ASKED)[what]
+        label.styles.width = len(asked)
+        label.show([strip(line((asked, DIM)), self._paper)])
         field.value = self.walk.subject.text if what in {"type", "beside"} else ""
         asking.add_class("asked")
         field.focus()

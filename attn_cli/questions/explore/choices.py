@@ -12,6 +12,8 @@ from attn_cli.questions.explore.subject import Subject
 
 __all__ = ["Choice", "atlases", "kinds", "measures", "sorts"]
 
+ITSELF = "self"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -45,14 +47,15 @@ def measures() -> list[Choice]:
     return [Choice(measure, text) for measure, text in about.items()]
 
 
-def sorts() -> list[Choice]:
-    """Return the orders of the heads."""
+def sorts(*, of_image: bool) -> list[Choice]:
+    """Return the orders of the heads; patches of an image have none before them."""
     about = {"layer": "the atlas", "entropy": "lowest first", "link": "strongest first"}
-    return [Choice(sort, about.get(sort, "highest first")) for sort in get_args(SortKey)]
+    some = [sort for sort in get_args(SortKey) if not (of_image and sort == "previous")]
+    return [Choice(sort, about.get(sort, "highest first")) for sort in some]
 
 
-def atlases(subject: Subject, kind: Kind) -> list[Choice]:
-    """Return the choices for the atlas."""
+def atlases(subject: Subject, kind: Kind, *, of_image: bool) -> list[Choice]:
+    """Return the choices for the atlas; of the roles, an image has the one that does not follow an order of words."""
     from attn_cli.questions.heads.roles import ROLES
 
     choices = [Choice(FOCUS, "how even or focused its rows are")]
@@ -61,5 +64,5 @@ def atlases(subject: Subject, kind: Kind) -> list[Choice]:
     return choices + [
         Choice(role.name, role.looks_at)
         for role in ROLES
-        if role.keys is not None and (role.crosses or kind != "cross")
+        if role.keys is not None and (role.crosses or kind != "cross") and (role.name == ITSELF or not of_image)
     ]

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from attn_cli.cli.inputs import given
+from attn_cli.cli.inputs import given, given_image
 from attn_cli.cli.options import (
     DEFAULT_MODEL,
+    ImageOption,
     KindOption,
     ModelOptions,
     PairOption,
@@ -36,7 +37,8 @@ HELP = """Walk about in a text's attention, in the whole terminal.
 
 Left all heads, right the map of one, above the text with the weights of one word, below its strongest keys. Arrows
 move between heads, or after Tab in the map; / finds a word, i takes another sentence, x cuts what is under the cursor,
-y says the command that shows the same, and ? lists all keys. The model stays loaded.
+y says the command that shows the same, and ? lists all keys. The model stays loaded. Of an image, the weights of one
+patch stand on the grid of patches beside the image, and arrows move among the patches.
 
 TEXT may also be a record that --save or --json has written (.json, .jsonl or .npz), or a matrix. It needs Textual:
 pip install 'attn-cli[explore]'.
@@ -46,6 +48,7 @@ Examples:
   attn explore "The animal didn't cross the street because it was too tired"
   attn explore "The cat sat on the mat" --model FOLDER
   attn explore record.npz
+  attn explore --image photo.png --model FOLDER
   cat sentences.txt | attn explore -
 """
 
@@ -56,6 +59,7 @@ MOST_TEXTS = 1000
 def run(
     *,
     text: TextArgument = None,
+    image: ImageOption = None,
     pair: PairOption = None,
     reading: TextOptions,
     kind: KindOption = None,
@@ -78,7 +82,10 @@ def run(
     if model.verify:
         raise UsageError("--verify prints what it finds, and the explorer prints nothing", "Use attn inspect --verify")
     check_terminal()
-    texts = given(text, reading, model, pair=pair)
+    if image is None:
+        texts = given(text, reading, model, pair=pair)
+    else:
+        texts = given_image(image, text, reading, model, choice, pair=pair)
     piped = not sys.stdin.isatty()
 
     from attn_cli.cli.progress import working
@@ -87,7 +94,7 @@ def run(
         with working("Running", model.model):
             return walk()
 
-    subjects = _subjects(texts, text or "")
+    subjects = _subjects(texts, text or str(image or ""))
     if piped:
         take_keys_from_terminal()
     running = explore(
@@ -103,7 +110,11 @@ def run(
 
 
 def _subjects(texts: Given, name: str) -> list[Subject]:
-    """Read all texts or records, and load the model if there is one to load.
+    """Read all texts or records, or the image, and load the model if there is one to load.
+
+    Args:
+        texts: what is read.
+        name: the name of the file of records, or of the image.
 
     Raises:
         AttnError: one of them cannot be read, or the model cannot be loaded.
@@ -115,6 +126,11 @@ def _subjects(texts: Given, name: str) -> list[Subject]:
 
         records = islice(read_records(texts.record, texts.labelling), MOST_TEXTS)
         return [Subject(record=record, file=name) for record in records]
+
+    if texts.image is not None:
+        from attn_cli.models import Input
+
+        return [Subject(texts.load(), Input("", image=texts.image), file=name)]
 
     from attn_cli.cli.inputs import input_of
 

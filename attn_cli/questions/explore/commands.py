@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attn_cli.data.plan import name_head
-from attn_cli.data.suggestion import Suggestion
+from attn_cli.data.suggestion import Suggestion, typed_name
 from attn_cli.questions.explore.scene import Scene
 from attn_cli.questions.explore.spot import Spot
 from attn_cli.questions.explore.subject import Subject
@@ -11,27 +11,33 @@ from attn_cli.questions.explore.subject import Subject
 __all__ = ["asking", "of_all_heads", "of_changes", "of_map", "options_of"]
 
 
-def of_map(subject: Subject, scene: Scene, spot: Spot) -> Suggestion:
-    """Return the command that shows the map under the cursor."""
-    which = ("--layer", str(spot.layer)) if scene.plan.selection.joint else ("--head", name_head(spot.layer, spot.head))
+def of_map(subject: Subject, scene: Scene, spot: Spot) -> Suggestion | None:
+    """Return the command that shows the map under the cursor, or of an image its row where that is walked in."""
+    joint = scene.plan.selection.joint
+    which = ["--layer", str(spot.layer)] if joint else ["--head", name_head(spot.layer, spot.head)]
+    if scene.plan.keys.side.grid is not None:
+        which += ["--map"] if spot.pane == "map" else ["--query", typed_name(scene.plan.queries, spot.query)]
     return asking(_showing(subject, scene, spot), subject, *which, *options_of(scene, spot))
 
 
-def of_all_heads(subject: Subject, scene: Scene, spot: Spot) -> Suggestion:
+def of_all_heads(subject: Subject, scene: Scene, spot: Spot) -> Suggestion | None:
     """Return the command that shows all heads as small pictures."""
     return asking(_showing(subject, scene, spot), subject, "--grid", *options_of(scene, spot))
 
 
-def of_changes(subject: Subject, scene: Scene, spot: Spot, other: str) -> Suggestion:
+def of_changes(subject: Subject, scene: Scene, spot: Spot, other: str) -> Suggestion | None:
     """Return the command that lays another text beside one."""
     head = () if scene.plan.selection.joint else ("--head", name_head(spot.layer, spot.head))
     return asking("diff", subject, other, *head, *options_of(scene, spot))
 
 
-def asking(command: str, subject: Subject, *options: str) -> Suggestion:
-    """Return a command about a text, or about the file of a record."""
+def asking(command: str, subject: Subject, *options: str) -> Suggestion | None:
+    """Return a command about a text or an image, or about the file of a record; None if it takes no images."""
     if subject.model is None or subject.given is None:
         return Suggestion(command, subject.file, options)
+    if subject.is_image:
+        model = subject.model.info.name
+        return Suggestion(command, None, ("--image", subject.file, *options), model) if command == "inspect" else None
     given, languages = subject.given, subject.given.languages
     target = given.target if isinstance(given.target, str) else None
     extra = {"--target": target, "--pair": given.pair, "--from": languages.source, "--to": languages.target}

@@ -19,6 +19,7 @@ from attn_cli.draw.strokes import BOLD, DIM, MARKED, PLAIN, Part, cells, flow, l
 from attn_cli.draw.table import Column, bars, figures, names, table, total_width
 from attn_cli.draw.viewport import NOWHERE, Drawn, Window, board, board_width, map_window, overview, shaded_text, slid
 from attn_cli.measure.summary import HeadSummary, Link
+from attn_cli.questions.explore.on_image import pictured
 from attn_cli.questions.explore.spot import EFFECT
 from attn_cli.questions.explore.walk import Walk
 from attn_cli.questions.inspect.figures import QueryRow
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEWEST_COLUMNS", "FEWEST_LINES", "PaneName", "Picture", "Region", "all_heads", "picture", "status"]
 
-PaneName = Literal["title", "text", "heads", "overview", "map", "facts", "row"]
+PaneName = Literal["title", "text", "heads", "overview", "picture", "map", "facts", "row"]
 
 FEWEST_COLUMNS, FEWEST_LINES = 40, 12
 """The smallest screen that all panes find room on."""
@@ -40,14 +41,16 @@ LEFT = 0.42
 LOWEST_MAP = 5
 LOW = 16
 """Height of the screen below which a map needs the lines of its legend and of a row's further keys."""
+BOTH = 34
+"""Height that a picture and a map take below each other."""
 FACTS = 4
 """Fewest lines below the map in which the figures of the head are written."""
 LEAST = 18
 """Least width of the heads."""
 MOST_KEYS = 12
 """Most keys of a row that are listed."""
-KIND, TEXTS = "K kind", "< > texts"
-RUNNING = ("x cut", "i text", "e explain", "d beside")
+KIND, TEXTS, WORDS, TYPE = "K kind", "< > texts", "w words", "i text"
+RUNNING = ("x cut", TYPE, "e explain", "d beside")
 """The keys that run a model."""
 HINTS = (
     "? help",
@@ -60,8 +63,8 @@ HINTS = (
     "a atlas",
     "s sort",
     "x cut",
-    "i text",
-    "w words",
+    TYPE,
+    WORDS,
     "e explain",
     "g grid",
     "d beside",
@@ -124,7 +127,8 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None) -> Pictur
         small = f"The explorer needs {FEWEST_COLUMNS} columns and {FEWEST_LINES} lines."
         told = text_lines(small, screen, PLAIN)[:height]
         return Picture([*told, *[line()] * (height - len(told))], {}, {})
-    shown = _text(walk, replace(screen, height=2 * max(1, height // 10)))
+    # Of an image there are no words to read: its picture takes the place of the map.
+    shown = Drawn([]) if walk.image else _text(walk, replace(screen, height=2 * max(1, height // 10)))
     sizes: dict[PaneName, int] = {
         "title": 1,
         "text": len(shown.lines),
@@ -138,24 +142,27 @@ def picture(walk: Walk, screen: Screen, before: Picture | None = None) -> Pictur
         "text": shown,
         "row": Drawn(_row(walk, _part(screen, regions["row"]))),
     }
-    if walk.at_hand:
+    right: PaneName = "map" if "map" in regions else "picture"
+    if not walk.at_hand:
+        panes[right] = Drawn([line((f"Running for layer {walk.spot.layer}", DIM))])
+    if "map" in regions and walk.at_hand:
         panes["map"] = _map(walk, _part(screen, regions["map"]), before)
-    else:
-        panes["map"] = Drawn([line((f"Running for layer {walk.spot.layer}", DIM))])
-    spare = regions["map"].height - len(panes["map"].lines) - 1
+    if "picture" in regions and walk.at_hand:
+        panes["picture"] = pictured(walk, _part(screen, regions["picture"]))
+    spare = regions[right].height - len(panes[right].lines) - 1
     if spare >= FACTS and walk.laid is None and walk.at_hand:
-        place = regions["map"]
+        place = regions[right]
         below = replace(place, y=place.y + place.height - spare, height=spare)
         told = _lines(_facts(walk, _part(screen, below)))
         if all(_cells(one) <= below.width for one in told):
-            regions["map"], regions["facts"] = replace(place, height=place.height - spare), below
+            regions[right], regions["facts"] = replace(place, height=place.height - spare), below
             panes["facts"] = Drawn(told)
     heads = _part(screen, regions["heads"])
     panes["heads"] = _heads(walk, heads, before) if columns is None else _list(walk, columns, heads)
-    if "overview" in regions and walk.at_hand and not _all_seen(walk, panes["map"].window):
-        panes["overview"] = overview(
-            walk.here.view, panes["map"].window, _part(screen, regions["overview"]), title="the whole map"
-        )
+    row = Window(range(walk.spot.query, walk.spot.query + 1), range(len(walk.keys)))
+    window = panes["map"].window if "map" in panes else row
+    if "overview" in regions and walk.at_hand and not _all_seen(walk, window):
+        panes["overview"] = overview(walk.here.view, window, _part(screen, regions["overview"]), title="the whole map")
     return Picture(_composed(panes, regions, screen, height), regions, panes)
 
 
@@ -197,6 +204,13 @@ def _regions(
         "map": Region(left + GAP, top, screen.width - left - GAP, middle),
         "row": Region(0, top + middle, screen.width, sizes["row"]),
     }
+    if walk.image and middle >= BOTH:
+        place = regions["map"]
+        above = (middle + 1) // 2
+        regions["picture"] = replace(place, height=above - 1)
+        regions["map"] = replace(place, y=place.y + above, height=middle - above)
+    elif walk.image and walk.spot.pane != "map":
+        regions["picture"] = regions.pop("map")
     if middle - tall >= LOWEST_MAP:
         regions["overview"] = Region(0, top + tall, left, middle - tall)
     return regions
@@ -249,7 +263,7 @@ def _title(walk: Walk, screen: Screen) -> Text:
     dot = " · " if screen.unicode else ", "
     named = {"encoder": "encoder self-attention", "decoder": "causal self-attention", "cross": "cross-attention"}
     head = f"layers 0-{spot.layer}" if walk.scene.plan.selection.joint else f"head {name_head(spot.layer, spot.head)}"
-    pieces: list[list[Part]] = [[(head, BOLD)], [(f"{spot.measure}, {spot.unit}s", PLAIN)]]
+    pieces: list[list[Part]] = [[(head, BOLD)], [(f"{spot.measure}, {'patche' if walk.image else spot.unit}s", PLAIN)]]
     pieces += [[(named[spot.kind], DIM)], [(_end_of(model.name, screen), DIM)]]
     if len(walk.subjects) > 1:
         pieces.append([(f"text {walk.number + 1} of {len(walk.subjects)}", DIM)])
@@ -474,9 +488,10 @@ def _hints(walk: Walk, screen: Screen) -> Text:
     useless = set() if len(walk.kinds) > 1 else {KIND}
     useless |= set() if len(walk.subjects) > 1 else {TEXTS}
     useless |= set() if walk.subject.model is not None else set(RUNNING)
+    useless |= set() if walk.image is None else {WORDS}
     parts: list[Part] = []
     for hint in (one for one in HINTS if one not in useless):
-        key, name = hint.rsplit(" ", 1)
+        key, name = ("i image" if hint == TYPE and walk.image else hint).rsplit(" ", 1)
         piece: list[Part] = [("  " if parts else "", PLAIN), (key, BOLD), (f" {name}", DIM)]
         if cells(parts) + cells(piece) > screen.width:
             break

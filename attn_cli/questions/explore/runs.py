@@ -17,7 +17,7 @@ from attn_cli.errors import SelectionError
 from attn_cli.questions.explore.commands import asking, of_all_heads, options_of
 from attn_cli.questions.explore.scene import Board, Scene, read_scene
 from attn_cli.questions.explore.spot import EFFECT, FOCUS, Spot
-from attn_cli.questions.explore.subject import Shown, Subject
+from attn_cli.questions.explore.subject import Shown, Subject, other_input
 
 if TYPE_CHECKING:
     from attn_cli.questions.ablate.trials import Ablation
@@ -211,9 +211,9 @@ class Runs:
         from attn_cli.questions.diff.measure import diff
         from attn_cli.questions.explore.beside import Beside
 
-        model, given = self.subject.runnable
+        model, _ = self.subject.runnable
         selection = Selection(kind=spot.kind, unit=spot.unit, measure=spot.measure)
-        other = read(model, replace(given, text=text, target=None, parts=()), selection)
+        other = read(model, other_input(self.subject, text), selection)
         return Beside(diff(self._source(spot.kind, spot.measure), other, selection), text)
 
     def grid(self, spot: Spot) -> Shown:

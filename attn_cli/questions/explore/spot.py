@@ -9,8 +9,8 @@ from attn_cli.data.selection import Kind, Measure, SortKey
 
 __all__ = ["EFFECT", "FOCUS", "Pane", "Spot"]
 
-Pane = Literal["heads", "map"]
-"""The part of the screen that the arrows move in."""
+Pane = Literal["heads", "picture", "map"]
+"""The part of the screen that the arrows move in; of a text there is no picture."""
 FOCUS: Final = "focus"
 EFFECT: Final = "effect"
 """What the atlas shows, beside the names of roles: how focused each head is, or what cutting it does to the output."""

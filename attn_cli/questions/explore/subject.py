@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_cli.data.record import Record
 from attn_cli.data.suggestion import Suggestion
-from attn_cli.errors import UsageError
+from attn_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
     from attn_cli.models import Input, Model
 
-__all__ = ["Shown", "Subject"]
+__all__ = ["Shown", "Subject", "other_input"]
 
 NO_MODEL = "A record holds maps and no model, so no text can be run"
 GIVE_TEXT = "Give the text itself, and its model with --model"
@@ -25,7 +26,8 @@ class Shown:
 
     title: str
     answer: Answer
-    command: Suggestion
+    command: Suggestion | None
+    """None where no command shows it, as of an image."""
     grid: bool = False
     """True for small maps of all heads, which are walked among."""
 
@@ -38,15 +40,20 @@ class Subject:
     given: Input | None = None
     record: Record | None = None
     file: str = ""
-    """The name of the record's file."""
+    """The name of the record's file, or of the image's."""
 
     @property
     def text(self) -> str:
-        """The text."""
+        """The text; of an image the name of its file."""
         if self.record is not None:
-            return self.record.source.text
+            return self.record.source.name
         assert self.given is not None  # noqa: S101 - one of both is there
-        return self.given.text
+        return self.given.text if self.given.image is None else self.file
+
+    @property
+    def is_image(self) -> bool:
+        """True if an image is read, and not a text."""
+        return self.given is not None and self.given.image is not None
 
     @property
     def runnable(self) -> tuple[Model, Input]:
@@ -58,3 +65,24 @@ class Subject:
         if self.model is None or self.given is None:
             raise UsageError(NO_MODEL, GIVE_TEXT)
         return self.model, self.given
+
+
+def other_input(subject: Subject, typed: str) -> Input:
+    """Return what a model is to read in the place of a text or an image: a sentence, or the image of a file.
+
+    Raises:
+        UsageError: the subject is a record.
+        InputError: nothing is typed, or the file is not an image.
+    """
+    _, given = subject.runnable
+    if not typed.strip():
+        raise (
+            InputError("The name is empty", "Type that of an image")
+            if subject.is_image
+            else InputError("The text is empty", "Type a sentence")
+        )
+    if subject.is_image:
+        from attn_cli.models.images import read_image
+
+        return replace(given, image=read_image(Path(typed.strip()).expanduser()))
+    return replace(given, text=typed, target=None, pair=None, parts=(), marks=None)

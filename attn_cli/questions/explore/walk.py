@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from attn_cli.data.image import PatchGrid
 from attn_cli.data.plan import name_head
 from attn_cli.data.selection import KINDS, Selection, SortKey
 from attn_cli.data.shapes import Float
 from attn_cli.data.suggestion import Suggestion
 from attn_cli.draw.labels import Labels
-from attn_cli.errors import AttnError, InputError, SelectionError, UsageError, quoted
+from attn_cli.errors import AttnError, SelectionError, UsageError, quoted
 from attn_cli.measure.measures import MEASURES
 from attn_cli.measure.summary import HeadSummary
 from attn_cli.questions.explore import choices
@@ -21,8 +22,8 @@ from attn_cli.questions.explore.choices import Choice
 from attn_cli.questions.explore.commands import of_changes, of_map
 from attn_cli.questions.explore.runs import Runs
 from attn_cli.questions.explore.scene import Board, HeadMap, Scene
-from attn_cli.questions.explore.spot import FOCUS, Spot
-from attn_cli.questions.explore.subject import Shown, Subject
+from attn_cli.questions.explore.spot import FOCUS, Pane, Spot
+from attn_cli.questions.explore.subject import Shown, Subject, other_input
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
@@ -127,6 +128,11 @@ class Walk:
         return self._runs.board(self.spot) if self.laid is None else self.laid.board
 
     @property
+    def image(self) -> PatchGrid | None:
+        """The grid of the image's patches; None for a text."""
+        return self.scene.plan.keys.side.grid
+
+    @property
     def order(self) -> list[tuple[int, int]]:
         """Layer and number of each head, in the order asked for."""
         if self.spot.sort == "layer":
@@ -147,9 +153,13 @@ class Walk:
             right: columns to move to the right.
             other: move in the other pane.
         """
-        in_map = (self.spot.pane == "map") != other
-        if in_map:
+        pane = self.spot.pane
+        if other:
+            pane = "heads" if pane != "heads" else "map" if self.image is None else "picture"
+        if pane == "map":
             self.point(self.spot.query + down, self.spot.key + right)
+        elif pane == "picture":
+            self.step_patches(down, right)
         elif self.spot.sort == "layer":
             self.step_heads(down, right)
         else:
@@ -164,6 +174,22 @@ class Walk:
         index = min(max(layers.index(self.spot.layer) + down, 0), len(layers) - 1)
         heads = [head for layer, head in places if layer == layers[index]]
         self.go_to(layers[index], min(max(self.spot.head + right, heads[0]), heads[-1]))
+
+    def step_patches(self, down: int, right: int) -> None:
+        """Move the query among the patches of the image, and above the first row to the special tokens before them."""
+        cells, grid = self.scene.plan.queries.cells, self.image
+        cell, first = cells[self.spot.query], next((place for place, one in enumerate(cells) if one is not None), 0)
+        if grid is None:
+            return
+        if cell is None:
+            place = self.spot.query + down + right
+        elif cell[0] + down < 0 <= first - 1 and cell[0] == 0:
+            place = first - 1
+        else:
+            row = min(max(cell[0] + down, 0), grid.rows - 1)
+            column = min(max(cell[1] + right, 0), grid.columns - 1)
+            place = cells.index((row, column))
+        self.point(place, self.spot.key)
 
     def point(self, query: int, key: int) -> None:
         """Move the cursor in the map, as far as it goes."""
@@ -185,12 +211,15 @@ class Walk:
 
         Args:
             pane: the pane that it is in.
-            place: layer and head, or query and key; -1 for none.
+            place: layer and head, row and column of a patch, or query and key; -1 for none.
         """
         first, second = place
         if pane == "heads":
             self.spot = replace(self.spot, pane="heads")
             self.go_to(first, second)
+        elif pane == "picture":
+            self.spot = replace(self.spot, pane="picture")
+            self.point(self.scene.plan.queries.cells.index(place), self.spot.key)
         else:
             self.spot = replace(self.spot, pane="map")
             self.point(self.spot.query if first < 0 else first, self.spot.key if second < 0 else second)
@@ -200,7 +229,7 @@ class Walk:
 
         Args:
             pane: the pane that it is in.
-            place: layer and head, or query and key; -1 for that under the cursor.
+            place: layer and head, row and column of a patch, or query and key; -1 for that under the cursor.
         """
         first, second = place
         if pane == "heads":
@@ -210,6 +239,8 @@ class Walk:
             return ""
         query = self.spot.query if first < 0 else first
         key = self.spot.key if second < 0 else second
+        if pane == "picture":
+            query, key = self.spot.query, self.scene.plan.keys.cells.index(place)
         if pane == "text" and second < 0:  # a word of the text, under which its weight stands
             query, key = self.spot.query, first
             if self.scene.plan.crosses:
@@ -219,8 +250,9 @@ class Walk:
         return f"{self.queries.named(query)} > {self.keys.named(key)}: {told}"
 
     def turn(self) -> None:
-        """Turn to the other pane."""
-        self.spot = replace(self.spot, pane="map" if self.spot.pane == "heads" else "heads")
+        """Turn to the next pane."""
+        panes: list[Pane] = ["heads", "map"] if self.image is None else ["heads", "picture", "map"]
+        self.spot = replace(self.spot, pane=panes[(panes.index(self.spot.pane) + 1) % len(panes)])
 
     def find(self, word: str, *, after: bool = False) -> None:
         """Move to the row of a word, or to its column if only the columns have it.
@@ -254,7 +286,7 @@ class Walk:
     @property
     def atlases(self) -> list[Choice]:
         """The choices for the atlas."""
-        return choices.atlases(self.subject, self.spot.kind)
+        return choices.atlases(self.subject, self.spot.kind, of_image=self.image is not None)
 
     def choose_kind(self, kind: str) -> None:
         """Show another kind of attention, translating the text first if it needs the decoder's side.
@@ -294,6 +326,8 @@ class Walk:
         Raises:
             AttnError: scores are shown, which are those of tokens.
         """
+        if self.image is not None:
+            raise UsageError("An image is shown in patches in any case", "Choose another measure with m")
         if self.spot.measure == "scores":
             raise UsageError("A word of several pieces has no single score", "Choose another measure with m")
         self._show(replace(self.spot, units="word" if self.spot.unit == "token" else "token"))
@@ -373,8 +407,8 @@ class Walk:
             raise UsageError("This is about one sentence, and two are beside each other", "Take one away with d")
 
     @property
-    def command(self) -> Suggestion:
-        """The command that shows the map under the cursor."""
+    def command(self) -> Suggestion | None:
+        """The command that shows the map under the cursor; None if there is no such command."""
         if self.laid is not None:
             return of_changes(self.subject, self.scene, self.spot, self.laid.text)
         return of_map(self.subject, self.scene, self.spot)
@@ -393,15 +427,13 @@ class Walk:
     # Texts
 
     def run(self, text: str) -> None:
-        """Run another text in the place of this one, and stay at the same head and word if it has them.
+        """Run another text, or the image of a file, in the place of this one; stay at the same head and word.
 
         Raises:
             AttnError: it cannot be run; the text before stays.
         """
-        model, given = self.subject.runnable
-        if not text.strip():
-            raise InputError("The text is empty", "Type a sentence")
-        other = Subject(model, replace(given, text=text, target=None, pair=None, parts=(), marks=None))
+        model, _ = self.subject.runnable
+        other = Subject(model, other_input(self.subject, text), file=text if self.subject.is_image else "")
         runs = Runs(other, self._choice)
         self.take_away()
         word, spot = self.scene.queries.texts[self.spot.query], self.spot

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.segment import Segment, Segments
 
+from attn_cli.data.suggestion import Suggestion
 from attn_cli.draw.screen import Screen
 from attn_cli.questions.explore.app import Explorer
 from attn_cli.questions.explore.walk import Walk
 
-__all__ = ["screens", "text_of"]
+__all__ = ["screens", "text_of", "typed"]
 
 
 def screens(
@@ -78,3 +79,9 @@ def text_of(app: Explorer, look: Screen) -> str:
     for strip in app.screen._compositor.render_strips():
         console.print(Segments([*strip, Segment.line()]), end="")
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def typed(command: Suggestion | None) -> str:
+    """Return a command that there is, as a shell takes it."""
+    assert command is not None
+    return command.typed("toy")

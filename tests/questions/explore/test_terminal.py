@@ -18,6 +18,7 @@ from attn_cli.cli.app import main
 from attn_cli.questions.explore import opening
 from attn_cli.questions.explore.app import Explorer
 from attn_cli.questions.explore.walk import Walk
+from tests.questions.explore.screens import typed
 
 ROOT = Path(__file__).parents[3]
 Press = Callable[..., str]
@@ -95,7 +96,7 @@ def test_texts_and_records_are_read_before_the_walk(
     walks[0].answer.save("record.json")
     assert main(["explore", "record.json"]) == 0
     assert walks[1].spot.measure == "norms"
-    assert walks[1].command.typed("toy").startswith("attn view record.json --head ")
+    assert typed(walks[1].command).startswith("attn view record.json --head ")
     assert main(["inspect", "The cat sat", "--query", "cat", "--save", "row.json", "--quiet"]) == 0
     assert main(["explore", "row.json"]) == 4
     assert "Show it with attn view and the --query it was saved with" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from attn_cli.questions.explore import scene as scenes
 from attn_cli.questions.explore.panes import picture
 from attn_cli.questions.explore.subject import Subject
 from attn_cli.questions.explore.walk import Walk
+from tests.questions.explore.screens import typed
 from tests.samples import decoder_record, encoder_record, translation_record
 
 SENTENCE = "The animal didn't cross the street because it was too tired"
@@ -69,8 +70,8 @@ def test_the_row_is_what_the_command_prints(
     walk.choose_measure(measure)
     walk.step(0, 1)
     walk.step(-1, 0, other=True)
-    typed = shlex.split(walk.command.typed("toy"))
-    assert main([*typed[1:], "--json"]) == 0
+    words = shlex.split(typed(walk.command))
+    assert main([*words[1:], "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert len(printed["maps"]) == 1
     values = np.asarray(printed["maps"][0]["scores" if measure == "scores" else "weights"], np.float32)
@@ -172,10 +173,10 @@ def test_what_is_cut_explained_and_laid_beside_is_what_the_commands_do(
     shown = [walk.cut()]
     walk.turn()
     shown += [walk.cut(), walk.explain()]
-    assert [one.command.command for one in shown] == ["ablate", "ablate", "explain"]
+    assert [typed(one.command).split()[1] for one in shown] == ["ablate", "ablate", "explain"]
     for one in shown:
-        typed = shlex.split(one.command.typed("toy"))
-        assert main([*typed[1:], "--json"]) == 0
+        words = shlex.split(typed(one.command))
+        assert main([*words[1:], "--json"]) == 0
         printed, own = json.loads(capsys.readouterr().out), one.answer.to_dict()
         differing = {name for name in own if own[name] != printed[name]}
         assert differing <= {"selection"}, differing  # the kind is named here
@@ -186,9 +187,9 @@ def test_a_second_sentence_is_walked_beside_the_first(walk: Walk, capsys: pytest
     before = walk.spot
     other = "The animal didn't cross the street because it was too wide"
     walk.lay_beside(other)
-    typed = shlex.split(walk.command.typed("toy"))
-    assert typed[:4] == ["attn", "diff", SENTENCE, other]
-    assert main([*typed[1:], "--json"]) == 0
+    words = shlex.split(typed(walk.command))
+    assert words[:4] == ["attn", "diff", SENTENCE, other]
+    assert main([*words[1:], "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     (head,) = printed["heads"]
     assert walk.board.values[head["layer"], head["head"]] == pytest.approx(head["divergence"], abs=1e-6)
@@ -258,7 +259,7 @@ def test_a_record_is_walked_without_its_model(make: object, tmp_path: Path) -> N
             walk.change_units()
         seen = np.nan_to_num(walk.here.view.shown)
         assert np.allclose(seen, one.weights[walk.spot.head], atol=1e-6)
-    assert walk.command.typed("toy").startswith(f"attn view {file} --head ")
+    assert typed(walk.command).startswith(f"attn view {file} --head ")
     for ask in (walk.cut, walk.explain, lambda: walk.lay_beside("x"), lambda: walk.run("x")):
         with pytest.raises(attn_cli.UsageError, match="no model"):
             ask()
