@@ -211,7 +211,7 @@ class _Drawing:
     def _draw(self) -> Figure:
         """Draw all parts, each in its place."""
         size, whole, layout = self.size, self.style.width, self._lay_out()
-        header, titles = self._header(layout), self._lines(self.style.title_line, size + 1, whole - 2 * size)
+        header, titles = self._header(layout), self._titles()
         top = len(titles) * (size + 1) * LINE + (size * 0.5 if titles else 0) + size * LINE + header
         bottom = size * 0.6 if layout.beside else size + BAR + 2.4 * size * LINE
         notes = self._notes(layout)
@@ -288,9 +288,9 @@ class _Drawing:
         image = self.picture.image
         if image is None or not image.beside:
             return []
-        named = ", ".join(f"{clean(name)} {value:z.2f}".replace("-", "−") for name, value in image.beside)
+        named = [f"{clean(name)} {value:z.2f}".replace("-", "−") for name, value in image.beside]
         room = layout.photo - PHOTO_GAP * self.size if layout.photo else layout.across
-        return self._lines(named, self.size, room)
+        return self._lines([*(f"{one}," for one in named[:-1]), named[-1]], self.size, room)
 
     def _wide(self, text: str, size: float) -> float:
         """Measure a text in points."""
@@ -359,10 +359,14 @@ class _Drawing:
         longest = max((self._wide(text, size) for text in texts), default=0.0)
         return (longest if layout.turned else size * LINE) + 3.5
 
-    def _lines(self, text: str, size: float, room: float) -> list[str]:
-        """Break a text into lines of a width."""
+    def _titles(self) -> list[str]:
+        """Return the lines of the title."""
+        return self._lines(clean(self.style.title_line).split(), self.size + 1, self.style.width - 2 * self.size)
+
+    def _lines(self, words: Sequence[str], size: float, room: float) -> list[str]:
+        """Join words to lines that have room, in points."""
         lines: list[str] = []
-        for word in clean(text).split():
+        for word in words:
             if lines and self._wide(f"{lines[-1]} {word}", size) <= room:
                 lines[-1] += f" {word}"
             else:

@@ -141,6 +141,14 @@ def test_without_the_image_there_are_the_weights() -> None:
     inside(figure)
 
 
+def test_what_has_no_place_in_the_image_is_in_whole_pairs_below_it() -> None:
+    named = [(f"[REG{number}]", number / 10 - 0.1) for number in range(4)]
+    figure = make_figure(picture_of_patches(replace(patches(), beside=named), QUANTITY), FigureStyle())
+    inside(figure)
+    below = [text for text in written(figure) if text.startswith("[")]
+    assert below == ["[REG0] −0.10, [REG1] 0.00,", "[REG2] 0.10, [REG3] 0.20"]
+
+
 def test_scores_have_colours_to_both_sides() -> None:
     scores = np.linspace(-3, 4, 15, dtype=np.float32).reshape(3, 5)
     shown = replace(patches(), values=scores, measure="score")
