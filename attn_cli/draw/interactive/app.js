@@ -23,6 +23,7 @@ let [page, maps, drawn, printing] = [null, null, null, false];
 
 const unit = () => page.units[state.unit];
 const views = () => (page.grid ? ["picture", "map", "heads"] : ["map", "lines", "heads"]);
+const firstView = () => (page.grid && !page.mapped ? "picture" : "map");
 const aUnit = () => (page.grid ? "patch" : "word");
 const nameOf = (head) => (page.joint ? `layer ${page.heads[head][0]}` : page.heads[head].join("."));
 const headline = () => (page.joint ? `Layer ${page.heads[state.head][0]}` : `Head ${nameOf(state.head)}`);
@@ -56,7 +57,7 @@ function made(name, text = "", attributes = {}) {
 function address() {
   const name = state.query === null ? "" : unit().queries.names[state.query];
   const rest = [
-    ...(state.view === views()[0] ? [] : [state.view]),
+    ...(state.view === firstView() ? [] : [state.view]),
     ...(state.unit === page.unit ? [] : [state.unit]),
   ];
   const parts = [page.heads[state.head].join("."), ...(name || rest.length ? [encodeURIComponent(name)] : []), ...rest];
@@ -74,7 +75,7 @@ async function goToAddress() {
   await choose(Math.min(Math.max(Number(number ?? 1) - 1, 0), TEXTS.length - 1));
   const wanted = page.heads.findIndex((own) => own.join(".") === head);
   if (wanted >= 0) state.head = wanted;
-  state.view = views().find((view) => rest.includes(view)) ?? views()[0];
+  state.view = views().find((view) => rest.includes(view)) ?? firstView();
   state.unit = Object.keys(page.units).find((own) => rest.includes(own)) ?? page.unit;
   if (wanted >= 0) state.query = found(decoded(name ?? ""));
   show();
@@ -115,7 +116,7 @@ async function choose(text) {
   [page, maps] = [TEXTS[text], ready.get(text)];
   Object.assign(state, { text, head: page.head, unit: page.unit, query: null });
   state.query = page.query ? found(page.query) : null;
-  if (!views().includes(state.view)) [state.view] = views();
+  if (!views().includes(state.view)) state.view = firstView();
   fillOnce();
 }
 

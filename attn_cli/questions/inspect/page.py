@@ -154,6 +154,8 @@ class _PageEntry:
     """Side of the squares that maps are pooled into; 1 if they are not."""
     grid: PageGridEntry | None
     """The grid of patches; None for a text."""
+    mapped: bool
+    """True if the map of an image is shown first, and not a row on its patches."""
     heads: list[tuple[int, int]]
     units: dict[str, _UnitEntry]
     unit: str
@@ -191,6 +193,7 @@ def describe(answer: Inspection) -> bytes | None:
         kind=plan.kind,
         squares=size,
         grid=grid,
+        mapped=not plan.draws_patches,
         heads=places,
         units=units,
         unit=plan.selection.unit,

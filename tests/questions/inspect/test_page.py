@@ -526,11 +526,17 @@ def test_the_patches_of_one_row_are_chosen_together(visit: Any, monkeypatch: pyt
     monkeypatch.setattr("attn_cli.questions.inspect.page.ROOM", 1_000)
     page = visit(look(image_record(5, 7), Selection(), keep=True), "#1.2/r1c4")
     assert page.evaluate("page.grid.side") == 4
+    assert page.evaluate("location.hash") == "#1.2/r0c4"
     assert page.text_content("#row-heading") == "r0c4 … r3c6 looks at"
     page.focus("#drawing")
     page.keyboard.press("ArrowDown")
     assert page.evaluate("location.hash") == "#1.2/r4c4"
     assert page.text_content("#row-heading") == "r4c4 … r4c6 looks at"
+    page = visit(look(image_record(), Selection(view="map", head="1.2"), keep=True), "#1.2/r1c4")
+    assert page.get_attribute("[data-view='map']", "aria-pressed") == "true"
+    page.keyboard.press("v")
+    page.keyboard.press("v")
+    assert page.evaluate("location.hash") == "#1.2/r1c4/picture"
 
 
 def test_numbers_stay_in_their_cells(visit: Any) -> None:
