@@ -22,6 +22,7 @@ from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.explore.on_image import pictured
 from attn_cli.questions.explore.spot import EFFECT
 from attn_cli.questions.explore.walk import Walk
+from attn_cli.questions.inspect.draw_patches import every_row
 from attn_cli.questions.inspect.figures import QueryRow
 from attn_cli.questions.inspect.tables import head_table, query_table
 
@@ -171,7 +172,11 @@ def all_heads(walk: Walk, screen: Screen) -> Group:
     # Imported late: the first picture does not need it, and is waited for.
     from attn_cli.questions.inspect.draw_maps import every_map
 
-    return Group(*every_map(walk.scene.grid, screen, None, marked=(walk.spot.layer, walk.spot.head)))
+    marked = walk.spot.layer, walk.spot.head
+    rows = walk.scene.everything.patches
+    if rows is not None:
+        return Group(every_row(walk.scene.plan, rows, screen, marked=marked))
+    return Group(*every_map(walk.scene.grid, screen, None, marked=marked))
 
 
 def _facts(walk: Walk, screen: Screen) -> Group:

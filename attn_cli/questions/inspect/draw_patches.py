@@ -27,7 +27,7 @@ from attn_cli.questions.inspect.figures import (
     TellingFigures,
 )
 
-__all__ = ["patch_row", "rows_on_image", "title_of"]
+__all__ = ["every_row", "patch_row", "rows_on_image", "title_of"]
 
 MAP = "--map shows the whole map, from patch to patch."
 
@@ -73,7 +73,7 @@ def rows_on_image(figures: Figures, patches: PatchRows, screen: Screen, room: in
     """Draw the rows of a view on the image, in the lines that are left of the screen's height; None for no limit."""
     plan = figures.plan
     if isinstance(figures, GridFigures):
-        return [_every_head(plan, patches, screen)]
+        return [every_row(plan, patches, screen)]
     if isinstance(figures, QueryFigures):
         return _queries(figures, patches, screen, room)
     query = patches.queries[0] if patches.queries else None
@@ -128,8 +128,10 @@ def _queries(figures: QueryFigures, patches: PatchRows, screen: Screen, room: in
     return [*drawn, *chosen_queries(figures, screen, left)]
 
 
-def _every_head(plan: Plan, patches: PatchRows, screen: Screen) -> RenderableType:
-    """Draw a small picture of each head."""
+def every_row(
+    plan: Plan, patches: PatchRows, screen: Screen, *, marked: tuple[int, int] | None = None
+) -> RenderableType:
+    """Draw a row of each head as a small picture, with the name of one of them marked."""
     query = patches.queries[0] if patches.queries else None
     who = "what the patches look at, on average" if query is None else f"what {plan.queries.labels[query]} looks at"
     maps = {place: on_grid(values[0], plan.keys).astype(np.float32) for place, values in patches.rows.items()}
@@ -141,4 +143,5 @@ def _every_head(plan: Plan, patches: PatchRows, screen: Screen) -> RenderableTyp
         noun=plan.selection.noun,
         unit="patch",
         axes=f"each square is the image: {who}",
+        marked=marked,
     )

@@ -83,6 +83,15 @@ def test_larger_screens_have_the_picture_above_the_map(walk: Walk) -> None:
     assert_golden("explore-image-beside-120", beside)
 
 
+def test_the_small_pictures_are_those_of_the_command(walk: Walk, capsys: pytest.CaptureFixture[str]) -> None:
+    command = walk.grid().command
+    gallery = screens(walk, ["g"], look=PLAIN)[-1]
+    assert main(shlex.split(typed(command))[1:]) == 0
+    printed = [line for line in capsys.readouterr().out.splitlines() if "░" in line and "weight" not in line]
+    assert printed
+    assert all(line in gallery for line in printed)
+
+
 def test_screens_without_colour(walk: Walk) -> None:
     (start,) = screens(walk, [], look=PLAIN)
     assert_golden("explore-image-80", start)
