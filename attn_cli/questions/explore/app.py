@@ -13,10 +13,8 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import App
 from textual.binding import Binding
-from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.widget import Widget
-from textual.widgets import Input
 from textual.worker import Worker, WorkerState
 
 from attn_cli.cli.options import DEFAULT_MODEL
@@ -24,27 +22,19 @@ from attn_cli.data.suggestion import Suggestion
 from attn_cli.draw.labels import width
 from attn_cli.draw.screen import Screen as Drawn
 from attn_cli.draw.screen import console
-from attn_cli.draw.strokes import DIM, PLAIN, drawing, line, text_lines
+from attn_cli.draw.strokes import PLAIN, drawing, text_lines
 from attn_cli.errors import AttnError, OutputError
 from attn_cli.questions.explore import choices
 from attn_cli.questions.explore.choices import Choice
 from attn_cli.questions.explore.faults import told, told_note
 from attn_cli.questions.explore.pages import Gallery, Menu, Page, key_table
 from attn_cli.questions.explore.panes import FEWEST_COLUMNS, FEWEST_LINES, Picture, picture, status
+from attn_cli.questions.explore.prompt import Prompt
 from attn_cli.questions.explore.subject import Shown
 from attn_cli.questions.explore.walk import Walk
-from attn_cli.questions.explore.widgets import Front, Stage, strip
+from attn_cli.questions.explore.widgets import Front, strip
 
 __all__ = ["Explorer"]
-
-ASKED = {
-    "find": "Find a word: ",
-    "beside": "A second sentence: ",
-    "type": "A sentence: ",
-    "save": "Save as: ",
-}
-"""What is asked for on the last line."""
-ASKED_OF_IMAGES = {**ASKED, "find": "Find a patch: ", "beside": "A second image: ", "type": "An image: "}
 
 
 class Explorer(App[None]):
@@ -60,8 +50,8 @@ class Explorer(App[None]):
     Screen, ModalScreen { background: ansi_default; }
     Stage, Scroll { height: 1fr; }
     Stage.line { height: 1; }
-    Horizontal { dock: bottom; display: none; height: 1; }
-    Horizontal.asked { display: block; }
+    Prompt { dock: bottom; display: none; height: 1; }
+    Prompt.asked { display: block; }
     Input, Input:focus { width: 1fr; height: 1; border: none; padding: 0; background: ansi_default; }
     """
     ENABLE_COMMAND_PALETTE = False
@@ -79,7 +69,6 @@ class Explorer(App[None]):
         self.picture: Picture | None = None
         self.running: threading.Thread | None = None
         self._default_model = default_model
-        self._asked: tuple[str, Shown | None] | None = None
         self._word = ""
         self._pointed = ""
         self._run_for: tuple[object, int] | None = None
@@ -87,9 +76,7 @@ class Explorer(App[None]):
 
     def compose(self) -> Iterable[Widget]:
         yield Front()
-        with Horizontal():
-            yield Stage()
-            yield Input(compact=True)
+        yield Prompt(self.look)
 
     def on_mount(self) -> None:
         self.stage.focus()
@@ -304,29 +291,27 @@ class Explorer(App[None]):
 
     # The line that is typed in
 
+    @property
+    def prompt(self) -> Prompt:
+        """The line that is typed in."""
+        return self.screen_stack[0].query_one(Prompt)
+
     def ask(self, what: str, shown: Shown | None = None) -> None:
         """Ask for a word, a sentence or a name on the last line.
 
         Args:
-            what: one of `ASKED`.
+            what: `find`, `beside`, `type` or `save`.
             shown: the answer to save, if it is not the map.
         """
-        self._asked = (what, shown)
-        asking = self.screen_stack[0].query_one(Horizontal)
-        label, field = asking.query_one(Stage), asking.query_one(Input)
-        asked = (ASKED_OF_IMAGES if self.walk.subject.is_image else ASKED)[what]
-        label.styles.width = len(asked)
-        label.show([strip(line((asked, DIM)), self._paper)])
-        field.value = self.walk.subject.text if what in {"type", "beside"} else ""
-        asking.add_class("asked")
-        field.focus()
+        subject = self.walk.subject
+        text = subject.text if what in {"type", "beside"} else ""
+        self.prompt.ask(what, text, shown, of_image=subject.is_image)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        asked, text = self._asked, event.value
-        self._unask()
-        if asked is None or not text.strip():
+    def on_prompt_typed(self, event: Prompt.Typed) -> None:
+        self._close_prompt()
+        what, text = event.what, event.text
+        if not text.strip():
             return
-        what, shown = asked
         if what == "find":
             self._word = text
             self.attempt(lambda: self.walk.find(text))
@@ -335,7 +320,7 @@ class Explorer(App[None]):
         elif what == "type":
             self.work(lambda: self.walk.run(text))
         else:
-            self.work(lambda: self._saved(text.strip(), shown), "Saving …")
+            self.work(lambda: self._saved(text.strip(), event.shown), "Saving …")
 
     def _saved(self, name: str, shown: Shown | None) -> str:
         """Save the map, or the answer that is shown, and return a message that says so.
@@ -359,14 +344,13 @@ class Explorer(App[None]):
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":
-            if self._asked is not None:
-                self._unask()
+            if self.prompt.is_open:
+                self._close_prompt()
             else:
                 self.say("")
 
-    def _unask(self) -> None:
-        self._asked = None
-        self.screen_stack[0].query_one(Horizontal).remove_class("asked")
+    def _close_prompt(self) -> None:
+        self.prompt.close()
         self.stage.focus()
         self.paint()
 
@@ -380,7 +364,7 @@ class Explorer(App[None]):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Say the value of the cell under the mouse on the last line, where the cursor stays."""
         shown = self.picture
-        if shown is None or len(self.screen_stack) > 1 or self._busy or self._asked is not None:
+        if shown is None or len(self.screen_stack) > 1 or self._busy or self.prompt.is_open:
             return
         found = shown.at(event.screen_x, event.screen_y)
         said = "" if found is None else self.walk.value(*found)
