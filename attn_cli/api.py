@@ -54,7 +54,7 @@ from attn_cli.models import wrap as wrap_model
 from attn_cli.models.images import read_image
 from attn_cli.models.prepare import read, run_without
 from attn_cli.questions.ablate.attribution import Attributed, attribute
-from attn_cli.questions.ablate.choices import By, CutChoice, DonorChoice, Instead, OutputChoice
+from attn_cli.questions.ablate.choices import By, CutChoice, DonorChoice, Instead, OutputChoice, check_of_image
 from attn_cli.questions.ablate.corpus import Correlate, Correlations
 from attn_cli.questions.ablate.donors import Means, mean_outputs, probe_name, probe_texts
 from attn_cli.questions.ablate.effects import CollectEffects, HeadEffects
@@ -141,6 +141,7 @@ class TranslateOptions(Choices, total=False):
 class AblateOptions(ChoicesOfACut, total=False):
     """Options of `Inspector.ablate`."""
 
+    image: object
     edge: str | Sequence[str]
     by: By | None
     instead: Instead | None
@@ -266,7 +267,8 @@ class Inspector:
 
         Args:
             text: the text to read, or a chat: messages with a role and a content, for the model's own template.
-            image: an image to read instead: the path of a file, an image of Pillow, or a NumPy array.
+            image: an image to read instead: the path of a file, an image of Pillow, a NumPy array, or a
+                file's bytes.
             parts: how the text is divided into parts, whose shares are measured: `turns`, `lines`, or a list of names
                 and beginnings; by default a chat into its turns.
             split: what a word is: `words` (Unicode word boundaries, the default), `spaces`, or a list of words.
@@ -325,7 +327,7 @@ class Inspector:
         """Prepare an image as a source.
 
         Args:
-            image: the path of a file, an image of Pillow, or a NumPy array.
+            image: the path of a file, an image of Pillow, a NumPy array, or a file's bytes.
             choice: the selection to show.
             beside: arguments that only a text can have, None where they are not given.
             without: the heads to run without.
@@ -333,9 +335,8 @@ class Inspector:
         Raises:
             AttnError: something is given that only a text can have, or the model cannot read the image.
         """
-        for name in (*(name for name, value in beside.items() if value is not None), *fields_of_texts(choice)):
-            raise UsageError(f"An image has no {name}", f"Leave {name} out, or give a text")
-        return self._run_without(without, choice.kind, images=True).prepare(Input("", image=read_image(image)))
+        given = _image_alone(image, choice, beside)
+        return self._run_without(without, choice.kind, images=True).prepare(given)
 
     def translate(
         self,
@@ -677,15 +678,16 @@ class Inspector:
         return diff(one, other, choice, verify=verify)
 
     @overload
-    def ablate(self, text: str | Chat, **options: Unpack[AblateOptions]) -> Ablation: ...
+    def ablate(self, text: str | Chat | None = None, **options: Unpack[AblateOptions]) -> Ablation: ...
 
     @overload
     def ablate(self, text: Texts, **options: Unpack[AblateOptions]) -> HeadEffects | Correlations: ...
 
     def ablate(
         self,
-        text: str | Chat | Texts,
+        text: str | Chat | Texts | None = None,
         *,
+        image: object = None,
         edge: str | Sequence[str] = (),
         by: By | None = None,
         instead: Instead | None = None,
@@ -710,6 +712,8 @@ class Inspector:
         Args:
             text: the text to read, or a chat, or several texts: then each head is cut in turn (with `by="heads"`, each
                 of those chosen), or with `query` each key in each head, and only the sums over the texts are kept.
+            image: an image to read instead: the path of a file, an image of Pillow, a NumPy array, or a
+                file's bytes.
             edge: the edges to cut, such as `it:trophy`; by default, heads are cut whole.
             by: `heads` to cut each of the heads chosen in turn, whole or the edges in it; `layers` to cut the edges in
                 each band of layers: a sixth of them, or each of fewer than 12.
@@ -747,6 +751,21 @@ class Inspector:
         wanted = OutputChoice(output, against, mask, target_tokens, continues=continuation is not None)
         target = continuation if target is None else target
         given = Input("", pair, target, Languages(source_language, target_language), truncate)
+        if image is not None:
+            donor = DonorChoice(None if from_text is None else "a text", probe=from_probe)
+            check_of_image(wanted, cut, donor)
+            only_of_texts = {
+                "text": text,
+                "pair": pair,
+                "target": target,
+                "source_language": source_language,
+                "target_language": target_language,
+                "truncate": truncate or None,
+            }
+            pixels = _image_alone(image, choice, only_of_texts)
+            return ablate(self._model.of_images(), pixels, choice, wanted, cut, verify=verify)
+        if text is None:
+            raise UsageError("There is no text and no image", "Give one of them")
         if isinstance(from_text, str | None):
             DonorChoice(from_text, probe=from_probe).check(instead)
         elif instead != "resample" or isinstance(text, str):
@@ -919,6 +938,23 @@ class Inspector:
             kind=choice.kind,
         )
         return explain(source, choice, verify=verify)
+
+
+def _image_alone(image: object, choice: Selection, beside: Mapping[str, object]) -> Input:
+    """Read an image, beside which there is nothing that only a text can have.
+
+    Args:
+        image: the path of a file, an image of Pillow, a NumPy array, or a file's bytes.
+        choice: the selection to show.
+        beside: arguments that only a text can have, None where they are not given.
+
+    Raises:
+        UsageError: one of them is given.
+        InputError: it is not an image, or cannot be read.
+    """
+    for name in (*(name for name, value in beside.items() if value is not None), *fields_of_texts(choice)):
+        raise UsageError(f"An image has no {name}", f"Leave {name} out, or give a text")
+    return Input("", image=read_image(image))
 
 
 def _is_chat(text: object) -> bool:

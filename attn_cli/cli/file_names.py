@@ -10,7 +10,7 @@ from attn_cli.cli.files import READABLE, suffix_of
 from attn_cli.errors import UsageError, shortened
 from attn_cli.system.encoding import check_text
 
-__all__ = ["check_typed", "names_record"]
+__all__ = ["IMAGES", "check_typed", "names_image", "names_record"]
 
 RECORDS = tuple(suffix for suffix, one in FORMATS.items() if one.records)
 """Suffixes of files that hold records."""
@@ -28,6 +28,11 @@ def names_record(text: str | None) -> bool:
     return text.startswith(DEVICES) or (
         text.endswith((*RECORDS, *MATRICES)) and (len(text.split()) == 1 or _is_file(text))
     )
+
+
+def names_image(text: str) -> bool:
+    """Return whether an argument names a file that holds an image."""
+    return suffix_of(Path(text)) in IMAGES and _is_file(text)
 
 
 def check_typed(text: str, instead: str = "") -> str:

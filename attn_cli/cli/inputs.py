@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_cli.cli import texts
-from attn_cli.cli.file_names import names_record
+from attn_cli.cli.file_names import names_image, names_record
+from attn_cli.cli.images import files_of_images, images
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import DEFAULT_MODEL, ModelOptions, PromptOptions, TextOptions
 from attn_cli.cli.prompts import named_parts_of, prompts, split_of
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from attn_cli.data.stream import Source
     from attn_cli.models import Input, Model
 
-__all__ = ["Given", "check_record", "given", "given_image", "input_of", "prepared", "saved_with"]
+__all__ = ["Given", "check_record", "given", "given_image", "given_images", "input_of", "prepared", "saved_with"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Given:
     labelling: Labelling = UNLABELLED
     """The labels and kind given for a matrix, if the file holds one."""
     image: ImagePixels | None = None
-    """An image to read instead of sentences."""
+    """The first of the images that the sentences are, if they are no texts."""
 
     @property
     def read_as(self) -> dict[str, str]:
@@ -101,10 +103,6 @@ class Given:
         Raises:
             AttnError: the model cannot read it, or cannot translate it.
         """
-        if self.image is not None:
-            from attn_cli.models import Input
-
-            return model.prepare(Input("", image=self.image))
         return prepared(model, sentence, self.reading, self.pair, self.wanted)
 
 
@@ -145,6 +143,8 @@ def input_of(
     from attn_cli.data.parts import split_parts
     from attn_cli.models import Input, Languages
 
+    if sentence.image is not None:
+        return Input("", image=sentence.image)
     beside, target = sentence.pair, sentence.target
     if sentence.column and model.info.one_sided:
         beside, target = target, None
@@ -219,10 +219,29 @@ def given_image(
     pair: str | None = None,
     without: str | None = None,
 ) -> Given:
-    """Read an image as a command's input, before the model is loaded.
+    """Read an image as a command's input; see `given_images`.
+
+    Raises:
+        UsageError: something is given that an image has not, or no model is named.
+        InputError: the file is not an image, or cannot be read.
+    """
+    return given_images([path], text, reading, model, selection, pair=pair, without=without)
+
+
+def given_images(
+    paths: Sequence[str | Path],
+    text: str | None,
+    reading: TextOptions,
+    model: ModelOptions,
+    selection: Selection,
+    *,
+    pair: str | None = None,
+    without: str | None = None,
+) -> Given:
+    """Collect images as a command's input, and read the first of them before the model is loaded.
 
     Args:
-        path: the image's file.
+        paths: files, or folders of images; `-` means standard input.
         text: the argument, which must be none.
         reading: options for reading a text, which must be none.
         model: options for the model.
@@ -232,10 +251,12 @@ def given_image(
 
     Raises:
         UsageError: something is given that an image has not, or no model is named.
-        InputError: the file is not an image, or cannot be read.
+        InputError: a file is not an image, or cannot be read, or a folder has none.
     """
     if text is not None:
-        raise UsageError("A text and --image are both given", "Give one of them")
+        several = names_image(text)
+        remedy = "Give each image with --image, or name their folder" if several else "Give one of them"
+        raise UsageError("A text and --image are both given", remedy)
     chosen = [f"--{name.replace('_', '-')}" for name in fields_of_texts(selection)]
     typed = (*reading.used, *(["--pair"] if pair is not None else []), *chosen)
     if typed:
@@ -247,11 +268,10 @@ def given_image(
             "Name a vision encoder (ViT, DINOv2, CLIP, …) with --model",
         )
 
-    from attn_cli.models.images import read_image
-
-    image = read_image(path)
-    one = iter([Sentence("", where=image.name)])
-    return Given(one, None, None, reading, model, None, without, selection.kind, image=image)
+    sentences = images(files_of_images(paths))
+    first = next(sentences)
+    rest = chain([first], sentences)
+    return Given(rest, None, None, reading, model, None, without, selection.kind, image=first.image)
 
 
 def check_record(name: str, used: Sequence[str]) -> None:

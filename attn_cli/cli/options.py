@@ -24,6 +24,7 @@ __all__ = [
     "HeadOption",
     "HeadOptions",
     "ImageOption",
+    "ImagesOption",
     "KindOption",
     "LayerOption",
     "ModelOptions",
@@ -68,6 +69,15 @@ ImageOption = Annotated[
     Path | None,
     text_option(
         "--image", metavar="PATH", help="Read an image instead of a text, with a vision encoder (ViT, CLIP, …)."
+    ),
+]
+ImagesOption = Annotated[
+    list[str] | None,
+    text_option(
+        "--image",
+        metavar="PATH",
+        help="Read an image instead of a text, with a vision encoder (ViT, CLIP, …), or all in a folder; - takes one "
+        "from a pipe; may be given again.",
     ),
 ]
 KindOption = Annotated[Kind | None, select_option(help="Which attention of an encoder-decoder to show.")]

@@ -13,11 +13,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attn_cli.cli.streams import say
 from attn_cli.data.turns import Turn
 from attn_cli.errors import InputError, counted, quoted
+
+if TYPE_CHECKING:
+    from attn_cli.data.patches import ImagePixels
 
 __all__ = [
     "AS_USUAL",
@@ -103,6 +106,8 @@ class Sentence:
     """Second text, from a column whose name says so."""
     turns: tuple[Turn, ...] = ()
     """The turns, if it is a chat, whose contents are the text."""
+    image: ImagePixels | None = None
+    """An image, in the place of a text."""
 
     @property
     def content(self) -> tuple[object, ...]:

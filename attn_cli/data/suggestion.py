@@ -54,9 +54,11 @@ def suggest(record: Record, command: str, *options: str) -> Suggestion | None:
 
     Returns:
         The suggestion; None where the command would show another text or model: that of two segments, that with heads
-        cut, or other kinds, units and measures than by default; for a prompt of several parts, such as a chat; and for
-        a matrix, whose model is not known.
+        cut, or other kinds, units and measures than by default; for a prompt of several parts, such as a chat; for an
+        image, of which a record has the name alone; and for a matrix, whose model is not known.
     """
+    if record.source.grid is not None:
+        return None
     known = record.model.captured != "given" and not record.model.without
     if not record.selection.plain or record.source.pair is not None or record.source.parts or not known:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ __all__ = ["read_image"]
 
 NAME = "image"
 """The name of an image that comes from no file."""
+PIPED = "standard input"
+"""The name of an image that is piped in."""
 MOST_PIXELS = 2**27
 """Most pixels of an image that is read; no camera makes so many, and no model reads a hundredth of them."""
 NARROWEST = 100
@@ -34,8 +37,8 @@ def read_image(given: object) -> ImagePixels:
     """Read an image as red, green and blue: the first frame, turned as its EXIF data say, on white where it is clear.
 
     Args:
-        given: the path of a file, an image of Pillow, or a NumPy array: [height, width] or [height, width, channel],
-            8-bit, 16-bit, or numbers from 0 to 1.
+        given: the path of a file, the bytes of one, an image of Pillow, or a NumPy array: [height, width] or [height,
+            width, channel], 8-bit, 16-bit, or numbers from 0 to 1.
 
     Raises:
         ModelError: Pillow is not installed.
@@ -51,24 +54,34 @@ def read_image(given: object) -> ImagePixels:
     if isinstance(given, Image.Image):
         name = getattr(given, "filename", "")
         return _from_image(given, Path(name).name if isinstance(name, str) and name else NAME)
+    if isinstance(given, bytes):
+        return _from_file(BytesIO(given), PIPED, PIPED)
     if isinstance(given, str | os.PathLike):
-        return _from_file(Path(given).expanduser())
+        path = Path(given).expanduser()
+        name = shortened(str(path))
+        if path.is_dir():
+            raise InputError(f"{name} is a folder", "Give the file of one image")
+        return _from_file(path, name, path.name)
     raise InputError(
         f"An image cannot be made of a {type(given).__name__}", "Give a path, an image of Pillow, or a NumPy array"
     )
 
 
-def _from_file(path: Path) -> ImagePixels:
+def _from_file(file: Path | BytesIO, name: str, called: str) -> ImagePixels:
+    """Read an image of a file, or of its bytes.
+
+    Args:
+        file: the file.
+        name: its name in messages.
+        called: the name to show.
+    """
     from PIL import Image, UnidentifiedImageError
 
-    name = shortened(str(path))
-    if path.is_dir():
-        raise InputError(f"{name} is a folder", "Give the file of one image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _from_image(image, path.name)
+            with Image.open(file) as image:
+                return _from_image(image, called)
     except UnidentifiedImageError as fault:
         raise InputError(f"{name} is not an image", REMEDY) from fault
     except Image.DecompressionBombError as fault:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, PreTrainedModel
 
 from attn_cli.models.hf.loading import quiet
@@ -88,3 +92,39 @@ def draw_photo(path: Path, height: int = 30, width: int = 40) -> Path:
     """Save such a picture."""
     Image.fromarray(pixels(height, width)).save(path)
     return path
+
+
+def states_by_hand(
+    folder: Path | str, change: Callable[[int, torch.Tensor], None] | None = None, zeroed: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The last states of transformers' own eager model.
+
+    Args:
+        folder: the model.
+        change: what is done to the scores of each layer, by its number.
+        zeroed: the layer and the head whose part of the output projection is made zero.
+    """
+    softmax, layers = functional.softmax, itertools.count()
+
+    def changed(scores: torch.Tensor, *given: Any, **named: Any) -> torch.Tensor:
+        if change is not None:
+            change(next(layers), scores)
+        return softmax(scores, *given, **named)
+
+    with quiet():
+        model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+        found = read_processor(folder)(pixels(), return_tensors="pt")
+    if zeroed is not None:
+        layer, head = zeroed
+        out = [
+            module
+            for name, module in model.named_modules()
+            if re.search(r"att.*(output\.dense|out_proj|o_proj)$", name) and ".head." not in name
+        ][layer]
+        size = out.in_features // 3
+        with torch.no_grad():
+            out.weight[:, head * size : (head + 1) * size] = 0
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(functional, "softmax", changed)
+        states: np.ndarray = model(**found).last_hidden_state[0].numpy()
+    return states

@@ -17,6 +17,7 @@ __all__ = [
     "Instead",
     "OutputChoice",
     "check_attribution",
+    "check_of_image",
     "parse_edge",
 ]
 
@@ -219,6 +220,27 @@ def check_attribution(
             "--attribution takes the logit of one token apart, so --target-tokens must be first",
             "Write first, or leave it out",
         )
+
+
+def check_of_image(output: OutputChoice, cut: CutChoice, donor: DonorChoice, *, attribution: bool = False) -> None:
+    """Check that no choice is about words or other texts, as an image has last states alone.
+
+    Raises:
+        UsageError: one is.
+    """
+    about_texts = {
+        "--continue": output.continues,
+        "--output words": output.output == "words",
+        "--against": output.against is not None,
+        "--mask": output.mask is not None,
+        "--target-tokens": output.target_tokens is not None,
+        "--with resample": cut.instead == "resample",
+        **dict.fromkeys(donor.options, True),
+        "--attribution": attribution,
+    }
+    for option, given in about_texts.items():
+        if given:
+            raise UsageError(f"--image is not a text, so {option} cannot be used with it", f"Leave {option} out")
 
 
 def parse_edge(edge: str) -> list[tuple[str, str]]:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attn_cli.cli import texts
 from attn_cli.cli.file_names import names_record
-from attn_cli.cli.inputs import input_of
+from attn_cli.cli.inputs import given_images, input_of
 from attn_cli.cli.loading import check_named, described, loaded, loaded_once
 from attn_cli.cli.options import (
     AllOption,
     DisplayOptions,
     FigureOptions,
     HeadOption,
+    ImagesOption,
     LayerOption,
     ModelOptions,
     PairOption,
@@ -35,7 +36,13 @@ from attn_cli.cli.texts import Sentence
 from attn_cli.cli.workers import Workers, WorkersOption
 from attn_cli.data.selection import Kind, Selection, check_syntax
 from attn_cli.errors import AttnError, InputError, UsageError, counted
-from attn_cli.questions.ablate.choices import CutChoice, DonorChoice, OutputChoice, check_attribution
+from attn_cli.questions.ablate.choices import (
+    CutChoice,
+    DonorChoice,
+    OutputChoice,
+    check_attribution,
+    check_of_image,
+)
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
@@ -68,6 +75,8 @@ effect beside the weight.
 With --file, each head is cut in turn in every line (--by heads: each of those chosen), and its mean effect and spread
 are shown; with --query, how weights and effects go together in each head, over all lines that have the word; with
 --workers 4, over processes, here or on a cluster.
+
+Of an image (--image), the last states of its patches are measured.
 
 --attribution cuts nothing: it takes the logit of a decoder's next token apart into what each head adds to it by itself.
 """
@@ -211,6 +220,7 @@ class MeasuredOptions:
 def run(
     *,
     text: TextArgument = None,
+    image: ImagesOption = None,
     pair: PairOption = None,
     reading: TargetOptions,
     measured: MeasuredOptions,
@@ -233,6 +243,8 @@ def run(
         raise UsageError("--continue and --target both say what is measured", "Give one of them")
     reading = replace(reading, target=measured.continuation) if continued else reading
     choice = OutputChoice(measured.output, measured.against, measured.mask, measured.target_tokens, continues=continued)
+    if image:
+        check_of_image(choice, cut, donor.choice, attribution=cutting.attribution)
     choice.check(reading.target, in_lines=in_lines(reading))
     if cutting.attribution:
         check_attribution(selection, choice, cut, donor.choice)
@@ -255,12 +267,26 @@ def run(
         shared=over_corpus,
         instead="Name one with --file, with heads cut in turn or --query",
     )
-    sentences = prompts(text, reading, holds=PAIRS if paired else COLUMNS)
-    check_named(model)
+    if image:
+        sentences = given_images(image, text, reading, model, selection, pair=pair).sentences
+    else:
+        sentences = prompts(text, reading, holds=PAIRS if paired else COLUMNS)
+        check_named(model)
 
     from attn_cli.cli.outputs import Output
 
-    asked = _Texts(reading, pair, selection, choice, cut, donor, model, paired=paired, attribution=cutting.attribution)
+    asked = _Texts(
+        reading,
+        pair,
+        selection,
+        choice,
+        cut,
+        donor,
+        model,
+        paired=paired,
+        attribution=cutting.attribution,
+        images=bool(image),
+    )
     out = Output(display, saving, maps=False)
     if reading.file is None or not over_corpus:
         out.write(asked.each(out.as_many_as_fit(sentences)))
@@ -286,11 +312,13 @@ class _Texts:
     """True if the second text of each line is the one that heads' outputs are taken from."""
     attribution: bool
     """True to take a logit apart."""
+    images: bool = False
+    """True if images are read, and no texts."""
 
     @cached_property
     def model(self) -> Model:
         """The model, loaded on first use."""
-        return loaded(self.options)
+        return loaded(self.options, images=self.images)
 
     def each(self, sentences: Iterable[Sentence]) -> Iterator[Ablation | Attributed]:
         """Yield the answer about each text.

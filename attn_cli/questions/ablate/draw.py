@@ -55,6 +55,8 @@ def _draw_text(found: Ablation, screen: Screen) -> Group:
         parts += drawing.texts()
         ending = drawing.likeliest(trial)
         sizes = np.abs(trial.after.words - found.before.words)
+        fewest = drawing.words(trial, range(min(FEWEST_ROWS, len(sizes))))
+        parts += drawing.on_image(trial, room_left([*parts, fewest, *ending], screen, everything=everything))
         words = drawing.fitted(lambda some: drawing.words(trial, some), sizes, [*parts, *ending])
         return stacked([*parts, words, *ending])
     if found.view == "layers":

@@ -57,6 +57,11 @@ class Heading:
         return drawing(lines)
 
     @property
+    def _image(self) -> bool:
+        """True if an image was read, and not a text."""
+        return self.found.record.source.grid is not None
+
+    @property
     def _in_words(self) -> bool:
         """True if the words of the output are shown; before and after one cut, a table below shows them."""
         read = self.found.output
@@ -66,7 +71,7 @@ class Heading:
         """Say that what stands below the words are probabilities, or which token is likeliest of all."""
         read = self.found.output
         if self._in_words:
-            several = f" of each {self.found.record.selection.unit}" if len(read.words) > 1 else ""
+            several = f" of each {self.found.unit}" if len(read.words) > 1 else ""
             return f"Probability{several}:"
         if self.found.view == "cut" or read.states:
             return ""
@@ -80,7 +85,8 @@ class Heading:
         if found.view == "heads":
             places = [(one.kind, layer, head) for one in found.trials for layer, (head,) in one.heads.items()]
             if found.instead is not None:
-                return f"{in_turn(found.record, places)}, {replaced(found.instead, found.donor, self.screen)}"
+                instead = replaced(found.instead, found.donor, self.screen, image=self._image)
+                return f"{in_turn(found.record, places)}, {instead}"
             edges = ", ".join(map(self._edge, found.trials[0].edges))
             heads = _head_by_head(found.record, places)
             return f"{edges} cut in {heads[0].lower()}{heads[1:]}{self._rows(found.trials[0])}"
@@ -88,7 +94,8 @@ class Heading:
         heads = name_heads(found.record, trial.kind, trial.heads)
         if found.view == "cut" and not trial.edges:
             several = sum(map(len, trial.heads.values())) > 1
-            return f"{heads} {replaced(found.instead or 'zero', found.donor, self.screen, several=several)}"
+            instead = replaced(found.instead or "zero", found.donor, self.screen, several=several, image=self._image)
+            return f"{heads} {instead}"
         if found.view == "keys":
             query, _ = trial.edges[0].labels
             return f"{query}{arrow(self.screen)}each key in turn, cut in {self._heads_in(found.trials[0])}"
@@ -231,7 +238,9 @@ def _head_by_head(record: Record, places: Iterable[tuple[Kind, int, int]]) -> st
     return f"{name_heads(record, kind, heads)}{', head by head' if several else ''}"
 
 
-def replaced(instead: Instead, donor: Donor | None, screen: Screen, *, several: bool = False) -> str:
+def replaced(
+    instead: Instead, donor: Donor | None, screen: Screen, *, several: bool = False, image: bool = False
+) -> str:
     """Say what stands in the place of a head's output, or of several heads' at once.
 
     Args:
@@ -239,6 +248,7 @@ def replaced(instead: Instead, donor: Donor | None, screen: Screen, *, several: 
         donor: the texts that it is taken from, if it is not this text.
         screen: the screen to draw on.
         several: whether several heads are cut at once.
+        image: whether an image was read, and not a text.
     """
     if instead == "zero":
         return "zeroed"
@@ -250,7 +260,7 @@ def replaced(instead: Instead, donor: Donor | None, screen: Screen, *, several: 
         return f"replaced by {its} output{'s' * several} in {place}"
     mean = f"replaced by {its} mean{'s' * several} over"
     if donor is None:
-        return f"{mean} this text's positions"
+        return f"{mean} this {'image' if image else 'text'}'s positions"
     tokens = counted(donor.tokens, "token")
     if not donor.several:
         return f"{mean} the {tokens} of {quotation(donor.name, screen)}"

@@ -11,17 +11,21 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from attn_cli.data.patches import pixels_of
 from attn_cli.data.plan import listed, name_head
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
+from attn_cli.data.units import Units
 from attn_cli.draw.atlas import Written, atlas, atlas_form
 from attn_cli.draw.colors import Scale
 from attn_cli.draw.labels import clean, clipped, fit, width
 from attn_cli.draw.layout import fitting, room_left
+from attn_cli.draw.patches import PatchRow, patch_picture
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, PLAIN, Part, caption_lines, change, drawing, emphasized, flow, line
 from attn_cli.draw.table import FAINT, GAP, Column, bars, figures, form_of, names, numeral, table
 from attn_cli.errors import counted, shortened
+from attn_cli.measure.patches import on_grid
 from attn_cli.questions.ablate.draw_heading import arrow, name_heads
 from attn_cli.questions.ablate.output import Likely, OutputWord
 from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial
@@ -39,6 +43,8 @@ PARTS = {1_000: "thousandth", 1_000_000: "millionth", 1_000_000_000: "billionth"
 """The parts that small effects are written in, largest first."""
 LOWEST = 16
 """Lines that effects may take in numbers, however little room there is."""
+LEAST_DRAWN = 0.005
+"""A turn as large as a picture of an image shows at the least."""
 NARROW = 50
 """Columns of a screen below which there is no room for long names of columns."""
 
@@ -60,6 +66,11 @@ class TrialDrawing:
         room = room_left(beside, self.screen, everything=self.found.record.selection.all)
         order = np.argsort(-sizes, kind="stable")
         return fitting(lambda limit: make(sorted(order[:limit].tolist())), len(sizes), self.screen, room)
+
+    @property
+    def _units(self) -> str:
+        """Name the places of the output."""
+        return "patches" if self.found.unit == "patch" else "words"
 
     def _left_out(self, shown: int, count: int, what: str) -> str:
         return (
@@ -242,8 +253,7 @@ class TrialDrawing:
         found, screen = self.found, self.screen
         words = [found.output.words[index] for index in shown]
         before, after = (one.words[list(shown)].tolist() for one in (found.before, trial.after))
-        unit, units = ("word", "words") if found.record.source.grid is None else ("patch", "patches")
-        left_out = self._left_out(len(shown), len(found.output.words), units)
+        left_out = self._left_out(len(shown), len(found.output.words), self._units)
         turns = form_of(after, ".4f")
         chances = [[math.exp(value) for value in values] for values in (before, after)]
         likely = form_of(chain.from_iterable(chances), ".2f")
@@ -268,8 +278,8 @@ class TrialDrawing:
                     bars("turns by", after, screen, high=max(*trial.after.words.tolist(), TINIEST), form=turns),
                     *there,
                 ],
-                f"turns by: 1 - cosine of the {unit}'s last states, before and after. The mean of the states of "
-                f"all {units} turns by {numeral(trial.effect, '.2g')}.{beside}{left_out}",
+                f"turns by: 1 - cosine of the {found.unit}'s last states, before and after. The mean of the states of "
+                f"all {self._units} turns by {numeral(trial.effect, '.2g')}.{beside}{left_out}",
             )
         effect = effects_column([late - early for early, late in zip(before, after, strict=True)])
         speaker = self._speaker(trial)
@@ -301,9 +311,28 @@ class TrialDrawing:
         """Draw columns beside the words of the output, which have the room that the columns leave."""
         room = self.screen.width - sum(column.width + len(GAP) for column in columns if not column.rank)
         labels = [word.label for word in words]
-        name = "word" if self.found.record.source.grid is None else "patch"
-        column = names(name, labels, self.screen, most=max(min(room, LONGEST_TOKEN), SHORTEST_WORD))
+        unit = "patch" if self.found.unit == "patch" else "word"
+        column = names(unit, labels, self.screen, most=max(min(room, LONGEST_TOKEN), SHORTEST_WORD))
         return table([column, *columns], self.screen, caption=caption)
+
+    def on_image(self, trial: CutTrial, room: int | None) -> list[RenderableType]:
+        """Draw how far each patch of an image turns on the grid of patches; nothing of a text, or of tiny effects."""
+        found = self.found
+        image, values = found.record.source.grid, trial.after.words
+        if image is None or values.max() < LEAST_DRAWN:
+            return []
+        units = Units.of(found.record.source, found.record.selection.unit)
+        row = PatchRow(
+            on_grid(values, units),
+            beside=[
+                (word.label, value)
+                for word, value in zip(found.output.words, values.tolist(), strict=True)
+                if word.special
+            ],
+            thumbnail=None if image.thumbnail is None else pixels_of(image.thumbnail),
+            noun="turn",
+        )
+        return [patch_picture(row, self.screen, title="How far each patch turns (1 - cosine)", room=room)]
 
     def likeliest(self, trial: CutTrial) -> list[RenderableType]:
         """Draw the likeliest tokens of one place, before and after: the first that changed, or else the last."""

@@ -125,7 +125,12 @@ class Ablation(Answer):
 
     @property
     def title(self) -> str:
-        return self.record.source.text
+        return self.record.source.name
+
+    @property
+    def unit(self) -> str:
+        """The name of one place of the output: a word, a token, or a patch of an image."""
+        return self.record.selection.unit if self.record.source.grid is None else "patch"
 
     @property
     def without(self) -> str:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attn_cli.cli.inputs import Given, given, given_image
+from attn_cli.cli.inputs import Given, given, given_images
 from attn_cli.cli.loading import described, loaded_once
 from attn_cli.cli.options import (
     DisplayOptions,
-    ImageOption,
+    ImagesOption,
     ModelOptions,
     PageOptions,
     PairOption,
@@ -54,7 +54,7 @@ Examples:
 def run(
     *,
     text: TextArgument = None,
-    image: ImageOption = None,
+    image: ImagesOption = None,
     pair: PairOption = None,
     reading: PartsOptions,
     choice: SegmentOptions,
@@ -68,22 +68,22 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     check_without(without, selection)
-    if image is None and selection.view == "map":
+    if not image and selection.view == "map":
         raise UsageError("--map shows the map of an image, and a text's is shown in any case", "Leave --map out")
-    if image is None and selection.segmented and pair is None and reading.file is None and text not in (None, "-"):
+    if not image and selection.segmented and pair is None and reading.file is None and text not in (None, "-"):
         raise UsageError(
             "The text has no second segment, so --from-segment and --to-segment cannot be used",
             "Give a second text with --pair",
         )
-    shared = output.json and image is None and not is_single(text, reading)
+    shared = output.json and not image and not is_single(text, reading)
     farm = Workers.parse(workers, shared=shared, instead="Name one with --file, and add --json")
     wanted = selection if selection.relevance else None  # which is for an output, such as the translation
-    if image is None:
+    if not image:
         texts = given(
             text, reading, model, pair=pair, records=False, wanted=wanted, without=without, kind=selection.kind
         )
     else:
-        texts = given_image(image, text, reading, model, selection, pair=pair, without=without)
+        texts = given_images(image, text, reading, model, selection, pair=pair, without=without)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import Layers

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 from transformers import AutoConfig, AutoModel
 
 import attn_cli
@@ -37,6 +33,7 @@ from tests.models.vision import (
     processor,
     read_processor,
     save_vision,
+    states_by_hand,
 )
 
 EXACT = 1e-6
@@ -191,42 +188,6 @@ def states_after(model: Model, cuts: list[Variation]) -> list[np.ndarray]:
     """The last states with each of some cuts, as attn computes them."""
     found = dict(model.run(model.prepare(Input("", image=read_image(pixels()))), cuts))
     return [states for states in (found[index].states for index in range(len(cuts))) if states is not None]
-
-
-def states_by_hand(
-    folder: Path, change: Callable[[int, torch.Tensor], None] | None = None, zeroed: tuple[int, int] | None = None
-) -> np.ndarray:
-    """The last states of transformers' own eager model.
-
-    Args:
-        folder: the model.
-        change: what is done to the scores of each layer, by its number.
-        zeroed: the layer and the head whose part of the output projection is made zero.
-    """
-    softmax, layers = functional.softmax, itertools.count()
-
-    def changed(scores: torch.Tensor, *given: Any, **named: Any) -> torch.Tensor:
-        if change is not None:
-            change(next(layers), scores)
-        return softmax(scores, *given, **named)
-
-    with quiet():
-        model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
-        found = read_processor(folder)(pixels(), return_tensors="pt")
-    if zeroed is not None:
-        layer, head = zeroed
-        out = [
-            module
-            for name, module in model.named_modules()
-            if re.search(r"att.*(output\.dense|out_proj|o_proj)$", name) and ".head." not in name
-        ][layer]
-        size = out.in_features // 3
-        with torch.no_grad():
-            out.weight[:, head * size : (head + 1) * size] = 0
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(functional, "softmax", changed)
-        states: np.ndarray = model(**found).last_hidden_state[0].numpy()
-    return states
 
 
 @pytest.mark.parametrize("family", FAMILIES)

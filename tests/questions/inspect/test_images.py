@@ -150,9 +150,10 @@ def test_files_that_are_no_images(attn: Run, vit: str, tmp_path: Path) -> None:
     Image.fromarray(pixels(300, 400)).save(whole)
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:600])
     Image.new("L", (1, 101)).save(tmp_path / "narrow.png")
+    (tmp_path / "empty").mkdir()
     for name, said in {
         "missing.png": "There is no file",
-        "": "is a folder",
+        "empty": "is a folder without an image",
         "text.png": "is not an image",
         "cut.png": "cannot be read",
         "narrow.png": "too narrow",
