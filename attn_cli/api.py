@@ -570,10 +570,11 @@ class Inspector:
 
     def find(
         self,
-        text: str | Chat,
-        start: str | int,
-        end: str | int,
+        text: str | Chat | None = None,
+        start: str | int | None = None,
+        end: str | int | None = None,
         *,
+        image: object = None,
         both: bool = False,
         pair: str | None = None,
         target: str | None = None,
@@ -591,6 +592,7 @@ class Inspector:
             start: the query: a word such as `it` or `it#2`, or its position; if the text has no such word, a word of
                 the translation, which is then generated first.
             end: the key: a word, or its position.
+            image: an image to read instead of a text, as in `inspect`; its patches are named by row and column: `r1c2`.
             both: search the other direction too.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
@@ -608,7 +610,22 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection, self.find)
+        if start is None or end is None:
+            raise UsageError("start and end are the two words that are linked", "Give both")
         languages = Languages(source_language, target_language)
+        if image is not None:
+            only_of_texts = {
+                "text": text,
+                "pair": pair,
+                "target": target,
+                "source_language": source_language,
+                "target_language": target_language,
+                "truncate": truncate or None,
+            }
+            source = self._read_image(image, choice, only_of_texts, without)
+            return find(source, choice, str(start), str(end), both=both, verify=verify)
+        if text is None:
+            raise UsageError("There is no text and no image", "Give one of them")
         wanted = replace(choice, query=str(start))
         source = self.read(
             text,
@@ -892,9 +909,10 @@ class Inspector:
 
     def explain(
         self,
-        text: str | Chat,
-        query: str | int,
+        text: str | Chat | None = None,
+        query: str | int | None = None,
         *,
+        image: object = None,
         pair: str | None = None,
         target: str | None = None,
         source_language: str | None = None,
@@ -910,6 +928,7 @@ class Inspector:
             text: the text to read, or a chat.
             query: the query: a word such as `it` or `it#2`, or its position; if the text has no such word, a word of
                 the translation, which is then generated first.
+            image: an image to read instead of a text, as in `inspect`; its patches are named by row and column: `r1c2`.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
             source_language: language of the text, such as `en`, for models that need it.
@@ -927,6 +946,18 @@ class Inspector:
         """
         choice = _choice(Selection(view="query"), {**selection, "query": query}, self.explain)
         languages = Languages(source_language, target_language)
+        if image is not None:
+            only_of_texts = {
+                "text": text,
+                "pair": pair,
+                "target": target,
+                "source_language": source_language,
+                "target_language": target_language,
+                "truncate": truncate or None,
+            }
+            return explain(self._read_image(image, choice, only_of_texts, without), choice, verify=verify)
+        if text is None:
+            raise UsageError("There is no text and no image", "Give one of them")
         source = self.read(
             text,
             pair=pair,

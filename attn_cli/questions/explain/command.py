@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attn_cli.cli.inputs import given
+from attn_cli.cli.inputs import given, given_images
 from attn_cli.cli.options import (
     DisplayOptions,
     FigureOptions,
+    ImagesOption,
     KindOption,
     ModelOptions,
     PairOption,
@@ -112,6 +113,7 @@ class _NumberOptions:
 def run(
     *,
     text: TextArgument = None,
+    image: ImagesOption = None,
     pair: PairOption = None,
     reading: PromptOptions,
     row: _RowOptions,
@@ -126,6 +128,8 @@ def run(
     model: ModelOptions,
 ) -> None:
     """Run the command."""
+    if numbers.scores is not None and image:
+        raise UsageError("An image and --scores are both given", "Give one of them")
     if numbers.scores is not None:
         _refuse_text(text, reading, row, without)
         _explain_numbers(numbers, display, output, everything=everything, vectors=vectors)
@@ -136,9 +140,12 @@ def run(
     selection = row.selection()
     check_syntax(selection)
     check_without(without, selection)
-    found = given(
-        text, reading, model, pair=pair, records=False, wanted=selection, without=without, kind=selection.kind
-    )
+    if image:
+        found = given_images(image, text, reading, model, selection, pair=pair, without=without)
+    else:
+        found = given(
+            text, reading, model, pair=pair, records=False, wanted=selection, without=without, kind=selection.kind
+        )
     if selection.query is None:
         raise UsageError("There is no query to explain", "Name a word of the text, or its position, with --query")
 

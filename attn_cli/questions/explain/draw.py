@@ -59,7 +59,7 @@ def _title(answer: Explained, screen: Screen) -> list[Text]:
     lines = [line((clipped(answer.query_label, room, unicode=screen.unicode), BOLD), (place, DIM), (name, BOLD))]
     if answer.chosen:
         count = plan.head_count
-        among = " in which another word has the largest weight, and not all of it" if answer.tells else ""
+        among = f" in which another {plan.unit} has the largest weight, and not all of it" if answer.tells else ""
         lines += caption_lines(
             f"Of {count:,} heads, the most focused on this query{among}; --head chooses another.", screen
         )

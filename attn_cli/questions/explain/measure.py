@@ -61,7 +61,7 @@ class Explained(Answer):
 
     @property
     def title(self) -> str:
-        return self.record.source.text
+        return self.record.source.name
 
     @property
     def without(self) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from attn_cli.cli.inputs import given
+from attn_cli.cli.inputs import given, given_images
 from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.options import (
     DisplayOptions,
     FigureOptions,
     HeadOptions,
+    ImagesOption,
     ModelOptions,
     PairOption,
     PromptOptions,
@@ -38,7 +39,8 @@ it with: an even row, what the same head gives at that distance elsewhere in the
 word from everywhere else.
 
 FROM may be a word of the translation, which is then written first. TEXT may also be a record that --save or --json
-has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz, .csv or .tsv). With --file, leave TEXT out.
+has written (.json, .jsonl or .npz), or a matrix of weights (.npy, .npz, .csv or .tsv). With --file, leave TEXT out,
+and with --image, whose patches are named by row and column: r1c2.
 """
 EPILOG = """\b
 Examples:
@@ -59,6 +61,7 @@ def run(
         typer.Argument(metavar="FROM", help="The attending word: it, it#2, New York, its position, or a list."),
     ] = None,
     end: Annotated[str | None, typer.Argument(metavar="TO", help="The word attended to.")] = None,
+    image: ImagesOption = None,
     pair: PairOption = None,
     reading: PromptOptions,
     matrix: MatrixOptions,
@@ -77,7 +80,7 @@ def run(
     model: ModelOptions,
 ) -> None:
     """Run the command."""
-    if (reading.file is not None or reading.chat is not None) and end is None:
+    if (reading.file is not None or reading.chat is not None or image) and end is None:
         text, start, end = None, text, start
     if start is None or end is None:
         raise UsageError("FROM and TO are missing", "Write attn find TEXT FROM TO")
@@ -91,16 +94,20 @@ def run(
         check_range("--min", least, 0, 1)
     if least is not None and not math.isfinite(least):
         raise UsageError(f"--min must be a number, and {least:g} is not")
-    texts = given(
-        text,
-        reading,
-        model,
-        pair=pair,
-        wanted=selection,
-        without=without,
-        kind=selection.kind,
-        labelling=matrix.labelling(selection.kind),
-    )
+    labelling = matrix.labelling(selection.kind)
+    if image:
+        texts = given_images(image, text, reading, model, selection, pair=pair, without=without)
+    else:
+        texts = given(
+            text,
+            reading,
+            model,
+            pair=pair,
+            wanted=selection,
+            without=without,
+            kind=selection.kind,
+            labelling=labelling,
+        )
 
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.find.measure import find

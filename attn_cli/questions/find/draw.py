@@ -18,6 +18,7 @@ from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, Part, caption_lines, cells, drawing, line, stacked
 from attn_cli.draw.table import Column, arrows, bars, figures, names, table
+from attn_cli.errors import counted
 from attn_cli.questions.find.measure import FoundLink, FoundLinks, Pair
 
 __all__ = ["draw"]
@@ -81,6 +82,8 @@ class _LinksDrawing:
             return ""
         if not offset:
             return ": itself"
+        if plan.source.source.grid is not None:
+            return _on_grid(plan.queries.cells[pair.query], plan.keys.cells[pair.key])
         unit = plan.selection.unit + ("s" if abs(offset) > 1 else "")
         return f": {abs(offset)} {unit} {'ahead' if offset > 0 else 'back'}"
 
@@ -113,7 +116,7 @@ class _LinksDrawing:
         columns = [names("head", [name_head(link.layer, link.head) for link in links], screen, right=True)]
         if len(self.found.pairs) > 1:
             columns.append(self._pairs(links, screen))
-        unit = f"{plan.selection.unit}s"
+        unit = _several(plan.unit)
         weights = [link.weight for link in links]
         if plan.selection.scores:
             note = "score: minus the mean of its row, in nats."
@@ -160,16 +163,16 @@ class _LinksDrawing:
     def _alike(self) -> str:
         """Describe the pairs that `usual` is the mean of."""
         found = self.found
-        unit = found.plan.selection.unit
+        units = _several(found.plan.unit)
         if len(found.pairs) > 1:
-            return f"other {unit}s equally far apart"
+            return f"other {units} equally far apart"
         (pair,) = found.pairs
         count = found.alike.get(pair, 0)
         if not count:
-            return f"other {unit}s equally far apart, of which there are none"
+            return f"other {units} equally far apart, of which there are none"
         if pair.key == pair.query:
-            return f"each of {count} other {unit}s and itself"
-        return f"{count} other pair{'' if count == 1 else 's'} of {unit}s equally far apart"
+            return f"each of {count} other {units} and itself"
+        return f"{count} other pair{'' if count == 1 else 's'} of {units} equally far apart"
 
     def _key(self) -> str:
         return (
@@ -186,6 +189,23 @@ class _LinksDrawing:
             return atlas(values, screen, name=self._noun, scale=WEIGHTS, title=title)
         scale, written = Scale.around(np.array(list(values.values()))), written_scores(values)
         return atlas(values, screen, name=self._noun, scale=scale, places=3, written=written, title=title)
+
+
+def _several(unit: str) -> str:
+    """Return the plural of the name of a unit."""
+    return "patches" if unit == "patch" else f"{unit}s"
+
+
+def _on_grid(start: tuple[int, int] | None, end: tuple[int, int] | None) -> str:
+    """Say how far apart two patches are; nothing of a special token."""
+    if start is None or end is None:
+        return ""
+    down, across = end[0] - start[0], end[1] - start[1]
+    steps = [
+        (abs(down), "row", "down" if down > 0 else "up"),
+        (abs(across), "column", "right" if across > 0 else "left"),
+    ]
+    return ": " + ", ".join(f"{counted(size, name)} {where}" for size, name, where in steps if size)
 
 
 def _fitted(names: Sequence[tuple[str, str]], most: int, screen: Screen) -> list[str]:

@@ -55,7 +55,8 @@ class FoundLink:
     """The weight in an even row, which gives the same to each token that the query can see."""
     usual: float | None
     """This head's mean weight between two other units (special tokens aside) that are equally far apart in the same
-    direction; None if there are none, and in cross-attention, which has no common positions."""
+    direction, of an image along its rows and its columns; None if there are none, and in cross-attention, which has no
+    common positions."""
     others: float | None
     """This head's mean weight to the same key from all other units (special tokens and the key itself aside) that can
     see it; None if there are none."""
@@ -108,7 +109,7 @@ class FoundLinks(Answer):
 
     @property
     def title(self) -> str:
-        return self.record.source.text
+        return self.record.source.name
 
     @property
     def without(self) -> str:
@@ -166,7 +167,7 @@ class FoundLinks(Answer):
                 *ends,
                 *numbers,
                 self.record.selection.measure,
-                self.plan.keys.unit,
+                self.plan.unit,
             )
 
 
@@ -253,6 +254,10 @@ def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan,
     return plan, tuple(apart or pairs)
 
 
+_Offset = tuple[int, int] | None
+"""Rows and columns from a patch to another, or 0 and units of a text; None from or to a special token of an image."""
+
+
 class _LinkedLayer:
     """The values collected from one layer."""
 
@@ -285,9 +290,29 @@ class CollectLinks:
         self._pairs, self._crosses = pairs, crosses
         self._plain_query = ~np.asarray(queries.special, np.bool_)
         self._plain_key = ~np.asarray(keys.special, np.bool_)
-        self._offsets = [] if self._crosses else sorted({pair.key - pair.query for pair in pairs})
+        self._cells = (queries.cells, keys.cells) if queries.side.grid is not None else None
+        self._offsets = [] if self._crosses else list(dict.fromkeys(map(self._offset, pairs)))
+        self._keys_at = [self._find_keys(offset, len(queries)) for offset in self._offsets]
         self._keys = sorted({pair.key for pair in pairs})
         self._layers: dict[int, _LinkedLayer] = {}
+
+    def _offset(self, pair: Pair) -> _Offset:
+        """Return how far the key of a pair is from its query."""
+        if self._cells is None:
+            return 0, pair.key - pair.query
+        start, end = self._cells[0][pair.query], self._cells[1][pair.key]
+        return None if start is None or end is None else (end[0] - start[0], end[1] - start[1])
+
+    def _find_keys(self, offset: _Offset, queries: int) -> Int[np.ndarray, "query"]:
+        """Find the key at this distance from each query; a negative number where there is none."""
+        if offset is None:
+            return np.full(queries, -1)
+        down, across = offset
+        if self._cells is None:
+            return np.arange(queries) + across
+        places = {cell: index for index, cell in enumerate(self._cells[1]) if cell is not None}
+        found = [-1 if cell is None else places.get((cell[0] + down, cell[1] + across), -1) for cell in self._cells[0]]
+        return np.array(found, np.intp)
 
     def eat_even(self, block: Block) -> None:
         """Consume even rows, which must come before the weights of the same rows."""
@@ -308,8 +333,8 @@ class CollectLinks:
             layer.weights[:, index] = weights[:, pair.query - block.start, pair.key]
             layer.even[index] = self._even[index]
         rows = np.arange(block.visible.shape[0])
-        for index, offset in enumerate(self._offsets):
-            keys = rows + block.start + offset
+        for index, keys_at in enumerate(self._keys_at):
+            keys = keys_at[rows + block.start]
             counted = np.flatnonzero(self._counts(block, rows, keys))
             layer.at_offset[:, index] += weights[:, counted, keys[counted]].sum(axis=1, dtype=np.float64)
             layer.at_offset_count[index] += len(counted)
@@ -369,14 +394,14 @@ class CollectLinks:
             return 0
         pair = self._pairs[index]
         own = self._plain_query[pair.query] and self._plain_key[pair.key] and not np.isnan(layer.even[index])
-        return int(layer.at_offset_count[self._offsets.index(pair.key - pair.query)]) - int(own)
+        return int(layer.at_offset_count[self._offsets.index(self._offset(pair))]) - int(own)
 
     def _usual(self, layer: _LinkedLayer, index: int) -> Float[np.ndarray, "head"] | None:
         count = self._alike(layer, index)
         if not count:
             return None
         pair = self._pairs[index]
-        total = layer.at_offset[:, self._offsets.index(pair.key - pair.query)]
+        total = layer.at_offset[:, self._offsets.index(self._offset(pair))]
         own = self._plain_query[pair.query] and self._plain_key[pair.key]
         return self._without(total, layer.weights[:, index], own=bool(own)) / count
 
