@@ -10,6 +10,9 @@ from attn_cli.questions.explore.subject import Subject
 
 __all__ = ["asking", "of_all_heads", "of_changes", "of_map", "options_of"]
 
+TAKE_IMAGES = ("inspect", "ablate")
+"""The commands that have `--image`."""
+
 
 def of_map(subject: Subject, scene: Scene, spot: Spot) -> Suggestion | None:
     """Return the command that shows the map under the cursor, or of an image its row where that is walked in."""
@@ -37,7 +40,8 @@ def asking(command: str, subject: Subject, *options: str) -> Suggestion | None:
         return Suggestion(command, subject.file, options)
     if subject.is_image:
         model = subject.model.info.name
-        return Suggestion(command, None, ("--image", subject.file, *options), model) if command == "inspect" else None
+        taken = command in TAKE_IMAGES
+        return Suggestion(command, None, ("--image", subject.file, *options), model) if taken else None
     given, languages = subject.given, subject.given.languages
     target = given.target if isinstance(given.target, str) else None
     extra = {"--target": target, "--pair": given.pair, "--from": languages.source, "--to": languages.target}

@@ -146,10 +146,13 @@ def test_the_command_shows_the_same(walk: Walk, turns: int, shown: str, capsys: 
     assert shown in drawn.panes
 
 
-def test_cutting_a_head_is_what_transformers_computes_without_it(walk: Walk, model: Any) -> None:
+def test_cutting_a_head_is_what_transformers_computes_without_it(
+    walk: Walk, model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     walk.go_to(0, 1)
     shown = walk.cut()
-    assert shown.command is None
+    assert main([*shlex.split(typed(shown.command))[1:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["trials"] == shown.answer.to_dict()["trials"]
     source = model.prepare(Input("", image=read_image("photo.png"))).run
     body, size = model.model, model.model.config.hidden_size // 3
 
@@ -212,7 +215,7 @@ def test_what_an_image_lacks_is_said_or_not_offered(walk: Walk) -> None:
     assert [one.value for one in walk.atlases] == ["focus", "effect", "self"]
     with pytest.raises(attn_cli.UsageError, match="shown in patches in any case"):
         walk.change_units()
-    *_, told, menu, find = screens(walk, ["x", "y", "escape s", "escape slash"], look=PLAIN)
+    *_, told, menu, find = screens(walk, ["e", "y", "escape s", "escape slash"], look=PLAIN)
     assert "No command shows this of an image" in told
     assert "previous" not in menu
     assert "Find a patch:" in find
