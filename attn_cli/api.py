@@ -641,9 +641,10 @@ class Inspector:
 
     def diff(
         self,
-        a: str | Chat | Record,
+        a: str | Chat | Record | None = None,
         b: str | Chat | Record | None = None,
         *,
+        image: object = None,
         against: Inspector | None = None,
         target: str | None = None,
         source_language: str | None = None,
@@ -658,6 +659,7 @@ class Inspector:
         Args:
             a: the first text, chat or record.
             b: the second; `a` by default.
+            image: an image to read instead, as in `inspect`, or a tuple of two: A and B.
             against: the inspector that reads `b`; this one by default.
             target: the decoder's side of both, for an encoder-decoder.
             source_language: language of the texts, such as `en`, for models that need it.
@@ -675,6 +677,25 @@ class Inspector:
         """
         choice = _choice(Selection(), selection, self.diff)
         languages = Languages(source_language, target_language)
+        if image is not None:
+            sides = image if isinstance(image, tuple) else (image, image)
+            if len(sides) != 2:
+                raise UsageError(f"A and B are two images, and {len(sides)} are given", "Give one, or a tuple of two")
+            only_of_texts = {
+                "a": a,
+                "b": b,
+                "target": target,
+                "source_language": source_language,
+                "target_language": target_language,
+                "truncate": truncate or None,
+            }
+            first, second = (
+                model._read_image(side, choice, only_of_texts, heads)  # noqa: SLF001 - of this class
+                for model, side, heads in ((self, sides[0], None), (against or self, sides[1], without))
+            )
+            return diff(first, second, choice, verify=verify)
+        if a is None:
+            raise UsageError("There is no text, no record and no image", "Give one of them")
 
         def look_at(side: str | Chat | Record, model: Inspector, without: str | int | None = None) -> Source:
             if not isinstance(side, Record):

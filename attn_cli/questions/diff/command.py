@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -12,12 +12,13 @@ import typer
 
 from attn_cli.cli import texts
 from attn_cli.cli.file_names import check_typed, names_record
-from attn_cli.cli.inputs import check_record, prepared, saved_with
+from attn_cli.cli.inputs import check_record, given_images, prepared, saved_with
 from attn_cli.cli.labels import MatrixOptions
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import (
     DisplayOptions,
     FigureOptions,
+    ImagesOption,
     ModelOptions,
     PromptOptions,
     QueryOptions,
@@ -49,8 +50,9 @@ HELP = """Compare two texts or models: which heads look elsewhere.
 
 A and B are two texts on one model, or records that --save or --json has written (.json, .jsonl or .npz), or matrices
 of weights (.npy, .npz, .csv or .tsv). With --against, A is one text and B the same on a second model; with --without, B
-is run without some heads, and is A's text if it is left out. Texts are aligned word by word; heads are ranked by the
-Jensen-Shannon divergence of their rows, or with --measure scores by how much their scores changed.
+is run without some heads, and is A's text if it is left out. --image A --image B compares two images of one grid. Texts
+are aligned word by word; heads are ranked by the Jensen-Shannon divergence of their rows, or with --measure scores by
+how much their scores changed.
 """
 EPILOG = """\b
 Examples:
@@ -93,6 +95,7 @@ def run(
     *,
     a: Annotated[str | None, typer.Argument(metavar="A", help="A text, or a record's file.")] = None,
     b: Annotated[str | None, typer.Argument(metavar="B", help="Another.")] = None,
+    image: ImagesOption = None,
     reading: SidesOptions,
     matrix: MatrixOptions,
     choice: QueryOptions,
@@ -124,8 +127,13 @@ def run(
     check_without(without, selection)
     if fail_above is not None and not selection.scores:
         check_range("--fail-above", fail_above, 0, 1)
-    pairs = _pairs(a, b, reading, against, without, matrix.labelling(selection.kind))
-    check_named(model)
+    labelling = matrix.labelling(selection.kind)
+    if image:
+        sides = given_images(image, a, reading, model, selection).sentences
+        pairs = _images(sides, against, without)
+    else:
+        pairs = _pairs(a, b, reading, against, without, labelling)
+        check_named(model)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import working
@@ -181,7 +189,7 @@ class _Reading:
             return side
         options = self._options[name]
         if options not in self._loaded:
-            self._loaded[options] = loaded(options)
+            self._loaded[options] = loaded(options, images=side.image is not None)
         from attn_cli.models.prepare import run_without
 
         model = run_without(self._loaded[options], self._without[name], asked.kind)
@@ -225,6 +233,28 @@ def _pairs(
     if "-" in {a, b}:
         raise UsageError("attn diff reads nothing from standard input", "Name files, or write <(attn …) in your shell")
     return _sides(a, a if b is None else b, reading, labelling)
+
+
+def _images(sides: Iterator[Sentence], against: str | None, without: str | None) -> Iterator[Pair]:
+    """Pair two images, or one with itself.
+
+    Raises:
+        UsageError: they are too few or too many to compare.
+        InputError: one of them cannot be read.
+    """
+    read = list(islice(sides, 3))
+    if len(read) > 2 or (len(read) == 2 and against is not None):
+        raise UsageError(
+            f"--image names {'A and B' if against is None else 'one image, to compare it on two models'}, and "
+            f"{'more' if len(read) > 2 else 'two'} are given",
+            "Leave the others out" if against is None else "Leave out the second image, or --against",
+        )
+    if len(read) == 1 and against is None and without is None:
+        raise UsageError(
+            "--image gives A, and there is nothing to compare it with",
+            "Give --image twice, or --against a second model, or --without",
+        )
+    return iter([(read[0], read[-1], "")])
 
 
 def _prompted(a: str | None, reading: SidesOptions, against: str | None, without: str | None) -> Iterator[Pair]:

@@ -128,7 +128,7 @@ def change_view(found: Differences, layer: int, head: int) -> MapView:
         labels_of_places(found.keys, range(len(found.keys))),
         plan.kind,
         "change",
-        plan.selection.unit,
+        plan.unit,
         None,
         plan.step,
     )

@@ -56,7 +56,11 @@ def _guided(found: Differences, screen: Screen) -> list[RenderableType]:
 
 
 def texts(found: Differences, screen: Screen) -> list[RenderableType]:
-    """Draw both texts, with the words that differ in bold."""
+    """Draw both texts, with the words that differ in bold; of images, their names."""
+    if found.a.source.grid is not None:
+        one_name, other_name = found.a.source.name, found.b.source.name
+        said = one_name if one_name == other_name else f"A {one_name}, B {other_name}"
+        return [drawing(text_lines(f"{said}, patch by patch", screen))]
     sides = [(found.a.source, found.b.source)]
     if found.a.target is not None and found.b.target is not None:
         sides.append((found.a.target, found.b.target))

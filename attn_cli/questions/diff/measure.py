@@ -18,6 +18,7 @@ from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Source
 from attn_cli.data.suggestion import Suggestion, suggest
+from attn_cli.data.text import Tokens
 from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError, SelectionError, counted, quoted
 from attn_cli.io.csv import Cell
@@ -88,7 +89,7 @@ class Differences(Answer):
 
     @property
     def title(self) -> str:
-        one, other = self.a.source.text, self.b.source.text
+        one, other = self.a.source.name, self.b.source.name
         return one if one == other else f"{one} / {other}"
 
     @property
@@ -129,7 +130,7 @@ class Differences(Answer):
             for row, (place, key) in enumerate(zip(self.chosen, keys.tolist(), strict=True)):
                 front = (kind, head.layer, head.head, place, self.queries.labels[place])
                 change = key, self.keys.labels[key], float(a[row, key]), float(b[row, key])
-                yield *front, float(head.rows[row]), *change, self.a.selection.measure, self.plans[0].keys.unit
+                yield *front, float(head.rows[row]), *change, self.a.selection.measure, self.plans[0].unit
 
     def maps(self, layer: int, head: int) -> tuple[Float[np.ndarray, "row key"], Float[np.ndarray, "row key"]]:
         """Return a head's weights in A and in B, a row for each query compared and a column for each key of either.
@@ -183,11 +184,13 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
         verify: also run the model without attn and compare.
 
     Raises:
-        SelectionError: a selected kind, layer, head or word does not exist, or has no counterpart.
+        SelectionError: a selected kind, layer, head or word does not exist, or has no counterpart, or two images have
+            other grids.
         ModelError: the models differ in shape, could not be run, or have no attention.
         MemoryLimitError: the weights of both would not fit in memory.
         ExactnessError: a model did not return valid attention weights.
     """
+    _check_grids(a.source, b.source)
     everything = replace(selection, query=None)
     a, b = (measured(source, selection) for source in (a, b))
     plans = make_plan(a, everything), make_plan(b, everything)
@@ -222,6 +225,23 @@ def diff(a: Source, b: Source, selection: Selection, *, verify: bool = False) ->
         heads += [_head_change(number, index, layer, chosen) for index in range(len(names))]
     heads.sort(key=lambda head: -np.nan_to_num(head.divergence, nan=-1.0))
     return Differences(records[0], records[1], plans, queries, keys, chosen, selection.query, tuple(heads), layers)
+
+
+def _check_grids(a: Tokens, b: Tokens) -> None:
+    """Check that of two images the same places are compared.
+
+    Raises:
+        SelectionError: their grids differ, or one of them is a text.
+    """
+    one, other = a.grid, b.grid
+    if (one is None) != (other is None):
+        raise SelectionError("One of A and B is an image, and the other a text", "Compare two texts, or two images")
+    if one is not None and other is not None and (one.rows, one.columns) != (other.rows, other.columns):
+        raise SelectionError(
+            f"A has {one.rows} rows of {one.columns} patches, and B {other.rows} of {other.columns}, so no patch has a "
+            "counterpart",
+            "Scale or crop the images to the same size, or take models with the same grid",
+        )
 
 
 def _check_shapes(a: Plan, b: Plan) -> None:
