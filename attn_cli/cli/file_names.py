@@ -18,6 +18,8 @@ MATRICES = (".npy", ".csv", ".tsv")
 """Suffixes of other files that hold a matrix of weights, which is a record too."""
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 """Suffixes of the usual images."""
+TREEBANK = ".conllu"
+"""Suffix of treebanks, which `attn heads` alone reads."""
 DEVICES = ("/dev/fd/", "/proc/self/fd/")
 
 
@@ -35,21 +37,22 @@ def names_image(text: str) -> bool:
     return suffix_of(Path(text)) in IMAGES and _is_file(text)
 
 
-def check_typed(text: str, instead: str = "") -> str:
+def check_typed(text: str, instead: str = "", *, called: str = "The text") -> str:
     """Check a text that was typed, and return it: the name of a file that can be read is not taken for a text.
 
     Args:
         text: the text.
         instead: what to do where the lines of a file are not read with `--file`.
+        called: the name of the text in messages.
 
     Raises:
         UsageError: it is the name of such a file.
         InputError: it is not a text.
     """
-    check_text(text)
+    check_text(text, called)
     suffix = suffix_of(Path(text))
     device = text.startswith(DEVICES)
-    if not device and not (suffix in {*READABLE, *RECORDS, *MATRICES, *IMAGES} and _is_file(text)):
+    if not device and not (suffix in {*READABLE, *RECORDS, *MATRICES, *IMAGES, TREEBANK} and _is_file(text)):
         return text
     name = shlex.quote(text)
     ways = []
@@ -58,13 +61,16 @@ def check_typed(text: str, instead: str = "") -> str:
     if text.lower().endswith((*RECORDS, *MATRICES)):
         held = " if it is a record or a matrix" if ways else ""
         ways.append(f"{'show' if ways else 'Show'} it with attn view {name}{held}")
+    if suffix == TREEBANK:
+        ways.append(f"Read a treebank with attn heads --conllu {name}")
     if suffix in IMAGES:
         ways.append(f"Show an image with attn inspect --image {name}")
     raise UsageError(f"{shortened(text)} is a file, and not taken for a text", ", or ".join(ways))
 
 
 def _is_file(name: str) -> bool:
+    """Return whether there is a file or a pipe of this name."""
     try:
-        return Path(name).is_file()
+        return Path(name).is_file() or Path(name).is_fifo()
     except OSError:  # a text is too long for a name
         return False

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_cli.cli import texts
-from attn_cli.cli.file_names import names_image, names_record
+from attn_cli.cli.file_names import check_typed, names_image, names_record
 from attn_cli.cli.images import files_of_images, images
 from attn_cli.cli.loading import check_named, loaded
 from attn_cli.cli.options import DEFAULT_MODEL, ModelOptions, PromptOptions, TextOptions
@@ -18,7 +18,6 @@ from attn_cli.cli.texts import Sentence
 from attn_cli.data.labelling import UNLABELLED, Labelling
 from attn_cli.data.selection import HOLDS_NO_MODEL, Kind, Selection, fields_of_texts
 from attn_cli.errors import AttnError, UsageError
-from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
@@ -28,7 +27,17 @@ if TYPE_CHECKING:
     from attn_cli.data.stream import Source
     from attn_cli.models import Input, Model
 
-__all__ = ["Given", "check_record", "given", "given_image", "given_images", "input_of", "prepared", "saved_with"]
+__all__ = [
+    "Given",
+    "check_pair",
+    "check_record",
+    "given",
+    "given_image",
+    "given_images",
+    "input_of",
+    "prepared",
+    "saved_with",
+]
 
 
 @dataclass(frozen=True)
@@ -197,8 +206,7 @@ def given(
         UsageError: there is no text, more than one source of text, or no model, or a record is to run without heads.
         InputError: the text cannot be used.
     """
-    if pair is not None:
-        check_text(pair, "The text of --pair")
+    check_pair(pair)
     if records and text is not None and reading.file is None and names_record(text):
         if without is not None:
             raise UsageError(HOLDS_NO_MODEL, "Give the text itself, and its model with --model")
@@ -272,6 +280,17 @@ def given_images(
     first = next(sentences)
     rest = chain([first], sentences)
     return Given(rest, None, None, reading, model, None, without, selection.kind, image=first.image)
+
+
+def check_pair(pair: str | None) -> None:
+    """Check the text of `--pair`, if it is given.
+
+    Raises:
+        UsageError: it is the name of a file that can be read.
+        InputError: it is not a text.
+    """
+    if pair is not None:
+        check_typed(pair, "Give the text itself, or pairs of texts in a table with --file", called="The text of --pair")
 
 
 def check_record(name: str, used: Sequence[str]) -> None:

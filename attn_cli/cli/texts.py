@@ -27,7 +27,7 @@ from attn_cli.cli.files import (
 from attn_cli.cli.streams import say
 from attn_cli.cli.tables import AS_USUAL, COLUMNS, LONGEST, TABLE_FORMATS, FieldNames, Sentence, TableFormat
 from attn_cli.errors import AttnError, InputError, UsageError
-from attn_cli.system.encoding import check_text, decode_text
+from attn_cli.system.encoding import decode_text
 
 __all__ = ["TABLE", "Sentence", "count_lines", "lines_from", "lines_of", "located", "name_of", "ready", "sentences"]
 
@@ -86,7 +86,9 @@ def sentences(
     if text is not None and file is not None:
         raise UsageError("A text and --file are both given", "Give one of them")
     if target is not None:
-        check_text(target, "The text of --target")
+        check_typed(
+            target, "Give the text itself, or texts with targets in a table with --file", called="The text of --target"
+        )
     if file is None and text is None and sys.stdin.isatty():
         raise UsageError("There is no text to look at", "Give a sentence in quotes, pipe lines in, or use --file PATH")
     if file is None and text not in {None, "-"}:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
-from attn_cli.errors import UsageError, quoted
+from attn_cli.errors import UsageError, counted, quoted
 
 __all__ = ["Fingerprinted", "Shard"]
 
@@ -35,7 +35,8 @@ class Shard:
                 launchers of parallel programs `RANK` and `WORLD_SIZE`.
 
         Raises:
-            UsageError: the text has another form, there is no such part, or no scheduler has set anything.
+            UsageError: the text has another form, there is no such part, no scheduler has set anything, or only
+                some tasks of a job array have been submitted.
         """
         if text == "auto":
             return cls._scheduled(environment)
@@ -57,11 +58,18 @@ class Shard:
                 raise UsageError(f"--shard auto: {name} {what}", "Write the part itself, like --shard 3/16")
             return int(value)
 
-        if "SLURM_ARRAY_TASK_ID" in environment:
-            first, step = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1)
-            place = (number("SLURM_ARRAY_TASK_ID") - first) // max(step, 1) + 1
-            return cls._checked(place, number("SLURM_ARRAY_TASK_COUNT"), "--shard auto (a job array of SLURM)")
-        if "RANK" in environment:
+        if environment.get("SLURM_ARRAY_TASK_ID"):
+            task, count = number("SLURM_ARRAY_TASK_ID"), number("SLURM_ARRAY_TASK_COUNT")
+            first, step = number("SLURM_ARRAY_TASK_MIN", 0), max(number("SLURM_ARRAY_TASK_STEP", 1), 1)
+            last = number("SLURM_ARRAY_TASK_MAX", first + (count - 1) * step)
+            if first > 1 or (last - first) // step + 1 != count:
+                raise UsageError(
+                    f"--shard auto: the job array ({counted(count, 'task')} from {first} to {last}) is not a whole one "
+                    "that begins at 0 or 1",
+                    "Submit the whole array again, or write the part itself, like --shard 3/16",
+                )
+            return cls._checked((task - first) // step + 1, count, "--shard auto (a job array of SLURM)")
+        if environment.get("RANK"):
             return cls._checked(number("RANK") + 1, number("WORLD_SIZE"), "--shard auto (RANK of WORLD_SIZE)")
         raise UsageError(
             "--shard auto finds neither SLURM_ARRAY_TASK_ID nor RANK in the environment",

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -116,8 +115,10 @@ class SavedPart:
 
 
 def holds_part(path: Path) -> bool:
-    """Return whether a file is an archive with a part of a corpus; False if it cannot be read."""
+    """Return whether a file is an archive with a part of a corpus; False if it cannot be read, or is a pipe."""
     try:
+        if not path.is_file():  # opening a pipe waits for whoever writes to it
+            return False
         with zipfile.ZipFile(path) as archive:
             return {f"{PART}.npy", "record.npy"} <= set(archive.namelist())
     except ARCHIVE_ERRORS:
@@ -203,17 +204,15 @@ def check_whole(parts: Sequence[SavedPart]) -> list[SavedPart]:
         same = by_number.setdefault(part.entry.shard, part)
         if same is not part:
             raise InputError(f"{same.name} and {part.name} are both {part.shard}", "Leave one of them out")
-    of = first.entry.of
-    missing = [number for number in range(1, of + 1) if number not in by_number]
-    if missing:
-        which = f"Part {missing[0]} of {of} is" if len(missing) == 1 else f"Parts {_listed(missing)} of {of} are"
+    of, numbers = first.entry.of, sorted(by_number)
+    if missing := of - len(numbers):
+        places = zip((0, *numbers), (*numbers, of + 1), strict=True)
+        gaps = ", ".join(_run(before + 1, after - 1) for before, after in places if after - before > 1)
+        which = f"Part {gaps} of {of:,} is" if missing == 1 else f"Parts {gaps} of {of:,} are"
         raise InputError(f"{which} missing", GIVE_ALL)
-    return [by_number[number] for number in range(1, of + 1)]
+    return [by_number[number] for number in numbers]
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    """List rising numbers, runs as ranges: `2, 5-9`."""
-    runs = [
-        [number for _, number in run] for _, run in groupby(enumerate(numbers), key=lambda place: place[1] - place[0])
-    ]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+def _run(first: int, last: int) -> str:
+    """Write numbers that follow one another: `2`, `5-9`."""
+    return f"{first:,}" if first == last else f"{first:,}-{last:,}"

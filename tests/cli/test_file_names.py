@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand in a folder with some files."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("attn_cli.questions.explore.command.check_terminal", lambda: None)
-    for name in ("plain.txt", "my notes.txt", "texts.jsonl.gz", "part.npz", "table.csv", "cat.PNG", "The cat sat"):
+    os.mkfifo("pipe.txt")
+    for name in (
+        "bank.conllu",
+        "plain.txt",
+        "my notes.txt",
+        "texts.jsonl.gz",
+        "part.npz",
+        "table.csv",
+        "cat.PNG",
+        "The cat sat",
+    ):
         Path(name).write_text("The cat sat\n")
 
 
@@ -36,7 +47,24 @@ def test_no_command_takes_the_name_of_a_file_for_a_text(command: list[str], caps
     [
         (["heads", "plain.txt"], "Read its lines with --file plain.txt."),
         (["diff", "The cat sat", "plain.txt"], "Give the text itself, or pairs of texts in a table with --file."),
+        (["heads", "bank.conllu"], "Read a treebank with attn heads --conllu bank.conllu."),
         (["tour", "plain.txt"], "Give one sentence in quotes."),
+        (
+            ["ablate", "The cat", "--with", "mean", "--from-text", "plain.txt"],
+            "Give the text itself, or name a file of texts to take a mean over with --from-file.",
+        ),
+        (
+            ["translate", "The cat", "--target", "plain.txt"],
+            "Give the text itself, or texts with targets in a table with --file.",
+        ),
+        (
+            ["inspect", "The cat", "--pair", "plain.txt"],
+            "Give the text itself, or pairs of texts in a table with --file.",
+        ),
+        (
+            ["ablate", "The cat", "--pair", "plain.txt"],
+            "Give the text itself, or pairs of texts in a table with --file.",
+        ),
         (["inspect", "part.npz"], "Show it with attn view part.npz."),
     ],
 )
@@ -55,6 +83,7 @@ def test_each_command_says_what_it_reads(command: list[str], remedy: str, capsys
             "Read its lines with --file table.csv, or show it with attn view table.csv if it is a record or a matrix.",
         ),
         ("cat.PNG", "Show an image with attn inspect --image cat.PNG."),
+        ("pipe.txt", "Read its lines with --file pipe.txt."),
         ("/dev/fd/63", "Read its lines with --file /dev/fd/63."),
     ],
 )

@@ -8,12 +8,18 @@ from attn_cli.data.shard import Fingerprinted, Shard
 from attn_cli.errors import UsageError
 
 
+def array(task: int, first: int, last: int, count: int, step: int = 1) -> dict[str, str]:
+    """Return what SLURM tells a task of a job array."""
+    told = {"ID": task, "MIN": first, "MAX": last, "COUNT": count, "STEP": step}
+    return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in told.items()}
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "number", "of"),
     [
         ("3/16", {}, 3, 16),
         (" 1/1 ", {"RANK": "7"}, 1, 1),
-        ("auto", {"SLURM_ARRAY_TASK_ID": "12", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "10"}, 3, 4),
+        ("auto", {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "1"}, 3, 4),
         ("auto", {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "0"}, 1, 4),
         (
             "auto",
@@ -27,6 +33,8 @@ from attn_cli.errors import UsageError
             3,
         ),
         ("auto", {"RANK": "0", "WORLD_SIZE": "8"}, 1, 8),
+        ("auto", {"SLURM_ARRAY_TASK_ID": "", "RANK": "0", "WORLD_SIZE": "8"}, 1, 8),
+        ("auto", array(9, 1, 10, 4, step=3), 3, 4),
     ],
 )
 def test_parts_are_named_or_known_from_the_scheduler(
@@ -44,6 +52,13 @@ def test_parts_are_named_or_known_from_the_scheduler(
         ("0/4", {}, "--shard 0/4: the part must be from 1 to 4, not 0"),
         ("5/4", {}, "the part must be from 1 to 4, not 5"),
         ("auto", {}, "finds neither SLURM_ARRAY_TASK_ID nor RANK"),
+        (
+            "auto",
+            array(3, 3, 7, 2),
+            r"array \(2 tasks from 3 to 7\) is not a whole .* Submit the whole array",
+        ),
+        ("auto", array(1, 1, 7, 2), r"2 tasks from 1 to 7\) is not a whole one that"),
+        ("auto", array(3, 3, 3, 1), r"1 task from 3 to 3\)"),
         ("auto", {"SLURM_ARRAY_TASK_ID": "1"}, "SLURM_ARRAY_TASK_COUNT is not set"),
         ("auto", {"RANK": "first", "WORLD_SIZE": "2"}, "RANK is 'first'"),
         ("auto", {"RANK": "2", "WORLD_SIZE": "2"}, "the part must be from 1 to 2, not 3"),

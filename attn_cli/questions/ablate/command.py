@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attn_cli.cli import texts
-from attn_cli.cli.file_names import names_record
-from attn_cli.cli.inputs import given_images, input_of
+from attn_cli.cli.file_names import check_typed, names_record
+from attn_cli.cli.inputs import check_pair, given_images, input_of
 from attn_cli.cli.loading import check_named, described, loaded, loaded_once
 from attn_cli.cli.options import (
     AllOption,
@@ -43,7 +43,6 @@ from attn_cli.questions.ablate.choices import (
     check_attribution,
     check_of_image,
 )
-from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
@@ -256,8 +255,10 @@ def run(
             "--with resample takes outputs from a text of the same words, so a chat cannot be used with it",
             "Choose another --with, or give the text itself",
         )
+    check_pair(pair)
     if donor.from_text is not None:
-        check_text(donor.from_text, "The text of --from-text")
+        several = "or name a file of texts to take a mean over with --from-file"
+        check_typed(donor.from_text, f"Give the text itself, {several}", called="The text of --from-text")
     if str(donor.from_file) == "-" and (text in {None, "-"} or str(reading.file) == "-"):
         raise UsageError("The text and --from-file are both standard input", "Name a file for one of them")
     sweeps = cut.sweeps(selection) and not cutting.attribution

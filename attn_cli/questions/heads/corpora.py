@@ -44,6 +44,8 @@ Text = Sentence | Tree | InputError
 """A text to measure, a sentence of a treebank, or the fault of one that cannot be used."""
 Piece = Series | int
 """A series of a probe's texts, or the number of a needle: what is measured in one piece."""
+REPLACE = "Add --force to replace it, or choose another name"
+"""What to do with a file of another run."""
 
 
 @dataclass(eq=False)
@@ -155,13 +157,17 @@ class Corpora:
             name: name of the corpus.
 
         Raises:
-            InputError: the file is damaged.
-            OutputError: it is a part of another run.
+            InputError: a text cannot be read.
+            OutputError: the file is damaged, or is a part of another run.
         """
         from attn_cli.io.parts import read_part, same_run
         from attn_cli.questions.heads.parts import part_figures
 
-        saved = read_part(path)
+        try:
+            saved = read_part(path)
+            found = part_figures(saved)
+        except InputError as error:
+            raise OutputError(error.problem, REPLACE) from error
         texts = Fingerprinted(self._texts(), _content)
         with working("Reading", name):
             for _ in texts:
@@ -170,8 +176,8 @@ class Corpora:
         if different is None and saved.shard != shard:
             different = f"holds {saved.shard}, and not {shard}"
         if different is not None:
-            raise OutputError(f"{path} {different}", "Add --force to replace it, or choose another name")
-        return part_figures(saved)
+            raise OutputError(f"{path} {different}", REPLACE)
+        return found
 
     def _part(self, shard: Shard, name: str, fingerprint: str, tally: Tally, gathered: Gathered) -> SavedPart:
         """Describe a part of a corpus with this fingerprint."""
@@ -221,6 +227,8 @@ class Corpora:
             AttnError: there is no text that can be measured.
         """
         tally, kind = Tally(), self.asked.selection.kind
+        if self.asked.material == "needles" and farm is None:
+            _ = self._hidden  # a part without needles would be saved for a model that cannot find any
         if gathered.texts is not None and gathered.heads is not None:
             numbered = enumerate(texts) if shard is None else share_of(texts, shard)
             tally = self._tallied(numbered, gathered.texts, total, farm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import signal
 import zipfile
@@ -21,7 +22,7 @@ from attn_cli.cli.options import ModelOptions, PromptOptions
 from attn_cli.data.selection import Selection
 from attn_cli.data.shard import Shard
 from attn_cli.errors import InputError, UsageError
-from attn_cli.io.parts import read_part
+from attn_cli.io.parts import holds_part, read_part
 from attn_cli.measure import corpus as measured
 from attn_cli.questions.heads import parts as heads_parts
 from attn_cli.questions.heads import probe as probes
@@ -50,9 +51,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def measure(attn: Run, number: int, of: int, *arguments: str, file: str = "corpus.txt", save: str = "") -> str:
+def measure(
+    attn: Run, number: int, of: int, *arguments: str, file: str = "corpus.txt", save: str = "", code: int = 0
+) -> str:
     save = save or f"part{number}.npz"
-    return attn("heads", "--file", file, "--shard", f"{number}/{of}", "--save", save, *arguments)
+    return attn("heads", "--file", file, "--shard", f"{number}/{of}", "--save", save, *arguments, code=code)
 
 
 @pytest.fixture
@@ -167,6 +170,24 @@ def test_parts_of_needles(folder: Path) -> None:
 def given_nothing() -> Given:
     """The input of a command whose texts are made."""
     return Given(iter(()), None, None, PromptOptions(), ModelOptions())
+
+
+def test_no_part_of_needles_is_saved_for_a_model_that_cannot_find_any(folder: Path, attn: Run) -> None:
+    """This part has no needle."""
+    error = attn("heads", "--needle", "--shard", "7/7", "--save", "part7.npz", code=5)
+    assert "--needle needs a decoder" in error
+    assert not Path("part7.npz").exists()
+
+
+def test_many_parts_that_are_missing_are_counted_at_once(folder: Path, attn: Run) -> None:
+    measure(attn, 2, 999999999)
+    error = attn("heads", "part2.npz", code=3)
+    assert "Parts 1, 3-999,999,999 of 999,999,999 are missing" in error
+
+
+def test_a_pipe_is_not_waited_for(folder: Path, attn: Run) -> None:
+    os.mkfifo("part1.npz")
+    assert not holds_part(Path("part1.npz"))
 
 
 def test_a_part_shows_its_own_figures(folder: Path, attn: Run) -> None:
@@ -313,6 +334,9 @@ def test_files_that_are_no_parts(three: list[str], attn: Run) -> None:
         error = attn("heads", "part1.npz", file, "part3.npz", code=3)
         assert message in error
         assert error.count("\n") == 1
+    for file in ("newer.npz", "wrong.npz", "lacks.npz"):
+        error = measure(attn, 2, 3, *HIDDEN, save=file, code=6)
+        assert error.endswith("Add --force to replace it, or choose another name.\n")
     assert "part2.npz holds a part of a corpus, and no maps. Give all its" in attn("view", "part2.npz", code=3)
 
 
