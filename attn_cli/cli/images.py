@@ -22,9 +22,11 @@ def files_of_images(given: Sequence[str | Path]) -> tuple[Path, ...]:
         given: files and folders; `-` means standard input.
 
     Raises:
-        UsageError: standard input is named twice.
+        UsageError: standard input is named twice, or a name is empty.
         InputError: a folder holds no image, or cannot be read.
     """
+    if "" in given:
+        raise UsageError("--image is empty", "Name an image, or a folder of images")
     paths = [Path(one).expanduser() for one in given]
     if paths.count(PIPED) > 1:
         raise UsageError("--image - is given twice, and what is piped in can be read once", "Leave one of them out")

@@ -11,13 +11,15 @@ from attn_cli.data.image import PatchGrid, Thumbnail, patch_name
 from attn_cli.data.shapes import Float, UInt8
 from attn_cli.data.text import Token, Tokens, Word
 
-__all__ = ["ImagePixels", "patch_tokens", "pixels_of", "thumbnail_of"]
+__all__ = ["GREY", "ImagePixels", "grey", "patch_tokens", "pixels_of", "thumbnail_of"]
 
 BETWEEN = ";"
 """What stands between the names of patches in the text that they make, so that no name covers several of them."""
 SIDE = 64
 """Most pixels along a side of a thumbnail, where the grid has fewer patches than that."""
 MOST_FOR_A_PATCH = 8
+GREY = np.array([0.299, 0.587, 0.114])
+"""Shares of red, green and blue in lightness (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,12 @@ def patch_tokens(grid: PatchGrid, before: Sequence[str] = (), behind: Sequence[s
 
     patches = [Token(word.text, word.start, word.end, index) for index, word in enumerate(words)]
     return Tokens(text, (*special(before, 0), *patches, *special(behind, len(text))), tuple(words), grid=grid)
+
+
+def grey(pixels: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 1"]:
+    """Return the lightness of each pixel, as Pillow does."""
+    bright: UInt8[np.ndarray, "height width 1"] = np.rint(pixels @ GREY)[..., None].astype(np.uint8)
+    return bright
 
 
 def pixels_of(thumbnail: Thumbnail) -> UInt8[np.ndarray, "height width 3"]:

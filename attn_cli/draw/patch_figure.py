@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from attn_cli.data.patches import GREY
 from attn_cli.data.shapes import Float, UInt8
 from attn_cli.draw.colors import Scale
 from attn_cli.draw.picture import PaperPicture
@@ -20,8 +21,6 @@ VEIL = 0.88
 """Opacity of the largest weight over the image."""
 PALE = 0.55
 """Share of the image in grey that is left below weights; the rest is white."""
-GREY = np.array([0.299, 0.587, 0.114])
-"""Shares of red, green and blue in lightness (ITU-R BT.601)."""
 FINE = 300
 """Pixels per inch of an image that is drawn smooth."""
 

@@ -74,8 +74,8 @@ def run_outcomes(
     else:
         model, layout = whole(), _layout(source, wanted, mask_token)
         compute, numbers = _words(model, layout), _numbers(source, model, layout)
-    what, patches = ("text", None) if source.source.grid is None else ("image", len(source.source))
-    problem = f"{source.model.name} could not be run on this {what}"
+    patches = None if source.source.grid is None else len(source.source)
+    problem = f"{source.model.name} could not be run on this {source.noun}"
     own = zeroed(source.model.without)
     cuts = [(*own, *variation) for variation in variations]
     with closing(run_variations(source.module, source.inputs, cuts, compute, numbers, patches)) as runs:

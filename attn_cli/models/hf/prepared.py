@@ -69,6 +69,11 @@ class PretrainedSource:
     live: TakenLive | None = None
     """What was taken while the model wrote the text, which is streamed in place of a pass; None if nothing was."""
 
+    @property
+    def noun(self) -> str:
+        """What it was made of, for messages."""
+        return "text" if self.source.grid is None else "image"
+
     def stream(self, request: Request, eat: Eat) -> Report:
         """Run the model, and pass each block of its attention to `eat`.
 
@@ -80,7 +85,7 @@ class PretrainedSource:
             return self._stream_relevance(request, eat)
         if self.live is not None:
             return self._stream_live(self.live, request, eat)
-        problem = f"{self.model.name} could not be run on this text"
+        problem = f"{self.model.name} could not be run on this {self.noun}"
         checked = Report()
         as_before_long_texts(self.module)
         with quiet():
@@ -173,7 +178,7 @@ class PretrainedSource:
         as_before_long_texts(self.module)
         with quiet():
             try:
-                with faults_told(f"{self.model.name} could not be run on this text", STREAMED):
+                with faults_told(f"{self.model.name} could not be run on this {self.noun}", STREAMED):
                     return sum_up(self.module, inputs, request, _carrying(eat), cuts=zeroed(self.model.without))
             except _CarriedError as carried:
                 raise carried.fault from carried.fault.__cause__

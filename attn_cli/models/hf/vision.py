@@ -19,11 +19,11 @@ from attn_cli.data.cuts import Variation, check_cuts, zeroed
 from attn_cli.data.image import PatchGrid
 from attn_cli.data.model import Heads, ModelInfo
 from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
-from attn_cli.data.patches import ImagePixels, patch_tokens, thumbnail_of
+from attn_cli.data.patches import ImagePixels, grey, patch_tokens, thumbnail_of
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat, EatContexts, Report, Request, Source
 from attn_cli.data.text import Tokens
-from attn_cli.errors import InputError, ModelError
+from attn_cli.errors import InputError, ModelError, counted
 from attn_cli.models import Input, LoadOptions
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.offloaded import check_weights_present, count_parameters, device_of
@@ -96,6 +96,12 @@ REFUSED: Mapping[str, str] = {
 KNOWN = "Give a ViT, DeiT, DINOv2, DINOv3, BEiT, I-JEPA, CLIP or SigLIP"
 PIXELS = "pixel_values"
 RESIZED = "interpolate_pos_encoding"
+POSITIONS: Mapping[str, Callable[[Any], bool]] = {
+    "beit": lambda config: config.use_absolute_position_embeddings,
+    "dinov3_vit": lambda _: False,
+}
+"""`model_type` of each family whose patches may have no vector for their place -> function of its config that says
+whether they do; the others' have one."""
 
 
 def load_vision(checkpoint: Checkpoint, options: LoadOptions) -> Vision:
@@ -248,7 +254,8 @@ class Vision:
 
         Raises:
             InputError: there is no image, but a text.
-            ModelError: the image processor fails, or makes something else of the image than the model reads.
+            ModelError: the image processor fails, or makes something else of the image than the model reads, or of
+                another size where the model's positions cannot be stretched.
         """
         if given.image is None:
             raise self._reads_no_text()
@@ -256,10 +263,11 @@ class Vision:
         tokens = patch_tokens(grid, self._special)
         inputs = {PIXELS: pixels.to(device_of(self.model), self.model.dtype)}
         own = _pair(self.model.config.image_size)
-        if pixels.shape[2:] != own and RESIZED in inspect.signature(self.model.forward).parameters:
-            inputs[RESIZED] = torch.tensor(data=True)
         if pixels.shape[2:] != own:
             size, usual = " x ".join(map(str, pixels.shape[2:])), " x ".join(map(str, own))
+            self._check_stretched(size, usual)
+            if RESIZED in inspect.signature(self.model.forward).parameters:
+                inputs[RESIZED] = torch.tensor(data=True)
             notes += (f"The model was trained on {usual} pixels, and reads {size} here: its positions are stretched",)
         source = PretrainedSource(
             model=self.info,
@@ -272,6 +280,22 @@ class Vision:
         )
         return ImageSource(source)
 
+    def _check_stretched(self, size: str, usual: str) -> None:
+        """Refuse to stretch the positions of a grid that is not square, which transformers would take for a square.
+
+        Raises:
+            ModelError: it is not square, and each of its patches has a vector of its own.
+        """
+        config = self.model.config
+        (height, width), (high, wide) = _pair(config.image_size), _pair(config.patch_size)
+        if height // high == width // wide or not POSITIONS.get(config.model_type, lambda _: True)(config):
+            return
+        raise ModelError(
+            f"{self.info.name} was trained on {height // high} rows of {width // wide} patches, {usual} pixels, and "
+            f"only the positions of a square can be stretched to {size}",
+            f"Set the size in its preprocessor_config.json to {usual}",
+        )
+
     def _read(
         self, image: ImagePixels
     ) -> tuple[Float[torch.Tensor, "1 channel height width"], PatchGrid, tuple[str, ...]]:
@@ -281,15 +305,16 @@ class Vision:
             ModelError: the image processor fails, or makes something else of the image than the model reads.
         """
         name, config = self.info.name, self.model.config
+        channels = getattr(config, "num_channels", 3)
         with (
             quiet(),
             faults_told(
                 f"The image processor of {name} cannot read {image.name}", "Check its preprocessor_config.json"
             ),
         ):
-            found = self._processor(image.pixels, return_tensors="pt", input_data_format="channels_last")
+            given = grey(image.pixels) if channels == 1 else image.pixels
+            found = self._processor(given, return_tensors="pt", input_data_format="channels_last")
             pixels: Any = found[PIXELS]
-        channels = getattr(config, "num_channels", 3)
         if not isinstance(pixels, torch.Tensor) or pixels.ndim != 4 or len(pixels) != 1 or pixels.shape[1] != channels:
             shape = tuple(getattr(pixels, "shape", ()))
             raise ModelError(
@@ -307,11 +332,10 @@ class Vision:
             )
         covered = pixels[0, :, : rows * high, : columns * wide].permute(1, 2, 0).double().numpy()
         thumbnail = thumbnail_of(self._as_seen(covered), rows, columns)
-        left = pixels.shape[2] - rows * high, pixels.shape[3] - columns * wide
-        said = (
-            f"The lowest {left[0]} rows and the last {left[1]} columns of pixels make no whole patch and are left out"
-        )
-        return pixels, PatchGrid(rows, columns, image.name, thumbnail), (said,) if any(left) else ()
+        over = (pixels.shape[2] - rows * high, "row", "bottom"), (pixels.shape[3] - columns * wide, "column", "right")
+        said = ", ".join(f"{counted(count, noun)} at the {edge}" for count, noun, edge in over if count)
+        notes = (f"Pixels that make no whole patch are left out: {said}",) if said else ()
+        return pixels, PatchGrid(rows, columns, image.name, thumbnail), notes
 
     def _as_seen(self, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "height width 3"]:
         """Undo what the processor did to the colours: return them from 0 to 1."""
@@ -319,6 +343,8 @@ class Vision:
         if getattr(processor, "do_normalize", False):
             pixels = pixels * np.asarray(processor.image_std) + np.asarray(processor.image_mean)
         pixels = pixels / (255 * processor.rescale_factor if getattr(processor, "do_rescale", False) else 255)
+        if getattr(processor, "do_flip_channel_order", False):
+            pixels = pixels[..., ::-1]
         return pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2)
 
     def _refuse(self, *_: Any, **__: Any) -> Any:

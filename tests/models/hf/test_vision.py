@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoConfig, AutoModel
 
 import attn_cli
@@ -27,6 +28,7 @@ from tests.models.vision import (
     PATCH,
     ROWS,
     SETTINGS,
+    SIZE,
     SQUARE,
     draw_photo,
     pixels,
@@ -144,6 +146,63 @@ def test_a_larger_image_stretches_positions(tmp_path: Path) -> None:
         with torch.no_grad():
             expected = model(**found, interpolate_pos_encoding=True, output_attentions=True).attentions
     np.testing.assert_allclose(record.maps[1].weights, expected[1][0].numpy(), atol=EXACT)
+
+
+@pytest.mark.parametrize(("settings", "size"), [({}, (28, 24)), ({"image_size": (8, 32)}, (16, 16))])
+def test_positions_of_no_square_are_not_stretched(
+    tmp_path: Path, settings: dict[str, Any], size: tuple[int, int]
+) -> None:
+    """transformers takes them for those of a square: of 2 rows of 8 patches, it would mix up the rows."""
+    folder = save_vision(tmp_path / "vit", "vit", **settings)
+    with quiet():
+        processor(size).save_pretrained(folder)
+    with pytest.raises(ModelError, match=r"only the positions of a square can be stretched to \d+ x \d+"):
+        attn_cli.load(str(folder)).inspect(image=pixels())
+
+
+def test_positions_that_are_distances_are_stretched_from_any_grid(tmp_path: Path) -> None:
+    folder = save_vision(tmp_path / "beit", "beit")
+    with quiet():
+        processor((26, 25)).save_pretrained(folder)
+        found = read_processor(folder)(pixels(), return_tensors="pt")
+        model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+        with torch.no_grad():
+            expected = model(**found, interpolate_pos_encoding=True, output_attentions=True).attentions
+    record = attn_cli.load(str(folder)).inspect(image=pixels())
+    np.testing.assert_allclose(record.maps[1].weights, expected[1][0].numpy(), atol=EXACT)
+    assert "Pixels that make no whole patch are left out: 2 rows at the bottom, 1 column at the right" in record.notes
+
+
+def test_a_model_of_grey_images_reads_lightness(tmp_path: Path) -> None:
+    folder = save_vision(tmp_path / "vit", "vit", num_channels=1)
+    light = np.asarray(Image.fromarray(pixels()).convert("L"))[..., None]
+    with quiet():
+        own = processor(SIZE, image_mean=[0.4], image_std=[0.3])
+        own.save_pretrained(folder)
+        model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+        with torch.no_grad():
+            seen = own(light, return_tensors="pt", input_data_format="channels_last")
+            expected = model(**seen, output_attentions=True).attentions
+    record = attn_cli.load(str(folder)).inspect(image=pixels())
+    np.testing.assert_allclose(record.maps[1].weights, expected[1][0].numpy(), atol=5e-3)
+    assert record.source.grid is not None
+    assert record.source.grid.thumbnail is not None
+    shown = pixels_of(record.source.grid.thumbnail)
+    assert (shown == shown[..., :1]).all()
+
+
+def test_the_thumbnail_of_a_model_that_reads_blue_first_is_in_the_image_s_colours(vit: str, tmp_path: Path) -> None:
+    with quiet():
+        from transformers import MobileViTImageProcessor
+
+        model = AutoModel.from_pretrained(vit)
+        flipping = MobileViTImageProcessor(
+            size={"shortest_edge": COLUMNS * PATCH}, crop_size={"height": SIZE[0], "width": SIZE[1]}
+        )
+    grid = attn_cli.wrap(model, flipping).inspect(image=np.full((30, 40, 3), (200, 100, 10), np.uint8)).source.grid
+    assert grid is not None
+    assert grid.thumbnail is not None
+    assert (pixels_of(grid.thumbnail) == (200, 100, 10)).all()
 
 
 @pytest.mark.parametrize(("family", "said"), [("swin", "windows"), ("vit_mae", "hides"), ("segformer", "joined")])

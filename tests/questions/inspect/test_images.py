@@ -161,3 +161,8 @@ def test_files_that_are_no_images(attn: Run, vit: str, tmp_path: Path) -> None:
         error = attn("inspect", "--image", str(tmp_path / name), "--model", vit, code=3)
         assert said in error
         assert error.count("\n") == 1
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in(attn: Run, vit: str) -> None:
+    """A shell makes it of a variable that is not set."""
+    assert "--image is empty" in attn("inspect", "--image", "", "--model", vit, code=2)
