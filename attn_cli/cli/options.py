@@ -12,7 +12,7 @@ import typer
 from attn_cli.answer.formats import FIGURES, FORMATS, FigureFormat, listed_formats
 from attn_cli.cli.tables import FieldNames
 from attn_cli.data.devices import DEVICES
-from attn_cli.data.selection import Kind, Measure, Rows, Selection, SortKey
+from attn_cli.data.selection import GRID_OF_TEXT, Kind, Measure, Rows, Selection, SortKey
 from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.errors import UsageError
 
@@ -341,15 +341,19 @@ class SelectionOptions(QueryOptions):
             UsageError: two of them exclude each other.
         """
         if self.grid and self.query is not None:
-            raise UsageError("--grid shows all queries, so --query cannot be used with it", "Choose one of them")
+            raise UsageError(*GRID_OF_TEXT)
+        return self._over(base)
+
+    def _over(self, base: Selection) -> Selection:
+        """Override the selection `base`, also by a query on the small pictures of an image."""
         if self.scores is not None and self.measure is not None:
             raise UsageError("--measure already says what to show", "Leave --scores and --weights out")
         given = self._given()
         if self.scores is not None:
             given["measure"] = "scores" if self.scores else "weights"
         if self.grid is not None:
-            given |= {"view": "grid" if self.grid else "heads", "query": None}
-        if self.query is not None:
+            given |= {"view": "grid" if self.grid else "heads", "query": self.query}
+        if self.query is not None and not self.grid:
             given["view"] = "query"
         return replace(base, **self._in_pieces(given, base))
 
@@ -390,7 +394,7 @@ class SegmentOptions(SelectionOptions):
             raise UsageError(
                 f"--map shows all rows of one map, so {other} cannot be used with it", "Choose one of them"
             )
-        chosen = super().over(base)
+        chosen = self._over(base)
         if self.map is None or (not self.map and chosen.view != "map"):
             return chosen
         return replace(chosen, view="map" if self.map else "heads", query=None)

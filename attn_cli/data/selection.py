@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict, get_args
 from attn_cli.errors import UsageError, quoted, shortened
 
 __all__ = [
+    "GRID_OF_TEXT",
     "HOLDS_NO_MODEL",
     "JOINT",
     "KINDS",
@@ -52,6 +53,8 @@ Unit = Literal["word", "token"]
 
 HOLDS_NO_MODEL = "A record holds maps and no model, so it cannot be run without heads"
 """The problem of a record if heads are to be cut."""
+GRID_OF_TEXT = ("--grid shows all queries of a text, so --query cannot be used with it", "Choose one of them")
+"""The problem of a query and the maps of all heads, and its remedy; of an image, the maps are that query's rows."""
 MOST_KEYS = 2**31
 """An upper bound that no text reaches, and that every reader of JSON can hold."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -321,11 +321,12 @@ def _legend(row: PatchRow, scale: Scale, screen: Screen, form: Form, size: int) 
 
 
 def _said(row: PatchRow, screen: Screen) -> list[Text]:
-    """Name the strongest patches, and say what is given to special tokens."""
-    pieces: list[list[Part]] = [_pairs("most", _strongest(row), screen)]
-    if row.beside:
-        pieces.append(_pairs("beside the patches", row.beside, screen))
-    return flow([piece for piece in pieces if piece], screen)
+    """Name the strongest patches, and say what is given to special tokens; no name is parted from its value."""
+    groups = [_pairs("most", _strongest(row), screen), _pairs("beside the patches", row.beside, screen)]
+    pieces = [list(chain.from_iterable(group)) for group in groups if group]
+    if all(cells(piece) <= screen.width for piece in pieces):
+        return flow(pieces, screen)
+    return list(chain.from_iterable(flow(group, screen, between="") for group in groups))
 
 
 def _strongest(row: PatchRow) -> Iterator[tuple[str, float]]:
@@ -337,9 +338,11 @@ def _strongest(row: PatchRow) -> Iterator[tuple[str, float]]:
             yield f"r{down}c{across}", float(flat[place])
 
 
-def _pairs(lead: str, values: Sequence[tuple[str, float]] | Iterator[tuple[str, float]], screen: Screen) -> list[Part]:
-    listed: list[list[Part]] = [
+def _pairs(lead: str, values: Iterable[tuple[str, float]], screen: Screen) -> list[list[Part]]:
+    """Name each value, with a comma before the next; the lead stands before the first name."""
+    pairs: list[list[Part]] = [
         [(f" {clean(name, unicode=screen.unicode)}", BOLD), (f" {value:z.2f}", PLAIN)] for name, value in values
     ]
-    parts = list(chain.from_iterable([*one, (",", DIM)] for one in listed))[:-1]
-    return [(lead, DIM), *parts] if parts else []
+    for pair in pairs[:-1]:
+        pair.append((",", DIM))
+    return [[(lead, DIM), *pairs[0]], *pairs[1:]] if pairs else []

@@ -60,3 +60,13 @@ def test_a_thumbnail_has_the_colours_of_its_pixels() -> None:
     assert (right[0], str(right[1])) == ("▀", "#00ff00 on #010203")
     halved = thumbnail_lines(np.repeat(np.repeat(two, 2, 0), 3, 1), 2, 1, Screen())
     assert [str(style) for _, style in halved[0]] == ["#ff0000 on #0000ff", "#00ff00 on #010203"]
+
+
+def test_special_tokens_stay_beside_their_values_where_they_do_not_fit_on_a_line() -> None:
+    registers = [("[CLS]", 0.04), *((f"[REG{number}]", 0.01) for number in range(4))]
+    text = to_text(patch_picture(replace(row(3, 5), beside=registers), Screen(width=60)), Screen(color=False))
+    said = text[text.index("beside") :].splitlines()
+    assert said == [
+        "beside the patches [CLS] 0.04, [REG0] 0.01, [REG1] 0.01,",
+        " [REG2] 0.01, [REG3] 0.01",
+    ]

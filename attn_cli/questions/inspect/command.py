@@ -24,7 +24,7 @@ from attn_cli.cli.options import (
 from attn_cli.cli.prompts import is_single
 from attn_cli.cli.texts import Sentence, located
 from attn_cli.cli.workers import Workers, WorkersOption
-from attn_cli.data.selection import Selection, check_syntax, check_without
+from attn_cli.data.selection import GRID_OF_TEXT, Selection, check_syntax, check_without
 from attn_cli.errors import AttnError, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def run(
     selection = choice.over(Selection())
     check_syntax(selection)
     check_without(without, selection)
+    if not image and selection.view == "grid" and selection.query is not None:
+        raise UsageError(*GRID_OF_TEXT)
     if not image and selection.view == "map":
         raise UsageError("--map shows the map of an image, and a text's is shown in any case", "Leave --map out")
     if not image and selection.segmented and pair is None and reading.file is None and text not in (None, "-"):

@@ -73,7 +73,7 @@ def rows_on_image(figures: Figures, patches: PatchRows, screen: Screen, room: in
     """Draw the rows of a view on the image, in the lines that are left of the screen's height; None for no limit."""
     plan = figures.plan
     if isinstance(figures, GridFigures):
-        return [every_row(plan, patches, screen)]
+        return [every_row(plan, patches, screen, row) for row in range(max(len(patches.queries), 1))]
     if isinstance(figures, QueryFigures):
         return _queries(figures, patches, screen, room)
     query = patches.queries[0] if patches.queries else None
@@ -129,12 +129,20 @@ def _queries(figures: QueryFigures, patches: PatchRows, screen: Screen, room: in
 
 
 def every_row(
-    plan: Plan, patches: PatchRows, screen: Screen, *, marked: tuple[int, int] | None = None
+    plan: Plan, patches: PatchRows, screen: Screen, row: int = 0, *, marked: tuple[int, int] | None = None
 ) -> RenderableType:
-    """Draw a row of each head as a small picture, with the name of one of them marked."""
-    query = patches.queries[0] if patches.queries else None
+    """Draw a row of each head as a small picture, with the name of one of them marked.
+
+    Args:
+        plan: the plan of the view.
+        patches: the rows of each head.
+        screen: the screen to draw on.
+        row: the index of the query in `patches.queries`; 0 for the mean over all patches.
+        marked: layer and number of the head that is marked.
+    """
+    query = patches.queries[row] if patches.queries else None
     who = "what the patches look at, on average" if query is None else f"what {plan.queries.labels[query]} looks at"
-    maps = {place: on_grid(values[0], plan.keys).astype(np.float32) for place, values in patches.rows.items()}
+    maps = {place: on_grid(values[row], plan.keys).astype(np.float32) for place, values in patches.rows.items()}
     return grid(
         maps,
         screen,

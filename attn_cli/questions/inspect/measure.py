@@ -15,7 +15,7 @@ from attn_cli.data.parts import PartShares
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import Selection
+from attn_cli.data.selection import GRID_OF_TEXT, Selection
 from attn_cli.data.statistics import LayerStatistics, Summable
 from attn_cli.data.stream import Block, Report, Source, key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion, suggest, suggest_explaining
@@ -279,6 +279,8 @@ def look(
     plan = make_plan(source, selection)
     if selection.view == "map" and source.source.grid is None:
         raise SelectionError("This is no image, and the map of a text is shown in any case", "Leave --map out")
+    if selection.view == "grid" and selection.query is not None and source.source.grid is None:
+        raise SelectionError(*GRID_OF_TEXT)
     figures = choose_figures(plan)(plan, cut)
     rows = plan.positions
     if page and not keep:

@@ -13,8 +13,10 @@ import jsonschema
 import numpy as np
 import pytest
 
+import attn_cli
 from attn_cli.answer.formats import FORMATS
 from attn_cli.cli.app import main
+from attn_cli.errors import SelectionError
 from attn_cli.io.npz import from_npz
 from attn_cli.io.records import from_json
 from attn_cli.questions.schema.measure import schema
@@ -157,6 +159,14 @@ def test_rows_that_were_not_saved_are_missed_by_name(attn: Run, tmp_path: Path) 
     assert len(from_json(Path(file).read_bytes()).maps[0].queries) == 1
     assert "--query" in attn("view", file, "--grid", code=4)
     assert "layer 2" in attn("view", file, "--layer", "2", code=4)
+
+
+def test_maps_of_all_heads_of_a_text_have_no_query(attn: Run, tmp_path: Path) -> None:
+    file = str(tmp_path / "record.json")
+    attn("inspect", SENTENCE, "--model", "MODEL", "--save", file)
+    assert "--grid shows all queries of a text" in attn("view", file, "--grid", "--query", "it", code=4)
+    with pytest.raises(SelectionError, match="--grid shows all queries of a text"):
+        attn_cli.load("toy").inspect("it sat", view="grid", query="it")
 
 
 def test_hiding_says_so_and_renormalizes(attn: Run) -> None:

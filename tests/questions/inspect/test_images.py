@@ -26,6 +26,7 @@ VIEWS = {
     "layer": ["--layer", "1"],
     "query": ["--query", "r1c2"],
     "grid": ["--grid"],
+    "grid-query": ["--grid", "--query", "r1c2"],
     "map": ["--map", "--head", "0.1"],
     "rollout": ["--measure", "rollout"],
     "scores": ["--scores", "--head", "1.1"],
@@ -105,7 +106,7 @@ def test_a_record_is_shown_again(attn: Run, record: Inspection, vit: str, photo:
     for suffix in (".json", ".npz"):
         path = str(tmp_path / f"record{suffix}")
         record.save(path)
-        for view in (["--query", "r2c3"], ["--grid"], ["--map"]):
+        for view in (["--query", "r2c3"], ["--grid"], ["--grid", "--query", "r2c3"], ["--map"]):
             asked = attn("inspect", "--image", photo, "--model", vit, *view)
             assert attn("view", path, *view) == asked
     document = json.loads(attn("inspect", "--image", photo, "--model", vit, "--json"))
