@@ -43,7 +43,7 @@ class PatchGrid:
     The patches are the tokens that are not special, row by row; each is a word of its own.
 
     Raises:
-        ExactnessError: there is no patch.
+        ExactnessError: there is no patch, or the patches of the thumbnail are not all of the same whole pixels.
     """
 
     rows: int
@@ -56,6 +56,12 @@ class PatchGrid:
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:
             raise ExactnessError(f"A grid of {self.rows} x {self.columns} has no patch")
+        small = self.thumbnail
+        if small is not None and (small.height % self.rows or small.width % self.columns):
+            raise ExactnessError(
+                f"A thumbnail of {small.width} x {small.height} pixels is not divided by {self.rows} rows of "
+                f"{self.columns} patches"
+            )
 
     def __len__(self) -> int:
         return self.rows * self.columns

@@ -263,7 +263,8 @@ def model_line(
 
 def _counted(tokens: Tokens) -> str:
     if (grid := tokens.grid) is not None:
-        return f"{grid.name}: {grid.rows} rows of {grid.columns} patches, {counted(len(tokens), 'token')}"
+        rows, columns = counted(grid.rows, "row"), f"{grid.columns} patch{'' if grid.columns == 1 else 'es'}"
+        return f"{grid.name}: {rows} of {columns}, {counted(len(tokens), 'token')}"
     return f"{counted(len(tokens.words), 'word')}, {counted(len(tokens), 'token')}"
 
 

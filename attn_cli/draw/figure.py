@@ -122,6 +122,7 @@ def ticks_of(scale: Scale) -> list[float]:
 
 def _metadata(suffix: str, heading: str) -> dict[str, str | None]:
     """Return what a file says of itself: what it is, and no date."""
+    heading = clean(heading)  # an XML file with a control character cannot be read
     if suffix == ".pdf":
         return {"Title": heading, "Creator": "attn", "Producer": "matplotlib", "CreationDate": None}
     if suffix == ".svg":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attn_cli.data.image import PatchGrid, Thumbnail
+from attn_cli.data.image import PatchGrid, Thumbnail, patch_name
 from attn_cli.data.model import Alignment, GuidedHead, Heads, ModelInfo, Stack
 from attn_cli.data.outcomes import Chances
 from attn_cli.data.record import AttentionMap, Record
@@ -16,7 +16,7 @@ from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import OutputCheck, key_tokens, query_tokens
 from attn_cli.data.text import Part, Token, Tokens, Word
-from attn_cli.errors import ExactnessError, SelectionError
+from attn_cli.errors import ExactnessError, SelectionError, quoted
 from attn_cli.io.schema import fault
 
 if TYPE_CHECKING:
@@ -255,21 +255,24 @@ def _grid(side: TokensEntry, path: str, name: str) -> PatchGrid | None:
     entry = side.grid
     if entry is UNSET:
         return None
-    patches = [index for index, token in enumerate(side.tokens) if not token.special]
-    if len(patches) != entry.rows * entry.columns or [side.tokens[index].word for index in patches] != [
-        *range(len(side.words))
-    ]:
+    patches = [token for token in side.tokens if not token.special]
+    if len(patches) != entry.rows * entry.columns or [token.word for token in patches] != [*range(len(side.words))]:
         raise fault(
             name,
             f"{path}.grid",
             f"has {entry.rows} x {entry.columns} patches, and the tokens that are not special are not as many words",
         )
+    for index, token in enumerate(patches):
+        named = patch_name(*divmod(index, entry.columns))
+        if not token.piece == side.words[index].text == named:
+            found = token.piece if token.piece != named else side.words[index].text
+            raise fault(name, f"{path}.grid", f"has the patch {named} where the tokens have {quoted(found)}")
     small = entry.thumbnail
     try:
         thumbnail = None if small is None else Thumbnail(small.width, small.height, small.rgb)
+        return PatchGrid(entry.rows, entry.columns, entry.name, thumbnail)
     except ExactnessError as error:
         raise fault(name, f"{path}.grid.thumbnail", f"is not a picture: {error.problem}") from error
-    return PatchGrid(entry.rows, entry.columns, entry.name, thumbnail)
 
 
 def make_map(

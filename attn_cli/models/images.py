@@ -135,11 +135,14 @@ def _spread(array: np.ndarray, name: str) -> UInt8[np.ndarray, "height width cha
     if array.ndim == 2:
         array = array[..., None]
     kind = array.dtype.kind
+    if kind not in "biuf":
+        raise InputError(f"{name} holds {array.dtype}, and no pixels", "Give it as 8-bit, as 16-bit, or from 0 to 1")
     least, most = float(array.min()), float(array.max())
     if array.dtype == np.bool_ or (kind == "f" and least >= 0 and most <= 1):
         array = array * 255.0
     elif kind in "iu" and least >= 0 and most <= 65535 and array.dtype.itemsize > 1:
-        array = array / 257.0
+        # What is kept in more bytes than it needs, as int64, is 8-bit; a dark image of 16 bits is uint16.
+        array = array / 257.0 if most > 255 or array.dtype.newbyteorder("=") == np.uint16 else array
     elif array.dtype != np.uint8:
         raise InputError(
             f"{name} has pixels from {least:g} to {most:g}, whose black and white are not known",

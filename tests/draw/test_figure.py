@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -215,6 +216,11 @@ def test_bytes_are_the_same_and_say_what_they_are(suffix: str, toy: Inspector) -
         assert {"$", "&lt;", "a"} <= set(re.findall(r"<text [^>]*>([^<]*)</text>", svg))
         assert "<image" not in svg
         assert "<script" not in svg
+
+
+def test_a_title_with_control_characters_is_xml(toy: Inspector) -> None:
+    svg, _ = write_figure(toy.inspect("x").picture(), FigureStyle(), ".svg", "attn inspect: \x1b[31mx\n")
+    assert "attn inspect: ␛[31mx␊" in (ET.fromstring(svg)[0].text or "")  # noqa: S314 (our own)
 
 
 def test_what_no_font_has_is_said(toy: Inspector) -> None:

@@ -23,7 +23,7 @@ from attn_cli.measure.summary import HeadSummary, Link
 from attn_cli.questions.inspect.measure import head_rows
 from attn_cli.questions.schema.measure import schema
 from tests.records import may_check_shapes, records, same, validated
-from tests.samples import decoder_record, encoder_record, source_tokens, translation_record
+from tests.samples import decoder_record, encoder_record, image_record, source_tokens, translation_record
 
 
 def test_the_schema_is_one() -> None:
@@ -284,3 +284,19 @@ def test_something_else(data: bytes, message: str) -> None:
     with pytest.raises(InputError) as error:
         from_json(data, "saved.json")
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rows": 4}, r"grid has 4 x 5 patches, and the tokens that are not special are not as many"),
+        ({"rows": 5, "columns": 3}, r"grid has the patch r1c0 where the tokens have 'r0c3'"),
+        ({"thumbnail": {"width": 1, "height": 1, "rgb": "YWJj"}}, r"grid.thumbnail is not a picture: .* not divided"),
+        ({"thumbnail": {"width": 5, "height": 3, "rgb": "YWJj"}}, r"grid.thumbnail is not a picture: .* has 3 bytes"),
+    ],
+)
+def test_a_grid_that_is_not_that_of_the_tokens(changes: dict[str, Any], said: str) -> None:
+    document = orjson.loads(to_json(image_record()))
+    document["source"]["grid"].update(changes)
+    with pytest.raises(InputError, match=said):
+        from_json(orjson.dumps(document))

@@ -64,6 +64,22 @@ def test_the_first_frame_is_shown(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.pixels, np.asarray(image.convert("RGB")))
 
 
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.int64, np.uint32])
+def test_eight_bits_in_wide_numbers_are_not_darkened(kind: type[np.integer[Any]]) -> None:
+    np.testing.assert_array_equal(read_image(pixels().astype(kind)).pixels, pixels())
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2"])
+def test_sixteen_bits_stay_dark(kind: str) -> None:
+    assert read_image(np.full((4, 4), 255, kind)).pixels.max() == 1
+
+
+@pytest.mark.parametrize("array", [np.full((2, 2), "a"), np.full((2, 2), 1j), np.full((2, 2), None)])
+def test_arrays_of_no_numbers(array: np.ndarray[Any, Any]) -> None:
+    with pytest.raises(InputError, match="and no pixels"):
+        read_image(array)
+
+
 def test_arrays_and_images_in_memory() -> None:
     for given in (pixels(), WHOLE, pixels() / 255.0):
         np.testing.assert_array_equal(read_image(given).pixels, pixels())

@@ -16,7 +16,7 @@ from attn_cli.errors import SelectionError, UsageError
 from attn_cli.models.hf.loading import quiet
 from tests.conftest import Run
 from tests.golden_files import assert_golden
-from tests.models.vision import draw_photo, pixels, processor, read_processor, save_vision
+from tests.models.vision import draw_photo, pixels, read_processor, save_vision
 from tests.records import validated
 
 Array = np.ndarray[Any, Any]
@@ -70,9 +70,7 @@ def test_one_image_without_a_head(attn: Run, vit: str, photo: str) -> None:
 
 
 def test_grids_must_be_the_same(tmp_path: Path, vit: str) -> None:
-    folder = save_vision(tmp_path / "vit", "vit")
-    with quiet():
-        processor((8, 8)).save_pretrained(folder)
+    folder = save_vision(tmp_path / "vit", "vit", image_size=8)
     with pytest.raises(SelectionError, match="A has 3 rows of 5 patches, and B 2 of 2"):
         attn_cli.load(vit).diff(image=pixels(), against=attn_cli.load(str(folder)))
 
