@@ -161,12 +161,17 @@ class Scale:
         return cls(0.0, high, power=2 / 3, steps=(steps[0], steps[1], steps[2], steps[3]), clipped=clipped)
 
     @classmethod
-    def reaching(cls, values: Float[np.ndarray, "..."]) -> Scale:
-        """Make a scale for weights drawn without numbers, up to a round number that covers the lowest 98 % of them."""
+    def reaching(cls, values: Float[np.ndarray, "..."], share: float = 0.0) -> Scale:
+        """Make a scale for weights drawn without numbers, up to a round number that covers the lowest 98 % of them.
+
+        Args:
+            values: the weights.
+            share: the share of the largest weight that it covers at least.
+        """
         known = values[np.isfinite(values)]
         if not known.size:
             return cls.weights()
-        reach = float(np.quantile(known, 0.98))
+        reach = max(float(np.quantile(known, 0.98)), share * float(known.max()))
         # (A weight is at most 1, but for rounding, unless its row does not sum to 1.)
         ends = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, ROUNDED)
         high = next((min(high, 1.0) for high in ends if reach <= high), _above(max(reach, 1.0)))

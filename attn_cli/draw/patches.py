@@ -48,6 +48,8 @@ MOST_NUMBERED = 10
 """Most columns of patches whose numbers are written."""
 MOST_NAMED = 3
 """Patches that are named below a picture."""
+LEAST = 0.25
+"""Where the scale of a row ends at least, as a share of its largest weight."""
 MARK = "[]"
 """The mark of the query's own patch."""
 
@@ -78,8 +80,12 @@ class PatchRow:
 
 
 def patch_scale(values: Float[np.ndarray, "..."], measure: Literal["weight", "score"] = "weight") -> Scale:
-    """Choose a scale for one row or several: of weights, up to a round number that covers nearly all."""
-    return Scale.reaching(values) if measure == "weight" else Scale.around(values)
+    """Choose a scale for one row, or two of one head.
+
+    Weights are drawn up to a round number that covers nearly all, and a quarter of the largest at least: no patch looks
+    like the strongest that has much less than its weight.
+    """
+    return Scale.reaching(values, LEAST) if measure == "weight" else Scale.around(values)
 
 
 def patch_picture(

@@ -235,7 +235,7 @@ def picture_of_images(
         Labels(rows),
         Labels(columns),
         sides,
-        patch_scale(values, known[0].measure),
+        Scale.reaching(values) if known[0].measure == "weight" else Scale.around(values),
         quantity,
         (down, across),
         image=ImageBelow(known[0].thumbnail, marks),

@@ -131,6 +131,7 @@ def test_the_end_of_the_scale_leaves_few_above() -> None:
     scale = Scale.reaching(values)
     assert (scale.high, scale.clipped) == (0.05, True)
     assert scale.steps == pytest.approx((0.0025, 0.005, 0.0125, 0.025))
+    assert Scale.reaching(values, 0.25).high == 0.5
     assert not Scale.reaching(np.array([0.3, 0.4, np.nan], np.float32)).clipped
     assert Scale.reaching(np.array([np.nan], np.float32)) == WEIGHTS
 

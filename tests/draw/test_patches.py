@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attn_cli.draw.patches import PatchRow, patch_picture, thumbnail_lines
+from attn_cli.draw.patches import PatchRow, patch_picture, patch_scale, thumbnail_lines
 from attn_cli.draw.screen import Screen, to_text
 from tests.golden_files import assert_golden
 from tests.models.vision import pixels
@@ -70,3 +70,12 @@ def test_special_tokens_stay_beside_their_values_where_they_do_not_fit_on_a_line
         "beside the patches [CLS] 0.04, [REG0] 0.01, [REG1] 0.01,",
         " [REG2] 0.01, [REG3] 0.01",
     ]
+
+
+def test_a_weight_far_below_the_strongest_does_not_look_like_it() -> None:
+    values = np.full((7, 11), 1e-4)
+    values[2, 3], values[4, 5] = 0.94, 0.01
+    scale = patch_scale(values)
+    assert scale.high == 0.5
+    strongest, weak = scale.shades(values[[2, 4], [3, 5]])
+    assert (strongest, weak) == (4, 0)

@@ -31,8 +31,8 @@ class Scale {
   }
 
   /* For the numbers of a map: to 1, so that one map looks like another, or for one that is large or small on the page
-     to a round number above all but a few of them. */
-  static of(colors, map, { signed, small = Math.max(map.rows, map.columns) > LARGE }) {
+     to a round number above all but a few of them, and above a share of the largest. */
+  static of(colors, map, { signed, small = Math.max(map.rows, map.columns) > LARGE, share = 0 }) {
     const known = map.values.filter((_, at) => map.seen[at]);
     if (signed) {
       const most = known.reduce((so, value) => Math.max(so, Math.abs(value)), 0);
@@ -40,7 +40,7 @@ class Scale {
     }
     if (!small && known.every((value) => value <= 1.005)) return new Scale(colors, { power: 2 / 3 });
     const sorted = known.sort();
-    const reach = sorted[Math.floor(0.98 * (known.length - 1))] ?? 1;
+    const reach = Math.max(sorted[Math.floor(0.98 * (known.length - 1))] ?? 1, share * (sorted.at(-1) ?? 0));
     const found = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.005].find((end) => reach <= end) ?? above(reach);
     const high = found === 1.005 ? 1 : found;
     return new Scale(colors, { high, power: 2 / 3, cut: sorted.at(-1) > Math.max(high, found) });

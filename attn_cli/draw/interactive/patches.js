@@ -5,6 +5,7 @@ const PALE = 0.55; // share of the image in grey that is left below weights
 const TALLEST = 560; // pixels of the grid from top to bottom
 const SIDE = 150; // pixels of the image beside it
 const CHIP = 22;
+const LEAST = 0.25; // where the scale ends at least, as a share of the largest weight
 
 /* The pixels of an image, as a data: address; in grey and near the ground if there is one to be below weights. */
 function painted({ width, height, rgb }, ground = null) {
@@ -106,7 +107,7 @@ function drawPicture({ numbers, unit, grid, colors, signed, query, width, label 
   const high = Math.max(top + down, below + (grid.width ? small * rows : 0)) + 4;
   const svg = picture(beside ? x + SIDE + 2 : Math.max(left + across, x + SIDE) + 2, high, label, colors);
   const row = onPatches(numbers, unit.keys, grid);
-  const scale = Scale.of(colors, row, { signed, small: true });
+  const scale = Scale.of(colors, row, { signed, small: true, share: LEAST });
   const stretched = { preserveAspectRatio: "none" };
   const whole = { x: left, y: top, width: across, height: down };
   if (grid.width) svg.append(element("image", { ...whole, ...stretched, href: painted(grid, colors.ground) }));
