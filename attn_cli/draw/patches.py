@@ -46,6 +46,8 @@ MOST_LINES = 48
 """Most lines of a picture where nothing limits them."""
 MOST_NUMBERED = 10
 """Most columns of patches whose numbers are written."""
+DENSE_LINES = 10
+"""Most lines of two rows each of which every second has its number; of more, every fifth."""
 MOST_NAMED = 3
 """Patches that are named below a picture."""
 LEAST = 0.25
@@ -310,10 +312,12 @@ def _tick(index: int, size: int, form: Form, *, last: int) -> str:
     """Return the number of the row on a line of a picture; empty where the line has none of its own."""
     if form == "numbers":
         return "" if index % 2 else str(index // 2)
-    row = index if form == "squares" else 2 * index * size
-    if form == "halves" and index % 5 and row + 2 * size <= last:
-        return ""
-    return str(row)
+    if form == "squares":
+        return str(index)
+    lines = last // (2 * size)
+    step = 2 if lines <= DENSE_LINES else 5
+    named = index % step == 0 or (index == lines and lines % step > 1)  # no number just below another
+    return str(2 * index * size) if named else ""
 
 
 def _legend(row: PatchRow, scale: Scale, screen: Screen, form: Form, size: int) -> list[Text]:

@@ -79,3 +79,12 @@ def test_a_weight_far_below_the_strongest_does_not_look_like_it() -> None:
     assert scale.high == 0.5
     strongest, weak = scale.shades(values[[2, 4], [3, 5]])
     assert (strongest, weak) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"), [(14, "0 4 8 12"), (15, "0 4 8 12"), (16, "0 4 8 12"), (24, "0 10 20"), (37, "0 10 20 30 36")]
+)
+def test_every_so_many_lines_of_two_rows_have_a_number(rows: int, named: str) -> None:
+    drawn = patch_picture(row(rows, rows), Screen(width=2 * rows + 20), title="Where")
+    lines = to_text(drawn, Screen(color=False)).splitlines()[2:]
+    assert " ".join(line.split("▀")[0].strip() for line in lines if "▀" in line).split() == named.split()

@@ -272,16 +272,13 @@ class Explorer(App[None]):
     def action_leave(self) -> None:
         self.exit()
 
-    def tell(self, command: Suggestion | None, say: Callable[[str], None]) -> None:
+    def tell(self, command: Suggestion, say: Callable[[str], None]) -> None:
         """Copy a command to the clipboard of the terminal, and show it.
 
         Args:
-            command: the command; None if there is none.
+            command: the command.
             say: a function that writes a line; a longer command has a page of its own.
         """
-        if command is None:
-            say("No command shows this of an image")
-            return
         typed = command.typed(self._default_model)
         self.copy_to_clipboard(typed)
         if width(typed) <= self.size.width:

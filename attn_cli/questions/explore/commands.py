@@ -10,11 +10,8 @@ from attn_cli.questions.explore.subject import Subject
 
 __all__ = ["asking", "of_all_heads", "of_changes", "of_map", "options_of"]
 
-TAKE_IMAGES = ("inspect", "ablate")
-"""The commands that have `--image`."""
 
-
-def of_map(subject: Subject, scene: Scene, spot: Spot) -> Suggestion | None:
+def of_map(subject: Subject, scene: Scene, spot: Spot) -> Suggestion:
     """Return the command that shows the map under the cursor, or of an image its row where that is walked in."""
     joint = scene.plan.selection.joint
     which = ["--layer", str(spot.layer)] if joint else ["--head", name_head(spot.layer, spot.head)]
@@ -23,25 +20,24 @@ def of_map(subject: Subject, scene: Scene, spot: Spot) -> Suggestion | None:
     return asking(_showing(subject, scene, spot), subject, *which, *options_of(scene, spot))
 
 
-def of_all_heads(subject: Subject, scene: Scene, spot: Spot) -> Suggestion | None:
+def of_all_heads(subject: Subject, scene: Scene, spot: Spot) -> Suggestion:
     """Return the command that shows all heads as small pictures."""
     return asking(_showing(subject, scene, spot), subject, "--grid", *options_of(scene, spot))
 
 
-def of_changes(subject: Subject, scene: Scene, spot: Spot, other: str) -> Suggestion | None:
-    """Return the command that lays another text beside one."""
+def of_changes(subject: Subject, scene: Scene, spot: Spot, other: str) -> Suggestion:
+    """Return the command that lays another text, or an image's file, beside one."""
     head = () if scene.plan.selection.joint else ("--head", name_head(spot.layer, spot.head))
-    return asking("diff", subject, other, *head, *options_of(scene, spot))
+    beside = ("--image", other) if subject.is_image else (other,)
+    return asking("diff", subject, *beside, *head, *options_of(scene, spot))
 
 
-def asking(command: str, subject: Subject, *options: str) -> Suggestion | None:
-    """Return a command about a text or an image, or about the file of a record; None if it takes no images."""
+def asking(command: str, subject: Subject, *options: str) -> Suggestion:
+    """Return a command about a text or an image, or about the file of a record."""
     if subject.model is None or subject.given is None:
         return Suggestion(command, subject.file, options)
     if subject.is_image:
-        model = subject.model.info.name
-        taken = command in TAKE_IMAGES
-        return Suggestion(command, None, ("--image", subject.file, *options), model) if taken else None
+        return Suggestion(command, None, ("--image", subject.file, *options), subject.model.info.name)
     given, languages = subject.given, subject.given.languages
     target = given.target if isinstance(given.target, str) else None
     extra = {"--target": target, "--pair": given.pair, "--from": languages.source, "--to": languages.target}

@@ -44,6 +44,10 @@ LOW = 16
 """Height of the screen below which a map needs the lines of its legend and of a row's further keys."""
 BOTH = 34
 """Height that a picture and a map take below each other."""
+PICTURE_AROUND = 5
+"""Lines that a picture takes beside one for each row of patches: title, columns, legend, and blank ones."""
+MOST_PICTURE = 2 / 3
+"""The most of the height that a picture takes above a map."""
 FACTS = 4
 """Fewest lines below the map in which the figures of the head are written."""
 LEAST = 18
@@ -211,7 +215,8 @@ def _regions(
     }
     if walk.image and middle >= BOTH:
         place = regions["map"]
-        above = (middle + 1) // 2
+        half, whole = (middle + 1) // 2, walk.image.rows + PICTURE_AROUND
+        above = max(half, whole) if whole <= middle * MOST_PICTURE else half
         regions["picture"] = replace(place, height=above - 1)
         regions["map"] = replace(place, y=place.y + above, height=middle - above)
     elif walk.image and walk.spot.pane != "map":

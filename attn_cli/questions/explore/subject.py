@@ -26,8 +26,7 @@ class Shown:
 
     title: str
     answer: Answer
-    command: Suggestion | None
-    """None where no command shows it, as of an image."""
+    command: Suggestion
     grid: bool = False
     """True for small maps of all heads, which are walked among."""
 

@@ -407,8 +407,8 @@ class Walk:
             raise UsageError("This is about one sentence, and two are beside each other", "Take one away with d")
 
     @property
-    def command(self) -> Suggestion | None:
-        """The command that shows the map under the cursor; None if there is no such command."""
+    def command(self) -> Suggestion:
+        """The command that shows the map under the cursor, or the changes of two texts or images."""
         if self.laid is not None:
             return of_changes(self.subject, self.scene, self.spot, self.laid.text)
         return of_map(self.subject, self.scene, self.spot)

@@ -81,7 +81,6 @@ def text_of(app: Explorer, look: Screen) -> str:
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
-def typed(command: Suggestion | None) -> str:
-    """Return a command that there is, as a shell takes it."""
-    assert command is not None
+def typed(command: Suggestion) -> str:
+    """Return a command as a shell takes it."""
     return command.typed("toy")

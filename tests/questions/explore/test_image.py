@@ -27,6 +27,7 @@ from attn_cli.questions.explore.subject import Subject
 from attn_cli.questions.explore.walk import Walk
 from tests.golden_files import assert_golden
 from tests.questions.explore.screens import screens, typed
+from tests.samples import image_record
 
 PLAIN = Screen(color=False)
 DOCS = Path(__file__).parents[3] / "docs"
@@ -81,6 +82,19 @@ def test_larger_screens_have_the_picture_above_the_map(walk: Walk) -> None:
     start, beside = screens(walk, [f"d {'backspace ' * 9}t u r n e d full_stop p n g enter"], (120, 46))
     assert_golden("explore-image-120", start)
     assert_golden("explore-image-beside-120", beside)
+
+
+@pytest.mark.parametrize(("rows", "whole"), [(14, True), (16, True), (24, False)])
+def test_a_picture_has_a_line_for_each_row_of_patches_where_a_map_finds_room_below_it(rows: int, whole: bool) -> None:
+    walk = Walk([Subject(record=image_record(rows, rows, 1, 2), file="image.npz")], Selection())
+    drawn = picture(walk, Screen(width=120, height=40, part=True))
+    region, below = drawn.regions["picture"], drawn.regions["map"]
+    text = [line.plain for line in drawn.lines[region.y : region.y + region.height]]
+    assert any("weight" in line for line in text)
+    places = [drawn.at(region.x + 4, region.y + y) for y in range(region.height)]
+    seen = {hit[1][0] for hit in places if hit is not None and hit[0] == "picture" and hit[1] is not None}
+    assert (seen == set(range(rows))) is whole
+    assert below.height >= 10
 
 
 def test_the_small_pictures_are_those_of_the_command(walk: Walk, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,14 +187,17 @@ def test_cutting_a_head_is_what_transformers_computes_without_it(
     assert walk.board.values[0, 1] == pytest.approx(trial["effect"], abs=1e-6)
 
 
-def test_the_edge_of_a_patch_is_cut_and_its_row_taken_apart(walk: Walk) -> None:
+def test_the_edge_of_a_patch_is_cut_and_its_row_taken_apart(walk: Walk, capsys: pytest.CaptureFixture[str]) -> None:
     walk.turn()
     walk.turn()
     assert walk.cut().title.startswith(f"Cutting edge {query(walk)}:")
-    assert walk.explain().title.startswith(f"The three steps of {query(walk)}")
+    shown = walk.explain()
+    assert shown.title.startswith(f"The three steps of {query(walk)}")
+    assert main([*shlex.split(typed(shown.command))[1:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["keys"] == shown.answer.to_dict()["keys"]
 
 
-def test_a_second_image_is_laid_beside(walk: Walk, folder: Path) -> None:
+def test_a_second_image_is_laid_beside(walk: Walk, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     walk.lay_beside("turned.png")
     assert walk.laid is not None
     inspector = Inspector(walk.subject.model)  # type: ignore[arg-type]
@@ -191,7 +208,9 @@ def test_a_second_image_is_laid_beside(walk: Walk, folder: Path) -> None:
     ]
     sides = walk.laid.sides(*place, walk.spot.query)
     assert all(np.allclose(side, one[walk.spot.query], atol=1e-6) for side, one in zip(sides, maps, strict=True))
-    assert walk.command is None
+    assert typed(walk.command).count("--image") == 2
+    other = asked(walk, capsys)["other"]
+    assert "turned.png" in json.dumps(other)
     drawn = picture(walk, Screen(width=80, height=24, color=False, part=True))
     text = "\n".join(line.plain for line in drawn.lines)
     assert f"A photo.png: {query(walk)} in" in text
@@ -215,8 +234,8 @@ def test_what_an_image_lacks_is_said_or_not_offered(walk: Walk) -> None:
     assert [one.value for one in walk.atlases] == ["focus", "effect", "self"]
     with pytest.raises(attn_cli.UsageError, match="shown in patches in any case"):
         walk.change_units()
-    *_, told, menu, find = screens(walk, ["e", "y", "escape s", "escape slash"], look=PLAIN)
-    assert "No command shows this of an image" in told
+    *_, told, menu, find = screens(walk, ["e", "y", "escape escape s", "escape slash"], look=PLAIN)
+    assert "attn explain --image photo.png --query" in " ".join(told.split())
     assert "previous" not in menu
     assert "Find a patch:" in find
 
