@@ -340,10 +340,10 @@ def _said(row: PatchRow, screen: Screen) -> list[Text]:
 
 
 def _strongest(row: PatchRow) -> Iterator[tuple[str, float]]:
-    """Yield the strongest patches and their values, the strongest first."""
+    """Yield the strongest patch, and the next ones whose values are not 0 in two decimals."""
     flat = np.where(np.isfinite(row.values), row.values, -np.inf).ravel()
-    for place in np.argsort(-flat, kind="stable")[:MOST_NAMED].tolist():
-        if np.isfinite(flat[place]):
+    for rank, place in enumerate(np.argsort(-flat, kind="stable")[:MOST_NAMED].tolist()):
+        if np.isfinite(flat[place]) and (not rank or flat[place] >= 0.005 or row.measure == "score"):
             down, across = divmod(place, row.values.shape[1])
             yield f"r{down}c{across}", float(flat[place])
 

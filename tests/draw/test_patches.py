@@ -50,7 +50,7 @@ def test_the_numbers_are_in_their_places() -> None:
     assert lines[0] == list("01234")
     assert lines[1] == ["0", "·", ".25", "·", "·", "·"]
     assert lines[5] == ["2", "·", "·", "·", "·", ".61"]
-    assert "r2c4 0.61, r0c1 0.25" in text
+    assert "most r2c4 0.61, r0c1 0.25\n" in text
 
 
 def test_a_thumbnail_has_the_colours_of_its_pixels() -> None:
