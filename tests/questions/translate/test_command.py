@@ -431,7 +431,7 @@ class Bottleneck:
     def _not_asked(self, *_: Any) -> Any:
         raise AssertionError("only translations and a stream are asked of it")
 
-    converse = without = write = prepare_tokens = spell_tokens = run = attribute = contexts = _not_asked
+    of_images = converse = without = write = prepare_tokens = spell_tokens = run = attribute = contexts = _not_asked
     plain_tokens, mask_token, unknown_token, outputs = (), None, None, ()
 
 
