@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar
 
 import typer
@@ -48,7 +50,7 @@ def _reported(ctx: Any) -> Iterator[None]:
 def _elsewhere(ctx: Any, option: str | None) -> str:
     """Say which other commands have an option that this one has not; nothing if none has it."""
     group = None if ctx.parent is None else ctx.parent.command
-    if option is None or not isinstance(group, Group) or ctx.command.has(ctx, option):
+    if option is None or not isinstance(group, Group) or ctx.command.has(ctx, option) or not group.mentions(option):
         return ""
     others = [name for name in group.list_commands(ctx) if group.get_command(ctx, name).has(ctx, option)]
     return f"'{ctx.command_path}' has no option {option}, as there is in {', '.join(others)}" if others else ""
@@ -188,6 +190,17 @@ class Group(TyperGroup):
             module = import_module(self.modules[cmd_name])
             self._loaded[cmd_name] = Command(cmd_name, module.run, help=module.HELP, epilog=module.EPILOG)
         return self._loaded.get(cmd_name)
+
+    def mentions(self, option: str) -> bool:
+        """Return whether the source of any command has a word that could be the name of this option.
+
+        Reading the sources takes a tenth of the time of importing them all, which a typing error need not wait for.
+        """
+        name = option.removeprefix("--").removeprefix("no-")
+        spelled = re.compile(rf"\b({re.escape(name)}|{re.escape(name.replace('-', '_'))})\b".encode())
+        package = Path(__file__).parents[1]
+        sources = [package.parent.joinpath(*module.split(".")).with_suffix(".py") for module in self.modules.values()]
+        return any(spelled.search(path.read_bytes()) for path in (*sources, Path(__file__).with_name("options.py")))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line; without arguments, show the help.
