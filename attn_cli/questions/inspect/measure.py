@@ -430,19 +430,19 @@ def _can_play(plan: Plan, rows: Sequence[int]) -> bool:
 
 def _check_memory(plan: Plan, figures: Figures, *, keep: bool, more: int) -> None:
     whole = map_bytes(plan.head_count, len(plan.positions), plan.keys.tokens, scores=plan.selection.scores)
-    needed = (
-        figures.bytes_needed
-        + more
-        # A number takes about 13 characters as text, besides its own 4 bytes.
-        + (5 * whole if keep else 0)
-        + layer_bytes(plan)
-    )
-    require(
-        needed,
-        f"Inspecting {plan.head_count} heads of {len(plan.positions):,} × {plan.keys.tokens:,} weights",
-        "Choose fewer with --layer, --head or --query"
-        + (", or leave out --json and --save: what is only shown is not kept" if keep else ", or cut the text"),
-    )
+    reduced = figures.bytes_needed + layer_bytes(plan)
+    # A number takes about 13 characters as text, besides its own 4 bytes.
+    kept = more + (5 * whole if keep else 0)
+    what = f"Inspecting {plan.head_count} heads of {len(plan.positions):,} × {plan.keys.tokens:,} weights"
+    fewer = "Choose fewer with --layer, --head or --query"
+    shorter = f"{fewer}, or cut the text"
+    remedy = f"{fewer}, or leave out --json and --save: what is only shown is not kept" if keep else shorter
+    source, device = plan.source, plan.source.model.device
+    if isinstance(source, Summable) and not device.startswith("cpu"):  # blocks are reduced where they are
+        require(reduced, what, shorter, free=source.free_bytes(), device=device)
+        require(kept, what, remedy)
+    else:
+        require(reduced + kept, what, remedy)
 
 
 def head_rows(summaries: Iterable[HeadSummary], queries: Units, keys: Units) -> list[HeadEntry]:

@@ -253,6 +253,19 @@ def test_what_does_not_fit_on_another_device_is_not_run(reader: Pretrained, monk
         look(read(reader), Selection(unit="token"), keep=False)
 
 
+def test_blocks_that_do_not_fit_on_another_device_are_not_run(
+    reader: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that are streamed are reduced there as well."""
+    monkeypatch.setattr(reader, "info", replace(reader.info, device="cuda:1"))
+    monkeypatch.setattr(measure, "layer_bytes", lambda _: 3 * 10**9)
+    monkeypatch.setattr(PretrainedSource, "free_bytes", lambda _: 2 * 10**9)
+    monkeypatch.setattr(PretrainedSource, "stream", lambda *_: pytest.fail("the text is read"))
+    expected = r"weights takes 3\.0 GB of memory on cuda:1, and 2\.0 GB is free there"
+    with pytest.raises(MemoryLimitError, match=expected):
+        look(read(reader), Selection(), keep=False, verify=True)
+
+
 def test_the_memory_that_a_text_will_take_is_said_before(
     reader: Pretrained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
