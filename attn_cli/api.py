@@ -107,6 +107,7 @@ FIELDS_WITHOUT_QUERY = frozenset(ChoicesOfOneQuery.__annotations__)
 """Fields of a selection that a question about all rows takes, as `heads` is."""
 FIELDS_OF_CUTS = frozenset(ChoicesOfACut.__annotations__)
 """Fields of a selection that `ablate` takes."""
+NEITHER = ("Neither a text nor an image is given", "Give one of them")
 LISTS = frozenset({"layer", "head", "query"})
 """Fields of a `Selection` written as lists, for which a single int is accepted too."""
 
@@ -290,36 +291,68 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = _choice(Selection(), selection, self.inspect, FIELDS_OF_SEGMENTS, viewed=True)
-        if image is not None:
-            beside = {
-                "text": text,
-                "parts": parts,
-                "split": split,
-                "pair": pair,
-                "target": target,
-                "source_language": source_language,
-                "target_language": target_language,
-                "truncate": truncate or None,
-            }
-            source = self._read_image(image, choice, beside, without)
-            return look(source, choice, keep=True, verify=verify)
-        if text is None:
-            raise UsageError("There is no text and no image", "Give one of them")
-        languages = Languages(source_language, target_language)
         wanted = choice if choice.relevance else None  # which is for an output, such as the translation
-        source = self.read(
+        source = self._read_either(
             text,
+            image,
+            choice,
             pair=pair,
             target=target,
-            languages=languages,
+            languages=Languages(source_language, target_language),
             truncate=truncate,
             without=without,
-            kind=choice.kind,
             wanted=wanted,
             parts=parts,
             split=split,
         )
         return look(source, choice, keep=True, verify=verify)
+
+    def _read_either(
+        self,
+        text: str | Chat | None,
+        image: object,
+        choice: Selection,
+        *,
+        languages: Languages,
+        pair: str | None = None,
+        target: str | None = None,
+        truncate: bool = False,
+        without: str | int | None = None,
+        wanted: Selection | None = None,
+        parts: Parts | None = None,
+        split: Words | None = None,
+    ) -> Source:
+        """Prepare a text or an image as a source, whichever is given; the other arguments are those of `read`.
+
+        Raises:
+            AttnError: both are given or neither, or the model cannot read what is given.
+        """
+        if image is not None:
+            only_of_texts = {
+                "text": text,
+                "parts": parts,
+                "split": split,
+                "pair": pair,
+                "target": target,
+                "source_language": languages.source,
+                "target_language": languages.target,
+                "truncate": truncate or None,
+            }
+            return self._read_image(image, choice, only_of_texts, without)
+        if text is None:
+            raise UsageError(*NEITHER)
+        return self.read(
+            text,
+            pair=pair,
+            target=target,
+            languages=languages,
+            truncate=truncate,
+            wanted=wanted,
+            without=without,
+            kind=choice.kind,
+            parts=parts,
+            split=split,
+        )
 
     def _read_image(
         self, image: object, choice: Selection, beside: Mapping[str, object], without: str | int | None
@@ -612,30 +645,16 @@ class Inspector:
         choice = _choice(Selection(), selection, self.find)
         if start is None or end is None:
             raise UsageError("start and end are the two words that are linked", "Give both")
-        languages = Languages(source_language, target_language)
-        if image is not None:
-            only_of_texts = {
-                "text": text,
-                "pair": pair,
-                "target": target,
-                "source_language": source_language,
-                "target_language": target_language,
-                "truncate": truncate or None,
-            }
-            source = self._read_image(image, choice, only_of_texts, without)
-            return find(source, choice, str(start), str(end), both=both, verify=verify)
-        if text is None:
-            raise UsageError("There is no text and no image", "Give one of them")
-        wanted = replace(choice, query=str(start))
-        source = self.read(
+        source = self._read_either(
             text,
+            image,
+            choice,
             pair=pair,
             target=target,
-            languages=languages,
+            languages=Languages(source_language, target_language),
             truncate=truncate,
-            wanted=wanted,
             without=without,
-            kind=choice.kind,
+            wanted=replace(choice, query=str(start)),
         )
         return find(source, choice, str(start), str(end), both=both, verify=verify)
 
@@ -695,7 +714,7 @@ class Inspector:
             )
             return diff(first, second, choice, verify=verify)
         if a is None:
-            raise UsageError("There is no text, no record and no image", "Give one of them")
+            raise UsageError("Neither a text, a record nor an image is given", "Give one of them")
 
         def look_at(side: str | Chat | Record, model: Inspector, without: str | int | None = None) -> Source:
             if not isinstance(side, Record):
@@ -803,7 +822,7 @@ class Inspector:
             pixels = _image_alone(image, choice, only_of_texts)
             return ablate(self._model.of_images(), pixels, choice, wanted, cut, verify=verify)
         if text is None:
-            raise UsageError("There is no text and no image", "Give one of them")
+            raise UsageError(*NEITHER)
         if isinstance(from_text, str | None):
             DonorChoice(from_text, probe=from_probe).check(instead)
         elif instead != "resample" or isinstance(text, str):
@@ -917,8 +936,7 @@ class Inspector:
         choice = Selection(kind=kind, unit=unit, measure=measure)
         check_syntax(choice)
         if (text is None) == (image is None):
-            what = "no text and no image" if text is None else "a text and an image"
-            raise UsageError(f"There is {what}", "Give one of them")
+            raise UsageError(*(NEITHER if text is None else ("A text and an image are both given", "Leave one out")))
         check_terminal()
         subjects = [Subject(self._model, Input(one)) for one in (text, *more) if one is not None]
         if image is not None:
@@ -966,28 +984,16 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = _choice(Selection(view="query"), {**selection, "query": query}, self.explain)
-        languages = Languages(source_language, target_language)
-        if image is not None:
-            only_of_texts = {
-                "text": text,
-                "pair": pair,
-                "target": target,
-                "source_language": source_language,
-                "target_language": target_language,
-                "truncate": truncate or None,
-            }
-            return explain(self._read_image(image, choice, only_of_texts, without), choice, verify=verify)
-        if text is None:
-            raise UsageError("There is no text and no image", "Give one of them")
-        source = self.read(
+        source = self._read_either(
             text,
+            image,
+            choice,
             pair=pair,
             target=target,
-            languages=languages,
+            languages=Languages(source_language, target_language),
             truncate=truncate,
-            wanted=choice,
             without=without,
-            kind=choice.kind,
+            wanted=choice,
         )
         return explain(source, choice, verify=verify)
 

@@ -272,7 +272,7 @@ def given_images(
     check_named(model)
     if model.model == DEFAULT_MODEL:
         raise UsageError(
-            f"The built-in model {DEFAULT_MODEL} reads texts, and no images",
+            f"The built-in model {DEFAULT_MODEL} reads text, not images",
             "Name a vision encoder (ViT, DINOv2, CLIP, …) with --model",
         )
 

@@ -51,7 +51,7 @@ class PatchGrid:
     name: str = "image"
     """The name of the image, for titles."""
     thumbnail: Thumbnail | None = None
-    """What the patches cover of the image, as the model sees it."""
+    """The part of the image that the patches cover, as the model sees it."""
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:

@@ -75,7 +75,7 @@ class PatchRow:
     beside: Sequence[tuple[str, float]] = ()
     """What it gives the special tokens, by their names."""
     thumbnail: UInt8[np.ndarray, "height width 3"] | None = None
-    """What the patches cover of the image."""
+    """The part of the image that the patches cover."""
     measure: Literal["weight", "score"] = "weight"
     noun: str = "weight"
     """The name of one value."""

@@ -41,7 +41,7 @@ class ImageBelow:
     """The image below values that are of its patches."""
 
     pixels: UInt8[np.ndarray, "height width 3"] | None
-    """What the patches cover of the image; None if it was not kept."""
+    """The part of the image that the patches cover; None if it was not kept."""
     marks: tuple[tuple[int, int] | None, ...]
     """Row and column of the patch that looks in each image, row by row; None if it is none of the patches, or all."""
     beside: tuple[tuple[str, float], ...] = ()
@@ -74,7 +74,7 @@ class PaperPicture:
 
     @property
     def pixels(self) -> UInt8[np.ndarray, "height width 3"] | None:
-        """What the patches cover of the image; None if there is no image, or it was not kept."""
+        """The part of the image that the patches cover; None if there is no image, or it was not kept."""
         return None if self.image is None else self.image.pixels
 
     def __post_init__(self) -> None:

@@ -254,7 +254,7 @@ class GridEntry(Entry):
     columns: Annotated[int, Meta(ge=1)]
     name: Annotated[str, Meta(description="The name of the image.")]
     thumbnail: Annotated[
-        ThumbnailEntry | None, Meta(description="What the patches cover of the image, as the model sees it.")
+        ThumbnailEntry | None, Meta(description="The part of the image that the patches cover, as the model sees it.")
     ]
 
 

@@ -228,7 +228,7 @@ def writes_nothing(name: str, kinds: Iterable[str]) -> ModelError:
 
 def reads_no_images(name: str) -> InputError:
     """Return the error for a model that is given an image and reads texts alone."""
-    return InputError(f"{name} reads texts, and no images", "Name a vision encoder (ViT, DINOv2, CLIP, …) with --model")
+    return InputError(f"{name} reads text, not images", "Name a vision encoder (ViT, DINOv2, CLIP, …) with --model")
 
 
 @dataclass(frozen=True)

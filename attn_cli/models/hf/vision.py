@@ -357,7 +357,7 @@ class Vision:
 
     def _reads_no_text(self) -> InputError:
         """Return the error for a text."""
-        return InputError(f"{self.info.name} reads images, and no text", "Give an image with attn inspect --image")
+        return InputError(f"{self.info.name} reads images, not text", "Give an image with attn inspect --image")
 
     converse = plain_tokens = prepare_tokens = spell_tokens = translate = write = attribute = _refuse
 

@@ -124,10 +124,10 @@ def test_a_record_keeps_the_grid(vit: str, photo: str, tmp_path: Path, suffix: s
 
 
 def test_texts_are_for_text_models_and_images_for_vision_models(vit: str, minilm: str) -> None:
-    with pytest.raises(InputError, match="reads images, and no text"):
+    with pytest.raises(InputError, match="reads images, not text"):
         attn_cli.load(vit).inspect("The cat")
     for model in (minilm, "toy"):
-        with pytest.raises(InputError, match="reads texts, and no images"):
+        with pytest.raises(InputError, match="reads text, not images"):
             attn_cli.load(model).inspect(image=pixels())
 
 

@@ -109,7 +109,7 @@ def test_python_refuses_the_same(vit: str) -> None:
     ):
         with pytest.raises(UsageError, match=said):
             model.ablate(image=pixels(), **options)
-    with pytest.raises(UsageError, match="no text and no image"):
+    with pytest.raises(UsageError, match="Neither a text nor an image is given"):
         model.ablate()
 
 

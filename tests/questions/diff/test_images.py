@@ -98,5 +98,5 @@ def test_python_refuses_the_same(vit: str) -> None:
         model.diff(image=(pixels(),) * 3)
     with pytest.raises(UsageError, match="An image has no a"):
         model.diff("The cat", image=pixels())
-    with pytest.raises(UsageError, match="no text, no record and no image"):
+    with pytest.raises(UsageError, match="Neither a text, a record nor an image is given"):
         model.diff()

@@ -268,7 +268,7 @@ def test_an_image_is_opened_by_the_command_and_by_python(
     assert np.allclose(walks[1].row, walks[0].row, atol=1e-6)
     assert main(["explore", "The cat", "--image", "photo.png", "--model", "vit"]) == 2
     assert "A text and --image are both given" in capsys.readouterr().err
-    with pytest.raises(attn_cli.UsageError, match="There is no text and no image"):
+    with pytest.raises(attn_cli.UsageError, match="Neither a text nor an image is given"):
         Inspector(model).explore()
 
 

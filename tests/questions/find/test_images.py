@@ -116,7 +116,7 @@ def test_python_refuses_the_same(vit: str) -> None:
     model = attn_cli.load(vit)
     with pytest.raises(UsageError, match="An image has no text"):
         model.explain("The cat", "cat", image=pixels())
-    with pytest.raises(UsageError, match="no text and no image"):
+    with pytest.raises(UsageError, match="Neither a text nor an image is given"):
         model.find(start="r0c0", end="r0c1")
     with pytest.raises(UsageError, match="Give both"):
         model.find(image=pixels(), start="r0c0")

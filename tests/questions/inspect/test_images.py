@@ -139,9 +139,9 @@ def test_what_an_image_has_not(attn: Run, vit: str, photo: str, options: list[st
 
 
 def test_models_and_inputs_that_do_not_fit(attn: Run, vit: str, photo: str) -> None:
-    assert "reads texts, and no images" in attn("inspect", "--image", photo, code=2)
-    assert "reads texts, and no images" in attn("inspect", "--image", photo, "--model", "MODEL", code=3)
-    assert "reads images, and no text" in attn("inspect", "The cat", "--model", vit, code=3)
+    assert "reads text, not images" in attn("inspect", "--image", photo, code=2)
+    assert "reads text, not images" in attn("inspect", "--image", photo, "--model", "MODEL", code=3)
+    assert "reads images, not text" in attn("inspect", "The cat", "--model", vit, code=3)
     assert "--map shows the map of an image" in attn("inspect", "The cat", "--map", code=2)
 
 
