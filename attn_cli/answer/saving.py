@@ -22,7 +22,7 @@ class SaveFile:
     place: Destination
     format: type[Format]
     style: FigureStyle = field(default_factory=FigureStyle)
-    """How a figure looks."""
+    """The look of a figure."""
 
     @classmethod
     def named(
@@ -41,10 +41,10 @@ class SaveFile:
             force: replace an existing file.
             maps: True if the answers hold maps.
             pictures: True if the answers have pictures for a paper.
-            figure: True, or how it looks, to save the picture alone; formats that hold nothing else do it anyway.
+            figure: True, or its look, to save the picture alone; formats that hold nothing else do it anyway.
 
         Raises:
-            UsageError: what is said of the looks does not fit the format, or the font is not installed.
+            UsageError: the look asked for does not fit the format, or the font is not installed.
             OutputError: the suffix stands for no format, what writes it is not installed, the file exists already, or
                 it cannot be created.
         """
@@ -57,7 +57,7 @@ class SaveFile:
 
     @property
     def pictured(self) -> bool:
-        """True if it holds the picture of an answer alone."""
+        """True if the file holds the picture of an answer alone."""
         return issubclass(self.format, FigureFormat)
 
     def check_count(self, count: int) -> None:
@@ -94,7 +94,7 @@ class SaveFile:
 
 
 def _check_style(path: str, form: type[FigureFormat], style: FigureStyle) -> None:
-    """Check that a format follows all that is said of a figure's looks.
+    """Check that a format can follow all of a figure's style.
 
     Raises:
         UsageError: it does not, or the font is not installed.

@@ -11,7 +11,7 @@ import typer
 __all__ = ["LEAVE", "pages", "pressed", "watched_by_somebody"]
 
 LEAVE = ""
-"""What `pressed` returns at the end of the input."""
+"""Value that `pressed` returns at the end of the input."""
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 

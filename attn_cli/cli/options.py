@@ -363,7 +363,7 @@ Segment = Literal["0", "1"]
 
 @dataclass(frozen=True)
 class SegmentOptions(SelectionOptions):
-    """Options that select heads, queries, the view of them, and what of it: a pair's segments, or an image's map."""
+    """Options that select heads, queries, the view of them, the segments of a pair, and the map of an image."""
 
     map: Annotated[
         bool | None,
@@ -471,10 +471,10 @@ class FigureOptions(OutputOptions):
 
     @property
     def looks(self) -> FigureStyle | bool:
-        """How the figure looks; False if none is asked for.
+        """The look of the figure; False if none is asked for.
 
         Raises:
-            UsageError: something is said of a figure, and none is saved.
+            UsageError: an option for figures is given, and no figure is saved.
         """
         said = {
             name: value

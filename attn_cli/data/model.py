@@ -15,7 +15,7 @@ Heads = Mapping[Kind, Mapping[int, tuple[int, ...]]]
 """kind -> layer -> heads."""
 
 GuidedRole = Literal["reading", "writing", "coreference", "subject", "object"]
-"""What a guided head is trained to look at.
+"""The links that a guided head is trained to follow.
 
 `reading` is from the step that reads a target word to the source words that it translates, `writing` the same from the
 step that writes it. The others are from one source word to another: `coreference` from a pronoun to its noun, `subject`
@@ -223,7 +223,7 @@ class ModelInfo:
         return declared if guided is None else Alignment(guided.layer, (guided.head,), rows, "")
 
     def guided_among(self, places: Iterable[tuple[Kind, int, int]]) -> tuple[GuidedHead, ...]:
-        """Return those of some heads (kind, layer, head) that were trained to look where they look, by place."""
+        """Return the guided heads among some places (kind, layer, head), in their order."""
         shown = set(places)
         ordered = sorted(self.guided, key=lambda one: (KINDS.index(one.kind), one.layer, one.head))
         return tuple(one for one in ordered if (one.kind, one.layer, one.head) in shown)

@@ -67,7 +67,7 @@ class Chances:
 
 @dataclass(frozen=True, eq=False)
 class LookbackRatios:
-    """How much of a written token's attention is on the prompt; see `attn_cli.measure.lookback`."""
+    """Ratios m / (m + n) of attention on the prompt and on what was written; see `attn_cli.measure.lookback`."""
 
     steps: Float[np.ndarray, "step"]
     """The mean ratio over the heads at each step; not-a-number where no head has one."""
@@ -112,10 +112,10 @@ def choose_output(wanted: Wanted | None, known: Sequence[OutputKind], name: str)
 
 @dataclass(frozen=True, eq=False)
 class SegmentShares:
-    """How much of each head's weight lies on the one segment whose words are the columns."""
+    """The share of each head's weight on the one segment whose words are the columns."""
 
     heads: tuple[tuple[int, int, float], ...]
-    """Layer and head, and the mean of its share over the rows, largest first."""
+    """Layer, head, and mean of its share over the rows, the largest first."""
 
     @property
     def mean(self) -> float:

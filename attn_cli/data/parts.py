@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 WRITTEN = "written"
-"""Name of what was written behind a prompt whose last part is not an answer."""
+"""Name of the text written behind a prompt whose last part is not an answer."""
 OUTSIDE = "special tokens"
 """Name of the special tokens that stand in no part, as the tokenizer puts them around a text."""
 LONGEST_NAME = 24
 """Most characters of a line that name it."""
 FIRST = "start"
-"""Name of what stands before the first part that is named."""
+"""Name of the text before the first part that is named."""
 
 LEAST = 1e-7
 """Least share that can be divided; less is rounding."""
@@ -44,7 +44,7 @@ Named = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, eq=False)
 class PartShares:
-    """How much rows look at each part of a text, in the mean of the heads selected."""
+    """The share of each row's weight on each part of a text, the mean over the heads selected."""
 
     names: tuple[str, ...]
     """Names of the parts."""
@@ -163,7 +163,7 @@ def parts_from(starts: Iterable[tuple[str, int]], end: int) -> tuple[Part, ...]:
 
 
 def part_of_tokens(tokens: Tokens) -> tuple[tuple[str, ...], Int[np.ndarray, "token"]]:
-    """Say which part each token stands in.
+    """Find the part that each token stands in.
 
     Returns:
         The names of the parts that have a token, and the index among them of each token's.

@@ -14,7 +14,7 @@ from attn_cli.data.text import Token, Tokens, Word
 __all__ = ["GREY", "ImagePixels", "grey", "patch_tokens", "pixels_of", "thumbnail_of"]
 
 BETWEEN = ";"
-"""What stands between the names of patches in the text that they make, so that no name covers several of them."""
+"""Separator between the names of patches in the text that they make, so that no name covers several of them."""
 SIDE = 64
 """Most pixels along a side of a thumbnail, where the grid has fewer patches than that."""
 MOST_FOR_A_PATCH = 8

@@ -120,7 +120,7 @@ WORD_STARTS = ("▁", "Ġ")
 WORD_BOUNDARY = regex.compile(r"(?wV1)\b")
 SPACED_WORD = regex.compile(r"[^ \t]+")
 BETWEEN_SPACES = regex.compile(r"\S+|[^\S ]+")
-"""What stands between spaces; line ends and tabs, which have tokens of their own, are words as they are by default."""
+"""A word between spaces; line ends and tabs, which have tokens of their own, are words, as they are by default."""
 
 Split = Callable[[str], list[tuple[int, int]]]
 """A function from a text to the start of each word and one past its end, in order."""

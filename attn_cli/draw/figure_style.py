@@ -1,4 +1,4 @@
-"""How a figure for a paper looks: its width, its font, its title and its ground. Imports nothing heavy."""
+"""The look of a figure for a paper: its width, font, title and background. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_DOTS = 20_000
 
 @dataclass(frozen=True)
 class FigureStyle:
-    """How a figure looks.
+    """The look of a figure.
 
     Raises:
         UsageError: a width, a size or a resolution is out of its range.
@@ -39,7 +39,7 @@ class FigureStyle:
     title: str = ""
     """Title above the figure; empty for none, as a paper has captions."""
     transparent: bool = False
-    """True to leave the ground transparent; otherwise it is white."""
+    """True to leave the background transparent; otherwise it is white."""
 
     def __post_init__(self) -> None:
         points(self.size)
@@ -64,7 +64,7 @@ class FigureStyle:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The names of the fields that are not as they are by default."""
+        """The names of the fields that differ from their defaults."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) != field.default)
 
 

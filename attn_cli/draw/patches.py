@@ -47,11 +47,11 @@ MOST_LINES = 48
 MOST_NUMBERED = 10
 """Most columns of patches whose numbers are written."""
 DENSE_LINES = 10
-"""Most lines of two rows each of which every second has its number; of more, every fifth."""
+"""Most lines, of two rows of patches each, of which every second is numbered; of more, every fifth is."""
 MOST_NAMED = 3
 """Patches that are named below a picture."""
 LEAST = 0.25
-"""Where the scale of a row ends at least, as a share of its largest weight."""
+"""Least end of a row's scale, as a share of its largest weight."""
 MARK = "[]"
 """The mark of the query's own patch."""
 
@@ -73,7 +73,7 @@ class PatchRow:
     mark: tuple[int, int] | None = None
     """Row and column of the query, if it is a patch."""
     beside: Sequence[tuple[str, float]] = ()
-    """What it gives the special tokens, by their names."""
+    """Name of each special token, and the weight or score that the row gives it."""
     thumbnail: UInt8[np.ndarray, "height width 3"] | None = None
     """The part of the image that the patches cover."""
     measure: Literal["weight", "score"] = "weight"

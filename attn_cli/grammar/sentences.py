@@ -53,7 +53,7 @@ HELD_OUT_PAIRS = {frozenset({"trophy", "suitcase"}), frozenset({"animal", "stree
 """Nouns of the best-known examples; the hash of a pair decides on the others."""
 
 HeldOutBy = Literal["noun", "pair", "construction"]
-"""What of a test sentence training never shows."""
+"""The part of a test sentence that training never shows."""
 
 
 class WordRelation(NamedTuple):

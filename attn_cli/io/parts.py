@@ -42,14 +42,14 @@ __all__ = [
 
 FORMAT: Final = 2
 Material = Literal["corpus", "treebank", "probe", "needles"]
-"""What is divided: lines of text, sentences with relations, or texts that are made."""
+"""The kind of texts that are divided: lines of text, sentences with relations, or texts that are made."""
 WHOLE: Mapping[Material, str] = {
     "corpus": "a corpus",
     "treebank": "a treebank",
     "probe": "a probe",
     "needles": "needles",
 }
-"""What to call what is divided."""
+"""Name of each kind of texts, for messages."""
 AGAIN = "attn heads --shard"
 RUN_AGAIN = "Run attn heads --shard again for it"
 GIVE_ALL = "Give all the parts of one run, as in attn heads part*.npz"
@@ -63,7 +63,7 @@ class LeftOutEntry(Entry):
 
 
 class SavedPartEntry(Entry):
-    """Which part of which corpus the sums are of."""
+    """The corpus and the part of it that the sums are of."""
 
     format: Annotated[Literal[2], Meta(description="Rises when the sums change.")]
     finding: Literal["heads"]
@@ -155,7 +155,7 @@ def read_part(path: Path) -> SavedPart:
 
 
 def same_run(part: SavedPart, other: SavedPart) -> str | None:
-    """Compare what two parts are of, but for their numbers.
+    """Compare the runs that two parts are of, but for the numbers of the parts.
 
     Returns:
         what is different, as the end of a sentence about `part`; None if nothing is.

@@ -31,13 +31,13 @@ __all__ = ["MARKS", "from_csv", "is_number"]
 EXPANSION = 20
 """Bytes that a cell takes as a Python object and in an array, for each byte of its text."""
 MARKS = "\t;|,"
-"""Characters that stand between cells; spaces where there is none of them."""
+"""Characters that separate cells; spaces do in a text that has none of them."""
 NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 """A number, with its decimals behind a point or a comma."""
 QUOTED_DECIMALS = re.compile(r"[+-]?0?,\d")
 """The beginning of a number in which a comma is surely before its decimals."""
 COMMENT = "# "
-"""What `numpy.savetxt` puts before a header."""
+"""Prefix that `numpy.savetxt` puts before a header."""
 MISSING = ("", "nan", "inf", "-inf")
 """Cells that are neither labels nor weights."""
 LONG = {"query", "key", "weight"}

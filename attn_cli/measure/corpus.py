@@ -66,7 +66,7 @@ class Summing(Collect, Protocol):
 
 @dataclass
 class Tally:
-    """What the runs over some texts of a corpus have reported, counted."""
+    """Counts and largest differences from the reports of the runs over some texts of a corpus."""
 
     texts: int = 0
     notes: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""How much each part of a prompt is looked at: its share, with the sink set aside too, and that of an even row."""
+"""The share of a row's weight on each part of a prompt, with the sink set aside too, and that in an even row."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class CollectParts:
         return shares
 
     def _wanted(self, block: Block) -> list[tuple[int, int]]:
-        """Return the index in the block and among the rows of each row that is wanted."""
+        """Return two indices of each row that is wanted: in the block, and among the rows of the result."""
         found = ((index, self._row.get(block.start + index)) for index in range(len(block.visible)))
         return [(index, row) for index, row in found if row is not None]
 

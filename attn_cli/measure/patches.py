@@ -20,7 +20,7 @@ CLS = "[CLS]"
 
 @dataclass(frozen=True, eq=False)
 class PatchRows:
-    """What some queries look at in each head; or all patches, on average, where an image has no `[CLS]`."""
+    """The rows of some queries in each head; or the mean row of all patches, where an image has no `[CLS]`."""
 
     queries: tuple[int, ...]
     """Indices of the queries among the plan's; empty if the only row is the mean over all patches."""

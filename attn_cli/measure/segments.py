@@ -1,4 +1,4 @@
-"""How much of the rows' weight lies on the segment whose words alone are the columns."""
+"""The share of the rows' weight on the segment whose words alone are the columns."""
 
 from __future__ import annotations
 

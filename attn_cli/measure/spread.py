@@ -1,4 +1,4 @@
-"""Where the weight of a map lies in a long text: by tenths of the text, on sinks, and at the ends of far links."""
+"""The spread of a map's weight over a long text: by tenths of the text, on sinks, and at the ends of far links."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SinkKey:
 
 @dataclass(frozen=True, slots=True)
 class WeightSpread:
-    """Where the weight of a map lies, over all rows that are words."""
+    """The spread of a map's weight over its keys, in all rows that are words."""
 
     resting: float
     """Share of all weight on the keys where heads rest."""
@@ -63,7 +63,7 @@ class WeightSpread:
 
 
 class Spread:
-    """A collector of where the weight of one map lies; its rows come in order, or all at once.
+    """A collector of the spread of one map's weight; its rows come in order, or all at once.
 
     Args:
         words: True for each row that is a word; the others are left out.
@@ -138,7 +138,7 @@ class Spread:
 
     @property
     def result(self) -> WeightSpread:
-        """Where the weight of the rows added so far lies."""
+        """The spread of the weight of the rows added so far."""
         self._sums, self._strongest, self._from = map(np.asarray, (self._sums, self._strongest, self._from))
         keys, whole = len(self._rests), max(float(self._sums.sum()), np.finfo(np.float64).tiny)
         shares = self._sums / whole

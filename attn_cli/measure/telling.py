@@ -61,7 +61,7 @@ def looks_at_words(
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Rank:
-    """What heads are ranked by, the first field first."""
+    """The rank of a head: heads are compared by the first field, then by the next."""
 
     guided: bool
     """True if the head was trained to look where it looks, and this text has something for it to look from."""
@@ -82,7 +82,7 @@ class TellingHead:
     link: Link | None
     """The link that shows best what the head does; None if in none of its rows words look at words."""
     guided: GuidedHead | None
-    """What it was trained for, if it was chosen for that."""
+    """The role that the head was trained for, if it was chosen for that; else None."""
 
 
 class _Telling:
@@ -169,7 +169,7 @@ class TellingMap:
     mean, over all words, of the weight of a word's strongest key less the mean weight that the words give that key,
     where that key is a word, but neither the query itself nor a neighbour; of other words the mean takes 0. So heads in
     which words look at themselves, all at one place, or always at the next word, come last. Where no head has more than
-    0, as in a text of two words, neighbours count too. Special tokens, and a decoder's first token, are no words.
+    0, as in a text of two words, neighbours count too. Special tokens and a decoder's first token are not words.
 
     Args:
         plan: the plan of the view (source, selection, rows and columns).

@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["is_light"]
 
 QUESTION = b"\x1b]11;?\x1b\\\x1b[c"
-"""What the background is (OSC 11 of xterm), and what the terminal is (DA1), which all of them answer, and at last."""
+"""The queries for the background (OSC 11 of xterm) and the kind of terminal (DA1), which all answer, and last."""
 ANSWER = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})")
 LAST = re.compile(rb"\x1b\[\?[0-9;]*c")
 PATIENCE = 0.1

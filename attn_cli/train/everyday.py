@@ -22,7 +22,7 @@ MADE_UP = 0.6
 """Share of the names that are made up."""
 SLOT = regex.compile(r"\{(\w+)\}")
 OTHER = "other_"
-"""What a second slot of the same kind has in its name."""
+"""Prefix of the name of a second slot of one kind: `{other_time}` beside `{time}`."""
 
 DETERMINERS = {row["english"]: (row["masculine"], row["feminine"]) for row in rows("determiners.tsv")}
 KINDS: Mapping[str, Sequence[str]] = {
@@ -33,12 +33,12 @@ KINDS: Mapping[str, Sequence[str]] = {
     "nature": ("weather", "sky", "veil"),
     "mass": ("drink",),
 }
-"""The kinds of the grammar's nouns that are everyday nouns of a kind."""
+"""Kind of everyday nouns -> the kinds of the grammar's nouns that belong to it."""
 ACTIVITIES = tuple(rows("activities.tsv"))
 
 
 class Filling(NamedTuple):
-    """What fills a slot, in English and in French, with links between its words."""
+    """A phrase that fills a slot, in English and in French, with links between its words."""
 
     english: str
     french: str
@@ -83,7 +83,7 @@ def _moved(span: Span, by: int) -> Span:
 
 
 def drawn(slot: str, random: Random) -> Filling:
-    """Draw what fills a slot.
+    """Draw a phrase for a slot.
 
     Raises:
         KeyError: there is no such slot.

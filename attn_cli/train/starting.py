@@ -20,7 +20,7 @@ __all__ = ["Start", "read_start"]
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What training goes on from."""
+    """The model that training continues from."""
 
     tokenizer: Tokenizer
     shape: Shape

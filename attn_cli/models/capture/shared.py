@@ -15,7 +15,7 @@ from attn_cli.models.capture.anatomy import Anatomy, Place
 __all__ = ["SharedLayers"]
 
 Path = tuple[str | int, ...]
-"""Where a tensor is among the arguments of a layer, which may hold tuples and mappings."""
+"""The indices and keys that lead to a tensor among a layer's arguments, which may hold tuples and mappings."""
 
 
 class SharedLayers:
@@ -37,9 +37,9 @@ class SharedLayers:
             place: layer for module, layer in inner for place in anatomy.sites[module].places
         }
         self._outputs: dict[nn.Module, Any] = {}
-        """Layer -> what it returned, in the order in which the layers ran."""
+        """Layer -> its output, in the order in which the layers ran."""
         self._single: dict[nn.Module, frozenset[Path]] = {}
-        """Layer -> where it was given tensors with an entry for each text, of which there was one."""
+        """Layer -> paths of its tensors with an entry for each text: those of length 1, as there was one text."""
         # A module that several layers share (ALBERT, Zamba) tells them apart by the order of its calls, and a module
         # whose forward method was replaced (by accelerate) does more than compute.
         self._possible = (
@@ -132,7 +132,7 @@ class SharedLayers:
 
 
 def _tensors(value: Any, path: Path) -> Iterator[tuple[Path, torch.Tensor]]:
-    """Yield each tensor with at least one axis among a layer's arguments, and where it is."""
+    """Yield each tensor with at least one axis among a layer's arguments, with its path."""
     if isinstance(value, torch.Tensor):
         if value.ndim:
             yield path, value

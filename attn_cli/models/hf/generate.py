@@ -27,14 +27,14 @@ Written = tuple[tuple[int, ...], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Meanwhile:
-    """What is done after each token of one text that is written."""
+    """The work to do after each token of one text that is written."""
 
     spell: Callable[[Sequence[int]], str]
     """A function that spells the tokens written."""
     watch: Watch | None = None
     """A function that is called with the text so far."""
     live: Live | None = None
-    """What takes the attention of each step."""
+    """The collector that takes the attention of each step."""
 
     def criterion(self, decoding: Decoding, first: int) -> Callable[..., torch.Tensor]:
         """Make the criterion that stops the search.
@@ -73,7 +73,7 @@ def generate(
         decoding: settings of the search.
         told: the language settings of the model.
         positions: the most tokens that the decoder can read; None where there is no limit.
-        meanwhile: what is done after each token, of one source alone.
+        meanwhile: the work to do after each token, of one source alone.
 
     Raises:
         ModelError: a logit that the model computes is not a number.
@@ -113,7 +113,7 @@ def go_on(
         inputs: its inputs for the prompt.
         decoding: settings of the search.
         most: the most tokens to write.
-        meanwhile: what is done after each token.
+        meanwhile: the work to do after each token.
 
     Returns:
         The tokens written; the end token is the last if it was reached.

@@ -1,4 +1,4 @@
-"""What is taken while a model writes: the attention of each step, and the chances of each token."""
+"""The attention of each step and the chances of each token, taken while a model writes."""
 
 from __future__ import annotations
 

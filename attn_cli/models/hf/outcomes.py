@@ -33,7 +33,7 @@ def has_head(whole: PreTrainedModel) -> bool:
 
 @dataclass(frozen=True)
 class _OutputLayout:
-    """Where the numbers of one run's output lie in the one row of numbers that a batch returns for it."""
+    """The layout of one run's output in the one row of numbers that a batch returns for it."""
 
     places: tuple[int, ...]
     """Positions whose logits are wanted whole."""

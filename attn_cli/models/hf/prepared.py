@@ -42,7 +42,7 @@ STREAMED = "Set ATTN_DEBUG=1 to see where transformers failed"
 SAME = 1e-3
 """Largest difference between weights taken live and those of one pass that goes without saying."""
 BESIDE = 3
-"""The most that a layer holds, in its feed-forward part, is about so many times what it holds beside its tiles."""
+"""The peak memory of a layer, in its feed-forward part, over what it holds beside its tiles, roughly."""
 SHORT, MOST_SHORT = 32, 256
 """The shorter of two passes that memory is predicted from has one token for so many of the text, and no more tokens
 than this; the other has twice as many."""
@@ -67,11 +67,11 @@ class PretrainedSource:
     goal: Callable[[], Goal] | None = None
     """Function that returns the output whose relevance can be measured; None if the text was read for none."""
     live: TakenLive | None = None
-    """What was taken while the model wrote the text, which is streamed in place of a pass; None if nothing was."""
+    """Attention and chances taken while the model wrote the text, streamed in place of a pass; None if none were."""
 
     @property
     def noun(self) -> str:
-        """What it was made of, for messages."""
+        """The name of the model's input, for messages: `text` or `image`."""
         return "text" if self.source.grid is None else "image"
 
     def stream(self, request: Request, eat: Eat) -> Report:
