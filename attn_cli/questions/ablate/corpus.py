@@ -63,7 +63,7 @@ class Correlations(Answer):
     left_out: int
     """Texts that do not have the query exactly once, cannot be read, or have nothing to measure."""
     faults: tuple[AttnError, ...]
-    """What was wrong with those of them that cannot be read or have nothing to measure."""
+    """The fault of each text left out that cannot be read or has nothing to measure."""
     corpus: str
     """Name of the corpus."""
 
@@ -124,7 +124,7 @@ class LeftOut:
     """A text without correlations."""
 
     fault: AttnError | None = None
-    """What is wrong with it; None if it does not have the query exactly once."""
+    """The fault of the text; None if it does not have the query exactly once, or is of another kind than the first."""
 
 
 class Correlate:

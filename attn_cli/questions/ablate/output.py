@@ -1,4 +1,4 @@
-"""The output that cuts are measured by: which it is, the words that it has, and their figures in one run."""
+"""The output that cuts are measured by, the words in it, and their figures in one run."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class OutputFigures:
     answers: tuple[float, float] | None = None
     """Probabilities of the two answers, where the outputs of two texts are told apart by them."""
     lean: float | None = None
-    """Where this output is on the line through those of two texts: the difference of the answers' logits, or the place
-    of the mean state, from 0 for the first text to 1 for the other. None if both have the same output."""
+    """The place of this output on the line through those of two texts: the difference of the answers' logits, or the
+    place of the mean state, from 0 for the first text to 1 for the other. None if both have the same output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class ReadOutput:
     names: tuple[str, str] | None = None
     """The texts of these tokens."""
     place_labels: tuple[str, ...] = ()
-    """Where each place with a likeliest token is: `in the place of il`, `after the text`."""
+    """Name of each place with a likeliest token: `in the place of il`, `after the text`."""
     translation: Translation | None = None
     """The model's own translation, if that is measured."""
     notes: tuple[str, ...] = ()

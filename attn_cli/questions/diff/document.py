@@ -84,7 +84,7 @@ class ChangedWeightEntry(Entry):
 
 
 class HeadChangeEntry(Entry):
-    """How much one head changed."""
+    """The change of one head between A and B."""
 
     layer: Count
     head: Count

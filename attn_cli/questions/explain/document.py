@@ -77,7 +77,7 @@ class ExplainedHeadEntry(Entry):
 
 
 class ScoreEntry(Entry):
-    """How a score comes about."""
+    """The formula of a score."""
 
     how: Annotated[
         Literal["product", "additive"] | None,

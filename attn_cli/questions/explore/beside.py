@@ -41,7 +41,7 @@ class Beside:
 
     @cached_property
     def board(self) -> Board:
-        """How much each head changes."""
+        """The divergence of each head between the two texts, in bits."""
         values = {(one.layer, one.head): one.divergence for one in self.found.heads}
         return Board(DIVERGENCE, values, Scale.weights(max(self.found.most, SAME)))
 

@@ -1,4 +1,4 @@
-"""What there is to choose from in an explorer: kinds of attention, measures, orders of the heads, and atlases."""
+"""The lists to choose from in an explorer: kinds of attention, measures, orders of the heads, and atlases."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ __all__ = ["KEYS", "Key"]
 
 @dataclass(frozen=True)
 class Key:
-    """What one or several keys do."""
+    """The action of one or several keys."""
 
     keys: tuple[str, ...]
     """The keys, as a terminal sends them."""

@@ -1,4 +1,4 @@
-"""What stands above the picture: an answer, all heads as small pictures, the keys, and lists to choose from."""
+"""Pages above the picture: an answer, all heads as small pictures, the keys, and lists to choose from."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ARROWS = str.maketrans({"↑": "up", "↓": "down", "←": "left", "→": "right
 
 @runtime_checkable
 class Host(Protocol):
-    """What pages ask of the explorer that they stand in."""
+    """Interface that pages need of the explorer that they stand in."""
 
     look: Drawn
     """The screen to draw on; its size is the terminal's."""
@@ -53,11 +53,11 @@ class Page(ModalScreen[None]):
         host: the explorer.
         title: its title.
         draw: the function that draws it on a screen.
-        shown: the answer and its command; None if it is none, as the help.
+        shown: the answer and its command; None for a page that is not an answer, such as the help.
     """
 
     moves: ClassVar[str] = "scroll"
-    """What the arrows do."""
+    """Verb for the arrows, written on the last line."""
     BINDINGS: ClassVar[list[Any]] = [
         Binding("escape,q,enter,question_mark", "leave"),
         Binding("j", "scroll(1)"),
@@ -194,7 +194,7 @@ class Menu(ModalScreen[str | None]):
         values = [one.value for one in choices]
         self._index = values.index(chosen) if chosen in values else 0
         self._in_sight: Sequence[int] = ()
-        """The choice that each line in sight is of, below that of the title."""
+        """Index of the choice on each line in sight, below that of the title."""
 
     def compose(self) -> Iterable[Widget]:
         yield Stage()

@@ -1,4 +1,4 @@
-"""What an explorer shows, as one picture: the text, all heads, one head's map and one row, laid out on a screen."""
+"""The picture of an explorer: the text, all heads, one head's map and one row, laid out on a screen."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Picture:
         return [*self.lines[:kept], *last][: len(self.lines)]
 
     def window(self, name: PaneName) -> Window:
-        """Return what of a pane is in sight."""
+        """Return the part of a pane that is in sight."""
         return self.panes[name].window if name in self.panes else NOWHERE
 
 

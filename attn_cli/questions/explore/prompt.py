@@ -22,7 +22,7 @@ ASKED = {
     "type": "A sentence: ",
     "save": "Save as: ",
 }
-"""What is asked for."""
+"""Purpose of the line -> its label."""
 ASKED_OF_IMAGES = {**ASKED, "find": "Find a patch: ", "beside": "A second image: ", "type": "An image: "}
 
 

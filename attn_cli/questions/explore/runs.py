@@ -1,4 +1,4 @@
-"""What has been run of one text, or is held by one record: its attention, and what else is asked of it."""
+"""The runs of one text, or the contents of one record: its attention, and the answers to other questions on it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["Runs"]
 
 
 class Runs:
-    """What has been run of one text, or is held by one record; what was asked for once is at hand.
+    """The runs of one text, or the contents of one record; an answer once computed is kept at hand.
 
     Args:
         subject: the text or the record.
@@ -47,7 +47,7 @@ class Runs:
         self._boards: dict[tuple[Kind, str, str], Board] = {}
 
     def begin(self) -> Spot:
-        """Run what is to be looked at first, and return the first place.
+        """Run for the first view, and return its place.
 
         Raises:
             AttnError: any error of the run.
@@ -84,7 +84,7 @@ class Runs:
         return self._base.relevant_to if measure == "relevance" else None
 
     def _held(self, spot: Spot) -> Source:
-        """Return what can be streamed of a place: maps that are at hand, or else the model's run."""
+        """Return the source to stream for a place: maps that are at hand, or else the model's run."""
         for scene_key, scene in self._scenes.items():
             if scene.kept and scene_key[:2] == (spot.kind, spot.measure):
                 return scene.everything

@@ -13,7 +13,7 @@ Pane = Literal["heads", "picture", "map"]
 """The part of the screen that the arrows move in; of a text there is no picture."""
 FOCUS: Final = "focus"
 EFFECT: Final = "effect"
-"""What the atlas shows, beside the names of roles: how focused each head is, or what cutting it does to the output."""
+"""Values of the atlas beside the scores of roles: the focus of each head, and the effect of cutting it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What an explorer is opened on: texts for a model, or records; and what it shows of them above its map."""
+"""The subjects of an explorer, texts for a model or records, and the answers that it shows above its map."""
 
 from __future__ import annotations
 

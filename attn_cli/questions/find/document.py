@@ -68,7 +68,7 @@ class FoundLinkEntry(Entry):
 
 
 class FindDocument(TextDocument, kw_only=True):
-    """Which heads link two words, as attn find prints it."""
+    """The heads that link two words, as attn find prints them."""
 
     finding: Annotated[Literal["find"], FOUND]
     kind: AttentionKind

@@ -1,1 +1,1 @@
-"""What a model writes behind a prompt, with the words that it looks at as it writes each word."""
+"""Continuation of a prompt, with the words that the model looks at as it writes each word (`attn generate`)."""

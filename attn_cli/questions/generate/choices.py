@@ -1,4 +1,4 @@
-"""What can be taken while a model writes (`--live`). Imports nothing heavy, so that a clash shows at once."""
+"""Checks of `--live`, which takes attention while a model writes. Imports nothing heavy, so that it fails at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model writes, or would think of a text that is known: the attention and the chances of each step."""
+"""The attention and the chances of each step with which a model continues a prompt, or reads a known continuation."""
 
 from __future__ import annotations
 

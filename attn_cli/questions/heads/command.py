@@ -145,7 +145,7 @@ class CorpusOptions:
 
     @property
     def material(self) -> Material:
-        """What is measured: lines of text, the sentences of a treebank, or needles."""
+        """The texts to measure: lines of text, the sentences of a treebank, or needles."""
         if self.needle:
             return "needles"
         return "corpus" if self.conllu is None else "treebank"
@@ -273,12 +273,12 @@ def run(
 
 
 def _shown(found: HeadsFound, by: By) -> HeadsFound:
-    """Return the answer with what is shown of it; of needles that is retrieval, unless something else was chosen."""
+    """Return the answer with the figure to show: for needles that is retrieval, unless another was chosen."""
     return found if found.needles is not None and by == "role" else replace(found, by=by)
 
 
 def _end(corpora: Corpora) -> None:
-    """End as what was measured has ended.
+    """Raise what ended the measurement early, if anything did.
 
     Raises:
         AttnError: the workers were lost.
@@ -318,7 +318,7 @@ def _show_parts(
 
     Raises:
         UsageError: options are given that need a model, that select something else, or show what was not measured.
-        InputError: a file is damaged or no part, a part is missing or given twice, or is of another run.
+        InputError: a file is damaged or is not a part, a part is missing or given twice, or is of another run.
     """
     if other:
         raise UsageError("Parts of a corpus hold figures and no model", "Leave the options that need one out")

@@ -43,9 +43,9 @@ __all__ = ["Corpora"]
 Text = Sentence | Tree | InputError
 """A text to measure, a sentence of a treebank, or the fault of one that cannot be used."""
 Piece = Series | int
-"""A series of a probe's texts, or the number of a needle: what is measured in one piece."""
+"""The texts that are measured in one piece: a series of a probe's texts, or the number of a needle."""
 REPLACE = "Add --force to replace it, or choose another name"
-"""What to do with a file of another run."""
+"""Remedy for a file of another run in the place of the one to save."""
 
 
 @dataclass(eq=False)
@@ -207,7 +207,7 @@ class Corpora:
 
     @property
     def _sent(self) -> Corpora:
-        """The same to send to a worker, without what belongs to this process."""
+        """A copy to send to a worker, without what belongs to this process."""
         return Corpora(replace(self.texts, sentences=iter(())), self.asked)
 
     def _gathered(
@@ -326,7 +326,7 @@ class Corpora:
         return TreeSource.of(source, text) if isinstance(text, Tree) else source
 
     def _pieces(self, kind: Kind | None) -> list[Piece]:
-        """Return what is measured of made texts, for attention of this kind."""
+        """Return the pieces of made texts to measure, for attention of this kind."""
         if self.asked.material == "needles":
             return list(range(len(known_texts().needles)))
         if self.asked.seed is None:
@@ -427,7 +427,7 @@ class Corpora:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """What was measured over one window of a corpus, or one piece of made texts."""
+    """The sums over one window of a corpus, or over one piece of made texts."""
 
     sums: Sums
     tally: Tally

@@ -107,7 +107,7 @@ class HeadFiguresEntry(Entry):
 
 
 class RelationEntry(Entry):
-    """How often one head finds a relation of a treebank, one way."""
+    """One head's accuracy in finding a relation of a treebank, in one direction."""
 
     relation: Annotated[str, Meta(description="Its name in the treebank.")]
     way: Annotated[
@@ -138,7 +138,7 @@ class NeedleEntry(Entry):
 
 
 class NeedleCutEntry(Entry):
-    """How many facts the model finds without some heads, whose output is zero."""
+    """The number of facts found without some heads, whose output is zero."""
 
     heads: Annotated[Sequence[str], Meta(description="Their names, such as `17.3`.")]
     found: Annotated[Count, Meta(description="How many facts are found.")]

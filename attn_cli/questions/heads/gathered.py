@@ -23,11 +23,11 @@ __all__ = ["Asked", "Gathered"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is measured for one answer."""
+    """The request behind one answer: the heads to measure, and the texts to measure them on."""
 
     selection: Selection
     material: Material = "corpus"
-    """The texts that are measured, unless there are none but those of a probe."""
+    """The texts that are measured, beside those of a probe; `probe` if those are the only ones."""
     seed: int | None = None
     """Seed of the texts of a probe; None without one."""
 
@@ -41,7 +41,7 @@ class Gathered:
     """The collectors of all sums of one answer, over some or all of its texts.
 
     Args:
-        asked: what is measured.
+        asked: the heads and the texts to measure.
     """
 
     def __init__(self, asked: Asked) -> None:

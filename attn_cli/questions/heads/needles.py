@@ -213,7 +213,7 @@ def _place(model: Continues, needle: Needle, sentences: Sequence[str], depth: fl
 
 @dataclass(frozen=True, slots=True)
 class NeedleTrial:
-    """What a model wrote of one needle."""
+    """The outcome of asking a model for one needle."""
 
     needle: Needle
     depth: float
@@ -231,7 +231,7 @@ class NeedleTrial:
 
 @dataclass(frozen=True, slots=True)
 class NeedleCut:
-    """How many needles are found without some heads."""
+    """The number of needles found without some heads, whose output is zero."""
 
     heads: tuple[tuple[int, int], ...]
     """Layer and head of each."""

@@ -227,7 +227,7 @@ class CollectNeedles:
 
 @dataclass(frozen=True, slots=True)
 class _MeasuredTrial:
-    """What a model wrote of one needle; see `NeedleTrial`."""
+    """The figures of one needle's trial; see `NeedleTrial`."""
 
     length: int
     """Number of tokens of the whole text."""
@@ -243,9 +243,9 @@ class CollectRetrieval:
         self.copied = 0
         """Number of tokens copied in all texts so far."""
         self._right: dict[int, Int[np.ndarray, "head"]] = {}
-        """layer -> number of tokens that each head's strongest key is the one of."""
+        """layer -> number of copied tokens at which each head's strongest key is the token being copied."""
         self._others: dict[int, Float[np.ndarray, "head"]] = {}
-        """layer -> the same for another token of the text, on average."""
+        """layer -> the same for any other token of the text, on average."""
         self._summarize = Summarize(NO_UNITS, NO_UNITS, links=0)
 
     def turn(self, hidden: HiddenNeedle, written: int) -> Eat:

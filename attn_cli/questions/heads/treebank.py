@@ -64,7 +64,7 @@ class Tree:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """All that is read of it, without the name of a file."""
+        """All that is read of the sentence, without the name of its file."""
         return self.text, self.cells, [(one.dependent, one.head, one.name) for one in self.relations]
 
 
@@ -133,7 +133,7 @@ class CollectTrees:
         "relation{} inside what the model reads as one word",
         "relation{} past the end of a text that was cut",
     )
-    """What is left out of sentences, each with a place for the plural's s."""
+    """Names of what is left out of sentences, each with a place for the plural's s."""
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection

@@ -69,7 +69,7 @@ class Figures:
     """True if the figures of some layers can be shown without the others."""
 
     spreads: ClassVar[bool] = False
-    """True if it is said of a long text where the weight of its mean map lies."""
+    """True if the spread of the mean map's weight is measured in a long text."""
 
     @property
     def square(self) -> int | None:
@@ -162,7 +162,7 @@ class Figures:
 
     @property
     def spread(self) -> WeightSpread | None:
-        """Where the weight of the map drawn lies, in a long text."""
+        """The spread of the weight of the map drawn, if the text is long; else None."""
         collected = None if self.drawn is None else self.drawn.spread
         return None if collected is None else collected.result
 

@@ -65,10 +65,10 @@ class Inspection(Record, Answer):
     figures: Figures = field(kw_only=True)
     """The figures of the run."""
     parts: PartShares | None = field(default=None, kw_only=True)
-    """How much each part of the text is looked at, if its parts are told apart."""
+    """The share of the weight on each part of the text, if its parts are told apart."""
 
     segments: SegmentShares | None = field(default=None, kw_only=True)
-    """How much of each head's weight lies on the segment whose words alone are the columns, if one was chosen."""
+    """The share of each head's weight on the segment whose words alone are the columns, if one was chosen."""
 
     patches: PatchRows | None = field(default=None, kw_only=True)
     """The rows to draw on the grid of an image's patches; None for a text, or where the maps are to be drawn."""
@@ -149,7 +149,7 @@ class Inspection(Record, Answer):
 
     @property
     def spread(self) -> WeightSpread | None:
-        """Where the weight of the map drawn lies, in a text of 1,000 units or more."""
+        """The spread of the weight of the map drawn, in a text of 1,000 units or more; else None."""
         return self.figures.spread
 
     def _described_heads(self) -> list[HeadEntry]:

@@ -1,4 +1,4 @@
-"""The data of a page that can be played with: the maps of a record, packed, and what is said of them.
+"""The data of an interactive page: the maps of a record, packed, and the sentences on them.
 
 A page holds the model's own tokens, which it merges into words as `attn_cli.data.regroup` does. Weights are exact where
 that takes no more room than a page may have; of longer texts they are rounded, and of still longer ones pooled.
@@ -53,7 +53,7 @@ WIDE = Screen(width=10_000, color=False)
 """A screen on which every remark is one line."""
 
 Packing = Literal["float32", "float16", "squares"]
-"""How numbers are written: as they are, in two bytes, or as the square of a number of steps."""
+"""The form of numbers: four bytes, two bytes, or one byte of steps whose square the number is."""
 
 
 class _Form(NamedTuple):
@@ -271,7 +271,7 @@ def _lines(drawings: Iterable[RenderableType]) -> list[str]:
 
 
 def _about(answer: Inspection, size: int, side: int) -> list[str]:
-    """Say what is said above a drawing, a sentence or more to a line.
+    """Return the lines above a drawing, each of one sentence or more.
 
     Args:
         answer: the answer.
@@ -334,7 +334,7 @@ def _packed(
 
 
 def _rounded(values: Float[np.ndarray, "head query key"], packing: Packing, levels: int) -> np.ndarray:
-    """Return numbers as they are written."""
+    """Return numbers in the form in which they are written."""
     if packing == "squares":
         steps: np.ndarray = np.rint(np.sqrt(np.minimum(values, 1)) * levels).astype(np.uint8)
         return steps

@@ -1,4 +1,4 @@
-"""What a page shows of an image: the picture itself, and maps with fewer rows where there are too many weights."""
+"""The image of a page: the picture itself, and maps with fewer rows where there are too many weights."""
 
 from __future__ import annotations
 

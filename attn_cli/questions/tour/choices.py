@@ -1,4 +1,4 @@
-"""What may be asked of the tour, checked before anything heavy is imported."""
+"""Checks of the reader's sentence and chapter, made before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check(text: str | None, chapter: int | None) -> None:
     """Check the reader's own sentence, and the chapter asked for.
 
     Raises:
-        InputError: the sentence is empty, or no text.
+        InputError: the sentence is empty, or is not text.
         UsageError: it has too many words, or there is no such chapter.
     """
     if text is not None and len(check_text(text).split()) > MOST_WORDS:

@@ -53,7 +53,7 @@ class Chapter:
     """The words above the picture."""
     pictures: tuple[Answer | SideBySide, ...]
     found: str
-    """What the picture shows, worded by the figures."""
+    """The words below the picture, which say what it shows and follow its figures."""
     figures: tuple[Figure, ...]
     commands: tuple[str, ...]
     note: str = ""
@@ -97,7 +97,7 @@ class Tour(Answer):
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the chapters are made from."""
+    """The material of the chapters: the built-in models and the reader's sentence."""
 
     models: Mapping[str, Toy]
     """The built-in models, by name."""

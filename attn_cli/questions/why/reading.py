@@ -1,4 +1,4 @@
-"""Parallelization: steps that wait for one another to read a text, the arithmetic that it takes, and the time."""
+"""Parallelization: the steps of reading a text that wait for one another, the arithmetic it takes, and the time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LENGTHS = (8, 16, 32, 64, 128, 256)
 """Lengths of the texts in tokens."""
 TURNS = 9
 READS = ("model.encoder.", "encoder.", "attention.key.")
-"""How the names of the weights begin that a model reads a text with."""
+"""Prefixes of the names of the weights that a model reads a text with."""
 QUICK = (8, 256), 3
 """Lengths and turns, if few are enough."""
 
