@@ -1,4 +1,4 @@
-"""What every test stands on: shapes are checked, one thread computes, and nothing reaches for the network."""
+"""Setup of every test: shapes are checked, one thread computes, and nothing reaches for the network."""
 
 from __future__ import annotations
 

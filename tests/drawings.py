@@ -117,7 +117,7 @@ def shown(drawing: RenderableType, screen: Screen) -> list[str]:
 
 
 def cells(line: str) -> int:
-    """How wide a line is on a terminal that gives spacing marks a cell, as most do."""
+    """Return the width of a line, in cells, on a terminal that gives spacing marks a cell, as most do."""
     return cell_len(line) + sum(unicodedata.category(character) == "Mc" for character in line)
 
 

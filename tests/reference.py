@@ -25,7 +25,7 @@ WORDS = {
     r"(\S+)<=x<=(\S+)": r"From \1 to \2.",
     r"required": "Required.",
 }
-"""What help texts say in brackets at their end, and the sentences that say the same."""
+"""Pattern of the brackets at the end of a help text -> the sentence that says the same."""
 GROUPS = ("Text", "Selection", "Display", "Output", "Figure", "Model")
 """Groups of options that several commands share."""
 

@@ -82,7 +82,7 @@ def _checking(function: Any) -> Any:
 
 
 class _Signature:
-    """What the arguments and the result of a function must be."""
+    """The checks of the arguments and the result of a function."""
 
     def __init__(self, function: FunctionType) -> None:
         self.code = code = function.__code__  # as long as it is kept, nothing else has its id

@@ -1,4 +1,4 @@
-"""What all findings share: schemas in one frame, JSON, tables, and columns that give way."""
+"""Tests of the parts that all answers share: schemas in one frame, JSON, tables, and columns that give way."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def python(grown: Path, *arguments: str, **environment: str) -> subprocess.Compl
 
 
 def run(grown: Path, *arguments: str, code: int = 0) -> str:
-    """What attn prints, with the blocks."""
+    """Run attn with the blocks added; return its stdout, or its stderr where it must fail with a code."""
     done = python(grown, "-m", "attn_cli", *arguments)
     assert done.returncode == code, done.stderr
     return done.stderr if code else done.stdout
@@ -128,7 +128,7 @@ def test_a_question(grown: Path) -> None:
 
 
 def test_the_tests_of_a_question(grown: Path) -> None:
-    """The page's own ones, and those that every question is put to."""
+    """The page's own tests pass, and those that every question is put to."""
     shared = "tests/test_answer.py", "tests/test_answers.py", "tests/cli/test_app.py", "tests/test_reference.py"
     chosen = "tests/questions/count", *shared, "-k", "count or every_finding or test_reference"
     passes(grown, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *chosen, ATTN_WRITE_GOLDEN="1")

@@ -1,4 +1,4 @@
-"""What an installation takes with it, and what is pinned."""
+"""Tests of the packages that an installation takes with it, and of their pins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PINNED = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_
 
 
 def asked_for(package: Requirement) -> list[Requirement]:
-    """What a package asks for, with the extras it is installed with."""
+    """Return the packages that a package asks for, with the extras it is installed with."""
     if package.name == PROJECT["name"]:
         own = (*PROJECT["dependencies"], *(text for extra in package.extras for text in EXTRAS[extra]))
         return [Requirement(text) for text in own]

@@ -290,7 +290,7 @@ COMP_WORDS=({words}) COMP_CWORD={last}
 _attn_completion attn
 echo "${{COMPREPLY[@]}}"
 """
-"""What bash does when the tab key is pressed."""
+"""The commands that bash runs when the tab key is pressed."""
 
 
 @pytest.mark.parametrize(

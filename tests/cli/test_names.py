@@ -22,7 +22,7 @@ CHINESE = "我喜欢自然语言处理"
 
 
 def eager(folder: str, text: str) -> tuple[Float[np.ndarray, "layer head query key"], list[tuple[int, int]]]:
-    """What transformers' own eager attention gives, and where each token stands in the text."""
+    """Run transformers' own eager attention; return its maps, and the first character and the end of each token."""
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager")
     inputs = tokenizer(text, return_tensors="pt", return_offsets_mapping=True)

@@ -1,4 +1,4 @@
-"""What goes to stdout while an answer is saved."""
+"""Tests of stdout while an answer is saved, and of titles in files."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from attn_cli.errors import InputError, UsageError
 from tests.conftest import Run
 
 FOUND = [("The cat sat", "Le chat"), ("A dog", "Un chien")]
-"""What each of the files below holds."""
+"""Text and target of each line that each of the files below holds."""
 
 SAME = {
     "p.tsv": "The cat sat\tLe chat\n\nA dog\tUn chien\n",

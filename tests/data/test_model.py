@@ -1,4 +1,4 @@
-"""What a model says of its heads."""
+"""Tests of a model's own declarations about its heads."""
 
 from __future__ import annotations
 

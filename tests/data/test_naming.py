@@ -1,4 +1,4 @@
-"""What a user calls words by: one, several in a row, an occurrence, a position; and what is said of a name in vain."""
+"""Tests of a user's names for words: one, several in a row, an occurrence, a position; and of names not found."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tokens_of(text: str, pair: str | None = None) -> Tokens:
 
 
 def named(text: str, query: str, *, unit: str = "word", pair: str | None = None) -> list[str]:
-    """The texts of what a query names."""
+    """Return the texts of the units that a query names."""
     units = Units.of(tokens_of(text, pair), "token" if unit == "token" else "word")
     return [units.text_of(span) for span in choose_units(units, query)]
 

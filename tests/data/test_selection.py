@@ -1,4 +1,4 @@
-"""What a user types, parsed and found."""
+"""Tests of selections as a user types them: they are parsed, and found in a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the command to try next is typed."""
+"""Tests of the command to try next, as it is typed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_text_that_has_no_room() -> None:
 
 
 def test_a_long_name_of_a_model_is_whole() -> None:
-    """What has no room continues on the next line, so that the command can be copied."""
+    """A name too long for the line continues on the next, so that the command can be copied."""
     model = "/".join(["a_long_folder"] * 9)
     screen = Screen(width=60, color=False)
     lines = shown(suggestion_line(Suggestion("inspect", "The cat", model=model), "toy", screen), screen)

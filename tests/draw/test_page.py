@@ -29,7 +29,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 class Tags(HTMLParser):
-    """What is in an HTML text: tags with their attributes, and the text in `<pre>`."""
+    """The content of an HTML text: tags with their attributes, and the text in `<pre>`."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

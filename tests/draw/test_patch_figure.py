@@ -25,7 +25,7 @@ QUANTITY = "weight of r2c1 (share of its row)"
 
 
 def row(head: int, rows: int = 3, columns: int = 5, layer: int = 0) -> Float[np.ndarray, "key"]:
-    """What the patch looks at; [CLS] comes first."""
+    """Return the row of weights of the query's patch; [CLS] comes first."""
     weights: Float[np.ndarray, "key"] = (
         image_record(rows, columns).maps[layer].weights[head, 1 + QUERY[0] * columns + 1]
     )

@@ -1,4 +1,4 @@
-"""How a table keeps to its screen."""
+"""Tests of the table engine: columns fit the screen, and numbers and bars stay readable."""
 
 from __future__ import annotations
 

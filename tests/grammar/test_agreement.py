@@ -1,4 +1,4 @@
-"""Whether a translation, however it puts it, has understood what the pronoun stands for."""
+"""Tests of the verdict on a translation's pronoun, however the translation puts the sentence."""
 
 from __future__ import annotations
 

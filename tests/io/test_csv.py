@@ -123,7 +123,7 @@ def test_rows_of_any_values() -> None:
 
 
 def exact(field: str) -> str:
-    """What stood in a field before it was made harmless, by the rule that the documentation gives."""
+    """Return a field as it was before it was made harmless, by the rule that the documentation gives."""
     bare = re.sub("^'('*[=+\\-@＝＋－＠].)", r"\1", field)
     return re.sub(r"\\u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), bare)
 

@@ -22,7 +22,7 @@ MAP = np.array(
 
 
 def mutual_weight(weights: np.ndarray, rows: int = 2) -> float:
-    """Of a whole map, given a few rows at a time."""
+    """Measure the mutual weight of a whole map, given a few rows at a time."""
     mutual = MutualWeight(weights.shape[1])
     for first in range(0, len(weights), rows):
         mutual.add(weights[first : first + rows])

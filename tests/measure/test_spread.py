@@ -1,4 +1,4 @@
-"""Where the weight of a map lies, held against sums over its single weights."""
+"""Tests of the spread of a map's weight, held against sums over its single weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attn_cli.measure.spread import Spread, WeightSpread
 
 @dataclass(frozen=True)
 class Expected:
-    """What a whole map says, weight by weight."""
+    """The spread of a whole map, worked out weight by weight."""
 
     weights: np.ndarray
     visible: np.ndarray

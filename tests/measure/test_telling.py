@@ -1,4 +1,4 @@
-"""Which head is the most telling: answers worked out by hand, and the same from loops over any map."""
+"""Tests of the most telling head: answers worked out by hand, and the same from loops over any map."""
 
 from __future__ import annotations
 

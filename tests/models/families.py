@@ -21,7 +21,7 @@ from attn_cli.models.capture.stream import LOAD_WITH, stacks, stream
 
 SOURCE, TARGET, VOCABULARY = 13, 11, 97
 PADDING = dict.fromkeys(("input_ids", "attention_mask", "decoder_input_ids"), 0)
-"""What fills up a text beside longer ones."""
+"""Padding value of each input, for a text beside longer ones."""
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 BERT = SPECIAL | {
@@ -91,13 +91,13 @@ class Family:
     name: str
     options: Mapping[str, Any]
     gain: float = 1.3
-    """How far from even its attention is made."""
+    """Scale of the random weights: the larger, the less even its attention; see `spread`."""
     older: bool = False
     """Its code does not use transformers' `AttentionInterface`."""
     returns_scores: tuple[Kind, ...] = ()
     """Kinds for which transformers returns the scores where it should return the weights."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    """What the reference run needs besides the tokens."""
+    """Inputs that the reference run needs besides the tokens."""
     without: Mapping[int, str] = field(default_factory=dict)
     """Layers that have no attention, and what they have instead."""
 
@@ -406,7 +406,7 @@ def inputs_of(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the model itself says with `output_attentions=True`."""
+    """The output and the maps that the model itself returns with `output_attentions=True`."""
 
     output: np.ndarray
     maps: Mapping[Kind, Mapping[int, np.ndarray]]

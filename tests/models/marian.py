@@ -29,7 +29,7 @@ __all__ = [
 WIDTH = 32
 """Dimensions of a head."""
 Change = Callable[[torch.Tensor], torch.Tensor]
-"""What becomes of a head's slice of what enters the output projection, [batch, query, dim]."""
+"""Function that changes a head's slice of the output projection's input, `[batch, query, dim]`."""
 
 
 @cache

@@ -191,5 +191,5 @@ def built(name: str) -> tuple[Pretrained, Any, Any]:
 
 
 def folder_of(name: str) -> str:
-    """Where one family's model is saved."""
+    """Return the folder that one family's model is saved in."""
     return str(_saved(name)[0])

@@ -1,4 +1,4 @@
-"""What the tests that every question is put to need of each, from the `samples.py` in its folder of tests."""
+"""The samples of each question for the tests that all share, from the `samples.py` in its folder of tests."""
 
 from __future__ import annotations
 

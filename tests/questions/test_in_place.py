@@ -183,7 +183,7 @@ CELLS = 4 * 100**2
     ],
 )
 def test_figures_are_those_of_the_processor(name: str, question: str, request: pytest.FixtureRequest) -> None:
-    """What is copied grows with the tokens, and with the cells of a drawing, not with the square of the tokens."""
+    """The numbers copied grow with the tokens, and with the cells of a drawing, not with the square of the tokens."""
     model = request.getfixturevalue(name)
     expected = QUESTIONS[question](model, COUNT)
     with elsewhere(model) as boundary:

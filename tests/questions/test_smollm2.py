@@ -1,4 +1,4 @@
-"""What the terminal shows of a trained decoder: its sink, and what the cut of a head does."""
+"""Tests of the screens of a trained decoder: its sink, and the effect of cutting a head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory there is, and what is said where it is not enough."""
+"""Tests of the memory that is free, and of the message where it is not enough."""
 
 from __future__ import annotations
 

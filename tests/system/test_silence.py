@@ -1,4 +1,4 @@
-"""What compiled libraries print reaches neither the output nor the errors of a command."""
+"""Tests of the silence of compiled libraries: what they print reaches neither stdout nor stderr of a command."""
 
 from __future__ import annotations
 

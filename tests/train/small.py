@@ -23,5 +23,5 @@ SMALL: dict[str, Callable[[int], Shape]] = {
 
 
 def small_architectures() -> dict[str, Architecture]:
-    """What stands in for `ARCHITECTURES`."""
+    """Return small architectures, to stand in for `ARCHITECTURES`."""
     return {name: replace(one, shape=SMALL[name]) for name, one in ARCHITECTURES.items()}

@@ -59,7 +59,7 @@ def parts_of(model: Any, *, difference: bool = True) -> tuple[Parts, float, floa
 
 @dataclass(frozen=True)
 class Written:
-    """Where a family's plain code writes to its residual stream."""
+    """The modules with which a family's plain code writes to its residual stream."""
 
     layers: str
     projection: str
@@ -74,9 +74,9 @@ class Written:
     after: tuple[str, str] | None = None
     """Paths of the normalizations of what attention and MLP write."""
     scale: Callable[[Any], float] = lambda _: 1.0
-    """What the unembedded state is multiplied by."""
+    """Function from a model's configuration to the factor of the unembedded state."""
     times: Callable[[Any], float] = lambda _: 1.0
-    """What is multiplied by before it is added to the stream."""
+    """Function from a model's configuration to the factor of each output before it is added to the stream."""
 
 
 LLAMA = Written("model.layers", "self_attn.o_proj", "mlp", "model.norm")

@@ -129,7 +129,7 @@ def test_scores_steps_and_checks_are_of_the_uncut_product(name: str) -> None:
 
 
 def test_few_rows_of_a_long_text_are_cut_too() -> None:
-    """Where few rows are requested, the layer's output comes from SDPA."""
+    """The layer's output comes from SDPA where few rows are requested."""
     model, inputs = build("llama"), inputs_of(build("llama"))
     cuts = (ZeroedHeads("decoder", 0),)
     whole = run(model, inputs, everything(model), None, cuts)

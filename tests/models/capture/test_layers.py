@@ -24,7 +24,7 @@ CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 WITHOUT_VALUES = {"longformer", "funnel", "xlnet", "falcon", "led", "prophetnet"}
 """Older families in some of whose layers the product with the values has a form of its own."""
 MADE_OF_VALUES = {"deberta", "ibert", "mimo_v2_flash", "prophetnet"}
-"""What is weighed is not what a linear layer gave: a bias, a scale or a quantization comes after it."""
+"""The values weighed are not those that a linear layer gave: a bias, a scale or a quantization comes after it."""
 SINK_AFTERWARDS = {"granite_swa"}
 """A learned sink scales each head's output."""
 OTHERWISE_PROJECTED = {"axk2", "convbert", "diffllama", "dots3_note_text", "hrm_text", "hy_v4", "ibert", "qwen3_next"}
@@ -63,7 +63,7 @@ def calls_of(model: Any, inputs: dict[str, Any]) -> list[Call]:
 
 
 def stands_in(values: np.ndarray, wide: np.ndarray) -> bool:
-    """Whether some neighbouring columns of `wide` are these values, `[token, dim]`."""
+    """Return whether some neighbouring columns of `wide` are these values, `[token, dim]`."""
     tokens, size = values.shape
     if len(wide) != tokens or wide.shape[1] < size:
         return False

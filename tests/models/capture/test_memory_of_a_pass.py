@@ -1,4 +1,4 @@
-"""How much memory a pass over a long text takes while its weights are only looked at, and none of them kept."""
+"""Tests of the memory that a pass over a long text takes while its weights are only looked at, and none are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models do to their weights after the softmax, and to the weighted sums: it is not shown without a word."""
+"""Tests of changes that models make to weights after the softmax, or to weighted sums: each comes with a note."""
 
 from __future__ import annotations
 

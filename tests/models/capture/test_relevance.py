@@ -33,7 +33,7 @@ def output_of(model: Any, given: Mapping[str, Any], place: int = -1, **options: 
 
 
 def ours(model: Any, inputs: Mapping[str, Any], place: int = -1, **options: Any) -> tuple[list[Block], Relevance]:
-    """What is streamed, and what is carried, for that output."""
+    """Stream the relevance of that output; return the blocks, and the relevance carried to the tokens."""
     side = "decoder_input_ids" if "decoder_input_ids" in inputs else "input_ids"
     last = range(inputs[side].shape[1])[place]
     blocks: list[Block] = []

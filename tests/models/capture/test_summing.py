@@ -168,7 +168,7 @@ def test_a_masked_layer_is_computed_a_strip_of_rows_at_a_time(name: str, monkeyp
 
 
 def test_equal_keys_in_two_tiles_give_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the largest weight is there twice, part and place of the strongest key must be those of one."""
+    """Part and place of the strongest key must be those of one key where two have the largest weight."""
     monkeypatch.setattr(tile_sums, "ROWS", 4)
     monkeypatch.setattr(tile_sums, "COLUMNS", 8)
     keys = torch.zeros(1, 24, 2)

@@ -1,4 +1,4 @@
-"""What is wrong with a folder is said in one sentence, and before torch is imported."""
+"""Tests of faults in a folder: each is told in one sentence, and before torch is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a decoder writes behind a prompt: transformers' own tokens, and the maps and chances of one pass over them."""
+"""Tests of continuing a prompt: transformers' own tokens, and the maps and chances of one pass over them."""
 
 from __future__ import annotations
 

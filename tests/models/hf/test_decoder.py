@@ -1,4 +1,4 @@
-"""What a decoder reads of its target, and the three kinds of attention of an encoder-decoder."""
+"""Tests of the tokens that a decoder reads of its target, and of an encoder-decoder's three kinds of attention."""
 
 from __future__ import annotations
 

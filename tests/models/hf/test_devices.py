@@ -50,7 +50,7 @@ def whole(deep: Path) -> Pretrained:
 
 
 def layers_on_disk(model: Pretrained) -> int:
-    """How many of a decoder's layers are on disk."""
+    """Count the layers of a decoder that are on disk."""
     layers: Any = model.model.layers
     return sum(any(weight.is_meta for weight in layer.parameters()) for layer in layers)
 
@@ -86,7 +86,7 @@ def test_layers_on_disk_give_the_same_maps_and_norms(whole: Pretrained, shared: 
 
 
 def test_layers_on_disk_give_the_same_answers(whole: Pretrained, shared: Pretrained) -> None:
-    """What is ablated, written and attributed; and the weights are known for the same, also after they were read."""
+    """Ablation, writing and attribution agree; so do the fingerprints, also after the weights were read."""
     found: list[list[Any]] = []
     for model in (whole, shared):
         source = model.prepare(Input(TEXT))
@@ -200,7 +200,7 @@ def test_a_fault_of_other_files_is_no_matter_of_the_folder(cache: Path) -> None:
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What torch says where there are two GPUs with 100,000 bytes each."""
+    """Make torch report two GPUs with 100,000 bytes each."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100_000, 100_000))

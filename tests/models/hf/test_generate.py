@@ -34,7 +34,7 @@ def translated(name: str, **decoding: Any) -> list[Translation]:
 
 
 def by_hand(name: str, text: str, beam: int, limit: int) -> tuple[int, ...]:
-    """What a script with transformers alone would do for this family."""
+    """Translate as a script with transformers alone would for this family; return the tokens' ids."""
     _, whole, tokenizer = built(name)
     one = TRANSLATORS[name]
     if hasattr(tokenizer, "src_lang"):

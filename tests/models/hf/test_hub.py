@@ -29,7 +29,7 @@ except ModelError as error:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What a model on the hub often holds: ours, and much that attn has no use for."""
+    """Make the files that a model on the hub often has, name -> path: ours, and many that attn has no use for."""
     folder = folders.bert(tmp_path_factory.mktemp("hub") / "bert")
     (folder / "modeling_own.py").write_text("raise SystemExit('code of the hub has been run')", encoding="utf-8")
     for name in ("pytorch_model.bin", "tf_model.h5", "README.md"):
@@ -39,7 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def ask(home: Path, address: str, name: str = NAME, *options: str, offline: bool = False) -> tuple[str, str]:
-    """What a fresh process finds, and what it shows on stderr."""
+    """Find a model in a fresh process; return its folder or the message, and what is shown on stderr."""
     settings = {"HF_HOME": str(home), "HF_ENDPOINT": address, "HF_HUB_OFFLINE": str(int(offline))}
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT, name, *options],

@@ -1,4 +1,4 @@
-"""What a model puts out under cuts: the numbers of transformers' own heads; and the model is as it was afterwards."""
+"""Tests of a model's output under cuts: it is that of transformers' own heads, and the model is unchanged by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What transformers needs and does not find is named, with how to install it."""
+"""Tests of packages that transformers needs and does not find: each is named, with how to install it."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def mobilebert() -> Any:
 
 
 def side_by_side(folder: Path, texts: Sequence[str] = TEXTS) -> tuple[Together | None, list[PretrainedSource]]:
-    """What texts give in one group; None where they were left to be run alone."""
+    """Run texts in one group; return its batches, None where they are left to be run alone, and their sources."""
     model = folders.opened(folder)
     sources: list[Any] = [model.prepare(Input(text)) for text in texts]
     heads = {kind: dict.fromkeys(stack.heads, (0, 1, 2)) for kind, stack in model.info.stacks.items()}

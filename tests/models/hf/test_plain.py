@@ -32,7 +32,7 @@ TEXT, OTHER = folders.TEXTS[0], "The suitcase was too big"
 
 
 def is_watched(model: Any) -> bool:
-    """Whether attn has hooks in a BERT's attention."""
+    """Return whether attn has hooks in a BERT's attention."""
     return bool(model.encoder.layer[0].attention.self._forward_pre_hooks)
 
 

@@ -143,7 +143,7 @@ def test_no_more_than_the_start_of_a_text_is_held(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("family", list(FAMILIES.values()), ids=str)
 def test_no_family_is_refused(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What some of them return in another form (bands, scores) is not taken for weights, and most are compared."""
+    """Maps that some families return in another form (bands, scores) are not taken for weights; most are compared."""
     compared: list[tuple[str, int]] = []
     init = reported._Reported.__init__
 

@@ -1,4 +1,4 @@
-"""Where pieces stand, read from how they are spelled: answers worked out by hand."""
+"""Tests of the places of pieces, read from their spelling, against answers worked out by hand."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_the_families_are_those_that_are_tested() -> None:
 
 
 def reference(folder: Path | str, image: Any) -> Any:
-    """What transformers makes of an image, with eager attention."""
+    """Run transformers on an image, with eager attention."""
     with quiet():
         found = read_processor(folder)(image, return_tensors="pt")
         model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
@@ -300,7 +300,7 @@ def test_means_of_heads_are_those_of_their_outputs(vit: str) -> None:
 
 
 def test_a_stretched_image_can_be_cut(tmp_path: Path) -> None:
-    """What says that positions are stretched is one value, for all runs of a batch."""
+    """The option that says that positions are stretched is one value, for all runs of a batch."""
     folder = save_vision(tmp_path / "vit", "vit", image_size=COLUMNS * PATCH)
     with quiet():
         processor((ROWS * PATCH, 7 * PATCH)).save_pretrained(folder)

@@ -55,7 +55,7 @@ def left_alone(before: list[Any], after: list[Any]) -> bool:
 
 
 def eager(folder: Path, model: PreTrainedModel, text: str = TEXT) -> list[np.ndarray]:
-    """What transformers' own eager attention returns with these weights."""
+    """Run transformers' own eager attention with these weights: for each layer, `[head, query, key]`."""
     tokens = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
     plain = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
     plain.load_state_dict(model.base_model.state_dict())

@@ -54,7 +54,7 @@ def test_maps_without_heads_are_those_of_marian_without_their_slices(heads: Head
 
 @pytest.mark.parametrize("model", [toy, in_torch], ids=["numpy", "torch"])
 def test_every_run_of_a_model_without_heads_is_cut(model: Callable[[], Model]) -> None:
-    """What it streams, translates, measures and hands on is what the same cut does as a variation."""
+    """Its translations, outputs and context vectors are those under the same cut given as a variation."""
     heads = WITHOUT[0]
     variation: Variation = (ZeroedHeads("encoder", 2, (0,)),)
     cut = model().without(heads)

@@ -1,4 +1,4 @@
-"""What cuts do to outputs: known answers of trained models, and figures held against runs without attn."""
+"""Tests of the effects of cuts on outputs: known answers of trained models, and runs without attn."""
 
 from __future__ import annotations
 
@@ -546,7 +546,7 @@ SCREEN = Screen(width=100)
 
 
 def drawn(found: Ablation) -> str:
-    """What the screen says, without its line ends."""
+    """Draw an answer on a screen, and return its text on one line."""
     return " ".join(to_text(draw(found, SCREEN), SCREEN).split())
 
 

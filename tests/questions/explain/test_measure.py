@@ -1,4 +1,4 @@
-"""Which head's row is explained, by hand."""
+"""Tests of the choice of the head whose row is explained, worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the explorer shows after some keys, run by Textual's own pilot."""
+"""Screens of the explorer after some keys, run by Textual's own pilot."""
 
 from __future__ import annotations
 

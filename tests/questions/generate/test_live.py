@@ -1,4 +1,4 @@
-"""What is taken while a model writes, held against what transformers returns of each step, and against one pass."""
+"""Tests of attention taken while a model writes, held against transformers' own at each step and against one pass."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def written_by(family: str) -> Pretrained:
 
 
 def of_each_step(model: Pretrained, **settings: Any) -> Any:
-    """What transformers' own `generate` returns, with the attention and the logits of each step."""
+    """Run transformers' own `generate`, and return its output with the attention and the logits of each step."""
     whole: Any = model._with_head()
     inputs = model._tensors(model._read(PROMPT, None, "encoder", truncate=False)[0])
     return whole.generate(

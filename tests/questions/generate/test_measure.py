@@ -1,4 +1,4 @@
-"""What a model wrote, held against numbers worked out by hand and against transformers."""
+"""Tests of a model's continuation, held against numbers worked out by hand and against transformers."""
 
 from __future__ import annotations
 

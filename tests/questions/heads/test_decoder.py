@@ -1,4 +1,4 @@
-"""What the heads of a trained decoder are for, held against eager attention in transformers."""
+"""Tests of the roles of a trained decoder's heads, held against eager attention in transformers."""
 
 from __future__ import annotations
 

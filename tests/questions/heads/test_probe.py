@@ -88,7 +88,7 @@ def test_a_hand_made_induction_model_scores_1() -> None:
 
 
 def test_one_token_over_and_over_is_the_control() -> None:
-    """Where all tokens are one, the head that copies finds it everywhere, and nothing is left for the first token."""
+    """The head that copies finds its token everywhere where all are one, and nothing is left for the first token."""
     found = probe(ByHand(), Selection(), seed=3)
     controls = {(one.layer, one.head): one.control for one in found.heads}
     assert controls[1, 1] is not None

@@ -1,4 +1,4 @@
-"""Who finds grammatical heads, worked out by hand."""
+"""Tests of the heads that find grammatical relations, worked out by hand."""
 
 from __future__ import annotations
 

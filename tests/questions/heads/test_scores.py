@@ -1,4 +1,4 @@
-"""What roles score, held against answers worked out by hand and against a slow reference."""
+"""Tests of the scores of roles, held against answers worked out by hand and against a slow reference."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def whole(weights: Maps, kind: Kind = "encoder", *, layer: int = 0, causal: bool
 def scores(
     weights: Maps, queries: Units, keys: Units | None = None, kind: Kind = "encoder", *, causal: bool = False
 ) -> dict[str, RoleScore]:
-    """Of the first head."""
+    """Return the scores of the first head of the first layer, by role."""
     collect = CollectRoles()
     collect.turn([(queries, keys or queries)], kind)
     collect(whole(weights, kind, causal=causal))

@@ -27,7 +27,7 @@ SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    """What `--json` printed, each line held against the schema."""
+    """Read what `--json` printed, and hold each line against the schema."""
     found: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
     for document in found:
         jsonschema.validate(document, json.loads(schema()))

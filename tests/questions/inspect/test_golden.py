@@ -1,4 +1,4 @@
-"""What the terminal must show, on three widths, with and without colour."""
+"""Tests of the screens of `attn inspect`, on three widths, with and without colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each part of a prompt is looked at, against shares worked out from transformers' own attention."""
+"""Tests of the shares of a prompt's parts, against shares worked out from transformers' own attention."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def value(chapter: Chapter, name: str) -> float:
 
 
 def given(script: str) -> list[list[str]]:
-    """What a shell gives to attn, for each command of a script."""
+    """Return the arguments that a shell gives to attn, for each command of a script."""
     said = subprocess.run(["sh", "-c", SAY + script], capture_output=True, check=True).stdout.decode()
     commands: list[list[str]] = [[]]
     for word in said.split("\0")[:-1]:
@@ -112,7 +112,7 @@ def test_the_commands_make_the_picture(number: int, tour: Tour, capsys: pytest.C
 
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_command_is_copied_as_it_is_drawn(width: int) -> None:
-    """What a narrow screen breaks into lines, a shell puts together again."""
+    """A shell puts together again a command that a narrow screen breaks into lines."""
     answer = Chapters(ODD).tour(1)
     (chapter,) = answer.chapters.values()
     screen = Screen(width=width, color=False)

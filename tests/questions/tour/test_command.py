@@ -68,7 +68,7 @@ def _wait_for_keys(terminal: int, end: float) -> None:
 
 
 def _parts(terminal: int, end: float) -> Iterator[bytes]:
-    """What comes out of a terminal, until its program has ended, or until a time."""
+    """Yield the bytes that come out of a terminal, until its program has ended, or until a time."""
     while select.select([terminal], [], [], max(end - time.monotonic(), 0))[0]:
         try:
             part = os.read(terminal, 65536)

@@ -60,7 +60,7 @@ def document(text: str) -> dict[str, Any]:
 
 
 def written(name: str, *texts: str, **decoding: Any) -> list[Translation]:
-    """What the model itself writes."""
+    """Translate texts with the model itself."""
     options = {"max_length": 11} | decoding
     return built(name)[0].translate(texts, decoding=Decoding(**options), languages=TRANSLATORS[name].languages)
 

@@ -1,4 +1,4 @@
-"""What the terminal shows of a translation, on three widths, with and without colour, from hand-made records."""
+"""Tests of the screens of a translation, on three widths, with and without colour, from hand-made records."""
 
 from __future__ import annotations
 

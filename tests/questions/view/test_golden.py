@@ -1,4 +1,4 @@
-"""What the terminal must show of matrices from elsewhere."""
+"""Tests of the screens of matrices from elsewhere."""
 
 from __future__ import annotations
 

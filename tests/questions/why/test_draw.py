@@ -1,4 +1,4 @@
-"""How an experiment of `attn why` is drawn and written, from one made by hand."""
+"""Tests of the drawing and the files of an experiment of `attn why`, from one made by hand."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_operations_of_a_recurrent_model_by_hand(folders: dict[str, ToyFolder]) 
 
 
 def test_a_head_that_is_taken_away_leaves_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known of the built-in model: its encoder head 2.0 links pronouns to their nouns."""
+    """The built-in model is known to link pronouns to their nouns in its encoder head 2.0."""
     monkeypatch.setattr(causality, "TRIED_ON", 20)
     toy = load_built_in()["toy"]
     (layer, linking_head), (_, other) = causality.linking_heads(toy, causality.twin_examples(seed=13, count=5))
