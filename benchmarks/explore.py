@@ -1,4 +1,4 @@
-"""How soon `attn explore` stands on the screen, and how soon it answers a key: `python benchmarks/explore.py [TURNS]`.
+"""Time until `attn explore` is on the screen, and until it answers a key: `python benchmarks/explore.py [TURNS]`.
 
 Both are measured from outside, in a terminal of 160 columns and 50 lines: from the start of the process to the whole
 first picture, compared to importing torch; and from a key to the last of what is drawn for it, in a record of 12 × 12

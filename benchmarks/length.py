@@ -1,4 +1,4 @@
-"""What looking at a very long text costs, against reading it without looking.
+"""Cost of looking at a very long text, against reading it without looking.
 
     python benchmarks/length.py [SHAPE[:LAYERS] ...]
 
@@ -34,7 +34,7 @@ BARS = {"inspect": (2.2, 1.2), "inspect --head": (2.2, 1.2)}
 """Look -> at most this many times the time and the memory of a plain pass, for `gpt2` and `four`."""
 GROWTH = (4_096, 8_192, 16_384, 32_768, 65_536, 131_072)
 UNIT = 1 if sys.platform == "darwin" else 1024
-"""What the system counts a process's memory in."""
+"""Bytes in the unit that the system counts a process's memory in."""
 
 PLAIN = """
 import sys
@@ -50,7 +50,7 @@ with torch.no_grad():
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took."""
+    """The time and the memory that a process took."""
 
     seconds: float
     """Processor time, of all its threads."""

@@ -1,4 +1,4 @@
-"""Timing one program against another: what `startup.py` and `inspection.py` share."""
+"""Timing one program against another: the code that the benchmarks of commands share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Comparison:
     bar: float
     """At most this many times the other's time."""
     code: int = 0
-    """What the command exits with."""
+    """The code that the command exits with."""
 
     def run(self, turns: int) -> bool:
         """Time both in turns, print what came out, and say whether the bar held.
@@ -59,7 +59,7 @@ class Comparison:
 
 
 def seconds(command: Sequence[str], code: int = 0) -> float:
-    """How long a command takes, from its start to its exit.
+    """Time a command, in seconds, from its start to its exit.
 
     Raises:
         RuntimeError: it does not exit with `code`.

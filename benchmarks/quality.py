@@ -1,4 +1,4 @@
-"""How good the toy models are: python benchmarks/quality.py DATA [--model toy] [--model FOLDER] [--only NAME ...].
+"""Quality of the toy models: python benchmarks/quality.py DATA [--model toy] [--model FOLDER] [--only NAME ...].
 
 DATA is the folder with tatoeba-en-fr, tatoeba-test, alibi-alignments and ud-english-ewt; a model is a built-in one or
 the folder of one that `attn train` made. Prints what the README and the model cards show, as a table: translation by

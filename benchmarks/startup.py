@@ -1,4 +1,4 @@
-"""How long attn takes to start: `python benchmarks/startup.py [TURNS]`."""
+"""Time that attn takes to start: `python benchmarks/startup.py [TURNS]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from processes import ATTN, Comparison, main, python
 
 LIBRARIES = ("importing typer and rich", python("import typer, rich.console, rich.table"))
-"""What any command line made with these libraries pays before it does anything."""
+"""Name and command of the start that any command line made with these libraries pays for."""
 BAR = 1.6
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What it costs to look at every head of a long text, against running the model without looking.
+"""Cost of looking at every head of a long text, against running the model without looking.
 
     python benchmarks/streaming.py
 

@@ -1,4 +1,4 @@
-"""How long `attn heads --workers 2` takes against one process: `python benchmarks/workers.py [TURNS]`.
+"""Time of `attn heads --workers 2` against one process: `python benchmarks/workers.py [TURNS]`.
 
 Both read 2,048 sentences, four windows, with `toy`, which computes in one thread. What Dask takes to start two
 processes is included, so of a larger corpus, or a larger model, the share is smaller; half is the least there can be.
