@@ -24,7 +24,7 @@ class Choice:
 
 
 def kinds(subject: Subject, model: ModelInfo) -> list[Choice]:
-    """Return the kinds of attention that there are."""
+    """Return the kinds of attention of a model or a record."""
     about: dict[Kind, str] = {
         "encoder": "the text looks at itself",
         "decoder": "each word looks back",
@@ -35,7 +35,7 @@ def kinds(subject: Subject, model: ModelInfo) -> list[Choice]:
 
 
 def measures() -> list[Choice]:
-    """Return the measures that there are."""
+    """Return the measures to choose from."""
     about: dict[Measure, str] = {
         "weights": "the softmax of the scores",
         "scores": "before the softmax, in tokens",

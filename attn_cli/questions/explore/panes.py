@@ -369,7 +369,7 @@ def _map(walk: Walk, screen: Screen, before: Picture | None) -> Drawn:
 
 
 def _first(lines: Sequence[Sequence[Part]], screen: Screen) -> list[Text]:
-    """Return the first line that there is room for; none if there is no such line."""
+    """Return the first line that fits on the screen; nothing if none does."""
     return [line(*one) for one in lines if cells(one) <= screen.width][:1]
 
 

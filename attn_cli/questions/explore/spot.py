@@ -10,7 +10,7 @@ from attn_cli.data.selection import Kind, Measure, SortKey
 __all__ = ["EFFECT", "FOCUS", "Pane", "Spot"]
 
 Pane = Literal["heads", "picture", "map"]
-"""The part of the screen that the arrows move in; of a text there is no picture."""
+"""The part of the screen that the arrows move in; a text has no picture."""
 FOCUS: Final = "focus"
 EFFECT: Final = "effect"
 """Values of the atlas beside the scores of roles: the focus of each head, and the effect of cutting it."""

@@ -133,7 +133,7 @@ class CollectTrees:
         "relation{} inside what the model reads as one word",
         "relation{} past the end of a text that was cut",
     )
-    """Names of what is left out of sentences, each with a place for the plural's s."""
+    """Names of the parts left out of sentences, each with a place for the plural's s."""
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection

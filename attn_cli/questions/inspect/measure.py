@@ -53,7 +53,7 @@ FEWEST_SUMMED = 4_000
 FEWEST_ELSEWHERE = 256
 """The same on another device than the processor, from which weights would have to be copied."""
 MOST_IN_WORDS = 8_000
-"""Most tokens that are joined into words: the entropy of a word's row is no statistic of its tokens' rows."""
+"""Most tokens that are joined into words: a word's entropy does not follow from the entropies of its tokens."""
 MORE_ATTENTION = {"toy-rnn": "toy-rnn-attention", "toy-rnn-attention": "toy"}
 """Built-in model -> the one to hold it against, which has more attention."""
 
