@@ -32,7 +32,7 @@ MOST_CALLS = 100
 Test = type | Callable[[object], None]
 
 _check = beartype(conf=BeartypeConf(is_pep484_tower=True))
-"""As for mypy, a whole number may stand for a float."""
+"""Decorator that checks types; as for mypy, a whole number may stand for a float."""
 _sizes = jaxtyped("context")
 """Within it a dimension's name stands for one size."""
 

@@ -66,7 +66,7 @@ class _Rank:
     guided: bool
     """True if the head was trained to look where it looks, and this text has something for it to look from."""
     telling: float
-    """See `TellingMap`."""
+    """Mean gain of the words' strongest keys, without neighbours; see `TellingMap`."""
     near: float
     """The same with neighbours, which tells apart the heads of a text that has little else."""
 
@@ -78,7 +78,7 @@ class TellingHead:
     layer: int
     head: int
     telling: float
-    """See `TellingMap`."""
+    """Mean gain of the words' strongest keys, without neighbours; see `TellingMap`."""
     link: Link | None
     """The link that shows best what the head does; None if in none of its rows words look at words."""
     guided: GuidedHead | None

@@ -192,7 +192,7 @@ def test_what_cannot_be_read(name: str, content: str, field: str | None, message
 
 @given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1)] * 2)))
 def test_what_others_write_is_read_back(pairs: Sequence[tuple[str, str]]) -> None:
-    """As Python's own writers of CSV and JSON write it."""
+    """Pairs that Python's own writers of CSV and JSON have written are read unchanged."""
     pairs = [(text, target) for text, target in pairs if text.strip() and target.strip()]
     table = io.StringIO(newline="")
     csv.writer(table).writerows([("text", "target"), *pairs])

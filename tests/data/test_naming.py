@@ -161,7 +161,7 @@ def test_in_tokens_a_name_covers_the_pieces_of_a_word() -> None:
 
 
 def test_a_name_of_pieces_that_share_a_letter_covers_them_all() -> None:
-    """As byte-level tokenizers cut an emoji, and as a decoder writes one."""
+    """The offsets are those of an emoji that a byte-level tokenizer cuts, and of one that a decoder writes."""
     for offsets in ([(0, 1), (1, 3), (1, 3), (1, 3), (3, 5)], [(0, 1), (1, 1), (1, 1), (1, 3), (3, 5)]):
         tokens = make_tokens("a 😀 b", ["a", "Ġð", "Ł", "ĺ", "Ġb"], offsets, [False] * 5)
         assert choose_units(Units.of(tokens, "token"), "😀") == (range(1, 4),)

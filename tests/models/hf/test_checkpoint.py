@@ -257,7 +257,7 @@ print(*sorted({"torch", "transformers"} & set(sys.modules)), sep=",")
 
 @pytest.mark.parametrize("option", ["device='tpu'", "dtype='int8'"])
 def test_options_that_do_not_exist(option: str) -> None:
-    """In a process of its own: here the signature's own check would come first."""
+    """The options are checked in a process of its own: here the signature's own check would come first."""
     script = f"from attn_cli.models import LoadOptions; LoadOptions({option})"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "UsageError: There is no" in ran.stderr

@@ -45,7 +45,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(deep: Path) -> Pretrained:
-    """That decoder, all of it in memory."""
+    """Load that decoder, all of it in memory."""
     return folders.opened(deep)
 
 

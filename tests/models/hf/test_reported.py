@@ -23,7 +23,7 @@ from tests.models.hf.test_plain import TEXT, opened, stream
 
 @contextmanager
 def backwards(layers: nn.ModuleList) -> Iterator[None]:
-    """While it is entered, whoever iterates over these layers has the last one first."""
+    """Reverse the order in which these layers are iterated over, until the context is left."""
 
     class Backwards(nn.ModuleList):
         def __iter__(self) -> Iterator[nn.Module]:

@@ -64,7 +64,7 @@ def perfect(text: str) -> str:
 
 
 def forgetful(text: str) -> str:
-    """Only the first ten words."""
+    """Translate a text by the first ten words of its reference alone."""
     return " ".join(references()[text].split()[:10])
 
 
