@@ -106,8 +106,8 @@ def document(grown: Path, *arguments: str) -> dict[str, Any]:
 
 def test_the_page_has_a_block_for_each_place() -> None:
     assert [(table, Path(name).stem) for where, table, name, _ in BLOCK.findall(PAGE.read_text()) if where] == [
-        ("", "api"),
-        ("Inspector", "api"),
+        ("", "inspector"),
+        ("Inspector", "inspector"),
         ("", "formats"),
         ("Measure", "selection"),
         ("", "measures"),
