@@ -1,9 +1,8 @@
-"""A loaded transformers checkpoint that reads and translates text. Importing this imports torch and transformers."""
+"""`Pretrained`: a model of transformers that reads, writes and translates."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -19,7 +18,7 @@ from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.record import TakenLive
 from attn_cli.data.stream import EatContexts, Request, Source
 from attn_cli.data.turns import Turn
-from attn_cli.errors import AttnError, InputError, ModelError, counted
+from attn_cli.errors import InputError, ModelError, counted
 from attn_cli.models import (
     AS_IT_HAS_THEM,
     GREEDY,
@@ -28,7 +27,6 @@ from attn_cli.models import (
     Decoding,
     Input,
     Languages,
-    LoadOptions,
     RelevantTo,
     Translation,
     Watch,
@@ -42,13 +40,11 @@ from attn_cli.models.capture.live import not_live
 from attn_cli.models.capture.offloaded import check_weights_present, count_parameters, device_of
 from attn_cli.models.capture.replaced import modules_kept
 from attn_cli.models.capture.variations import contexts
-from attn_cli.models.encoding import Pieces, wordlike
-from attn_cli.models.hf.adapters import put_on
+from attn_cli.models.encoding import Pieces
 from attn_cli.models.hf.attribution import attribute_logit
 from attn_cli.models.hf.chat import render
-from attn_cli.models.hf.checkpoint import Adapter, Checkpoint
 from attn_cli.models.hf.decoder import started
-from attn_cli.models.hf.devices import choose_placement, on_disk, places_of
+from attn_cli.models.hf.devices import places_of
 from attn_cli.models.hf.generate import UNCACHED, Meanwhile, Written, end_tokens, generate, go_on, limit_of_source
 from attn_cli.models.hf.languages import Told, tell
 from attn_cli.models.hf.live import Live
@@ -56,88 +52,28 @@ from attn_cli.models.hf.loading import (
     class_with_head,
     faults_told,
     quiet,
-    read_config,
-    read_model,
-    read_tokenizer,
 )
 from attn_cli.models.hf.outcomes import REMEDY, has_head, run_outcomes
 from attn_cli.models.hf.plain import Plain, plainly
-from attn_cli.models.hf.positions import config_of, limit_of
 from attn_cli.models.hf.prepared import PretrainedSource
+from attn_cli.models.hf.reader import FEW, Reader
 from attn_cli.models.hf.relevance import Goal, filled_masks, next_token, similarity, written_tokens
 from attn_cli.models.hf.tokenizing import (
-    continued,
-    encode,
-    given_by,
-    inputs_of_pieces,
-    padding_of,
     spell,
     spell_after,
     spell_alone,
     written,
 )
 from attn_cli.models.hf.trial import body_of, is_tested, of_long_text, try_out
-from attn_cli.models.hf.vision import Vision, load_vision, read_processor, vision_of
-from attn_cli.models.hf.vocabulary import names_of, tokenizer_faults_told
+from attn_cli.models.hf.vision import Vision, vision_of
+from attn_cli.models.hf.vocabulary import tokenizer_faults_told
 from attn_cli.models.hf.weights import fingerprint
-from attn_cli.system.encoding import check_text
 
-__all__ = ["Pretrained", "load"]
-
-FEW = 64
-"""Tokens of the trial text for a family that the tests do not cover: more than most windows and blocks have."""
-SAMPLE = "The cat sat on the mat because it was tired. "
-"""The sentence that the trial text repeats."""
+__all__ = ["Pretrained"]
 
 ONE_THAT_TRANSLATES = "Helsinki-NLP/opus-mt-en-fr"
 OTHER = "Choose another model"
 """Advice where a model lacks what is asked for, and nothing else can be measured instead."""
-
-
-def load(checkpoint: Checkpoint, options: LoadOptions) -> Pretrained | Vision:
-    """Load a model's weights and its tokenizer, or the image processor of a model that reads images alone.
-
-    Args:
-        checkpoint: the model's folder.
-        options: device, number format, and what may be read and run.
-
-    Raises:
-        ModelError: the files cannot be used, or the model has no attention or reads no text.
-        MemoryLimitError: the weights do not fit in memory.
-    """
-    if checkpoint.images:
-        return load_vision(checkpoint, options)
-    placement = choose_placement(checkpoint, options)
-    with quiet():
-        config = read_config(checkpoint, options)
-        tokenizer = read_tokenizer(checkpoint, config, options)
-
-    def read(model_class: type[PreTrainedModel] | None = None) -> tuple[PreTrainedModel, bool]:
-        model, complete = read_model(checkpoint, config, placement, options, model_class)
-        if checkpoint.adapter is not None:
-            model = put_on(checkpoint.adapter, model)
-        if not placement.shared:
-            # The model's own `to` is behind a signature check that cannot be typed.
-            torch.nn.Module.to(model, placement.device)
-        return model, complete
-
-    with quiet():
-        model, complete = read()
-    adapted = () if checkpoint.adapter is None else (_said(checkpoint.adapter),)
-    notes = (*placement.notes, *adapted, *on_disk(model))
-    return Pretrained(
-        checkpoint.name,
-        model,
-        tokenizer,
-        notes,
-        complete=complete,
-        read_head=read,
-        read_processor=partial(read_processor, checkpoint) if checkpoint.has_processor else None,
-    )
-
-
-def _said(adapter: Adapter) -> str:
-    return f"{adapter.name} is an adapter, put on its base model {adapter.base}"
 
 
 def _taken_with(given: Input) -> TakenLive | None:
@@ -177,13 +113,14 @@ class Pretrained:
         ):
             if not is_tested(body):
                 with quiet():
-                    tried = try_out(name, body, self._sample)
+                    tried = try_out(name, body, lambda part: Reader(name, part, tokenizer).sample())
                 if tried.model is not body:
                     model = body = tried.model
                 notes += tried.notes
                 writes_text = tried.writes_text
             stacks = capture.stacks(body)
-        self._adopt(body, writes_text=writes_text)
+        self.model = body
+        self._reader = Reader(name, body, tokenizer, writes_text=writes_text)
         if not (
             body.config.is_encoder_decoder or "encoder" in stacks
         ):  # a decoder made for use behind an encoder, here alone
@@ -194,8 +131,7 @@ class Pretrained:
         self._whole = model if self.two_sided else body  # the class with the head makes the decoder's input
         self._complete = complete
         self._read_head = read_head
-        self._paddings: dict[frozenset[str], Mapping[str, Any]] = {}
-        limit = self._limits["encoder"]
+        limit = self._reader.limits["encoder"]
         known = getattr(body.config, "attn", None)
         self.info = ModelInfo(
             name=name,
@@ -209,31 +145,6 @@ class Pretrained:
             alignment=Alignment.declared(known, stacks, name),
             guided=GuidedHead.declared(known, stacks, name),
         )
-
-    def _adopt(self, body: PreTrainedModel, *, writes_text: bool = True) -> None:
-        """Set the model to run: one without the head that only its output needs."""
-        self.model = body
-        self._limits = {side: limit_of(body, side) for side in ("encoder", "decoder")}
-        self._accepted = frozenset(inspect.signature(body.forward).parameters)
-        self._has_decoder = bool(
-            writes_text and body.config.is_encoder_decoder and "decoder_input_ids" in self._accepted
-        )
-
-    def _sample(self, body: PreTrainedModel) -> dict[str, torch.Tensor] | None:
-        """Make a model's inputs for a short text; None where its tokenizer does not fit it."""
-        self._adopt(body)
-        limit = self._limits["encoder"]
-        most = min(FEW, limit.tokens) if limit is not None and limit.hard else FEW
-        try:
-            tensors = self._tensors(encode(self.tokenizer, SAMPLE * (FEW // 8), limit=most))
-        except AttnError:
-            return None
-        words = getattr(config_of(body.config, "encoder"), "vocab_size", None)
-        if isinstance(words, int) and int(tensors["input_ids"].max()) >= words:
-            return None
-        if self._has_decoder:
-            tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, : max(1, most // 2)])
-        return tensors
 
     @property
     def fingerprint(self) -> str:
@@ -284,18 +195,18 @@ class Pretrained:
             forced = isinstance(given.target, str)
             told = self._tell(self._head or self._whole if forced else self._whole, given.languages, forced=forced)
             prefix = told.prefix if given.marks is None else ""
-            source, notes = self._read(given.text, given.pair, "encoder", given.truncate, prefix, given.marks)
+            source, notes = self._reader.read(given.text, given.pair, "encoder", given.truncate, prefix, given.marks)
             if given.pair is not None:
-                self._check_segments(source.inputs.get("token_type_ids", (0,)))
+                self._reader.check_segments(source.inputs.get("token_type_ids", (0,)))
             if given.continuation is not None:
-                source, more = self._continued(source, given.continuation, given.truncate, given.marks)
+                source, more = self._reader.with_continuation(source, given.continuation, given.truncate, given.marks)
                 notes += more
             # What is written last is not read.
-            tensors = self._tensors(source if source.written is None else source.without([len(source.ids) - 1]))
+            tensors = self._reader.tensors(source if source.written is None else source.without([len(source.ids) - 1]))
             written: Pieces | None = None
             relevant = given.relevant_to or RelevantTo()
             notes += relevant.notes
-            if self._has_decoder:
+            if self._reader.has_decoder:
                 target = relevant.target if given.target is None else given.target
                 if target is None:  # the decoder must read something even if only the encoder is shown
                     tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
@@ -317,11 +228,11 @@ class Pretrained:
             inputs=tensors,
             plain=Plain(
                 self._saved,
-                (lambda: self._plainly(given.text, given.pair))
+                (lambda: self._reader.plain_inputs(given.text, given.pair))
                 if source.written is None and given.marks is None
                 else lambda: tensors,
             ),
-            padding=self._padding(source),
+            padding=self._reader.padding(source),
             goal=None if given.relevant_to is None else lambda: self._goal(given, relevant, source, written),
             live=_taken_with(given),
         )
@@ -352,35 +263,6 @@ class Pretrained:
                 f"{self.info.name} is an encoder, so it continues no prompt", "Name a decoder with --model"
             )
 
-    def _continued(
-        self,
-        prompt: Pieces,
-        continuation: str | Continuation,
-        truncate: bool,
-        marks: tuple[tuple[int, int], ...] | None = None,
-    ) -> tuple[Pieces, tuple[str, ...]]:
-        """Put the continuation behind a prompt, with notes.
-
-        A known text is tokenized together with the prompt where that leaves the prompt's own tokens as they are.
-
-        Raises:
-            InputError: the continuation is blank, gives no tokens, or is too long.
-        """
-        prompt = prompt.open_ended()
-        if isinstance(continuation, Continuation):
-            behind = continued(self.tokenizer, prompt.ids, continuation.text, continuation.ids)
-            return prompt.then(behind), continuation.notes
-        check_text(continuation, "The continuation")
-        joined, notes = self._read(prompt.text + continuation, None, "encoder", truncate, marks=marks)
-        joined, count = joined.open_ended(), len(prompt.ids)
-        if joined.ids[:count] == prompt.ids and len(joined.ids) > count:
-            return replace(joined, written=count), notes
-        own, more = self._read(continuation, None, "encoder", truncate)
-        inside = [index for index, mark in enumerate(own.special) if not mark]
-        own = own.without({*range(len(own.ids))} - set(inside))
-        apart = "The tokenizer would join the end of the prompt and what follows it; they are read apart here"
-        return prompt.then(own), (*notes, *more, apart)
-
     def write(
         self, given: Input, decoding: Decoding = GREEDY, watch: Watch | None = None, live: Request | None = None
     ) -> Input:
@@ -394,16 +276,16 @@ class Pretrained:
         """
         if live is not None and self.info.family in UNCACHED:
             raise not_live(self.info.family, "it writes without a cache")
-        if self._has_decoder:
+        if self._reader.has_decoder:
             return replace(given, target=self._write_target(given, decoding, watch, live))
         whole = self._head if "decoder" in self.info.stacks else None
         if whole is None or not whole.can_generate():
             raise writes_nothing(self.info.name, self.info.stacks)
         check_weights_present(whole)
         with quiet():
-            prompt, notes = self._read(given.text, None, "encoder", given.truncate, marks=given.marks)
+            prompt, notes = self._reader.read(given.text, None, "encoder", given.truncate, marks=given.marks)
             prompt = prompt.open_ended()
-            limit = self._limits["encoder"]
+            limit = self._reader.limits["encoder"]
             asked = MOST_TOKENS if decoding.max_length is None else decoding.max_length
             # The last token that is written is not read, and needs no position.
             room = limit.tokens - len(prompt.ids) + 1 if limit is not None and limit.hard else asked
@@ -421,7 +303,8 @@ class Pretrained:
                 kept if taking is None else taking.watching(),
                 faults_told(f"{self.info.name} could not write", "Set ATTN_DEBUG=1 to see where it failed"),
             ):
-                ids = go_on(whole, self._tensors(prompt), decoding, most, Meanwhile(spell_written, watch, taking))
+                tensors = self._reader.tensors(prompt)
+                ids = go_on(whole, tensors, decoding, most, Meanwhile(spell_written, watch, taking))
         notes += () if run is None else tuple(run.notes(0))
         notes += self._why_ended(ids, most, asked)
         found = None if taking is None else taking.result(self.spell_tokens)
@@ -434,7 +317,7 @@ class Pretrained:
         cuts = zeroed(self.info.without)
         with quiet():
             told = self._tell(whole, given.languages, texts=[given.text])
-            source, notes = self._read(given.text, None, "encoder", given.truncate, told.prefix)
+            source, notes = self._reader.read(given.text, None, "encoder", given.truncate, told.prefix)
             taking = None
             if live is not None:
                 count = len(source.ids)
@@ -479,45 +362,13 @@ class Pretrained:
             return filled_masks(whole, relevant.masks, relevant.token, self.spell_tokens)
         return next_token(whole, len(source.ids) - 1, relevant.token, self.spell_tokens)
 
-    def _plainly(self, text: str, pair: str | None) -> Mapping[str, torch.Tensor]:
-        """Make the inputs that a transformers user would pass to the model for a text."""
-        found: Any = given_by(self.tokenizer, text, pair, return_tensors="pt")
-        return {
-            name: value.to(device_of(self.model)) for name, value in found.items() if isinstance(value, torch.Tensor)
-        }
-
-    def _tensors(self, source: Pieces) -> dict[str, torch.Tensor]:
-        """Make the model's inputs for the text: all outputs of the tokenizer that its forward accepts."""
-        inputs = {"input_ids": source.ids, "attention_mask": (1,) * len(source.ids), **source.inputs}
-        device = device_of(self.model)
-        return {key: torch.tensor([ids], device=device) for key, ids in inputs.items() if key in self._accepted}
-
-    def _padding(self, source: Pieces) -> Mapping[str, Any]:
-        """Return the padding value of each input, looked up once for each set of inputs."""
-        names = frozenset(source.inputs)
-        if names not in self._paddings:
-            own = getattr(self.model.config, "pad_token_id", None) or 0
-            with quiet():
-                found = padding_of(self.tokenizer, source)
-            self._paddings[names] = {
-                **found,
-                **dict.fromkeys(("input_ids", "decoder_input_ids"), own),
-                **dict.fromkeys(("attention_mask", "decoder_attention_mask"), 0),
-            }
-        return self._paddings[names]
-
     def plain_tokens(self) -> tuple[int, ...]:
         """Return ids of tokens that are words or parts of them; see `attn_cli.models.Model`.
 
         Raises:
             ModelError: the tokenizer cannot list them.
         """
-        words = getattr(config_of(self.model.config, "encoder"), "vocab_size", None)
-        with tokenizer_faults_told("list its own tokens"):
-            count = min(len(self.tokenizer), words) if isinstance(words, int) else len(self.tokenizer)
-            special = frozenset(self.tokenizer.all_special_ids)
-        ids = [id_ for id_ in range(count) if id_ not in special]
-        return wordlike(zip(ids, names_of(self.tokenizer, ids), strict=True))
+        return self._reader.plain_tokens()
 
     def prepare_tokens(self, ids: Sequence[int]) -> PretrainedSource:
         """Prepare a text of exactly these tokens; see `attn_cli.models.Model`.
@@ -525,20 +376,11 @@ class Pretrained:
         Raises:
             InputError: there are more tokens than the model has positions for.
         """
-        with quiet():
-            template, _ = self._read("a", None, "encoder", truncate=False)
-        names = [str(name) for name in names_of(self.tokenizer, ids)]
-        pieces = template.around(ids, names, inputs_of_pieces(self.tokenizer, names))
-        limit = self._limits["encoder"]
-        if limit is not None and limit.hard and len(pieces.ids) > limit.tokens:
-            raise InputError(
-                f"{len(pieces.ids)} tokens are more than the {limit.tokens} that {self.info.name} has positions for",
-                "Give fewer",
-            )
-        tensors = self._tensors(pieces)
-        if self._has_decoder:
+        pieces = self._reader.pieces_of(ids)
+        tensors = self._reader.tensors(pieces)
+        if self._reader.has_decoder:
             tensors["decoder_input_ids"] = torch.zeros_like(tensors["input_ids"][:, :1])
-        plain, padding = Plain(self._saved, lambda: tensors), self._padding(pieces)
+        plain, padding = Plain(self._saved, lambda: tensors), self._reader.padding(pieces)
         return PretrainedSource(self.info, pieces.tokens(), None, self.notes, self.model, tensors, plain, padding)
 
     def spell_tokens(self, ids: Sequence[int]) -> list[str]:
@@ -585,7 +427,7 @@ class Pretrained:
         cuts = [(*own, *variation) for variation in variations] or [own] * len(texts) * bool(own)
         with quiet():
             told = self._tell(whole, languages, texts=texts)
-            read = [self._read(text, None, "encoder", truncate, told.prefix) for text in texts]
+            read = [self._reader.read(text, None, "encoder", truncate, told.prefix) for text in texts]
             with faults_told(f"{self.info.name} could not translate this", "Set ATTN_DEBUG=1 to see where it failed"):
                 found = self._write_out(whole, [pieces.ids for pieces, _ in read], decoding, told, cuts)
             return [
@@ -636,7 +478,7 @@ class Pretrained:
     @property
     def _decoder_positions(self) -> int | None:
         """The most tokens that the decoder can read; None where there is no limit."""
-        limit = self._limits["decoder"]
+        limit = self._reader.limits["decoder"]
         return limit.tokens if limit else None
 
     @property
@@ -737,7 +579,7 @@ class Pretrained:
             ModelError: the model cannot translate.
         """
         other = f"Use --model toy, which is built in, or another that translates, such as {ONE_THAT_TRANSLATES}"
-        if self._has_decoder and not self.two_sided:
+        if self._reader.has_decoder and not self.two_sided:
             raise ModelError(
                 f"{self.info.name} cannot be shown translating: its decoder has no map from its tokens to the text's",
                 other,
@@ -757,54 +599,9 @@ class Pretrained:
         with tokenizer_faults_told("say which languages it knows"):
             return tell(self.tokenizer, whole.config, generation, self.info.name, languages, **asked)
 
-    def _read(
-        self,
-        text: str,
-        pair: str | None,
-        side: str,
-        truncate: bool,
-        prefix: str = "",
-        marks: tuple[tuple[int, int], ...] | None = None,
-    ) -> tuple[Pieces, tuple[str, ...]]:
-        """Tokenize one side, and make sure that the model has a position and an embedding for each token."""
-        target = side == "decoder"
-        limit = self._limits[side]
-        read = partial(encode, self.tokenizer, text, prefix=prefix, pair=pair, target=target, marks=marks)
-        pieces = read()
-        notes = pieces.notes
-        count = len(pieces.ids)
-        if limit is not None and count > limit.tokens:
-            if truncate:
-                pieces = read(limit=limit.tokens)
-                notes += (f"The {'target' if target else 'text'} was cut to {len(pieces.ids)} of its {count} tokens",)
-            elif limit.hard:
-                raise InputError(
-                    f"The {'target' if target else 'text'} has {count} tokens, {count - limit.tokens} more than the "
-                    f"{limit.tokens} that {self.info.name} has positions for",
-                    "Shorten it, or add --truncate to cut it there",
-                )
-            else:
-                trained = f"The model was trained with at most {limit.tokens} tokens, and here it has {count}"
-                notes += (f"{trained}: what it does beyond them may mean little",)
-        config = config_of(self.model.config, side)
-        words = getattr(config, "decoder_vocab_size", None) if target else None
-        words = words or getattr(config, "vocab_size", None)
-        if isinstance(words, int) and max(pieces.ids) >= words:
-            raise ModelError(
-                f"The tokenizer of {self.info.name} knows more tokens than the model ({max(pieces.ids)} is not below "
-                f"{words})",
-                "Copy the tokenizer that belongs to the model into its folder",
-            )
-        return pieces, notes
-
-    def _check_segments(self, type_ids: tuple[Any, ...]) -> None:
-        kinds = getattr(self.model.config, "type_vocab_size", None)
-        if isinstance(kinds, int) and isinstance(type_ids[0], int) and 0 < kinds <= max(type_ids):
-            raise InputError(f"{self.info.name} takes one text, not two", "Leave the second out, or write one text")
-
     def _write(self, target: str | Translation, told: Told, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
         """Return the pieces of the decoder's side: the start token, then the target, with notes."""
         if isinstance(target, Translation):
             return written(self.tokenizer, target.text, target.ids), target.notes
-        pieces, notes = self._read(target, None, "decoder", truncate)
+        pieces, notes = self._reader.read(target, None, "decoder", truncate)
         return started(self._whole, self.tokenizer, self.info.name, pieces, told.first), notes

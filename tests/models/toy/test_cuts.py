@@ -17,7 +17,7 @@ from attn_cli.data.selection import Kind
 from attn_cli.errors import InputError, ModelError, SelectionError
 from attn_cli.models import Decoding, Input, LoadOptions, Model, load
 from attn_cli.models.hf.checkpoint import examine
-from attn_cli.models.hf.model import load as load_pretrained
+from attn_cli.models.hf.from_checkpoint import load as load_pretrained
 from attn_cli.models.toy.folder import built_in
 from tests.models import marian
 from tests.models.contexts import contexts_of

@@ -18,7 +18,7 @@ from attn_cli.data.selection import Selection
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.models import Input, LoadOptions, Model
 from attn_cli.models.hf.checkpoint import examine
-from attn_cli.models.hf.model import load as load_pretrained
+from attn_cli.models.hf.from_checkpoint import load as load_pretrained
 from attn_cli.models.toy.folder import built_in
 from attn_cli.questions.ablate.choices import CutChoice, DonorChoice, Instead, OutputChoice
 from attn_cli.questions.ablate.donors import Means, mean_outputs, probe_name, probe_texts
