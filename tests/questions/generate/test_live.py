@@ -52,7 +52,7 @@ def written_by(family: str) -> Pretrained:
 def of_each_step(model: Pretrained, **settings: Any) -> Any:
     """Run transformers' own `generate`, and return its output with the attention and the logits of each step."""
     whole: Any = model._with_head()
-    inputs = model._tensors(model._read(PROMPT, None, "encoder", truncate=False)[0])
+    inputs = model._reader.tensors(model._reader.read(PROMPT, None, "encoder", truncate=False)[0])
     return whole.generate(
         **inputs,
         max_length=None,
