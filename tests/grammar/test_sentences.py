@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,21 @@ def twins() -> list[Example]:
 @cache
 def reserved() -> list[Example]:
     return list(held_out(1200))
+
+
+@cache
+def drawn_from(name: str) -> dict[str, Example]:
+    """Draw from one construction alone, or simple sentences, so that a construction that is added changes none."""
+    alone = tuple(row for row in CONSTRUCTIONS if row.name == name)
+    if name == "simple":
+        drawn = simple(1)
+    elif alone[0].held_out:
+        drawn = chain.from_iterable(pairs(1, held_out=True, by="construction"))
+    else:
+        drawn = examples(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("attn_cli.grammar.sentences.CONSTRUCTIONS", alone)
+        return {example.english: example for example in islice(drawn, 60)}
 
 
 @cache
@@ -108,15 +123,15 @@ def test_the_trophy_and_the_suitcase() -> None:
     assert made["small"].french == "Le trophée ne rentrait pas dans la valise parce qu'elle était trop petite."
 
 
-# The English, the French and every link, as read and checked by hand.
+# The construction, the English, the French and every link, as read and checked by hand.
 BY_HAND = [entry.splitlines() for entry in Path(__file__).with_name("by_hand.txt").read_text("utf-8").split("\n\n")]
 
 
-@pytest.mark.parametrize(("english", "french", "links"), BY_HAND)
-def test_by_hand(english: str, french: str, links: str) -> None:
-    drawn = {example.english: example for example in (*many(), *reserved(), *many_simple())}
-    assert drawn[english].french == french
-    assert linked(drawn[english]) == links
+@pytest.mark.parametrize(("construction", "english", "french", "links"), BY_HAND)
+def test_by_hand(construction: str, english: str, french: str, links: str) -> None:
+    drawn = drawn_from(construction)[english]
+    assert drawn.french == french
+    assert linked(drawn) == links
 
 
 def test_twins_differ_only_in_the_reason_and_swap_the_nouns() -> None:
@@ -285,7 +300,7 @@ def test_nouns_mostly_differ_in_gender() -> None:
 
 # In a process of its own, where no call is checked for types: ten times as fast.
 DRAW_MANY = """
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from attn_cli.grammar.sentences import HELD_OUT_CONSTRUCTIONS, examples, held_out, is_held_out
 kept = {example.english for example in held_out(2000)}
@@ -362,31 +377,38 @@ def related(example: Example) -> set[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("english", "relations"),
+    ("construction", "english", "relations"),
     [
         (
-            "Since it was too wide, this fox did not want to cross the highway.",
-            "coreference it highway, subject it wide, subject fox want, object highway cross",
+            "refuse to cross",
+            "The deer did not want to cross the avenue. It was noisy.",
+            "coreference It avenue, subject deer want, object avenue cross, subject It noisy",
         ),
         (
-            "My needle doesn't go into the roof that Tom found. It is bent.",
-            "coreference It needle, subject needle go, subject Tom found, object that found, subject It bent",
+            "hunt",
+            "The creature that my parents had found attacked this doe in the end. It wanted to eat.",
+            (
+                "coreference It creature, subject parents found, object that found, "
+                "subject creature attacked, object doe attacked, subject It wanted"
+            ),
         ),
         (
-            "The cat dragged the pancake because it was very heavy.",
-            "coreference it pancake, subject it heavy, subject cat dragged, object pancake dragged",
+            "stop in front",
+            "The teacher's tram stopped in front of the cabin since it was on fire.",
+            "coreference it cabin, subject tram stopped, subject it fire",
         ),
         (
-            "It was so long. That's why he forced my uncle's padlock with the spoon.",
-            "coreference It spoon, subject It long, subject he forced, object padlock forced",
+            "force",
+            "Since it was locked, he forced the drawer with my sister's fork this morning.",
+            "coreference it drawer, subject it locked, subject he forced, object drawer forced",
         ),
-        ("The boy is looking for the knife in the room.", "subject boy looking, object knife looking"),
-        ("Our neighbor is lying on the roof near the river.", "subject neighbor lying"),
+        ("simple", "The boy is looking for the knife in the room.", "subject boy looking, object knife looking"),
+        ("simple", "Our neighbor is lying on the roof near the river.", "subject neighbor lying"),
     ],
 )
-def test_relations_by_hand(english: str, relations: str) -> None:
-    drawn = {example.english: example for example in (*many(), *many_simple())}
-    assert related(drawn[english]) == {tuple(relation.split()) for relation in relations.split(", ")}
+def test_relations_by_hand(construction: str, english: str, relations: str) -> None:
+    found = drawn_from(construction)[english]
+    assert related(found) == {tuple(relation.split()) for relation in relations.split(", ")}
 
 
 def test_every_sentence_has_a_subject_and_its_verb() -> None:
