@@ -40,7 +40,7 @@ def load(name: str, options: LoadOptions = BY_DEFAULT) -> Model:
 
         return load_toy(folder, options)
 
-    from attn_cli.models.hf.checkpoint import find
+    from attn_cli.models.hf.finding import find
     from attn_cli.models.hf.gguf import find_gguf
     from attn_cli.system.silence import mute_logs
 

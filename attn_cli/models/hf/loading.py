@@ -40,8 +40,10 @@ from attn_cli.errors import AttnError, MemoryLimitError, ModelError, is_panic, q
 from attn_cli.models import LoadOptions
 from attn_cli.models.capture.stream import LOAD_WITH
 from attn_cli.models.compiled import library_fault
-from attn_cli.models.hf.checkpoint import Checkpoint, brings_tokenizer_code, needs_code
+from attn_cli.models.hf.checkpoint import Checkpoint
+from attn_cli.models.hf.checkpoint_files import brings_tokenizer_code
 from attn_cli.models.hf.devices import Placement, offload_folder
+from attn_cli.models.hf.missing import needs_code
 from attn_cli.models.hf.packages import importable, missing_packages, needs_gpu, told
 from attn_cli.models.hf.quantized import bars_unheard, check_method, unpack
 from attn_cli.models.hf.tokenizer_file import check_tokenizer_file

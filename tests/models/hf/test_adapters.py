@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 import attn_cli
 from attn_cli.errors import ModelError, UsageError
-from attn_cli.models.hf import checkpoint
+from attn_cli.models.hf import finding
 from attn_cli.models.hf.loading import quiet
 from tests.models import folders
 
@@ -138,7 +138,7 @@ def test_prompts_are_no_weights(base: Path, tmp_path: Path) -> None:
 
 def test_peft_is_named_where_it_is_missing(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = adapter(tmp_path, base, lora())
-    monkeypatch.setattr(checkpoint, "find_spec", lambda _: None)
+    monkeypatch.setattr(finding, "find_spec", lambda _: None)
     with pytest.raises(
         ModelError, match=f"is an adapter, which needs peft to be put on its base model {base}"
     ) as error:

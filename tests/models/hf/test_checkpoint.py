@@ -12,7 +12,7 @@ import pytest
 
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions, load
-from attn_cli.models.hf.checkpoint import find
+from attn_cli.models.hf.finding import find
 from tests.models import folders
 
 PLAIN = LoadOptions()

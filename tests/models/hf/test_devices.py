@@ -19,8 +19,9 @@ from attn_cli.data.stream import Block, Request
 from attn_cli.errors import MemoryLimitError, ModelError, UsageError
 from attn_cli.models import Decoding, Input, LoadOptions
 from attn_cli.models.hf import devices
-from attn_cli.models.hf.checkpoint import Adapter, find
+from attn_cli.models.hf.checkpoint import Adapter
 from attn_cli.models.hf.devices import Placement, choose_device, choose_placement, offload_folder
+from attn_cli.models.hf.finding import find
 from attn_cli.models.hf.model import Pretrained
 from tests.models import folders
 

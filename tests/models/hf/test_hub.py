@@ -18,7 +18,7 @@ SCRIPT = """
 import sys
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
-from attn_cli.models.hf.checkpoint import find
+from attn_cli.models.hf.finding import find
 options = LoadOptions(**dict(part.split("=") for part in sys.argv[2:]))
 try:
     print(find(sys.argv[1], options).folder)

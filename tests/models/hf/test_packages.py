@@ -13,7 +13,7 @@ import sentencepiece
 
 from attn_cli.errors import ModelError
 from attn_cli.models import Input, LoadOptions
-from attn_cli.models.hf.checkpoint import find
+from attn_cli.models.hf.finding import find
 from attn_cli.models.hf.loading import quiet
 from attn_cli.models.hf.packages import missing_packages, needs_gpu, told
 from tests.models import folders
