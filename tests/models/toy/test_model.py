@@ -14,8 +14,9 @@ from attn_cli.data.stream import Block, Report, Request
 from attn_cli.errors import InputError, ModelError, UsageError
 from attn_cli.models import Decoding, Input, Languages, LoadOptions, Translation, load
 from attn_cli.models.toy.folder import ToyFolder, find
-from attn_cli.models.toy.model import Toy, ToySource
+from attn_cli.models.toy.model import Toy
 from attn_cli.models.toy.model import load as load_toy
+from attn_cli.models.toy.source import ToySource
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN, RNN_ATTENTION, TRANSFORMER
 
