@@ -25,6 +25,7 @@ from attn_cli.data.regroup import Regroup
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Block, Eat, Request, Source
 from attn_cli.data.units import Units
+from attn_cli.grammar import lexicon
 from attn_cli.grammar import sentences as grammar
 from attn_cli.grammar.agreement import agrees, said_of_pronoun
 from attn_cli.measure.corpus import gather
@@ -80,9 +81,10 @@ class Bench:
 
     @cached_property
     def seen(self) -> frozenset[str]:
-        """All training sentences of both languages, without case and punctuation."""
+        """The pairs and the phrasebook, both languages, without case and punctuation."""
         pairs = read_pairs(self.data / "tatoeba-en-fr" / "train.tsv")
-        return frozenset(plain(text) for pair in pairs for text in pair)
+        phrases = [(row["english"], row["french"]) for row in lexicon.rows("phrasebook.tsv")]
+        return frozenset(plain(text) for pair in (*pairs, *phrases) for text in pair)
 
     def translated(self, sentences: Sequence[str], beam: int = 1) -> list[str]:
         """Translate sentences."""

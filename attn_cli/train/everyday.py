@@ -1,4 +1,7 @@
-"""Everyday sentences about names, times, numbers and many things, of which the pairs hold few; patterns in a table."""
+"""Everyday sentences about names, times, numbers and many things, of which the pairs hold few, and a phrasebook.
+
+The patterns are in tables of the grammar.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from attn_cli.train.numbers import DAYS, MONTHS, english_number, french_number, 
 
 __all__ = ["drawn", "everyday"]
 
+TEMPLATES = ("everyday.tsv", "phrasebook.tsv")
+"""Tables with a pattern per line; most phrases of the phrasebook have no slot."""
 MADE_UP = 0.6
 """Share of the names that are made up."""
 SLOT = regex.compile(r"\{(\w+)\}")
@@ -64,7 +69,7 @@ def _nouns(kind: str) -> tuple[Noun, ...]:
 def everyday(seed: int) -> Iterator[Linked]:
     """Yield everyday sentences, endlessly and the same for the same seed; what fills a slot is linked."""
     random = Random(f"everyday {seed}")  # noqa: S311 (nothing secret)
-    templates = [(row["english"], row["french"]) for row in rows("everyday.tsv")]
+    templates = [(row["english"], row["french"]) for name in TEMPLATES for row in rows(name)]
     while True:
         english, french = random.choice(templates)
         slots = {slot: drawn(slot.replace(OTHER, ""), random) for slot in dict.fromkeys(SLOT.findall(english))}

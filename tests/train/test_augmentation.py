@@ -174,16 +174,16 @@ def everyday_nouns() -> dict[str, set[str]]:
 
 
 def test_everyday_sentences_are_filled_and_follow_their_seed() -> None:
-    texts = list(islice(everyday(3), 1500))
-    assert texts == list(islice(everyday(3), 1500))
+    texts = list(islice(everyday(3), 3000))
+    assert texts == list(islice(everyday(3), 3000))
     nouns, articles = everyday_nouns(), {"the", "a", "an", "this", "my", "his", "her"}
     seen = set()
     for text in texts:
         assert not regex.search(r"[{}_]", text.english + text.french)
         assert text.english[0].isupper() or text.english[0].isdigit()
-        assert not regex.search(r"\b(de|que|le|la|ce) [AEIOUÉaeioué]|\b(à|de) les? |'(?![\p{L}])", text.french), (
-            text.french
-        )
+        assert not regex.search(
+            r"\b(de|que|le|la|ce) (?!oui)[AEIOUÉaeioué]|\b(à|de) les? |'(?![\p{L}])", text.french
+        ), text.french
         for one, other in linked_words(text):
             if one.lower() in articles:
                 continue
@@ -191,6 +191,12 @@ def test_everyday_sentences_are_filled_and_follow_their_seed() -> None:
             assert same or one in MONTHS or other.lower() in nouns[one.lower()], (one, other)
             seen |= {one} & nouns.keys()
     assert len(seen) > 200
+
+
+def test_idioms_of_the_phrasebook_are_read_too() -> None:
+    made = {(text.english, text.french) for text in islice(everyday(4), 3000)}
+    assert ("What time is it?", "Quelle heure est-il ?") in made
+    assert any(regex.fullmatch(r"Bonne nuit, \p{Lu}[\p{L}'-]+\.", french) for _, french in made)
 
 
 @pytest.mark.parametrize(
