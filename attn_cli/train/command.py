@@ -66,7 +66,7 @@ def run(
         bool,
         typer.Option(
             "--coreference/--no-coreference",
-            help="Add the grammar's sentences, and vary names and numbers (English to French).",
+            help="Add attn's own sentences, and vary names and numbers (English to French).",
         ),
     ] = True,
     guide: Annotated[
@@ -88,7 +88,7 @@ def run(
     ] = None,
 ) -> None:
     """Run the command."""
-    from attn_cli.train.pairs import read_pairs, split
+    from attn_cli.train.pairs import read_pairs, split, written_for
 
     try:
         if out.exists() and not out.is_dir():
@@ -113,7 +113,9 @@ def run(
     from attn_cli.train.terminal import TerminalWatcher
 
     settings = Settings(arch, steps, seed=seed, guide=guide, start=start)
-    if not coreference:
+    if coreference:
+        told = [*told, *written_for(told, aside)]
+    else:
         settings = settings.of_any_languages()
     try:
         with TerminalWatcher(watch) as watcher:

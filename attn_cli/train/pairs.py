@@ -12,14 +12,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from attn_cli.errors import InputError, UsageError
+from attn_cli.grammar.lexicon import rows
 from attn_cli.grammar.words import spans
 from attn_cli.system.encoding import decode_text
 from attn_cli.train.linked import SpanLink
 
-__all__ = ["Pair", "align", "by_source", "can_align", "read_pairs", "split"]
+__all__ = ["Pair", "align", "by_source", "can_align", "read_pairs", "split", "written_for"]
 
 Pair = tuple[str, str]
 """A sentence and its translation."""
+
+WRITTEN = 0.25
+"""Most sentences that the project adds to the pairs, as a share of their number."""
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -66,6 +70,23 @@ def split(pairs: Sequence[Pair], sentences: int) -> tuple[list[Pair], list[Pair]
     sources = list(dict.fromkeys(source for source, _ in pairs))
     aside = set(sources[:: max(10, len(sources) // max(1, sentences))][:sentences])
     return [pair for pair in pairs if pair[0] not in aside], [pair for pair in pairs if pair[0] in aside]
+
+
+def written_for(pairs: Sequence[Pair], aside: Sequence[Pair]) -> list[Pair]:
+    """Return sentences that were written for the project, with words and turns of phrase that such pairs seldom hold.
+
+    Args:
+        pairs: pairs to train on, which limit how many are returned; they are taken evenly from all.
+        aside: pairs to evaluate on, whose sentences are left out.
+    """
+    kept = {sentence for pair in aside for sentence in pair}
+    written = [
+        (row["english"], row["french"])
+        for row in rows("written.tsv")
+        if row["english"] not in kept and row["french"] not in kept
+    ]
+    count = min(len(written), round(WRITTEN * len(pairs)))
+    return [written[index * len(written) // count] for index in range(count)]
 
 
 def can_align() -> bool:
