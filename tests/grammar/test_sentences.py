@@ -399,8 +399,13 @@ def related(example: Example) -> set[tuple[str, ...]]:
         ),
         (
             "force",
-            "Since it was locked, he forced the drawer with my sister's fork this morning.",
-            "coreference it drawer, subject it locked, subject he forced, object drawer forced",
+            "She forced the closet with the green rope because it was so long.",
+            "coreference it rope, subject it long, subject She forced, object closet forced",
+        ),
+        (
+            "scared by",
+            "The beautiful hen was scared by his pig because it was so strange.",
+            "coreference it pig, subject it strange, subject hen scared",
         ),
         ("simple", "The boy is looking for the knife in the room.", "subject boy looking, object knife looking"),
         ("simple", "Our neighbor is lying on the roof near the river.", "subject neighbor lying"),

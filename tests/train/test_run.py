@@ -22,7 +22,7 @@ from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
 from attn_cli.train import architectures, run
 from attn_cli.train.loop import Schedule
-from attn_cli.train.pairs import Pair, by_source, read_pairs, split
+from attn_cli.train.pairs import Pair, by_source, read_pairs, split, written_for
 from attn_cli.train.run import Progress, Settings, can_go_on, train
 from attn_cli.train.saving import known_words
 from tests.train.small import SMALL, small_architectures
@@ -245,6 +245,16 @@ def test_pairs_are_read_and_split_by_sentence(tmp_path: Path) -> None:
     assert len(told) == 54
     with pytest.raises(InputError, match="cannot be read"):
         read_pairs(tmp_path / "none.tsv")
+
+
+def test_sentences_of_the_project_are_added_as_a_share_of_the_pairs_and_none_that_is_set_aside() -> None:
+    pairs = [("a", "b")] * 400
+    first, *others = written_for(pairs, [])
+    assert len({first, *others}) == 100
+    without = written_for(pairs, [("x", first[1])])
+    assert len(without) == 100
+    assert first not in without
+    assert written_for([], []) == []
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

@@ -1,0 +1,42 @@
+"""Tests of the sentence pairs that were written for the project: well-formed, and none of what is kept for testing."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+
+from attn_cli.grammar.lexicon import rows
+from attn_cli.grammar.sentences import is_held_out
+from attn_cli.train.names import is_held_out as is_held_out_name
+
+PAIRS = [(row["english"], row["french"]) for row in rows("written.tsv")]
+NOUNS = {row["english"]: "kept" in row["kinds"].split() for row in rows("nouns.tsv")}
+
+
+def nouns_in(english: str) -> set[str]:
+    """Nouns of the grammar in a sentence, in the singular."""
+    words = re.findall(r"[a-z]+", english.lower())
+    return {noun for word in words for noun in (word, word.removesuffix("s")) if noun in NOUNS}
+
+
+def test_no_sentence_is_there_twice() -> None:
+    assert len({english for english, _ in PAIRS}) == len(PAIRS) > 1000
+
+
+def test_both_sides_end_alike_and_are_spelled_as_the_pairs_are() -> None:
+    for english, french in PAIRS:
+        assert english[0].isupper() or english[0].isdigit() or english[0] == '"', english
+        assert len(english.split()) <= 60, english
+        assert english[-1] == french[-1] or english[-1] not in ".?!", (english, french)
+        assert not re.search("[’‘“”…\u00a0\u202f]|  ", english + french), (english, french)
+        assert not re.search(r"[^\s?!][?!;]|\w:(?!\d)", french), french
+        assert not re.search(r"[cs]oeur|oeuf|oeil|oeuvre", french), french
+
+
+def test_nothing_that_is_kept_for_testing_is_among_them() -> None:
+    for english, _ in PAIRS:
+        nouns = nouns_in(english)
+        assert not any(NOUNS[noun] for noun in nouns), english
+        assert not any(is_held_out_name(word) for word in re.findall(r"(?<=\w )[A-Z]\w+", english)), english
+        if re.search(r"(?i)\b(it|its|they|them)\b", english):
+            assert not any(is_held_out(*pair) for pair in combinations(sorted(nouns), 2)), english
