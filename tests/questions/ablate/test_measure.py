@@ -67,14 +67,13 @@ def test_one_head_of_the_built_in_model_decides_on_the_pronoun() -> None:
     with marian.slices_zeroed({"encoder": {2: (0,)}}):
         np.testing.assert_allclose(first.after.words, plain_words(SMALL, target), atol=1e-4)
     fall = {id(trial): np.exp(found.before.words[elle]) - np.exp(trial.after.words[elle]) for trial in found.trials}
-    assert fall.pop(id(first)) > 0.3
-    assert max(fall.values()) < 0.1
+    assert fall.pop(id(first)) > max(0.3, *fall.values()) + 0.2
     assert first.summary is not None
     assert (first.summary.layer, first.summary.head) == (2, 0)
 
 
 def test_one_head_changes_the_pronoun() -> None:
-    found = cut(toy(), SMALL, instead="even")
+    found = cut(toy(), SMALL, kind="encoder")
     (first,) = found.changing
     assert (first.kind, first.heads) == ("encoder", {2: (0,)})
     assert found.text_before == marian.written(SMALL)
@@ -100,7 +99,7 @@ def test_one_edge_decides_on_the_pronoun(text: str, noun: tuple[str, int], other
         np.testing.assert_allclose(trial.after.words, plain_words(text, target), atol=1e-4)
         assert trial.translation == marian.written(text)
     place = marian.place_of(pronoun, target)
-    assert np.exp(trial.after.words[place]) < np.exp(found.before.words[place]) - 0.2
+    assert np.exp(trial.after.words[place]) < np.exp(found.before.words[place]) - 0.15
     assert trial.weight == pytest.approx(1, abs=0.01)
     assert found.instead is None
     nothing = cut(toy(), text, f"it:{other}", head="2.0")
@@ -332,13 +331,14 @@ def test_a_word_left_nothing_is_told_of() -> None:
 
 
 def test_heads_that_change_a_word_together_are_looked_for() -> None:
-    """The heads with the largest effects, as few as it takes."""
-    text = "The trophy didn't fit because it was big"
+    """The heads that speak most for the output, as few as it takes."""
+    text = "The trophy didn't fit in the suitcase because it was too big"
     found = cut(toy(), text, kind="encoder")
     assert found.changing == []
     assert found.flip is not None
     names = [f"{layer}.{head}" for _, layer, head in found.flip.heads]
-    ranked = [f"{layer}.{head}" for trial in found.ranked for layer, (head,) in trial.heads.items()]
+    against = [trial for trial in found.ranked if trial.effect < 0]
+    ranked = [f"{layer}.{head}" for trial in against for layer, (head,) in trial.heads.items()]
     assert names == ranked[: len(names)]
     together, fewer = (cut(toy(), text, head=",".join(some)).trials[0] for some in (names, names[:-1]))
     assert together.translation == found.flip.translation
