@@ -83,8 +83,8 @@ class Bench:
     def seen(self) -> frozenset[str]:
         """The pairs and what was written for the project, both languages, without case and punctuation."""
         pairs = read_pairs(self.data / "tatoeba-en-fr" / "train.tsv")
-        written = [row.values() for name in ("phrasebook.tsv", "written.tsv") for row in lexicon.rows(name)]
-        return frozenset(plain(text) for pair in (*pairs, *written) for text in pair)
+        phrases = [row.values() for row in lexicon.rows("phrasebook.tsv")]
+        return frozenset(plain(text) for pair in (*pairs, *phrases, *lexicon.written()) for text in pair)
 
     def translated(self, sentences: Sequence[str], beam: int = 1) -> list[str]:
         """Translate sentences."""

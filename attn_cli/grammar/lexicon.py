@@ -38,7 +38,11 @@ __all__ = [
     "noun_of",
     "phrases",
     "rows",
+    "written",
 ]
+
+WRITTEN = "written"
+"""Folder of the tables of sentences that were written for this project, by subject."""
 
 Gender = Literal["m", "f"]
 Tense = Literal["past", "present", "future"]
@@ -163,6 +167,16 @@ def rows(name: str) -> Iterator[dict[str, str]]:
     header, *lines = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
     for cells in lines:
         yield dict(zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=True))
+
+
+def written() -> Iterator[tuple[str, str]]:
+    """Yield sentences that a language model wrote for this project, each with its French translation.
+
+    None is in a test set, and none holds a noun, a pair of nouns with a pronoun, or a name that is kept for testing.
+    """
+    for table in sorted(one.name for one in files(__package__).joinpath(WRITTEN).iterdir()):
+        for row in rows(f"{WRITTEN}/{table}"):
+            yield row["english"], row["french"]
 
 
 def _gender(row: dict[str, str]) -> Gender:

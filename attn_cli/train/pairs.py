@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from attn_cli.errors import InputError, UsageError
-from attn_cli.grammar.lexicon import rows
+from attn_cli.grammar.lexicon import written
 from attn_cli.grammar.words import spans
 from attn_cli.system.encoding import decode_text
 from attn_cli.train.linked import SpanLink
@@ -80,13 +80,9 @@ def written_for(pairs: Sequence[Pair], aside: Sequence[Pair]) -> list[Pair]:
         aside: pairs to evaluate on, whose sentences are left out.
     """
     kept = {sentence for pair in aside for sentence in pair}
-    written = [
-        (row["english"], row["french"])
-        for row in rows("written.tsv")
-        if row["english"] not in kept and row["french"] not in kept
-    ]
-    count = min(len(written), round(WRITTEN * len(pairs)))
-    return [written[index * len(written) // count] for index in range(count)]
+    found = [pair for pair in written() if kept.isdisjoint(pair)]
+    count = min(len(found), round(WRITTEN * len(pairs)))
+    return [found[index * len(found) // count] for index in range(count)]
 
 
 def can_align() -> bool:

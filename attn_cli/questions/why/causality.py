@@ -122,7 +122,8 @@ def _right(model: Toy, examples: Sequence[grammar.Example], layer: int, heads: t
 def _bears_out(shares: Sequence[float], count: int) -> bool:
     """Return whether the first cut, and not the other, leaves less than half of what is right beyond guessing.
 
-    Differences count from two standard errors on; so far below guessing, something else is at work.
+    That a cut changes something at all, or leaves less than guessing, counts from two standard errors on; the half is
+    held against the share as it was measured.
     """
     whole, cut, other = shares
     chance = 2 * standard_error(0.5, count)

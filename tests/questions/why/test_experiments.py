@@ -158,6 +158,8 @@ def test_a_head_that_is_taken_away_leaves_chance(monkeypatch: pytest.MonkeyPatch
 
 def test_a_head_that_changes_nothing_bears_nothing_out() -> None:
     assert causality._bears_out((0.99, 0.53, 0.98), 120)
+    assert causality._bears_out((0.99, 0.74, 0.98), 120)
+    assert not causality._bears_out((0.99, 0.75, 0.98), 120)
     assert not causality._bears_out((0.99, 0.97, 0.98), 120)
     assert not causality._bears_out((0.99, 0.2, 0.98), 120)
     assert not causality._bears_out((0.99, 0.53, 0.55), 120)
