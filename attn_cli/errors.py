@@ -21,7 +21,7 @@ Raise one of these where the fault is detected; `attn_cli.cli.app` turns them in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "UsageError",
     "check_range",
     "counted",
+    "enumerated",
     "is_panic",
     "left_out",
     "noted",
@@ -62,6 +63,12 @@ def shortened(text: str, most: int = 60) -> str:
 def counted(number: int, thing: str) -> str:
     """Format a count with its noun: `1 value`, `2 values`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def enumerated(things: Iterable[str]) -> str:
+    """Format names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
+    *most, last = things
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def left_out(faults: Sequence[AttnError], of: str = "", *, count: int | None = None) -> tuple[str, ...]:

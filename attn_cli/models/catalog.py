@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
 from attn_cli.models.hf.checkpoint import Checkpoint, examine
-from attn_cli.models.toy.folder import BUILT_IN, RECURRENT, ToyFolder, built_in
-from attn_cli.models.toy.recurrent import RecurrentShape as Recurrent
+from attn_cli.models.toy.folder import BUILT_IN, OWN, ToyFolder, built_in, weight_shapes
+from attn_cli.models.toy.recurrent import RecurrentShape
 
 __all__ = ["Listed", "catalog"]
 
@@ -32,7 +33,7 @@ class Listed:
     heads: int | None
     """Number of heads in a layer; None where the config does not say."""
     parameters: int | None
-    """Number of weights; None where they are pickled or quantized."""
+    """Number of weights; None where they are pickled, or quantized by others."""
     bytes: int
     """Size of the weights as saved."""
     built_in: bool
@@ -72,21 +73,29 @@ def _cached() -> Iterator[tuple[str, Path]]:
 
 def _listed(found: Checkpoint, *, built_in: bool) -> Listed:
     config = found.config
-    own = ToyFolder(found.name, found.folder).shape if config.get("model_type") == RECURRENT else None
-    recurrent = own if isinstance(own, Recurrent) else None
+    family, layers, heads = str(config.get("model_type", "")), _layers(config), _first(config, HEADS)
+    parameters, notes = found.parameters, _notes(config)
+    if family in OWN:
+        shape = ToyFolder(found.name, found.folder).shape
+        parameters = sum(prod(size) for size in weight_shapes(shape).values())
+        if isinstance(shape, RecurrentShape):
+            family, layers, heads = "recurrent", (1, 1), int(shape.attention)
+            notes = notes if shape.attention else _without_attention(shape)
+        else:
+            family, layers, heads = "transformer", (shape.encoder_layers, shape.decoder_layers), shape.heads
     return Listed(
         name=found.name,
-        family="recurrent" if recurrent else str(config.get("model_type", "")),
-        layers=(1, 1) if recurrent else _layers(config),
-        heads=int(recurrent.attention) if recurrent else _first(config, HEADS),
-        parameters=found.parameters,
+        family=family,
+        layers=layers,
+        heads=heads,
+        parameters=parameters,
         bytes=found.saved_bytes,
         built_in=built_in,
-        notes=_without_attention(recurrent) if recurrent and not recurrent.attention else _notes(config),
+        notes=notes,
     )
 
 
-def _without_attention(shape: Recurrent) -> tuple[str, ...]:
+def _without_attention(shape: RecurrentShape) -> tuple[str, ...]:
     return (f"No attention: everything passes through one vector of {2 * shape.hidden} numbers.",)
 
 

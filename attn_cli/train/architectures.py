@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from attn_cli.data.model import GuidedHead, GuidedRole
 from attn_cli.models.toy import recurrent, transformer
-from attn_cli.models.toy.folder import Shape, marian_config, recurrent_config, weight_shapes
+from attn_cli.models.toy.folder import Shape, marian_config, own_config, weight_shapes
 from attn_cli.train.objective import Guide, Learner
-from attn_cli.train.product import product
+from attn_cli.train.product import precision, product
 
 __all__ = ["ARCHITECTURES", "Architecture", "ArchitectureName", "builder", "config", "first_weights"]
 
@@ -118,6 +119,7 @@ def builder(
         device: device of the weights.
         fuse: True to compile a recurrent model's step at each token; the loop around it cannot be compiled.
     """
+    dtype = precision(device)
     if isinstance(shape, recurrent.RecurrentShape):
         steps: Any = (recurrent.read, recurrent.write)
         if fuse:
@@ -129,12 +131,13 @@ def builder(
             # Cast all weights to the precision of the products at once, and not at each token; except the embeddings,
             # whose gradients are long sums, and the bias of the decoder's first state, which is carried along.
             exact = {"embedding.weight", "decoder.start.bias"}
-            ready = {name: one if name in exact else one.bfloat16() for name, one in weights.items()}
-            return recurrent.Recurrent(shape, ready, lambda states: drop(states).bfloat16(), steps)
+            ready = {name: one if name in exact else one.to(dtype) for name, one in weights.items()}
+            return recurrent.Recurrent(shape, ready, lambda states: drop(states).to(dtype), steps)
 
         return build
     table = torch.from_numpy(transformer.positions(shape.positions, shape.dim)).to(device)
-    return lambda weights, drop: transformer.Transformer(shape, weights, table, drop, product)
+    multiply = partial(product, dtype=dtype)
+    return lambda weights, drop: transformer.Transformer(shape, weights, table, drop, multiply)
 
 
 def config(shape: Shape, guided: Sequence[GuidedRole]) -> dict[str, Any]:
@@ -153,7 +156,7 @@ def config(shape: Shape, guided: Sequence[GuidedRole]) -> dict[str, Any]:
                 "rows": "output",
                 "how": "The model's only head, as training left it.",
             }
-        return recurrent_config(shape, known)
+        return own_config(shape, known)
     known = {}
     if "reading" in guided:
         known["alignment"] = {

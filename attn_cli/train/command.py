@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from attn_cli.cli.streams import say
-from attn_cli.errors import OutputError, UsageError, shortened
+from attn_cli.data.model import GuidedRole
+from attn_cli.errors import OutputError, UsageError, enumerated, shortened
 from attn_cli.system.encoding import check_text
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
@@ -30,6 +32,7 @@ Examples:
   attn train PAIRS.tsv --arch rnn-attention --out my-rnn --watch "The cat sat on the mat"
 """
 SET_ASIDE = 300
+ENCODER_ROLES: tuple[GuidedRole, ...] = ("coreference", "subject", "object")
 
 
 def run(
@@ -77,6 +80,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    unguided: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE",
+            help="Leave the encoder head of this role as training makes it: coreference, subject or object; "
+            "may be repeated.",
+        ),
+    ] = None,
     device: Annotated[Literal["cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "cpu",
     fuse: Annotated[
         bool | None,
@@ -109,10 +120,14 @@ def run(
     else:
         aside = read_pairs(dev)
 
+    from attn_cli.train.architectures import ARCHITECTURES
     from attn_cli.train.run import Settings, can_go_on, train
     from attn_cli.train.terminal import TerminalWatcher
 
-    settings = Settings(arch, steps, seed=seed, guide=guide, start=start)
+    left = _roles(unguided or ())
+    if left and not ARCHITECTURES[arch].guide.heads:
+        raise UsageError(f"No head of {arch} is guided", "Leave --unguided out, or train a transformer")
+    settings = Settings(arch, steps, seed=seed, guide=guide, unguided=left, start=start)
     if coreference:
         told = [*told, *written_for(told, aside)]
     else:
@@ -137,3 +152,15 @@ def run(
             say(f"stopped before the first step; there is no model in {out} yet")
         raise
     say(f'saved {out}; try attn translate "The cat sat on the mat" --model {out}')
+
+
+def _roles(asked: Collection[str]) -> tuple[GuidedRole, ...]:
+    """Return the roles of encoder heads among those asked for.
+
+    Raises:
+        UsageError: one is none.
+    """
+    for role in asked:
+        if role not in ENCODER_ROLES:
+            raise UsageError(f"{role} is no role of an encoder head", f"Name {enumerated(ENCODER_ROLES)}")
+    return tuple(role for role in ENCODER_ROLES if role in asked)

@@ -10,6 +10,7 @@ import torch
 
 from attn_cli.train.batches import TrainingBatch
 from attn_cli.train.objective import Guide, Learner, Losses, objective, quick_dropout, surprise
+from attn_cli.train.product import precision
 
 __all__ = ["Schedule", "Trainer", "Weights"]
 
@@ -71,8 +72,10 @@ class Trainer:
             list(self.weights.values()), lr=schedule.peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
 
+        dtype = precision(device)
+
         def losses(seed: torch.Tensor, *batch: torch.Tensor) -> Losses:
-            with torch.autocast(device, torch.bfloat16):
+            with torch.autocast(device, dtype, enabled=dtype != torch.float32):
                 return objective(build(self.weights, quick_dropout(dropout, seed)), guide, surprised, *batch)
 
         surprised = torch.compile(surprise, dynamic=True) if fuse == "loss" else surprise

@@ -61,6 +61,8 @@ FIRST_JUDGED = 50
 """The step after which the model is judged for the first time."""
 JUDGED_AT_ONCE = 100
 """Sentences translated between two looks at whether to stop."""
+TRIED = 20
+"""Most batches to search for one to compile with."""
 SHORT = 500
 """Steps of a run that is too short for compiling to pay."""
 
@@ -80,6 +82,8 @@ class Settings:
     guide: bool | None = None
     """True to train cross-attention heads towards word alignments, where the architecture has some for it; None to do
     so if eflomal is installed, or as the training that is resumed does."""
+    unguided: tuple[GuidedRole, ...] = ()
+    """Roles of heads that are left as training makes them."""
     start: str | None = None
     """Name of the model whose weights and vocabulary to start from; None to start from nothing, or to resume."""
     rates: Rates = field(default_factory=Rates)
@@ -162,7 +166,7 @@ def train(
     heads = {
         role: place
         for role, place in architecture.guide.heads.items()
-        if (run.links is not None if place.kind == "cross" else settings.coreference)
+        if role not in settings.unguided and (run.links is not None if place.kind == "cross" else settings.coreference)
     }
     if fuse is None:
         fuse = settings.steps - run.step >= SHORT
@@ -210,7 +214,7 @@ def train(
     fixed = mixture.fixed()
     if fuse and trainer.step < settings.steps:
         watcher.says("Compiling the training step, which takes a minute or two")
-        trainer.prepare(next(_batches(mixture, run, fixed, settings.batch_tokens)))
+        trainer.prepare(_uneven(_batches(mixture, run, fixed, settings.batch_tokens)))
     watcher.says("Training")
     try:
         with interruptible(lambda: watcher.says("Stopping after this step")) as asked:
@@ -290,6 +294,15 @@ def _steps(
         run.epoch, run.batch = run.epoch + 1, 0
 
 
+def _uneven(batches: Iterator[TrainingBatch]) -> TrainingBatch:
+    """Return the first of some batches whose sizes all differ; the very first if there is none.
+
+    The compiler takes sizes that are equal once to be equal always, and compiles anew, for minutes, when they are not.
+    """
+    some = list(islice(batches, TRIED))
+    return next((one for one in some if len({*one.source.shape, one.read.shape[1]}) == 3), some[0])
+
+
 def _batches(mixture: Mixture, run: _TrainingRun, fixed: Sequence[Linked], tokens: int) -> Iterator[TrainingBatch]:
     return islice(mixture.epoch(run.epoch, fixed, tokens), run.batch, None)
 
@@ -357,7 +370,10 @@ class _TrainingRun:
         tensors, state = read_checkpoint(out / CHECKPOINTS)
         links = read_links(out / CHECKPOINTS)
         try:
-            before = Settings(**{**state["settings"], "rates": Rates(**state["settings"]["rates"])})
+            told = state["settings"]
+            before = Settings(
+                **told | {"rates": Rates(**told["rates"]), "unguided": tuple(told.get("unguided", ()))},
+            )
             shape = type(ARCHITECTURES[before.arch].shape(1))(**state["shape"])
             words = frozenset[str](state["words"])
             pairs_then, step, epoch, batch = (

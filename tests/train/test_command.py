@@ -130,6 +130,20 @@ def test_without_the_aligner_it_says_what_is_lost(
     assert "need eflomal" in attn("train", pairs, "--out", f"{out}2", "--steps", "1", "--guide", code=2)
 
 
+def test_only_heads_that_are_guided_can_be_left_unguided(attn: Run, pairs: str, tmp_path: Path) -> None:
+    out = tmp_path / "it"
+    told = ("train", pairs, "--out", str(out), "--steps", "1", "--no-guide", "--unguided", "coreference")
+    assert "No head of rnn is guided" in attn(*told, "--arch", "rnn", code=2)
+    assert "reading is no role of an encoder head. Name coreference, subject and object" in attn(
+        *told[:-1], "reading", code=2
+    )
+    assert not out.exists()
+    attn(*told, "--unguided", "subject")
+    config = json.loads((out / "config.json").read_text())
+    assert [one["role"] for one in config["attn"]["guided"]] == ["object"]
+    assert "saved" in attn(*told[:5], "2", *told[6:], "--unguided", "subject", "--unguided", "coreference", "--resume")
+
+
 def test_it_starts_from_a_model_that_was_trained_before(attn: Run, pairs: str, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     attn("train", pairs, "--arch", "rnn", "--out", first, "--steps", "2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from attn_cli.data.model import GuidedHead, GuidedRole
 from attn_cli.data.selection import Kind
 from attn_cli.models.toy.transformer import See
 from attn_cli.train.objective import Guide, objective, quick_dropout, surprise
-from attn_cli.train.product import product
+from attn_cli.train.product import precision, product
 
 
 def test_surprise_is_cross_entropy() -> None:
@@ -22,16 +23,35 @@ def test_surprise_is_cross_entropy() -> None:
     assert torch.allclose(spread, -torch.log_softmax(logits, dim=-1).mean())
 
 
-def test_the_quick_product_is_a_linear_layer_with_its_gradients() -> None:
+@pytest.mark.parametrize(("dtype", "loose"), [(torch.bfloat16, 1), (torch.float32, 1e-6)])
+def test_the_quick_product_is_a_linear_layer_with_its_gradients(dtype: torch.dtype, loose: float) -> None:
     torch.manual_seed(5)
     given = [torch.randn(3, 7, 5), torch.randn(11, 5), torch.randn(11)]
     made = [[one.clone().requires_grad_() for one in given] for _ in range(2)]
-    results = [product(*made[0]), torch.nn.functional.linear(*made[1])]
-    assert torch.allclose(results[0].float(), results[1], atol=0.1)
+    results = [product(*made[0], dtype=dtype), torch.nn.functional.linear(*made[1])]
+    assert results[0].dtype == dtype
+    assert torch.allclose(results[0].float(), results[1], atol=0.1 * loose)
     for result in results:
         torch.autograd.backward(result.float().square().sum())
     for one, other in zip(*made, strict=True):
-        assert torch.allclose(one.grad, other.grad, rtol=0.03, atol=1)
+        assert torch.allclose(one.grad, other.grad, rtol=0.03 * loose, atol=100 * loose if loose < 1 else 1)
+
+
+@pytest.mark.parametrize(
+    ("device", "able", "expected"),
+    [
+        ("cpu", {"avx2": True, "avx512_bf16": False, "architecture": "x86_64"}, torch.float32),
+        ("cpu", {"avx2": True, "avx512_bf16": True}, torch.bfloat16),
+        ("cpu", {"amx_bf16": True, "amx_tile": True}, torch.bfloat16),
+        ("cpu", {}, torch.float32),
+        ("cuda", {}, torch.bfloat16),
+    ],
+)
+def test_half_precision_is_for_processors_that_multiply_in_it(
+    device: str, able: dict[str, Any], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert precision(device) == expected
 
 
 class Fixed:

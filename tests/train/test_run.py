@@ -21,6 +21,7 @@ from attn_cli.models import load
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
 from attn_cli.train import architectures, run
+from attn_cli.train.batches import TrainingBatch
 from attn_cli.train.loop import Schedule
 from attn_cli.train.pairs import Pair, by_source, read_pairs, split, written_for
 from attn_cli.train.run import Progress, Settings, can_go_on, train
@@ -102,6 +103,28 @@ def test_a_transformer_says_which_heads_were_guided(pairs: list[Pair], tmp_path:
     assert model.info.captured == "interface"
     assert model.info.alignment is not None
     assert "word alignments" in model.info.alignment.how
+
+
+def test_a_head_can_be_left_unguided(pairs: list[Pair], tmp_path: Path) -> None:
+    told = replace(settings("transformer", 2), unguided=("coreference", "object"))
+    train(pairs, [], told, tmp_path / "it", Listener(), fuse=False)
+    listener = Listener()
+    train(pairs, [], replace(told, steps=3), tmp_path / "it", listener, resume=True, fuse=False)
+    assert set(listener.progress[-1].guided) == {"reading", "writing", "subject"}
+    config = json.loads((tmp_path / "it" / "config.json").read_text())
+    assert [one["role"] for one in config["attn"]["guided"]] == ["reading", "writing", "subject"]
+    with pytest.raises(InputError, match=r"other settings or pairs: unguided \['coreference', 'object'\]|unguided"):
+        train(pairs, [], settings("transformer", 4), tmp_path / "it", Listener(), resume=True, fuse=False)
+
+
+def test_the_step_is_compiled_with_sizes_that_all_differ() -> None:
+    def batch(texts: int, source: int, target: int) -> TrainingBatch:
+        tokens = np.ones((texts, target), np.int64)
+        return TrainingBatch(np.ones((texts, source), np.int64), tokens, tokens, {})
+
+    same, some, other = batch(5, 7, 7), batch(7, 7, 5), batch(5, 7, 3)
+    assert run._uneven(iter([same, some, other, same])) is other
+    assert run._uneven(iter([same, some])) is same
 
 
 @pytest.mark.unchecked

@@ -11,25 +11,27 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attn_cli.errors import ModelError
-from attn_cli.models.toy.folder import RECURRENT, ToyFolder, recurrent_config, weight_shapes
-from attn_cli.models.toy.recurrent import RecurrentShape
+from attn_cli.models.toy.folder import OWN, Shape, ToyFolder, own_config, weight_shapes
 from attn_cli.train.saving import packed
 from tests.train.small import SMALL
 
 
+@pytest.fixture(params=["rnn-attention", "transformer"])
+def shape(request: pytest.FixtureRequest) -> Shape:
+    return SMALL[request.param](31)
+
+
 @pytest.fixture
-def weights() -> dict[str, torch.Tensor]:
+def weights(shape: Shape) -> dict[str, torch.Tensor]:
     torch.manual_seed(6)
-    sizes = weight_shapes(SMALL["rnn-attention"](31)).items()
+    sizes = weight_shapes(shape).items()
     return {name: torch.randn(size) * (0 if "start" in name else 3) for name, size in sizes}
 
 
 @pytest.fixture
-def folder(weights: dict[str, torch.Tensor], tmp_path: Path) -> ToyFolder:
-    shape = SMALL["rnn-attention"](31)
-    assert isinstance(shape, RecurrentShape)
-    config = recurrent_config(shape, {})
-    assert config["model_type"] == RECURRENT
+def folder(shape: Shape, weights: dict[str, torch.Tensor], tmp_path: Path) -> ToyFolder:
+    config = own_config(shape, {})
+    assert isinstance(shape, OWN[config["model_type"]])
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file(packed(weights), tmp_path / "model.safetensors")
     return ToyFolder("it", tmp_path)

@@ -22,7 +22,7 @@ __all__ = [
 
 
 class LayerHeadsEntry(Entry):
-    """How many heads one layer has."""
+    """The number of heads of one layer."""
 
     layer: Count
     heads: Size

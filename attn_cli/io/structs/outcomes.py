@@ -22,7 +22,7 @@ __all__ = [
 
 
 class OutputCheckEntry(Entry):
-    """How far the model's output is from that of a plain run."""
+    """The difference between the model's output and that of a plain run."""
 
     difference: Annotated[float, Meta(ge=0, description="Largest absolute difference.")]
     compared: Annotated[
@@ -90,7 +90,7 @@ class LookbackEntry(Entry):
 
 
 class WrittenEntry(Entry):
-    """What a model wrote, or what a known text is for it."""
+    """The text that a model wrote, or a known text as the model sees it."""
 
     log_probability: Annotated[Number, Meta(description="Of all of it, in nats.")]
     perplexity: Annotated[Number, Meta(description="exp of the mean negative log-probability of a token.")]

@@ -38,7 +38,7 @@ class SinkKeyEntry(Entry):
 
 
 class SpreadEntry(Entry):
-    """Where the weight of the map that is drawn lies in a long text, over all rows that are words."""
+    """The places in a long text at which the weight of the map that is drawn lies, over all rows that are words."""
 
     kind: AttentionKind
     layers: Annotated[Sequence[Count], Meta(min_length=1)]
@@ -72,7 +72,7 @@ class SpreadEntry(Entry):
 
 
 class PromptShareEntry(Entry):
-    """How much the rows look at one part."""
+    """The weight that the rows give one part."""
 
     name: str
     tokens: Annotated[Count, Meta(description="Tokens of the part that are shown.")]
@@ -85,7 +85,7 @@ class PromptShareEntry(Entry):
 
 
 class PromptPartsEntry(Entry):
-    """How much each part of the text is looked at, in the mean of the heads selected."""
+    """The weight that each part of the text is given, in the mean of the heads selected."""
 
     heads: Annotated[Count, Meta(description="Heads that the mean is over.")]
     rows: Annotated[

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from attn_cli.errors import MemoryLimitError, ModelError, counted
+from attn_cli.errors import MemoryLimitError, ModelError, counted, enumerated
 from attn_cli.models import LoadOptions
 from attn_cli.models.capture.offloaded import device_of, free_on, is_offloaded
 from attn_cli.models.hf.checkpoint import Checkpoint
@@ -148,7 +148,7 @@ def places_of(model: PreTrainedModel) -> str:
         return str(device) if device.index else device.type
     named = [f"cuda:{place}" if isinstance(place, int) else str(place) for place in shared.values()]
     places = list(dict.fromkeys((str(device_of(model)), *named)))
-    return " and ".join(filter(None, (", ".join(places[:-1]), places[-1])))
+    return enumerated(places)
 
 
 def on_disk(model: PreTrainedModel) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
 from transformers.utils import logging
 
 from attn_cli.data.selection import Kind
-from attn_cli.errors import AttnError, MemoryLimitError, ModelError, is_panic, quoted
+from attn_cli.errors import AttnError, MemoryLimitError, ModelError, enumerated, is_panic, quoted
 from attn_cli.models import LoadOptions
 from attn_cli.models.capture.stream import LOAD_WITH
 from attn_cli.models.compiled import library_fault
@@ -381,5 +381,6 @@ def _reads_text(checkpoint: Checkpoint, model_class: type[PreTrainedModel]) -> t
             f"{checkpoint.name} takes what it reads as {main}, and attn gives a model a text's tokens as input_ids",
             "Give a model that takes these",
         )
-    takes = " and ".join(modality for modality in read if modality != "text") or main
+    others = [modality for modality in read if modality != "text"]
+    takes = enumerated(others) if others else main
     raise ModelError(f"{checkpoint.name} does not read text but {takes}", "Give a model that reads text")

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from attn_cli.data.stream import OutputCheck, Report, Request
-from attn_cli.errors import NOT_NUMBERS, ExactnessError, MemoryLimitError, ModelError
+from attn_cli.errors import NOT_NUMBERS, ExactnessError, MemoryLimitError, ModelError, enumerated
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.hf.loading import faults_told
 
@@ -200,7 +200,7 @@ class _Check:
         Raises:
             ExactnessError: the difference from eager attention is more than rounding too.
         """
-        what = " and ".join(gap.compared)
+        what = enumerated(gap.compared)
         if own != "eager":
             eager = {name: value for name, value in self._run(given, "eager").items() if name in first}
             again, apart = held_against(seen, eager), held_against(first, eager)

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from transformers import PreTrainedTokenizerBase
 
 from attn_cli.data.text import written_offsets
-from attn_cli.errors import InputError
+from attn_cli.errors import InputError, enumerated
 from attn_cli.models.compiled import in_time
 from attn_cli.models.encoding import Pieces, spelled_alone
 from attn_cli.models.hf.pieces import Tokenized, read_fast, read_slow
@@ -84,7 +84,7 @@ def encode(
             gone = _doubled(made.pieces, made.added)
     pieces = replace(made.pieces.without(gone), doubled=0 in gone) if gone else made.pieces
     if gone:
-        named = " and ".join(dict.fromkeys(made.pieces.names[place] for place in gone))
+        named = enumerated(dict.fromkeys(made.pieces.names[place] for place in gone))
         told = f"The text itself spells {named}, so the tokenizer does not add it again"
         pieces = replace(pieces, notes=(*pieces.notes, told))
     if prefix:

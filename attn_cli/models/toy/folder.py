@@ -1,7 +1,7 @@
 """A toy model's folder: sizes, weights, tokenizer and known words, read with NumPy and JSON only.
 
     config.json        sizes, and the roles of heads; a Transformer's file is that of a MarianMT checkpoint
-    model.safetensors  weights in float16; matrices of a recurrent model in int8, with a scale for each row
+    model.safetensors  weights in float16; in a form of our own, matrices in int8, with a scale for each row
     tokenizer.json     the joint vocabulary of both languages
     known_words.txt    English words that were frequent enough in training for the model not to guess
     README.md          the model card
@@ -12,7 +12,7 @@ The built-in models are such folders inside this package, and `attn train` write
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,25 +32,30 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUILT_IN",
-    "RECURRENT",
+    "OWN",
     "ToyFolder",
     "build",
     "built_in",
     "find",
     "marian_config",
-    "recurrent_config",
+    "own_config",
     "weight_shapes",
 ]
 
-BUILT_IN = ("toy", "toy-rnn-attention", "toy-rnn")
+Shape = transformer.TransformerShape | recurrent.RecurrentShape
+
+BUILT_IN = ("toy", "toy-no-coreference", "toy-rnn-attention", "toy-rnn")
 """Names of the models inside this package, the default first."""
-RECURRENT = "attn-recurrent"
-"""`model_type` of the recurrent models, which transformers does not know."""
+OWN: Mapping[str, type[Shape]] = {
+    "attn-recurrent": recurrent.RecurrentShape,
+    "attn-transformer": transformer.TransformerShape,
+}
+"""`model_type` of models that transformers cannot read -> their sizes: recurrent ones, and packed Transformers."""
 
 CONFIG, WEIGHTS, TOKENIZER, WORDS = "config.json", "model.safetensors", "tokenizer.json", "known_words.txt"
 
 LARGEST = 2**20
-"""Largest size that a config.json may hold, and most bytes of it to search for `RECURRENT`."""
+"""Largest size that a config.json may hold, and most bytes of it to search for the names in `OWN`."""
 MOST_POSITIONS = 2**16
 """Most positions of a model; their table is made whatever the length of the text."""
 DTYPES = ("F16", "F32", "F64")
@@ -67,8 +72,6 @@ MARIAN_SIZES = {
 }
 """Keys of a Transformer's sizes in a MarianMT checkpoint's config.json."""
 
-Shape = transformer.TransformerShape | recurrent.RecurrentShape
-
 
 def built_in(name: str) -> Path:
     """Return the folder of a built-in model."""
@@ -76,7 +79,7 @@ def built_in(name: str) -> Path:
 
 
 def find(name: str) -> ToyFolder | None:
-    """Return the folder of a built-in model or of a trained recurrent one; None for what transformers reads.
+    """Return the folder of a built-in model, or of one in a form of our own; None for what transformers reads.
 
     Args:
         name: name of a built-in model, or path of a folder.
@@ -88,11 +91,13 @@ def find(name: str) -> ToyFolder | None:
         if not (path / CONFIG).is_file():  # missing, or a pipe, which would block
             return None
         with (path / CONFIG).open("rb") as file:
-            known = RECURRENT.encode() in file.read(LARGEST)
+            start = file.read(LARGEST)
     except (OSError, RuntimeError, ValueError):  # a name on the hub, a folder without that file, or no name at all
         return None
+    if not any(own.encode() in start for own in OWN):
+        return None
     folder = ToyFolder(name, path)
-    return folder if known and folder.config.get("model_type") == RECURRENT else None
+    return folder if folder.config.get("model_type") in OWN else None
 
 
 def build(shape: Shape, weights: Mapping[str, Array]) -> transformer.Transformer | recurrent.Recurrent:
@@ -143,9 +148,15 @@ def marian_config(shape: transformer.TransformerShape, known: Mapping[str, Any])
     }
 
 
-def recurrent_config(shape: recurrent.RecurrentShape, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `config.json` of a recurrent model."""
-    return {"model_type": RECURRENT, "shape": asdict(shape), "attn": dict(known)}
+def own_config(shape: Shape, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `config.json` of a model in a form of our own: a recurrent one, or a packed Transformer.
+
+    Args:
+        shape: sizes of the model.
+        known: roles of its heads, written under the key `attn`.
+    """
+    kind = next(kind for kind, sizes in OWN.items() if isinstance(shape, sizes))
+    return {"model_type": kind, "shape": asdict(shape), "attn": dict(known)}
 
 
 @dataclass(frozen=True)
@@ -191,11 +202,14 @@ class ToyFolder:
         Raises:
             ModelError: a size is missing from `config.json`, or is not possible.
         """
-        config = self.config
-        if config.get("model_type") == RECURRENT:
-            sizes = config.get("shape")
+        kind = OWN.get(str(self.config.get("model_type")), transformer.TransformerShape)
+        if self.config.get("model_type") in OWN:
+            sizes, keys = self.config.get("shape"), {one.name: one.name for one in fields(kind)}
             if not isinstance(sizes, Mapping):
                 raise self._wrong("shape", sizes, "an object")
+        else:
+            sizes, keys = self.config, MARIAN_SIZES
+        if kind is recurrent.RecurrentShape:
             return recurrent.RecurrentShape(
                 vocabulary=self._size(sizes, "vocabulary"),
                 dim=self._size(sizes, "dim"),
@@ -203,11 +217,9 @@ class ToyFolder:
                 attention=self._switch(sizes, "attention"),
                 positions=self._size(sizes, "positions"),
             )
-        shape = transformer.TransformerShape(**{name: self._size(config, key) for name, key in MARIAN_SIZES.items()})
+        shape = transformer.TransformerShape(**{name: self._size(sizes, key) for name, key in keys.items()})
         if shape.dim % 2 or shape.dim % shape.heads:
-            raise self._wrong(
-                MARIAN_SIZES["dim"], shape.dim, f"an even multiple of its {MARIAN_SIZES['heads']} ({shape.heads})"
-            )
+            raise self._wrong(keys["dim"], shape.dim, f"an even multiple of its {keys['heads']} ({shape.heads})")
         return shape
 
     def _size(self, sizes: Mapping[str, Any], key: str) -> int:

@@ -19,7 +19,7 @@ from attn_cli.models import Input
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, guided_for, standard_error
 
-__all__ = ["NAME", "linking_heads", "run", "twin_examples"]
+__all__ = ["NAME", "linking_heads", "links", "run", "twin_examples"]
 
 NAME: Final = "causality"
 CHOSEN_BY, TRIED_ON = 20, 60
@@ -75,16 +75,16 @@ def linking_heads(model: Toy, examples: Sequence[grammar.Example]) -> tuple[tupl
 
     A head links by the weight from a pronoun to the noun meant, less that to the other noun, over all sentences.
     """
-    links: dict[int, Float[np.ndarray, "head"]] = {}
+    total: dict[int, Float[np.ndarray, "head"]] = {}
     for example in examples:
-        for layer, link in _links(model, example).items():
-            links[layer] = links.get(layer, 0.0) + link
-    layer = max(links, key=lambda number: float(links[number].max()))
-    first, second = np.argsort(-links[layer], kind="stable")[:2].tolist()
+        for layer, link in links(model, example).items():
+            total[layer] = total.get(layer, 0.0) + link
+    layer = max(total, key=lambda number: float(total[number].max()))
+    first, second = np.argsort(-total[layer], kind="stable")[:2].tolist()
     return (layer, first), (layer, second)
 
 
-def _links(model: Toy, example: grammar.Example) -> Mapping[int, Float[np.ndarray, "head"]]:
+def links(model: Toy, example: grammar.Example) -> Mapping[int, Float[np.ndarray, "head"]]:
     """Return each layer's weights from the pronoun to the noun that is meant, less those to the other noun."""
     found: dict[int, Float[np.ndarray, "head"]] = {}
     source = model.prepare(Input(example.english))

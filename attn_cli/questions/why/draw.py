@@ -11,6 +11,7 @@ from attn_cli.data.selection import Kind
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, PLAIN, bar, caption_lines, drawing, flow, line, stacked, text_lines, title_lines
 from attn_cli.draw.table import Column, figures, names, table
+from attn_cli.errors import enumerated
 from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, Verdict
 
 __all__ = ["draw"]
@@ -50,7 +51,7 @@ def _guidance(answer: Experiment) -> str:
             said.append(f"{name} was guided: its {place} was trained to look {head.towards}, on {head.on}.")
     rest = [name for name, heads in answer.guidance.items() if not heads]
     if said and rest:
-        said.append(f"{' and '.join(rest)} {'was' if len(rest) == 1 else 'were'} not.")
+        said.append(f"{enumerated(rest)} {'was' if len(rest) == 1 else 'were'} not.")
     return " ".join(said)
 
 
@@ -101,11 +102,11 @@ def _curve(series: Series, measure: Measure) -> str:
 
 
 def _ends(title: str, measure: Measure, ends: Sequence[Point | None], screen: Screen) -> RenderableType:
-    label = max(min(len(series.model), WIDEST_NAME) for series in measure.series)
+    label = max(len(series.model) for series in measure.series)
     size = max(10, min(40, screen.width - label - 20))
     rows = title_lines(title, screen)
     for series, end in zip(measure.series, ends, strict=True):
-        name = series.model[:WIDEST_NAME].ljust(label) + "  "
+        name = series.model.ljust(label) + "  "
         if end is None:
             rows.append(line((name, PLAIN), (series.absent, PLAIN)))
         else:

@@ -1,15 +1,17 @@
-"""Context linking: share of pronouns that are right, by the distance of the noun that they stand for."""
+"""Context linking: pronouns that are right, by the distance of their noun, and the head that looks there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from math import hypot
 from typing import Final
 
+from attn_cli.data.plan import name_head
 from attn_cli.grammar import sentences as grammar
 from attn_cli.models.toy.model import Toy
-from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, guided_for, standard_error
+from attn_cli.questions.why.causality import linking_heads, links, twin_examples
+from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, Verdict, guided_for, standard_error
 
 __all__ = ["NAME", "run"]
 
@@ -20,26 +22,48 @@ EACH = 60
 """Number of sentences in each group."""
 QUICK = 16
 """Number of sentences of the group with the most words between, if only these are translated."""
+CHOSEN_BY = {False: 20, True: 4}
+"""Number of pairs of sentences that a head is chosen by, by whether few are to be taken."""
 TRIED = 4000
 """Most pairs of sentences to search for the groups."""
 
 
 def run(models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
-    """Translate sentences in which *it* could stand for two nouns, and check the pronoun in the French."""
+    """Translate sentences in which *it* could stand for two nouns, and see which one the French pronoun means.
+
+    Where the encoder attends to itself, the head that links pronouns best in other sentences is looked at as well, in
+    the sentences with the most words between.
+    """
     groups = _by_distance()
     if quick:
         groups = [groups[-1][:QUICK]]
-    series = []
+    others = twin_examples(seed=13, count=CHOSEN_BY[quick])
+    spoken, looked = [], []
     for name, model in models.items():
         points = []
-        whole = [one.english for group in groups for one in group]
-        made = {text: one.text for text, one in zip(whole, model.translate(whole), strict=True)}
+        whole = [one for group in groups for one in group]
+        made = model.translate([one.english for one in whole])
+        texts = {one.english: translation.text for one, translation in zip(whole, made, strict=True)}
         for group in groups:
-            right = sum(grammar.is_right(one, made[one.english]) for one in group)
+            right = sum(grammar.is_right(one, texts[one.english]) for one in group)
             distances = [one.coreference.distance for one in group if one.coreference is not None]
             points.append(Point(sum(distances) / len(distances), 100 * right / len(group), len(group)))
-        series.append(Series(name, tuple(points)))
-    return _judged(Measure("pronoun right", "%", "words between", "high", 100.0, tuple(series)), models)
+        spoken.append(Series(name, tuple(points)))
+        looked.append(_looked(name, model, groups[-1], others))
+    return _judged(
+        Measure("pronoun right", "%", "words between", "high", 100.0, tuple(spoken)),
+        Measure("more weight on the noun that is meant", "%", "", "high", 100.0, tuple(looked)),
+        models,
+    )
+
+
+def _looked(name: str, model: Toy, examples: Sequence[grammar.Example], others: Sequence[grammar.Example]) -> Series:
+    """Measure in how many sentences a model's best head for it gives the noun that is meant more weight."""
+    if "encoder" not in model.info.stacks:
+        return Series(name, (), absent="no self-attention")
+    (layer, head), _ = linking_heads(model, others)
+    share = sum(bool(links(model, one)[layer][head] > 0) for one in examples) / len(examples)
+    return Series(f"{name}, head {name_head(layer, head)}", (Point(0.0, 100 * share, len(examples)),))
 
 
 def _by_distance() -> list[list[grammar.Example]]:
@@ -56,9 +80,10 @@ def _by_distance() -> list[list[grammar.Example]]:
     return [list(group.values()) for group in groups]
 
 
-def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
-    last = {one.model: one.points[-1] for one in measure.series}
+def _judged(spoken: Measure, looked: Measure, models: Mapping[str, Toy]) -> Experiment:
+    last = {one.model: one.points[-1] for one in spoken.series}
     attending = [name for name, model in models.items() if "encoder" in model.info.stacks]
+    guidance = guided_for("coreference", {name: model.info for name, model in models.items()})
 
     def ahead(name: str, other: str) -> bool:
         """Test if a model leads by more than twice the standard error of the difference, and so not by chance."""
@@ -66,16 +91,30 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
         error = hypot(standard_error(mine, last[name].count), standard_error(its, last[other].count))
         return mine - its > 2 * error
 
-    listed = ", ".join(f"{name} {point.value:.0f}%" for name, point in last.items())
     distance = next(iter(last.values())).at
+    recurrent = [name for name in models if name not in attending]
+    listed = ", ".join(f"{name} {last[name].value:.0f}%" for name in recurrent)
+    verdicts = tuple(
+        Verdict(
+            f"With a head that was trained to link pronouns ({name})"
+            if guidance[name]
+            else f"With heads as training left them ({name})",
+            borne_out=all(ahead(name, other) for other in recurrent),
+            found=f"Pronouns right with {distance:.0f} words between noun and pronoun: {name} "
+            f"{last[name].value:.0f}%, {listed}.",
+        )
+        for name in attending
+    )
     return Experiment(
         name=NAME,
         claim="Self-attention links a word to what it stands for however far apart they are, whereas a recurrent "
         "encoder has to carry it from word to word.",
         how="Sentences of the grammar, not seen in training, in which a pronoun could stand for either of two nouns; "
-        "the French pronoun and adjective show which one was understood.",
-        measures=(measure,),
-        borne_out=all(ahead(name, other) for name in attending for other in models if other not in attending),
-        found=f"Pronouns right with {distance:.0f} words between noun and pronoun: {listed}.",
-        guidance=guided_for("coreference", {name: model.info for name, model in models.items()}),
+        "the French pronoun and adjective show which one was understood. The head is the one that links pronouns best "
+        "in other sentences.",
+        measures=(spoken, looked),
+        borne_out=all(one.borne_out for one in verdicts),
+        found=" ".join(one.found for one in verdicts),
+        verdicts=verdicts,
+        guidance=guidance,
     )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from attn_cli.data.stream import Block, Report, Request
 from attn_cli.errors import InputError, ModelError, UsageError
 from attn_cli.models import Decoding, Input, Languages, LoadOptions, Translation, load
-from attn_cli.models.toy.folder import ToyFolder, find
+from attn_cli.models.toy.folder import ToyFolder, find, own_config
 from attn_cli.models.toy.model import Toy
 from attn_cli.models.toy.model import load as load_toy
 from attn_cli.models.toy.source import ToySource
+from attn_cli.train.saving import packed
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN, RNN_ATTENTION, TRANSFORMER
 
@@ -228,7 +232,57 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
         load(str(folder))
 
 
-def test_only_recurrent_folders_are_ours(tmp_path: Path) -> None:
+@pytest.fixture
+def packed_folder(tmp_path: Path) -> Path:
+    """The folder of a Transformer in our own form; its MarianMT copy beside it has the same rounded weights."""
+    plain, folder = ToyFolder("plain", Path(toy_folder(tmp_path / "plain", TRANSFORMER))), tmp_path / "packed"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(own_config(plain.shape, plain.known)))
+    tensors = {name: torch.from_numpy(weight) for name, weight in plain.weights().items()}
+    save_file(packed(tensors), folder / "model.safetensors")
+    for part in ("tokenizer.json", "known_words.txt"):
+        shutil.copy(plain.path / part, folder)
+    rounded = {name: torch.from_numpy(weight) for name, weight in ToyFolder("it", folder).weights().items()}
+    save_file(rounded, plain.path / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_a_packed_transformer_is_the_model_that_was_packed(packed_folder: Path) -> None:
+    ours, copy = load(str(packed_folder)), load(str(packed_folder.parent / "plain"))  # the second through transformers
+    assert isinstance(ours, Toy)
+    assert (ours.info.family, copy.info.family) == ("transformer", "marian")
+    assert ours.info.guided == copy.info.guided
+    assert ours.info.stacks == copy.info.stacks
+    blocks, plain = (streamed(one.prepare(Input(TEXT, target=TARGET)), everything(ours))[0] for one in (ours, copy))
+    theirs = {(block.kind, block.layer, block.start): block.weights for block in plain}
+    assert len(blocks) == len(theirs) == sum(len(stack.heads) for stack in ours.info.stacks.values())
+    for block in blocks:
+        assert np.allclose(block.weights, theirs[block.kind, block.layer, block.start], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (None, "shape must be an object, and is missing"),
+        ([3], "shape must be an object, not"),
+        ({"heads": 0}, "heads must be a whole number from 1"),
+        ({"heads": None}, "heads must be a whole number from 1 to .*, and is missing"),
+        ({"dim": 2.5}, "dim must be a whole number"),
+        ({"dim": 17}, "dim must be an even multiple of its heads"),
+        ({"positions": 2**17}, "positions must be a whole number from 1 to 65,536"),
+        ({"decoder_layers": 1}, r"weights of .* do not fit its config\.json"),
+        ({"feed_forward": 7}, r"weights of .* do not fit its config\.json"),
+    ],
+)
+def test_a_packed_transformer_of_impossible_sizes_is_refused(packed_folder: Path, shape: Any, said: str) -> None:
+    config = json.loads((packed_folder / "config.json").read_text())
+    config["shape"] = config["shape"] | shape if isinstance(shape, dict) else shape
+    (packed_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=said):
+        load(str(packed_folder))
+
+
+def test_only_folders_in_our_own_form_are_ours(tmp_path: Path) -> None:
     assert find(toy_folder(tmp_path / "rnn", RNN)) is not None
     assert find(toy_folder(tmp_path / "toy", replace(TRANSFORMER, positions=61))) is None
     assert find("sentence-transformers/all-MiniLM-L6-v2") is None

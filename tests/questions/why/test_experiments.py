@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -13,20 +15,24 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import MarianMTModel
 
+from attn_cli.api.inspector import Inspector
+from attn_cli.data.text import Token
 from attn_cli.grammar import sentences as grammar
 from attn_cli.models import Translation
 from attn_cli.models.toy import transformer
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.translate.align import Gold
-from attn_cli.questions.why import aligning, causality, linking, reading, translating
+from attn_cli.questions.why import aligning, causality, experiments, linking, reading, translating
 from attn_cli.questions.why.command import Name
-from attn_cli.questions.why.experiments import EXPERIMENTS, load_built_in
-from attn_cli.questions.why.measure import Point, kept, standard_error
+from attn_cli.questions.why.experiments import EXPERIMENTS, RunExperiment, load_built_in, run_experiment
+from attn_cli.questions.why.measure import Experiment, ExperimentName, Point, kept, standard_error
 from tests.models.toy.folders import toy_folder
 from tests.models.toy.networks import RNN, RNN_ATTENTION, TRANSFORMER
 
-SHAPES = {"toy": TRANSFORMER, "toy-rnn-attention": RNN_ATTENTION, "toy-rnn": RNN}
+LONG = replace(TRANSFORMER, positions=211)
+"""A small Transformer that reads whole sentences of the grammar, in pieces of one or two letters."""
+SHAPES = {"toy": LONG, "toy-rnn-attention": RNN_ATTENTION, "toy-rnn": RNN}
 
 
 class Says(Toy):
@@ -103,12 +109,89 @@ def test_half_of_the_pronouns_are_right_by_always_guessing_one(folders: dict[str
 
     says = {"toy": perfect, "toy-rnn-attention": guess, "toy-rnn": guess}
     found = linking.run({name: Says(folder, says[name]) for name, folder in folders.items()})
-    (measure,) = found.measures
+    measure, _ = found.measures
     assert [point.value for point in measure.of("toy").points] == [100] * 4
     assert all(25 < point.value < 75 for point in measure.of("toy-rnn").points)
     distances = [point.at for point in measure.of("toy").points]
     assert all(low <= at <= high for at, (low, high) in zip(distances, linking.DISTANCES, strict=True))
     assert found.borne_out
+
+
+def test_each_model_with_self_attention_has_a_verdict_of_its_own(folders: dict[str, ToyFolder], tmp_path: Path) -> None:
+    def guess(text: str) -> str:
+        return references()[text].replace("elle", "il").replace("Elle", "Il")
+
+    taught = Path(toy_folder(tmp_path / "toy", LONG))
+    config = json.loads((taught / "config.json").read_text())
+    head = config["attn"]["guided"][1] | {"role": "coreference", "layer": 0, "head": 3}
+    config["attn"]["guided"].append(head)
+    (taught / "config.json").write_text(json.dumps(config))
+    models = {
+        "toy": Says(ToyFolder("toy", taught), perfect),
+        "untaught": Says(folders["toy"], guess),
+        "toy-rnn-attention": Says(folders["toy-rnn-attention"], guess),
+        "toy-rnn": Says(folders["toy-rnn"], guess),
+    }
+    found = linking.run(models, quick=True)
+    assert [(one.claim, one.borne_out) for one in found.verdicts] == [
+        ("With a head that was trained to link pronouns (toy)", True),
+        ("With heads as training left them (untaught)", False),
+    ]
+    assert not found.borne_out
+    assert {name: [(one.layer, one.head) for one in heads] for name, heads in found.guidance.items()} == {
+        "toy": [(0, 3)],
+        "untaught": [],
+        "toy-rnn-attention": [],
+        "toy-rnn": [],
+    }
+    looked = found.measures[1]
+    assert [one.absent for one in looked.series] == ["", "", "no self-attention", "no self-attention"]
+    # Taught and untaught are the same weights, so the same head is looked at.
+    assert [one.model.partition(", head ")[0] for one in looked.series[:2]] == ["toy", "untaught"]
+    assert looked.series[0].points == looked.series[1].points
+
+
+def test_the_noun_that_is_meant_is_found_by_hand() -> None:
+    toy = load_built_in()["toy"]
+    found = linking.run({"toy": toy}, quick=True)
+    (series,) = found.measures[1].series
+    assert series.model == "toy, head 2.0"
+    examples = linking._by_distance()[-1][: linking.QUICK]
+    right = 0
+    for one in examples:
+        record = Inspector(toy).inspect(one.english, kind="encoder", head="2.0")
+        weights = record.maps[0].weights[0]
+
+        def places(span: tuple[int, int], tokens: Sequence[Token] = record.source.tokens) -> list[int]:
+            return [
+                at
+                for at, token in enumerate(tokens)
+                if not token.special and span[0] < token.end and token.start < span[1]
+            ]
+
+        assert one.coreference is not None
+        row = weights[places(one.coreference.pronoun)].mean(axis=0)
+        right += row[places(one.coreference.meant)].sum() > row[places(one.coreference.other)].sum()
+    assert series.points == (Point(0.0, 100 * right / len(examples), len(examples)),)
+
+
+def test_what_guidance_does_is_asked_of_context_linking_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = load_built_in()
+    asked: dict[str, list[str]] = {}
+
+    def noted(name: ExperimentName) -> RunExperiment:
+        def run(models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
+            asked[name] = list(models)
+            return Experiment(name, "", f"{quick}", (), borne_out=True, found="")
+
+        return run
+
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {name: noted(name) for name in EXPERIMENTS})
+    for name in EXPERIMENTS:
+        assert run_experiment(name, models, quick=True).how == "True"
+    taught = ["toy", "toy-rnn-attention", "toy-rnn"]
+    assert asked.pop("context-linking") == [taught[0], "toy-no-coreference", *taught[1:]]
+    assert all(names == taught for names in asked.values())
 
 
 def test_alignment_errors_by_hand(folders: dict[str, ToyFolder]) -> None:
