@@ -55,3 +55,14 @@ def test_no_two_classes_have_one_name() -> None:
                 where.setdefault(node.name, []).append(path.name)
     assert len(where) > 100
     assert {name: files for name, files in where.items() if len(files) > 1} == {}
+
+
+def test_docstrings_begin_with_what_a_thing_is_or_does() -> None:
+    """A question word at the beginning leaves a reader to find the noun that is meant."""
+    headless = re.compile(r'"""(What|Where|Whether|Of|How|Which) ')
+    found = {
+        f"{path.name}: {hit.group()}"
+        for path in (ROOT / "attn_cli").rglob("*.py")
+        for hit in headless.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert not found

@@ -68,5 +68,21 @@ def test_the_table_says_the_same(home: Path) -> None:
     assert row.split() == ["some/minilm", "bert", "6", "12", "22.7", "M", "91", "MB"]
 
 
+def test_the_built_in_models_say_what_they_are(tmp_path: Path) -> None:
+    listed = {one["name"]: one for one in json.loads(attn(tmp_path, "--json").stdout)}
+    shapes = {name: (one["family"], one["layers"], one["heads"], one["parameters"]) for name, one in listed.items()}
+    # One layer of attention has 4 matrices of 256 x 256, with biases; feed-forward layers of 1,024 units follow.
+    attention, feed_forward, norm = 4 * (256 + 1) * 256, (256 + 1) * 1024 + (1024 + 1) * 256, 2 * 256
+    encoder, decoder = (3 * (many * (attention + norm) + feed_forward + norm) for many in (1, 2))
+    assert shapes == {
+        "toy": ("marian", [3, 3], 8, listed["toy"]["parameters"]),
+        "toy-no-coreference": ("transformer", [3, 3], 8, 8000 * (256 + 1) + encoder + decoder),
+        "toy-rnn-attention": ("recurrent", [1, 1], 1, 5_670_208),
+        "toy-rnn": ("recurrent", [1, 1], 0, 5_407_296),
+    }
+    guided = [note.partition(":")[0] for note in listed["toy-no-coreference"]["notes"]]
+    assert guided == ["cross 1.0", "cross 2.0", "encoder 1.0", "encoder 1.1"]
+
+
 def test_an_empty_cache_is_no_fault(tmp_path: Path) -> None:
     assert "The hub's cache holds no models" in attn(tmp_path).stdout

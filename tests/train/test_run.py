@@ -273,9 +273,9 @@ def test_pairs_are_read_and_split_by_sentence(tmp_path: Path) -> None:
 def test_sentences_of_the_project_are_added_as_a_share_of_the_pairs_and_none_that_is_set_aside() -> None:
     pairs = [("a", "b")] * 400
     first, *others = written_for(pairs, [])
-    assert len({first, *others}) == 144
+    assert len({first, *others}) == 192
     without = written_for(pairs, [("x", first[1])])
-    assert len(without) == 144
+    assert len(without) == 192
     assert first not in without
     assert written_for([], []) == []
 

@@ -22,7 +22,7 @@ def chapter(lesson: Lesson) -> Chapter:
         name=NAME,
         title="Why it matters",
         about=(
-            f"Textbooks claim {len(CLAIMS)} things for attention. Each is measured here on a few texts, with two "
+            f"Textbooks claim {len(CLAIMS)} things for attention. Each is measured here on a few texts, with "
             "models that attend and one that does not."
         ),
         pictures=tuple(experiments),

@@ -18,8 +18,9 @@ __all__ = ["EPILOG", "HELP", "PLACE", "run"]
 PLACE = 70
 HELP = """Measure why attention matters, on the built-in models.
 
-These are toy, toy-rnn-attention, and toy-rnn, which has no attention. Each experiment takes some seconds, draws its
-result, and says whether it bears out what textbooks claim. Without a name, all of them run.
+These are toy, toy-rnn-attention, and toy-rnn, which has no attention; context-linking adds toy-no-coreference, none of
+whose heads was trained to link pronouns. Each experiment takes some seconds, draws its result, and says whether it
+bears out what textbooks claim. Without a name, all of them run.
 """
 EPILOG = """\b
 Examples:
