@@ -103,6 +103,7 @@ def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a config says about heads in its `attn` entry, as far as that has the expected form."""
     known = config.get("attn")
     notes = []
+    caveat = known.get("caveat") if isinstance(known, Mapping) else None
     guided = known.get("guided") if isinstance(known, Mapping) else None
     told = set()
     for head in guided if isinstance(guided, list) else ():
@@ -117,6 +118,8 @@ def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
             places = ", ".join(f"{one['layer']}.{head}" for head in (heads if isinstance(heads, list) else [heads]))
             if f"{kind} {places}" not in told:
                 notes.append(f"{kind} {places}: {one['how']}")
+    if isinstance(caveat, str):
+        notes.append(caveat)
     return tuple(notes)
 
 

@@ -81,7 +81,7 @@ def test_the_built_in_models_say_what_they_are(tmp_path: Path) -> None:
         "toy-rnn": ("recurrent", [1, 1], 0, 5_407_296),
     }
     guided = [note.partition(":")[0] for note in listed["toy-no-coreference"]["notes"]]
-    assert guided == ["cross 1.0", "cross 2.0", "encoder 1.0", "encoder 1.1"]
+    assert guided[:4] == ["cross 1.0", "cross 2.0", "encoder 1.0", "encoder 1.1"]
 
 
 def test_an_empty_cache_is_no_fault(tmp_path: Path) -> None:

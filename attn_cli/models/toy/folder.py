@@ -195,6 +195,18 @@ class ToyFolder:
             raise self._wrong("attn", known, "an object")
         return known
 
+    @property
+    def caveat(self) -> str:
+        """A sentence to bear in mind when this model is compared with another; empty where `config.json` has none.
+
+        Raises:
+            ModelError: the file cannot be read, or holds something else in its place.
+        """
+        said = self.known.get("caveat", "")
+        if not isinstance(said, str):
+            raise self._wrong("attn.caveat", said, "a sentence")
+        return said
+
     @cached_property
     def shape(self) -> Shape:
         """The model's sizes.

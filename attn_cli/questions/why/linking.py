@@ -101,7 +101,7 @@ def _judged(spoken: Measure, looked: Measure, models: Mapping[str, Toy]) -> Expe
             else f"With heads as training left them ({name})",
             borne_out=all(ahead(name, other) for other in recurrent),
             found=f"Pronouns right with {distance:.0f} words between noun and pronoun: {name} "
-            f"{last[name].value:.0f}%, {listed}.",
+            f"{last[name].value:.0f}%, {listed}. {models[name].caveat}".rstrip(),
         )
         for name in attending
     )

@@ -282,6 +282,17 @@ def test_a_packed_transformer_of_impossible_sizes_is_refused(packed_folder: Path
         load(str(packed_folder))
 
 
+def test_a_caveat_is_a_sentence(packed_folder: Path) -> None:
+    config = json.loads((packed_folder / "config.json").read_text())
+    (packed_folder / "config.json").write_text(json.dumps(config | {"attn": {"caveat": "It is small."}}))
+    model = load(str(packed_folder))
+    assert isinstance(model, Toy)
+    assert model.caveat == "It is small."
+    (packed_folder / "config.json").write_text(json.dumps(config | {"attn": {"caveat": 3}}))
+    with pytest.raises(ModelError, match=r"attn\.caveat must be a sentence, not '3'"):
+        load(str(packed_folder))
+
+
 def test_only_folders_in_our_own_form_are_ours(tmp_path: Path) -> None:
     assert find(toy_folder(tmp_path / "rnn", RNN)) is not None
     assert find(toy_folder(tmp_path / "toy", replace(TRANSFORMER, positions=61))) is None

@@ -125,6 +125,7 @@ def test_each_model_with_self_attention_has_a_verdict_of_its_own(folders: dict[s
     config = json.loads((taught / "config.json").read_text())
     head = config["attn"]["guided"][1] | {"role": "coreference", "layer": 0, "head": 3}
     config["attn"]["guided"].append(head)
+    config["attn"]["caveat"] = "It learned for a day."
     (taught / "config.json").write_text(json.dumps(config))
     models = {
         "toy": Says(ToyFolder("toy", taught), perfect),
@@ -138,6 +139,7 @@ def test_each_model_with_self_attention_has_a_verdict_of_its_own(folders: dict[s
         ("With heads as training left them (untaught)", False),
     ]
     assert not found.borne_out
+    assert [one.found.endswith("It learned for a day.") for one in found.verdicts] == [True, False]
     assert {name: [(one.layer, one.head) for one in heads] for name, heads in found.guidance.items()} == {
         "toy": [(0, 3)],
         "untaught": [],
