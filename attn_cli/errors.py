@@ -66,7 +66,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def enumerated(things: Iterable[str]) -> str:
-    """Format names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
+    """Format names, one at least, as a sentence lists them: `a`, `a and b`, `a, b and c`."""
     *most, last = things
     return f"{', '.join(most)} and {last}" if most else last
 

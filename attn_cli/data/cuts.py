@@ -11,7 +11,7 @@ from attn_cli.data.model import Heads, Stack
 from attn_cli.data.plan import listed, name_head
 from attn_cli.data.selection import Kind
 from attn_cli.data.shapes import Float
-from attn_cli.errors import ModelError, SelectionError
+from attn_cli.errors import ModelError, SelectionError, enumerated
 
 __all__ = [
     "COMPARED_UNCUT",
@@ -132,7 +132,7 @@ def left_nothing(layers: Iterable[tuple[Kind, int]]) -> tuple[str, ...]:
         numbers.setdefault(kind, []).append(layer)
     if not numbers:
         return ()
-    where = " and ".join(f"{kind} layer{'s' * (len(own) > 1)} {listed(own)}" for kind, own in numbers.items())
+    where = enumerated(f"{kind} layer{'s' * (len(own) > 1)} {listed(own)}" for kind, own in numbers.items())
     note = f"A position is left nothing to look at by the cut in {where}: its context vector there is 0"
     return (f"{note}, not a mean over what it cannot see",)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attn_cli.data.model import Heads, Stack
 from attn_cli.data.plan import choose_heads, choose_kind, listed, name_head
 from attn_cli.data.selection import KINDS, Kind, parse_without
+from attn_cli.errors import enumerated
 
 __all__ = ["choose_without", "named_without", "typed_without"]
 
@@ -53,7 +54,7 @@ def named_without(heads: Heads, stacks: Mapping[Kind, Stack]) -> str:
         return ""
     count = sum(len(some) for layers in heads.values() for some in layers.values())
     parts = [_named(kind, layers, stacks[kind]) for kind, layers in heads.items()]
-    named = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    named = enumerated(parts)
     if len(parts) > 1 and count == sum(sum(stack.heads.values()) for stack in stacks.values()):
         named = "all heads"
     return f"without {named} ({'its' if count == 1 else 'their'} output is zero)"

@@ -11,7 +11,7 @@ from typing import Any
 from attn_cli.errors import ModelError
 from attn_cli.models import LoadOptions
 from attn_cli.models.hf.checkpoint import Checkpoint, examine
-from attn_cli.models.toy.folder import BUILT_IN, OWN, ToyFolder, built_in, weight_shapes
+from attn_cli.models.toy.folder import BUILT_IN, OWN_SHAPES, ToyFolder, built_in, weight_shapes
 from attn_cli.models.toy.recurrent import RecurrentShape
 
 __all__ = ["Listed", "catalog"]
@@ -38,7 +38,7 @@ class Listed:
     """Size of the weights as saved."""
     built_in: bool
     notes: tuple[str, ...] = ()
-    """Known facts about its heads, one sentence each with a full stop."""
+    """Known facts about it and its heads, one sentence each with a full stop."""
 
 
 def catalog() -> Iterator[Listed]:
@@ -49,10 +49,11 @@ def catalog() -> Iterator[Listed]:
     for name, folder in sorted(_cached(), key=lambda found: found[0].casefold()):
         try:
             # `examine` runs no code and reads no pickle, even where the model needs them.
-            found = examine(name, folder, LoadOptions(allow_pickle=True, trust_remote_code=True))
-        except ModelError:  # an incomplete model, or one that reads no text
+            options = LoadOptions(allow_pickle=True, trust_remote_code=True)
+            listed = _listed(examine(name, folder, options), built_in=False)
+        except ModelError:  # an incomplete model, one that reads no text, or one of impossible sizes
             continue
-        yield _listed(found, built_in=False)
+        yield listed
 
 
 def _cached() -> Iterator[tuple[str, Path]]:
@@ -75,12 +76,13 @@ def _listed(found: Checkpoint, *, built_in: bool) -> Listed:
     config = found.config
     family, layers, heads = str(config.get("model_type", "")), _layers(config), _first(config, HEADS)
     parameters, notes = found.parameters, _notes(config)
-    if family in OWN:
+    if family in OWN_SHAPES:
         shape = ToyFolder(found.name, found.folder).shape
-        parameters = sum(prod(size) for size in weight_shapes(shape).values())
+        if built_in:  # the sizes in another folder may be anything
+            parameters = sum(prod(size) for size in weight_shapes(shape).values())
         if isinstance(shape, RecurrentShape):
             family, layers, heads = "recurrent", (1, 1), int(shape.attention)
-            notes = notes if shape.attention else _without_attention(shape)
+            notes = notes if shape.attention else (*_without_attention(shape), *notes)
         else:
             family, layers, heads = "transformer", (shape.encoder_layers, shape.decoder_layers), shape.heads
     return Listed(
@@ -103,7 +105,6 @@ def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a config says about heads in its `attn` entry, as far as that has the expected form."""
     known = config.get("attn")
     notes = []
-    caveat = known.get("caveat") if isinstance(known, Mapping) else None
     guided = known.get("guided") if isinstance(known, Mapping) else None
     told = set()
     for head in guided if isinstance(guided, list) else ():
@@ -118,7 +119,8 @@ def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
             places = ", ".join(f"{one['layer']}.{head}" for head in (heads if isinstance(heads, list) else [heads]))
             if f"{kind} {places}" not in told:
                 notes.append(f"{kind} {places}: {one['how']}")
-    if isinstance(caveat, str):
+    caveat = known.get("caveat") if isinstance(known, Mapping) else None
+    if isinstance(caveat, str) and caveat:
         notes.append(caveat)
     return tuple(notes)
 

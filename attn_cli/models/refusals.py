@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attn_cli.errors import InputError, ModelError
+from attn_cli.errors import InputError, ModelError, enumerated
 
 __all__ = ["no_template", "reads_no_images", "writes_nothing"]
 
@@ -23,7 +23,7 @@ def writes_nothing(name: str, kinds: Iterable[str]) -> ModelError:
         name: the model's name.
         kinds: its kinds of attention.
     """
-    listed = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in kinds)
+    listed = enumerated(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in kinds)
     return ModelError(
         f"{name} writes no text: it is {listed}"
         if "decoder" not in listed

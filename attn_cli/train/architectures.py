@@ -14,7 +14,7 @@ from attn_cli.data.model import GuidedHead, GuidedRole
 from attn_cli.models.toy import recurrent, transformer
 from attn_cli.models.toy.folder import Shape, marian_config, own_config, weight_shapes
 from attn_cli.train.objective import Guide, Learner
-from attn_cli.train.product import precision, product
+from attn_cli.train.product import product
 
 __all__ = ["ARCHITECTURES", "Architecture", "ArchitectureName", "builder", "config", "first_weights"]
 
@@ -110,16 +110,16 @@ def _first(name: str, size: tuple[int, ...]) -> torch.Tensor:
 
 
 def builder(
-    shape: Shape, device: str, *, fuse: bool
+    shape: Shape, device: str, dtype: torch.dtype, *, fuse: bool
 ) -> Callable[[Mapping[str, torch.Tensor], Callable[[torch.Tensor], torch.Tensor]], Learner]:
     """Return a function that builds a model around weights on a device.
 
     Args:
         shape: sizes of the model.
         device: device of the weights.
+        dtype: number format of the products; see `precision`.
         fuse: True to compile a recurrent model's step at each token; the loop around it cannot be compiled.
     """
-    dtype = precision(device)
     if isinstance(shape, recurrent.RecurrentShape):
         steps: Any = (recurrent.read, recurrent.write)
         if fuse:

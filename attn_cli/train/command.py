@@ -10,7 +10,7 @@ import typer
 
 from attn_cli.cli.streams import say
 from attn_cli.data.model import GuidedRole
-from attn_cli.errors import OutputError, UsageError, enumerated, shortened
+from attn_cli.errors import OutputError, UsageError, quoted, shortened
 from attn_cli.system.encoding import check_text
 
 __all__ = ["EPILOG", "HELP", "PLACE", "run"]
@@ -33,6 +33,7 @@ Examples:
 """
 SET_ASIDE = 300
 ENCODER_ROLES: tuple[GuidedRole, ...] = ("coreference", "subject", "object")
+"""Roles of the encoder heads that training guides; see `architectures.GUIDED`, which imports torch."""
 
 
 def run(
@@ -99,6 +100,11 @@ def run(
     ] = None,
 ) -> None:
     """Run the command."""
+    left = _roles(unguided or ())
+    if left and (arch != "transformer" or not coreference):
+        which = "--no-coreference" if arch == "transformer" else f"--arch {arch}"
+        raise UsageError(f"No encoder head is guided with {which}", "Leave --unguided out")
+
     from attn_cli.train.pairs import read_pairs, split, written_for
 
     try:
@@ -120,13 +126,9 @@ def run(
     else:
         aside = read_pairs(dev)
 
-    from attn_cli.train.architectures import ARCHITECTURES
     from attn_cli.train.run import Settings, can_go_on, train
     from attn_cli.train.terminal import TerminalWatcher
 
-    left = _roles(unguided or ())
-    if left and not ARCHITECTURES[arch].guide.heads:
-        raise UsageError(f"No head of {arch} is guided", "Leave --unguided out, or train a transformer")
     settings = Settings(arch, steps, seed=seed, guide=guide, unguided=left, start=start)
     if coreference:
         told = [*told, *written_for(told, aside)]
@@ -155,12 +157,14 @@ def run(
 
 
 def _roles(asked: Collection[str]) -> tuple[GuidedRole, ...]:
-    """Return the roles of encoder heads among those asked for.
+    """Return the roles named, each once.
 
     Raises:
-        UsageError: one is none.
+        UsageError: no encoder head has a role of this name.
     """
     for role in asked:
         if role not in ENCODER_ROLES:
-            raise UsageError(f"{role} is no role of an encoder head", f"Name {enumerated(ENCODER_ROLES)}")
+            raise UsageError(
+                f"--unguided: no encoder head has the role {quoted(role)}", "Name coreference, subject or object"
+            )
     return tuple(role for role in ENCODER_ROLES if role in asked)

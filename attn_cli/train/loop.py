@@ -10,7 +10,6 @@ import torch
 
 from attn_cli.train.batches import TrainingBatch
 from attn_cli.train.objective import Guide, Learner, Losses, objective, quick_dropout, surprise
-from attn_cli.train.product import precision
 
 __all__ = ["Schedule", "Trainer", "Weights"]
 
@@ -49,6 +48,7 @@ class Trainer:
         schedule: number of steps and learning rate.
         dropout: share of the states' values to drop.
         device: device to train on.
+        dtype: number format of the products; the same as that of `build`.
         fuse: parts to compile, which takes a minute once and makes each step several times faster: everything; only the
             loss, where the rest is loops over tokens that would be unrolled; or nothing.
     """
@@ -62,6 +62,7 @@ class Trainer:
         *,
         dropout: float = 0.1,
         device: str = "cpu",
+        dtype: torch.dtype = torch.bfloat16,
         fuse: Literal["all", "loss", "nothing"] = "all",
     ) -> None:
         self.schedule, self.device, self.guide = schedule, device, guide
@@ -71,8 +72,6 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             list(self.weights.values()), lr=schedule.peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
-
-        dtype = precision(device)
 
         def losses(seed: torch.Tensor, *batch: torch.Tensor) -> Losses:
             with torch.autocast(device, dtype, enabled=dtype != torch.float32):

@@ -10,19 +10,16 @@ from attn_cli.data.shapes import Float
 
 __all__ = ["precision", "product"]
 
-QUICK_HALF = ("amx_bf16", "avx512_bf16")
-"""Capabilities of processors that multiply quickly in bfloat16, as torch calls them."""
-
 
 def precision(device: str) -> torch.dtype:
-    """Choose the number format of the products: bfloat16, or float32 on a processor that has no products in bfloat16.
+    """Choose the number format of the products: bfloat16, or float32 on a processor without instructions for bfloat16.
 
-    There they are emulated, and several times slower than those in float32.
+    There products in bfloat16 are emulated, several times slower than those in float32. On an x86 processor the
+    instructions are AMX or AVX-512 BF16; any other trains in float32.
     """
-    if device != "cpu":
-        return torch.bfloat16
-    able = torch.cpu.get_capabilities()
-    return torch.bfloat16 if any(able.get(name) for name in QUICK_HALF) else torch.float32
+    # torch has no public name for these two before 2.13.
+    quick = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
+    return torch.bfloat16 if device != "cpu" or quick else torch.float32
 
 
 class _Product(torch.autograd.Function):

@@ -29,6 +29,7 @@ from attn_cli.train.linked import Linked, SpanLink
 from attn_cli.train.loop import Schedule, Trainer
 from attn_cli.train.objective import Guide
 from attn_cli.train.pairs import Pair, align, by_source, can_align
+from attn_cli.train.product import precision
 from attn_cli.train.saving import (
     damaged,
     has_checkpoint,
@@ -170,15 +171,17 @@ def train(
     }
     if fuse is None:
         fuse = settings.steps - run.step >= SHORT
+    dtype = precision(device)
     trainer = Trainer(
         first_weights(shape, settings.seed) if run.start is None else dict(run.start.weights),
-        builder(shape, device, fuse=fuse),
+        builder(shape, device, dtype, fuse=fuse),
         Guide(heads),
         Schedule(settings.steps, architecture.peak)
         if settings.start is None
         else Schedule(settings.steps, FROM_PEAK * architecture.peak, fall=FROM_FALL),
         dropout=architecture.dropout,
         device=device,
+        dtype=dtype,
         fuse=architecture.fuse if fuse else "nothing",
     )
     if run.tensors is not None:
@@ -214,7 +217,7 @@ def train(
     fixed = mixture.fixed()
     if fuse and trainer.step < settings.steps:
         watcher.says("Compiling the training step, which takes a minute or two")
-        trainer.prepare(_uneven(_batches(mixture, run, fixed, settings.batch_tokens)))
+        trainer.prepare(_uneven(mixture.epoch(run.epoch, fixed, settings.batch_tokens)))
     watcher.says("Training")
     try:
         with interruptible(lambda: watcher.says("Stopping after this step")) as asked:
@@ -295,12 +298,14 @@ def _steps(
 
 
 def _uneven(batches: Iterator[TrainingBatch]) -> TrainingBatch:
-    """Return the first of some batches whose sizes all differ; the very first if there is none.
+    """Return the first batch whose numbers of texts, source tokens and target tokens all differ, or else the first.
 
-    The compiler takes sizes that are equal once to be equal always, and compiles anew, for minutes, when they are not.
+    The compiler assumes that sizes which are equal in the batch that it sees are always equal, and that a size of 1 is
+    always 1; it compiles anew, for minutes, when they are not.
     """
     some = list(islice(batches, TRIED))
-    return next((one for one in some if len({*one.source.shape, one.read.shape[1]}) == 3), some[0])
+    sizes = [{1, *one.source.shape, one.read.shape[1]} for one in some]
+    return next((one for one, differing in zip(some, sizes, strict=True) if len(differing) == 4), some[0])
 
 
 def _batches(mixture: Mixture, run: _TrainingRun, fixed: Sequence[Linked], tokens: int) -> Iterator[TrainingBatch]:
@@ -371,6 +376,7 @@ class _TrainingRun:
         links = read_links(out / CHECKPOINTS)
         try:
             told = state["settings"]
+            # Runs from before heads could be left unguided lack that setting.
             before = Settings(
                 **told | {"rates": Rates(**told["rates"]), "unguided": tuple(told.get("unguided", ()))},
             )
@@ -422,6 +428,6 @@ class _TrainingRun:
 
 
 def _differences(before: Settings, now: Settings) -> str:
-    old, new = asdict(before), asdict(now)
+    old, new = (asdict(one) | {"unguided": ", ".join(one.unguided) or "none"} for one in (before, now))
     changed = [f"{name} {old[name]}" for name in old if old[name] != new[name] and name != "steps"]
     return ", ".join(changed) or "another number of pairs"

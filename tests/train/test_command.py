@@ -14,6 +14,8 @@ from attn_cli.cli.app import main
 from attn_cli.grammar import sentences as grammar
 from attn_cli.models import load
 from attn_cli.train import run
+from attn_cli.train.architectures import GUIDED
+from attn_cli.train.command import ENCODER_ROLES
 from tests.train.small import small_architectures
 
 Run = Callable[..., str]
@@ -133,10 +135,11 @@ def test_without_the_aligner_it_says_what_is_lost(
 def test_only_heads_that_are_guided_can_be_left_unguided(attn: Run, pairs: str, tmp_path: Path) -> None:
     out = tmp_path / "it"
     told = ("train", pairs, "--out", str(out), "--steps", "1", "--no-guide", "--unguided", "coreference")
-    assert "No head of rnn is guided" in attn(*told, "--arch", "rnn", code=2)
-    assert "reading is no role of an encoder head. Name coreference, subject and object" in attn(
-        *told[:-1], "reading", code=2
-    )
+    assert "No encoder head is guided with --arch rnn" in attn(*told, "--arch", "rnn", code=2)
+    assert "No encoder head is guided with --no-coreference" in attn(*told, "--no-coreference", code=2)
+    said = "no encoder head has the role 'reading'. Name coreference, subject or object"
+    assert said in attn(*told[:-1], "reading", code=2)
+    assert {one.role for one in GUIDED.values() if one.kind == "encoder"} == set(ENCODER_ROLES)
     assert not out.exists()
     attn(*told, "--unguided", "subject")
     config = json.loads((out / "config.json").read_text())

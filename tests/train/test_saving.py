@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attn_cli.errors import ModelError
-from attn_cli.models.toy.folder import OWN, Shape, ToyFolder, own_config, weight_shapes
+from attn_cli.models.toy.folder import OWN_SHAPES, Shape, ToyFolder, own_config, weight_shapes
 from attn_cli.train.saving import packed
 from tests.train.small import SMALL
 
@@ -31,7 +31,7 @@ def weights(shape: Shape) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def folder(shape: Shape, weights: dict[str, torch.Tensor], tmp_path: Path) -> ToyFolder:
     config = own_config(shape, {})
-    assert isinstance(shape, OWN[config["model_type"]])
+    assert isinstance(shape, OWN_SHAPES[config["model_type"]])
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file(packed(weights), tmp_path / "model.safetensors")
     return ToyFolder("it", tmp_path)

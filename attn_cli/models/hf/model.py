@@ -18,7 +18,7 @@ from attn_cli.data.outcomes import Outcome, OutputKind, Wanted, choose_output
 from attn_cli.data.record import TakenLive
 from attn_cli.data.stream import EatContexts, Request, Source
 from attn_cli.data.turns import Turn
-from attn_cli.errors import InputError, ModelError, counted
+from attn_cli.errors import InputError, ModelError, counted, enumerated
 from attn_cli.models import (
     AS_IT_HAS_THEM,
     GREEDY,
@@ -585,7 +585,7 @@ class Pretrained:
                 other,
             )
         if not self.two_sided:
-            kinds = " and ".join(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in self.info.stacks)
+            kinds = enumerated(f"{'an' if kind == 'encoder' else 'a'} {kind}" for kind in self.info.stacks)
             raise ModelError(f"{self.info.name} cannot translate: it is {kinds}, not an encoder-decoder", other)
         whole = self._whole if self._complete and self._whole.can_generate() else self._head
         if whole is None or not whole.can_generate():

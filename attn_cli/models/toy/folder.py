@@ -12,7 +12,7 @@ The built-in models are such folders inside this package, and `attn train` write
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUILT_IN",
-    "OWN",
+    "OWN_SHAPES",
     "ToyFolder",
     "build",
     "built_in",
@@ -46,16 +46,17 @@ Shape = transformer.TransformerShape | recurrent.RecurrentShape
 
 BUILT_IN = ("toy", "toy-no-coreference", "toy-rnn-attention", "toy-rnn")
 """Names of the models inside this package, the default first."""
-OWN: Mapping[str, type[Shape]] = {
+OWN_SHAPES: Mapping[str, type[Shape]] = {
     "attn-recurrent": recurrent.RecurrentShape,
     "attn-transformer": transformer.TransformerShape,
 }
-"""`model_type` of models that transformers cannot read -> their sizes: recurrent ones, and packed Transformers."""
+"""`model_type` of the models in a form of our own, which are packed in int8 and which transformers cannot read -> the
+class of their sizes."""
 
 CONFIG, WEIGHTS, TOKENIZER, WORDS = "config.json", "model.safetensors", "tokenizer.json", "known_words.txt"
 
 LARGEST = 2**20
-"""Largest size that a config.json may hold, and most bytes of it to search for the names in `OWN`."""
+"""Largest size that a config.json may hold, and most bytes of it to search for the names in `OWN_SHAPES`."""
 MOST_POSITIONS = 2**16
 """Most positions of a model; their table is made whatever the length of the text."""
 DTYPES = ("F16", "F32", "F64")
@@ -94,10 +95,10 @@ def find(name: str) -> ToyFolder | None:
             start = file.read(LARGEST)
     except (OSError, RuntimeError, ValueError):  # a name on the hub, a folder without that file, or no name at all
         return None
-    if not any(own.encode() in start for own in OWN):
+    if not any(own.encode() in start for own in OWN_SHAPES):
         return None
     folder = ToyFolder(name, path)
-    return folder if folder.config.get("model_type") in OWN else None
+    return None if folder.own_shape is None else folder
 
 
 def build(shape: Shape, weights: Mapping[str, Array]) -> transformer.Transformer | recurrent.Recurrent:
@@ -155,7 +156,7 @@ def own_config(shape: Shape, known: Mapping[str, Any]) -> dict[str, Any]:
         shape: sizes of the model.
         known: roles of its heads, written under the key `attn`.
     """
-    kind = next(kind for kind, sizes in OWN.items() if isinstance(shape, sizes))
+    kind = next(kind for kind, sizes in OWN_SHAPES.items() if isinstance(shape, sizes))
     return {"model_type": kind, "shape": asdict(shape), "attn": dict(known)}
 
 
@@ -185,7 +186,7 @@ class ToyFolder:
 
     @cached_property
     def known(self) -> Mapping[str, Any]:
-        """The section of `config.json` about the model's heads.
+        """The section of `config.json` about the model's heads, with its caveat.
 
         Raises:
             ModelError: the file cannot be read, or the section is not an object.
@@ -194,6 +195,16 @@ class ToyFolder:
         if not isinstance(known, Mapping):
             raise self._wrong("attn", known, "an object")
         return known
+
+    @property
+    def own_shape(self) -> type[Shape] | None:
+        """The class of the sizes of a model in a form of our own; None for one that transformers reads.
+
+        Raises:
+            ModelError: `config.json` cannot be read.
+        """
+        kind = self.config.get("model_type")
+        return OWN_SHAPES.get(kind) if isinstance(kind, str) else None
 
     @property
     def caveat(self) -> str:
@@ -214,21 +225,23 @@ class ToyFolder:
         Raises:
             ModelError: a size is missing from `config.json`, or is not possible.
         """
-        kind = OWN.get(str(self.config.get("model_type")), transformer.TransformerShape)
-        if self.config.get("model_type") in OWN:
-            sizes, keys = self.config.get("shape"), {one.name: one.name for one in fields(kind)}
-            if not isinstance(sizes, Mapping):
-                raise self._wrong("shape", sizes, "an object")
-        else:
-            sizes, keys = self.config, MARIAN_SIZES
-        if kind is recurrent.RecurrentShape:
-            return recurrent.RecurrentShape(
-                vocabulary=self._size(sizes, "vocabulary"),
-                dim=self._size(sizes, "dim"),
-                hidden=self._size(sizes, "hidden"),
-                attention=self._switch(sizes, "attention"),
-                positions=self._size(sizes, "positions"),
-            )
+        if self.own_shape is None:
+            return self._transformer(self.config, MARIAN_SIZES)
+        sizes = self.config.get("shape")
+        if not isinstance(sizes, Mapping):
+            raise self._wrong("shape", sizes, "an object")
+        if self.own_shape is transformer.TransformerShape:
+            return self._transformer(sizes, {name: name for name in MARIAN_SIZES})
+        return recurrent.RecurrentShape(
+            vocabulary=self._size(sizes, "vocabulary"),
+            dim=self._size(sizes, "dim"),
+            hidden=self._size(sizes, "hidden"),
+            attention=self._switch(sizes, "attention"),
+            positions=self._size(sizes, "positions"),
+        )
+
+    def _transformer(self, sizes: Mapping[str, Any], keys: Mapping[str, str]) -> transformer.TransformerShape:
+        """Return a Transformer's sizes from `config.json`, where each stands under a key."""
         shape = transformer.TransformerShape(**{name: self._size(sizes, key) for name, key in keys.items()})
         if shape.dim % 2 or shape.dim % shape.heads:
             raise self._wrong(keys["dim"], shape.dim, f"an even multiple of its {keys['heads']} ({shape.heads})")

@@ -83,7 +83,7 @@ class Toy:
         self._weights = weights
         self.network = build(self.shape, weights)
         self._reader = ToyReader(folder)
-        self.caveat = folder.caveat
+        self.caveat: str = folder.caveat
         stacks = _stacks(self.network)
         self.info = ModelInfo(
             name=folder.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from attn_cli.errors import counted
+from attn_cli.errors import counted, enumerated
 from attn_cli.measure.quality import judge
 from attn_cli.models import Input, translate_one
 from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, SideBySide, command_line
@@ -30,7 +30,7 @@ def chapter(lesson: Lesson) -> Chapter:
     pairs = [_side_by_side(lesson, short), _side_by_side(lesson, long, reference)]
     quality = {model: judge({long: text}, {long: [reference]}).chrf for model, text in pairs[1].translations.items()}
     size = passed.model.bottleneck or 0
-    others = " and ".join(f"that by {model} {quality[model]:.0f}" for model in attending)
+    others = enumerated(f"that by {model} {quality[model]:.0f}" for model in attending)
     lost = all(quality[narrow] < quality[model] for model in attending)
     return Chapter(
         name=NAME,

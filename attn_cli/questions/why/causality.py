@@ -19,7 +19,7 @@ from attn_cli.models import Input
 from attn_cli.models.toy.model import Toy
 from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, guided_for, standard_error
 
-__all__ = ["NAME", "linking_heads", "links", "run", "twin_examples"]
+__all__ = ["NAME", "find_linking_heads", "linking_heads", "links", "run", "twin_examples"]
 
 NAME: Final = "causality"
 CHOSEN_BY, TRIED_ON = 20, 60
@@ -30,14 +30,14 @@ QUICK = 4, 16
 
 def run(models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
     """Translate sentences with a pronoun with nothing cut, without the linking head, and without another."""
-    chosen_by, tried_on = QUICK if quick else (CHOSEN_BY, TRIED_ON)
+    tried_on = QUICK[1] if quick else TRIED_ON
     series: list[Series] = []
     verdicts: list[bool] = []
     told: list[str] = []
     for name, model in models.items():
         if "encoder" not in model.info.stacks:
             continue
-        (layer, linking), (_, other) = linking_heads(model, twin_examples(seed=13, count=chosen_by))
+        (layer, linking), (_, other) = find_linking_heads(model, quick=quick)
         examples = twin_examples(seed=11, count=tried_on)
         shares = [_right(model, examples, layer, heads) for heads in ((), (linking,), (other,))]
         names = [name, *(f"{name}, no {name_head(layer, head)}" for head in (linking, other))]
@@ -68,6 +68,11 @@ def run(models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
 def twin_examples(seed: int, count: int) -> list[grammar.Example]:
     """Return sentences and their twins, all held out of training; always guessing *il* is right in half of them."""
     return [one for pair in islice(grammar.pairs(seed=seed, held_out=True), count) for one in pair]
+
+
+def find_linking_heads(model: Toy, *, quick: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the `linking_heads` of a model in sentences that no experiment tries them on."""
+    return linking_heads(model, twin_examples(seed=13, count=QUICK[0] if quick else CHOSEN_BY))
 
 
 def linking_heads(model: Toy, examples: Sequence[grammar.Example]) -> tuple[tuple[int, int], tuple[int, int]]:

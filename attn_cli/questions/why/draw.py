@@ -51,7 +51,7 @@ def _guidance(answer: Experiment) -> str:
             said.append(f"{name} was guided: its {place} was trained to look {head.towards}, on {head.on}.")
     rest = [name for name, heads in answer.guidance.items() if not heads]
     if said and rest:
-        said.append(f"{enumerated(rest)} {'was' if len(rest) == 1 else 'were'} not.")
+        said.append(f"{enumerated(rest)} {'was' if len(rest) == 1 else 'were'} not trained for this.")
     return " ".join(said)
 
 
@@ -103,7 +103,7 @@ def _curve(series: Series, measure: Measure) -> str:
 
 def _ends(title: str, measure: Measure, ends: Sequence[Point | None], screen: Screen) -> RenderableType:
     label = max(len(series.model) for series in measure.series)
-    size = max(10, min(40, screen.width - label - 20))
+    size = max(min(10, screen.width - label - 8), min(40, screen.width - label - 20))
     rows = title_lines(title, screen)
     for series, end in zip(measure.series, ends, strict=True):
         name = series.model.ljust(label) + "  "

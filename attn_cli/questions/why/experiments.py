@@ -14,8 +14,8 @@ from attn_cli.questions.why.measure import Experiment, ExperimentName
 __all__ = ["EXPERIMENTS", "RunExperiment", "load_built_in", "run_experiment"]
 
 
-UNTAUGHT = "toy-no-coreference"
-"""The model beside `toy` of which no head was trained to link pronouns; context linking alone asks what that does."""
+UNLINKED = "toy-no-coreference"
+"""The model none of whose heads was trained to link pronouns; only context linking asks what that does."""
 
 
 class RunExperiment(Protocol):
@@ -43,7 +43,7 @@ def run_experiment(name: ExperimentName, models: Mapping[str, Toy], *, quick: bo
         models: the built-in models, by name.
         quick: take few texts.
     """
-    asked = {one: model for one, model in models.items() if name == linking.NAME or one != UNTAUGHT}
+    asked = {one: model for one, model in models.items() if name == linking.NAME or one != UNLINKED}
     return replace(EXPERIMENTS[name](asked, quick=quick), quick=quick)
 
 

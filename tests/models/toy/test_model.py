@@ -282,6 +282,13 @@ def test_a_packed_transformer_of_impossible_sizes_is_refused(packed_folder: Path
         load(str(packed_folder))
 
 
+@pytest.mark.parametrize("kind", [["attn-transformer"], {"attn-transformer": 1}, "not attn-transformer"])
+def test_a_model_type_that_only_mentions_ours_is_not_ours(packed_folder: Path, kind: Any) -> None:
+    config = json.loads((packed_folder / "config.json").read_text())
+    (packed_folder / "config.json").write_text(json.dumps(config | {"model_type": kind}))
+    assert find(str(packed_folder)) is None
+
+
 def test_a_caveat_is_a_sentence(packed_folder: Path) -> None:
     config = json.loads((packed_folder / "config.json").read_text())
     (packed_folder / "config.json").write_text(json.dumps(config | {"attn": {"caveat": "It is small."}}))
