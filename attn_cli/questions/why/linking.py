@@ -49,7 +49,7 @@ def run(models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
         heads.append(_of_head(name, model, groups[-1], quick=quick))
     return _judged(
         Measure("pronoun right", "%", "words between", "high", 100.0, tuple(pronouns)),
-        Measure("sentences in which a head gives the noun meant more weight", "%", "", "high", 100.0, tuple(heads)),
+        Measure("more weight on the noun meant", "%", "", "high", 100.0, tuple(heads)),
         models,
     )
 
@@ -106,8 +106,8 @@ def _judged(pronouns: Measure, heads: Measure, models: Mapping[str, Toy]) -> Exp
         claim="Self-attention links a word to what it stands for however far apart they are, whereas a recurrent "
         "encoder has to carry it from word to word.",
         how="Sentences of the grammar, not seen in training, in which a pronoun could stand for either of two nouns; "
-        "the French pronoun and adjective show which one was understood. Where the most words lie between, the encoder "
-        "head that links pronouns best in other sentences is looked at as well.",
+        "the French pronoun and adjective show which one was understood. In the sentences with the most words between: "
+        "how often the encoder head that links pronouns best in others gives the noun meant more weight.",
         measures=(pronouns, heads),
         borne_out=bool(verdicts) and all(one.borne_out for one in verdicts),
         found=" ".join(filter(None, (figures(list(models)), *(models[name].caveat for name in attending)))),
