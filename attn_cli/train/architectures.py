@@ -16,7 +16,7 @@ from attn_cli.models.toy.folder import Shape, marian_config, own_config, weight_
 from attn_cli.train.objective import Guide, Learner
 from attn_cli.train.product import product
 
-__all__ = ["ARCHITECTURES", "Architecture", "ArchitectureName", "builder", "config", "first_weights"]
+__all__ = ["ARCHITECTURES", "GUIDED", "Architecture", "ArchitectureName", "builder", "config", "first_weights"]
 
 ArchitectureName = Literal["transformer", "rnn-attention", "rnn"]
 POSITIONS = 512

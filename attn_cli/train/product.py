@@ -17,7 +17,7 @@ def precision(device: str) -> torch.dtype:
     There products in bfloat16 are emulated, several times slower than those in float32. On an x86 processor the
     instructions are AMX or AVX-512 BF16; any other trains in float32.
     """
-    # torch has no public name for these two before 2.13.
+    # The oldest torch that is supported has no public names for these.
     quick = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
     return torch.bfloat16 if device != "cpu" or quick else torch.float32
 

@@ -194,7 +194,7 @@ def train(
         run.tokenizer, pairs, run.links, settings.drawn(len(pairs)), settings.seed, shape.positions, settings.rates
     )
     references = by_source(aside)
-    described = config(shape, list(heads))
+    described = config(shape, [role for role in architecture.guide.heads if role in heads or role in run.inherited])
     words = run.words.union(
         known_words(
             chain((pair[0] for pair in pairs), (one.english for one in _grammar(settings, settings.drawn(len(pairs)))))
@@ -330,6 +330,8 @@ class _TrainingRun:
     shape: Shape
     words: frozenset[str]
     """Words that the model to start from knew."""
+    inherited: frozenset[GuidedRole]
+    """Roles that its heads had been trained for."""
     links: Sequence[Sequence[SpanLink]] | None
     pairs: int
     start: Start | None = None
@@ -366,8 +368,9 @@ class _TrainingRun:
         else:
             tokenizer, shape = start.tokenizer, start.shape
         words = frozenset[str]() if start is None else start.words
+        inherited = frozenset[GuidedRole]() if start is None else start.guided
         save_start(out / CHECKPOINTS, tokenizer, links)
-        return cls(settings, tokenizer, shape, words, links, len(pairs), start, saved=time.monotonic())
+        return cls(settings, tokenizer, shape, words, inherited, links, len(pairs), start, saved=time.monotonic())
 
     @classmethod
     def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _TrainingRun:
@@ -382,6 +385,7 @@ class _TrainingRun:
             )
             shape = type(ARCHITECTURES[before.arch].shape(1))(**state["shape"])
             words = frozenset[str](state["words"])
+            inherited = frozenset[GuidedRole](state.get("inherited", ()))
             pairs_then, step, epoch, batch = (
                 operator.index(state[name]) for name in ("pairs", "step", "epoch", "batch")
             )
@@ -405,6 +409,7 @@ class _TrainingRun:
             read_tokenizer(out / CHECKPOINTS),
             shape,
             words,
+            inherited,
             links,
             len(pairs),
             step=step,
@@ -424,6 +429,7 @@ class _TrainingRun:
             "settings": asdict(self.settings),
             "shape": asdict(self.shape),
             "words": sorted(self.words),
+            "inherited": sorted(self.inherited),
         }
 
 

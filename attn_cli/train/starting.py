@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from attn_cli.data.model import GuidedRole
 from attn_cli.errors import InputError, UsageError
 from attn_cli.models.toy import recurrent, transformer
 from attn_cli.models.toy.folder import BUILT_IN, CONFIG, Shape, ToyFolder, find
-from attn_cli.train.architectures import ARCHITECTURES, ArchitectureName
+from attn_cli.train.architectures import ARCHITECTURES, GUIDED, ArchitectureName
 
 __all__ = ["Start", "read_start"]
 
@@ -27,6 +28,8 @@ class Start:
     weights: Mapping[str, torch.Tensor]
     words: frozenset[str]
     """English words, in lower case, that the model knows."""
+    guided: frozenset[GuidedRole] = frozenset()
+    """Roles that its heads were trained for; they keep what they learned, whatever is guided from now on."""
 
 
 def read_start(name: str, arch: ArchitectureName, seed: int) -> Start:
@@ -56,7 +59,13 @@ def read_start(name: str, arch: ArchitectureName, seed: int) -> Start:
     if isinstance(shape, transformer.TransformerShape) and isinstance(today, transformer.TransformerShape):
         weights = widened(weights, shape, today.feed_forward, seed)
         shape = replace(shape, feed_forward=max(shape.feed_forward, today.feed_forward))
-    return Start(tokenizer, shape, weights, folder.known_words())
+    return Start(tokenizer, shape, weights, folder.known_words(), _guided(folder))
+
+
+def _guided(folder: ToyFolder) -> frozenset[GuidedRole]:
+    heads = folder.known.get("guided")
+    named = {head.get("role") for head in heads if isinstance(head, Mapping)} if isinstance(heads, list) else set()
+    return frozenset(role for role in GUIDED if role in named)
 
 
 def _kind(folder: ToyFolder) -> ArchitectureName:

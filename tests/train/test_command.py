@@ -147,6 +147,16 @@ def test_only_heads_that_are_guided_can_be_left_unguided(attn: Run, pairs: str, 
     assert "saved" in attn(*told[:5], "2", *told[6:], "--unguided", "subject", "--unguided", "coreference", "--resume")
 
 
+def test_a_head_that_was_guided_before_is_still_said_to_be(attn: Run, pairs: str, tmp_path: Path) -> None:
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    attn("train", pairs, "--out", first, "--steps", "1", "--no-guide", "--unguided", "object")
+    told = ("train", pairs, "--from", first, "--out", second, "--no-guide", "--unguided", "coreference", "--unguided")
+    for end in (("object", "--steps", "1"), ("object", "--steps", "2", "--resume")):
+        attn(*told, *end)
+        config = json.loads((tmp_path / "second" / "config.json").read_text())
+        assert [one["role"] for one in config["attn"]["guided"]] == ["coreference", "subject"]
+
+
 def test_it_starts_from_a_model_that_was_trained_before(attn: Run, pairs: str, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     attn("train", pairs, "--arch", "rnn", "--out", first, "--steps", "2")

@@ -25,7 +25,7 @@ from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, OutputC
 from attn_cli.questions.ablate.measure import cut_every_head
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 from attn_cli.questions.ablate.reader import read_output
-from attn_cli.questions.ablate.trials import Ablation, rank_correlation
+from attn_cli.questions.ablate.trials import Ablation, beyond_rounding, rank_correlation
 
 __all__ = ["Attributed", "HeadPart", "attribute"]
 
@@ -106,7 +106,10 @@ class Attributed(Answer):
     @property
     def correlation(self) -> float | None:
         """Spearman's rank correlation of the heads' parts and what the output loses by their cuts, signs counted."""
-        return rank_correlation([(one.part, -one.effect) for one in self.heads if one.effect is not None])
+        dtype = self.record.model.dtype
+        return rank_correlation(
+            [(one.part, -beyond_rounding(one.effect, dtype)) for one in self.heads if one.effect is not None]
+        )
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Yield a row for each part, and two for their sum and the model's own logit."""

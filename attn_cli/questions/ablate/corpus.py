@@ -26,7 +26,7 @@ from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.cutting import WeighEdges, keys_of
 from attn_cli.questions.ablate.output import ReadOutput
 from attn_cli.questions.ablate.reader import fault_of_text, read_output
-from attn_cli.questions.ablate.trials import rank_correlation
+from attn_cli.questions.ablate.trials import beyond_rounding, rank_correlation
 
 __all__ = ["Correlate", "Correlations", "CorrelationsInText", "HeadCorrelation", "LeftOut"]
 
@@ -195,7 +195,8 @@ class Correlate:
         for number, (layer, head) in enumerate(places):
             own = effects[number * len(seen) : (number + 1) * len(seen)]
             weights = [weigh.of_head(index, layer, head) for index in seen]
-            values.append((layer, head, rank_correlation(list(zip(weights, own, strict=True)))))
+            sizes = [beyond_rounding(size, self._model.info.dtype) for size in own]
+            values.append((layer, head, rank_correlation(list(zip(weights, sizes, strict=True)))))
         return CorrelationsInText(self._model.info, kind, len(read.source.source), report.notes, tuple(values))
 
     def take(self, found: CorrelationsInText | LeftOut) -> None:

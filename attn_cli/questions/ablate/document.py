@@ -31,7 +31,7 @@ UNITS: Mapping[str, str] = {
     "weight": "share of a row, the mean over heads and rows",
     "probability": "from 0 to 1",
     "correlation": "Spearman's rank correlation of the weights and the sizes of the effects; of an attribution, of the "
-    "heads' parts and what the output loses by their cuts",
+    "heads' parts and what the output loses by their cuts; effects within rounding count as equal",
     "part": "nats: what it adds to the logit, or to the difference of two",
     "moved": "share of the way from the output of the text, 0, to that of the other text, 1",
     "mean": "of effects: nats for each token of the output; of two tokens, the difference of their logits; of states, "

@@ -38,7 +38,8 @@ def draw_corpus(found: Correlations, screen: Screen) -> Group:
     room = room_left([top, heading, *picture], screen, everything=every)
     said = (
         "rank: Spearman's rank correlation of the keys' weights and the sizes of their effects, the mean over texts; "
-        "1: weights tell what matters, 0: they do not. spread: standard deviation. "
+        "1: weights tell what matters, 0: they do not; effects within rounding count as equal. "
+        "spread: standard deviation. "
         f"Mean over all heads: {_signed(found.mean, screen)}."
     )
 

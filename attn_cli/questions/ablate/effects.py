@@ -23,7 +23,7 @@ from attn_cli.questions.ablate.choices import CutChoice, Instead, OutputChoice
 from attn_cli.questions.ablate.donors import Donor, Means
 from attn_cli.questions.ablate.measure import sweep
 from attn_cli.questions.ablate.reader import fault_of_text
-from attn_cli.questions.ablate.trials import Ablation, CutTrial, rank_correlation
+from attn_cli.questions.ablate.trials import Ablation, CutTrial, beyond_rounding, rank_correlation
 
 __all__ = ["CollectEffects", "EffectInText", "EffectsInText", "HeadEffect", "HeadEffects"]
 
@@ -322,7 +322,11 @@ class CollectEffects:
             raise self._left_out[0] if self._left_out else InputError("There are no texts", "Give at least one")
         report = Report(self._verified, summed_notes(self._notes, self._texts), self._output_check)
         heads = tuple(running.found(*place) for place, running in self._heads.items())
-        halves = [tuple(abs(half) for half in running.halves) for running in self._heads.values()]
+        dtype = first.model.dtype
+        sizes = [(one.focus, abs(beyond_rounding(one.mean, dtype))) for one in heads if math.isfinite(one.focus)]
+        halves = [
+            tuple(abs(beyond_rounding(half, dtype)) for half in running.halves) for running in self._heads.values()
+        ]
         return HeadEffects(
             record=Record.without_text(first.model, report, self._selection),
             output=first.kind,
@@ -333,7 +337,7 @@ class CollectEffects:
             paired=self._paired,
             before=math.nan if first.states else self._before / self._texts,
             heads=heads,
-            correlation=rank_correlation([(one.focus, abs(one.mean)) for one in heads if math.isfinite(one.focus)]),
+            correlation=rank_correlation(sizes),
             halves=rank_correlation([(one, other) for one, other in halves]) if self._texts > 1 else None,
             texts=self._texts,
             tokens=self._tokens,

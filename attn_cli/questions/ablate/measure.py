@@ -31,7 +31,16 @@ from attn_cli.questions.ablate.cutting import (
 from attn_cli.questions.ablate.donors import Contexts, Donor, Means, contexts_of, cut_kinds
 from attn_cli.questions.ablate.output import OutputFigures, ReadOutput
 from attn_cli.questions.ablate.reader import read_like, read_output
-from attn_cli.questions.ablate.trials import LISTED, Ablation, CutTrial, Flip, OtherText, View, rank_correlation
+from attn_cli.questions.ablate.trials import (
+    LISTED,
+    Ablation,
+    CutTrial,
+    Flip,
+    OtherText,
+    View,
+    beyond_rounding,
+    rank_correlation,
+)
 from attn_cli.system.memory import require
 
 __all__ = ["ablate", "cut_every_head", "sweep"]
@@ -274,7 +283,12 @@ class _Asked:
             if weight.visible
         ]
         found = self._ablation("keys", planned, report)
-        pairs = [(trial.weight, abs(trial.effect)) for trial in found.trials if trial.weight is not None]
+        dtype = found.record.model.dtype
+        pairs = [
+            (trial.weight, abs(beyond_rounding(trial.effect, dtype)))
+            for trial in found.trials
+            if trial.weight is not None
+        ]
         return replace(found, correlation=rank_correlation(pairs))
 
     def _ablation(

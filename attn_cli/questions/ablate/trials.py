@@ -24,7 +24,11 @@ from attn_cli.questions.ablate.cutting import Edges
 from attn_cli.questions.ablate.donors import Donor
 from attn_cli.questions.ablate.output import Likely, OutputFigures, ReadOutput
 
-__all__ = ["LISTED", "Ablation", "CutTrial", "Flip", "OtherText", "View", "rank_correlation"]
+__all__ = ["LISTED", "Ablation", "CutTrial", "Flip", "OtherText", "View", "beyond_rounding", "rank_correlation"]
+
+ROUNDING = {"float64": 1e-12, "float32": 4e-6, "float16": 1e-3, "bfloat16": 1e-2}
+"""Largest effect, in nats, that counts as none in a rank correlation, by number format. Keys with next to no weight
+have effects of some 1e-7 in float32, whose order is another on every processor."""
 
 View = Literal["heads", "cut", "layers", "keys"]
 """`heads`: each head in turn, whole or the edges in it; `cut`: one cut; `layers`: edges in each band of
@@ -203,6 +207,16 @@ class Ablation(Answer):
             columns = self.before.words.tolist(), trial.after.words.tolist(), words_there
             for word, before, after, there in zip(self.output.words, *columns, strict=True):
                 yield *front, word.position, word.label, before, after, after - before, there, None
+
+
+def beyond_rounding(effect: float, dtype: str) -> float:
+    """Return an effect, or 0 if rounding alone could have made it, so that effects of nothing are ranked alike.
+
+    Args:
+        effect: the effect.
+        dtype: number format that the model computes in.
+    """
+    return effect if abs(effect) > ROUNDING.get(dtype, ROUNDING["float32"]) else 0.0
 
 
 def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:

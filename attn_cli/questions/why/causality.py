@@ -70,7 +70,7 @@ def twin_examples(seed: int, count: int) -> list[grammar.Example]:
     return [one for pair in islice(grammar.pairs(seed=seed, held_out=True), count) for one in pair]
 
 
-def find_linking_heads(model: Toy, *, quick: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+def find_linking_heads(model: Toy, *, quick: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the `linking_heads` of a model in sentences that no experiment tries them on."""
     return linking_heads(model, twin_examples(seed=13, count=QUICK[0] if quick else CHOSEN_BY))
 

@@ -108,7 +108,8 @@ def _ends(title: str, measure: Measure, ends: Sequence[Point | None], screen: Sc
     for series, end in zip(measure.series, ends, strict=True):
         name = series.model.ljust(label) + "  "
         if end is None:
-            rows.append(line((name, PLAIN), (series.absent, PLAIN)))
+            room = len(name) + len(series.absent) <= screen.width
+            rows.append(line((name if room else f"{series.model}  ", PLAIN), (series.absent, PLAIN)))
         else:
             drawn = bar(end.value / _top(measure), size, screen, rail=True)
             rows.append(line((name, PLAIN), *drawn, (f" {end.value:{_form(measure)}}", PLAIN)))

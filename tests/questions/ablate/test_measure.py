@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -21,7 +22,7 @@ from attn_cli.questions.ablate.cutting import bands, keys_of
 from attn_cli.questions.ablate.draw import draw
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.reader import read_output
-from attn_cli.questions.ablate.trials import Ablation, CutTrial
+from attn_cli.questions.ablate.trials import ROUNDING, Ablation, CutTrial, beyond_rounding, rank_correlation
 from tests.golden_files import assert_golden
 from tests.models import folders, marian, translators
 from tests.models.families import spread
@@ -40,6 +41,28 @@ def cut(
 ) -> Ablation:
     given = Input(text, target=target)
     return ablate(model, given, Selection(**selection), output, CutChoice(instead, edges, by))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_effects_that_rounding_makes_are_ranked_alike(dtype: str) -> None:
+    noise = ROUNDING[dtype] * np.random.default_rng(3).uniform(-0.99, 0.99, 11)
+    found = []
+    for order in (slice(None), slice(None, None, -1)):
+        effects = [0.3, *noise[order].tolist()]
+        ranked = [abs(beyond_rounding(effect, dtype)) for effect in effects]
+        found.append(rank_correlation(list(zip(np.linspace(1, 0, 12), ranked, strict=True))))
+    # One key of n stands out on both sides, and all other effects are tied: the coefficient is sqrt(3 / (n + 1)).
+    assert found == pytest.approx([math.sqrt(3 / 13)] * 2)
+    assert beyond_rounding(-0.3, dtype) == -0.3
+    assert rank_correlation([(1.0, 0.0), (0.5, 0.0), (0.2, 0.0)]) is None
+
+
+def test_a_head_that_looks_at_one_word_has_the_correlation_of_that_word_alone() -> None:
+    """Head 2.0 gives *cat* or *trophy* all of its weight; cutting another key changes the output by rounding only."""
+    texts = ["The trophy didn't fit because it was big", "The cat slept because it was tired"]
+    found = attn_cli.load("toy").ablate(texts, query="it", head="2.0")
+    lengths = (9, 8)
+    assert found.heads[0].mean == pytest.approx(np.mean([math.sqrt(3 / (count + 1)) for count in lengths]))
 
 
 def chances(found: Ablation, trial: CutTrial | None = None) -> dict[str, float]:
