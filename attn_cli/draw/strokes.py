@@ -111,9 +111,9 @@ def _split(piece: Sequence[Part], gap: str) -> list[list[Part]]:
 
 
 def title_lines(title: str, screen: Screen) -> list[Text]:
-    """Draw a title on one line; no line if it is empty."""
+    """Draw a title, wrapped word by word where it is wider than the screen; no line if it is empty."""
     shown = clean(title, unicode=screen.unicode)
-    return [line((fit(shown, min(width(shown), screen.width), unicode=screen.unicode), BOLD))] if title else []
+    return [line((shown, BOLD))] if title and width(shown) <= screen.width else text_lines(title, screen)
 
 
 def caption_lines(caption: str, screen: Screen) -> list[Text]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import random
 import time
@@ -16,7 +17,7 @@ import torch
 from tokenizers import Tokenizer
 
 from attn_cli.data.model import GuidedRole
-from attn_cli.errors import InputError, OutputError
+from attn_cli.errors import InputError, ModelError, OutputError
 from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
 from attn_cli.models.toy.folder import Shape, ToyFolder
@@ -155,6 +156,7 @@ def train(
 
     Raises:
         InputError: there are too few pairs, no checkpoint to resume from, or one of another training run.
+        ModelError: the loss is not a number; the last checkpoint stays.
         OutputError: the folder cannot be written, or already holds a training run.
         UsageError: a package needed for training is not installed.
     """
@@ -272,6 +274,7 @@ def _steps(
 
     Raises:
         KeyboardInterrupt: a stop was asked for; raised between two steps.
+        ModelError: the loss is not a number.
     """
     first = trainer.step + 1
     begun, tokens = time.monotonic(), 0
@@ -279,6 +282,11 @@ def _steps(
     while trainer.step < settings.steps:
         for batch in _batches(mixture, run, fixed, settings.batch_tokens):
             surprise, guided = trainer.learn(batch)
+            if not math.isfinite(surprise):
+                raise ModelError(
+                    f"The loss at step {trainer.step:,} is not a number",
+                    "Start with another --seed, or from other weights",
+                )
             seen.append([surprise, *guided])
             tokens += batch.tokens
             run.batch += 1

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
 from attn_cli.data.model import GuidedRole
-from attn_cli.errors import InputError, UsageError
+from attn_cli.errors import InputError, ModelError, UsageError
 from attn_cli.models.toy import recurrent, transformer
-from attn_cli.models.toy.folder import BUILT_IN, CONFIG, Shape, ToyFolder, find
+from attn_cli.models.toy.folder import BUILT_IN, CONFIG, WEIGHTS, Shape, ToyFolder, find
 from attn_cli.train.architectures import ARCHITECTURES, GUIDED, ArchitectureName
 
 __all__ = ["Start", "read_start"]
@@ -33,7 +34,7 @@ class Start:
 
 
 def read_start(name: str, arch: ArchitectureName, seed: int) -> Start:
-    """Read the model to start from; one with a narrower feed-forward layer than today's is widened.
+    """Read the model to start from; one with fewer positions or a narrower feed-forward layer than today's is widened.
 
     Args:
         name: name of a built-in model, or path of a folder that `attn train` wrote.
@@ -42,7 +43,7 @@ def read_start(name: str, arch: ArchitectureName, seed: int) -> Start:
 
     Raises:
         InputError: there is no such folder.
-        ModelError: a file of the folder is damaged.
+        ModelError: a file of the folder is damaged, or a weight is not a finite number.
         UsageError: the model is of another kind than `arch`.
     """
     folder = find(name) or ToyFolder(name, Path(name).expanduser())
@@ -54,8 +55,13 @@ def read_start(name: str, arch: ArchitectureName, seed: int) -> Start:
     if kind != arch:
         raise UsageError(f"{name} is of the kind {kind}, and {arch} is to be trained", f"Add --arch {kind}")
     tokenizer, shape = folder.tokenizer(), folder.shape
-    weights = {key: torch.from_numpy(weight) for key, weight in folder.weights().items()}
+    saved = folder.weights()
+    if broken := next((key for key, weight in saved.items() if not np.isfinite(weight).all()), None):
+        raise ModelError(f"{broken} in {WEIGHTS} of {name} holds values that are not finite numbers", folder.remedy)
+    weights = {key: torch.from_numpy(weight) for key, weight in saved.items()}
     today = ARCHITECTURES[arch].shape(tokenizer.get_vocab_size())
+    # Positions have no weights, so that there can be more of them at once.
+    shape = replace(shape, positions=max(shape.positions, today.positions))
     if isinstance(shape, transformer.TransformerShape) and isinstance(today, transformer.TransformerShape):
         weights = widened(weights, shape, today.feed_forward, seed)
         shape = replace(shape, feed_forward=max(shape.feed_forward, today.feed_forward))

@@ -24,6 +24,9 @@ from attn_cli.train.run import Progress
 
 __all__ = ["TerminalWatcher"]
 
+AGAIN = 300.0
+"""Seconds between the lines that stand in for the progress bar."""
+
 
 class TerminalWatcher:
     """A watcher that shows a training run on stderr: a bar on a terminal, plain lines elsewhere.
@@ -38,6 +41,7 @@ class TerminalWatcher:
         self._bar = ProgressBar("Starting", figures=True, lasting=True, talk=self._talk)
         self._last: Progress | None = None
         self._begun: tuple[int, float] | None = None  # the step of the first report, and when it came
+        self._said = -math.inf  # when a line last stood in for the bar
 
     def __enter__(self) -> TerminalWatcher:  # noqa: PYI034 (the signature check in the tests does not know Self here)
         self._bar.start()
@@ -55,15 +59,20 @@ class TerminalWatcher:
             self._talk.print(f"attn: {what}", markup=False)
 
     def steps(self, progress: Progress) -> None:
-        """Update the progress bar; where there is none, print the second report, which knows the time left."""
-        second = self._begun is not None and self._last is not None and self._last.step == self._begun[0]
+        """Update the progress bar; where there is none, print a line every few minutes, but not for the first report.
+
+        The second is the first that knows the time left.
+        """
+        now = time.monotonic()
+        due = self._begun is not None and now - self._said >= AGAIN
         if self._begun is None:
-            self._begun = progress.step, time.monotonic()
+            self._begun = progress.step, now
         self._last = progress
         figures = f"loss {progress.loss:.2f} · {progress.tokens_per_second:,.0f} tokens/s"
         self._bar.rename("Training")
         self._bar.reach(progress.step, progress.steps, figures=figures)
-        if second and not self._bar.visible:
+        if due and not self._bar.visible:
+            self._said = now
             said = f"attn: step {progress.step:,} of {progress.steps:,} · {figures} · {self._left(progress)}"
             self._talk.print(said, markup=False)
 

@@ -89,7 +89,11 @@ def test_a_training_reports_in_lines_to_a_file(monkeypatch: pytest.MonkeyPatch) 
         watcher.steps(Progress(1, 400, 1.25, 5120.0, {}))
         now[0] += 270
         watcher.steps(Progress(10, 400, 1.25, 5120.0, {}))
+        now[0] += 270
         watcher.steps(Progress(20, 400, 1.25, 5120.0, {}))
-    said, step = file.getvalue().splitlines()
+        now[0] += 31
+        watcher.steps(Progress(30, 400, 1.125, 5120.0, {}))
+    said, step, later = file.getvalue().splitlines()
     assert said == "attn: Cutting words into pieces"
     assert step == "attn: step 10 of 400 · loss 1.25 · 5,120 tokens/s · about 3 h 15 min left"
+    assert later == "attn: step 30 of 400 · loss 1.12 · 5,120 tokens/s · about 2 h 2 min left"

@@ -11,6 +11,7 @@ from attn_cli.draw.heatmap import heatmap, panels
 from attn_cli.draw.labels import Labels
 from attn_cli.draw.map_view import MapView
 from attn_cli.draw.screen import Screen, to_text
+from attn_cli.draw.strokes import title_lines
 from tests.drawings import LABELS, NASTY, cells, longest, shown, weights
 
 PLAIN = Screen(color=False)
@@ -294,7 +295,8 @@ def test_columns_stay_aligned(
     assert longest(lines) <= width
     # All rows of a panel end in the same cell, whatever their labels are; the last panel may be narrower.
     digits = len(str(count - 1))
-    rows = [line for line in lines[bool(title) :] if re.match(rf"{' ' * (digits - 1)}\d|\d{{{digits}}}", line)]
+    above = len(title_lines(title, screen))
+    rows = [line for line in lines[above:] if re.match(rf"{' ' * (digits - 1)}\d|\d{{{digits}}}", line)]
     assert 1 <= len({cells(line) for line in rows}) <= 2
 
 

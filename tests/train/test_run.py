@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from attn_cli.errors import InputError, OutputError
+from attn_cli.errors import InputError, ModelError, OutputError
 from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
 from attn_cli.models import load
@@ -190,6 +190,17 @@ def test_more_steps_go_on_from_the_end(pairs: list[Pair], tmp_path: Path) -> Non
     listener = Listener()
     train(pairs, [], settings("rnn", 20), tmp_path / "it", listener, resume=True, fuse=False)
     assert [progress.step for progress in listener.progress] == [11, 20]
+
+
+def test_a_loss_that_is_no_number_ends_the_run(pairs: list[Pair], tmp_path: Path) -> None:
+    train(pairs, [], settings("rnn", 1), tmp_path / "it", Listener(), fuse=False)
+    weights = tmp_path / "it" / "model.safetensors"
+    saved = load_file(weights)
+    huge = {name: weight.float() * 1e30 for name, weight in saved.items() if weight.dtype != torch.int8}
+    save_file(saved | huge, weights)
+    start = replace(settings("rnn"), start=str(tmp_path / "it"))
+    with pytest.raises(ModelError, match=r"The loss at step 1 is not a number. Start with another --seed"):
+        train(pairs, [], start, tmp_path / "broken", Listener(), fuse=False)
 
 
 def test_what_cannot_go_on_says_why(pairs: list[Pair], tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
-from attn_cli.errors import InputError, UsageError
-from attn_cli.models.toy.folder import ToyFolder, build, built_in, weight_shapes
+from attn_cli.errors import InputError, ModelError, UsageError
+from attn_cli.models.toy.folder import CONFIG, WEIGHTS, ToyFolder, build, built_in, weight_shapes
 from attn_cli.models.toy.transformer import Transformer, TransformerShape
 from attn_cli.train.starting import read_start, widened
 from tests.train.small import SMALL
@@ -55,3 +58,26 @@ def test_what_cannot_be_started_from_says_why(tmp_path: Path) -> None:
         UsageError, match=r"toy-rnn is of the kind rnn, and rnn-attention is to be trained. Add --arch rnn"
     ):
         read_start("toy-rnn", "rnn-attention", 1)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the smallest built-in model, to change."""
+    return Path(shutil.copytree(built_in("toy-rnn"), tmp_path / "copied"))
+
+
+def test_weights_that_are_no_numbers_are_not_trained_on(copied: Path) -> None:
+    weights = load_file(copied / WEIGHTS)
+    name = next(key for key in weights if key.endswith(".bias"))
+    weights[name].flat[7] = np.nan
+    save_file(weights, copied / WEIGHTS)
+    message = f"{name} in model.safetensors of .* holds values that are not finite numbers. Copy the folder again"
+    with pytest.raises(ModelError, match=message):
+        read_start(str(copied), "rnn", 1)
+
+
+def test_a_model_of_few_positions_is_given_more(copied: Path) -> None:
+    config = json.loads((copied / CONFIG).read_text())
+    config["shape"]["positions"] = 4
+    (copied / CONFIG).write_text(json.dumps(config))
+    assert read_start(str(copied), "rnn", 1).shape.positions == 512

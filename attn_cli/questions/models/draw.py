@@ -31,7 +31,7 @@ def draw(models: Sequence[Listed]) -> Group:
             f"{one.bytes / 1e6:,.0f} MB",
         )
     notes: list[RenderableType] = [
-        Text.assemble((clean(one.name), "bold"), " ", (clean(note), "dim")) for one in models for note in one.notes
+        Text.assemble((clean(one.name), "bold"), ": ", (clean(note), "dim")) for one in models for note in one.notes
     ]
     parts: list[RenderableType] = [table, *([Text(), *notes] if notes else [])]
     if all(one.built_in for one in models):

@@ -28,7 +28,7 @@ __all__ = [
 class PointEntry(Entry):
     """One measurement."""
 
-    at: Number
+    at: Annotated[Number | None, Meta(description="Its place on the axis; null where the points lie along none.")]
     value: Number
     count: Annotated[Count, Meta(description="How many texts (or turns) it was measured on.")]
 
@@ -112,7 +112,9 @@ def _measure(measure: Measure) -> MeasureEntry:
         top=measure.top,
         series=[
             SeriesEntry(
-                series.model, [PointEntry(point.at, point.value, point.count) for point in series.points], series.absent
+                series.model,
+                [PointEntry(point.at if measure.along else None, point.value, point.count) for point in series.points],
+                series.absent,
             )
             for series in measure.series
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich.console import Group, RenderableType
 
@@ -10,7 +11,7 @@ from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Kind
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, PLAIN, bar, caption_lines, drawing, flow, line, stacked, text_lines, title_lines
-from attn_cli.draw.table import Column, figures, names, table
+from attn_cli.draw.table import Column, figures, names, table, total_width
 from attn_cli.errors import enumerated
 from attn_cli.questions.why.measure import Experiment, Measure, Point, Series, Verdict
 
@@ -69,9 +70,8 @@ def _measure(measure: Measure, screen: Screen, *, quick: bool) -> list[Renderabl
 
 
 def _along(measure: Measure, axis: Sequence[Point], screen: Screen) -> RenderableType:
-    columns = [
-        names(f"{measure.name} by {measure.along}", [one.model for one in measure.series], screen, most=WIDEST_NAME)
-    ]
+    title = f"{measure.name} by {measure.along}"
+    columns = [names(title, [one.model for one in measure.series], screen, most=WIDEST_NAME)]
     last = len(axis) - 1
     for place, point in enumerate(axis):
         values = [series.points[place].value if series.points else None for series in measure.series]
@@ -81,7 +81,10 @@ def _along(measure: Measure, axis: Sequence[Point], screen: Screen) -> Renderabl
     if screen.unicode:
         curves = [[(_curve(series, measure), PLAIN)] for series in measure.series]
         columns.append(Column("", curves, right=False, rank=len(axis) + 1))
-    return table(columns, screen)
+    if total_width(columns) <= screen.width:
+        return table(columns, screen)
+    # A title as wide as several columns would push them out.
+    return Group(drawing(title_lines(title, screen)), table([replace(columns[0], name=""), *columns[1:]], screen))
 
 
 def _form(measure: Measure) -> str:

@@ -84,10 +84,28 @@ def test_it_keeps_to_the_screen(width: int, *, unicode: bool) -> None:
         assert unicode or "".join(lines).isascii()
 
 
+def test_a_long_title_pushes_no_number_out() -> None:
+    screen = Screen(width=40, color=False)
+    long = Measure(
+        "steps that wait for one another",
+        "",
+        "tokens",
+        "low",
+        None,
+        (Series("toy", points(3, 3)), Series("toy-rnn", points(5, 11))),
+    )
+    drawn = to_text(replace(EXPERIMENT, measures=(long,)).draw(screen), screen)
+    assert (
+        "steps that wait for one another by\ntokens\n         5  11\ntoy      3   3  ▃▃\ntoy-rnn  5  11  ▄█\n\n"
+        "steps that wait for one another at 11\ntokens\ntoy      ━━━"
+    ) in "\n".join(line.rstrip() for line in drawn.splitlines())
+
+
 def test_it_is_shown_like_everything_else() -> None:
     document = validated(EXPERIMENT.data(), "why")
     assert document["name"] == EXPERIMENT.title == "long-sequences"
     assert document["measures"][0]["series"][2]["points"][5] == {"at": 51.0, "value": 30.0, "count": 8}
+    assert document["measures"][1]["series"][0]["points"] == [{"at": None, "value": 3.7, "count": 8}]
     with pytest.raises(InputError, match="is what attn why found, not a record"):
         from_json(EXPERIMENT.data())
     file = io.BytesIO()
