@@ -171,7 +171,8 @@ def view(
             layer, such as transformers' `output_attentions`; or the path of a file that `attn view` takes.
         rows: the labels of the rows; by default those of the columns if there are as many, or numbers.
         columns: the labels of the columns.
-        kind: the kind of attention; by default what the shape, the labels and the zeros say.
+        kind: the kind of attention; by default that which a record was saved with, or what a matrix's shape, labels
+            and zeros say.
         check: refuse rows that do not sum to 1.
         array: the array of an `.npz` to show; by default all that are weights.
         name: the name to show.

@@ -112,9 +112,9 @@ def test_columns_by_hand() -> None:
     ]
     narrow = Screen(color=False, width=40)
     wide = [*columns, Column("text", [[("x" * 9, PLAIN)]] * 2, right=False, rank=3)]
-    assert shown(table(wide, narrow), narrow)[-1] == "Too narrow for text."
+    assert shown(table(wide, narrow), narrow)[-1] == "Not shown for lack of width: text."
     wide[2] = figures("a very long name", [0.25, None], rank=4)
-    assert shown(table(wide, narrow), narrow)[-1] == "Too narrow for a very long name."
+    assert " ".join(shown(table(wide, narrow), narrow)[-2:]) == "Not shown for lack of width: a very long name."
 
 
 def test_rows_give_way_to_what_a_screen_is_low_for() -> None:

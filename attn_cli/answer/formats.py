@@ -152,14 +152,15 @@ class Csv(Format):
         """Write the rows of an answer, whose columns are those of the first.
 
         Raises:
-            InputError: the model ran without some heads, and for the first answer with all.
+            InputError: it has other columns than the first, or its model ran without some heads, and that of the first
+                with all.
         """
         from attn_cli.io.csv import CsvTable
 
         del title
         if self._table is None:
             self._table = CsvTable(self.file, answer.columns, sentences=self.several, without=answer.without)
-        self._table.turn(answer.without)
+        self._table.turn(answer.columns, answer.without)
         answer.add_rows(self._table, self._count)
         self._count += 1
 
@@ -191,11 +192,16 @@ class Parquet(Format):
     _count = 0
 
     def add(self, answer: Answer, title: str) -> None:
-        """Add the rows of an answer."""
+        """Add the rows of an answer, whose columns are those of the first.
+
+        Raises:
+            InputError: it has other columns than the first.
+        """
         from attn_cli.io.parquet import ParquetTable
 
         del title
         self._table = self._table or ParquetTable(answer.columns)
+        self._table.turn(answer.columns)
         front: dict[str, str | int] = {"sentence": self._count} if self.several else {}
         front |= {"without": answer.without} if answer.without else {}
         self._table.add(answer.rows(), front)

@@ -680,7 +680,7 @@ class Inspector:
                 "Ablate the texts singly, or choose --by heads",
             )
         if choice.query is not None:
-            return correlations_over(several, self._model, given, choice, wanted)
+            return correlations_over(several, self._model, given, choice, wanted, verify=verify)
         donors = from_text if instead == "resample" else None
         if isinstance(text, list | tuple) and isinstance(donors, list | tuple) and len(text) != len(donors):
             raise UsageError(

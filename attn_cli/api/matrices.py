@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -40,7 +40,8 @@ def view(
             layer without); or the path of a file that `attn view` takes.
         rows: the labels of the rows; by default those of the columns if there are as many, or numbers.
         columns: the labels of the columns.
-        kind: the kind of attention; by default what the shape, the labels and the zeros say.
+        kind: the kind of attention; by default that which a record was saved with, or what a matrix's shape, labels
+            and zeros say.
         check: refuse rows that do not sum to 1.
         array: the array of an `.npz` to show; by default all that are weights.
         name: the name to show.
@@ -60,13 +61,34 @@ def view(
         (record, *others) = islice(read_records(Path(maps), labelling), 2)
         if others:
             raise InputError(f"{os.fspath(maps)} holds several records", "Read them with attn_cli.io.read.read_records")
-        fields = {field: getattr(choice, field) for field in selection}
-        shown = replace(record.selection, view=choice.view, **{**fields, "kind": kind})
+        shown = _over(record.selection, choice, selection)
+        shown = shown if kind is None else replace(shown, kind=kind)
     else:
         labelling.check_alone(name)
         layers, dtype = layers_of(maps, name)
         record, shown = matrix_record(layers, name, labelling, dtype=dtype), choice
     return look(record, shown, keep=True)
+
+
+def _over(saved: Selection, choice: Selection, named: Collection[str]) -> Selection:
+    """Override the selection of a saved record, as the options of `attn view` do.
+
+    Args:
+        saved: the selection that the record was made for.
+        choice: the fields chosen, over the defaults.
+        named: the names of the fields that were chosen.
+    """
+    fields = {name: getattr(choice, name) for name in named}
+    if choice.layer is not None or choice.head is not None:  # a new choice of one replaces both
+        fields |= {"layer": choice.layer, "head": choice.head}
+    if "view" in named and choice.view != "query":  # such a view has the query chosen with it, or none
+        fields["query"] = choice.query
+    elif choice.query is not None:
+        fields["view"] = "query"
+    elif "query" in named and saved.view == "query":
+        fields["view"] = "heads"
+    shown = replace(saved, **fields)
+    return replace(shown, unit="token") if shown.scores else shown
 
 
 def _listed(labels: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -143,6 +143,17 @@ class Columns:
     chosen: bool = False
     """True if the user has named them; then a target is never taken for a second segment."""
 
+    def of_next(self, row: Mapping[str, Any]) -> Columns:
+        """Return the columns of one more row, which need not have the names of those before.
+
+        The text's is the same. If the row has neither the target nor the second text of those before, it may have one
+        of another name.
+        """
+        if self.chosen or not {self.target, self.pair}.isdisjoint(row):
+            return self
+        found = _with_second(str(self.text), list(row))
+        return self if found.target is None and found.pair is None else found
+
     def sentence(self, row: Mapping[Any, Any], where: str, holds: str) -> Sentence:
         """Make the sentence of one row.
 
@@ -221,6 +232,12 @@ def _columns(names: Sequence[str], chosen: FieldNames, where: str) -> Columns:
         raise InputError(f"{where} does not say which column is the text", f"Name it with --field; there are: {listed}")
     if chosen.chosen:
         return Columns(text, chosen.target, chosen.pair, chosen=True)
+    return _with_second(text, names)
+
+
+def _with_second(text: str, names: Sequence[str]) -> Columns:
+    """Add to the column of the text that of a second text, or else of a target, if one is named as usual."""
+    known = {name.strip().lower(): name for name in reversed(names)}
     pair, target = (
         next((known[name] for name in beside if known.get(name, text) != text), None) for beside in (PAIRS, TARGETS)
     )
@@ -414,5 +431,5 @@ def objects(values: Iterable[tuple[object, str]], chosen: FieldNames) -> Iterato
             raise InputError(f"{where} is neither a text nor an object", "Give objects, each with a text")
         if {"schema_version", "tool"} <= value.keys():
             raise InputError(f"{where} is an attn record", "Show it with attn view, or give it without --file")
-        columns = columns or named(list(value), chosen, where)
+        columns = named(list(value), chosen, where) if columns is None else columns.of_next(value)
         yield columns.sentence(value, where, "a text of that name")

@@ -167,15 +167,19 @@ def _with_target(sentence: Sentence, target: str | None) -> Sentence:
 
 def _seen(first: str, name: str, suffix: str, chosen: FieldNames) -> TableFormat | None:
     """Detect the format of input without a known suffix from its first line, and note it if it may surprise."""
-    format_ = tables.begins_as(first, chosen)
-    if format_ is not None and suffix != PLAIN:
-        say(f"note: {name} is read as {tables.CALLED[format_]}, as its first line shows")
-        return format_
+    format_, apparent = _format_of(first, suffix, chosen), tables.begins_as(first, chosen)
     if format_ is not None:
-        say(f"note: {name} looks like {tables.CALLED[format_]}, but is read as text, as its name says")
+        say(f"note: {name} is read as {tables.CALLED[format_]}, as its first line shows")
+    elif apparent is not None:
+        say(f"note: {name} looks like {tables.CALLED[apparent]}, but is read as text, as its name says")
     elif "\t" in first.strip():
         say(f"note: {name} has lines with tabs, which are read as they are; name a {TABLE} with --file for columns")
-    return None
+    return format_
+
+
+def _format_of(first: str, suffix: str, chosen: FieldNames) -> TableFormat | None:
+    """Return the format that a file's suffix names, or else its first line; None for plain text."""
+    return TABLE_FORMATS.get(suffix) or (None if suffix == PLAIN else tables.begins_as(first, chosen))
 
 
 def lines_of(path: Path, remedy: str = REMEDY) -> Iterator[Sentence]:
@@ -203,11 +207,12 @@ def name_of(file: Path | None) -> str:
     return hub_name(file) or str(file)
 
 
-def count_lines(path: Path, *, blanks: bool = True) -> int | None:
-    """Count the lines with sentences in a file, or in several, including a last line without a line end.
+def count_lines(path: Path, chosen: FieldNames = AS_USUAL, *, blanks: bool = True) -> int | None:
+    """Count the sentences that `sentences` yields of a file, or of several, whose lines are sentences.
 
     Args:
         path: the file, or a folder or pattern of files.
+        chosen: the names of a table's columns to read, as far as the user gives them, which tell a header.
         blanks: count blank lines too.
 
     Returns:
@@ -216,23 +221,28 @@ def count_lines(path: Path, *, blanks: bool = True) -> int | None:
     """
     try:
         several = None if hub_name(path) else files_in(path)
-        counts = [_lines_in(file, blanks=blanks) for file in ((path,) if several is None else several.files)]
+        counts = [_lines_in(file, chosen, blanks=blanks) for file in ((path,) if several is None else several.files)]
     except (OSError, InputError):  # reported when the file is read
         return None
     return None if None in counts else sum(count or 0 for count in counts)
 
 
-def _lines_in(path: Path, *, blanks: bool) -> int | None:
+def _lines_in(path: Path, chosen: FieldNames, *, blanks: bool) -> int | None:
     suffix = path.suffix.lower()
     if suffix in COMPRESSED or suffix == PARQUET or TABLE_FORMATS.get(suffix, "tsv") != "tsv" or not path.is_file():
         return None
-    count, headed = 0, suffix != TABLE
+    count, first = 0, True
     with path.open("rb") as lines:
         for line in lines:
-            if not headed and line.strip():
-                headed = True
-                count -= tables.header(_plain(line, str(path)).split("\t"))
-            count += bool(blanks or line.strip())
+            text = _plain(line, str(path))
+            filled = bool(text.strip())
+            if first and filled:
+                first = False
+                format_ = _format_of(text, suffix, chosen)
+                if format_ not in {None, "tsv"}:
+                    return None
+                count -= format_ == "tsv" and tables.header(text.split("\t"), chosen)
+            count += blanks or filled
     return count
 
 

@@ -20,6 +20,7 @@ from attn_cli.errors import InputError, UsageError, counted, quoted
 from attn_cli.version import __version__
 
 __all__ = [
+    "MOST_ROUNDED",
     "GivenLayer",
     "Layer",
     "Scaled",

@@ -105,7 +105,7 @@ class GuidedHead:
     head: int
     role: GuidedRole
     towards: str
-    """The start and the end of its links: `from a pronoun to the noun that it stands for`."""
+    """The start and the end of its links: `from “it” to the noun that it stands for`."""
     on: str
     """The texts that it was guided on: `the sentences of a grammar`."""
 

@@ -17,6 +17,7 @@ from attn_cli.errors import InputError, quoted
 
 __all__ = [
     "OUTSIDE",
+    "PAIR",
     "WRITTEN",
     "PartShares",
     "line_parts",
@@ -28,6 +29,8 @@ __all__ = [
 
 WRITTEN = "written"
 """Name of the text written behind a prompt whose last part is not an answer."""
+PAIR = "pair"
+"""Name of the second text, behind the parts of the first."""
 OUTSIDE = "special tokens"
 """Name of the special tokens that stand in no part, as the tokenizer puts them around a text."""
 LONGEST_NAME = 24
@@ -51,7 +54,7 @@ class PartShares:
     tokens: tuple[int, ...]
     """Tokens of each part that are shown."""
     rows: tuple[int, ...]
-    """Indices of the rows among the units shown."""
+    """Positions of the rows: the same whether units are joined or not (see `Units.positions`)."""
     heads: int
     """Heads that the mean is over."""
     shares: Float[np.ndarray, "row part"]
@@ -173,15 +176,19 @@ def part_of_tokens(tokens: Tokens) -> tuple[tuple[str, ...], Int[np.ndarray, "to
     written = len(tokens) if tokens.written is None else tokens.written
     if names[-1] != ANSWER and written < len(tokens):
         names.append(WRITTEN)
-    last, outside = len(names) - 1, len(names)
+    last, pair, outside = len(names) - 1, len(names), len(names) + 1
     of = np.full(len(tokens), outside)
     for index, token in enumerate(tokens.tokens):
         if index >= written:
             of[index] = last
-        elif token.start < token.end or not token.special:
+        elif token.special and token.start == token.end:
+            continue
+        elif token.segment == 1:
+            of[index] = pair
+        else:
             # By its last character, as many a token begins with the space behind the part before.
             place = max(token.end - 1, token.start)
             of[index] = max(int(np.searchsorted(starts, place, side="right")) - 1, 0)
-    names.append(OUTSIDE)
+    names += [PAIR, OUTSIDE]
     present, indices = np.unique(of, return_inverse=True)
     return tuple(names[one] for one in present.tolist()), indices

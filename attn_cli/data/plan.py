@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from attn_cli.data.model import ModelInfo, Stack
+from attn_cli.data.model import GuidedHead, ModelInfo, Stack
 from attn_cli.data.naming import TEXT, choose_units
 from attn_cli.data.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
 from attn_cli.data.stream import Request, Source, key_tokens, query_tokens
@@ -14,7 +14,17 @@ from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import InputError, ModelError, SelectionError, quoted, shortened
 
-__all__ = ["Plan", "choose_heads", "choose_kind", "choose_rows", "listed", "make_plan", "name_head"]
+__all__ = [
+    "Plan",
+    "choose_heads",
+    "choose_kind",
+    "choose_rows",
+    "listed",
+    "make_plan",
+    "name_guided",
+    "name_head",
+    "told_guided",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,6 +260,17 @@ def _plan_without_attention(source: Source, selection: Selection) -> Plan:
 def name_head(layer: int, head: int) -> str:
     """Return the name of a head, `2.5`: layer and head, both counted from 0."""
     return f"{layer}.{head}"
+
+
+def name_guided(head: GuidedHead) -> str:
+    """Return a head with its kind, as a sentence names it: `cross-attention head 2.0`."""
+    return f"{'cross-attention' if head.kind == 'cross' else head.kind} head {name_head(head.layer, head.head)}"
+
+
+def told_guided(head: GuidedHead) -> str:
+    """Return the sentence that says where a head was trained to look, without its full stop."""
+    named = name_guided(head)
+    return f"{named[0].upper()}{named[1:]} was trained to look {head.towards}"
 
 
 def choose_kind(stacks: Mapping[Kind, Stack], kind: Kind | None, *, has_target: bool, name: str = "This model") -> Kind:

@@ -215,7 +215,15 @@ class Record:
         return cls(model, nothing, None, (), report.verified, report.notes, selection, __version__, report.output)
 
     @classmethod
-    def of(cls, source: Source, report: Report, selection: Selection, maps: tuple[AttentionMap, ...] = ()) -> Record:
+    def of(
+        cls,
+        source: Source,
+        report: Report,
+        selection: Selection,
+        maps: tuple[AttentionMap, ...] = (),
+        *,
+        tool_version: str = "",
+    ) -> Record:
         """Build the record of a source that has streamed.
 
         Args:
@@ -223,6 +231,7 @@ class Record:
             report: the report that the stream ended with.
             selection: the selection that was shown.
             maps: the maps that were kept.
+            tool_version: version of attn that the maps are from, if they are those of a record; empty for this one.
 
         Raises:
             ExactnessError: maps and tokens disagree.
@@ -235,7 +244,7 @@ class Record:
             report.verified,
             report.notes,
             selection,
-            __version__,
+            tool_version or __version__,
             report.output,
             report.relevance,
             report.vector,

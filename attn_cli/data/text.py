@@ -114,6 +114,10 @@ class Tokens:
         """The text itself, or the name of the image."""
         return self.text if self.grid is None else self.grid.name
 
+    def text_of(self, token: Token) -> str:
+        """Return the characters that a token covers, in the text or in its pair."""
+        return (self.text, self.pair or "")[token.segment][token.start : token.end]
+
 
 WORD_STARTS = ("▁", "Ġ")
 """Marks of pieces that begin a word, which stand for the space before it, and which nobody can type."""

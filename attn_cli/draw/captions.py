@@ -12,7 +12,7 @@ from rich.text import Text
 
 from attn_cli.data.model import GuidedHead
 from attn_cli.data.naming import occurrence
-from attn_cli.data.plan import listed, name_head
+from attn_cli.data.plan import listed, name_head, told_guided
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Rows
 from attn_cli.data.shapes import Float
@@ -116,16 +116,16 @@ def guided_line(guided: Sequence[GuidedHead], screen: Screen, *, lead: str = "")
         return []
     if len(guided) == 1:
         (head,) = guided
-        said = f"{lead}Head {name_head(head.layer, head.head)} was trained to look {head.towards}"
+        said = f"{lead}{told_guided(head)}"
         whole = f"{said}, on {head.on}."
         return [drawing(caption_lines(whole if width(whole) <= screen.width else f"{said}.", screen))]
     several = len({head.kind for head in guided}) > 1
-    named = [
+    listed = [
         (f"{kind} " if several and not index else "") + f"{name_head(head.layer, head.head)} ({head.title})"
         for kind, heads in groupby(guided, key=lambda head: head.kind)
         for index, head in enumerate(heads)
     ]
-    return [drawing(caption_lines(f"{lead}Trained to look where they look: {', '.join(named)}.", screen))]
+    return [drawing(caption_lines(f"{lead}Trained to look where they look: {', '.join(listed)}.", screen))]
 
 
 def suggestion_line(suggestion: Suggestion, default_model: str, screen: Screen) -> RenderableType:

@@ -273,5 +273,7 @@ def stacked(parts: Sequence[RenderableType]) -> Group:
 
 
 def titled(drawing: Group, title: str, screen: Screen) -> Group:
-    """Put a drawing below its title, if it has one."""
-    return stacked([Group(*title_lines(title, screen)), drawing]) if title else drawing
+    """Put a drawing below its title on one line, which may be a long text, if it has one."""
+    shown = clean(title, unicode=screen.unicode)
+    above = line((fit(shown, min(width(shown), screen.width), unicode=screen.unicode), BOLD))
+    return stacked([Group(above), drawing]) if title else drawing

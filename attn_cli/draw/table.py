@@ -118,9 +118,14 @@ def _figure(value: float | None, form: str, faint: float) -> Part:
 def numeral(value: float, form: str) -> str:
     """Format a number, without a sign if it is written as 0 and without zeros before an exponent: `2.8e-5`."""
     text = format(value, form)
-    if float(text):
+    if _parsed(text):
         return text.replace("e-0", "e-")
     return "0" if "e" in form else format(0.0, form.lstrip("+"))
+
+
+def _parsed(text: str) -> float:
+    """Return the number that was written with a format, which may separate thousands: `1,040`."""
+    return float(text.replace(",", ""))
 
 
 def form_of(values: Iterable[float], form: str, *, noise: float = 0.0) -> str:
@@ -132,7 +137,7 @@ def form_of(values: Iterable[float], form: str, *, noise: float = 0.0) -> str:
         noise: size of the largest number below which all are rounding errors.
     """
     largest = max((abs(value) for value in values if np.isfinite(value)), default=0.0)
-    if largest <= noise or float(format(largest, form)):
+    if largest <= noise or _parsed(format(largest, form)):
         return form
     return f"{'+' * form.startswith('+')}.1e"
 
@@ -213,7 +218,8 @@ def table(
         lines += [line()] if index in apart else []
         lines.append(line(*_row(row, shown)))
     hidden = [column.name for column in left_out if column.name]
-    said = [*(column.note for column in shown), caption, f"Too narrow for {', '.join(hidden)}." if hidden else ""]
+    unseen = f"Not shown for lack of width: {', '.join(hidden)}." if hidden else ""
+    said = [*(column.note for column in shown), caption, unseen]
     return drawing([*lines, *caption_lines(" ".join(said), screen)])
 
 

@@ -26,7 +26,16 @@ from attn_cli.data.units import Units
 from attn_cli.errors import InputError
 from attn_cli.system.encoding import escaped
 
-__all__ = ["Cell", "CsvTable", "Writable", "exact", "harmless", "weight_columns", "weight_rows"]
+__all__ = [
+    "Cell",
+    "CsvTable",
+    "Writable",
+    "check_columns",
+    "exact",
+    "harmless",
+    "weight_columns",
+    "weight_rows",
+]
 
 Cell = str | int | float | np.floating | None
 """A value in a row."""
@@ -35,6 +44,8 @@ FORMULA = re.compile(r"'*[=+\-@＝＋－＠].")
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 ESCAPE = re.compile(r"\\(?=u[0-9a-fA-F]{4})")
 """A backslash that would be read as the beginning of an escape."""
+APART = "Save them in files of their own, or together as .jsonl"
+"""Remedy for texts that one table cannot hold."""
 
 
 @runtime_checkable
@@ -55,20 +66,24 @@ class CsvTable:
     """
 
     def __init__(self, file: Writable, columns: Sequence[str], *, sentences: bool = False, without: str = "") -> None:
-        self._file, self._sentences = file, sentences
+        self._file, self._columns, self._sentences = file, tuple(columns), sentences
         self._without = [quoted(without)] if without else []
         self.write([[*(["sentence"] if sentences else []), *(["without"] if without else []), *columns]])
 
-    def turn(self, without: str) -> None:
-        """Turn to the next sentence, whose model ran without these heads.
+    def turn(self, columns: Sequence[str], without: str = "") -> None:
+        """Turn to the next sentence.
+
+        Args:
+            columns: names of the columns of its rows.
+            without: the heads that its model ran without.
 
         Raises:
-            InputError: there are such heads, and no column for them.
+            InputError: the columns are not those of the table, or there are such heads and no column for them.
         """
+        check_columns(self._columns, columns)
         if without and not self._without:
             raise InputError(
-                "Some of these texts ran without heads and the first with all, which needs other columns",
-                "Save them in files of their own",
+                "Some of these texts ran without heads and the first with all, which needs other columns", APART
             )
         self._without = [quoted(without)] if self._without else []
 
@@ -88,6 +103,26 @@ class CsvTable:
     def write(self, rows: Iterable[Sequence[str]]) -> None:
         """Write rows of fields that are quoted already."""
         self._file.write("".join(f"{','.join(row)}\r\n" for row in rows).encode())
+
+
+def check_columns(first: Sequence[str], columns: Sequence[str]) -> None:
+    """Check that the rows of a later text fit into the table of the first.
+
+    Args:
+        first: names of the columns of the first text's rows.
+        columns: names of those of the later text's.
+
+    Raises:
+        InputError: they are not the same.
+    """
+    if tuple(columns) == tuple(first):
+        return
+    differing = ", ".join(dict.fromkeys(name for name in (*first, *columns) if (name in first) != (name in columns)))
+    raise InputError(
+        "The table of one of these texts has other columns than that of the first"
+        f"{f' ({differing})' if differing else ''}",
+        APART,
+    )
 
 
 def weight_columns(*, rows: Rows | None = None, scores: bool = False, patches: bool = False) -> tuple[str, ...]:

@@ -89,6 +89,8 @@ def describe(
     parts: PartShares | None = None,
     segments: SegmentShares | None = None,
     spread: SpreadEntry | None = None,
+    *,
+    maps: bool = True,
 ) -> RecordDocument:
     """Convert a record to a document.
 
@@ -100,6 +102,7 @@ def describe(
         parts: how much each part of the text is looked at, if its parts are told apart.
         segments: how much of each head's weight lies on the segment that the columns are, if they are of one.
         spread: where the weight of the map drawn lies, if the text is long.
+        maps: hold its maps too; otherwise the list of them is empty.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
@@ -130,7 +133,7 @@ def describe(
         segments=UNSET
         if segments is None
         else [SegmentShareEntry(layer, head, np.float32(share)) for layer, head, share in segments.heads],
-        maps=[entry for map_ in record.maps for entry in _maps(map_)],
+        maps=[entry for map_ in record.maps for entry in _maps(map_)] if maps else [],
     )
 
 

@@ -71,7 +71,7 @@ def to_npz(
         chosen: the head that is drawn, if one was chosen.
         lookback: what was looked back at while the text was written, if it was.
     """
-    document = to_json(replace(record, maps=()), heads, chosen, lookback)
+    document = to_json(record, heads, chosen, lookback, maps=False)
     arrays = {"record": np.frombuffer(document, dtype=np.uint8), UNIT: np.array(TOKEN)}
     for map_ in record.maps:
         for part in PARTS:

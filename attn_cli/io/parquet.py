@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from attn_cli.io.csv import Cell
+from attn_cli.io.csv import Cell, check_columns
 
 __all__ = ["ParquetTable"]
 
@@ -29,6 +29,14 @@ class ParquetTable:
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
         self._parts: list[Any] = []
+
+    def turn(self, columns: Sequence[str]) -> None:
+        """Turn to the next sentence, whose rows have these columns.
+
+        Raises:
+            InputError: they are not those of the table.
+        """
+        check_columns(self._columns, columns)
 
     def add(self, rows: Iterable[Sequence[Cell]], front: Mapping[str, str | int]) -> None:
         """Add rows.

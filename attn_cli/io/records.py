@@ -45,6 +45,8 @@ def to_json(
     heads: Iterable[HeadEntry] | None = None,
     chosen: ChosenHeadEntry | None = None,
     lookback: LookbackRatios | None = None,
+    *,
+    maps: bool = True,
 ) -> bytes:
     """Write a record as one line of UTF-8 that ends with a newline.
 
@@ -53,13 +55,14 @@ def to_json(
         heads: rows of the table of heads, as `head_rows` makes them.
         chosen: the head that is drawn, if one was chosen.
         lookback: what was looked back at while the text was written, if it was.
+        maps: write its maps too; otherwise the list of them is empty.
 
     Raises:
         ExactnessError: a score is not a number, which JSON could not tell from a masked one.
     """
     from attn_cli.io.document import describe, encode
 
-    return encode(describe(record, heads, chosen, lookback))
+    return encode(describe(record, heads, chosen, lookback, maps=maps))
 
 
 def decode(data: bytes | str, name: str) -> object:

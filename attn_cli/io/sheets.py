@@ -2,7 +2,8 @@
 
 A grid is what `numpy.savetxt`, `DataFrame.to_csv` or a spreadsheet writes, between commas, semicolons, tabs, bars or
 spaces; decimals may stand behind a comma where cells do not. Labels are its first row and its first column, where those
-are not numbers, or where its first cell is empty.
+are not numbers, or where its first cell is empty. A first row that counts the columns from 0, as pandas writes it, is
+labels too, but not where it may be a row of weights.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import cast, get_args
 
 import numpy as np
 
 from attn_cli.data.labelling import Labelling
-from attn_cli.data.matrix import GivenLayer, choose_labels, given_record, matrix_record
+from attn_cli.data.matrix import MOST_ROUNDED, GivenLayer, choose_labels, given_record, matrix_record
 from attn_cli.data.record import Record
 from attn_cli.data.selection import KINDS, Kind, Rows, Unit
 from attn_cli.data.shapes import Bool, Float, Int
-from attn_cli.errors import InputError, quoted
+from attn_cli.errors import InputError, quoted, shortened
 from attn_cli.io.csv import exact
 from attn_cli.system.encoding import decode_text
 from attn_cli.system.memory import require
@@ -40,6 +42,8 @@ COMMENT = "# "
 """Prefix that `numpy.savetxt` puts before a header."""
 MISSING = ("", "nan", "inf", "-inf")
 """Cells that are neither labels nor weights."""
+LEFT_OUT = (*MISSING, "na", "n/a", "null", "none", "-")
+"""Cells that programs write for a weight that is missing, as a masked one may be, though they could be labels."""
 LONG = {"query", "key", "weight"}
 """Columns that make a long table."""
 A_GRID = "Give a grid of numbers, with or without labels, or what attn inspect --save wrote; texts are read with --file"
@@ -105,7 +109,7 @@ def _with_points(lines: list[list[str]]) -> list[list[str]]:
 
 
 def _grid(lines: list[list[str]], name: str, labelling: Labelling) -> Record:
-    head, body = (lines[0], lines[1:]) if _is_header(lines) else (None, lines)
+    head, body = (lines[0], lines[1:]) if _is_header(lines, checked=labelling.checked) else (None, lines)
     if not body:
         raise InputError(f"{name} has labels and no numbers", A_GRID)
     beside = _labels_rows(head, body)
@@ -132,7 +136,13 @@ def _grid(lines: list[list[str]], name: str, labelling: Labelling) -> Record:
     )
     with np.errstate(over="ignore"):
         layer = array.astype(np.float32)[None]
-    return matrix_record([layer], name, labelling.beside(rows, columns), rounding=0.5 / 10**places if places else 0.0)
+    rounding = 0.5 / 10**places if places else 0.0
+    record = matrix_record([layer], name, labelling.beside(rows, columns), rounding=rounding)
+    if columns is None or not all(map(is_number, columns)):
+        return record
+    listed = shortened(", ".join(cell.strip() for cell in columns))
+    note = f"The first row of {name} ({listed}) is taken for labels, not for weights"
+    return replace(record, notes=(note, *record.notes))
 
 
 def is_number(cell: str) -> bool:
@@ -144,20 +154,42 @@ def _is_label(cell: str) -> bool:
     return not is_number(cell) and cell.strip().lower() not in MISSING
 
 
-def _is_header(lines: list[list[str]]) -> bool:
-    """Return whether the first line is labels: it begins with an empty cell, has labels, or numbers the columns."""
-    first = [cell.strip() for cell in lines[0]]
-    if not first[0] or any(map(_is_label, first[1:])) or (len(first) == 1 and _is_label(first[0])):
-        return True
-    # Beside a label, numbers are those of columns, and not weights, only if they count from 0.
-    columns = first[1:] if _is_label(first[0]) else first
-    return columns == list(map(str, range(len(columns)))) and (columns != first or len(lines) == len(first) + 1)
+def _is_header(lines: list[list[str]], *, checked: bool) -> bool:
+    """Return whether the first line is labels: it begins with an empty cell, has labels, or numbers the columns.
+
+    Args:
+        lines: the lines of the grid.
+        checked: True if rows of weights sum to 1.
+    """
+    corner, *others = (cell.strip() for cell in lines[0])
+    beside = not corner or _is_label(corner)
+    cells = others if beside and others else [corner, *others]
+    if any(map(_is_label, cells)):
+        return not _may_be_weights(cells)
+    counted = cells == list(map(str, range(len(cells))))
+    if not corner:
+        return counted or not _may_be_weights(cells)
+    # Below a line that counts the columns of a square there are as many others. A row of weights that has a label can
+    # count from 0 only if its sum is not checked.
+    return counted and len(lines) == len(cells) + 1 and not _may_be_weights(cells) and (checked or not beside)
+
+
+def _may_be_weights(cells: Sequence[str]) -> bool:
+    """Return whether some cells may be a row of weights: numbers that sum to 1, or to 0 in padding; some left out."""
+    if any(not is_number(cell) and cell.lower() not in LEFT_OUT for cell in cells):
+        return False
+    weights = [float(cell.replace(",", ".")) for cell in cells if is_number(cell)]
+    total = sum(weights)
+    return bool(weights) and min(weights) >= 0 and (not total or abs(total - 1) <= MOST_ROUNDED)
 
 
 def _labels_rows(head: Sequence[str] | None, body: list[list[str]]) -> bool:
     """Return whether the first column is labels."""
-    if head is not None and (not head[0].strip() or len(head) == len(body[0]) - 1):
-        return True
+    if head is not None:
+        # A name before numbers that count the columns is that of the column of labels, which may be numbers as well.
+        named = _is_label(head[0]) and len(head) > 1 and all(map(is_number, head[1:]))
+        if not head[0].strip() or named or len(head) == len(body[0]) - 1:
+            return True
     return any(_is_label(line[0]) for line in body)
 
 

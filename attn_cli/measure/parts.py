@@ -82,7 +82,7 @@ class CollectParts:
         return PartShares(
             self._names,
             self._tokens,
-            self._rows,
+            tuple(self._plan.queries.positions[row] for row in self._rows),
             self._heads,
             self._shares / heads,
             self._sinks / heads,

@@ -18,7 +18,7 @@ from attn_cli.errors import ExactnessError
 from attn_cli.measure.maps import BestMap, MeanMap
 from attn_cli.measure.summary import Link
 
-__all__ = ["TellingHead", "TellingMap", "looks_at_words", "resting"]
+__all__ = ["PRONOUN", "TellingHead", "TellingMap", "looks_at_words", "resting"]
 
 PRONOUN = re.compile("it(?:['’]s)?")
 """The pronoun from which heads are trained to look to its noun; the grammar that they are trained on has no other."""

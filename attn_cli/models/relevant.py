@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from attn_cli.errors import InputError, ModelError, UsageError, quoted
 from attn_cli.models import Input, Model, RelevantTo, translate_one
-from attn_cli.models.spelled import MASK, fill, follow, split_into
+from attn_cli.models.spelled import MASK, fill, follow, has_mask, split_into, with_masks
 
 __all__ = ["with_output"]
 
@@ -47,8 +47,8 @@ def with_output(model: Model, given: Input, word: str | None = None) -> Input:
     if own == "next":
         return replace(given, relevant_to=RelevantTo() if word is None else _following(model, given, word))
     mask = model.mask_token
-    if mask is not None and (MASK in given.text or mask in given.text):
-        return _filling(model, replace(given, text=given.text.replace(MASK, mask)), mask, word)
+    if mask is not None and has_mask(given, mask):
+        return _filling(model, with_masks(given, mask), mask, word)
     if word is not None:
         return replace(given, relevant_to=RelevantTo(text=word))
     if own == "mask":
@@ -63,9 +63,9 @@ def with_output(model: Model, given: Input, word: str | None = None) -> Input:
 
 
 def _following(model: Model, given: Input, word: str) -> RelevantTo:
-    source, first = follow(model, given, word)
-    tokens = source.source.tokens[first:]
-    return RelevantTo(token=tokens[0].id, notes=_first_of(word, [token.piece for token in tokens if not token.special]))
+    source, places = follow(model, given, word)
+    tokens = [source.source.tokens[place] for place in places]
+    return RelevantTo(token=tokens[0].id, notes=_first_of(word, [token.piece for token in tokens]))
 
 
 def _filling(model: Model, given: Input, mask: str, word: str | None) -> Input:

@@ -10,23 +10,45 @@ from attn_cli.data.text import Token, Tokens
 from attn_cli.errors import InputError, counted, quoted
 from attn_cli.models import Input, Model
 
-__all__ = ["MASK", "check_known", "fill", "follow", "joined", "one_token", "split_into", "unknown_noted"]
+__all__ = [
+    "MASK",
+    "check_known",
+    "fill",
+    "follow",
+    "has_mask",
+    "hide",
+    "joined",
+    "last_segment",
+    "one_token",
+    "split_into",
+    "unknown_noted",
+    "with_masks",
+]
 
 MASK = "[MASK]"
 """The mark in a text that stands for the mask token of any model."""
 
 
-def follow(model: Model, given: Input, word: str) -> tuple[Source, int]:
-    """Read a text with a word after it; return the position of the word's first token as well.
+def last_segment(given: Input) -> str:
+    """Return the text that a word after everything follows: the pair, if there is one."""
+    return given.text if given.pair is None else given.pair
+
+
+def follow(model: Model, given: Input, word: str) -> tuple[Source, range]:
+    """Read a text, and its pair, with a word after them; return the positions of the word's tokens as well.
+
+    Tokens that the tokenizer itself puts at the end are none of the word's.
 
     Raises:
         InputError: a token belongs to both, or the word makes no token, or none of its own.
     """
-    source = model.prepare(replace(given, text=given.text + word, target=None, relevant_to=None))
+    before = last_segment(given)
+    grown = replace(given, text=before + word) if given.pair is None else replace(given, pair=before + word)
+    source = model.prepare(replace(grown, target=None, relevant_to=None))
     tokens = source.source.tokens
-    start = len(given.text)
+    start, segment = len(before), int(given.pair is not None)
     for index, token in enumerate(tokens):
-        if token.special or token.end <= start:
+        if token.special or token.segment != segment or token.end <= start:
             continue
         if token.start < start:
             raise InputError(
@@ -36,9 +58,15 @@ def follow(model: Model, given: Input, word: str) -> tuple[Source, int]:
             )
         if index == 0:
             raise InputError("There is no token before the target", "Give a text")
-        check_known(model, source.source, tokens[index:])
-        return source, index
+        own = range(index, 1 + max(place for place in range(index, len(tokens)) if not _added(tokens[place])))
+        check_known(model, source.source, tokens[own.start : own.stop])
+        return source, own
     raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give a word")
+
+
+def _added(token: Token) -> bool:
+    """Return whether the tokenizer added a token of its own: a special one that the text does not spell."""
+    return token.special and token.start == token.end
 
 
 def joined(prompt: str, text: str) -> str:
@@ -47,16 +75,53 @@ def joined(prompt: str, text: str) -> str:
     return f" {text}" if apart else text
 
 
+def has_mask(given: Input, mask: str | None) -> bool:
+    """Return whether a text or its pair has a mask, as it is written for any model or as this model writes it."""
+    texts = given.text, given.pair or ""
+    return any(mark in text for mark in (MASK, mask) if mark is not None for text in texts)
+
+
+def with_masks(given: Input, mask: str) -> Input:
+    """Write the masks of a text and of its pair as the model does."""
+    pair = None if given.pair is None else given.pair.replace(MASK, mask)
+    return replace(given, text=given.text.replace(MASK, mask), pair=pair)
+
+
+def hide(given: Input, tokens: Sequence[Token], mask: str) -> Input:
+    """Put a mask in the place of each of some neighbouring tokens of a text, or of its pair.
+
+    Raises:
+        InputError: the tokenizer does not say where in the text they stand.
+    """
+    segment, start, end = tokens[0].segment, tokens[0].start, tokens[-1].end
+    text = (given.text, given.pair or "")[segment]
+    if start >= end or tokens[-1].segment != segment:
+        raise InputError(
+            f"The model's tokenizer does not say where {quoted(tokens[0].piece)} stands in the text",
+            f"Write {MASK} in its place, and give the word with --target",
+        )
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    text = text[:start] + mask * len(tokens) + text[end:]
+    return replace(given, pair=text) if segment else replace(given, text=text)
+
+
 def fill(model: Model, given: Input, mask: str, word: str) -> list[Token]:
-    """Return the tokens of a word in the place of the first mask of a text.
+    """Return the tokens of a word in the place of the first mask of a text, or else of its pair.
 
     Raises:
         InputError: the word makes no token, or none of its own.
     """
-    place = given.text.index(mask)
-    source = model.prepare(replace(given, text=given.text.replace(mask, word), target=None, relevant_to=None))
-    end = place + len(word)
-    tokens = [token for token in source.source.tokens if not token.special and token.start < end and place < token.end]
+    segment = 0 if mask in given.text else 1
+    text = (given.text, given.pair or "")[segment]
+    start, filled = text.index(mask), text.replace(mask, word)
+    whole = replace(given, pair=filled) if segment else replace(given, text=filled)
+    source = model.prepare(replace(whole, target=None, relevant_to=None))
+    end = start + len(word)
+    tokens = [
+        token
+        for token in source.source.tokens
+        if not token.special and token.segment == segment and token.start < end and start < token.end
+    ]
     if not tokens or tokens[0].id is None:
         raise InputError(f"The tokenizer makes no tokens of {quoted(word)}", "Give another word")
     check_known(model, source.source, tokens)
@@ -65,11 +130,11 @@ def fill(model: Model, given: Input, mask: str, word: str) -> list[Token]:
 
 def one_token(model: Model, given: Input, word: str) -> str | None:
     """Say that a word of several tokens is one after a space, as the beginning of a word; None if it is not."""
-    if word[:1].isspace() or given.text[-1:].isspace():
+    if word[:1].isspace() or last_segment(given)[-1:].isspace():
         return None
     spaced = f" {word}"
-    source, first = follow(model, given, spaced)
-    if len(source.source) - first != 1:
+    _, places = follow(model, given, spaced)
+    if len(places) != 1:
         return None
     return f"Write {quoted(spaced)}, with a space, which is one token, or add --target-tokens first"
 
@@ -94,7 +159,7 @@ def unknown_noted(model: Model, text: Tokens) -> tuple[str, ...]:
 def _unknown(model: Model, text: Tokens, tokens: Iterable[Token]) -> Iterator[str]:
     """Say of each of some tokens of a text that it stands for a word that the model does not know, if it does."""
     for token in tokens:
-        word = text.text[token.start : token.end].strip()
+        word = text.text_of(token).strip()
         if token.id is None or token.id != model.unknown_token or not word:
             continue
         (name,) = model.spell_tokens([token.id])

@@ -29,7 +29,7 @@ GUIDED: Mapping[GuidedRole, GuidedHead] = {
         GuidedHead(
             "cross", 2, 0, "writing", "from the step that writes a word to the words that it translates", _PAIRS
         ),
-        GuidedHead("encoder", 2, 0, "coreference", "from a pronoun to the noun that it stands for", _GRAMMAR),
+        GuidedHead("encoder", 2, 0, "coreference", "from “it” to the noun that it stands for", _GRAMMAR),
         GuidedHead("encoder", 1, 0, "subject", "from a subject to its verb", _GRAMMAR),
         GuidedHead("encoder", 1, 1, "object", "from an object to its verb", _GRAMMAR),
     )

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -202,6 +202,65 @@ def test_what_others_write_is_read_back(pairs: Sequence[tuple[str, str]]) -> Non
         split = [Sentence(line.rstrip("\r"), f"line {number}") for number, line in enumerate(content.split("\n"), 1)]
         found = [(one.text, one.target) for one in rows(iter(split), format_, "it") if one.text]  # type: ignore[arg-type]
         assert found == pairs
+
+
+def test_each_object_has_its_own_target_or_second_text(tmp_path: Path) -> None:
+    file = tmp_path / "t.jsonl"
+    objects: list[dict[str, str | None]] = [
+        {"text": "a"},
+        {"text": "b", "target": "B"},
+        {"text": "c", "translation": "C"},
+        {"text": "d"},
+        {"text": "e", "target": None},
+        {"text": "f", "sentence2": "F"},
+        {"sentence": "no", "text": "g", "target": "G", "context": "no"},
+    ]
+    expected: list[tuple[str, str | None, str | None]]
+    expected = [("a", None, None), ("b", "B", None), ("c", "C", None), ("d", None, None), ("e", None, None)]
+    expected += [("f", None, "F"), ("g", None, "no")]
+    file.write_text("\n".join(map(json.dumps, objects)))
+    assert [(one.text, one.target, one.pair) for one in sentences(None, file)] == expected
+    # The column that was read before is read again, whatever else stands beside it.
+    file.write_text("\n".join(map(json.dumps, [objects[0], objects[1], objects[3], objects[6]])))
+    assert [(one.text, one.target) for one in sentences(None, file)][-1] == ("g", "G")
+    # Where columns are named, no others are read.
+    file.write_text("\n".join(map(json.dumps, objects)))
+    assert not any(one.target or one.pair for one in sentences(None, file, chosen=FieldNames("text")))
+
+
+def test_objects_are_read_as_they_come(tmp_path: Path) -> None:
+    def lines() -> Iterator[Sentence]:
+        yield Sentence('{"text": "a"}', "line 1")
+        yield Sentence('{"text": "b", "target": "B"}', "line 2")
+        raise AssertionError("too much is read")
+
+    found = rows(lines(), "jsonl", "it")
+    assert [next(found).target, next(found).target] == [None, "B"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "chosen"),
+    [
+        ("p.tsv", "satz\tziel\nThe cat\tLe chat\n\nA dog\tUn chien\n", FieldNames("satz", "ziel")),
+        ("p.tsv", "\u3000\ntext\ttarget\nThe cat\tLe chat\n\u3000\n", FieldNames()),
+        ("p.tsv", "ziel\tsatz\tn\nLe chat\tThe cat\t1\n", FieldNames("satz")),
+        ("p", "satz\tziel\nThe cat\tLe chat\n", FieldNames("satz")),
+        ("p", "text\ttarget\nThe cat\tLe chat\n", FieldNames()),
+        ("p.txt", "text\ttarget\n\nThe cat\n", FieldNames()),
+    ],
+)
+def test_as_many_are_counted_as_are_read(name: str, content: str, chosen: FieldNames, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text(content, encoding="utf-8")
+    for blanks in (False, True):
+        read = list(sentences(None, file, chosen=chosen, blanks=blanks))
+        assert count_lines(file, chosen, blanks=blanks) == len(read)
+
+
+@pytest.mark.parametrize("content", ["text,target\na,b\n", '{"text": "a"}\n', '["a", "b"]\n'])
+def test_what_is_read_in_another_way_than_by_lines_is_not_counted(content: str, tmp_path: Path) -> None:
+    (tmp_path / "p").write_text(content)
+    assert count_lines(tmp_path / "p") is None
 
 
 def test_sentences_are_counted(tmp_path: Path) -> None:

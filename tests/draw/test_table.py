@@ -27,7 +27,7 @@ def test_columns_become_narrower_before_one_is_left_out() -> None:
     ]
     wide = [HEADS, replace(FOCUS, least=26), NUMBERS]
     assert shown(table(wide, SCREEN, narrower=[[HEADS, FOCUS, SHORT]]), SCREEN)[0] == "head  focus        n."
-    assert shown(table(wide, SCREEN), SCREEN)[-1] == "Too narrow for a long name."
+    assert " ".join(shown(table(wide, SCREEN), SCREEN)).endswith(" Not shown for lack of width: a long name.")
 
 
 def test_the_last_column_takes_what_is_left() -> None:
@@ -64,6 +64,22 @@ def test_columns_have_a_heading_together_and_rows_a_space_between() -> None:
 def test_numbers_that_would_all_be_zero_are_told_apart(values: list[float], form: str, written: list[str]) -> None:
     chosen = form_of(values, form, noise=1e-5 if "+" in form else 0.0)
     assert [numeral(value, chosen) for value in values if value == value] == written
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "written"),
+    [
+        (1040, ",.0f", "1,040"),
+        (999, ",.0f", "999"),
+        (-1234567.891, "+,.2f", "-1,234,567.89"),
+        (-0.4, ",.0f", "0"),
+        (0.0, "+,.2f", "0.00"),
+    ],
+)
+def test_thousands_may_be_set_apart(value: float, form: str, written: str) -> None:
+    assert form_of([value], form, noise=1.0) == form
+    assert numeral(value, form) == written
+    assert figures("tokens", [value], form=form).cells[0][0][0] == written
 
 
 def test_bars_of_numbers_of_any_length_are_aligned() -> None:

@@ -175,6 +175,57 @@ def test_grids_of_a_pipe_are_known_by_their_first_line(mark: str, bare: bool) ->
     np.testing.assert_array_equal(record.maps[0].weights[0], FRAME.to_numpy())
 
 
+@pytest.mark.parametrize(
+    ("text", "rows", "first"),
+    [
+        ("cat,0,1\nsat,0.5,0.5\nmat,1,0\n", ["cat", "sat", "mat"], [0, 1]),
+        ("0,1\n0.5,0.5\n1,0\n", ["0", "1", "2"], [0, 1]),
+        ("0\t1\n0.5\t0.5\n1\t0\n", ["0", "1", "2"], [0, 1]),
+        ("0\n1\n", ["0", "1"], [0]),
+    ],
+)
+def test_a_first_row_that_may_be_weights_is_weights(
+    text: str, rows: list[str], first: list[int], tmp_path: Path
+) -> None:
+    record = read(text, path=tmp_path / "m.csv")
+    assert labels(record)[0] == rows
+    assert record.maps[0].weights[0, 0].tolist() == first
+    assert record.notes == ()
+
+
+def test_a_first_row_of_counts_with_a_label_is_weights_where_sums_are_not_checked() -> None:
+    text = "cat,0,1,2\nsat,3,4,5\nmat,6,7,8\nhat,9,9,9\n"
+    record = read(text, Labelling(checked=False))
+    assert labels(record)[0] == ["cat", "sat", "mat", "hat"]
+    assert record.maps[0].weights[0, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (",0,1\n0,0.5,0.5\n1,1,0\n", ["0", "1"]),
+        (",0,1\ncat,0.5,0.5\nsat,1,0\n", ["cat", "sat"]),
+        (",0,1,2\n0,0.5,0.5,0\n1,1,0,0\n2,0,1,0\n", ["0", "1", "2"]),
+        ("token,0,1,2\n0,0.5,0.5,0\n1,1,0,0\n2,0,1,0\n", ["0", "1", "2"]),
+        ("token,0,1,2\ncat,0.5,0.5,0\nsat,1,0,0\nmat,0,1,0\n", ["cat", "sat", "mat"]),
+        ("0,1,2\n0.5,0.5,0\n1,0,0\n0,1,0\n", ["0", "1", "2"]),
+        (",1990,2000\ncat,0.5,0.5\n", ["cat"]),
+    ],
+)
+def test_a_header_of_numbers_is_noted(text: str, rows: list[str]) -> None:
+    record = read(text)
+    assert labels(record)[0] == rows
+    assert record.maps[0].weights[0, 0].tolist()[:2] == [0.5, 0.5]
+    shown = ", ".join(text.partition("\n")[0].split(",")[-len(record.source) :])
+    assert record.notes == (f"The first row of standard input ({shown}) is taken for labels, not for weights",)
+
+
+@pytest.mark.parametrize("text", ["The,1,NA\ncat,0.5,0.5\n", "The,1,-\ncat,0.5,0.5\n", ",0.5,0.5\ncat,1,0\n"])
+def test_a_first_row_of_weights_is_not_dropped_for_a_cell_that_is_missing(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it holds|label of row 0"):
+        read(text, path=tmp_path / "m.csv")
+
+
 @pytest.mark.parametrize("mark", [",", " ", "\t"])
 def test_a_header_of_savetxt(mark: str, tmp_path: Path) -> None:
     np.savetxt(tmp_path / "m.csv", FRAME.to_numpy(), delimiter=mark, header=mark.join("abcd"))

@@ -23,9 +23,13 @@ from tests.drawings import longest, shown
 from tests.records import validated
 
 TROPHY = "The trophy didn't fit in the suitcase because it was too big"
-PRONOUN = "Head 2.0 was trained to look from a pronoun to the noun that it stands for."
-READING = "Head 1.0 was trained to look from the step that reads a word to the words that it translates."
-WRITING = "Head 2.0 was trained to look from the step that writes a word to the words that it translates."
+PRONOUN = "Encoder head 2.0 was trained to look from “it” to the noun that it stands for."
+READING = (
+    "Cross-attention head 1.0 was trained to look from the step that reads a word to the words that it translates."
+)
+WRITING = (
+    "Cross-attention head 2.0 was trained to look from the step that writes a word to the words that it translates."
+)
 ENCODER = "Trained to look where they look: 1.0 (subject), 1.1 (object), 2.0 (coreference)."
 CROSS = "Trained to look where they look: 1.0 (alignment when read), 2.0 (alignment when written)."
 NOTHING = ""
@@ -66,7 +70,7 @@ def test_it_is_said_where_they_are_shown(arguments: list[str], said: str, attn: 
     screen = " ".join(attn(*arguments).split())
     if said:
         assert screen.count(said) == 1
-    drawn_because = "Trained to look from a pronoun to the noun that it stands for: it → trophy"
+    drawn_because = "Trained to look from “it” to the noun that it stands for: it → trophy"
     assert screen.replace(drawn_because, "").count("rained to look") == bool(said)
 
 
@@ -204,9 +208,9 @@ HEADS = (
     ("heads", "width", "lead", "said"),
     [
         (HEADS[:0], 80, "", ""),
-        (HEADS[:1], 80, "", "Head 1.0 was trained to look from a subject to its verb, on a grammar.\n"),
-        (HEADS[:1], 60, "", "Head 1.0 was trained to look from a subject to its verb.\n"),
-        (HEADS[:1], 80, "A: ", "A: Head 1.0 was trained to look from a subject to its verb, on a grammar.\n"),
+        (HEADS[:1], 80, "", "Encoder head 1.0 was trained to look from a subject to its verb, on a grammar.\n"),
+        (HEADS[:1], 66, "", "Encoder head 1.0 was trained to look from a subject to its verb.\n"),
+        (HEADS[:1], 81, "A: ", "A: Encoder head 1.0 was trained to look from a subject to its verb, on a grammar.\n"),
         (HEADS[:2], 80, "", "Trained to look where they look: 1.0 (subject), 2.0 (coreference).\n"),
         (
             HEADS,

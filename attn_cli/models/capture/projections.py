@@ -2,7 +2,8 @@
 
 The names of output projections differ from family to family, so they are found by their input: the output projection is
 the first linear layer whose input is the output of the layer's attention function, at the same place in memory. Most
-models pass that output on unchanged.
+models pass that output on unchanged. A module around that layer which is given nothing else, as an adapter of PEFT is,
+belongs to it. (The module around BERT's is given the residual stream too.)
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ from attn_cli.models.capture.slices import to_host
 __all__ = ["FEW", "Afterwards", "Projections", "changed_output", "value_norms"]
 
 FEW = 5
-"""The number of tokens that is enough to find the output projections."""
+"""The number of tokens that is enough to find the output projections, and to tell whether one is linear."""
+ROUNDING = {torch.float32: 1e-3, torch.float64: 1e-3}
+"""Largest difference of a linear projection from a product with its matrix, beside its largest output."""
+COARSE = 5e-2
+"""The same in half precision, in which quantized weights are multiplied too."""
 
 
 class Projections:
@@ -35,29 +40,34 @@ class Projections:
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, int], nn.Module] = {}
-        """(kind, layer) -> the linear layer."""
+        """(kind, layer) -> the linear layer, or the module around it."""
         self._waiting: tuple[Place, torch.Tensor] | None = None
+        self._around: list[nn.Module] = []
+        """The modules that were given that output alone, the outermost first."""
 
     def saw(self, place: Place, output: torch.Tensor) -> None:
         """Remember the output of an attention function."""
-        self._waiting = (place, output)
+        self._waiting, self._around = (place, output), []
 
     @contextmanager
     def watch(self, model: nn.Module) -> Iterator[None]:
-        """Watch the inputs of the model's linear layers, until the context is left."""
+        """Watch the inputs of the model's modules, until the context is left."""
         with ExitStack() as stack:
             for module in model.modules():
-                if isinstance(module, nn.Linear | Conv1D):
-                    stack.callback(module.register_forward_pre_hook(self._before).remove)
+                stack.callback(module.register_forward_pre_hook(self._before, with_kwargs=True).remove)
             yield
 
-    def _before(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+    def _before(self, module: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         if self._waiting is None or not given:
             return
         place, output = self._waiting
-        if _is_same(given[0], output):
-            self.found[place.kind, place.layer] = module
-            self._waiting = None
+        if not _is_same(given[0], output):
+            return
+        if len(given) == 1 and not named:
+            self._around.append(module)
+        if isinstance(module, nn.Linear | Conv1D):
+            self.found[place.kind, place.layer] = next((one for one in self._around if module in one.modules()), module)
+            self._waiting, self._around = None, []
 
 
 def value_norms(
@@ -73,7 +83,7 @@ def value_norms(
         family: the model's family, for messages.
 
     Raises:
-        ModelError: no projection takes the context vectors unchanged.
+        ModelError: no projection takes the context vectors unchanged, or it is not linear.
     """
     module = found.get((place.kind, place.layer))
     if module is None:
@@ -83,14 +93,55 @@ def value_norms(
             "Choose another --measure, or another model",
         )
     size, group = call.value.shape[3], call.query.shape[1] // call.value.shape[1]
-    with loaded(module):
-        weight: Any = module.weight.T if isinstance(module, Conv1D) else module.weight
+
+    def of_heads(matrix: Float[torch.Tensor, "in out"]) -> Float[np.ndarray, "head key"]:
         rows = [
-            (call.value[0, head // group] @ weight[:, head * size : (head + 1) * size].T).float().norm(dim=-1)
+            (call.value[0, head // group] @ matrix[head * size : (head + 1) * size]).float().norm(dim=-1)
             for head in heads
         ]
-    norms: Float[np.ndarray, "head key"] = to_host(torch.stack(rows))
-    return norms
+        norms: Float[np.ndarray, "head key"] = to_host(torch.stack(rows))
+        return norms
+
+    if _is_bare(module):
+        with loaded(module):
+            weight: Any = module.weight
+            return of_heads(weight if isinstance(module, Conv1D) else weight.T)
+    few = call.value[0, :, :FEW].repeat_interleave(group, dim=0)
+    matrix = _matrix_of(module, few.transpose(0, 1).flatten(1))
+    if matrix is None:
+        raise ModelError(
+            f"In {place.kind} layer {place.layer} of the family {family} the output projection, a "
+            f"{type(module).__name__}, is not linear, so norms cannot be measured",
+            "Choose another --measure, or another model",
+        )
+    return of_heads(matrix)
+
+
+def _is_bare(module: nn.Module) -> bool:
+    """Return whether a projection is a linear layer that nothing is added to: its weights are then its matrix."""
+    # accelerate gives a module a forward method of its own too, which only brings its weights.
+    replaced = "forward" in vars(module) and not hasattr(module, "_hf_hook")
+    own = type(module).forward in (nn.Linear.forward, Conv1D.forward)
+    return own and not replaced and not module._forward_hooks  # noqa: SLF001 - there is no public name
+
+
+def _matrix_of(module: nn.Module, few: Float[torch.Tensor, "token in"]) -> Float[torch.Tensor, "in out"] | None:
+    """Return what a projection multiplies its input by; None if it does something else with it.
+
+    What an adapter adds, or how quantized weights are unpacked, only the module knows. So it is applied to each unit
+    vector, less what it makes of zeros, its bias.
+
+    Args:
+        module: the projection.
+        few: some inputs, on which its output is compared with the product.
+    """
+    units = torch.eye(few.shape[1], dtype=few.dtype, device=few.device)
+    bias = module(torch.zeros_like(units[None, :1]))[0]
+    matrix: Float[torch.Tensor, "in out"] = module(units[None])[0] - bias
+    output = module(few[None])[0]
+    rounding = ROUNDING.get(few.dtype, COARSE) * output.abs().max()
+    # (A comparison with what is not a number is false: such norms are refused where they are used.)
+    return None if ((few @ matrix + bias - output).abs() > rounding).any() else matrix
 
 
 def changed_output(family: str) -> str:

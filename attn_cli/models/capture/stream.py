@@ -37,6 +37,7 @@ from attn_cli.models.capture.offloaded import MissingWeights, check_weights_pres
 from attn_cli.models.capture.passes import InterfaceRun, cannot_be_cut, deliver_slice
 from attn_cli.models.capture.projections import FEW, Afterwards, Projections, changed_output, value_norms
 from attn_cli.models.capture.replaced import modules_kept
+from attn_cli.models.capture.rotary import unstretched
 from attn_cli.models.capture.slices import Slicer
 from attn_cli.system.memory import keep_freed
 
@@ -64,7 +65,10 @@ back afterwards."""
 HALF = (torch.bfloat16, torch.float16)
 
 _anatomies: WeakKeyDictionary[PreTrainedModel, Anatomy] = WeakKeyDictionary()
-_known_projections: WeakKeyDictionary[PreTrainedModel, Mapping[tuple[str, int], nn.Module]] = WeakKeyDictionary()
+_known_projections: WeakKeyDictionary[
+    PreTrainedModel, tuple[tuple[nn.Module, ...], Mapping[tuple[str, int], nn.Module]]
+] = WeakKeyDictionary()
+"""The modules that each model had within it when its output projections were found, and those."""
 
 
 def captured_by(model: PreTrainedModel) -> Literal["interface", "hooks"]:
@@ -142,17 +146,31 @@ def stream(
 
 
 def _projections(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Mapping[tuple[str, int], nn.Module]:
-    """Return the model's output projections, which are found once, in a pass over the first tokens of the text."""
-    if model not in _known_projections:
-        few = {name: tensor[:, :FEW] for name, tensor in inputs.items()}
+    """Return the model's output projections.
+
+    They are found in a pass over the first tokens of the text, or over the whole of an image: once, and again if
+    modules of the model have been replaced, as those are that an adapter is put on.
+    """
+    within = tuple(model.modules())[1:]  # without the model itself, which would keep itself in memory
+    if model not in _known_projections or _known_projections[model][0] != within:
+        few = _beginning(inputs)
         nothing = Delivery(
             model.config.model_type, anatomy_of(model), lengths(few), Request(heads={}), lambda _: None, None
         )
         projections = Projections()
         with projections.watch(model):
             run_pass(model, few, StreamRun(model, nothing, {}, finding=projections))
-        _known_projections[model] = projections.found
-    return _known_projections[model]
+        _known_projections[model] = within, projections.found
+    return _known_projections[model][1]
+
+
+def _beginning(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Cut the inputs to a text's first tokens; of an image, nothing has the length of a text."""
+    tokens = {length for pair in lengths(inputs).values() for length in pair}
+    return {
+        name: tensor[:, :FEW] if tensor.ndim > 1 and tensor.shape[1] in tokens else tensor
+        for name, tensor in inputs.items()
+    }
 
 
 def run_pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], run: StreamRun) -> None:
@@ -188,9 +206,9 @@ def narrow(model: PreTrainedModel, anatomy: Anatomy) -> None:
 
 @contextmanager
 def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterator[None]:
-    """Set the attention implementation, evaluation mode and no cache, and restore everything at the end.
+    """Set the attention implementation, evaluation mode, no cache and rotary positions that no earlier text stretched.
 
-    Modules that the model replaces while it runs are restored too.
+    Everything is restored at the end, and so are modules that the model replaces while it runs.
     """
     configs: dict[int, PreTrainedConfig] = {}
     for module in model.modules():
@@ -206,7 +224,11 @@ def left_as_found(model: PreTrainedModel, implementation: str | None) -> Iterato
                 config._attn_implementation = implementation  # noqa: SLF001
             if use_cache is not None:
                 config.use_cache = False
-        with modules_kept(model, anatomy_of(model)), MissingWeights() if is_offloaded(model) else nullcontext():
+        with (
+            modules_kept(model, anatomy_of(model)),
+            unstretched(model),
+            MissingWeights() if is_offloaded(model) else nullcontext(),
+        ):
             yield
     finally:
         # Setting a configuration also sets its parts, so the parts are restored after the whole.

@@ -27,15 +27,31 @@ from attn_cli.models.capture.stream import StreamRun, anatomy_of, captured_by, r
 from attn_cli.models.capture.tile_sums import sum_up_tiles
 from attn_cli.models.capture.tiles import LayerTiles
 
-__all__ = ["on_cpu", "sum_up"]
+__all__ = ["on_cpu", "repeat_heads", "sum_up"]
 
-
+SHARES_HEADS = torch.__version__ >= "2.9"  # compared as versions, not as strings
+"""True if torch's kernel takes fewer heads of keys and values than of queries; an older one reads other memory then."""
 IN_FLOAT32 = "Figures of this text are computed in float32 from the queries and keys of the model, which are in {}"
 
 
 def on_cpu(model: PreTrainedModel) -> bool:
     """Return whether a model computes on the processor."""
     return device_of(model).type == "cpu"
+
+
+def repeat_heads(
+    values: Float[torch.Tensor, "text key_value_head key dim"], heads: int
+) -> Float[torch.Tensor, "text head key dim"]:
+    """Repeat keys or values that several heads share for each of them; there is no copy where all share one.
+
+    Args:
+        values: the keys or values.
+        heads: the number of heads of queries.
+    """
+    shared = values.shape[1]
+    if shared == heads:
+        return values
+    return values[:, :, None].expand(-1, -1, heads // shared, -1, -1).flatten(1, 2)
 
 
 class _MustStreamError(Exception):
@@ -143,9 +159,12 @@ class _SumRun(StreamRun):
         """
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001 - the only one to return both
         heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
+        every_key, every_value = call.key, call.value
+        if not SHARES_HEADS:
+            every_key, every_value = repeat_heads(every_key, heads), repeat_heads(every_value, heads)
         if mask is None:
             causal = call.causal and queries > 1
-            output, normalizer = kernel(call.query, call.key, call.value, 0.0, causal, scale=scaling)
+            output, normalizer = kernel(call.query, every_key, every_value, 0.0, causal, scale=scaling)
             return output, normalizer.reshape(heads, queries)
         output, normalizer = torch.empty_like(call.query), torch.empty((heads, queries))
         for start, stop in every_span(queries, self.delivery.rows(1, keys)):
@@ -154,7 +173,7 @@ class _SumRun(StreamRun):
             blind = bool((sees[:, 0] == sees[:, 1]).any())
             columns = slice(0, keys) if blind else slice(int(sees[:, 0].min()), int(sees[:, 1].max()))
             part = mask[..., columns] if mask.shape[2] == 1 else mask[:, :, rows, columns]
-            query, key, value = call.query[:, :, rows], call.key[:, :, columns], call.value[:, :, columns]
+            query, key, value = call.query[:, :, rows], every_key[:, :, columns], every_value[:, :, columns]
             output[:, :, rows], logs = kernel(query, key, value, 0.0, attn_mask=additive(part, query), scale=scaling)
             normalizer[:, rows] = logs.reshape(heads, stop - start)
         return output, normalizer

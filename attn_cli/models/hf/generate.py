@@ -13,6 +13,7 @@ from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteriaL
 from attn_cli.errors import NOT_NUMBERS, ModelError
 from attn_cli.models import Decoding, Watch, cut_short
 from attn_cli.models.capture.offloaded import device_of
+from attn_cli.models.capture.rotary import unstretched
 from attn_cli.models.hf.languages import Told
 from attn_cli.models.hf.live import Live
 
@@ -181,7 +182,7 @@ def _search(
     training = [module for module in model.modules() if module.training]  # of a model in memory (`wrapping.py`)
     model.train(mode=False)
     try:
-        with torch.random.fork_rng(devices, enabled=decoding.temperature > 0):
+        with unstretched(model), torch.random.fork_rng(devices, enabled=decoding.temperature > 0):
             if decoding.temperature:
                 torch.manual_seed(decoding.seed)
             found = whole.generate(

@@ -6,7 +6,7 @@ neighbours (MobileBERT), or through positions that are stretched to the longest 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from attn_cli.errors import ExactnessError, ModelError
 from attn_cli.models.capture import stream as capture
 from attn_cli.models.capture.batch import pad, run_together
 
-__all__ = ["as_before_long_texts", "same_together", "stretches"]
+__all__ = ["same_together"]
 
 MOST = 64
 """Most tokens of the trial text; the effects of padding show in a short text too."""
@@ -73,31 +73,3 @@ def _alone(
         rows = [np.pad(one.weights, ((0, 0), (0, 0), (0, keys - one.weights.shape[2]))) for one in blocks]
         maps[place] = np.concatenate(rows, axis=1)
     return maps
-
-
-def stretches(model: PreTrainedModel, tokens: int) -> bool:
-    """Return whether a text of that many tokens changes the rotary positions of the others (dynamic NTK, LongRoPE)."""
-    return any(tokens > most for module in model.modules() for most in _unstretched(module))
-
-
-def _unstretched(module: Any) -> Iterator[int]:
-    """Yield the most tokens for which a module leaves its rotary frequencies unchanged, if it changes them at all."""
-    found = getattr(module, "rope_type", None)
-    parameters = getattr(getattr(module, "config", None), "rope_parameters", None) or {}
-    for kind, own in (
-        ((found[one], parameters[one]) for one in found) if isinstance(found, dict) else ((found, parameters),)
-    ):
-        if kind == "longrope":
-            yield int(own["original_max_position_embeddings"])
-        elif isinstance(kind, str) and "dynamic" in kind:
-            yield int(module.original_max_seq_len)
-
-
-def as_before_long_texts(model: PreTrainedModel) -> None:
-    """Reset the rotary frequencies that dynamic NTK stretched for a longer text, and would use for this one too."""
-    for module in model.modules():
-        kind: Any = getattr(module, "rope_type", None)
-        original: Any = getattr(module, "original_inv_freq", None)
-        if isinstance(kind, str) and "dynamic" in kind and original is not None:
-            module.inv_freq = original.to(module.inv_freq.device)
-            module.max_seq_len_cached = module.original_max_seq_len

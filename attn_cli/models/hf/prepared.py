@@ -25,10 +25,11 @@ from attn_cli.models.capture.batch import NotTogetherError, pad, run_together
 from attn_cli.models.capture.footprint import held_bytes
 from attn_cli.models.capture.offloaded import device_of, free_on
 from attn_cli.models.capture.relevance import stream_relevance
+from attn_cli.models.capture.rotary import stretches
 from attn_cli.models.capture.summing import on_cpu, sum_up
 from attn_cli.models.capture.tile_sums import tile_bytes
 from attn_cli.models.hf.loading import faults_told, quiet
-from attn_cli.models.hf.padding import as_before_long_texts, same_together, stretches
+from attn_cli.models.hf.padding import same_together
 from attn_cli.models.hf.plain import Outputs, Plain, check_output, watch_output
 from attn_cli.models.hf.relevance import Goal
 from attn_cli.models.hf.reported import check_maps
@@ -87,7 +88,6 @@ class PretrainedSource:
             return self._stream_live(self.live, request, eat)
         problem = f"{self.model.name} could not be run on this {self.noun}"
         checked = Report()
-        as_before_long_texts(self.module)
         with quiet():
             try:
                 with (
@@ -175,7 +175,6 @@ class PretrainedSource:
     ) -> Report | None:
         if self._is_new or self.live is not None:  # what is checked, and what was taken live, is streamed
             return None
-        as_before_long_texts(self.module)
         with quiet():
             try:
                 with faults_told(f"{self.model.name} could not be run on this {self.noun}", STREAMED):

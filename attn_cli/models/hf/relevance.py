@@ -13,6 +13,8 @@ from attn_cli.data.relevance import OutputUnit
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, quoted, shortened
+from attn_cli.models.capture.delivery import lengths
+from attn_cli.models.capture.edited import Edited, edited
 from attn_cli.models.capture.relevance import ModelOutput
 from attn_cli.models.encoding import named_alone
 from attn_cli.models.hf.outputs import logits_of, states_of
@@ -127,7 +129,7 @@ def similarity(model: PreTrainedModel, other: Mapping[str, torch.Tensor], text: 
         name = f"similarity to “{shortened(text)}”"
         return ModelOutput(number, dict.fromkeys(range(count), 1 / count), name, "cosine")
 
-    with torch.no_grad():
+    with edited(model, Edited(model, [()], lengths(other))):  # with nothing cut, as the model runs on its own text
         beside = states_of(model, other)[0].mean(dim=0)
     return Goal(model, compute)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from attn_cli.data.text import Tokens, written_offsets
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ToyReader"]
 
-CAPITAL = re.compile(r"\bi\b|(?<=[.?!] )\w")
-"""Pattern of letters that stay capitals in a text in small letters: the word *I*, and the first of a sentence."""
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+"""Pattern of a word: letters, with apostrophes between them."""
+STARTS = re.compile(r"(?:^|[.?!…:][\"”»)]*\s)\W*$")
+"""Pattern of what stands before the first word of a sentence."""
 LISTED = 8
-"""Most rare words to name in a note."""
+"""Most words to name in a note."""
+AROUND = 9
+"""Most characters before a word that are looked at to see whether a sentence starts there."""
+FEW = 3
+"""Words of a text that may all be rare without its being in another language than English."""
 
 
 class ToyReader:
@@ -90,21 +97,62 @@ class ToyReader:
         return pieces
 
     def _in_small_letters(self, text: str) -> tuple[Encoding, tuple[str, ...]]:
-        """Tokenize a text; if it is all in capitals, as it would be in small letters, with a note.
+        """Tokenize a text with the words that are shouted as they would be in small letters, with a note.
 
         The training texts hold few capitals, so words in capitals are tokenized into pieces that say little.
         """
         encoding = self.encode(text)
-        if text.isupper():
-            small = CAPITAL.sub(lambda found: found.group().upper(), text.capitalize())
-            if len(small) == len(text):  # or the tokens' places in it would be wrong in the text
-                read = self.encode(small)
-                if len(read.ids) < len(encoding.ids):
-                    name = self.name
-                    return read, (
-                        f"The text is in capitals, which {name} cannot read: {name} reads “{shortened(small)}”",
-                    )
-        return encoding, ()
+        small, shouted = self._quiet(text)
+        if not shouted:
+            return encoding, ()
+        whole = "The text is" if text.isupper() else f"{_listed(shouted)} {'is' if len(shouted) == 1 else 'are'}"
+        note = f"{whole} in capitals, which {self.name} cannot read: {self.name} reads “{shortened(small)}”"
+        return self.encode(small), (note,)
+
+    def _quiet(self, text: str) -> tuple[str, list[str]]:
+        """Write the words that are shouted in small letters; return the text, of the same length, and these words.
+
+        A row of words in capitals is shouted if small letters make two of them shorter in tokens, or one of three
+        letters or more a single token. Words that the model does not know keep their first capital, as names have it.
+        """
+        parts: list[str] = []
+        shouted: dict[str, None] = {}
+        done = 0
+        for loud, row in groupby(WORD.finditer(text), key=lambda word: word.group().isupper()):
+            words = [one for one in row if len(one.group().lower()) == len(one.group())] if loud else []
+            if not self._is_shouted({one.group() for one in words}):
+                continue
+            for word in words:
+                before = STARTS.search(text, max(word.start() - AROUND, 0), word.start())
+                said = self._said(word.group(), first=before is not None)
+                parts += [text[done : word.start()], said]
+                done = word.end()
+                if said != word.group():
+                    shouted[word.group()] = None
+        return "".join([*parts, text[done:]]), list(shouted)
+
+    def _is_shouted(self, words: Collection[str]) -> bool:
+        """Return whether a row of words in capitals is no name of letters, such as *USA*."""
+        counts = [
+            (self._count(word.lower()), self._count(word), word)
+            for word in words
+            if len(word) > 1 and self._knows(word)
+        ]
+        heard = [(small, word) for small, large, word in counts if small < large]
+        return len(heard) > 1 or any(small == 1 and len(word) > 2 for small, word in heard)
+
+    def _said(self, word: str, *, first: bool) -> str:
+        """Write a word in capitals as it is written where nothing is shouted; `first` in a sentence."""
+        if word == "I" or word.startswith(("I'", "I’")):
+            return "I" + word[1:].lower()
+        return word.capitalize() if first or not self._knows(word) else word.lower()
+
+    def _knows(self, word: str) -> bool:
+        return not self._known_words or word.lower() in self._known_words
+
+    def _count(self, word: str) -> int:
+        """Count the tokens of a word, the end token aside."""
+        return len(self.encode(word).ids) - 1
 
     @staticmethod
     def _pieces(encoding: Encoding, text: str, keep: slice) -> Pieces:
@@ -128,20 +176,17 @@ class ToyReader:
             for place, word in enumerate(tokens.words)
             if any(letter.isalpha() for letter in word.text)
         ]
-        rare = list(
-            dict.fromkeys(
-                word for word, count in words if word.lower() not in self._known_words or self._shouted(word, count)
-            )
-        )
+        rare = list(dict.fromkeys(word for word, count in words if not self._knows(word) or self._shouted(word, count)))
         if not rare:
             return ()
-        more = f" and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
-        listed = ", ".join(map(shortened, rare[:LISTED])) + more
-        return (f"{self.name} has hardly seen {listed} in training and is guessing; --model names a larger model",)
+        said = f"{self.name} has hardly seen {_listed(rare)} in training, and may be wrong there"
+        if 2 * len(rare) > len(words) > FEW:
+            said = f"{self.name} reads English, and has hardly seen {_listed(rare)}"
+        return (f"{said}; try a larger model with --model",)
 
     def _shouted(self, word: str, pieces: int) -> bool:
         """Return whether a word is in capitals and has more pieces than it would have in small letters."""
-        return len(word) > 1 and word.isupper() and pieces > len(self.encode(word.lower()).ids) - 1
+        return len(word) > 1 and word.isupper() and pieces > self._count(word.lower())
 
     def written(self, translation: Translation) -> Pieces:
         """Return the pieces of a translation, exactly as it was written."""
@@ -194,3 +239,9 @@ class ToyReader:
     def name_of(self, token: int) -> str:
         """Return a token as the vocabulary spells it."""
         return str(self.tokenizer.id_to_token(token))
+
+
+def _listed(words: Sequence[str]) -> str:
+    """List words for a note, shortened, and all but the first of many as their number."""
+    more = len(words) - LISTED
+    return ", ".join(map(shortened, words[:LISTED])) + (f" and {more} more" if more > 0 else "")

@@ -200,4 +200,5 @@ def _of_token(read: ReadOutput, place: int, token: int, name: str) -> ReadOutput
     label = named_alone(name)
     word = OutputWord(label, place + 1, special=False, places=(0,))
     wanted = Wanted("next", (place,), tokens=False)
-    return replace(read, wanted=wanted, words=(word,), ids=(token,), place_labels=(f"in the place of {label}",))
+    labels = (f"in the place of {label}",)
+    return replace(read, wanted=wanted, words=(word,), ids=(token,), likeliest=True, place_labels=labels)

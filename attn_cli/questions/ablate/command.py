@@ -445,7 +445,7 @@ class _Texts:
         from attn_cli.questions.ablate.effects import CollectEffects
 
         if self.selection.query is not None:
-            return Correlate(model, self.selection, self.output)
+            return Correlate(model, self.selection, self.output, verify=self.options.verify)
         return CollectEffects(model, self.selection, self.output, self.cut, means, verify=self.options.verify)
 
     def measured(self, collect: CollectEffects | Correlate, sentence: Sentence) -> Any:
@@ -469,9 +469,7 @@ class _Texts:
         vars(self)["model"] = loaded_once(self.options)
         collect = self._collector(self.model, self.means)
         for sentence in sentences:
-            found = self.measured(collect, sentence)
-            collect.take(found)
-            yield found
+            yield self.measured(collect, sentence)
 
     def _input(self, sentence: Sentence) -> tuple[Input, str | None]:
         """Return what the model is to read, and the text that heads' outputs are taken from.

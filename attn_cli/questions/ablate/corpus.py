@@ -16,14 +16,14 @@ from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.outcomes import Outcome
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Kind, Selection
-from attn_cli.data.stream import Report, Request
+from attn_cli.data.stream import OutputCheck, Report, Request, largest_check
 from attn_cli.data.without import typed_without
 from attn_cli.errors import AttnError, InputError, SelectionError, counted, left_out, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.measure.corpus import summed_notes
 from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import OutputChoice
-from attn_cli.questions.ablate.cutting import WeighEdges, keys_of
+from attn_cli.questions.ablate.cutting import WeighEdges, first_kind, keys_of, plan_of
 from attn_cli.questions.ablate.output import ReadOutput
 from attn_cli.questions.ablate.reader import fault_of_text, read_output
 from attn_cli.questions.ablate.trials import beyond_rounding, rank_correlation
@@ -61,7 +61,10 @@ class Correlations(Answer):
     tokens: int
     """Tokens of these texts."""
     left_out: int
-    """Texts that do not have the query exactly once, cannot be read, or have nothing to measure."""
+    """Texts that do not have the query exactly once, or in attention of another kind, cannot be read, or have nothing
+    to measure."""
+    other_kinds: int
+    """The number of these in which the query has attention of another kind than in the first text."""
     faults: tuple[AttnError, ...]
     """The fault of each text left out that cannot be read or has nothing to measure."""
     corpus: str
@@ -84,11 +87,16 @@ class Correlations(Answer):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Notes of the runs, and on the texts that were left out."""
-        notes = (*self.record.notes, *left_out(self.faults))
-        others = counted(self.left_out - len(self.faults), "text")
-        if self.left_out == len(self.faults):
-            return notes
-        return (*notes, f"Left out: {others} in which {quoted(self.query)} does not stand exactly once")
+        query, notes = quoted(self.query), [*self.record.notes, *left_out(self.faults)]
+        without = self.left_out - len(self.faults) - self.other_kinds
+        if without:
+            notes.append(f"Left out: {counted(without, 'text')} in which {query} does not stand exactly once")
+        if self.other_kinds:
+            notes.append(
+                f"Left out: {counted(self.other_kinds, 'text')} in which {query} is not in {self.kind} attention, as "
+                "it is in the first"
+            )
+        return tuple(notes)
 
     @property
     def mean(self) -> float:
@@ -115,6 +123,8 @@ class CorrelationsInText:
     kind: Kind
     tokens: int
     notes: tuple[str, ...]
+    verified: float | None
+    output: OutputCheck | None
     heads: tuple[tuple[int, int, float | None], ...]
     """Layer, head and correlation of each; None where it is not defined."""
 
@@ -124,7 +134,7 @@ class LeftOut:
     """A text without correlations."""
 
     fault: AttnError | None = None
-    """The fault of the text; None if it does not have the query exactly once, or is of another kind than the first."""
+    """The fault of the text; None if it does not have the query exactly once."""
 
 
 class Correlate:
@@ -134,14 +144,19 @@ class Correlate:
         model: a loaded model; None if the texts are measured elsewhere, and taken here.
         selection: the heads, and the query whose keys are cut in each of them in turn.
         output: the output to measure.
+        verify: also run the model without attn, and compare.
     """
 
-    def __init__(self, model: Model | None, selection: Selection, output: OutputChoice) -> None:
-        self._model, self._selection, self._output = model, selection, output
+    def __init__(
+        self, model: Model | None, selection: Selection, output: OutputChoice, *, verify: bool = False
+    ) -> None:
+        self._model, self._selection, self._output, self._verify = model, selection, output, verify
         self._values: dict[tuple[int, int], list[float]] = {}
         self._first: CorrelationsInText | None = None
         self._notes: Counter[str] = Counter()
-        self._texts = self._tokens = self._left_out = 0
+        self._verified: float | None = None
+        self._output_check: OutputCheck | None = None
+        self._texts = self._tokens = self._left_out = self._other_kinds = 0
         self._faults: list[AttnError] = []
 
     @property
@@ -174,19 +189,17 @@ class Correlate:
         try:
             groups = keys_of(read.source, self._selection, query)
         except SelectionError:
-            if not self._texts and self._left_out == len(self._faults):  # heads that do not exist are told of at once
-                keys_of(read.source, replace(self._selection, query=None), "0")
+            # Heads that do not exist are in no text.
+            plan_of(read.source, self._selection, self._selection.kind or first_kind(read.source))
             return LeftOut()
         kind, heads = groups[0].plan.kind, groups[0].plan.heads
-        if self._first is not None and kind != self._first.kind:
-            return LeftOut()
         try:
             read.check_reach(groups)
         except SelectionError as fault:
             return LeftOut(located(fault, where))
         weigh = WeighEdges(groups)
         rows = tuple(sorted({row for row, _ in groups[0].pairs}))
-        report = read.source.stream(Request({kind: heads}, {kind: rows}), weigh)
+        report = read.source.stream(Request({kind: heads}, {kind: rows}, verify=self._verify), weigh)
         seen = [index for index in range(len(groups)) if weigh.visible(index)]
         places = [(layer, head) for layer, some in heads.items() for head in some]
         cuts = [groups[index].variation({layer: (head,)}) for layer, head in places for index in seen]
@@ -197,16 +210,30 @@ class Correlate:
             weights = [weigh.of_head(index, layer, head) for index in seen]
             sizes = [beyond_rounding(size, self._model.info.dtype) for size in own]
             values.append((layer, head, rank_correlation(list(zip(weights, sizes, strict=True)))))
-        return CorrelationsInText(self._model.info, kind, len(read.source.source), report.notes, tuple(values))
+        return CorrelationsInText(
+            self._model.info,
+            kind,
+            len(read.source.source),
+            report.notes,
+            report.verified,
+            report.output,
+            tuple(values),
+        )
 
     def take(self, found: CorrelationsInText | LeftOut) -> None:
         """Add the correlations in a text; one that is left out, or of another kind than the first, is counted."""
-        if isinstance(found, LeftOut) or (self._first is not None and found.kind != self._first.kind):
+        if isinstance(found, LeftOut):
             self._left_out += 1
-            self._faults += [found.fault] if isinstance(found, LeftOut) and found.fault is not None else []
+            self._faults += [] if found.fault is None else [found.fault]
             return
         self._first = self._first or found
+        if found.kind != self._first.kind:
+            self._left_out += 1
+            self._other_kinds += 1
+            return
         self._notes.update(set(found.notes))
+        self._verified = max((one for one in (self._verified, found.verified) if one is not None), default=None)
+        self._output_check = largest_check([self._output_check, found.output])
         for layer, head, value in found.heads:
             self._values.setdefault((layer, head), []).extend([] if value is None else [value])
         self._texts += 1
@@ -245,7 +272,8 @@ class Correlate:
             raise InputError(
                 f"No text has {quoted(self._selection.query or '')} exactly once", "Name a word that the texts have"
             )
-        report = Report(None, (*summed_notes(self._notes, self._texts), *notes))
+        every_note = (*summed_notes(self._notes, self._texts), *notes)
+        report = Report(self._verified, every_note, self._output_check)
         record = Record.without_text(first.model, report, self._selection)
         heads = tuple(_summed(layer, head, values) for (layer, head), values in self._values.items())
         query = self._selection.query or ""
@@ -257,6 +285,7 @@ class Correlate:
             texts=self._texts,
             tokens=self._tokens,
             left_out=self._left_out,
+            other_kinds=self._other_kinds,
             faults=tuple(self._faults),
             corpus=corpus,
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
 from attn_cli.io.document import describe_finding
@@ -87,11 +87,34 @@ class MeasuredOutputEntry(Entry):
             "states: the last states."
         ),
     ]
-    against: Annotated[Sequence[str] | None, Meta(description="The two tokens whose logits are compared.")]
-    value: Annotated[Number, Meta(description="Of the whole output.")]
-    words: Sequence[OutputWordEntry]
-    places: Sequence[PlaceEntry]
+    against: Annotated[
+        Sequence[str] | None,
+        Meta(
+            description="The two tokens whose logits are compared; over a corpus, null if they are not the same in all."
+        ),
+    ]
+    value: Annotated[
+        Number | None,
+        Meta(
+            description="Of the whole output; over a corpus, the mean over texts of that for each token, and null of "
+            "states."
+        ),
+    ]
+    words: Annotated[Sequence[OutputWordEntry], Meta(description="Empty over a corpus.")]
+    places: Annotated[Sequence[PlaceEntry], Meta(description="Empty over a corpus.")]
     text: Annotated[str | None, Meta(description="What the model writes, if it was asked to.")]
+    origin: Annotated[
+        Literal["named", "own", "mixed"] | UnsetType,
+        Meta(
+            description="named: a target, or the word at a mask. own: the text's own next tokens, the model's own "
+            "translation or likeliest words, or states. mixed: over a corpus, in some texts this, in others that."
+        ),
+    ] = UNSET
+    named: Annotated[
+        str | None | UnsetType,
+        Meta(description="The words measured, if they are named; over a corpus, if they are the same in all texts."),
+    ] = UNSET
+    compared: Annotated[bool | UnsetType, Meta(description="True if the logits of two tokens are compared.")] = UNSET
 
 
 class DonorEntry(Entry):
@@ -200,11 +223,11 @@ class AblateDocument(TextDocument, kw_only=True):
     ]
     donor: Annotated[
         DonorEntry | None,
-        Meta(
-            description="Null if heads' outputs are not taken from other texts, or for each text from one of its own."
-        ),
+        Meta(description="Null if heads' outputs are not taken from other texts, or over a corpus not from the same."),
     ]
-    output: Annotated[MeasuredOutputEntry | None, Meta(description="Null for a corpus, and where nothing is cut.")]
+    output: Annotated[
+        MeasuredOutputEntry | None, Meta(description="Null in the view corpus, and where nothing is cut.")
+    ]
     other: OtherTextEntry | None
     trials: Sequence[TrialEntry]
     flip: Annotated[FlipEntry | None, Meta(description="Null where one head is enough, or ten are not.")]
@@ -254,7 +277,17 @@ def _describe_effects(found: HeadEffects) -> AblateDocument:
         view="effects",
         instead=found.instead,
         donor=_donor(found.donor),
-        output=None,
+        output=MeasuredOutputEntry(
+            kind=found.output,
+            origin=found.origin,
+            named=found.named,
+            compared=found.compared,
+            against=found.against,
+            value=_number(found.before),
+            words=[],
+            places=[],
+            text=None,
+        ),
         other=None,
         trials=[],
         flip=None,
@@ -322,6 +355,9 @@ def _describe_text(found: Ablation) -> AblateDocument:
         donor=_donor(found.donor),
         output=MeasuredOutputEntry(
             kind=read.kind,
+            origin="own" if read.named is None else "named",
+            named=read.named,
+            compared=read.names is not None,
             against=read.names,
             value=np.float32(before.whole),
             words=[

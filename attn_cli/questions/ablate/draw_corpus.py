@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
 from attn_cli.draw.atlas import Written, atlas
-from attn_cli.draw.captions import guided_line, model_line
+from attn_cli.draw.captions import guided_line, model_line, remarks
 from attn_cli.draw.colors import CHANGES
 from attn_cli.draw.layout import fitting, room_left
 from attn_cli.draw.screen import Screen
@@ -24,7 +24,8 @@ __all__ = ["draw_corpus"]
 def draw_corpus(found: Correlations, screen: Screen) -> Group:
     """Draw how weight and effect go together in each head of a corpus."""
     much = f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}"
-    top = Group(model_line(found.record, found.kind, screen, much=much), *guided_line(found.guided, screen))
+    line = model_line(found.record, found.kind, screen, much=much)
+    top = Group(line, *remarks(found.record, found.kind, screen), *guided_line(found.guided, screen))
     heading = drawing(text_lines(f"{found.query}: each key in turn, cut in each {found.kind} head by itself", screen))
     values = {(one.layer, one.head): one.mean for one in found.heads}
     written = {

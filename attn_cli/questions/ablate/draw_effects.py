@@ -8,14 +8,14 @@ from rich.console import Group, RenderableType
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Kind
-from attn_cli.draw.captions import guided_line, model_line
+from attn_cli.draw.captions import guided_line, model_line, remarks
 from attn_cli.draw.layout import FEWEST_ROWS, fitting, room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import caption_lines, drawing, stacked, text_lines
 from attn_cli.draw.table import Column, figures, form_of, names, table
 from attn_cli.errors import counted
 from attn_cli.models.spelled import MASK
-from attn_cli.questions.ablate.draw_heading import in_turn, replaced
+from attn_cli.questions.ablate.draw_heading import in_turn, quotation, replaced
 from attn_cli.questions.ablate.draw_trials import NOISE, effect_atlases, effects_column
 from attn_cli.questions.ablate.effects import HeadEffect, HeadEffects
 from attn_cli.questions.ablate.trials import LISTED
@@ -28,10 +28,10 @@ def draw_effects(found: HeadEffects, screen: Screen) -> Group:
     much = f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}"
     total = len(found.heads) if len(found.kinds) > 1 else None
     line = model_line(found.record, found.kinds[0], screen, much=much, total=total)
-    top = Group(line, *guided_line(found.guided, screen))
+    top = Group(line, *remarks(found.record, found.kinds[0], screen), *guided_line(found.guided, screen))
     turns = in_turn(found.record, [(one.kind, one.layer, one.head) for one in found.heads])
     lines = text_lines(f"{turns}, {replaced(found.instead, found.donor, screen)}", screen)
-    lines += caption_lines(f"Output: {_measured(found)}.", screen)
+    lines += caption_lines(f"Output: {_measured(found, screen)}.", screen)
     values: dict[Kind, dict[tuple[int, int], float]] = {kind: {} for kind in found.kinds}
     for one in found.heads:
         values[one.kind][one.layer, one.head] = one.mean
@@ -69,7 +69,7 @@ def _caption(found: HeadEffects, shown: int) -> list[str]:
     """Say what the columns mean, and how the figures go together over heads."""
     if found.output == "states":
         said = ["effect: 1 - cosine of the mean of the last states, before and after, the mean over texts."]
-    elif found.against is not None:
+    elif found.compared:
         said = ["effect: difference of the logits after the cut less before, the mean over texts."]
     else:
         said = ["effect: log-probability of a token after the cut less before, in nats, the mean over texts."]
@@ -88,15 +88,27 @@ def _caption(found: HeadEffects, shown: int) -> list[str]:
     return said
 
 
-def _measured(found: HeadEffects) -> str:
+def _measured(found: HeadEffects, screen: Screen) -> str:
     """Name the output."""
     if found.output == "states":
         return "last states, and how far they turn (1 - cosine)"
-    if found.against is not None:
-        return f"logit of {found.against[0]} less that of {found.against[1]}, {found.before:+.2f} in the mean"
+    if found.compared:
+        several = "one token less that of another, not the same two in all texts"
+        pair = several if found.against is None else " less that of ".join(found.against)
+        return f"logit of {pair}, {found.before:+.2f} in the mean"
     chance = f", log-probability {found.before:.2f} for each token" if math.isfinite(found.before) else ""
+    return f"{_words_measured(found, screen)}{chance}"
+
+
+def _words_measured(found: HeadEffects, screen: Screen) -> str:
+    """Name the words measured, if they are the same in all texts, or else say what they are."""
+    word = None if found.named is None else quotation(found.named, screen)
     if found.output == "target":
-        return f"{'its own translation' if found.own else 'the target'}{chance}"
+        own = "its own translation"
+        return {"named": word or "the target", "own": own, "mixed": f"the target, or else {own}"}[found.origin]
     if found.output == "mask":
-        return f"the word in place of {MASK}{chance}"
-    return f"each next token{chance}"
+        likeliest = ", the likeliest" if found.origin == "own" else ""
+        return f"{word or 'the word'} in place of {MASK}{likeliest}"
+    follows = f"{word} after each text" if word is not None else "what follows each text"
+    own = "each next token"
+    return {"named": follows, "own": own, "mixed": f"{follows}, or else {own}"}[found.origin]

@@ -102,8 +102,7 @@ class Heading:
         edges = ", ".join(map(self._edge, trial.edges))
         if found.view == "layers":
             return f"{edges} cut in each band of {trial.kind} layers in turn{self._rows(trial)}"
-        weight = "" if trial.weight is None or not math.isfinite(trial.weight) else f" (weight {trial.weight:.2f})"
-        return f"{edges}{weight} cut in {self._heads_in(trial)}"
+        return f"{edges}{_weight(trial)} cut in {self._heads_in(trial)}"
 
     def _answers(self) -> str:
         """Say how probable the answers of two texts are in both, where outputs are taken from another."""
@@ -195,6 +194,15 @@ class Heading:
             chances += [*gap, (text, painted(level, self.screen))]
         end()
         return lines
+
+
+def _weight(trial: CutTrial) -> str:
+    """Say what weight the edges of one cut have; nothing if it is not known."""
+    if trial.weight is None or not math.isfinite(trial.weight):
+        return ""
+    count = len(trial.places)
+    mean = f", the mean over {count:,} heads" if count > 1 else ""
+    return f" (weight {trial.weight:.2f}{mean})"
 
 
 def name_heads(record: Record, kind: Kind, chosen: Mapping[int, Sequence[int]]) -> str:

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from attn_cli.answer import Answer
+from attn_cli.cli.texts import located
 from attn_cli.data.model import GuidedHead, ModelInfo
 from attn_cli.data.outcomes import OutputKind
 from attn_cli.data.record import Record
@@ -25,7 +27,11 @@ from attn_cli.questions.ablate.measure import sweep
 from attn_cli.questions.ablate.reader import fault_of_text
 from attn_cli.questions.ablate.trials import Ablation, CutTrial, beyond_rounding, rank_correlation
 
-__all__ = ["CollectEffects", "EffectInText", "EffectsInText", "HeadEffect", "HeadEffects"]
+__all__ = ["CollectEffects", "EffectInText", "EffectsInText", "HeadEffect", "HeadEffects", "Origin"]
+
+Origin = Literal["named", "own", "mixed"]
+"""Origin of what is measured. `named`: a target, or the word at a mask; `own`: the texts' own next tokens, the
+model's own translations or likeliest words, or states; `mixed`: in some texts this, in others that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +64,18 @@ class HeadEffects(Answer):
     record: Record
     """The model and the selection, without a text."""
     output: OutputKind
+    origin: Origin
+    named: str | None
+    """The words measured, if they are named, and the same in all texts."""
+    compared: bool
+    """True if the logits of two tokens are compared."""
     against: tuple[str, str] | None
-    """The two tokens whose logits are compared, if they are the same in all texts."""
-    own: bool
-    """True if each text's own translation is measured, and not a target."""
+    """These tokens, if they are the same in all texts."""
     instead: Instead
     donor: Donor | None
+    """The texts that heads' outputs are taken from; None if they are the text's own, or not the same for all texts."""
     paired: bool
-    """True if each text has another beside it that heads' outputs are taken from."""
+    """True if heads' outputs are taken from another text, position by position."""
     before: float
     """The output with nothing cut, the mean over texts: of words, log-probability for each token; not-a-number of
     states."""
@@ -142,14 +152,17 @@ class EffectsInText:
     """The effects of the heads in one text, small enough to be sent from one process to another."""
 
     model: ModelInfo
+    where: str
+    """The place of the text in the corpus."""
     kind: OutputKind
+    named: str | None
+    """The words measured, if they are named."""
     names: tuple[str, str] | None
     """The two tokens whose logits are compared, if two are."""
-    states: bool
-    """True if states are measured."""
-    own: bool
-    """True if the text's own translation is measured."""
+    donor: Donor | None
+    """The texts that heads' outputs are taken from, if it is not this text."""
     paired: bool
+    """True if they are taken position by position."""
     before: float
     tokens: int
     notes: tuple[str, ...]
@@ -228,8 +241,8 @@ class CollectEffects:
         self._verified: float | None = None
         self._output_check: OutputCheck | None = None
         self._left_out: list[AttnError] = []
-        self._same = True
-        self._paired = False
+        self._named = 0
+        self._same_words = self._same_names = self._same_donor = True
         self._before = 0.0
         self._texts = self._tokens = 0
 
@@ -276,10 +289,11 @@ class CollectEffects:
         record = found.record
         return EffectsInText(
             model=record.model,
+            where=where,
             kind=found.output.kind,
+            named=found.output.named,
             names=found.output.names,
-            states=found.output.states,
-            own=found.output.translation is not None,
+            donor=found.donor,
             paired=other is not None,
             before=found.before.whole * share,
             tokens=len(record.source),
@@ -290,13 +304,18 @@ class CollectEffects:
         )
 
     def take(self, found: EffectsInText | AttnError) -> None:
-        """Add the effects in a text; a fault is counted, and its text left out."""
+        """Add the effects in a text; a fault is counted, and its text left out, as is one of another output."""
         if isinstance(found, AttnError):
             self._left_out.append(found)
             return
         self._first = self._first or found
-        self._same &= found.names == self._first.names
-        self._paired |= found.paired
+        if found.kind != self._first.kind:
+            self._left_out.append(_of_another_output(found, self._first))
+            return
+        self._named += found.named is not None
+        self._same_words &= found.named == self._first.named
+        self._same_names &= found.names == self._first.names
+        self._same_donor &= _name_of(found.donor) == _name_of(self._first.donor)
         self._notes.update(set(found.notes))
         self._verified = max((one for one in (self._verified, found.verified) if one is not None), default=None)
         self._output_check = largest_check([self._output_check, found.output])
@@ -330,12 +349,14 @@ class CollectEffects:
         return HeadEffects(
             record=Record.without_text(first.model, report, self._selection),
             output=first.kind,
-            against=first.names if self._same else None,
-            own=first.own,
+            origin="own" if not self._named else "named" if self._named == self._texts else "mixed",
+            named=first.named if self._same_words else None,
+            compared=first.names is not None,
+            against=first.names if self._same_names else None,
             instead=self._cut.instead or "zero",
-            donor=None if self._means is None else self._means.donor,
-            paired=self._paired,
-            before=math.nan if first.states else self._before / self._texts,
+            donor=first.donor if self._same_donor else None,
+            paired=first.paired,
+            before=math.nan if first.kind == "states" else self._before / self._texts,
             heads=heads,
             correlation=rank_correlation(sizes),
             halves=rank_correlation([(one, other) for one, other in halves]) if self._texts > 1 else None,
@@ -344,6 +365,20 @@ class CollectEffects:
             corpus=corpus,
             more_notes=(*left_out(self._left_out), *notes),
         )
+
+
+def _name_of(donor: Donor | None) -> str | None:
+    return None if donor is None else donor.name
+
+
+def _of_another_output(found: EffectsInText, first: EffectsInText) -> AttnError:
+    """Return the fault of a text whose output has another unit than that of the first, so that no mean is of both."""
+    named = {"next": "next tokens", "target": "target", "mask": "word at the mask", "states": "last states"}
+    fault = InputError(
+        f"Its {named[found.kind]} would be measured, and the first text's {named[first.kind]}",
+        "Measure them in commands of their own, or choose --output states",
+    )
+    return located(fault, found.where)
 
 
 def _effect_in_text(found: Ablation, trial: CutTrial, share: float) -> EffectInText:

@@ -405,7 +405,12 @@ class _Asked:
         )
 
     def _not_again(self, kinds: Collection[Kind]) -> tuple[str, ...]:
-        """Return a note if outputs of another text's decoder are put in place, which has written other words."""
+        """Return a note on why the model does not translate again with a cut, if it does not.
+
+        Where outputs of another text's decoder are put in place, that has written other words.
+        """
+        if self.given.pair is not None:
+            return ("Nothing is translated again: the model translates one text, and --pair is a second",)
         if self.other is None or all(kind == "encoder" for kind in kinds):
             return ()
         return ("Nothing is translated again: the steps of another translation would be others",)

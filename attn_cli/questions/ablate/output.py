@@ -102,7 +102,7 @@ class ReadOutput:
     """The token measured in each place, for a mask or for a token that is not in the text. Empty for the likeliest
     token at each mask, and where the text holds what is measured."""
     likeliest: bool = False
-    """True if the tokens measured at the masks are the likeliest there, as none was named."""
+    """True if the tokens measured are the likeliest in their places, as none was named."""
     against: tuple[int, int] | None = None
     """The tokens whose logits are compared, in the first of the places."""
     names: tuple[str, str] | None = None
@@ -127,6 +127,20 @@ class ReadOutput:
     def states(self) -> bool:
         """True if last states are measured, and not words."""
         return self.kind == "states"
+
+    @property
+    def named(self) -> str | None:
+        """The words measured, if they are named: a target, or the word at a mask.
+
+        None of a text's own next tokens, of the model's own translation or likeliest words, and of states.
+        """
+        named = {
+            "next": bool(self.wanted.places) and not self.likeliest,
+            "target": self.translation is None,
+            "mask": bool(self.ids) and not self.likeliest,
+            "states": False,
+        }
+        return " ".join(word.label for word in self.words) if named[self.kind] else None
 
     def of_plain(self, output: Outcome) -> ReadOutput:
         """Return the same with the output of the model as it is, which decides what is measured at a mask."""

@@ -10,12 +10,25 @@ from attn_cli.data.naming import choose_units
 from attn_cli.data.outcomes import Wanted
 from attn_cli.data.selection import Unit
 from attn_cli.data.stream import Source
-from attn_cli.data.text import Tokens
+from attn_cli.data.text import Token, Tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError, quoted
 from attn_cli.models import Input, Model, Translation, translate_one
 from attn_cli.models.encoding import named_alone
-from attn_cli.models.spelled import MASK, check_known, fill, follow, joined, one_token, split_into, unknown_noted
+from attn_cli.models.spelled import (
+    MASK,
+    check_known,
+    fill,
+    follow,
+    has_mask,
+    hide,
+    joined,
+    last_segment,
+    one_token,
+    split_into,
+    unknown_noted,
+    with_masks,
+)
 from attn_cli.questions.ablate.choices import OutputChoice
 from attn_cli.questions.ablate.output import OutputWord, ReadOutput
 
@@ -52,7 +65,7 @@ def read_output(
         return reader.translation()
     if own == "next" and choice.output != "states":
         return reader.following(only_next=only_next)
-    masked = MASK in given.text or (model.mask_token is not None and model.mask_token in given.text)
+    masked = has_mask(given, model.mask_token) and choice.output != "states"
     about = next((name for name, given in reader.about_words if given), None)
     if own != "next" and (choice.mask is not None or masked or choice.output == "words" or about):
         return reader.masked(masked=masked, about=about)
@@ -100,17 +113,12 @@ class _Reader:
     unit: Unit
 
     @property
-    def text(self) -> str:
-        """The text."""
-        return self.given.text
-
-    @property
     def target(self) -> str | None:
         """The target that was given; what continues a decoder's text, with a space before it where one is needed."""
         target = self.given.target if isinstance(self.given.target, str) else None
         if target is None or not self.choice.continues or self.model.outputs[0] != "next":
             return target
-        return joined(self.text, target)
+        return joined(last_segment(self.given), target)
 
     @property
     def about_words(self) -> Iterable[tuple[str, bool]]:
@@ -121,14 +129,20 @@ class _Reader:
             ("--target-tokens", self.choice.target_tokens is not None),
         )
 
-    def _prepare(self, text: str, target: str | Translation | None = None) -> Source:
-        return self.model.prepare(replace(self.given, text=text, target=target))
+    @property
+    def _marked(self) -> Input:
+        """The text with the masks that the model fills written as the model does, if it fills any."""
+        mask = self.model.mask_token
+        return with_masks(self.given, mask) if mask is not None and "mask" in self.model.outputs else self.given
+
+    def _prepare(self, given: Input | None = None, target: str | Translation | None = None) -> Source:
+        return self.model.prepare(replace(given or self.given, target=target))
 
     def translation(self) -> ReadOutput:
         """Read the text with its translation, or with the target.
 
         Raises:
-            UsageError: a choice is about other models.
+            UsageError: a choice is about other models, or a pair is to be translated.
         """
         name = self.model.info.name
         if self.choice.output == "states":
@@ -144,11 +158,16 @@ class _Reader:
         for option, given in others.items():
             if given is not None:
                 raise UsageError(f"{name} translates, and {option} goes with other models", f"Leave {option} out")
+        if self.target is None and self.given.pair is not None:
+            raise UsageError(
+                f"{name} translates one text, and --pair is a second",
+                "Leave --pair out, or give the translation with --target",
+            )
         written = translate_one(self.model, self.given) if self.target is None else None
-        source = self._prepare(self.text, self.target if written is None else written)
+        source = self._prepare(target=self.target if written is None else written)
         if source.target is None:
             raise ModelError(f"{name} read no target")
-        words = _words(source.target, self.unit, range(1, len(source.target)))
+        words = self._words(source.target, range(1, len(source.target)))
         places = tuple(range(len(source.target) - 1))
         return ReadOutput(
             self.model,
@@ -176,47 +195,77 @@ class _Reader:
                 "Give the word that follows with --target",
             )
         if self.target is None:
-            source = self._prepare(self.text)
+            source = self._prepare()
             tokens = source.source
             if len(tokens) < 2 and not only_next:
                 raise InputError(
                     "The text is one token, so no token follows another", "Give --target, or a longer text"
                 )
-            words = _words(tokens, self.unit, range(1, len(tokens)))
+            words = self._words(tokens, range(1, len(tokens)))
             noted = unknown_noted(self.model, tokens)
             return ReadOutput(self.model, source, Wanted("next"), words, place_labels=("after the text",), notes=noted)
-        source, first = follow(self.model, self.given, self.target)
+        source, places = follow(self.model, self.given, self.target)
         tokens = source.source
         notes: tuple[str, ...] = ()
-        last = len(tokens)
-        made = [token.piece for token in tokens.tokens[first:]]
+        made = [tokens.tokens[place].piece for place in places]
         if self.choice.target_tokens == "first":
-            last = first + 1
+            places = places[:1]
         elif len(made) > 1 and self.choice.against is None:
             if self.choice.target_tokens is None:
                 notes += () if self.choice.continues else (split_into(self.target, made, "all are measured"),)
         elif len(made) > 1:
             raise UsageError(split_into(self.target, made, "--against compares one"), self._as_one(self.target))
-        words = _words(tokens, self.unit, range(first, last))
-        labels = _following(tokens, range(first, last))
         read = ReadOutput(
             self.model,
             source,
-            Wanted("next", tuple(range(first - 1, last - 1))),
-            words,
-            place_labels=labels,
+            Wanted("next", tuple(place - 1 for place in places)),
+            self._words(tokens, places),
+            place_labels=_following(tokens, places),
             notes=notes,
         )
         if self.choice.against is None:
             return read
-        other, start = follow(self.model, self.given, self.choice.against)
-        made = [token.piece for token in other.source.tokens[start:]]
+        other, others = follow(self.model, self.given, self.choice.against)
+        made = [other.source.tokens[place].piece for place in others]
         if len(made) > 1 and self.choice.target_tokens != "first":
             raise UsageError(
                 split_into(self.choice.against, made, "one is compared"), self._as_one(self.choice.against)
             )
-        ids = tokens.tokens[first].id, other.source.tokens[start].id
+        ids = tokens.tokens[places[0]].id, other.source.tokens[others[0]].id
         return self._compared(read, ids)
+
+    def _words(self, tokens: Tokens, positions: Sequence[int]) -> tuple[OutputWord, ...]:
+        """Return the words that these tokens make, each with the indices of its tokens in `Outcome.tokens`.
+
+        A word that is measured in part has the name of that part.
+
+        Args:
+            tokens: all tokens of the text, of which the first has no log-probability.
+            positions: positions of the tokens that are measured.
+        """
+        units = Units.of(tokens, self.unit)
+        owner = units.unit_of_token()
+        found: dict[int, list[int]] = {}
+        for position in positions:
+            found.setdefault(int(owner[position]), []).append(position)
+        return tuple(
+            OutputWord(
+                units.labels[index]
+                if len(some) == len(units.token_positions(index))
+                else self._part(tokens, [tokens.tokens[position] for position in some]),
+                index,
+                units.special[index],
+                tuple(position - 1 for position in some),
+            )
+            for index, some in found.items()
+        )
+
+    def _part(self, tokens: Tokens, some: Sequence[Token]) -> str:
+        """Name a part of a word: its piece, or the text of several."""
+        if len(some) == 1:
+            return named_alone(self.model.spell_tokens([some[0].id or 0])[0])
+        whole = replace(some[0], end=some[-1].end)
+        return tokens.text_of(whole).strip() or " ".join(token.piece for token in some)
 
     def _as_one(self, word: str) -> str:
         """Say how to measure one token of a word that has several."""
@@ -257,8 +306,8 @@ class _Reader:
             raise InputError(
                 "The text has no mask", f"Write {MASK} where a word is to be filled in, or name it by --mask"
             )
-        text = self.text.replace(MASK, mask)
-        source = self._prepare(text)
+        given = self._marked
+        source = self._prepare(given)
         places = tuple(index for index, token in enumerate(source.source.tokens) if token.piece == mask)
         if not places:
             raise InputError(f"The tokenizer makes no mask of {quoted(mask)}", "Choose another model")
@@ -274,16 +323,16 @@ class _Reader:
             return read
         if len(places) > 1:
             raise UsageError("--target is one word, and the text has several masks", "Leave one mask")
-        one = self._filled(text, mask, self.target)
+        one = self._filled(given, mask, self.target)
         label = named_alone(self.model.spell_tokens([one])[0])
         read = replace(read, ids=(one,), words=(replace(words[0], label=label),))
         if self.choice.against is None:
             return read
-        return self._compared(read, (one, self._filled(text, mask, self.choice.against)))
+        return self._compared(read, (one, self._filled(given, mask, self.choice.against)))
 
-    def _filled(self, text: str, mask: str, word: str) -> int:
+    def _filled(self, given: Input, mask: str, word: str) -> int:
         """Return the token of a word in the place of the mask."""
-        tokens = fill(self.model, replace(self.given, text=text), mask, word)
+        tokens = fill(self.model, given, mask, word)
         if len(tokens) > 1 and self.choice.target_tokens != "first":
             raise UsageError(
                 split_into(word, [token.piece for token in tokens], "the text has one mask"),
@@ -292,16 +341,16 @@ class _Reader:
         return tokens[0].id or 0
 
     def _hidden(self, word: str, mask: str, *, masked: bool) -> ReadOutput:
-        """Mask a word of the text.
+        """Mask a word of the text, or of its pair.
 
         Raises:
             UsageError: the text has a mask already.
             SelectionError: the text has no such word, or several.
-            InputError: the model has no token for the word.
+            InputError: the model has no token for the word, or its tokenizer does not say where it stands.
         """
         if masked:
             raise UsageError(f"The text has a {MASK} already, so --mask cannot go with it", "Leave one of them out")
-        own = self._prepare(self.text)
+        own = self._prepare()
         units = Units.of(own.source)
         spans = choose_units(units, word)
         if len(spans) > 1:
@@ -311,11 +360,9 @@ class _Reader:
         if tokens[0].special:
             raise SelectionError(f"{quoted(word)} is not a word of the text", "Name a word")
         check_known(self.model, own.source, tokens)
-        start, end = tokens[0].start, tokens[-1].end
-        start += len(self.text[start:end]) - len(self.text[start:end].lstrip())
-        text = self.text[:start] + mask * len(tokens) + self.text[end:]
+        given = hide(self.given, tokens, mask)
         choice = replace(self.choice, mask=None, against=None)
-        read = _Reader(self.model, replace(self.given, text=text), choice, self.unit).masked(masked=True, about=None)
+        read = _Reader(self.model, given, choice, self.unit).masked(masked=True, about=None)
         ids = tuple(0 if token.id is None else token.id for token in tokens)
         if len(read.words) != len(ids):
             raise InputError(
@@ -331,7 +378,7 @@ class _Reader:
             return read
         if len(ids) > 1:
             raise UsageError(split_into(word, pieces, "--against compares one"), "Mask another word")
-        return self._compared(read, (ids[0], self._filled(text, mask, self.choice.against)))
+        return self._compared(read, (ids[0], self._filled(given, mask, self.choice.against)))
 
     def last_states(self) -> ReadOutput:
         """Read a text whose last states are measured.
@@ -339,7 +386,7 @@ class _Reader:
         Raises:
             UsageError: a choice is about words.
         """
-        source = self._prepare(self.text)
+        source = self._prepare(self._marked)
         units = Units.of(source.source, self.unit)
         words = tuple(
             OutputWord(label, index, special, tuple(units.token_positions(index)))
@@ -354,21 +401,18 @@ class _Reader:
             InputError: the masks of both texts are in different places.
         """
         if read.kind == "target":
-            return self._prepare(self.text, self.target if read.translation is None else read.translation)
+            return self._prepare(target=self.target if read.translation is None else read.translation)
         if read.kind == "next" and self.target is not None:
             return follow(self.model, self.given, self.target)[0]
-        if read.kind != "mask":
-            return self._prepare(self.text)
-        mask = self.model.mask_token or MASK
-        text = self.text.replace(MASK, mask)
-        if mask not in text:
-            tokens = self._prepare(text).source.tokens
+        mask, given = self.model.mask_token, self._marked
+        if read.kind == "mask" and mask is not None and not has_mask(given, mask):
+            tokens = self._prepare().source.tokens
             for place in reversed(read.wanted.places):
-                if place < len(tokens):
-                    piece = text[tokens[place].start : tokens[place].end]
-                    spaces = len(piece) - len(piece.lstrip())
-                    text = text[: tokens[place].start + spaces] + mask + text[tokens[place].end :]
-        source = self._prepare(text)
+                if place < len(tokens) and not tokens[place].special:
+                    given = hide(given, tokens[place : place + 1], mask)
+        source = self._prepare(given)
+        if read.kind != "mask":
+            return source
         places = tuple(index for index, token in enumerate(source.source.tokens) if token.piece == mask)
         if places != read.wanted.places and len(source.source) == len(read.source.source):
             raise InputError(
@@ -378,28 +422,10 @@ class _Reader:
         return source
 
 
-def _words(tokens: Tokens, unit: Unit, positions: Sequence[int]) -> tuple[OutputWord, ...]:
-    """Return the words that these tokens make, each with the indices of its tokens in `Outcome.tokens`.
-
-    Args:
-        tokens: all tokens of the text, of which the first has no log-probability.
-        unit: words or tokens.
-        positions: positions of the tokens that are measured.
-    """
-    units = Units.of(tokens, unit)
-    owner = units.unit_of_token()
-    found: dict[int, list[int]] = {}
-    for position in positions:
-        found.setdefault(int(owner[position]), []).append(position - 1)
-    return tuple(
-        OutputWord(units.labels[index], index, units.special[index], tuple(places)) for index, places in found.items()
-    )
-
-
 def _following(tokens: Tokens, positions: Iterable[int] | None = None) -> tuple[str, ...]:
     """Return names of these places by what stands there, by default of all but the first."""
     chosen = range(1, len(tokens)) if positions is None else positions
     return tuple(
-        f"in the place of {tokens.text[token.start : token.end].strip() or token.piece}"
+        f"in the place of {tokens.text_of(token).strip() or token.piece}"
         for token in (tokens.tokens[position] for position in chosen)
     )

@@ -43,8 +43,8 @@ def changed_heads(found: Differences, screen: Screen, room: int | None) -> list[
 
 
 def _table(found: Differences, heads: Sequence[HeadChange], screen: Screen) -> RenderableType:
-    count = len(found.chosen)
-    size = "of one row" if count == 1 else f"mean over {count} rows"
+    least, most = found.telling
+    size = "of one row" if most == 1 else f"mean over {most if least == most else f'{least} to {most}'} rows"
     largest = [head.largest for head in heads]
     columns = [
         *ranking(found, heads, screen, size),

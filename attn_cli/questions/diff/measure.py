@@ -153,6 +153,12 @@ class Differences(Answer):
         return max(known, default=0.0)
 
     @property
+    def telling(self) -> tuple[int, int]:
+        """The least and the largest number of rows that a head's divergence is the mean of."""
+        counts = [int(np.isfinite(head.rows).sum()) for head in self.heads]
+        return min(counts, default=0), max(counts, default=0)
+
+    @property
     def precedes_cuts(self) -> bool:
         """True if heads are cut, and no layer that is compared reads their output."""
         cut = [

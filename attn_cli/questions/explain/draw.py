@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from attn_cli.data.plan import name_head
+from attn_cli.data.plan import name_guided, name_head
 from attn_cli.data.stream import key_tokens
 from attn_cli.draw.captions import guided_line, model_line, remarks, special_label, translation_text, when
 from attn_cli.draw.labels import Labels, clipped
@@ -13,9 +13,12 @@ from attn_cli.draw.layout import room_left
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, DIM, caption_lines, drawing, line, stacked
 from attn_cli.questions.explain.draw_steps import explanation
-from attn_cli.questions.explain.measure import Explained, ExplainedNumbers
+from attn_cli.questions.explain.measure import Explained, ExplainedNumbers, TrainedLink
 
 __all__ = ["draw"]
+
+LONGEST_KEY = 16
+"""Most cells of the word that another head looks at."""
 
 
 def draw(answer: Explained | ExplainedNumbers, screen: Screen) -> Group:
@@ -63,4 +66,16 @@ def _title(answer: Explained, screen: Screen) -> list[Text]:
         lines += caption_lines(
             f"Of {count:,} heads, the most focused on this query{among}; --head chooses another.", screen
         )
+    if answer.trained is not None:
+        lines += caption_lines(_trained(answer.trained, screen), screen)
     return lines
+
+
+def _trained(link: TrainedLink, screen: Screen) -> str:
+    """Say where a head looks that was trained for this query."""
+    head, name = link.head, name_guided(link.head)
+    key = clipped(link.key, LONGEST_KEY, unicode=screen.unicode)
+    return (
+        f"{name[0].upper()}{name[1:]}, trained to look {head.towards}, has {link.weight:.2f} on {key}: "
+        f"--head {name_head(head.layer, head.head)}."
+    )

@@ -36,6 +36,11 @@ MOST_NAMED = 3
 """Most contributors to name below the table."""
 TINY = 1e-9
 """Smallest difference to report."""
+SHARE = (
+    "share: what a key adds to the context vector, along it. Shares sum to 1; below 0 a key pulls the other way, so "
+    "others can be above 1 (attn terms share)."
+)
+"""Caption of the column of shares."""
 WIDEST_CELL = 4
 """Most cells of the screen for a number of a vector that is drawn."""
 SHORT_VECTOR = 8
@@ -129,7 +134,9 @@ def _formulas(found: Explanation, screen: Screen, *, given: bool) -> list[Text]:
     else:
         scaling = 1.0 if found.scaling is None else found.scaling
         score = ("query·key" if screen.unicode else "query.key") + ("" if scaling == 1 else f" {times} {scaling:.4g}")
-    summands = [f"+ soft-capping at {found.soft_cap:g}" if name == "soft_capping" else f"+ {name}" for name in added]
+    root = _root(found, screen)
+    summands = [root] if root else []
+    summands += [f"+ soft-capping at {found.soft_cap:g}" if name == "soft_capping" else f"+ {name}" for name in added]
     formulas = [("1 score  ", [score, *summands])]
     formulas.append(("2 weight ", [f"exp(score - {_figure(found.maximum)}) / {found.total:.3f}"]))
     if found.context is not None:
@@ -139,6 +146,14 @@ def _formulas(found: Explanation, screen: Screen, *, given: bool) -> list[Text]:
         pieces: list[list[Painted]] = [[(name, BOLD), (" = ", DIM), (first, PLAIN)], *([(one, PLAIN)] for one in rest)]
         lines += flow(pieces, screen, between=" ")
     return lines
+
+
+def _root(found: Explanation, screen: Screen) -> str:
+    """Say that the scaling is one over the root of the head's size; nothing if it is not."""
+    if found.scaling is None or found.size is None or not math.isclose(found.scaling, found.size**-0.5, rel_tol=1e-6):
+        return ""
+    root = f"√{found.size}" if screen.unicode else f"sqrt({found.size})"
+    return f"(1/{root}; the head's size is {found.size})"
 
 
 def _tables(
@@ -257,6 +272,7 @@ def _below(found: Explanation, keys: Labels, screen: Screen) -> list[Text]:
         )
         pieces = (clean(word, unicode=screen.unicode) for word in words.split())
         lines = flow([[(fit(word, min(width(word), screen.width)), PLAIN)] for word in pieces], screen, between=" ")
+        sentences.append(SHARE)
     sentences += [f"Not shown: {missing}." for missing in found.missing]
     if found.largest_difference is not None and found.differences is not None:
         *most, last = found.differences

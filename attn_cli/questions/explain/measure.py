@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan, name_head
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
-from attn_cli.data.shapes import Bool
+from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.stream import Block, Request, Source, key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion, suggest, typed_name
 from attn_cli.data.text import Tokens
@@ -23,15 +23,25 @@ from attn_cli.data.without import typed_without
 from attn_cli.errors import ExactnessError, UsageError, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.measure.summary import entropy
-from attn_cli.measure.telling import looks_at_words, resting
+from attn_cli.measure.telling import PRONOUN, looks_at_words, resting
 from attn_cli.questions.explain.steps import PARTS, Explanation, explain_row
 
-__all__ = ["Explained", "ExplainedNumbers", "explain"]
+__all__ = ["Explained", "ExplainedNumbers", "TrainedLink", "explain"]
 
 COLUMNS = ("key_text", "query_key", *PARTS, "score", "exponential", "weight", "value_norm", "share")
 """Columns of every table of steps."""
 SEEN = 0.05
 """Least weight at which two keys of a row can be told apart at a glance."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedLink:
+    """The word that a head gives most of the query's row, if it was trained to look from such a query."""
+
+    head: GuidedHead
+    key: str
+    """Label of the word."""
+    weight: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +62,8 @@ class Explained(Answer):
     """Number by which a user refers to each key: that of its word, or with `--tokens` that of its token."""
     tells: bool
     """True if a word other than the query has the largest weight and another key is seen beside it (see `explain`)."""
+    trained: TrainedLink | None = None
+    """The link of a head that was trained for this query and looks at another word than the head that was chosen."""
     everything: bool = False
     """True to show all keys, even if the screen is too low for them."""
     vectors: bool = False
@@ -179,8 +191,14 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
     query = pieces[-1]
     keys = key_tokens(source, plan.kind)  # all that the steps read, which the row is over
     best = _MostTelling(query, resting([token.special for token in keys.tokens], plan.kind), crosses=plan.crosses)
+    trained = _TrainedRows(query, _trained_for(plan, unit), len(keys))
+
+    def eat(block: Block) -> None:
+        best(block)
+        trained(block)
+
     request = Request(heads={plan.kind: plan.heads}, queries={plan.kind: (query,)}, steps=True, verify=verify)
-    report = source.stream(request, best)
+    report = source.stream(request, eat)
     layer, head, found = best.result(len(keys), source.model.dtype)
     notes = [*report.notes]
     word = plan.queries.labels[unit]
@@ -191,7 +209,56 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
             f"{word} has {len(pieces)} pieces, and this is the last; --tokens --query {pieces[0]} names the first"
         )
     record = replace(Record.of(source, report, plan.selection), notes=tuple(notes))
-    return Explained(found, plan, record, layer, head, query, _labels(keys), _places(plan.keys), best.tells)
+    return Explained(
+        steps=found,
+        plan=plan,
+        record=record,
+        layer=layer,
+        head=head,
+        query=query,
+        labels=_labels(keys),
+        places=_places(plan.keys),
+        tells=best.tells,
+        trained=_trained_link(trained.rows, found.weights, plan, unit),
+    )
+
+
+def _trained_for(plan: Plan, unit: int) -> Mapping[tuple[int, int], GuidedHead]:
+    """Return the heads that were trained to look from a query like this one; none if the user chose the heads."""
+    if plan.selection.head is not None or not PRONOUN.fullmatch(plan.queries.read_as[unit] or ""):
+        return {}
+    guided = plan.source.model.guided_among(plan.places)
+    return {(one.layer, one.head): one for one in guided if one.role == "coreference"}
+
+
+def _trained_link(
+    rows: Sequence[tuple[GuidedHead, Float[np.ndarray, "key"]]],
+    chosen: Float[np.ndarray, "key"],
+    plan: Plan,
+    unit: int,
+) -> TrainedLink | None:
+    """Return the strongest link of the heads that were trained for the query; None if it is not another word.
+
+    Args:
+        rows: the heads, and the query's row in each.
+        chosen: the row in the head that is explained.
+        plan: the plan of the rows.
+        unit: index of the query.
+    """
+    keys = plan.keys.base or plan.keys
+    units = keys.unit_of_token()
+    links = [(head, *_strongest(row, units)) for head, row in rows]
+    resting_or_chosen = {unit, _strongest(chosen, units)[0], *np.flatnonzero(keys.special).tolist()}
+    others = [
+        TrainedLink(head, keys.labels[key], weight) for head, key, weight in links if key not in resting_or_chosen
+    ]
+    return max(others, key=lambda link: link.weight, default=None)
+
+
+def _strongest(row: Float[np.ndarray, "key"], units: Int[np.ndarray, "key"]) -> tuple[int, float]:
+    """Return the unit with most of a row's weight, and its weight, over all of its tokens."""
+    sums = np.bincount(units, row)
+    return int(sums.argmax()), float(sums.max())
 
 
 def _places(units: Units) -> tuple[int, ...]:
@@ -244,3 +311,22 @@ class _MostTelling:
             raise ExactnessError(f"Row {self._query} was not streamed")
         block, head = self._best
         return block.layer, head, explain_row(block, head, self._query, keys, dtype)
+
+
+class _TrainedRows:
+    """Collector of the query's row in some heads that were trained for it."""
+
+    def __init__(self, query: int, heads: Mapping[tuple[int, int], GuidedHead], keys: int) -> None:
+        self._query, self._heads, self._keys = query, heads, keys
+        self.rows: list[tuple[GuidedHead, Float[np.ndarray, "key"]]] = []
+
+    def __call__(self, block: Block) -> None:
+        place = self._query - block.start
+        if not 0 <= place < len(block.visible):
+            return
+        for index, head in enumerate(block.heads):
+            guided = self._heads.get((block.layer, head))
+            if guided is not None:
+                row = np.zeros(self._keys)
+                row[: block.weights.shape[-1]] = block.weights[index, place]
+                self.rows.append((guided, row))

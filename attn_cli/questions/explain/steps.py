@@ -87,6 +87,8 @@ class Explanation:
     sink: Sink | None = None
     context: Context | None = None
     """Weighted sum of the values; None if there are none."""
+    size: int | None = None
+    """Size of the head: the numbers of a query and of a key; None if they are not known."""
     missing: tuple[str, ...] = ()
     """Data that this model family does not show, in half sentences."""
     differences: Mapping[Literal["scores", "weights", "context"], float] | None = None
@@ -174,6 +176,7 @@ def explain_row(block: Block, head: int, query: int, keys: int, dtype: str = "fl
         parts, products = _parts(steps, index, row, keys, own, dtype)
         scores = sum(parts.values(), np.zeros(keys))
         result = _finish(parts, scores, values, products, steps.scaling, steps.soft_cap, sink, missing)
+        result = replace(result, size=steps.keys.shape[-1])
     return _compared(result, own, own_weights, steps, index, row)
 
 

@@ -236,9 +236,9 @@ def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan,
     Raises:
         SelectionError: a word does not exist, two names have a word in common, or there are too many pairs.
     """
-    ways = [(plan.choose_queries(start), plan.choose_keys(end))]
+    ways = [_named(plan, start, end)]
     if both:
-        ways.append((plan.choose_queries(end), plan.choose_keys(start)))
+        ways.append(_named(plan, end, start))
     if sum(len(queries) * len(keys) for queries, keys in ways) > MOST_PAIRS:
         raise SelectionError(
             f"There are {len(ways[0][0])} × {len(ways[0][1])} pairs of these words, and at most "
@@ -252,6 +252,31 @@ def choose_pairs(plan: Plan, start: str, end: str, *, both: bool) -> tuple[Plan,
     )
     apart = [pair for pair in pairs if plan.crosses or pair.query != pair.key]
     return plan, tuple(apart or pairs)
+
+
+def _named(plan: Plan, query: str, key: str) -> tuple[tuple[range, ...], tuple[range, ...]]:
+    """Find the rows and the columns that two names mean.
+
+    Raises:
+        SelectionError: there are none; the message says where words of the translation can be named.
+    """
+    try:
+        return plan.choose_queries(query), plan.choose_keys(key)
+    except SelectionError as error:
+        translation = _translation(plan)
+        raise SelectionError(error.problem, "; ".join(filter(None, (error.remedy, translation)))) from error
+
+
+def _translation(plan: Plan) -> str:
+    """Say which words of the translation can be named, where an error calls rows and columns the text."""
+    source = plan.source
+    if "cross" not in source.model.stacks:
+        return ""
+    if plan.kind == "decoder":
+        return "in decoder attention, both are words of the translation"
+    # A record has no model that could translate its text.
+    translates = plan.selection.kind is None and source.target is None and not isinstance(source, Record)
+    return "the attending word may also be one of the translation" if translates else ""
 
 
 _Offset = tuple[int, int] | None

@@ -171,7 +171,9 @@ def run(
                 raise texts.located(error, sentence.where) from error
             yield answer
 
-    total = None if not in_lines(reading) or reading.file is None else texts.count_lines(reading.file)
+    total = None
+    if in_lines(reading) and reading.file is not None:
+        total = texts.count_lines(reading.file, reading.field_names, blanks=False)
     out.write(answers() if single else watched(answers(), "Writing", total))
     if stopped:  # what was written is shown; the exit code says that it is not all
         raise KeyboardInterrupt

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_cli.cli.inputs import Given
 from attn_cli.cli.loading import described, loaded_once
 from attn_cli.cli.progress import ProgressBar, stoppable, working
-from attn_cli.cli.texts import Sentence, located, ready
+from attn_cli.cli.texts import Sentence, located
 from attn_cli.cli.workers import Workers
 from attn_cli.data.model import ModelInfo
-from attn_cli.data.plan import make_plan
+from attn_cli.data.plan import choose_kind, make_plan
 from attn_cli.data.selection import Kind
 from attn_cli.data.shard import Fingerprinted, Shard
 from attn_cli.data.stream import Source
@@ -29,7 +30,7 @@ from attn_cli.models import Model
 from attn_cli.questions.heads.gathered import Asked, Gathered
 from attn_cli.questions.heads.measure import HeadsFound, find_heads
 from attn_cli.questions.heads.needles import Hidden, known_texts
-from attn_cli.questions.heads.probe import SERIES, Series, reads_pronouns
+from attn_cli.questions.heads.probe import SERIES, Series, check_kind, reads_pronouns
 from attn_cli.questions.heads.retrieval import NeedleCuts, hide_all
 from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
 
@@ -60,6 +61,8 @@ class Corpora:
     """The treebank, if that is measured."""
     series: Sequence[Series] = SERIES
     """The texts of a probe, if there is one."""
+    targeted: bool = False
+    """True if the first text of the corpus has a target, which decides the kind of attention that is measured."""
     stopped: bool = False
     """True if Ctrl-C was pressed and the result covers only a part of the texts."""
     lost: AttnError | None = None
@@ -93,11 +96,17 @@ class Corpora:
         return sorted(self._left_out, key=lambda numbered: numbered[0])
 
     def text(self) -> HeadsFound:
-        """Measure the heads over the only text."""
+        """Measure the heads over the only text.
+
+        Raises:
+            AttnError: it cannot be measured, or not beside a probe.
+        """
         (sentence,) = self.texts.sentences
         model = self.model
         with working("Running", self.texts.model.model):
             source = self.texts.prepared(model, sentence)
+            if self.asked.seed is not None:
+                check_kind(model.info, self._kind(targeted=source.target is not None))
             found = find_heads(source, self.asked.selection, verify=self.texts.model.verify)
         if self.asked.seed is None:
             return found
@@ -188,10 +197,36 @@ class Corpora:
         return part_of(corpus, self._info, fingerprint_of_model, tally, gathered)
 
     def _texts(self) -> Iterator[Text]:
-        """Yield the texts; none if all of them are made."""
+        """Yield the texts; none if all of them are made.
+
+        The first is read at once, so that what cannot be read is said before a model is loaded.
+
+        Raises:
+            InputError: it cannot be read.
+        """
         if self.treebank is not None:
             return read_trees(self.treebank)
-        return ready(self.texts.sentences) if self.asked.material == "corpus" else iter(())
+        if self.asked.material != "corpus":
+            return iter(())
+        first = list(islice(self.texts.sentences, 1))
+        self.targeted = any(one.target is not None for one in first)
+        return chain(first, self.texts.sentences)
+
+    def _kind(self, *, targeted: bool) -> Kind | None:
+        """Return the kind of attention that is measured of a text; None if the model has no attention.
+
+        Args:
+            targeted: true if the text has a target.
+
+        Raises:
+            SelectionError: the model has no attention of the kind that is selected.
+        """
+        info = self._info
+        if not info.stacks:
+            return None
+        # A model without attention in its encoder translates each text that has no target.
+        targeted = targeted or "encoder" not in info.stacks
+        return choose_kind(info.stacks, self.asked.selection.kind, has_target=targeted, name=info.name)
 
     @contextmanager
     def _farm(self) -> Iterator[Farm | None]:
@@ -208,7 +243,7 @@ class Corpora:
     @property
     def _sent(self) -> Corpora:
         """A copy to send to a worker, without what belongs to this process."""
-        return Corpora(replace(self.texts, sentences=iter(())), self.asked)
+        return Corpora(replace(self.texts, sentences=iter(())), self.asked, targeted=self.targeted)
 
     def _gathered(
         self, gathered: Gathered, texts: Iterable[Text], shard: Shard | None, total: int | None, farm: Farm | None
@@ -227,6 +262,8 @@ class Corpora:
             AttnError: there is no text that can be measured.
         """
         tally, kind = Tally(), self.asked.selection.kind
+        if self.asked.seed is not None:
+            check_kind(self._info, self._kind(targeted=self.targeted))
         if self.asked.material == "needles" and farm is None:
             _ = self._hidden  # a part without needles would be saved for a model that cannot find any
         if gathered.texts is not None and gathered.heads is not None:
@@ -317,6 +354,7 @@ class Corpora:
         selection = self.asked.selection
         try:
             source = whole.prepared(self.model, sentence)
+            self._check_kind(source)
             if not selection.special or selection.sink is not True:
                 make_plan(source, selection)  # all of the text may be hidden
             source = measured(source, selection)
@@ -324,6 +362,19 @@ class Corpora:
             self._left_out.append((number, error if not sentence.where else located(error, sentence.where)))
             return None
         return TreeSource.of(source, text) if isinstance(text, Tree) else source
+
+    def _check_kind(self, source: Source) -> None:
+        """Check that a text shows the same kind of attention as the first, whichever process or part measures it.
+
+        Raises:
+            InputError: it does not, as only one of them has a target.
+        """
+        kind = self._kind(targeted=self.targeted)
+        if self._kind(targeted=source.target is not None) != kind:
+            has = "no target" if kind == "cross" else "a target"
+            raise InputError(
+                f"There is {has}, and {kind} attention is measured, as in the first text", "Choose one with --kind"
+            )
 
     def _pieces(self, kind: Kind | None) -> list[Piece]:
         """Return the pieces of made texts to measure, for attention of this kind."""

@@ -20,7 +20,7 @@ from attn_cli.data.sums import Sums
 from attn_cli.data.text import Tokens
 from attn_cli.data.units import Units
 from attn_cli.data.without import typed_without
-from attn_cli.errors import ModelError, SelectionError
+from attn_cli.errors import ModelError, SelectionError, enumerated
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import measured
 from attn_cli.measure.summary import HeadSummary, Summarize
@@ -249,10 +249,13 @@ class CollectHeads:
         """Add the sums of another collector of the same figures, over other texts.
 
         Raises:
-            ValueError: they are of other roles, or not of the heads that they name.
+            ValueError: they are of another kind, of other roles, or not of the heads that they name.
             KeyError: some sums are missing.
         """
-        self.kind = self.kind or next((kind for kind in KINDS if kind == state["kind"].item()), None)
+        kind = next((kind for kind in KINDS if kind == state["kind"].item()), None)
+        if kind is not None and self.kind not in {kind, None}:
+            raise ValueError(f"these are sums of {kind} attention, and the others of {self.kind} attention")
+        self.kind = self.kind or kind
         self.texts += int(state["texts"])
         self.tokens += int(state["tokens"])
         self._sink += float(state["sink"])
@@ -287,7 +290,7 @@ class CollectHeads:
             source: a text prepared for a model, or a record of one.
 
         Raises:
-            SelectionError: a selected kind, layer or head does not exist.
+            SelectionError: a selected kind, layer or head does not exist, or an earlier text is of another kind.
             ModelError: the model has no attention.
         """
         plan = self._plan_of(source)
@@ -301,8 +304,13 @@ class CollectHeads:
         return RegroupBatch([(plan.queries, plan.keys) for plan in plans], self._eat)
 
     def _turn(self, plans: Sequence[Plan]) -> None:
-        plan = self.plan = plans[-1]
-        self.kind = plan.kind
+        plan = plans[-1]
+        kinds = {one.kind for one in plans} | ({self.kind} if self.kind else set())
+        if len(kinds) > 1:
+            raise SelectionError(
+                f"The texts show attention of several kinds: {enumerated(sorted(kinds))}", "Choose one with --kind"
+            )
+        self.plan, self.kind = plan, plan.kind
         self.texts += len(plans)
         self.tokens += sum(plan.queries.tokens for plan in plans)
         sides = [(plan.queries, plan.keys) for plan in plans]

@@ -20,7 +20,7 @@ import numpy as np
 from attn_cli.data.model import ModelInfo
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import Kind, Selection, check_probed
+from attn_cli.data.selection import KINDS, Kind, Selection, check_probed
 from attn_cli.data.shapes import Int
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
 from attn_cli.data.sums import Sums, layers_in, of_part, with_part
@@ -40,6 +40,7 @@ __all__ = [
     "Pronoun",
     "Reads",
     "Series",
+    "check_kind",
     "probe",
     "pronouns",
     "reads_pronouns",
@@ -92,6 +93,24 @@ def repeated(model: Reads, seed: int) -> tuple[list[Source], list[Source]]:
     return [model.prepare_tokens(ids + ids) for ids in drawn], [model.prepare_tokens(ids) for ids in alone]
 
 
+def check_kind(model: ModelInfo, kind: Kind | None) -> None:
+    """Check that the texts of a probe, which have no target, show attention of this kind; None for the model's first.
+
+    A kind that the model does not have is not told of here.
+
+    Raises:
+        ModelError: they do not.
+    """
+    own = next((one for one in KINDS if one in model.stacks), None)
+    kind = kind or own
+    if kind not in model.stacks or (kind == own and own != "cross"):
+        return
+    remedy = "Leave --probe out" if own == "cross" else f"Leave --probe out, or choose --kind {own}"
+    if kind == "cross":
+        raise ModelError("--probe looks at self-attention, and this is cross-attention", remedy)
+    raise ModelError(f"--probe makes texts without a target, and {kind} attention needs one", remedy)
+
+
 def probe(
     model: Reads,
     selection: Selection,
@@ -114,13 +133,14 @@ def probe(
     Raises:
         UsageError: a measure other than weights is selected.
         SelectionError: a selected kind, layer or head does not exist.
-        ModelError: the model has no self-attention, too few tokens, or could not be run.
+        ModelError: the attention is not self-attention, or the model has too few tokens or could not be run.
         ExactnessError: the model did not return valid attention weights.
     """
     check_probed(selection)
+    kind = selection.kind if found is None else found.kind
+    check_kind(model.info, kind)
     collect, tally = CollectProbe(selection, seed), Tally()
     for series in SERIES:
-        kind = selection.kind if found is None else found.kind
         if series == "pronouns" and (prepare is None or not reads_pronouns(model.info, kind)):
             continue
         told = collect.measure(series, model, prepare, verify=verify)
@@ -179,12 +199,10 @@ class CollectProbe:
 
         Raises:
             SelectionError: a selected kind, layer or head does not exist.
-            ModelError: the model has no self-attention, too few tokens, or could not be run.
+            ModelError: the attention is not self-attention, or the model has too few tokens or could not be run.
             ExactnessError: the model did not return valid attention weights.
         """
-        kinds = [kind for kind in model.info.stacks if kind != "cross"]
-        if model.info.stacks and (not kinds or self.selection.kind == "cross"):
-            raise ModelError("--probe looks at self-attention, and this is cross-attention", "Leave --probe out")
+        check_kind(model.info, self.selection.kind)
         if series != "pronouns":
             twice, alone = repeated(model, self.seed)
             return gather(twice, self.twice, verify=verify) if series == "twice" else gather(alone, self.alone)
@@ -203,11 +221,20 @@ class CollectProbe:
         return gather(sources, collect)
 
     def found(self, model: ModelInfo, report: Report) -> HeadsFound:
-        """Return the result over the texts so far, by themselves."""
+        """Return the result over the texts so far, by themselves.
+
+        Raises:
+            ModelError: they show cross-attention.
+        """
         return self.added_to(self.twice.found(model, report, self.name))
 
     def added_to(self, found: HeadsFound) -> HeadsFound:
-        """Put the scores of the series that were measured in a result over other texts, or over random tokens."""
+        """Put the scores of the series that were measured in a result over other texts, or over random tokens.
+
+        Raises:
+            ModelError: the result is of another kind of attention than that of a probe's texts.
+        """
+        check_kind(found.record.model, found.kind)
         if self.twice.texts:
             roles = [role for role in ROLES if role.probed]
             found = found.with_scores(

@@ -44,7 +44,8 @@ class RoleScore:
     """Weight on keys of the role as a share of the weight of all rows, including those without such a key."""
     rest: float | None = None
     """Weight on keys of the role as a share of the weight of the same rows, both without the first key and the
-    query's own. None if the role is about one of these two."""
+    query's own; in cross-attention, whose keys are none of the queries, without the first alone. None if the role is
+    about one of these two."""
     detail: str = ""
     """The offset or the relation; empty for other roles."""
     margin: float = 0.0
@@ -91,7 +92,7 @@ class _Slice:
     def __init__(self, block: Block, roles: Mapping[int, Sequence[tuple[int, PairsOfRows]]]) -> None:
         self.visible = visible = block.visible
         self.positions = positions = block.positions
-        start, keys = block.start, block.weights.shape[2]
+        start, keys, crosses = block.start, block.weights.shape[2], block.kind == "cross"
         counts = visible[:, 1] - visible[:, 0]
         self.telling = np.flatnonzero(counts >= 2)
         self.counts = counts[self.telling]
@@ -115,7 +116,7 @@ class _Slice:
             self.pair_counts.append(len(row))
             self.even.append(float((1 / counts[row]).sum()))
             flat.append(row * keys + column)
-            kept.append((column != 0) & (column != positions[row]))
+            kept.append((column != 0) & (crosses | (column != positions[row])))
             rows.append(own)
             pairs_so_far += len(row)
             rows_so_far += len(own)
@@ -136,9 +137,9 @@ class _Sums:
         self.even: Float[np.ndarray, "role"] = np.zeros(roles)
         self.weight: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
         self.kept: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
-        """Weight on keys of the role, without the first key and the query's own."""
+        """Weight on keys of the role, without the first key and, but for cross-attention, the query's own."""
         self.left: Float[np.ndarray, "role head"] = np.zeros((roles, len(heads)))
-        """Weight on all keys but these two, in the same rows."""
+        """Weight on all keys but these, in the same rows."""
         self.telling = 0
         self.chance = 0.0
         self.reach = 0
@@ -246,7 +247,7 @@ class CollectRoles:
 
     @staticmethod
     def _others(block: Block, part: _Slice) -> Float[np.ndarray, "head query"]:
-        """Sum the weight of each row on keys other than the first and the query's own."""
+        """Sum the weight of each row on keys other than the first and, but for cross-attention, the query's own."""
         weights = block.weights
         rest = weights @ np.ones(weights.shape[2], weights.dtype)
         if weights.shape[2]:

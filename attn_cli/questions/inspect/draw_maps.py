@@ -227,7 +227,10 @@ def why_chosen(chosen: TellingHead, plan: Plan, screen: Screen) -> str:
     link = f"{query} {'→' if screen.unicode else '>'} {key} {chosen.link.weight:z.2f}"
     if chosen.guided is not None:
         return f"Trained to look {chosen.guided.towards}: {link}."
-    return f"The most telling of {plan.head_count:,} heads (attn terms telling): {link}."
+    # A link to the next word is named only where no word looks farther.
+    far = not plan.crosses and abs(chosen.link.query - chosen.link.key) > 1
+    above = f"the link most above its key's mean{', neighbours aside' if far else ''}"
+    return f"The most telling of {plan.head_count:,} heads (attn terms telling): {link}, {above}."
 
 
 def _mean(figures: MeanFigures, screen: Screen, room: int | None) -> RenderableType:

@@ -31,7 +31,8 @@ def share_of_parts(parts: PartShares, plan: Plan, screen: Screen) -> RenderableT
     if len(parts.rows) > 1:
         rows = f"{len(parts.rows)} {plan.queries.unit}s"
     else:
-        name = clipped_name(labels_of(plan.queries).parts(parts.rows[0]), LONGEST_ROW, unicode=screen.unicode)
+        row = plan.queries.positions.index(parts.rows[0])
+        name = clipped_name(labels_of(plan.queries).parts(row), LONGEST_ROW, unicode=screen.unicode)
         rows = f"{'the last row, ' if plan.chosen is None and not plan.begins else ''}{''.join(name)}"
     heads = f"mean of {parts.heads:,} heads" if parts.heads > 1 else f"head {name_head(*plan.places[0][1:])}"
     title = f"Who is looked at by {rows}; {heads}"

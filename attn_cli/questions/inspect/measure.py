@@ -327,7 +327,9 @@ def look(
     if figures.drawn is not None:
         figures.drawn.fetch()
     maps = () if kept is None else kept.maps(source.model.dtype, unscaled=source.model.unscaled)
-    record = Record.of(source, report, plan.selection, maps)
+    # A record's own weights are only copied; what is derived from them is computed here, and its source is no record.
+    version = source.tool_version if isinstance(source, Record) else ""
+    record = Record.of(source, report, plan.selection, maps, tool_version=version)
     return Inspection.of_run(
         record,
         figures,

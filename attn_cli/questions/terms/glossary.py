@@ -6,12 +6,13 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 
 from attn_cli.answer import Answer
-from attn_cli.errors import SelectionError, quoted
+from attn_cli.errors import SelectionError, enumerated, quoted
 from attn_cli.io.csv import Cell
 from attn_cli.questions.heads.roles import EVERY_ROLE, NATS, Role
 
@@ -83,9 +84,18 @@ class Glossary(Answer):
 
     terms: Sequence[Term]
     """The terms, in the order in which they are shown."""
+    unknown: Sequence[str] = ()
+    """The words asked for that match no term."""
 
     title = ""
     columns = ("name", "group", "formula", "meaning", "shown", "source", "also")
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        if not self.unknown:
+            return ()
+        fault = _no_terms(self.unknown)
+        return (f"{fault.problem}. {fault.remedy}",)
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         for term in self.terms:
@@ -103,34 +113,41 @@ def find_terms(*words: str) -> Glossary:
     Args:
         words: terms, or parts of some; none for all.
 
+    Returns:
+        The terms that exist; a note names the words that match none.
+
     Raises:
-        SelectionError: one of the words matches no term.
+        SelectionError: no word matches a term.
     """
     if not words:
         return Glossary(TERMS)
-    return Glossary(tuple(dict.fromkeys(term for word in words for term in _matching(word))))
+    matches = {word: _matching(word) for word in words}
+    unknown = tuple(word for word, terms in matches.items() if not terms)
+    if len(unknown) == len(matches):
+        raise _no_terms(unknown)
+    return Glossary(tuple(dict.fromkeys(chain.from_iterable(matches.values()))), unknown)
 
 
 def _matching(word: str) -> Sequence[Term]:
-    """Return the term of this name, or all terms that have it in their name.
-
-    Raises:
-        SelectionError: no term matches.
-    """
+    """Return the term of this name, or all terms that have it in their name; none if no term matches."""
     wanted = _plain(word)
     exact = [term for term in TERMS if wanted in (_plain(term.name), _called(term), *map(_plain, term.also))]
-    found = exact or [term for term in TERMS if wanted and wanted in _plain(term.name)]
-    if not found:
-        names = {_plain(name): (name, term.name) for term in TERMS for name in (*term.also, term.name)}
-        alike = [names[one] for one in difflib.get_close_matches(wanted, names, n=2, cutoff=CLOSE)]
-        near = [name if alias == name else f"{name} ({alias})" for alias, name in alike]
-        raise SelectionError(
-            f"There is no term {quoted(word)}",
-            f"Did you mean {' or '.join(near)}?"
-            if near
-            else f"The terms are: {', '.join(term.name for term in TERMS)}",
-        )
-    return found
+    return exact or [term for term in TERMS if wanted and wanted in _plain(term.name)]
+
+
+def _no_terms(words: Sequence[str]) -> SelectionError:
+    """Build the error for words that match no term, with the nearest terms."""
+    terms = f"is no term {quoted(words[0])}" if len(words) == 1 else f"are no terms {enumerated(map(quoted, words))}"
+    near = dict.fromkeys(name for word in words for name in _nearest(word))
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    return SelectionError(f"There {terms}", f"{meant}List all terms with attn terms")
+
+
+def _nearest(word: str) -> Sequence[str]:
+    """Return the names of the terms most like a word, each with the other name that is like it."""
+    names = {_plain(name): (name, term.name) for term in TERMS for name in (*term.also, term.name)}
+    alike = [names[one] for one in difflib.get_close_matches(_plain(word), names, n=2, cutoff=CLOSE)]
+    return [name if alias == name else f"{name} ({alias})" for alias, name in alike]
 
 
 def _called(term: Term) -> str:

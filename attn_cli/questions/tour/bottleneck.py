@@ -19,6 +19,8 @@ LONG = 33
 """Words of the long text, which is one of those of `attn why long-sequences`."""
 MODELS = ("toy-rnn", "toy-rnn-attention", "toy")
 """The models side by side, that with the bottleneck first."""
+UNJUDGED = "There is no translation of your text by hand to compare these with, so you must judge them yourself. "
+"""Sentence for a reader's own text, of which nobody knows the right translation."""
 
 
 def chapter(lesson: Lesson) -> Chapter:
@@ -32,6 +34,7 @@ def chapter(lesson: Lesson) -> Chapter:
     size = passed.model.bottleneck or 0
     others = enumerated(f"that by {model} {quality[model]:.0f}" for model in attending)
     lost = all(quality[narrow] < quality[model] for model in attending)
+    yours = "" if lesson.text is None else UNJUDGED
     return Chapter(
         name=NAME,
         title="The bottleneck",
@@ -44,8 +47,8 @@ def chapter(lesson: Lesson) -> Chapter:
         ),
         pictures=(passed, *pairs),
         found=(
-            f"The translation of the {counted(len(long.split()), 'word')} by {narrow} has {quality[narrow]:.0f} of 100 "
-            f"in common with one by hand (chrF), {others}. "
+            f"{yours}The translation of the {counted(len(long.split()), 'word')} by {narrow} has "
+            f"{quality[narrow]:.0f} of 100 in common with one by hand (chrF), {others}. "
             + ("One vector is too narrow for it." if lost else "Here the vector was wide enough.")
         ),
         figures=(
@@ -70,7 +73,13 @@ def chapter(lesson: Lesson) -> Chapter:
 
 def _side_by_side(lesson: Lesson, text: str, reference: str = "") -> SideBySide:
     given = Input(text, truncate=True)
-    return SideBySide(text, {model: translate_one(lesson.models[model], given).text for model in MODELS}, reference)
+    written = {model: translate_one(lesson.models[model], given) for model in MODELS}
+    return SideBySide(
+        text,
+        {model: translation.text for model, translation in written.items()},
+        reference,
+        tuple(note for translation in written.values() for note in translation.notes),
+    )
 
 
 def _loop(text: str) -> str:

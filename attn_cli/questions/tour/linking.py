@@ -61,8 +61,9 @@ def chapter(lesson: Lesson) -> Chapter:
         title="Self-attention",
         about=(
             "In a Transformer the words of one text look at each other: each has a query, a key and a value of its "
-            f"own. So “{PRONOUN}” can find the noun that it stands for, however far back it is."
-            + ("" if twin is None else " Here are two sentences that differ in one word.")
+            f"own. So “{PRONOUN}” can find the noun that it stands for, however far back it is. "
+            f"Here is its row in encoder head {head}"
+            + ("." if twin is None else ", for two sentences that differ in one word.")
         ),
         note=note,
         **(_alone(lesson, text, head) if twin is None else _beside(lesson, text, twin, head)),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from attn_cli.data.selection import Selection
+from attn_cli.data.stream import key_tokens
+from attn_cli.data.text import WORD_STARTS
 from attn_cli.errors import counted
 from attn_cli.models import Input
 from attn_cli.models.prepare import read
@@ -79,7 +83,7 @@ def three_steps(lesson: Lesson) -> Chapter:
             f"What happens when “{link.query}” is written? First every word that was read gets a score: how well it "
             "fits what the step looks for. Then the softmax turns the scores into weights: exp of each, divided by "
             "their sum. Last, each word's value is multiplied by its weight, and all are added up: that is the context "
-            "vector, which the step goes on with."
+            f"vector, which the step goes on with.{_pieces(answer, (best, second))}"
         ),
         pictures=(answer,),
         found=(_told(answer, best, second)),
@@ -104,6 +108,37 @@ def _look(lesson: Lesson) -> tuple[str, Inspection, RowLink, str]:
     link = strongest(links_of(translation), FAVOURITE)
     assert link is not None  # noqa: S101 - the lesson's sentence has a translation
     return SHORT, translation, link, "" if lesson.text is None else NOTHING_WRITTEN
+
+
+def _pieces(answer: Explained, told: Sequence[int]) -> str:
+    """Explain pieces of words by one of them, if there are any among the keys.
+
+    Args:
+        answer: the steps.
+        told: the keys that the chapter tells of, of which a piece is the example, if one is a piece.
+
+    Returns:
+        A sentence with a blank before it; nothing if all keys are whole words.
+    """
+    side = key_tokens(answer.plan.source, answer.plan.kind)
+    counts = Counter(token.word for token in side.tokens)
+    parts = {
+        key: side.words[token.word].text
+        for key, token in enumerate(side.tokens)
+        if token.word is not None and counts[token.word] > 1
+    }
+    # A bracket at the start of a text has two tokens as well, but is no word.
+    words = {key: word for key, word in parts.items() if any(map(str.isalnum, word))}
+    if not words:
+        return ""
+    example = next((key for key in told if key in words), min(words))
+    mark = WORD_STARTS[0]
+    marked = any(label.startswith(mark) for label in answer.labels)
+    between = f"; {mark} marks the start of a word, and" if marked else ":"
+    return (
+        f" A word that the model does not know as a whole is cut into pieces{between} “{answer.labels[example]}” is a "
+        f"piece of “{words[example]}”."
+    )
 
 
 def _told(answer: Explained, best: int, second: int) -> str:

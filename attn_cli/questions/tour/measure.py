@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,6 +19,12 @@ __all__ = ["Chapter", "Figure", "Lesson", "RowLink", "SideBySide", "Tour", "comm
 
 UNSAFE = re.compile(r'([\\"$`])')
 """Characters that a shell reads as its own between double quotes."""
+RARE_WORDS = re.compile(r"(?P<model>\S+) (?:reads \w+, and )?has hardly seen ")
+"""The beginning of a built-in model's note about words that were rare in its training."""
+NOTED = "toy"
+"""The model whose note about rare words a tour repeats: the best of those that it shows."""
+ADVICE = re.compile(r";[^;]*--model.*")
+"""The advice at the end of such a note to use an option, which a tour does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,8 @@ class SideBySide:
     """model -> its translation."""
     reference: str = ""
     """The translation to compare them with; empty if there is none."""
+    notes: tuple[str, ...] = ()
+    """Notes of the models that translated it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,16 +91,27 @@ class Tour(Answer):
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
+        """Notes of all pictures, of which one at most is about rare words."""
         pictures = (picture for chapter in self.chapters.values() for picture in chapter.pictures)
-        return tuple(
-            dict.fromkeys(note for picture in pictures if isinstance(picture, Answer) for note in picture.notes)
-        )
+        return tuple(_rare_words_once(dict.fromkeys(note for picture in pictures for note in picture.notes)))
 
     def rows(self) -> Iterable[Sequence[Cell]]:
         """Yield a row for each figure."""
         for number, chapter in self.chapters.items():
             for figure in chapter.figures:
                 yield number, chapter.name, figure.name, figure.value, figure.unit
+
+
+def _rare_words_once(notes: Iterable[str]) -> Iterator[str]:
+    """Yield notes; of those about rare words only the first of one model, without its advice."""
+    told = False
+    for note in notes:
+        rare = RARE_WORDS.match(note)
+        if rare is None:
+            yield note
+        elif rare["model"] == NOTED and not told:
+            told = True
+            yield ADVICE.sub("", note)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
+from attn_cli.data.plan import name_guided
 from attn_cli.data.selection import Rows
 from attn_cli.errors import counted
 from attn_cli.questions.tour.linking import MODEL
@@ -35,6 +36,7 @@ def chapter(lesson: Lesson) -> Chapter:
         link = strongest(links, FAVOURITE)
     assert link is not None  # noqa: S101 - the lesson's sentence has a translation
     step = STEP[translation.figures.plan.rows]
+    whose = "".join(f" The weights are those of {name_guided(head)}." for head in translation.guided)
     back = sum(after.column < before.column for before, after in pairwise(links))
     order = "From row to row the marks never go back to the left: the words come in the same order in both languages."
     if back:
@@ -48,7 +50,7 @@ def chapter(lesson: Lesson) -> Chapter:
         about=(
             "Rows are French, columns are English. Read a row from left to right: it says where the model looks when "
             f"it {step} this word. ■ marks the word with the most weight in the row; the more weight, the stronger the "
-            "shade or the colour, and · is next to none."
+            f"shade or the colour, and · is next to none.{whose}"
         ),
         pictures=(translation,),
         found=(

@@ -13,6 +13,7 @@ NAME: Final = "words"
 WORDS = (
     "bottleneck",
     "hidden state",
+    "token",
     "query",
     "key",
     "value",
@@ -34,7 +35,7 @@ def chapter(lesson: Lesson) -> Chapter:
     return Chapter(
         name=NAME,
         title="The words",
-        about=("These are the words of this tour. Every figure that attn prints has such an entry."),
+        about=("These are the main words of this tour. Most of what attn prints has such an entry."),
         pictures=(find_terms(*WORDS),),
         found=(f"These are {len(WORDS)} of {len(TERMS)}; attn terms has them all."),
         figures=(

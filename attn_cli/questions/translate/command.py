@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -24,10 +24,11 @@ from attn_cli.cli.options import (
     WithoutOption,
     output_option,
 )
+from attn_cli.cli.streams import say
 from attn_cli.cli.texts import Sentence
 from attn_cli.cli.workers import Workers, WorkersOption
 from attn_cli.data.selection import Selection, check_syntax, check_without
-from attn_cli.errors import AttnError, InputError, UsageError
+from attn_cli.errors import AttnError, InputError, UsageError, counted
 from attn_cli.questions.translate.choices import AlignMethod, LinkChoice
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ Result = TypeVar("Result")
 
 FIRST_BATCH, LARGEST_BATCH = 4, 64
 """Numbers of texts that are translated side by side: few at first, so that output appears soon."""
+
+LINKING = ("--layer", "--head", "--rows")
+"""The only options of the selection that word links depend on."""
 
 _search = functools.partial(typer.Option, rich_help_panel="Translation")
 
@@ -151,15 +155,10 @@ class PlainOptions:
         if not self.any:
             return
         own = next(name for name, given in (("--text-only", self.text_only), ("--align", self.links)) if given)
-        drawn = ["kind", "query", "grid", "scores", "tokens", "all", "sort", "top_k", "special", "sink"]
-        drawn += ["layer", "head", "rows"] if self.text_only else []
         clashing = [
             *(["--align"] if self.text_only and self.links else []),
-            *(f"--{name.replace('_', '-')}" for name in drawn if getattr(choice, name) is not None),
-            *(["--json"] if output.json else []),
-            *(["--save"] if output.save is not None else []),
-            *(["--quiet"] if output.quiet else []),
-            *(["--open"] if output.browse else []),
+            *(one for one in _options(choice) if self.text_only or one not in LINKING),
+            *_options(output),
             *(["--target"] if forced and self.text_only else []),
             *(["--verify"] if verify else []),
         ]
@@ -167,6 +166,13 @@ class PlainOptions:
             raise UsageError(
                 f"{own} prints only text, so {clashing[0]} cannot be used with it", "Leave one of them out"
             )
+
+
+def _options(group: SelectionOptions | PageOptions) -> Iterator[str]:
+    """Yield the options of a group that are given, as they are typed."""
+    for field in fields(group):
+        if getattr(group, field.name) != field.default:
+            yield "--open" if field.name == "browse" else f"--{field.name.replace('_', '-')}"
 
 
 def run(
@@ -191,14 +197,16 @@ def run(
     single = reading.file is None and text not in {None, "-"}
     shared = not single and (plain.any or output.json)
     farm = Workers.parse(workers, shared=shared, instead="Name one with --file, and add --json, --text-only or --align")
-    sentences = texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, blanks=plain.any)
+    sentences = _noted(
+        texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, blanks=plain.any)
+    )
     check_named(model)
 
     from attn_cli.cli.outputs import Output
     from attn_cli.cli.progress import watched, working
     from attn_cli.models import FOR_ONE, GREEDY, Decoding, Languages
 
-    total = None if reading.file is None else texts.count_lines(reading.file)
+    total = None if reading.file is None else texts.count_lines(reading.file, reading.field_names, blanks=plain.any)
     worker = Translator(
         functools.partial(loaded if farm is None else loaded_once, model, without, selection.kind),
         Decoding(searching.beam or (FOR_ONE if single else GREEDY).beam, searching.max_length),
@@ -211,7 +219,11 @@ def run(
         from attn_cli.questions.translate import links
         from attn_cli.questions.translate.gold import GoldFile
 
-        gold = None if plain.gold is None else GoldFile(plain.gold, total, one_based=plain.one_based)
+        gold = (
+            None
+            if plain.gold is None
+            else GoldFile(plain.gold, total, chosen=reading.field_names, one_based=plain.one_based)
+        )
         if plain.text_only:
             pairs = _each(farm, load, worker.pairs_of, sentences)
             links.write_texts(pairs if single else watched(pairs, "Translating", total))
@@ -246,6 +258,18 @@ def run(
             yield answer
 
     out.write(answers() if single else watched(answers(), "Translating", total))
+
+
+def _noted(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
+    """Yield the sentences, and at their end note how many have no target, and are translated, if others have one."""
+    given = missing = 0
+    for sentence in sentences:
+        given += sentence.target is not None
+        missing += sentence.target is None and bool(sentence.text)
+        yield sentence
+    if given and missing:
+        verb = "was" if missing == 1 else "were"
+        say(f"note: {missing:,} of {counted(given + missing, 'text')} had no target and {verb} translated")
 
 
 def _each(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attn_cli.cli import texts
 from attn_cli.cli.streams import say
-from attn_cli.cli.tables import Sentence, header
+from attn_cli.cli.tables import AS_USUAL, FieldNames, Sentence, header
 from attn_cli.errors import AttnError, InputError, counted
 from attn_cli.questions.translate.align import Aligned, Gold
 
@@ -37,13 +37,16 @@ class GoldFile:
     Args:
         path: the file.
         sentences: the number of sentences to come, if known.
+        chosen: the names of the columns of a table of texts, as far as the user gives them, which tell a header.
         one_based: words count from 1; in NAACL's form they always do.
 
     Raises:
         InputError: the file cannot be read, has another form, or does not match the number of sentences.
     """
 
-    def __init__(self, path: Path, sentences: int | None, *, one_based: bool = False) -> None:
+    def __init__(
+        self, path: Path, sentences: int | None, *, chosen: FieldNames = AS_USUAL, one_based: bool = False
+    ) -> None:
         self._path = path
         lines = list(texts.lines_of(path, "Name a file with the links of one sentence on each line, like 0-0 1-1"))
         naacl = parse_naacl((line.text, line.where) for line in lines)
@@ -54,7 +57,7 @@ class GoldFile:
             if naacl.unlinked:
                 say(f"note: left out {counted(naacl.unlinked, 'line')} of {path} that link word 0, which is no word")
         else:
-            written = enumerate(_written(lines, path))
+            written = enumerate(_written(lines, path, chosen))
             self._gold = {number: _gold(text, where, one_based=one_based) for number, (text, where) in written}
         if sentences is not None:
             self.check_end(sentences)
@@ -117,7 +120,7 @@ def _gold(text: str, where: str, *, one_based: bool) -> tuple[str, Gold]:
         raise texts.located(error, where) from error
 
 
-def _written(lines: Sequence[Sentence], path: Path) -> list[tuple[str, str]]:
+def _written(lines: Sequence[Sentence], path: Path, chosen: FieldNames) -> list[tuple[str, str]]:
     """Return the links of each line and its location, without texts, ids and a header."""
     in_table = path.suffix.lower() == texts.TABLE
     rows = [line.text.split("\t") for line in lines]
@@ -125,7 +128,7 @@ def _written(lines: Sequence[Sentence], path: Path) -> list[tuple[str, str]]:
     if in_table or any(len(row) > 1 for row in full):
         first = next((number for number, row in enumerate(rows) if row in full[:1]), None)
         names: list[str] = []
-        if first is not None and header(rows[first]):
+        if first is not None and header(rows[first], chosen):
             names = [cell.strip().lower() for cell in rows[first]]
             lines, rows, full = [*lines[:first], *lines[first + 1 :]], [*rows[:first], *rows[first + 1 :]], full[1:]
         column = _column(names, full, in_table=in_table)

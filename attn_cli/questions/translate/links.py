@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from attn_cli.cli import texts
 from attn_cli.cli.outputs import Notes
 from attn_cli.cli.texts import Sentence
-from attn_cli.data.plan import name_head
+from attn_cli.data.plan import told_guided
 from attn_cli.data.selection import Rows, Selection
 from attn_cli.data.stream import Source
 from attn_cli.errors import AttnError, InputError, UsageError, counted
@@ -110,10 +110,7 @@ def _noted(found: Iterable[Aligned]) -> Iterator[Aligned]:
             if aligned == BLANK:
                 yield aligned
                 continue
-            guided = (
-                f"Head {name_head(one.layer, one.head)} was trained to look {one.towards}" for one in aligned.guided
-            )
-            notes((*aligned.notes, *guided))
+            notes((*aligned.notes, *map(told_guided, aligned.guided)))
             yield aligned
 
 

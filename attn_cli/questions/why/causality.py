@@ -58,7 +58,7 @@ def run(models: Mapping[str, Toy], *, quick: bool = False) -> Experiment:
         "then the one of its layer that comes second.",
         measures=(Measure("pronoun right", "%", "", "high", 100.0, tuple(series)),),
         borne_out=bool(verdicts) and all(verdicts),
-        found=f"{'; '.join(told)}; guessing has 50%.",
+        found=f"{'; '.join(told)}; guessing il or elle has 50%.",
         guidance=guided_for(
             "coreference", {name: model.info for name, model in models.items() if "encoder" in model.info.stacks}
         ),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Group, RenderableType
 
-from attn_cli.data.plan import name_head
-from attn_cli.data.selection import Kind
+from attn_cli.data.plan import name_guided
 from attn_cli.draw.screen import Screen
 from attn_cli.draw.strokes import BOLD, PLAIN, bar, caption_lines, drawing, flow, line, stacked, text_lines, title_lines
 from attn_cli.draw.table import Column, figures, names, table, total_width
@@ -19,8 +18,6 @@ __all__ = ["draw"]
 
 CURVE = "▁▂▃▄▅▆▇█"
 WIDEST_NAME = 20
-HEADS: Mapping[Kind, str] = {"encoder": "encoder", "decoder": "decoder", "cross": "cross-attention"}
-"""Kind of attention -> its name before a head's."""
 
 
 def draw(answer: Experiment, screen: Screen) -> Group:
@@ -47,9 +44,10 @@ def _guidance(answer: Experiment) -> str:
     """Say which models were trained for what is measured, and which were not; nothing if none was."""
     said = []
     for name, heads in answer.guidance.items():
-        for head in heads:
-            place = f"{HEADS[head.kind]} head {name_head(head.layer, head.head)}"
-            said.append(f"{name} was guided: its {place} was trained to look {head.towards}, on {head.on}.")
+        said += [
+            f"{name} was guided: its {name_guided(one)} was trained to look {one.towards}, on {one.on}."
+            for one in heads
+        ]
     rest = [name for name, heads in answer.guidance.items() if not heads]
     if said and rest:
         said.append(f"{enumerated(rest)} {'was' if len(rest) == 1 else 'were'} not trained for this.")

@@ -92,7 +92,7 @@ def _judged(pronouns: Measure, heads: Measure, models: Mapping[str, Toy]) -> Exp
     def figures(names: Sequence[str]) -> str:
         shares = ", ".join(f"{name} {last[name].value:.0f}%" for name in names)
         words = next(iter(last.values())).at
-        return f"Pronouns right with {words:.0f} words between noun and pronoun: {shares}; guessing has 50%."
+        return f"Pronouns right with {words:.0f} words between noun and pronoun: {shares}; guessing il or elle has 50%."
 
     verdicts = tuple(
         Verdict(
@@ -107,8 +107,9 @@ def _judged(pronouns: Measure, heads: Measure, models: Mapping[str, Toy]) -> Exp
         claim="Self-attention links a word to what it stands for however far apart they are, whereas a recurrent "
         "encoder has to carry it from word to word.",
         how="Sentences of the grammar, not seen in training, in which a pronoun could stand for either of two nouns; "
-        "the French pronoun and adjective show which one was understood. In the sentences with the most words between: "
-        "how often the encoder head that links pronouns best in others gives the noun meant more weight.",
+        "the French pronoun and adjective show which one was understood, and a translation with neither counts as "
+        "wrong. In the sentences with the most words between: how often the encoder head that links pronouns best in "
+        "others gives the noun meant more weight.",
         measures=(pronouns, heads),
         borne_out=bool(verdicts) and all(one.borne_out for one in verdicts),
         found=" ".join(filter(None, (figures(list(models)), *(models[name].caveat for name in attending)))),

@@ -1,4 +1,4 @@
-"""Tests of changes that models make to weights after the softmax, or to weighted sums: each comes with a note."""
+"""Tests of what becomes of weights and weighted sums: changes come with a note, and norms are of what is projected."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from attn_cli.data.stream import Request
+from attn_cli.data.stream import Block, Request
+from attn_cli.errors import ModelError
 from attn_cli.models.capture.batch import pad, run_together
 from attn_cli.models.capture.stream import stream
 from tests.models.families import BERT, PADDING, SOURCE, build, everything, inputs_of, make, run
@@ -90,3 +92,79 @@ def test_weights_below_a_threshold_that_are_left_out_are_noted() -> None:
     assert [WEIGHTS in note for note in streamed.report.notes] == [True]
     first = Request(heads={"encoder": {0: (0,)}})
     assert not run(model, inputs_of(model), first).report.notes
+
+
+class Beside(nn.Module):
+    """An adapter by hand: what it adds is computed first, from the same input."""
+
+    def __init__(self, base: nn.Module, bend: nn.Module) -> None:
+        super().__init__()
+        self.down, self.bend, self.up = nn.Linear(48, 3, bias=False), bend, nn.Linear(3, 48, bias=False)
+        self.base = base
+        for layer in (self.down, self.up):
+            nn.init.normal_(layer.weight, std=0.3)
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        sum_: torch.Tensor = self.up(self.bend(self.down(given))) + self.base(given)
+        return sum_
+
+
+class Packed(nn.Module):
+    """A linear layer that is not one of torch, as quantized ones are."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.halves = nn.Buffer(layer.weight.detach().T / 2)
+        self.bias = nn.Buffer(torch.arange(48.0))
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return given @ (2 * self.halves) + self.bias
+
+
+def norms_of(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the norms of a LLaMA's second layer, and its values, each `[head, key, ...]`."""
+    blocks: list[Block] = []
+    heads = tuple(range(6))
+    stream(model, inputs_of(model), Request({"decoder": {1: heads}}, norms=True, steps=True), blocks.append)
+    (block,) = blocks
+    assert block.norms is not None
+    assert block.steps is not None
+    assert block.steps.values is not None
+    return block.norms, block.steps.values
+
+
+def projected(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return the lengths of values after a matrix `[out, in]`."""
+    arrived = np.einsum("hkd,ohd->hko", values, matrix.reshape(48, 6, 8))
+    lengths: np.ndarray = np.linalg.norm(arrived, axis=2)
+    return lengths
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_norms_are_of_what_an_adapter_makes_of_the_values_too(packed: bool) -> None:
+    model: Any = copy.deepcopy(build("llama"))
+    attention = model.layers[1].self_attn
+    own = attention.o_proj.weight.detach().numpy()
+    before, values = norms_of(model)
+    np.testing.assert_allclose(before, projected(values, own), rtol=1e-4)
+    attention.o_proj = adapter = Beside(Packed(attention.o_proj) if packed else attention.o_proj, nn.Identity())
+    found, values = norms_of(model)  # with the projection of the run before forgotten
+    matrix = own + (adapter.up.weight @ adapter.down.weight).detach().numpy()
+    np.testing.assert_allclose(found, projected(values, matrix), rtol=1e-4)
+    assert np.abs(found - before).max() > 0.1
+
+
+def test_norms_are_of_an_output_that_a_hook_changes() -> None:
+    model: Any = copy.deepcopy(build("llama"))
+    before, _ = norms_of(model)
+    model.layers[1].self_attn.o_proj.register_forward_hook(lambda _, __, output: 3 * output + 1)
+    np.testing.assert_allclose(norms_of(model)[0], 3 * before, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bend", [nn.ReLU(), nn.Tanh()])
+def test_norms_are_refused_where_the_projection_is_not_linear(bend: nn.Module) -> None:
+    model: Any = copy.deepcopy(build("llama"))
+    attention = model.layers[1].self_attn
+    attention.o_proj = Beside(attention.o_proj, bend)
+    with pytest.raises(ModelError, match="the output projection, a Beside, is not linear, so norms cannot be measured"):
+        norms_of(model)

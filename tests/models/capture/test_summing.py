@@ -15,7 +15,7 @@ from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.data.statistics import LayerStatistics, StatisticsRequest
 from attn_cli.errors import ExactnessError
 from attn_cli.models.capture import delivery, summing, tile_sums
-from attn_cli.models.capture.summing import sum_up
+from attn_cli.models.capture.summing import repeat_heads, sum_up
 from attn_cli.models.capture.tile_sums import sum_up_tiles
 from attn_cli.models.capture.tiles import LayerTiles
 from tests.models.boundary import Boundary
@@ -118,6 +118,37 @@ def test_statistics_equal_those_of_the_weights(case: str, size: tuple[int, int],
         np.testing.assert_allclose(got.itself, weights[:, queries, queries], atol=1e-5)
         np.testing.assert_allclose(got.previous[:, 1:], weights[:, queries[1:], queries[:-1]], atol=1e-5)
         assert (got.previous[:, 0] == 0).all()
+
+
+def test_keys_that_heads_share_are_repeated_for_each() -> None:
+    keys = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])  # two heads of one key
+    assert repeat_heads(keys, 6)[0, :, 0].tolist() == [[1, 2], [1, 2], [1, 2], [3, 4], [3, 4], [3, 4]]
+    assert repeat_heads(keys, 2) is keys
+    one = keys[:, 1:]
+    every = repeat_heads(one, 3)
+    assert every[0, :, 0].tolist() == [[3, 4]] * 3
+    assert every.data_ptr() == one.data_ptr()
+
+
+@pytest.mark.parametrize("case", ["grouped heads", "window"])
+def test_kernels_that_take_as_many_heads_of_keys_as_of_queries(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch had them before 2.9."""
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    given: list[tuple[int, int, int]] = []
+
+    def older(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **more: Any) -> Any:
+        given.append((query.shape[1], key.shape[1], value.shape[1]))
+        return kernel(query, key, value, *rest, **more)
+
+    kind, name, options = CASES[case]
+    model, inputs = read(name, options, kind)
+    request = asked(model, kind, (KEYS, KEYS))
+    expected = summed(model, inputs, request)
+    monkeypatch.setattr(summing, "SHARES_HEADS", False)
+    monkeypatch.setattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", older)
+    for got, other in zip(summed(model, inputs, request), expected, strict=True):
+        np.testing.assert_allclose(got.entropy, other.entropy, atol=1e-5)
+    assert set(given) == {(6, 6, 6)}
 
 
 @pytest.mark.parametrize("case", ["gpt2", "window", "bert", "cross"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from peft import IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, get_peft_
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 import attn_cli
+from attn_cli.data.stream import Block, Request
 from attn_cli.errors import ModelError, UsageError
+from attn_cli.models import Input
 from attn_cli.models.hf import finding
 from attn_cli.models.hf.loading import quiet
+from attn_cli.models.hf.wrapping import wrap
 from tests.models import folders
 
 TEXT = "The trophy didn't fit in the suitcase"
@@ -154,6 +158,49 @@ def test_a_model_with_an_adapter_in_memory(base: Path, tmp_path: Path) -> None:
     expected = attn_cli.load(folder).inspect(TEXT, unit="token")
     np.testing.assert_allclose(found.maps[1].weights, expected.maps[1].weights, atol=1e-6)
     assert type(put.base_model.model.model.layers[0].self_attn.q_proj).__module__.startswith("peft.")
+
+
+def norms(model: Any, tokenizer: Any) -> list[np.ndarray]:
+    """The norms of each layer's values after its output projection, as `--measure norms` has them."""
+    ready = wrap(model, tokenizer)
+    ((kind, stack),) = ready.info.stacks.items()
+    heads = {layer: tuple(range(count)) for layer, count in stack.heads.items()}
+    blocks: list[Block] = []
+    ready.prepare(Input(TEXT)).stream(Request({kind: heads}, norms=True), blocks.append)
+    return [block.norms for block in blocks if block.norms is not None]
+
+
+@pytest.mark.parametrize(
+    ("family", "part", "sizes", "target", "changes"),
+    [
+        ("Llama", "ForCausalLM", LLAMA | {"intermediate_size": 37}, "o_proj", {}),
+        ("Llama", "ForCausalLM", LLAMA | {"intermediate_size": 37}, "o_proj", {"use_dora": True}),
+        ("Bert", "Model", folders.BERT, "attention.output.dense", {}),
+        ("GPT2", "LMHeadModel", {"n_embd": 24, "n_head": 3, "n_layer": 2}, "attn.c_proj", {"fan_in_fan_out": True}),
+    ],
+    ids=["llama", "dora", "bert", "gpt2"],
+)
+def test_norms_with_an_adapter_on_the_output_projection(
+    family: str, part: str, sizes: dict[str, Any], target: str, changes: dict[str, Any]
+) -> None:
+    tokenizer = folders.llama()
+    model = folders.made(family, part, **sizes | {"vocab_size": len(tokenizer)})
+    before = norms(model, tokenizer)
+    config = lora(target_modules=[target], task_type=None, lora_dropout=0.5, **changes)
+    with quiet():
+        put: Any = get_peft_model(model, config)
+        torch.manual_seed(1)
+        for name, weights in put.named_parameters():
+            if "lora_" in name and "magnitude" not in name:
+                torch.nn.init.normal_(weights, std=0.3)
+        merged = copy.deepcopy(put).merge_and_unload()
+    found = norms(put.train(), tokenizer)
+    assert len(found) == 2
+    for one, expected, other in zip(found, norms(merged, tokenizer), before, strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-3)
+        assert np.abs(one / other - 1).max() > 0.01
+    with put.disable_adapter():
+        np.testing.assert_allclose(norms(put, tokenizer)[0], before[0], rtol=1e-4)
 
 
 def test_old_folders_of_sentence_transformers(tmp_path: Path) -> None:

@@ -13,8 +13,11 @@ from attn_cli.data.selection import Selection
 from attn_cli.errors import AttnError, InputError, ModelError, SelectionError, UsageError
 from attn_cli.models import Input, Model
 from attn_cli.models.capture.stream import set_attention
+from attn_cli.models.hf.wrapping import wrap
 from attn_cli.models.prepare import read
 from attn_cli.questions.inspect.measure import look
+from tests.models import folders
+from tests.models.families import spread
 from tests.questions.ablate.models import FRANCE, TROPHY, decoder, masked, minilm, smollm2, toy
 
 EXACT = 2e-5
@@ -116,6 +119,16 @@ def test_similarity_to_another_text() -> None:
     count = len(found.source)
     expected = rolled(number, result.attentions, dict.fromkeys(range(count), 1 / count))
     np.testing.assert_allclose(found.source, expected, atol=EXACT)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_text_is_as_similar_to_itself_as_can_be(training: bool) -> None:
+    dropout = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5}
+    body = spread(folders.made("Bert", **folders.BERT, **dropout)).train(training)
+    found = relevance(wrap(body, folders.wordpiece()), "the trophy was big", "the trophy was big")
+    assert found.unit == "cosine"
+    assert found.value == pytest.approx(1, abs=1e-6)
+    assert all(module.training == training for module in body.modules())
 
 
 def test_a_word_of_a_translation() -> None:

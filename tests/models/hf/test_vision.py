@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel
 import attn_cli
 from attn_cli.data.cuts import CutEdges, EvenHeads, ReplacedHeads, Variation, ZeroedHeads
 from attn_cli.data.patches import pixels_of
+from attn_cli.data.stream import Block, Request
 from attn_cli.errors import InputError, ModelError
 from attn_cli.models import Input, Model, load
 from attn_cli.models.hf.loading import quiet
@@ -87,7 +88,6 @@ def test_each_patch_is_where_its_label_says(tmp_path: Path, family: str) -> None
 
 
 def test_the_hidden_states_are_those_of_the_plain_model(vit: str) -> None:
-    from attn_cli.data.stream import Request
     from attn_cli.models.hf.vision import ImageSource
 
     source = load(vit).prepare(Input("", image=read_image(pixels())))
@@ -146,6 +146,28 @@ def test_a_larger_image_stretches_positions(tmp_path: Path) -> None:
         with torch.no_grad():
             expected = model(**found, interpolate_pos_encoding=True, output_attentions=True).attentions
     np.testing.assert_allclose(record.maps[1].weights, expected[1][0].numpy(), atol=EXACT)
+
+
+def test_norms_of_a_larger_image(tmp_path: Path) -> None:
+    """Whether its positions are stretched is one value, and no axis of its pixels is one of tokens."""
+    folder = save_vision(tmp_path / "vit", "vit", image_size=COLUMNS * PATCH)
+    with quiet():
+        processor((ROWS * PATCH, 7 * PATCH)).save_pretrained(folder)
+    source = load(str(folder)).prepare(Input("", image=read_image(pixels())))
+    blocks: list[Block] = []
+    source.stream(Request({"encoder": {1: (0, 1, 2)}}, norms=True), blocks.append)
+    values: list[torch.Tensor] = []
+    with quiet():
+        found = read_processor(folder)(pixels(), return_tensors="pt")
+        model = AutoModel.from_pretrained(folder).eval()
+    attention = model.layers[1].attention
+    attention.v_proj.register_forward_hook(lambda _, __, output: values.append(output[0]))
+    with torch.no_grad():
+        model(**found, interpolate_pos_encoding=True)
+    of_heads = values[0].reshape(-1, 3, 11).transpose(0, 1)
+    matrix = attention.o_proj.weight.detach().T.reshape(3, 11, -1)
+    assert blocks[0].norms is not None
+    np.testing.assert_allclose(blocks[0].norms, (of_heads @ matrix).norm(dim=2), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("settings", "size"), [({}, (28, 24)), ({"image_size": (8, 32)}, (16, 16))])

@@ -144,6 +144,29 @@ def test_capitals_that_it_knows_or_cannot_shrink_stay(text: str) -> None:
     assert not any("capitals" in note or "OK" in note or "TV" in note for note in notes)
 
 
-def test_some_words_in_capitals_are_named_like_rare_ones() -> None:
-    (note,) = Toy(ToyFolder("toy", built_in("toy"))).prepare(Input("I WANT the BIG cat")).notes
-    assert note.startswith("toy has hardly seen WANT, BIG in training")
+@pytest.mark.parametrize(
+    ("text", "said", "shouted"),
+    [
+        ("I WANT the BIG cat", "I want the big cat", "WANT, BIG are"),
+        ("She said: “GO AWAY!” WHAT A DAY! I'M HERE.", "She said: “Go away!” What a day! I'm here.", "GO, AWAY, WHAT"),
+        ("We are HERE at NASA in the USA.", "We are here at NASA in the USA.", "HERE is"),
+        ("MY NAME IS KOFI, said the boy.", "My name is Kofi, said the boy.", "MY, NAME, IS, KOFI are"),
+    ],
+)
+def test_words_that_are_shouted_are_read_in_small_letters(text: str, said: str, shouted: str) -> None:
+    model = Toy(ToyFolder("toy", built_in("toy")))
+    loud, quiet = model.prepare(Input(text)), model.prepare(Input(said))
+    assert [token.id for token in loud.source.tokens] == [token.id for token in quiet.source.tokens]
+    assert "".join(word.text for word in loud.source.words).replace(" ", "") == text.replace(" ", "")
+    assert loud.notes[0].startswith(shouted)
+    assert loud.notes[0].endswith(f"in capitals, which toy cannot read: toy reads “{said}”")
+
+
+def test_a_text_of_another_language_is_told_from_one_with_rare_words() -> None:
+    model = Toy(ToyFolder("toy", built_in("toy")))
+    (note,) = model.prepare(Input("Je suis étudiant et je lis beaucoup")).notes
+    assert note.startswith("toy reads English, and has hardly seen Je, suis, étudiant")
+    (note,) = model.prepare(Input("The wombat sat on the quokka")).notes
+    assert note == (
+        "toy has hardly seen wombat, quokka in training, and may be wrong there; try a larger model with --model"
+    )

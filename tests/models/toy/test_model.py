@@ -154,9 +154,8 @@ def test_a_search_cut_short_says_so(tmp_path: Path) -> None:
 def test_hardly_seen_words_are_named_once(tmp_path: Path) -> None:
     source = toy(tmp_path).prepare(Input("The cat sat, the Axolotl sat: axolotl and 12 MATS"))
     assert isinstance(source, ToySource)
-    assert source.notes == (
-        "toy has hardly seen Axolotl, axolotl, and, MATS in training and is guessing; --model names a larger model",
-    )
+    (note,) = source.notes
+    assert note.startswith("toy has hardly seen Axolotl, axolotl, and, MATS in training, and may be wrong there; try a")
     assert toy(tmp_path).prepare(Input("The cat sat")).notes == ()
     assert "seen zz…zz in" in toy(tmp_path).prepare(Input("z" * 999, truncate=True)).notes[-1].replace("z" * 27, "")
 

@@ -278,7 +278,7 @@ def test_what_is_refused_is_told_in_one_line(arguments: list[str], code: int, me
 def test_what_is_likeliest_before_and_after_stays_on_a_narrow_screen(width: int, attn: Run) -> None:
     shown = attn("ablate", SMALL, "--edge", "it:suitcase", "--head", "2.0", "--width", str(width), "--no-color")
     assert max(map(len, shown.splitlines())) <= width
-    assert "Too narrow" not in shown
+    assert "lack of width" not in shown
     assert re.search(r"^elle +0\.\d\d  il +0\.\d\d$", shown, re.MULTILINE)
 
 

@@ -17,10 +17,13 @@ from scipy.stats import spearmanr
 import attn_cli
 from attn_cli.cli.progress import Corpus
 from attn_cli.data.selection import Selection
+from attn_cli.draw.page import to_text
+from attn_cli.draw.screen import Screen
 from attn_cli.errors import InputError, ModelError, SelectionError
 from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, OutputChoice
 from attn_cli.questions.ablate.corpus import Correlate, Correlations
+from attn_cli.questions.ablate.draw import draw
 from attn_cli.questions.ablate.effects import CollectEffects, HeadEffects
 from attn_cli.questions.ablate.measure import ablate
 from tests.conftest import Run
@@ -156,6 +159,116 @@ def test_pairs_of_texts(attn: Run, tmp_path: Path) -> None:
     assert len(alone.trials) == len(moved)
     file.write_text(f"{TEXTS[0]}\n")
     assert "line 1 of" in attn("ablate", "--file", str(file), "--with", "resample", code=3)
+
+
+def drawn(found: HeadEffects | Correlations) -> str:
+    """Draw an answer on a screen, and return its text on one line."""
+    screen = Screen(width=100)
+    return " ".join(to_text(draw(found, screen), screen).split())
+
+
+@pytest.mark.parametrize(
+    ("targets", "origin", "named", "said"),
+    [
+        ([" y", " y"], "named", "y", "Output: “y” after each text, log-probability"),
+        ([" y", " n"], "named", None, "Output: what follows each text, log-probability"),
+        ([" y", None], "mixed", None, "Output: what follows each text, or else each next token, log-probability"),
+        ([None, None], "own", None, "Output: each next token, log-probability"),
+    ],
+)
+def test_what_is_measured_over_a_corpus_is_named(
+    targets: list[str | None], origin: str, named: str | None, said: str
+) -> None:
+    collect = CollectEffects(decoder(), Selection(), OutputChoice(), HEADS)
+    givens = [Input(text, target=target) for text, target in zip(("all you", "need a"), targets, strict=True)]
+    for given in givens:
+        collect.add(given)
+    found = collect.found("texts")
+    assert said in drawn(found)
+    output = found.to_dict()["output"]
+    assert (output["kind"], output["origin"], output["named"]) == ("next", origin, named)
+    alone = [ablate(decoder(), given, Selection()) for given in givens]
+    before = np.mean([one.before.whole / sum(len(word.places) for word in one.output.words) for one in alone])
+    assert output["value"] == pytest.approx(before, abs=1e-5)
+
+
+def test_differences_of_logits_stay_what_they_are_where_texts_compare_other_tokens() -> None:
+    collect = CollectEffects(decoder(), Selection(), OutputChoice(against="i"), HEADS)
+    givens = [Input("all", target="y"), Input("all", target="n")]
+    for given in givens:
+        collect.add(given)
+    found = collect.found("texts")
+    assert (found.compared, found.against) == (True, None)
+    alone = [ablate(decoder(), given, Selection(), OutputChoice(against="i")) for given in givens]
+    assert found.before == pytest.approx(np.mean([one.before.whole for one in alone]), abs=1e-5)
+    assert "Output: logit of one token less that of another, not the same two in all texts" in drawn(found)
+    assert "effect: difference of the logits" in drawn(found)
+    assert "log-probability" not in drawn(found)
+    output = found.to_dict()["output"]
+    assert (output["compared"], output["against"]) == (True, None)
+
+
+def test_outputs_of_two_units_have_no_mean() -> None:
+    found = over(masked(), ["the trophy was [MASK]", "the trophy was big", "it was [MASK]"])
+    assert (found.output, found.texts) == ("mask", 2)
+    (note,) = found.notes
+    assert note.endswith("Its last states would be measured, and the first text's word at the mask")
+    assert "the word in place of [MASK], the likeliest" in drawn(found)
+
+
+def test_the_only_text_that_outputs_are_taken_from_is_named(attn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "same.txt"
+    file.write_text("The cat slept, it was old\nThe dog slept, it was small\n")
+    other = "The horse slept, it was new"
+    asked = ["--file", str(file), "--with", "resample", "--from-text", other, "--kind", "encoder"]
+    assert document_of(attn, *asked)["donor"] == {"name": other, "several": False, "texts": 1, "tokens": 8}
+    assert f"its output in “{other}”" in " ".join(attn("ablate", *asked).split())
+
+
+def test_links_over_a_corpus_are_verified(attn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("".join(f"{text}\n" for text in TEXTS[:2]))
+    asked = ["--query", "it", "--kind", "encoder", "--layer", "2", "--verify"]
+    alone = [document_of(attn, text, *asked)["verified"] for text in TEXTS[:2]]
+    assert all(value is not None for value in alone)
+    assert document_of(attn, "--file", str(file), *asked)["verified"] == max(alone)
+    links = attn_cli.load("toy").ablate(TEXTS[:2], query="it", kind="encoder", layer=2, verify=True)
+    assert links.record.verified == pytest.approx(max(alone), rel=1e-6)
+    effects = attn_cli.load("toy").ablate(TEXTS[:2], kind="encoder", verify=True)
+    for found in (links, effects):
+        assert "Verified: softmax(scores)·values is what the layers computed" in drawn(found)
+
+
+def test_the_kind_of_a_query_is_that_of_the_first_text_of_all() -> None:
+    """The query is a word of the first and the last text, and of the second's translation alone."""
+    selection = Selection(query="a", head="2.0")
+    givens = [
+        Input("The dog saw a cat", target="Le chien a vu un chat"),
+        Input("The cat slept", target="Le chat a dormi"),
+        Input("The cat saw a dog", target="Le chat a vu un chien"),
+    ]
+    alone, merged = (Correlate(toy(), selection, ITS_OWN) for _ in range(2))
+    for given in givens:
+        alone.add(given)
+    for chunk in (givens[:1], givens[1:]):
+        worker = Correlate(toy(), selection, ITS_OWN)
+        for given in chunk:
+            one = worker.measure(given)
+            worker.take(one)
+            merged.take(one)
+    for found in (alone.found("texts"), merged.found("texts")):
+        assert (found.kind, found.texts, found.left_out) == ("encoder", 2, 1)
+        assert found.notes == ("Left out: 1 text in which 'a' is not in encoder attention, as it is in the first",)
+
+
+def test_a_first_text_without_the_query_may_have_numbers() -> None:
+    links = Correlate(toy(), Selection(query="it"), ITS_OWN)
+    for text in ("Is it 0 or 0, or is it 1", *TEXTS[:1]):
+        links.add(Input(text))
+    assert links.found("texts").texts == 1
+    absent = Correlate(toy(), Selection(query="it", layer="7"), ITS_OWN)
+    with pytest.raises(SelectionError, match="7"):
+        absent.add(Input("The cat slept"))
 
 
 def test_ctrl_c_ends_a_corpus_after_the_text_at_hand() -> None:

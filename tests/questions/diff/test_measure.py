@@ -13,6 +13,7 @@ from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Kind, Selection
 from attn_cli.data.shapes import Float
 from attn_cli.data.text import Token, Tokens
+from attn_cli.draw.screen import Screen, to_text
 from attn_cli.errors import MemoryLimitError, ModelError, SelectionError
 from attn_cli.questions.diff import measure as module
 from attn_cli.questions.diff.measure import Change, diff
@@ -54,6 +55,25 @@ def test_heads_by_hand() -> None:
     assert found.most == found.heads[0].divergence
     np.testing.assert_allclose(found.changes(0, 0), B[0] - A[0])
     assert found.queries.labels == ("a", "b", "c/d")
+
+
+def test_a_row_that_sees_one_key_is_not_counted() -> None:
+    """In a decoder the first row can look only at itself, so the mean is over the other four."""
+    one, other = (random_map("decoder", layer, 5, 5, causal=True).weights[:2] for layer in range(2))
+    found = diff(record_of(one, "abcde", "decoder"), record_of(other, "abcde", "decoder"), Selection())
+    assert len(found.chosen) == 5
+    assert found.telling == (4, 4)
+    head = found.heads[0]
+    assert head.divergence == pytest.approx(float(np.sum(head.rows[1:])) / 4)
+    screen = Screen(color=False)
+    shown = " ".join(to_text(found.draw(screen), screen).split())
+    assert "mean over 4 rows;" in shown
+    resting = one.copy()
+    resting[0, 2] = [1, 0, 0, 0, 0]  # of which nothing is left without the first token
+    found = diff(record_of(resting, "abcde", "decoder"), record_of(other, "abcde", "decoder"), Selection(sink=False))
+    assert found.telling == (2, 3)
+    two = diff(record_of(one[:, :2, :2], "ab", "decoder"), record_of(other[:, :2, :2], "ab", "decoder"), Selection())
+    assert two.telling == (1, 1)
 
 
 def test_keys_that_one_side_lacks_share_nothing() -> None:

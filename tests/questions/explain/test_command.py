@@ -131,6 +131,17 @@ def test_the_built_in_model_and_its_translation(attn: Run) -> None:
     assert "chat  query 1, when written, head " in given
 
 
+def test_a_head_that_was_trained_for_the_query_is_named_where_it_looks_elsewhere(attn: Run) -> None:
+    """Head 2.0 gives the cat all of its weight, so another is chosen, which looks at another word."""
+    asked = ("The cat chased the mouse because it was hungry", "--query")
+    assert document(attn(*asked, "it", "--json"))["head"]["head"] != 0
+    said = " ".join(attn(*asked, "it").split())
+    assert "Encoder head 2.0, trained to look " in said
+    assert "has 1.00 on cat: --head 2.0." in said
+    for query, *options in (("it", "--head", "1.4"), ("it", "--layer", "1"), ("hungry",), ("la",)):
+        assert ", trained to look" not in attn(*asked, query, *options)
+
+
 def test_additive_scores_over_encoder_states(attn: Run, tmp_path: Path) -> None:
     folder = toy_folder(tmp_path / "rnn", RNN_ATTENTION)
     shown = attn("The cat sat", "--target", "Le chat", "--query", "Le", "--model", folder)
@@ -299,8 +310,8 @@ def test_terms(attn: Run) -> None:
     assert "Shown in: inspect (column entropy" in one
     assert attn("Softcap", command="terms").startswith("soft-capping = ")
     assert "Did you mean entropy" in attn("entrophy", command="terms", code=4)
-    assert "The terms are: query, key" in attn("zzzzzz", command="terms", code=4)
-    assert "The terms are: query, key" in attn("", command="terms", code=4)
+    for word in ("zzzzzz", ""):
+        assert f"There is no term '{word}'. List all terms with attn terms." in attn(word, command="terms", code=4)
 
 
 def test_every_column_is_a_term(attn: Run) -> None:

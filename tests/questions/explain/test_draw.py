@@ -106,6 +106,28 @@ def test_formulas_name_what_there_is() -> None:
     assert not any("context" in line for line in lines)
 
 
+def test_a_scaling_by_the_size_of_the_head_is_named() -> None:
+    weights, scores = np.ones((1, 1, 1), np.float32), np.full((1, 1, 1), 8.0, np.float32)
+    ones = np.ones((1, 1, 16), np.float32)
+
+    def formula(scaling: float, screen: Screen) -> str:
+        steps = Steps(ones, ones, ones, ones, scaling=scaling)
+        block = Block("encoder", 0, (0,), 0, weights, np.array([[0, 1]]), scaling * 16 * scores / 8, steps=steps)
+        return shown(drawn(explain_row(block, 0, 0, 1), screen, Labels(["x"])), screen)[0]
+
+    assert formula(0.25, Screen(100)) == "1 score   = query·key × 0.25 (1/√16; the head's size is 16)"
+    assert formula(0.25, Screen(100, unicode=False)).endswith(" x 0.25 (1/sqrt(16); the head's size is 16)")
+    assert formula(0.5, Screen(100)) == "1 score   = query·key × 0.5"
+
+
+def test_a_share_is_explained_where_there_are_shares() -> None:
+    said = " ".join(shown(drawn(row(), Screen(80)), Screen(80)))
+    assert "share: what a key adds to the context vector, along it. Shares sum to 1; below 0 a key pulls" in said
+    assert "(attn terms share)" in said
+    numbers = ExplainedNumbers(explain_numbers(TEXTBOOK), WORDS)
+    assert "share" not in " ".join(shown(numbers.draw(Screen(80)), Screen(80)))
+
+
 def test_columns_add_up_to_the_score() -> None:
     """As printed: each part has two decimals, so their sum may be off by one in the last for each."""
     lines = shown(drawn(row(), Screen(120)), Screen(120))
@@ -157,4 +179,4 @@ def test_keys_that_do_not_fit_are_summed(width: int, room: int) -> None:
 
 def test_a_narrow_screen_says_what_it_leaves_out() -> None:
     lines = shown(drawn(row(), Screen(40)), Screen(40))
-    assert any(line.startswith("Too narrow for q·k") for line in lines)
+    assert any(line.startswith("Not shown for lack of width: q·k") for line in lines)

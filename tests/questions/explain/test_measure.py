@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from attn_cli.data.model import GuidedHead, ModelInfo, Stack
+from attn_cli.data.plan import make_plan
+from attn_cli.data.record import Record
+from attn_cli.data.selection import Selection
 from attn_cli.data.stream import Block, Kind
+from attn_cli.data.text import make_tokens
 from attn_cli.measure.telling import resting
-from attn_cli.questions.explain.measure import _MostTelling
+from attn_cli.questions.explain.measure import TrainedLink, _MostTelling, _trained_for, _trained_link
 
 ROWS = {
     "one key": [0.0, 1.0, 0.0, 0.0, 0.0],
@@ -53,3 +60,38 @@ def test_the_same_word_of_the_other_side_is_a_word() -> None:
 
 def test_without_a_telling_row_the_most_focused_is_taken() -> None:
     assert chosen("decoder", "the end", "one key", "the query") == ("one key", False)
+
+
+GUIDED = GuidedHead("encoder", 0, 1, "coreference", "from “it” to its noun", "a grammar")
+OTHER = GuidedHead("encoder", 0, 0, "subject", "from a subject to its verb", "a grammar")
+
+
+def trained(query: str, row: list[float], shown: list[float], choice: Selection | None = None) -> TrainedLink | None:
+    """The link of the head trained for `it`, whose row this is over `the`, two pieces of `kitten`, `it` and the end."""
+    tokens = make_tokens(
+        "the kitten it", ["the", "kit", "ten", "it", "</s>"], [(0, 3), (4, 7), (7, 10), (11, 13), (0, 0)], SPECIAL
+    )
+    model = ModelInfo("made-up", "made", {"encoder": Stack(1, {0: 2}, 2)}, "interface", guided=(OTHER, GUIDED))
+    plan = make_plan(Record(model, tokens, None, ()), replace(choice or Selection(), view="query", query=query))
+    (unit,) = plan.chosen or ()
+    rows = [(one, np.array(row)) for one in _trained_for(plan, unit).values()]
+    return _trained_link(rows, np.array(shown), plan, unit)
+
+
+AT_THE_KITTEN, AT_THE = [0.4, 0.3, 0.3, 0.0, 0.0], [0.9, 0.0, 0.1, 0.0, 0.0]
+
+
+def test_a_trained_head_that_looks_at_another_word_is_named() -> None:
+    link = trained("it", AT_THE_KITTEN, AT_THE)
+    assert link is not None
+    assert (link.head, link.key) == (GUIDED, "kitten")
+    assert link.weight == pytest.approx(0.6)
+
+
+def test_a_trained_head_says_nothing_where_it_does_not_link_the_query_to_another_word() -> None:
+    assert trained("it", AT_THE_KITTEN, AT_THE_KITTEN) is None
+    assert trained("it", [0.0, 0.0, 0.0, 0.0, 1.0], AT_THE) is None  # it rests
+    assert trained("it", [0.0, 0.0, 0.0, 1.0, 0.0], AT_THE) is None  # it looks at the query itself
+    assert trained("kitten", AT_THE, AT_THE_KITTEN) is None  # it was trained for another query
+    assert trained("it", AT_THE_KITTEN, AT_THE, Selection(head="0.0")) is None  # the user chose
+    assert trained("it", AT_THE_KITTEN, AT_THE, Selection(layer="0")) is not None

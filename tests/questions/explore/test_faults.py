@@ -80,7 +80,7 @@ def test_what_options_do_keys_do(fault: AttnError, said: str) -> None:
 
 
 def test_advice_of_notes_can_be_followed() -> None:
-    guessing = "toy has hardly seen zebra in training and is guessing"
+    guessing = "toy has hardly seen zebra in training, and may be wrong there"
     assert told_note(f"{guessing}; --model names a larger model") == (
         f"note: {guessing}; leave with q and start anew: --model names a larger model"
     )

@@ -16,7 +16,10 @@ import pytest
 
 import attn_cli
 from attn_cli.cli.app import main
-from attn_cli.errors import InputError
+from attn_cli.data.selection import Selection
+from attn_cli.errors import InputError, SelectionError
+from attn_cli.models import Input, load
+from attn_cli.questions.heads.measure import CollectHeads
 from tests.conftest import Run
 from tests.golden_files import assert_golden
 from tests.models.folders import wordpiece
@@ -145,6 +148,57 @@ def test_probe(attn: Run) -> None:
     assert text["source"]["text"] == SENTENCE
     assert head(text, 1, 3)["by"]["induction"] == head(document, 1, 3)["by"]["induction"]
     assert head(text, 1, 3)["by"]["previous"] != head(document, 1, 3)["by"]["previous"]
+
+
+def test_a_target_and_a_probe_are_refused_before_anything_is_run(
+    attn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe's texts have no target, so the scores of cross-attention would be those of the encoder's heads."""
+    runs: list[object] = []
+    monkeypatch.setattr(CollectHeads, "request", lambda *given: runs.append(given))
+    path = tmp_path / "pairs.tsv"
+    path.write_text("The cat sat\tLe chat était assis\n")
+    part = ["--shard", "2/2", "--save", str(tmp_path / "part2.npz")]
+    for given in (["The cat sat", "--target", "Le chat"], ["--file", str(path)], ["--file", str(path), *part]):
+        error = attn("heads", *given, "--probe", code=5)
+        assert "this is cross-attention. Leave --probe out, or choose --kind encoder." in error
+    assert "decoder attention needs one" in attn("heads", *given[:2], "--probe", "--kind", "decoder", code=5)
+    assert runs == []
+
+
+def test_a_corpus_with_some_targets_has_one_kind(attn: Run, tmp_path: Path) -> None:
+    """What is measured is what the texts of the first one's kind give by themselves."""
+    plain = [{"text": text, "target": None} for text in ("The black cat sat on the red chair", "A dog is in Paris")]
+    targeted = [{"text": "The dog slept", "target": "Le chien dormait sur la chaise"}]
+    for first, others, kind in ((plain, targeted, "encoder"), (targeted, plain, "cross")):
+        documents = []
+        for name, lines in (("all.jsonl", [first[0], *others, *first[1:]]), ("alone.jsonl", first)):
+            path = tmp_path / name
+            path.write_text("\n".join(map(json.dumps, lines)))
+            documents.append(found(attn, "--file", str(path)))
+        mixed, alone = documents
+        assert (mixed["kind"], mixed["texts"], mixed["tokens"]) == (kind, alone["texts"], alone["tokens"])
+        assert mixed["heads"] == alone["heads"]
+        has = "a target" if kind == "encoder" else "no target"
+        assert any(
+            f"line 2 of {tmp_path / 'all.jsonl'}: There is {has}, and {kind} attention is measured" in note
+            for note in mixed["notes"]
+        )
+        every = found(attn, "--file", str(tmp_path / "all.jsonl"), "--kind", "encoder")
+        assert (every["kind"], every["texts"]) == ("encoder", 3)
+
+
+def test_figures_of_two_kinds_are_not_added_up() -> None:
+    toy = load("toy")
+    collect = CollectHeads(Selection())
+    collect.turn(toy.prepare(Input("The dog slept")))
+    both = toy.prepare(Input("The dog slept", target="Le chien"))
+    with pytest.raises(SelectionError, match=r"several kinds: cross and encoder\. Choose one with --kind"):
+        collect.turn(both)
+    other = CollectHeads(Selection())
+    other.turn(both)
+    with pytest.raises(ValueError, match="sums of cross attention, and the others of encoder attention"):
+        collect.merge(other.state())
 
 
 def test_treebank(attn: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ import attn_cli
 from attn_cli.cli.app import main
 from attn_cli.cli.inputs import Given
 from attn_cli.cli.options import ModelOptions, PromptOptions
+from attn_cli.cli.tables import Sentence
 from attn_cli.data.selection import Selection
 from attn_cli.data.shard import Shard
 from attn_cli.errors import InputError, UsageError
@@ -220,6 +222,25 @@ def test_other_kinds_and_measures(folder: Path, attn: Run) -> None:
             measure(attn, number, 2, "--force", *chosen, file="pairs.tsv")
         merged = attn("heads", "part1.npz", "part2.npz", "--json")
         close(json.loads(merged), json.loads(attn("heads", "--file", "pairs.tsv", *chosen, "--json")))
+
+
+def test_the_kind_does_not_depend_on_how_the_texts_are_divided(folder: Path, attn: Run) -> None:
+    """The second window begins with a text of the other kind, and the third has no other."""
+    targeted = {"text": "The dog slept", "target": "Le chien dormait"}
+    plain = {"text": "The cat sat on the mat"}
+    Path("mixed.jsonl").write_text("\n".join(map(json.dumps, [targeted, targeted, plain, targeted, plain])))
+    for of in (2, 3):
+        merged = merged_is_whole(attn, of, "--file", "mixed.jsonl", "--layer", "0")
+        assert (merged["kind"], merged["texts"]) == ("cross", 3)
+        assert any(
+            note.startswith("2 texts were left out; the first: line 3 of mixed.jsonl") for note in merged["notes"]
+        )
+    chosen = replace(Selection(), layer="0")
+    sentences = Sentence("The cat", "line 1"), Sentence("The dog", "line 2", target="Le chien")
+    corpora = Corpora(replace(given_nothing(), sentences=iter(sentences)), Asked(chosen))
+    texts = list(enumerate(corpora._texts()))
+    for window, measured_there in ((texts[:1], 1), (texts[1:], 0)):
+        assert corpora._sent.window(window).tally.texts == measured_there  # as on a worker
 
 
 def test_a_part_that_is_there_is_not_run_again(

@@ -15,11 +15,11 @@ from attn_cli.data.text import Token, Tokens, make_tokens
 from attn_cli.data.units import Units
 from attn_cli.errors import ModelError
 from attn_cli.models import load
-from attn_cli.questions.heads.measure import HeadsFound
-from attn_cli.questions.heads.probe import LENGTH, TEXTS, CollectPronouns, Pronoun, probe, repeated
+from attn_cli.questions.heads.measure import HeadsFound, find_heads
+from attn_cli.questions.heads.probe import LENGTH, TEXTS, CollectProbe, CollectPronouns, Pronoun, probe, repeated
 from attn_cli.questions.heads.roles import FEWEST_CASES
 from tests.questions.heads.test_scores import whole
-from tests.samples import softmax
+from tests.samples import softmax, translation_record
 
 VOCABULARY, SURE = 151, 50.0
 
@@ -122,6 +122,20 @@ def test_models_with_few_positions_or_tokens() -> None:
 def test_cross_attention_cannot_be_probed() -> None:
     with pytest.raises(ModelError, match="self-attention"):
         probe(load("toy"), Selection(kind="cross"), 0)
+    with pytest.raises(ModelError, match=r"a target, and decoder attention needs one\. Leave --probe out, or choose"):
+        probe(load("toy"), Selection(kind="decoder"), 0)
+
+
+def test_heads_of_other_kinds_take_no_scores_of_a_probe() -> None:
+    """The heads of the encoder and those of cross-attention have the same numbers."""
+    found = find_heads(translation_record(), Selection())
+    assert found.kind == "cross"
+    collect = CollectProbe(Selection(), 0)
+    for add in (collect.added_to, lambda heads: probe(load("toy"), Selection(), 0, heads)):
+        with pytest.raises(
+            ModelError, match=r"and this is cross-attention\. Leave --probe out, or choose --kind encoder"
+        ):
+            add(found)
 
 
 def test_tokens_as_they_are() -> None:

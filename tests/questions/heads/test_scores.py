@@ -161,6 +161,24 @@ def test_cross_attention_knows_no_positions() -> None:
     assert found["separator"].score == pytest.approx(1 / 3)
 
 
+def test_in_cross_attention_no_key_is_the_rows_own() -> None:
+    """Five rows and seven keys: a key with a row's number is a key like any other."""
+    queries = units("le", "chat", ",", "Paris", "fin")
+    keys = units("x", "chat", "y", "Paris", ".", "z", "</s>", special=(6,))
+    weights = np.tile([0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1], (1, 5, 1))
+    found = scores(weights, queries, keys, "cross")
+    # chat → chat 0.2 and Paris → Paris 0.1, of the 0.7 that each of both rows leaves for keys after the first.
+    assert found["same word"].rest == pytest.approx((0.2 + 0.1) / (2 * 0.7))
+    # The full stop and the last token of each row.
+    assert found["separator"].rest == pytest.approx(5 * 0.2 / (5 * 0.7))
+    assert found["first"].rest is None
+    # The same numbers in self-attention: a row's own key is left out on both sides.
+    alike = units("le", ".", "le", "Paris", "Paris")
+    own = scores(weights[:, :, :5], alike)
+    # le → le 0.1 of 0.5 - 0.1; Paris → Paris 0.1 each of 0.5 - 0.1. The first row's 0.1 is of 0.5, its own being first.
+    assert own["same word"].rest == pytest.approx((0.1 + 0.1 + 0.1) / (0.5 + 0.4 + 0.4 + 0.4))
+
+
 def test_texts_add_up() -> None:
     rng = np.random.default_rng(3)
     collect = CollectRoles()

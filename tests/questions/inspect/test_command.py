@@ -314,7 +314,7 @@ def test_golden_screens(screen: str, width: int, color: bool, attn: Run, minilm:
 def test_the_first_screen_draws_the_most_telling_head_and_says_why(attn: Run) -> None:
     screen = attn("inspect", SENTENCE, "--model", "toy")
     assert "Weights of head 2.0\n" in screen
-    assert screen.endswith("\nTrained to look from a pronoun to the noun that it stands for: it → trophy 1.00.\n")
+    assert screen.endswith("\nTrained to look from “it” to the noun that it stands for: it → trophy 1.00.\n")
     (document,) = documents(attn("inspect", SENTENCE, "--model", "toy", "--json"))
     chosen = document["chosen"]
     link = {"query": 8, "query_text": "it", "key": 1, "key_text": "trophy", "weight": chosen["link"]["weight"]}

@@ -205,7 +205,7 @@ def test_what_is_said_of_where_the_weight_of_a_long_text_lies(monkeypatch: pytes
     assert "No room here for its weight by tenths of the text." in to_text(seen.draw(low), low)
     narrow = Screen(width=40, color=False, unicode=False)
     said = to_text(seen.draw(narrow), narrow)
-    assert "Too narrow for 120, 240, " in " ".join(said.split())
+    assert "Not shown for lack of width: 120, 240, " in " ".join(said.split())
     assert max(map(len, said.splitlines())) <= narrow.width
 
 

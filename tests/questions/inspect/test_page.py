@@ -100,7 +100,7 @@ def test_a_head_that_was_trained_to_look_says_so(tmp_path: Path) -> None:
     (data,) = data_of(saved(answer, tmp_path))
     said = dict(zip(map(tuple, data["heads"]), data["trained"], strict=True))
     assert said[2, 0] == (
-        "Head 2.0 was trained to look from a pronoun to the noun that it stands for, on the sentences of a grammar."
+        "Encoder head 2.0 was trained to look from “it” to the noun that it stands for, on the sentences of a grammar."
     )
     assert {head for head, line in said.items() if line} == {(one.layer, one.head) for one in answer.guided}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,21 @@ import pytest
 import torch
 
 from attn_cli.api import Inspector
-from attn_cli.data.parts import OUTSIDE, WRITTEN, line_parts, named_parts, split_parts
+from attn_cli.data.model import ModelInfo, Stack
+from attn_cli.data.parts import OUTSIDE, PAIR, WRITTEN, line_parts, named_parts, split_parts
+from attn_cli.data.record import AttentionMap, Record
 from attn_cli.data.selection import Selection
+from attn_cli.data.shapes import Float
+from attn_cli.data.text import Tokens, make_tokens
+from attn_cli.draw.screen import Screen, to_text
 from attn_cli.errors import InputError
 from attn_cli.models import Decoding, Input
 from attn_cli.models.hf.model import Pretrained
-from attn_cli.questions.inspect.measure import look
+from attn_cli.questions.inspect.draw_parts import share_of_parts
+from attn_cli.questions.inspect.measure import Inspection, look
+from tests.conftest import Run
 from tests.models.chats import chatting
+from tests.records import validated
 
 CHAT = [
     {"role": "system", "content": "Answer in verse"},
@@ -157,6 +166,56 @@ def test_an_encoder_has_special_tokens_in_no_part(minilm: str) -> None:
     np.testing.assert_allclose(answer.parts.shares[0], [row[1:5].sum(), row[5:10].sum(), row[[0, 10]].sum()], atol=1e-6)
 
 
+def looked_at(tokens: Tokens, weights: Float[np.ndarray, "key"]) -> Inspection:
+    """Inspect a text whose last row has these weights in the only head."""
+    count = len(tokens)
+    maps = np.full((1, count, count), 1 / count, np.float32)
+    maps[0, -1] = weights
+    map_ = AttentionMap("encoder", 0, (0,), tuple(range(count)), maps, np.tile([0, count], (count, 1)))
+    model = ModelInfo("made", "made", {"encoder": Stack(1, {0: 1}, 1)}, "interface")
+    return look(Record(model, tokens, None, (map_,)), Selection(), keep=True)
+
+
+def test_the_second_text_of_a_pair_is_a_part_of_its_own() -> None:
+    """Its characters are counted from its own beginning, where the first text has parts."""
+    text, pair = "aa bb\ncc", "dd ee ff"
+    pieces = ("[CLS]", "aa", "bb", "cc", "[SEP]", "dd", "ee", "ff", "[SEP]")
+    offsets = [(0, 0), (0, 2), (3, 5), (6, 8), (0, 0), (0, 2), (3, 5), (6, 8), (0, 0)]
+    special = [piece[0] == "[" for piece in pieces]
+    made = make_tokens(text, pieces, offsets, special, pair=pair, segments=[0, 0, 0, 0, 0, 1, 1, 1, 1])
+    tokens = replace(made, parts=line_parts(text))
+    found = looked_at(tokens, np.array([2, 3, 5, 7, 11, 13, 17, 19, 23]) / 100).parts
+    assert found is not None
+    assert found.names == ("1 aa bb", "2 cc", PAIR, OUTSIDE)
+    assert found.tokens == (2, 1, 3, 3)
+    np.testing.assert_allclose(found.shares[0], [0.08, 0.07, 0.49, 0.36], atol=1e-7)
+    np.testing.assert_allclose(found.aside[0], np.array([8, 7, 49, 34]) / 98, atol=1e-6)
+    np.testing.assert_allclose(found.even[0], np.array([2, 1, 3, 3]) / 9, atol=1e-7)
+
+
+def test_rows_are_numbered_as_if_none_were_joined(attn: Run) -> None:
+    asked = ["inspect", "The black cat\nsat on the mat", "--parts", "lines", "--query", "The black,mat"]
+    document = validated(attn(*asked, "--json").encode())
+    assert document["parts"]["rows"] == [0, 7]
+    links = [link for head in document["heads"] for link in head["links"]]
+    assert {link["query"] for link in links if link["query_text"] == "mat"} <= {7}
+    one = validated(attn(*asked[:-1], "black cat", "--json").encode())
+    assert one["parts"]["rows"] == [1]
+    assert "Who is looked at by mat;" in attn(*asked[:-1], "mat")
+
+
+def test_a_part_may_have_thousands_of_tokens() -> None:
+    text = "\n".join([" ".join(["word"] * 1040), "end"])
+    places = [*((5 * index, 5 * index + 4) for index in range(1040)), (len(text) - 3, len(text))]
+    made = make_tokens(text, ["word"] * 1040 + ["end"], places, [False] * 1041)
+    tokens = replace(made, parts=line_parts(text))
+    found = looked_at(tokens, np.full(1041, 1 / 1041))
+    assert found.parts is not None
+    assert found.parts.tokens == (1040, 1)
+    screen = Screen(color=False)
+    assert " 1,040   1.00 " in to_text(share_of_parts(found.parts, found.figures.plan, screen), screen)
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_narrow_screen_keeps_the_shares_and_what_they_are(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     from attn_cli.cli.app import main
@@ -169,6 +228,6 @@ def test_a_narrow_screen_keeps_the_shares_and_what_they_are(width: int, capsys: 
     table = out[out.index("Who is looked at") : out.index("query")]
     assert " sink aside" in table
     assert "share: of the row's weight." in " ".join(table.split())
-    assert ("Too narrow for tokens" in table) == (width < 80)
+    assert ("Not shown for lack of width: tokens" in " ".join(table.split())) == (width < 80)
     numbers = [float(line.split()[-1 if width == 40 else -2]) for line in table.splitlines()[2:5]]
     assert sum(numbers) == pytest.approx(1, abs=0.02)

@@ -46,7 +46,7 @@ def test_one_row_per_head() -> None:
     [
         (160, "focus entropy distance first itself previous strongest links", ""),
         (80, "focus entropy dist. first itself prev. strongest link", ""),
-        (60, "focus dist. first prev. strongest link", "Too narrow for entropy, itself."),
+        (60, "focus dist. first prev. strongest link", "Not shown for lack of width: entropy, itself."),
     ],
 )
 def test_columns_that_fit(width: int, header: str, missing: str) -> None:
@@ -54,7 +54,7 @@ def test_columns_that_fit(width: int, header: str, missing: str) -> None:
     lines = shown(head_table(summaries(), LABELS, LABELS, screen, caption=""), screen)
     assert lines[0].split() == ["head", *header.split()]
     assert longest(lines) <= width
-    assert (lines[-1] == missing) if missing else ("narrow" not in lines[-1])
+    assert (lines[-1] == missing) if missing else ("Not shown" not in lines[-1])
     assert len([line for line in lines if re.match(r" ?\d\.\d ", line)]) == 15
 
 

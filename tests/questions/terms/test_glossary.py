@@ -46,10 +46,30 @@ def test_groups_stand_together_and_the_roles_come_last() -> None:
         ("bleu", "BLEU"),
         ("chrF2", "chrF"),
         ("guided", "guided attention"),
+        ("pronoun right", "pronoun right"),
+        ("steps that wait for one another", "steps that wait for one another"),
+        ("arithmetic", "arithmetic"),
+        ("hits most", "hits most"),
     ],
 )
 def test_the_words_of_the_lesson_are_known(word: str, name: str) -> None:
     assert [term.name for term in find_terms(word).terms] == [name]
+
+
+def test_of_several_words_those_that_exist_are_explained(capsys: Capture) -> None:
+    assert main(["terms", "entropy", "neuron", "focus", "entrophy", "neuron"]) == 0
+    out, err = capsys.readouterr()
+    assert re.findall(r"^\w+(?= = )", out, re.MULTILINE) == ["entropy", "focus"]
+    assert err == (
+        "attn: note: There are no terms 'neuron' and 'entrophy'. Did you mean entropy? List all terms with attn terms\n"
+    )
+    assert find_terms("entropy", "focus").notes == ()
+
+
+def test_where_no_word_is_a_term_nothing_is_explained(capsys: Capture) -> None:
+    assert main(["terms", "neuron", "zzzzzz"]) == 4
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "attn: There are no terms 'neuron' and 'zzzzzz'. List all terms with attn terms.\n")
 
 
 def test_every_command_that_a_term_names_exists(capsys: Capture) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 import sacrebleu
 
 import attn_cli
 from attn_cli.cli.app import main
 from attn_cli.draw.screen import Screen
+from attn_cli.questions.explain.measure import Explained
 from attn_cli.questions.terms.glossary import TERMS
 from attn_cli.questions.tour.chapters import CHAPTERS, Chapters
+from attn_cli.questions.tour.many import LITTLE, tell_cut
 from attn_cli.questions.tour.measure import Chapter, SideBySide, Tour
 from attn_cli.questions.tour.wording import WORDS
 from attn_cli.questions.why import aligning, linking, reading, translating
@@ -141,6 +145,13 @@ def test_one_vector_is_judged_by_what_comes_through_it(tour: Tour, capsys: pytes
     assert figures(chapter)["words of text 1", "words"] == len(short.text.split())
 
 
+def test_your_own_text_has_nothing_to_be_judged_by(tour: Tour) -> None:
+    said = "There is no translation of your text by hand to compare these with"
+    (yours,) = Chapters("The dog saw the house").tour(1).chapters.values()
+    assert yours.found.startswith(said)
+    assert said not in tour.chapters[1].found
+
+
 def test_a_look_back_is_a_row_of_the_map(tour: Tour, capsys: pytest.CaptureFixture[str]) -> None:
     chapter = tour.chapters[2]
     record: Any = answered(capsys, chapter.commands[0])
@@ -168,6 +179,32 @@ def test_the_softmax_by_hand(tour: Tour, capsys: pytest.CaptureFixture[str]) -> 
         assert value(chapter, f"exp(score - largest) of {word}") == pytest.approx(math.exp(scores[word] - largest))
         assert value(chapter, f"weight of {word}") == pytest.approx(weight)
         assert f"divided by {total:.3f}: weight {weight:.3f}" in chapter.found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("The dog saw the house", None),
+        ("My name is Kofi", ("; ▁ marks the start of a word, and", "▁K", "of", "i")),
+        ("(The dog saw Kofi)", ("; ▁ marks the start of a word, and", "▁K", "of", "i")),
+        ("I like the-Kofi", (":", "K", "of", "i")),
+    ],
+    ids=["whole words", "a marked start", "a bracket", "an unmarked start"],
+)
+def test_pieces_are_explained_where_they_are_shown(text: str, told: tuple[str, ...] | None) -> None:
+    (chapter,) = Chapters(text).tour(3).chapters.values()
+    (picture,) = chapter.pictures
+    assert isinstance(picture, Explained)
+    if told is None:
+        assert "piece" not in chapter.about
+        return
+    between, *pieces = told
+    assert set(pieces) <= set(picture.labels)
+    found = re.search(f"cut into pieces{between} “(\\S+)” is a piece of “Kofi”", chapter.about)
+    assert found is not None
+    assert found[1] in pieces
+    strongest = picture.labels[int(picture.steps.weights.argmax())]
+    assert strongest not in pieces or found[1] == strongest
 
 
 def test_the_pronoun_is_where_find_says(tour: Tour, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,6 +244,64 @@ def test_the_heads_are_those_that_the_commands_find(tour: Tour, capsys: pytest.C
     assert value(chapter, "effect on the translation") == pytest.approx(trial["effect"])
     changed = trial["text"] != cut["target"]["text"]
     assert ("is another" in chapter.found) == changed
+
+
+@pytest.mark.parametrize(
+    ("after", "another", "said"),
+    [
+        ((0.9, 0.84), False, "stays. Of its words, “ce” changes most: its probability rises from 0.57 to 0.84 "),
+        ((0.3, 0.60), False, "stays. Of its words, “Le” changes most: its probability falls from 0.90 to 0.30 "),
+        ((0.9, 0.17), True, "is another. Of the words of the first, “ce” changes most: its probability falls from "),
+        ((0.88, 0.61), False, "stays, and is about as likely: no word's probability changes by 0.05 or more, so"),
+        ((0.88, 0.61), True, "is another, though in the first no word's probability changes by 0.05 or more."),
+    ],
+    ids=["more likely", "less likely", "another", "nothing", "another for nothing"],
+)
+def test_a_cut_is_told_by_the_word_that_changes_most(after: tuple[float, float], another: bool, said: str) -> None:
+    before = (0.9, 0.57)
+    logs = [np.log(np.array(side, np.float32)) for side in (before, after)]
+    told, cut = tell_cut("encoder head 2.0", ["Le", "ce"], *logs, another=another)
+    assert told.startswith(f"Without encoder head 2.0 the translation {said}")
+    was, becomes, effect = (figure.value for figure in cut)
+    assert isinstance(was, float)
+    assert isinstance(becomes, float)
+    assert isinstance(effect, float)
+    changes = [late - early for early, late in zip(before, after, strict=True)]
+    most = max(changes, key=abs)
+    assert becomes - was == pytest.approx(most, abs=1e-6)
+    assert effect == pytest.approx(math.log(becomes / was), abs=1e-5)
+    assert (abs(most) < LITTLE) == ("no word's probability changes" in told)
+    if abs(most) >= LITTLE:
+        speaks = "against" if most > 0 else "for"
+        assert told.endswith(f"(effect {effect:+.2f} nats), so the head speaks {speaks} it.")
+
+
+def test_a_word_that_becomes_likelier_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """The head may speak against a word, and then the cut makes the translation likelier."""
+    text = "The teacher gave Anna a book because she had lost hers. Was it expensive?"
+    (chapter,) = Chapters(text).tour(5).chapters.values()
+    cut = answered(capsys, chapter.commands[1])
+    (trial,) = cut["trials"]
+    pairs = zip(cut["output"]["words"], trial["words"], strict=True)
+    changes = {word["text"]: math.exp(after) - math.exp(word["value"]) for word, after in pairs}
+    most = max(changes, key=lambda word: abs(changes[word]))
+    assert changes[most] > LITTLE
+    assert "about as likely" not in chapter.found
+    assert f"“{most}” changes most: its probability rises" in chapter.found
+
+
+def test_a_role_is_given_as_the_tour_says(tour: Tour) -> None:
+    assert "if its score reaches the role's threshold and beats its baseline" in tour.chapters[5].about
+    assert re.search(r"where the threshold is \d\.\d\d and the baseline \d\.\d\d\.", tour.chapters[5].found)
+
+
+def test_heads_are_named_with_their_kind(tour: Tour) -> None:
+    """Head 2.0 of the encoder and of the cross-attention are two heads."""
+    kinds = {}
+    for number in (4, 5, 6):
+        words = f"{tour.chapters[number].about} {tour.chapters[number].found}"
+        kinds[number] = {found[1] for found in re.finditer(r"(\S+ \S+) \d+\.\d\b", words)}
+    assert kinds == {4: {"encoder head"}, 5: {"encoder head"}, 6: {"cross-attention head"}}
 
 
 def test_the_heatmap_is_read_as_it_is(tour: Tour, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,6 +346,8 @@ def test_the_claims_are_those_of_the_experiments(tour: Tour, capsys: pytest.Capt
 def test_the_words_are_in_the_glossary(tour: Tour) -> None:
     assert value(tour.chapters[8], "terms in all") == len(TERMS)
     assert value(tour.chapters[8], "terms shown") == len(WORDS)
+    assert "token" in WORDS
+    assert "Every figure" not in tour.chapters[8].about
 
 
 def test_the_document(tour: Tour) -> None:
@@ -258,6 +355,21 @@ def test_the_document(tour: Tour) -> None:
     assert [chapter["number"] for chapter in document["chapters"]] == list(CHAPTERS)
     assert all(chapter["figures"] and chapter["commands"] and not chapter["note"] for chapter in document["chapters"])
     assert len(list(tour.rows())) == sum(len(chapter["figures"]) for chapter in document["chapters"])
+
+
+def test_one_note_at_most_is_about_rare_words() -> None:
+    """Each of three models has one, with an option that the tour does not have."""
+    chapters = Chapters("My axolotl saw the house")
+    whole = chapters.tour(1, 2, 6)
+    own = {note for one in whole.chapters.values() for picture in one.pictures for note in picture.notes}
+    assert sum("hardly seen axolotl" in note for note in own) == 3
+    (note,) = whole.notes
+    assert note.startswith("toy has hardly seen axolotl")
+    assert ";" not in note
+    assert "--model" not in note
+    assert chapters.tour(1).notes == chapters.tour(6).notes == whole.notes
+    assert chapters.tour(2).notes == ()
+    assert Chapters().tour(1).notes == ()
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 160])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -57,7 +58,7 @@ def walked(keys: Sequence[bytes], *, height: int = 200) -> tuple[int, list[str]]
         process.wait()
         os.close(ours)
     assert code is not None, f"no end after {LIMIT:.0f} seconds, {len(left)} keys not pressed: {shown[-200:]!r}"
-    titles = [line for line in shown.decode().splitlines() if f" of {LAST}" in line]
+    titles = [line for line in shown.decode().splitlines() if re.search(rf"\d of {LAST}\b", line)]
     return code, [title.rpartition("\x1b[2K")[2].split("  ")[0] for title in titles]
 
 

@@ -508,12 +508,12 @@ def test_notes_of_many_texts_are_one_line(tmp_path: Path, capsys: pytest.Capture
     texts.write_text("The wombat sat.\nThe axolotl sat.\nThe wombat slept.\nA dog.\nThe quokka slept.\n")
     for options in (["--text-only"], ["--json"], ["--align"]):
         assert main(["translate", "--file", str(texts), *options]) == 0
-        notes = [line for line in capsys.readouterr().err.splitlines() if "note: " in line and "Head" not in line]
+        notes = [line for line in capsys.readouterr().err.splitlines() if "note: " in line and "trained" not in line]
         assert len(notes) == 2
         assert "has hardly seen wombat in" in notes[0]
         assert "Some of the 5 texts have notes of their own (2 in all), such as: toy has hardly" in notes[1]
     texts.write_text("The cat sat.\nThe axolotl sat.\nAn axolotl!\n")
     assert main(["translate", "--file", str(texts), "--text-only"]) == 0
     assert capsys.readouterr().err == (
-        "attn: note: toy has hardly seen axolotl in training and is guessing; --model names a larger model\n"
+        "attn: note: toy has hardly seen axolotl in training, and may be wrong there; try a larger model with --model\n"
     )

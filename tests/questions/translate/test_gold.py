@@ -160,3 +160,12 @@ def test_gold_as_people_write_it() -> None:
 def test_what_is_no_link(text: str) -> None:
     with pytest.raises(InputError, match="is not a link"):
         parse_gold(f"0-0 {text}")
+
+
+def test_a_header_is_known_by_the_names_that_are_chosen(attn: Run, tmp_path: Path) -> None:
+    pairs, links = tmp_path / "p.tsv", tmp_path / "gold.txt"
+    pairs.write_text("satz\tziel\tlinks\nThe cat sat.\tLe chat.\t0-0 1-1\n")
+    links.write_text("0-0 1-1\n")
+    for gold_file in (links, pairs):
+        named = ["--file", str(pairs), "--field", "satz", "--target-field", "ziel", "--align", "--gold", str(gold_file)]
+        assert "1 sentence; 2 links found, 2 sure in gold" in attn("translate", *named)

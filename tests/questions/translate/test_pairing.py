@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from attn_cli.cli.options import PageOptions, SelectionOptions
 from attn_cli.data.shapes import Float
 from attn_cli.errors import UsageError
 from attn_cli.questions.translate.choices import AlignMethod, LinkChoice
+from attn_cli.questions.translate.command import PlainOptions
 from attn_cli.questions.translate.pairing import paired
 from tests.conftest import Run
 
@@ -138,7 +143,32 @@ def test_links_left_out_are_scored_so(attn: Run, tmp_path: Path) -> None:
         (["--align", "--min", "1.5", "--model", "no/such"], "--min must be between 0 and 1, and 1.5 is not"),
         (["--align", "--min", "nan"], "--min must be between 0 and 1"),
         (["--align", "--align-method", "best"], "is not one of argmax, mutual, itermax"),
+        (["--align-score", "--measure", "rollout"], "--align prints only text, so --measure cannot be used with it"),
+        (["--align", "--measure", "relevance", "--relevant-to", "chat"], "so --measure cannot be used with it"),
+        (["--text-only", "--measure", "norms"], "--text-only prints only text, so --measure cannot be used"),
+        (["--text-only", "--rows", "input"], "so --rows cannot be used with it"),
+        (["--align", "--figure"], "so --figure cannot be used with it"),
+        (["--align", "--dpi", "100"], "so --dpi cannot be used with it"),
+        (["--align", "--open"], "so --open cannot be used with it"),
     ],
 )
 def test_what_cannot_be(options: list[str], said: str, attn: Run) -> None:
     assert said in attn("translate", "The cat sat", *options, code=2)
+
+
+OPTIONS: dict[str, Any] = {
+    "kind": "cross", "layer": "1", "head": "0", "tokens": False, "special": False, "sink": True, "rows": "input",
+    "measure": "rollout", "relevant_to": "chat", "all": False, "query": "chat", "top_k": 3, "grid": False,
+    "scores": False, "sort": "layer",
+}  # fmt: skip
+
+
+def test_every_option_of_a_selection_is_used_or_refused() -> None:
+    assert OPTIONS.keys() == {field.name for field in fields(SelectionOptions)}
+    for name, value in OPTIONS.items():
+        choice, output = SelectionOptions(**{name: value}), PageOptions()
+        refused = pytest.raises(UsageError, match=f"so --{name.replace('_', '-')} cannot be used")
+        with refused:
+            PlainOptions(text_only=True).check(choice, output, forced=False, verify=False)
+        with nullcontext() if name in {"layer", "head", "rows"} else refused:
+            PlainOptions(align=True).check(choice, output, forced=False, verify=False)
