@@ -111,7 +111,7 @@ class MeasuredOutputEntry(Entry):
         ),
     ] = UNSET
     named: Annotated[
-        str | None | UnsetType,
+        str | UnsetType | None,
         Meta(description="The words measured, if they are named; over a corpus, if they are the same in all texts."),
     ] = UNSET
     compared: Annotated[bool | UnsetType, Meta(description="True if the logits of two tokens are compared.")] = UNSET

@@ -60,7 +60,7 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
     without = [name for name, model in models.items() if not model.info.stacks]
     attending = [name for name in models if name not in without]
     shortest, longest = (measure.series[0].points[place].at for place in (0, -1))
-    listed = ", ".join(f"{name} {share:.0%}" for name, share in lost.items())
+    listed = ", ".join(f"{name} {-share:+z.0%}" for name, share in lost.items())
     return Experiment(
         name=NAME,
         claim="Without attention, one vector must hold the whole text, so long texts are translated badly; with it "
@@ -70,5 +70,5 @@ def _judged(measure: Measure, models: Mapping[str, Toy]) -> Experiment:
         borne_out=all(
             lost[name] <= MOST_LOST and all(lost[name] < lost[other] for other in without) for name in attending
         ),
-        found=f"From {shortest:.0f} to {longest:.0f} words chrF falls: {listed}.",
+        found=f"From {shortest:.0f} to {longest:.0f} words chrF changes: {listed}.",
     )

@@ -177,7 +177,7 @@ def test_the_keys_of_a_word_beside_their_weights() -> None:
         [sum(one < this for one in column) + sum(one <= this for one in column) for this in column]
         for column in (weights, effects)
     ]
-    assert found.correlation == pytest.approx(float(np.corrcoef(*ranks)[0, 1]))
+    assert found.correlation == pytest.approx(float(np.corrcoef(np.array(ranks, np.float64))[0, 1]))
     assert found.correlation is not None
 
 
