@@ -94,7 +94,7 @@ def test_what_is_forgotten_is_seen_in_long_texts_alone(folders: dict[str, ToyFol
     assert round(forgotten[0]) == 100
     assert sorted(forgotten, reverse=True) == forgotten
     assert found.borne_out
-    assert "toy 0%" in found.found
+    assert "toy +0%" in found.found
 
 
 def test_a_claim_that_does_not_hold_is_not_borne_out(folders: dict[str, ToyFolder]) -> None:
