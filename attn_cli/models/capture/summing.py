@@ -42,7 +42,7 @@ def on_cpu(model: PreTrainedModel) -> bool:
 def repeat_heads(
     values: Float[torch.Tensor, "text key_value_head key dim"], heads: int
 ) -> Float[torch.Tensor, "text head key dim"]:
-    """Repeat keys or values that several heads share for each of them; there is no copy where all share one.
+    """Repeat shared keys or values, once for each head that reads them, without a copy if all heads share the same.
 
     Args:
         values: the keys or values.

@@ -132,7 +132,7 @@ class ToyReader:
         return "".join([*parts, text[done:]]), list(shouted)
 
     def _is_shouted(self, words: Collection[str]) -> bool:
-        """Return whether a row of words in capitals is no name of letters, such as *USA*."""
+        """Return whether a row of words in capitals is shouted, rather than an abbreviation such as *USA*."""
         counts = [
             (self._count(word.lower()), self._count(word), word)
             for word in words

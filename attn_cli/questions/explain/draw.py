@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from attn_cli.data.plan import name_guided, name_head
+from attn_cli.data.plan import name_head, told_guided
 from attn_cli.data.stream import key_tokens
 from attn_cli.draw.captions import guided_line, model_line, remarks, special_label, translation_text, when
 from attn_cli.draw.labels import Labels, clipped
@@ -73,9 +73,6 @@ def _title(answer: Explained, screen: Screen) -> list[Text]:
 
 def _trained(link: TrainedLink, screen: Screen) -> str:
     """Say where a head looks that was trained for this query."""
-    head, name = link.head, name_guided(link.head)
     key = clipped(link.key, LONGEST_KEY, unicode=screen.unicode)
-    return (
-        f"{name[0].upper()}{name[1:]}, trained to look {head.towards}, has {link.weight:.2f} on {key}: "
-        f"--head {name_head(head.layer, head.head)}."
-    )
+    place = name_head(link.head.layer, link.head.head)
+    return f"{told_guided(link.head)}, and has {link.weight:.2f} on {key}: --head {place}."

@@ -19,7 +19,7 @@ LONG = 33
 """Words of the long text, which is one of those of `attn why long-sequences`."""
 MODELS = ("toy-rnn", "toy-rnn-attention", "toy")
 """The models side by side, that with the bottleneck first."""
-UNJUDGED = "There is no translation of your text by hand to compare these with, so you must judge them yourself. "
+UNJUDGED = "Nobody has translated your text by hand, so you have to judge these translations yourself. "
 """Sentence for a reader's own text, of which nobody knows the right translation."""
 
 

@@ -136,10 +136,10 @@ def test_a_head_that_was_trained_for_the_query_is_named_where_it_looks_elsewhere
     asked = ("The cat chased the mouse because it was hungry", "--query")
     assert document(attn(*asked, "it", "--json"))["head"]["head"] != 0
     said = " ".join(attn(*asked, "it").split())
-    assert "Encoder head 2.0, trained to look " in said
-    assert "has 1.00 on cat: --head 2.0." in said
+    assert "Encoder head 2.0 was trained to look " in said
+    assert "and has 1.00 on cat: --head 2.0." in said
     for query, *options in (("it", "--head", "1.4"), ("it", "--layer", "1"), ("hungry",), ("la",)):
-        assert ", trained to look" not in attn(*asked, query, *options)
+        assert ", and has " not in " ".join(attn(*asked, query, *options).split())
 
 
 def test_additive_scores_over_encoder_states(attn: Run, tmp_path: Path) -> None:
