@@ -90,7 +90,7 @@ def corpora_of(
         choice.kind,
     )
     corpora = Corpora(given, asked, farm, series=SERIES[:2])
-    corpora.model = cut
+    corpora.measurer.model = cut
     return corpora
 
 

@@ -27,7 +27,7 @@ from attn_cli.cli.workers import Workers
 from attn_cli.data.selection import Selection
 from attn_cli.errors import InputError, ModelError, UsageError
 from attn_cli.measure import corpus as measured
-from attn_cli.questions.heads import corpora
+from attn_cli.questions.heads import measurer
 from attn_cli.questions.heads import probe as probes
 from attn_cli.questions.heads.corpora import Corpora
 from attn_cli.questions.heads.gathered import Asked
@@ -117,9 +117,11 @@ def test_a_probe_is_shared_out(attn: Run, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture
 def needles(monkeypatch: pytest.MonkeyPatch) -> Corpora:
     """Needles for a model made by hand, which all workers load."""
-    monkeypatch.setattr(corpora, "loaded_once", lambda *_: Copying())
+    monkeypatch.setattr(measurer, "loaded_once", lambda *_: Copying())
     texts = Given(iter(()), None, None, PromptOptions(), ModelOptions())
-    return Corpora(texts, Asked(Selection(), "needles"), _described=(Copying().info, "by hand"))
+    corpora = Corpora(texts, Asked(Selection(), "needles"))
+    corpora.measurer.described = (Copying().info, "by hand")
+    return corpora
 
 
 def test_needles_are_shared_out(needles: Corpora, monkeypatch: pytest.MonkeyPatch) -> None:

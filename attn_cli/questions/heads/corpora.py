@@ -6,33 +6,35 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_cli.cli.inputs import Given
-from attn_cli.cli.loading import described, loaded_once
+from attn_cli.cli.loading import described
 from attn_cli.cli.progress import ProgressBar, stoppable, working
-from attn_cli.cli.texts import Sentence, located
 from attn_cli.cli.workers import Workers
-from attn_cli.data.model import ModelInfo
-from attn_cli.data.plan import choose_kind, make_plan
 from attn_cli.data.selection import Kind
 from attn_cli.data.shard import Fingerprinted, Shard
-from attn_cli.data.stream import Source
-from attn_cli.data.sums import Sums
 from attn_cli.errors import AttnError, InputError, OutputError, counted, left_out
 from attn_cli.measure.corpus import Summing, Tally, gather, share_of, size_of_share, windows
-from attn_cli.measure.derived import measured, measured_model
-from attn_cli.models import Model
 from attn_cli.questions.heads.gathered import Asked, Gathered
 from attn_cli.questions.heads.measure import HeadsFound, find_heads
-from attn_cli.questions.heads.needles import Hidden, known_texts
-from attn_cli.questions.heads.probe import SERIES, Series, check_kind, reads_pronouns
-from attn_cli.questions.heads.retrieval import NeedleCuts, hide_all
-from attn_cli.questions.heads.treebank import Tree, TreeSource, read_trees
+from attn_cli.questions.heads.measurer import (
+    Measurer,
+    Piece,
+    Text,
+    Window,
+    cut_on_worker,
+    measure_on_worker,
+    measure_piece_on_worker,
+)
+from attn_cli.questions.heads.needles import known_texts
+from attn_cli.questions.heads.probe import SERIES, Series, reads_pronouns
+from attn_cli.questions.heads.retrieval import NeedleCuts
+from attn_cli.questions.heads.treebank import read_trees
 
 if TYPE_CHECKING:
     from attn_cli.cli.farm import Farm
@@ -41,10 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Corpora"]
 
-Text = Sentence | Tree | InputError
-"""A text to measure, a sentence of a treebank, or the fault of one that cannot be used."""
-Piece = Series | int
-"""The texts that are measured in one piece: a series of a probe's texts, or the number of a needle."""
 REPLACE = "Add --force to replace it, or choose another name"
 """Remedy for a file of another run in the place of the one to save."""
 
@@ -61,30 +59,15 @@ class Corpora:
     """The treebank, if that is measured."""
     series: Sequence[Series] = SERIES
     """The texts of a probe, if there is one."""
-    targeted: bool = False
-    """True if the first text of the corpus has a target, which decides the kind of attention that is measured."""
     stopped: bool = False
     """True if Ctrl-C was pressed and the result covers only a part of the texts."""
     lost: AttnError | None = None
     """The fault that ended the work, if the result covers only a part of the texts for that reason."""
-    _left_out: list[tuple[int, AttnError]] = field(default_factory=list)
-    """Number in the corpus and fault of each text that cannot be measured."""
-    _described: tuple[ModelInfo, str] | None = None
-    """The model's facts and fingerprint, as the workers say."""
 
     @cached_property
-    def model(self) -> Model:
-        """The model, loaded on first use."""
-        return self.texts.load()
-
-    @cached_property
-    def _hidden(self) -> Hidden:
-        return hide_all(self.model, self.asked.selection, known_texts())
-
-    @property
-    def _info(self) -> ModelInfo:
-        info = self._described[0] if self._described else self.model.info
-        return measured_model(info, self.asked.selection.measure)
+    def measurer(self) -> Measurer:
+        """Measures the texts in this process; a copy of it does on each worker."""
+        return Measurer(self.texts, self.asked)
 
     @property
     def _faults(self) -> list[AttnError]:
@@ -93,7 +76,7 @@ class Corpora:
 
     @property
     def _numbered_faults(self) -> list[tuple[int, AttnError]]:
-        return sorted(self._left_out, key=lambda numbered: numbered[0])
+        return sorted(self.measurer.left_out, key=lambda numbered: numbered[0])
 
     def text(self) -> HeadsFound:
         """Measure the heads over the only text.
@@ -102,11 +85,11 @@ class Corpora:
             AttnError: it cannot be measured, or not beside a probe.
         """
         (sentence,) = self.texts.sentences
-        model = self.model
+        model = self.measurer.model
         with working("Running", self.texts.model.model):
             source = self.texts.prepared(model, sentence)
             if self.asked.seed is not None:
-                check_kind(model.info, self._kind(targeted=source.target is not None))
+                self.measurer.check_probe(targeted=source.target is not None)
             found = find_heads(source, self.asked.selection, verify=self.texts.model.verify)
         if self.asked.seed is None:
             return found
@@ -131,7 +114,7 @@ class Corpora:
             tally = self._gathered(gathered, self._texts(), None, total, farm)
             notes = (*left_out(self._faults), *self._stop(tally.texts))
             report = tally.report
-            found = gathered.found(self._info, replace(report, notes=(*report.notes, *notes)), name)
+            found = gathered.found(self.measurer.info, replace(report, notes=(*report.notes, *notes)), name)
             if cut is not None and not self.stopped and self.lost is None:
                 found = self._cut(found, cut, farm)
         return found
@@ -193,8 +176,7 @@ class Corpora:
         from attn_cli.questions.heads.parts import CorpusPart, part_of
 
         corpus = CorpusPart(shard, gathered.named(name), fingerprint, self.texts.read_as, self._numbered_faults)
-        fingerprint_of_model = self._described[1] if self._described else self.model.fingerprint
-        return part_of(corpus, self._info, fingerprint_of_model, tally, gathered)
+        return part_of(corpus, self.measurer.info, self.measurer.fingerprint, tally, gathered)
 
     def _texts(self) -> Iterator[Text]:
         """Yield the texts; none if all of them are made.
@@ -209,24 +191,8 @@ class Corpora:
         if self.asked.material != "corpus":
             return iter(())
         first = list(islice(self.texts.sentences, 1))
-        self.targeted = any(one.target is not None for one in first)
+        self.measurer.targeted = any(one.target is not None for one in first)
         return chain(first, self.texts.sentences)
-
-    def _kind(self, *, targeted: bool) -> Kind | None:
-        """Return the kind of attention that is measured of a text; None if the model has no attention.
-
-        Args:
-            targeted: true if the text has a target.
-
-        Raises:
-            SelectionError: the model has no attention of the kind that is selected.
-        """
-        info = self._info
-        if not info.stacks:
-            return None
-        # A model without attention in its encoder translates each text that has no target.
-        targeted = targeted or "encoder" not in info.stacks
-        return choose_kind(info.stacks, self.asked.selection.kind, has_target=targeted, name=info.name)
 
     @contextmanager
     def _farm(self) -> Iterator[Farm | None]:
@@ -237,13 +203,9 @@ class Corpora:
         from attn_cli.cli.farm import Farm
 
         with Farm(self.workers) as farm:
-            self._described = farm.the_same(partial(described, self.texts.model, self.texts.without, self.texts.kind))
+            describe = partial(described, self.texts.model, self.texts.without, self.texts.kind)
+            self.measurer.described = farm.the_same(describe)
             yield farm
-
-    @property
-    def _sent(self) -> Corpora:
-        """A copy to send to a worker, without what belongs to this process."""
-        return Corpora(replace(self.texts, sentences=iter(())), self.asked, targeted=self.targeted)
 
     def _gathered(
         self, gathered: Gathered, texts: Iterable[Text], shard: Shard | None, total: int | None, farm: Farm | None
@@ -263,9 +225,9 @@ class Corpora:
         """
         tally, kind = Tally(), self.asked.selection.kind
         if self.asked.seed is not None:
-            check_kind(self._info, self._kind(targeted=self.targeted))
+            self.measurer.check_probe(targeted=self.measurer.targeted)
         if self.asked.material == "needles" and farm is None:
-            _ = self._hidden  # a part without needles would be saved for a model that cannot find any
+            _ = self.measurer.hidden  # a part without needles would be saved for a model that cannot find any
         if gathered.texts is not None and gathered.heads is not None:
             numbered = enumerate(texts) if shard is None else share_of(texts, shard)
             tally = self._tallied(numbered, gathered.texts, total, farm)
@@ -288,7 +250,7 @@ class Corpora:
             AttnError: a worker cannot measure them, or all are gone before any text was measured.
         """
         if farm is None:
-            _ = self.model  # loaded before the progress bar, which would clash with its spinner
+            _ = self.measurer.model  # loaded before the progress bar, which would clash with its spinner
         done = 0
         start = time.monotonic()
         with (
@@ -302,8 +264,13 @@ class Corpora:
                 bar.advance(count, figures=f"{done / (time.monotonic() - start):,.1f} sentences/s")
 
             if farm is None:
-                sources = (self._read(text, number) for number, text in texts)
-                tally = gather(sources, collect, verify=self.texts.model.verify, advance=advance, stopped=asked)
+                tally = gather(
+                    self.measurer.sources(texts),
+                    collect,
+                    verify=self.texts.model.verify,
+                    advance=advance,
+                    stopped=asked,
+                )
             else:
                 tally = self._farmed(farm, texts, collect, advance, asked)
             self.stopped = asked()
@@ -324,10 +291,10 @@ class Corpora:
 
         tally = Tally()
         try:
-            for window in farm.each(partial(_measure_window, self._sent), windows(texts), asked):
+            for window in farm.each(partial(measure_on_worker, self.measurer.to_send), windows(texts), asked):
                 collect.merge(window.sums)
                 tally.merge(window.tally)
-                self._left_out += window.left_out
+                self.measurer.left_out += window.left_out
                 advance(window.tally.texts)
         except LostError as fault:
             if not tally.texts:
@@ -335,54 +302,13 @@ class Corpora:
             self.lost = fault
         return tally
 
-    def window(self, texts: Iterable[tuple[int, Text]]) -> _Window:
-        """Measure one window of texts, given with their numbers in the corpus."""
-        collect = Gathered(self.asked).texts
-        if collect is None:
-            raise TypeError("there are no texts")
-        sources = (self._read(text, number) for number, text in texts)
-        tally = gather(sources, collect, verify=self.texts.model.verify)
-        return _Window(collect.state(), tally, self._left_out)
-
-    def _read(self, text: Text, number: int) -> Source | None:
-        """Prepare a text for the model, truncated if it is too long; return None if it cannot be measured."""
-        if isinstance(text, InputError):
-            self._left_out.append((number, text))
-            return None
-        sentence = Sentence(text.text, text.where) if isinstance(text, Tree) else text
-        whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True))
-        selection = self.asked.selection
-        try:
-            source = whole.prepared(self.model, sentence)
-            self._check_kind(source)
-            if not selection.special or selection.sink is not True:
-                make_plan(source, selection)  # all of the text may be hidden
-            source = measured(source, selection)
-        except InputError as error:
-            self._left_out.append((number, error if not sentence.where else located(error, sentence.where)))
-            return None
-        return TreeSource.of(source, text) if isinstance(text, Tree) else source
-
-    def _check_kind(self, source: Source) -> None:
-        """Check that a text shows the same kind of attention as the first, whichever process or part measures it.
-
-        Raises:
-            InputError: it does not, as only one of them has a target.
-        """
-        kind = self._kind(targeted=self.targeted)
-        if self._kind(targeted=source.target is not None) != kind:
-            has = "no target" if kind == "cross" else "a target"
-            raise InputError(
-                f"There is {has}, and {kind} attention is measured, as in the first text", "Choose one with --kind"
-            )
-
     def _pieces(self, kind: Kind | None) -> list[Piece]:
         """Return the pieces of made texts to measure, for attention of this kind."""
         if self.asked.material == "needles":
             return list(range(len(known_texts().needles)))
         if self.asked.seed is None:
             return []
-        return [one for one in self.series if one != "pronouns" or reads_pronouns(self._info, kind)]
+        return [one for one in self.series if one != "pronouns" or reads_pronouns(self.measurer.info, kind)]
 
     def _add_pieces(self, gathered: Gathered, pieces: Sequence[Piece], tally: Tally, farm: Farm | None) -> None:
         """Measure made texts, here or on the workers, and add up their sums in their order.
@@ -394,9 +320,9 @@ class Corpora:
         if not pieces:
             return
         if farm is None:
-            _ = self.model  # loaded before the spinner, which would clash with its own
+            _ = self.measurer.model  # loaded before the spinner, which would clash with its own
 
-        def add(piece: Piece, window: _Window) -> None:
+        def add(piece: Piece, window: Window) -> None:
             if isinstance(piece, str) and gathered.probe is not None:
                 gathered.probe.merge(window.sums)
             elif gathered.needles is not None:
@@ -408,12 +334,12 @@ class Corpora:
         with working(task, self.texts.model.model):
             if farm is None:
                 for piece in pieces:
-                    add(piece, self.piece(piece))
+                    add(piece, self.measurer.piece(piece))
                 return
             from attn_cli.cli.farm import LostError
 
             with stoppable() as asked:
-                each = farm.each(partial(_measure_piece, self._sent), iter(pieces), asked)
+                each = farm.each(partial(measure_piece_on_worker, self.measurer.to_send), iter(pieces), asked)
                 try:
                     for piece, window in zip(pieces, each, strict=False):
                         add(piece, window)
@@ -425,17 +351,6 @@ class Corpora:
             if self.stopped and not tally.texts:
                 raise KeyboardInterrupt
 
-    def piece(self, piece: Piece) -> _Window:
-        """Measure one series of a probe, or one needle."""
-        gathered, verify = Gathered(self.asked), self.texts.model.verify
-        if isinstance(piece, str) and gathered.probe is not None:
-            tally = gathered.probe.measure(piece, self.model, self._prepared, verify=verify)
-            return _Window(gathered.probe.state(), tally)
-        if not isinstance(piece, str) and gathered.needles is not None:
-            tally = gathered.needles.measure(self.model, self._hidden, piece, verify=verify)
-            return _Window(gathered.needles.state(), tally)
-        raise TypeError(f"{piece} was not asked for")
-
     def _cut(self, found: HeadsFound, seed: int, farm: Farm | None) -> HeadsFound:
         """Look for the needles without the retrieval heads too, and without random ones, here or on the workers."""
         cuts, counts = NeedleCuts(found, seed), Counter[int]()
@@ -445,28 +360,18 @@ class Corpora:
         with working("Looking for needles", self.texts.model.model):
             if farm is None:
                 for number in numbers:
-                    counts += self.cut_of(cuts, number)
+                    counts += self.measurer.cut(cuts, number)
                 return cuts.added_to(found, counts)
             from attn_cli.cli.farm import LostError
 
             try:
-                for count in farm.each(partial(_cut_needle, self._sent, cuts), iter(numbers)):
+                for count in farm.each(partial(cut_on_worker, self.measurer.to_send, cuts), iter(numbers)):
                     counts += count
             except LostError as fault:
                 self.lost = fault
                 note = f"{fault.problem}: needles were not counted without heads"
                 return replace(found, record=replace(found.record, notes=(*found.notes, note)))
         return cuts.added_to(found, counts)
-
-    def cut_of(self, cuts: NeedleCuts, number: int) -> Counter[int]:
-        """Return the numbers of the cuts in which a needle is found, each counted once."""
-        needle = known_texts().needles[number]
-        hidden = [one for one in self._hidden.needles if one.needle == needle]
-        return cuts.measure(self.model, hidden[0]) if hidden else Counter()
-
-    def _prepared(self, text: str) -> Source:
-        whole = replace(self.texts, reading=replace(self.texts.reading, truncate=True, target=None), pair=None)
-        return whole.prepared(self.model, Sentence(text))
 
     def _stop(self, done: int) -> tuple[str, ...]:
         """Return a note if Ctrl-C was pressed, or the workers were lost."""
@@ -476,37 +381,6 @@ class Corpora:
         return (f"Stopped with Ctrl-C after {done:,} texts: the figures are {which}",) * self.stopped
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """The sums over one window of a corpus, or over one piece of made texts."""
-
-    sums: Sums
-    tally: Tally
-    left_out: list[tuple[int, AttnError]] = field(default_factory=list)
-
-
 def _content(text: Text) -> object:
     """Return all that is read of a text; nothing of one that cannot be used."""
     return None if isinstance(text, InputError) else text.content
-
-
-def _with_model(corpora: Corpora) -> Corpora:
-    """Give the texts that were sent to this worker the model that it keeps."""
-    texts = corpora.texts
-    corpora.model = loaded_once(texts.model, texts.without, texts.kind)
-    return corpora
-
-
-def _measure_window(corpora: Corpora, window: Sequence[tuple[int, Text]]) -> _Window:
-    """Measure one window on a worker, given with its texts' numbers in the corpus."""
-    return _with_model(corpora).window(window)
-
-
-def _measure_piece(corpora: Corpora, piece: Piece) -> _Window:
-    """Measure one series of a probe, or one needle, on a worker."""
-    return _with_model(corpora).piece(piece)
-
-
-def _cut_needle(corpora: Corpora, cuts: NeedleCuts, number: int) -> Counter[int]:
-    """Look for a needle without some heads, on a worker."""
-    return _with_model(corpora).cut_of(cuts, number)

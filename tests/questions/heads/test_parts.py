@@ -158,8 +158,9 @@ def test_parts_of_needles(folder: Path) -> None:
     """Each needle is measured by itself, whichever part it is in."""
     whole = find_needles(Copying(), Selection(), cut=True)
     for number in (1, 2):
-        corpora = Corpora(given_nothing(), Asked(Selection(), "needles"), _described=(Copying().info, "by hand"))
-        corpora.model = cast("Any", Copying())
+        corpora = Corpora(given_nothing(), Asked(Selection(), "needles"))
+        corpora.measurer.described = (Copying().info, "by hand")
+        corpora.measurer.model = cast("Any", Copying())
         corpora.part(Shard(number, 2), "").save(f"part{number}.npz")
     merged = attn_cli.merge("part2.npz", "part1.npz")
     close(merged.to_dict(), find_needles(Copying(), Selection()).to_dict())
@@ -240,7 +241,7 @@ def test_the_kind_does_not_depend_on_how_the_texts_are_divided(folder: Path, att
     corpora = Corpora(replace(given_nothing(), sentences=iter(sentences)), Asked(chosen))
     texts = list(enumerate(corpora._texts()))
     for window, measured_there in ((texts[:1], 1), (texts[1:], 0)):
-        assert corpora._sent.window(window).tally.texts == measured_there  # as on a worker
+        assert corpora.measurer.to_send.window(window).tally.texts == measured_there  # as on a worker
 
 
 def test_a_part_that_is_there_is_not_run_again(
