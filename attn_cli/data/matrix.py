@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from attn_cli.data.labelling import UNLABELLED, Labelling
-from attn_cli.data.model import ModelInfo, Stack
+from attn_cli.data.model import NOT_GIVEN, ModelInfo, Stack
 from attn_cli.data.record import ROW_TOLERANCE, AttentionMap, Record
-from attn_cli.data.selection import Kind, Rows, Selection, Unit
+from attn_cli.data.selection import Kind, Measure, Rows, Selection, Unit
 from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block, Eat, Report, Request, Source
 from attn_cli.data.text import Token, Tokens, Word
@@ -25,6 +25,7 @@ __all__ = [
     "Layer",
     "Scaled",
     "as_shares",
+    "choose_kind",
     "choose_labels",
     "given_record",
     "layers_of",
@@ -38,8 +39,6 @@ MOST_LAYERS = 65535
 """Most layers, and most heads of a layer, that a record can name."""
 SPECIAL = re.compile(r"\[[A-Z]+\d*\]|<[^<>\s]+>")
 """A label that is a model's own mark and no word: `[CLS]`, `</s>`, `<|im_end|>`."""
-NOT_GIVEN = "no map given"
-"""Description of a layer whose maps were not given (`Stack.without`)."""
 AS_IT_IS = "Show it as it is with --no-check, or check=False in Python"
 
 Layer = Float[np.ndarray, "head query key"]
@@ -186,7 +185,8 @@ def matrix_record(
         raise InputError(f"The layers of {name} have different shapes ({said})", "Give layers of the same text")
     ((queries, keys),) = shapes
     rows, columns = choose_labels(labelling, queries, keys, name)
-    kind = _kind(layers, labelling.kind, name, same=rows == columns)
+    ahead = any(np.triu(layer, 1).any() for layer in layers if layer is not None)
+    kind = choose_kind(labelling.kind, name, (queries, keys), same=rows == columns, ahead=ahead)
     return given_record(
         {
             number: GivenLayer(tuple(range(len(layer))), tuple(range(queries)), layer, _visible(kind, layer))
@@ -210,6 +210,7 @@ def given_record(
     *,
     step: Rows | None = None,
     unit: Unit = "word",
+    measure: Measure = "weights",
     checked: bool = True,
     dtype: str = "float32",
     rounding: float = 0.0,
@@ -223,6 +224,7 @@ def given_record(
         labels: labels of the rows and of the columns; those of self-attention are the same.
         step: the decoder step that a row of cross-attention belongs to; None if it is not known.
         unit: what the labels are.
+        measure: the measure that the maps hold; a derived one is a share of its row, too.
         checked: refuse rows that do not sum to 1.
         dtype: the number type that the weights were computed in, which bounds how exactly rows sum to 1.
         rounding: the largest error of a weight that was written with few decimals.
@@ -281,6 +283,7 @@ def given_record(
             query=None if len(some) == len(rows) else ",".join(f"#{one}" for one in some),
             rows=step,
             unit=unit,
+            measure=measure,
         ),
         tool_version=__version__,
     )
@@ -295,7 +298,7 @@ def unscaled_note(least: float, most: float) -> str:
     """
     sums = f"{least:.4g}" if f"{least:.4g}" == f"{most:.4g}" else f"{least:.4g} to {most:.4g}"
     return (
-        f"The rows sum to {sums} and not to 1: maps show the weights as they are, and the figures of heads are of rows "
+        f"The rows sum to {sums} and not to 1: attn view draws the weights as they are, and all figures are of rows "
         "scaled to sum to 1."
     )
 
@@ -325,14 +328,20 @@ def choose_labels(labelling: Labelling, queries: int, keys: int, name: str) -> t
     )
 
 
-def _kind(layers: Sequence[Layer | None], kind: Kind | None, name: str, *, same: bool) -> Kind:
+def choose_kind(kind: Kind | None, name: str, shape: tuple[int, int], *, same: bool, ahead: bool) -> Kind:
     """Return the kind asked for, or the one that the shape, the labels and the zeros say.
+
+    Args:
+        kind: the kind asked for; None if none is.
+        name: name of the matrix in messages.
+        shape: the numbers of rows and of columns.
+        same: True if rows and columns have the same labels.
+        ahead: True if a row has weight on a column behind the row's own.
 
     Raises:
         UsageError: the kind asked for is not one that such a matrix can have.
     """
-    maps = [layer for layer in layers if layer is not None]
-    rows, columns = maps[0].shape[1:]
+    rows, columns = shape
     if kind == "cross" or (kind is None and not same):
         return "cross"
     if not same:
@@ -341,7 +350,6 @@ def _kind(layers: Sequence[Layer | None], kind: Kind | None, name: str, *, same:
             f"{name} cannot be {quoted(kind or '')}: its rows and columns differ in their {said}",
             "Leave --kind out, or give cross",
         )
-    ahead = any(np.triu(layer, 1).any() for layer in maps)
     if kind == "decoder" and ahead:
         raise UsageError(f"{name} cannot be 'decoder': it has weights above its diagonal", "Leave --kind out")
     return kind or ("encoder" if ahead or rows == 1 else "decoder")

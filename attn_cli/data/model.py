@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from attn_cli.data.selection import KINDS, Kind, Rows
 from attn_cli.errors import ModelError
 
-__all__ = ["Alignment", "Captured", "GuidedHead", "GuidedRole", "Heads", "ModelInfo", "Stack"]
+__all__ = ["NOT_GIVEN", "Alignment", "Captured", "GuidedHead", "GuidedRole", "Heads", "ModelInfo", "Stack"]
 
 Heads = Mapping[Kind, Mapping[int, tuple[int, ...]]]
 """kind -> layer -> heads."""
@@ -25,6 +25,9 @@ and `object` from a word to its verb.
 Captured = Literal["interface", "hooks", "numpy", "given"]
 """The origin of weights: inside the model's own attention function, from what its layers return, computed by the
 built-in model itself, or given as a matrix, whose model is not known."""
+
+NOT_GIVEN = "no map given"
+"""Description of a layer whose maps were not given (`Stack.without`)."""
 
 ALIGNING: Mapping[GuidedRole, Rows] = {"reading": "input", "writing": "output"}
 """Role of a head that aligns words -> the step at which it does."""

@@ -86,6 +86,8 @@ def _matches(units: Units, name: str, text: str, *, accents: bool) -> Sequence[r
             f"Write {shortened(word)}#1" + (f" to {shortened(word)}#{len(same)}" if many else ""),
         )
     number = name.removeprefix("#")
+    if number == name and units.hides and _named(units.all_shown, name, accents=accents):
+        raise _not_there(units, name, text)  # a number that the text has is a word, though it is hidden
     if re.fullmatch(rf"-?{NUMBER.pattern}", number):
         position = int(number) + (len(units) if int(number) < 0 else 0)
         if not 0 <= position < len(units):
@@ -243,11 +245,13 @@ def _accent(letter: str) -> bool:
 
 def _not_there(units: Units, name: str, text: str) -> SelectionError:
     """Build the error for a name that matches nothing, with what can be named instead."""
-    everything = Units.of(units.side, units.unit, begins=units.begins) if units.hides else units
+    everything = units.all_shown
     if units.hides and _named(everything, name):
         remedy = "Show it with --special or --sink"
         if units.segment is not None:
             remedy = "Choose another segment with --from-segment and --to-segment, or show all without them"
+        if NUMBER.fullmatch(name):
+            remedy += f", or write #{name} for the position"
         return SelectionError(f"{quoted(name)}, or part of it, is hidden here", remedy)
     if (grid := units.side.grid) is not None:
         special = ", ".join(label for label, mark in zip(units.labels, units.special, strict=True) if mark)

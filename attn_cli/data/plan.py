@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from attn_cli.data.model import GuidedHead, ModelInfo, Stack
+from attn_cli.data.model import NOT_GIVEN, GuidedHead, ModelInfo, Stack
 from attn_cli.data.naming import TEXT, choose_units
 from attn_cli.data.selection import KINDS, Kind, Rows, Selection, parse_heads, parse_numbers
 from attn_cli.data.stream import Request, Source, key_tokens, query_tokens
@@ -390,8 +390,10 @@ def _layer(stack: Stack, layer: int, name: str) -> int:
         raise SelectionError(
             f"Layer {number} has {instead}, which is not a map from token to token"
             if instead.startswith("attention")
+            else f"The maps of layer {number} were not given"
+            if instead == NOT_GIVEN
             else f"Layer {number} has no attention (in its place: {instead})",
-            f"The layers with attention are {_listed(stack.heads)}",
+            f"The layers with {'maps' if instead == NOT_GIVEN else 'attention'} are {_listed(stack.heads)}",
         )
     return number
 

@@ -224,6 +224,11 @@ class Units:
         """True if some units are hidden, so that rows over these keys must be renormalized."""
         return not bool(self.shown.all())
 
+    @cached_property
+    def all_shown(self) -> Units:
+        """The same units with none hidden, but for those before the first that can be shown."""
+        return Units.of(self.side, self.unit, begins=self.begins) if self.hides else self
+
     @property
     def shows_first(self) -> bool:
         """True if the first token is among the units shown."""

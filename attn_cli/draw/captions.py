@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from attn_cli.data.model import GuidedHead
+from attn_cli.data.model import NOT_GIVEN, GuidedHead
 from attn_cli.data.naming import occurrence
 from attn_cli.data.plan import listed, name_head, told_guided
 from attn_cli.data.record import Record
@@ -58,14 +58,14 @@ PATHS: Mapping[Kind, str] = {
 }
 
 
-def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] = ()) -> list[RenderableType]:
+def remarks(record: Record, kind: Kind, screen: Screen, sink: float | None = None) -> list[RenderableType]:
     """Collect remarks: layers without attention, the measure, hidden keys, a learned sink's share, checks that passed.
 
     Args:
         record: the record of the run; its maps are not needed.
         kind: the kind of attention shown.
         screen: the screen to draw on.
-        sinks: shares of row weight that a learned sink takes.
+        sink: mean share of a row that a learned sink takes; None if there is none.
 
     Returns:
         One drawing of all remarks, or an empty list if there are none.
@@ -76,8 +76,12 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
     for layer, name in stacks[kind].without.items() if kind in stacks else ():
         instead.setdefault(name, []).append(layer)
     for name, layers in instead.items():
+        which = f"layer{'s' if len(layers) > 1 else ''} {listed(layers)}"
+        if name == NOT_GIVEN:
+            said.append(f"Not shown: {which}, whose maps were not given.")
+            continue
         what = "Not shown" if name.startswith("attention") else "Without attention"
-        said.append(f"{what}: {name} in layer{'s' if len(layers) > 1 else ''} {listed(layers)}.")
+        said.append(f"{what}: {name} in {which}.")
     if remark := MEASURES[selection.measure].remark:
         said.append(remark + (_path(kind, stacks) if selection.joint else ""))
     if record.relevance is not None:
@@ -92,9 +96,8 @@ def remarks(record: Record, kind: Kind, screen: Screen, sinks: Sequence[float] =
         if selection.scores:
             rest = "scores stay as they are, and the mean of a row is that of the remaining keys"
         said.append(f"Without {' and '.join(hidden)}: {rest}.")
-    if sinks:
-        share = float(np.mean(sinks))
-        said.append(f"A learned sink takes {share:.2f} of the average row; the weights sum to the rest.")
+    if sink is not None:
+        said.append(f"A learned sink takes {sink:.2f} of the average row; the weights sum to the rest.")
     if checks := _verified(record):
         said.append(f"Verified: {' and '.join(checks)}.")
     lines = caption_lines(" ".join(said), screen)

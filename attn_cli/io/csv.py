@@ -19,7 +19,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import orjson
 
-from attn_cli.data.selection import Rows
+from attn_cli.data.selection import Measure, Rows
 from attn_cli.data.shapes import Float
 from attn_cli.data.stream import Block, Eat
 from attn_cli.data.units import Units
@@ -125,19 +125,22 @@ def check_columns(first: Sequence[str], columns: Sequence[str]) -> None:
     )
 
 
-def weight_columns(*, rows: Rows | None = None, scores: bool = False, patches: bool = False) -> tuple[str, ...]:
+def weight_columns(
+    *, rows: Rows | None = None, scores: bool = False, measure: Measure | None = None, patches: bool = False
+) -> tuple[str, ...]:
     """Name the columns that `weight_rows` fills.
 
     Args:
         rows: the decoder step that a word's row belongs to (`Plan.step`); adds a column for it.
         scores: add a column of scores.
+        measure: the measure in the place of weights; adds a column for it.
         patches: add the row and the column of each patch of an image.
     """
     query, key = (
         (side, f"{side}_text", *((f"{side}_row", f"{side}_column") if patches else ())) for side in ("query", "key")
     )
     columns = ["kind", *([] if rows is None else ["rows"]), "layer", "head", *query, *key, "weight"]
-    return (*columns, *(["score"] if scores else []), "unit")
+    return (*columns, *(["score"] if scores else []), *([] if measure is None else ["measure"]), "unit")
 
 
 def weight_rows(
@@ -149,6 +152,7 @@ def weight_rows(
     only: Container[int] | None = None,
     rows: Rows | None = None,
     scores: bool = False,
+    measure: Measure | None = None,
 ) -> Eat:
     """Make a consumer of the blocks of one sentence and one kind, which writes a row for each query and key.
 
@@ -162,6 +166,7 @@ def weight_rows(
         only: the queries to write; all by default.
         rows: the decoder step that a word's row belongs to.
         scores: write scores too, empty if the blocks hold none.
+        measure: the measure that the blocks hold in the place of weights.
     """
     # Quoting takes most of the time, so each text is quoted once and not in every row.
     query_fields, key_fields = (
@@ -184,7 +189,8 @@ def weight_rows(
                 if scores:
                     masked = [""] * len(columns[0])
                     columns.append(masked if block.scores is None else shortest(block.scores[index, row, part]))
-                columns.append([keys.named] * len(columns[0]))
+                rest = [keys.named] if measure is None else [measure, keys.named]
+                columns += [[name] * len(columns[0]) for name in rest]
                 first = ",".join([*front, str(head), query_fields[query]])
                 table.write((first, *fields) for fields in zip(*columns, strict=True))
 

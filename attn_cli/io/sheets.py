@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import cast, get_args
@@ -19,9 +19,16 @@ from typing import cast, get_args
 import numpy as np
 
 from attn_cli.data.labelling import Labelling
-from attn_cli.data.matrix import MOST_ROUNDED, GivenLayer, choose_labels, given_record, matrix_record
+from attn_cli.data.matrix import (
+    MOST_ROUNDED,
+    GivenLayer,
+    choose_kind,
+    choose_labels,
+    given_record,
+    matrix_record,
+)
 from attn_cli.data.record import Record
-from attn_cli.data.selection import KINDS, Kind, Rows, Unit
+from attn_cli.data.selection import KINDS, Kind, Measure, Rows, Unit
 from attn_cli.data.shapes import Bool, Float, Int
 from attn_cli.errors import InputError, quoted, shortened
 from attn_cli.io.csv import exact
@@ -130,19 +137,21 @@ def _grid(lines: list[list[str]], name: str, labelling: Labelling) -> Record:
     except ValueError as error:
         wrong = next((cell for line in values for cell in line if "," in cell or not is_number(cell)), "")
         raise InputError(f"{name} is not a grid of numbers: it holds {quoted(wrong)}", A_GRID) from error
-    # Numbers that were cut to a few decimals do not sum to 1 exactly.
-    places = max(
-        (len(cell.partition(".")[2]) for line in values for cell in line if "e" not in cell.lower()), default=0
-    )
     with np.errstate(over="ignore"):
         layer = array.astype(np.float32)[None]
-    rounding = 0.5 / 10**places if places else 0.0
+    rounding = _rounding(cell for line in values for cell in line)
     record = matrix_record([layer], name, labelling.beside(rows, columns), rounding=rounding)
     if columns is None or not all(map(is_number, columns)):
         return record
     listed = shortened(", ".join(cell.strip() for cell in columns))
     note = f"The first row of {name} ({listed}) is taken for labels, not for weights"
     return replace(record, notes=(note, *record.notes))
+
+
+def _rounding(cells: Iterable[str]) -> float:
+    """Return the largest error of numbers that were cut to a few decimals, so that they do not sum to 1 exactly."""
+    places = max((len(cell.partition(".")[2]) for cell in cells if "e" not in cell.lower()), default=0)
+    return 0.5 / 10**places if places else 0.0
 
 
 def is_number(cell: str) -> bool:
@@ -233,15 +242,17 @@ def _sentence(places: Mapping[str, int], lines: list[list[str]], name: str, labe
         return found.pop() if found else default
 
     queries, keys, heads, numbers_of_layers = map(counts, ("query", "key", "head", "layer"))
-    kind = cast("Kind | None", labelling.kind or only("kind", KINDS, None))
+    said = cast("Kind | None", only("kind", KINDS, None))
     step = cast("Rows | None", only("rows", get_args(Rows), None))
+    measure = cast("Measure", only("measure", get_args(Measure), "weights"))
+    if "unit" in places and any(line[places["unit"]] == "patch" for line in lines):
+        raise InputError(f"{name} is of an image, whose grid of patches a table does not hold", "Save it as .json")
     unit = cast("Unit", only("unit", get_args(Unit), "word"))
     names = [_names(places, lines, f"{side}_text", at) for side, at in (("query", queries), ("key", keys))]
-    if kind != "cross":
-        # A decoder's rows of the steps that write a word are not in the places of that word's columns.
-        other = step is not None or any(names[0].get(at, label) != label for at, label in names[1].items())
-        kind, step = "cross" if other else kind or "encoder", None
-    if kind != "cross":
+    # A decoder's rows of the steps that write a word are not in the places of that word's columns.
+    crosses = "cross" in (labelling.kind, said)
+    same = step is None and not crosses and all(names[0].get(at, label) == label for at, label in names[1].items())
+    if same:
         names = [names[0] | names[1]] * 2
     sizes = [max(labels) + 1 for labels in names]
     require(
@@ -254,9 +265,15 @@ def _sentence(places: Mapping[str, int], lines: list[list[str]], name: str, labe
     )
     if labelling.rows is not None or labelling.columns is not None:
         rows, columns = choose_labels(labelling, sizes[0], sizes[1], name)
+        same = same and rows == columns
     weights = numbers("weight").astype(np.float32)
-    scores = numbers("score").astype(np.float32) if "score" in places else None
     present = np.unique(queries)
+    ahead = bool((weights[keys > queries] > 0).any())
+    if same and said is not None and labelling.kind is None:
+        kind = said
+    else:
+        kind = choose_kind(labelling.kind, name, (len(present), sizes[1]), same=same, ahead=ahead)
+    scores = numbers("score").astype(np.float32) if "score" in places else None
     layers: dict[int, GivenLayer] = {}
     for layer in np.unique(numbers_of_layers).tolist():
         of = numbers_of_layers == layer
@@ -276,6 +293,9 @@ def _sentence(places: Mapping[str, int], lines: list[list[str]], name: str, labe
         any_head: Bool[np.ndarray, "query key"] = np.logical_or.reduce(seen, axis=0)
         first = np.where(any_head.any(axis=1), any_head.argmax(axis=1), 0)
         stop = np.where(any_head.any(axis=1), sizes[1] - any_head[:, ::-1].argmax(axis=1), 0)
+        if kind == "decoder" and not ahead:  # whose later keys have weights of 0 in a table of all cells
+            stop = np.minimum(stop, present + 1)
+        stop = np.where(values.any(axis=(0, 2)), stop, first)  # a row of zeros is padding, as in a grid
         layers[layer] = GivenLayer(
             tuple(own.tolist()),
             tuple(present.tolist()),
@@ -283,7 +303,18 @@ def _sentence(places: Mapping[str, int], lines: list[list[str]], name: str, labe
             np.stack([first, stop], axis=1).astype(np.intp),
             scored,
         )
-    return given_record(layers, name, kind, (rows, columns), step=step, unit=unit, checked=labelling.checked)
+    rounding = _rounding(line[places["weight"]] for line in lines)
+    return given_record(
+        layers,
+        name,
+        kind,
+        (rows, columns),
+        step=step if crosses else None,
+        unit=unit,
+        measure=measure,
+        checked=labelling.checked,
+        rounding=rounding,
+    )
 
 
 def _names(places: Mapping[str, int], lines: list[list[str]], column: str, at: np.ndarray) -> dict[int, str]:

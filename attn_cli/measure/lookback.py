@@ -36,8 +36,8 @@ class Lookback:
         rows = np.flatnonzero((block.positions >= cut) & (block.positions < cut - 1 + self._steps))
         if not len(rows):
             return
-        seen = block.visible[rows]
-        counts = np.maximum(np.minimum(seen[:, 1], cut) - seen[:, 0], 0), seen[:, 1] - np.maximum(seen[:, 0], cut)
+        # As in the equations, a token that a sliding window hides counts too, with a weight of 0.
+        counts = np.full(len(rows), cut), block.positions[rows] + 1 - cut
         weights = block.weights[:, rows]
         with np.errstate(invalid="ignore", divide="ignore"):
             on_prompt, on_written = (

@@ -142,7 +142,8 @@ class Spread:
         self._sums, self._strongest, self._from = map(np.asarray, (self._sums, self._strongest, self._from))
         keys, whole = len(self._rests), max(float(self._sums.sum()), np.finfo(np.float64).tiny)
         shares = self._sums / whole
-        large = shares >= np.maximum(LEAST_SINK, TIMES_EVEN * np.cumsum(self._even[:-1]) / whole)
+        even = np.cumsum(self._even[:-1])  # which rows are whole, as those with a learned sink are not
+        large = shares >= np.maximum(LEAST_SINK, TIMES_EVEN * even / max(float(even.sum()), np.finfo(np.float64).tiny))
         best = [int(key) for key in np.argsort(-shares, kind="stable")[:MOST_SINKS] if large[key]]
         far = np.where(self._rests | large, 0, self._strongest)
         ends = [int(key) for key in np.argsort(-far, kind="stable")[:MOST_LINKS] if far[key] > 0]

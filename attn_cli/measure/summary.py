@@ -162,12 +162,19 @@ class Summarize:
             line = np.asarray(np.abs(np.arange(last + keys, dtype=np.float32) - last), like=weights)
             distance = np.lib.stride_tricks.sliding_window_view(line, keys)[last - positions]
 
+        # A learned sink takes a share that is on no key: the spread of a row is that of the rest, scaled to sum to 1.
+        rests = None if block.sink is None else np.asarray(weights.sum(axis=2))
+
         def reduce(index: int) -> tuple[Float[np.ndarray, "query"], float]:
             """Return the entropies and the weighted distance of one head, while its rows are in the CPU cache."""
             rows = weights[index]
             if self.links:
                 self._add_links(running.links[index], block.kind, rows, positions, crosses=crosses)
-            return entropy(rows), 0.0 if distance is None else float(np.vdot(rows, distance))
+            if rests is None:
+                return entropy(rows), 0.0 if distance is None else float(np.vdot(rows, distance))
+            rest = np.where(rests[index] > 0, rests[index], np.float32(1))
+            spread = np.asarray(entropy(rows)) / rest + np.log(rest)
+            return spread, 0.0 if distance is None else float((np.asarray(np.vecdot(rows, distance)) / rest).sum())
 
         reduced = each_head(reduce, weights)
         entropies = np.stack([one for one, _ in reduced])

@@ -42,7 +42,7 @@ class ComparedLayer:
     a: Float[np.ndarray, "head row key"]
     b: Float[np.ndarray, "head row key"]
     seen: Bool[np.ndarray, "row key"]
-    """Mask of the keys that the row can see in A or in B; for scores, in both."""
+    """Mask of the keys that the row can see in A or in B; for scores, in both, in any head."""
     rows: Float[np.ndarray, "head row"]
     """Divergence of each row; for scores, root mean square change."""
 
@@ -83,8 +83,9 @@ class Lay:
         laid.weights[:, places[:, None], own] = weights[:, rows[:, None], self.keys[own]]
         visible = block.visible[rows]
         laid.seen[places] = (self.keys >= visible[:, :1]) & (self.keys < visible[:, 1:]) & (self.keys >= 0)
-        if self._scores:  # a key that the row cannot see has no score
-            laid.weights[:, places] = np.where(laid.seen[places], laid.weights[:, places], np.float32(np.nan))
+        if self._scores:  # a key that the row cannot see has no score, nor has one that a mask with gaps hides
+            shown = laid.seen[places] & np.isfinite(laid.weights[:, places])
+            laid.weights[:, places] = np.where(shown, laid.weights[:, places], np.float32(np.nan))
         if block.sink is not None:
             laid.sink[:, places] = block.sink[:, rows]
 
@@ -102,24 +103,20 @@ def compare_weights(heads: Sequence[int], a: Laid, b: Laid) -> ComparedLayer:
 
 
 def compare_scores(heads: Sequence[int], a: Laid, b: Laid) -> ComparedLayer:
-    """Compare scores by the root mean square change, over the keys that the row can see in both.
+    """Compare scores by the root mean square change, over the keys that the row of a head can see in both.
 
     A softmax is not affected by what is added to a whole row, so each row is taken less its mean over these keys.
     """
-    both = a.seen & b.seen
-    count = both.sum(axis=1)
-    largest = np.zeros(len(heads), np.float32)
-    for laid in (a, b):
-        mean = laid.weights.sum(axis=2, where=both, dtype=np.float64) / np.maximum(count, 1)
-        for index, scores in enumerate(laid.weights):
-            largest[index] = np.maximum(largest[index], np.abs(scores).max(initial=0.0, where=laid.seen))
-            scores -= mean[index, :, None].astype(np.float32)
-    squares = np.stack(
-        [
-            np.square(two - one).sum(axis=1, where=both, dtype=np.float64)
-            for one, two in zip(a.weights, b.weights, strict=True)
-        ]
-    )
-    rows = np.sqrt(squares / np.maximum(count, 1))
-    rows = np.where(rows > largest[:, None] * EXACT, rows, 0.0)
-    return ComparedLayer(tuple(heads), a.weights, b.weights, both, np.where(count >= 2, rows, np.nan))
+    rows = np.full((len(heads), len(a.seen)), np.nan)
+    seen = np.zeros_like(a.seen)
+    for index, (one, two) in enumerate(zip(a.weights, b.weights, strict=True)):
+        both = np.isfinite(one) & np.isfinite(two)
+        seen |= both
+        count = both.sum(axis=1)
+        largest = max(float(np.abs(scores).max(initial=0.0, where=np.isfinite(scores))) for scores in (one, two))
+        for scores in (one, two):
+            mean = scores.sum(axis=1, where=both, dtype=np.float64) / np.maximum(count, 1)
+            scores -= mean[:, None].astype(np.float32)
+        change = np.sqrt(np.square(two - one).sum(axis=1, where=both, dtype=np.float64) / np.maximum(count, 1))
+        rows[index] = np.where(count < 2, np.nan, np.where(change > largest * EXACT, change, 0.0))
+    return ComparedLayer(tuple(heads), a.weights, b.weights, seen, rows)

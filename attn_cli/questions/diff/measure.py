@@ -313,7 +313,8 @@ def _head_change(number: int, index: int, layer: ComparedLayer, chosen: Sequence
     telling = np.isfinite(rows)
     largest = None
     if telling.any():
-        sizes = np.where(telling[:, None] & layer.seen, np.abs(layer.b[index] - layer.a[index]), -1)
+        sizes = np.where(telling[:, None] & layer.seen, np.abs(layer.b[index] - layer.a[index]), np.nan)
+        sizes = np.nan_to_num(sizes, nan=-1.0)  # scores are not-a-number where the head cannot see the key
         row, key = (int(place) for place in np.unravel_index(int(sizes.argmax()), sizes.shape))
         largest = Change(chosen[row], key, float(layer.a[index, row, key]), float(layer.b[index, row, key]))
     mean = float(rows[telling].mean()) if telling.any() else float("nan")

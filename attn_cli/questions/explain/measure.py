@@ -290,7 +290,9 @@ class _MostTelling:
             return
         seen = int(block.visible[row, 1] - block.visible[row, 0])
         weights = block.weights[:, row]
-        focus = 1 - entropy(weights) / np.log(max(seen, 2))
+        rest = weights.sum(axis=-1, keepdims=True)  # less than 1 where a learned sink takes a share
+        spread = entropy(np.divide(weights, rest, out=np.zeros_like(weights), where=rest > 0))
+        focus = 1 - spread / np.log(max(seen, 2))
         told_apart = (weights >= SEEN).sum(axis=-1) > 1
         strongest = weights.argmax(axis=-1, keepdims=True)
         words = looks_at_words(strongest, np.array([self._query]), self._rests, crosses=self._crosses)

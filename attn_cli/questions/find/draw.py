@@ -45,7 +45,7 @@ class _LinksDrawing:
         plan, record = self.found.plan, self.found.record
         top = [
             model_line(record, plan.kind, screen),
-            *remarks(record, plan.kind, screen, self.found.sinks),
+            *remarks(record, plan.kind, screen, self.found.sink),
             *guided_line(self.found.guided, screen),
         ]
         heading = drawing([self._heading(screen), *self._unseen(screen)])
@@ -105,9 +105,12 @@ class _LinksDrawing:
         found = self.found
         if not found.links:
             return "" if found.both or found.plan.crosses else "--both looks the other way as well."
-        best = found.links[0]
+        best, least = found.links[0], found.least or 0.0
+        most = f"{best.weight:.2f}"
+        if float(most) >= least:  # 0.698 is not 0.70 beside "0.7 or more"
+            most = f"{best.weight:.7g}"
         return (
-            f"No head gives it {self.found.least or 0:g} or more; the most is {best.weight:.2f}, in head "
+            f"No head gives it {least:g} or more; the most is {most}, in head "
             f"{name_head(best.layer, best.head)}."
         )
 

@@ -25,6 +25,7 @@ from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import centred, measured
 from attn_cli.measure.maps import layer_bytes
 from attn_cli.measure.measures import even_rows
+from attn_cli.measure.sink import SinkShare
 from attn_cli.system.memory import require
 
 __all__ = ["CollectLinks", "FindSort", "FoundLink", "FoundLinks", "Pair", "choose_pairs", "find"]
@@ -95,8 +96,8 @@ class FoundLinks(Answer):
     """One link for each head and each pair that it can see, strongest first."""
     alike: Mapping[Pair, int] = field(default_factory=dict)
     """pair -> number of other pairs that `usual` averages, in the layer with the most; absent if there are none."""
-    sinks: tuple[float, ...] = ()
-    """Shares of rows that a learned sink takes."""
+    sink: float | None = None
+    """Mean share of a row that a learned sink takes; None if there is none."""
     least: float | None = None
     """The smallest weight to list; None for all."""
     sort: FindSort = "weight"
@@ -143,7 +144,8 @@ class FoundLinks(Answer):
     @property
     def listed(self) -> list[FoundLink]:
         """Links that are strong enough, in the order asked for."""
-        links = [link for link in self.links if self.least is None or link.weight >= self.least]
+        # In the precision of a weight, in which 0.7 is not quite the 0.7 that was typed.
+        links = [link for link in self.links if self.least is None or np.float32(link.weight) >= np.float32(self.least)]
         return sorted(links, key=ORDER[self.sort])
 
     def ends(self, pair: Pair) -> tuple[int, str, int, str]:
@@ -223,7 +225,7 @@ def find(
         masked=tuple(pair for pair in pairs if pair not in seen),
         links=tuple(links),
         alike=collect.alike(),
-        sinks=tuple(collect.sinks),
+        sink=collect.sink.mean,
     )
 
 
@@ -311,7 +313,7 @@ class CollectLinks:
         self, queries: Units, keys: Units, pairs: Sequence[Pair], *, crosses: bool, scores: bool = False
     ) -> None:
         self._scores = scores
-        self.sinks: list[float] = []
+        self.sink = SinkShare()
         self._pairs, self._crosses = pairs, crosses
         self._plain_query = ~np.asarray(queries.special, np.bool_)
         self._plain_key = ~np.asarray(keys.special, np.bool_)
@@ -352,8 +354,7 @@ class CollectLinks:
             self._layers[block.layer] = _LinkedLayer(block.heads, *sizes)
         layer = self._layers[block.layer]
         weights = centred(block) if self._scores else block.weights
-        if block.sink is not None:
-            self.sinks.append(float(block.sink.mean()))
+        self.sink(block)
         for index, pair in self._inside(block):
             layer.weights[:, index] = weights[:, pair.query - block.start, pair.key]
             layer.even[index] = self._even[index]

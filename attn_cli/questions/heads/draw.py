@@ -73,7 +73,7 @@ class _HeadsDrawing:
             "" if found.plan is not None else f"{found.texts:,} text{'s' * (found.texts != 1)}, {found.tokens:,} tokens"
         )
         top: list[RenderableType] = [model_line(record, found.kind, screen, much=much)]
-        top += remarks(record, found.kind, screen, found.sinks)
+        top += remarks(record, found.kind, screen, found.sink)
         top += guided_line(found.guided, screen)
         if not found.heads:
             nothing = "No row can see two keys, so there is nothing to say about any head."

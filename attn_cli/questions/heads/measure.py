@@ -23,6 +23,7 @@ from attn_cli.data.without import typed_without
 from attn_cli.errors import ModelError, SelectionError, enumerated
 from attn_cli.io.csv import Cell
 from attn_cli.measure.derived import measured
+from attn_cli.measure.sink import SinkShare
 from attn_cli.measure.summary import HeadSummary, Summarize
 from attn_cli.questions.heads.needles import Needles
 from attn_cli.questions.heads.relations import RelationScore
@@ -114,8 +115,8 @@ class HeadsFound(Answer):
     """Score of each relation of a treebank, each way and each head."""
     needles: Needles | None = None
     """The facts that were hidden and asked for; None without `--needle`."""
-    sinks: tuple[float, ...] = ()
-    """Mean share of a row's weight that a learned sink takes; empty without a sink."""
+    sink: float | None = None
+    """Mean share of a row's weight that a learned sink takes; None without a sink."""
     seen: str = ""
     """Name of the texts that the figures are from, if there is not only one: `state_union.txt`."""
     by: str = "role"
@@ -227,7 +228,7 @@ class CollectHeads:
         self._chosen = tuple(roles)
         self._roles = CollectRoles(roles, scores=selection.scores)
         self._summarize = Summarize(NO_UNITS, NO_UNITS, links=0)
-        self._sink, self._sink_rows = 0.0, 0
+        self._sink = SinkShare()
 
     def fresh(self) -> CollectHeads:
         """Return a collector of the same figures that has seen no text."""
@@ -239,8 +240,8 @@ class CollectHeads:
             "kind": np.array(self.kind or ""),
             "texts": np.array(self.texts, np.int64),
             "tokens": np.array(self.tokens, np.int64),
-            "sink": np.array(self._sink),
-            "sink.rows": np.array(self._sink_rows, np.int64),
+            "sink": np.array(self._sink.total),
+            "sink.rows": np.array(self._sink.rows, np.int64),
             **self._summarize.state(),
             **self._roles.state(),
         }
@@ -258,8 +259,8 @@ class CollectHeads:
         self.kind = self.kind or kind
         self.texts += int(state["texts"])
         self.tokens += int(state["tokens"])
-        self._sink += float(state["sink"])
-        self._sink_rows += int(state["sink.rows"])
+        self._sink.total += float(state["sink"])
+        self._sink.rows += int(state["sink.rows"])
         self._summarize.merge(state)
         self._roles.merge(state)
 
@@ -318,9 +319,7 @@ class CollectHeads:
         self._summarize.turn(sides)
 
     def _eat(self, block: Block) -> None:
-        if block.sink is not None:
-            self._sink += float(block.sink.sum(dtype=np.float64))
-            self._sink_rows += block.sink.size
+        self._sink(block)
         self._summarize(block)
         self._roles(block)
 
@@ -348,7 +347,7 @@ class CollectHeads:
             roles=self._roles.shown(kind),
             texts=self.texts,
             tokens=self.tokens,
-            sinks=(self._sink / self._sink_rows,) if self._sink_rows else (),
+            sink=self._sink.mean,
             seen=seen,
         )
 

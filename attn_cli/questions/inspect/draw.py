@@ -62,7 +62,7 @@ def draw(answer: Inspection, screen: Screen) -> Group:
         top.append(drawing(caption_lines(f"{answer.model.without_attention}.", screen)))
         if answer.vector is not None:
             top.append(drawing(whole_vector(answer.vector, screen, name="number")))
-    top += remarks(answer, plan.kind, screen, figures.sinks)
+    top += remarks(answer, plan.kind, screen, figures.sink.mean)
     if said := _segments(answer):
         top.append(drawing(caption_lines(said, screen)))
     guided = guided_line(answer.guided, screen)

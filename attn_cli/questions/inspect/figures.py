@@ -19,6 +19,7 @@ from attn_cli.data.units import Units
 from attn_cli.measure.alignment import AlignmentMap
 from attn_cli.measure.lookback import Lookback
 from attn_cli.measure.maps import MeanMap, PoolMaps
+from attn_cli.measure.sink import SinkShare
 from attn_cli.measure.spread import LONG, Spread, WeightSpread
 from attn_cli.measure.summary import HeadSummary, Link, Summarize
 from attn_cli.measure.telling import TellingHead, TellingMap, resting
@@ -57,8 +58,8 @@ class Figures:
 
     def __init__(self, plan: Plan, cut: Cut | None = None) -> None:
         self.plan = plan
-        self.sinks: list[float] = []
-        """Shares of rows that a learned sink takes."""
+        self.sink = SinkShare()
+        """Mean share of a row that a learned sink takes."""
         self._cut = cut
         self._summarize = Summarize(plan.queries, plan.keys, LINKS, crosses=plan.crosses)
 
@@ -109,8 +110,7 @@ class Figures:
         return (f"Stopped with Ctrl-C after {len(layers)} of {every} layers: the figures are of these",)
 
     def __call__(self, block: Block) -> None:
-        if block.sink is not None:
-            self.sinks.append(float(block.sink.mean()))
+        self.sink(block)
         self._summarize(as_shares(block) if self.plan.source.model.unscaled else block)
 
     def see(self, block: Block) -> None:

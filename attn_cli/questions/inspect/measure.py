@@ -26,6 +26,7 @@ from attn_cli.io.csv import Cell, CsvTable, weight_columns, weight_rows
 from attn_cli.io.npz import to_npz
 from attn_cli.measure.derived import measured
 from attn_cli.measure.maps import KeepMaps, layer_bytes, map_bytes
+from attn_cli.measure.measures import MEASURES
 from attn_cli.measure.parts import CollectParts
 from attn_cli.measure.patches import CollectPatchRows, PatchRows
 from attn_cli.measure.segments import CollectSegmentShares
@@ -123,7 +124,16 @@ class Inspection(Record, Answer):
     def columns(self) -> tuple[str, ...]:
         plan = self.figures.plan
         patches = self.source.grid is not None
-        return weight_columns(rows=plan.step, scores=plan.selection.scores, patches=patches)
+        selection = plan.selection
+        return weight_columns(
+            rows=plan.step, scores=selection.scores, measure=self._in_place_of_weights, patches=patches
+        )
+
+    @property
+    def _in_place_of_weights(self) -> Measure | None:
+        """The measure that a table holds in the place of weights; None if it holds weights."""
+        measure = self.figures.plan.selection.measure
+        return measure if MEASURES[measure].derived else None
 
     def document(self) -> RecordDocument:
         from attn_cli.io.document import describe
@@ -195,6 +205,7 @@ class Inspection(Record, Answer):
         """Yield a row for each query and each key that it can see."""
         plan = self.figures.plan
         queries, keys = (_named_units(units) for units in (plan.queries, plan.keys))
+        named = [] if self._in_place_of_weights is None else [self._in_place_of_weights]
         blocks: list[Block] = []
         self.stream(plan.request(), Regroup(plan.queries, plan.keys, blocks.append))
         for block in blocks:
@@ -207,7 +218,7 @@ class Inspection(Record, Answer):
                     for key in range(start, min(stop, block.weights.shape[2])):
                         cells = *keys[key], block.weights[index, row, key]
                         scores = [] if not plan.selection.scores else [_score(block, index, row, key)]
-                        yield *front, head, *queries[query], *cells, *scores, plan.unit
+                        yield *front, head, *queries[query], *cells, *scores, *named, plan.unit
 
     def add_rows(self, table: CsvTable, sentence: int) -> None:
         # A map has very many rows, which are written here a run at a time.
@@ -220,6 +231,7 @@ class Inspection(Record, Answer):
             only=plan.chosen,
             rows=plan.step,
             scores=plan.selection.scores,
+            measure=self._in_place_of_weights,
         )
         self.stream(plan.request(), Regroup(plan.queries, plan.keys, collector))
 

@@ -279,7 +279,7 @@ def _about(answer: Inspection, size: int, side: int) -> list[str]:
         side: side of the squares of patches whose rows are joined.
     """
     plan = answer.figures.plan
-    said = [model_line(answer, plan.kind, WIDE), *remarks(answer, plan.kind, WIDE, answer.figures.sinks)]
+    said = [model_line(answer, plan.kind, WIDE), *remarks(answer, plan.kind, WIDE, answer.figures.sink.mean)]
     lines = _lines([*said, *guided_line(answer.guided, WIDE)])
     if size > 1:
         lines.append(
