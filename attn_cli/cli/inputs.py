@@ -210,7 +210,7 @@ def given(
     if records and text is not None and reading.file is None and names_record(text):
         if without is not None:
             raise UsageError(HOLDS_NO_MODEL, "Give the text itself, and its model with --model")
-        check_record(text, (*reading.used, *(["--pair"] if pair is not None else [])))
+        check_record(text, (*reading.used, *(["--pair"] if pair is not None else []), *model.used))
         return Given(iter(()), Path(text), pair, reading, model, wanted, labelling=labelling)
     sentences = prompts(text, reading)
     check_named(model)
@@ -294,7 +294,7 @@ def check_pair(pair: str | None) -> None:
 
 
 def check_record(name: str, used: Sequence[str]) -> None:
-    """Check that no options for reading a text are given with a record, which is read already.
+    """Check that no options for reading a text, or for its model, are given with a record, which has been read already.
 
     Args:
         name: name of the record's file.

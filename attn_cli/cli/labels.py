@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -34,6 +34,22 @@ class MatrixOptions:
     no_check: Annotated[bool, text_option("--no-check", help="Take a matrix whose rows do not sum to 1 as it is.")] = (
         False
     )
+
+    def check_matrix(self, *, given: bool) -> None:
+        """Check that nothing is said of a matrix where there is none.
+
+        Args:
+            given: True if there is a matrix, or a record.
+
+        Raises:
+            UsageError: something is.
+        """
+        if given:
+            return
+        used = [field.name for field in fields(MatrixOptions) if getattr(self, field.name) != field.default]
+        if used:
+            option = f"--{used[0].replace('_', '-')}"
+            raise UsageError(f"{option} is for a matrix of weights, and this is a text", f"Leave {option} out")
 
     def labelling(self, kind: Kind | None = None) -> Labelling:
         """Return what is said of a matrix.

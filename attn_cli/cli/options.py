@@ -234,6 +234,12 @@ class ModelOptions:
         bool, model_option("--verify", help="Compare the output with that of the model without attn.")
     ] = False
 
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The options beside the model's name that are given, as they are typed."""
+        given = (field.name for field in fields(self) if getattr(self, field.name) != field.default)
+        return tuple(f"--{name.replace('_', '-')}" for name in given if name != "model")
+
 
 @dataclass(frozen=True)
 class HeadOptions:
@@ -321,6 +327,19 @@ class QueryOptions(HeadOptions):
         select_option("--top-k", "-k", metavar="N", min=1, help="Keys to list for --query (default: 3)."),
     ] = None
 
+    def over(self, base: Selection) -> Selection:
+        """Override the selection `base` with these choices.
+
+        Raises:
+            UsageError: keys are to be listed for a query, and there is none.
+        """
+        return self._of_a_query(super().over(base))
+
+    def _of_a_query(self, selection: Selection) -> Selection:
+        if self.top_k is not None and selection.query is None:
+            raise UsageError("--top-k lists the keys of a query", "Name one with --query, or leave --top-k out")
+        return selection
+
 
 @dataclass(frozen=True)
 class SelectionOptions(QueryOptions):
@@ -355,7 +374,7 @@ class SelectionOptions(QueryOptions):
             given |= {"view": "grid" if self.grid else "heads", "query": self.query}
         if self.query is not None and not self.grid:
             given["view"] = "query"
-        return replace(base, **self._in_pieces(given, base))
+        return self._of_a_query(replace(base, **self._in_pieces(given, base)))
 
 
 Segment = Literal["0", "1"]

@@ -45,13 +45,17 @@ class Labelling:
         """Check that nothing is said of a record, which says it all itself.
 
         Raises:
-            UsageError: labels are given, or an array is chosen.
+            UsageError: labels are given, an array is chosen, or rows are not to be checked.
         """
         self.check_alone(name)
         step = self.rows is None or self.rows in {(one,) for one in get_args(Rows)}  # which --rows says of a record
         if not step or self.columns is not None:
             raise UsageError(
                 f"{name} is a record, which has labels of its own", "Leave --rows, --columns and --labels out"
+            )
+        if not self.checked:
+            raise UsageError(
+                f"{name} is a record, whose rows are as they were", "Leave --no-check out (or check=False)"
             )
 
     def check_alone(self, name: str) -> None:

@@ -36,6 +36,9 @@ from attn_cli.system.memory import keep_freed
 
 __all__ = ["NotTogetherError", "Padded", "pad", "run_together"]
 
+STATEFUL = frozenset({"nllb-moe", "recurrent_gemma"})
+"""Families that keep figures of the pass in their modules, which passes in other threads would overwrite."""
+
 
 class NotTogetherError(Exception):
     """The error for texts that must be given to the model one at a time."""
@@ -212,6 +215,9 @@ def run_together(
     # the length.)
     if request.scores or request.verify or anatomy.captured != "interface":
         raise NotTogetherError
+    # NLLB-MoE gives each expert room for this share of all tokens of the batch, so that texts take it from each other.
+    if getattr(model.config, "moe_eval_capacity_token_fraction", 1.0) != 1.0:
+        raise NotTogetherError
 
     zeroed = cuts_by_layer([cuts])
     afterwards = Afterwards(lambda: note(changed_output(model.config.model_type)) if note is not None else None)
@@ -231,7 +237,7 @@ def run_together(
         for module in wanted:
             stack.callback(module.register_forward_hook(_stop).remove)
         # Weights that are loaded while a module runs in one thread would be gone while it runs in another.
-        alone = device_of(model).type != "cpu" or is_offloaded(model)
+        alone = device_of(model).type != "cpu" or is_offloaded(model) or model.config.model_type in STATEFUL
         yield from _ahead(run, groups, 1 if alone else torch.get_num_threads())
 
 

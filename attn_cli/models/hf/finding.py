@@ -35,12 +35,17 @@ def find(name: str, options: LoadOptions) -> Checkpoint:
 
     Raises:
         ModelError: there is no such model, or its files cannot be used.
+        UsageError: a revision of a folder is asked for.
     """
     if not name.strip():
         raise ModelError("No model is named", "Give a folder that holds a model, or a name on the hub")
     try:
         place = Path(name).expanduser()
         if place.is_dir():
+            if options.revision is not None:
+                raise UsageError(
+                    f"{name} is a folder, which has no revisions", "Leave --revision out, or name a model on the hub"
+                )
             return _opened(name, place, options)
         if place.exists():
             raise ModelError(f"{name} is a file, not a folder", "Give the folder that holds the model's config.json")
@@ -116,9 +121,9 @@ def _adapted(name: str, folder: Path, options: LoadOptions) -> Checkpoint:
             f"{name} is an adapter, which needs peft to be put on its base model {base}",
             "Run `pip install 'attn-cli[peft]'`, then try again",
         )
-    revision = settings.get("revision") if options.base is None else None
     beside = folder / base
     place = str(beside) if not Path(base).is_dir() and beside.is_dir() else base
+    revision = settings.get("revision") if options.base is None and not Path(place).is_dir() else None
     try:
         whole = find(place, replace(options, base=None, revision=revision if isinstance(revision, str) else None))
     except ModelError as fault:

@@ -156,6 +156,7 @@ def _settings(model: PreTrainedModel, decoding: Decoding, longest: int, most: in
     if decoding.temperature:
         settings.temperature = decoding.temperature
         settings.top_p = settings.top_p if decoding.top_p is None else decoding.top_p
+        settings.top_k = settings.top_k or 0  # unset, transformers would draw from the 50 likeliest alone
     for name in ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
         # transformers makes a list of this many parts; no n-gram longer than the whole text can repeat.
         size = getattr(settings, name)

@@ -128,6 +128,10 @@ def run(
     if fail_above is not None and not selection.scores:
         check_range("--fail-above", fail_above, 0, 1)
     labelling = matrix.labelling(selection.kind)
+    records = [side for side in (a, b) if side is not None and names_record(side)]
+    matrix.check_matrix(given=bool(records))
+    if records and b is not None and len(records) == 2:
+        check_record(records[0], model.used)
     if image:
         sides = given_images(image, a, reading, model, selection).sentences
         pairs = _images(sides, against, without)

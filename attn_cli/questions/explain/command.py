@@ -131,7 +131,7 @@ def run(
     if numbers.scores is not None and image:
         raise UsageError("An image and --scores are both given", "Give one of them")
     if numbers.scores is not None:
-        _refuse_text(text, reading, row, without)
+        _refuse_text(text, (*reading.used, *(["--pair"] if pair is not None else []), *model.used), row, without)
         _explain_numbers(numbers, display, output, everything=everything, vectors=vectors)
         return
     for name, option in (("labels", numbers.labels), ("values", numbers.values), ("temperature", numbers.temperature)):
@@ -160,10 +160,13 @@ def run(
     out.write(found.each(out, ask))
 
 
-def _refuse_text(text: str | None, reading: PromptOptions, row: _RowOptions, without: str | None) -> None:
-    sources = (text, reading.file, *reading.field_names.chosen, reading.chat, reading.system)
-    if reading.whole or any(one is not None for one in sources):
+def _refuse_text(text: str | None, used: Sequence[str], row: _RowOptions, without: str | None) -> None:
+    if text is not None:
         raise UsageError("A text and --scores are both given", "Give one of them")
+    if used:
+        raise UsageError(
+            f"--scores explains plain numbers, so {used[0]} cannot be used with it", f"Leave {used[0]} out"
+        )
     if row != _RowOptions() or without is not None:
         raise UsageError("--scores explains plain numbers, which have no heads and queries", "Give a text instead")
 

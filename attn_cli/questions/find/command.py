@@ -112,10 +112,16 @@ def run(
     from attn_cli.cli.outputs import Output
     from attn_cli.questions.find.measure import find
 
+    matrix.check_matrix(given=texts.record is not None)
     out = Output(display, output, maps=False)
 
     def ask(source: Source, base: Selection) -> FoundLinks:
         found = find(source, choice.over(base), start, end, both=both, verify=model.verify)
+        if sort == "usual" and found.plan.crosses:
+            raise UsageError(
+                "No pairs are equally far apart where rows and columns are different words, so --sort usual orders none",
+                "Choose --sort others",
+            )
         return replace(found, least=least, sort=sort)
 
     out.write(texts.each(out, ask))

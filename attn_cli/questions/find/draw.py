@@ -109,10 +109,7 @@ class _LinksDrawing:
         most = f"{best.weight:.2f}"
         if float(most) >= least:  # 0.698 is not 0.70 beside "0.7 or more"
             most = f"{best.weight:.7g}"
-        return (
-            f"No head gives it {least:g} or more; the most is {most}, in head "
-            f"{name_head(best.layer, best.head)}."
-        )
+        return f"No head gives it {least:g} or more; the most is {most}, in head {name_head(best.layer, best.head)}."
 
     def _table(self, links: Sequence[FoundLink], count: int, screen: Screen) -> RenderableType:
         plan = self.found.plan

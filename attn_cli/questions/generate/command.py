@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
@@ -68,7 +68,9 @@ class WritingOptions:
         float | None,
         _write("--top-p", metavar="X", help="Draw from the fewest tokens with this share (default: the model's own)."),
     ] = None
-    seed: Annotated[int | None, _write(metavar="N", min=0, help="Seed of the draws (default: 0).")] = None
+    seed: Annotated[int | None, _write(metavar="N", min=0, max=2**63 - 1, help="Seed of the draws (default: 0).")] = (
+        None
+    )
     stop: Annotated[str | None, _write(metavar="TEXT", help="Stop where this text has been written.")] = None
 
     live: Annotated[
@@ -79,6 +81,19 @@ class WritingOptions:
             "afterwards.",
         ),
     ] = False
+
+    @property
+    def chosen(self) -> Sequence[str]:
+        """The options of the search that are given, as they are typed."""
+        chosen = {
+            "--beam": self.beam != 1,
+            "--temperature": bool(self.temperature),
+            "--max-tokens": self.max_tokens is not None,
+            "--top-p": self.top_p is not None,
+            "--seed": self.seed is not None,
+            "--stop": self.stop is not None,
+        }
+        return [name for name, given in chosen.items() if given]
 
     def decoding(self) -> Decoding:
         """Return the settings of the search.
@@ -91,20 +106,8 @@ class WritingOptions:
         stop = () if self.stop is None else (self.stop,)
         most = self.max_tokens or MOST_TOKENS
         made = Decoding(self.beam, most, self.temperature, self.top_p, self.seed or 0, stop, most_option="--max-tokens")
-        asked = {
-            "--beam": self.beam != 1,
-            "--temperature": bool(self.temperature),
-            "--max-tokens": self.max_tokens is not None,
-            "--top-p": self.top_p is not None,
-            "--seed": self.seed is not None,
-            "--stop": self.stop is not None,
-        }
-        clashing = [name for name, given in asked.items() if given]
-        if self.known is not None and clashing:
-            raise UsageError(
-                f"Nothing is written where --continue says what follows, so {clashing[0]} cannot be used with it",
-                "Leave one of them out",
-            )
+        if self.seed is not None and not self.temperature:
+            raise UsageError("--seed is the seed of draws, and nothing is drawn", "Add --temperature, or leave it out")
         return made
 
 
@@ -128,12 +131,18 @@ def run(
     if writing.known is not None and reading.target is not None:
         raise UsageError("--continue and --target both say what follows", "Give one of them")
     decoding = writing.decoding()
+    known = "--target" if writing.known is None else "--continue"
+    if (writing.known is not None or reading.target is not None) and writing.chosen:
+        raise UsageError(
+            f"Nothing is written where {known} says what follows, so {writing.chosen[0]} cannot be used with it",
+            "Leave one of them out",
+        )
     if writing.live:
         check_live(selection, beam=writing.beam, known=writing.known is not None or reading.target is not None)
     if writing.known is not None:
         check_text(writing.known, "The text of --continue")
     target = reading.target if writing.known is None else writing.known
-    sentences = prompts(text, replace(reading, target=target))
+    sentences = texts.without_targets(prompts(text, replace(reading, target=target)), writing.chosen)
     check_named(model)
 
     from attn_cli.cli.outputs import Output

@@ -100,9 +100,11 @@ class CorpusOptions:
         ),
     ] = False
     seed: Annotated[
-        int,
-        text_option(min=0, metavar="N", help="The seed of the texts of --probe, or of the random heads of --cut."),
-    ] = 0
+        int | None,
+        text_option(
+            min=0, metavar="N", help="The seed of the texts of --probe, or of the random heads of --cut (default: 0)."
+        ),
+    ] = None
     shard: Annotated[
         str | None,
         text_option(
@@ -136,6 +138,8 @@ class CorpusOptions:
             raise UsageError("Retrieval is found in texts that --needle makes", "Add --needle")
         if self.cut and not self.needle:
             raise UsageError("--cut cuts the retrieval heads that --needle finds", "Add --needle")
+        if self.seed is not None and not (self.probe or self.cut):
+            raise UsageError("--seed is that of --probe or of --cut", "Add one of them, or leave it out")
         if self.needle:
             check_needle(selection)
             if self.probe or self.conllu is not None or texted or shaped:
@@ -153,7 +157,7 @@ class CorpusOptions:
     @property
     def probed(self) -> int | None:
         """The seed of the texts of a probe; None without one."""
-        return self.seed if self.probe else None
+        return (self.seed or 0) if self.probe else None
 
     def check_shard(self, output: FigureOptions, *, divided: bool) -> Shard | None:
         """Return the part to measure; None for the whole.
@@ -219,7 +223,7 @@ def run(
     if _names_parts(words, reading):
         none = (), CorpusOptions(), MatrixOptions(), None, None
         other = (reading.used, corpus, matrix, without, workers) != none
-        _show_parts(words, choice, by, display, output, other=other)
+        _show_parts(words, choice, by, display, output, other=other or bool(model.used))
         return
     corpus.check(selection, by, texted=texted, shaped=shaped)
     if words[1:]:
@@ -246,6 +250,7 @@ def run(
             kind=selection.kind,
             labelling=matrix.labelling(selection.kind),
         )
+    matrix.check_matrix(given=texts.record is not None)
     if corpus.probe and texts.record is not None:
         raise UsageError("A record has no model that could be probed", "Give a text, or leave --probe out")
 
@@ -267,7 +272,7 @@ def run(
         found = corpora.text()
     else:
         name, total = _named_and_counted(reading, corpus)
-        found = corpora.whole(name, total, cut=corpus.seed if corpus.cut else None)
+        found = corpora.whole(name, total, cut=(corpus.seed or 0) if corpus.cut else None)
     out.write([_shown(found, by)])
     _end(corpora)
 

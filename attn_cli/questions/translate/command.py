@@ -197,8 +197,21 @@ def run(
     single = reading.file is None and text not in {None, "-"}
     shared = not single and (plain.any or output.json)
     farm = Workers.parse(workers, shared=shared, instead="Name one with --file, and add --json, --text-only or --align")
+    searched = [
+        name
+        for name, value in (("--beam", searching.beam), ("--max-length", searching.max_length))
+        if value is not None
+    ]
+    if reading.target is not None and searched:
+        raise UsageError(
+            f"Nothing is searched for where --target is the translation, so {searched[0]} cannot be used with it",
+            "Leave one of them out",
+        )
     sentences = _noted(
-        texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, blanks=plain.any)
+        texts.without_targets(
+            texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, blanks=plain.any),
+            searched,
+        )
     )
     check_named(model)
 
