@@ -304,3 +304,16 @@ def test_accents_may_be_asked_for() -> None:
     with pytest.raises(SelectionError):
         choose_units(units, "café", accents=True)
     assert choose_units(units, "CAFE", accents=True) == (range(2, 3),)
+
+
+def test_a_number_of_the_text_that_is_hidden_is_not_a_position() -> None:
+    tokens = tokens_of("2 and 3", "5")
+    for hidden, name in ((Units.of(tokens, segment=1), "2"), (Units.of(tokens, segment=0), "5")):
+        with pytest.raises(
+            SelectionError, match=rf"'{name}', or part of it, is hidden here. .* write #{name} for"
+        ):
+            choose_units(hidden, name)
+    shown = Units.of(tokens, segment=0)
+    assert [shown.text_of(span) for span in choose_units(shown, "#2")] == ["3"]
+    assert [shown.text_of(span) for span in choose_units(shown, "1")] == ["and"]  # not in the text: a position
+    assert [shown.text_of(span) for span in choose_units(shown, "3")] == ["3"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import attn_cli
 from attn_cli.data.labelling import Labelling
 from attn_cli.data.record import Record
 from attn_cli.data.selection import Selection
@@ -290,6 +292,55 @@ def test_some_heads_and_rows_and_scores_of_a_long_table(tmp_path: Path) -> None:
     assert scores is not None
     assert original is not None
     np.testing.assert_array_equal(scores, original[[0, 2], 1:2])
+
+
+CAUSAL = np.array([[1, 0, 0], [0.5, 0.5, 0], [0.4, 0.3, 0.3]])
+
+
+def stacked(grid: Float[np.ndarray, "query key"]) -> str:
+    """The grid as pandas stacks it: a line for each cell."""
+    return "query,key,weight\n" + "".join(f"{row},{key},{grid[row, key]:g}\n" for row, key in np.ndindex(grid.shape))
+
+
+def test_a_table_of_all_cells_is_what_its_grid_is(tmp_path: Path) -> None:
+    grid = "\n".join(",".join(f"{cell:g}" for cell in row) for row in CAUSAL)
+    for kind, expected in ((None, "decoder"), ("decoder", "decoder"), ("encoder", "encoder")):
+        one, other = (read(text, Labelling(kind=kind), path=tmp_path / "m.csv") for text in (grid, stacked(CAUSAL)))  # type: ignore[arg-type]
+        assert list(one.model.stacks) == list(other.model.stacks) == [expected]
+        np.testing.assert_array_equal(one.maps[0].visible, other.maps[0].visible)
+        np.testing.assert_array_equal(one.maps[0].weights, other.maps[0].weights)
+    flipped = stacked(CAUSAL[::-1, ::-1])
+    assert list(read(flipped).model.stacks) == ["encoder"]
+    with pytest.raises(UsageError, match="cannot be 'decoder': it has weights above its diagonal"):
+        read(flipped, Labelling(kind="decoder"))
+    padded = np.vstack([CAUSAL[:2], np.zeros((1, 3))])
+    assert read(stacked(padded)).maps[0].visible.tolist() == [[0, 1], [0, 2], [0, 0]]
+
+
+def test_labels_and_decimals_of_a_table_of_all_cells() -> None:
+    record = read(stacked(CAUSAL[::-1]), Labelling(("X", "Y", "Z"), ("P", "Q", "R")))
+    assert labels(record) == (["X", "Y", "Z"], ["P", "Q", "R"])
+    assert list(record.model.stacks) == ["cross"]
+    record = read(stacked(np.full((3, 3), 0.33)))
+    assert record.notes == ()
+    assert record.model.unscaled
+
+
+@pytest.mark.parametrize("measure", ["norms", "rollout"])
+def test_a_table_says_what_it_holds_in_the_place_of_weights(measure: Any, tmp_path: Path) -> None:
+    shown = attn_cli.inspect("The cat sat", measure=measure, layer=1)
+    shown.save(tmp_path / "m.csv")
+    (back,) = read_records(tmp_path / "m.csv")
+    assert back.selection.measure == measure
+    again = look(back, replace(back.selection, view="heads"), keep=True)
+    assert [*map(tuple, again.rows())] == [*map(tuple, shown.rows())]
+    assert next(iter(again.rows()))[again.columns.index("measure")] == measure
+    assert "measure" not in attn_cli.inspect("The cat sat").columns
+
+
+def test_a_table_of_patches_is_refused() -> None:
+    with pytest.raises(InputError, match="is of an image, whose grid of patches a table does not hold"):
+        read("query,key,weight,unit\n0,0,1,patch\n")
 
 
 def test_sentences_of_a_long_table(tmp_path: Path) -> None:

@@ -48,10 +48,11 @@ class Expected:
                 part, all_of_it = self.total(keys, even=even), self.total(every, even=even)
                 assert share == pytest.approx(part / all_of_it if all_of_it else math.nan, abs=1e-5, nan_ok=True)
         shares = {key: self.total([key], resting=True) / max(whole, 1e-9) for key in every}
+        evens = self.total(every, even=True, resting=True)
         sinks = {
             key: share
             for key, share in shares.items()
-            if share >= max(0.01, 10 * self.total([key], even=True, resting=True) / max(whole, 1e-9))
+            if share >= max(0.01, 10 * self.total([key], even=True, resting=True) / max(evens, 1e-9))
         }
         assert {one.key: one.share for one in spread.sinks} == pytest.approx(
             dict(sorted(sinks.items(), key=lambda item: -item[1])[:5]), abs=1e-5

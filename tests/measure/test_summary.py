@@ -64,6 +64,22 @@ def test_a_causal_head_by_hand() -> None:
     assert result.links == (Link(2, 1, 0.25),)  # not to itself, not to the first
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_a_learned_sink_changes_neither_focus_nor_distance(share: float) -> None:
+    """Rows that are even but for a sink are even, whatever it takes: by hand, ln 2 and ln 3, and 1/2 and 1 away."""
+    side = units(3)
+    even = np.array([[[1, 0, 0], [1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]]], np.float32)
+    sink = np.full((1, 3), share, np.float32)
+    visible = np.array([[0, 1], [0, 2], [0, 3]])
+    collector = Summarize(side, side)
+    collector(Block("decoder", 0, (0,), 0, even * np.float32(1 - share), visible, sink=sink))
+    (result,) = collector.result
+    assert result.focus == pytest.approx(0, abs=1e-4)
+    assert result.entropy == pytest.approx((math.log(2) + math.log(3)) / 2, abs=1e-4)
+    assert result.distance == pytest.approx((1 / 2 + (2 + 1) / 3) / 2, abs=1e-4)
+    assert result.first == pytest.approx((1 - share) * (1 / 2 + 1 / 3) / 2)  # the model's own weights
+
+
 def test_keys_that_no_row_sees_may_be_cut_off() -> None:
     """An indexer lets the last rows look at early keys only, so the block ends before their own place."""
     collector = Summarize(units(4), units(4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -164,9 +165,7 @@ def _refuse_text(text: str | None, used: Sequence[str], row: _RowOptions, withou
     if text is not None:
         raise UsageError("A text and --scores are both given", "Give one of them")
     if used:
-        raise UsageError(
-            f"--scores explains plain numbers, so {used[0]} cannot be used with it", f"Leave {used[0]} out"
-        )
+        raise UsageError(f"--scores are plain numbers, so {used[0]} cannot be used with them", f"Leave {used[0]} out")
     if row != _RowOptions() or without is not None:
         raise UsageError("--scores explains plain numbers, which have no heads and queries", "Give a text instead")
 

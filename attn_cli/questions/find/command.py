@@ -119,7 +119,7 @@ def run(
         found = find(source, choice.over(base), start, end, both=both, verify=model.verify)
         if sort == "usual" and found.plan.crosses:
             raise UsageError(
-                "No pairs are equally far apart where rows and columns are different words, so --sort usual orders none",
+                "Rows and columns are different words here, and no pairs are equally far apart, as --sort usual needs",
                 "Choose --sort others",
             )
         return replace(found, least=least, sort=sort)

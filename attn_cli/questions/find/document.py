@@ -35,7 +35,10 @@ class PairEntry(Entry):
     query_text: str
     key: UnitPosition
     key_text: str
-    offset: Annotated[int | None, Meta(description="Key minus query; null in cross-attention.")]
+    offset: Annotated[
+        int | None,
+        Meta(description="Key minus query, words that are named together counted as one; null in cross-attention."),
+    ]
     alike: Annotated[
         Count,
         Meta(

@@ -70,8 +70,8 @@ def by_hand(name: str, **settings: Any) -> tuple[list[int], list[int]]:
     [
         ({}, {}),
         ({"beam": 3}, {"num_beams": 3}),
-        ({"temperature": 0.7, "seed": 3}, {"do_sample": True, "temperature": 0.7, "seed": 3}),
-        ({"temperature": 1.3, "top_p": 0.5}, {"do_sample": True, "temperature": 1.3, "top_p": 0.5}),
+        ({"temperature": 0.7, "seed": 3}, {"do_sample": True, "temperature": 0.7, "seed": 3, "top_k": 0}),
+        ({"temperature": 1.3, "top_p": 0.5}, {"do_sample": True, "temperature": 1.3, "top_p": 0.5, "top_k": 0}),
     ],
 )
 def test_the_tokens_are_those_of_generate(name: str, decoding: Any, settings: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attn_cli.questions.diff.layers import divergence
+from attn_cli.questions.diff.layers import Laid, compare_scores, divergence
 from tests.samples import softmax
 
 
@@ -47,3 +47,19 @@ def test_divergence_by_definition_and_its_properties(keys: int, seed: int) -> No
     assert (divergence(p, p) < 1e-12).all()
     order = random.permutation(keys)
     np.testing.assert_allclose(found, divergence(p[..., order], q[..., order]), atol=1e-12)
+
+
+def test_scores_hidden_in_a_gap_of_the_mask_are_left_out_of_their_row_alone() -> None:
+    """By hand: only the keys that both can see count, and the other rows and heads as if there were no gap."""
+    random = np.random.default_rng(5)
+    a, b = (random.normal(size=(2, 3, 5)).astype(np.float32) for _ in range(2))
+    a[1, 0, 2] = b[1, 2, 1] = np.nan
+    seen = np.ones((3, 5), np.bool_)
+    found = compare_scores((4, 6), *(Laid(own.copy(), seen, np.zeros((2, 3), np.float32)) for own in (a, b)))
+    for head, row in np.ndindex(2, 3):
+        one, two = a[head, row].astype(np.float64), b[head, row].astype(np.float64)
+        keys = np.isfinite(one) & np.isfinite(two)
+        change = (two[keys] - two[keys].mean()) - (one[keys] - one[keys].mean())
+        assert found.rows[head, row] == pytest.approx(np.sqrt(np.square(change).mean()), rel=1e-5)
+    assert keys.sum() == 4
+    assert found.seen.all()  # in the other head

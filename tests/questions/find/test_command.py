@@ -156,6 +156,15 @@ def test_every_format_but_that_for_maps(suffix: str, attn: Run, tmp_path: Path) 
         (["The cat", "chat", "dog"], 4, "'dog' is not in the source, whose words are the columns. Its words are: The"),
         (["The cat", "chien", "cat"], 4, "'chien' is not in the text. Its words are: The, cat"),
         ([" ", "it", "trophy"], 3, "empty"),
+        ([SENTENCE, "it", "trophy", "--no-check"], 2, "--no-check is for a matrix of weights, and this is a text"),
+        (["The cat", "chat", "cat", "--sort", "usual"], 2, "no pairs are equally far apart, as --sort usual needs"),
+        (["record.json", "it", "trophy", "--verify"], 2, "record.json is a record, so --verify cannot be used with"),
+        (["record.json", "it", "trophy", "--dtype", "float16"], 2, "so --dtype cannot be used with it"),
+        (
+            ["2 cats saw 3 dogs", "2", "cats", "--no-sink"],
+            4,
+            "is hidden here. Show it with --special or --sink, or",
+        ),
     ],
 )
 def test_errors(arguments: list[str], code: int, message: str, attn: Run) -> None:

@@ -20,6 +20,8 @@ from attn_cli.data.units import Units
 from attn_cli.errors import SelectionError, UsageError
 from attn_cli.measure.measures import even_rows
 from attn_cli.questions.find.measure import CollectLinks, FoundLink, Pair, find
+from attn_cli.questions.heads.measure import find_heads
+from attn_cli.questions.inspect.measure import look
 from tests.records import may_check_shapes
 from tests.samples import decoder_record, encoder_record, random_map, translation_record
 
@@ -49,6 +51,27 @@ def test_by_hand() -> None:
     assert link.usual == pytest.approx((0.5 + 0.3) / 2)
     # to c, but for c itself: a and b
     assert link.others == 0
+
+
+def test_a_learned_sink_takes_its_mean_over_rows_and_not_over_blocks() -> None:
+    """A record streams 64 rows at a time: by hand (64 · 0.1 + 0.9) / 65."""
+    sink = np.full((1, 65), 0.1, np.float32)
+    sink[0, 64] = 0.9
+    weights = np.eye(65, dtype=np.float32)[None] * (1 - sink[:, :, None])
+    record = record_of(weights, [f"w{number}" for number in range(65)])
+    record = replace(record, maps=(replace(record.maps[0], sink=sink),))
+    share = (64 * 0.1 + 0.9) / 65
+    assert find(record, Selection(), "w3", "w1").sink == pytest.approx(share)
+    shown = look(record, Selection(), keep=True)
+    assert shown.figures.sink.mean == pytest.approx(share)
+    assert find_heads(record, Selection()).sink == pytest.approx(share)
+
+
+@pytest.mark.parametrize(("least", "count"), [(0.5, 1), (0.50001, 0), (0.3, 1)])
+def test_a_weight_as_large_as_asked_for_is_listed(least: float, count: int) -> None:
+    for query, key, weight in (("d", "c", 0.5), ("c", "b", 0.3)):
+        found = replace(find(record_of(FOUR, "abcd"), Selection(), query, key), least=least)
+        assert len(found.listed) == (count if weight == 0.5 else int(least == 0.3))
 
 
 def test_what_cannot_be_seen_counts_nowhere() -> None:

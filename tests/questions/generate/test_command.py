@@ -70,7 +70,11 @@ def test_texts_come_as_lines_and_as_columns(decoder: str, capsys: pytest.Capture
         (["a", "--beam", "2", "--temperature", "1"], 2, "--beam keeps"),
         (["a", "--continue", "b", "--stop", "c"], 2, "Nothing is written where --continue"),
         (["a", "--continue", "b", "--max-tokens", "40"], 2, "so --max-tokens cannot be used with it"),
-        (["a", "--continue", "b", "--seed", "0"], 2, "so --seed cannot be used with it"),
+        (["a", "--continue", "b", "--temperature", "1"], 2, "so --temperature cannot be used with it"),
+        (["a", "--target", "b", "--beam", "5"], 2, "Nothing is written where --target says what follows, so --beam"),
+        (["a", "--seed", "0"], 2, "--seed is the seed of draws, and nothing is drawn. Add --temperature"),
+        (["a", "--temperature", "1", "--seed", "9" * 23], 2, "--seed"),
+        (["--file", "pairs.tsv", "--stop", "."], 2, "line 2 of pairs.tsv has a target, so --stop cannot be used"),
         (["a", "--top-p", "0.9"], 2, "--top-p"),
         (["a", "--continue", "b", "--target", "c"], 2, "both say what follows"),
         (["a", "--continue", " "], 3, "The text of --continue is empty"),
@@ -79,8 +83,15 @@ def test_texts_come_as_lines_and_as_columns(decoder: str, capsys: pytest.Capture
     ],
 )
 def test_faults_are_told_before_a_model_is_loaded(
-    arguments: list[str], code: int, fault: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    code: int,
+    fault: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.tsv").write_text("\na\tb\n")
     _, err = run(capsys, *arguments, "--model", "nowhere/at-all", code=code)
     assert re.search(fault, err)
     assert err.count("\n") == 1

@@ -41,7 +41,7 @@ def test_lists_tensors_and_layers_without_maps() -> None:
     layer = torch.full((1, 2, 4, 4), 0.25, dtype=torch.bfloat16)
     shown = attn_cli.view((None, layer), layer=1)
     assert [(map_.layer, map_.dtype) for map_ in shown.maps] == [(1, "bfloat16")]
-    with pytest.raises(SelectionError, match=r"Layer 0 has no attention \(in its place: no map given\)"):
+    with pytest.raises(SelectionError, match=r"The maps of layer 0 were not given"):
         attn_cli.view((None, layer), layer=0)
     with pytest.raises(InputError, match="Layer 1 of matrix is of 3 texts"):
         attn_cli.view((layer, torch.cat([layer] * 3)))
@@ -68,7 +68,7 @@ def test_rows_that_do_not_sum_to_one(attn: Run, tmp_path: Path, capsys: pytest.C
     assert "head 0, row 0 sums to 4.0000 instead of 1. Show it as it is with --no-check" in attn("view", path, code=3)
     shown = attn_cli.view(RAW, check=False)
     assert shown.maps[0].weights.tolist() == RAW.tolist()
-    assert shown.notes[0].startswith("The rows sum to 1 to 8 and not to 1: maps show the weights as they are")
+    assert shown.notes[0].startswith("The rows sum to 1 to 8 and not to 1: attn view draws the weights as they are")
     # By hand: the rows of head 0 as shares are (1/4, 3/4) and (1/2, 1/2).
     entropy = (-(0.25 * np.log(0.25) + 0.75 * np.log(0.75)) + np.log(2)) / 2
     assert shown.heads[0].entropy == pytest.approx(entropy, abs=1e-6)
