@@ -1,4 +1,4 @@
-"""The share of its rows that a learned sink takes, as attention sinks of gpt-oss do."""
+"""The share of each row that a learned sink takes, as in gpt-oss."""
 
 from __future__ import annotations
 

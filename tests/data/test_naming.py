@@ -309,9 +309,7 @@ def test_accents_may_be_asked_for() -> None:
 def test_a_number_of_the_text_that_is_hidden_is_not_a_position() -> None:
     tokens = tokens_of("2 and 3", "5")
     for hidden, name in ((Units.of(tokens, segment=1), "2"), (Units.of(tokens, segment=0), "5")):
-        with pytest.raises(
-            SelectionError, match=rf"'{name}', or part of it, is hidden here. .* write #{name} for"
-        ):
+        with pytest.raises(SelectionError, match=rf"'{name}', or part of it, is hidden here. .* write #{name} for"):
             choose_units(hidden, name)
     shown = Units.of(tokens, segment=0)
     assert [shown.text_of(span) for span in choose_units(shown, "#2")] == ["3"]

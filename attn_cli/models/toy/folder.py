@@ -320,6 +320,7 @@ class ToyFolder:
             # The file may ask for billions of cells of padding, or for silent truncation.
             tokenizer.no_padding()
             tokenizer.no_truncation()
+            tokenizer.encode_special_tokens = True  # a text that holds `<pad>` or `</s>` holds letters, not the token
         return tokenizer
 
     def known_words(self) -> frozenset[str]:

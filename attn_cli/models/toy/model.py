@@ -351,7 +351,7 @@ class Toy:
         if not ended:
             notes += (cut_short(limit, option),)
         return Translation(
-            text=self._reader.decode([tokens])[0].strip(),
+            text=self._reader.spell(tokens),
             ids=(PAD, *tokens, *([END] if ended else [])),
             notes=notes,
         )

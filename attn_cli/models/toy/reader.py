@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attn_cli.data.text import Tokens, written_offsets
 from attn_cli.errors import InputError, ModelError, shortened
@@ -15,6 +15,7 @@ from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.search import END, PAD
+from attn_cli.models.toy.typed import PlainText, in_plain_characters
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 """Pattern of a word: letters, with apostrophes between them."""
 STARTS = re.compile(r"(?:^|[.?!…:][\"”»)]*\s)\W*$")
 """Pattern of what stands before the first word of a sentence."""
+SMALL_WORDS = frozenset(
+    """
+    a an and are as at be but by can do does for from had has have he her his in is it its me my no not of on or our out
+    she so that the their them they this to up was we were what when where who will with you your
+    """.split()  # noqa: SIM905 - a list of words
+)
+"""Words that stand in small letters everywhere but in a title."""
+HALF = re.compile(r" \ufffd+(?= |$)|\ufffd+")
+"""Bytes that make no letter, and the space before them where they stand alone."""
 LISTED = 8
 """Most words to name in a note."""
 AROUND = 9
@@ -48,7 +58,7 @@ class ToyReader:
         self._remedy = folder.remedy
         self._known_words = folder.known_words()
 
-    def read(self, text: str, what: str, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
+    def read(self, text: str, what: Literal["text", "target"], truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
         """Tokenize one side, with notes.
 
         Args:
@@ -61,7 +71,8 @@ class ToyReader:
             ModelError: the tokenizer fails, or knows tokens that the model does not.
         """
         check_text(text, f"The {what}")
-        encoding, notes = self._in_small_letters(text) if what == "text" else (self.encode(text), ())
+        plain = in_plain_characters(text, what)
+        encoding, notes = self._in_small_letters(plain.text) if what == "text" else (self.encode(plain.text), ())
         if all(encoding.special_tokens_mask):
             raise InputError(f"{self.name} makes no tokens of this {what}", "Give one with letters or digits")
         count, most = len(encoding.ids), self.shape.positions
@@ -74,7 +85,7 @@ class ToyReader:
                 )
             notes += (f"The {what} was cut to {most} of its {count} tokens",)
         keep = slice(None) if count <= most else slice(0, most - 1)
-        pieces = self._pieces(encoding, text, keep)
+        pieces = self._pieces(encoding, text, keep, plain)
         if count > most:
             pieces = pieces.ended(END, self.name_of(END))
         if what == "text":
@@ -88,7 +99,8 @@ class ToyReader:
             InputError: there are more tokens than the model has positions.
         """
         template = self.encode("a")
-        pieces = self._pieces(template, "a", slice(None)).around(ids, [self.name_of(id_) for id_ in ids])
+        one = self._pieces(template, "a", slice(None), in_plain_characters("a", "text"))
+        pieces = one.around(ids, [self.name_of(id_) for id_ in ids])
         if len(pieces.ids) > self.shape.positions:
             raise InputError(
                 f"{len(pieces.ids)} tokens are more than the {self.shape.positions} that {self.name} has positions for",
@@ -101,6 +113,10 @@ class ToyReader:
 
         The training texts hold few capitals, so words in capitals are tokenized into pieces that say little.
         """
+        small = self._untitled(text)
+        if small != text:
+            note = f"All words begin with capitals, as in a title: {self.name} reads “{shortened(small)}”"
+            return self.encode(small), (note,)
         encoding = self.encode(text)
         small, shouted = self._quiet(text)
         if not shouted:
@@ -109,11 +125,37 @@ class ToyReader:
         note = f"{whole} in capitals, which {self.name} cannot read: {self.name} reads “{shortened(small)}”"
         return self.encode(small), (note,)
 
+    def _untitled(self, text: str) -> str:
+        """Write a title, in which all words begin with a capital, as a sentence; names keep theirs.
+
+        A text is a title if a word that is never a name, such as *The* or *On*, has a capital within it. The words that
+        are no longer in tokens in small letters get these, as names are.
+        """
+        words = [*WORD.finditer(text)]
+        heard = [word.group() for word in words]
+        if len(words) < 2 or not all(word == "I" or word[:1].isupper() for word in heard) or text.isupper():
+            return text
+        if not any(word.lower() in SMALL_WORDS and not word[1:].isupper() for word in heard[1:]):
+            return text
+        parts, done = [], 0
+        for word in words:
+            before = STARTS.search(text, max(word.start() - AROUND, 0), word.start())
+            small = word.group().lower()
+            lowered = (
+                before is None
+                and word.group()[1:] == small[1:]
+                and len(small) == len(word.group())
+                and (small in SMALL_WORDS or (self._knows(small) and self._count(small) <= self._count(word.group())))
+            )
+            parts += [text[done : word.start()], small if lowered else word.group()]
+            done = word.end()
+        return "".join([*parts, text[done:]])
+
     def _quiet(self, text: str) -> tuple[str, list[str]]:
         """Write the words that are shouted in small letters; return the text, of the same length, and these words.
 
-        A row of words in capitals is shouted if small letters make two of them shorter in tokens, or one of three
-        letters or more a single token. Words that the model does not know keep their first capital, as names have it.
+        A row of words in capitals is shouted if small letters make two of them shorter in tokens, or one of four
+        letters or more by two, or one of three or more a single token. Words that the model does not know keep their first capital, as names have it.
         """
         parts: list[str] = []
         shouted: dict[str, None] = {}
@@ -139,7 +181,8 @@ class ToyReader:
             if len(word) > 1 and self._knows(word)
         ]
         heard = [(small, word) for small, large, word in counts if small < large]
-        return len(heard) > 1 or any(small == 1 and len(word) > 2 for small, word in heard)
+        much = any(small + 1 < large and len(word) > 3 for small, large, word in counts)
+        return much or len(heard) > 1 or any(small == 1 and len(word) > 2 for small, word in heard)
 
     def _said(self, word: str, *, first: bool) -> str:
         """Write a word in capitals as it is written where nothing is shouted; `first` in a sentence."""
@@ -148,20 +191,21 @@ class ToyReader:
         return word.capitalize() if first or not self._knows(word) else word.lower()
 
     def _knows(self, word: str) -> bool:
-        return not self._known_words or word.lower() in self._known_words
+        plain = in_plain_characters(word, "text").text.strip("'").lower()
+        return not self._known_words or plain in self._known_words
 
     def _count(self, word: str) -> int:
         """Count the tokens of a word, the end token aside."""
         return len(self.encode(word).ids) - 1
 
     @staticmethod
-    def _pieces(encoding: Encoding, text: str, keep: slice) -> Pieces:
+    def _pieces(encoding: Encoding, text: str, keep: slice, plain: PlainText) -> Pieces:
         return Pieces(
             text=text,
             pair=None,
             ids=tuple(encoding.ids[keep]),
             names=tuple(encoding.tokens[keep]),
-            offsets=tuple(encoding.offsets[keep]),
+            offsets=tuple(plain.typed(*offsets) for offsets in encoding.offsets[keep]),
             special=tuple(map(bool, encoding.special_tokens_mask[keep])),
             segments=(0,) * len(encoding.ids[keep]),
         )
@@ -191,7 +235,8 @@ class ToyReader:
     def written(self, translation: Translation) -> Pieces:
         """Return the pieces of a translation, exactly as it was written."""
         ids = translation.ids
-        growing = (part.lstrip() for part in self.decode([ids[1:count] for count in range(1, len(ids) + 1)]))
+        parts = self.decode([ids[1:count] for count in range(1, len(ids) + 1)])
+        growing = (HALF.sub("", part).lstrip() for part in parts)
         return Pieces(
             text=translation.text,
             pair=None,
@@ -220,6 +265,14 @@ class ToyReader:
                 self._remedy,
             )
         return encoding
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """Return the text of the tokens that were written, without bytes that make no letter.
+
+        Raises:
+            ModelError: the tokenizer fails.
+        """
+        return HALF.sub("", self.decode([ids])[0]).strip()
 
     def decode(self, parts: Sequence[Sequence[int]]) -> list[str]:
         """Decode each run of tokens to text, special tokens left out.

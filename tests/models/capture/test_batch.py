@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -82,6 +83,23 @@ def test_groups_run_in_threads_give_the_same_in_the_same_order(name: str, monkey
         for batch, same in zip(found, expected, strict=True):
             assert (batch.layer, batch.heads, batch.sizes) == (same.layer, same.heads, same.sizes)
             np.testing.assert_allclose(batch.weights, same.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "one"), [("bert", False), ("recurrent_gemma", True), ("nllb-moe", True)])
+def test_families_that_keep_a_state_run_in_one_thread(name: str, one: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    model, seen = build(name), set[int]()
+    handle = model.register_forward_pre_hook(lambda *_: seen.add(threading.get_ident()))
+    list(run_together(model, padded_groups(model, 3), everything(model)))
+    handle.remove()
+    assert (seen == {threading.get_ident()}) is one
+
+
+def test_experts_whose_room_the_batch_shares_read_one_text_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build("nllb-moe")
+    monkeypatch.setattr(model.config, "moe_eval_capacity_token_fraction", 0.5)
+    with pytest.raises(NotTogetherError):
+        list(run_together(model, padded_groups(model, 1), everything(model)))
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import attn_cli
 from attn_cli import load
 from attn_cli.data.record import AttentionMap, Record
 from attn_cli.models import Decoding, Input
 from attn_cli.models import load as load_model
 from attn_cli.models.toy.folder import BUILT_IN, ToyFolder, built_in
 from attn_cli.models.toy.model import Toy
+from attn_cli.models.toy.reader import ToyReader
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -148,8 +150,9 @@ def test_capitals_that_it_knows_or_cannot_shrink_stay(text: str) -> None:
     ("text", "said", "shouted"),
     [
         ("I WANT the BIG cat", "I want the big cat", "WANT, BIG are"),
-        ("She said: “GO AWAY!” WHAT A DAY! I'M HERE.", "She said: “Go away!” What a day! I'm here.", "GO, AWAY, WHAT"),
+        ("She said: “GO AWAY!” WHAT A DAY! I'M HERE.", 'She said: "Go away!" What a day! I\'m here.', "GO, AWAY, WHAT"),
         ("We are HERE at NASA in the USA.", "We are here at NASA in the USA.", "HERE is"),
+        ("HELLO, my friend!", "Hello, my friend!", "HELLO is"),
         ("MY NAME IS KOFI, said the boy.", "My name is Kofi, said the boy.", "MY, NAME, IS, KOFI are"),
     ],
 )
@@ -160,6 +163,65 @@ def test_words_that_are_shouted_are_read_in_small_letters(text: str, said: str, 
     assert "".join(word.text for word in loud.source.words).replace(" ", "") == text.replace(" ", "")
     assert loud.notes[0].startswith(shouted)
     assert loud.notes[0].endswith(f"in capitals, which toy cannot read: toy reads “{said}”")
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        ("“Hello,” he said.", '"Hello," he said.'),
+        ("She said: ‘It’s mine…’", "She said: 'It's mine...'"),
+        ("I am hungry.\nI want\t food.\u00a0", "I am hungry. I want food."),
+        ("The cat — my cat—is black", "The cat, my cat, is black"),
+        ("I know him - he is here", "I know him, he is here"),
+        ("— Hello", "Hello"),
+        ("Thank\u200b you ❤\ufe0f", "Thank you ❤"),
+        ("Tom & Mary found the \ufb02ower", "Tom and Mary found the flower"),
+        ("3 - 2 is 1, 1990\u20132000 and a well\u2011known R&B", "3 - 2 is 1, 1990-2000 and a well-known R&B"),
+    ],
+)
+def test_characters_of_phones_and_word_processors_are_read_as_plain_ones(typed: str, plain: str) -> None:
+    model = Toy(ToyFolder("toy", built_in("toy")))
+    one, other = (model.prepare(Input(text)) for text in (typed, plain))
+    assert [token.id for token in one.source.tokens] == [token.id for token in other.source.tokens]
+    assert one.notes == other.notes
+    assert one.source.text == typed
+    for word in one.source.words:  # which is in the text as it was typed
+        assert typed[word.start : word.end] == word.text
+        assert word.text == word.text.strip()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("The Cat Sat On A Mat", "The cat sat on a mat"),
+        ("I Love You", "I love you"),
+        ("Tom And Mary Are In Paris", "Tom and Mary are in Paris"),
+    ],
+)
+def test_titles_are_read_as_sentences(typed: str, said: str) -> None:
+    model = Toy(ToyFolder("toy", built_in("toy")))
+    title, plain = (model.prepare(Input(text)) for text in (typed, said))
+    assert [token.id for token in title.source.tokens] == [token.id for token in plain.source.tokens]
+    assert title.notes[0] == f"All words begin with capitals, as in a title: toy reads “{said}”"
+    for other in ("Tom Smith", "The Hague", "Is Tom here?", "I"):
+        assert not any("title" in note for note in model.prepare(Input(other)).notes)
+
+
+def test_the_names_of_special_tokens_in_a_text_are_letters() -> None:
+    model = Toy(ToyFolder("toy", built_in("toy")))
+    source = model.prepare(Input("The <pad> sat.</s> It did")).source
+    assert [token.special for token in source.tokens] == [False] * (len(source.tokens) - 1) + [True]
+    assert 0 not in [token.id for token in source.tokens]
+    assert "".join(word.text for word in source.words) == "The<pad>sat.</s>Itdid"
+    attn_cli.inspect("The <pad> sat", verify=True)  # which is checked against what the model computes
+
+
+def test_bytes_that_make_no_letter_are_not_written() -> None:
+    reader = ToyReader(ToyFolder("toy", built_in("toy")))
+    cat, half = (reader.encode(text).ids[:-1] for text in ("cat", "é😀"))
+    byte = next(id_ for id_ in half if reader.name_of(id_).startswith("<0xF0"))
+    assert reader.spell([*cat, byte]) == reader.spell([byte, *cat]) == "cat"
+    assert reader.spell([*cat, byte, byte, *cat]) == "cat cat"
 
 
 def test_a_text_of_another_language_is_told_from_one_with_rare_words() -> None:

@@ -58,8 +58,9 @@ def test_a_learned_sink_takes_its_mean_over_rows_and_not_over_blocks() -> None:
     sink = np.full((1, 65), 0.1, np.float32)
     sink[0, 64] = 0.9
     weights = np.eye(65, dtype=np.float32)[None] * (1 - sink[:, :, None])
-    record = record_of(weights, [f"w{number}" for number in range(65)])
-    record = replace(record, maps=(replace(record.maps[0], sink=sink),))
+    names = [f"w{number}" for number in range(65)]
+    record = record_of(np.eye(65, dtype=np.float32)[None], names)
+    record = replace(record, maps=(replace(record.maps[0], weights=weights, sink=sink),))
     share = (64 * 0.1 + 0.9) / 65
     assert find(record, Selection(), "w3", "w1").sink == pytest.approx(share)
     shown = look(record, Selection(), keep=True)
