@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, count, islice
 from pathlib import Path
@@ -39,7 +39,6 @@ __all__ = [
     "name_of",
     "ready",
     "sentences",
-    "without_targets",
 ]
 
 TABLE = ".tsv"
@@ -161,23 +160,6 @@ def _read(
         return
     for sentence in tables.rows(lines, format_, name, chosen=chosen, holds=holds):
         yield _with_target(sentence, target)
-
-
-def without_targets(found: Iterable[Sentence], searched: Sequence[str]) -> Iterator[Sentence]:
-    """Yield sentences, none of which may have a target if options of a search for one are given.
-
-    Args:
-        found: the sentences.
-        searched: the options, as they are typed.
-
-    Raises:
-        UsageError: a sentence has a target.
-    """
-    for sentence in found:
-        if searched and sentence.target is not None:
-            place = sentence.where or "The text"
-            raise UsageError(f"{place} has a target, so {searched[0]} cannot be used with it", "Leave one of them out")
-        yield sentence
 
 
 def _with_target(sentence: Sentence, target: str | None) -> Sentence:

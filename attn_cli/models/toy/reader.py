@@ -154,8 +154,9 @@ class ToyReader:
     def _quiet(self, text: str) -> tuple[str, list[str]]:
         """Write the words that are shouted in small letters; return the text, of the same length, and these words.
 
-        A row of words in capitals is shouted if small letters make two of them shorter in tokens, or one of four
-        letters or more by two, or one of three or more a single token. Words that the model does not know keep their first capital, as names have it.
+        A row of words in capitals is shouted if small letters make two of them shorter in tokens, one of four letters
+        or more by two, or one of three or more a single token. Words that the model does not know keep their first
+        capital, as names have it.
         """
         parts: list[str] = []
         shouted: dict[str, None] = {}

@@ -142,7 +142,7 @@ def run(
     if writing.known is not None:
         check_text(writing.known, "The text of --continue")
     target = reading.target if writing.known is None else writing.known
-    sentences = texts.without_targets(prompts(text, replace(reading, target=target)), writing.chosen)
+    sentences = prompts(text, replace(reading, target=target))
     check_named(model)
 
     from attn_cli.cli.outputs import Output

@@ -208,10 +208,7 @@ def run(
             "Leave one of them out",
         )
     sentences = _noted(
-        texts.without_targets(
-            texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, blanks=plain.any),
-            searched,
-        )
+        texts.sentences(text, reading.file, target=reading.target, chosen=reading.field_names, blanks=plain.any)
     )
     check_named(model)
 

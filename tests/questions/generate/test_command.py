@@ -74,7 +74,6 @@ def test_texts_come_as_lines_and_as_columns(decoder: str, capsys: pytest.Capture
         (["a", "--target", "b", "--beam", "5"], 2, "Nothing is written where --target says what follows, so --beam"),
         (["a", "--seed", "0"], 2, "--seed is the seed of draws, and nothing is drawn. Add --temperature"),
         (["a", "--temperature", "1", "--seed", "9" * 23], 2, "--seed"),
-        (["--file", "pairs.tsv", "--stop", "."], 2, "line 2 of pairs.tsv has a target, so --stop cannot be used"),
         (["a", "--top-p", "0.9"], 2, "--top-p"),
         (["a", "--continue", "b", "--target", "c"], 2, "both say what follows"),
         (["a", "--continue", " "], 3, "The text of --continue is empty"),
@@ -83,15 +82,8 @@ def test_texts_come_as_lines_and_as_columns(decoder: str, capsys: pytest.Capture
     ],
 )
 def test_faults_are_told_before_a_model_is_loaded(
-    arguments: list[str],
-    code: int,
-    fault: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], code: int, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("pairs.tsv").write_text("\na\tb\n")
     _, err = run(capsys, *arguments, "--model", "nowhere/at-all", code=code)
     assert re.search(fault, err)
     assert err.count("\n") == 1
