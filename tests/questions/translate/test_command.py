@@ -349,7 +349,7 @@ def test_notes_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (
             ["a", *BART, "--target", "b"],
             2,
-            "Nothing is searched for where --target is the translation, so --max-length",
+            "where --target is the translation, so --max-length cannot",
         ),
         (["a", "--model", "bart", "--text-only", "--target", "b"], 2, "so --target cannot be used with it"),
         (["a", *BART, "--gold", "x"], 2, "--gold scores word links. Add --align"),
