@@ -77,7 +77,8 @@ def test_fields_of_a_selection_are_those_that_the_methods_take() -> None:
 def test_arguments_are_those_of_the_code() -> None:
     text = (REFERENCE / "python.md").read_text(encoding="utf-8")
     listed = {
-        name: set(re.findall(r"\w+", arguments)) for name, arguments in re.findall(r"`(load|view)\((.*?)\)`", text)
+        name: set(re.findall(r"\w+", arguments))
+        for name, arguments in re.findall(r"^\| `(load|view)\((.*?)\)` \|", text, re.MULTILINE)
     }
     assert set(LoadChoices.__annotations__) <= listed["load"]
     assert {*signature(attn_cli.view).parameters} - {"selection"} <= listed["view"]
