@@ -69,7 +69,8 @@ def load(name: str | PathLike[str] = "toy", **options: Unpack[LoadChoices]) -> I
 
     Args:
         name: a built-in model, a folder, or a name on the hub.
-        **options: options for loading: `device`, `dtype`, `revision`, `trust_remote_code`, `allow_pickle`.
+        **options: options for loading: `device`, `dtype`, `revision`, `base`, `trust_remote_code`,
+            `allow_pickle`.
 
     Raises:
         ModelError: the model cannot be found, read or inspected.

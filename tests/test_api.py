@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -184,12 +185,82 @@ def test_misspelled_options_are_named() -> None:
         model.inspect("x", layr="2")  # type: ignore[call-arg]
     with pytest.raises(attn_cli.UsageError, match=r"translate\(\) has no option 'beem'. Did you mean beam\?"):
         model.translate("x", beem=2)  # type: ignore[call-arg]
-    with pytest.raises(attn_cli.UsageError, match=r"explain\(\) has no option 'xyz'. Use all, head, "):
+    with pytest.raises(attn_cli.UsageError, match=r"explain\(\) has no option 'xyz'. Use head, image, "):
         model.explain("x", "x", xyz=1)  # type: ignore[call-arg]
     with pytest.raises(attn_cli.UsageError, match=r"heads\(\) has no option 'query'"):
         model.heads("x", query="x")  # type: ignore[call-arg]
     with pytest.raises(attn_cli.UsageError, match="must be a number of keys, and 'many' is not"):
         model.inspect("x", top_k="many")  # type: ignore[arg-type]
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("method", "arguments", "fields"),
+    [
+        ("find", ["trophy", "it"], ["view", "top_k", "query"]),
+        ("diff", [SENTENCE], ["view"]),
+        ("heads", [], ["view", "top_k", "sort", "query"]),
+        ("explain", ["it"], ["view", "top_k", "sort", "all", "special", "sink", "measure"]),
+    ],
+)
+def test_fields_that_mean_nothing_are_refused(method: str, arguments: list[str], fields: list[str]) -> None:
+    asked = getattr(attn_cli.load("toy"), method)
+    for field in fields:
+        with pytest.raises(UsageError, match=rf"{method}\(\) has no option '{field}'"):
+            asked(SENTENCE, *arguments, **{field: 1})
+
+
+@pytest.mark.unchecked
+def test_find_and_diff_have_orders_of_their_own() -> None:
+    model = attn_cli.load("toy")
+    links = model.find(SENTENCE, "it", "trophy", sort="layer")
+    assert (links.sort, links.to_dict()["sort"]) == ("layer", "layer")
+    assert model.find(SENTENCE, "it", "trophy").sort == "weight"
+    other = SENTENCE.replace("big", "small")
+    changes = model.diff(SENTENCE, other, sort="layer")
+    places = [(one.layer, one.head) for one in changes.listed]
+    assert (changes.sort, places) == ("layer", sorted(places))
+    assert model.diff(SENTENCE, other).sort == "divergence"
+    with pytest.raises(UsageError, match=r"There is no sort 'focus'\. Choose from weight, usual, others, layer"):
+        model.find(SENTENCE, "it", "trophy", sort="focus")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"There is no sort 'usual'\. Choose from divergence, layer"):
+        model.diff(SENTENCE, other, sort="usual")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"max_tokens": 9}, {"beam": 5}, {"temperature": 0.5}, {"top_p": 0.5}, {"seed": 3}, {"stop": "x"}],
+)
+def test_settings_of_a_search_that_is_not_done_are_refused(given: dict[str, Any]) -> None:
+    model = attn_cli.load("toy")
+    with pytest.raises(UsageError, match=f"Nothing is written .* so {next(iter(given))} cannot be used with it"):
+        model.generate("The cat sat", continuation="Le chat", **given)
+
+
+@pytest.mark.parametrize("given", [{"beam": 7}, {"max_length": 3}])
+def test_a_translation_that_is_known_is_not_searched(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"Nothing is searched .* so {next(iter(given))} cannot be used with it"):
+        attn_cli.load("toy").translate("The cat sat", target="Le chat", **given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"target": "x"}, {"source_language": "en"}, {"target_language": "fr"}, {"truncate": True}],
+)
+def test_a_record_is_not_read_again(given: dict[str, Any]) -> None:
+    record = encoder_record()
+    model = attn_cli.load("toy")
+    for sides in ((record, record), (record, SENTENCE), (SENTENCE, record)):
+        with pytest.raises(UsageError, match=f"A record is read already, so {next(iter(given))} cannot be used"):
+            model.diff(*sides, **given)
+
+
+def test_a_seed_without_anything_to_draw_is_refused() -> None:
+    model = attn_cli.load("toy")
+    with pytest.raises(UsageError, match="seed is for random tokens"):
+        model.heads(SENTENCE, seed=3)
+    with pytest.raises(UsageError, match="seed is for the texts of from_probe"):
+        model.ablate(SENTENCE, seed=3)
 
 
 @pytest.mark.unchecked

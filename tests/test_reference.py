@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+from inspect import signature
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+import attn_cli
+from attn_cli.api import Inspector
 from attn_cli.cli.app import INTERRUPTED, READER_GONE
+from attn_cli.data.selection import Selection
 from attn_cli.errors import AttnError
+from attn_cli.models import LoadChoices
 from tests.readme import ROOT
 from tests.reference import commands_and_options, fields_of_documents, methods_of_inspector
 
@@ -47,6 +54,38 @@ def test_methods_are_those_of_the_class() -> None:
         r"(\| an `Inspector` has \| \|\n\| --- \| --- \|\n)((?:\|[^\n]*\n)*)",
         methods_of_inspector(),
     )
+
+
+def test_fields_of_a_selection_are_those_that_the_methods_take() -> None:
+    text = (REFERENCE / "python.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\| fields of a selection \| taken by \|\n\| --- \| --- \|\n((?:\|[^\n]*\n)*)", text)
+    taken: dict[str, set[str]] = {}
+    for row in table.splitlines():
+        fields, users = (re.findall(r"`(\w+)`", cell) for cell in row.strip("| ").split("|"))
+        for name in users:
+            taken.setdefault(name, set()).update(fields)
+    known = {field.name for field in dataclasses.fields(Selection)}
+    for name in ("inspect", "translate", "generate", "heads", "find", "diff", "ablate", "explain"):
+        method = getattr(Inspector, name)
+        choices = get_args(get_type_hints(method)["selection"])[0]
+        assert taken.pop(name) == (known & set(choices.__annotations__)) | (
+            {"query"} & set(signature(method).parameters)
+        )
+    assert not taken
+
+
+def test_arguments_are_those_of_the_code() -> None:
+    text = (REFERENCE / "python.md").read_text(encoding="utf-8")
+    listed = {
+        name: set(re.findall(r"\w+", arguments))
+        for name, arguments in re.findall(r"^\| `(load|view)\((.*?)\)` \|", text, re.MULTILINE)
+    }
+    assert set(LoadChoices.__annotations__) <= listed["load"]
+    assert {*signature(attn_cli.view).parameters} - {"selection"} <= listed["view"]
+    (without,) = re.findall(r"All but (.*) take `without`", text)
+    methods = {name for name, one in vars(Inspector).items() if callable(one) and not name.startswith("_")}
+    takers = {name for name in methods if "without" in signature(getattr(Inspector, name)).parameters}
+    assert methods - set(re.findall(r"`(\w+)`", without)) == takers
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal, Unpack, cast, overload
+from typing import Literal, Unpack, cast, get_args, overload
 
 from attn_cli.api.ablations import correlations_over, effects_over, means_over
 from attn_cli.api.corpora import corpora_of, heads_of_part
@@ -22,10 +22,14 @@ from attn_cli.api.inputs import (
     source_of_image,
 )
 from attn_cli.api.options import (
+    FIELDS_OF_CHANGES,
     FIELDS_OF_CUTS,
+    FIELDS_OF_HEADS,
+    FIELDS_OF_ROWS,
     FIELDS_OF_SEGMENTS,
-    FIELDS_WITHOUT_QUERY,
     AblateOptions,
+    check_sort,
+    check_unused,
     selection_of,
 )
 from attn_cli.data.model import ModelInfo
@@ -34,7 +38,9 @@ from attn_cli.data.selection import (
     HOLDS_NO_MODEL,
     Choices,
     ChoicesOfACut,
-    ChoicesOfOneQuery,
+    ChoicesOfARow,
+    ChoicesOfChanges,
+    ChoicesOfHeads,
     ChoicesOfSegments,
     Kind,
     Measure,
@@ -66,9 +72,9 @@ from attn_cli.questions.ablate.corpus import Correlations
 from attn_cli.questions.ablate.effects import CollectEffects, HeadEffects
 from attn_cli.questions.ablate.measure import ablate
 from attn_cli.questions.ablate.trials import Ablation
-from attn_cli.questions.diff.measure import Differences, diff
+from attn_cli.questions.diff.measure import Differences, DiffSort, diff
 from attn_cli.questions.explain.measure import Explained, explain
-from attn_cli.questions.find.measure import FoundLinks, find
+from attn_cli.questions.find.measure import FindSort, FoundLinks, find
 from attn_cli.questions.generate.measure import generate
 from attn_cli.questions.heads.gathered import Asked
 from attn_cli.questions.heads.measure import CollectHeads, HeadsFound, find_heads
@@ -245,7 +251,7 @@ class Inspector:
         text: str,
         *,
         target: str | None = None,
-        beam: int = FOR_ONE.beam,
+        beam: int | None = None,
         max_length: int | None = None,
         source_language: str | None = None,
         target_language: str | None = None,
@@ -259,7 +265,7 @@ class Inspector:
         Args:
             text: the text to translate.
             target: the translation, if it is known; no search is done then.
-            beam: hypotheses to keep at each step; 1 is greedy.
+            beam: hypotheses to keep at each step; by default 4, and 1 is greedy.
             max_length: most tokens to generate; by default twice those of the text, plus 50.
             source_language: language of the text, such as `en`, for models that need it.
             target_language: language to translate into, such as `fr`.
@@ -278,10 +284,11 @@ class Inspector:
         languages = Languages(source_language, target_language)
         written: str | Translation
         if target is None:
-            decoding = Decoding(beam, max_length)
+            decoding = Decoding(FOR_ONE.beam if beam is None else beam, max_length)
             model = model_without(self._model, without, choice.kind)
             (written,) = model.translate([text], decoding=decoding, languages=languages, truncate=truncate)
         else:
+            check_unused("Nothing is searched where target is the translation", beam=beam, max_length=max_length)
             written = target
         source = self.read(
             text,
@@ -300,12 +307,12 @@ class Inspector:
         *,
         continuation: str | None = None,
         parts: Parts | None = None,
-        max_tokens: int = MOST_TOKENS,
-        beam: int = 1,
-        temperature: float = 0.0,
+        max_tokens: int | None = None,
+        beam: int | None = None,
+        temperature: float | None = None,
         top_p: float | None = None,
-        seed: int = 0,
-        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
         live: bool = False,
         source_language: str | None = None,
         target_language: str | None = None,
@@ -320,11 +327,11 @@ class Inspector:
             text: the text to go on from (or to translate, for an encoder-decoder), or a chat to answer.
             continuation: what follows, if it is known; nothing is written then.
             parts: how the text is divided into parts, as in `inspect`.
-            max_tokens: most tokens to write.
-            beam: hypotheses to keep at each step; 1 is greedy.
-            temperature: temperature to draw tokens at; 0 takes the likeliest each time.
+            max_tokens: most tokens to write; by default 40.
+            beam: hypotheses to keep at each step; by default 1, which is greedy.
+            temperature: temperature to draw tokens at; by default 0, which takes the likeliest each time.
             top_p: draw from the fewest tokens with this share; by default as the model's own settings say.
-            seed: seed of the draws.
+            seed: seed of the draws; by default 0.
             stop: texts at whose end writing stops.
             live: take the attention at each step, under the cache that the model writes with, and not in a pass
                 afterwards.
@@ -343,8 +350,20 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = selection_of(Selection(), selection, self.generate, viewed=True)
-        stops = (stop,) if isinstance(stop, str) else tuple(stop)
-        decoding = Decoding(beam, max_tokens, temperature, top_p, seed, stops, most_option="--max-tokens")
+        if continuation is not None:
+            check_unused(
+                "Nothing is written where continuation says what follows",
+                max_tokens=max_tokens,
+                beam=beam,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+                stop=stop,
+            )
+        stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        most = MOST_TOKENS if max_tokens is None else max_tokens
+        width = 1 if beam is None else beam
+        decoding = Decoding(width, most, temperature or 0.0, top_p, seed or 0, stops, most_option="--max-tokens")
         plain = Input("", languages=Languages(source_language, target_language), truncate=truncate)
         given = input_of(self._model, text, plain, parts, answers=True)
         model = model_without(self._model, without, choice.kind)
@@ -356,12 +375,12 @@ class Inspector:
         *,
         needle: bool = False,
         cut: bool = False,
-        seed: int = 0,
+        seed: int | None = None,
         shard: str | None = None,
         workers: str | int | None = None,
         truncate: bool = False,
         without: str | int | None = None,
-        **selection: Unpack[ChoicesOfOneQuery],
+        **selection: Unpack[ChoicesOfHeads],
     ) -> HeadsFound:
         """Measure what each head does in one text, in several or in a probe, as `attn heads` shows it.
 
@@ -370,7 +389,7 @@ class Inspector:
                 (`--probe`).
             needle: hide made-up facts in a text of its own, and find the heads that copy them, in place of `text`.
             cut: with `needle`, also count the facts found without these heads, and without as many random ones.
-            seed: seed of the random tokens, or of the random heads.
+            seed: seed of the random tokens, or of the random heads; by default 0.
             shard: measure only this part of several texts, of a probe or of needles, such as `"3/16"`; what is returned
                 is then saved with `.save("part3.npz")`, and merged with the others by `attn_cli.merge`.
             workers: share several texts, a probe or needles out, over so many processes of this machine, or over the
@@ -387,11 +406,14 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = selection_of(Selection(), selection, self.heads, FIELDS_WITHOUT_QUERY)
+        choice = selection_of(Selection(), selection, self.heads, FIELDS_OF_HEADS)
         if needle and text is not None:
             raise UsageError("needle hides facts in a text of its own", "Leave the text out")
         if cut and not needle:
             raise UsageError("cut cuts the retrieval heads that needle finds", "Add needle=True")
+        if seed is not None and not cut and (needle or text is not None):
+            raise UsageError("seed is for random tokens, or for the random heads of cut", "Leave seed out")
+        seed = seed or 0
         single = isinstance(text, str) or (text is not None and is_chat(text))
         if shard is not None and single:
             raise UsageError("shard divides a corpus", "Give a list of texts, or leave it out")
@@ -439,6 +461,7 @@ class Inspector:
         *,
         image: object = None,
         both: bool = False,
+        sort: FindSort = "weight",
         pair: str | None = None,
         target: str | None = None,
         source_language: str | None = None,
@@ -446,7 +469,7 @@ class Inspector:
         truncate: bool = False,
         verify: bool = False,
         without: str | int | None = None,
-        **selection: Unpack[Choices],
+        **selection: Unpack[ChoicesOfHeads],
     ) -> FoundLinks:
         """Find the heads that link two words of a text, as `attn find` shows them.
 
@@ -457,6 +480,8 @@ class Inspector:
             end: the key: a word, or its position.
             image: an image to read instead of a text, as in `inspect`; its patches are named by row and column: `r1c2`.
             both: search the other direction too.
+            sort: the order of the links drawn: by `weight`, by how far it exceeds the `usual` weight or that on the
+                `others`, or by `layer`.
             pair: a second segment, for models that take two.
             target: the decoder's side, for an encoder-decoder.
             source_language: language of the text, such as `en`, for models that need it.
@@ -472,7 +497,8 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = selection_of(Selection(), selection, self.find)
+        choice = selection_of(Selection(), selection, self.find, FIELDS_OF_HEADS)
+        check_sort(sort, get_args(FindSort))
         if start is None or end is None:
             raise UsageError("start and end are the two words that are linked", "Give both")
         source = self._read_either(
@@ -486,7 +512,7 @@ class Inspector:
             without=without,
             wanted=replace(choice, query=str(start)),
         )
-        return find(source, choice, str(start), str(end), both=both, verify=verify)
+        return replace(find(source, choice, str(start), str(end), both=both, verify=verify), sort=sort)
 
     def diff(
         self,
@@ -495,13 +521,14 @@ class Inspector:
         *,
         image: object = None,
         against: Inspector | None = None,
+        sort: DiffSort = "divergence",
         target: str | None = None,
         source_language: str | None = None,
         target_language: str | None = None,
         truncate: bool = False,
         verify: bool = False,
         without: str | int | None = None,
-        **selection: Unpack[Choices],
+        **selection: Unpack[ChoicesOfChanges],
     ) -> Differences:
         """Compare the attention in two texts or records, or of two models, as `attn diff` shows it.
 
@@ -510,6 +537,7 @@ class Inspector:
             b: the second; `a` by default.
             image: an image to read instead, as in `inspect`, or a tuple of two: A and B.
             against: the inspector that reads `b`; this one by default.
+            sort: the order of the heads drawn: by `divergence` or by `layer`.
             target: the decoder's side of both, for an encoder-decoder.
             source_language: language of the texts, such as `en`, for models that need it.
             target_language: language of the target.
@@ -524,7 +552,8 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = selection_of(Selection(), selection, self.diff)
+        choice = selection_of(Selection(), selection, self.diff, FIELDS_OF_CHANGES)
+        check_sort(sort, get_args(DiffSort))
         languages = Languages(source_language, target_language)
         if image is not None:
             sides = image if isinstance(image, tuple) else (image, image)
@@ -541,7 +570,7 @@ class Inspector:
             of_b = self if against is None else against
             first = source_of_image(self._model, sides[0], choice, only_of_texts, None)
             second = source_of_image(of_b._model, sides[1], choice, only_of_texts, without)  # noqa: SLF001 - of this class
-            return diff(first, second, choice, verify=verify)
+            return replace(diff(first, second, choice, verify=verify), sort=sort)
         if a is None:
             raise UsageError("Neither a text, a record nor an image is given", "Give one of them")
 
@@ -558,10 +587,17 @@ class Inspector:
                 )
             if without is not None:
                 raise UsageError(HOLDS_NO_MODEL, "Give B as a text")
+            check_unused(
+                "A record is read already",
+                target=target,
+                source_language=source_language,
+                target_language=target_language,
+                truncate=truncate or None,
+            )
             return side
 
         one, other = look_at(a, self), look_at(a if b is None else b, against or self, without)
-        return diff(one, other, choice, verify=verify)
+        return replace(diff(one, other, choice, verify=verify), sort=sort)
 
     @overload
     def ablate(self, text: str | Chat | None = None, **options: Unpack[AblateOptions]) -> Ablation: ...
@@ -579,7 +615,7 @@ class Inspector:
         instead: Instead | None = None,
         from_text: str | Texts | None = None,
         from_probe: bool = False,
-        seed: int = 0,
+        seed: int | None = None,
         output: Literal["words", "states"] | None = None,
         target: str | None = None,
         against: str | None = None,
@@ -608,7 +644,7 @@ class Inspector:
             from_text: the text to take outputs from, or the texts to take means over. To resample several texts, one
                 for each of them.
             from_probe: take means over the texts that `heads` generates to probe heads.
-            seed: seed of these texts.
+            seed: seed of these texts; by default 0.
             output: `words` or `states`; by default words, if the model chooses any.
             target: the text to measure: what follows a decoder's text, a translation, or a masked word.
             against: another text; the difference of the logits is measured.
@@ -637,6 +673,8 @@ class Inspector:
         wanted = OutputChoice(output, against, mask, target_tokens, continues=continuation is not None)
         target = continuation if target is None else target
         given = Input("", pair, target, Languages(source_language, target_language), truncate)
+        if seed is not None and not from_probe:
+            raise UsageError("seed is for the texts of from_probe", "Add from_probe=True, or leave seed out")
         if image is not None:
             donor = DonorChoice(None if from_text is None else "a text", probe=from_probe)
             check_of_image(wanted, cut, donor)
@@ -654,11 +692,11 @@ class Inspector:
             raise UsageError(*NEITHER)
         if isinstance(from_text, str | None):
             DonorChoice(from_text, probe=from_probe).check(instead)
-        elif instead != "resample" or isinstance(text, str):
+        elif from_probe or instead != "resample" or isinstance(text, str):
             DonorChoice(file="a list", probe=from_probe).check(instead)
         means = None
         if instead == "mean" and (from_text is not None or from_probe):
-            means = means_over(from_text, self._model, replace(given, pair=None, target=None), choice, seed)
+            means = means_over(from_text, self._model, replace(given, pair=None, target=None), choice, seed or 0)
         if isinstance(text, str) or is_chat(text):
             if instead == "resample" and not isinstance(text, str):
                 raise UsageError("Outputs of another text cannot stand in a chat", "Choose another `instead`")
@@ -747,17 +785,18 @@ class Inspector:
         """
         # Imported late: a program that explores nothing needs none of it.
         from attn_cli.questions.explore.opening import check_terminal, explore
-        from attn_cli.questions.explore.subject import Subject
+        from attn_cli.questions.explore.subject import Subject, loading_of
 
         choice = Selection(kind=kind, unit=unit, measure=measure)
         check_syntax(choice)
         if (text is None) == (image is None):
             raise UsageError(*(NEITHER if text is None else ("A text and an image are both given", "Leave one out")))
         check_terminal()
-        subjects = [Subject(self._model, Input(one)) for one in (text, *more) if one is not None]
+        loading = () if self._options is None else loading_of(self._options)
+        subjects = [Subject(self._model, Input(one), loading=loading) for one in (text, *more) if one is not None]
         if image is not None:
             read = read_image(image)
-            subjects = [Subject(self._model.of_images(), Input("", image=read), file=read.name)]
+            subjects = [Subject(self._model.of_images(), Input("", image=read), file=read.name, loading=loading)]
         running = explore(subjects, choice, default_model="")
         if running is not None:
             running.join()  # the model is the caller's, and is not used by two at a time
@@ -775,7 +814,7 @@ class Inspector:
         truncate: bool = False,
         verify: bool = False,
         without: str | int | None = None,
-        **selection: Unpack[ChoicesOfOneQuery],
+        **selection: Unpack[ChoicesOfARow],
     ) -> Explained:
         """Compute scores, softmax and weighted sum of one query in one head step by step, as `attn explain` shows them.
 
@@ -791,7 +830,8 @@ class Inspector:
             truncate: cut a text that is too long for the model.
             verify: also run the model without attn and compare; see `Record.verified` and `Record.output`.
             without: the heads to run without, their output zero: `"2.0"`, `"cross:1.0,1.3"`, or a layer's, `"2"`.
-            **selection: fields of the selection, as in `inspect`; `head="2.5"`, else that whose row shows most.
+            **selection: `kind`, `layer`, `head`, `unit` and `rows` of the selection, as in `inspect`; `head="2.5"`,
+                else that whose row shows most.
 
         Returns:
             The finding; its `steps` hold `scores`, `weights` and `context`, and the terms of the scores.
@@ -799,7 +839,9 @@ class Inspector:
         Raises:
             AttnError: any error that the command would report.
         """
-        choice = selection_of(Selection(view="query"), {**selection, "query": query}, self.explain)
+        choice = selection_of(
+            Selection(view="query"), {**selection, "query": query}, self.explain, {*FIELDS_OF_ROWS, "query"}
+        )
         source = self._read_either(
             text,
             image,

@@ -12,7 +12,9 @@ from attn_cli.api.inputs import Parts, Texts, Words
 from attn_cli.data.selection import (
     Choices,
     ChoicesOfACut,
-    ChoicesOfOneQuery,
+    ChoicesOfARow,
+    ChoicesOfChanges,
+    ChoicesOfHeads,
     ChoicesOfSegments,
     Selection,
     check_syntax,
@@ -21,13 +23,17 @@ from attn_cli.errors import UsageError, quoted
 from attn_cli.questions.ablate.choices import By, Instead
 
 __all__ = [
+    "FIELDS_OF_CHANGES",
     "FIELDS_OF_CUTS",
+    "FIELDS_OF_HEADS",
+    "FIELDS_OF_ROWS",
     "FIELDS_OF_SEGMENTS",
-    "FIELDS_WITHOUT_QUERY",
     "AblateOptions",
     "InspectOptions",
     "TranslateOptions",
     "check_names",
+    "check_sort",
+    "check_unused",
     "nearest",
     "selection_of",
 ]
@@ -36,8 +42,12 @@ FIELDS = frozenset(Choices.__annotations__)
 """Fields of a selection that most questions take."""
 FIELDS_OF_SEGMENTS = frozenset(ChoicesOfSegments.__annotations__)
 """Fields of a selection that `inspect` takes, whose text may be a pair."""
-FIELDS_WITHOUT_QUERY = frozenset(ChoicesOfOneQuery.__annotations__)
-"""Fields of a selection that a question about all rows takes, as `heads` is."""
+FIELDS_OF_HEADS = frozenset(ChoicesOfHeads.__annotations__)
+"""Fields of a selection that `heads` and `find` take."""
+FIELDS_OF_CHANGES = frozenset(ChoicesOfChanges.__annotations__)
+"""Fields of a selection that `diff` takes."""
+FIELDS_OF_ROWS = frozenset(ChoicesOfARow.__annotations__)
+"""Fields of a selection that `explain` takes, beside its query."""
 FIELDS_OF_CUTS = frozenset(ChoicesOfACut.__annotations__)
 """Fields of a selection that `ablate` takes."""
 LISTS = frozenset({"layer", "head", "query"})
@@ -62,7 +72,7 @@ class TranslateOptions(Choices, total=False):
     """Options of `Inspector.translate`."""
 
     target: str | None
-    beam: int
+    beam: int | None
     max_length: int | None
     source_language: str | None
     target_language: str | None
@@ -80,7 +90,7 @@ class AblateOptions(ChoicesOfACut, total=False):
     instead: Instead | None
     from_text: str | Texts | None
     from_probe: bool
-    seed: int
+    seed: int | None
     output: Literal["words", "states"] | None
     target: str | None
     against: str | None
@@ -136,6 +146,31 @@ def check_names(given: Iterable[str], known: Iterable[str], function: Callable[.
             own = [one.name for one in signature(function).parameters.values() if one.kind is not one.VAR_KEYWORD]
             names = sorted({*known, *own})
             raise UsageError(f"{function.__name__}() has no option {quoted(name)}", nearest(name, names))
+
+
+def check_sort(sort: str, known: Collection[str]) -> None:
+    """Check an order of the answer itself, which Python lets be anything.
+
+    Raises:
+        UsageError: there is no such order.
+    """
+    if sort not in known:
+        raise UsageError(f"There is no sort {quoted(str(sort))}", f"Choose from {', '.join(known)}")
+
+
+def check_unused(reason: str, **given: object) -> None:
+    """Check that no option is given where it would mean nothing.
+
+    Args:
+        reason: why it would.
+        **given: the options, None where they are not given.
+
+    Raises:
+        UsageError: one is given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{reason}, so {name} cannot be used with it", f"Leave {name} out")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -16,7 +16,9 @@ __all__ = [
     "Choices",
     "ChoicesOfACut",
     "ChoicesOfAMatrix",
-    "ChoicesOfOneQuery",
+    "ChoicesOfARow",
+    "ChoicesOfChanges",
+    "ChoicesOfHeads",
     "ChoicesOfSegments",
     "Kind",
     "Measure",
@@ -142,28 +144,41 @@ class Selection:
         return self.measure.removesuffix("s")
 
 
-class ChoicesOfOneQuery(TypedDict, total=False):
-    """Fields of `Selection` that a caller from Python may set; a whole number stands for a list of one."""
+class ChoicesOfARow(TypedDict, total=False):
+    """Fields of `Selection` that a caller from Python may set; a whole number stands for a list of one.
 
-    view: View
+    These are those of one row, as `attn explain` takes them.
+    """
+
     kind: Kind | None
     layer: str | int | None
     head: str | int | None
     unit: Unit
+    rows: Rows | None
+
+
+class ChoicesOfHeads(ChoicesOfARow, total=False):
+    """The same, and what is measured and listed of each head, as `attn heads` and `attn find` take it."""
+
     special: bool
     sink: bool
-    rows: Rows | None
     measure: Measure
     relevant_to: str | None
-    top_k: int
-    sort: SortKey
     all: bool
 
 
-class Choices(ChoicesOfOneQuery, total=False):
-    """The same, where the query is not named by a parameter of its own."""
+class ChoicesOfChanges(ChoicesOfHeads, total=False):
+    """The same, and the queries with their strongest keys, as `attn diff` takes them."""
 
     query: str | int | None
+    top_k: int
+
+
+class Choices(ChoicesOfChanges, total=False):
+    """The same, and how maps and heads are shown, as most questions take it."""
+
+    view: View
+    sort: SortKey
 
 
 class ChoicesOfSegments(Choices, total=False):

@@ -32,6 +32,8 @@ class Suggestion:
     options: tuple[str, ...] = ()
     model: str | None = None
     """The model to give it; None if it takes none."""
+    beside: str | None = None
+    """A second text to give it, after the first."""
 
     def typed(self, default_model: str, *, placeholder: str | None = None) -> str:
         """Return the command as a shell takes it.
@@ -40,13 +42,16 @@ class Suggestion:
             default_model: the model that the command takes by itself.
             placeholder: a word in place of the text, if that is too long to be shown.
         """
-        words = ["attn", self.command]
-        if self.text is not None:
-            words.append(_quoted(self.text) if placeholder is None else placeholder)
-        words += [_quoted(option) for option in self.options]
+        given = [text for text in (self.text, self.beside) if text is not None]
+        texts = [_quoted(text) for text in given]
+        if texts and placeholder is not None:
+            texts[0] = placeholder
+        options = [_quoted(option) for option in self.options]
         if self.model not in (None, default_model):
-            words += ["--model", _quoted(self.model or "")]
-        return " ".join(words)
+            options += ["--model", _quoted(self.model or "")]
+        # A text that begins like an option is one only after `--`, behind which there are no options.
+        last = any(text.startswith("-") and text != "-" for text in given)
+        return " ".join(["attn", self.command, *([*options, "--", *texts] if last else [*texts, *options])])
 
 
 def suggest(record: Record, command: str, *options: str) -> Suggestion | None:

@@ -30,6 +30,13 @@ from tests.samples import encoder_record
         (Suggestion("ablate", "It's", ("--edge", "it#2:dog")), 'attn ablate "It\'s" --edge it#2:dog'),
         (Suggestion("explain", 'a "b"', ("--query", "#11")), 'attn explain \'a "b"\' --query "#11"'),
         (Suggestion("why", options=("causality",)), "attn why causality"),
+        (Suggestion("diff", "The cat", ("--head", "2.0"), beside="A dog"), 'attn diff "The cat" "A dog" --head 2.0'),
+        (
+            Suggestion("inspect", "-5 degrees", ("--head", "2.0"), "m"),
+            'attn inspect --head 2.0 --model m -- "-5 degrees"',
+        ),
+        (Suggestion("diff", "cold", ("--head", "2.0"), beside="-5"), "attn diff --head 2.0 -- cold -5"),
+        (Suggestion("inspect", "-", ("--tokens",)), "attn inspect - --tokens"),
     ],
 )
 def test_typed(suggestion: Suggestion, typed: str) -> None:
@@ -39,7 +46,8 @@ def test_typed(suggestion: Suggestion, typed: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_a_shell_reads_the_same_text(text: str) -> None:
     words = shlex.split(Suggestion("inspect", text, (), "m").typed("toy"))
-    assert words == ["attn", "inspect", text, "--model", "m"]
+    model = ["--model", "m"]
+    assert words == ["attn", "inspect", *([*model, "--", text] if text[0] == "-" != text else [text, *model])]
 
 
 def test_text_that_has_no_room() -> None:

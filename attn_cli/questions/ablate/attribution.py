@@ -150,7 +150,6 @@ def attribute(
         ModelError: the model does not continue texts, or its logits are not sums of parts.
     """
     check_attribution(selection, output, cut)
-    output.check(given.target if isinstance(given.target, str) else None)
     if not model.info.stacks:
         raise ModelError(model.info.without_attention, "Name another model with --model")
     if model.outputs[0] != "next":

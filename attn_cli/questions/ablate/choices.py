@@ -190,11 +190,13 @@ def check_attribution(
         UsageError: one of them is about other outputs, or about some heads or edges.
     """
     some = {
+        "--kind": selection.kind,
         "--layer": selection.layer,
         "--head": selection.head,
         "--query": selection.query,
         "--edge": cut.edges or None,
         "--by": cut.by,
+        "--rows": selection.rows,
     }
     for option, given in some.items():
         if given is not None:

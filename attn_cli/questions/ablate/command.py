@@ -31,7 +31,6 @@ from attn_cli.cli.options import (
     text_option,
 )
 from attn_cli.cli.prompts import in_lines, prompts
-from attn_cli.cli.tables import COLUMNS
 from attn_cli.cli.texts import Sentence
 from attn_cli.cli.workers import Workers, WorkersOption
 from attn_cli.data.selection import Kind, Selection, check_syntax
@@ -172,12 +171,19 @@ class DonorOptions:
     from_probe: Annotated[
         bool, text_option("--from-probe", help="Take the mean over the texts that attn heads --probe makes.")
     ] = False
-    seed: Annotated[int, text_option(min=0, metavar="N", help="The seed of the texts of --from-probe.")] = 0
+    seed: Annotated[
+        int | None, text_option(min=0, metavar="N", help="The seed of the texts of --from-probe (default: 0).")
+    ] = None
 
     @property
     def choice(self) -> DonorChoice:
         """The texts."""
         return DonorChoice(self.from_text, None if self.from_file is None else str(self.from_file), self.from_probe)
+
+    @property
+    def of_probe(self) -> int:
+        """The seed of the probe's texts."""
+        return self.seed or 0
 
 
 @dataclass(frozen=True)
@@ -247,6 +253,8 @@ def run(
     choice.check(reading.target, in_lines=in_lines(reading))
     if cutting.attribution:
         check_attribution(selection, choice, cut, donor.choice)
+    if donor.seed is not None and not donor.from_probe:
+        raise UsageError("--seed is for the texts of --from-probe", "Add --with mean --from-probe, or leave it out")
     paired = cutting.instead == "resample" and in_lines(reading) and not donor.choice.options
     if not paired:
         donor.choice.check(cutting.instead)
@@ -271,7 +279,7 @@ def run(
     if image:
         sentences = given_images(image, text, reading, model, selection, pair=pair).sentences
     else:
-        sentences = prompts(text, reading, holds=PAIRS if paired else COLUMNS)
+        sentences = _paired(text, reading) if paired else prompts(text, reading)
         check_named(model)
 
     from attn_cli.cli.outputs import Output
@@ -296,6 +304,19 @@ def run(
     out.write([answer])
     if ended is not None:
         raise ended
+
+
+def _paired(text: str | None, reading: TextOptions) -> Iterator[Sentence]:
+    """Read lines of a text and the text that outputs are taken from, whose column `--target` leaves alone.
+
+    Raises:
+        UsageError: `--target` is the name of a file.
+        InputError: the input is blank, unreadable, not UTF-8, or not of its format.
+    """
+    if reading.target is not None:
+        remedy = "Give the text itself, or texts with targets in a table with --target-field and --pair-field"
+        check_typed(reading.target, remedy, called="The text of --target")
+    return prompts(text, replace(reading, target=None), holds=PAIRS)
 
 
 @dataclass(frozen=True)
@@ -413,7 +434,7 @@ class _Texts:
         elif donor.from_file is not None:
             name, chunks = texts.name_of(donor.from_file), chunks_of(texts.sentences(None, donor.from_file), CHUNK)
         else:
-            name, size = probe_name(donor.seed), probe_size(info, donor.seed)
+            name, size = probe_name(donor.of_probe), probe_size(info, donor.of_probe)
             chunks = (range(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK))
         collect = CollectMeans(None, cut_kinds(info, self.selection))
         with ProgressBar("Averaging") as bar:
@@ -430,7 +451,7 @@ class _Texts:
         plain = replace(self.reading, target=None)
         given: Iterable[Input | Source]
         if isinstance(chunk, range):
-            every = probe_texts(model, input_of(model, Sentence(""), plain), self.donor.seed)
+            every = probe_texts(model, input_of(model, Sentence(""), plain), self.donor.of_probe)
             given = islice(every, chunk.start, chunk.stop)
         else:
             given = (input_of(model, sentence, plain) for sentence in chunk)
@@ -482,7 +503,10 @@ class _Texts:
             other = sentence.target if sentence.pair is None else sentence.pair
             if other is None:
                 raise InputError("There is no second text to take outputs from", f"Give every line {PAIRS}")
-            sentence = Sentence(sentence.text, sentence.where, self.reading.target)
+            own = None if sentence.pair is None else sentence.target
+            if own is not None and self.reading.target is not None:
+                raise InputError("It has a target, and --target is given as well", "Give one of them")
+            sentence = Sentence(sentence.text, sentence.where, self.reading.target if own is None else own)
         return input_of(self.model, sentence, self.reading, self.pair, answers=True), other
 
     @cached_property
@@ -506,7 +530,10 @@ class _Texts:
             name, total = texts.name_of(donor.from_file), texts.count_lines(donor.from_file, blanks=False)
             given = (input_of(model, sentence, plain) for sentence in texts.sentences(None, donor.from_file))
         else:
-            name, given = probe_name(donor.seed), probe_texts(model, input_of(model, Sentence(""), plain), donor.seed)
+            name, given = (
+                probe_name(donor.of_probe),
+                probe_texts(model, input_of(model, Sentence(""), plain), donor.of_probe),
+            )
         with ProgressBar("Averaging", total) as bar:
             return mean_outputs(
                 model, given, self.selection, name, several=donor.from_text is None, advance=bar.advance

@@ -54,9 +54,10 @@ def read_output(
 
     Raises:
         InputError: the text cannot be used, or lacks what is to be measured.
-        UsageError: the model has no output that these choices fit.
+        UsageError: two choices exclude each other, or the model has no output that they fit.
         ModelError: the model has no such output, or no attention.
     """
+    choice.check(given.target if isinstance(given.target, str) else None)
     if not model.info.stacks:
         raise ModelError(model.info.without_attention, "Name another model with --model")
     reader = _Reader(model, given, choice, unit)

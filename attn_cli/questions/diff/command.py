@@ -295,9 +295,11 @@ def _lines(file: Path, reading: SidesOptions) -> Iterator[Pair]:
             other = line.target if line.pair is None else line.pair
             if other is None:
                 raise InputError(f"{line.where} has no B", "Give every line A, a tab and B")
-            one, second = (
-                as_chat(Sentence(text, line.where, reading.target), reading.system) for text in (line.text, other)
-            )
+            own = None if line.pair is None else line.target
+            if own is not None and reading.target is not None:
+                raise InputError(f"{line.where} has a target, and --target is given as well", "Give one of them")
+            target = reading.target if own is None else own
+            one, second = (as_chat(Sentence(text, line.where, target), reading.system) for text in (line.text, other))
             yield one, second, line.where
 
     return pairs()

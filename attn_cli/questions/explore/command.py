@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from attn_cli.cli.inputs import given, given_image
 from attn_cli.cli.options import (
@@ -51,6 +51,8 @@ Examples:
   attn explore --image photo.png --model FOLDER
   cat sentences.txt | attn explore -
 """
+
+_One = TypeVar("_One")
 
 MOST_TEXTS = 1000
 """Most texts or records that are read for one walk."""
@@ -119,24 +121,35 @@ def _subjects(texts: Given, name: str) -> list[Subject]:
     Raises:
         AttnError: one of them cannot be read, or the model cannot be loaded.
     """
-    from attn_cli.questions.explore.subject import Subject
+    from attn_cli.questions.explore.subject import Subject, loading_of
 
     if texts.record is not None:
         from attn_cli.io.read import read_records
 
-        records = islice(read_records(texts.record, texts.labelling), MOST_TEXTS)
+        records = _first(read_records(texts.record, texts.labelling), "records")
         return [Subject(record=record, file=name) for record in records]
 
+    loading = loading_of(texts.model)
     if texts.image is not None:
         from attn_cli.models import Input
 
-        return [Subject(texts.load(), Input("", image=texts.image), file=name)]
+        return [Subject(texts.load(), Input("", image=texts.image), file=name, loading=loading)]
 
     from attn_cli.cli.inputs import input_of
 
-    sentences = list(islice(texts.sentences, MOST_TEXTS + 1))
-    if len(sentences) > MOST_TEXTS:
-        say(f"note: Only the first {MOST_TEXTS:,} texts are walked through")
-        sentences.pop()
+    sentences = _first(texts.sentences, "texts")
     model = texts.load()
-    return [Subject(model, input_of(model, one, texts.reading, texts.pair)) for one in sentences]
+    return [Subject(model, input_of(model, one, texts.reading, texts.pair), loading=loading) for one in sentences]
+
+
+def _first(some: Iterator[_One], what: str) -> list[_One]:
+    """Return the first of some texts or records, as many as are walked through, and say so if there are more.
+
+    Args:
+        some: the texts or records; no more are read.
+        what: what they are, for the note.
+    """
+    first = list(islice(some, MOST_TEXTS + 1))
+    if len(first) > MOST_TEXTS:
+        say(f"note: Only the first {MOST_TEXTS:,} {what} are walked through")
+    return first[:MOST_TEXTS]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from attn_cli.data.plan import name_head
 from attn_cli.data.suggestion import Suggestion, typed_name
 from attn_cli.questions.explore.scene import Scene
@@ -28,8 +30,10 @@ def of_all_heads(subject: Subject, scene: Scene, spot: Spot) -> Suggestion:
 def of_changes(subject: Subject, scene: Scene, spot: Spot, other: str) -> Suggestion:
     """Return the command that lays another text, or an image's file, beside one."""
     head = () if scene.plan.selection.joint else ("--head", name_head(spot.layer, spot.head))
-    beside = ("--image", other) if subject.is_image else (other,)
-    return asking("diff", subject, *beside, *head, *options_of(scene, spot))
+    options = (*head, *options_of(scene, spot))
+    if subject.is_image:
+        return asking("diff", subject, "--image", other, *options)
+    return replace(asking("diff", subject, *options), beside=other)
 
 
 def asking(command: str, subject: Subject, *options: str) -> Suggestion:
@@ -37,12 +41,14 @@ def asking(command: str, subject: Subject, *options: str) -> Suggestion:
     if subject.model is None or subject.given is None:
         return Suggestion(command, subject.file, options)
     if subject.is_image:
-        return Suggestion(command, None, ("--image", subject.file, *options), subject.model.info.name)
+        of_image = ("--image", subject.file, *options, *subject.loading)
+        return Suggestion(command, None, of_image, subject.model.info.name)
     given, languages = subject.given, subject.given.languages
     target = given.target if isinstance(given.target, str) else None
     extra = {"--target": target, "--pair": given.pair, "--from": languages.source, "--to": languages.target}
     more = [word for option, value in extra.items() if value is not None for word in (option, value)]
-    return Suggestion(command, given.text, (*options, *more), subject.model.info.name)
+    more += ["--truncate"] if given.truncate else []
+    return Suggestion(command, given.text, (*options, *more, *subject.loading), subject.model.info.name)
 
 
 def options_of(scene: Scene, spot: Spot, *, measure: bool = True) -> list[str]:
@@ -52,7 +58,7 @@ def options_of(scene: Scene, spot: Spot, *, measure: bool = True) -> list[str]:
         options += ["--kind", spot.kind]
     if measure and spot.measure != "weights":
         options += ["--measure", spot.measure]
-    if spot.unit == "token" and spot.measure != "scores":
+    if spot.unit == "token" and not (measure and spot.measure == "scores"):  # which are of tokens in any case
         options.append("--tokens")
     return options
 

@@ -13,7 +13,7 @@ from attn_cli.data.selection import Kind, Measure, Selection
 from attn_cli.data.stream import Source
 from attn_cli.data.suggestion import typed_name
 from attn_cli.draw.colors import SHARES, Scale
-from attn_cli.errors import SelectionError
+from attn_cli.errors import SelectionError, UsageError
 from attn_cli.questions.explore.commands import asking, of_all_heads, options_of
 from attn_cli.questions.explore.scene import Board, Scene, read_scene
 from attn_cli.questions.explore.spot import EFFECT, FOCUS, Spot
@@ -205,15 +205,18 @@ class Runs:
         """Lay a second sentence beside the text.
 
         Raises:
-            AttnError: any error of the run, or the texts have nothing in common.
+            UsageError: the text has a pair.
+            AttnError: any other error of the run, or the texts have nothing in common.
         """
         from attn_cli.models.prepare import read
         from attn_cli.questions.diff.measure import diff
         from attn_cli.questions.explore.beside import Beside
 
-        model, _ = self.subject.runnable
+        model, given = self.subject.runnable
+        if given.pair is not None:
+            raise UsageError("attn diff compares two texts, and this one has a pair", "Walk through a text without one")
         selection = Selection(kind=spot.kind, unit=spot.unit, measure=spot.measure)
-        other = read(model, other_input(self.subject, text), selection)
+        other = read(model, replace(other_input(self.subject, text), target=given.target), selection)
         return Beside(diff(self._source(spot.kind, spot.measure), other, selection), text)
 
     def grid(self, spot: Spot) -> Shown:

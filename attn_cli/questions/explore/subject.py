@@ -12,9 +12,10 @@ from attn_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from attn_cli.answer import Answer
-    from attn_cli.models import Input, Model
+    from attn_cli.cli.options import ModelOptions
+    from attn_cli.models import Input, LoadOptions, Model
 
-__all__ = ["Shown", "Subject", "other_input"]
+__all__ = ["Shown", "Subject", "loading_of", "other_input"]
 
 NO_MODEL = "A record holds maps and no model, so no text can be run"
 GIVE_TEXT = "Give the text itself, and its model with --model"
@@ -40,6 +41,8 @@ class Subject:
     record: Record | None = None
     file: str = ""
     """The name of the record's file, or of the image's."""
+    loading: tuple[str, ...] = ()
+    """The options by which a command loads the same model; see `loading_of`."""
 
     @property
     def text(self) -> str:
@@ -64,6 +67,16 @@ class Subject:
         if self.model is None or self.given is None:
             raise UsageError(NO_MODEL, GIVE_TEXT)
         return self.model, self.given
+
+
+def loading_of(options: LoadOptions | ModelOptions) -> tuple[str, ...]:
+    """Return the options, as they are typed, by which a command loads a model as it was loaded, beside its name."""
+    words: list[str] = []
+    for name, usual in (("device", "auto"), ("dtype", "auto"), ("revision", None), ("base", None)):
+        if (value := getattr(options, name)) != usual:
+            words += [f"--{name}", value]
+    flags = {"--trust-remote-code": options.trust_remote_code, "--allow-pickle": options.allow_pickle}
+    return (*words, *(flag for flag, given in flags.items() if given))
 
 
 def other_input(subject: Subject, typed: str) -> Input:

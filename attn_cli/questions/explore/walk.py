@@ -432,8 +432,8 @@ class Walk:
         Raises:
             AttnError: it cannot be run; the text before stays.
         """
-        model, _ = self.subject.runnable
-        other = Subject(model, other_input(self.subject, text), file=text if self.subject.is_image else "")
+        file = text if self.subject.is_image else ""
+        other = replace(self.subject, given=other_input(self.subject, text), file=file)
         runs = Runs(other, self._choice)
         self.take_away()
         word, spot = self.scene.queries.texts[self.spot.query], self.spot

@@ -142,6 +142,8 @@ def test_from_python() -> None:
         (["--head", "0.0"], 2, "so --head cannot be used with it"),
         (["--target-tokens", "first"], 2, "--target-tokens is about --target, and there is none"),
         (["--layer", "0"], 2, "so --layer cannot be used with it"),
+        (["--kind", "cross"], 2, "so --kind cannot be used with it"),
+        (["--rows", "output"], 2, "so --rows cannot be used with it"),
         (["--query", "it"], 2, "so --query cannot be used with it"),
         (["--edge", "it:fit"], 2, "so --edge cannot be used with it"),
         (["--mask", "it"], 2, "--mask is not"),

@@ -229,6 +229,7 @@ def test_from_python(attn: Run) -> None:
         ([FIT, "--with", "resample", "--from-text", " "], 2, "--from-text is empty"),
         ([FIT, "--with", "resample", "--from-text", "The cat sat."], 3, "as many tokens"),
         ([FIT, "--from-text", FIT], 2, "--with does not ask for it"),
+        ([FIT, "--with", "mean", "--seed", "7"], 2, "--seed is for the texts of --from-probe"),
         ([FIT, "--with", "mean", "--from-text", FIT, "--from-probe"], 2, "Give one of them"),
         ([FIT, "--with", "mean", "--from-file", "nowhere.txt"], 3, "nowhere.txt cannot be read"),
         (["-", "--with", "mean", "--from-file", "-"], 2, "both standard input"),

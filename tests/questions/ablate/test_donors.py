@@ -255,6 +255,7 @@ BAD: list[tuple[Callable[[], Model], dict[str, Any], type[AttnError], str]] = [
     (toy, {"text": [TROPHY], "from_text": ["a", "b"]}, UsageError, "1 texts need as many"),
     (toy, {"text": TROPHY, "from_text": SMALL, "instead": "even"}, UsageError, "Add --with mean"),
     (toy, {"text": TROPHY, "from_text": SMALL, "from_probe": True}, UsageError, "Give one of them"),
+    (toy, {"text": [TROPHY], "from_text": [SMALL], "from_probe": True}, UsageError, "Give one of them"),
     (toy, {"text": TROPHY, "from_text": [], "instead": "mean"}, InputError, "There are no texts"),
     (toy, {"text": [TROPHY], "head": "2.0", "instead": "mean"}, UsageError, "Ablate the texts singly"),
     (decoder, {"text": "all you need", "from_text": "Attention is all you need"}, InputError, "choose --with mean"),

@@ -15,11 +15,12 @@ import pytest
 from scipy.stats import spearmanr
 
 import attn_cli
+from attn_cli.api import Inspector
 from attn_cli.cli.progress import Corpus
 from attn_cli.data.selection import Selection
 from attn_cli.draw.page import to_text
 from attn_cli.draw.screen import Screen
-from attn_cli.errors import InputError, ModelError, SelectionError
+from attn_cli.errors import InputError, ModelError, SelectionError, UsageError
 from attn_cli.models import Input, Model
 from attn_cli.questions.ablate.choices import HEADS, ITS_OWN, CutChoice, OutputChoice
 from attn_cli.questions.ablate.corpus import Correlate, Correlations
@@ -159,6 +160,40 @@ def test_pairs_of_texts(attn: Run, tmp_path: Path) -> None:
     assert len(alone.trials) == len(moved)
     file.write_text(f"{TEXTS[0]}\n")
     assert "line 1 of" in attn("ablate", "--file", str(file), "--with", "resample", code=3)
+
+
+def test_a_target_stays_beside_a_text_that_outputs_are_taken_from(attn: Run, tmp_path: Path) -> None:
+    """The model's output is that of the text alone, with its target, whatever text outputs are taken from."""
+    text, target, donor = "The cat sat on the mat", "Le chat dort", "The dog sat on the mat"
+    named = attn_cli.load("toy").ablate([text], kind="encoder", target=target)
+    own = attn_cli.load("toy").ablate([text], kind="encoder")
+    assert named.to_dict()["output"]["value"] != pytest.approx(own.to_dict()["output"]["value"], abs=0.1)
+    table = tmp_path / "tri.csv"
+    table.write_text(f"text,fr,other\n{text},{target},{donor}\n")
+    columns = ["--file", str(table), "--field", "text", "--target-field", "fr", "--pair-field", "other"]
+    two = tmp_path / "two.tsv"
+    two.write_text(f"{text}\t{donor}\n")
+    for asked in (columns, ["--file", str(two), "--target", target]):
+        document = document_of(attn, *asked, "--with", "resample", "--kind", "encoder")
+        assert document["output"] == named.to_dict()["output"]
+        assert any(one["moved"] is not None for one in document["effects"])
+    plain = document_of(attn, "--file", str(two), "--with", "resample", "--kind", "encoder")
+    assert plain["output"] == own.to_dict()["output"]
+    both = attn("ablate", *columns, "--with", "resample", "--target", target, code=3)
+    assert "line 2 of" in both
+    assert "It has a target, and --target is given as well" in both
+
+
+@pytest.mark.parametrize("query", [[], ["--query", "it"]])
+def test_a_column_of_targets_that_is_not_measured_is_refused(query: list[str], attn: Run, tmp_path: Path) -> None:
+    table = tmp_path / "bt.csv"
+    table.write_text("text,t\nthe trophy was too big as it fit,it\n")
+    asked = ["--file", str(table), "--field", "text", "--target-field", "t", "--mask", "trophy"]
+    assert "--target cannot be used with it" in attn("ablate", *asked, *query, code=2)
+    asks: list[dict[str, Any]] = [{}, {"query": "it"}]
+    for given in asks:
+        with pytest.raises(UsageError, match="--target cannot be used with it"):
+            Inspector(masked()).ablate(["the trophy was too big as it fit"], mask="trophy", target="it", **given)
 
 
 def drawn(found: HeadEffects | Correlations) -> str:

@@ -104,6 +104,20 @@ def test_a_table_of_pairs(attn: Run, tmp_path: Path) -> None:
     assert "has no B" in attn("diff", "--file", str(table), code=3)
 
 
+def test_a_column_of_targets_beside_pairs_is_the_decoders_text_of_both(attn: Run, tmp_path: Path) -> None:
+    a, b, target = "The cat sat on the mat", "The dog sat on the mat", "Le chat dort"
+    table = tmp_path / "tri.csv"
+    table.write_text(f"text,fr,other\n{a},{target},{b}\n")
+    columns = ["--file", str(table), "--field", "text", "--target-field", "fr", "--pair-field", "other"]
+    document = changed(attn, *columns, "--kind", "cross")
+    assert document["target"]["text"] == document["other"]["target"]["text"] == target
+    expected = changed(attn, a, b, "--target", target, "--kind", "cross")
+    assert document["heads"] == expected["heads"]
+    error = attn("diff", *columns, "--target", target, code=3)
+    assert "line 2 of" in error
+    assert "has a target, and --target is given as well" in error
+
+
 def test_two_models_of_one_shape(attn: Run, tmp_path: Path, minilm: str) -> None:
     import torch
     from transformers import AutoModel

@@ -97,6 +97,12 @@ def test_texts_and_records_are_read_before_the_walk(
     assert main(["explore", "record.json"]) == 0
     assert walks[1].spot.measure == "norms"
     assert typed(walks[1].command).startswith("attn view record.json --head ")
+    assert "Only the first" not in capsys.readouterr().err
+    walks[0].answer.save("records.jsonl")
+    Path("records.jsonl").write_text(Path("records.jsonl").read_text() * 3)
+    assert main(["explore", "records.jsonl"]) == 0
+    assert "Only the first 2 records are walked through" in capsys.readouterr().err
+    assert len(walks[2].subjects) == 2
     assert main(["inspect", "The cat sat", "--query", "cat", "--save", "row.json", "--quiet"]) == 0
     assert main(["explore", "row.json"]) == 4
     assert "Show it with attn view and the --query it was saved with" in capsys.readouterr().err

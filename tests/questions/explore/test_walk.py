@@ -14,13 +14,15 @@ import pytest
 import attn_cli
 from attn_cli.api import Inspector
 from attn_cli.cli.app import main
+from attn_cli.cli.options import ModelOptions
 from attn_cli.data.selection import Selection
 from attn_cli.draw.screen import Screen
 from attn_cli.io.read import read_records
-from attn_cli.models import Input, Model, load
+from attn_cli.models import Input, LoadOptions, Model, load
 from attn_cli.questions.explore import scene as scenes
 from attn_cli.questions.explore.panes import picture
-from attn_cli.questions.explore.subject import Subject
+from attn_cli.questions.explore.runs import Runs
+from attn_cli.questions.explore.subject import Subject, loading_of
 from attn_cli.questions.explore.walk import Walk
 from tests.questions.explore.screens import typed
 from tests.samples import decoder_record, encoder_record, translation_record
@@ -213,6 +215,68 @@ def test_a_second_sentence_is_walked_beside_the_first(walk: Walk, capsys: pytest
     with pytest.raises(attn_cli.InputError):
         walk.lay_beside("  ")
     assert walk.laid is None
+
+
+@pytest.mark.parametrize("measure", ["weights", "scores"])
+def test_what_is_cut_in_tokens_is_cut_so_by_the_command(
+    walk: Walk, measure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scores are those of tokens, and the commands that take none of them must be told so."""
+    if measure == "weights":
+        walk.change_units()
+    walk.choose_measure(measure)
+    walk.turn()
+    for one in (walk.cut(), walk.explain()):
+        words = shlex.split(typed(one.command))
+        assert words.count("--tokens") == 1
+        assert main([*words[1:], "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["selection"]["unit"] == "token"
+    assert ("--tokens" in typed(walk.command)) == (measure == "weights")
+
+
+def test_a_target_is_that_of_both_texts(toy: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    walk = Walk([Subject(toy, Input("The cat sat on the mat", target="Le chat dort"))], Selection(kind="cross"))
+    walk.lay_beside("The dog sat on the mat")
+    assert walk.laid is not None
+    assert walk.laid.found.b.target is not None
+    assert walk.laid.found.b.target.text == "Le chat dort"
+    words = shlex.split(typed(walk.command))
+    assert main([*words[1:], "--json"]) == 0
+    (head,) = json.loads(capsys.readouterr().out)["heads"]
+    assert walk.board.values[head["layer"], head["head"]] == pytest.approx(head["divergence"], abs=1e-6)
+
+
+def test_a_pair_is_not_laid_beside_another_text(toy: Model) -> None:
+    runs = Runs(Subject(toy, Input(SENTENCE)), Selection())
+    spot = runs.begin()
+    runs.subject = Subject(toy, Input(SENTENCE, pair="It slept"))
+    with pytest.raises(attn_cli.UsageError, match="this one has a pair"):
+        runs.beside(spot, "The cat slept")
+
+
+def test_the_command_loads_and_cuts_as_the_walk_does(toy: Model) -> None:
+    loading = loading_of(LoadOptions(device="cpu", revision="v2", trust_remote_code=True))
+    assert loading == loading_of(ModelOptions(device="cpu", revision="v2", trust_remote_code=True))
+    assert loading_of(ModelOptions()) == ()
+    walk = Walk([Subject(toy, Input(SENTENCE, truncate=True), loading=loading)], Selection())
+    asked = "--truncate --device cpu --revision v2 --trust-remote-code"
+    assert typed(walk.command).endswith(asked)
+    walk.run("The cat sat")
+    assert typed(walk.command).endswith(asked)
+
+
+def test_a_text_that_begins_like_an_option_is_given_behind_all_of_them(
+    toy: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    walk = Walk([Subject(toy, Input("-5 degrees as the cat sat"))], Selection())
+    walk.turn()
+    shown = [walk.command, walk.cut().command, walk.explain().command]
+    walk.lay_beside("-6 degrees as the cat sat")
+    for one in [*shown, walk.command]:
+        words = shlex.split(typed(one))
+        assert words[words.index("--") + 1] == "-5 degrees as the cat sat"
+        assert main([words[1], "--json", *words[2:]]) == 0
+        capsys.readouterr()
 
 
 def test_a_second_translation_is_laid_beside_the_first(walk: Walk) -> None:
