@@ -252,9 +252,10 @@ class _HeadsDrawing:
         elif roles and scores:
             said += [SCORED_ROLES, "The role in brackets is the nearest."]
         elif roles:
+            trained = ", or if it was trained for it" if named else ""
             said.append(
-                "A head has a role if its score is above the role's threshold (see attn terms) and its baseline; the "
-                "role in brackets is the nearest."
+                "A head has a role if its score reaches the role's threshold (see attn terms) and is above its "
+                f"baseline{trained}; the role in brackets is the nearest."
             )
         said += [ORIGIN] if named else []
         said += [OF_WEIGHTS] if scores else []

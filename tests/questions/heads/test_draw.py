@@ -40,6 +40,8 @@ def test_sinks_do_not_bury_the_rest(many: HeadsFound) -> None:
     text = " ".join(" ".join(lines).split())
     assert "32 of 1,024 heads: 32 have a role, 224 only that of looking at the first token, 768 none; --all" in text
     assert "Heads with a role: 256 first; without one: 768." in text
+    reached = "if its score reaches the role's threshold (see attn terms) and is above its baseline"
+    assert f"A head has a role {reached}; the role in brackets is the nearest." in text
 
 
 def _rows(lines: list[str]) -> list[tuple[int, str]]:
