@@ -222,7 +222,7 @@ def test_the_order_of_the_marks(columns: tuple[int | None, ...], known: bool, sa
     """None is the end mark, which is the last column."""
     links = [link("mot", 9 if one is None else one, special=one is None) for one in columns]
     back = heatmap.count_back(links)
-    assert back == {(0, 2, 1, 0): 2, (0, 2, None, 1): 1}.get(columns, 0)
+    assert back == (2 if "In 2 rows" in said else 1 if "In 1 row " in said else 0)
     assert heatmap.tell_order(links, back, known=known).startswith(said)
     assert bool(heatmap.tell_order(links, back, known=known)) == bool(said)
 
