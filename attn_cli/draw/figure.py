@@ -496,9 +496,11 @@ class _Drawing:
     def _number(self, value: float) -> str:
         """Write a value beside the colour bar."""
         scale = self.picture.scale
-        least = scale.clipped and value == scale.high
-        text = f"{value:+.3g}" if scale.signed and value else f"{value:.3g}"
-        return f"≥ {text}" if least else text.replace("-", "−")
+        text = (f"{value:+.3g}" if scale.signed and value else f"{value:.3g}").replace("-", "−")
+        if not scale.clipped:
+            return text
+        beyond = {scale.high: "≥ ", -scale.high: "≤ "} if scale.signed else {scale.high: "≥ "}
+        return beyond.get(value, "") + text
 
 
 def _fitted(labels: Labels, cells: float) -> list[str]:

@@ -238,7 +238,11 @@ def swatches(scale: Scale, name: str, screen: Screen) -> list[Part]:
     if scale.signed:
         ticks = (scale.low, -steps[2], -steps[0], 0.0, steps[0], steps[2], scale.high)
     words = [_tick(tick, scale) for tick in ticks]
-    words[-1] += "+" if scale.clipped else ""
+    if scale.clipped and scale.signed:  # both ends are open
+        least, most = "≤≥" if screen.unicode else ("<=", ">=")
+        words[0], words[-1] = least + words[0], most + words[-1]
+    elif scale.clipped:
+        words[-1] += "+"
     parts: list[Part] = [(f"{name} ", DIM)]
     if screen.color:
         size = min(max(map(len, words)) + 2, (screen.width - cells(parts)) // len(words))

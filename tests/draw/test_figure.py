@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -20,7 +21,7 @@ import attn_cli
 from attn_cli.answer import Answer
 from attn_cli.api import Inspector
 from attn_cli.data.shapes import Float
-from attn_cli.draw.colors import SHARES
+from attn_cli.draw.colors import CHANGES, SHARES, Scale
 from attn_cli.draw.figure import write_figure
 from attn_cli.draw.figure_style import FigureStyle
 from attn_cli.draw.labels import Labels
@@ -182,6 +183,19 @@ def test_a_name_longer_than_the_colour_bar_is_whole() -> None:
     figure = make_figure(grid, FigureStyle())
     assert "score (before the softmax)" in written(figure)
     inside(figure)
+
+
+def test_a_scale_that_some_changes_go_beyond_is_open_at_both_ends() -> None:
+    from attn_cli.draw.figure import make_figure
+
+    changes = picture_of_heads({(0, 0): 0.01, (0, 1): -0.6}, CHANGES, "change")
+    clipped = Scale.weights(0.05, clipped=True)
+    for scale, ends in (
+        (clipped.both_ways(), {"≤ −0.05", "≥ +0.05"}),
+        (replace(clipped.both_ways(), clipped=False), {"−0.05", "+0.05"}),
+        (clipped, {"0", "≥ 0.05"}),
+    ):
+        assert ends <= set(written(make_figure(replace(changes, scale=scale), FigureStyle())))
 
 
 def test_of_more_heads_than_there_is_room_for_the_first_of_each_layer_is_named() -> None:

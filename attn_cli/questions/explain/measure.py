@@ -13,8 +13,8 @@ from attn_cli.answer import Answer
 from attn_cli.data.model import GuidedHead
 from attn_cli.data.plan import Plan, make_plan, name_head
 from attn_cli.data.record import Record
-from attn_cli.data.selection import Selection
-from attn_cli.data.shapes import Bool, Float, Int
+from attn_cli.data.selection import Kind, Selection
+from attn_cli.data.shapes import Float, Int
 from attn_cli.data.stream import Block, Request, Source, key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion, suggest, typed_name
 from attn_cli.data.text import Tokens
@@ -31,7 +31,7 @@ __all__ = ["Explained", "ExplainedNumbers", "TrainedLink", "explain"]
 COLUMNS = ("key_text", "query_key", *PARTS, "score", "exponential", "weight", "value_norm", "share")
 """Columns of every table of steps."""
 SEEN = 0.05
-"""Least weight at which two keys of a row can be told apart at a glance."""
+"""Least weight at which two words of a row can be told apart at a glance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Explained(Answer):
     places: tuple[int, ...]
     """Number by which a user refers to each key: that of its word, or with `--tokens` that of its token."""
     tells: bool
-    """True if a word other than the query has the largest weight and another key is seen beside it (see `explain`)."""
+    """True if a word other than the query has the largest weight and another is seen beside it (see `explain`)."""
     trained: TrainedLink | None = None
     """The link of a head that was trained for this query and looks at another word than the head that was chosen."""
     everything: bool = False
@@ -90,7 +90,7 @@ class Explained(Answer):
     @property
     def suggestion(self) -> Suggestion | None:
         keys = self.plan.keys.base or self.plan.keys
-        strongest = int(keys.unit_of_token()[self.steps.weights.argmax()])
+        strongest, _ = _strongest(self.steps.weights, keys.unit_of_token())
         if self.plan.crosses or not self.chosen or keys.special[strongest] or strongest == self.place:
             return None
         edge = f"{typed_name(self.plan.queries.base or self.plan.queries, self.place)}:{typed_name(keys, strongest)}"
@@ -161,8 +161,8 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
     """Explain one query in the selected head, or in the one of the selected heads whose row shows most.
 
     That is the most focused (see `HeadSummary.focus`) of those in which a word other than the query itself has the
-    largest weight and another key at least `SEEN`; the most focused of all if there is none. Special tokens, and a
-    decoder's first token, count as no words, since heads rest there.
+    largest weight, all its pieces together, and another at least `SEEN`; the most focused of all if there is none.
+    Special tokens, and a decoder's first word, count as no words, since heads rest there.
 
     Args:
         source: a text prepared for a model.
@@ -190,7 +190,7 @@ def explain(source: Source, selection: Selection, *, verify: bool = False) -> Ex
     pieces = plan.queries.token_positions(unit)
     query = pieces[-1]
     keys = key_tokens(source, plan.kind)  # all that the steps read, which the row is over
-    best = _MostTelling(query, resting([token.special for token in keys.tokens], plan.kind), crosses=plan.crosses)
+    best = _MostTelling(query, _places(plan.queries)[query], plan.keys.base or plan.keys, plan.kind, plan.crosses)
     trained = _TrainedRows(query, _trained_for(plan, unit), len(keys))
 
     def eat(block: Block) -> None:
@@ -276,11 +276,21 @@ def _labels(side: Tokens) -> tuple[str, ...]:
 
 
 class _MostTelling:
-    """Collector that keeps the block of the head whose row shows most (see `explain`); of equals, the first."""
+    """Collector that keeps the block of the head whose row shows most (see `explain`); of equals, the first.
 
-    def __init__(self, query: int, rests: Bool[np.ndarray, "key"], *, crosses: bool) -> None:
-        self._query = query
-        self._rests, self._crosses = rests, crosses
+    Args:
+        query: position of the token whose row it is.
+        unit: the unit of this token.
+        keys: the units of the keys, none of them joined.
+        kind: the kind of attention.
+        crosses: True if no key is the query itself (`Plan.crosses`).
+    """
+
+    def __init__(self, query: int, unit: int, keys: Units, kind: Kind, crosses: bool) -> None:
+        self._query, self._unit = query, unit
+        self._starts = keys.starts
+        self._rests = resting([keys.side.tokens[start].special for start in keys.starts.tolist()], kind)
+        self._crosses = crosses
         self._rank = (False, -np.inf)
         self._best: tuple[Block, int] | None = None
 
@@ -293,9 +303,10 @@ class _MostTelling:
         rest = weights.sum(axis=-1, keepdims=True)  # less than 1 where a learned sink takes a share
         spread = entropy(np.divide(weights, rest, out=np.zeros_like(weights), where=rest > 0))
         focus = 1 - spread / np.log(max(seen, 2))
-        told_apart = (weights >= SEEN).sum(axis=-1) > 1
-        strongest = weights.argmax(axis=-1, keepdims=True)
-        words = looks_at_words(strongest, np.array([self._query]), self._rests, crosses=self._crosses)
+        sums = np.add.reduceat(weights, self._starts[self._starts < weights.shape[-1]], axis=-1)
+        told_apart = (sums >= SEEN).sum(axis=-1) > 1
+        strongest = sums.argmax(axis=-1, keepdims=True)
+        words = looks_at_words(strongest, np.array([self._unit]), self._rests, crosses=self._crosses)
         telling = told_apart & words[:, 0]
         head = max(range(len(focus)), key=lambda one: (telling[one], focus[one]))
         rank = (bool(telling[head]), float(focus[head]))

@@ -47,7 +47,9 @@ SCORED_ROLES = (
 )
 OF_WEIGHTS = "Focus, distance, first and offset are of the weights."
 FIRST = "first: weight on the first token."
-ORIGIN = "origin: training if the head was trained for the role, declared if the model's config names it."
+REACHED = "its score reaches the role's threshold (see attn terms) and is above its baseline"
+NAMED = "training if the head was trained for the role, declared if the model's config names it."
+ORIGIN = f"origin: {NAMED}"
 REPEATS = "repeats: weight on the first token where all tokens are the same, as a control."
 
 
@@ -235,6 +237,7 @@ class _HeadsDrawing:
         """Explain the scores and the origin of roles, and say which heads are not shown."""
         scores = self.found.record.selection.scores
         said = []
+        origin = ORIGIN
         roles = {score.role.name: score.role for one in self.found.heads if (score := self._shown(one)) is not None}
         if self._role is not None and not roles:
             said.append(f"Nothing here shows the role {self._role}; attn terms {self._role!r} says what would.")
@@ -251,12 +254,12 @@ class _HeadsDrawing:
             )
         elif roles and scores:
             said += [SCORED_ROLES, "The role in brackets is the nearest."]
+        elif roles and named:
+            said.append("The role in brackets is the nearest.")
+            origin = f"origin: measured if {REACHED}, {NAMED}"
         elif roles:
-            said.append(
-                "A head has a role if its score is above the role's threshold (see attn terms) and its baseline; the "
-                "role in brackets is the nearest."
-            )
-        said += [ORIGIN] if named else []
+            said.append(f"A head has a role if {REACHED}; the role in brackets is the nearest.")
+        said += [origin] if named else []
         said += [OF_WEIGHTS] if scores else []
         total = len(self.found.heads)
         if count < total:

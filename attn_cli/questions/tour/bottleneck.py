@@ -11,7 +11,7 @@ from attn_cli.models import Input, translate_one
 from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, SideBySide, command_line
 from attn_cli.questions.why.translating import texts
 
-__all__ = ["NAME", "SHORT", "chapter"]
+__all__ = ["MODELS", "NAME", "SHORT", "chapter"]
 
 NAME: Final = "bottleneck"
 SHORT = "The cat sat on the mat"
@@ -72,7 +72,7 @@ def chapter(lesson: Lesson) -> Chapter:
 
 
 def _side_by_side(lesson: Lesson, text: str, reference: str = "") -> SideBySide:
-    given = Input(text, truncate=True)
+    given = Input(text)
     written = {model: translate_one(lesson.models[model], given) for model in MODELS}
     return SideBySide(
         text,

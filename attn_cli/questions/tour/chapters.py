@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from attn_cli.errors import InputError
+from attn_cli.models import Input
 from attn_cli.questions.tour import bottleneck, choices, linking, looking, many, mattering, reading, wording
 from attn_cli.questions.tour.measure import Chapter, Lesson, Tour
 from attn_cli.questions.why.experiments import load_built_in
@@ -34,10 +36,23 @@ class Chapters:
 
     Args:
         text: the reader's own sentence; None for those of the lesson.
+
+    Raises:
+        InputError: the models make no tokens of the sentence, or too many.
     """
 
     def __init__(self, text: str | None = None) -> None:
         self._lesson = Lesson(load_built_in(), text)
+        if text is not None:
+            self._check(text)
+
+    def _check(self, text: str) -> None:
+        """Check that the models of the chapters can read the reader's own sentence, whole."""
+        for model in bottleneck.MODELS:
+            try:
+                self._lesson.models[model].prepare(Input(text))
+            except InputError as fault:
+                raise InputError(fault.problem, "Give another sentence, or leave it out") from fault
 
     def tour(self, *numbers: int) -> Tour:
         """Make some chapters, all of them by default."""
@@ -53,7 +68,7 @@ def tour(text: str | None = None, chapter: int | None = None) -> Tour:
         chapter: the only chapter to make; None for all.
 
     Raises:
-        InputError: the sentence is empty, or the models make no tokens of it.
+        InputError: the sentence is empty, or the models make no tokens of it, or too many.
         UsageError: it has too many words, or there is no such chapter.
     """
     choices.check(text, chapter)

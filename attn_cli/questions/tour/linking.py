@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from attn_cli.data.plan import name_head
 from attn_cli.data.selection import Selection
+from attn_cli.data.units import Units
 from attn_cli.models import Input
 from attn_cli.models.prepare import read
 from attn_cli.questions.diff.measure import Differences, diff
 from attn_cli.questions.inspect.measure import look
-from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, command_line
+from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, command_line, told_key
 from attn_cli.questions.why.causality import linking_heads, twin_examples
 
 __all__ = ["MODEL", "NAME", "PRONOUN", "chapter", "linking_head", "with_pronoun"]
@@ -23,6 +25,9 @@ NAME: Final = "self-attention"
 MODEL = "toy"
 PRONOUN = "it"
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
+REASON = re.compile(r"\bbecause\b", re.IGNORECASE)
+HYPHENS = "-\u2010\u2011"
+"""Characters that join words: what stands beside one is no word by itself."""
 CONTRARIES: Mapping[str, str] = {
     one: other
     for pair in (
@@ -73,20 +78,19 @@ def chapter(lesson: Lesson) -> Chapter:
 def _beside(lesson: Lesson, text: str, twin: str, head: str) -> dict[str, Any]:
     """Compare the pronoun's row in two sentences that differ in the reason alone."""
     choice = Selection(query=PRONOUN, head=head)
-    one, other = (read(lesson.models[MODEL], Input(each, truncate=True), choice) for each in (text, twin))
+    one, other = (read(lesson.models[MODEL], Input(each), choice) for each in (text, twin))
     answer = diff(one, other, choice)
-    (first, weight), (second, changed) = _strongest_keys(answer)
+    first, second = _strongest_keys(answer)
     word, instead = _changed(text, twin)
-    moved = "One word has turned it to another." if first != second else "It still looks most at the same word."
     return {
         "pictures": (answer,),
         "found": (
-            f"With “{word}”, “{PRONOUN}” gives {weight:.2f} of its weight to “{first}”. With “{instead}” in its place, "
-            f"it gives {changed:.2f} to “{second}”. {moved}"
+            f"With “{word}”, “{PRONOUN}” gives {first.weight:.2f} of its weight to {first.told}. With “{instead}” in "
+            f"its place, it gives {second.weight:.2f} to {second.told}. {_moved(first, second)}"
         ),
         "figures": (
-            Figure(f"weight {PRONOUN} → {first} with {word}", weight, "share of 1"),
-            Figure(f"weight {PRONOUN} → {second} with {instead}", changed, "share of 1"),
+            Figure(f"weight {PRONOUN} → {first.label} with {word}", first.weight, "share of 1"),
+            Figure(f"weight {PRONOUN} → {second.label} with {instead}", second.weight, "share of 1"),
         ),
         "commands": (command_line("diff", text, twin, "--query", PRONOUN, "--head", head, "--model", MODEL),),
     }
@@ -95,17 +99,16 @@ def _beside(lesson: Lesson, text: str, twin: str, head: str) -> dict[str, Any]:
 def _alone(lesson: Lesson, text: str, head: str) -> dict[str, Any]:
     """Show the pronoun's strongest keys in a sentence whose reason has no contrary that is known here."""
     choice = Selection(view="query", query=PRONOUN, head=head, top_k=KEYS)
-    answer = look(read(lesson.models[MODEL], Input(text, truncate=True), choice), choice, keep=False)
+    answer = look(read(lesson.models[MODEL], Input(text), choice), choice, keep=False)
     link = answer.heads[0].links[0]
-    key = answer.figures.plan.keys.labels[link.key]
+    key = _Key.of(answer.figures.plan.keys, link.key, link.weight)
+    turns = "turns to another word" if key.word else "turns to a word"
+    advice = f" Change the reason, and attn diff shows whether it {turns}." if REASON.search(text) else ""
     options = ("--query", PRONOUN, "--head", head, "--top-k", str(KEYS), "--model", MODEL)
     return {
         "pictures": (answer,),
-        "found": (
-            f"“{PRONOUN}” gives {link.weight:.2f} of its weight to “{key}”. Change the reason, and attn diff shows "
-            "whether it turns to another word."
-        ),
-        "figures": (Figure(f"weight {PRONOUN} → {key}", link.weight, "share of 1"),),
+        "found": f"“{PRONOUN}” gives {key.weight:.2f} of its weight to {key.told}.{advice}",
+        "figures": (Figure(f"weight {PRONOUN} → {key.label}", key.weight, "share of 1"),),
         "commands": (command_line("inspect", text, *options),),
     }
 
@@ -117,14 +120,21 @@ def linking_head(lesson: Lesson) -> str:
 
 
 def with_pronoun(lesson: Lesson, sentence: str = SENTENCE) -> tuple[str, str]:
-    """Return the reader's sentence if *it* stands in it once, else the lesson's, and then a note."""
+    """Return the reader's sentence if *it* is a word of it by itself, once; else the lesson's, and then a note.
+
+    The words are those that a query can name, of which *it's* is one.
+    """
     if lesson.text is None:
         return sentence, ""
-    count = len(re.findall(rf"\b{PRONOUN}\b", lesson.text))
-    if count == 1:
-        return lesson.text, ""
-    has = f"“{PRONOUN}” more than once" if count else f"no “{PRONOUN}” that could stand for a word before it"
-    return sentence, f"Your sentence has {has}, so this is the lesson's."
+    side = lesson.models[MODEL].prepare(Input(lesson.text)).source
+    pronouns = [word for word in side.words if word.text == PRONOUN]
+    if len(pronouns) > 1:
+        return sentence, f"Your sentence has “{PRONOUN}” more than once, so this is the lesson's."
+    for word in pronouns:
+        neighbours = side.text[max(word.start - 1, 0) : word.start] + side.text[word.end : word.end + 1]
+        if not any(one in HYPHENS for one in neighbours):
+            return lesson.text, ""
+    return sentence, f"Your sentence has no “{PRONOUN}” as a word by itself, so this is the lesson's."
 
 
 def _twin(text: str) -> str | None:
@@ -140,12 +150,37 @@ def _changed(one: str, other: str) -> tuple[str, str]:
     return next((word, instead) for word, instead in words if word != instead)
 
 
-def _strongest_keys(answer: Differences) -> tuple[tuple[str, float], tuple[str, float]]:
-    """Return the word with the most weight of the pronoun's row in A and in B, and the weight."""
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key of the pronoun's row, and its weight."""
+
+    place: int
+    label: str
+    told: str
+    """Its name in a sentence."""
+    word: bool
+    """True for a word, which a mark such as a quote or the end is not."""
+    weight: float
+
+    @classmethod
+    def of(cls, keys: Units, key: int, weight: float) -> _Key:
+        label = keys.labels[key]
+        return cls(key, label, told_key(label, special=keys.special[key]), keys.read_as[key] is not None, weight)
+
+
+def _moved(first: _Key, second: _Key) -> str:
+    """Say whether the pronoun looks most at another key of a sentence with one word changed."""
+    if first.place == second.place:
+        return f"It still looks most at the same {'word' if first.word and first.label == second.label else 'place'}."
+    return "One word has turned it to another." if first.word and second.word else "One word has turned it elsewhere."
+
+
+def _strongest_keys(answer: Differences) -> tuple[_Key, _Key]:
+    """Return the key with the most weight of the pronoun's row in A and in B."""
     head = answer.heads[0]
     rows = [side[0] for side in answer.maps(head.layer, head.head)]
     found = []
     for row, plan, own in zip(rows, answer.plans, (answer.keys.a, answer.keys.b), strict=True):
         best = int(np.argmax(row))
-        found.append((plan.keys.labels[int(own[best])], float(row[best])))
+        found.append(_Key.of(plan.keys, int(own[best]), float(row[best])))
     return found[0], found[1]

@@ -18,7 +18,16 @@ from attn_cli.models.prepare import read
 from attn_cli.questions.explain.measure import Explained, explain
 from attn_cli.questions.inspect.measure import Inspection
 from attn_cli.questions.tour.bottleneck import SHORT
-from attn_cli.questions.tour.measure import Chapter, Figure, Lesson, RowLink, command_line, links_of, strongest
+from attn_cli.questions.tour.measure import (
+    Chapter,
+    Figure,
+    Lesson,
+    RowLink,
+    command_line,
+    links_of,
+    strongest,
+    told_key,
+)
 
 __all__ = ["LOOKING_BACK", "THREE_STEPS", "looking_back", "three_steps"]
 
@@ -33,9 +42,11 @@ NOTHING_WRITTEN = f"{MODEL} writes no word for your sentence, so this is the les
 def looking_back(lesson: Lesson) -> Chapter:
     """Draw the map of a translation, row by row as it is written."""
     text, translation, link, note = _look(lesson)
-    found = f"When it writes “{link.query}”, {link.weight:.2f} of its weight is on “{link.key}”. "
+    found = f"When it writes “{link.query}”, {link.weight:.2f} of its weight is on {link.told}. "
     rows = links_of(translation)
-    sure = sum(row.weight > 0.5 for row in rows)
+    sure = sum(row.weight > 0.5 for row in rows if not row.special)
+    resting = sum(row.weight > 0.5 for row in rows if row.special)
+    ended = f"; {resting} more {'rests' if resting == 1 else 'rest'} on the end mark </s>" if resting else ""
     return Chapter(
         name=LOOKING_BACK,
         title="Looking back",
@@ -45,10 +56,11 @@ def looking_back(lesson: Lesson) -> Chapter:
             "text. The weights of a row sum to 1."
         ),
         pictures=(translation,),
-        found=(found + f"In {sure} of {counted(len(rows), 'row')}, one word has more than half of it."),
+        found=(found + f"In {sure} of {counted(len(rows), 'row')}, one word has more than half of it{ended}."),
         figures=(
             Figure(f"weight {link.query} → {link.key}", link.weight, "share of 1"),
             Figure("rows in which one word has more than half", float(sure), "rows"),
+            Figure("rows in which the end mark has more than half", float(resting), "rows"),
             Figure("rows", float(len(rows)), "rows"),
         ),
         commands=(command_line("translate", text, "--model", MODEL),),
@@ -61,7 +73,7 @@ def three_steps(lesson: Lesson) -> Chapter:
     """Take one step of the translation apart: score, softmax, weighted sum."""
     text, _, link, note = _look(lesson)
     choice = Selection(view="query", query=f"#{link.row}" if link.ambiguous else link.query)
-    source = read(lesson.models[MODEL], Input(text, truncate=True), choice)
+    source = read(lesson.models[MODEL], Input(text), choice)
     answer = replace(explain(source, choice), vectors=True)
     steps = answer.steps
     best, second = np.argsort(-steps.weights, kind="stable")[:2].tolist()
@@ -143,11 +155,12 @@ def _pieces(answer: Explained, told: Sequence[int]) -> str:
 
 def _told(answer: Explained, best: int, second: int) -> str:
     """Write the figures of the two keys with the most weight, and what the sum is mostly made of."""
-    steps = answer.steps
+    steps, tokens = answer.steps, key_tokens(answer.plan.source, answer.plan.kind).tokens
 
     def divided(key: int) -> str:
+        name = told_key(answer.labels[key], special=tokens[key].special)
         return (
-            f"“{answer.labels[key]}” has score {steps.scores[key]:.2f}, so exp({steps.scores[key]:.2f} - "
+            f"{name[:1].upper()}{name[1:]} has score {steps.scores[key]:.2f}, so exp({steps.scores[key]:.2f} - "
             f"{steps.maximum:.2f}) = {steps.exponentials[key]:.3f}, divided by {steps.total:.3f}: weight "
             f"{steps.weights[key]:.3f}"
         )

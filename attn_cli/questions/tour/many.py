@@ -39,7 +39,7 @@ def chapter(lesson: Lesson) -> Chapter:
     model = lesson.models[MODEL]
     choice = Selection(layer=layer)
     heads = probe(model, choice, SEED, prepare=lambda made: model.prepare(Input(made)))
-    ablation = ablate(model, Input(text, truncate=True), Selection(head=head), OutputChoice(), CutChoice())
+    ablation = ablate(model, Input(text), Selection(head=head), OutputChoice(), CutChoice())
     roles, role_figures = _roles(heads)
     cut, cut_figures = _cut(ablation, f"encoder head {head}")
     return Chapter(

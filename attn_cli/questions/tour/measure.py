@@ -15,14 +15,25 @@ from attn_cli.models.toy.model import Toy
 from attn_cli.questions.inspect.figures import AlignmentFigures
 from attn_cli.questions.inspect.measure import Inspection, look
 
-__all__ = ["Chapter", "Figure", "Lesson", "RowLink", "SideBySide", "Tour", "command_line", "links_of", "strongest"]
+__all__ = [
+    "Chapter",
+    "Figure",
+    "Lesson",
+    "RowLink",
+    "SideBySide",
+    "Tour",
+    "command_line",
+    "links_of",
+    "strongest",
+    "told_key",
+]
 
 UNSAFE = re.compile(r'([\\"$`])')
 """Characters that a shell reads as its own between double quotes."""
 RARE_WORDS = re.compile(r"(?P<model>\S+) (?:reads \w+, and )?has hardly seen ")
 """The beginning of a built-in model's note about words that were rare in its training."""
 NOTED = "toy"
-"""The model whose note about rare words a tour repeats: the best of those that it shows."""
+"""The model whose note about rare words a tour repeats, if it has one: the best of those that it shows."""
 ADVICE = re.compile(r";[^;]*--model.*")
 """The advice at the end of such a note to use an option, which a tour does not have."""
 
@@ -103,15 +114,15 @@ class Tour(Answer):
 
 
 def _rare_words_once(notes: Iterable[str]) -> Iterator[str]:
-    """Yield notes; of those about rare words only the first of one model, without its advice."""
-    told = False
-    for note in notes:
-        rare = RARE_WORDS.match(note)
-        if rare is None:
-            yield note
-        elif rare["model"] == NOTED and not told:
-            told = True
+    """Yield notes; of those about rare words only the first of the model `NOTED`, else the first, without advice."""
+    every = dict.fromkeys(notes)
+    models = {note: found["model"] for note in every if (found := RARE_WORDS.match(note))}
+    told = next((note for note, model in models.items() if model == NOTED), next(iter(models), None))
+    for note in every:
+        if note == told:
             yield ADVICE.sub("", note)
+        elif note not in models:
+            yield note
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ class Lesson:
 
     def translated(self, model: str, text: str) -> Inspection:
         """Translate a text, and look at its cross-attention, as `attn translate` does."""
-        translator, given = self.models[model], Input(text, truncate=True)
+        translator, given = self.models[model], Input(text)
         whole = replace(given, target=translate_one(translator, given))
         return look(translator.prepare(whole), Selection(translation=True), keep=False)
 
@@ -143,10 +154,17 @@ class RowLink:
     weight: float
     ambiguous: bool
     """True if the query cannot be named by its text alone."""
+    special: bool
+    """True if the key is a special token: the mark at the end of the text."""
+
+    @property
+    def told(self) -> str:
+        """The key's name in a sentence."""
+        return told_key(self.key, special=self.special)
 
 
 def links_of(translation: Inspection) -> list[RowLink]:
-    """Return the strongest weight of each word's row in the map of a translation, special tokens left out."""
+    """Return the strongest weight of each word's row in the map of a translation, rows of special tokens left out."""
     figures = translation.figures
     if not isinstance(figures, AlignmentFigures):
         return []
@@ -160,6 +178,7 @@ def links_of(translation: Inspection) -> list[RowLink]:
             keys.labels[key],
             float(values[row, key]),
             queries.labels.count(queries.labels[row]) > 1 or not queries.labels[row].isalpha(),
+            keys.special[key],
         )
         for row, key in enumerate(best)
         if not queries.special[row]
@@ -178,7 +197,13 @@ def strongest(links: Sequence[RowLink], favourite: str = "") -> RowLink | None:
     """
     favoured = [link for link in links if link.query == favourite]
     longer = [link for link in links if len(link.query) > 3 and link.key.isalpha()]
-    return max(favoured or longer or links, key=lambda link: link.weight, default=None)
+    words = [link for link in links if not link.special]
+    return max(favoured or longer or words or links, key=lambda link: link.weight, default=None)
+
+
+def told_key(label: str, *, special: bool) -> str:
+    """Return a key's name in a sentence: a word in quotes, or the end mark, the only special token of these models."""
+    return f"the end mark {label}" if special else f"“{label}”"
 
 
 def command_line(*words: str) -> str:

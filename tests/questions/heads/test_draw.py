@@ -40,6 +40,16 @@ def test_sinks_do_not_bury_the_rest(many: HeadsFound) -> None:
     text = " ".join(" ".join(lines).split())
     assert "32 of 1,024 heads: 32 have a role, 224 only that of looking at the first token, 768 none; --all" in text
     assert "Heads with a role: 256 first; without one: 768." in text
+    reached = "if its score reaches the role's threshold (see attn terms) and is above its baseline"
+    assert f"A head has a role {reached}; the role in brackets is the nearest." in text
+
+
+def test_a_head_that_was_trained_for_its_role_needs_no_score() -> None:
+    screen = Screen(width=80, color=False)
+    text = " ".join(" ".join(shown(draw(attn_cli.load("toy").heads(SENTENCE), screen), screen)).split())
+    assert "origin: measured if its score reaches the role's threshold (see attn terms) and is above its" in text
+    assert "baseline, training if the head was trained for the role, declared if" in text
+    assert "A head has a role if" not in text
 
 
 def _rows(lines: list[str]) -> list[tuple[int, str]]:

@@ -28,6 +28,11 @@ def test_all_terms_open_with_an_index_that_names_each_once(capsys: Capture) -> N
     assert "explains one" not in run(capsys, "terms", "entropy")
 
 
+def test_a_role_is_given_as_it_is_computed() -> None:
+    (term,) = find_terms("role").terms
+    assert "reaches the role's threshold and is above its baseline, or if it was trained for it" in term.meaning
+
+
 def test_groups_stand_together_and_the_roles_come_last() -> None:
     groups = [group for group, _ in attn_cli.terms().groups()]
     assert len(groups) == len(set(groups))

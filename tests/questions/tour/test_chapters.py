@@ -19,9 +19,11 @@ from attn_cli.cli.app import main
 from attn_cli.draw.screen import Screen
 from attn_cli.questions.explain.measure import Explained
 from attn_cli.questions.terms.glossary import TERMS
+from attn_cli.questions.tour import reading as heatmap
 from attn_cli.questions.tour.chapters import CHAPTERS, Chapters
+from attn_cli.questions.tour.linking import _Key, _moved
 from attn_cli.questions.tour.many import LITTLE, tell_cut
-from attn_cli.questions.tour.measure import Chapter, SideBySide, Tour
+from attn_cli.questions.tour.measure import Chapter, RowLink, SideBySide, Tour, strongest, told_key
 from attn_cli.questions.tour.wording import WORDS
 from attn_cli.questions.why import aligning, linking, reading, translating
 from attn_cli.questions.why.measure import Experiment
@@ -163,6 +165,106 @@ def test_a_look_back_is_a_row_of_the_map(tour: Tour, capsys: pytest.CaptureFixtu
     rows = map_["weights"][:-1]  # the last writes the end
     assert value(chapter, "rows") == len(rows)
     assert value(chapter, "rows in which one word has more than half") == sum(max(row) > 0.5 for row in rows)
+
+
+def test_a_row_that_rests_on_the_end_is_not_counted_as_one_on_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    (chapter,) = Chapters("Good morning").tour(2).chapters.values()
+    record: Any = answered(capsys, chapter.commands[0])
+    (map_,) = record["maps"]
+    pieces: dict[int, list[list[float]]] = {}  # of each word that is written; output rows: query i writes token i + 1
+    for token, row in zip(record["target"]["tokens"][1:], map_["weights"], strict=True):
+        if not token["special"]:
+            pieces.setdefault(token["word"], []).append(row)
+    rows = [np.mean(own, axis=0).tolist() for own in pieces.values()]
+    assert [token["special"] for token in record["source"]["tokens"]] == [False, False, True]
+    words = sum(max(row[:-1]) > 0.5 for row in rows)
+    ended = sum(row[-1] > 0.5 for row in rows)
+    assert ended
+    assert value(chapter, "rows in which one word has more than half") == words
+    assert value(chapter, "rows in which the end mark has more than half") == ended
+    more = f"{ended} more {'rests' if ended == 1 else 'rest'} on the end mark </s>"
+    assert chapter.found.endswith(f"In {words} of {len(rows)} rows, one word has more than half of it; {more}.")
+
+
+def link(query: str, column: int, weight: float = 0.9, *, special: bool = False) -> RowLink:
+    """The mark of a row, below the end mark if `special`."""
+    return RowLink(0, column, query, "</s>" if special else "key", weight, ambiguous=False, special=special)
+
+
+def test_a_link_to_a_word_is_told_of_before_one_to_the_end() -> None:
+    word, end = link("de", 0, 0.4), link("bonjour", 3, 0.9, special=True)
+    assert strongest([end, word]) is word
+    assert strongest([end]) is end
+    assert (word.told, end.told) == ("“key”", "the end mark </s>")
+
+
+NEVER, SUGGESTS = "never go back to the left", "which suggests that the other language has its words in another order"
+
+
+@pytest.mark.parametrize(
+    ("columns", "known", "said"),
+    [
+        (
+            (0, 1, 1, 2),
+            True,
+            f" From row to row the marks {NEVER}: the words come in the same order in both languages.",
+        ),
+        ((0, 1, 1, 2), False, f" From row to row the marks {NEVER}."),
+        ((0, None, 1), False, f" From row to row the marks on words {NEVER}."),
+        ((0, 2, 1, 0), True, " In 2 rows the mark is further to the left than in the row above: there French has"),
+        ((0, 2, None, 1), False, f" In 1 row the mark is further to the left than in the row above, {SUGGESTS} there."),
+        ((1,), False, ""),
+        ((1, None), False, ""),
+    ],
+    ids=["known", "yours", "with an end", "back", "back past an end", "one row", "one word"],
+)
+def test_the_order_of_the_marks(columns: tuple[int | None, ...], known: bool, said: str) -> None:
+    """None is the end mark, which is the last column."""
+    links = [link("mot", 9 if one is None else one, special=one is None) for one in columns]
+    back = heatmap.count_back(links)
+    assert back == (2 if "In 2 rows" in said else 1 if "In 1 row " in said else 0)
+    assert heatmap.tell_order(links, back, known=known).startswith(said)
+    assert bool(heatmap.tell_order(links, back, known=known)) == bool(said)
+
+
+def test_nothing_is_claimed_of_the_order_of_words_in_your_sentence(tour: Tour) -> None:
+    """In *Le chat l'a vu* the pronoun stands before the verb, whatever the marks do."""
+    (chapter,) = Chapters("The cat saw it.").tour(6).chapters.values()
+    assert "same order" not in chapter.found
+    assert "there French has" not in chapter.found
+    assert "there French has its words in another order" in tour.chapters[6].found
+
+
+def key(place: int, label: str, *, special: bool = False) -> _Key:
+    word = label.isalnum()
+    return _Key(place, label, told_key(label, special=special), word, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (key(1, "trophy"), key(6, "suitcase"), "One word has turned it to another."),
+        (key(1, "trophy"), key(1, "trophy"), "It still looks most at the same word."),
+        (key(0, "the"), key(4, "the"), "One word has turned it to another."),
+        (key(9, "big"), key(9, "small"), "It still looks most at the same place."),
+        (key(9, "</s>", special=True), key(9, "</s>", special=True), "It still looks most at the same place."),
+        (key(1, "trophy"), key(9, "</s>", special=True), "One word has turned it elsewhere."),
+        (key(1, '"'), key(4, "cat"), "One word has turned it elsewhere."),
+    ],
+    ids=["another", "the same", "another of one name", "the changed word", "the end", "to the end", "from a quote"],
+)
+def test_a_turn_is_told_by_what_it_turns_to(first: _Key, second: _Key, said: str) -> None:
+    assert _moved(first, second) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("The cat saw it.", False), ("The dog saw the house because it slept", True)],
+)
+def test_a_reason_is_to_be_changed_where_there_is_one(text: str, reason: bool) -> None:
+    (chapter,) = Chapters(text).tour(4).chapters.values()
+    assert not chapter.note
+    assert ("Change the reason, and attn diff" in chapter.found) == reason
 
 
 def test_the_softmax_by_hand(tour: Tour, capsys: pytest.CaptureFixture[str]) -> None:
@@ -368,7 +470,11 @@ def test_one_note_at_most_is_about_rare_words() -> None:
     assert ";" not in note
     assert "--model" not in note
     assert chapters.tour(1).notes == chapters.tour(6).notes == whole.notes
-    assert chapters.tour(2).notes == ()
+    (own_note,) = chapters.tour(2).notes  # the chapter shows toy-rnn-attention alone
+    assert own_note.startswith("toy-rnn-attention has hardly seen axolotl")
+    assert "--model" not in own_note
+    assert chapters.tour(2, 3).notes == chapters.tour(3).notes == (own_note,)
+    assert chapters.tour(2, 6).notes == whole.notes
     assert Chapters().tour(1).notes == ()
 
 

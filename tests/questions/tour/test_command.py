@@ -119,7 +119,19 @@ def test_a_pipe_gets_what_was_asked_for(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("text", "number", "note"),
     [
-        ("I love you", 4, "Your sentence has no “it” that could stand for a word before it, so this is the lesson's."),
+        ("I love you", 4, "Your sentence has no “it” as a word by itself, so this is the lesson's."),
+        (
+            "I like the car because it's red",
+            4,
+            "Your sentence has no “it” as a word by itself, so this is the lesson's.",
+        ),
+        (
+            "The do-it-yourself shop was big",
+            5,
+            "Your sentence has no “it” as a word by itself, so this is the lesson's.",
+        ),
+        ("I like the car because it's red and it is fast", 4, ""),
+        ("The cat saw it.", 4, ""),
         (
             "It was here, and it is gone because it left",
             5,
@@ -157,3 +169,15 @@ def test_faults_are_found_before_anything_is_loaded(
     assert not out
     assert said in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.unchecked
+def test_a_sentence_that_the_models_cannot_read_whole_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands that a chapter prints would not cut it, and a tour has no option that does."""
+    text = " ".join(["pneumonoultramicroscopicsilicovolcanoconiosis"] * 40)
+    assert main(["tour", text, "--chapter", "2"]) == 3
+    out, err = capsys.readouterr()
+    assert not out
+    assert " more than the 512 that toy-rnn has positions for. " in err
+    assert "Give another sentence, or leave it out" in err
+    assert "--truncate" not in err
