@@ -202,7 +202,7 @@ def _by_kind(nouns: Iterable[Noun]) -> dict[str, tuple[Noun, ...]]:
 BY_KIND = _by_kind(noun for noun in NOUNS if "kept" not in noun.kinds)
 """Nouns of each kind that training shows."""
 KEPT_BY_KIND = _by_kind(noun for noun in NOUNS if "kept" in noun.kinds)
-"""Nouns of each kind that no sentence for training has."""
+"""Nouns of each kind that no sentence of this project has for training; pairs of others may."""
 ADJECTIVES = {
     row["english"]: Adjective(
         row["english"],

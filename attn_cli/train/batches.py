@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 PART = 20_000
-"""Most texts that are put in batches at a time."""
+"""Most texts that are tokenized, or put in batches, at a time."""
 LONGEST_RUN = 60
 """Most source words of a joined run."""
 SPACED = 0.06
@@ -276,6 +276,15 @@ class Mixture:
             link = ((len(english) + 1, len(english) + 2), (len(french) + 1, len(french) + 2))
             texts.append(Linked(english + mark, french + mark, (*links[index], link)))
         return texts
+
+    def too_long(self) -> int:
+        """Return the number of pairs that are left out, as one of their sides has more tokens than the model reads."""
+        count = 0
+        for first in range(0, len(self.pairs), PART):
+            part = self.pairs[first : first + PART]
+            sides = (self.tokenizer.encode_batch([pair[side] for pair in part]) for side in (0, 1))
+            count += sum(max(map(len, pair)) > self.longest for pair in zip(*sides, strict=True))
+        return count
 
     def epoch(self, number: int, fixed: Sequence[Linked], tokens: int) -> Iterator[TrainingBatch]:
         """Yield the batches of one epoch; the same for the same number.

@@ -65,7 +65,10 @@ def run(
         str | None, typer.Option(metavar="TEXT", help="Redraw this sentence's cross-attention as training goes on.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in FOLDER.")] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="The seed of all random choices.")] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**32 - 1, metavar="N", help="The seed of all random choices but the word aligner's."),
+    ] = 1,
     coreference: Annotated[
         bool,
         typer.Option(
@@ -100,6 +103,8 @@ def run(
     ] = None,
 ) -> None:
     """Run the command."""
+    if watch is not None and arch == "rnn":
+        raise UsageError("--arch rnn has no attention to watch", "Leave --watch out, or choose --arch rnn-attention")
     left = _roles(unguided or ())
     if left and (arch != "transformer" or not coreference):
         which = "--no-coreference" if arch == "transformer" else f"--arch {arch}"

@@ -17,7 +17,7 @@ from attn_cli.grammar.phrase import spell, weave
 from attn_cli.grammar.words import Span
 from attn_cli.train.linked import Linked, SpanLink
 from attn_cli.train.names import NameKind, elided, new_name
-from attn_cli.train.numbers import DAYS, MONTHS, english_number, french_number, ordinal
+from attn_cli.train.numbers import DAYS, MONTHS, english_number, french_number, ordinal, sometimes_round
 
 __all__ = ["drawn", "everyday"]
 
@@ -111,6 +111,10 @@ def drawn(slot: str, random: Random) -> Filling:
             if slot == "do"
             else Filling(activity["past"], activity["participle"])
         )
+    if slot in {"am", "pm"}:
+        hour, minute = random.randrange(1, 12), f"{random.randrange(60):02}"
+        mark = random.choice((f" {slot[0]}.m.", f" {slot}", slot))
+        return Filling.of(f"{hour}:{minute}{mark}", f"{hour + 12 * (slot == 'pm')} h {minute}")
     determiner, _, kind = slot.partition("_")
     if kind:
         return _noun(determiner, kind, random)
@@ -126,10 +130,14 @@ def drawn(slot: str, random: Random) -> Filling:
         "count": (2, 99),
         "year": (1400, 2060),
         "code": (10, random.choice((99, 999, 9999))),
-        "many": (100, random.choice((999, 9999, 99999))),
+        "many": (100, random.choice((999, 9999, 99999, 999999, 9999999))),
         "price": (2, 99),
     }[slot]
-    number = str(random.randint(least, most)) + (f".{random.randrange(100):02}" if slot == "price" else "")
+    number = str(random.randint(least, most))
+    if slot in {"count", "many"}:
+        number = sometimes_round(number, random)
+    if slot == "price":
+        number += f".{random.randrange(100):02}"
     grouped = slot == "many"
     return Filling.of(english_number(number, grouped=grouped), french_number(number, grouped=grouped))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import operator
 import random
@@ -17,7 +18,7 @@ import torch
 from tokenizers import Tokenizer
 
 from attn_cli.data.model import GuidedRole
-from attn_cli.errors import InputError, ModelError, OutputError
+from attn_cli.errors import InputError, ModelError, OutputError, counted
 from attn_cli.grammar import sentences as grammar
 from attn_cli.measure.quality import Quality, judge
 from attn_cli.models.toy.folder import Shape, ToyFolder
@@ -146,7 +147,7 @@ def train(
     Args:
         pairs: English sentences and their French translations.
         aside: pairs to evaluate on, none of them in `pairs`; all references of a sentence count.
-        settings: settings of the run; when it is resumed, only `steps` may differ.
+        settings: settings of the run; when it is resumed, only `steps` may differ, and what is None is as it was.
         out: folder of the model; it holds a usable model from the first evaluation on.
         watcher: observer to report progress to.
         resume: True to go on from the last checkpoint.
@@ -162,7 +163,12 @@ def train(
     """
     if len(pairs) < SMALLEST:
         raise InputError(f"{len(pairs)} pairs are too few to train on", f"Give at least {SMALLEST}")
-    run = _TrainingRun.resumed(out, settings, pairs) if resume else _TrainingRun.started(out, settings, pairs, watcher)
+    run = (
+        _TrainingRun.resumed(out, settings, pairs, aside)
+        if resume
+        else _TrainingRun.started(out, settings, pairs, aside, watcher)
+    )
+    settings = run.settings  # a resumed run knows where it started from, which sets the learning rate
     watcher.says("Reading the pairs")
     architecture = ARCHITECTURES[settings.arch]
     shape = run.shape
@@ -195,6 +201,14 @@ def train(
     mixture = Mixture(
         run.tokenizer, pairs, run.links, settings.drawn(len(pairs)), settings.seed, shape.positions, settings.rates
     )
+    if too_long := mixture.too_long():
+        left = f"{counted(too_long, 'pair')} of more than {shape.positions} tokens"
+        if len(pairs) - too_long < SMALLEST:
+            raise InputError(
+                f"Without {left}, too few are left to train on: {len(pairs) - too_long}",
+                f"Give at least {SMALLEST} shorter ones",
+            )
+        watcher.says(f"{left} {'is' if too_long == 1 else 'are'} left out")
     references = by_source(aside)
     described = config(shape, [role for role in architecture.guide.heads if role in heads or role in run.inherited])
     words = run.words.union(
@@ -252,7 +266,7 @@ def _judge(model: Toy, references: Mapping[str, Sequence[str]], asked: Callable[
         if asked():
             raise KeyboardInterrupt
         part = sentences[first : first + JUDGED_AT_ONCE]
-        made.update(zip(part, (one.text for one in model.translate(part)), strict=True))
+        made.update(zip(part, (one.text for one in model.translate(part, truncate=True)), strict=True))
     return judge(made, references)
 
 
@@ -342,6 +356,8 @@ class _TrainingRun:
     """Roles that its heads had been trained for."""
     links: Sequence[Sequence[SpanLink]] | None
     pairs: int
+    digests: Mapping[str, str]
+    """Digests of the pairs to train on and of those to evaluate on; the links are of the former, by line."""
     start: Start | None = None
     step: int = 0
     epoch: int = 0
@@ -350,7 +366,9 @@ class _TrainingRun:
     saved: float = 0.0
 
     @classmethod
-    def started(cls, out: Path, settings: Settings, pairs: Sequence[Pair], watcher: Watcher) -> _TrainingRun:
+    def started(
+        cls, out: Path, settings: Settings, pairs: Sequence[Pair], aside: Sequence[Pair], watcher: Watcher
+    ) -> _TrainingRun:
         """Start a new run, with its own vocabulary and word alignments."""
         if has_checkpoint(out / CHECKPOINTS):
             raise OutputError(f"{out} already holds a training run", "Add --resume to go on, or name another folder")
@@ -378,10 +396,21 @@ class _TrainingRun:
         words = frozenset[str]() if start is None else start.words
         inherited = frozenset[GuidedRole]() if start is None else start.guided
         save_start(out / CHECKPOINTS, tokenizer, links)
-        return cls(settings, tokenizer, shape, words, inherited, links, len(pairs), start, saved=time.monotonic())
+        return cls(
+            settings,
+            tokenizer,
+            shape,
+            words,
+            inherited,
+            links,
+            len(pairs),
+            _digests(pairs, aside),
+            start,
+            saved=time.monotonic(),
+        )
 
     @classmethod
-    def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair]) -> _TrainingRun:
+    def resumed(cls, out: Path, settings: Settings, pairs: Sequence[Pair], aside: Sequence[Pair]) -> _TrainingRun:
         """Resume a run that was stopped."""
         tensors, state = read_checkpoint(out / CHECKPOINTS)
         links = read_links(out / CHECKPOINTS)
@@ -397,6 +426,8 @@ class _TrainingRun:
             pairs_then, step, epoch, batch = (
                 operator.index(state[name]) for name in ("pairs", "step", "epoch", "batch")
             )
+            digests = _digests(pairs, aside)
+            digests_then = digests | state.get("digests", {})  # older runs have none
         except (KeyError, TypeError) as fault:
             raise damaged(out / CHECKPOINTS) from fault
         if settings.guide is None:
@@ -407,9 +438,16 @@ class _TrainingRun:
             raise damaged(out / CHECKPOINTS)
         if links is None and before.guide and "reading" in ARCHITECTURES[before.arch].guide.heads:
             raise damaged(out / CHECKPOINTS)
-        if replace(before, steps=settings.steps) != settings or pairs_then != len(pairs):
+        differences = _differences(before, settings)
+        if pairs_then != len(pairs):
+            differences.append("another number of pairs")
+        elif digests_then["pairs"] != digests["pairs"]:
+            differences.append("other pairs")
+        if digests_then["aside"] != digests["aside"]:
+            differences.append("other pairs to evaluate on")
+        if differences:
             raise InputError(
-                f"The training in {out} was started with other settings or pairs: {_differences(before, settings)}",
+                f"The training in {out} was started with other settings or pairs: {', '.join(differences)}",
                 "Give it the same again (only --steps may differ), or name another folder",
             )
         return cls(
@@ -420,6 +458,7 @@ class _TrainingRun:
             inherited,
             links,
             len(pairs),
+            digests,
             step=step,
             epoch=epoch,
             batch=batch,
@@ -434,6 +473,7 @@ class _TrainingRun:
             "epoch": self.epoch,
             "batch": self.batch,
             "pairs": self.pairs,
+            "digests": dict(self.digests),
             "settings": asdict(self.settings),
             "shape": asdict(self.shape),
             "words": sorted(self.words),
@@ -441,7 +481,14 @@ class _TrainingRun:
         }
 
 
-def _differences(before: Settings, now: Settings) -> str:
+def _digests(pairs: Sequence[Pair], aside: Sequence[Pair]) -> dict[str, str]:
+    """Return digests by which a resumed run knows its pairs, in their order."""
+    return {
+        name: hashlib.sha256("\n".join(map("\t".join, some)).encode()).hexdigest()
+        for name, some in (("pairs", pairs), ("aside", aside))
+    }
+
+
+def _differences(before: Settings, now: Settings) -> list[str]:
     old, new = (asdict(one) | {"unguided": ", ".join(one.unguided) or "none"} for one in (before, now))
-    changed = [f"{name} {old[name]}" for name in old if old[name] != new[name] and name != "steps"]
-    return ", ".join(changed) or "another number of pairs"
+    return [f"{name} {old[name]}" for name in old if old[name] != new[name] and name != "steps"]

@@ -100,11 +100,13 @@ class TerminalWatcher:
     def _draw(self, sentence: str, model: Toy) -> None:
         translation = model.translate([sentence], truncate=True)[0]  # a long sentence must not end the training
         self._talk.print(Text(clean(translation.text), style="bold"))
-        alignment = model.info.alignment
-        if alignment is None:
+        if "cross" not in model.info.stacks:
             return
-        place = ",".join(name_head(alignment.layer, head) for head in alignment.heads)
-        selection = Selection(kind="cross", head=place, rows=alignment.rows, special=False)
+        alignment = model.info.alignment
+        selection = Selection(special=False, translation=True)  # by default the head that aligns best
+        if alignment is not None:
+            place = ",".join(name_head(alignment.layer, head) for head in alignment.heads)
+            selection = Selection(kind="cross", head=place, rows=alignment.rows, special=False)
         screen = probe(sys.stderr, os.environ)
         source = model.prepare(Input(sentence, target=translation, truncate=True))
         self._talk.print(look(source, selection, keep=False).draw(screen))

@@ -99,7 +99,6 @@ def test_held_out_names_are_never_drawn() -> None:
     [
         ("I have 25 cats", "J'ai 25 chats", r"I have (\d\d) cats\|J'ai \1 chats"),
         ("at 8:30", "à 8h30", r"at (\d+):(\d\d)\|à \1 h \2"),
-        ("at 2:30 pm", "à 14 h 30", r"at (\d+):(\d\d) pm\|à \1 h \2"),
         ("from 8:30 to 2:30", "de 8:30 à 2:30", r"from (\d+):(\d\d) to (\d+):(\d\d)\|de \1:\2 à \3:\4"),
         ("It cost 3.50 euros", "Ça coûte 3,50 euros", r"It cost (\d)\.(\d\d) euros\|Ça coûte \1,\2 euros"),
         ("$10,000 a year", "10 000 dollars par an", r"\$(\d\d),(\d{3}) a year\|\1 \2 dollars par an"),
@@ -117,6 +116,85 @@ def test_numbers_and_times_are_redrawn_on_both_sides(english: str, french: str, 
         assert regex.fullmatch(pattern, f"{varied.english}|{varied.french}")
         made.add(varied)
     assert (len(made) > 5) == ("1 " not in english[:2] and "trente" not in french)
+
+
+@pytest.mark.parametrize(
+    ("english", "french", "gap", "hours"),
+    [
+        ("at 2:30 p.m.", "à 14 h 30", 12, range(1, 12)),
+        ("at 8:30 am", "à 8h30", 0, range(1, 12)),
+        ("at 8:30 a.m.", "à 8 h 30 du matin", 0, range(1, 12)),
+        ("at 3:30 p.m.", "à 3 h 30 de l'après-midi", 0, range(1, 6)),
+        ("at 8:30 tonight", "à 20 h 30 ce soir", 12, range(6, 12)),
+        ("at 2:30", "à 14 h 30", 12, range(1, 12)),
+        ("at 14:30", "à 14 h 30", 0, range(24)),
+    ],
+)
+def test_redrawn_hours_suit_the_part_of_the_day(english: str, french: str, gap: int, hours: range) -> None:
+    random = Random(5)
+    seen = set()
+    for _ in range(400):
+        varied = vary(Linked(english, french), only(numbers=1), random)
+        theirs, ours = (regex.search(r"(\d+)(?::| h )(\d\d)", side) for side in (varied.english, varied.french))
+        assert theirs is not None
+        assert ours is not None
+        assert (int(ours[1]) - int(theirs[1]), ours[2]) == (gap, theirs[2])
+        seen.add(int(theirs[1]))
+    assert seen == set(hours)
+
+
+@pytest.mark.parametrize(
+    ("english", "french"),
+    [
+        ("at 12:30 a.m.", "à 0 h 30"),
+        ("at 12:30 p.m.", "à 12 h 30"),
+        ("at 0:30", "à 12 h 30"),
+        ("at 2:30", "à 16 h 30"),
+        ("at 2:30", "à 14 h 31"),
+    ],
+)
+def test_times_that_count_otherwise_stay(english: str, french: str) -> None:
+    for seed in range(20):
+        assert vary(Linked(english, french), only(numbers=1), Random(seed)) == Linked(english, french)
+
+
+def test_numbers_are_no_part_of_a_time() -> None:
+    varied = vary(Linked("30 men at 2:30", "à 16 h 30, 30 hommes"), only(numbers=1), Random(5))
+    assert regex.fullmatch(r"(\d\d) men at 2:30\|à 16 h 30, \1 hommes", f"{varied.english}|{varied.french}")
+
+
+@pytest.mark.parametrize(("slot", "gap"), [("am", 0), ("pm", 12)])
+def test_times_of_twelve_hours_become_those_of_twenty_four(slot: str, gap: int) -> None:
+    random = Random(12)
+    made = {(filling.english, filling.french) for filling in (drawn(slot, random) for _ in range(4000))}
+    assert {f"2:36{mark}" for mark in (f" {slot[0]}.m.", f" {slot}", slot)} <= {english for english, _ in made}
+    for english, french in made:
+        hour, minute = english[: -len(slot)].split(":")
+        assert french == f"{int(hour) + gap} h {minute[:2]}"
+        assert 1 <= int(hour) <= 11
+
+
+def test_some_numbers_are_round() -> None:
+    random = Random(13)
+    for english, french in (("8,315 men", "8 315 hommes"), ("2016 men", "2016 hommes")):
+        made = [vary(Linked(english, french), only(numbers=1), random) for _ in range(500)]
+        assert all(regex.sub(r"\D", "", one.english) == regex.sub(r"\D", "", one.french) for one in made)
+        assert 0.2 < sum(regex.match(r"\d,?\d?00 ", one.english) is not None for one in made) / 500 < 0.4
+    many = {drawn("many", random) for _ in range(4000)}
+    assert {("1,000", "1 000"), ("200", "200"), ("70,000", "70 000")} <= {(one.english, one.french) for one in many}
+    assert max(int(one.english.replace(",", "")) for one in many) > 9_000_000
+    assert "40" in {drawn("count", random).english for _ in range(2000)}
+
+
+@pytest.mark.parametrize(
+    ("english", "french", "whole"),
+    [("3,000,000 men", "3 000 000 d'hommes", True), ("3,200,000 men", "3 200 000 hommes", False)],
+)
+def test_whole_millions_stay_whole(english: str, french: str, whole: bool) -> None:
+    random = Random(14)
+    for _ in range(300):
+        varied = vary(Linked(english, french), only(numbers=1), random)
+        assert (",000,000 " in varied.english) == (" 000 000 " in varied.french) == whole
 
 
 def test_ordinals_end_as_they_must() -> None:
@@ -188,6 +266,7 @@ def test_everyday_sentences_are_filled_and_follow_their_seed() -> None:
             if one.lower() in articles:
                 continue
             same = one == other or regex.sub(r"\D", "", one) == regex.sub(r"\D", "", other) != ""
+            same = same or regex.search(r"\d ?p\.?m", one) is not None  # has a test of its own
             assert same or one in MONTHS or other.lower() in nouns[one.lower()], (one, other)
             seen |= {one} & nouns.keys()
     assert len(seen) > 200

@@ -64,13 +64,21 @@ def test_it_trains_judges_draws_and_goes_on(attn: Run, pairs: str, tmp_path: Pat
     assert f"saved {out}" in attn(*told, "--steps", "3", "--resume")
 
 
-def test_a_model_without_attention_shows_its_translation(attn: Run, pairs: str, tmp_path: Path) -> None:
+def test_a_model_without_attention_has_nothing_to_watch(attn: Run, pairs: str, tmp_path: Path) -> None:
+    out = tmp_path / "it"
+    told = ("train", pairs, "--arch", "rnn", "--out", str(out), "--no-coreference", "--steps", "1", "--dev", pairs)
+    said = attn(*told[:1], "none.tsv", *told[2:], "--watch", "The cat sat", code=2)
+    assert "--arch rnn has no attention to watch. Leave --watch out, or choose --arch rnn-attention" in said
+    assert not out.exists()
+    assert "step 1" in attn(*told)
+
+
+def test_without_a_declared_head_the_one_that_aligns_best_is_drawn(attn: Run, pairs: str, tmp_path: Path) -> None:
     out = str(tmp_path / "it")
-    said = attn(
-        *("train", pairs, "--arch", "rnn", "--out", out, "--no-compile", "--no-coreference", "--steps", "1"),
-        *("--watch", "The cat sat", "--dev", pairs),
-    )
-    assert "step 1" in said
+    said = attn("train", pairs, "--out", out, "--no-guide", "--steps", "1", "--watch", "The cat sat on the mat")
+    assert load(out).info.alignment is None
+    assert "most nearly one to one" in said
+    assert "columns (source)" in said
 
 
 def test_faults_are_told_before_anything_is_trained(attn: Run, pairs: str, tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_a_run_from_before_heads_could_be_left_unguided_goes_on(pairs: list[Pair
     file = tmp_path / "it" / "training" / "state.json"
     state = json.loads(file.read_text())
     del state["settings"]["unguided"]
+    assert state.pop("digests").keys() == {"pairs", "aside"}
     file.write_text(json.dumps(state))
     train(pairs, [], settings("transformer", 2), tmp_path / "it", Listener(), resume=True, fuse=False)
     state = json.loads(file.read_text())
@@ -192,6 +193,38 @@ def test_more_steps_go_on_from_the_end(pairs: list[Pair], tmp_path: Path) -> Non
     assert [progress.step for progress in listener.progress] == [11, 20]
 
 
+def test_going_on_keeps_the_rates_of_a_run_that_started_from_a_model(
+    pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(pairs, [], settings("rnn", 1), tmp_path / "first", Listener(), fuse=False)
+    start = replace(settings("rnn", 2), start=str(tmp_path / "first"))
+    train(pairs, [], start, tmp_path / "it", Listener(), fuse=False)
+    made: list[Schedule] = []
+
+    def spy(*arguments: float, **options: float) -> Schedule:
+        made.append(Schedule(*arguments, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(run, "Schedule", spy)
+    for told in (replace(start, steps=3), settings("rnn", 3)):  # with --from, and without
+        train(pairs, [], told, tmp_path / "it", Listener(), resume=True, fuse=False)
+    peak = 0.6 * small_architectures()["rnn"].peak
+    assert made == [Schedule(3, peak, fall=0.5)] * 2
+
+
+def test_long_sentences_are_cut_where_it_is_judged_and_left_out_where_it_learns(
+    pairs: list[Pair], tmp_path: Path
+) -> None:
+    long = ("cat " * 300, "chat " * 300)  # the small models have 97 positions
+    listener = Listener()
+    train([*pairs, long], [long], settings("rnn", 1), tmp_path / "it", listener, fuse=False)
+    assert [step for step, quality in listener.judgements if quality is not None] == [1]
+    assert listener.said.count("1 pair of more than 97 tokens is left out") == 1
+    few = [*pairs[: run.SMALLEST - 1], long, long]
+    with pytest.raises(InputError, match=r"Without 2 pairs of more than 97 tokens, too few are left to train on: 199"):
+        train(few, [], settings("rnn", 1), tmp_path / "few", Listener(), fuse=False)
+
+
 def test_a_loss_that_is_no_number_ends_the_run(pairs: list[Pair], tmp_path: Path) -> None:
     train(pairs, [], settings("rnn", 1), tmp_path / "it", Listener(), fuse=False)
     weights = tmp_path / "it" / "model.safetensors"
@@ -213,6 +246,10 @@ def test_what_cannot_go_on_says_why(pairs: list[Pair], tmp_path: Path) -> None:
         train(pairs, [], replace(settings("rnn"), seed=2), tmp_path / "it", Listener(), resume=True)
     with pytest.raises(InputError, match="another number of pairs"):
         train(pairs[:-1], [], settings("rnn"), tmp_path / "it", Listener(), resume=True)
+    with pytest.raises(InputError, match=r"other settings or pairs: other pairs\. Give"):  # the links are by line
+        train(pairs[::-1], [], settings("rnn"), tmp_path / "it", Listener(), resume=True)
+    with pytest.raises(InputError, match=r"pairs: other pairs to evaluate on\. Give"):
+        train(pairs, [("a", "b")], settings("rnn"), tmp_path / "it", Listener(), resume=True)
     (tmp_path / "it" / "training" / "state.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         train(pairs, [], settings("rnn"), tmp_path / "it", Listener(), resume=True)

@@ -35,6 +35,7 @@ from attn_cli.models import (
 )
 from attn_cli.models.encoding import Pieces, spelled_alone, wordlike
 from attn_cli.models.fingerprint import SAMPLES, fingerprint_of
+from attn_cli.models.hf.languages import same_language
 from attn_cli.models.toy import recurrent
 from attn_cli.models.toy.cuts import RowCuts
 from attn_cli.models.toy.folder import ToyFolder, build
@@ -358,7 +359,7 @@ class Toy:
 
     def _check_languages(self, languages: Languages) -> None:
         for asked, known, option in ((languages.source, "en", "--from"), (languages.target, "fr", "--to")):
-            if asked not in {None, known}:
+            if asked is not None and not same_language(asked, known):
                 raise UsageError(
                     f"{self.info.name} translates from en to fr, not {option.removeprefix('--')} {asked}",
                     f"Leave {option} out, or name another model",

@@ -55,8 +55,8 @@ def search(
 ) -> list[list[int]]:
     """Search for the likeliest translation of each text; a beam of 1 takes the likeliest token each time.
 
-    Hypotheses are compared by the mean log-probability of their tokens, the end token counted. A text is done when no
-    running hypothesis could still beat the worst of the `beam` best that have ended.
+    Hypotheses are compared by the mean log-probability of their tokens, the end token counted. A text is done when the
+    best running hypothesis, ended now, would not beat the worst of the `beam` best that have ended.
 
     Args:
         model: model that writes the translations.

@@ -179,12 +179,20 @@ def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
         model.translate([" "])
     with pytest.raises(UsageError, match="from en to fr, not to de"):
         model.translate([TEXT], languages=Languages("en", "de"))
+    with pytest.raises(UsageError, match="from en to fr, not from French"):
+        model.translate([TEXT], languages=Languages("French", "en"))
     with pytest.raises(UsageError, match="float32"):
         load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(dtype="float16"))
     with pytest.raises(UsageError, match="runs on the processor"):
         load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(device="cuda"))
     with pytest.raises(UsageError, match="has no revisions"):
         load_toy(ToyFolder("toy", tmp_path / "toy"), LoadOptions(revision="main"))
+
+
+@pytest.mark.parametrize("pair", [("en", "fr"), ("eng", "fra"), ("English", "French"), ("en-GB", "fr_FR")])
+def test_its_languages_go_by_any_of_their_names(pair: tuple[str, str], tmp_path: Path) -> None:
+    model = toy(tmp_path)
+    assert model.translate([TEXT], languages=Languages(*pair)) == model.translate([TEXT])
 
 
 def test_translations_and_texts_give_the_same_rows(tmp_path: Path) -> None:
