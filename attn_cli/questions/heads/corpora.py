@@ -26,7 +26,7 @@ from attn_cli.questions.heads.measurer import (
     Measurer,
     Piece,
     Text,
-    Window,
+    WindowSums,
     cut_on_worker,
     measure_on_worker,
     measure_piece_on_worker,
@@ -322,7 +322,7 @@ class Corpora:
         if farm is None:
             _ = self.measurer.model  # loaded before the spinner, which would clash with its own
 
-        def add(piece: Piece, window: Window) -> None:
+        def add(piece: Piece, window: WindowSums) -> None:
             if isinstance(piece, str) and gathered.probe is not None:
                 gathered.probe.merge(window.sums)
             elif gathered.needles is not None:

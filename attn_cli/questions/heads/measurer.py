@@ -25,7 +25,7 @@ from attn_cli.questions.heads.probe import Series, check_kind
 from attn_cli.questions.heads.retrieval import NeedleCuts, hide_all
 from attn_cli.questions.heads.treebank import Tree, TreeSource
 
-__all__ = ["Measurer", "Piece", "Text", "Window", "cut_on_worker", "measure_on_worker", "measure_piece_on_worker"]
+__all__ = ["Measurer", "Piece", "Text", "WindowSums", "cut_on_worker", "measure_on_worker", "measure_piece_on_worker"]
 
 Text = Sentence | Tree | InputError
 """A text to measure, a sentence of a treebank, or the fault of one that cannot be used."""
@@ -34,7 +34,7 @@ Piece = Series | int
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowSums:
     """The sums over one window of a corpus, or over one piece of made texts."""
 
     sums: Sums
@@ -73,7 +73,7 @@ class Measurer:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this model from every other."""
+        """The fingerprint that tells this model from every other."""
         return self.described[1] if self.described else self.model.fingerprint
 
     @property
@@ -105,13 +105,13 @@ class Measurer:
         """
         check_kind(self.info, self.kind(targeted=targeted))
 
-    def window(self, texts: Iterable[tuple[int, Text]]) -> Window:
+    def window(self, texts: Iterable[tuple[int, Text]]) -> WindowSums:
         """Measure one window of texts, given with their numbers in the corpus."""
         collect = Gathered(self.asked).texts
         if collect is None:
             raise TypeError("there are no texts")
         tally = gather(self.sources(texts), collect, verify=self.texts.model.verify)
-        return Window(collect.state(), tally, self.left_out)
+        return WindowSums(collect.state(), tally, self.left_out)
 
     def sources(self, texts: Iterable[tuple[int, Text]]) -> Iterator[Source | None]:
         """Prepare texts for the model, truncated where too long; yield None for each that cannot be measured."""
@@ -148,15 +148,15 @@ class Measurer:
                 f"There is {has}, and {kind} attention is measured, as in the first text", "Choose one with --kind"
             )
 
-    def piece(self, piece: Piece) -> Window:
+    def piece(self, piece: Piece) -> WindowSums:
         """Measure one series of a probe, or one needle."""
         gathered, verify = Gathered(self.asked), self.texts.model.verify
         if isinstance(piece, str) and gathered.probe is not None:
             tally = gathered.probe.measure(piece, self.model, self._made, verify=verify)
-            return Window(gathered.probe.state(), tally)
+            return WindowSums(gathered.probe.state(), tally)
         if not isinstance(piece, str) and gathered.needles is not None:
             tally = gathered.needles.measure(self.model, self.hidden, piece, verify=verify)
-            return Window(gathered.needles.state(), tally)
+            return WindowSums(gathered.needles.state(), tally)
         raise TypeError(f"{piece} was not asked for")
 
     def _made(self, text: str) -> Source:
@@ -178,12 +178,12 @@ def _with_model(measurer: Measurer) -> Measurer:
     return measurer
 
 
-def measure_on_worker(measurer: Measurer, window: Sequence[tuple[int, Text]]) -> Window:
+def measure_on_worker(measurer: Measurer, window: Sequence[tuple[int, Text]]) -> WindowSums:
     """Measure one window on a worker, given with its texts' numbers in the corpus."""
     return _with_model(measurer).window(window)
 
 
-def measure_piece_on_worker(measurer: Measurer, piece: Piece) -> Window:
+def measure_piece_on_worker(measurer: Measurer, piece: Piece) -> WindowSums:
     """Measure one series of a probe, or one needle, on a worker."""
     return _with_model(measurer).piece(piece)
 

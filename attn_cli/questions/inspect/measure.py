@@ -15,7 +15,7 @@ from attn_cli.data.parts import PartShares
 from attn_cli.data.plan import Plan, make_plan
 from attn_cli.data.record import Record
 from attn_cli.data.regroup import Regroup
-from attn_cli.data.selection import GRID_OF_TEXT, Selection
+from attn_cli.data.selection import GRID_OF_TEXT, Measure, Selection
 from attn_cli.data.statistics import LayerStatistics, Summable
 from attn_cli.data.stream import Block, Report, Source, key_tokens, query_tokens
 from attn_cli.data.suggestion import Suggestion, suggest, suggest_explaining
