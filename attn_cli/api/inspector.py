@@ -512,7 +512,7 @@ class Inspector:
             without=without,
             wanted=replace(choice, query=str(start)),
         )
-        return replace(find(source, choice, str(start), str(end), both=both, verify=verify), sort=sort)
+        return find(source, choice, str(start), str(end), both=both, verify=verify).ordered(sort)
 
     def diff(
         self,

@@ -117,11 +117,6 @@ def run(
 
     def ask(source: Source, base: Selection) -> FoundLinks:
         found = find(source, choice.over(base), start, end, both=both, verify=model.verify)
-        if sort == "usual" and found.plan.crosses:
-            raise UsageError(
-                "Rows and columns are different words here, and no pairs are equally far apart, as --sort usual needs",
-                "Choose --sort others",
-            )
-        return replace(found, least=least, sort=sort)
+        return replace(found.ordered(sort), least=least)
 
     out.write(texts.each(out, ask))

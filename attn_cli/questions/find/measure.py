@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -147,6 +147,19 @@ class FoundLinks(Answer):
         # In the precision of a weight, in which 0.7 is not quite the 0.7 that was typed.
         links = [link for link in self.links if self.least is None or np.float32(link.weight) >= np.float32(self.least)]
         return sorted(links, key=ORDER[self.sort])
+
+    def ordered(self, sort: FindSort) -> FoundLinks:
+        """Return the same with its links in another order.
+
+        Raises:
+            UsageError: rows and columns are different words, of which no pairs are equally far apart.
+        """
+        if sort == "usual" and self.plan.crosses:
+            raise UsageError(
+                "Rows and columns are different words here, and no pairs are equally far apart, as --sort usual needs",
+                "Choose --sort others",
+            )
+        return replace(self, sort=sort)
 
     def ends(self, pair: Pair) -> tuple[int, str, int, str]:
         """Return position and label of the query, and of the key."""
