@@ -65,13 +65,13 @@ def _characters(text: str, changed: re.Pattern[str]) -> Iterator[tuple[str, int,
     for found in changed.finditer(text):
         yield from ((text[place], place, place + 1) for place in range(done, found.start()))
         done = found.end()
-        if found.lastgroup == "dash":
+        if found.lastgroup in {"start", "dash"}:
             place = found.start() + len(found.group()) - len(found.group().lstrip())
-            yield ",", place, place + 1
+            yield "-" if found.lastgroup == "start" else ",", place, place + 1
             yield " ", done, done
         elif found.lastgroup == "space":
             yield " ", done, done
-        elif found.lastgroup not in {"start", "end"}:
+        elif found.lastgroup != "end":
             for one in _plain(found.group()):
                 yield one, found.start(), done
     yield from ((text[place], place, place + 1) for place in range(done, len(text)))
