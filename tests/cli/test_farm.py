@@ -358,7 +358,7 @@ def test_a_text_that_is_at_fault(address: str, capsys: pytest.CaptureFixture[str
         told.append(capsys.readouterr())
     assert told[0] == told[1]
     assert told[0].out.count("\n") == 2
-    assert "line 3 of lines.txt: The text has 1002 tokens" in told[0].err
+    assert "line 3 of lines.txt: The text has 1001 tokens" in told[0].err
     Path("lines.txt").write_bytes(b"The cat sat.\nThe dog ran.\ncaf\xe9\n")
     assert main(["inspect", "--json", "--file", "lines.txt", "--workers", address]) == 3
     out, err = capsys.readouterr()

@@ -121,7 +121,7 @@ def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         (["the cat", "--model", ""], "--model is empty"),
         (["the cat", "--model", " "], "--model is empty"),
         (["the cat", "--model", "x", "--top-k", "9" * 5000], "is not a whole number"),
-        (["the cat", "--model", "x", "--top-k", "9" * 20], "must be a number of keys"),
+        (["the cat", "--model", "x", "--query", "cat", "--top-k", "9" * 20], "must be a number of keys"),
         (["the cat", "--model", "x", "--layer", "9" * 5000], "is not a list of numbers"),
         (["the cat", "--model", "x", "--head", "0." + "9" * 5000], "is not a list of numbers"),
     ],

@@ -87,7 +87,7 @@ def test_a_grid_holds_every_map(toy: Inspector) -> None:
 def test_a_grid_of_a_long_text_is_not_pooled(toy: Inspector) -> None:
     answer = toy.inspect("the cat sat on the mat " * 50, view="grid", layer=1, head="0-1", unit="token")
     picture = answer.picture()
-    assert picture.tile == (302, 302)
+    assert picture.tile == (301, 301)
     assert np.array_equal(picture.values, np.concatenate(list(weights(answer).values()), axis=1))
 
 

@@ -155,7 +155,7 @@ def test_what_cannot_be(arguments: list[str], code: int, said: str, attn: Run) -
 def test_flow_that_would_take_hours_is_refused(attn: Run) -> None:
     text = "cat " * 400
     said = attn("inspect", text, "--measure", "flow", code=3)
-    assert "Flow through 402 tokens would take about" in said
+    assert "Flow through 401 tokens would take about" in said
     assert "choose --measure rollout" in said
     assert "rollout" in attn("inspect", text, "--measure", "rollout", "--layer", "0", "--query", "7").lower()
 

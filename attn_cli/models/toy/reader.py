@@ -15,7 +15,7 @@ from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.search import END, PAD
-from attn_cli.models.toy.typed import PlainText, in_plain_characters
+from attn_cli.models.toy.typed import TypedText, in_plain_characters
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class ToyReader:
         return len(self.encode(word).ids) - 1
 
     @staticmethod
-    def _pieces(encoding: Encoding, text: str, keep: slice, plain: PlainText) -> Pieces:
+    def _pieces(encoding: Encoding, text: str, keep: slice, plain: TypedText) -> Pieces:
         return Pieces(
             text=text,
             pair=None,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["PlainText", "in_plain_characters"]
+__all__ = ["TypedText", "in_plain_characters"]
 
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"
 """Soft hyphens, joiners, direction marks, and the selectors of emoji."""
@@ -25,12 +25,12 @@ CHANGED = {
     ),
     "target": re.compile(ANYWHERE),
 }
-"""What is changed in a text: a dash that begins it or stands between words, *&*, French quotation marks; and on either
-side space at the ends, space that is not a single blank, and single characters."""
+"""side -> what is written in another way there. In a text: a dash that begins it or stands between words, *&* and
+French quotation marks; on either side: space at the ends, space that is not a single blank, and single characters."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlainText:
+class TypedText:
     """A text in plain characters, and the place of each in the text as it was typed."""
 
     text: str
@@ -47,14 +47,14 @@ class PlainText:
         return self.starts[start], max(self.starts[start], self.stops[stop - 1])
 
 
-def in_plain_characters(text: str, what: Literal["text", "target"]) -> PlainText:
+def in_plain_characters(text: str, what: Literal["text", "target"]) -> TypedText:
     """Write a text in the characters that the training texts hold.
 
     Their quotation marks and apostrophes are straight and their spaces plain. The English ones have no dashes between
     words, and a comma in their place.
     """
     made = [*_characters(text, CHANGED[what])]
-    return PlainText(
+    return TypedText(
         "".join(one for one, _, _ in made), tuple(start for _, start, _ in made), tuple(stop for _, _, stop in made)
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def run(
     output: PageOptions,
 ) -> None:
     """Run the command."""
-    check_syntax(choice.over(Selection()))
+    check_syntax(replace(choice, top_k=None).over(Selection()))  # the record may name the query whose keys are listed
     labelling = matrix.labelled(choice)
     if file == "-" and sys.stdin.isatty():
         raise UsageError("There is nothing on standard input", "Pipe a record in, or name a file")

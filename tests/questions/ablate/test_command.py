@@ -260,7 +260,7 @@ def test_from_python(attn: Run) -> None:
         ([FIT, "--dtype", "float16"], 2, "in float32"),
         ([FIT, "a second text"], 2, "Put the sentence in quotes"),
         ([" "], 3, "The text is empty"),
-        (["word " * 10_000], 3, "9490 more than the 512 that toy has positions for"),
+        (["word " * 10_000], 3, "9489 more than the 512 that toy has positions for"),
         (["--file", "*.nothing"], 3, "No file is named like *.nothing"),
         (["--file", "no-such-file", "--query", "it"], 3, "No such file"),
         ([FIT, "--model", "toy-rnn"], 5, "has no attention"),

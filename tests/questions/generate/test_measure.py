@@ -14,9 +14,11 @@ from attn_cli.draw.screen import Screen, to_text
 from attn_cli.errors import InputError, ModelError, SelectionError
 from attn_cli.io.npz import from_npz
 from attn_cli.io.records import from_json
-from attn_cli.models import load
+from attn_cli.models import Translation, load
 from attn_cli.models.hf.model import Pretrained
 from attn_cli.models.spelled import joined
+from attn_cli.models.toy.model import Toy
+from attn_cli.models.toy.search import END, PAD
 from attn_cli.questions.inspect.figures import AlignmentFigures, WrittenFigures
 from attn_cli.questions.inspect.measure import look
 from tests.golden_files import assert_golden
@@ -153,13 +155,14 @@ def test_rows_that_were_not_written_are_not_in_the_table() -> None:
         Inspector(decoder()).generate(PROMPT, rows="input", max_tokens=1)
 
 
-def test_an_end_at_once_is_no_start() -> None:
+def test_an_end_at_once_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Toy, "translate", lambda *_, **__: [Translation("", (PAD, END), ())])
     model = Inspector(load("toy"))
-    shown = to_text(model.generate("</s>").draw(Screen(width=80, color=False)), Screen(width=80, color=False))
+    shown = to_text(model.generate("The cat").draw(Screen(width=80, color=False)), Screen(width=80, color=False))
     assert "(The model wrote nothing.)" in shown
     assert "\n0 </s> " in shown
     assert "<start>" not in shown
-    assert "<start>" in to_text(model.generate("</s>", rows="input").draw(Screen(width=80)), Screen(width=80))
+    assert "<start>" in to_text(model.generate("The cat", rows="input").draw(Screen(width=80)), Screen(width=80))
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_what_is_derived_from_a_record_names_this_tool(attn: Run, tmp_path: Path
         (["--head", "1.0,2.1"], {"head": "2.1"}),
         (["--head", "1.0,2.1"], {"layer": 2, "head": 1}),
         (["--layer", "1,2"], {"head": "2.0"}),
-        (["--layer", "2"], {"top_k": 2}),
+        (["--query", "cat", "--layer", "2"], {"top_k": 2}),
         (["--query", "cat"], {}),
         (["--query", "cat"], {"query": "cat", "layer": 1}),
         (["--grid"], {}),
