@@ -128,8 +128,8 @@ class ToyReader:
     def _untitled(self, text: str) -> str:
         """Write a title, in which all words begin with a capital, as a sentence; names keep theirs.
 
-        A text is a title if a word that is never a name, such as *The* or *On*, has a capital within it. The words that
-        are no longer in tokens in small letters get these, as names are.
+        A text is a title if a word that is never a name, such as *The* or *On*, has a capital within it. Known
+        words that are one token in small letters, or fewer than with a capital, get these, as names are not.
         """
         words = [*WORD.finditer(text)]
         heard = [word.group() for word in words]
@@ -145,11 +145,16 @@ class ToyReader:
                 before is None
                 and word.group()[1:] == small[1:]
                 and len(small) == len(word.group())
-                and (small in SMALL_WORDS or (self._knows(small) and self._count(small) <= self._count(word.group())))
+                and (small in SMALL_WORDS or (self._knows(small) and self._is_shorter(small, word.group())))
             )
             parts += [text[done : word.start()], small if lowered else word.group()]
             done = word.end()
         return "".join([*parts, text[done:]])
+
+    def _is_shorter(self, small: str, word: str) -> bool:
+        """Return whether a word is rather read in small letters: as one token, or as fewer than with its capital."""
+        count = self._count(small)
+        return count == 1 or count < self._count(word)
 
     def _quiet(self, text: str) -> tuple[str, list[str]]:
         """Write the words that are shouted in small letters; return the text, of the same length, and these words.

@@ -19,8 +19,8 @@ SINGLE = rf"[{INVISIBLE}{APOSTROPHES}{QUOTES}{HYPHENS}…\ufb00-\ufb06\uff01-\uf
 ANYWHERE = rf"(?P<end>\A\s+|\s+\Z)|(?P<space>[^\S ]\s*| \s+)|(?P<single>{SINGLE})"
 CHANGED = {
     "text": re.compile(
-        rf"(?P<start>\A\s*[—―–]\s*)"
-        rf"|(?P<dash>(?<=\S)\s*[—―]\s*(?=\S)|(?<=[^\W\d_])\s+[-–]+\s+(?=\w)|(?<=\w)\s+[-–]+\s+(?=[^\W\d_]))"
+        rf"(?P<start>\A\s*[—―–]+\s*(?=[^\s—―–]))"
+        rf"|(?P<dash>(?<=\S)\s*[—―]+\s*(?=[^\s—―])|(?<=[^\W\d_])\s+[-–]+\s+(?=\w)|(?<=\w)\s+[-–]+\s+(?=[^\W\d_]))"
         rf"|(?P<and>(?<= )&(?= ))|(?P<quote>[{GUILLEMETS}—―])|{ANYWHERE}"
     ),
     "target": re.compile(ANYWHERE),
@@ -67,7 +67,7 @@ def _characters(text: str, changed: re.Pattern[str]) -> Iterator[tuple[str, int,
         done = found.end()
         if found.lastgroup in {"start", "dash"}:
             place = found.start() + len(found.group()) - len(found.group().lstrip())
-            yield "-" if found.lastgroup == "start" else ",", place, place + 1
+            yield "-" if found.lastgroup == "start" else ",", place, place + len(found.group().strip())
             yield " ", done, done
         elif found.lastgroup == "space":
             yield " ", done, done

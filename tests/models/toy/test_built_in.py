@@ -174,6 +174,9 @@ def test_words_that_are_shouted_are_read_in_small_letters(text: str, said: str, 
         ("The cat — my cat—is black", "The cat, my cat, is black"),
         ("I know him - he is here", "I know him, he is here"),
         ("—Hello", "- Hello"),
+        ("—— Hello -- my friend", "- Hello, my friend"),
+        ("—", "-"),
+        ("Yes —— no –", "Yes, no -"),
         ("Thank\u200b you ❤\ufe0f", "Thank you ❤"),
         ("Tom & Mary found the \ufb02ower", "Tom and Mary found the flower"),
         ("3 - 2 is 1, 1990\u20132000 and a well\u2011known R&B", "3 - 2 is 1, 1990-2000 and a well-known R&B"),
@@ -196,6 +199,7 @@ def test_characters_of_phones_and_word_processors_are_read_as_plain_ones(typed: 
         ("The Cat Sat On A Mat", "The cat sat on a mat"),
         ("I Love You", "I love you"),
         ("Tom And Mary Are In Paris", "Tom and Mary are in Paris"),
+        ("Mr And Mrs Smith", "Mr and Mrs Smith"),
     ],
 )
 def test_titles_are_read_as_sentences(typed: str, said: str) -> None:
