@@ -28,7 +28,6 @@ from attn_cli.api.options import (
     FIELDS_OF_ROWS,
     FIELDS_OF_SEGMENTS,
     AblateOptions,
-    check_sort,
     check_unused,
     selection_of,
 )
@@ -45,6 +44,7 @@ from attn_cli.data.selection import (
     Kind,
     Measure,
     Selection,
+    check_known,
     check_syntax,
 )
 from attn_cli.data.shard import Shard
@@ -498,7 +498,7 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = selection_of(Selection(), selection, self.find, FIELDS_OF_HEADS)
-        check_sort(sort, get_args(FindSort))
+        check_known("sort", sort, get_args(FindSort))
         if start is None or end is None:
             raise UsageError("start and end are the two words that are linked", "Give both")
         source = self._read_either(
@@ -553,7 +553,7 @@ class Inspector:
             AttnError: any error that the command would report.
         """
         choice = selection_of(Selection(), selection, self.diff, FIELDS_OF_CHANGES)
-        check_sort(sort, get_args(DiffSort))
+        check_known("sort", sort, get_args(DiffSort))
         languages = Languages(source_language, target_language)
         if image is not None:
             sides = image if isinstance(image, tuple) else (image, image)

@@ -32,7 +32,6 @@ __all__ = [
     "InspectOptions",
     "TranslateOptions",
     "check_names",
-    "check_sort",
     "check_unused",
     "nearest",
     "selection_of",
@@ -146,16 +145,6 @@ def check_names(given: Iterable[str], known: Iterable[str], function: Callable[.
             own = [one.name for one in signature(function).parameters.values() if one.kind is not one.VAR_KEYWORD]
             names = sorted({*known, *own})
             raise UsageError(f"{function.__name__}() has no option {quoted(name)}", nearest(name, names))
-
-
-def check_sort(sort: str, known: Collection[str]) -> None:
-    """Check an order of the answer itself, which Python lets be anything.
-
-    Raises:
-        UsageError: there is no such order.
-    """
-    if sort not in known:
-        raise UsageError(f"There is no sort {quoted(str(sort))}", f"Choose from {', '.join(known)}")
 
 
 def check_unused(reason: str, **given: object) -> None:

@@ -29,17 +29,7 @@ from attn_cli.cli.tables import AS_USUAL, COLUMNS, LONGEST, TABLE_FORMATS, Field
 from attn_cli.errors import AttnError, InputError, UsageError
 from attn_cli.system.encoding import decode_text
 
-__all__ = [
-    "TABLE",
-    "Sentence",
-    "count_lines",
-    "lines_from",
-    "lines_of",
-    "located",
-    "name_of",
-    "ready",
-    "sentences",
-]
+__all__ = ["TABLE", "Sentence", "count_lines", "lines_from", "lines_of", "located", "name_of", "ready", "sentences"]
 
 TABLE = ".tsv"
 """Suffix of files whose lines have columns: a text, a tab, its target."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
@@ -26,6 +27,7 @@ __all__ = [
     "Selection",
     "SortKey",
     "Unit",
+    "check_known",
     "check_needle",
     "check_probed",
     "check_syntax",
@@ -375,6 +377,16 @@ def check_syntax(selection: Selection) -> None:
         )
 
 
+def check_known(name: str, value: object, known: Collection[str | None]) -> None:
+    """Check a value that the command line restricts and Python does not.
+
+    Raises:
+        UsageError: it is none of those known.
+    """
+    if value not in known:
+        raise UsageError(f"There is no {name} {quoted(str(value))}", f"Choose from {', '.join(filter(None, known))}")
+
+
 def _check_values(selection: Selection) -> None:
     """Check the values of all fields: the command line restricts them, but Python code can set anything."""
     choices: dict[str, tuple[str | None, ...]] = {
@@ -386,11 +398,7 @@ def _check_values(selection: Selection) -> None:
         "sort": get_args(SortKey),
     }
     for name, known in choices.items():
-        value: Any = getattr(selection, name)
-        if value not in known:
-            raise UsageError(
-                f"There is no {name} {quoted(str(value))}", f"Choose from {', '.join(map(str, filter(None, known)))}"
-            )
+        check_known(name, getattr(selection, name), known)
     for name in ("layer", "head", "query", "relevant_to"):
         value = getattr(selection, name)
         if not isinstance(value, str | None):

@@ -150,7 +150,7 @@ class Scale:
     steps: tuple[float, float, float, float] = (0.2, 0.4, 0.6, 0.8)
     """Thresholds between the shades, as values."""
     clipped: bool = False
-    """True if there are values above `high`."""
+    """True if there are values beyond an end: above `high`, or below -`high` where they are signed."""
     signed: bool = False
     """True if values are changes, from -`high` to `high`; their levels and shades come after all others."""
 

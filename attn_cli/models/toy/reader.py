@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from attn_cli.data.text import Tokens, written_offsets
 from attn_cli.errors import InputError, ModelError, shortened
@@ -15,7 +15,7 @@ from attn_cli.models.compiled import in_time, library_told
 from attn_cli.models.encoding import Pieces
 from attn_cli.models.toy.folder import ToyFolder
 from attn_cli.models.toy.search import END, PAD
-from attn_cli.models.toy.typed import TypedText, in_plain_characters
+from attn_cli.models.toy.typed import Side, TypedText, in_plain_characters
 from attn_cli.system.encoding import check_text
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ToyReader:
         self._remedy = folder.remedy
         self._known_words = folder.known_words()
 
-    def read(self, text: str, what: Literal["text", "target"], truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
+    def read(self, text: str, what: Side, truncate: bool) -> tuple[Pieces, tuple[str, ...]]:
         """Tokenize one side, with notes.
 
         Args:

@@ -8,20 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["TypedText", "in_plain_characters"]
+__all__ = ["Side", "TypedText", "in_plain_characters"]
+
+Side = Literal["text", "target"]
 
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"
 """Soft hyphens, joiners, direction marks, and the selectors of emoji."""
 APOSTROPHES, QUOTES, GUILLEMETS = "’‘‚‛ʼ´`′", "“”„‟″", "«»"
-HYPHENS = "‐‑–"
+HYPHENS, DASHES = "‐‑–", "—―"
 SINGLE = rf"[{INVISIBLE}{APOSTROPHES}{QUOTES}{HYPHENS}…\ufb00-\ufb06\uff01-\uff5e\U0001d400-\U0001d7ff]"
 """Characters that are written as others; the last are ligatures, wide letters and those of formulas."""
 ANYWHERE = rf"(?P<end>\A\s+|\s+\Z)|(?P<space>[^\S ]\s*| \s+)|(?P<single>{SINGLE})"
 CHANGED = {
     "text": re.compile(
-        rf"(?P<start>\A\s*[—―–]+\s*(?=[^\s—―–]))"
-        rf"|(?P<dash>(?<=\S)\s*[—―]+\s*(?=[^\s—―])|(?<=[^\W\d_])\s+[-–]+\s+(?=\w)|(?<=\w)\s+[-–]+\s+(?=[^\W\d_]))"
-        rf"|(?P<and>(?<= )&(?= ))|(?P<quote>[{GUILLEMETS}—―])|{ANYWHERE}"
+        rf"(?P<start>\A\s*[{DASHES}–]+\s*(?=[^\s{DASHES}–]))"
+        rf"|(?P<dash>(?<=[^\s{DASHES}])\s*[{DASHES}]+\s*(?=[^\s{DASHES}])"
+        r"|(?<=[^\W\d_])\s+[-–]+\s+(?=\w)|(?<=\w)\s+[-–]+\s+(?=[^\W\d_]))"
+        rf"|(?P<and>(?<= )&(?= ))|(?P<quote>[{GUILLEMETS}{DASHES}])|{ANYWHERE}"
     ),
     "target": re.compile(ANYWHERE),
 }
@@ -47,7 +50,7 @@ class TypedText:
         return self.starts[start], max(self.starts[start], self.stops[stop - 1])
 
 
-def in_plain_characters(text: str, what: Literal["text", "target"]) -> TypedText:
+def in_plain_characters(text: str, what: Side) -> TypedText:
     """Write a text in the characters that the training texts hold.
 
     Their quotation marks and apostrophes are straight and their spaces plain. The English ones have no dashes between
@@ -85,7 +88,7 @@ def _plain(character: str) -> str:
         return "'"
     if character in QUOTES or character in GUILLEMETS:
         return '"'
-    if character in HYPHENS or character in "—―":
+    if character in HYPHENS or character in DASHES:
         return "-"
     if character == "&":
         return "and"

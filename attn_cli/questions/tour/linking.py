@@ -27,7 +27,7 @@ PRONOUN = "it"
 SENTENCE = "The trophy didn't fit in the suitcase because it was too big"
 REASON = re.compile(r"\bbecause\b", re.IGNORECASE)
 HYPHENS = "-\u2010\u2011"
-"""Characters that join words: what stands beside one is no word by itself."""
+"""Characters that join words: what stands beside one is not a word by itself."""
 CONTRARIES: Mapping[str, str] = {
     one: other
     for pair in (

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import attn_cli
 from attn_cli import load
@@ -18,6 +20,7 @@ from attn_cli.models import load as load_model
 from attn_cli.models.toy.folder import BUILT_IN, ToyFolder, built_in
 from attn_cli.models.toy.model import Toy
 from attn_cli.models.toy.reader import ToyReader
+from attn_cli.models.toy.typed import Side, in_plain_characters
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -191,6 +194,17 @@ def test_characters_of_phones_and_word_processors_are_read_as_plain_ones(typed: 
     for word in one.source.words:  # which is in the text as it was typed
         assert typed[word.start : word.end] == word.text
         assert word.text == word.text.strip()
+
+
+@given(st.text("—–- \n\u00a0“…&xY’\u200b.", max_size=31))
+def test_each_plain_character_has_its_place_in_the_text_as_it_was_typed(text: str) -> None:
+    for side in get_args(Side):
+        plain = in_plain_characters(text, side)
+        places = [plain.typed(place, place + 1) for place in range(len(plain.text))]
+        assert all(0 <= start <= stop <= len(text) for start, stop in places)
+        assert places == sorted(places)
+        kept = [text[start:stop] for one, (start, stop) in zip(plain.text, places, strict=True) if one in "xY."]
+        assert kept == ["…" if one == "~" else one for one in text.replace("…", "~~~") if one in "xY.~"]
 
 
 @pytest.mark.parametrize(
